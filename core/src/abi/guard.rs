@@ -1,0 +1,416 @@
+//! The plugin's side: components behind wire traits, with panics caught.
+//!
+//! A panic that reached the boundary would end the process, constructors and
+//! drop included, so every way into plugin code goes through [`caught`].
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abi_stable::erased_types::TD_Opaque;
+use abi_stable::prefix_type::PrefixTypeTrait;
+use abi_stable::std_types::{ROption, RStr, RString, RVec};
+use ndarray::{Ix2, Ix3};
+
+use super::convert::{
+    Received, batch_parcel, from_json, json, matrix_buf, receive_substrate, state_from_loan, state_parcel,
+    substrate_parcel, to_wire, view_f32, view_mut, with_setting,
+};
+use super::manifest::{ComponentEntry, Manifest};
+use super::wire::*;
+use crate::component::{Builder, registration, registrations};
+use crate::{
+    BatchView, Constraint, Error, Kind, Metric, Mode, Model, Network, Result, Setting, SubstrateSource, Task,
+    WeightRequest, WeightSource,
+};
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Prepares the library: panics are kept for the error that reports them
+/// instead of being printed in the middle of the host's output.
+pub fn start() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        let text = payload_text(info.payload());
+        PANIC.with(|last| *last.borrow_mut() = Some(format!("{text}{place}")));
+    }));
+}
+
+fn payload_text(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}
+
+/// Runs plugin code; a panic becomes an error.
+fn caught<R>(id: &str, doing: &str, call: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let text = PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| payload_text(&*payload));
+        // Dropping a payload may panic in its turn.
+        std::mem::forget(payload);
+        Err(Error::new(Kind::Panic, format!("component `{id}` panicked in {doing}: {text}"))
+            .help("this is a fault of the plugin that provides the component; tell its author"))
+    })
+}
+
+/// A component, and whether it panicked before: then its state cannot be
+/// trusted and it answers nothing more.
+struct Guard<T: ?Sized> {
+    id: &'static str,
+    component: Option<Box<T>>,
+    poisoned: AtomicBool,
+}
+
+impl<T: ?Sized> Guard<T> {
+    fn new(id: &'static str, component: Box<T>) -> Self {
+        Guard { id, component: Some(component), poisoned: AtomicBool::new(false) }
+    }
+
+    fn settle<R>(&self, result: Result<R>) -> WireResult<R> {
+        if matches!(&result, Err(error) if error.kind == Kind::Panic) {
+            self.poisoned.store(true, Ordering::Relaxed);
+        }
+        to_wire(result)
+    }
+
+    fn refuse(&self) -> Result<()> {
+        if self.poisoned.load(Ordering::Relaxed) {
+            return Err(Error::plugin(format!(
+                "component `{}` panicked before and is not called again",
+                self.id
+            )));
+        }
+        Ok(())
+    }
+
+    fn look<R>(&self, doing: &str, call: impl FnOnce(&T) -> Result<R>) -> WireResult<R> {
+        let result = self.refuse().and_then(|()| match &self.component {
+            Some(component) => caught(self.id, doing, || call(component)),
+            None => Err(closed(self.id)),
+        });
+        self.settle(result)
+    }
+
+    fn call<R>(&mut self, doing: &str, call: impl FnOnce(&mut T) -> Result<R>) -> WireResult<R> {
+        let id = self.id;
+        let result = self.refuse().and_then(|()| match &mut self.component {
+            Some(component) => caught(id, doing, || call(component)),
+            None => Err(closed(id)),
+        });
+        self.settle(result)
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        let component = self.component.take();
+        to_wire(caught(self.id, "drop", move || {
+            drop(component);
+            Ok(())
+        }))
+    }
+}
+
+fn closed(id: &str) -> Error {
+    Error::bug(format!("component `{id}` was used after it was closed"))
+}
+
+impl<T: ?Sized> Drop for Guard<T> {
+    fn drop(&mut self) {
+        // The host closes before it drops; this is for when it could not.
+        let _ = self.close();
+    }
+}
+
+impl WireSubstrateSource for Guard<dyn SubstrateSource> {
+    fn substrate(&mut self, seed: u64) -> WireResult<WireParcel> {
+        self.call("substrate", |source| {
+            let substrate = source.substrate(seed)?;
+            substrate.check()?;
+            substrate_parcel(&substrate)
+        })
+    }
+
+    fn store(&mut self, substrate: WireLoan<'_>, folder: RStr<'_>) -> WireResult<()> {
+        self.call("store", |source| {
+            let header = from_json("a substrate", substrate.header.as_str())?;
+            let substrate = receive_substrate(header, &Received::new(&substrate))?;
+            source.store(&substrate, std::path::Path::new(folder.as_str()))
+        })
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+impl WireWeightSource for Guard<dyn WeightSource> {
+    fn weights(&mut self, request: WireLoan<'_>) -> WireResult<WireTensorBuf> {
+        self.call("weights", |source| {
+            let received = Received::new(&request);
+            let draw = received.f64_if::<Ix2>("draw")?;
+            with_setting(&request, |setting| {
+                let request = WeightRequest {
+                    neurons: setting.neurons()?,
+                    substrate: setting.substrate,
+                    seed: setting.seed,
+                    draw,
+                };
+                source.weights(&request).map(matrix_buf)
+            })
+        })
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+impl WireConstraint for Guard<dyn Constraint> {
+    fn penalty(&mut self, weights: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        self.call("penalty", |constraint| {
+            constraint.penalty(view_f32::<Ix2>(&weights)?, view_mut::<Ix2>("gradient", gradient)?)
+        })
+    }
+
+    fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()> {
+        self.call("project", |constraint| constraint.project(view_mut::<Ix2>("weights", weights)?))
+    }
+
+    fn wants_activity(&self) -> WireResult<bool> {
+        self.look("wants_activity", |constraint| Ok(constraint.wants_activity()))
+    }
+
+    fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        self.call("activity_penalty", |constraint| {
+            constraint.activity_penalty(view_f32::<Ix3>(&activity)?, view_mut::<Ix3>("gradient", gradient)?)
+        })
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+impl WireTask for Guard<dyn Task> {
+    fn info(&self) -> WireResult<RString> {
+        self.look("info", |task| json(&task.info()))
+    }
+
+    fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel> {
+        self.call("trials", |task| task.trials(count, seed).map(batch_parcel))
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+impl WireModel for Guard<dyn Model> {
+    fn info(&self) -> WireResult<RString> {
+        self.look("info", |model| json(&model.info()))
+    }
+
+    fn initialise(&mut self, recurrent: WireTensor<'_>, seed: u64) -> WireResult<()> {
+        self.call("initialise", |model| model.initialise(view_f32::<Ix2>(&recurrent)?, seed))
+    }
+
+    fn forward(&mut self, batch: WireLoan<'_>, mode: u8, noise_seed: u64) -> WireResult<WireOutcome> {
+        self.call("forward", |model| {
+            let received = Received::new(&batch);
+            let batch = BatchView {
+                inputs: received.f32::<Ix3>("inputs")?,
+                targets: received.u32::<Ix2>("targets")?,
+                mask: received.f32::<Ix2>("mask")?,
+                lengths: received.u32s("lengths")?,
+                conditions: received.u32s("conditions")?,
+            };
+            let mode = match mode {
+                TRAIN => Mode::Train { noise_seed },
+                EVALUATE => Mode::Evaluate,
+                _ => Mode::Record,
+            };
+            let outcome = model.forward(&batch, mode)?;
+            Ok(WireOutcome { loss: outcome.loss, correct: outcome.correct, weight: outcome.weight })
+        })
+    }
+
+    fn activity(&self) -> WireResult<WireBorrow<'_>> {
+        self.borrow("activity", |model| {
+            let view = model.activity()?;
+            Ok((view.shape().to_vec(), view.to_slice()))
+        })
+    }
+
+    fn backward(
+        &mut self,
+        activity: ROption<WireTensor<'_>>,
+        recurrent: WireTensorMut<'_>,
+    ) -> WireResult<()> {
+        self.call("backward", |model| {
+            let activity = activity.into_option().as_ref().map(view_f32::<Ix3>).transpose()?;
+            model.backward(activity, view_mut::<Ix3>("gradient", recurrent)?)
+        })
+    }
+
+    fn update(&mut self, recurrent: WireTensor<'_>) -> WireResult<()> {
+        self.call("update", |model| model.update(view_f32::<Ix3>(&recurrent)?))
+    }
+
+    fn recurrent(&self, block: usize) -> WireResult<WireBorrow<'_>> {
+        self.borrow("recurrent", |model| {
+            let view = model.recurrent(block)?;
+            Ok((view.shape().to_vec(), view.to_slice()))
+        })
+    }
+
+    fn recurrent_mut(&mut self, block: usize) -> WireResult<WireTensorMut<'_>> {
+        let id = self.id;
+        let result = self.refuse().and_then(|()| match &mut self.component {
+            Some(model) => caught(id, "recurrent_mut", || {
+                let view = model.recurrent_mut(block)?;
+                let shape = RVec::from(view.shape().to_vec());
+                let values = view.into_slice().ok_or_else(|| not_contiguous(id, "recurrent_mut"))?;
+                Ok(WireTensorMut { shape, values: values.into() })
+            }),
+            None => Err(closed(id)),
+        });
+        to_wire(result)
+    }
+
+    fn state(&self) -> WireResult<WireParcel> {
+        self.look("state", |model| model.state().map(state_parcel))
+    }
+
+    fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()> {
+        self.call("restore", |model| model.restore(&state_from_loan(&state)))
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+fn not_contiguous(id: &str, doing: &str) -> Error {
+    Error::plugin(format!("component `{id}` returned an array from {doing} that is not contiguous"))
+        .help("return a row-major array")
+}
+
+/// Shape and values of what a model lends; no values if it is not contiguous.
+type Lent<'a> = (Vec<usize>, Option<&'a [f32]>);
+
+impl Guard<dyn Model> {
+    /// As [`Guard::look`], for results that borrow from the model.
+    fn borrow<'a>(
+        &'a self,
+        doing: &str,
+        call: impl FnOnce(&'a dyn Model) -> Result<Lent<'a>>,
+    ) -> WireResult<WireBorrow<'a>> {
+        let result = self.refuse().and_then(|()| match &self.component {
+            Some(component) => caught(self.id, doing, || {
+                let (shape, values) = call(component.as_ref())?;
+                let values = values.ok_or_else(|| not_contiguous(self.id, doing))?;
+                Ok(WireBorrow { shape: RVec::from(shape), values: values.into() })
+            }),
+            None => Err(closed(self.id)),
+        });
+        self.settle(result)
+    }
+}
+
+impl WireMetric for Guard<dyn Metric> {
+    fn wants_activity(&self) -> WireResult<bool> {
+        self.look("wants_activity", |metric| Ok(metric.wants_activity()))
+    }
+
+    fn invariant(&self) -> WireResult<bool> {
+        self.look("invariant", |metric| Ok(metric.invariant()))
+    }
+
+    fn measure(&mut self, network: WireLoan<'_>) -> WireResult<RString> {
+        self.call("measure", |metric| {
+            let received = Received::new(&network);
+            let recurrent = received.f32::<Ix2>("recurrent")?;
+            let initial = received.f32_if::<Ix2>("initial")?;
+            let activity = received.f32_if::<Ix3>("activity")?;
+            let conditions = received.u32s("conditions")?;
+            with_setting(&network, |setting| {
+                let network =
+                    Network { recurrent, initial, substrate: setting.substrate, activity, conditions };
+                json(&metric.measure(&network)?)
+            })
+        })
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+macro_rules! builder {
+    ($function:ident, $role:ident, $trait:ident, $boxed:ident, $object:ident) => {
+        extern "C" fn $function(id: RStr<'_>, params: RStr<'_>, setting: WireLoan<'_>) -> WireResult<$boxed> {
+            let id = id.as_str();
+            to_wire(caught(id, "its constructor", || {
+                let registration = registration(id)?;
+                let Builder::$role(build) = registration.builder else {
+                    return Err(Error::bug(format!("`{id}` is not a {}", stringify!($role))));
+                };
+                let component =
+                    with_setting(&setting, |setting: &Setting<'_>| build(params.as_str(), setting))?;
+                let guard: Guard<dyn $trait> = Guard::new(registration.id, component);
+                Ok($object::from_value(guard, TD_Opaque))
+            }))
+        }
+    };
+}
+builder!(substrate, Substrate, SubstrateSource, SubstrateBox, WireSubstrateSource_TO);
+builder!(weights, Weights, WeightSource, WeightBox, WireWeightSource_TO);
+builder!(constraint, Constraint, Constraint, ConstraintBox, WireConstraint_TO);
+builder!(task, Task, Task, TaskBox, WireTask_TO);
+builder!(model, Model, Model, ModelBox, WireModel_TO);
+builder!(metric, Metric, Metric, MetricBox, WireMetric_TO);
+
+/// The library's module; called by [`plugin!`](crate::plugin).
+pub fn module(manifest: extern "C" fn() -> RString) -> PluginModuleRef {
+    PluginModule {
+        manifest,
+        log_to: super::events::log_to,
+        substrate,
+        weights,
+        constraint,
+        task,
+        model,
+        metric,
+    }
+    .leak_into_prefix()
+}
+
+/// The library's manifest as JSON; called by [`plugin!`](crate::plugin), which
+/// knows the crate it stands in.
+pub fn manifest_json(name: &str, version: &str, unwinds: bool) -> RString {
+    let manifest = caught(name, "its manifest", || {
+        Ok(Manifest {
+            name: name.into(),
+            version: version.into(),
+            core_version: crate::VERSION.into(),
+            unwinds,
+            components: registrations()
+                .into_iter()
+                .map(|r| ComponentEntry {
+                    role: r.role.name().into(),
+                    id: r.id.into(),
+                    about: r.about.into(),
+                    cite: r.cite.into(),
+                    schema: (r.schema)(),
+                })
+                .collect(),
+        })
+    });
+    manifest.and_then(|m| json(&m)).unwrap_or_else(|error| RString::from(error.report()))
+}

@@ -1,0 +1,88 @@
+//! How an object of a role travels between two separately compiled libraries.
+//!
+//! This is the only folder that names `abi_stable`, and with the host's loader
+//! the only place with `unsafe`. Authors of plugins need nothing of it.
+//!
+//! - `wire`: what crosses. Numbers cross as borrowed slices with a shape,
+//!   everything else as JSON text; so nothing but a new method ever changes a
+//!   layout.
+//! - `guard`: the plugin's side. Wraps a component of a plain trait, catches
+//!   its panics, and answers in wire types.
+//! - `loaded`: the host's side. Makes a wire object a component of the same
+//!   plain trait again.
+//! - `events`: log events on their way from a plugin to the host.
+
+mod convert;
+mod events;
+mod guard;
+mod loaded;
+mod manifest;
+#[allow(
+    missing_docs,
+    non_local_definitions,
+    unsafe_code,
+    clippy::allow_attributes,
+    reason = "abi_stable's macros generate what these lints object to"
+)]
+mod wire;
+
+pub use guard::{manifest_json, module, start};
+pub use loaded::{Library, take_close_failures};
+pub use manifest::{ComponentEntry, Manifest};
+pub use wire::{PluginModule, PluginModuleRef};
+
+#[doc(hidden)]
+pub use abi_stable::{
+    library::{__call_root_module_loader, LibHeader, RootModuleResult},
+    std_types::RString,
+};
+
+/// Exports the library's components. The last line of a plugin's `lib.rs`.
+///
+/// Every component registered with [`register!`](crate::register) in the crate
+/// becomes visible to hosts that load the library.
+#[macro_export]
+macro_rules! plugin {
+    () => {
+        #[allow(unsafe_code)]
+        const _: () = {
+            extern "C" fn manifest() -> $crate::abi::RString {
+                $crate::abi::manifest_json(
+                    env!("CARGO_PKG_NAME"),
+                    env!("CARGO_PKG_VERSION"),
+                    cfg!(panic = "unwind"),
+                )
+            }
+            fn root() -> $crate::abi::PluginModuleRef {
+                $crate::abi::start();
+                $crate::abi::module(manifest)
+            }
+            extern "C" fn erased() -> $crate::abi::RootModuleResult {
+                $crate::abi::__call_root_module_loader(root)
+            }
+            // The name that a host looks up; see `abi_stable::library`.
+            #[unsafe(no_mangle)]
+            #[allow(non_upper_case_globals)]
+            static _1as_0lib_1header_0root_bmodule_bloader: $crate::abi::LibHeader =
+                // SAFETY: `erased` returns the prefix reference of exactly the
+                // module type named here.
+                unsafe {
+                    $crate::abi::LibHeader::from_constructor::<$crate::abi::PluginModuleRef>(
+                        erased,
+                        $crate::abi::CHECK_LAYOUT,
+                    )
+                };
+        };
+    };
+}
+
+#[doc(hidden)]
+pub const CHECK_LAYOUT: abi_stable::library::CheckTypeLayout = abi_stable::library::CheckTypeLayout::Yes;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_exported_name_is_the_one_hosts_look_up() {
+        assert_eq!(abi_stable::library::ROOT_MODULE_LOADER_NAME, "_1as_0lib_1header_0root_bmodule_bloader");
+    }
+}

@@ -1,0 +1,173 @@
+//! How a component describes itself, and how a plugin's components are found.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    Constraint, Error, Metric, Model, Result, Setting, SubstrateSource, Task, WeightSource, parse_parameters,
+    schema_of,
+};
+
+/// What a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Supplies neurons and what was measured of them.
+    Substrate,
+    /// Supplies recurrent weights to start from.
+    Weights,
+    /// Acts on recurrent weights during training.
+    Constraint,
+    /// Generates trials.
+    Task,
+    /// Learns.
+    Model,
+    /// Measures a network.
+    Metric,
+}
+
+impl Role {
+    /// All roles, in the order in which an experiment uses them.
+    pub const ALL: [Role; 6] =
+        [Role::Substrate, Role::Weights, Role::Constraint, Role::Task, Role::Model, Role::Metric];
+
+    /// The role's name in files and commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Substrate => "substrate",
+            Role::Weights => "weights",
+            Role::Constraint => "constraint",
+            Role::Task => "task",
+            Role::Model => "model",
+            Role::Metric => "metric",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A component: what it is called, where it comes from, what it can be told,
+/// and how it is built.
+pub trait Component: Sized + 'static {
+    /// Unique id, `family.name` in lower case with hyphens.
+    const ID: &'static str;
+    /// One line on what it does.
+    const ABOUT: &'static str;
+    /// Where it comes from: a paper, or "this work".
+    const CITE: &'static str;
+    /// Its parameters; declare them with [`params!`](crate::params).
+    type Params: DeserializeOwned + Serialize + Default + JsonSchema;
+
+    /// Builds the component.
+    ///
+    /// # Errors
+    /// If a parameter is out of range or the setting lacks what is needed.
+    fn build(params: Self::Params, setting: &Setting<'_>) -> Result<Self>;
+}
+
+/// Builds a boxed component from parameters in JSON.
+pub type Build<T> = fn(&str, &Setting<'_>) -> Result<Box<T>>;
+
+/// The builder of a component, by role.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Builder {
+    /// Builds a [`SubstrateSource`].
+    Substrate(Build<dyn SubstrateSource>),
+    /// Builds a [`WeightSource`].
+    Weights(Build<dyn WeightSource>),
+    /// Builds a [`Constraint`].
+    Constraint(Build<dyn Constraint>),
+    /// Builds a [`Task`].
+    Task(Build<dyn Task>),
+    /// Builds a [`Model`].
+    Model(Build<dyn Model>),
+    /// Builds a [`Metric`].
+    Metric(Build<dyn Metric>),
+}
+
+/// A component's entry in its library's registry, made by
+/// [`register!`](crate::register).
+pub struct Registration {
+    /// What it is for.
+    pub role: Role,
+    /// Its id.
+    pub id: &'static str,
+    /// One line on what it does.
+    pub about: &'static str,
+    /// Where it comes from.
+    pub cite: &'static str,
+    /// JSON schema of its parameters.
+    pub schema: fn() -> serde_json::Value,
+    /// How it is built.
+    pub builder: Builder,
+}
+
+inventory::collect!(Registration);
+
+macro_rules! registration {
+    ($function:ident, $trait:ident, $role:ident) => {
+        impl Registration {
+            #[doc = concat!("Entry of a [`", stringify!($trait), "`].")]
+            pub const fn $function<T: Component + $trait>() -> Self {
+                Registration {
+                    role: Role::$role,
+                    id: T::ID,
+                    about: T::ABOUT,
+                    cite: T::CITE,
+                    schema: schema_of::<T::Params>,
+                    builder: Builder::$role(|json, setting| {
+                        let params: T::Params = parse_parameters(T::ID, json)?;
+                        let component = T::build(params, setting)
+                            .map_err(|e| e.context(format!("cannot build `{}`", T::ID)))?;
+                        Ok(Box::new(component))
+                    }),
+                }
+            }
+        }
+    };
+}
+registration!(substrate, SubstrateSource, Substrate);
+registration!(weights, WeightSource, Weights);
+registration!(constraint, Constraint, Constraint);
+registration!(task, Task, Task);
+registration!(model, Model, Model);
+registration!(metric, Metric, Metric);
+
+/// The components of this library, sorted by id: inventory's own order changes
+/// between builds.
+pub fn registrations() -> Vec<&'static Registration> {
+    let mut all: Vec<_> = inventory::iter::<Registration>.into_iter().collect();
+    all.sort_by_key(|r| r.id);
+    all
+}
+
+/// Looks a component of this library up by id.
+pub(crate) fn registration(id: &str) -> Result<&'static Registration> {
+    registrations()
+        .into_iter()
+        .find(|r| r.id == id)
+        .ok_or_else(|| Error::bug(format!("this library has no component `{id}`")))
+}
+
+/// Registers a component under its role, next to its definition:
+/// `pallium_core::register!(Metric, Modularity);`
+#[macro_export]
+macro_rules! register {
+    (SubstrateSource, $component:ty) => { $crate::register!(@ substrate, $component); };
+    (WeightSource, $component:ty) => { $crate::register!(@ weights, $component); };
+    (Constraint, $component:ty) => { $crate::register!(@ constraint, $component); };
+    (Task, $component:ty) => { $crate::register!(@ task, $component); };
+    (Model, $component:ty) => { $crate::register!(@ model, $component); };
+    (Metric, $component:ty) => { $crate::register!(@ metric, $component); };
+    (@ $role:ident, $component:ty) => {
+        $crate::inventory::submit! { $crate::Registration::$role::<$component>() }
+    };
+}

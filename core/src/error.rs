@@ -1,0 +1,139 @@
+//! One flat error, so that it survives the trip between two libraries.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Short for a result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose turn it is to act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// The user's data, parameter or command is wrong and the user can mend it.
+    Input,
+    /// The combination asked for is not supported by this component.
+    Unsupported,
+    /// Reading or writing failed for a reason outside the program.
+    Io,
+    /// A component broke its contract.
+    Plugin,
+    /// A component panicked.
+    Panic,
+    /// A bug in Pallium itself.
+    Bug,
+}
+
+/// What went wrong, what to do about it, and what led there.
+///
+/// Messages are lowercase fragments that name the file, the place and the
+/// value; `help` says how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// Whose turn it is to act.
+    pub kind: Kind,
+    /// What went wrong, as a lowercase fragment.
+    pub message: String,
+    /// How to mend it, if that is known.
+    pub help: Option<String>,
+    /// What led here, the nearest cause first.
+    pub causes: Vec<String>,
+}
+
+impl Error {
+    /// An error of any kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), help: None, causes: Vec::new() }
+    }
+
+    /// The user's input is wrong.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    /// What is asked for does not go together.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unsupported, message)
+    }
+
+    /// A file could not be read or written.
+    pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::new(Kind::Io, format!("{}: {error}", path.display()))
+    }
+
+    /// A component broke its contract.
+    pub fn plugin(message: impl Into<String>) -> Self {
+        Self::new(Kind::Plugin, message)
+    }
+
+    /// Something that cannot happen, happened.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, message)
+    }
+
+    /// Adds how to mend it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Puts a wider statement in front: the present message becomes the
+    /// nearest cause.
+    #[must_use]
+    pub fn context(mut self, message: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, inner);
+        self
+    }
+
+    /// Adds what led here, farther away than the causes known so far.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Message, causes and help over several lines, for people.
+    pub fn report(&self) -> String {
+        let mut text = self.message.clone();
+        for cause in &self.causes {
+            text.push_str("\n  because: ");
+            text.push_str(cause);
+        }
+        if let Some(help) = &self.help {
+            text.push_str("\n  help: ");
+            text.push_str(help);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, " ({help})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_keeps_the_cause_and_the_help() {
+        let error = Error::input("row 3 is short").help("export it again").context("reading a.csv");
+        assert_eq!(error.report(), "reading a.csv\n  because: row 3 is short\n  help: export it again");
+        assert_eq!(error.to_string(), "reading a.csv: row 3 is short (export it again)");
+    }
+}

@@ -1,0 +1,93 @@
+//! The contract between Pallium and its plugins, and the only crate that a
+//! plugin author depends on.
+//!
+//! A plugin is one shared library that offers *components*. A component plays
+//! one of six *roles*: it supplies a [substrate](SubstrateSource) (the neurons
+//! and what was measured of them), [weights](WeightSource) to start from,
+//! a [constraint](Constraint) on the recurrent weights, a [task](Task), a
+//! [model](Model) or a [metric](Metric). Each role is a plain Rust trait on
+//! ndarray views; how an object of that trait travels between the host and a
+//! separately compiled library is the business of [`abi`] alone.
+//!
+//! A whole plugin:
+//!
+//! ```
+//! use pallium_core::prelude::*;
+//!
+//! pallium_core::params! {
+//!     /// Parameters of the example.
+//!     pub struct Params {
+//!         /// Factor λ in front of the penalty (dimensionless).
+//!         strength: f64 = 0.1,
+//!     }
+//! }
+//!
+//! /// λ·Σ w², the classical ridge.
+//! struct Ridge { strength: f64 }
+//!
+//! impl Component for Ridge {
+//!     const ID: &'static str = "example.ridge";
+//!     const ABOUT: &'static str = "λ times the sum of squared weights";
+//!     const CITE: &'static str = "Hoerl and Kennard 1970";
+//!     type Params = Params;
+//!     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+//!         at_least_zero("strength", params.strength)?;
+//!         Ok(Ridge { strength: params.strength })
+//!     }
+//! }
+//!
+//! impl Constraint for Ridge {
+//!     fn penalty(&mut self, weights: MatrixView<'_>, mut gradient: MatrixViewMut<'_>) -> Result<f64> {
+//!         let factor = self.strength as f32;
+//!         gradient.scaled_add(2.0 * factor, &weights);
+//!         Ok(self.strength * weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>())
+//!     }
+//! }
+//! pallium_core::register!(Constraint, Ridge);
+//!
+//! // The last line of a plugin's lib.rs:
+//! // pallium_core::plugin!();
+//! ```
+
+// So that the macros' paths also hold inside this crate.
+extern crate self as pallium_core;
+
+pub mod abi;
+mod component;
+mod data;
+mod error;
+mod parameters;
+pub mod random;
+mod role;
+mod setting;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use component::{Builder, Component, Registration, Role, registrations};
+pub use data::{
+    Batch, BatchView, Direction, Matrix, MatrixView, MatrixViewMut, Measure, Positions, Substrate, Tensor,
+};
+pub use error::{Error, Kind, Result};
+pub use parameters::{at_least_zero, nearest, one_of_range, parse_parameters, schema_of};
+pub use role::{
+    Constraint, Levels, Metric, Mode, Model, ModelInfo, Network, Outcome, SubstrateSource, Task, TaskInfo,
+    WeightRequest, WeightSource,
+};
+pub use setting::Setting;
+
+// Re-exported so that a plugin needs no other dependency, and so that the
+// macros find them.
+pub use {inventory, ndarray, rand, rand_distr, schemars, serde, serde_json, tracing};
+
+/// What a plugin file usually needs, in one `use`.
+pub mod prelude {
+    pub use crate::{
+        Batch, BatchView, Component, Constraint, Direction, Error, Levels, Matrix, MatrixView, MatrixViewMut,
+        Measure, Metric, Mode, Model, ModelInfo, Network, Outcome, Positions, Result, Setting, Substrate,
+        SubstrateSource, Task, TaskInfo, Tensor, WeightRequest, WeightSource, at_least_zero, ndarray,
+        one_of_range, random,
+    };
+}
+
+/// Version of this crate, as written into plugin manifests and run folders.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,67 @@
+//! What a component is told when it is built.
+
+use std::path::Path;
+
+use ndarray::ArrayView2;
+
+use crate::{Error, Result, Substrate};
+
+/// The circumstances that a component is built for. A component asks for what
+/// it needs; asking for what is not there is an error that says how to supply
+/// it.
+#[derive(Clone, Copy, Default)]
+pub struct Setting<'a> {
+    /// Seed of this component's own random stream; see [`crate::random`].
+    pub seed: u64,
+    /// Threads that the component may use; 0 means 1.
+    pub threads: usize,
+    /// A folder for results that are expensive and depend on nothing but their
+    /// name (null ensembles, say). Files in it may vanish at any time.
+    pub cache: Option<&'a Path>,
+    /// Number of neurons N.
+    pub neurons: Option<usize>,
+    /// Number of input channels of the task.
+    pub inputs: Option<usize>,
+    /// Number of classes of the task.
+    pub classes: Option<usize>,
+    /// The substrate in use.
+    pub substrate: Option<&'a Substrate>,
+    /// N×N distances between neurons in the geometry in use, zero diagonal,
+    /// in the geometry's own scale.
+    pub distance: Option<ArrayView2<'a, f32>>,
+}
+
+impl<'a> Setting<'a> {
+    /// Number of neurons.
+    pub fn neurons(&self) -> Result<usize> {
+        self.neurons.ok_or_else(|| missing("the number of neurons"))
+    }
+
+    /// Number of input channels.
+    pub fn inputs(&self) -> Result<usize> {
+        self.inputs.ok_or_else(|| missing("a task (its number of input channels)"))
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> Result<usize> {
+        self.classes.ok_or_else(|| missing("a task (its number of classes)"))
+    }
+
+    /// The substrate.
+    pub fn substrate(&self) -> Result<&'a Substrate> {
+        self.substrate
+            .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
+    }
+
+    /// The distances between neurons.
+    pub fn distance(&self) -> Result<ArrayView2<'a, f32>> {
+        self.distance.ok_or_else(|| {
+            missing("distances between neurons")
+                .help("give the variant a geometry: geometry = \"soma\" or geometry = \"grid:12x13x2\"")
+        })
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::input(format!("this component needs {what}, and there is none here"))
+}

@@ -1,0 +1,148 @@
+//! Checks for plugin authors' own tests (feature `testkit`).
+//!
+//! ```toml
+//! [dev-dependencies]
+//! pallium-core = { version = "0.1", features = ["testkit"] }
+//! ```
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use crate::{Constraint, Error, Matrix, Result, random};
+
+/// Directions in which all weights move at once.
+const DIRECTIONS: usize = 6;
+/// Single weights that are moved alone.
+const SINGLES: usize = 6;
+/// The widest step, relative to a weight's own magnitude; each of the others
+/// is half of the one before.
+const WIDEST: f32 = 0.125;
+/// Number of step widths.
+const WIDTHS: usize = 8;
+
+/// How far the gradient of a constraint's penalty is from the slope of the
+/// penalty itself: the largest relative error over several random directions
+/// and several single weights. For a right gradient in f32 expect 1e-5 to 1e-3
+/// for a few dozen neurons; for a wrong one, something near 1.
+///
+/// Every weight moves in proportion to its own magnitude and at most by an
+/// eighth of it, so none changes sign and the kink of |w| at 0 is never
+/// crossed; weights that are 0 stay 0. Weights are first shortened to ten
+/// bits, so that each displaced weight is exact in f32. Slopes are central
+/// differences extrapolated to width 0 (Richardson), of which the one with the
+/// least estimated error counts (Ridders 1982): too wide a step suffers from
+/// curvature, too narrow a one from rounding. Errors are relative to the root
+/// mean square of the slope over random directions (for a single weight, to
+/// its own slope if that is larger than usual), so that a direction that
+/// happens to be level does no harm.
+///
+/// # Errors
+/// Those of the constraint; if a value or a gradient is not finite; or if the
+/// penalty does not *add* its gradient to the matrix it is given.
+pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u64) -> Result<f64> {
+    let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
+    // The power of two at or below |w|.
+    let magnitude = weights.mapv(|w| f32::from_bits(w.to_bits() & 0x7F80_0000));
+
+    let mut gradient = Matrix::zeros(weights.dim());
+    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    if !value.is_finite() || gradient.iter().any(|g| !g.is_finite()) {
+        return Err(Error::plugin(format!("the penalty is {value}, or its gradient is not finite")));
+    }
+    let mut twice = gradient.clone();
+    constraint.penalty(weights.view(), twice.view_mut())?;
+    if !twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-5 * one.abs()) {
+        return Err(Error::plugin("a second call does not add its gradient to that of the first"));
+    }
+
+    let slopes = (&gradient * &magnitude).mapv(f64::from);
+    let typical = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
+    let moving: Vec<(usize, usize)> =
+        magnitude.indexed_iter().filter(|(_, m)| **m > 0.0).map(|(place, _)| place).collect();
+    let mut stream = random::stream(seed, "testkit gradient");
+    let mut worst = 0.0_f64;
+    for trial in 0..DIRECTIONS + SINGLES {
+        let mut direction = Matrix::zeros(weights.dim());
+        let mut unit = typical;
+        if trial < DIRECTIONS {
+            direction.zip_mut_with(&magnitude, |d, &m| *d = if stream.random() { m } else { -m });
+        } else if let Some(&place) = moving.choose(&mut stream) {
+            direction[place] = magnitude[place];
+            unit = slopes[place].abs().max(typical / (moving.len() as f64).sqrt());
+        }
+        let expected: f64 =
+            gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
+        let found = slope(constraint, &weights, &direction)?;
+        let error = (found - expected).abs();
+        // A penalty that is level everywhere has no slope to compare with.
+        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit });
+    }
+    Ok(worst)
+}
+
+/// Slope of the penalty at `weights` for a step of `direction`.
+fn slope(constraint: &mut dyn Constraint, weights: &Matrix, direction: &Matrix) -> Result<f64> {
+    let mut ignored = Matrix::zeros(weights.dim());
+    let mut value = |width: f32| constraint.penalty((weights + &(direction * width)).view(), ignored.view_mut());
+    let mut best = (f64::INFINITY, f64::NAN);
+    let mut width = WIDEST;
+    let mut above: Vec<f64> = Vec::new();
+    for _ in 0..WIDTHS {
+        let mut row = vec![(value(width)? - value(-width)?) / (2.0 * f64::from(width))];
+        let mut factor = 1.0;
+        for (order, &wider) in above.iter().enumerate() {
+            factor *= 4.0;
+            let narrower = row[order];
+            let extrapolated = narrower + (narrower - wider) / (factor - 1.0);
+            let error = (extrapolated - narrower).abs().max((extrapolated - wider).abs());
+            if error < best.0 {
+                best = (error, extrapolated);
+            }
+            row.push(extrapolated);
+        }
+        above = row;
+        width /= 2.0;
+    }
+    Ok(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MatrixView, MatrixViewMut};
+
+    /// Σ |w|³ − w², with a gradient that is off by a factor.
+    struct Cubic {
+        factor: f32,
+        adds: bool,
+    }
+
+    impl Constraint for Cubic {
+        fn penalty(&mut self, weights: MatrixView<'_>, mut gradient: MatrixViewMut<'_>) -> Result<f64> {
+            if !self.adds {
+                gradient.fill(0.0);
+            }
+            let slope = weights.mapv(|w| self.factor * (3.0 * w * w.abs() - 2.0 * w));
+            gradient += &slope;
+            Ok(weights.iter().map(|&w| f64::from(w.abs().powi(3) - w * w)).sum())
+        }
+    }
+
+    fn weights() -> Matrix {
+        Matrix::from_shape_fn((9, 9), |(i, j)| if i == j { 0.0 } else { ((i * 9 + j) as f32).sin() })
+    }
+
+    #[test]
+    fn a_right_gradient_passes_and_a_wrong_one_does_not() {
+        let error = |factor| gradient_error(&mut Cubic { factor, adds: true }, &weights(), 1).unwrap();
+        assert!(error(1.0) < 1e-5, "{}", error(1.0));
+        assert!(error(1.01) > 5e-3, "{}", error(1.01));
+        assert!(error(-1.0) > 1.0, "{}", error(-1.0));
+    }
+
+    #[test]
+    fn overwriting_instead_of_adding_is_an_error() {
+        let error = gradient_error(&mut Cubic { factor: 1.0, adds: false }, &weights(), 1).unwrap_err();
+        assert!(error.message.contains("does not add"), "{error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! What is loaded: components by id, and the plugin file each comes from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pallium_core::abi::Library;
+use pallium_core::{
+    Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
+    WeightSource, nearest,
+};
+
+use super::{discovery, gate};
+use crate::cell::Use;
+
+/// A plugin file that passed the gate.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    /// Where it was loaded from.
+    pub path: PathBuf,
+    /// Name of the crate.
+    pub name: String,
+    /// Version of the crate.
+    pub version: String,
+    /// Version of pallium-core that it was built against.
+    pub core_version: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A component that can be built.
+pub struct Entry {
+    /// What it is for.
+    pub role: Role,
+    /// Its id.
+    pub id: String,
+    /// One line on what it does.
+    pub about: String,
+    /// Where it comes from.
+    pub cite: String,
+    /// JSON schema of its parameters.
+    pub schema: serde_json::Value,
+    /// The file it comes from; `None` for one registered in this process.
+    pub plugin: Option<Arc<PluginFile>>,
+    source: Source,
+}
+
+enum Source {
+    InProcess(Builder),
+    Loaded(Library),
+}
+
+/// All components, by id.
+#[derive(Default)]
+pub struct Catalogue {
+    entries: BTreeMap<String, Entry>,
+    plugins: Vec<Arc<PluginFile>>,
+}
+
+macro_rules! build {
+    ($function:ident, $role:ident, $trait:ident, $what:literal) => {
+        #[doc = concat!("Builds a ", $what, ".")]
+        ///
+        /// # Errors
+        /// If there is no such component, a parameter is wrong, or the setting
+        /// lacks what it needs.
+        pub fn $function(&self, component: &Use, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
+            let entry = self.find(&component.id, Role::$role)?;
+            match &entry.source {
+                Source::InProcess(Builder::$role(build)) => build(&component.json(), setting),
+                Source::Loaded(library) => library.$function(&entry.id, &component.json(), setting),
+                Source::InProcess(_) => {
+                    Err(Error::bug(format!("`{}` is registered under two roles", entry.id)))
+                }
+            }
+        }
+    };
+}
+
+impl Catalogue {
+    /// A catalogue of components compiled into this process, for tests.
+    pub fn in_process<'a>(registrations: impl IntoIterator<Item = &'a Registration>) -> Self {
+        let entries = registrations
+            .into_iter()
+            .map(|r| {
+                let entry = Entry {
+                    role: r.role,
+                    id: r.id.into(),
+                    about: r.about.into(),
+                    cite: r.cite.into(),
+                    schema: (r.schema)(),
+                    plugin: None,
+                    source: Source::InProcess(r.builder),
+                };
+                (entry.id.clone(), entry)
+            })
+            .collect();
+        Catalogue { entries, plugins: Vec::new() }
+    }
+
+    /// Loads every plugin beside the executable, in `$PALLIUM_PLUGIN_PATH`
+    /// and in `extra` (the experiment file's `plugin_path`).
+    ///
+    /// # Errors
+    /// If a plugin is refused by the gate, or two offer the same id.
+    pub fn discover(extra: &[PathBuf]) -> Result<Self> {
+        Self::load(&discovery::plugin_files(extra)?)
+    }
+
+    /// Loads the plugins at `paths`, in this order.
+    ///
+    /// # Errors
+    /// As [`Catalogue::discover`].
+    pub fn load(paths: &[PathBuf]) -> Result<Self> {
+        let mut catalogue = Catalogue::default();
+        for path in paths {
+            catalogue.add(path)?;
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<()> {
+        let admitted = gate::admit(path)?;
+        let manifest = admitted.manifest;
+        let plugin = Arc::new(PluginFile {
+            path: path.to_owned(),
+            name: manifest.name,
+            version: manifest.version,
+            core_version: manifest.core_version,
+            sha256: admitted.sha256,
+        });
+        for component in manifest.components {
+            let Some(role) = component.role() else {
+                tracing::warn!(
+                    "{}: `{}` has the role `{}`, which this version does not know; it is left out",
+                    path.display(),
+                    component.id,
+                    component.role
+                );
+                continue;
+            };
+            if let Some(known) = self.entries.get(&component.id) {
+                let other = known
+                    .plugin
+                    .as_ref()
+                    .map_or_else(|| "this program".into(), |p| p.path.display().to_string());
+                let other_sum = known.plugin.as_ref().map(|p| p.sha256.as_str());
+                let error = Error::input(format!(
+                    "two plugins offer `{}`: {other} and {}",
+                    component.id,
+                    path.display()
+                ));
+                return Err(if other_sum == Some(plugin.sha256.as_str()) {
+                    error.help("they are the same file twice: remove one of them, or one of the folders from the plugin path")
+                } else {
+                    error.help("remove one of them, or rename the component in one")
+                });
+            }
+            let entry = Entry {
+                role,
+                id: component.id,
+                about: component.about,
+                cite: component.cite,
+                schema: component.schema,
+                plugin: Some(plugin.clone()),
+                source: Source::Loaded(admitted.library),
+            };
+            self.entries.insert(entry.id.clone(), entry);
+        }
+        self.plugins.push(plugin);
+        Ok(())
+    }
+
+    /// The plugin files, in the order in which they were loaded.
+    pub fn plugins(&self) -> &[Arc<PluginFile>] {
+        &self.plugins
+    }
+
+    /// All components, sorted by id.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// A component by id, whatever its role.
+    ///
+    /// # Errors
+    /// If there is none; the nearest known id is offered.
+    pub fn get(&self, id: &str) -> Result<&Entry> {
+        self.entries.get(id).ok_or_else(|| {
+            let error = Error::input(format!("there is no component `{id}`"));
+            match nearest(id, self.entries.keys().map(String::as_str)) {
+                Some(near) => error.help(format!("did you mean `{near}`? `pallium plugins list` shows all")),
+                None => error.help("`pallium plugins list` shows all; a plugin is found beside the executable, in $PALLIUM_PLUGIN_PATH and in `plugin_path` of the experiment file"),
+            }
+        })
+    }
+
+    /// A component by id that must play `role`.
+    ///
+    /// # Errors
+    /// As [`Catalogue::get`], or if it plays another role.
+    pub fn find(&self, id: &str, role: Role) -> Result<&Entry> {
+        let entry = self.get(id)?;
+        if entry.role != role {
+            return Err(Error::input(format!(
+                "`{id}` is a {} component and cannot serve as {role}",
+                entry.role
+            )));
+        }
+        Ok(entry)
+    }
+
+    build!(substrate, Substrate, SubstrateSource, "substrate source");
+    build!(weights, Weights, WeightSource, "weight source");
+    build!(constraint, Constraint, Constraint, "constraint");
+    build!(task, Task, Task, "task");
+    build!(model, Model, Model, "model");
+    build!(metric, Metric, Metric, "metric");
+}

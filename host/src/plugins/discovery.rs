@@ -1,0 +1,66 @@
+//! Where plugins are looked for.
+
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Result};
+
+/// The variable that lists further folders, separated as in `PATH`.
+pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
+
+/// Plugin files in the order in which they are loaded: beside the executable,
+/// then the folders of `$PALLIUM_PLUGIN_PATH`, then `extra`; by name within a
+/// folder. A path in the last two may also be a file.
+///
+/// Beside the executable lie Cargo's other products too, so there only files
+/// that have the name of a plugin (`libpallium_….so`) count; in the other
+/// places everything that has the ending of a shared library does.
+///
+/// # Errors
+/// If a folder that was named does not exist or cannot be read.
+pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let executable = std::env::current_exe()
+        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    if let Some(folder) = executable.parent() {
+        let prefix = format!("{}pallium_", std::env::consts::DLL_PREFIX);
+        add_folder(&mut files, folder, |name| name.starts_with(&prefix))?;
+    }
+    let listed = std::env::var_os(PATH_VARIABLE);
+    let listed = listed.iter().flat_map(std::env::split_paths).filter(|p| !p.as_os_str().is_empty());
+    let named = listed.map(|p| (p, PATH_VARIABLE)).chain(extra.iter().map(|p| (p.clone(), "plugin_path")));
+    for (path, from) in named {
+        if path.is_file() {
+            push(&mut files, path);
+        } else if path.is_dir() {
+            add_folder(&mut files, &path, |_| true)?;
+        } else {
+            return Err(Error::input(format!("plugin folder {} does not exist", path.display()))
+                .help(format!("it is named in {from}: correct it there")));
+        }
+    }
+    Ok(files)
+}
+
+fn add_folder(files: &mut Vec<PathBuf>, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
+        let path = entry.map_err(|e| Error::io(folder, &e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let hidden = name.starts_with('.');
+        if !hidden && name.ends_with(std::env::consts::DLL_SUFFIX) && wanted(name) && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found.into_iter().for_each(|path| push(files, path));
+    Ok(())
+}
+
+/// The same file may be reachable in several ways; it counts once.
+fn push(files: &mut Vec<PathBuf>, path: PathBuf) {
+    let real = |p: &Path| std::fs::canonicalize(p).unwrap_or_else(|_| p.to_owned());
+    let path_real = real(&path);
+    if !files.iter().any(|known| real(known) == path_real) {
+        files.push(path);
+    }
+}

@@ -1,0 +1,9 @@
+//! Finding plugins on disk, letting them in through the gate, and building
+//! their components.
+
+mod catalogue;
+mod discovery;
+mod elf;
+mod gate;
+
+pub use catalogue::{Catalogue, Entry, PluginFile};
