@@ -1,0 +1,233 @@
+//! What the tasks share: periods of a trial, room for trials, and tasks that
+//! consist of a few kinds of trial without noise.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use pallium_core::ndarray::s;
+use pallium_core::prelude::*;
+use rand::Rng;
+
+/// Most steps a trial may have: far beyond what a network can be trained on,
+/// so that a slip of the pen is told and not run.
+const MOST_STEPS: u32 = 100_000;
+
+/// Most input values in one draw of trials (8 GiB).
+const MOST_VALUES: usize = 1 << 31;
+
+/// One period of a trial.
+pub struct Period {
+    /// The parameter that sets its duration.
+    pub parameter: &'static str,
+    /// Its duration in steps.
+    pub steps: u32,
+    /// Whether the task makes no sense without it.
+    pub required: bool,
+}
+
+impl Period {
+    /// A period that the task cannot do without.
+    pub fn required(parameter: &'static str, steps: u32) -> Self {
+        Period { parameter, steps, required: true }
+    }
+
+    /// A period that may be left out.
+    pub fn optional(parameter: &'static str, steps: u32) -> Self {
+        Period { parameter, steps, required: false }
+    }
+}
+
+/// The range of steps of each of consecutive periods.
+///
+/// # Errors
+/// If a required period has no steps, or the trial would be too long, or empty.
+pub fn lay_out<const K: usize>(periods: [Period; K]) -> Result<[Range<usize>; K]> {
+    for period in &periods {
+        if period.required && period.steps == 0 {
+            return Err(Error::input(format!("parameter `{}` is 0", period.parameter))
+                .help("the task needs this period: give it at least one step"));
+        }
+    }
+    let total: u64 = periods.iter().map(|p| u64::from(p.steps)).sum();
+    if total == 0 || total > u64::from(MOST_STEPS) {
+        let names: Vec<_> = periods.iter().map(|p| format!("`{}`", p.parameter)).collect();
+        return Err(Error::input(format!("parameters {} add up to {total} steps", names.join(" + ")))
+            .help(format!("a trial must have between 1 and {MOST_STEPS} steps")));
+    }
+    let mut start = 0;
+    Ok(periods.map(|period| {
+        let range = start..start + period.steps as usize;
+        start = range.end;
+        range
+    }))
+}
+
+/// An all-zero batch of `count` trials.
+///
+/// # Errors
+/// If that would not fit into memory by any measure.
+pub fn room(count: usize, steps: usize, channels: usize) -> Result<Batch> {
+    match count.checked_mul(steps).and_then(|n| n.checked_mul(channels)) {
+        Some(values) if values <= MOST_VALUES => Ok(Batch::zeros(count, steps, channels)),
+        _ => Err(Error::input(format!(
+            "{count} trials of {steps} steps and {channels} channels are more than {MOST_VALUES} values"
+        ))
+        .help("draw fewer trials at a time, or shorten the task's periods")),
+    }
+}
+
+/// A task that consists of a few equally likely kinds of trial without noise.
+pub struct Repertoire {
+    /// One trial of each kind; its index is its condition.
+    kinds: Batch,
+    info: TaskInfo,
+    /// Name of the random stream that kinds are drawn from.
+    purpose: &'static str,
+}
+
+impl Repertoire {
+    /// A repertoire of `kinds`, one trial each, with a name each. The levels
+    /// follow from counting them.
+    pub fn new(purpose: &'static str, mut kinds: Batch, names: Vec<String>, classes: usize) -> Result<Self> {
+        let (count, steps, inputs) = kinds.inputs.dim();
+        if names.len() != count || count == 0 {
+            return Err(Error::bug(format!("{count} kinds of trial with {} names", names.len())));
+        }
+        kinds.conditions = (0..).take(count).collect();
+        kinds.check(inputs, classes)?;
+        let levels = Levels {
+            chance: 1.0 / classes as f64,
+            memoryless: Some(best_accuracy(&kinds, |length| length.saturating_sub(1)..length)),
+            ideal: Some(best_accuracy(&kinds, |length| 0..length)),
+        };
+        let info = TaskInfo { inputs, classes, steps, step_ms: None, conditions: names, levels };
+        Ok(Repertoire { kinds, info, purpose })
+    }
+
+    /// What the task says of itself.
+    pub fn info(&self) -> TaskInfo {
+        self.info.clone()
+    }
+
+    /// `count` trials, each of a kind drawn uniformly and independently.
+    pub fn draw(&self, count: usize, seed: u64) -> Result<Batch> {
+        let mut batch = room(count, self.info.steps, self.info.inputs)?;
+        let mut stream = random::stream(seed, self.purpose);
+        for trial in 0..count {
+            let condition = stream.random_range(0..self.kinds.trials() as u32);
+            let kind = condition as usize;
+            batch.inputs.slice_mut(s![trial, .., ..]).assign(&self.kinds.inputs.slice(s![kind, .., ..]));
+            batch.targets.row_mut(trial).assign(&self.kinds.targets.row(kind));
+            batch.mask.row_mut(trial).assign(&self.kinds.mask.row(kind));
+            batch.lengths[trial] = self.kinds.lengths[kind];
+            batch.conditions[trial] = condition;
+        }
+        Ok(batch)
+    }
+}
+
+/// The accuracy of the best answer to what is seen of each of equally likely
+/// kinds, where `window` tells from a trial's length which steps are seen.
+fn best_accuracy(kinds: &Batch, window: impl Fn(usize) -> Range<usize>) -> f64 {
+    // For each thing that can be seen, how often each class is right.
+    let mut answers: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
+    for kind in 0..kinds.trials() {
+        let length = kinds.lengths[kind] as usize;
+        let seen = kinds.inputs.slice(s![kind, window(length), ..]);
+        let class = kinds.targets[[kind, length - 1]];
+        *answers.entry(seen.iter().map(|v| v.to_bits()).collect()).or_default().entry(class).or_default() +=
+            1;
+    }
+    let right: usize = answers.values().map(|classes| classes.values().max().copied().unwrap_or(0)).sum();
+    right as f64 / kinds.trials() as f64
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Asserts that `count` of `n` is what probability `p` gives, within five
+    /// standard deviations: 6 in 10 million fail by chance, and seeds are fixed.
+    pub fn assert_share(what: &str, count: usize, n: usize, p: f64) {
+        let expected = n as f64 * p;
+        let bound = 5.0 * (expected * (1.0 - p)).sqrt();
+        assert!(
+            (count as f64 - expected).abs() <= bound,
+            "{what}: {count} of {n}, expected {expected} ± {bound}"
+        );
+    }
+
+    /// Accuracy, on the second half of `batch`, of the best answer learnt on
+    /// the first half by an observer that sees the last `steps` steps.
+    pub fn learnt_accuracy(batch: &Batch, steps: usize) -> (usize, usize) {
+        let half = batch.trials() / 2;
+        let seen = |trial: usize| -> (Vec<u32>, u32) {
+            let end = batch.lengths[trial] as usize;
+            let input = batch.inputs.slice(s![trial, end - steps..end, ..]);
+            (input.iter().map(|v| v.to_bits()).collect(), batch.targets[[trial, end - 1]])
+        };
+        let mut counts: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
+        for trial in 0..half {
+            let (input, class) = seen(trial);
+            *counts.entry(input).or_default().entry(class).or_default() += 1;
+        }
+        let right = (half..2 * half).filter(|&trial| {
+            let (input, class) = seen(trial);
+            let best = counts[&input].iter().max_by_key(|(_, count)| **count).unwrap();
+            *best.0 == class
+        });
+        (right.count(), half)
+    }
+
+    /// Checks what every task of this crate promises of its trials.
+    pub fn check_promises(task: &mut dyn Task) {
+        let info = task.info();
+        let batch = task.trials(200, 11).unwrap();
+        batch.check(info.inputs, info.classes).unwrap();
+        assert_eq!(batch.inputs.dim(), (200, info.steps, info.inputs));
+        assert!(batch.lengths.iter().all(|&l| l as usize == info.steps), "every trial is full length");
+        assert!(batch.conditions.iter().all(|&c| (c as usize) < info.conditions.len()));
+        for row in batch.mask.rows() {
+            assert_eq!(row.sum(), 1.0, "one step is scored");
+            assert_eq!(row[info.steps - 1], 1.0, "and it is the last");
+        }
+        assert_eq!(task.trials(200, 11).unwrap(), batch, "the same seed gives the same trials");
+        assert_ne!(task.trials(200, 12).unwrap().conditions, batch.conditions, "another seed gives others");
+        let head = task.trials(77, 11).unwrap();
+        assert_eq!(head.inputs, batch.inputs.slice(s![..77, .., ..]), "a shorter draw is the beginning");
+        assert_eq!(head.targets, batch.targets.slice(s![..77, ..]));
+        assert_eq!(head.conditions, batch.conditions[..77]);
+        assert_eq!(task.trials(0, 11).unwrap().trials(), 0);
+
+        let many = task.trials(20_000, 5).unwrap();
+        let kinds = info.conditions.len();
+        let mut counts = vec![0; kinds];
+        for &condition in &many.conditions {
+            counts[condition as usize] += 1;
+        }
+        for (name, &count) in info.conditions.iter().zip(&counts) {
+            assert_share(name, count, 20_000, 1.0 / kinds as f64);
+        }
+        // Neighbouring trials repeat a kind as often as independence says.
+        let repeats = many.conditions.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_share("repeated kinds", repeats, 19_999, 1.0 / kinds as f64);
+
+        let e = task.trials(usize::MAX / 2, 0).unwrap_err();
+        assert!(e.message.contains("are more than") && e.help.is_some(), "{e}");
+    }
+
+    #[test]
+    fn periods_follow_each_other() {
+        let layout = lay_out([Period::required("a", 3), Period::optional("b", 0), Period::optional("c", 2)]);
+        assert_eq!(layout.unwrap(), [0..3, 3..3, 3..5]);
+    }
+
+    #[test]
+    fn impossible_periods_are_refused() {
+        let e = lay_out([Period::required("goal", 0), Period::optional("b", 4)]).unwrap_err();
+        assert_eq!(e.message, "parameter `goal` is 0");
+        assert!(e.help.unwrap().contains("at least one step"));
+        let e = lay_out([Period::required("a", u32::MAX), Period::optional("b", u32::MAX)]).unwrap_err();
+        assert_eq!(e.message, "parameters `a` + `b` add up to 8589934590 steps");
+    }
+}
