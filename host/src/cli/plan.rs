@@ -1,0 +1,195 @@
+//! `pallium plan`: the cells of an experiment and what they will cost.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use pallium_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::support;
+use crate::cell::CellSpec;
+use crate::experiment::cost::{Cost, Estimator};
+use crate::experiment::{Experiment, filter};
+use crate::plugins::Catalogue;
+use crate::run::identity;
+
+/// How long trying things out may take; a component that hangs must not hang
+/// the plan.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lists the cells of an experiment, with the time and the memory they will
+/// take on this machine.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plan experiments/quickstart.toml --set runs=1 --only 'W*D*C' --json
+
+Patterns of --only are variant/task/run or a part of it. A part that is a name
+stands for that name alone; otherwise `*` stands for any text.")]
+pub struct Plan {
+    /// The experiment.
+    #[arg(value_name = "EXPERIMENT.toml")]
+    experiment: PathBuf,
+    /// Overrides a key of the file, such as training.epochs=2; may be given
+    /// several times.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Keeps the cells that match; may be given several times.
+    #[arg(long = "only", value_name = "GLOB")]
+    only: Vec<String>,
+    /// Cells that will run at once [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the experiment is wrong or one of its components cannot be built.
+pub fn plan(args: &Plan) -> Result<()> {
+    let experiment = Experiment::load(&args.experiment, &args.set)?;
+    let catalogue = Arc::new(Catalogue::discover(&experiment.plugin_path)?);
+    let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
+    let costs = estimate(&catalogue, &cells)?;
+    let jobs = args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        |jobs| usize::try_from(jobs).unwrap_or(usize::MAX),
+    );
+    if args.json {
+        let list: Result<Vec<_>> =
+            cells.iter().zip(&costs).map(|(cell, cost)| row(cell, *cost, &catalogue)).collect();
+        support::print_json(&Value::Array(list?))?;
+        eprintln!("{}", total(&costs, jobs));
+        return Ok(());
+    }
+    table(&cells, &costs)?;
+    support::print(&format!("\n{}\n", total(&costs, jobs)))
+}
+
+fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Value> {
+    let identity = cell.identity(&identity::inputs(cell, catalogue)?)?;
+    let digit = |value: f64| support::number((value * 10.0).round() / 10.0);
+    Ok(json!({
+        "cell": cell.folder_name(&identity),
+        "variant": cell.variant,
+        "task": cell.task,
+        "run": cell.run,
+        "estimated_seconds": cost.map(|c| digit(c.seconds)),
+        "estimated_memory_mb": cost.map(|c| digit(c.memory_mb)),
+    }))
+}
+
+/// The cost of each cell, in order; `None` for those that could not be tried
+/// in time.
+fn estimate(catalogue: &Arc<Catalogue>, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
+    let (send, receive) = mpsc::channel();
+    // Runs cost the same: only the first one's cells are tried.
+    let mut first = BTreeMap::new();
+    for cell in cells {
+        first.entry((cell.variant.clone(), cell.task.clone())).or_insert_with(|| cell.clone());
+    }
+    let (owned, wanted) = (Arc::clone(catalogue), first.clone());
+    // Never joined: if it hangs, it ends with the process.
+    std::thread::Builder::new()
+        .name("estimate".into())
+        .spawn(move || {
+            let mut estimator = Estimator::new(&owned);
+            for (name, cell) in wanted {
+                if send.send((name, estimator.cell(&cell))).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|e| Error::bug(format!("a thread cannot be started: {e}")))?;
+    let end = Instant::now() + PATIENCE;
+    let mut known = BTreeMap::new();
+    while known.len() < first.len() {
+        match receive.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok((name, cost)) => {
+                known.insert(name, cost?);
+            }
+            Err(_) => {
+                tracing::warn!("trying out the cells took too long; some have no estimate");
+                break;
+            }
+        }
+    }
+    Ok(cells.iter().map(|c| known.get(&(c.variant.clone(), c.task.clone())).copied()).collect())
+}
+
+fn table(cells: &[CellSpec], costs: &[Option<Cost>]) -> Result<()> {
+    let mut lines: Vec<(&str, &str, usize, Option<Cost>)> = Vec::new();
+    for (cell, cost) in cells.iter().zip(costs) {
+        match lines.iter_mut().find(|line| (line.0, line.1) == (&cell.variant, &cell.task)) {
+            Some(line) => line.2 += 1,
+            None => lines.push((&cell.variant, &cell.task, 1, *cost)),
+        }
+    }
+    let mut table = support::table(["variant", "task", "runs", "time of a run", "memory"]);
+    for (variant, task, runs, cost) in lines {
+        let (time, memory) = match cost {
+            Some(cost) => (duration(cost.seconds), format!("{:.0} MB", cost.memory_mb)),
+            None => ("unknown".into(), "unknown".into()),
+        };
+        table.add_row([variant.into(), task.into(), runs.to_string(), time, memory]);
+    }
+    support::print_table(&table)
+}
+
+fn total(costs: &[Option<Cost>], jobs: usize) -> String {
+    let known: Vec<_> = costs.iter().flatten().collect();
+    let seconds: f64 = known.iter().map(|c| c.seconds).sum();
+    let memory = known.iter().map(|c| c.memory_mb).fold(0.0, f64::max);
+    let at_once = jobs.min(costs.len()).max(1);
+    // The last cells leave workers idle, so a study is never shorter than one.
+    let longest = known.iter().map(|c| c.seconds).fold(0.0, f64::max);
+    let wall = (seconds / at_once as f64).max(longest);
+    let without = match costs.len() - known.len() {
+        0 => String::new(),
+        n => format!(" ({n} without an estimate)"),
+    };
+    format!(
+        "{} cells{without}: about {} of one core, {} with {at_once} at once, {:.0} MB at a time",
+        costs.len(),
+        duration(seconds),
+        duration(wall),
+        memory * at_once as f64
+    )
+}
+
+/// A time to the precision that an estimate has.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "under 1 s".into(),
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 5940.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_totals_are_told_briefly() {
+        assert_eq!(duration(0.2), "under 1 s");
+        assert_eq!(duration(42.3), "42 s");
+        assert_eq!(duration(600.0), "10 min");
+        assert_eq!(duration(7200.0), "2.0 h");
+        let cost = |seconds| Some(Cost { seconds, memory_mb: 50.0 });
+        assert_eq!(
+            total(&[cost(10.0), cost(20.0), cost(30.0)], 2),
+            "3 cells: about 60 s of one core, 30 s with 2 at once, 100 MB at a time"
+        );
+        assert_eq!(
+            total(&[cost(10.0), None], 8),
+            "2 cells (1 without an estimate): about 10 s of one core, 10 s with 2 at once, 100 MB at a time"
+        );
+    }
+}

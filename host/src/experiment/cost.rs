@@ -1,0 +1,282 @@
+//! What a cell will cost, found out by doing a little of it.
+//!
+//! No table of component ids could price components that are not written yet,
+//! and no nominal speed fits every machine. So one batch is trained, each
+//! penalty is taken once and each metric is measured once, on this machine and
+//! on the experiment's own substrate, and the rest is multiplication. It takes
+//! about a second for a field of a few hundred neurons.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ndarray::{Array2, Array3, s};
+use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
+use serde::Serialize;
+
+use crate::cell::{CellSpec, Use};
+use crate::geometry;
+use crate::plugins::Catalogue;
+
+/// What one cell will cost, on one thread of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Cost {
+    /// Seconds.
+    pub seconds: f64,
+    /// Memory of its worker process at its largest, in MB (10^6 bytes).
+    pub memory_mb: f64,
+}
+
+/// Multiply-adds that the trial batch may take; about a twentieth of a second.
+const TRIAL_OPERATIONS: f64 = 2e9;
+/// Above this number of neurons, penalties and metrics are tried on so many of
+/// them and scaled up by the cube of the ratio, which is what dense linear
+/// algebra takes and more than an element-wise penalty does.
+const TRIAL_NEURONS: usize = 700;
+/// Of a worker that holds nothing yet.
+const PROCESS_MB: f64 = 30.0;
+/// Recurrent-sized f32 matrices of a model (weights, gradient, two moments,
+/// transposes) and of a penalty with a matrix exponential.
+const MODEL_MATRICES: f64 = 8.0;
+const PENALTY_MATRICES: f64 = 16.0;
+/// Copies of a batch's hidden activity: states, their gradient, evaluation.
+const ACTIVITY_COPIES: f64 = 3.0;
+
+/// Prices cells, trying each distinct part once.
+pub struct Estimator<'a> {
+    catalogue: &'a Catalogue,
+    substrates: BTreeMap<String, Arc<Substrate>>,
+    models: BTreeMap<String, ModelCost>,
+    seconds: BTreeMap<String, f64>,
+}
+
+/// What one model costs on one task.
+#[derive(Clone, Copy)]
+struct ModelCost {
+    /// Training on one trial, without penalties.
+    train: f64,
+    /// Evaluating one trial.
+    evaluate: f64,
+    /// Generating one trial.
+    generate: f64,
+    /// Recurrent blocks.
+    blocks: f64,
+    /// Steps and input channels of a trial.
+    steps: f64,
+    inputs: f64,
+}
+
+impl<'a> Estimator<'a> {
+    /// An estimator that has tried nothing yet.
+    pub fn new(catalogue: &'a Catalogue) -> Self {
+        Estimator {
+            catalogue,
+            substrates: BTreeMap::new(),
+            models: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// What `cell` will cost.
+    ///
+    /// # Errors
+    /// If a component refuses its parameters or its setting, or fails.
+    pub fn cell(&mut self, cell: &CellSpec) -> Result<Cost> {
+        self.price(cell).map_err(|e| e.context(format!("cell {} cannot run", cell.label())))
+    }
+
+    fn price(&mut self, cell: &CellSpec) -> Result<Cost> {
+        let whole = self.substrate(cell)?;
+        let model = self.model(cell, &whole)?;
+        let n = whole.neurons as f64;
+        let tried = if whole.neurons > TRIAL_NEURONS {
+            Arc::new(head(&whole, TRIAL_NEURONS))
+        } else {
+            Arc::clone(&whole)
+        };
+        let scale = (n / tried.neurons as f64).powi(3);
+
+        let mut penalty = 0.0;
+        for constraint in &cell.constraints {
+            penalty += scale * self.constraint(cell, constraint, &tried)?;
+        }
+        let mut metrics = 0.0;
+        for metric in &cell.metrics {
+            metrics += scale * self.metric(cell, metric, &tried)?;
+        }
+
+        let training = &cell.training;
+        let (epochs, batch) = (f64::from(training.epochs), training.batch as f64);
+        let (train, validation, test) =
+            (training.trials as f64, training.validation as f64, training.test as f64);
+        let all = train + validation + test;
+        let seconds = model.generate * all
+            + epochs * (train * model.train + (train / batch).ceil() * penalty * model.blocks)
+            + epochs * validation * model.evaluate
+            + all * model.evaluate
+            + metrics;
+
+        let matrix = n * n * 4.0;
+        let constraints = if cell.constraints.is_empty() { 0.0 } else { PENALTY_MATRICES };
+        let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
+            + ACTIVITY_COPIES * model.steps * batch * n * 4.0
+            + matrix * (MODEL_MATRICES * model.blocks + constraints)
+            + size(&whole);
+        Ok(Cost { seconds, memory_mb: PROCESS_MB + bytes / 1e6 })
+    }
+
+    fn substrate(&mut self, cell: &CellSpec) -> Result<Arc<Substrate>> {
+        let key = text(&cell.substrate);
+        if let Some(known) = self.substrates.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let seed = cell.derived_seed("substrate");
+        let setting = Setting { seed, threads: 1, ..Setting::default() };
+        let substrate = self.catalogue.substrate(&cell.substrate, &setting)?.substrate(seed)?;
+        substrate.check()?;
+        let substrate = Arc::new(substrate);
+        self.substrates.insert(key, Arc::clone(&substrate));
+        Ok(substrate)
+    }
+
+    fn model(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<ModelCost> {
+        let key = [text(&cell.substrate), text(&cell.task_component), text(&cell.model)].join("\n");
+        if let Some(known) = self.models.get(&key) {
+            return Ok(*known);
+        }
+        let n = substrate.neurons;
+        let base = setting(substrate);
+        let mut task =
+            self.catalogue.task(&cell.task_component, &Setting { seed: cell.trial_seed("task"), ..base })?;
+        let info = task.info();
+        let operations = (3 * n * n * info.steps.max(1)) as f64;
+        let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
+        let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
+        batch.check(info.inputs, info.classes)?;
+        let setting = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+        let mut model = self.catalogue.model(&cell.model, &setting)?;
+        let blocks = model.info().blocks;
+        model.initialise(start(n).view(), 0)?;
+        let mut gradient = Array3::zeros((blocks, n, n));
+        let mut step = || {
+            timed(|| {
+                model.forward(&batch.view(), Mode::Train { noise_seed: 0 })?;
+                model.backward(None, gradient.view_mut())?;
+                model.update(gradient.view())
+            })
+        };
+        // The first pass also allocates.
+        step()?;
+        let (train, ()) = step()?;
+        let (evaluate, _) = timed(|| model.forward(&batch.view(), Mode::Evaluate))?;
+        let per_trial = |seconds: f64| seconds / count as f64;
+        let cost = ModelCost {
+            train: per_trial(train),
+            evaluate: per_trial(evaluate),
+            generate: per_trial(generate),
+            blocks: blocks as f64,
+            steps: info.steps as f64,
+            inputs: info.inputs as f64,
+        };
+        self.models.insert(key, cost);
+        Ok(cost)
+    }
+
+    fn constraint(&mut self, cell: &CellSpec, constraint: &Use, substrate: &Substrate) -> Result<f64> {
+        let key =
+            [text(&cell.substrate), format!("{:?}", cell.geometry), text(constraint), text(&cell.weights)]
+                .join("\n");
+        if let Some(known) = self.seconds.get(&key) {
+            return Ok(*known);
+        }
+        let n = substrate.neurons;
+        let distance =
+            geometry::distances(&cell.geometry, Some(substrate), n, cell.derived_seed("geometry"))?;
+        let setting = Setting { distance: distance.as_ref().map(|d| d.view()), ..setting(substrate) };
+        let mut weights = self.weights(cell, substrate)?;
+        let mut constraint = self.catalogue.constraint(constraint, &setting)?;
+        let mut gradient = Array2::zeros((n, n));
+        let mut once = || {
+            timed(|| {
+                black_box(constraint.penalty(weights.view(), gradient.view_mut())?);
+                constraint.project(weights.view_mut())
+            })
+        };
+        once()?;
+        let (seconds, ()) = once()?;
+        self.seconds.insert(key, seconds);
+        Ok(seconds)
+    }
+
+    fn metric(&mut self, cell: &CellSpec, metric: &Use, substrate: &Substrate) -> Result<f64> {
+        let key = [text(&cell.substrate), text(metric)].join("\n");
+        if let Some(known) = self.seconds.get(&key) {
+            return Ok(*known);
+        }
+        let weights = self.weights(cell, substrate)?;
+        let seed = random::derive(cell.seed, 0, &format!("metric {}", metric.id));
+        let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(substrate) })?;
+        let network = Network {
+            initial: Some(weights.view()),
+            substrate: Some(substrate),
+            ..Network::new(weights.view())
+        };
+        let seconds = if metric.wants_activity() { 0.0 } else { timed(|| metric.measure(&network))?.0 };
+        self.seconds.insert(key, seconds);
+        Ok(seconds)
+    }
+
+    fn weights(&self, cell: &CellSpec, substrate: &Substrate) -> Result<Matrix> {
+        let seed = cell.derived_seed("weights");
+        let request =
+            WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
+        let setting = Setting { seed, ..setting(substrate) };
+        self.catalogue.weights(&cell.weights, &setting)?.weights(&request)
+    }
+}
+
+fn setting(substrate: &Substrate) -> Setting<'_> {
+    Setting { threads: 1, neurons: Some(substrate.neurons), substrate: Some(substrate), ..Setting::default() }
+}
+
+fn timed<T>(action: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
+    let clock = Instant::now();
+    let out = action()?;
+    Ok((clock.elapsed().as_secs_f64(), out))
+}
+
+fn text(component: &Use) -> String {
+    format!("{} {}", component.id, component.json())
+}
+
+/// Weights that keep activity alive and finite.
+fn start(neurons: usize) -> Matrix {
+    Matrix::from_elem((neurons, neurons), 0.5 / neurons as f32)
+}
+
+/// The first `neurons` of a substrate.
+fn head(substrate: &Substrate, neurons: usize) -> Substrate {
+    let square = |m: &Array2<f64>| m.slice(s![..neurons, ..neurons]).to_owned();
+    Substrate {
+        name: substrate.name.clone(),
+        neurons,
+        positions: substrate
+            .positions
+            .as_ref()
+            .map(|p| Positions { values: p.values.slice(s![..neurons, ..]).to_owned(), unit_um: p.unit_um }),
+        matrices: substrate.matrices.iter().map(|(name, m)| (name.clone(), square(m))).collect(),
+        ids: substrate.ids.iter().map(|(name, ids)| (name.clone(), ids[..neurons].to_vec())).collect(),
+        events: substrate.events.as_ref().map(|events| events[..neurons].to_vec()),
+        notes: Vec::new(),
+    }
+}
+
+/// Bytes of a substrate.
+fn size(substrate: &Substrate) -> f64 {
+    let values = substrate.matrices.values().map(Array2::len).sum::<usize>()
+        + substrate.positions.as_ref().map_or(0, |p| p.values.len())
+        + substrate.ids.values().map(Vec::len).sum::<usize>()
+        + substrate.events.iter().flatten().map(Vec::len).sum::<usize>();
+    8.0 * values as f64
+}

@@ -1,0 +1,145 @@
+//! Choosing cells by pattern.
+
+use std::collections::BTreeSet;
+
+use globset::{GlobBuilder, GlobMatcher};
+use pallium_core::{Error, Result, nearest};
+
+use crate::cell::CellSpec;
+
+/// The cells that at least one pattern of `only` matches, in their order; all
+/// of them if there are no patterns.
+///
+/// A pattern is `variant/task/run`, or a part of that (`variant/task`,
+/// `task/run`, `variant/run`, or one of the three), or `variant=…`, `task=…`,
+/// `run=…`. Each part is a glob, except that a part which *is* a name stands
+/// for that name alone: `*` is a letter in `W*D*C`. A pattern none of whose
+/// parts is a name is also tried on the whole label, where `*` crosses `/`.
+///
+/// # Errors
+/// If a pattern is malformed or matches no cell.
+pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
+    if only.is_empty() {
+        return Ok(cells);
+    }
+    let names = Names::of(&cells);
+    let mut keep = vec![false; cells.len()];
+    for text in only {
+        let pattern = Pattern::parse(text, &names)?;
+        let mut any = false;
+        for (cell, keep) in cells.iter().zip(&mut keep) {
+            let matches = pattern.matches(cell);
+            any |= matches;
+            *keep |= matches;
+        }
+        if !any {
+            let error = Error::input(format!("--only {text}: this matches no cell"));
+            let known = names.0.iter().flatten().map(String::as_str);
+            return Err(match nearest(text, known) {
+                Some(near) => error.help(format!("did you mean `{near}`? `pallium plan` lists the cells")),
+                None => error.help("cells are called variant/task/run; `pallium plan` lists them"),
+            });
+        }
+    }
+    Ok(cells.into_iter().zip(keep).filter_map(|(cell, keep)| keep.then_some(cell)).collect())
+}
+
+/// The names in use: variants, tasks, runs.
+struct Names([BTreeSet<String>; 3]);
+
+impl Names {
+    fn of(cells: &[CellSpec]) -> Self {
+        Names([
+            cells.iter().map(|c| c.variant.clone()).collect(),
+            cells.iter().map(|c| c.task.clone()).collect(),
+            cells.iter().map(|c| c.run.to_string()).collect(),
+        ])
+    }
+}
+
+/// One part of a pattern.
+enum Part {
+    Name(String),
+    Glob(GlobMatcher),
+}
+
+impl Part {
+    fn parse(text: &str, names: &BTreeSet<String>, whole: &str) -> Result<Self> {
+        if names.contains(text) {
+            return Ok(Part::Name(text.to_string()));
+        }
+        Ok(Part::Glob(glob(text, whole)?))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Part::Name(own) => own == name,
+            Part::Glob(glob) => glob.is_match(name),
+        }
+    }
+}
+
+/// Which of variant, task and run the parts of a pattern may stand for.
+struct Pattern {
+    readings: Vec<Vec<(usize, Part)>>,
+    whole: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    fn parse(text: &str, names: &Names) -> Result<Self> {
+        let is_name = names.0.iter().any(|all| all.contains(text));
+        if !is_name
+            && let Some((key, rest)) = text.split_once('=')
+            && let Some(field) = ["variant", "task", "run"].iter().position(|known| *known == key.trim())
+        {
+            let part = Part::parse(rest.trim(), &names.0[field], text)?;
+            return Ok(Pattern { readings: vec![vec![(field, part)]], whole: None });
+        }
+        let parts: Vec<_> = text.split('/').collect();
+        let fields: &[&[usize]] = match parts.len() {
+            1 => &[&[0], &[1], &[2]],
+            2 => &[&[0, 1], &[1, 2], &[0, 2]],
+            3 => &[&[0, 1, 2]],
+            _ => &[],
+        };
+        let mut readings = Vec::new();
+        for fields in fields {
+            let reading: Vec<_> = fields
+                .iter()
+                .zip(&parts)
+                .map(|(&field, part)| Ok((field, Part::parse(part, &names.0[field], text)?)))
+                .collect::<Result<_>>()?;
+            readings.push(reading);
+        }
+        // A reading in which more parts are names is what was meant.
+        let named = |reading: &Vec<(usize, Part)>| {
+            reading.iter().filter(|(_, part)| matches!(part, Part::Name(_))).count()
+        };
+        let most = readings.iter().map(named).max().unwrap_or(0);
+        readings.retain(|reading| named(reading) == most);
+        let whole = if most == 0 { Some(glob(text, text)?) } else { None };
+        Ok(Pattern { readings, whole })
+    }
+
+    fn matches(&self, cell: &CellSpec) -> bool {
+        let run = cell.run.to_string();
+        let fields = [cell.variant.as_str(), cell.task.as_str(), run.as_str()];
+        self.whole.as_ref().is_some_and(|glob| glob.is_match(cell.label()))
+            || self
+                .readings
+                .iter()
+                .any(|parts| parts.iter().all(|(field, part)| part.matches(fields[*field])))
+    }
+}
+
+fn glob(text: &str, whole: &str) -> Result<GlobMatcher> {
+    GlobBuilder::new(text)
+        .literal_separator(false)
+        .backslash_escape(true)
+        .build()
+        .map(|glob| glob.compile_matcher())
+        .map_err(|e| {
+            Error::input(format!("--only {whole}: this is not a pattern: {}", e.kind()))
+                .help("`*` stands for any text, `?` for any letter, `\\*` for a star")
+        })
+}

@@ -1,0 +1,414 @@
+//! From the tree of a file to an [`Experiment`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Result};
+use serde_json::Map;
+
+use super::tree::{Node, Place, Table, Value, check_keys};
+use super::{Component, Experiment, Task, Variant, profile};
+use crate::cell::{Geometry, Space, Training, Use};
+use crate::geometry::parse_space;
+
+const KEYS: &[&str] = &[
+    "base",
+    "name",
+    "about",
+    "seed",
+    "runs",
+    "profile",
+    "switches",
+    "plugin_path",
+    "substrate",
+    "model",
+    "metrics",
+    "training",
+    "tasks",
+    "constraints",
+    "variant",
+    "defaults",
+];
+const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch"];
+const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
+const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
+
+// What a file that says nothing gets: the published study's set-up.
+const RUNS: u64 = 20;
+const EPOCHS: u64 = 10;
+const TRIALS: u64 = 5120;
+const BATCH: u64 = 128;
+const PROFILE: &str = "corrected";
+const FIELD: &str = "microns.field";
+const SYNTHETIC: &str = "synthetic.field";
+const WEIGHTS: &str = "init.orthogonal";
+const MODEL: &str = "rnn.vanilla";
+const METRICS: &[&str] = &[
+    "organization.entropy",
+    "organization.modularity",
+    "organization.assortativity",
+    "organization.clustering",
+    "organization.efficiency",
+    "organization.small-worldness",
+    "organization.spectral-radius",
+];
+
+impl Experiment {
+    /// Reads the experiment file at `path`, laid over its base if it names
+    /// one, with each `path=value` of `sets` laid over that, in order.
+    ///
+    /// # Errors
+    /// If a file cannot be read, a key is unknown or a value is not what it
+    /// must be; messages name file and line, or the override.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
+        let mut sources = Vec::new();
+        let mut tree = load_layers(path, None, &mut sources)?;
+        // Overrides are joined before they meet the file: where one of them
+        // changes a component, what the others say of its parameters must not
+        // depend on their order.
+        let over = sets.iter().map(|text| Node::parse_set(text)).reduce(|all, one| all?.overlay(one?));
+        if let Some(over) = over {
+            tree = tree.overlay(over?)?;
+        }
+        read(path, tree, sources, sets)
+    }
+}
+
+/// The tree of the file at `path` over that of its base, and so on.
+fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, String)>) -> Result<Node> {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if let Some(at) = from
+        && sources.iter().any(|(known, _)| canonical(known) == canonical(path))
+    {
+        return Err(at
+            .error(format!("`{}` is its own base, directly or through others", path.display()))
+            .help("an experiment file cannot build on itself"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| match from {
+        Some(at) => at.error(format!("the base `{}` cannot be read: {e}", path.display())),
+        None => Error::input(format!("{}: the experiment file cannot be read: {e}", path.display())),
+    })?;
+    let mut tree = Node::parse(path, &text)?;
+    sources.push((path.to_path_buf(), text));
+    let Value::Table(table) = &mut tree.value else {
+        return Err(Error::bug("an experiment file is not a table"));
+    };
+    check_keys(table, KEYS, "an experiment file")?;
+    let Some(base) = table.remove("base") else { return Ok(tree) };
+    let beside = path.parent().unwrap_or(Path::new("")).join(base.text("base")?);
+    let mut below = load_layers(&beside, Some(&base.at), sources)?;
+    if let Value::Table(table) = &mut below.value {
+        // A file that builds on another is not the other.
+        table.remove("name");
+        table.remove("about");
+    }
+    below.overlay(tree)
+}
+
+fn read(path: &Path, tree: Node, sources: Vec<(PathBuf, String)>, sets: &[String]) -> Result<Experiment> {
+    let file = Place::file(path);
+    let top = tree.table("an experiment file")?;
+    check_keys(top, &KEYS[1..], "an experiment file")?;
+    let text = |key: &str| top.get(key).map(|node| node.text(&format!("`{key}`"))).transpose();
+    let whole = |key: &str, low: u64, high: u64| {
+        top.get(key).map(|node| node.whole(&format!("`{key}`"), low, high)).transpose()
+    };
+
+    let name = match text("name")? {
+        Some(name) => name,
+        None => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    let profile = text("profile")?.unwrap_or_else(|| PROFILE.into());
+    profile::check_name(&profile)
+        .map_err(|e| at_place(e, top.get("profile").map_or(&file, |node| &node.at)))?;
+    let mut overrides = BTreeMap::new();
+    if let Some(node) = top.get("switches") {
+        for (name, node) in node.table("`switches`")? {
+            let value = node.text(&format!("switch `{name}`"))?;
+            profile::check_switch(name, &value).map_err(|e| at_place(e, &node.at))?;
+            overrides.insert(name.clone(), value);
+        }
+    }
+    let switches = profile::resolve(&profile, &overrides)?;
+    let (data_seed, accuracy, interval) = profile::settings(&switches)?;
+
+    let mut plugin_path = Vec::new();
+    for node in top.get("plugin_path").map(Node::list).unwrap_or_default() {
+        plugin_path.push(node.at.resolve(&node.text("an entry of `plugin_path`")?)?);
+    }
+
+    let substrate = match top.get("substrate") {
+        Some(node) => {
+            let has_path = matches!(&node.value, Value::Table(table) if table.contains_key("path"));
+            let implied = if has_path { FIELD } else { SYNTHETIC };
+            component(node, "`substrate`", Some(implied), &[])?
+        }
+        None => plain(SYNTHETIC, &file),
+    };
+    let model = match top.get("model") {
+        Some(node) => component(node, "`model`", Some(MODEL), &[])?,
+        None => plain(MODEL, &file),
+    };
+    let metrics = match top.get("metrics") {
+        Some(node) => {
+            let table = node.table("`metrics`")?;
+            check_keys(table, &["use"], "[metrics]")?;
+            table
+                .get("use")
+                .map(|node| components(node, "a metric"))
+                .unwrap_or_else(|| Ok(METRICS.iter().map(|id| plain(id, &file)).collect()))?
+        }
+        None => METRICS.iter().map(|id| plain(id, &file)).collect(),
+    };
+    // A metric names its measures itself, so used twice it would write the
+    // same rows twice.
+    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "the metric")?;
+
+    let tasks = match top.get("tasks") {
+        Some(node) => node.list().into_iter().map(task).collect::<Result<Vec<_>>>()?,
+        None => Vec::new(),
+    };
+    if tasks.is_empty() {
+        let at = top.get("tasks").map_or(&file, |node| &node.at);
+        return Err(at.error("there are no tasks").help("add, say, tasks = [\"cognition.one-choice\"]"));
+    }
+    unique(tasks.iter().map(|t| (t.name.as_str(), &t.component.at)), "the task")
+        .map_err(|e| e.help("a task that is used twice needs names: { use = \"…\", name = \"…\" }"))?;
+
+    let everywhere = match top.get("constraints") {
+        Some(node) => components(node, "a constraint")?,
+        None => Vec::new(),
+    };
+    let mut variants = Vec::new();
+    for node in top.get("variant").map(Node::list).unwrap_or_default() {
+        variants.push(variant(node, &everywhere, &switches)?);
+    }
+    if variants.is_empty() {
+        let at = top.get("variant").map_or(&file, |node| &node.at);
+        return Err(at.error("there are no variants").help("add a [[variant]] with a name"));
+    }
+    unique(variants.iter().map(|v| (v.name.as_str(), &v.at)), "the variant")?;
+
+    let mut defaults = BTreeMap::new();
+    if let Some(node) = top.get("defaults") {
+        for (id, node) in node.table("`defaults`")? {
+            let table = node.table(&format!("defaults of `{id}`")).map_err(|e| {
+                e.help(format!("write [defaults.\"{id}\"], the id in quotes, and parameters below"))
+            })?;
+            defaults.insert(id.clone(), parameters(id, node, table, &[])?);
+        }
+    }
+
+    let resolved = Node { value: Value::Table(with_name(top, &name, &file)), ..tree.clone() };
+    let resolved_text = toml::to_string(&resolved.toml()?)
+        .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))?;
+    Ok(Experiment {
+        name,
+        about: text("about")?.unwrap_or_default(),
+        path: path.to_path_buf(),
+        source_text: sources.first().map(|(_, text)| text.clone()).unwrap_or_default(),
+        sources,
+        overrides: sets.to_vec(),
+        resolved_text,
+        seed: whole("seed", 0, i64::MAX as u64)?.unwrap_or(0),
+        runs: narrow(whole("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
+        profile,
+        switches,
+        accuracy,
+        interval,
+        data_seed,
+        plugin_path,
+        substrate,
+        model,
+        metrics,
+        training: training(top.get("training"))?,
+        tasks,
+        variants,
+        defaults,
+    })
+}
+
+fn with_name(top: &Table, name: &str, file: &Place) -> Table {
+    let mut table = top.clone();
+    table.entry("name".into()).or_insert_with(|| Node {
+        at: file.clone(),
+        value: Value::Leaf(name.into()),
+        raw: None,
+    });
+    table
+}
+
+fn training(node: Option<&Node>) -> Result<Training> {
+    let empty = Table::new();
+    let table = match node {
+        Some(node) => node.table("`training`")?,
+        None => &empty,
+    };
+    check_keys(table, TRAINING, "[training]")?;
+    let whole = |key: &str, default: u64| match table.get(key) {
+        Some(node) => node.whole(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
+        None => Ok(default),
+    };
+    let trials = whole("trials", TRIALS)?;
+    let half = (trials / 2).max(1);
+    Ok(Training {
+        epochs: narrow(whole("epochs", EPOCHS)?)?,
+        trials: narrow(trials)?,
+        validation: narrow(whole("validation", half)?)?,
+        test: narrow(whole("test", half)?)?,
+        batch: narrow(whole("batch", BATCH)?)?,
+    })
+}
+
+fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T> {
+    T::try_from(number).map_err(|_| Error::bug(format!("{number} does not fit")))
+}
+
+fn variant(node: &Node, everywhere: &[Component], switches: &BTreeMap<String, String>) -> Result<Variant> {
+    let table = node.table("a variant")?;
+    let Some(named) = table.get("name") else {
+        return Err(node.at.error("a variant has no name").help("add name = \"…\""));
+    };
+    check_keys(table, VARIANT, "a [[variant]]")?;
+    let name = label(named, "the variant's name")?;
+    let weights = match table.get("weights") {
+        Some(node) => component(node, "`weights`", Some(WEIGHTS), &[])?,
+        None => plain(WEIGHTS, &node.at),
+    };
+    let mut constraints = match table.get("constraints") {
+        Some(node) => components(node, "a constraint")?,
+        None => Vec::new(),
+    };
+    constraints.extend(everywhere.iter().cloned());
+    let geometry = geometry(table.get("geometry"), switches)?;
+    Ok(Variant { name, at: named.at.clone(), weights, geometry, constraints })
+}
+
+fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<Geometry> {
+    let Some(node) = node else { return profile::geometry_of(switches, Space::None) };
+    let placed = |node: &Node| parse_space(&node.text("`geometry`")?).map_err(|e| at_place(e, &node.at));
+    let Value::Table(table) = &node.value else {
+        return profile::geometry_of(switches, placed(node)?);
+    };
+    check_keys(table, GEOMETRY, "a geometry")?;
+    let Some(space) = table.get("space") else {
+        return Err(node.at.error("a geometry has no space").help("add space = \"soma\" or \"grid\""));
+    };
+    // A geometry may depart from the switches for itself alone.
+    let mut own = switches.clone();
+    for (key, node) in table.iter().filter(|(key, _)| switches.contains_key(*key)) {
+        let value = node.text(&format!("`{key}`"))?;
+        profile::check_switch(key, &value).map_err(|e| at_place(e, &node.at))?;
+        own.insert(key.clone(), value);
+    }
+    let mut geometry = profile::geometry_of(&own, placed(space)?)?;
+    if let Some(node) = table.get("shuffled") {
+        geometry.shuffled = node.truth("`shuffled`")?;
+        if geometry.shuffled && geometry.space == Space::None {
+            return Err(node.at.error("there are no positions to shuffle in the space `none`"));
+        }
+    }
+    Ok(geometry)
+}
+
+fn task(node: &Node) -> Result<Task> {
+    let component = component(node, "a task", None, &["name"])?;
+    let name = match &node.value {
+        Value::Table(table) => table.get("name").map(|name| label(name, "the task's name")).transpose()?,
+        _ => None,
+    };
+    Ok(Task { name: name.unwrap_or_else(|| component.component.id.clone()), component })
+}
+
+/// A name that can stand in `variant/task/run` and in tables.
+fn label(node: &Node, what: &str) -> Result<String> {
+    let name = node.text(what)?;
+    if name.trim().is_empty() || name.trim() != name {
+        return Err(node
+            .at
+            .error(format!("{what} is `{name}`"))
+            .help("it must have letters, and none of them blanks at its ends"));
+    }
+    if name.contains('/') || name.chars().any(char::is_control) {
+        return Err(node
+            .at
+            .error(format!("{what} is `{name}`"))
+            .help("it cannot have `/` or line breaks in it"));
+    }
+    Ok(name)
+}
+
+fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (name, at) in names {
+        if !seen.insert(name) {
+            return Err(at.error(format!("{what} `{name}` is there twice")));
+        }
+    }
+    Ok(())
+}
+
+fn plain(id: &str, at: &Place) -> Component {
+    Component { component: Use::new(id), at: at.clone(), parameters_at: BTreeMap::new() }
+}
+
+fn components(node: &Node, what: &str) -> Result<Vec<Component>> {
+    node.list().into_iter().map(|node| component(node, what, None, &[])).collect()
+}
+
+/// `"id"` or `{ use = "id", parameter = … }`; `implied` is the id where `use`
+/// may be left out, `reserved` are keys that are not parameters.
+fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) -> Result<Component> {
+    match &node.value {
+        Value::Leaf(_) => Ok(plain(&node.text(what)?, &node.at)),
+        Value::List(_) => Err(node.wrong(what, "one component")),
+        Value::Table(table) => {
+            let (id, at) = match (table.get("use"), implied) {
+                (Some(id), _) => (id.text("`use`")?, &id.at),
+                (None, Some(implied)) => (implied.to_string(), &node.at),
+                (None, None) => {
+                    return Err(node
+                        .at
+                        .error(format!("{what} does not say which component it is"))
+                        .help("add use = \"…\"; `pallium plugins list` shows what there is"));
+                }
+            };
+            let mut reserved = reserved.to_vec();
+            reserved.push("use");
+            let component = parameters(&id, node, table, &reserved)?;
+            Ok(Component { at: at.clone(), ..component })
+        }
+    }
+}
+
+fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result<Component> {
+    let mut out = plain(id, &node.at);
+    let mut params = Map::new();
+    for (name, value) in table.iter().filter(|(name, _)| !reserved.contains(&name.as_str())) {
+        let json = match (name.as_str(), &value.value) {
+            ("path", Value::Leaf(_)) => {
+                let path = value.text("a path")?;
+                let absolute = value.at.resolve(&path)?;
+                absolute
+                    .to_str()
+                    .ok_or_else(|| {
+                        value
+                            .at
+                            .error(format!("the path `{path}` leads through a folder whose name is not text"))
+                    })?
+                    .into()
+            }
+            _ => value.json(),
+        };
+        out.parameters_at.insert(name.clone(), value.at.clone());
+        params.insert(name.clone(), json);
+    }
+    out.component.params = params;
+    Ok(out)
+}
+
+/// Puts a place in front of an error's message.
+fn at_place(mut error: Error, at: &Place) -> Error {
+    error.message = format!("{at}: {}", error.message);
+    error
+}
