@@ -1,0 +1,102 @@
+//! How often two neighbours of a neuron are neighbours themselves.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::graph::{Graph, GraphParams};
+
+/// `clustering`: mean over all neurons of the share of pairs of neighbours
+/// that are joined, 0 for neurons with fewer than two neighbours (Watts and
+/// Strogatz 1998), of the [graph](crate::graph).
+pub struct Clustering {
+    params: GraphParams,
+}
+
+impl Component for Clustering {
+    const ID: &'static str = "organization.clustering";
+    const ABOUT: &'static str = "mean clustering coefficient of the graph of strong connections";
+    const CITE: &'static str = "Watts and Strogatz 1998";
+    type Params = GraphParams;
+    fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
+        params.check()?;
+        Ok(Clustering { params })
+    }
+}
+
+impl Metric for Clustering {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let (graph, _) = Graph::of(network, self.params.quantile)?;
+        Ok(vec![Measure::new("clustering", mean_clustering(&graph))])
+    }
+}
+pallium_core::register!(Metric, Clustering);
+
+/// Mean clustering; not a number for a graph without nodes.
+///
+/// A self-loop counts as the Brain Connectivity Toolbox counts it: the node is
+/// its own neighbour, and the loops of neighbours are connections among them.
+pub fn mean_clustering(graph: &Graph) -> f64 {
+    // Compiled once for each instruction set, for the population count.
+    Arch::new().dispatch(|| kernel(graph))
+}
+
+#[inline(always)]
+fn kernel(graph: &Graph) -> f64 {
+    // Ordered pairs of joined neighbours, by node: an edge (u, v) contributes
+    // the number of nodes that u and v have in common to both its ends.
+    let mut joined = vec![0u64; graph.nodes()];
+    for u in 0..graph.nodes() {
+        let row = graph.row(u);
+        for v in graph.neighbours(u).skip_while(|&v| v < u) {
+            let common: u32 = row.iter().zip(graph.row(v)).map(|(a, b)| (a & b).count_ones()).sum();
+            joined[u] += u64::from(common);
+            if v != u {
+                joined[v] += u64::from(common);
+            }
+        }
+    }
+    // Gathered by degree as integers: the sum does not depend on the order.
+    let mut by_degree = vec![0u64; graph.nodes() + 1];
+    for (u, joined) in joined.into_iter().enumerate() {
+        by_degree[graph.degree(u)] += joined;
+    }
+    let sum: f64 =
+        by_degree.iter().enumerate().skip(2).map(|(k, &joined)| joined as f64 / (k * (k - 1)) as f64).sum();
+    sum / graph.nodes() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::examples::*;
+
+    #[test]
+    fn of_known_graphs() {
+        assert_eq!(mean_clustering(&complete(70)), 1.0);
+        assert_eq!(mean_clustering(&star(9)), 0.0);
+        assert_eq!(mean_clustering(&Graph::empty(3)), 0.0);
+        assert!(mean_clustering(&Graph::empty(0)).is_nan());
+        // A ring with reach r: 3(r - 1) / 2(2r - 1), Watts and Strogatz.
+        assert!((mean_clustering(&ring(100, 2)) - 0.5).abs() < 1e-15);
+        assert!((mean_clustering(&ring(200, 5)) - 12.0 / 18.0).abs() < 1e-15);
+        // networkx 3.6.1: average_clustering(karate_club_graph())
+        assert!((mean_clustering(&karate()) - 0.570_638_478_207_682_3).abs() < 1e-14);
+    }
+
+    #[test]
+    fn self_loops_count_as_neighbours() {
+        // Node 0: neighbours {0, 1, 2}, and 1 + 2·2 ordered connections among
+        // them; nodes 1 and 2: neighbours {0, …} without a connection but 0's
+        // own: 1 of 2 for node 1 with neighbours {0, 3}.
+        let graph = from_edges(4, &[(0, 0), (0, 1), (0, 2), (1, 3)]);
+        assert!((mean_clustering(&graph) - (5.0 / 6.0 + 1.0 / 2.0) / 4.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn relabelling_changes_no_bit() {
+        let graph = random(150, 0.2, 1);
+        for seed in 0..5 {
+            assert_eq!(mean_clustering(&graph), mean_clustering(&shuffled(&graph, seed)));
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! Random graphs that small-worldness is measured against.
+//!
+//! | ensemble | what is kept | depends on | cost at N = 312, one core |
+//! |---|---|---|---|
+//! | [published()] | nothing but N; density 0.18, self-loops | N | 0.19 s for 1,000, once |
+//! | [matched()] | number of edges | N, edges | 20 ms for 100 graphs |
+//! | [degree-preserving](DegreePreserving) | every degree | the graph | 35 ms for 100 graphs |
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use pallium_core::prelude::*;
+use pallium_core::tracing::debug;
+use rand::{Rng, RngCore};
+
+use crate::clustering::mean_clustering;
+use crate::efficiency::global_efficiency;
+use crate::graph::Graph;
+
+/// Mean clustering C and global efficiency E of a graph, or of an ensemble.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coefficients {
+    /// Mean clustering.
+    pub clustering: f64,
+    /// Global efficiency.
+    pub efficiency: f64,
+}
+
+impl Coefficients {
+    /// Those of one graph.
+    pub fn of(graph: &Graph) -> Self {
+        Coefficients { clustering: mean_clustering(graph), efficiency: global_efficiency(graph) }
+    }
+
+    /// Each averaged over an ensemble.
+    pub fn mean(of: &[Coefficients]) -> Self {
+        let count = of.len() as f64;
+        Coefficients {
+            clustering: of.iter().map(|c| c.clustering).sum::<f64>() / count,
+            efficiency: of.iter().map(|c| c.efficiency).sum::<f64>() / count,
+        }
+    }
+}
+
+/// Seed of the published ensemble. It is a constant, so that the ensemble
+/// depends on N and the number of graphs alone and can be shared.
+const PUBLISHED_SEED: u64 = 2026;
+/// Version of the published ensemble's file and of the draws behind it; raise
+/// it when either changes.
+const PUBLISHED_VERSION: u32 = 1;
+
+/// Means over `graphs` graphs of [`published_graph`], computed once in a
+/// process, and once for all processes that share the folder `cache`.
+///
+/// A file in `cache` that is missing or not as expected is made anew; one that
+/// cannot be written is left out.
+pub fn published(nodes: usize, graphs: usize, cache: Option<&Path>) -> Coefficients {
+    static KNOWN: Mutex<BTreeMap<(usize, usize), Coefficients>> = Mutex::new(BTreeMap::new());
+    // Held while drawing, so that a second thread waits and does not repeat it.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known.entry((nodes, graphs)).or_insert_with(|| published_by_file(nodes, graphs, cache))
+}
+
+fn published_by_file(nodes: usize, graphs: usize, cache: Option<&Path>) -> Coefficients {
+    let Some(cache) = cache else { return draw_published(nodes, graphs) };
+    let path =
+        cache.join(format!("small-worldness-published-n{nodes}-graphs{graphs}-v{PUBLISHED_VERSION}.txt"));
+    let head = format!(
+        "pallium null ensemble {PUBLISHED_VERSION}\nkind published\nneurons {nodes}\ngraphs {graphs}\nseed {PUBLISHED_SEED}\n"
+    );
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match parse(&text, &head) {
+            Some(found) => return found,
+            None => debug!("{} is not as expected and is made anew", path.display()),
+        },
+        Err(error) => debug!("{}: {error}; made anew", path.display()),
+    }
+    let found = draw_published(nodes, graphs);
+    if let Err(error) = write(cache, &path, &head, found) {
+        debug!("{}: {error}; not kept", path.display());
+    }
+    found
+}
+
+/// Text and not JSON: Rust writes and reads the shortest decimal that gives
+/// the same bits again.
+fn write(folder: &Path, path: &Path, head: &str, found: Coefficients) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    // Written aside and renamed: other processes see all of it or nothing.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    write!(file, "{head}clustering {}\nefficiency {}\n", found.clustering, found.efficiency)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn parse(text: &str, head: &str) -> Option<Coefficients> {
+    let mut lines = text.strip_prefix(head)?.lines();
+    let mut value = |name: &str| -> Option<f64> {
+        let value: f64 = lines.next()?.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()?;
+        (0.0..=2.0).contains(&value).then_some(value)
+    };
+    let found = Coefficients { clustering: value("clustering")?, efficiency: value("efficiency")? };
+    lines.next().is_none().then_some(found)
+}
+
+pub(crate) fn draw_published(nodes: usize, graphs: usize) -> Coefficients {
+    let mut rng = random::stream(PUBLISHED_SEED, &format!("small-worldness published null of {nodes} nodes"));
+    let all: Vec<_> = (0..graphs).map(|_| Coefficients::of(&published_graph(nodes, &mut rng))).collect();
+    Coefficients::mean(&all)
+}
+
+/// A graph as Shakiba et al. 2026 draw it: a matrix of uniform numbers,
+/// averaged with its transpose, joins where the mean exceeds 0.7. Off the
+/// diagonal that has probability 2·0.3² = 0.18; on it, where a number is
+/// averaged with itself, 0.3, and these self-loops stay.
+pub fn published_graph(nodes: usize, rng: &mut impl RngCore) -> Graph {
+    let mut graph = Graph::empty(nodes);
+    let mut row = vec![0u64; graph.words()];
+    let mut loops = vec![0u64; graph.words()];
+    loops.iter_mut().for_each(|word| *word = coins(0.3, rng));
+    for i in 0..nodes {
+        let first = i / 64;
+        for (w, word) in row.iter_mut().enumerate().skip(first) {
+            *word = coins(0.18, rng);
+            if nodes - w * 64 < 64 {
+                *word &= (1 << (nodes % 64)) - 1;
+            }
+        }
+        // Only what lies right of the diagonal was drawn for this row.
+        row[first] &= !(u64::MAX >> (63 - i % 64));
+        if loops[first] >> (i % 64) & 1 == 1 {
+            row[first] |= 1 << (i % 64);
+        }
+        for (w, &word) in row.iter().enumerate().skip(first) {
+            graph.row_mut(i)[w] |= word;
+        }
+        for k in 0..row.len() - first {
+            let mut word = row[first + k];
+            while word != 0 {
+                graph.join((first + k) * 64 + word.trailing_zeros() as usize, i);
+                word &= word - 1;
+            }
+        }
+    }
+    graph
+}
+
+/// 64 independent bits, each 1 with `probability`: 64 uniform numbers are
+/// compared with it at once, one binary digit after the other, until all are
+/// told apart (about eight draws).
+#[inline]
+fn coins(probability: f64, rng: &mut impl RngCore) -> u64 {
+    // An f64 below 1 has no more than 64 digits that matter here.
+    let mut digits = (probability * 2f64.powi(64)) as u64;
+    let mut undecided = u64::MAX;
+    let mut ones = 0;
+    while undecided != 0 && digits != 0 {
+        let draw = rng.next_u64();
+        if digits >> 63 == 1 {
+            ones |= undecided & !draw;
+            undecided &= draw;
+        } else {
+            undecided &= !draw;
+        }
+        digits <<= 1;
+    }
+    ones
+}
+
+/// A loop-free graph drawn uniformly from those with `edges` edges (Erdős and
+/// Rényi 1959).
+pub fn matched(nodes: usize, edges: usize, rng: &mut impl RngCore) -> Graph {
+    let pairs = nodes * nodes.saturating_sub(1) / 2;
+    // Beyond half of all pairs, the missing ones are fewer to draw.
+    let draw = edges.min(pairs - edges);
+    let mut graph = Graph::empty(nodes);
+    let mut drawn = 0;
+    while drawn < draw {
+        let (i, j) = (below(nodes, rng), below(nodes, rng));
+        if i != j && !graph.joined(i, j) {
+            graph.join(i, j);
+            drawn += 1;
+        }
+    }
+    if draw == edges {
+        return graph;
+    }
+    let mut complement = Graph::empty(nodes);
+    for i in 0..nodes {
+        for j in 0..i {
+            if !graph.joined(i, j) {
+                complement.join(i, j);
+            }
+        }
+    }
+    complement
+}
+
+/// Uniform in 0..`bound`. A fixed-width draw, so that a seed gives the same
+/// graphs on machines of any word size.
+#[inline(always)]
+fn below(bound: usize, rng: &mut impl RngCore) -> usize {
+    rng.random_range(0..bound as u32) as usize
+}
+
+/// Graphs with the degrees of a given one, by swapping the ends of pairs of
+/// edges: (a, b), (c, d) become (a, d), (c, b), unless that would make a loop
+/// or a double edge (Maslov and Sneppen 2002).
+pub struct DegreePreserving {
+    graph: Graph,
+    edges: Vec<(u32, u32)>,
+}
+
+impl DegreePreserving {
+    /// Starts from `graph` itself.
+    pub fn new(graph: Graph) -> Self {
+        let edges = graph.edges().map(|(i, j)| (i as u32, j as u32)).collect();
+        DegreePreserving { graph, edges }
+    }
+
+    /// Tries `attempts` swaps per edge and shows the graph reached.
+    pub fn next(&mut self, attempts: usize, rng: &mut impl RngCore) -> &Graph {
+        let edges = self.edges.len();
+        if edges < 2 {
+            return &self.graph;
+        }
+        for _ in 0..attempts * edges {
+            let first = below(edges, rng);
+            // Also draws which way round the second edge is read.
+            let second = below(2 * edges, rng);
+            let (second, turned) = (second / 2, second % 2 == 1);
+            let (a, b) = self.edges[first];
+            let (c, d) =
+                if turned { (self.edges[second].1, self.edges[second].0) } else { self.edges[second] };
+            let [i, j, k, l] = [a, b, c, d].map(|node| node as usize);
+            // Equal edges, and edges that share a node the wrong way, show as
+            // loops or as edges that are there already.
+            if i == l || k == j || self.graph.joined(i, l) || self.graph.joined(k, j) {
+                continue;
+            }
+            self.graph.part(i, j);
+            self.graph.part(k, l);
+            self.graph.join(i, l);
+            self.graph.join(k, j);
+            self.edges[first] = (a, d);
+            self.edges[second] = (c, b);
+        }
+        &self.graph
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::examples::*;
+
+    fn ensemble(count: usize, mut draw: impl FnMut() -> Graph) -> [(f64, f64); 2] {
+        let all: Vec<_> = (0..count).map(|_| Coefficients::of(&draw())).collect();
+        let mean = Coefficients::mean(&all);
+        let error = |of: &dyn Fn(&Coefficients) -> f64, mean: f64| {
+            let squares: f64 = all.iter().map(|c| (of(c) - mean).powi(2)).sum();
+            (squares / (count * (count - 1)) as f64).sqrt()
+        };
+        [
+            (mean.clustering, error(&|c| c.clustering, mean.clustering)),
+            (mean.efficiency, error(&|c| c.efficiency, mean.efficiency)),
+        ]
+    }
+
+    /// Both are (mean, standard error); four of the combined error apart at most.
+    fn agree(what: &str, found: [(f64, f64); 2], expected: [(f64, f64); 2]) {
+        for ((f, fe), (e, ee)) in found.into_iter().zip(expected) {
+            let errors = (f - e) / fe.hypot(ee);
+            assert!(errors.abs() < 4.0, "{what}: {f} ± {fe}, expected {e} ± {ee}");
+        }
+    }
+
+    #[test]
+    fn the_published_ensemble_is_that_of_numpy() {
+        // numpy 2.4: a = rng.random((n, n)); a = (a + a.T) / 2 > 0.7, diagonal
+        // left in; clustering as diag(a³) / (k² − k) with k = a.sum(1), and
+        // efficiency from powers of a; mean and standard error over 40,000,
+        // 10,000 and 1,000 graphs.
+        let mut rng = random::stream(1, "test");
+        for (nodes, count, expected) in [
+            (20, 4000, [(0.434_356_54, 5.73e-4), (0.485_815_38, 2.72e-4)]),
+            (70, 2000, [(0.248_772_58, 1.62e-4), (0.575_507_82, 6.97e-5)]),
+            (312, 300, [(0.194_366_12, 6.94e-5), (0.590_004_95, 2.77e-5)]),
+        ] {
+            let found = ensemble(count, || published_graph(nodes, &mut rng));
+            agree(&format!("{nodes} nodes"), found, expected);
+        }
+    }
+
+    #[test]
+    fn published_graphs_have_their_densities() {
+        let mut rng = random::stream(2, "test");
+        for nodes in [1, 63, 64, 65, 130] {
+            let (mut edges, mut loops) = (0, 0);
+            let graphs = 40_000 / nodes;
+            for _ in 0..graphs {
+                let graph = published_graph(nodes, &mut rng);
+                let own = (0..nodes).filter(|&i| graph.joined(i, i)).count();
+                loops += own;
+                edges += graph.size() - own;
+                assert!(graph.edges().all(|(i, j)| j < nodes && graph.joined(j, i)));
+            }
+            // Five standard deviations.
+            for (count, trials, p) in
+                [(edges, graphs * nodes * (nodes - 1) / 2, 0.18), (loops, graphs * nodes, 0.3_f64)]
+            {
+                let (expected, trials) = (p * trials as f64, trials as f64);
+                let allowed = 5.0 * (trials * p * (1.0 - p)).sqrt();
+                assert!((count as f64 - expected).abs() <= allowed, "{nodes} nodes: {count}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_matched_ensemble_has_its_clustering() {
+        // Given a node's degree k ≥ 2, each pair of its neighbours is one of
+        // the M − (n − 1) pairs without the node, among which m − k edges are
+        // left; k itself is hypergeometric.
+        let exact = |n: u64, m: u64| {
+            let pairs = n * (n - 1) / 2;
+            let ln_choose =
+                |a: u64, b: u64| (0..b).map(|i| ((a - i) as f64 / (b - i) as f64).ln()).sum::<f64>();
+            (2..n.min(m + 1))
+                .filter(|k| m - k <= pairs - (n - 1))
+                .map(|k| {
+                    let ln = ln_choose(n - 1, k) + ln_choose(pairs - (n - 1), m - k) - ln_choose(pairs, m);
+                    ln.exp() * (m - k) as f64 / (pairs - (n - 1)) as f64
+                })
+                .sum::<f64>()
+        };
+        let mut rng = random::stream(3, "test");
+        for (nodes, edges) in [(30, 40), (60, 240), (60, 1500), (312, 9225)] {
+            let found = ensemble(1000, || {
+                let graph = matched(nodes, edges, &mut rng);
+                assert_eq!(graph.size(), edges);
+                assert!((0..nodes).all(|i| !graph.joined(i, i)));
+                graph
+            });
+            let expected = exact(nodes as u64, edges as u64);
+            assert!(
+                (found[0].0 - expected).abs() < 4.0 * found[0].1,
+                "{nodes}, {edges}: {found:?} {expected}"
+            );
+            if (nodes, edges) == (60, 240) {
+                // networkx 3.6.1: gnm_random_graph(60, 240), 4,000 graphs.
+                agree("G(60, 240)", found, [(0.135_056_3, 2.43e-4), (0.518_520_7, 3.32e-5)]);
+            }
+        }
+        for edges in 0..=3 {
+            assert_eq!(matched(3, edges, &mut rng).size(), edges);
+        }
+        assert_eq!(matched(1, 0, &mut rng).size(), 0);
+    }
+
+    #[test]
+    fn swaps_keep_every_degree_and_forget_the_rest() {
+        let mut rng = random::stream(4, "test");
+        let degrees = karate().degrees();
+        let mut chain = DegreePreserving::new(karate());
+        chain.next(10, &mut rng);
+        let found = ensemble(4000, || {
+            let graph = chain.next(3, &mut rng).clone();
+            assert_eq!(graph.degrees(), degrees);
+            assert!((0..34).all(|i| !graph.joined(i, i)));
+            graph
+        });
+        // networkx 3.6.1: double_edge_swap(karate_club_graph(), nswap=400), 1,500 graphs.
+        agree("karate club", found, [(0.356_752_53, 1.37e-3), (0.507_634_59, 1.47e-4)]);
+        // The only graphs with these degrees.
+        for graph in [complete(6), star(6), Graph::empty(6), from_edges(6, &[(0, 1)])] {
+            assert!(*DegreePreserving::new(graph.clone()).next(20, &mut rng) == graph);
+        }
+        // Two disjoint edges can become each of the three pairings.
+        let pairs = from_edges(4, &[(0, 1), (2, 3)]);
+        let mut chain = DegreePreserving::new(pairs);
+        let mut seen = [0; 4];
+        for _ in 0..3000 {
+            let graph = chain.next(1, &mut rng);
+            let partner = graph.neighbours(0).next().unwrap();
+            seen[partner] += 1;
+        }
+        assert!(seen[1..].iter().all(|&s: &i32| (s - 1000).abs() < 150), "{seen:?}");
+    }
+
+    #[test]
+    fn the_published_ensemble_is_kept_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("not").join("yet");
+        let files = || std::fs::read_dir(&cache).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
+        let drawn = published_by_file(30, 20, Some(&cache));
+        assert_eq!(drawn, draw_published(30, 20));
+        let path = files().pop().unwrap();
+        assert_eq!(files().len(), 1, "no temporary file stays");
+        assert_eq!(published_by_file(30, 20, Some(&cache)), drawn, "read with the same bits");
+
+        // That it is read at all:
+        let text = std::fs::read_to_string(&path).unwrap();
+        let other = text.replace(&drawn.clustering.to_string(), "0.125");
+        std::fs::write(&path, &other).unwrap();
+        assert_eq!(published_by_file(30, 20, Some(&cache)).clustering, 0.125);
+        // That other numbers of nodes or graphs have other files:
+        published_by_file(31, 20, Some(&cache));
+        published_by_file(30, 21, Some(&cache));
+        assert_eq!(files().len(), 3);
+
+        // That whatever is wrong with it, it is made anew:
+        let cut = &text[..text.len() - 30];
+        for wrong in ["", "x", cut, &text.replace("graphs 20", "graphs 19"), &format!("{text}more\n")] {
+            std::fs::write(&path, wrong).unwrap();
+            assert_eq!(published_by_file(30, 20, Some(&cache)), drawn);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
+        assert_eq!(published_by_file(30, 20, Some(&cache)), drawn);
+        // That a folder that cannot be is no harm:
+        assert_eq!(published_by_file(30, 20, Some(&path.join("below a file"))), drawn);
+    }
+}

@@ -1,0 +1,167 @@
+//! Values of networkx 3.6.1 and scipy 1.17 for eight weight matrices.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{self, Value};
+
+fn folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden"));
+    if folder.join("metrics.json").is_file() {
+        return Some(folder);
+    }
+    println!("skipped: there is no {}", folder.display());
+    None
+}
+
+fn measure<C: Component + Metric>(weights: &Matrix, json: &str) -> Vec<Measure> {
+    let params = pallium_core::parse_parameters(C::ID, json).unwrap();
+    let mut metric = C::build(params, &Setting::default()).unwrap();
+    let start = Instant::now();
+    let found = metric.measure(&Network::new(weights.view())).unwrap();
+    println!("{:8.2} ms {} {json}", start.elapsed().as_secs_f64() * 1e3, C::ID);
+    found
+}
+
+fn all(weights: &Matrix) -> Vec<Measure> {
+    let mut all = measure::<crate::density::Density>(weights, "");
+    all.extend(measure::<crate::modularity::Modularity>(weights, ""));
+    all.extend(measure::<crate::assortativity::Assortativity>(weights, ""));
+    all.extend(measure::<crate::clustering::Clustering>(weights, ""));
+    all.extend(measure::<crate::efficiency::Efficiency>(weights, ""));
+    all.extend(measure::<crate::entropy::Entropy>(weights, ""));
+    all
+}
+
+fn compare(place: &str, found: &[Measure], expected: &Value, tolerance: f64) {
+    for (name, expected) in expected.as_object().unwrap() {
+        let expected = expected.as_f64().unwrap();
+        let Some(found) = found.iter().find(|m| &m.name == name) else { panic!("no {name}") };
+        let difference = found.value - expected;
+        println!("{place} {name} {} {expected} {difference:.1e}", found.value);
+        match name.as_str() {
+            // Equal gains may be broken another way.
+            "modularity" => assert!(difference > -0.01, "{place}: modularity {difference}"),
+            "communities" => {}
+            _ => assert!(difference.abs() < tolerance, "{place}: {name} {difference}"),
+        }
+    }
+}
+
+#[test]
+fn the_metrics_of_eight_matrices() {
+    let Some(folder) = folder() else { return };
+    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let expected = expected.as_object().unwrap();
+    assert_eq!(expected.len(), 8);
+    for (file, expected) in expected {
+        let weights: Matrix = ndarray_npy::read_npy(folder.join("weights").join(file)).unwrap();
+        compare(file, &all(&weights), expected, 1e-12);
+        // The ratios of the values above to the means of 1,000 graphs drawn
+        // with numpy (see the tests of `null`).
+        if weights.nrows() == 312 {
+            let value = |name: &str| expected[name].as_f64().unwrap();
+            let sigma = value("clustering") / 0.194_366_12 * (value("efficiency") / 0.590_004_95);
+            let found =
+                measure::<crate::small_worldness::SmallWorldness>(&weights, r#"{"null": "published"}"#);
+            // 1 / (relative standard error of either mean C₀), 3.6e-4, and twice √2 of it.
+            assert!((found[0].value / sigma - 1.0).abs() < 1.1e-3, "{file}: {} {sigma}", found[0].value);
+        }
+    }
+}
+
+#[test]
+fn the_metrics_of_initial_weights() {
+    let Some(folder) = folder() else { return };
+    let text = std::fs::read_to_string(folder.join("fields.json")).unwrap();
+    let fields: Value = serde_json::from_str(&text).unwrap();
+    for field in ["5_3_8", "5_3_4", "6_6_2"] {
+        for kind in ["bio", "gaussian"] {
+            let file = std::fs::File::open(folder.join(format!("field_{field}.npz"))).unwrap();
+            let mut archive = ndarray_npy::NpzReader::new(file).unwrap();
+            if !archive.names().unwrap().iter().any(|name| name == kind) {
+                println!("{field} has no {kind}");
+                continue;
+            };
+            // The largest is stored in single precision.
+            let weights: Matrix = archive.by_name(kind).unwrap_or_else(|_| {
+                let weights: pallium_core::ndarray::Array2<f64> = archive.by_name(kind).unwrap();
+                weights.mapv(|w| w as f32)
+            });
+            let place = format!("{field} {kind}");
+            // These were measured in double precision, of which weights keep single.
+            compare(&place, &all(&weights), &fields[field]["metrics"][kind], 1e-6);
+        }
+    }
+}
+
+/// `cargo test --release -p pallium-organization timings -- --ignored --nocapture`
+#[test]
+#[ignore = "prints timings"]
+fn timings() {
+    use crate::graph::Graph;
+    use crate::null::*;
+    let Some(folder) = folder() else { return };
+    let time = |what: &str, run: &mut dyn FnMut()| {
+        let mut times: Vec<f64> = (0..15)
+            .map(|_| {
+                let start = Instant::now();
+                run();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!("{:9.3} ms  {what}", times[7]);
+    };
+    for file in ["trained_one_choice_W.npy", "trained_one_choice_WDsC.npy", "trained_one_choice_WsDsC.npy"] {
+        println!("{file}");
+        let weights: Matrix = ndarray_npy::read_npy(folder.join("weights").join(file)).unwrap();
+        let graph = Graph::of(&Network::new(weights.view()), 0.9).unwrap().0;
+        time("graph", &mut || drop(Graph::of(&Network::new(weights.view()), 0.9)));
+        time("canonical", &mut || drop(graph.canonical()));
+        time("clustering", &mut || {
+            crate::clustering::mean_clustering(&graph);
+        });
+        time("efficiency", &mut || {
+            crate::efficiency::global_efficiency(&graph);
+        });
+        time("greedy", &mut || drop(crate::modularity::greedy_communities(&graph)));
+        let values: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+        time("entropy", &mut || {
+            crate::entropy::entropy(&values, 100);
+        });
+        time("spectral radius", &mut || {
+            crate::spectral_radius::spectral_radius(weights.view());
+        });
+        let mut rng = random::stream(1, "t");
+        time("published graph", &mut || drop(published_graph(312, &mut rng)));
+        time("matched graph", &mut || drop(matched(312, graph.size(), &mut rng)));
+        let mut chain = DegreePreserving::new(graph.clone());
+        time("swaps", &mut || {
+            chain.next(1, &mut rng);
+        });
+        for null in ["published", "matched", "degree-preserving"] {
+            let params = format!(r#"{{"null": "{null}"}}"#);
+            let params = pallium_core::parse_parameters("", &params).unwrap();
+            let mut metric =
+                crate::small_worldness::SmallWorldness::build(params, &Setting::default()).unwrap();
+            time(null, &mut || drop(metric.measure(&Network::new(weights.view()))));
+        }
+        let (nodes, edges) = (graph.nodes(), graph.size());
+        let all: Vec<f64> = (0..1000)
+            .map(|_| Coefficients::of(&matched(nodes, edges, &mut rng)))
+            .map(|c| c.clustering * c.efficiency)
+            .collect();
+        let mean = all.iter().sum::<f64>() / 1000.0;
+        let variance = all.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / 999.0;
+        println!("{edges} edges: standard deviation of a matched graph's σ {:.5}", variance.sqrt() / mean);
+        time("modularity, 16 orders", &mut || {
+            crate::modularity::best_modularity(&graph, 16);
+        });
+        time("published null of 1,000", &mut || {
+            draw_published(312, 1000);
+        });
+    }
+}
