@@ -32,9 +32,9 @@ const WIDTHS: usize = 8;
 /// differences extrapolated to width 0 (Richardson), of which the one with the
 /// least estimated error counts (Ridders 1982): too wide a step suffers from
 /// curvature, too narrow a one from rounding. Errors are relative to the root
-/// mean square of the slope over random directions (for a single weight, to
-/// its own slope if that is larger than usual), so that a direction that
-/// happens to be level does no harm.
+/// mean square of the slope over random directions, so that a direction that
+/// happens to be level does no harm; single weights are drawn among those with
+/// a slope above the usual.
 ///
 /// # Errors
 /// Those of the constraint; if a value or a gradient is not finite; or if the
@@ -57,8 +57,9 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
     let typical = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
-    let moving: Vec<(usize, usize)> =
-        magnitude.indexed_iter().filter(|(_, m)| **m > 0.0).map(|(place, _)| place).collect();
+    let usual = typical / (slopes.len() as f64).sqrt();
+    let steep: Vec<(usize, usize)> =
+        slopes.indexed_iter().filter(|(_, s)| s.abs() >= usual).map(|(place, _)| place).collect();
     let mut stream = random::stream(seed, "testkit gradient");
     let mut worst = 0.0_f64;
     for trial in 0..DIRECTIONS + SINGLES {
@@ -66,12 +67,11 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
         let mut unit = typical;
         if trial < DIRECTIONS {
             direction.zip_mut_with(&magnitude, |d, &m| *d = if stream.random() { m } else { -m });
-        } else if let Some(&place) = moving.choose(&mut stream) {
+        } else if let Some(&place) = steep.choose(&mut stream) {
             direction[place] = magnitude[place];
-            unit = slopes[place].abs().max(typical / (moving.len() as f64).sqrt());
+            unit = slopes[place].abs();
         }
-        let expected: f64 =
-            gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
+        let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
         let found = slope(constraint, &weights, &direction)?;
         let error = (found - expected).abs();
         // A penalty that is level everywhere has no slope to compare with.
@@ -83,7 +83,8 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
 /// Slope of the penalty at `weights` for a step of `direction`.
 fn slope(constraint: &mut dyn Constraint, weights: &Matrix, direction: &Matrix) -> Result<f64> {
     let mut ignored = Matrix::zeros(weights.dim());
-    let mut value = |width: f32| constraint.penalty((weights + &(direction * width)).view(), ignored.view_mut());
+    let mut value =
+        |width: f32| constraint.penalty((weights + &(direction * width)).view(), ignored.view_mut());
     let mut best = (f64::INFINITY, f64::NAN);
     let mut width = WIDEST;
     let mut above: Vec<f64> = Vec::new();

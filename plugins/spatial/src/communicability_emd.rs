@@ -1,0 +1,124 @@
+//! `spatial.communicability-emd`: communicability distributed as in a measured
+//! connectome.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::network::{Network, measured_communicability};
+use crate::ranks::Ranks;
+use crate::views::{check_shape, check_shapes, distances, sum_of, with_slices};
+
+pallium_core::choice! {
+    /// What becomes of neurons without outgoing synapses in the measured
+    /// connectome.
+    pub enum EmptyRows {
+        /// They are left out: their communicability is 0.
+        Zero = "zero",
+        /// They are given a strength of 1e-10, as published. Entries in their
+        /// columns then reach 1e5 and dominate the penalty's value (not its
+        /// gradient).
+        Floor = "floor",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of `spatial.communicability-emd`.
+    pub struct Params {
+        /// Factor λ in front of the wiring cost Σ|W|∘D (in the inverse of the
+        /// geometry's unit of length, at least 0).
+        strength: f64 = 0.3,
+        /// Factor in front of the earth mover's distance between the two
+        /// distributions of communicability (dimensionless, at least 0).
+        emd_strength: f64 = 0.1,
+        /// What becomes of neurons without outgoing synapses in the measured
+        /// connectome.
+        empty_rows: EmptyRows = EmptyRows::Zero,
+    }
+}
+
+/// The strength that published work gives a neuron without outgoing synapses.
+const FLOOR: f64 = 1e-10;
+
+/// λ Σ|W|∘D + λ′ mean|sort(C) − sort(C′)|, over all N² entries, zero diagonals
+/// included: the cost of wire, and the earth mover's distance between the
+/// communicability C of the weights and C′ of the substrate's connectome.
+///
+/// Only the distribution of C′ enters, so the order of the connectome's neurons
+/// does not matter. Among equal entries of C the one first in row-major order
+/// counts as the smaller; where an entry meets its counterpart the derivative
+/// is taken as 0. Empty rows of W are treated as in
+/// [`crate::communicability`].
+pub struct CommunicabilityEmd {
+    neurons: usize,
+    strength: f64,
+    emd_strength: f64,
+    distance: Vec<f32>,
+    /// Entries of C′ in ascending order.
+    measured: Vec<f32>,
+    network: Network,
+    ranks: Ranks,
+    arch: Arch,
+}
+
+impl Component for CommunicabilityEmd {
+    const ID: &'static str = "spatial.communicability-emd";
+    const ABOUT: &'static str =
+        "wiring cost, and the distance of the weights' communicability from the connectome's";
+    const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        at_least_zero("strength", params.strength)?;
+        at_least_zero("emd_strength", params.emd_strength)?;
+        let (neurons, distance) = distances(setting)?;
+        if u32::try_from(distance.len()).is_err() {
+            return Err(Error::unsupported(format!("{neurons} neurons are too many to rank their pairs")));
+        }
+        let substrate = setting.substrate()?;
+        let connectome = substrate.matrix(Substrate::CONNECTOME)?;
+        check_shape("connectome", Some(neurons), connectome.dim())?;
+        let empty = match params.empty_rows {
+            EmptyRows::Zero => 0.0,
+            EmptyRows::Floor => FLOOR,
+        };
+        let mut measured: Vec<f32> = measured_communicability(connectome, empty, setting.threads)
+            .into_iter()
+            .map(|c| c as f32)
+            .collect();
+        measured.sort_unstable_by(f32::total_cmp);
+        Ok(CommunicabilityEmd {
+            neurons,
+            strength: params.strength,
+            emd_strength: params.emd_strength,
+            distance,
+            network: Network::new(neurons, setting.threads),
+            ranks: Ranks::new(measured.len()),
+            measured,
+            arch: Arch::new(),
+        })
+    }
+}
+
+impl Constraint for CommunicabilityEmd {
+    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        check_shapes(Some(self.neurons), &weights, &gradient)?;
+        let CommunicabilityEmd { strength, emd_strength, distance, measured, network, ranks, arch, .. } =
+            self;
+        let factor = *strength as f32;
+        let per_entry = *emd_strength / measured.len() as f64;
+        let step = per_entry as f32;
+        with_slices(weights, gradient, |w, g| {
+            let (c, seed) = network.communicability(w);
+            let mut apart = 0.0_f64;
+            for ((value, index), &goal) in ranks.sort(c).zip(&*measured) {
+                let difference = value - goal;
+                apart += f64::from(difference.abs());
+                seed[index] = if difference == 0.0 { 0.0 } else { step.copysign(difference) };
+            }
+            network.add_gradient(w, distance, g, |d, _| factor * d);
+            let wire = arch.dispatch(|| sum_of(w, distance, |w, d| w.abs() * d));
+            *strength * wire + per_entry * apart
+        })
+    }
+}
+pallium_core::register!(Constraint, CommunicabilityEmd);

@@ -1,0 +1,69 @@
+//! `spatial.l1`: λ Σ|W|.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::views::{check_shapes, sign, sum_of, with_slices};
+
+pallium_core::choice! {
+    /// What the strength does.
+    pub enum StrengthRule {
+        /// The penalty is strength · Σ|W|.
+        Applied = "applied",
+        /// The penalty is Σ|W| whatever the strength, as in the published
+        /// baseline.
+        Ignored = "ignored",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of `spatial.l1`.
+    pub struct Params {
+        /// Factor λ in front of the penalty (dimensionless, at least 0).
+        strength: f64 = 0.3,
+        /// Whether the strength is applied, or ignored (λ = 1) as in the
+        /// published baseline.
+        strength_rule: StrengthRule = StrengthRule::Applied,
+    }
+}
+
+/// λ Σ|W|: all weights cost alike, wherever their neurons lie.
+pub struct L1 {
+    neurons: Option<usize>,
+    strength: f64,
+    arch: Arch,
+}
+
+impl Component for L1 {
+    const ID: &'static str = "spatial.l1";
+    const ABOUT: &'static str = "sum of absolute weights, without space";
+    const CITE: &'static str = "Tibshirani 1996, J. R. Stat. Soc. B 58:267";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        at_least_zero("strength", params.strength)?;
+        let strength = match params.strength_rule {
+            StrengthRule::Applied => params.strength,
+            StrengthRule::Ignored => 1.0,
+        };
+        Ok(L1 { neurons: setting.neurons, strength, arch: Arch::new() })
+    }
+}
+
+impl Constraint for L1 {
+    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        check_shapes(self.neurons, &weights, &gradient)?;
+        let strength = self.strength as f32;
+        let arch = self.arch;
+        let sum = with_slices(weights, gradient, |w, g| {
+            arch.dispatch(|| {
+                for (g, &w) in g.iter_mut().zip(w) {
+                    *g += strength * sign(w);
+                }
+                sum_of(w, w, |w, _| w.abs())
+            })
+        })?;
+        Ok(self.strength * sum)
+    }
+}
+pallium_core::register!(Constraint, L1);

@@ -1,0 +1,31 @@
+//! Penalties that tie recurrent weights to the space the neurons lie in, and
+//! hard rules on the weights.
+//!
+//! | component | penalty |
+//! |---|---|
+//! | `spatial.l1` | λ Σ\|W\| |
+//! | `spatial.distance` | λ Σ\|W\|∘D |
+//! | `spatial.communicability` | λ Σ\|W\|∘D∘C |
+//! | `spatial.communicability-emd` | λ Σ\|W\|∘D + λ′ mean\|sort C − sort C′\| |
+//! | `spatial.non-negative` | none; W ← max(W, 0) after each update |
+//!
+//! D holds the distances between the neurons, and C the communicability of
+//! \|W\| with each weight scaled by the strengths of the neurons at its two
+//! ends; C′ is that of the measured connectome. The derivative of \|w\| at
+//! w = 0 is taken as 0 everywhere.
+
+mod communicability;
+mod communicability_emd;
+mod distance;
+mod l1;
+mod non_negative;
+
+mod expm;
+mod network;
+mod ranks;
+mod views;
+
+#[cfg(test)]
+mod reference;
+
+pallium_core::plugin!();
