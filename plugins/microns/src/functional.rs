@@ -1,0 +1,370 @@
+//! `microns.functional`: W\*, weights from functional similarity.
+
+use pallium_core::{
+    ndarray::{Array2, ArrayView2},
+    prelude::*,
+};
+use rand_distr::{Distribution, LogNormal};
+
+use crate::controls::{self, Diagonal, Shuffle};
+use crate::spectrum::spectral_radius;
+
+pallium_core::choice! {
+    /// The functional matrix beside the spike time tiling coefficient.
+    pub enum Functional {
+        /// Pearson correlation of event counts.
+        Correlation = "correlation",
+        /// Precision (inverse covariance) of event counts.
+        Precision = "precision",
+        /// None: the spike time tiling coefficient alone.
+        None = "none",
+    }
+}
+
+pallium_core::choice! {
+    /// What is made of a precision matrix P.
+    pub enum Precision {
+        /// P itself; its diagonal outweighs everything, and direct coupling is
+        /// negative in it.
+        Raw = "raw",
+        /// Partial correlation, −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
+        PartialCorrelation = "partial-correlation",
+    }
+}
+
+pallium_core::params! {
+    /// How weights are made from function, and which controls are applied.
+    pub struct Params {
+        /// The functional matrix that the tiling coefficient is multiplied by.
+        matrix: Functional = Functional::Correlation,
+        /// What is made of the precision matrix, for `matrix = "precision"`.
+        precision: Precision = Precision::PartialCorrelation,
+        /// Control: what becomes of the functional product's diagonal, whose
+        /// entries are the largest of their rows.
+        diagonal: Diagonal = Diagonal::Keep,
+        /// Control: which entries of the functional product change places,
+        /// anew in every run (after `diagonal` has acted).
+        shuffle: Shuffle = Shuffle::None,
+        /// Number of bins of soma distance, each with equally many pairs, for
+        /// `shuffle = "distance-binned"`.
+        bins: u32 = 10,
+        /// Mean of all weights before the floor is applied.
+        mean: f64 = 0.1,
+        /// Non-zero weights below this are raised to it.
+        floor: f64 = 0.01,
+        /// Spectral radius of the result.
+        spectral_radius: f64 = 0.95,
+        /// Mean µ of the lognormal factor's logarithm.
+        lognormal_mu: f64 = -0.5,
+        /// Standard deviation σ of the lognormal factor's logarithm.
+        lognormal_sigma: f64 = 0.5,
+    }
+}
+
+impl Params {
+    /// Refuses values out of range.
+    pub fn check(&self) -> Result<()> {
+        one_of_range("bins", self.bins.into(), 1.0, f64::INFINITY)?;
+        one_of_range("mean", self.mean, 1e-12, 1e12)?;
+        at_least_zero("floor", self.floor)?;
+        one_of_range("spectral_radius", self.spectral_radius, 1e-12, 1e12)?;
+        one_of_range("lognormal_mu", self.lognormal_mu, -100.0, 100.0)?;
+        one_of_range("lognormal_sigma", self.lognormal_sigma, 0.0, 10.0)
+    }
+}
+
+/// W\*: every weight is a lognormal draw times functional similarity.
+///
+/// With L from the run's seed, A the functional matrix and S the symmetric
+/// spike time tiling coefficient, A and S each min-max scaled to 0..1 over all
+/// their entries:
+///
+/// 1. the functional product F = A ∘ S (or S alone);
+/// 2. controls: `diagonal`, then `shuffle`;
+/// 3. W = L ∘ F, scaled to `mean`;
+/// 4. non-zero entries below `floor` raised to it;
+/// 5. scaled to `spectral_radius`.
+///
+/// The controls act before the scaling, so they change the pattern of the
+/// weights but not their mean before the floor, nor the spectral radius that
+/// training starts from; and L does not depend on them, so runs of the same
+/// seed are pairs that differ in the pattern alone. Between runs both L and a
+/// shuffle are drawn anew.
+///
+/// Row i, column j is the weight from neuron i to neuron j, N×N.
+///
+/// Source: Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975),
+/// bio-instantiated weights; the controls are this work's.
+pub struct FunctionalWeights {
+    params: Params,
+}
+
+impl Component for FunctionalWeights {
+    const ID: &'static str = "microns.functional";
+    const ABOUT: &'static str =
+        "W*: lognormal weights times correlation (or precision) and spike time tiling, with controls";
+    const CITE: &'static str = "Shakiba et al. 2026, arXiv 2606.14975";
+    type Params = Params;
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        params.check()?;
+        Ok(FunctionalWeights { params })
+    }
+}
+
+impl WeightSource for FunctionalWeights {
+    fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
+        Ok(functional_weights(&self.params, request)?.mapv(|w| w as f32))
+    }
+}
+pallium_core::register!(WeightSource, FunctionalWeights);
+
+/// The weights in double precision.
+///
+/// # Errors
+/// If there is no substrate, it lacks a matrix, or its values leave nothing to
+/// scale.
+pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Result<Array2<f64>> {
+    let n = request.neurons;
+    let substrate = request.substrate.ok_or_else(|| {
+        Error::input("functional weights need a substrate, and there is none")
+            .help("name one under [substrate] in the experiment file")
+    })?;
+    if substrate.neurons != n {
+        let (name, has) = (&substrate.name, substrate.neurons);
+        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are asked for"))
+            .help("leave the number of neurons to the substrate"));
+    }
+    let mut product = unit_scaled(substrate.matrix(Substrate::STTC)?, Substrate::STTC)?;
+    match params.matrix {
+        Functional::None => {}
+        Functional::Correlation => {
+            let name = Substrate::CORRELATION;
+            product *= &unit_scaled(substrate.matrix(name)?, name)?;
+        }
+        Functional::Precision => {
+            let name = Substrate::PRECISION;
+            let precision = substrate.matrix(name)?;
+            product *= &match params.precision {
+                Precision::Raw => unit_scaled(precision, name)?,
+                Precision::PartialCorrelation => unit_scaled(partial_correlation(precision)?.view(), name)?,
+            };
+        }
+    }
+    controls::diagonal(&mut product, params.diagonal);
+    let mut shuffling = random::stream(request.seed, "functional weights: shuffle");
+    controls::shuffle(&mut product, params.shuffle, params.bins, substrate, &mut shuffling)?;
+
+    let mut weights = match request.draw {
+        Some(draw) => checked(draw, n)?.to_owned(),
+        None => {
+            let lognormal = LogNormal::new(params.lognormal_mu, params.lognormal_sigma)
+                .map_err(|e| Error::input(format!("parameter `lognormal_sigma`: {e}")))?;
+            let mut stream = random::stream(request.seed, "functional weights: lognormal");
+            Array2::from_shape_simple_fn((n, n), || lognormal.sample(&mut stream))
+        }
+    };
+    weights *= &product;
+    let mean = weights.mean().unwrap_or(0.0);
+    scale(&mut weights, params.mean, mean)?;
+    weights.mapv_inplace(|w| if w != 0.0 && w < params.floor { params.floor } else { w });
+    let radius = spectral_radius(&weights)?;
+    scale(&mut weights, params.spectral_radius, radius)?;
+    Ok(weights)
+}
+
+/// Scales so that what is `from` becomes `to`.
+fn scale(weights: &mut Array2<f64>, to: f64, from: f64) -> Result<()> {
+    if !(from.is_finite() && from > 0.0) {
+        return Err(Error::input("the functional product leaves no weights to scale: all are zero")
+            .help("use another field, another functional matrix or another control"));
+    }
+    *weights *= to / from;
+    Ok(())
+}
+
+/// Checks a draw that was given.
+pub(crate) fn checked(draw: ArrayView2<'_, f64>, n: usize) -> Result<ArrayView2<'_, f64>> {
+    if draw.dim() != (n, n) {
+        let (rows, columns) = draw.dim();
+        return Err(Error::input(format!("the draw is {rows}×{columns}, but there are {n} neurons"))
+            .help("give N×N numbers"));
+    }
+    if let Some(((i, j), value)) = draw.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::input(format!("the draw has {value} at row {i}, column {j}"))
+            .help("every number must be finite"));
+    }
+    Ok(draw)
+}
+
+/// Min-max scaling over all entries.
+fn unit_scaled(matrix: ArrayView2<'_, f64>, name: &str) -> Result<Array2<f64>> {
+    let (low, high) =
+        matrix.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+    if !(high - low).is_finite() || high <= low {
+        return Err(Error::input(format!("all entries of the {name} matrix are {low}"))
+            .help("it cannot be scaled to 0..1; use another field or another functional matrix"));
+    }
+    Ok(matrix.mapv(|v| (v - low) / (high - low)))
+}
+
+/// Partial correlation from precision: −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
+fn partial_correlation(precision: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+    if let Some((i, value)) = precision.diag().indexed_iter().find(|(_, v)| **v <= 0.0) {
+        return Err(Error::input(format!("the precision matrix has {value} on its diagonal at neuron {i}"))
+            .help("a precision matrix has a positive diagonal; set precision = \"raw\" to use it as it is"));
+    }
+    Ok(Array2::from_shape_fn(precision.dim(), |(i, j)| {
+        if i == j { 1.0 } else { -precision[[i, j]] / (precision[[i, i]] * precision[[j, j]]).sqrt() }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::ndarray::array;
+
+    use super::*;
+    use crate::testing::{golden_matrix, real_substrate};
+
+    fn request(substrate: &Substrate, seed: u64) -> WeightRequest<'_> {
+        WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None }
+    }
+
+    fn small() -> Substrate {
+        let mut field = Substrate { name: "small".into(), neurons: 3, ..Substrate::default() };
+        let correlation = array![[1.0, 0.1, 0.3], [0.1, 1.0, -0.1], [0.3, -0.1, 1.0]];
+        field.matrices.insert("correlation".into(), correlation);
+        field.matrices.insert("sttc".into(), array![[1.0, 0.2, 0.0], [0.2, 1.0, 0.5], [0.0, 0.5, 1.0]]);
+        let precision = array![[4.0, -1.0, 0.0], [-1.0, 1.0, 0.5], [0.0, 0.5, 1.0]];
+        field.matrices.insert("precision".into(), precision);
+        field
+    }
+
+    #[test]
+    fn agrees_with_the_published_computation() {
+        for field in ["5_3_8", "5_3_4", "6_6_2"] {
+            let (Some(substrate), Some(draw)) = (real_substrate(field), golden_matrix(field, "lognormal"))
+            else {
+                return;
+            };
+            let given = WeightRequest { draw: Some(draw.view()), ..request(&substrate, 0) };
+            let published = Params { precision: Precision::Raw, ..Params::default() };
+            let by_precision = Params { matrix: Functional::Precision, ..published.clone() };
+            for (params, name) in [(published, "bio"), (by_precision, "bio_precision")] {
+                let expected = golden_matrix(field, name).unwrap();
+                let weights = functional_weights(&params, &given).unwrap();
+                let off = weights.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                println!("{field} {name}: largest difference {off:.1e}");
+                assert!(off < 1e-5, "{field} {name}: off by {off}");
+                // The large fields' reference is in single precision.
+                if draw.iter().any(|&v| v != f64::from(v as f32)) {
+                    assert!(off < 1e-12, "{field} {name}: off by {off}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_example_by_hand() {
+        let field = small();
+        let ones = Array2::ones((3, 3));
+        let given = WeightRequest { draw: Some(ones.view()), ..request(&field, 0) };
+        // (c + 0.1)/1.1 times s; the mean becomes 0.1, then the floor acts.
+        let a = (array![[1.1, 0.2, 0.4], [0.2, 1.1, 0.0], [0.4, 0.0, 1.1]]) / 1.1;
+        let product = a * &field.matrices["sttc"];
+        let mut expected = &product * (0.1 / product.mean().unwrap());
+        assert!(expected[[0, 1]] < 0.02);
+        let params = Params { floor: 0.02, ..Params::default() };
+        expected[[0, 1]] = 0.02;
+        expected[[1, 0]] = 0.02;
+        // Symmetric, so scaled by the largest root of the upper 2×2 block.
+        let radius = expected[[0, 0]] + 0.02;
+        expected *= 0.95 / radius;
+        let weights = functional_weights(&params, &given).unwrap();
+        assert!((&weights - &expected).iter().all(|v| v.abs() < 1e-12), "{weights} {expected}");
+        // Partial correlation: 0.5, 0 and −0.5 off the diagonal.
+        let partial = partial_correlation(field.matrix("precision").unwrap()).unwrap();
+        assert_eq!(partial, array![[1.0, 0.5, -0.0], [0.5, 1.0, -0.5], [-0.0, -0.5, 1.0]]);
+    }
+
+    #[test]
+    fn controls_change_the_pattern_and_nothing_else() {
+        let Some(field) = real_substrate("5_3_4") else { return };
+        let of = |json: &str, seed: u64| {
+            let params = pallium_core::parse_parameters(FunctionalWeights::ID, json).unwrap();
+            let mut source = FunctionalWeights::build(params, &Setting::default()).unwrap();
+            source.weights(&request(&field, seed)).unwrap()
+        };
+        let plain = of("{}", 1);
+        for json in [
+            r#"{"diagonal": "zero"}"#,
+            r#"{"diagonal": "only"}"#,
+            r#"{"shuffle": "off-diagonal"}"#,
+            r#"{"shuffle": "all"}"#,
+            r#"{"shuffle": "distance-binned"}"#,
+            r#"{"matrix": "none"}"#,
+            r#"{"matrix": "precision"}"#,
+            r#"{"matrix": "precision", "precision": "raw"}"#,
+            r#"{"diagonal": "only", "shuffle": "all"}"#,
+        ] {
+            let weights = of(json, 1);
+            let radius = spectral_radius(&weights.mapv(f64::from)).unwrap();
+            assert!((radius - 0.95).abs() < 1e-6, "{json}: {radius}");
+            assert!(weights.iter().all(|w| w.is_finite() && *w >= 0.0), "{json}");
+            assert_ne!(weights, plain, "{json}");
+            assert_eq!(weights, of(json, 1), "{json}");
+            assert_ne!(weights, of(json, 2), "{json}");
+        }
+        assert!(of(r#"{"diagonal": "zero"}"#, 1).diag().iter().all(|&w| w == 0.0));
+        let only = of(r#"{"diagonal": "only"}"#, 1);
+        assert_eq!(only.iter().filter(|&&w| w != 0.0).count(), 70);
+        // The same draw: what a control leaves alone stays in proportion.
+        let ratio = only[[0, 0]] / plain[[0, 0]];
+        assert!((0..70).all(|i| (only[[i, i]] / plain[[i, i]] / ratio - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let mut field = small();
+        let params = Params::default();
+        assert!(functional_weights(&params, &request(&field, 0)).is_ok());
+        let none = WeightRequest { substrate: None, ..request(&field, 0) };
+        assert!(functional_weights(&params, &none).unwrap_err().help.unwrap().contains("[substrate]"));
+        let other = WeightRequest { neurons: 4, ..request(&field, 0) };
+        assert!(functional_weights(&params, &other).is_err());
+        let draw = Array2::from_elem((2, 3), 1.0);
+        let given = WeightRequest { draw: Some(draw.view()), ..request(&field, 0) };
+        assert!(functional_weights(&params, &given).unwrap_err().message.contains("2×3"));
+        let flat = field.matrices.insert("sttc".into(), Array2::ones((3, 3)));
+        let error = functional_weights(&params, &request(&field, 0)).unwrap_err();
+        assert!(error.message.contains("all entries of the sttc matrix are 1"), "{error}");
+        field.matrices.remove("sttc");
+        assert!(functional_weights(&params, &request(&field, 0)).is_err());
+        drop(flat);
+        for json in [r#"{"mean": 0}"#, r#"{"bins": 0}"#, r#"{"lognormal_sigma": -1}"#, r#"{"floor": -1}"#] {
+            let params = pallium_core::parse_parameters("microns.functional", json).unwrap();
+            assert!(FunctionalWeights::build(params, &Setting::default()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn making_weights_is_quick() {
+        let Some(field) = real_substrate("6_6_2") else { return };
+        let mut best = f64::INFINITY;
+        for seed in 0..5 {
+            let start = std::time::Instant::now();
+            functional_weights(&Params::default(), &request(&field, seed)).unwrap();
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        println!("functional weights of 6_6_2: {:.1} ms", best * 1e3);
+        for diagonal in [Diagonal::Keep, Diagonal::Zero, Diagonal::Only] {
+            for shuffle in [Shuffle::None, Shuffle::OffDiagonal, Shuffle::All, Shuffle::DistanceBinned] {
+                let start = std::time::Instant::now();
+                let params = Params { diagonal, shuffle, ..Params::default() };
+                functional_weights(&params, &request(&field, 0)).unwrap();
+                println!("{diagonal:?}, {shuffle:?}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        assert!(best < 0.2 || cfg!(debug_assertions), "{best} s");
+    }
+}

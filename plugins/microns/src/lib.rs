@@ -1,0 +1,28 @@
+//! Where networks grow from: imaged fields of the MICrONS volume and synthetic
+//! ones like them, and the recurrent weights made from what was measured there.
+//!
+//! | component | role | what |
+//! |---|---|---|
+//! | `microns.field` | substrate | a field's folder, as released or as written by Pallium |
+//! | `synthetic.field` | substrate | a made-up field with the statistics of real ones |
+//! | `microns.functional` | weights | W\*: lognormal ∘ correlation ∘ STTC, and its controls |
+//! | `microns.relabelled` | weights | W!: the same, its neurons in random order |
+//! | `init.orthogonal` | weights | W: orthogonal |
+
+pub mod activity;
+mod controls;
+mod field;
+mod folder;
+mod functional;
+mod npy;
+mod orthogonal;
+mod pickle;
+mod relabelled;
+mod set_order;
+mod spectrum;
+mod store;
+mod synthetic;
+#[cfg(test)]
+mod testing;
+
+pallium_core::plugin!();

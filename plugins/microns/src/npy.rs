@@ -1,0 +1,427 @@
+//! Reading of `.npy` files that may have been cut short or made by anyone.
+//!
+//! A file is read whole; nothing is allocated from a length that the file only
+//! claims: header and shape are checked against the bytes that are there.
+//! Numbers may be floats or integers of any width and byte order, in C or
+//! Fortran order. Object arrays go through the narrow reader in
+//! [`pickle`]. Format: `numpy/lib/format.py`, versions 1 to 3.
+
+use std::path::Path;
+
+use pallium_core::{Kind, prelude::*};
+
+use crate::pickle;
+
+/// Longest header that is read; numpy itself stops at 10,000.
+const LONGEST_HEADER: usize = 1 << 16;
+const SAVE_AGAIN: &str = "copy the file again from where it came from, or write it again with numpy.save";
+
+/// What the elements of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numeric {
+    /// IEEE 754, 4 or 8 bytes.
+    Float,
+    /// Two's complement, 1 to 8 bytes.
+    Signed,
+    /// 1 to 8 bytes; truth values too.
+    Unsigned,
+}
+
+/// Element type of a numeric array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dtype {
+    /// What the elements are.
+    pub numeric: Numeric,
+    /// Bytes an element.
+    pub size: usize,
+    /// Whether the most significant byte comes first.
+    pub big_endian: bool,
+}
+
+impl Dtype {
+    /// Reads numpy's short form, such as `<f8`, or `f8` with the order unsaid.
+    pub fn parse(text: &str) -> Option<Dtype> {
+        let (order, rest) = match text.chars().next()? {
+            c @ ('<' | '>' | '|' | '=') => (c, &text[1..]),
+            _ => ('=', text),
+        };
+        let size: usize = rest.get(1..)?.parse().ok()?;
+        let numeric = match (rest.chars().next()?, size) {
+            ('f', 4 | 8) => Numeric::Float,
+            ('i', 1 | 2 | 4 | 8) => Numeric::Signed,
+            ('u', 1 | 2 | 4 | 8) | ('b', 1) => Numeric::Unsigned,
+            _ => return None,
+        };
+        let big_endian = order == '>' || (order == '=' && cfg!(target_endian = "big"));
+        Some(Dtype { numeric, size, big_endian })
+    }
+
+    /// Elements as floats. Integers beyond 2^53 are rounded.
+    pub fn floats(self, bytes: &[u8]) -> Vec<f64> {
+        match (self.numeric, self.size) {
+            (Numeric::Float, 4) => {
+                self.elements(bytes).map(|bits| f64::from(f32::from_bits(bits as u32))).collect()
+            }
+            (Numeric::Float, _) => self.elements(bytes).map(f64::from_bits).collect(),
+            (Numeric::Signed, _) => self.elements(bytes).map(|bits| self.extend(bits) as f64).collect(),
+            (Numeric::Unsigned, _) => self.elements(bytes).map(|bits| bits as f64).collect(),
+        }
+    }
+
+    /// Elements as integers; none if one of them is none, or too large.
+    pub fn integers(self, bytes: &[u8]) -> Option<Vec<i64>> {
+        match self.numeric {
+            Numeric::Float => None,
+            Numeric::Signed => Some(self.elements(bytes).map(|bits| self.extend(bits)).collect()),
+            Numeric::Unsigned => self.elements(bytes).map(|bits| i64::try_from(bits).ok()).collect(),
+        }
+    }
+
+    /// The bits of each element, least significant first.
+    fn elements(self, bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+        bytes.chunks_exact(self.size).map(move |chunk| {
+            let mut raw = [0; 8];
+            raw[..self.size].copy_from_slice(chunk);
+            if self.big_endian {
+                raw[..self.size].reverse();
+            }
+            u64::from_le_bytes(raw)
+        })
+    }
+
+    fn extend(self, bits: u64) -> i64 {
+        let unused = 64 - 8 * self.size;
+        (bits << unused).cast_signed() >> unused
+    }
+}
+
+/// The head of a file: what comes after it, and where.
+struct Header {
+    /// Numbers, or nothing for an array of Python objects.
+    dtype: Option<Dtype>,
+    fortran: bool,
+    shape: Vec<usize>,
+    data: usize,
+}
+
+/// An N×M matrix of floats. Every element must be finite.
+///
+/// # Errors
+/// If the file is missing, is not such an array, or is cut short; the message
+/// names the file and the place.
+pub fn read_matrix(path: &Path) -> Result<Array2> {
+    let bytes = read(path)?;
+    let header = header(path, &bytes)?;
+    let Some(dtype) = header.dtype else {
+        return Err(bad(path, "holds Python objects where a matrix of numbers is expected"));
+    };
+    let &[rows, columns] = header.shape.as_slice() else {
+        return Err(bad(path, format!("has the shape {} where a matrix is expected", shape(&header.shape)))
+            .help("the array must have two axes"));
+    };
+    let values = dtype.floats(body(path, &bytes, &header, dtype)?);
+    let matrix = arrange(path, rows, columns, header.fortran, values)?;
+    if let Some(((row, column), value)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::input(format!("{}: {value} at row {row}, column {column}", path.display()))
+            .help("every element must be a finite number: leave the neuron out, or repair the element"));
+    }
+    Ok(matrix)
+}
+
+type Array2 = ndarray::Array2<f64>;
+
+fn arrange(path: &Path, rows: usize, columns: usize, fortran: bool, values: Vec<f64>) -> Result<Array2> {
+    use ndarray::ShapeBuilder;
+    let matrix = Array2::from_shape_vec((rows, columns).set_f(fortran), values)
+        .map_err(|e| bad(path, format!("is malformed: {e}")))?;
+    Ok(if fortran { matrix.as_standard_layout().into_owned() } else { matrix })
+}
+
+/// A list of integers, exact to 64 bits.
+///
+/// # Errors
+/// As [`read_matrix`].
+pub fn read_ids(path: &Path) -> Result<Vec<i64>> {
+    let bytes = read(path)?;
+    let header = header(path, &bytes)?;
+    let Some(dtype) = header.dtype else {
+        return Err(bad(path, "holds Python objects where integers are expected"));
+    };
+    if header.shape.len() != 1 {
+        return Err(bad(path, format!("has the shape {} where a list is expected", shape(&header.shape)))
+            .help("the array must have one axis, one id a neuron"));
+    }
+    dtype.integers(body(path, &bytes, &header, dtype)?).ok_or_else(|| {
+        bad(path, "holds numbers that are not 64-bit integers")
+            .help("ids exceed 2^53, so they must never pass through a float: save them as int64")
+    })
+}
+
+/// A list of floats.
+///
+/// # Errors
+/// As [`read_matrix`].
+pub fn read_list(path: &Path) -> Result<Vec<f64>> {
+    let bytes = read(path)?;
+    let header = header(path, &bytes)?;
+    match (header.dtype, header.shape.len()) {
+        (Some(dtype), 1) => Ok(dtype.floats(body(path, &bytes, &header, dtype)?)),
+        _ => Err(bad(path, "is not a list of numbers").help("the array must have one axis and hold floats")),
+    }
+}
+
+/// One list of floats a neuron: an object array of numeric arrays, or the rows
+/// of a matrix.
+///
+/// # Errors
+/// As [`read_matrix`]; also if the pickle is anything but an object array of
+/// numeric arrays.
+pub fn read_lists(path: &Path) -> Result<Vec<Vec<f64>>> {
+    let bytes = read(path)?;
+    let header = header(path, &bytes)?;
+    if let Some(dtype) = header.dtype {
+        let &[rows, columns] = header.shape.as_slice() else {
+            return Err(bad(
+                path,
+                format!("has the shape {} where one list a neuron is expected", shape(&header.shape)),
+            )
+            .help("the array must be N×3, or an object array of N arrays"));
+        };
+        let values = dtype.floats(body(path, &bytes, &header, dtype)?);
+        let matrix = arrange(path, rows, columns, header.fortran, values)?;
+        return Ok(matrix.rows().into_iter().map(|row| row.to_vec()).collect());
+    }
+    let pieces = pickle::object_array(&bytes[header.data..], &header.shape).map_err(|refused| {
+        Error::input(format!("{}: {}", path.display(), refused.what)).help(refused.remedy)
+    })?;
+    pieces
+        .iter()
+        .enumerate()
+        .map(|(i, piece)| match piece.shape.as_slice() {
+            [_] => Ok(piece.dtype.floats(&piece.bytes)),
+            other => Err(bad(path, format!("element {i} has the shape {}", shape(other)))
+                .help("every element of the object array must be a plain list of numbers")),
+        })
+        .collect()
+}
+
+/// The whole of an ordinary file.
+///
+/// # Errors
+/// If there is none.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() => std::fs::read(path).map_err(|e| Error::io(path, &e)),
+        Ok(_) => Err(bad(path, "is not a file").help("a .npy file is expected here")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(bad(path, "does not exist").help("check the path, and that the download is complete"))
+        }
+        Err(e) => Err(Error::io(path, &e)),
+    }
+}
+
+fn bad(path: &Path, what: impl AsRef<str>) -> Error {
+    let what = what.as_ref();
+    let name = path.display();
+    Error::new(Kind::Input, format!("{name} {what}")).help(SAVE_AGAIN)
+}
+
+fn shape(shape: &[usize]) -> String {
+    match shape {
+        [] => "()".into(),
+        [one] => format!("({one},)"),
+        several => several.iter().map(ToString::to_string).collect::<Vec<_>>().join("×"),
+    }
+}
+
+/// The data of a numeric array, of exactly the length that its shape needs.
+fn body<'a>(path: &Path, bytes: &'a [u8], header: &Header, dtype: Dtype) -> Result<&'a [u8]> {
+    let data = &bytes[header.data..];
+    let needed = header.shape.iter().try_fold(dtype.size, |total, &side| total.checked_mul(side));
+    match needed {
+        Some(needed) if needed == data.len() => Ok(data),
+        Some(needed) if needed < data.len() => Err(bad(
+            path,
+            format!("has {} bytes too many for its shape {}", data.len() - needed, shape(&header.shape)),
+        )),
+        _ => Err(bad(
+            path,
+            format!(
+                "is cut short: its shape {} needs {} bytes, and {} follow the header",
+                shape(&header.shape),
+                needed.map_or("more than all memory's".into(), |n| n.to_string()),
+                data.len()
+            ),
+        )),
+    }
+}
+
+fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
+    let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
+        return Err(bad(path, "is not a .npy file: it does not start as one"));
+    };
+    let cut = || bad(path, "is cut short within its header");
+    let (length, start) = match *rest {
+        [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 10),
+        [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 12),
+        [1..=3, 0, ..] | [_] | [] => return Err(cut()),
+        [major, minor, ..] => {
+            return Err(bad(path, format!("is in .npy format {major}.{minor}"))
+                .help("formats 1.0 to 3.0 are read; write the file again with numpy.save"));
+        }
+    };
+    if length > LONGEST_HEADER {
+        return Err(bad(path, format!("claims a header of {length} bytes")));
+    }
+    let text = bytes.get(start..start + length).ok_or_else(cut)?;
+    let text = std::str::from_utf8(text).map_err(|_| bad(path, "has a header that is not text"))?;
+    let (descr, fortran, shape) = dictionary(text)
+        .ok_or_else(|| bad(path, format!("has a header that cannot be understood: {}", text.trim())))?;
+    let dtype = match descr {
+        "|O" | "O" | "|O8" | "|O4" => None,
+        other => Some(Dtype::parse(other).ok_or_else(|| {
+            bad(path, format!("holds elements of type `{other}`"))
+                .help("floats of 32 or 64 bits and integers of 8 to 64 bits are read")
+        })?),
+    };
+    Ok(Header { dtype, fortran, shape, data: start + length })
+}
+
+/// Reads `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`, keys in
+/// any order, and nothing else: not a Python parser, so that no header can
+/// send it deep or astray.
+fn dictionary(text: &str) -> Option<(&str, bool, Vec<usize>)> {
+    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
+    let (mut descr, mut fortran, mut shape) = (None, None, None);
+    while !rest.is_empty() {
+        let (key, after) = quoted(rest)?;
+        let value = after.trim_start().strip_prefix(':')?.trim_start();
+        rest = match key {
+            "descr" if descr.is_none() => {
+                let (name, after) = quoted(value)?;
+                descr = Some(name);
+                after
+            }
+            "fortran_order" if fortran.is_none() => {
+                let yes = value.starts_with("True");
+                fortran = Some(yes);
+                value.strip_prefix(if yes { "True" } else { "False" })?
+            }
+            "shape" if shape.is_none() => {
+                let (inside, after) = value.strip_prefix('(')?.split_once(')')?;
+                let inside = inside.trim();
+                let inside = inside.strip_suffix(',').unwrap_or(inside);
+                let sides = if inside.is_empty() {
+                    Vec::new()
+                } else {
+                    // numpy 1 on Python 2 wrote long integers with an L.
+                    let side = |s: &str| s.trim().trim_end_matches('L').parse().ok();
+                    inside.split(',').map(side).collect::<Option<Vec<usize>>>()?
+                };
+                shape = Some(sides);
+                after
+            }
+            _ => return None,
+        }
+        .trim_start();
+        if !rest.is_empty() {
+            rest = rest.strip_prefix(',')?.trim_start();
+        }
+    }
+    Some((descr?, fortran?, shape?))
+}
+
+/// Splits a quoted string without escapes off the front.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    text[1..].split_once(quote).filter(|(inside, _)| !inside.contains('\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use ndarray_npy::WriteNpyExt;
+
+    use super::*;
+    use crate::testing::Folder;
+
+    fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(u16::try_from(text.len()).unwrap().to_le_bytes());
+        bytes.extend(text.bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    #[test]
+    fn reads_what_another_library_wrote() {
+        let folder = Folder::new();
+        let matrix = array![[1.5, -2.0, 3.0], [4.0, 5.0, 6.0]];
+        let mut bytes = Vec::new();
+        matrix.write_npy(&mut bytes).unwrap();
+        assert_eq!(read_matrix(&folder.file("a.npy", &bytes)).unwrap(), matrix);
+        let mut bytes = Vec::new();
+        matrix.t().as_standard_layout().reversed_axes().write_npy(&mut bytes).unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains("'fortran_order': True"));
+        let read = read_matrix(&folder.file("b.npy", &bytes)).unwrap();
+        assert_eq!(read, matrix);
+        assert!(read.is_standard_layout());
+        let mut bytes = Vec::new();
+        matrix.mapv(|v| v as f32).write_npy(&mut bytes).unwrap();
+        assert_eq!(read_matrix(&folder.file("c.npy", &bytes)).unwrap(), matrix);
+    }
+
+    #[test]
+    fn reads_every_width_and_byte_order() {
+        let folder = Folder::new();
+        let data: Vec<u8> = [1.5_f64, -2.5].iter().flat_map(|v| v.to_be_bytes()).collect();
+        let path = folder.file("a.npy", &npy(">f8", "False", "(1, 2)", &data));
+        assert_eq!(read_matrix(&path).unwrap(), array![[1.5, -2.5]]);
+        let path = folder.file("b.npy", &npy(">i2", "False", "(2,)", &[0xff, 0xfe, 0, 7]));
+        assert_eq!(read_ids(&path).unwrap(), [-2, 7]);
+        let path = folder.file("c.npy", &npy("|u1", "False", "(2L,)", &[255, 7]));
+        assert_eq!(read_ids(&path).unwrap(), [255, 7]);
+        let big = (1_i64 << 53) + 1;
+        let path = folder.file("d.npy", &npy("<i8", "False", "(1,)", &big.to_le_bytes()));
+        assert_eq!(read_ids(&path).unwrap(), [big]);
+        let path = folder.file("e.npy", &npy("<u8", "False", "(1,)", &u64::MAX.to_le_bytes()));
+        assert!(read_ids(&path).unwrap_err().message.contains("not 64-bit integers"));
+        let path = folder.file("f.npy", &npy("<f8", "False", "(1,)", &1_f64.to_le_bytes()));
+        assert!(read_ids(&path).unwrap_err().help.unwrap().contains("int64"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let folder = Folder::new();
+        let check = |bytes: &[u8], said: &str| {
+            let path = folder.file("x.npy", bytes);
+            let error = read_matrix(&path).unwrap_err();
+            assert_eq!(error.kind, Kind::Input, "{error}");
+            assert!(error.message.contains("x.npy") && error.message.contains(said), "{error}");
+            assert!(error.help.is_some());
+        };
+        let good = npy("<f8", "False", "(2, 2)", &[0; 32]);
+        for length in 0..good.len() {
+            // No length of the file may be taken for a whole one.
+            let said = if length < 6 { "not a .npy file" } else { "cut short" };
+            check(&good[..length], said);
+        }
+        check(&[good.as_slice(), &[0]].concat(), "1 bytes too many");
+        check(&npy("<f8", "False", "(2, 2, 1)", &[0; 32]), "2×2×1");
+        check(&npy("<f8", "False", "(4000000000, 4000000000)", &[0; 32]), "more than all memory's");
+        check(&npy("<f8", "False", "(99999999, 99)", &[0; 32]), "cut short");
+        check(&npy("<c16", "False", "(1, 1)", &[0; 16]), "`<c16`");
+        check(&npy("|O", "False", "(1, 1)", &[0; 16]), "Python objects");
+        check(&npy("<f8", "Maybe", "(1, 1)", &[0; 8]), "cannot be understood");
+        check(&npy("<f8", "False", "((((((((1, 1)", &[0; 8]), "cannot be understood");
+        check(b"\x93NUMPY\x09\x00\x00\x00\x00\x00", "format 9.0");
+        check(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "claims a header");
+        let mut data = [0; 32];
+        data[24..].copy_from_slice(&f64::NAN.to_le_bytes());
+        check(&npy("<f8", "False", "(2, 2)", &data), "NaN at row 1, column 1");
+        let error = read_matrix(&folder.path().join("absent.npy")).unwrap_err();
+        assert!(error.kind == Kind::Input && error.message.ends_with("absent.npy does not exist"));
+        assert_eq!(read_matrix(folder.path()).unwrap_err().kind, Kind::Input);
+    }
+}

@@ -1,0 +1,647 @@
+//! A narrow reader of pickles.
+//!
+//! A pickle is a program: a general reader runs whatever it names. This one
+//! understands exactly what numpy writes for an object array of numeric
+//! arrays, under pickle protocols 2 to 5 and numpy 1 and 2, and calls nothing:
+//! the few names that occur there are looked up in a list, and any other is
+//! refused by name. Opcodes: `Lib/pickletools.py`.
+//!
+//! Memory is bounded by the length of the pickle: every value that is made
+//! stems from bytes read, and the arrays together may not be longer than it.
+
+use std::borrow::Cow;
+
+use crate::npy::Dtype;
+
+/// Why a pickle was not read.
+#[derive(Debug)]
+pub struct Refused {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+const NOT_OURS: &str = "only an object array of numeric arrays, as numpy.save writes it, is read; \
+     do not open this file with numpy either unless you trust where it came from";
+const DAMAGED: &str = "copy the file again from where it came from";
+
+type Result<T> = std::result::Result<T, Refused>;
+
+fn foreign<T>(what: impl Into<String>) -> Result<T> {
+    Err(Refused { what: what.into(), remedy: NOT_OURS })
+}
+
+fn damaged(what: impl Into<String>) -> Refused {
+    Refused { what: what.into(), remedy: DAMAGED }
+}
+
+/// A numeric array within the object array.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// Type of the elements.
+    pub dtype: Dtype,
+    /// Sides.
+    pub shape: Vec<usize>,
+    /// Elements, as many as the shape says.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+/// The names that numpy uses, and what they stand for here.
+#[derive(Clone, Copy, PartialEq)]
+enum Name {
+    /// Makes an empty array that is filled later.
+    Reconstruct,
+    /// The class of arrays.
+    NdArray,
+    /// The class of element types.
+    DtypeClass,
+    /// Makes an array of bytes (protocol 5).
+    FromBuffer,
+    /// Turns text into bytes (protocol 2 has no bytes).
+    Encode,
+    /// Makes no bytes at all (protocol 2).
+    EmptyBytes,
+}
+
+fn name(module: &str, name: &str) -> Result<Name> {
+    Ok(match (module, name) {
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Name::Reconstruct,
+        ("numpy", "ndarray") => Name::NdArray,
+        ("numpy", "dtype") => Name::DtypeClass,
+        ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Name::FromBuffer,
+        ("_codecs", "encode") => Name::Encode,
+        ("__builtin__", "bytes") => Name::EmptyBytes,
+        _ => {
+            return foreign(format!("the pickle names `{module}.{name}`, which is no part of a numpy array"));
+        }
+    })
+}
+
+/// Longer tuples and type codes than this have no use in an array.
+const LONGEST: usize = 16;
+
+/// Place of a value among all values made so far.
+type Id = usize;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Element {
+    Object,
+    Number { code: String, order: Option<char> },
+}
+
+enum Value<'a> {
+    None,
+    Bool,
+    Yes,
+    Int(i64),
+    Text(&'a str),
+    Bytes(Cow<'a, [u8]>),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Name(Name),
+    Dtype(Element),
+    /// Made but not yet filled.
+    Empty,
+    Array {
+        element: Element,
+        shape: Vec<usize>,
+        data: Id,
+    },
+}
+
+struct Machine<'a> {
+    rest: &'a [u8],
+    length: usize,
+    values: Vec<Value<'a>>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: Vec<Option<Id>>,
+    encoded: usize,
+}
+
+/// Reads the pickle of an object array of shape `shape`, one axis.
+///
+/// # Errors
+/// If it is anything else.
+pub fn object_array<'a>(pickle: &'a [u8], shape: &[usize]) -> Result<Vec<Piece<'a>>> {
+    let mut machine = Machine {
+        rest: pickle,
+        length: pickle.len(),
+        values: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: Vec::new(),
+        encoded: 0,
+    };
+    let root = machine.run()?;
+    machine.pieces(root, shape)
+}
+
+impl<'a> Machine<'a> {
+    fn run(&mut self) -> Result<Id> {
+        loop {
+            let at = self.length - self.rest.len();
+            match self.byte()? {
+                // PROTO, FRAME
+                0x80 => match self.byte()? {
+                    2..=5 => {}
+                    other => return foreign(format!("the pickle is in protocol {other}; 2 to 5 are read")),
+                },
+                0x95 => {
+                    self.take(8)?;
+                }
+                b'.' => return self.pop(),
+                b'(' => self.marks.push(self.stack.len()),
+                b'N' => self.push(Value::None),
+                0x88 => self.push(Value::Yes),
+                0x89 => self.push(Value::Bool),
+                // BININT, BININT1, BININT2, LONG1
+                b'J' => {
+                    let value = i32::from_le_bytes(self.array()?);
+                    self.push(Value::Int(value.into()));
+                }
+                b'K' => {
+                    let value = self.byte()?;
+                    self.push(Value::Int(value.into()));
+                }
+                b'M' => {
+                    let value = u16::from_le_bytes(self.array()?);
+                    self.push(Value::Int(value.into()));
+                }
+                0x8a => {
+                    let size = self.byte()?.into();
+                    let bytes = self.take(size)?;
+                    if size > 8 {
+                        return foreign("the pickle holds an integer of more than 64 bits");
+                    }
+                    let sign = bytes.last().is_some_and(|b| b & 0x80 != 0);
+                    let mut wide = [if sign { 0xff } else { 0 }; 8];
+                    wide[..size].copy_from_slice(bytes);
+                    self.push(Value::Int(i64::from_le_bytes(wide)));
+                }
+                // SHORT_BINUNICODE, BINUNICODE
+                0x8c => {
+                    let size = self.byte()?.into();
+                    self.text(size)?;
+                }
+                b'X' => {
+                    let size = u32::from_le_bytes(self.array()?) as usize;
+                    self.text(size)?;
+                }
+                // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
+                b'C' => {
+                    let size = self.byte()?.into();
+                    self.bytes(size)?;
+                }
+                b'B' => {
+                    let size = u32::from_le_bytes(self.array()?) as usize;
+                    self.bytes(size)?;
+                }
+                0x8e | 0x96 => {
+                    let size = usize::try_from(u64::from_le_bytes(self.array()?))
+                        .map_err(|_| damaged("the pickle is cut short"))?;
+                    self.bytes(size)?;
+                }
+                b')' => self.push(Value::Tuple(Vec::new())),
+                b']' => self.push(Value::List(Vec::new())),
+                count @ 0x85..=0x87 => {
+                    let count = usize::from(count - 0x84);
+                    let items = self.split(self.stack.len().checked_sub(count))?;
+                    self.push(Value::Tuple(items));
+                }
+                b't' => {
+                    let mark = self.marks.pop();
+                    let items = self.split(mark)?;
+                    self.push(Value::Tuple(items));
+                }
+                b'a' => {
+                    let item = self.pop()?;
+                    self.append(vec![item])?;
+                }
+                b'e' => {
+                    let mark = self.marks.pop();
+                    let items = self.split(mark)?;
+                    self.append(items)?;
+                }
+                // GLOBAL, STACK_GLOBAL
+                b'c' => {
+                    let (module, object) = (self.line()?, self.line()?);
+                    self.push(Value::Name(name(module, object)?));
+                }
+                0x93 => {
+                    let (object, module) = (self.pop()?, self.pop()?);
+                    let (Value::Text(module), Value::Text(object)) =
+                        (&self.values[module], &self.values[object])
+                    else {
+                        return Err(damaged(format!("the pickle is malformed at byte {at}")));
+                    };
+                    let found = name(module, object)?;
+                    self.push(Value::Name(found));
+                }
+                b'R' => self.reduce(at)?,
+                b'b' => self.build(at)?,
+                // BINPUT, LONG_BINPUT, MEMOIZE
+                b'q' => {
+                    let key = self.byte()?.into();
+                    self.remember(key)?;
+                }
+                b'r' => {
+                    let key = u32::from_le_bytes(self.array()?) as usize;
+                    self.remember(key)?;
+                }
+                0x94 => self.remember(self.memo.len())?,
+                // BINGET, LONG_BINGET
+                b'h' => {
+                    let key = self.byte()?.into();
+                    self.recall(key)?;
+                }
+                b'j' => {
+                    let key = u32::from_le_bytes(self.array()?) as usize;
+                    self.recall(key)?;
+                }
+                other => {
+                    return foreign(format!(
+                        "the pickle has opcode 0x{other:02x} at byte {at}, which no numpy array needs"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (head, rest) =
+            self.rest.split_at_checked(count).ok_or_else(|| damaged("the pickle is cut short"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn line(&mut self) -> Result<&'a str> {
+        let end = self.rest.iter().position(|&b| b == b'\n');
+        let end = end.ok_or_else(|| damaged("the pickle is cut short"))?;
+        let line = self.take(end)?;
+        self.take(1)?;
+        std::str::from_utf8(line).map_err(|_| damaged("the pickle names something that is not text"))
+    }
+
+    fn text(&mut self, size: usize) -> Result<()> {
+        let text = std::str::from_utf8(self.take(size)?)
+            .map_err(|_| damaged("the pickle holds text that is not UTF-8"))?;
+        self.push(Value::Text(text));
+        Ok(())
+    }
+
+    fn bytes(&mut self, size: usize) -> Result<()> {
+        let bytes = self.take(size)?;
+        self.push(Value::Bytes(Cow::Borrowed(bytes)));
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        self.stack.push(self.values.len());
+        self.values.push(value);
+    }
+
+    fn pop(&mut self) -> Result<Id> {
+        self.stack.pop().ok_or_else(|| damaged("the pickle is malformed: its stack runs empty"))
+    }
+
+    /// Everything above `height` on the stack.
+    fn split(&mut self, height: Option<usize>) -> Result<Vec<Id>> {
+        match height {
+            Some(height) if height <= self.stack.len() => Ok(self.stack.split_off(height)),
+            _ => Err(damaged("the pickle is malformed: its stack runs empty")),
+        }
+    }
+
+    fn append(&mut self, items: Vec<Id>) -> Result<()> {
+        match self.stack.last().map(|&list| &mut self.values[list]) {
+            Some(Value::List(list)) => {
+                list.extend(items);
+                Ok(())
+            }
+            _ => Err(damaged("the pickle is malformed: it appends to what is no list")),
+        }
+    }
+
+    fn remember(&mut self, key: usize) -> Result<()> {
+        // Every key is written once, so keys cannot outnumber the bytes.
+        if key >= self.length {
+            return Err(damaged(format!("the pickle is malformed: it numbers a value {key}")));
+        }
+        if self.memo.len() <= key {
+            self.memo.resize(key + 1, None);
+        }
+        self.memo[key] = self.stack.last().copied();
+        Ok(())
+    }
+
+    fn recall(&mut self, key: usize) -> Result<()> {
+        let id = self.memo.get(key).copied().flatten();
+        self.stack
+            .push(id.ok_or_else(|| damaged(format!("the pickle is malformed: it has no value {key}")))?);
+        Ok(())
+    }
+
+    /// The values of a tuple that is not too long to be of use.
+    fn tuple(&self, id: Id) -> Option<(&[Id], Vec<&Value<'a>>)> {
+        match &self.values[id] {
+            Value::Tuple(ids) if ids.len() <= LONGEST => {
+                Some((ids, ids.iter().map(|&i| &self.values[i]).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    fn reduce(&mut self, at: usize) -> Result<()> {
+        let (arguments, callable) = (self.pop()?, self.pop()?);
+        let made = match (&self.values[callable], self.tuple(arguments)) {
+            (Value::Name(callable), Some((ids, arguments))) => self.call(*callable, ids, &arguments),
+            _ => None,
+        };
+        let Some(made) = made else {
+            return foreign(format!("the pickle makes a value at byte {at} as no numpy array does"));
+        };
+        if let Value::Bytes(Cow::Owned(bytes)) = &made {
+            // The same text may be turned into bytes again and again.
+            self.encoded += bytes.len();
+            if self.encoded > self.length {
+                return foreign("the pickle's arrays are together longer than the pickle");
+            }
+        }
+        self.push(made);
+        Ok(())
+    }
+
+    /// What numpy's constructors make of the arguments that numpy gives them.
+    fn call(&self, callable: Name, ids: &[Id], arguments: &[&Value<'a>]) -> Option<Value<'a>> {
+        match (callable, arguments) {
+            (Name::Reconstruct, [Value::Name(Name::NdArray), Value::Tuple(_), Value::Bytes(_)]) => {
+                Some(Value::Empty)
+            }
+            (Name::DtypeClass, [Value::Text(code), ..]) if code.len() <= LONGEST => {
+                Some(Value::Dtype(match *code {
+                    "O8" | "O4" | "O" => Element::Object,
+                    other => Element::Number { code: other.to_owned(), order: None },
+                }))
+            }
+            (Name::Encode, [Value::Text(text), Value::Text("latin1" | "latin-1")]) => {
+                let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+                bytes.map(|bytes| Value::Bytes(Cow::Owned(bytes)))
+            }
+            (Name::EmptyBytes, []) => Some(Value::Bytes(Cow::Borrowed(&[]))),
+            (
+                Name::FromBuffer,
+                [Value::Bytes(_), Value::Dtype(element), Value::Tuple(sides), Value::Text("C" | "F")],
+            ) => Some(Value::Array { element: element.clone(), shape: self.sides(sides)?, data: ids[0] }),
+            _ => None,
+        }
+    }
+
+    fn sides(&self, ids: &[Id]) -> Option<Vec<usize>> {
+        if ids.len() > LONGEST {
+            return None;
+        }
+        ids.iter()
+            .map(|&id| match self.values[id] {
+                Value::Int(side) => usize::try_from(side).ok(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn build(&mut self, at: usize) -> Result<()> {
+        let state = self.pop()?;
+        let target = self.stack.last().copied().ok_or_else(|| damaged("the pickle is malformed"))?;
+        let filled = self.state(target, state);
+        self.values[target] = filled.ok_or_else(|| Refused {
+            what: format!("the pickle fills a value at byte {at} as no numpy array does"),
+            remedy: NOT_OURS,
+        })?;
+        Ok(())
+    }
+
+    /// What `target` becomes when it is given `state`.
+    fn state(&self, target: Id, state: Id) -> Option<Value<'a>> {
+        let (ids, parts) = self.tuple(state)?;
+        match (&self.values[target], parts.as_slice()) {
+            (Value::Dtype(element), [Value::Int(3 | 4), Value::Text(order), ..]) => {
+                let mut element = element.clone();
+                if let Element::Number { order: known, .. } = &mut element {
+                    *known = Some(order.chars().next()?);
+                }
+                Some(Value::Dtype(element))
+            }
+            (
+                Value::Empty,
+                [
+                    Value::Int(1),
+                    Value::Tuple(sides),
+                    Value::Dtype(element),
+                    Value::Bool | Value::Yes,
+                    Value::Bytes(_) | Value::List(_),
+                ],
+            ) => Some(Value::Array { element: element.clone(), shape: self.sides(sides)?, data: ids[4] }),
+            _ => None,
+        }
+    }
+
+    fn pieces(&self, root: Id, expected: &[usize]) -> Result<Vec<Piece<'a>>> {
+        let Value::Array { element: Element::Object, shape, data } = &self.values[root] else {
+            return foreign("the pickle is not an object array");
+        };
+        let Value::List(items) = &self.values[*data] else {
+            return foreign("the pickle's object array holds no list");
+        };
+        if shape != expected || shape.as_slice() != [items.len()] {
+            return foreign(format!(
+                "the header says shape {expected:?}, the pickle {shape:?} with {} elements: \
+                 an object array with one axis is expected",
+                items.len()
+            ));
+        }
+        let mut total = 0;
+        items
+            .iter()
+            .enumerate()
+            .map(|(i, &id)| {
+                let Value::Array { element: Element::Number { code, order }, shape, data } = &self.values[id]
+                else {
+                    return foreign(format!("element {i} of the object array is not an array of numbers"));
+                };
+                let Value::Bytes(bytes) = &self.values[*data] else {
+                    return foreign(format!("element {i} of the object array holds no bytes"));
+                };
+                let text = order.map_or_else(|| code.clone(), |order| format!("{order}{code}"));
+                let Some(dtype) = Dtype::parse(&text) else {
+                    return foreign(format!("element {i} of the object array holds `{text}`, not numbers"));
+                };
+                let needed = shape.iter().try_fold(dtype.size, |total, &side| total.checked_mul(side));
+                if needed != Some(bytes.len()) {
+                    return Err(damaged(format!(
+                        "element {i} of the object array has {} bytes for shape {shape:?}",
+                        bytes.len()
+                    )));
+                }
+                // An array may stand in several places at the cost of a few
+                // bytes each, and would be copied to each of them.
+                total += bytes.len();
+                if total > self.length {
+                    return foreign("the pickle's arrays are together longer than the pickle");
+                }
+                Ok(Piece { dtype, shape: shape.clone(), bytes: bytes.clone() })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(pickle: &[u8], count: usize) -> Vec<Vec<f64>> {
+        let pieces = object_array(pickle, &[count]).unwrap();
+        pieces.iter().map(|piece| piece.dtype.floats(&piece.bytes)).collect()
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    // numpy 2.4.6: a = numpy.empty(3, object); a[:] = [array([1.5, -2.0]),
+    // array([], float), array([3, -200], '>i4')]; pickle.dumps(a, protocol).
+    const SAMPLES: [(u8, &str); 4] = [
+        (
+            2,
+            "8002636e756d70792e5f636f72652e6d756c746961727261790a5f7265636f6e7374727563740a7100636e756d70790a \
+             6e6461727261790a71014b00857102635f636f646563730a656e636f64650a7103580100000062710458060000006c61 \
+             74696e317105867106527107877108527109284b014b0385710a636e756d70790a64747970650a710b58020000004f38 \
+             710c898887710d52710e284b0358010000007c710f4e4e4e4affffffff4affffffff4b3f74711062895d711128680068 \
+             014b008571126807877113527114284b014b02857115680b5802000000663871168988877117527118284b0358010000 \
+             003c71194e4e4e4affffffff4affffffff4b0074711a628968035812000000000000000000c3b83f00000000000000c3 \
+             80711b680586711c52711d74711e62680068014b0085711f6807877120527121284b014b00857122681889635f5f6275 \
+             696c74696e5f5f0a62797465730a71232952712474712562680068014b008571266807877127527128284b014b028571 \
+             29680b58020000006934712a898887712b52712c284b0358010000003e712d4e4e4e4affffffff4affffffff4b007471 \
+             2e62896803580b00000000000003c3bfc3bfc3bf38712f68058671305271317471326265747133622e",
+        ),
+        (
+            3,
+            "8003636e756d70792e5f636f72652e6d756c746961727261790a5f7265636f6e7374727563740a7100636e756d70790a \
+             6e6461727261790a71014b008571024301627103877104527105284b014b03857106636e756d70790a64747970650a71 \
+             0758020000004f387108898887710952710a284b0358010000007c710b4e4e4e4affffffff4affffffff4b3f74710c62 \
+             895d710d28680068014b0085710e680387710f527110284b014b02857111680758020000006638711289888771135271 \
+             14284b0358010000003c71154e4e4e4affffffff4affffffff4b0074711662894310000000000000f83f000000000000 \
+             00c0711774711862680068014b00857119680387711a52711b284b014b0085711c6814894300711d74711e6268006801 \
+             4b0085711f6803877120527121284b014b0285712268075802000000693471238988877124527125284b035801000000 \
+             3e71264e4e4e4affffffff4affffffff4b007471276289430800000003ffffff387128747129626574712a622e",
+        ),
+        (
+            4,
+            "80049544010000000000008c166e756d70792e5f636f72652e6d756c74696172726179948c0c5f7265636f6e73747275 \
+             63749493948c056e756d7079948c076e6461727261799493944b0085944301629487945294284b014b03859468038c05 \
+             64747970659493948c024f3894898887945294284b038c017c944e4e4e4affffffff4affffffff4b3f749462895d9428 \
+             680268054b008594680787945294284b014b028594680c8c02663894898887945294284b038c013c944e4e4e4affffff \
+             ff4affffffff4b00749462894310000000000000f83f00000000000000c094749462680268054b008594680787945294 \
+             284b014b008594681989430094749462680268054b008594680787945294284b014b028594680c8c0269349489888794 \
+             5294284b038c013e944e4e4e4affffffff4affffffff4b0074946289430800000003ffffff3894749462657494622e",
+        ),
+        (
+            5,
+            "8005955b010000000000008c166e756d70792e5f636f72652e6d756c74696172726179948c0c5f7265636f6e73747275 \
+             63749493948c056e756d7079948c076e6461727261799493944b0085944301629487945294284b014b03859468038c05 \
+             64747970659493948c024f3894898887945294284b038c017c944e4e4e4affffffff4affffffff4b3f749462895d9428 \
+             8c136e756d70792e5f636f72652e6e756d65726963948c0b5f66726f6d62756666657294939428961000000000000000 \
+             000000000000f83f00000000000000c094680c8c02663894898887945294284b038c013c944e4e4e4affffffff4affff \
+             ffff4b007494624b0285948c014394749452946815289600000000000000009468194b008594681d7494529468152896 \
+             080000000000000000000003ffffff3894680c8c02693494898887945294284b038c013e944e4e4e4affffffff4affff \
+             ffff4b007494624b028594681d74945294657494622e",
+        ),
+    ];
+
+    #[test]
+    fn reads_every_protocol_that_numpy_writes() {
+        for (protocol, hex) in SAMPLES {
+            let expected = [vec![1.5, -2.0], vec![], vec![3.0, -200.0]];
+            assert_eq!(floats(&unhex(hex), 3), expected, "protocol {protocol}");
+        }
+    }
+
+    #[test]
+    fn reads_the_names_of_numpy_1() {
+        // Protocol 2 names modules in lines of text, so one can be put for another.
+        let new = unhex(SAMPLES[0].1);
+        let at = new.windows(7).position(|w| w == b"numpy._").unwrap();
+        let old = [&new[..at + 6], &new[at + 7..]].concat();
+        assert!(old.windows(22).any(|w| w == b"cnumpy.core.multiarray"));
+        assert_eq!(floats(&old, 3)[0], [1.5, -2.0]);
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        let refused = |pickle: &[u8]| object_array(pickle, &[1]).unwrap_err().what;
+        // pickle.dumps of an object whose __reduce__ is (os.system, ("true",)).
+        let named = refused(b"\x80\x02cposix\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03.");
+        assert_eq!(named, "the pickle names `posix.system`, which is no part of a numpy array");
+        let named = refused(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94.");
+        assert_eq!(named, "the pickle names `os.system`, which is no part of a numpy array");
+        assert!(refused(b"\x80\x02cnumpy\nsave\n.").contains("`numpy.save`"));
+        assert!(refused(b"\x80\x02c__builtin__\neval\n.").contains("`__builtin__.eval`"));
+        // The names that are known do nothing but what an array needs.
+        assert!(refused(b"\x80\x02c__builtin__\nbytes\nK\x09\x85R.").contains("as no numpy array does"));
+        assert!(
+            refused(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.")
+                .contains("byte")
+        );
+        assert!(refused(b"\x80\x02}.").contains("opcode 0x7d at byte 2"));
+        assert!(refused(b"\x80\x01.").contains("protocol 1"));
+        assert!(refused(b"\x80\x02K\x01.").contains("not an object array"));
+    }
+
+    #[test]
+    fn no_damage_is_more_than_an_error() {
+        for (_, hex) in SAMPLES {
+            let good = unhex(hex);
+            for length in 0..good.len() {
+                assert!(object_array(&good[..length], &[3]).is_err(), "{length}");
+            }
+            // Any single byte changed: an error or other numbers, never a panic.
+            for at in 0..good.len() {
+                for change in [0x01, 0x80, 0xff] {
+                    let mut bytes = good.clone();
+                    bytes[at] ^= change;
+                    let _ = object_array(&bytes, &[3]);
+                }
+            }
+            assert!(object_array(&good, &[4]).unwrap_err().what.contains("[4]"));
+        }
+    }
+
+    #[test]
+    fn one_array_in_many_places_cannot_fill_the_memory() {
+        let repeated = b"\x80\x03cnumpy._core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85C\x01b\x87R\
+            (K\x01K\x02\x85cnumpy\ndtype\nX\x02\x00\x00\x00O8\x89\x88\x87R\x89](\
+            h\x00h\x01K\x00\x85C\x01b\x87R(K\x01K\x20\x85cnumpy\ndtype\nX\x02\x00\x00\x00u1\x89\x88\x87R\x89C\x20\
+            ................................tbq\x02h\x02h\x02h\x02h\x02h\x02h\x02h\x02h\x02h\x02etb.";
+        let error = object_array(repeated, &[2]).unwrap_err();
+        assert!(error.what.contains("[2]"), "{}", error.what);
+        let mut many = repeated.to_vec();
+        let at = many.windows(4).position(|w| w == b"K\x01K\x02").unwrap();
+        many[at + 3] = 10;
+        let error = object_array(&many, &[10]).unwrap_err();
+        assert!(error.what.contains("longer than the pickle"), "{}", error.what);
+    }
+}
