@@ -72,10 +72,10 @@ pub fn plan(args: &Plan) -> Result<()> {
 }
 
 fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Value> {
-    let identity = cell.identity(&identity::inputs(cell, catalogue)?)?;
+    let named = identity::identify(cell.clone(), catalogue)?;
     let digit = |value: f64| support::number((value * 10.0).round() / 10.0);
     Ok(json!({
-        "cell": cell.folder_name(&identity),
+        "cell": named.folder,
         "variant": cell.variant,
         "task": cell.task,
         "run": cell.run,
@@ -154,8 +154,9 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
         n => format!(" ({n} without an estimate)"),
     };
     format!(
-        "{} cells{without}: about {} of one core, {} with {at_once} at once, {:.0} MB at a time",
+        "{} cell{}{without}: about {} of one core, {} with {at_once} at once, {:.0} MB at a time",
         costs.len(),
+        if costs.len() == 1 { "" } else { "s" },
         duration(seconds),
         duration(wall),
         memory * at_once as f64

@@ -55,6 +55,10 @@ pallium_core::params! {
         precision: String = "partial-correlation".into(),
         /// Switch.
         positive: String = "none".into(),
+        /// Control.
+        diagonal: String = "keep".into(),
+        /// Control.
+        shuffle: String = "none".into(),
         /// A word.
         label: String = String::new(),
     }
@@ -872,7 +876,7 @@ fn the_ready_experiments_load_and_expand() {
         assert!(!x.about.is_empty());
         seen += 1;
     }
-    assert!(seen >= 4);
+    assert!(seen >= 5);
     let load =
         |name: &str| Experiment::load(&Path::new(folder).join(name), std::slice::from_ref(&field)).unwrap();
     let (published, corrected) = (load("cortical-blueprint.toml"), load("corrected.toml"));
