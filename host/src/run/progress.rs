@@ -1,0 +1,178 @@
+//! Tells a person how a run goes: bars on a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::identity::Cell;
+use super::outcome::Status;
+use super::pool::Report;
+use crate::experiment::Accuracy;
+
+/// A run's progress, on standard error.
+pub struct Progress<'a> {
+    cells: &'a [&'a Cell],
+    accuracy: Accuracy,
+    done: usize,
+    face: Face,
+}
+
+enum Face {
+    Bars { all: MultiProgress, total: ProgressBar, running: BTreeMap<usize, ProgressBar> },
+    Lines { begun: Instant },
+}
+
+impl<'a> Progress<'a> {
+    /// Of a run of `cells`; shows the accuracy that tables show.
+    pub fn new(cells: &'a [&'a Cell], accuracy: Accuracy) -> Self {
+        let face = if io::stderr().is_terminal() {
+            let all = MultiProgress::new();
+            let total = all.add(
+                ProgressBar::new(cells.len() as u64)
+                    .with_style(style("{bar:30.cyan/black} {pos}/{len} cells, {elapsed} gone, {eta} left")),
+            );
+            total.tick();
+            Face::Bars { all, total, running: BTreeMap::new() }
+        } else {
+            Face::Lines { begun: Instant::now() }
+        };
+        Progress { cells, accuracy, done: 0, face }
+    }
+
+    /// Takes note of what is heard.
+    pub fn hear(&mut self, report: &Report) {
+        let cells = self.cells;
+        let label = |cell: usize| cells.get(cell).map(|c| c.spec.label()).unwrap_or_default();
+        let line = match report {
+            Report::Started(cell) => {
+                if let Face::Bars { all, running, .. } = &mut self.face {
+                    let epochs = cells.get(*cell).map_or(0, |c| c.spec.training.epochs);
+                    let bar = ProgressBar::new(epochs.into())
+                        .with_style(style("  {prefix:40!} {bar:12} epoch {pos}/{len} {msg}"))
+                        .with_prefix(label(*cell));
+                    let bar = all.add(bar);
+                    bar.tick();
+                    running.insert(*cell, bar);
+                }
+                return;
+            }
+            &Report::Epoch { cell, epoch, loss, accuracy, .. } => {
+                if let Face::Bars { running, .. } = &self.face
+                    && let Some(bar) = running.get(&cell)
+                {
+                    bar.set_position(epoch.into());
+                    bar.set_message(format!("loss {loss:.4}, accuracy {accuracy:.3}"));
+                }
+                return;
+            }
+            Report::Tick => {
+                if let Face::Bars { total, .. } = &self.face {
+                    total.tick();
+                }
+                return;
+            }
+            Report::Stopped(cell) => return self.leave(*cell),
+            Report::Done { cell, status, accuracy, running_accuracy, failed_measures, seconds } => {
+                self.done += 1;
+                self.leave(*cell);
+                let accuracy = match self.accuracy {
+                    Accuracy::Running => running_accuracy,
+                    Accuracy::Evaluated => accuracy,
+                };
+                let accuracy = match (status, accuracy) {
+                    (Status::Ok, Some(accuracy)) => format!("accuracy {accuracy:.3}"),
+                    (status, _) => status.to_string(),
+                };
+                let missing = match failed_measures {
+                    0 => String::new(),
+                    n => format!(", {n} measure(s) failed"),
+                };
+                format!("{}: {accuracy}{missing}, {seconds:.1} s", label(*cell))
+            }
+            Report::Failed(cell, failure) => {
+                self.done += 1;
+                self.leave(*cell);
+                format!("{}: failed: {}", label(*cell), failure.reason)
+            }
+        };
+        let quiet = matches!(report, Report::Done { status: Status::Ok, failed_measures: 0, .. });
+        match &self.face {
+            Face::Bars { all, total, .. } => {
+                total.set_position(self.done as u64);
+                // What went well is in the bars; the rest should stay in sight.
+                if !quiet {
+                    // A terminal that is gone is no reason to end a run.
+                    let _ = all.println(line);
+                }
+            }
+            Face::Lines { begun } => {
+                let left = remaining(begun.elapsed(), self.done, cells.len());
+                let _ = writeln!(io::stderr().lock(), "[{}/{}] {line}{left}", self.done, cells.len());
+            }
+        }
+    }
+
+    /// Clears the bars away.
+    pub fn close(self) {
+        if let Face::Bars { all, .. } = self.face {
+            // As above.
+            let _ = all.clear();
+        }
+    }
+
+    fn leave(&mut self, cell: usize) {
+        if let Face::Bars { running, .. } = &mut self.face
+            && let Some(bar) = running.remove(&cell)
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn remaining(elapsed: Duration, done: usize, all: usize) -> String {
+    if done == 0 || done >= all {
+        return String::new();
+    }
+    let seconds = elapsed.as_secs_f64() / done as f64 * (all - done) as f64;
+    format!("; about {} left", duration(seconds))
+}
+
+/// A length of time as people say it.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_told_plainly() {
+        assert_eq!(duration(59.4), "59 s");
+        assert_eq!(duration(61.0), "1 min 1 s");
+        assert_eq!(duration(7261.0), "2 h 1 min");
+        assert_eq!(remaining(Duration::from_secs(10), 5, 20), "; about 30 s left");
+        assert_eq!(remaining(Duration::from_secs(10), 20, 20), "");
+    }
+
+    #[test]
+    fn templates_are_understood() {
+        for template in [
+            "{bar:30.cyan/black} {pos}/{len} cells, {elapsed} gone, {eta} left",
+            "  {prefix:40!} {bar:12} epoch {pos}/{len} {msg}",
+        ] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+}

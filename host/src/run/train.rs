@@ -1,0 +1,890 @@
+//! Trains one cell in this process.
+//!
+//! Every draw comes from the cell's own seeds, every sum is taken in a fixed
+//! order, and nothing here depends on the clock: the same cell gives the same
+//! bytes, whatever ran before it and on however many workers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis};
+use pallium_core::{
+    Batch, Constraint, Error, Kind, Matrix, Metric, Mode, Model, ModelInfo, Network, Outcome, Result,
+    Setting, Substrate, Task, TaskInfo, Tensor, WeightRequest, random,
+};
+
+use super::outcome::{Divergence, Epoch, Status, Value};
+use crate::cell::{CellSpec, Use};
+use crate::geometry;
+use crate::plugins::Catalogue;
+
+/// Test trials whose hidden activity is recorded for metrics that ask for it.
+pub const RECORDED_TRIALS: usize = 256;
+
+/// Trials in one evaluating pass, unless batches are larger: passes without
+/// learning gain from width, and a short batch would waste it.
+const EVALUATED_AT_ONCE: usize = 128;
+
+/// The splits, in the order in which results are written.
+pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
+/// Circumstances of a training that must not change its result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Threads that components may use; 0 means 1.
+    pub threads: usize,
+    /// A folder for what components find worth keeping between cells.
+    pub cache: Option<&'a Path>,
+}
+
+/// A cell that was trained (or that diverged).
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// [`Status::Ok`] or [`Status::Diverged`].
+    pub status: Status,
+    /// Where it left the finite numbers, if it did.
+    pub divergence: Option<Divergence>,
+    /// What the substrate's source wants the reader of results to know.
+    pub notes: Vec<String>,
+    /// What the task said of itself.
+    pub task: TaskInfo,
+    /// What the model said of itself.
+    pub model: ModelInfo,
+    /// What was found. `accuracy`, `task_loss` and `penalty` on every split
+    /// after training; `running_accuracy` and `running_loss` of the last
+    /// epoch; then the metrics' measures, in the order of the spec. A cell
+    /// that diverged has the first five without values, and no metrics.
+    pub values: Vec<Value>,
+    /// `seconds_…`, kept apart because they differ each time.
+    pub times: Vec<Value>,
+    /// One entry for each epoch that was completed.
+    pub curves: Vec<Epoch>,
+    /// Recurrent weights before training, N×N.
+    pub initial: Matrix,
+    /// Trained parameters; empty if the cell diverged.
+    pub parameters: Vec<Tensor>,
+}
+
+impl Trained {
+    /// A value by split and measure.
+    pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
+        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
+    }
+}
+
+/// Trains a cell and measures the result. `observe` hears of every epoch.
+///
+/// # Errors
+/// If a component is missing, refuses its parameters or its setting, or fails.
+/// A loss or weight that is not finite is not an error but a diverged cell; a
+/// metric that fails leaves a value that says so.
+pub fn train(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+    observe: &mut dyn FnMut(&Epoch),
+) -> Result<Trained> {
+    let span = tracing::info_span!("cell", variant = %spec.variant, task = %spec.task, run = spec.run);
+    let _inside = span.enter();
+    let clock = Instant::now();
+
+    check_training(spec)?;
+    let substrate = read_substrate(spec, catalogue, options)?;
+    let distance = distances(spec, &substrate)?;
+    let base = setting(options, &substrate, distance.as_ref());
+    let mut task = build_task(spec, catalogue, &base)?;
+    let info = task.info();
+    let base = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+    let initial = grow_weights(spec, catalogue, &base, &substrate)?;
+    let mut constraints = build_constraints(spec, catalogue, &base)?;
+    let mut model = build_model(spec, catalogue, &base)?;
+    let mut metrics = build_metrics(spec, catalogue, &base)?;
+    let model_info = model.info();
+    if model_info.neurons != substrate.neurons || model_info.blocks == 0 {
+        return Err(Error::plugin(format!(
+            "`{}` has {} neurons and {} recurrent blocks, where {} neurons and at least one block are due",
+            spec.model.id, model_info.neurons, model_info.blocks, substrate.neurons
+        )));
+    }
+    let trials = Trials::draw(spec, task.as_mut(), &info)?;
+    model
+        .initialise(initial.view(), spec.derived_seed("model"))
+        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    let seconds_setup = clock.elapsed().as_secs_f64();
+    tracing::info!(neurons = substrate.neurons, parameters = model_info.parameters, "set up");
+
+    let training = Instant::now();
+    let mut course = Course::new(spec, &model_info, &mut constraints);
+    course.run(model.as_mut(), &trials, observe)?;
+    let seconds_training = training.elapsed().as_secs_f64();
+
+    let evaluating = Instant::now();
+    let mut splits = Vec::new();
+    if course.divergence.is_none() {
+        for (name, batch) in SPLITS.iter().zip(trials.all()) {
+            splits.push(course.evaluate(model.as_mut(), batch, name)?);
+        }
+    }
+    let parameters = match &course.divergence {
+        None => parameters(model.as_ref())?,
+        Some(_) => Vec::new(),
+    };
+    let seconds_evaluation = evaluating.elapsed().as_secs_f64();
+
+    let Course { curves, divergence, .. } = course;
+    let diverged = divergence.is_some();
+    let mut values = Vec::new();
+    for (at, name) in SPLITS.iter().enumerate() {
+        let found = splits.get(at).copied().flatten().filter(|_| !diverged);
+        values.push(Value::new(name, "accuracy", found.map(|f| f.accuracy)));
+        values.push(Value::new(name, "task_loss", found.map(|f| f.task_loss)));
+        values.push(Value::new(name, "penalty", found.map(|f| f.penalty)));
+    }
+    let last = curves.last().filter(|_| !diverged);
+    values.push(Value::new("train", "running_accuracy", last.map(|e| e.running_accuracy)));
+    values.push(Value::new("train", "running_loss", last.map(|e| e.running_loss)));
+
+    let measuring = Instant::now();
+    if diverged {
+        tracing::warn!(at = ?divergence, "diverged");
+    } else {
+        let found = measure(spec, &mut metrics, model.as_mut(), &initial, &substrate, &trials)?;
+        values.extend(found);
+    }
+    let seconds_metrics = measuring.elapsed().as_secs_f64();
+    let times = [
+        ("seconds_setup", seconds_setup),
+        ("seconds_training", seconds_training),
+        ("seconds_evaluation", seconds_evaluation),
+        ("seconds_metrics", seconds_metrics),
+        ("seconds_total", clock.elapsed().as_secs_f64()),
+    ];
+    Ok(Trained {
+        status: if diverged { Status::Diverged } else { Status::Ok },
+        divergence,
+        notes: substrate.notes.clone(),
+        task: info,
+        model: model_info,
+        values,
+        times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
+        curves,
+        initial,
+        parameters,
+    })
+}
+
+/// Builds what `specs` name, each distinct piece once and for the first cell
+/// that uses it, and computes initial weights and distances, without training:
+/// what is wrong with an experiment shows here within a moment.
+///
+/// # Errors
+/// The first error, naming the cell that it would hit first. A component that
+/// panics or breaks its contract is let pass: that is for each cell to find
+/// out, and to record.
+pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -> Result<()> {
+    let mut substrates = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut first = |parts: &[String]| seen.insert(parts.join("\n"));
+    for spec in specs {
+        let outcome = check_cell(spec, catalogue, options, &mut substrates, &mut first);
+        match outcome {
+            Err(error) if !matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) => {
+                tracing::warn!(cell = spec.label(), "{error}");
+            }
+            outcome => outcome.map_err(|e| e.context(format!("cell {} cannot run", spec.label())))?,
+        }
+    }
+    Ok(())
+}
+
+fn check_cell(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+    substrates: &mut BTreeMap<String, Substrate>,
+    first: &mut dyn FnMut(&[String]) -> bool,
+) -> Result<()> {
+    let text = |component: &Use| format!("{} {}", component.id, component.json());
+    let source = text(&spec.substrate);
+    if !substrates.contains_key(&source) {
+        substrates.insert(source.clone(), read_substrate(spec, catalogue, options)?);
+    }
+    let Some(substrate) = substrates.get(&source) else { return Ok(()) };
+    check_training(spec)?;
+    let space = format!("{:?}", spec.geometry);
+    let place = [source.clone(), space];
+    let task_text = text(&spec.task_component);
+    // All of a variant's cells share these parts; most cells end here.
+    let mut whole = place.to_vec();
+    whole.extend(spec.components().map(text));
+    if !first(&whole) {
+        return Ok(());
+    }
+    let distance = distances(spec, substrate)?;
+    let base = setting(options, substrate, distance.as_ref());
+    let info = build_task(spec, catalogue, &base)?.info();
+    let base = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+    let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
+    if first(&at("weights", text(&spec.weights))) {
+        grow_weights(spec, catalogue, &base, substrate)?;
+    }
+    for constraint in &spec.constraints {
+        if first(&at("constraint", text(constraint))) {
+            build_constraint(spec, constraint, catalogue, &base)?;
+        }
+    }
+    if first(&at("model", format!("{task_text} {}", text(&spec.model)))) {
+        build_model(spec, catalogue, &base)?;
+    }
+    for metric in &spec.metrics {
+        if first(&at("metric", text(metric))) {
+            build_metric(spec, metric, catalogue, &base)?;
+        }
+    }
+    Ok(())
+}
+
+fn setting<'a>(
+    options: &Options<'a>,
+    substrate: &'a Substrate,
+    distance: Option<&'a Array2<f32>>,
+) -> Setting<'a> {
+    Setting {
+        threads: options.threads.max(1),
+        cache: options.cache,
+        neurons: Some(substrate.neurons),
+        substrate: Some(substrate),
+        distance: distance.map(|d| d.view()),
+        ..Setting::default()
+    }
+}
+
+fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Substrate> {
+    let seed = spec.derived_seed("substrate");
+    let setting =
+        Setting { seed, threads: options.threads.max(1), cache: options.cache, ..Setting::default() };
+    let substrate = catalogue
+        .substrate(&spec.substrate, &setting)?
+        .substrate(seed)
+        .map_err(|e| e.context(format!("`{}` gives no substrate", spec.substrate.id)))?;
+    substrate.check()?;
+    Ok(substrate)
+}
+
+fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Array2<f32>>> {
+    geometry::distances(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
+}
+
+fn grow_weights(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+    substrate: &Substrate,
+) -> Result<Matrix> {
+    let seed = spec.derived_seed("weights");
+    let request = WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
+    let weights = catalogue
+        .weights(&spec.weights, &Setting { seed, ..*base })?
+        .weights(&request)
+        .map_err(|e| e.context(format!("`{}` gives no weights", spec.weights.id)))?;
+    let n = substrate.neurons;
+    if weights.dim() != (n, n) {
+        let (rows, columns) = weights.dim();
+        return Err(Error::plugin(format!(
+            "`{}` gave {rows}×{columns} weights for {n} neurons",
+            spec.weights.id
+        )));
+    }
+    if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
+        return Err(Error::plugin(format!("`{}` gave the weight {w} from {i} to {j}", spec.weights.id)));
+    }
+    Ok(weights.as_standard_layout().into_owned())
+}
+
+fn build_constraints(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+) -> Result<Vec<Box<dyn Constraint>>> {
+    spec.constraints.iter().map(|c| build_constraint(spec, c, catalogue, base)).collect()
+}
+
+fn build_constraint(
+    spec: &CellSpec,
+    component: &Use,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+) -> Result<Box<dyn Constraint>> {
+    let seed = spec.derived_seed(&format!("constraint {}", component.id));
+    catalogue.constraint(component, &Setting { seed, ..*base })
+}
+
+fn build_task(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Task>> {
+    catalogue.task(&spec.task_component, &Setting { seed: spec.trial_seed("task"), ..*base })
+}
+
+fn build_model(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Model>> {
+    catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
+}
+
+fn build_metrics(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Vec<Box<dyn Metric>>> {
+    spec.metrics.iter().map(|m| build_metric(spec, m, catalogue, base)).collect()
+}
+
+/// A metric's seed is the experiment's, not the run's, so that an ensemble of
+/// null graphs is the same for all cells: it is drawn once, and differences
+/// between runs are the networks' own.
+fn build_metric(
+    spec: &CellSpec,
+    component: &Use,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+) -> Result<Box<dyn Metric>> {
+    let seed = random::derive(spec.seed, 0, &format!("metric {}", component.id));
+    catalogue.metric(component, &Setting { seed, ..*base })
+}
+
+fn check_training(spec: &CellSpec) -> Result<()> {
+    let training = &spec.training;
+    if training.batch == 0 {
+        return Err(Error::input("training.batch is 0").help("set it to 1 or more; 128 is usual"));
+    }
+    if training.trials == 0 && training.epochs > 0 {
+        return Err(Error::input(format!("training.trials is 0, and training.epochs {}", training.epochs))
+            .help("set training.epochs to 0 to measure untrained networks"));
+    }
+    Ok(())
+}
+
+/// The trials of the three splits.
+struct Trials {
+    train: Batch,
+    validation: Batch,
+    test: Batch,
+}
+
+impl Trials {
+    fn draw(spec: &CellSpec, task: &mut dyn Task, info: &TaskInfo) -> Result<Self> {
+        let mut draw = |split: &str, count: usize| {
+            if count == 0 {
+                return Ok(Batch::zeros(0, info.steps, info.inputs));
+            }
+            let batch = task.trials(count, spec.trial_seed(split)).and_then(|batch| {
+                batch.check(info.inputs, info.classes)?;
+                match batch.trials() == count {
+                    true if batch.mask.iter().any(|&m| m > 0.0) => Ok(batch),
+                    true => Err(Error::plugin("no step of any trial is scored")),
+                    false => Err(Error::plugin(format!("{} trials instead of {count}", batch.trials()))),
+                }
+            });
+            batch.map_err(|e| e.context(format!("{split} trials of `{}`", spec.task_component.id)))
+        };
+        let training = &spec.training;
+        Ok(Trials {
+            train: draw("train", training.trials)?,
+            validation: draw("validation", training.validation)?,
+            test: draw("test", training.test)?,
+        })
+    }
+
+    fn all(&self) -> [&Batch; 3] {
+        [&self.train, &self.validation, &self.test]
+    }
+}
+
+/// How a network did on one split.
+#[derive(Clone, Copy)]
+struct Found {
+    accuracy: f64,
+    task_loss: f64,
+    penalty: f64,
+}
+
+/// The training loop and what it needs from step to step.
+struct Course<'a> {
+    spec: &'a CellSpec,
+    constraints: &'a mut [Box<dyn Constraint>],
+    /// Gradient of the recurrent blocks, blocks × N × N.
+    gradient: Array3<f32>,
+    activity: ActivityGradient,
+    curves: Vec<Epoch>,
+    divergence: Option<Divergence>,
+}
+
+impl<'a> Course<'a> {
+    fn new(spec: &'a CellSpec, model: &ModelInfo, constraints: &'a mut [Box<dyn Constraint>]) -> Self {
+        let looks = constraints.iter().map(|c| c.wants_activity()).collect();
+        Course {
+            spec,
+            constraints,
+            gradient: Array3::zeros((model.blocks, model.neurons, model.neurons)),
+            activity: ActivityGradient { looks, values: Vec::new(), shape: (0, 0, 0) },
+            curves: Vec::with_capacity(spec.training.epochs as usize),
+            divergence: None,
+        }
+    }
+
+    fn run(&mut self, model: &mut dyn Model, trials: &Trials, observe: &mut dyn FnMut(&Epoch)) -> Result<()> {
+        let batch = self.spec.training.batch;
+        let noise = self.spec.derived_seed("noise");
+        let mut step = 0;
+        for epoch in 1..=self.spec.training.epochs {
+            let mut sums = Sums::default();
+            for (at, range) in ranges(trials.train.trials(), batch).enumerate() {
+                let seed = random::derive(noise, step, "batch");
+                step += 1;
+                if let Some(what) = self.step(model, &trials.train, range, seed, &mut sums)? {
+                    self.divergence = Some(Divergence { epoch, batch: at + 1, what });
+                    return Ok(());
+                }
+            }
+            if let Some(what) = not_finite(model)? {
+                self.divergence = Some(Divergence { epoch, batch: 0, what });
+                return Ok(());
+            }
+            let mut validation = Sums::default();
+            for range in ranges(trials.validation.trials(), at_once(batch)) {
+                validation.add(
+                    &model.forward(&trials.validation.slice(range.clone()), Mode::Evaluate)?,
+                    0.0,
+                    range.len(),
+                );
+            }
+            let done = Epoch {
+                epoch,
+                running_loss: sums.running_loss(),
+                running_accuracy: sums.accuracy(),
+                penalty: sums.penalty(),
+                validation_loss: validation.any().then(|| validation.task_loss()),
+                validation_accuracy: validation.any().then(|| validation.accuracy()),
+            };
+            if let Some(loss) = done.validation_loss.filter(|loss| !loss.is_finite()) {
+                let what = format!("validation loss {loss}");
+                self.divergence = Some(Divergence { epoch, batch: 0, what });
+                return Ok(());
+            }
+            tracing::info!(
+                epoch,
+                loss = done.running_loss,
+                accuracy = done.running_accuracy,
+                validation_accuracy = done.validation_accuracy,
+                "epoch"
+            );
+            observe(&done);
+            self.curves.push(done);
+        }
+        Ok(())
+    }
+
+    /// One batch: forward, backward, penalties at the weights before the
+    /// update, update, projections. Returns what was not finite, if anything.
+    fn step(
+        &mut self,
+        model: &mut dyn Model,
+        trials: &Batch,
+        range: Range<usize>,
+        noise_seed: u64,
+        sums: &mut Sums,
+    ) -> Result<Option<String>> {
+        let count = range.len();
+        let outcome = model.forward(&trials.slice(range), Mode::Train { noise_seed })?;
+        if !outcome.loss.is_finite() {
+            return Ok(Some(format!("loss {}", outcome.loss)));
+        }
+        let mut penalty = self.activity.penalty(model, self.constraints)?;
+        model.backward(self.activity.gradient()?, self.gradient.view_mut())?;
+        penalty += self.penalty(model)?;
+        if !penalty.is_finite() {
+            return Ok(Some(format!("penalty {penalty}")));
+        }
+        sums.add(&outcome, penalty, count);
+        model.update(self.gradient.view())?;
+        for block in 0..self.gradient.dim().0 {
+            for constraint in self.constraints.iter_mut() {
+                constraint.project(model.recurrent_mut(block)?)?;
+            }
+            // The loss need not show it: a rectifier turns NaN into 0.
+            if !model.recurrent(block)?.iter().all(|w| w.is_finite()) {
+                return Ok(Some(format!("recurrent weights of block {block}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The penalties on the recurrent blocks, their gradients added up in
+    /// `self.gradient`.
+    fn penalty(&mut self, model: &dyn Model) -> Result<f64> {
+        let mut penalty = 0.0;
+        for (block, mut gradient) in self.gradient.axis_iter_mut(Axis(0)).enumerate() {
+            for constraint in self.constraints.iter_mut() {
+                penalty += constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
+            }
+        }
+        Ok(penalty)
+    }
+
+    /// How the trained network does on a split; `None` if the split has no
+    /// trials or the network turns out to have diverged.
+    fn evaluate(&mut self, model: &mut dyn Model, batch: &Batch, split: &str) -> Result<Option<Found>> {
+        // The gradient is not wanted here; the buffer is there.
+        let weights = self.penalty(model)?;
+        let mode = if self.activity.wanted() { Mode::Record } else { Mode::Evaluate };
+        let mut sums = Sums::default();
+        for range in ranges(batch.trials(), at_once(self.spec.training.batch)) {
+            let outcome = model.forward(&batch.slice(range.clone()), mode)?;
+            let penalty = self.activity.penalty(model, self.constraints)?;
+            sums.add(&outcome, penalty, range.len());
+        }
+        if !sums.any() {
+            return Ok(None);
+        }
+        let found = Found {
+            accuracy: sums.accuracy(),
+            task_loss: sums.task_loss(),
+            penalty: weights + sums.penalty(),
+        };
+        if !found.task_loss.is_finite() || !found.penalty.is_finite() {
+            let what = format!("{split} loss {} and penalty {}", found.task_loss, found.penalty);
+            self.divergence.get_or_insert(Divergence { epoch: 0, batch: 0, what });
+            return Ok(None);
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Penalties on activity, and the gradient they ask for.
+struct ActivityGradient {
+    /// For each constraint, whether it looks at activity.
+    looks: Vec<bool>,
+    /// As long as the largest pass so far needs.
+    values: Vec<f32>,
+    /// Of the last pass: steps, trials, neurons.
+    shape: (usize, usize, usize),
+}
+
+impl ActivityGradient {
+    fn wanted(&self) -> bool {
+        self.looks.contains(&true)
+    }
+
+    /// The penalties on the activity of the last pass; 0 if none is wanted.
+    fn penalty(&mut self, model: &dyn Model, constraints: &mut [Box<dyn Constraint>]) -> Result<f64> {
+        if !self.wanted() {
+            return Ok(0.0);
+        }
+        let activity = model.activity()?;
+        self.shape = activity.dim();
+        let length = activity.len();
+        if self.values.len() < length {
+            self.values.resize(length, 0.0);
+        }
+        self.values[..length].fill(0.0);
+        let mut gradient = ArrayViewMut3::from_shape(self.shape, &mut self.values[..length])
+            .map_err(|e| Error::bug(format!("activity gradient: {e}")))?;
+        let mut penalty = 0.0;
+        for (constraint, _) in constraints.iter_mut().zip(&self.looks).filter(|(_, looks)| **looks) {
+            penalty += constraint.activity_penalty(activity, gradient.view_mut())?;
+        }
+        Ok(penalty)
+    }
+
+    fn gradient(&self) -> Result<Option<ArrayView3<'_, f32>>> {
+        if !self.wanted() {
+            return Ok(None);
+        }
+        let length = self.shape.0 * self.shape.1 * self.shape.2;
+        ArrayView3::from_shape(self.shape, &self.values[..length])
+            .map(Some)
+            .map_err(|e| Error::bug(format!("activity gradient: {e}")))
+    }
+}
+
+/// Sums over passes. The running loss weighs each batch by its trials, as
+/// Keras does; what is evaluated weighs by the mask, and so does not depend on
+/// how trials fall into batches.
+#[derive(Default)]
+struct Sums {
+    trials: f64,
+    loss_by_trials: f64,
+    penalty_by_trials: f64,
+    loss_by_weight: f64,
+    correct: f64,
+    weight: f64,
+}
+
+impl Sums {
+    fn add(&mut self, outcome: &Outcome, penalty: f64, trials: usize) {
+        let trials = trials as f64;
+        self.trials += trials;
+        self.loss_by_trials += trials * (outcome.loss + penalty);
+        self.penalty_by_trials += trials * penalty;
+        self.loss_by_weight += outcome.weight * outcome.loss;
+        self.correct += outcome.correct;
+        self.weight += outcome.weight;
+    }
+
+    fn any(&self) -> bool {
+        self.weight > 0.0
+    }
+
+    fn running_loss(&self) -> f64 {
+        ratio(self.loss_by_trials, self.trials)
+    }
+
+    fn penalty(&self) -> f64 {
+        ratio(self.penalty_by_trials, self.trials)
+    }
+
+    fn task_loss(&self) -> f64 {
+        ratio(self.loss_by_weight, self.weight)
+    }
+
+    fn accuracy(&self) -> f64 {
+        ratio(self.correct, self.weight)
+    }
+}
+
+/// 0 of nothing is 0; asked for only where [`Sums::any`].
+fn ratio(sum: f64, count: f64) -> f64 {
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+/// `0..count` in stretches of `length`, the last perhaps shorter.
+fn ranges(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(length.max(1)).map(move |start| start..count.min(start + length))
+}
+
+fn at_once(batch: usize) -> usize {
+    batch.max(EVALUATED_AT_ONCE)
+}
+
+/// The trained parameters: the model's state without the optimizer's.
+fn parameters(model: &dyn Model) -> Result<Vec<Tensor>> {
+    let mut state = model.state()?;
+    state.retain(|tensor| !tensor.name.starts_with("optimizer."));
+    Ok(state)
+}
+
+/// A parameter that is not finite, if there is one.
+fn not_finite(model: &dyn Model) -> Result<Option<String>> {
+    let bad = parameters(model)?.into_iter().find(|t| !t.values.iter().all(|v| v.is_finite()));
+    Ok(bad.map(|tensor| format!("parameter `{}`", tensor.name)))
+}
+
+fn measure(
+    spec: &CellSpec,
+    metrics: &mut [Box<dyn Metric>],
+    model: &mut dyn Model,
+    initial: &Matrix,
+    substrate: &Substrate,
+    trials: &Trials,
+) -> Result<Vec<Value>> {
+    let wanted: Vec<bool> = metrics.iter().map(|m| m.wants_activity()).collect();
+    let recorded = match trials.all().into_iter().rev().find(|batch| batch.trials() > 0) {
+        Some(batch) if wanted.contains(&true) => {
+            let recorded = batch.slice(0..batch.trials().min(RECORDED_TRIALS));
+            model.forward(&recorded, Mode::Record)?;
+            Some(recorded)
+        }
+        _ => None,
+    };
+    let network = Network {
+        recurrent: model.recurrent(0)?,
+        initial: Some(initial.view()),
+        substrate: Some(substrate),
+        activity: None,
+        conditions: &[],
+    };
+    let with_activity = match recorded {
+        Some(batch) => Network { activity: Some(model.activity()?), conditions: batch.conditions, ..network },
+        None => network,
+    };
+    let mut values: Vec<Value> = Vec::new();
+    for ((metric, component), wants) in metrics.iter_mut().zip(&spec.metrics).zip(wanted) {
+        match metric.measure(if wants { &with_activity } else { &network }) {
+            Ok(measures) => {
+                for measure in measures {
+                    let same = values.iter().filter(|v| v.measure == measure.name).count();
+                    let name = match same {
+                        0 => measure.name,
+                        // Two metrics of one name, or one metric told two
+                        // things: both are kept, told apart by their order.
+                        _ => format!("{}_{}", measure.name, same + 1),
+                    };
+                    values.push(Value::new("", name, Some(measure.value)));
+                }
+            }
+            Err(error) => {
+                tracing::error!(metric = component.id, "{error}");
+                let failed = Some(error.to_string());
+                values.push(Value { failed, ..Value::new("", component.id.as_str(), None) });
+            }
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mock::{catalogue, spec, with};
+    use super::*;
+
+    fn run(spec: &CellSpec) -> Trained {
+        train(spec, &catalogue(), &Options::default(), &mut |_| ()).unwrap()
+    }
+
+    /// The same arithmetic by hand: w ← w − rate·((w − target) + 2·strength·w),
+    /// all weights alike. Returns the losses without and with penalty of each
+    /// batch, and the weight at the end.
+    fn by_hand(weights: f64, rate: f64, strength: f64, steps: usize) -> (Vec<(f64, f64)>, f64) {
+        let mut w: f64 = 1.0;
+        let mut losses = Vec::new();
+        for _ in 0..steps {
+            let (loss, penalty) = (weights * 0.5 * (w - 0.25).powi(2), weights * strength * w * w);
+            losses.push((loss, penalty));
+            w -= rate * ((w - 0.25) + 2.0 * strength * w);
+        }
+        (losses, w)
+    }
+
+    fn near(found: Option<f64>, expected: f64) {
+        let found = found.unwrap();
+        assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} and not {expected}");
+    }
+
+    #[test]
+    fn the_course_is_as_computed_by_hand() {
+        let trained = run(&spec());
+        let (losses, w) = by_hand(9.0, 0.1, 0.5, 6);
+        assert_eq!(trained.status, Status::Ok);
+        for (epoch, curve) in trained.curves.iter().enumerate() {
+            let of = &losses[3 * epoch..3 * epoch + 3];
+            // Batches of 2, 2 and 1 trials.
+            let mean = |f: &dyn Fn(&(f64, f64)) -> f64| (2.0 * f(&of[0]) + 2.0 * f(&of[1]) + f(&of[2])) / 5.0;
+            near(Some(curve.running_loss), mean(&|l| l.0 + l.1));
+            near(Some(curve.penalty), mean(&|l| l.1));
+            assert_eq!(curve.epoch, epoch as u32 + 1);
+            // Classes 0, 1, 0, 1, 0, always answered with 0.
+            assert_eq!(curve.running_accuracy, 0.6);
+        }
+        near(trained.curves[0].validation_loss, 9.0 * 0.5 * (by_hand(9.0, 0.1, 0.5, 3).1 - 0.25).powi(2));
+        near(trained.value("train", "running_loss"), trained.curves[1].running_loss);
+        assert_eq!(trained.value("train", "running_accuracy"), Some(0.6));
+        for (split, accuracy) in [("train", 0.6), ("validation", 2.0 / 3.0), ("test", 0.5)] {
+            assert_eq!(trained.value(split, "accuracy"), Some(accuracy));
+            near(trained.value(split, "task_loss"), 9.0 * 0.5 * (w - 0.25).powi(2));
+            near(trained.value(split, "penalty"), 9.0 * 0.5 * w * w);
+        }
+        near(trained.value("", "sum"), 9.0 * w);
+        assert_eq!(trained.initial, Array2::from_elem((3, 3), 1.0));
+        let names: Vec<_> = trained.parameters.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["recurrent", "bias"]);
+        assert!(trained.times.iter().any(|t| t.measure == "seconds_total"));
+    }
+
+    #[test]
+    fn every_block_is_constrained() {
+        let mut two = spec();
+        two.model = with("mock.model", "blocks", 2);
+        let (one, two) = (run(&spec()), run(&two));
+        let ratio = |split, measure| two.value(split, measure).unwrap() / one.value(split, measure).unwrap();
+        near(Some(ratio("test", "penalty")), 2.0);
+        near(Some(ratio("train", "running_loss")), 2.0);
+    }
+
+    #[test]
+    fn the_hard_part_acts_after_the_update() {
+        let mut hard = spec();
+        hard.constraints = vec![with("mock.ridge", "least", 0.9)];
+        let trained = run(&hard);
+        assert!(trained.parameters[0].values.iter().all(|&w| w == 0.9));
+        near(trained.value("", "sum"), 8.1);
+    }
+
+    #[test]
+    fn a_penalty_on_activity_reaches_loss_and_gradient() {
+        let mut active = spec();
+        active.training.epochs = 1;
+        active.training.trials = 2;
+        active.constraints = vec![with("mock.ridge", "activity", 0.001)];
+        let (with, without) = (run(&active), {
+            active.constraints = vec![Use::new("mock.ridge")];
+            run(&active)
+        });
+        // 2 steps × 2 trials × 3 neurons, each as active as the first weight, 1.
+        near(Some(with.curves[0].penalty - without.curves[0].penalty), 0.012);
+        let shift = without.parameters[0].values[0] - with.parameters[0].values[0];
+        near(Some(f64::from(shift)), 0.1 * 0.012);
+        assert_eq!(with.parameters[0].values[1], without.parameters[0].values[1]);
+        // After training the penalty is taken on each split's own activity.
+        assert!(with.value("test", "penalty") > with.value("train", "penalty"));
+    }
+
+    #[test]
+    fn the_same_cell_gives_the_same_numbers_and_runs_differ_in_their_noise() {
+        let mut noisy = spec();
+        noisy.model = with("mock.model", "noise", 0.001);
+        let (first, again) = (run(&noisy), run(&noisy));
+        assert_eq!((&first.values, &first.curves), (&again.values, &again.curves));
+        noisy.run = 1;
+        assert_ne!(first.curves, run(&noisy).curves);
+    }
+
+    #[test]
+    fn a_run_that_diverges_says_so_and_has_no_numbers() {
+        let mut wild = spec();
+        wild.training.epochs = 200;
+        wild.model = with("mock.model", "rate", 10.0);
+        let trained = run(&wild);
+        assert_eq!(trained.status, Status::Diverged);
+        let at = trained.divergence.clone().unwrap();
+        assert_eq!(trained.curves.len() as u32 + 1, at.epoch);
+        assert!(trained.curves.iter().all(|e| e.running_loss.is_finite()));
+        assert!(trained.values.iter().all(|v| v.value.is_none() && v.failed.is_none()));
+        assert_eq!(trained.values.len(), 11);
+        assert!(trained.parameters.is_empty());
+    }
+
+    #[test]
+    fn metrics_may_be_undefined_fail_ask_for_activity_and_share_a_name() {
+        let mut measured = spec();
+        measured.metrics = ["fails", "undefined", "activity", "sum", "again"]
+            .map(|kind| with("mock.metric", "kind", kind))
+            .into();
+        let trained = run(&measured);
+        let of = |name: &str| trained.values.iter().find(|v| v.measure == name).unwrap();
+        assert_eq!(of("mock.metric").failed.as_deref(), Some("the network is too small"));
+        assert_eq!((of("undefined").value, &of("undefined").failed), (None, &None));
+        assert_eq!(of("recorded").value, Some(4.0));
+        assert_eq!(of("sum").value, of("sum_2").value);
+        assert_eq!(trained.status, Status::Ok);
+    }
+
+    #[test]
+    fn splits_may_be_empty_and_epochs_none() {
+        let mut bare = spec();
+        bare.training = crate::cell::Training { epochs: 0, trials: 0, validation: 0, test: 4, batch: 2 };
+        let trained = run(&bare);
+        assert_eq!(trained.value("test", "accuracy"), Some(0.5));
+        assert_eq!(trained.value("train", "accuracy"), None);
+        assert_eq!(trained.value("train", "running_loss"), None);
+        bare.training.epochs = 1;
+        let error = train(&bare, &catalogue(), &Options::default(), &mut |_| ()).unwrap_err();
+        assert!(error.report().contains("training.trials is 0"));
+    }
+
+    #[test]
+    fn a_check_finds_the_users_mistakes_and_leaves_crashes_to_the_cells() {
+        let check = |spec: CellSpec| check(&[self::spec(), spec], &catalogue(), &Options::default());
+        assert!(check(spec()).is_ok());
+        let bad = CellSpec { weights: with("mock.weights", "scale", -1.0), variant: "bad".into(), ..spec() };
+        let error = check(bad).unwrap_err();
+        assert!(error.report().contains("cell bad/alternating/0 cannot run"), "{}", error.report());
+        assert!(error.report().contains("at least 0"));
+        let unknown = CellSpec { model: with("mock.model", "rat", 0.1), ..spec() };
+        assert!(check(unknown).unwrap_err().report().contains("did you mean `rate`"));
+        assert!(check(CellSpec { model: with("mock.model", "panics", true), ..spec() }).is_ok());
+    }
+}

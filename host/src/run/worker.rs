@@ -1,0 +1,249 @@
+//! The worker's side: one job from standard input, events on standard output.
+//!
+//! A job is one line of JSON. An event is one line too: the character U+001E
+//! (record separator, as in RFC 7464) and a JSON object. Whatever else appears
+//! on standard output was printed by a component and goes to the cell's log,
+//! together with all of standard error.
+//!
+//! Standard input stays open for as long as the parent lives. When it closes,
+//! the worker ends: nobody is left to receive its result.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use pallium_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::identity::{Cell, HOST};
+use super::outcome::Status;
+use super::store::{FORMAT, Store};
+use super::train::{self, Options};
+use crate::cell::CellSpec;
+use crate::plugins::Catalogue;
+
+/// Begins an event on standard output.
+pub const EVENT: u8 = 0x1e;
+
+/// Exit code of a worker whose parent is gone.
+const ORPHANED: i32 = 70;
+
+/// What a worker is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Version of the parent; a worker of another version refuses.
+    pub host: String,
+    /// Version of the stored format.
+    pub format: u32,
+    /// The work.
+    pub work: Work,
+    /// Plugin files to load, each with its SHA-256 as the parent found it.
+    pub plugins: Vec<(PathBuf, String)>,
+    /// Threads that components may use.
+    pub threads: usize,
+    /// A folder for what components find worth keeping between cells.
+    pub cache: Option<PathBuf>,
+}
+
+impl Job {
+    /// A job of this version.
+    pub fn new(work: Work, plugins: Vec<(PathBuf, String)>, threads: usize, cache: Option<PathBuf>) -> Self {
+        Job { host: HOST.into(), format: FORMAT, work, plugins, threads, cache }
+    }
+}
+
+/// The kinds of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Train one cell and write its folder.
+    Train {
+        /// The cell.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+        /// Name of the profile, for the record.
+        profile: String,
+    },
+    /// Build what cells name, without training; see [`train::check`].
+    Check {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
+}
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The job is understood and its plugins are loaded.
+    Started,
+    /// An epoch is over.
+    Epoch {
+        /// Number of the epoch, from 1.
+        epoch: u32,
+        /// How many there are.
+        epochs: u32,
+        /// Running loss, in nats.
+        loss: f64,
+        /// Running accuracy.
+        accuracy: f64,
+    },
+    /// The cell is trained and written, but not yet in its place.
+    Finished {
+        /// Where it is written.
+        folder: PathBuf,
+        /// How it ended.
+        status: Status,
+        /// Accuracy on the test trials.
+        accuracy: Option<f64>,
+        /// Running accuracy of the last epoch.
+        running_accuracy: Option<f64>,
+        /// Measures that could not be taken.
+        failed_measures: usize,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// Everything could be built.
+    Checked,
+    /// The work could not be done.
+    Failed(Error),
+}
+
+/// The process of a worker: does the job on standard input.
+///
+/// # Errors
+/// If the parent does not listen. A job that cannot be done is told to the
+/// parent, and ends with exit code 1.
+pub fn main() -> Result<ExitCode> {
+    let event = receive().and_then(|job| perform(&job)).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        Event::Failed(error)
+    });
+    emit(&event)?;
+    Ok(if matches!(event, Event::Failed(_)) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn receive() -> Result<Job> {
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|e| Error::bug(format!("a worker cannot read its job: {e}")))?;
+    let hint = "workers are started by `pallium run`; there is no need to start one by hand";
+    let job: Job = serde_json::from_str(&line)
+        .map_err(|e| Error::input(format!("a worker does not understand its job: {e}")).help(hint))?;
+    std::thread::spawn(end_with_parent);
+    if (job.host.as_str(), job.format) != (HOST, FORMAT) {
+        return Err(Error::input(format!(
+            "the executable was replaced while it ran: version {} started a worker of version {HOST}",
+            job.host
+        ))
+        .help("start the run again; it continues"));
+    }
+    Ok(job)
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is nobody left whom to return an error to")]
+fn end_with_parent() {
+    let mut rest = [0; 64];
+    let mut input = io::stdin().lock();
+    loop {
+        match input.read(&mut rest) {
+            Ok(n) if n > 0 => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => std::process::exit(ORPHANED),
+        }
+    }
+}
+
+fn perform(job: &Job) -> Result<Event> {
+    let paths: Vec<PathBuf> = job.plugins.iter().map(|(path, _)| path.clone()).collect();
+    let catalogue = Catalogue::load(&paths)?;
+    for (plugin, (path, expected)) in catalogue.plugins().iter().zip(&job.plugins) {
+        if plugin.sha256 != *expected {
+            return Err(Error::input(format!("{} was replaced during the run", path.display()))
+                .help("start the run again: cells that used the old file keep their own identity"));
+        }
+    }
+    emit(&Event::Started)?;
+    let options = Options { threads: job.threads, cache: job.cache.as_deref() };
+    match &job.work {
+        Work::Check { cells } => {
+            train::check(cells, &catalogue, &options)?;
+            Ok(Event::Checked)
+        }
+        Work::Train { cell, store, profile } => {
+            let epochs = cell.spec.training.epochs;
+            let mut gone = None;
+            let trained = train::train(&cell.spec, &catalogue, &options, &mut |at| {
+                let event = Event::Epoch {
+                    epoch: at.epoch,
+                    epochs,
+                    loss: at.running_loss,
+                    accuracy: at.running_accuracy,
+                };
+                gone = emit(&event).err();
+            })?;
+            if let Some(error) = gone {
+                return Err(error);
+            }
+            let folder = Store::at(store).write(cell, &trained, profile)?;
+            let seconds = trained.times.iter().find(|t| t.measure == "seconds_total").and_then(|t| t.value);
+            Ok(Event::Finished {
+                folder,
+                accuracy: trained.value("test", "accuracy"),
+                running_accuracy: trained.value("train", "running_accuracy"),
+                failed_measures: trained.values.iter().filter(|v| v.failed.is_some()).count(),
+                seconds: seconds.unwrap_or_default(),
+                status: trained.status,
+            })
+        }
+    }
+}
+
+fn emit(event: &Event) -> Result<()> {
+    let mut line = vec![EVENT];
+    serde_json::to_writer(&mut line, event)
+        .map_err(|e| Error::bug(format!("an event cannot be written: {e}")))?;
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("the parent process does not listen: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_survive_the_wire() {
+        let failed = Event::Failed(Error::input("no such field").help("name one").context("cell a/b/0"));
+        let finished = Event::Finished {
+            folder: "runs/x/cells/.unfinished-1".into(),
+            status: Status::Ok,
+            accuracy: Some(0.625),
+            running_accuracy: None,
+            failed_measures: 0,
+            seconds: 1.5,
+        };
+        for event in [Event::Started, Event::Checked, failed, finished] {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_job_survives_the_wire_bit_for_bit() {
+        let mut spec = super::super::mock::spec();
+        spec.seed = u64::MAX - 1;
+        spec.weights.params.insert("scale".into(), 0.1.into());
+        let cell = Cell { identity: "0123456789abcdef".into(), inputs: vec![], folder: "x".into(), spec };
+        let work = Work::Train { cell: Box::new(cell), store: "runs/x".into(), profile: "corrected".into() };
+        let job = Job::new(work, vec![("a.so".into(), "00".into())], 1, None);
+        let text = serde_json::to_string(&job).unwrap();
+        assert!(!text.contains('\n'));
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+}
