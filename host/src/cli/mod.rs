@@ -1,0 +1,223 @@
+//! The command line: what users type, and what the executable answers.
+//!
+//! Results go to standard output, everything else to standard error. The exit
+//! code is 0 when all went well, 2 for what the user can mend, 3 when a run
+//! finished and some cells failed, and 101 for a bug.
+
+mod field;
+mod measure;
+pub mod npy;
+mod penalty;
+mod plan;
+mod plugins;
+mod run;
+pub mod support;
+mod weights;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use pallium_core::{Error, Kind, Result};
+use tracing::level_filters::LevelFilter;
+
+/// Recurrent neural networks grown from cortex.
+#[derive(Parser, Debug)]
+#[command(
+    name = "pallium",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:
+  pallium run experiments/quickstart.toml --out runs/quickstart
+
+`pallium COMMAND --help` shows an example of each command."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+#[derive(Args, Debug)]
+struct Logging {
+    /// Tells more on standard error; twice tells all.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+    /// What is told on standard error.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        global = true,
+        conflicts_with = "verbose",
+        value_parser = ["off", "error", "warn", "info", "debug", "trace"],
+        hide_possible_values = true,
+        help = "What is told on standard error: off, error, warn, info, debug or trace [default: warn]"
+    )]
+    log: Option<String>,
+}
+
+impl Logging {
+    fn level(&self) -> LevelFilter {
+        match (&self.log, self.verbose) {
+            // clap let only the names of levels through.
+            (Some(name), _) => name.parse().unwrap_or(LevelFilter::WARN),
+            (None, 0) => LevelFilter::WARN,
+            (None, 1) => LevelFilter::INFO,
+            (None, 2) => LevelFilter::DEBUG,
+            (None, _) => LevelFilter::TRACE,
+        }
+    }
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(run::Run),
+    Plan(plan::Plan),
+    Plugins(plugins::Plugins),
+    Measure(measure::Measure),
+    Penalty(penalty::Penalty),
+    Weights(weights::Weights),
+    Field(field::Field),
+    /// Runs cells for a parent process, which alone knows how to ask.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
+        let cause = panic.payload_as_str().unwrap_or("it does not say why");
+        say(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
+    }));
+    run_with(std::env::args_os())
+}
+
+const BUG: &str = "  help: this is a bug in pallium, not a mistake of yours; \
+    please report this message and the command to Pallium's developers";
+
+fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Also --help and --version come this way; a reader that has gone
+            // away is no error.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .with_max_level(cli.logging.level());
+    if logs.try_init().is_err() {
+        say("warning: logging was set up twice\n");
+    }
+    match dispatch(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {}\n", error.report()));
+            if error.kind == Kind::Bug {
+                say(&format!("{BUG}\n"));
+            }
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<ExitCode> {
+    let done = match command {
+        Command::Run(args) => return run::run(args),
+        Command::Worker => return crate::run::worker::main(),
+        Command::Plan(args) => plan::plan(args),
+        Command::Plugins(args) => plugins::plugins(args),
+        Command::Measure(args) => measure::measure(args),
+        Command::Penalty(args) => penalty::penalty(args),
+        Command::Weights(args) => weights::weights(args),
+        Command::Field(args) => field::field(args),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// The exit code of an error: whoever can mend it decides.
+fn code_of(error: &Error) -> u8 {
+    match error.kind {
+        Kind::Plugin | Kind::Panic | Kind::Bug => 101,
+        _ => 2,
+    }
+}
+
+/// Writes to standard error; if even that is gone there is nobody to tell.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command, with the commands below it.
+    fn commands(command: &clap::Command) -> Vec<&clap::Command> {
+        let below = command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help");
+        std::iter::once(command).chain(below.flat_map(commands)).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example() {
+        let root = Cli::command();
+        for command in commands(&root) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.starts_with("Example:\n  pallium "), "{name}: {example}");
+        }
+    }
+
+    #[test]
+    fn examples_are_commands_that_would_be_accepted() {
+        let root = Cli::command();
+        let mut checked = 0;
+        for command in commands(&root) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = help.replace("\\\n", " ");
+            let line = example.lines().nth(1).unwrap_or_default();
+            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"));
+            checked += 1;
+        }
+        assert!(checked >= 12, "{checked}");
+    }
+
+    #[test]
+    fn levels_follow_the_options() {
+        let level = |arguments: &[&str]| {
+            let all = ["pallium", "plugins", "list"].iter().chain(arguments);
+            Cli::try_parse_from(all).map(|cli| cli.logging.level())
+        };
+        assert_eq!(level(&[]).unwrap(), LevelFilter::WARN);
+        assert_eq!(level(&["-v"]).unwrap(), LevelFilter::INFO);
+        assert_eq!(level(&["-vv"]).unwrap(), LevelFilter::DEBUG);
+        assert_eq!(level(&["--log", "off"]).unwrap(), LevelFilter::OFF);
+        assert!(level(&["--log", "loud"]).is_err());
+    }
+
+    #[test]
+    fn users_mistakes_and_bugs_have_their_codes() {
+        assert_eq!(code_of(&Error::input("x")), 2);
+        assert_eq!(code_of(&Error::unsupported("x")), 2);
+        assert_eq!(code_of(&Error::io(std::path::Path::new("x"), &std::io::Error::other("y"))), 2);
+        assert_eq!(code_of(&Error::bug("x")), 101);
+        assert_eq!(code_of(&Error::plugin("x")), 101);
+        assert_eq!(code_of(&Error::new(Kind::Panic, "x")), 101);
+    }
+}

@@ -1,0 +1,112 @@
+//! `pallium penalty`: one constraint on any matrix.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ndarray::Array2;
+use pallium_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::npy;
+use super::support::{self, ProfileArgs};
+use crate::cell::Space;
+use crate::geometry;
+use crate::plugins::Catalogue;
+
+/// Applies one constraint to any matrix: its penalty, and its gradient.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium penalty spatial.distance --weights weights.npy --field data/6_6_2 \\
+      --geometry soma --param strength=0.3 --gradient gradient.npy --json
+
+`pallium plugins show ID` lists a constraint's parameters.")]
+pub struct Penalty {
+    /// The constraint.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The matrix, N×N, in numpy's format.
+    #[arg(long, value_name = "FILE.npy")]
+    weights: PathBuf,
+    /// The field whose neurons these are.
+    #[arg(long, value_name = "DIR")]
+    field: Option<PathBuf>,
+    /// Where distances come from: `soma`, `grid`, `grid:AxBxC` or `none`
+    /// [default: soma with a field, none without]
+    #[arg(long, value_parser = geometry::parse_space)]
+    geometry: Option<Space>,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    /// Sets a parameter of the constraint; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
+    params: Vec<(String, Value)>,
+    /// Writes the gradient, N×N in single precision.
+    #[arg(long, value_name = "OUT.npy")]
+    gradient: Option<PathBuf>,
+    /// Replaces OUT.npy if it exists.
+    #[arg(long, requires = "gradient")]
+    force: bool,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the file is no square matrix, the field has another number of neurons,
+/// or the constraint is missing, wrongly set, or lacks what it needs.
+pub fn penalty(args: &Penalty) -> Result<()> {
+    if let Some(path) = &args.gradient {
+        npy::check_free(path, args.force)?;
+    }
+    let weights = npy::read_square_f32(&args.weights)?;
+    let neurons = weights.nrows();
+    let catalogue = Catalogue::discover(&[])?;
+    let constraint = args.profile.component(&args.id, &args.params)?;
+    catalogue.find(&constraint.id, pallium_core::Role::Constraint)?;
+
+    let substrate = match &args.field {
+        Some(folder) => {
+            let reader = args.profile.component(support::FIELD, &[])?;
+            Some(support::field(&catalogue, reader, folder)?)
+        }
+        None => None,
+    };
+    if let Some(substrate) = &substrate
+        && substrate.neurons != neurons
+    {
+        return Err(Error::input(format!(
+            "`{}` is {neurons}×{neurons}, but field `{}` has {} neurons",
+            args.weights.display(),
+            substrate.name,
+            substrate.neurons
+        ))
+        .help("give the field that the weights belong to"));
+    }
+    let default = if substrate.is_some() { Space::Soma } else { Space::None };
+    let geometry = args.profile.geometry(args.geometry.clone().unwrap_or(default))?;
+    let distance = geometry::distances(&geometry, substrate.as_ref(), neurons, 0)?;
+
+    let setting = support::setting(Some(neurons), substrate.as_ref(), distance.as_ref().map(|d| d.view()));
+    let mut constraint = catalogue.constraint(&constraint, &setting).map_err(|e| {
+        support::lacking(e, "--field DIR supplies a substrate, and --geometry soma or grid the distances")
+    })?;
+    let mut gradient = Array2::zeros(weights.dim());
+    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    if constraint.wants_activity() {
+        tracing::warn!("`{}` also acts on activity, which a matrix alone does not have", args.id);
+    }
+    let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+    if let Some(path) = &args.gradient {
+        npy::write(path, &gradient, args.force)?;
+    }
+    if args.json {
+        return support::print_json(
+            &json!({"value": support::number(value), "gradient_frobenius": support::number(norm)}),
+        );
+    }
+    let mut table = support::table(["", &args.id]);
+    table.add_row(["penalty".into(), support::human(value)]);
+    table.add_row(["Frobenius norm of its gradient".into(), support::human(norm)]);
+    support::print_table(&table)
+}

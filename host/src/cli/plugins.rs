@@ -1,0 +1,490 @@
+//! `pallium plugins`: what is loaded, and what each component can be told.
+
+use clap::{Args, Subcommand};
+use pallium_core::{Result, Role};
+use serde_json::{Map, Value, json};
+
+use super::support;
+use crate::plugins::{Catalogue, Entry};
+
+/// Shows what is loaded, and what each component can be told.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plugins show spatial.communicability")]
+pub struct Plugins {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    List(List),
+    Show(Show),
+}
+
+/// Lists every component, and the plugin file it comes from.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plugins list --json
+
+Plugins are found beside the executable and in $PALLIUM_PLUGIN_PATH.")]
+struct List {
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows what a component does, where it comes from, and its parameters.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plugins show spatial.communicability")]
+struct Show {
+    /// The component.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a plugin is refused, or there is no such component.
+pub fn plugins(args: &Plugins) -> Result<()> {
+    let catalogue = Catalogue::discover(&[])?;
+    match &args.command {
+        Command::List(args) => list(&catalogue, args.json),
+        Command::Show(args) => show(catalogue.get(&args.id)?, args.json),
+    }
+}
+
+fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
+    if json {
+        let all: Vec<Value> = catalogue.entries().map(|e| Value::Object(summary(e))).collect();
+        return support::print_json(&Value::Array(all));
+    }
+    if catalogue.entries().next().is_none() {
+        return support::print(
+            "no plugin is beside the executable or in $PALLIUM_PLUGIN_PATH; \
+             `cargo build --release` at the root of the project builds Pallium's own\n",
+        );
+    }
+    let mut table = support::table(["component", "role", "what it does", "plugin"]);
+    for role in Role::ALL {
+        for entry in catalogue.entries().filter(|e| e.role == role) {
+            let plugin = entry.plugin.as_ref().map(|p| format!("{} {}", p.name, p.version));
+            table.add_row([
+                entry.id.clone(),
+                role.name().into(),
+                entry.about.clone(),
+                plugin.unwrap_or_else(|| "built in".into()),
+            ]);
+        }
+    }
+    support::print_table(&table)?;
+    let mut files: Vec<String> = catalogue
+        .entries()
+        .filter_map(|e| e.plugin.as_ref())
+        .map(|p| format!("{} {}: {}\n", p.name, p.version, p.path.display()))
+        .collect();
+    files.sort();
+    files.dedup();
+    support::print(&format!("\n{}", files.concat()))
+}
+
+fn show(entry: &Entry, json: bool) -> Result<()> {
+    let parameters = parameters(&entry.schema);
+    if json {
+        let mut object = summary(entry);
+        object.insert("cite".into(), entry.cite.clone().into());
+        object.insert("parameters".into(), parameters.iter().map(Parameter::to_json).collect());
+        object.insert("example".into(), example(entry, &parameters).into());
+        return support::print_json(&Value::Object(object));
+    }
+    support::print(&page(entry, &parameters))
+}
+
+fn summary(entry: &Entry) -> Map<String, Value> {
+    let plugin = entry.plugin.as_deref();
+    support::parameters([
+        ("id", entry.id.clone().into()),
+        ("role", entry.role.name().into()),
+        ("about", entry.about.clone().into()),
+        ("plugin", json!(plugin.map(|p| &p.name))),
+        ("version", json!(plugin.map(|p| &p.version))),
+        ("file", json!(plugin.map(|p| p.path.display().to_string()))),
+    ])
+}
+
+/// A parameter, as people want to know it.
+#[derive(Debug, PartialEq)]
+struct Parameter {
+    name: String,
+    /// What kind of value, in words.
+    kind: String,
+    /// The values that are allowed, each with what it means, where they can be
+    /// listed.
+    allowed: Vec<(Value, String)>,
+    default: Value,
+    about: String,
+}
+
+impl Parameter {
+    fn to_json(&self) -> Value {
+        let allowed: Vec<Value> =
+            self.allowed.iter().map(|(value, about)| json!({"value": value, "about": about})).collect();
+        json!({
+            "name": self.name,
+            "type": self.kind,
+            "default": self.default,
+            "allowed": allowed,
+            "about": self.about,
+        })
+    }
+}
+
+/// The parameters that a JSON schema describes, in its order.
+fn parameters(schema: &Value) -> Vec<Parameter> {
+    let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
+    properties
+        .iter()
+        .map(|(name, property)| Parameter {
+            name: name.clone(),
+            kind: kind(property, schema, 0),
+            allowed: allowed(property, schema, 0),
+            default: property["default"].clone(),
+            about: text(&property["description"]),
+        })
+        .collect()
+}
+
+/// A schema may refer to itself; nobody reads further than this.
+const DEPTH: usize = 8;
+
+/// What `schema` refers to, or itself.
+fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    schema["$ref"].as_str().and_then(|reference| root.pointer(reference.strip_prefix('#')?)).unwrap_or(schema)
+}
+
+/// The alternatives of a schema that has some.
+fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
+    ["oneOf", "anyOf", "allOf"].iter().find_map(|key| schema[*key].as_array())
+}
+
+fn is_null(schema: &Value) -> bool {
+    schema["type"] == "null"
+}
+
+/// What kind of value a schema describes, in words.
+fn kind(schema: &Value, root: &Value, depth: usize) -> String {
+    let schema = resolve(schema, root);
+    if depth > DEPTH {
+        return "value".into();
+    }
+    let or_nothing = |text: String, optional: bool| if optional { format!("{text}, or none") } else { text };
+    if !allowed(schema, root, depth).is_empty() {
+        let optional = alternatives(schema).is_some_and(|all| all.iter().any(is_null));
+        return or_nothing("choice".into(), optional);
+    }
+    if let Some(all) = alternatives(schema) {
+        let mut kinds: Vec<String> =
+            all.iter().filter(|s| !is_null(s)).map(|s| kind(s, root, depth + 1)).collect();
+        kinds.dedup();
+        return or_nothing(kinds.join(" or "), all.iter().any(is_null));
+    }
+    if let Some(types) = schema["type"].as_array() {
+        let mut kinds: Vec<String> = types
+            .iter()
+            .filter(|t| *t != "null")
+            .map(|t| {
+                let mut one = schema.clone();
+                one["type"] = t.clone();
+                kind(&one, root, depth + 1)
+            })
+            .collect();
+        kinds.dedup();
+        return or_nothing(kinds.join(" or "), types.iter().any(|t| t == "null"));
+    }
+    match schema["type"].as_str() {
+        Some("integer") => format!("whole number{}", range(schema)),
+        Some("number") => format!("number{}", range(schema)),
+        Some("string") => "text".into(),
+        Some("boolean") => "true or false".into(),
+        Some("array") => array_kind(schema, root, depth),
+        Some("object") => match schema.get("additionalProperties") {
+            Some(entry @ Value::Object(_)) => {
+                format!("table of names, each with: {}", kind(entry, root, depth + 1))
+            }
+            _ => "table".into(),
+        },
+        _ => "any value".into(),
+    }
+}
+
+fn array_kind(schema: &Value, root: &Value, depth: usize) -> String {
+    if let Some(items) = schema["prefixItems"].as_array() {
+        let kinds: Vec<String> = items.iter().map(|s| kind(s, root, depth + 1)).collect();
+        return format!("list of {}: {}", items.len(), kinds.join(", "));
+    }
+    let entry =
+        if schema["items"].is_null() { "any value".into() } else { kind(&schema["items"], root, depth + 1) };
+    match (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
+        (Some(low), Some(high)) if low == high => format!("list of {low}, each a {entry}"),
+        _ => format!("list, each a {entry}"),
+    }
+}
+
+fn range(schema: &Value) -> String {
+    let bound = |key: &str| schema.get(key).filter(|v| v.is_number()).and_then(Value::as_f64);
+    match (bound("minimum"), bound("maximum")) {
+        (Some(low), Some(high)) => format!(", {low} to {high}"),
+        (Some(low), None) => format!(", at least {low}"),
+        (None, Some(high)) => format!(", at most {high}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// The values that a schema lists, each with what it means.
+fn allowed(schema: &Value, root: &Value, depth: usize) -> Vec<(Value, String)> {
+    let schema = resolve(schema, root);
+    if depth > DEPTH {
+        return Vec::new();
+    }
+    if let Some(value) = schema.get("const") {
+        return vec![(value.clone(), text(&schema["description"]))];
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values.iter().filter(|v| !v.is_null()).map(|v| (v.clone(), String::new())).collect();
+    }
+    let Some(all) = alternatives(schema) else { return Vec::new() };
+    let lists: Vec<_> = all.iter().filter(|s| !is_null(s)).map(|s| allowed(s, root, depth + 1)).collect();
+    // If one alternative is open-ended, the list would not be the whole truth.
+    if lists.iter().any(Vec::is_empty) { Vec::new() } else { lists.concat() }
+}
+
+/// Text of a description, its lines joined as they are to be read.
+fn text(description: &Value) -> String {
+    description.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A component's page, for people.
+fn page(entry: &Entry, parameters: &[Parameter]) -> String {
+    let mut page = format!("{} ({})\n  {}\n  {}\n", entry.id, entry.role, entry.about, entry.cite);
+    match &entry.plugin {
+        Some(p) => page.push_str(&format!("  from {} {}, {}\n", p.name, p.version, p.path.display())),
+        None => page.push_str("  built in\n"),
+    }
+    page.push_str(if parameters.is_empty() { "\nIt has no parameters.\n" } else { "\nParameters:\n" });
+    for p in parameters {
+        let default = match &p.default {
+            Value::Null => "none".to_string(),
+            value => value.to_string(),
+        };
+        page.push_str(&format!("  {} — {}; default {default}\n", p.name, p.kind));
+        if !p.about.is_empty() {
+            page.push_str(&format!("      {}\n", p.about));
+        }
+        for (value, about) in &p.allowed {
+            let about = if about.is_empty() { String::new() } else { format!(" — {about}") };
+            page.push_str(&format!("      {value}{about}\n"));
+        }
+    }
+    page.push_str("\nIn an experiment file:\n");
+    for line in example(entry, parameters).lines() {
+        page.push_str(&format!("  {line}\n"));
+    }
+    page
+}
+
+/// How a component is used in an experiment file, as TOML.
+fn example(entry: &Entry, parameters: &[Parameter]) -> String {
+    let id = toml::Value::from(entry.id.as_str()).to_string();
+    let settings: Vec<String> = parameters.iter().filter_map(setting).collect();
+    // On one line only so much can be read.
+    let inline = match settings.as_slice() {
+        [] => id.clone(),
+        some => format!("{{ use = {id}, {} }}", some[..some.len().min(2)].join(", ")),
+    };
+    let section = |name: &str| {
+        let lines = settings.iter().map(|s| format!("{s}\n")).collect::<String>();
+        format!("[{name}]\nuse = {id}\n{lines}")
+    };
+    match entry.role {
+        Role::Substrate => section("substrate"),
+        Role::Model => section("model"),
+        Role::Weights => format!("[[variant]]\nname = \"mine\"\nweights = {}\n", inline),
+        Role::Constraint => {
+            format!("[[variant]]\nname = \"mine\"\ngeometry = \"soma\"\nconstraints = [{}]\n", inline)
+        }
+        Role::Task => format!("tasks = [{}]\n", inline),
+        Role::Metric => format!("[metrics]\nuse = [{}]\n", inline),
+        _ => String::new(),
+    }
+}
+
+/// A parameter at its default, as TOML; a folder, which has no default, at
+/// some name.
+fn setting(parameter: &Parameter) -> Option<String> {
+    let value = match &parameter.default {
+        Value::Null | Value::String(_) if parameter.name == "path" => toml::Value::from("data/6_6_2"),
+        Value::Null => return None,
+        value => toml::Value::try_from(value).ok()?,
+    };
+    Some(format!("{} = {value}", parameter.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::{Component, Metric, Network, Registration, Setting};
+
+    use super::*;
+
+    pallium_core::choice! {
+        /// What becomes of the diagonal.
+        pub enum Diagonal {
+            /// Left as
+            /// it is.
+            Keep = "keep",
+            /// Set to zero.
+            Zero = "zero",
+        }
+    }
+    pallium_core::choice! {
+        /// No words on the values.
+        pub enum Terse { A = "a", B = "b" }
+    }
+    pallium_core::params! {
+        /// All kinds.
+        pub struct Params {
+            /// Factor λ in front
+            /// of the penalty.
+            strength: f64 = 0.3,
+            /// How often.
+            repeats: u32 = 2,
+            /// The diagonal.
+            diagonal: Diagonal = Diagonal::Keep,
+            /// Terse.
+            terse: Terse = Terse::B,
+            /// A folder.
+            path: Option<String> = None,
+            /// Perhaps.
+            perhaps: Option<Diagonal> = None,
+            /// Whole numbers.
+            list: Vec<u32> = vec![1, 2],
+            /// Three.
+            triple: [f64; 3] = [4.0, 4.0, 40.0],
+            /// Yes or no.
+            flag: bool = false,
+            /// By name.
+            named: std::collections::BTreeMap<String, f64> = Default::default(),
+        }
+    }
+
+    struct Sample;
+    impl Component for Sample {
+        const ID: &'static str = "sample.metric";
+        const ABOUT: &'static str = "measures nothing";
+        const CITE: &'static str = "this work";
+        type Params = Params;
+        fn build(_: Params, _: &Setting<'_>) -> Result<Self> {
+            Ok(Sample)
+        }
+    }
+    impl Metric for Sample {
+        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<pallium_core::Measure>> {
+            Ok(Vec::new())
+        }
+    }
+    static SAMPLE: Registration = Registration::metric::<Sample>();
+
+    fn described(name: &str) -> Parameter {
+        let schema = pallium_core::schema_of::<Params>();
+        parameters(&schema).into_iter().find(|p| p.name == name).unwrap()
+    }
+
+    #[test]
+    fn parameters_keep_the_order_in_which_they_are_declared() {
+        let schema = pallium_core::schema_of::<Params>();
+        let names: Vec<_> = parameters(&schema).into_iter().map(|p| p.name).collect();
+        assert_eq!(
+            names,
+            [
+                "strength", "repeats", "diagonal", "terse", "path", "perhaps", "list", "triple", "flag",
+                "named"
+            ]
+        );
+    }
+
+    #[test]
+    fn kinds_are_said_in_words() {
+        for (name, kind) in [
+            ("strength", "number"),
+            ("repeats", "whole number, at least 0"),
+            ("diagonal", "choice"),
+            ("terse", "choice"),
+            ("path", "text, or none"),
+            ("perhaps", "choice, or none"),
+            ("list", "list, each a whole number, at least 0"),
+            ("triple", "list of 3, each a number"),
+            ("flag", "true or false"),
+            ("named", "table of names, each with: number"),
+        ] {
+            assert_eq!(described(name).kind, kind, "{name}");
+        }
+        assert_eq!(described("strength").about, "Factor λ in front of the penalty.");
+        assert_eq!(described("strength").default, 0.3);
+        assert_eq!(described("triple").default, json!([4.0, 4.0, 40.0]));
+    }
+
+    #[test]
+    fn allowed_values_are_listed_with_what_they_mean() {
+        let both =
+            vec![(json!("keep"), "Left as it is.".to_string()), (json!("zero"), "Set to zero.".into())];
+        assert_eq!(described("diagonal").allowed, both);
+        assert_eq!(described("perhaps").allowed, both);
+        assert_eq!(described("terse").allowed.iter().map(|(v, _)| v.clone()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(described("strength").allowed, []);
+    }
+
+    #[test]
+    fn a_schema_without_end_or_sense_is_survived() {
+        let endless = json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
+        assert_eq!(parameters(&endless).len(), 1);
+        let own = json!({"properties": {"a": {"$ref": "#/properties/a"}}});
+        assert_eq!(parameters(&own)[0].kind, "any value");
+        for odd in [json!(null), json!({"properties": 3}), json!(true), json!({"properties": {}})] {
+            assert_eq!(parameters(&odd), []);
+        }
+        assert_eq!(parameters(&json!({"properties": {"a": true}}))[0].kind, "any value");
+    }
+
+    #[test]
+    fn a_page_tells_all_and_its_example_is_toml() {
+        let catalogue = Catalogue::in_process([&SAMPLE]);
+        let entry = catalogue.get("sample.metric").unwrap();
+        let parameters = parameters(&entry.schema);
+        let page = page(entry, &parameters);
+        for part in [
+            "sample.metric (metric)",
+            "measures nothing",
+            "this work",
+            "strength — number; default 0.3",
+            "\"zero\" — Set to zero.",
+            "path — text, or none; default none",
+        ] {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
+        let example: toml::Table = toml::from_str(&example(entry, &parameters)).unwrap();
+        assert_eq!(example["metrics"]["use"][0]["use"].as_str(), Some("sample.metric"));
+        assert_eq!(example["metrics"]["use"][0]["strength"].as_float(), Some(0.3));
+    }
+
+    #[test]
+    fn a_null_default_is_left_out_and_a_folder_named() {
+        assert_eq!(setting(&described("path")).unwrap(), "path = \"data/6_6_2\"");
+        assert_eq!(setting(&described("perhaps")), None);
+        assert_eq!(setting(&described("triple")).unwrap(), "triple = [4.0, 4.0, 40.0]");
+        assert_eq!(setting(&described("flag")).unwrap(), "flag = false");
+    }
+}

@@ -1,0 +1,291 @@
+//! What the commands share: options that mean the same everywhere, the
+//! circumstances that a component is built for, and printing.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+use ndarray::ArrayView2;
+use pallium_core::{Error, Result, Setting, Substrate};
+use serde_json::{Map, Value};
+
+use crate::cell::{Geometry, Space, Use};
+use crate::experiment::profile;
+use crate::plugins::Catalogue;
+
+/// Id of the substrate source that reads a field's folder.
+pub const FIELD: &str = "microns.field";
+
+/// How the study is computed.
+#[derive(Args, Clone, Debug)]
+pub struct ProfileArgs {
+    /// The named set of switches that decides how things are computed
+    /// (`published` repeats the paper's computation, faults included).
+    #[arg(long, value_name = "PROFILE", default_value = "corrected")]
+    pub profile: String,
+    /// Sets one switch of the profile; may be given several times.
+    #[arg(long = "switch", value_name = "NAME=VALUE", value_parser = text_pair)]
+    pub switches: Vec<(String, String)>,
+}
+
+impl ProfileArgs {
+    /// The component `id` as the profile sets it, and as `given` says beyond.
+    ///
+    /// # Errors
+    /// If there is no such profile, switch or value, or a parameter is given
+    /// twice. Unknown parameters are refused when the component is built.
+    pub fn component(&self, id: &str, given: &[(String, Value)]) -> Result<Use> {
+        let mut params = profile::component_defaults(&self.profile, &self.overrides()?, id)?;
+        params.extend(once_each("--param", given)?);
+        Ok(Use { id: id.into(), params: params.into_iter().collect() })
+    }
+
+    /// `space` as the profile reads and scales it.
+    ///
+    /// # Errors
+    /// If there is no such profile, switch or value.
+    pub fn geometry(&self, space: Space) -> Result<Geometry> {
+        profile::geometry(&self.profile, &self.overrides()?, space)
+    }
+
+    fn overrides(&self) -> Result<BTreeMap<String, String>> {
+        once_each("--switch", &self.switches)
+    }
+}
+
+/// Reads `NAME=VALUE`: JSON, a list or table as TOML writes it, or else text
+/// as it stands. A bare word is never read as TOML, to which the name `6_6_2`
+/// is the number 662.
+///
+/// # Errors
+/// If there is no name or no `=`.
+pub fn value_pair(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text_pair(text)?;
+    #[derive(serde::Deserialize)]
+    struct Line {
+        v: Value,
+    }
+    let value = serde_json::from_str(&value)
+        .ok()
+        .or_else(|| {
+            let value = value.starts_with(['[', '{', '\'']).then_some(&value)?;
+            toml::from_str::<Line>(&format!("v = {value}")).ok().map(|line| line.v)
+        })
+        .unwrap_or(Value::String(value));
+    Ok((name, value))
+}
+
+/// Reads `NAME=VALUE`.
+///
+/// # Errors
+/// If there is no name or no `=`.
+pub fn text_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.trim().into())),
+        _ => Err("it must be a name, `=` and a value, such as `strength=0.1`".into()),
+    }
+}
+
+fn once_each<V: Clone>(option: &str, given: &[(String, V)]) -> Result<BTreeMap<String, V>> {
+    let mut values = BTreeMap::new();
+    for (name, value) in given {
+        if values.insert(name.clone(), value.clone()).is_some() {
+            return Err(Error::input(format!("{option} {name} is given twice")).help("give it once"));
+        }
+    }
+    Ok(values)
+}
+
+/// The substrate that is kept in `folder`, read by [`FIELD`] with `params`.
+///
+/// # Errors
+/// If the folder does not hold a field, or the path is not valid Unicode.
+pub fn field(catalogue: &Catalogue, mut reader: Use, folder: &Path) -> Result<Substrate> {
+    reader.params.insert("path".into(), Value::String(path_text(folder)?));
+    let substrate = catalogue.substrate(&reader, &setting(None, None, None))?.substrate(0)?;
+    substrate.check()?;
+    Ok(substrate)
+}
+
+/// A path as text, for a parameter of a component.
+///
+/// # Errors
+/// If it is not valid Unicode.
+pub fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::input(format!("the path `{}` is not valid Unicode", path.display())).help("rename it")
+    })
+}
+
+/// The circumstances of a component that a command builds by itself, with
+/// every core at its disposal.
+pub fn setting<'a>(
+    neurons: Option<usize>,
+    substrate: Option<&'a Substrate>,
+    distance: Option<ArrayView2<'a, f32>>,
+) -> Setting<'a> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Setting { threads, neurons, substrate, distance, ..Setting::default() }
+}
+
+/// An error of building a component for a command: where the component lacks
+/// something, the remedy is one of the command's `options`, not a line of an
+/// experiment file.
+pub fn lacking(error: Error, options: &str) -> Error {
+    if error.to_string().contains("there is none") { error.help(options) } else { error }
+}
+
+/// The user's cache folder for what is expensive and can be made again; `None`
+/// where there is no home to put it.
+pub fn cache_folder() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .or_else(|| std::env::home_dir().filter(|p| p.is_absolute()).map(|home| home.join(".cache")))?;
+    let folder = base.join("pallium");
+    match std::fs::create_dir_all(&folder) {
+        Ok(()) => Some(folder),
+        Err(e) => {
+            tracing::info!("doing without a cache: {}: {e}", folder.display());
+            None
+        }
+    }
+}
+
+/// Prints to standard output. A reader that has gone away (`pallium … | head`)
+/// is no error.
+///
+/// # Errors
+/// If writing fails for another reason.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io(Path::new("standard output"), &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON document to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &Value) -> Result<()> {
+    print(&format!("{value:#}\n"))
+}
+
+/// A table without lines, for people.
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    // On a terminal, long cells wrap; elsewhere a row stays a line.
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
+
+/// Prints a table made by [`table`].
+///
+/// # Errors
+/// As [`print`].
+pub fn print_table(table: &Table) -> Result<()> {
+    print(&format!("{}\n", table.trim_fmt()))
+}
+
+/// A number for a script: `null` where it is not finite.
+pub fn number(value: f64) -> Value {
+    // Adding zero takes the sign off a zero.
+    serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
+}
+
+/// A number for people: whole, or with six significant digits.
+pub fn human(value: f64) -> String {
+    if !value.is_finite() {
+        return "not defined".into();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        return format!("{}", value + 0.0);
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if (-5..9).contains(&magnitude) {
+        format!("{value:.*}", usize::try_from(5 - magnitude).unwrap_or(0))
+    } else {
+        format!("{value:.5e}")
+    }
+}
+
+/// Names and values as a JSON object.
+pub fn parameters<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_json_toml_or_text() {
+        for (text, expected) in [
+            ("a=1", json!(1)),
+            ("a = 0.5", json!(0.5)),
+            ("a=6_6_2", json!("6_6_2")),
+            ("a='6'", json!("6")),
+            ("a=true", json!(true)),
+            ("a=[1, 2]", json!([1, 2])),
+            ("a={\"b\": 1}", json!({"b": 1})),
+            ("a={b = 1}", json!({"b": 1})),
+            ("a=null", json!(null)),
+            ("a=\"0.5\"", json!("0.5")),
+            ("a=zero", json!("zero")),
+            ("a=x=y", json!("x=y")),
+            ("a=", json!("")),
+            ("a=1\nb = 2", json!("1\nb = 2")),
+        ] {
+            assert_eq!(value_pair(text), Ok(("a".to_string(), expected)), "{text}");
+        }
+        assert!(value_pair("a").is_err());
+        assert!(value_pair("=1").is_err());
+    }
+
+    #[test]
+    fn what_is_given_goes_before_the_profile() {
+        let profile = |name: &str, switches: &[(&str, &str)]| ProfileArgs {
+            profile: name.into(),
+            switches: switches.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        };
+        let given = [("strength_rule".to_string(), json!("ignored")), ("strength".to_string(), json!(2))];
+        let l1 = profile("corrected", &[]).component("spatial.l1", &given).unwrap();
+        assert_eq!((&l1.params["strength_rule"], &l1.params["strength"]), (&json!("ignored"), &json!(2)));
+        let l1 = profile("published", &[("l1_strength", "applied")]).component("spatial.l1", &[]).unwrap();
+        assert_eq!(l1.params["strength_rule"], "applied");
+        assert!(profile("pubished", &[]).component("spatial.l1", &[]).is_err());
+        let twice = [("strength".to_string(), json!(1)), ("strength".to_string(), json!(2))];
+        let error = profile("corrected", &[]).component("spatial.l1", &twice).unwrap_err();
+        assert_eq!(error.message, "--param strength is given twice");
+    }
+
+    #[test]
+    fn what_a_component_lacks_is_supplied_by_options() {
+        let error = Setting::default().distance().unwrap_err().context("cannot build `x`");
+        assert_eq!(lacking(error, "--geometry").help.unwrap(), "--geometry");
+        let error = Setting::default().substrate().unwrap_err();
+        assert_eq!(lacking(error, "--field").help.unwrap(), "--field");
+        assert_eq!(lacking(Error::input("a").help("b"), "--field").help.unwrap(), "b");
+    }
+
+    #[test]
+    fn numbers_for_people_have_six_digits() {
+        assert_eq!(human(316.0), "316");
+        assert_eq!(human(318.717602), "318.718");
+        assert_eq!(human(0.00766711), "0.00766711");
+        assert_eq!(human(1.5e-9), "1.50000e-9");
+        assert_eq!(human(f64::NAN), "not defined");
+        assert_eq!(human(123456789.5), "123456790");
+        assert_eq!(number(f64::INFINITY), Value::Null);
+        assert_eq!(number(-0.0).to_string(), "0.0");
+    }
+}

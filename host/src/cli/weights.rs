@@ -1,0 +1,109 @@
+//! `pallium weights`: initial recurrent weights from a source.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pallium_core::{Error, Result, Setting, WeightRequest};
+use serde_json::Value;
+
+use super::npy;
+use super::support::{self, ProfileArgs};
+use crate::plugins::Catalogue;
+
+/// Writes the recurrent weights that training would start from.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium weights microns.functional --field data/6_6_2 --seed 1 --out weights.npy
+
+The file holds an N×N array in single precision; row i, column j is the weight \
+from neuron i to neuron j.")]
+pub struct Weights {
+    /// The weight source.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The field to grow from.
+    #[arg(long, value_name = "DIR")]
+    field: Option<PathBuf>,
+    /// Number of neurons, for a source that needs no field.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    neurons: Option<u32>,
+    /// Seed of the draw.
+    #[arg(long)]
+    seed: u64,
+    /// Where to write.
+    #[arg(long, value_name = "FILE.npy")]
+    out: PathBuf,
+    /// An N×N draw to use instead of the source's own (the lognormal factor L
+    /// of functional weights), so that results can be compared with others'.
+    #[arg(long, value_name = "FILE.npy")]
+    lognormal: Option<PathBuf>,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    /// Sets a parameter of the source; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
+    params: Vec<(String, Value)>,
+    /// Replaces FILE.npy if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the source is missing, wrongly set, or lacks what it needs; if the draw
+/// has another size; or if the file exists already.
+pub fn weights(args: &Weights) -> Result<()> {
+    npy::check_free(&args.out, args.force)?;
+    let catalogue = Catalogue::discover(&[])?;
+    let source = args.profile.component(&args.id, &args.params)?;
+    catalogue.find(&source.id, pallium_core::Role::Weights)?;
+
+    let substrate = match &args.field {
+        Some(folder) => {
+            let reader = args.profile.component(support::FIELD, &[])?;
+            Some(support::field(&catalogue, reader, folder)?)
+        }
+        None => None,
+    };
+    let asked = args.neurons.map(|n| n as usize);
+    let neurons = match (&substrate, asked) {
+        (Some(field), Some(n)) if field.neurons != n => {
+            return Err(Error::input(format!(
+                "--neurons is {n}, but field `{}` has {}",
+                field.name, field.neurons
+            ))
+            .help("leave out --neurons, or --field"));
+        }
+        (Some(field), _) => field.neurons,
+        (None, Some(n)) => n,
+        (None, None) => {
+            return Err(Error::input("it is not said how many neurons there are")
+                .help("give the field to grow from with --field, or their number with --neurons"));
+        }
+    };
+    let draw = args.lognormal.as_deref().map(npy::read_square).transpose()?;
+    if let (Some(draw), Some(path)) = (&draw, &args.lognormal)
+        && draw.nrows() != neurons
+    {
+        let n = draw.nrows();
+        return Err(Error::input(format!(
+            "`{}` is {n}×{n}, but there are {neurons} neurons",
+            path.display()
+        ))
+        .help("the draw needs one entry for each pair of neurons"));
+    }
+
+    let setting = Setting { seed: args.seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
+    let request = WeightRequest {
+        neurons,
+        substrate: substrate.as_ref(),
+        seed: args.seed,
+        draw: draw.as_ref().map(|d| d.view()),
+    };
+    let weights = catalogue
+        .weights(&source, &setting)
+        .and_then(|mut source| source.weights(&request))
+        .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))?;
+    npy::write(&args.out, &weights, args.force)?;
+    support::print(&format!("{neurons}×{neurons} weights of {} are in {}\n", args.id, args.out.display()))
+}
