@@ -140,13 +140,19 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Weights(args) => weights::weights(args),
         Command::Field(args) => field::field(args),
     };
-    done.map(|()| ExitCode::SUCCESS)
+    done?;
+    // A component that fails while it is dropped cannot say so itself.
+    match pallium_core::abi::take_close_failures().into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The exit code of an error: whoever can mend it decides.
 fn code_of(error: &Error) -> u8 {
     match error.kind {
-        Kind::Plugin | Kind::Panic | Kind::Bug => 101,
+        Kind::Bug => 101,
+        // A faulty plugin, too, is for the user to remove or to replace.
         _ => 2,
     }
 }
@@ -217,7 +223,7 @@ mod tests {
         assert_eq!(code_of(&Error::unsupported("x")), 2);
         assert_eq!(code_of(&Error::io(std::path::Path::new("x"), &std::io::Error::other("y"))), 2);
         assert_eq!(code_of(&Error::bug("x")), 101);
-        assert_eq!(code_of(&Error::plugin("x")), 101);
-        assert_eq!(code_of(&Error::new(Kind::Panic, "x")), 101);
+        assert_eq!(code_of(&Error::plugin("x")), 2);
+        assert_eq!(code_of(&Error::new(Kind::Panic, "x")), 2);
     }
 }

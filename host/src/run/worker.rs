@@ -188,6 +188,10 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = gone {
                 return Err(error);
             }
+            // A component that fails while it is dropped cannot say so itself.
+            if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
+                return Err(error);
+            }
             let folder = Store::at(store).write(cell, &trained, profile)?;
             let seconds = trained.times.iter().find(|t| t.measure == "seconds_total").and_then(|t| t.value);
             Ok(Event::Finished {

@@ -1,0 +1,232 @@
+//! The read-out, softmax(h·Wo + bo), and its cross-entropy: a candle graph.
+//!
+//! It is small (128×312 by 312×4 against fifty products of 128×312 by 312×312
+//! in the recurrence), so candle's automatic differentiation costs next to
+//! nothing here, and another loss is a change of a few lines.
+//!
+//! candle hands products to a thread pool that it starts on first use, unless
+//! they are small. [`Readout::rows`] keeps each product below that size: a
+//! component stays within the threads that its setting grants.
+
+use candle_core::{D, Device, Tensor as Values, Var};
+use pallium_core::prelude::*;
+
+use crate::elementwise::{AdamStep, add};
+use crate::optimizer::Moments;
+
+/// Multiplications in a product above which candle's engine (the gemm crate)
+/// would distribute it over threads: 48·48·256, less a margin.
+const PRODUCT: usize = 500_000;
+
+/// Rows that are worth a pass through candle.
+const ROWS: usize = 1024;
+
+/// The read-out's parameters, their optimizer's state, and the graph.
+pub(crate) struct Readout {
+    neurons: usize,
+    classes: usize,
+    weights: Var,
+    bias: Var,
+    moments: Moments,
+}
+
+/// Hidden states that are to be scored, collected until a pass through candle
+/// is worth its while.
+#[derive(Default)]
+pub(crate) struct Pending {
+    states: Vec<f32>,
+    classes: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Pending {
+    /// Adds a hidden state, the right class, and its weight.
+    pub fn push(&mut self, state: &[f32], class: u32, weight: f32) {
+        self.states.extend_from_slice(state);
+        self.classes.push(class);
+        self.weights.push(weight);
+    }
+
+    /// Number of states.
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.states.clear();
+        self.classes.clear();
+        self.weights.clear();
+    }
+}
+
+/// Gradients of the loss in what the read-out sees and in its parameters.
+#[derive(Default)]
+pub(crate) struct ReadoutGradient {
+    /// In each scored hidden state, in the order of scoring: scored × N.
+    pub states: Vec<f32>,
+    /// In Wo (N × classes) and then in bo (classes).
+    pub parameters: Vec<f32>,
+    /// What the sum of weighted cross-entropies is multiplied by.
+    scale: f64,
+}
+
+impl ReadoutGradient {
+    /// Starts a new batch whose loss is `scale` times the sum of weighted
+    /// cross-entropies.
+    pub fn start(&mut self, parameters: usize, scale: f64) {
+        self.scale = scale;
+        self.states.clear();
+        self.parameters.clear();
+        self.parameters.resize(parameters, 0.0);
+    }
+}
+
+/// What scoring yields.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Score {
+    /// Σ weight · cross-entropy in nats.
+    pub loss: f64,
+    /// Σ weight over the right answers.
+    pub correct: f64,
+}
+
+impl Readout {
+    /// A read-out of given weights (N × classes) and bias.
+    pub fn new(neurons: usize, classes: usize, weights: &[f32], bias: &[f32]) -> Result<Self> {
+        Ok(Readout {
+            neurons,
+            classes,
+            weights: Var::from_slice(weights, (neurons, classes), &Device::Cpu).map_err(failed)?,
+            bias: Var::from_slice(bias, classes, &Device::Cpu).map_err(failed)?,
+            moments: Moments::zeros((neurons + 1) * classes),
+        })
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        (self.neurons + 1) * self.classes
+    }
+
+    /// How many states to score at a time.
+    pub fn rows(&self) -> usize {
+        (PRODUCT / (self.neurons * self.classes)).clamp(1, ROWS)
+    }
+
+    /// Scores all pending states and forgets them; adds to `gradient` if there
+    /// is one. Answers that are not numbers count as class 0.
+    pub fn score(&self, pending: &mut Pending, gradient: Option<&mut ReadoutGradient>) -> Result<Score> {
+        if pending.len() == 0 {
+            return Ok(Score::default());
+        }
+        let score = self.graph(pending, gradient).map_err(failed);
+        pending.clear();
+        score
+    }
+
+    fn graph(&self, pending: &Pending, gradient: Option<&mut ReadoutGradient>) -> candle_core::Result<Score> {
+        let count = pending.len();
+        let classes = Values::from_slice(&pending.classes, (count, 1), &Device::Cpu)?;
+        let weights = Values::from_slice(&pending.weights, (count, 1), &Device::Cpu)?;
+        let states = Var::from_slice(&pending.states, (count, self.neurons), &Device::Cpu)?;
+
+        let logits = states.matmul(&self.weights)?.broadcast_add(&self.bias)?;
+        let (losses, answers) = cross_entropy(&logits, &classes)?;
+
+        let mut score = Score::default();
+        for (row, (loss, answer)) in
+            losses.flatten_all()?.to_vec1::<f32>()?.into_iter().zip(answers).enumerate()
+        {
+            let weight = f64::from(pending.weights[row]);
+            score.loss += weight * f64::from(loss);
+            if answer == pending.classes[row] {
+                score.correct += weight;
+            }
+        }
+        if let Some(gradient) = gradient {
+            let loss = ((losses * weights)?.sum_all()? * gradient.scale)?;
+            let gradients = loss.backward()?;
+            let of = |variable: &Var| match gradients.get(variable) {
+                Some(g) => g.flatten_all()?.to_vec1::<f32>(),
+                None => Ok(vec![0.0; variable.elem_count()]),
+            };
+            gradient.states.extend_from_slice(&of(&states)?);
+            let (in_weights, in_bias) = gradient.parameters.split_at_mut(self.neurons * self.classes);
+            add(in_weights, &of(&self.weights)?);
+            add(in_bias, &of(&self.bias)?);
+        }
+        Ok(score)
+    }
+
+    /// One optimizer step along `gradient` (Wo, then bo).
+    pub fn update(&mut self, step: AdamStep, gradient: &[f32]) -> Result<()> {
+        let (mut weights, mut bias) = self.values()?;
+        let (in_weights, in_bias) = gradient.split_at(weights.len());
+        self.moments.update(step, 0, &mut weights, in_weights);
+        self.moments.update(step, in_weights.len(), &mut bias, in_bias);
+        self.set(weights, bias)
+    }
+
+    /// Weights (N × classes) and bias.
+    pub fn values(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let values = |v: &Var| v.flatten_all()?.to_vec1::<f32>();
+        Ok((values(&self.weights).map_err(failed)?, values(&self.bias).map_err(failed)?))
+    }
+
+    /// Replaces weights (N × classes) and bias.
+    pub fn set(&mut self, weights: Vec<f32>, bias: Vec<f32>) -> Result<()> {
+        let weights =
+            Values::from_vec(weights, (self.neurons, self.classes), &Device::Cpu).map_err(failed)?;
+        let bias = Values::from_vec(bias, self.classes, &Device::Cpu).map_err(failed)?;
+        self.weights.set(&weights).map_err(failed)?;
+        self.bias.set(&bias).map_err(failed)
+    }
+
+    /// The optimizer's state.
+    pub fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    /// The optimizer's state, to be replaced.
+    pub fn moments_mut(&mut self) -> &mut Moments {
+        &mut self.moments
+    }
+}
+
+/// Cross-entropy of each row of `logits` (rows × classes) against `classes`
+/// (rows × 1), as rows × 1, and the class that each row answers.
+fn cross_entropy(logits: &Values, classes: &Values) -> candle_core::Result<(Values, Vec<u32>)> {
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let losses = (normaliser - shifted.gather(classes, 1)?)?;
+    let answers = logits.detach().to_vec2::<f32>()?.iter().map(|row| answer(row)).collect();
+    Ok((losses, answers))
+}
+
+/// The first of the largest values; a value that is not a number is never
+/// larger.
+fn answer(row: &[f32]) -> u32 {
+    let mut best = 0;
+    for (class, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = class;
+        }
+    }
+    best as u32
+}
+
+fn failed(error: candle_core::Error) -> Error {
+    Error::bug(format!("the read-out cannot be computed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_not_numbers_count_as_class_0() {
+        assert_eq!(answer(&[0.1, 0.7, 0.2]), 1);
+        assert_eq!(answer(&[f32::NAN, f32::NAN]), 0);
+        assert_eq!(answer(&[0.5, 0.5]), 0);
+    }
+}

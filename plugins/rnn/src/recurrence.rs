@@ -1,0 +1,352 @@
+//! The recurrence and its gradient, fused.
+//!
+//! Hidden states lie in one buffer, steps × trials × N. Forward, a step is one
+//! product with the recurrent weights, one thin product with the input weights
+//! (the bias is the weight of an input that is always 1), and one pass for the
+//! non-linearity. Backward, a step is one product and one pass; the gradient of
+//! the weights is summed over several steps in one product, while its operands
+//! lie in the cache. h_0 = 0 saves the first product. Nothing is allocated
+//! inside a step.
+//!
+//! A batch is split over threads by trials; each [`Part`] is one thread's.
+//! Backpropagation through time: Werbos 1990.
+
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
+use pallium_core::prelude::*;
+
+use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky};
+use crate::readout::{Pending, Readout, ReadoutGradient, Score};
+
+/// Rows (steps × trials) over which the weights' gradient is summed in one
+/// product.
+const ROWS: usize = 640;
+
+/// The recurrent layer: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
+pub(crate) struct Cell {
+    /// Number of neurons N.
+    pub neurons: usize,
+    /// Number of input channels C.
+    pub channels: usize,
+    /// dt/τ, above 0 and at most 1.
+    pub leak: f32,
+    /// W, Wx and b on top of each other, (N + C + 1) × N.
+    pub weights: Vec<f32>,
+}
+
+impl Cell {
+    /// W and, below it, Wx and b.
+    fn split(&self) -> (MatRef<'_, f32>, MatRef<'_, f32>) {
+        let (recurrent, drive) = self.weights.split_at(self.neurons * self.neurons);
+        (matrix(recurrent, self.neurons), matrix(drive, self.neurons))
+    }
+
+    /// One step of some trials: from `previous` (none at the first step) and
+    /// `input` (trials × (C + 1), the last column 1) to `next` (trials × N).
+    fn step(&self, input: &[f32], previous: Option<&[f32]>, next: &mut [f32]) {
+        let (recurrent, drive) = self.split();
+        let input = matrix(input, self.channels + 1);
+        match previous {
+            Some(previous) => {
+                product(next, Accum::Replace, matrix(previous, self.neurons), recurrent);
+                product(next, Accum::Add, input, drive);
+            }
+            None => product(next, Accum::Replace, input, drive),
+        }
+        match previous {
+            _ if self.leak == 1.0 => activate(next),
+            Some(previous) => activate_leaky(next, previous, self.leak),
+            None => activate_leaky_first(next, self.leak),
+        }
+    }
+}
+
+/// A step of a trial that counts in the loss.
+struct Scored {
+    step: usize,
+    /// Index within the part.
+    trial: usize,
+    class: u32,
+    weight: f32,
+}
+
+/// The trials that one thread computes, and the room it needs to do so.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// Which trials of the batch.
+    trials: Range<usize>,
+    /// Steps of each trial.
+    lengths: Vec<usize>,
+    /// What counts, by step and then by trial.
+    scored: Vec<Scored>,
+    pending: Pending,
+    /// Gradients that the read-out left in the last pass for learning.
+    pub readout: ReadoutGradient,
+    /// Gradient in Wx and, below it, b: (C + 1) × N.
+    pub drive: Vec<f32>,
+    /// Gradients in the relu's arguments over several steps, and one slot more.
+    deltas: Vec<f32>,
+    /// Gradient in the hidden state, for leaky units.
+    carry: Vec<f32>,
+    /// Hidden states or inputs of several steps without gaps, or two steps'
+    /// hidden states and an input when nothing is to be kept.
+    room: Vec<f32>,
+}
+
+impl Part {
+    /// Makes the part responsible for `trials` of `batch`.
+    pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
+        self.lengths.clear();
+        self.lengths.extend(batch.lengths[trials.clone()].iter().map(|&l| l as usize));
+        self.scored.clear();
+        for step in 0..batch.dim().1 {
+            for (trial, index) in trials.clone().enumerate() {
+                let weight = batch.mask[[index, step]];
+                if weight > 0.0 {
+                    let class = batch.targets[[index, step]];
+                    self.scored.push(Scored { step, trial, class, weight });
+                }
+            }
+        }
+        self.trials = trials;
+    }
+
+    /// Number of trials.
+    pub fn count(&self) -> usize {
+        self.trials.len()
+    }
+
+    /// Number of steps until every trial has ended.
+    fn steps(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Zeroes the rows of trials that have ended before `step`.
+    fn silence(&self, step: usize, rows: &mut [f32], neurons: usize) {
+        for (row, &length) in rows.chunks_exact_mut(neurons).zip(&self.lengths) {
+            if length <= step {
+                row.fill(0.0);
+            }
+        }
+    }
+
+    /// Hands the states that count at `step` to the read-out, from `cursor` on.
+    fn read(
+        &mut self,
+        step: usize,
+        states: &[f32],
+        readout: &Readout,
+        learn: bool,
+        cursor: &mut usize,
+        score: &mut Score,
+    ) -> Result<()> {
+        let neurons = states.len() / self.count();
+        while let Some(Scored { trial, class, weight, .. }) =
+            self.scored.get(*cursor).filter(|scored| scored.step == step)
+        {
+            self.pending.push(&states[trial * neurons..][..neurons], *class, *weight);
+            *cursor += 1;
+            if self.pending.len() == readout.rows() {
+                self.flush(readout, learn, score)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, readout: &Readout, learn: bool, score: &mut Score) -> Result<()> {
+        let part = readout.score(&mut self.pending, learn.then_some(&mut self.readout))?;
+        score.loss += part.loss;
+        score.correct += part.correct;
+        Ok(())
+    }
+
+    /// Runs the trials and keeps all hidden states in `hidden` (steps × trials
+    /// × N); past a trial's end they are zero. `inputs` is steps × trials ×
+    /// (C + 1), the last channel 1. To learn, also leaves the read-out's
+    /// gradients, of `scale` times the sum of weighted cross-entropies.
+    pub fn run(
+        &mut self,
+        cell: &Cell,
+        readout: &Readout,
+        inputs: ArrayView3<'_, f32>,
+        mut hidden: ArrayViewMut3<'_, f32>,
+        learn: Option<f64>,
+    ) -> Result<Score> {
+        if let Some(scale) = learn {
+            self.readout.start(readout.parameters(), scale);
+        }
+        let (mut cursor, mut score) = (0, Score::default());
+        let steps = self.steps();
+        for step in 0..steps {
+            let (before, mut from) = hidden.view_mut().split_at(Axis(0), step);
+            let previous = step.checked_sub(1).map(|last| before.index_axis_move(Axis(0), last));
+            let previous = previous.as_ref().and_then(|p| p.as_slice());
+            let mut next = from.index_axis_mut(Axis(0), 0);
+            let input = inputs.index_axis(Axis(0), step);
+            let (Some(next), Some(input)) = (next.as_slice_mut(), input.as_slice()) else {
+                return Err(gaps());
+            };
+            cell.step(input, previous, next);
+            self.silence(step, next, cell.neurons);
+            self.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
+        }
+        hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
+        self.flush(readout, learn.is_some(), &mut score)?;
+        Ok(score)
+    }
+
+    /// Runs the trials without noise up to the last step that counts, keeping
+    /// nothing.
+    pub fn evaluate(&mut self, cell: &Cell, readout: &Readout, batch: &BatchView<'_>) -> Result<Score> {
+        let (trials, neurons, width) = (self.count(), cell.neurons, cell.channels + 1);
+        let mut room = std::mem::take(&mut self.room);
+        room.resize(trials * (2 * neurons + width), 0.0);
+        let (states, input) = room.split_at_mut(2 * trials * neurons);
+        let (mut previous, mut next) = states.split_at_mut(trials * neurons);
+
+        let (mut cursor, mut score) = (0, Score::default());
+        let steps = self.scored.last().map_or(0, |last| last.step + 1);
+        for step in 0..steps {
+            for (row, trial) in input.chunks_exact_mut(width).zip(self.trials.clone()) {
+                for (channel, value) in row[..cell.channels].iter_mut().enumerate() {
+                    *value = batch.inputs[[trial, step, channel]];
+                }
+                row[cell.channels] = 1.0;
+            }
+            cell.step(input, (step > 0).then_some(&*previous), next);
+            self.read(step, next, readout, false, &mut cursor, &mut score)?;
+            std::mem::swap(&mut previous, &mut next);
+        }
+        self.room = room;
+        self.flush(readout, false, &mut score)?;
+        Ok(score)
+    }
+
+    /// Backpropagation through time. Overwrites `recurrent` (N×N) and
+    /// [`Part::drive`] with the gradient of the last learning [`Part::run`]'s
+    /// loss, plus that of a term whose gradient in the hidden states is
+    /// `activity`.
+    pub fn backward(
+        &mut self,
+        cell: &Cell,
+        inputs: ArrayView3<'_, f32>,
+        hidden: ArrayView3<'_, f32>,
+        activity: Option<ArrayView3<'_, f32>>,
+        recurrent: &mut [f32],
+    ) -> Result<()> {
+        let (trials, neurons, width) = (self.count(), cell.neurons, cell.channels + 1);
+        let size = trials * neurons;
+        let slots = (ROWS / trials).max(1);
+        let leaky = cell.leak < 1.0;
+        let (weights, _) = cell.split();
+
+        recurrent.fill(0.0);
+        self.drive.clear();
+        self.drive.resize(width * neurons, 0.0);
+        // Every slot is written before it is read, but for the one past the
+        // last step.
+        let mut deltas = std::mem::take(&mut self.deltas);
+        deltas.resize((slots + 1) * size, 0.0);
+        let mut carry = std::mem::take(&mut self.carry);
+        carry.clear();
+        carry.resize(if leaky { size } else { 0 }, 0.0);
+
+        let steps = match activity {
+            Some(_) => self.steps(),
+            None => self.scored.last().map_or(0, |last| last.step + 1),
+        };
+        let mut scored = self.scored.len();
+        let mut end = steps;
+        while end > 0 {
+            // Steps start..end lie in the slots from 0 on; the slot after them
+            // holds the delta of step `end`, if that is a step.
+            let start = end - slots.min(end);
+            if end < steps {
+                deltas.copy_within(..size, (end - start) * size);
+            }
+            for step in (start..end).rev() {
+                let (delta, later) = deltas[(step - start) * size..].split_at_mut(size);
+                if step + 1 < steps {
+                    product(delta, Accum::Replace, matrix(&later[..size], neurons), weights.transpose());
+                } else {
+                    delta.fill(0.0);
+                }
+                while let Some(index) = scored.checked_sub(1).filter(|&i| self.scored[i].step == step) {
+                    let row = &mut delta[self.scored[index].trial * neurons..][..neurons];
+                    add(row, &self.readout.states[index * neurons..][..neurons]);
+                    scored = index;
+                }
+                if let Some(activity) = activity {
+                    let term = activity.index_axis(Axis(0), step);
+                    match term.as_slice() {
+                        Some(term) => add(delta, term),
+                        None => delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term),
+                    }
+                }
+                let state = hidden.index_axis(Axis(0), step);
+                let state = state.as_slice().ok_or_else(gaps)?;
+                if leaky && step > 0 {
+                    let previous = hidden.index_axis(Axis(0), step - 1);
+                    gate_leaky(delta, &mut carry, state, previous.as_slice().ok_or_else(gaps)?, cell.leak);
+                } else {
+                    if leaky {
+                        for (delta, carry) in delta.iter_mut().zip(&carry) {
+                            *delta = cell.leak * (*delta + (1.0 - cell.leak) * carry);
+                        }
+                    }
+                    gate(delta, state);
+                }
+                // What stands past a trial's end is not computed but zero.
+                self.silence(step, delta, neurons);
+                if leaky {
+                    self.silence(step, &mut carry, neurons);
+                }
+            }
+
+            let delta = matrix(&deltas[..(end - start) * size], neurons);
+            let input = together(inputs.slice(s![start..end, .., ..]), &mut self.room)?;
+            product(&mut self.drive, Accum::Add, matrix(input, width).transpose(), delta);
+            // The first step has no state before it.
+            let from = start.max(1);
+            if from < end {
+                let delta = matrix(&deltas[(from - start) * size..(end - start) * size], neurons);
+                let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
+                product(recurrent, Accum::Add, matrix(state, neurons).transpose(), delta);
+            }
+            end = start;
+        }
+        self.deltas = deltas;
+        self.carry = carry;
+        Ok(())
+    }
+}
+
+/// The values of `view` without gaps: where they lie, or copied into `room`.
+fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a [f32]> {
+    if let Some(values) = view.to_slice() {
+        return Ok(values);
+    }
+    room.clear();
+    for step in view.outer_iter() {
+        room.extend_from_slice(step.as_slice().ok_or_else(gaps)?);
+    }
+    Ok(room)
+}
+
+fn gaps() -> Error {
+    Error::bug("a step of the hidden states does not lie in one piece")
+}
+
+/// `values` as rows of `columns` values.
+fn matrix(values: &[f32], columns: usize) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(values, values.len() / columns, columns)
+}
+
+/// `out` ← `left`·`right`, or that added to `out`; in this thread.
+fn product(out: &mut [f32], accumulate: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
+    let out = MatMut::from_row_major_slice_mut(out, left.nrows(), right.ncols());
+    matmul(out, accumulate, left, right, 1.0, Par::Seq);
+}

@@ -1,0 +1,211 @@
+//! Against values computed elsewhere.
+
+use std::fs::File;
+
+use ndarray_npy::NpzReader;
+use pallium_core::ndarray::{Array2, Array3, ArrayBase, Axis, IxDyn, OwnedRepr};
+use pallium_core::prelude::*;
+
+use super::{Size, build, distance, quiet, recurrent_gradient, tensor, train};
+use crate::vanilla::{Params, Vanilla};
+
+/// Names of the tensors in the reference file and in the model's state.
+const NAMES: [(&str, &str); 5] = [
+    ("kernel", "input"),
+    ("recurrent", "recurrent"),
+    ("bias", "bias"),
+    ("dense_kernel", "readout"),
+    ("dense_bias", "readout_bias"),
+];
+
+/// λ of the reference's penalty λ·Σ|W|∘D.
+const STRENGTH: f64 = 1e-3;
+
+/// An array of the reference file, flat.
+fn flat(file: &mut NpzReader<File>, name: &str) -> (Vec<usize>, Vec<f64>) {
+    let array: ArrayBase<OwnedRepr<f64>, IxDyn> = file.by_name(name).unwrap();
+    (array.shape().to_vec(), array.iter().copied().collect())
+}
+
+/// Puts parameters into the model, with an optimizer that has not begun.
+fn put(model: &mut Vanilla, parameters: &[(&str, Vec<f32>)]) {
+    let mut state = model.state().unwrap();
+    for (name, values) in parameters {
+        state.iter_mut().find(|tensor| tensor.name == *name).unwrap().values.clone_from(values);
+    }
+    model.restore(&state).unwrap();
+}
+
+/// The gradients of the last pass that the model keeps to itself. After one
+/// step of Adam from nothing the first moment is (1 − β1) times the gradient.
+fn own_gradients(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
+    NAMES
+        .iter()
+        .map(|(_, name)| {
+            let moment = tensor(model, &format!("optimizer.first_moment.{name}"));
+            (*name, moment.iter().map(|m| m / (1.0 - 0.9_f64) as f32).collect())
+        })
+        .collect()
+}
+
+/// Twenty updates in double precision by an independent implementation
+/// (N = 42, 16 trials, 50 steps, 8 channels, 4 classes, no noise).
+#[test]
+fn follows_the_reference_trajectory() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden/rnn_trajectory.npz");
+    let Ok(file) = File::open(path) else {
+        println!("skipped: there is no reference file {path}");
+        return;
+    };
+    let mut file = NpzReader::new(file).unwrap();
+    let inputs: Array3<f64> = file.by_name("x").unwrap();
+    let targets: pallium_core::ndarray::Array1<i64> = file.by_name("y").unwrap();
+    let metric: Array2<f64> = file.by_name("distance").unwrap();
+    let losses: Array2<f64> = file.by_name("losses").unwrap();
+
+    let (trials, steps, channels) = inputs.dim();
+    let neurons = metric.nrows();
+    let mut model = build(Size { neurons, channels, classes: 4, trials, steps }, 1, quiet());
+    let start: Vec<_> = NAMES
+        .iter()
+        .map(|(theirs, ours)| (*ours, flat(&mut file, theirs).1.iter().map(|&v| v as f32).collect()))
+        .collect();
+    put(&mut model, &start);
+    let mut batch = Batch::zeros(trials, steps, channels);
+    batch.inputs = inputs.mapv(|v| v as f32);
+    for (trial, &class) in targets.iter().enumerate() {
+        batch.label_at_end(trial, class as u32);
+    }
+
+    let mut worst: f64 = 0.0;
+    for (update, expected) in losses.outer_iter().enumerate() {
+        let outcome = train(&mut model, &batch, 0);
+        let mut gradient = Array3::zeros((1, neurons, neurons));
+        model.backward(None, gradient.view_mut()).unwrap();
+        let mut penalty = 0.0;
+        let weights = model.recurrent(0).unwrap().to_owned();
+        for ((g, &w), &d) in gradient.iter_mut().zip(&weights).zip(&metric) {
+            penalty += STRENGTH * f64::from(w.abs()) * d;
+            let sign = if w == 0.0 { 0.0 } else { w.signum() };
+            *g += (STRENGTH * d) as f32 * sign;
+        }
+        for (found, expected) in [(outcome.loss, expected[0]), (penalty, expected[1])] {
+            worst = worst.max((found - expected).abs());
+            assert!((found - expected).abs() < 1e-5, "before update {update}: {found}, not {expected}");
+        }
+        if update == 0 {
+            let (_, last) = flat(&mut file, "hidden_last");
+            let activity = model.activity().unwrap();
+            let found = distance(activity.index_axis(Axis(0), steps - 1), last);
+            assert!(found < 1e-5, "hidden states are off by {found}");
+        }
+        model.update(gradient.view()).unwrap();
+        if update == 0 {
+            for ((theirs, _), (name, values)) in NAMES.iter().zip(own_gradients(&model)) {
+                let found = distance(&values, flat(&mut file, &format!("grad0_{theirs}")).1);
+                println!("gradient in {name}: relative error {found:.1e}");
+                assert!(found < 1e-5, "the gradient in {name} is off by {found}");
+            }
+        }
+        if [1, 5, 20].contains(&(update + 1)) {
+            for (theirs, name) in NAMES {
+                let (_, expected) = flat(&mut file, &format!("after{}_{theirs}", update + 1));
+                let found = distance(&tensor(&model, name), expected);
+                println!("{name} after {} updates: relative error {found:.1e}", update + 1);
+                assert!(found < 1e-4, "{name} is off by {found} after {} updates", update + 1);
+            }
+        }
+    }
+    println!("losses and penalties: largest error {worst:.1e}");
+}
+
+/// ((k·a + b) mod m − ⌊m/2⌋)/s over the flat index k.
+fn pattern(count: usize, a: usize, b: usize, m: usize, s: f64) -> Vec<f32> {
+    (0..count).map(|k| ((((k * a + b) % m) as f64 - (m / 2) as f64) / s) as f32).collect()
+}
+
+/// What a few lines of numpy give in double precision for a network of 5
+/// neurons, with gradients from central differences (so that no
+/// backpropagation had a part in them): trials of 4, 3 and 2 steps, a mask of
+/// its own for each step, no argument of a relu within 7e-4 of its kink, a term Σ A∘h on the activity, with and without leak;
+/// then six updates of Adam at a rate of 0.01.
+#[test]
+fn agrees_with_numerical_gradients_in_double_precision() {
+    struct Expected {
+        leak: f64,
+        rows: [[f64; 5]; 2],
+        norms: [f64; 5],
+        losses: [f64; 6],
+        bias: [f64; 5],
+    }
+    let expected = [
+        Expected {
+            leak: 1.0,
+            rows: [
+                [-0.0448299, -0.0112854, 0.1040227, -0.0016429, -0.120582],
+                [-0.0326293, -0.0128255, 0.0259379, 0.0080954, -0.0300669],
+            ],
+            norms: [0.682865, 0.185321, 0.395578, 0.335936, 0.546357],
+            losses: [1.0841371, 1.044492, 1.0071896, 0.9707209, 0.9355567, 0.9018168],
+            bias: [0.016452, -0.014744, -0.05873, 0.05989, 0.109951],
+        },
+        Expected {
+            leak: 0.3,
+            rows: [
+                [0.0007651, 0.0035024, 0.01657, -0.0136673, -0.0214719],
+                [0.0005569, 0.0012571, 0.008876, -0.006037, -0.0115018],
+            ],
+            norms: [0.154979, 0.034772, 0.186215, 0.188138, 0.597673],
+            losses: [1.1286362, 1.1070919, 1.0858048, 1.0650046, 1.044603, 1.0244582],
+            bias: [-0.014764, -0.014399, -0.028376, 0.060014, 0.146914],
+        },
+    ];
+    let size = Size { neurons: 5, channels: 2, classes: 3, trials: 3, steps: 4 };
+    let mut batch = Batch::zeros(3, 4, 2);
+    batch.inputs = Array3::from_shape_vec((3, 4, 2), pattern(24, 7, 3, 13, 5.0)).unwrap();
+    batch.targets = Array2::from_shape_fn((3, 4), |(trial, step)| ((trial * 4 + step) % 3) as u32);
+    batch.lengths = vec![4, 3, 2];
+    batch.mask =
+        pallium_core::ndarray::arr2(&[[0.0, 0.5, 0.0, 2.0], [1.0, 0.0, 1.0, 0.0], [0.0, 3.0, 0.0, 0.0]]);
+    let activity = Array3::from_shape_vec((4, 3, 5), pattern(60, 5, 2, 17, 100.0)).unwrap();
+
+    for expected in expected {
+        let params = Params { leak: expected.leak, learning_rate: 0.01, ..quiet() };
+        let mut model = build(size, 1, params);
+        put(
+            &mut model,
+            &[
+                ("recurrent", pattern(25, 7, 1, 11, 9.0)),
+                ("input", pattern(10, 3, 2, 7, 4.0)),
+                ("bias", pattern(5, 2, 1, 5, 23.0)),
+                ("readout", pattern(15, 5, 3, 13, 6.0)),
+                ("readout_bias", pattern(3, 1, 0, 3, 8.0)),
+            ],
+        );
+        for (update, loss) in expected.losses.into_iter().enumerate() {
+            let found = train(&mut model, &batch, 0).loss;
+            assert!((found - loss).abs() < 1e-6, "leak {}, update {update}: {found}", expected.leak);
+            if update + 1 == expected.losses.len() {
+                break;
+            }
+            let gradient = recurrent_gradient(&mut model, Some(&activity));
+            model.update(gradient.view().insert_axis(Axis(0))).unwrap();
+            if update == 0 {
+                for (row, expected) in [1, 3].into_iter().zip(expected.rows) {
+                    for (found, expected) in gradient.row(row).iter().zip(expected) {
+                        assert!((f64::from(*found) - expected).abs() < 3e-7, "{found} for {expected}");
+                    }
+                }
+                for ((name, values), expected) in own_gradients(&model).into_iter().zip(expected.norms) {
+                    let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+                    assert!((norm - expected).abs() < 3e-6, "{name}: {norm} for {expected}");
+                }
+            }
+        }
+        let gradient = recurrent_gradient(&mut model, Some(&activity));
+        model.update(gradient.view().insert_axis(Axis(0))).unwrap();
+        for (found, expected) in tensor(&model, "bias").into_iter().zip(expected.bias) {
+            assert!((f64::from(found) - expected).abs() < 3e-6, "{found} for {expected}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Speed, for people: `cargo test --release -p pallium-rnn speed -- --ignored --nocapture`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use pallium_core::ndarray::Array3;
+use pallium_core::prelude::*;
+
+use super::{FULL, Size, batch, build};
+use crate::vanilla::{Params, Vanilla};
+
+/// Least and median of many runs, in milliseconds.
+fn times(runs: usize, mut work: impl FnMut()) -> (f64, f64) {
+    work();
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    (times[0], times[runs / 2])
+}
+
+/// The best f32 rate of fused multiply-adds in registers, in GFLOP/s: eight
+/// lanes, twelve independent chains.
+fn peak() -> f64 {
+    const CHAINS: usize = 12;
+    const REPEATS: usize = 1_000_000;
+    let run = || {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (factor, term) = (black_box(0.999_f32), black_box(0.001_f32));
+                let mut sums = [[1.0_f32; 8]; CHAINS];
+                for _ in 0..REPEATS {
+                    for sum in &mut sums {
+                        for lane in sum {
+                            *lane = lane.mul_add(factor, term);
+                        }
+                    }
+                }
+                black_box(sums);
+            },
+        );
+    };
+    (REPEATS * CHAINS * 8 * 2) as f64 / times(15, run).0 / 1e6
+}
+
+/// faer's own rate for the product at the heart of a step.
+fn product_rate(size: Size) -> f64 {
+    let (b, n) = (size.trials, size.neurons);
+    let (left, right, mut out) = (vec![0.3_f32; b * n], vec![0.2_f32; n * n], vec![0.0_f32; b * n]);
+    let (least, _) = times(200, || {
+        matmul(
+            MatMut::from_row_major_slice_mut(&mut out, b, n),
+            Accum::Replace,
+            MatRef::from_row_major_slice(&left, b, n),
+            MatRef::from_row_major_slice(&right, n, n),
+            1.0,
+            Par::Seq,
+        );
+    });
+    (2 * b * n * n) as f64 / least / 1e6
+}
+
+#[test]
+#[ignore = "measures; needs a quiet machine"]
+fn speed() {
+    let peak = peak();
+    println!("peak of fused multiply-adds (f32, one core): {peak:.0} GFLOP/s");
+    println!("one product 128×312×312 with faer, repeated: {:.0} GFLOP/s", product_rate(FULL));
+    let trials = batch(FULL, 1);
+    let mut every = trials.clone();
+    every.mask.fill(1.0);
+    let n = FULL.neurons;
+    let work = (6 * FULL.trials * n * n * FULL.steps) as f64;
+    let mut gradient = Array3::zeros((1, n, n));
+    let mut report = |name: &str, threads: usize, batch: &Batch, params: Params| {
+        let mut model: Vanilla = build(FULL, threads, params);
+        let train = Mode::Train { noise_seed: 1 };
+        let whole = times(40, || {
+            model.forward(&batch.view(), train).unwrap();
+            model.backward(None, gradient.view_mut()).unwrap();
+            model.update(gradient.view()).unwrap();
+        });
+        let rate = work / whole.0 / 1e6;
+        let forward = times(15, || assert!(model.forward(&batch.view(), train).unwrap().loss > 0.0));
+        let backward = times(15, || model.backward(None, gradient.view_mut()).unwrap());
+        let (mut least, runs) = (f64::INFINITY, 15);
+        for _ in 0..runs {
+            model.forward(&batch.view(), train).unwrap();
+            model.backward(None, gradient.view_mut()).unwrap();
+            let start = Instant::now();
+            model.update(gradient.view()).unwrap();
+            least = least.min(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let evaluate =
+            times(15, || assert!(model.forward(&batch.view(), Mode::Evaluate).unwrap().loss > 0.0));
+        println!(
+            "{name}, {threads} thread(s): step {:.2} ms (median {:.2}; {rate:.0} GFLOP/s, {:.0} % of one core's \
+             peak); forward {:.2}, backward {:.2}, update {least:.2}, evaluate {:.2} ms",
+            whole.0,
+            whole.1,
+            100.0 * rate / peak,
+            forward.0,
+            backward.0,
+            evaluate.0
+        );
+    };
+    report("label at the end", 1, &trials, Params::default());
+    report("label at the end, no noise", 1, &trials, Params { noise: 0.0, ..Params::default() });
+    report("label at the end, leak 0.2", 1, &trials, Params { leak: 0.2, ..Params::default() });
+    report("every step scored", 1, &every, Params::default());
+    report("label at the end", 2, &trials, Params::default());
+}

@@ -1,0 +1,169 @@
+//! Experiments from file to results.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::harness::{field, pallium, pallium_with, results, root, text};
+
+/// Every file of a run folder that holds results, without times and places.
+fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for cell in std::fs::read_dir(out.join("cells")).unwrap() {
+        let cell = cell.unwrap().path();
+        for name in ["results.csv", "curves.csv", "weights.safetensors"] {
+            let key = format!("{}/{name}", cell.file_name().unwrap().to_str().unwrap());
+            files.insert(key, std::fs::read(cell.join(name)).unwrap());
+        }
+    }
+    let rows: Vec<String> = results(out)
+        .into_iter()
+        .filter(|row| !row["measure"].starts_with("seconds_"))
+        .map(|row| format!("{row:?}\n"))
+        .collect();
+    files.insert("results.csv".into(), rows.concat().into_bytes());
+    files
+}
+
+const SMALL: &str = "seed = 11\nruns = 2\n\
+    tasks = [\"cognition.one-choice\", \"cognition.go-no-go\", \"cognition.perceptual-decision\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 24\n\
+    [training]\nepochs = 2\ntrials = 128\nbatch = 32\n\
+    [[variant]]\nname = \"W\"\nweights = \"init.orthogonal\"\ngeometry = \"none\"\nconstraints = [\"spatial.l1\"]\n\
+    [[variant]]\nname = \"W!D*C*\"\nweights = \"microns.relabelled\"\ngeometry = \"soma\"\n\
+    constraints = [\"spatial.communicability-emd\"]\n";
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("small.toml");
+    std::fs::write(&file, SMALL).unwrap();
+    let run = |name: &str, jobs: &str, extra: &[&str]| {
+        let out = scratch.path().join(name);
+        let mut arguments = vec!["run", text(&file), "--out", text(&out), "--jobs", jobs];
+        arguments.extend(extra);
+        pallium(&arguments).ok();
+        science(&out)
+    };
+    let one = run("one", "1", &[]);
+    assert_eq!(one.len(), 2 * 3 * 2 * 3 + 1);
+    assert!(one == run("three", "3", &[]), "three jobs gave other results than one");
+    // In parts and continued, too.
+    run("parts", "2", &["--only", "*/cognition.go-no-go/*"]);
+    assert!(one == run("parts", "2", &[]), "a continued run gave other results than one in a piece");
+    assert!(one != run("other", "2", &["--set", "seed=12"]), "the seed changes nothing");
+}
+
+#[test]
+fn results_are_tidy_and_complete() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("small.toml");
+    std::fs::write(&file, SMALL).unwrap();
+    let out = scratch.path().join("out");
+    let ended = pallium(&["run", text(&file), "--out", text(&out), "--set", "runs=1"]).ok();
+    assert!(ended.stdout.contains("W!D*C*"), "the table names the variants:\n{}", ended.stdout);
+    let rows = results(&out);
+    for (split, measure) in [
+        ("train", "accuracy"),
+        ("validation", "accuracy"),
+        ("test", "accuracy"),
+        ("test", "task_loss"),
+        ("test", "penalty"),
+        ("train", "running_accuracy"),
+        ("train", "running_loss"),
+        ("", "entropy"),
+        ("", "modularity"),
+        ("", "assortativity"),
+        ("", "clustering"),
+        ("", "efficiency"),
+        ("", "small_worldness"),
+        ("", "spectral_radius"),
+    ] {
+        let found = rows.iter().filter(|r| r["split"] == split && r["measure"] == measure).count();
+        assert_eq!(found, 6, "rows of {measure} ({split})");
+    }
+    let manifest = crate::harness::read_json(&out.join("manifest.json")).to_string();
+    for part in ["pallium", "sha256", "seed", "switches", "profile"] {
+        assert!(manifest.contains(part), "no {part} in {manifest}");
+    }
+    // Planned and done are the same cells.
+    let plan = pallium(&["plan", text(&file), "--set", "runs=1", "--json"]).ok().json();
+    for cell in plan.as_array().unwrap() {
+        assert!(out.join("cells").join(cell["cell"].as_str().unwrap()).is_dir(), "{cell}");
+    }
+}
+
+#[test]
+fn what_no_longer_matches_is_reported_and_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("small.toml");
+    std::fs::write(&file, SMALL).unwrap();
+    let out = scratch.path().join("out");
+    let few = ["--set", "runs=1", "--only", "W/cognition.go-no-go/0"];
+    let run = |extra: &[&str]| {
+        let mut arguments = vec!["run", text(&file), "--out", text(&out)];
+        arguments.extend(few);
+        arguments.extend(extra);
+        pallium(&arguments)
+    };
+    run(&[]).ok();
+    let before: Vec<_> =
+        std::fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let ended = run(&["--set", "training.epochs=1"]).ok();
+    assert!(ended.stderr.contains("earlier state"), "{}", ended.stderr);
+    for name in before {
+        assert!(out.join("cells").join(name).is_dir(), "an older cell was touched");
+    }
+    let runs: Vec<_> =
+        results(&out).into_iter().filter(|r| r["measure"] == "accuracy" && r["split"] == "test").collect();
+    assert_eq!(runs.len(), 1, "an older cell was mixed into the results");
+}
+
+#[test]
+fn a_real_field_trains() {
+    let Some(folder) = field("5_3_8") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let experiment = root().join("experiments/cortical-blueprint.toml");
+    let path = format!("substrate.path={}", text(&folder));
+    pallium_with(
+        &[],
+        &[
+            "run",
+            text(&experiment),
+            "--out",
+            text(&out),
+            "--set",
+            &path,
+            "--set",
+            "runs=1",
+            "--set",
+            "training.epochs=1",
+            "--set",
+            "training.trials=256",
+        ],
+    )
+    .ok();
+    let rows = results(&out);
+    let cells = rows.iter().filter(|r| r["measure"] == "accuracy" && r["split"] == "test").count();
+    assert_eq!(cells, 33, "eleven variants on three tasks");
+    assert!(rows.iter().all(|r| r["status"] == "ok"));
+}
+
+#[test]
+fn every_experiment_file_can_be_planned() {
+    for entry in std::fs::read_dir(root().join("experiments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let Some(folder) = field("5_3_8") else { return };
+        let set = format!("substrate.path={}", text(&folder));
+        let quick = text(&path).ends_with("quickstart.toml");
+        let mut arguments = vec!["plan", text(&path), "--json"];
+        if !quick {
+            arguments.extend(["--set", &set]);
+        }
+        let plan = pallium(&arguments).ok().json();
+        assert!(!plan.as_array().unwrap().is_empty(), "{}", path.display());
+    }
+}

@@ -1,0 +1,224 @@
+//! The whole chain from files to numbers, against reference values that
+//! TensorFlow, scipy and networkx computed (float64).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use ndarray_npy::{NpzReader, ReadNpyExt, WriteNpyExt};
+
+use crate::harness::{field, golden, pallium, read_json, text};
+
+const FIELDS: [&str; 3] = ["5_3_8", "5_3_4", "6_6_2"];
+
+fn array(npz: &Path, name: &str) -> Array2<f64> {
+    let mut npz = NpzReader::new(File::open(npz).unwrap()).unwrap();
+    npz.by_name(name).or_else(|_| npz.by_name(&format!("{name}.npy"))).unwrap()
+}
+
+fn write(array: &Array2<f64>, path: PathBuf) -> PathBuf {
+    array.write_npy(File::create(&path).unwrap()).unwrap();
+    path
+}
+
+/// A written matrix of either precision, as f64.
+fn read(path: &Path) -> Array2<f64> {
+    Array2::<f64>::read_npy(File::open(path).unwrap())
+        .or_else(|_| Array2::<f32>::read_npy(File::open(path).unwrap()).map(|m| m.mapv(f64::from)))
+        .unwrap()
+}
+
+fn norm(matrix: &Array2<f64>) -> f64 {
+    matrix.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+fn near(found: f64, expected: f64, relative: f64, what: &str) {
+    assert!(
+        (found - expected).abs() <= relative * expected.abs().max(1e-12),
+        "{what}: {found} against {expected}"
+    );
+}
+
+/// Commands give both matrices of a field's file to work on.
+struct Case {
+    name: &'static str,
+    folder: PathBuf,
+    npz: PathBuf,
+    reference: serde_json::Value,
+    scratch: tempfile::TempDir,
+}
+
+fn cases() -> Vec<Case> {
+    let Some(all) = golden("fields.json").map(|path| read_json(&path)) else { return Vec::new() };
+    FIELDS
+        .into_iter()
+        .filter_map(|name| {
+            let (folder, npz) = (field(name)?, golden(&format!("field_{name}.npz"))?);
+            let reference = all[name].clone();
+            Some(Case { name, folder, npz, reference, scratch: tempfile::tempdir().unwrap() })
+        })
+        .collect()
+}
+
+#[test]
+fn penalties_and_gradients() {
+    for case in cases() {
+        let grid: Vec<String> =
+            case.reference["grid"].as_array().unwrap().iter().map(|n| n.to_string()).collect();
+        let grid = format!("grid:{}", grid.join("x"));
+        let minmax = ["coordinate_layout=rows", "coordinate_scale=minmax", "distance_scale=none"];
+        let micrometre = ["coordinate_layout=rows", "coordinate_scale=micrometre", "distance_scale=none"];
+        let geometries: [(&str, &str, &[&str]); 4] = [
+            ("released_reshape", "soma", &[]),
+            ("grid", &grid, &[]),
+            ("minmax", "soma", &minmax),
+            ("micrometre", "soma", &micrometre),
+        ];
+        for matrix in ["bio", "gaussian"] {
+            let weights = write(&array(&case.npz, matrix), case.scratch.path().join(format!("{matrix}.npy")));
+            for penalty in ["l1", "distance", "communicability", "communicability-emd"] {
+                for (geometry, space, switches) in geometries {
+                    let key = format!("{}|{geometry}|{matrix}", penalty.replace('-', "_"));
+                    let Some(reference) = case.reference["penalties"].get(&key) else { continue };
+                    let out = case.scratch.path().join("gradient.npy");
+                    let id = format!("spatial.{penalty}");
+                    let mut arguments = vec![
+                        "penalty",
+                        &id,
+                        "--weights",
+                        text(&weights),
+                        "--field",
+                        text(&case.folder),
+                        "--geometry",
+                        space,
+                        "--profile",
+                        "published",
+                        "--switch",
+                        "l1_strength=applied",
+                        "--gradient",
+                        text(&out),
+                        "--json",
+                    ];
+                    switches.iter().for_each(|switch| arguments.extend(["--switch", switch]));
+                    let _ = std::fs::remove_file(&out);
+                    let found = pallium(&arguments).ok().json();
+                    let what = format!("{} {key}", case.name);
+                    near(found["value"].as_f64().unwrap(), reference["value"].as_f64().unwrap(), 1e-5, &what);
+                    let frobenius = reference["grad_fro"].as_f64().unwrap();
+                    near(found["gradient_frobenius"].as_f64().unwrap(), frobenius, 1e-4, &what);
+                    let gradient = read(&out);
+                    for (at, name) in [((0, 1), "grad_0_1"), ((7, 3), "grad_7_3")] {
+                        let expected = reference[name].as_f64().unwrap();
+                        let scale = frobenius / gradient.nrows() as f64;
+                        assert!((gradient[at] - expected).abs() < 1e-3 * scale, "{what} {name}");
+                    }
+                    // The whole gradient is on file for one of the geometries.
+                    let on_file = array(&case.npz, &format!("grad|{}|{matrix}", penalty.replace('-', "_")));
+                    if (norm(&on_file) - frobenius).abs() < 1e-9 * frobenius {
+                        let off = norm(&(&gradient - &on_file)) / frobenius;
+                        assert!(off < 1e-4, "{what}: gradient off by {off:e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn functional_weights_from_a_given_draw() {
+    for case in cases() {
+        let draw = write(&array(&case.npz, "lognormal"), case.scratch.path().join("lognormal.npy"));
+        for (parameters, reference) in
+            [(vec![], "bio"), (vec!["--param", "matrix=precision"], "bio_precision")]
+        {
+            let out = case.scratch.path().join(format!("{reference}.out.npy"));
+            let mut arguments = vec![
+                "weights",
+                "microns.functional",
+                "--field",
+                text(&case.folder),
+                "--seed",
+                "1",
+                "--out",
+                text(&out),
+                "--lognormal",
+                text(&draw),
+                "--profile",
+                "published",
+            ];
+            arguments.extend(parameters);
+            pallium(&arguments).ok();
+            let expected = array(&case.npz, reference);
+            let off = norm(&(&read(&out) - &expected)) / norm(&expected);
+            assert!(off < 1e-5, "{} {reference}: off by {off:e}", case.name);
+        }
+    }
+}
+
+#[test]
+fn organization_of_trained_networks() {
+    let Some(reference) = golden("metrics.json").map(|path| read_json(&path)) else { return };
+    let mut checked = 0;
+    for (file, expected) in reference.as_object().unwrap() {
+        let Some(path) = golden(&format!("weights/{file}")) else { continue };
+        let found = pallium(&["measure", text(&path), "--profile", "published", "--json"]).ok().json();
+        checked += 1;
+        assert_eq!(found["edges"], expected["edges"], "{file}");
+        for (measure, tolerance) in [
+            ("density", 1e-6),
+            ("assortativity", 1e-6),
+            ("clustering", 1e-6),
+            ("efficiency", 1e-6),
+            ("entropy", 1e-3),
+        ] {
+            let (found, expected) = (found[measure].as_f64().unwrap(), expected[measure].as_f64().unwrap());
+            assert!((found - expected).abs() <= tolerance, "{file} {measure}: {found} against {expected}");
+        }
+        let (q, networkx) = (found["modularity"].as_f64().unwrap(), expected["modularity"].as_f64().unwrap());
+        assert!(q >= networkx - 0.01, "{file}: Q = {q} against {networkx}");
+        for key in ["neurons", "communities", "small_worldness"] {
+            assert!(found[key].is_number(), "{file}: no {key} in {found}");
+        }
+    }
+    assert!(checked > 0);
+}
+
+#[test]
+fn connectomes_are_put_back_in_order() {
+    for case in cases() {
+        let info = pallium(&["field", "info", text(&case.folder), "--json"]).ok().json();
+        let expected = &case.reference["connectome"];
+        assert_eq!(info["neurons"], case.reference["n"]);
+        assert_eq!(info["synapses"], expected["synapses"]);
+        assert_eq!(info["connected_pairs"], expected["pairs"]);
+        for (found, key) in [
+            (&info["mean_distance_um"], "mean_um_all"),
+            (&info["mean_connected_distance_um"]["released"], "mean_um_connected_released"),
+            (&info["mean_connected_distance_um"]["restored"], "mean_um_connected_restored"),
+        ] {
+            near(
+                found.as_f64().unwrap(),
+                expected[key].as_f64().unwrap(),
+                1e-9,
+                &format!("{} {key}", case.name),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_restored_field_reads_back_in_order() {
+    let Some(folder) = field("5_3_4") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let restored = scratch.path().join("restored");
+    pallium(&["field", "restore", text(&folder), "--out", text(&restored)]).ok();
+    let before = pallium(&["field", "info", text(&folder), "--json"]).ok().json();
+    let after = pallium(&["field", "info", text(&restored), "--json"]).ok().json();
+    assert_eq!(
+        before["mean_connected_distance_um"]["restored"],
+        after["mean_connected_distance_um"]["restored"]
+    );
+    assert_eq!(before["has_spikes"], after["has_spikes"]);
+    assert_eq!(before["synapses"], after["synapses"]);
+    pallium(&["field", "restore", text(&folder), "--out", text(&restored)]).refused(&["restored"]);
+}

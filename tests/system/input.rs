@@ -1,0 +1,165 @@
+//! Wrong input: every message names the file, the place and the remedy, and
+//! the exit code is 2.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use ndarray_npy::WriteNpyExt;
+
+use crate::harness::{field, pallium, text};
+
+fn experiment(folder: &Path, lines: &str) -> PathBuf {
+    let file = folder.join("experiment.toml");
+    std::fs::write(&file, lines).unwrap();
+    file
+}
+
+const BASE: &str = "runs = 1\ntasks = [\"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 16\n\
+    [training]\nepochs = 1\ntrials = 32\nbatch = 16\n";
+
+fn variant(lines: &str) -> String {
+    format!("{BASE}[[variant]]\nname = \"a\"\nweights = \"init.orthogonal\"\n{lines}\n")
+}
+
+#[test]
+fn experiment_files_with_mistakes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let refused = |lines: &str, parts: &[&str]| {
+        let file = experiment(scratch.path(), lines);
+        let out = scratch.path().join("out");
+        pallium(&["run", text(&file), "--out", text(&out)]).refused(parts);
+        assert!(
+            !out.join("cells").exists() || std::fs::read_dir(out.join("cells")).unwrap().next().is_none()
+        );
+    };
+    refused(
+        &variant("constraints = [\"spatial.distanse\"]"),
+        &["spatial.distanse", "did you mean `spatial.distance`"],
+    );
+    refused(
+        &variant("constraints = [{ use = \"spatial.l1\", strenght = 1.0 }]"),
+        &["strenght", "`strength`"],
+    );
+    refused(
+        &variant("constraints = [{ use = \"spatial.l1\", strength = -1.0 }]"),
+        &["strength", "-1", "at least 0"],
+    );
+    refused(&variant("constraints = [{ use = \"spatial.l1\", strength = \"much\" }]"), &["strength", "much"]);
+    refused(
+        &variant("constraints = [\"spatial.distance\"]\ngeometry = \"none\""),
+        &["spatial.distance", "geometry"],
+    );
+    refused(&variant("constraints = [\"cognition.go-no-go\"]"), &["cognition.go-no-go", "constraint"]);
+    refused(&variant("constrains = [\"spatial.l1\"]"), &["constrains", "constraints", "experiment.toml"]);
+    refused(&format!("{BASE}epoch = 3\n"), &["epoch", "did you mean `epochs`"]);
+    refused(&BASE.replace("runs = 1", "runs = 0"), &["runs"]);
+    refused("runs = [", &["experiment.toml", "line"]);
+    refused(&format!("profile = \"pubished\"\n{}", variant("")), &["pubished", "published"]);
+}
+
+#[test]
+fn files_that_are_not_there() {
+    pallium(&["run", "nowhere.toml"]).refused(&["nowhere.toml"]);
+    pallium(&["measure", "nowhere.npy"]).refused(&["nowhere.npy"]);
+    pallium(&["field", "info", "/nowhere/field"]).refused(&["/nowhere/field"]);
+    let scratch = tempfile::tempdir().unwrap();
+    let file = experiment(scratch.path(), &variant(""));
+    pallium(&[
+        "run",
+        text(&file),
+        "--set",
+        "substrate.use=microns.field",
+        "--set",
+        "substrate.path=/nowhere/field",
+    ])
+    .refused(&["/nowhere/field"]);
+    pallium(&["run", text(&file), "--set", "substrat.path=/x"]).refused(&["substrat"]);
+}
+
+#[test]
+fn matrices_with_mistakes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("w.npy");
+    let write = |matrix: Array2<f64>| matrix.write_npy(File::create(&path).unwrap()).unwrap();
+    write(Array2::zeros((3, 4)));
+    pallium(&["measure", text(&path)]).refused(&["w.npy", "3", "4", "square"]);
+    let mut nan = Array2::ones((5, 5));
+    nan[[2, 3]] = f64::NAN;
+    write(nan);
+    pallium(&["measure", text(&path)]).refused(&["w.npy", "2", "3"]);
+    write(Array2::ones((30, 30)));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    pallium(&["measure", text(&path)]).refused(&["w.npy"]);
+    std::fs::write(&path, "not an array").unwrap();
+    pallium(&["measure", text(&path)]).refused(&["w.npy", "npy"]);
+}
+
+/// A real field with one file changed by `change`.
+fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, PathBuf) {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join(source.file_name().unwrap());
+    std::fs::create_dir(&folder).unwrap();
+    for entry in std::fs::read_dir(source).unwrap() {
+        let entry = entry.unwrap();
+        let mut bytes = std::fs::read(entry.path()).unwrap();
+        if entry.file_name() == file {
+            bytes = change(bytes);
+        }
+        std::fs::write(folder.join(entry.file_name()), bytes).unwrap();
+    }
+    (scratch, folder)
+}
+
+#[test]
+fn fields_with_mistakes() {
+    let Some(source) = field("5_3_8") else { return };
+    let refused = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, parts: &[&str]| {
+        let (_scratch, folder) = spoilt(&source, file, change);
+        pallium(&["field", "info", text(&folder)]).refused(parts);
+    };
+    let half = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
+    refused("corr_matrix.npy", &half, &["corr_matrix.npy"]);
+    refused("positions_5_3_8.npy", &half, &["positions_5_3_8.npy"]);
+    refused("connectome_5_3_8.csv", &half, &["connectome_5_3_8.csv"]);
+    let other_callable = |bytes: Vec<u8>| {
+        let at = bytes.windows(12).position(|w| w == b"_reconstruct").expect("the pickle names it");
+        [&bytes[..at], b"_reconstruqt", &bytes[at + 12..]].concat()
+    };
+    refused("positions_5_3_8.npy", &other_callable, &["positions_5_3_8.npy", "_reconstruqt"]);
+    let with_nan = |mut bytes: Vec<u8>| {
+        let end = bytes.len();
+        bytes[end - 8..].copy_from_slice(&f64::NAN.to_le_bytes());
+        bytes
+    };
+    refused("corr_matrix.npy", &with_nan, &["corr_matrix.npy", "41"]);
+    let repeated = |mut bytes: Vec<u8>| {
+        let end = bytes.len();
+        let last = bytes[end - 8..].to_vec();
+        bytes[end - 16..end - 8].copy_from_slice(&last);
+        bytes
+    };
+    refused("root_ids_5_3_8.npy", &repeated, &["root_ids_5_3_8.npy", "41"]);
+    // A matrix of another field.
+    if let Some(other) = field("5_3_4") {
+        let foreign = std::fs::read(other.join("sttc_matrix.npy")).unwrap();
+        refused("sttc_matrix.npy", &move |_| foreign.clone(), &["sttc_matrix.npy", "70", "42"]);
+    }
+}
+
+#[test]
+fn command_lines_with_mistakes() {
+    pallium(&["weights", "init.orthogonl", "--seed", "1", "--neurons", "5", "--out", "/tmp/never.npy"])
+        .refused(&["init.orthogonl", "init.orthogonal"]);
+    pallium(&["frobnicate"]).refused(&["frobnicate"]);
+    for command in ["run", "plan", "measure", "penalty", "weights"] {
+        let help = pallium(&[command, "--help"]).ok();
+        assert!(help.stdout.contains("xample"), "{command} --help shows no example:\n{}", help.stdout);
+    }
+    let help = pallium(&["--help"]).ok();
+    for later in ["submit", "report", "compare", "stats", "export", "worker"] {
+        assert!(!help.stdout.contains(&format!("\n  {later} ")), "{later} is offered but does not exist");
+    }
+}

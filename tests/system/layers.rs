@@ -1,0 +1,88 @@
+//! Three rings, arrows inward.
+
+use crate::harness::root;
+
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    ["dependencies", "build-dependencies", "dev-dependencies"]
+        .iter()
+        .filter_map(|section| table.get(*section)?.as_table())
+        .flat_map(|section| section.keys().cloned())
+        .collect()
+}
+
+fn plugins() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(root().join("plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 5, "{names:?}");
+    names
+}
+
+#[test]
+fn plugins_know_only_the_core() {
+    for plugin in plugins() {
+        let ours: Vec<_> = dependencies(&format!("plugins/{plugin}/Cargo.toml"))
+            .into_iter()
+            .filter(|name| name.starts_with("pallium"))
+            .collect();
+        assert!(ours.iter().all(|name| name == "pallium-core"), "plugins/{plugin} depends on {ours:?}");
+    }
+}
+
+#[test]
+fn the_core_knows_nobody_and_the_host_no_plugin() {
+    assert!(!dependencies("core/Cargo.toml").iter().any(|name| name.starts_with("pallium")));
+    let host = dependencies("host/Cargo.toml");
+    assert!(host.contains(&"pallium-core".to_owned()));
+    assert!(!host.iter().any(|name| name.starts_with("pallium") && name != "pallium-core"), "{host:?}");
+}
+
+#[test]
+fn only_the_rnn_plugin_links_candle() {
+    for plugin in plugins() {
+        let candle =
+            dependencies(&format!("plugins/{plugin}/Cargo.toml")).iter().any(|n| n.starts_with("candle"));
+        assert_eq!(candle, plugin == "rnn", "plugins/{plugin}");
+    }
+    assert!(!dependencies("host/Cargo.toml").iter().any(|n| n.starts_with("candle")));
+}
+
+#[test]
+fn plugins_are_libraries_that_nobody_can_link() {
+    for plugin in plugins() {
+        let text = std::fs::read_to_string(root().join(format!("plugins/{plugin}/Cargo.toml"))).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let kinds = table["lib"]["crate-type"].as_array().unwrap();
+        assert_eq!(
+            kinds.iter().filter_map(|k| k.as_str()).collect::<Vec<_>>(),
+            ["cdylib"],
+            "plugins/{plugin}"
+        );
+    }
+}
+
+#[test]
+fn only_the_wire_and_the_loader_name_abi_stable() {
+    fn visit(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && std::fs::read_to_string(&path).unwrap().contains("abi_stable::")
+            {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for ring in ["core/src", "host/src", "plugins"] {
+        visit(&root().join(ring), &mut found);
+    }
+    found.retain(|path| !path.starts_with("core/src/abi/") && path != "host/src/plugins/gate.rs");
+    assert!(found.is_empty(), "{found:?}");
+}

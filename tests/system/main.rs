@@ -1,0 +1,11 @@
+//! Drives the real executable with real plugin files.
+//!
+//! Tests that need recorded fields look for them in `../shared/data` or in
+//! `$PALLIUM_DATA` and say so where they are absent.
+
+mod experiments;
+mod gate;
+mod golden;
+mod harness;
+mod input;
+mod layers;
