@@ -7,6 +7,9 @@
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
+use crate::counts::Counts;
+use crate::parallel;
+
 /// Width of a bin of event counts in seconds, as released.
 pub const BIN_S: f64 = 0.2;
 /// Coincidence window Δt in seconds, as released. Its tiles are 200 ms long, but
@@ -47,11 +50,12 @@ pub fn check_events(events: &[Vec<f64>]) -> Result<()> {
 /// `end` that of the recording. Events coincide if they are at most Δt apart,
 /// inclusive. The tiles ±Δt around events are clipped to the recording, and
 /// where they overlap they count once. A neuron without events has coefficient
-/// 0 with all others: there is nothing to tell.
+/// 0 with all others: there is nothing to tell. The result is the same for any
+/// number of `threads`.
 ///
 /// # Errors
 /// If the times are not as said, or window and end not positive numbers.
-pub fn sttc(events: &[Vec<f64>], window: f64, end: f64) -> Result<Array2<f64>> {
+pub fn sttc(events: &[Vec<f64>], window: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
     check_events(events)?;
     for (name, value) in [("the coincidence window", window), ("the end of the recording", end)] {
         if !(value.is_finite() && value > 0.0) {
@@ -75,11 +79,9 @@ pub fn sttc(events: &[Vec<f64>], window: f64, end: f64) -> Result<Array2<f64>> {
         places[neuron as usize].push(place);
     }
 
-    // near[a][b]: share of a's events within Δt of an event of b.
+    // near[b][a]: share of a's events within Δt of an event of b.
     let mut near = Array2::<f64>::zeros((n, n));
-    let mut counts = vec![0_u32; n];
-    for (b, places) in places.iter().enumerate() {
-        counts.fill(0);
+    parallel::for_each(near.outer_iter_mut().zip(&places), threads, |(mut counts, places)| {
         // Events before this have been counted: windows of b may overlap.
         let mut next = 0;
         for &place in places {
@@ -91,16 +93,14 @@ pub fn sttc(events: &[Vec<f64>], window: f64, end: f64) -> Result<Array2<f64>> {
             }
             next = first.max(next);
             while let Some(&(_, a)) = all.get(next).filter(|e| e.0 - time <= window) {
-                counts[a as usize] += 1;
+                counts[a as usize] += 1.0;
                 next += 1;
             }
         }
-        for (a, &count) in counts.iter().enumerate() {
-            if count > 0 {
-                near[[a, b]] = f64::from(count) / events[a].len() as f64;
-            }
+        for (count, times) in counts.iter_mut().zip(events).filter(|(count, _)| **count > 0.0) {
+            *count /= times.len() as f64;
         }
-    }
+    });
 
     let term = |p: f64, t: f64| {
         let rest = 1.0 - p * t;
@@ -114,7 +114,7 @@ pub fn sttc(events: &[Vec<f64>], window: f64, end: f64) -> Result<Array2<f64>> {
         } else {
             // The same order of summands on both sides of the diagonal.
             let (a, b) = (a.min(b), a.max(b));
-            0.5 * (term(near[[a, b]], covered[b]) + term(near[[b, a]], covered[a]))
+            (0.5 * (term(near[[b, a]], covered[b]) + term(near[[a, b]], covered[a]))).clamp(-1.0, 1.0)
         }
     }))
 }
@@ -136,68 +136,14 @@ fn tiled(times: &[f64], window: f64, end: f64) -> f64 {
 /// symmetric, 1 on the diagonal.
 ///
 /// Only whole bins before `end` count. A neuron whose count never changes has
-/// correlation 0 with all others.
+/// correlation 0 with all others. The result is the same for any number of
+/// `threads`.
 ///
 /// # Errors
 /// If the times are not ascending, or there are fewer than two bins.
-pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64) -> Result<Array2<f64>> {
-    check_events(events)?;
-    let bins = end / bin;
-    if !(bin > 0.0 && (2.0..1e9).contains(&bins)) {
-        return Err(Error::input(format!("a recording of {end} s has no two bins of {bin} s"))
-            .help("use bins that are a small part of the recording"));
-    }
-    let bins = bins as usize;
-    let n = events.len();
-    // Neurons active in each bin with their counts, and sums over bins.
-    let mut active: Vec<Vec<(u32, f64)>> = vec![Vec::new(); bins];
-    let mut sums = vec![0.0; n];
-    for (neuron, times) in events.iter().enumerate() {
-        for &time in times {
-            let Some(k) = bin_of(time, bin, bins) else { continue };
-            sums[neuron] += 1.0;
-            match active[k].last_mut() {
-                Some((last, count)) if *last as usize == neuron => *count += 1.0,
-                _ => active[k].push((neuron as u32, 1.0)),
-            }
-        }
-    }
-    // Counts are whole numbers, so the sums of products are exact.
-    let mut products = Array2::<f64>::zeros((n, n));
-    for bin in &active {
-        for (k, &(a, x)) in bin.iter().enumerate() {
-            for &(b, y) in &bin[k..] {
-                products[[a as usize, b as usize]] += x * y;
-            }
-        }
-    }
-    let covariance = |a: usize, b: usize| products[[a, b]] - sums[a] * sums[b] / bins as f64;
-    let spread: Vec<f64> = (0..n).map(|a| covariance(a, a).max(0.0).sqrt()).collect();
-    Ok(Array2::from_shape_fn((n, n), |(a, b)| {
-        let (a, b) = (a.min(b), a.max(b));
-        let scale = spread[a] * spread[b];
-        match (a == b, scale > 0.0) {
-            (true, _) => 1.0,
-            (false, true) => covariance(a, b) / scale,
-            (false, false) => 0.0,
-        }
-    }))
-}
-
-/// The bin between whose edges `time` lies. The edges are the products k·bin;
-/// a quotient alone would put events beside an edge into the wrong bin.
-fn bin_of(time: f64, bin: f64, bins: usize) -> Option<usize> {
-    let mut k = (time / bin) as usize;
-    if (k + 1) as f64 * bin <= time {
-        k += 1;
-    } else if k as f64 * bin > time {
-        k -= 1;
-    }
-    // The last bin includes its right edge.
-    if k == bins && time == bins as f64 * bin {
-        k -= 1;
-    }
-    (k < bins).then_some(k)
+pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
+    let counts = Counts::of(events, bin, end)?;
+    Ok(counts.moments(0..counts.bins(), threads).correlation())
 }
 
 #[cfg(test)]
@@ -217,7 +163,7 @@ mod tests {
             let Some(folder) = real_field(field) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{field}.npy"))).unwrap();
             let end = recorded_until(&events);
-            let correlation = count_correlation(&events, BIN_S, end).unwrap();
+            let correlation = count_correlation(&events, BIN_S, end, 2).unwrap();
             let released = npy::read_matrix(&folder.join("corr_matrix.npy")).unwrap();
             let off = largest_difference(&correlation, &released);
             assert!(off < 1e-12, "{field}: correlation off by {off}");
@@ -228,7 +174,7 @@ mod tests {
                     released[[i, j]] = released[[j, i]];
                 }
             }
-            let off = largest_difference(&sttc(&events, RELEASED_WINDOW_S, end).unwrap(), &released);
+            let off = largest_difference(&sttc(&events, RELEASED_WINDOW_S, end, 2).unwrap(), &released);
             assert!(off < 1e-10, "{field}: sttc off by {off}");
         }
     }
@@ -254,7 +200,7 @@ mod tests {
         let events =
             vec![vec![0.0, 0.5, 0.625, 3.0, 9.9], vec![0.25, 0.875, 3.0, 3.0, 5.0], vec![2.75, 3.25, 10.0]];
         let (window, end) = (0.25, 10.1);
-        let all = sttc(&events, window, end).unwrap();
+        let all = sttc(&events, window, end, 3).unwrap();
         for a in 0..3 {
             for b in 0..3 {
                 let expected = if a == b { 1.0 } else { plain_sttc(&events[a], &events[b], window, end) };
@@ -267,9 +213,9 @@ mod tests {
     #[test]
     fn silent_and_constant_neurons_tell_nothing() {
         let events = vec![vec![], vec![0.1, 0.3, 0.5], vec![0.3]];
-        let all = sttc(&events, 0.1, 0.6).unwrap();
+        let all = sttc(&events, 0.1, 0.6, 1).unwrap();
         assert_eq!((all[[0, 0]], all[[0, 1]], all[[1, 0]]), (1.0, 0.0, 0.0));
-        let all = count_correlation(&events, 0.2, 0.65).unwrap();
+        let all = count_correlation(&events, 0.2, 0.65, 1).unwrap();
         assert_eq!((all[[1, 1]], all[[1, 2]], all[[0, 2]]), (1.0, 0.0, 0.0));
         assert!(all.iter().all(|v| v.is_finite()));
         assert_eq!(recorded_until(&[vec![], vec![]]), 0.1);
@@ -279,12 +225,12 @@ mod tests {
     fn unusable_times_are_refused() {
         for (times, place) in [(vec![0.2, 0.1], 1), (vec![-1.0], 0), (vec![0.1, f64::NAN], 1)] {
             let events = [vec![], times];
-            let error = sttc(&events, 0.1, 1.0).unwrap_err();
+            let error = sttc(&events, 0.1, 1.0, 1).unwrap_err();
             assert!(error.message.starts_with(&format!("event {place} of neuron 1")), "{error}");
-            assert!(count_correlation(&events, 0.2, 1.0).is_err());
+            assert!(count_correlation(&events, 0.2, 1.0, 1).is_err());
         }
-        assert!(sttc(&[vec![]], 0.0, 1.0).is_err());
-        assert!(sttc(&[vec![]], 0.1, f64::NAN).is_err());
-        assert!(count_correlation(&[vec![]], 0.2, 0.3).is_err());
+        assert!(sttc(&[vec![]], 0.0, 1.0, 1).is_err());
+        assert!(sttc(&[vec![]], 0.1, f64::NAN, 1).is_err());
+        assert!(count_correlation(&[vec![]], 0.2, 0.3, 1).is_err());
     }
 }

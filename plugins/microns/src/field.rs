@@ -8,7 +8,7 @@ use crate::folder::{self, ConnectomeOrder, Reading, Sttc};
 use crate::store;
 
 /// Frames a second of the two-photon recordings (one frame lasts 158.7 ms).
-const FRAME_HZ: f64 = 6.3009;
+pub const FRAME_HZ: f64 = 6.3009;
 
 pallium_core::params! {
     /// Which field, and how it is read.

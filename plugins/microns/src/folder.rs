@@ -216,7 +216,7 @@ fn activity_of(
         match &events {
             Some(events) if recompute => {
                 let window = 0.5 / reading.frame_hz;
-                let sttc = activity::sttc(events, window, activity::recorded_until(events))?;
+                let sttc = activity::sttc(events, window, activity::recorded_until(events), 1)?;
                 substrate.matrices.insert(Substrate::STTC.into(), sttc);
                 let window = window * 1e3;
                 substrate.notes.push(format!(

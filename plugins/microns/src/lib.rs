@@ -4,6 +4,7 @@
 //! | component | role | what |
 //! |---|---|---|
 //! | `microns.field` | substrate | a field's folder, as released or as written by Pallium |
+//! | `microns.derived` | substrate | the same, its functional matrices recomputed from event times |
 //! | `synthetic.field` | substrate | a made-up field with the statistics of real ones |
 //! | `microns.functional` | weights | W\*: lognormal ∘ correlation ∘ STTC, and its controls |
 //! | `microns.relabelled` | weights | W!: the same, its neurons in random order |
@@ -11,11 +12,15 @@
 
 pub mod activity;
 mod controls;
+mod counts;
+mod derived;
 mod field;
 mod folder;
 mod functional;
+mod lasso;
 mod npy;
 mod orthogonal;
+mod parallel;
 mod pickle;
 mod relabelled;
 mod set_order;

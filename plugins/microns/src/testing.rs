@@ -76,3 +76,20 @@ impl Folder {
         path
     }
 }
+
+/// Event times of `neurons` neurons that share some of their events, on frames
+/// of 158.7 ms over `length` seconds.
+pub fn sparse_events(neurons: usize, length: f64, seed: u64) -> Vec<Vec<f64>> {
+    use rand::Rng;
+    let mut stream = pallium_core::random::stream(seed, "test events");
+    let mut events = vec![Vec::new(); neurons];
+    for frame in 1..(length * 6.3009) as u32 {
+        let shared = stream.random::<f64>() < 0.05;
+        for times in &mut events {
+            if stream.random::<f64>() < if shared { 0.5 } else { 0.05 } {
+                times.push(f64::from(frame) / 6.3009);
+            }
+        }
+    }
+    events
+}
