@@ -53,9 +53,9 @@ fn experiment_files_with_mistakes() {
     );
     refused(&variant("constraints = [\"cognition.go-no-go\"]"), &["cognition.go-no-go", "constraint"]);
     refused(&variant("constrains = [\"spatial.l1\"]"), &["constrains", "constraints", "experiment.toml"]);
-    refused(&format!("{BASE}epoch = 3\n"), &["epoch", "did you mean `epochs`"]);
-    refused(&BASE.replace("runs = 1", "runs = 0"), &["runs"]);
-    refused("runs = [", &["experiment.toml", "line"]);
+    refused(&variant("").replace("epochs = 1", "epoch = 1"), &["epoch", "did you mean `epochs`"]);
+    refused(&variant("").replace("runs = 1", "runs = 0"), &["runs"]);
+    refused("runs = [", &["experiment.toml:1", "not valid TOML"]);
     refused(&format!("profile = \"pubished\"\n{}", variant("")), &["pubished", "published"]);
 }
 
