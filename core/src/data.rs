@@ -265,7 +265,8 @@ pub enum Direction {
     Higher,
     /// Less is better.
     Lower,
-    /// Neither.
+    /// Neither, or a way that this version does not know.
+    #[serde(other)]
     None,
 }
 

@@ -24,6 +24,9 @@ pub enum Kind {
     Panic,
     /// A bug in Pallium itself.
     Bug,
+    /// A kind that this version does not know, from a plugin of a newer core.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What went wrong, what to do about it, and what led there.

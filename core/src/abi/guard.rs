@@ -66,11 +66,77 @@ struct Guard<T: ?Sized> {
     id: &'static str,
     component: Option<Box<T>>,
     poisoned: AtomicBool,
+    size: Size,
+}
+
+/// What the component was built for; calls that do not fit it are refused
+/// before they reach the component, so that authors need not check shapes.
+#[derive(Clone, Copy)]
+struct Size {
+    neurons: Option<usize>,
+    inputs: Option<usize>,
+    classes: Option<usize>,
+}
+
+impl Size {
+    fn of(setting: &Setting<'_>) -> Self {
+        Size { neurons: setting.neurons, inputs: setting.inputs, classes: setting.classes }
+    }
+
+    /// Refuses what is not N×N.
+    fn matrix(&self, id: &str, what: &str, (rows, columns): (usize, usize)) -> Result<()> {
+        let n = self.neurons.unwrap_or(rows);
+        if (rows, columns) == (n, n) {
+            return Ok(());
+        }
+        Err(Error::input(format!("`{id}` was built for {n} neurons, but {what} are {rows}×{columns}"))
+            .help("build the component anew for the other size"))
+    }
+
+    /// Refuses activity that is not of N neurons, or has no gradient of its shape.
+    fn cube(&self, id: &str, activity: (usize, usize, usize), gradient: &[usize]) -> Result<()> {
+        let (steps, trials, columns) = activity;
+        let n = self.neurons.unwrap_or(columns);
+        if columns == n && *gradient == [steps, trials, n] {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "`{id}` was built for {n} neurons, but activity is {steps}×{trials}×{columns} and its gradient {gradient:?}"
+        )))
+    }
+
+    /// Refuses a batch that contradicts itself or the setting.
+    fn batch(&self, id: &str, batch: &BatchView<'_>) -> Result<()> {
+        let (trials, steps, channels) = batch.dim();
+        let wrong = |what: String| Err(Error::input(format!("a batch does not fit `{id}`: {what}")));
+        if let Some(inputs) = self.inputs
+            && channels != inputs
+        {
+            return wrong(format!("it has {channels} input channels, and the model was built for {inputs}"));
+        }
+        if batch.targets.dim() != (trials, steps) || batch.mask.dim() != (trials, steps) {
+            return wrong(format!("targets or mask are not {trials} trials × {steps} steps"));
+        }
+        if batch.lengths.len() != trials || batch.conditions.len() != trials {
+            return wrong(format!("lengths or conditions are not one for each of {trials} trials"));
+        }
+        if let Some(length) = batch.lengths.iter().find(|&&length| length as usize > steps) {
+            return wrong(format!("a trial has {length} steps of {steps}"));
+        }
+        let classes = self.classes.map_or(u64::MAX, |c| c as u64);
+        let scored = batch.targets.iter().zip(batch.mask.iter()).filter(|(_, mask)| **mask > 0.0);
+        if let Some((class, _)) = { scored }.find(|(class, _)| u64::from(**class) >= classes) {
+            return wrong(format!(
+                "it asks for class {class}, and the model was built for {classes} classes"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl<T: ?Sized> Guard<T> {
-    fn new(id: &'static str, component: Box<T>) -> Self {
-        Guard { id, component: Some(component), poisoned: AtomicBool::new(false) }
+    fn new(id: &'static str, component: Box<T>, size: Size) -> Self {
+        Guard { id, component: Some(component), poisoned: AtomicBool::new(false), size }
     }
 
     fn settle<R>(&self, result: Result<R>) -> WireResult<R> {
@@ -173,13 +239,22 @@ impl WireWeightSource for Guard<dyn WeightSource> {
 
 impl WireConstraint for Guard<dyn Constraint> {
     fn penalty(&mut self, weights: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        let (id, size) = (self.id, self.size);
         self.call("penalty", |constraint| {
-            constraint.penalty(view_f32::<Ix2>(&weights)?, view_mut::<Ix2>("gradient", gradient)?)
+            let (weights, gradient) = (view_f32::<Ix2>(&weights)?, view_mut::<Ix2>("gradient", gradient)?);
+            size.matrix(id, "weights", weights.dim())?;
+            Size { neurons: Some(weights.nrows()), ..size }.matrix(id, "gradients", gradient.dim())?;
+            constraint.penalty(weights, gradient)
         })
     }
 
     fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()> {
-        self.call("project", |constraint| constraint.project(view_mut::<Ix2>("weights", weights)?))
+        let (id, size) = (self.id, self.size);
+        self.call("project", |constraint| {
+            let weights = view_mut::<Ix2>("weights", weights)?;
+            size.matrix(id, "weights", weights.dim())?;
+            constraint.project(weights)
+        })
     }
 
     fn wants_activity(&self) -> WireResult<bool> {
@@ -187,8 +262,11 @@ impl WireConstraint for Guard<dyn Constraint> {
     }
 
     fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        let (id, size) = (self.id, self.size);
         self.call("activity_penalty", |constraint| {
-            constraint.activity_penalty(view_f32::<Ix3>(&activity)?, view_mut::<Ix3>("gradient", gradient)?)
+            let (activity, gradient) = (view_f32::<Ix3>(&activity)?, view_mut::<Ix3>("gradient", gradient)?);
+            size.cube(id, activity.dim(), gradient.shape())?;
+            constraint.activity_penalty(activity, gradient)
         })
     }
 
@@ -217,10 +295,16 @@ impl WireModel for Guard<dyn Model> {
     }
 
     fn initialise(&mut self, recurrent: WireTensor<'_>, seed: u64) -> WireResult<()> {
-        self.call("initialise", |model| model.initialise(view_f32::<Ix2>(&recurrent)?, seed))
+        let (id, size) = (self.id, self.size);
+        self.call("initialise", |model| {
+            let recurrent = view_f32::<Ix2>(&recurrent)?;
+            size.matrix(id, "recurrent weights", recurrent.dim())?;
+            model.initialise(recurrent, seed)
+        })
     }
 
     fn forward(&mut self, batch: WireLoan<'_>, mode: u8, noise_seed: u64) -> WireResult<WireOutcome> {
+        let (id, size) = (self.id, self.size);
         self.call("forward", |model| {
             let received = Received::new(&batch);
             let batch = BatchView {
@@ -230,6 +314,7 @@ impl WireModel for Guard<dyn Model> {
                 lengths: received.u32s("lengths")?,
                 conditions: received.u32s("conditions")?,
             };
+            size.batch(id, &batch)?;
             let mode = match mode {
                 TRAIN => Mode::Train { noise_seed },
                 EVALUATE => Mode::Evaluate,
@@ -333,11 +418,25 @@ impl WireMetric for Guard<dyn Metric> {
     }
 
     fn measure(&mut self, network: WireLoan<'_>) -> WireResult<RString> {
+        let id = self.id;
         self.call("measure", |metric| {
             let received = Received::new(&network);
             let recurrent = received.f32::<Ix2>("recurrent")?;
             let initial = received.f32_if::<Ix2>("initial")?;
             let activity = received.f32_if::<Ix3>("activity")?;
+            let (rows, columns) = recurrent.dim();
+            if rows != columns {
+                return Err(Error::input(format!(
+                    "`{id}` measures square matrices, and this is {rows}×{columns}"
+                )));
+            }
+            let size = Size { neurons: Some(rows), inputs: None, classes: None };
+            if let Some(initial) = &initial {
+                size.matrix(id, "initial weights", initial.dim())?;
+            }
+            if let Some(activity) = &activity {
+                size.cube(id, activity.dim(), activity.shape())?;
+            }
             let conditions = received.u32s("conditions")?;
             with_setting(&network, |setting| {
                 let network =
@@ -361,9 +460,10 @@ macro_rules! builder {
                 let Builder::$role(build) = registration.builder else {
                     return Err(Error::bug(format!("`{id}` is not a {}", stringify!($role))));
                 };
-                let component =
-                    with_setting(&setting, |setting: &Setting<'_>| build(params.as_str(), setting))?;
-                let guard: Guard<dyn $trait> = Guard::new(registration.id, component);
+                let (component, size) = with_setting(&setting, |setting: &Setting<'_>| {
+                    Ok((build(params.as_str(), setting)?, Size::of(setting)))
+                })?;
+                let guard: Guard<dyn $trait> = Guard::new(registration.id, component, size);
                 Ok($object::from_value(guard, TD_Opaque))
             }))
         }

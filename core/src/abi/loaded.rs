@@ -53,6 +53,16 @@ impl Library {
         Library { module }
     }
 
+    /// The components compiled into this very crate, behind the same wire as
+    /// if they had been loaded.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn of_this_crate() -> Self {
+        extern "C" fn manifest() -> abi_stable::std_types::RString {
+            super::guard::manifest_json("this crate", "0.0.0", cfg!(panic = "unwind"))
+        }
+        Library { module: super::guard::module(manifest) }
+    }
+
     /// What the plugin says of itself.
     ///
     /// # Errors

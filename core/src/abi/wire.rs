@@ -1,7 +1,11 @@
 //! What crosses the boundary.
 //!
 //! A rule keeps plugins of different ages together: structs here never change;
-//! traits and the module only grow at their end.
+//! traits and the module only grow at their end, a trait by methods with a
+//! default, and `last_prefix_field` stays where it is. In JSON that comes from a
+//! plugin, a new key has a default (`#[serde(default)]`); keys are never taken
+//! away. `tests/system/compatibility.rs` grows a copy of this crate in all of
+//! these ways and runs old and new together, both ways round.
 
 use abi_stable::{
     StableAbi,

@@ -1,9 +1,4 @@
-//! Checks for plugin authors' own tests (feature `testkit`).
-//!
-//! ```toml
-//! [dev-dependencies]
-//! pallium-core = { version = "0.1", features = ["testkit"] }
-//! ```
+//! Whether a gradient is the slope of its own function.
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -40,17 +35,29 @@ const WIDTHS: usize = 8;
 /// Those of the constraint; if a value or a gradient is not finite; or if the
 /// penalty does not *add* its gradient to the matrix it is given.
 pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u64) -> Result<f64> {
+    slope_error(
+        &mut |weights, gradient| constraint.penalty(weights.view(), gradient.view_mut()),
+        weights,
+        seed,
+    )
+}
+
+/// A function of a matrix that returns its value and adds its gradient.
+pub(super) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
+
+/// [`gradient_error`] of any function of a matrix.
+pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
     let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
     // The power of two at or below |w|.
     let magnitude = weights.mapv(|w| f32::from_bits(w.to_bits() & 0x7F80_0000));
 
     let mut gradient = Matrix::zeros(weights.dim());
-    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    let value = function(&weights, &mut gradient)?;
     if !value.is_finite() || gradient.iter().any(|g| !g.is_finite()) {
         return Err(Error::plugin(format!("the penalty is {value}, or its gradient is not finite")));
     }
     let mut twice = gradient.clone();
-    constraint.penalty(weights.view(), twice.view_mut())?;
+    function(&weights, &mut twice)?;
     if !twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-5 * one.abs()) {
         return Err(Error::plugin("a second call does not add its gradient to that of the first"));
     }
@@ -72,7 +79,7 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
             unit = slopes[place].abs();
         }
         let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
-        let found = slope(constraint, &weights, &direction)?;
+        let found = slope(function, &weights, &direction)?;
         let error = (found - expected).abs();
         // A penalty that is level everywhere has no slope to compare with.
         worst = worst.max(if error == 0.0 { 0.0 } else { error / unit });
@@ -81,10 +88,9 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
 }
 
 /// Slope of the penalty at `weights` for a step of `direction`.
-fn slope(constraint: &mut dyn Constraint, weights: &Matrix, direction: &Matrix) -> Result<f64> {
+fn slope(function: &mut Function<'_>, weights: &Matrix, direction: &Matrix) -> Result<f64> {
     let mut ignored = Matrix::zeros(weights.dim());
-    let mut value =
-        |width: f32| constraint.penalty((weights + &(direction * width)).view(), ignored.view_mut());
+    let mut value = |width: f32| function(&(weights + &(direction * width)), &mut ignored);
     let mut best = (f64::INFINITY, f64::NAN);
     let mut width = WIDEST;
     let mut above: Vec<f64> = Vec::new();

@@ -1,0 +1,205 @@
+//! What components of every role promise.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Check, Note, Subject, World, broken, passed, world};
+use crate::abi::Manifest;
+use crate::{Error, Kind, Result, Setting};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "description",
+        about: "id, one line on what it does, source, documented parameters",
+        run: description,
+    },
+    Check {
+        name: "defaults",
+        about: "it can be built with its defaults, and those are what it states",
+        run: defaults,
+    },
+    Check {
+        name: "parameters",
+        about: "unknown names and values of another type are refused",
+        run: parameters,
+    },
+    Check {
+        name: "settings",
+        about: "extreme parameters and a setting without anything end in an error at worst",
+        run: settings,
+    },
+];
+
+/// Whether `error` is an answer, and not a fault.
+pub(super) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if matches!(error.kind, Kind::Panic | Kind::Bug) => {
+            Err(error.context(format!("{doing} made it fail in disorder")).help("return an Error instead"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let part = |p: &str| {
+        p.starts_with(|c: char| c.is_ascii_lowercase())
+            && !p.ends_with('-')
+            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    matches!(id.split_once('.'), Some((family, name)) if part(family) && part(name))
+}
+
+/// What the manifest as a whole promises.
+pub(super) fn manifest(manifest: &Manifest) -> Result<Note> {
+    if manifest.components.is_empty() {
+        return broken("it offers no component: register each with pallium_core::register!(Role, Type)");
+    }
+    let mut seen = BTreeSet::new();
+    for component in &manifest.components {
+        if !seen.insert(&component.id) {
+            return broken(format!("it offers `{}` twice", component.id));
+        }
+    }
+    passed(format!(
+        "{} {}, {} component{}, built against pallium-core {}",
+        manifest.name,
+        manifest.version,
+        manifest.components.len(),
+        if manifest.components.len() == 1 { "" } else { "s" },
+        manifest.core_version
+    ))
+}
+
+fn description(subject: &Subject<'_>) -> Result<Note> {
+    let entry = subject.entry;
+    if !is_id(&entry.id) {
+        return Err(Error::plugin(format!("`{}` is no id", entry.id))
+            .help("an id is family.name in lower-case letters, digits and hyphens"));
+    }
+    if entry.about.trim().is_empty() || entry.about.lines().count() > 1 {
+        return broken("ABOUT must be one line that says what it does");
+    }
+    if entry.cite.trim().is_empty() {
+        return broken("CITE is empty: name a paper, or say \"this work\"");
+    }
+    let properties = subject.properties();
+    for (name, property) in &properties {
+        let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        if text.trim().is_empty() {
+            return Err(Error::plugin(format!("parameter `{name}` has no documentation"))
+                .help("write a /// comment above it, with its unit"));
+        }
+        if property.get("default").is_none() {
+            return broken(format!("parameter `{name}` has no default: declare parameters with params!"));
+        }
+    }
+    let strict = entry.schema.get("additionalProperties") == Some(&Value::Bool(false));
+    if !strict {
+        return broken("its parameters allow unknown names: declare them with params!");
+    }
+    passed(format!("{} parameter{}", properties.len(), if properties.len() == 1 { "" } else { "s" }))
+}
+
+fn defaults(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let setting = world.setting();
+    subject.try_build(&subject.params(), &setting)?;
+    let mut stated = subject.given.clone();
+    for (name, property) in subject.properties() {
+        if let Some(default) = property.get("default") {
+            stated.entry(name).or_insert_with(|| default.clone());
+        }
+    }
+    subject
+        .try_build(&Value::Object(stated).to_string(), &setting)
+        .map_err(|e| e.context("it refuses the defaults that it states"))?;
+    passed("")
+}
+
+/// The JSON types that a property allows, where it says so.
+fn types(property: &Value) -> Vec<&str> {
+    match property.get("type") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn parameters(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let setting = world.setting();
+    let refused = |name: &str, value: Value| match subject
+        .try_build(&subject.params_with(name, value.clone()), &setting)
+    {
+        Ok(()) => broken(format!("it accepts `{name}` = {value}")),
+        Err(error) if error.kind != Kind::Input => {
+            Err(error.context(format!("`{name}` = {value} must be refused")))
+        }
+        Err(error) if !error.to_string().contains(name) => {
+            broken(format!("the refusal of `{name}` = {value} does not name it: {error}"))
+        }
+        Err(_) => Ok(()),
+    };
+    refused("no_such_parameter", json!(1))?;
+    let mut tried = 1;
+    for (name, property) in subject.properties() {
+        let types = types(&property);
+        if !types.is_empty() && !types.contains(&"string") {
+            refused(&name, json!("nonsense"))?;
+            tried += 1;
+        }
+        if !types.is_empty() && !types.contains(&"object") {
+            refused(&name, json!({"nonsense": 1}))?;
+            tried += 1;
+        }
+    }
+    passed(format!("{tried} refused"))
+}
+
+fn settings(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let setting = world.setting();
+    let mut tried = 0;
+    for (name, property) in subject.properties() {
+        let types = types(&property);
+        // Large whole numbers are left out: to ask for much memory is no fault.
+        let values = if types.contains(&"number") {
+            vec![json!(0.0), json!(-1.0), json!(1e300), json!(-1e300), json!(1e-300)]
+        } else if types.contains(&"integer") {
+            vec![json!(0), json!(-1), json!(1)]
+        } else if types.contains(&"string") {
+            vec![json!(""), json!("/nowhere/\u{1F9E0}")]
+        } else if types.contains(&"array") {
+            vec![json!([]), json!([0]), json!([-1, -1, -1])]
+        } else {
+            vec![json!(null)]
+        };
+        for value in values {
+            let doing = format!("parameter `{name}` = {value}");
+            orderly(&doing, subject.try_build(&subject.params_with(&name, value), &setting))?;
+            tried += 1;
+        }
+    }
+    orderly("a setting without anything", subject.try_build(&subject.params(), &Setting::default()))?;
+    for n in [0, 1] {
+        let small = if n == 0 { None } else { Some(World::new(n, 1)) };
+        let setting =
+            small.as_ref().map_or(Setting { neurons: Some(0), ..Setting::default() }, World::setting);
+        orderly(&format!("a setting of {n} neurons"), subject.try_build(&subject.params(), &setting))?;
+    }
+    passed(format!("{} tried", tried + 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_a_family_and_a_name() {
+        assert!(is_id("spatial.communicability-emd") && is_id("a.b2"));
+        for wrong in ["spatial", "Spatial.l1", "spatial.", ".l1", "spatial.l_1", "a.b.c", "a.-b"] {
+            assert!(!is_id(wrong), "{wrong}");
+        }
+    }
+}

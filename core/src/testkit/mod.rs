@@ -1,0 +1,295 @@
+//! The conformance checks: what every component promises, tried out (feature
+//! `testkit`).
+//!
+//! `pallium plugins check FILE` runs them on a plugin file; in a plugin's own
+//! tests one line runs the same ones on all components of the crate:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! pallium-core = { version = "0.1", features = ["testkit"] }
+//! ```
+//!
+//! ```text
+//! #[test]
+//! fn conforms() {
+//!     pallium_core::testkit::assert_all_conform();
+//! }
+//! ```
+//!
+//! A component is called through the same wire as one that was loaded from a
+//! file, so that a panic, a malformed answer and a wrong shape are seen as a
+//! host sees them.
+
+mod common;
+mod constraint;
+mod gradient;
+mod levels;
+mod metric;
+mod model;
+mod sources;
+mod task;
+mod world;
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::abi::{ComponentEntry, Library, Manifest};
+use crate::{
+    Constraint, Error, Kind, Metric, Model, Result, Role, Setting, SubstrateSource, Task, WeightSource,
+};
+
+pub use gradient::gradient_error;
+pub use world::World;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The promise is kept.
+    Passed,
+    /// It is not.
+    Failed,
+    /// It does not apply, or could not be tried.
+    Skipped,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Name of the check.
+    pub check: String,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// Figures, or what is wrong.
+    pub detail: String,
+    /// How to mend it, where that is known.
+    pub help: Option<String>,
+    /// How long the check took, in seconds.
+    pub seconds: f64,
+}
+
+/// What a check that did not fail has to say.
+pub(crate) enum Note {
+    /// It passed, with these figures.
+    Passed(String),
+    /// It does not apply, for this reason.
+    Skipped(String),
+}
+
+fn passed(detail: impl Into<String>) -> Result<Note> {
+    Ok(Note::Passed(detail.into()))
+}
+
+fn skipped(detail: impl Into<String>) -> Result<Note> {
+    Ok(Note::Skipped(detail.into()))
+}
+
+/// A broken promise.
+fn broken<T>(what: impl Into<String>) -> Result<T> {
+    Err(Error::plugin(what))
+}
+
+/// A promise of components of a role, and how it is tried.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// What is promised.
+    pub about: &'static str,
+    run: fn(&Subject<'_>) -> Result<Note>,
+}
+
+/// The checks of components of `role`, in the order in which they are run.
+pub fn checks(role: Role) -> Vec<Check> {
+    let own = match role {
+        Role::Substrate => sources::SUBSTRATE,
+        Role::Weights => sources::WEIGHTS,
+        Role::Constraint => constraint::CHECKS,
+        Role::Task => task::CHECKS,
+        Role::Model => model::CHECKS,
+        Role::Metric => metric::CHECKS,
+    };
+    [common::CHECKS, own].concat()
+}
+
+/// A component under test.
+pub struct Subject<'a> {
+    library: Library,
+    entry: &'a ComponentEntry,
+    given: Map<String, Value>,
+}
+
+impl<'a> Subject<'a> {
+    /// A component of a library, with the parameters that it cannot do without
+    /// or is to be tested with.
+    pub fn new(library: Library, entry: &'a ComponentEntry, given: Map<String, Value>) -> Self {
+        Subject { library, entry, given }
+    }
+
+    /// Runs one check.
+    pub fn run(&self, check: &Check) -> Finding {
+        let start = Instant::now();
+        let outcome = match self.lacking() {
+            Some(reason) if check.name != "description" && check.name != "parameters" => skipped(reason),
+            _ => (check.run)(self),
+        };
+        // A panic in drop comes to light only after the object is gone.
+        let closing = crate::abi::take_close_failures().into_iter().next();
+        let outcome = match closing {
+            Some(error) if outcome.is_ok() => Err(error),
+            _ => outcome,
+        };
+        let (verdict, detail, help) = match outcome {
+            Ok(Note::Passed(detail)) => (Verdict::Passed, detail, None),
+            Ok(Note::Skipped(detail)) => (Verdict::Skipped, detail, None),
+            Err(error) => {
+                let text = std::iter::once(error.message).chain(error.causes).collect::<Vec<_>>().join(": ");
+                (Verdict::Failed, text, error.help)
+            }
+        };
+        Finding { check: check.name.into(), verdict, detail, help, seconds: start.elapsed().as_secs_f64() }
+    }
+
+    /// Runs every check of the component's role.
+    pub fn run_all(&self) -> Vec<Finding> {
+        self.entry.role().map(checks).unwrap_or_default().iter().map(|check| self.run(check)).collect()
+    }
+
+    /// Which parameter must be given before the component can be built at all,
+    /// said as a reason.
+    fn lacking(&self) -> Option<String> {
+        let world = World::new(world::NEURONS, 1);
+        let error = self.try_build(&self.params(), &world.setting()).err()?;
+        if error.kind != Kind::Input {
+            return None;
+        }
+        let text = error.to_string();
+        let (name, _) = self.properties().into_iter().find(|(name, property)| {
+            let default = property.get("default").unwrap_or(&Value::Null);
+            let empty = default.is_null() || default.as_str() == Some("");
+            empty
+                && !self.given.contains_key(name)
+                && (text.contains(&format!("`{name}`")) || text.contains(&format!("{name} =")))
+        })?;
+        Some(format!("it cannot be built without `{name}`: give --param {}.{name}=…", self.entry.id))
+    }
+
+    fn properties(&self) -> Vec<(String, Value)> {
+        let properties = self.entry.schema.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The parameters that were given, as JSON.
+    fn params(&self) -> String {
+        Value::Object(self.given.clone()).to_string()
+    }
+
+    /// The given parameters and one more.
+    fn params_with(&self, name: &str, value: Value) -> String {
+        let mut all = self.given.clone();
+        all.insert(name.into(), value);
+        Value::Object(all).to_string()
+    }
+
+    /// Builds and drops the component.
+    fn try_build(&self, params: &str, setting: &Setting<'_>) -> Result<()> {
+        let id = &self.entry.id;
+        match self.entry.role() {
+            Some(Role::Substrate) => self.library.substrate(id, params, setting).map(drop),
+            Some(Role::Weights) => self.library.weights(id, params, setting).map(drop),
+            Some(Role::Constraint) => self.library.constraint(id, params, setting).map(drop),
+            Some(Role::Task) => self.library.task(id, params, setting).map(drop),
+            Some(Role::Model) => self.library.model(id, params, setting).map(drop),
+            Some(Role::Metric) => self.library.metric(id, params, setting).map(drop),
+            None => Err(Error::unsupported(format!("this version knows no role `{}`", self.entry.role))),
+        }
+    }
+
+    fn substrate(&self, setting: &Setting<'_>) -> Result<Box<dyn SubstrateSource>> {
+        self.library.substrate(&self.entry.id, &self.params(), setting)
+    }
+
+    fn weights(&self, setting: &Setting<'_>) -> Result<Box<dyn WeightSource>> {
+        self.library.weights(&self.entry.id, &self.params(), setting)
+    }
+
+    fn constraint(&self, setting: &Setting<'_>) -> Result<Box<dyn Constraint>> {
+        self.library.constraint(&self.entry.id, &self.params(), setting)
+    }
+
+    fn task(&self, setting: &Setting<'_>) -> Result<Box<dyn Task>> {
+        self.library.task(&self.entry.id, &self.params(), setting)
+    }
+
+    fn model(&self, setting: &Setting<'_>) -> Result<Box<dyn Model>> {
+        self.library.model(&self.entry.id, &self.params(), setting)
+    }
+
+    fn metric(&self, setting: &Setting<'_>) -> Result<Box<dyn Metric>> {
+        self.library.metric(&self.entry.id, &self.params(), setting)
+    }
+}
+
+/// What a manifest as a whole promises.
+pub fn check_manifest(manifest: &Manifest) -> Finding {
+    let start = Instant::now();
+    let outcome = common::manifest(manifest);
+    let (verdict, detail) = match outcome {
+        Ok(Note::Passed(detail)) => (Verdict::Passed, detail),
+        Ok(Note::Skipped(detail)) => (Verdict::Skipped, detail),
+        Err(error) => (Verdict::Failed, error.message),
+    };
+    Finding { check: "manifest".into(), verdict, detail, help: None, seconds: start.elapsed().as_secs_f64() }
+}
+
+/// Runs every check on component `id` of this crate, with `given` parameters
+/// (a JSON object).
+///
+/// # Panics
+/// If this crate registers no such component.
+pub fn check_component(id: &str, given: &Value) -> Vec<Finding> {
+    let library = Library::of_this_crate();
+    let manifest = library.manifest().unwrap_or_else(|error| panic!("{error}"));
+    let entry = manifest.components.iter().find(|c| c.id == id);
+    let entry = entry.unwrap_or_else(|| panic!("this crate registers no component `{id}`"));
+    let given = given.as_object().cloned().unwrap_or_default();
+    Subject::new(library, entry, given).run_all()
+}
+
+/// Fails a test unless component `id` of this crate keeps every promise of its
+/// role, with `given` parameters (a JSON object).
+///
+/// # Panics
+/// With every broken promise, one a line.
+#[track_caller]
+pub fn assert_conforms(id: &str, given: &Value) {
+    let broken = complaints(id, check_component(id, given));
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Fails a test unless every component of this crate keeps every promise of
+/// its role, and their descriptions too.
+///
+/// # Panics
+/// With every broken promise, one a line.
+#[track_caller]
+pub fn assert_all_conform() {
+    let manifest = Library::of_this_crate().manifest().unwrap_or_else(|error| panic!("{error}"));
+    let mut broken = complaints("the crate", vec![check_manifest(&manifest)]);
+    for entry in &manifest.components {
+        broken.extend(complaints(&entry.id, check_component(&entry.id, &Value::Null)));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+fn complaints(id: &str, findings: Vec<Finding>) -> Vec<String> {
+    let failed = findings.into_iter().filter(|f| f.verdict == Verdict::Failed);
+    failed
+        .map(|f| {
+            let help = f.help.map(|help| format!(" ({help})")).unwrap_or_default();
+            format!("{id}: {}: {}{help}", f.check, f.detail)
+        })
+        .collect()
+}

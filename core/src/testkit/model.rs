@@ -1,0 +1,367 @@
+//! What models promise.
+
+use ndarray::{Array3, ArrayViewMut3, s};
+
+use super::common::orderly;
+use super::constraint::{duration, repeat};
+use super::gradient::slope_error;
+use super::{Check, Note, Subject, World, broken, passed, world};
+use crate::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "blocks",
+        about: "its description, its recurrent blocks and its activity have the shapes that it states",
+        run: blocks,
+    },
+    Check { name: "outcome", about: "loss and right answers are weighted by the mask", run: outcome },
+    Check {
+        name: "deterministic",
+        about: "the same seeds give the same bits, again and in another instance",
+        run: deterministic,
+    },
+    Check {
+        name: "gradient",
+        about: "the gradient of the recurrent blocks is the slope of the loss, and of a term on activity",
+        run: gradient,
+    },
+    Check { name: "learns", about: "it learns to remember one of two stimuli over three steps", run: learns },
+    Check {
+        name: "restores",
+        about: "a restored model goes on exactly as the one that was saved",
+        run: restores,
+    },
+    Check {
+        name: "survives",
+        about: "calls out of order, wrong shapes and inputs that are not finite end in an error at worst",
+        run: survives,
+    },
+    Check { name: "time", about: "how long a training step takes", run: time },
+];
+
+/// Largest relative error of a gradient. A loss is summed in single precision,
+/// and rectified units have kinks, so this is more than for a constraint.
+const GRADIENT: f64 = 2e-2;
+/// Most updates for the toy task.
+const UPDATES: u64 = 1200;
+
+fn built(subject: &Subject<'_>, world: &World, seed: u64) -> Result<Box<dyn Model>> {
+    let mut model = subject.model(&world.setting())?;
+    model.initialise(start(world).view(), seed)?;
+    Ok(model)
+}
+
+/// Near the identity, so that what is seen is not forgotten at once.
+fn start(world: &World) -> Matrix {
+    let n = world.substrate().neurons;
+    world.weights(5) * 0.3 + Matrix::eye(n) * 0.8
+}
+
+fn zeros(model: &dyn Model) -> Array3<f32> {
+    let info = model.info();
+    Array3::zeros((info.blocks, info.neurons, info.neurons))
+}
+
+/// One training step without constraints.
+fn step(model: &mut dyn Model, batch: &Batch, noise_seed: u64) -> Result<Outcome> {
+    let outcome = model.forward(&batch.view(), Mode::Train { noise_seed })?;
+    let mut gradient = zeros(model);
+    model.backward(None, gradient.view_mut())?;
+    model.update(gradient.view())?;
+    Ok(outcome)
+}
+
+fn blocks(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    let info = model.info();
+    let n = world::NEURONS;
+    if info.neurons != n || info.blocks == 0 || info.block_names.len() != info.blocks {
+        return broken(format!(
+            "{} neurons and {} blocks named {:?}, for {n} neurons",
+            info.neurons, info.blocks, info.block_names
+        ));
+    }
+    if model.recurrent(0)? != start(&world) {
+        return broken("after `initialise`, block 0 is not the matrix that was given");
+    }
+    let batch = world.trials(5, 1);
+    for mode in [Mode::Train { noise_seed: 1 }, Mode::Record] {
+        model.forward(&batch.view(), mode)?;
+        let dim = model.activity()?.dim();
+        if dim != (6, 5, n) {
+            return broken(format!("activity is {dim:?} for 6 steps, 5 trials and {n} neurons"));
+        }
+    }
+    for block in 0..info.blocks {
+        let dim = model.recurrent(block)?.dim();
+        if dim != (n, n) {
+            return broken(format!("block {block} is {dim:?} for {n} neurons"));
+        }
+        model.recurrent_mut(block)?[[1, 2]] = 0.125;
+        if model.recurrent(block)?[[1, 2]] != 0.125 {
+            return broken(format!("what is written into block {block} is not there afterwards"));
+        }
+    }
+    let trained: usize =
+        model.state()?.iter().filter(|t| !t.name.starts_with("optimizer.")).map(|t| t.values.len()).sum();
+    if trained != info.parameters {
+        return broken(format!("it states {} parameters, and its state has {trained}", info.parameters));
+    }
+    passed(format!(
+        "{} block{}, {} parameters",
+        info.blocks,
+        if info.blocks == 1 { "" } else { "s" },
+        info.parameters
+    ))
+}
+
+fn outcome(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    let mut batch = world.trials(40, 1);
+    let even = model.forward(&batch.view(), Mode::Evaluate)?;
+    let weight = |batch: &Batch| batch.mask.iter().map(|&m| f64::from(m)).sum::<f64>();
+    let sane = |outcome: Outcome, batch: &Batch| {
+        let weight = weight(batch);
+        if (outcome.weight - weight).abs() > 1e-6 * weight {
+            return broken(format!(
+                "the mask sums to {weight}, and the outcome's weight is {}",
+                outcome.weight
+            ));
+        }
+        if !(0.0..=weight * (1.0 + 1e-6)).contains(&outcome.correct)
+            || !outcome.loss.is_finite()
+            || outcome.loss < 0.0
+        {
+            return broken(format!("loss {}, {} right of {weight}", outcome.loss, outcome.correct));
+        }
+        Ok(())
+    };
+    sane(even, &batch)?;
+    // Twice the mask: the same mean loss, twice the right answers.
+    batch.mask *= 2.0;
+    let twice = model.forward(&batch.view(), Mode::Evaluate)?;
+    sane(twice, &batch)?;
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
+    if !near(even.loss, twice.loss) || !near(2.0 * even.correct, twice.correct) {
+        return broken(format!(
+            "with twice the mask the loss goes from {} to {}, and right answers from {} to {}",
+            even.loss, twice.loss, even.correct, twice.correct
+        ));
+    }
+    // One half without weight: as if it were not there.
+    batch.mask.slice_mut(s![20.., ..]).fill(0.0);
+    let masked = model.forward(&batch.view(), Mode::Evaluate)?;
+    sane(masked, &batch)?;
+    let half = world.trials(40, 1);
+    let alone = model.forward(&half.slice(0..20), Mode::Evaluate)?;
+    if !near(alone.loss, masked.loss) {
+        return broken(format!(
+            "trials without weight change the loss from {} to {}",
+            alone.loss, masked.loss
+        ));
+    }
+    passed(format!("loss {:.3} before training", even.loss))
+}
+
+fn bits(state: &[Tensor]) -> Vec<(&str, &[usize], Vec<u32>)> {
+    state
+        .iter()
+        .map(|t| (t.name.as_str(), t.shape.as_slice(), t.values.iter().map(|v| v.to_bits()).collect()))
+        .collect()
+}
+
+fn trained(subject: &Subject<'_>, world: &World) -> Result<(Vec<Tensor>, Outcome)> {
+    let mut model = built(subject, world, 9)?;
+    for seed in 0..4 {
+        step(&mut *model, &world.trials(16, seed), seed)?;
+    }
+    let outcome = model.forward(&world.trials(16, 9).view(), Mode::Evaluate)?;
+    Ok((model.state()?, outcome))
+}
+
+fn deterministic(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let (one, two) = (trained(subject, &world)?, trained(subject, &world)?);
+    if bits(&one.0) != bits(&two.0) || one.1 != two.1 {
+        return Err(Error::plugin("two trainings with the same seeds end in different weights")
+            .help("draw only from pallium_core::random::stream, with the seeds that are given, and sum in a fixed order"));
+    }
+    let mut model = built(subject, &world, 9)?;
+    step(&mut *model, &world.trials(16, 1), 1)?;
+    model.initialise(start(&world).view(), 9)?;
+    let again = model.state()?;
+    if bits(&again) != bits(&built(subject, &world, 9)?.state()?) {
+        return broken("`initialise` does not make it forget its former training");
+    }
+    passed("")
+}
+
+fn gradient(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    let info = model.info();
+    let n = info.neurons;
+    let batch = world.trials(48, 2);
+    // As after some training, where all biases are not zero.
+    for seed in 0..3 {
+        step(&mut *model, &batch, seed)?;
+    }
+    let mut flat = Matrix::zeros((info.blocks * n, n));
+    for block in 0..info.blocks {
+        flat.slice_mut(s![block * n..(block + 1) * n, ..]).assign(&model.recurrent(block)?);
+    }
+    let term = world.activity(6, 48).mapv(|a| (a - 1.1) * 1e-3);
+    let mut worst = [0.0; 2];
+    for (with_term, worst) in worst.iter_mut().enumerate() {
+        let term = (with_term == 1).then(|| term.view());
+        let mut function = |at: &Matrix, gradient: &mut Matrix| {
+            for block in 0..info.blocks {
+                model.recurrent_mut(block)?.assign(&at.slice(s![block * n..(block + 1) * n, ..]));
+            }
+            let mut value = model.forward(&batch.view(), Mode::Train { noise_seed: 5 })?.loss;
+            if let Some(term) = &term {
+                let activity = model.activity()?;
+                value += activity.iter().zip(term).map(|(a, t)| f64::from(*a) * f64::from(*t)).sum::<f64>();
+            }
+            let mut own = Array3::zeros((info.blocks, n, n));
+            model.backward(term, own.view_mut())?;
+            let own: ArrayViewMut3<'_, f32> = own.view_mut();
+            gradient.iter_mut().zip(own.iter()).for_each(|(sum, g)| *sum += g);
+            Ok(value)
+        };
+        *worst = slope_error(&mut function, &flat, 1)?;
+    }
+    for (what, error) in [("the loss", worst[0]), ("the loss and a term on activity", worst[1])] {
+        if error > GRADIENT {
+            return broken(format!(
+                "the recurrent gradient of {what} is off by {error:.1e} of the slope found by finite differences (at most {GRADIENT:.0e})"
+            ));
+        }
+    }
+    passed(format!("off by {:.1e} at most; {:.1e} with a term on activity", worst[0], worst[1]))
+}
+
+fn learns(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    let test = world.trials(200, 1000);
+    let before = model.forward(&test.view(), Mode::Evaluate)?;
+    for seed in 0..UPDATES {
+        step(&mut *model, &world.trials(32, seed), seed)?;
+        if seed % 50 == 49 {
+            let outcome = model.forward(&test.view(), Mode::Evaluate)?;
+            let accuracy = outcome.correct / outcome.weight;
+            if accuracy >= 0.95 && outcome.loss < before.loss {
+                return passed(format!("{:.0} % right after {} updates", 100.0 * accuracy, seed + 1));
+            }
+        }
+    }
+    let outcome = model.forward(&test.view(), Mode::Evaluate)?;
+    broken(format!(
+        "after {UPDATES} updates it answers {:.0} % right, and guessing reaches 50 %; the loss went from {:.3} to {:.3}",
+        100.0 * outcome.correct / outcome.weight,
+        before.loss,
+        outcome.loss
+    ))
+}
+
+fn restores(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    for seed in 0..4 {
+        step(&mut *model, &world.trials(16, seed), seed)?;
+    }
+    let state = model.state()?;
+    let mut other = built(subject, &world, 2)?;
+    other.restore(&state)?;
+    if bits(&other.state()?) != bits(&state) {
+        return broken("the state after `restore` is not the one that was given");
+    }
+    for seed in 4..8 {
+        let batch = world.trials(16, seed);
+        let (one, two) = (step(&mut *model, &batch, seed)?, step(&mut *other, &batch, seed)?);
+        if one != two || bits(&model.state()?) != bits(&other.state()?) {
+            return Err(Error::plugin(format!("{} updates after `restore` it has gone another way", seed - 3))
+                .help("`state` must hold everything that the next update depends on: the optimizer's moments and its count of updates too"));
+        }
+    }
+    if let Some(at) = state.iter().position(|t| !t.values.is_empty()) {
+        let mut less = state.clone();
+        let missing = less.remove(at);
+        if other.restore(&less).is_ok() {
+            return broken(format!("it accepts a state without `{}`", missing.name));
+        }
+        let mut short = state.clone();
+        short[at].values.pop();
+        short[at].shape = vec![short[at].values.len()];
+        if other.restore(&short).is_ok() {
+            return broken(format!("it accepts a state with `{}` of another shape", short[at].name));
+        }
+    }
+    passed(format!("{} tensors", state.len()))
+}
+
+fn survives(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let n = world::NEURONS;
+    let mut cases = 0;
+    let mut call = |doing: &str, call: &dyn Fn(&mut dyn Model) -> Result<()>| {
+        cases += 1;
+        let mut model = subject.model(&world.setting())?;
+        orderly(doing, call(&mut *model))?;
+        let mut model = built(subject, &world, 1)?;
+        orderly(doing, call(&mut *model))
+    };
+    let batch = world.trials(4, 1);
+    call("activity before a forward pass", &|m| m.activity().map(drop))?;
+    call("backward before a forward pass", &|m| {
+        m.backward(None, Array3::zeros((m.info().blocks, n, n)).view_mut())
+    })?;
+    call("update before a backward pass", &|m| m.update(Array3::zeros((m.info().blocks, n, n)).view()))?;
+    call("a block that does not exist", &|m| m.recurrent(99).map(drop))?;
+    call("a block that does not exist, to be changed", &|m| m.recurrent_mut(99).map(drop))?;
+    call("a matrix of another size", &|m| m.initialise(Matrix::zeros((n + 1, n + 1)).view(), 1))?;
+    call("an empty state", &|m| m.restore(&[]))?;
+    call("a batch of other channels", &|m| {
+        m.forward(&Batch::zeros(3, 4, world::INPUTS + 1).view(), Mode::Evaluate).map(drop)
+    })?;
+    call("a batch without trials", &|m| {
+        m.forward(&Batch::zeros(0, 4, world::INPUTS).view(), Mode::Train { noise_seed: 1 }).map(drop)
+    })?;
+    call("trials without steps", &|m| {
+        m.forward(&Batch::zeros(3, 0, world::INPUTS).view(), Mode::Train { noise_seed: 1 }).map(drop)
+    })?;
+    call("a batch of which nothing is scored", &|m| {
+        m.forward(&Batch::zeros(3, 4, world::INPUTS).view(), Mode::Train { noise_seed: 1 })?;
+        m.backward(None, zeros(m).view_mut())
+    })?;
+    call("a gradient of a wrong shape", &|m| {
+        m.forward(&batch.view(), Mode::Train { noise_seed: 1 })?;
+        m.backward(None, Array3::zeros((m.info().blocks, n, n + 1)).view_mut())
+    })?;
+    call("an activity gradient of a wrong shape", &|m| {
+        m.forward(&batch.view(), Mode::Train { noise_seed: 1 })?;
+        m.backward(Some(Array3::zeros((2, 2, 2)).view()), zeros(m).view_mut())
+    })?;
+    let mut nan = batch.clone();
+    nan.inputs[[0, 0, 0]] = f32::NAN;
+    call("inputs that are not finite", &|m| step(m, &nan, 1).map(drop))?;
+    let mut unknown = batch.clone();
+    unknown.targets.fill(99);
+    call("a class that does not exist", &|m| m.forward(&unknown.view(), Mode::Evaluate).map(drop))?;
+    let single = World::new(1, 1);
+    let mut model = subject.model(&single.setting())?;
+    orderly("a single neuron", model.initialise(Matrix::from_elem((1, 1), 0.5).view(), 1))?;
+    orderly("a single neuron", step(&mut *model, &batch, 1).map(drop))?;
+    passed(format!("{} cases", cases + 1))
+}
+
+fn time(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(100, 1);
+    let mut model = built(subject, &world, 1)?;
+    let batch = world.trials(128, 1);
+    let each = repeat(|| step(&mut *model, &batch, 1).map(drop))?;
+    passed(format!("{} a training step (N = 100, 128 trials of 6 steps)", duration(each)))
+}
