@@ -6,6 +6,7 @@
 //! | `microns.field` | substrate | a field's folder, as released or as written by Pallium |
 //! | `microns.derived` | substrate | the same, its functional matrices recomputed from event times |
 //! | `synthetic.field` | substrate | a made-up field with the statistics of real ones |
+//! | `synthetic.like` | substrate | a made-up field with the statistics of a given one |
 //! | `microns.functional` | weights | W\*: lognormal ∘ correlation ∘ STTC, and its controls |
 //! | `microns.relabelled` | weights | W!: the same, its neurons in random order |
 //! | `init.orthogonal` | weights | W: orthogonal |
@@ -18,6 +19,7 @@ mod field;
 mod folder;
 mod functional;
 mod lasso;
+mod like;
 mod npy;
 mod orthogonal;
 mod parallel;
