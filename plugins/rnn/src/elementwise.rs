@@ -4,50 +4,72 @@
 //! All slices of one call have the same length. Nothing is reassociated and
 //! nothing contracted to a fused multiply-add, so results do not depend on the
 //! instruction set.
+//!
+//! Each loop is a function of slices that is inlined into the dispatch: written
+//! inside the closure, the slices would be captured by reference and the
+//! compiler would not vectorise all of them (measured on `gate_leaky`: 6 times
+//! slower).
 
 use pulp::Arch;
+
+/// `x` where `pass`, else 0. Done on the bits: a plain `if` around a value in
+/// place becomes a conditional store, which is not vectorised (measured: 8
+/// times slower).
+#[inline(always)]
+fn passed(x: f32, pass: bool) -> f32 {
+    f32::from_bits(x.to_bits() & u32::from(pass).wrapping_neg())
+}
 
 /// max(x, 0), but a NaN stays a NaN: a diverged run must be seen in the loss.
 #[inline(always)]
 fn rectified(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
+    passed(x, x.is_nan() || x >= 0.0)
 }
 
 /// `next` ← relu(`next`).
 pub(crate) fn activate(next: &mut [f32]) {
-    Arch::new().dispatch(|| {
+    #[inline(always)]
+    fn work(next: &mut [f32]) {
         for value in next {
             *value = rectified(*value);
         }
-    });
+    }
+    Arch::new().dispatch(|| work(next));
 }
 
 /// `next` ← (1 − leak)·`previous` + leak·relu(`next`).
 pub(crate) fn activate_leaky(next: &mut [f32], previous: &[f32], leak: f32) {
-    let keep = 1.0 - leak;
-    Arch::new().dispatch(|| {
+    #[inline(always)]
+    fn work(next: &mut [f32], previous: &[f32], leak: f32) {
+        let keep = 1.0 - leak;
         for (value, &before) in next.iter_mut().zip(previous) {
             *value = keep * before + leak * rectified(*value);
         }
-    });
+    }
+    Arch::new().dispatch(|| work(next, previous, leak));
 }
 
 /// `next` ← leak·relu(`next`): the first step of a leaky unit.
 pub(crate) fn activate_leaky_first(next: &mut [f32], leak: f32) {
-    Arch::new().dispatch(|| {
+    #[inline(always)]
+    fn work(next: &mut [f32], leak: f32) {
         for value in next {
             *value = leak * rectified(*value);
         }
-    });
+    }
+    Arch::new().dispatch(|| work(next, leak));
 }
 
-/// `delta` ← `delta` ∘ [`hidden` > 0].
+/// `delta` ← `delta` where `hidden` > 0, else 0. As a product with 0 or 1, for
+/// the reason given at [`passed`].
 pub(crate) fn gate(delta: &mut [f32], hidden: &[f32]) {
-    Arch::new().dispatch(|| {
+    #[inline(always)]
+    fn work(delta: &mut [f32], hidden: &[f32]) {
         for (delta, &h) in delta.iter_mut().zip(hidden) {
-            *delta = if h > 0.0 { *delta } else { 0.0 };
+            *delta *= f32::from(u8::from(h > 0.0));
         }
-    });
+    }
+    Arch::new().dispatch(|| work(delta, hidden));
 }
 
 /// The same for a leaky unit. On entry `delta` is the gradient in h_t but for
@@ -59,24 +81,27 @@ pub(crate) fn gate(delta: &mut [f32], hidden: &[f32]) {
 /// sides computed as in [`activate_leaky`]. The comparison errs only where what
 /// passed was too small to change h_t in f32.
 pub(crate) fn gate_leaky(delta: &mut [f32], carry: &mut [f32], hidden: &[f32], previous: &[f32], leak: f32) {
-    let keep = 1.0 - leak;
-    Arch::new().dispatch(|| {
-        let units = delta.iter_mut().zip(carry.iter_mut()).zip(hidden.iter().zip(previous));
-        for ((delta, carry), (&h, &before)) in units {
+    #[inline(always)]
+    fn work(delta: &mut [f32], carry: &mut [f32], hidden: &[f32], previous: &[f32], leak: f32) {
+        let keep = 1.0 - leak;
+        for (((delta, carry), &h), &before) in delta.iter_mut().zip(carry).zip(hidden).zip(previous) {
             let whole = *delta + keep * *carry;
             *carry = whole;
-            *delta = if h > keep * before { leak * whole } else { 0.0 };
+            *delta = passed(leak * whole, h > keep * before);
         }
-    });
+    }
+    Arch::new().dispatch(|| work(delta, carry, hidden, previous, leak));
 }
 
 /// `sum` ← `sum` + `term`.
 pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
-    Arch::new().dispatch(|| {
+    #[inline(always)]
+    fn work(sum: &mut [f32], term: &[f32]) {
         for (sum, &term) in sum.iter_mut().zip(term) {
             *sum += term;
         }
-    });
+    }
+    Arch::new().dispatch(|| work(sum, term));
 }
 
 /// What one step of Adam needs.
@@ -100,12 +125,13 @@ pub(crate) fn adam(
     first: &mut [f32],
     second: &mut [f32],
 ) {
-    Arch::new().dispatch(|| {
-        let moments = first.iter_mut().zip(second.iter_mut());
-        for ((w, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+    #[inline(always)]
+    fn work(step: AdamStep, parameters: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        for (((w, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
             *m += (g - *m) * step.first;
             *v += (g * g - *v) * step.second;
             *w -= step.rate * *m / (v.sqrt() + step.epsilon);
         }
-    });
+    }
+    Arch::new().dispatch(|| work(step, parameters, gradient, first, second));
 }

@@ -1,25 +1,29 @@
-//! The read-out, softmax(h·Wo + bo), and its cross-entropy: a candle graph.
+//! The read-out, softmax(h·Wo + bo), and its cross-entropy, on candle.
 //!
 //! It is small (128×312 by 312×4 against fifty products of 128×312 by 312×312
-//! in the recurrence), so candle's automatic differentiation costs next to
-//! nothing here, and another loss is a change of a few lines.
+//! in the recurrence), so what candle costs in copies hardly counts here, and
+//! another loss is a change of a few lines that candle differentiates.
 //!
 //! candle hands products to a thread pool that it starts on first use, unless
 //! they are small. [`Readout::rows`] keeps each product below that size: a
 //! component stays within the threads that its setting grants.
 
 use candle_core::{D, Device, Tensor as Values, Var};
+use faer::Accum;
 use pallium_core::prelude::*;
 
 use crate::elementwise::{AdamStep, add};
 use crate::optimizer::Moments;
+use crate::recurrence::{matrix, product};
 
 /// Multiplications in a product above which candle's engine (the gemm crate)
 /// would distribute it over threads: 48·48·256, less a margin.
 const PRODUCT: usize = 500_000;
 
-/// Rows that are worth a pass through candle.
-const ROWS: usize = 1024;
+/// Values in the hidden states of one pass. candle allocates its tensors anew;
+/// below 128 KiB the allocator reuses memory instead of asking the system for
+/// pages that must be zeroed (measured: four times faster).
+const VALUES: usize = 24_000;
 
 /// The read-out's parameters, their optimizer's state, and the graph.
 pub(crate) struct Readout {
@@ -110,7 +114,7 @@ impl Readout {
 
     /// How many states to score at a time.
     pub fn rows(&self) -> usize {
-        (PRODUCT / (self.neurons * self.classes)).clamp(1, ROWS)
+        (PRODUCT / self.classes).min(VALUES).div_euclid(self.neurons).max(1)
     }
 
     /// Scores all pending states and forgets them; adds to `gradient` if there
@@ -128,9 +132,13 @@ impl Readout {
         let count = pending.len();
         let classes = Values::from_slice(&pending.classes, (count, 1), &Device::Cpu)?;
         let weights = Values::from_slice(&pending.weights, (count, 1), &Device::Cpu)?;
-        let states = Var::from_slice(&pending.states, (count, self.neurons), &Device::Cpu)?;
+        let states = Values::from_slice(&pending.states, (count, self.neurons), &Device::Cpu)?;
 
+        // candle differentiates the loss as far as the logits. What comes before
+        // them is affine; its gradients are one product each, straight into the
+        // buffers they are needed in.
         let logits = states.matmul(&self.weights)?.broadcast_add(&self.bias)?;
+        let logits = Var::from_tensor(&logits.detach())?;
         let (losses, answers) = cross_entropy(&logits, &classes)?;
 
         let mut score = Score::default();
@@ -145,15 +153,19 @@ impl Readout {
         }
         if let Some(gradient) = gradient {
             let loss = ((losses * weights)?.sum_all()? * gradient.scale)?;
-            let gradients = loss.backward()?;
-            let of = |variable: &Var| match gradients.get(variable) {
-                Some(g) => g.flatten_all()?.to_vec1::<f32>(),
-                None => Ok(vec![0.0; variable.elem_count()]),
-            };
-            gradient.states.extend_from_slice(&of(&states)?);
-            let (in_weights, in_bias) = gradient.parameters.split_at_mut(self.neurons * self.classes);
-            add(in_weights, &of(&self.weights)?);
-            add(in_bias, &of(&self.bias)?);
+            if let Some(in_logits) = loss.backward()?.get(&logits) {
+                let in_logits = in_logits.flatten_all()?.to_vec1::<f32>()?;
+                let (neurons, classes) = (self.neurons, self.classes);
+                let readout = self.weights.flatten_all()?.to_vec1::<f32>()?;
+                let slopes = matrix(&in_logits, classes);
+                let known = gradient.states.len();
+                gradient.states.resize(known + count * neurons, 0.0);
+                let in_states = &mut gradient.states[known..];
+                product(in_states, Accum::Replace, slopes, matrix(&readout, classes).transpose());
+                let (in_weights, in_bias) = gradient.parameters.split_at_mut(neurons * classes);
+                product(in_weights, Accum::Add, matrix(&pending.states, neurons).transpose(), slopes);
+                in_logits.chunks_exact(classes).for_each(|row| add(in_bias, row));
+            }
         }
         Ok(score)
     }

@@ -341,12 +341,12 @@ fn gaps() -> Error {
 }
 
 /// `values` as rows of `columns` values.
-fn matrix(values: &[f32], columns: usize) -> MatRef<'_, f32> {
+pub(crate) fn matrix(values: &[f32], columns: usize) -> MatRef<'_, f32> {
     MatRef::from_row_major_slice(values, values.len() / columns, columns)
 }
 
 /// `out` ← `left`·`right`, or that added to `out`; in this thread.
-fn product(out: &mut [f32], accumulate: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
+pub(crate) fn product(out: &mut [f32], accumulate: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
     let out = MatMut::from_row_major_slice_mut(out, left.nrows(), right.ncols());
     matmul(out, accumulate, left, right, 1.0, Par::Seq);
 }

@@ -378,3 +378,8 @@ fn count_threads() {
         assert_eq!(after, before, "{name}");
     }
 }
+
+#[test]
+fn conforms() {
+    pallium_core::testkit::assert_all_conform();
+}
