@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::{field, pallium, pallium_with, results, root, text};
+use crate::harness::{field, pallium, pallium_in, pallium_with, results, root, text};
 
 /// Every file of a run folder that holds results, without times and places.
 fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -89,6 +89,21 @@ fn results_are_tidy_and_complete() {
     let plan = pallium(&["plan", text(&file), "--set", "runs=1", "--json"]).ok().json();
     for cell in plan.as_array().unwrap() {
         assert!(out.join("cells").join(cell["cell"].as_str().unwrap()).is_dir(), "{cell}");
+    }
+}
+
+#[test]
+fn the_run_folder_may_be_named_in_any_way() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("small.toml"), SMALL).unwrap();
+    let few = ["--set", "runs=1", "--only", "W/cognition.go-no-go/0"];
+    for out in [vec![], vec!["--out", "near"], vec!["--out", "./a/../near2/"], vec!["--out", "with space"]] {
+        let arguments: Vec<&str> =
+            ["run", "small.toml"].into_iter().chain(few).chain(out.iter().copied()).collect();
+        pallium_in(scratch.path(), &[], &arguments).ok();
+    }
+    for folder in ["runs/small", "near", "near2", "with space"] {
+        assert!(!results(&scratch.path().join(folder)).is_empty(), "{folder}");
     }
 }
 

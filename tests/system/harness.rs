@@ -126,8 +126,13 @@ impl Ended {
 
 /// Runs the executable at the root, with `plugins` on the plugin path.
 pub fn pallium_with(plugins: &[&Path], arguments: &[&str]) -> Ended {
+    pallium_in(&root(), plugins, arguments)
+}
+
+/// Runs the executable in `folder`, with `plugins` on the plugin path.
+pub fn pallium_in(folder: &Path, plugins: &[&Path], arguments: &[&str]) -> Ended {
     let output = Command::new(executable())
-        .current_dir(root())
+        .current_dir(folder)
         .args(arguments)
         .env("PALLIUM_PLUGIN_PATH", std::env::join_paths(plugins).unwrap())
         .stdin(Stdio::null())

@@ -78,7 +78,13 @@ pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
 /// # Errors
 /// As said.
 pub fn check_free(path: &Path, replace: bool) -> Result<()> {
-    if !replace && path.exists() { Err(exists(path)) } else { Ok(()) }
+    match std::fs::metadata(path) {
+        // A folder or a device is never replaced by a file.
+        Ok(found) if !found.is_file() => Err(Error::input(format!("`{}` is not a file", path.display()))
+            .help("give the name of a file to write")),
+        Ok(_) if !replace => Err(exists(path)),
+        _ => Ok(()),
+    }
 }
 
 fn exists(path: &Path) -> Error {
@@ -258,6 +264,8 @@ mod tests {
         assert_eq!(read_square(&path).unwrap(), array![[1.5]]);
         let error = write(&path, &array![[2.5f32]], false).unwrap_err();
         assert!(error.message.contains("exists already") && error.help.unwrap().contains("--force"));
+        let error = write(folder.path(), &array![[2.5f32]], true).unwrap_err();
+        assert!(error.message.contains("is not a file"), "{error}");
         assert_eq!(read_square(&path).unwrap(), array![[1.5]]);
         write(&path, &array![[2.5f32]], true).unwrap();
         assert_eq!(read_square_f32(&path).unwrap(), array![[2.5f32]]);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Error, Result, Setting, WeightRequest};
+use pallium_core::{Error, Result, Setting, WeightRequest, random};
 use serde_json::Value;
 
 use super::npy;
@@ -25,11 +25,15 @@ pub struct Weights {
     #[arg(long, value_name = "DIR")]
     field: Option<PathBuf>,
     /// Number of neurons, for a source that needs no field.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     neurons: Option<u32>,
-    /// Seed of the draw.
+    /// The experiment's seed.
     #[arg(long)]
     seed: u64,
+    /// The run; the weights are those that this run of an experiment with this
+    /// seed starts from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    run: u32,
     /// Where to write.
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
@@ -93,13 +97,11 @@ pub fn weights(args: &Weights) -> Result<()> {
         .help("the draw needs one entry for each pair of neurons"));
     }
 
-    let setting = Setting { seed: args.seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
-    let request = WeightRequest {
-        neurons,
-        substrate: substrate.as_ref(),
-        seed: args.seed,
-        draw: draw.as_ref().map(|d| d.view()),
-    };
+    // As a cell derives it.
+    let seed = random::derive(args.seed, u64::from(args.run), "weights");
+    let setting = Setting { seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
+    let request =
+        WeightRequest { neurons, substrate: substrate.as_ref(), seed, draw: draw.as_ref().map(|d| d.view()) };
     let weights = catalogue
         .weights(&source, &setting)
         .and_then(|mut source| source.weights(&request))

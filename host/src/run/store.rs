@@ -181,7 +181,9 @@ pub struct Store {
 impl Store {
     /// The run folder at `root`, which is not looked at.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Store { root: root.into() }
+        let root = root.into();
+        // Whole, so that what workers report can be compared with it.
+        Store { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
     /// The run folder at `root` if there is one already.
