@@ -178,7 +178,7 @@ pub struct ModelInfo {
 /// The host owns the loop. For each batch it calls [`forward`](Model::forward),
 /// then [`backward`](Model::backward), adds every constraint's gradient, then
 /// [`update`](Model::update), then lets the hard constraints act on
-/// [`set_recurrent`](Model::set_recurrent).
+/// [`recurrent_mut`](Model::recurrent_mut).
 pub trait Model: Send + Sync {
     /// What the model says of itself.
     fn info(&self) -> ModelInfo;
