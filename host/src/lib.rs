@@ -8,3 +8,4 @@ pub mod geometry;
 pub mod hash;
 pub mod plugins;
 pub mod run;
+pub mod stats;

@@ -9,3 +9,4 @@ mod golden;
 mod harness;
 mod input;
 mod layers;
+mod statistics;

@@ -4,6 +4,7 @@
 //! code is 0 when all went well, 2 for what the user can mend, 3 when a run
 //! finished and some cells failed, and 101 for a bug.
 
+mod export;
 mod field;
 mod measure;
 pub mod npy;
@@ -11,6 +12,7 @@ mod penalty;
 mod plan;
 mod plugins;
 mod run;
+mod stats;
 pub mod support;
 mod weights;
 
@@ -80,6 +82,8 @@ enum Command {
     Penalty(penalty::Penalty),
     Weights(weights::Weights),
     Field(field::Field),
+    Stats(stats::Stats),
+    Export(export::Export),
     /// Runs cells for a parent process, which alone knows how to ask.
     #[command(hide = true)]
     Worker,
@@ -139,6 +143,8 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Penalty(args) => penalty::penalty(args),
         Command::Weights(args) => weights::weights(args),
         Command::Field(args) => field::field(args),
+        Command::Stats(args) => stats::stats(args),
+        Command::Export(args) => export::export(args),
     };
     done?;
     // A component that fails while it is dropped cannot say so itself.

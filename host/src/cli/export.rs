@@ -1,0 +1,392 @@
+//! `pallium export`: a run folder in the layout of other people's tools.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use pallium_core::{Error, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support;
+use crate::cell::{CellSpec, Space, Use, file_name};
+use crate::experiment::{Accuracy, Experiment};
+use crate::geometry::extents_for;
+use crate::plugins::Catalogue;
+use crate::run::store::Store;
+use crate::stats::mean;
+
+/// Writes a run folder's results in the layout of other people's tools.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium export runs/cortical-blueprint --layout authors --out exported
+
+`authors` is what the statistics notebooks of arXiv 2606.14975 read: a folder \
+such as 6_6_2_sttc-corr with a table a task and metric, one variant a column \
+and one run a row. Runs without a value are empty cells.")]
+pub struct Export {
+    /// The run folder.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The layout.
+    #[arg(long, value_enum)]
+    layout: Layout,
+    /// Where to write.
+    #[arg(long, value_name = "DIR2")]
+    out: PathBuf,
+}
+
+/// A layout to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Layout {
+    /// As the notebooks of arXiv 2606.14975 read it.
+    Authors,
+}
+
+/// The columns, in the order that the notebooks rely on.
+const VARIANTS: [&str; 11] =
+    ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
+
+/// The tasks, in the order of their numbers.
+const TASKS: [&str; 3] = ["cognition.one-choice", "cognition.go-no-go", "cognition.perceptual-decision"];
+
+/// A metric, and the rows of `results.csv` that add up to it.
+type Metric = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// The metrics, in the order of `metrics.csv`.
+fn metrics(accuracy: Accuracy) -> [Metric; 8] {
+    let [acc, loss, validation_acc, validation_loss]: [Metric; 4] = match accuracy {
+        // The loss is the one that training goes down, so the penalty is in it;
+        // and what is called validation is the test set.
+        Accuracy::Running => [
+            ("Accuracy", &[("train", "running_accuracy")]),
+            ("Loss", &[("train", "running_loss")]),
+            ("Validation_Accuracy", &[("test", "accuracy")]),
+            ("Validation_Loss", &[("test", "task_loss"), ("test", "penalty")]),
+        ],
+        Accuracy::Evaluated => [
+            ("Accuracy", &[("test", "accuracy")]),
+            ("Loss", &[("test", "task_loss")]),
+            ("Validation_Accuracy", &[("validation", "accuracy")]),
+            ("Validation_Loss", &[("validation", "task_loss")]),
+        ],
+    };
+    [
+        acc,
+        loss,
+        validation_acc,
+        validation_loss,
+        ("Modularity", &[("", "modularity")]),
+        ("SmallWorldness", &[("", "small_worldness")]),
+        ("Assortativity", &[("", "assortativity")]),
+        ("Entropy", &[("", "entropy")]),
+    ]
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the folder holds no run, none of the eleven variants or of the three
+/// tasks, or the files cannot be written.
+pub fn export(args: &Export) -> Result<()> {
+    let Layout::Authors = args.layout;
+    if Store::existing(&args.folder)?.is_none() {
+        return Err(Error::input(format!("{} holds no run", args.folder.display()))
+            .help("name a folder that `pallium run` has written"));
+    }
+    let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
+    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let cells = experiment.expand(&catalogue)?;
+    let results = Results::read(&args.folder.join("results.csv"))?;
+
+    let foreign = |known: &[&str], names: &mut dyn Iterator<Item = &str>| {
+        let mut others: Vec<String> = Vec::new();
+        for name in names.filter(|name| !known.contains(name)) {
+            if !others.iter().any(|o| o == name) {
+                others.push(name.into());
+            }
+        }
+        others
+    };
+    let variants = foreign(&VARIANTS, &mut cells.iter().map(|c| c.variant.as_str()));
+    let tasks = foreign(&TASKS, &mut cells.iter().map(|c| c.task_component.id.as_str()));
+    for (what, others) in [("variants", variants), ("tasks", tasks)] {
+        if !others.is_empty() {
+            tracing::warn!("left out, since the layout has no place for these {what}: {}", others.join(", "));
+        }
+    }
+    let chosen: Vec<&CellSpec> = cells
+        .iter()
+        .filter(|c| VARIANTS.contains(&c.variant.as_str()) && TASKS.contains(&c.task_component.id.as_str()))
+        .collect();
+    let Some(first) = chosen.first() else {
+        return Err(Error::input(format!(
+            "{}: none of its cells has a place in the layout",
+            args.folder.display()
+        ))
+        .help(format!(
+            "the layout has the variants {} on the tasks {}",
+            VARIANTS.join(", "),
+            TASKS.join(", ")
+        )));
+    };
+
+    let study = Study { experiment: &experiment, catalogue: &catalogue, cells: &chosen, first };
+    let folder = args.out.join(study.folder_name());
+    make(&folder)?;
+    let neurons = neurons(&args.folder);
+    write(&folder.join("config.txt"), study.config(neurons).as_bytes())?;
+    let header = |first: &[&'static str]| first.iter().copied().chain(VARIANTS).collect::<Vec<_>>();
+    let mut means = vec![header(&["Task", "Metric"]).into_iter().map(String::from).collect::<Vec<_>>()];
+    let mut deviations = means.clone();
+    for (number, task) in TASKS.iter().enumerate() {
+        let Some(label) = chosen.iter().find(|c| c.task_component.id == *task).map(|c| c.task.as_str())
+        else {
+            continue;
+        };
+        let name = format!("Task{}", number + 1);
+        make(&folder.join(&name))?;
+        for (metric, parts) in metrics(experiment.accuracy) {
+            let value = |variant: &str, run: u32| {
+                parts.iter().map(|(split, measure)| results.value(variant, label, run, split, measure)).sum()
+            };
+            let columns: Vec<Vec<Option<f64>>> =
+                VARIANTS.iter().map(|v| (0..experiment.runs).map(|run| value(v, run)).collect()).collect();
+            let mut table = vec![header(&["simulation"]).into_iter().map(String::from).collect::<Vec<_>>()];
+            for run in 0..experiment.runs as usize {
+                let cells = columns.iter().map(|column| text(column[run]));
+                table.push(std::iter::once(run.to_string()).chain(cells).collect());
+            }
+            write_csv(&folder.join(&name).join(format!("{metric}_raw.csv")), &table)?;
+            let present: Vec<Vec<f64>> =
+                columns.iter().map(|c| c.iter().flatten().copied().collect()).collect();
+            if present.iter().all(Vec::is_empty) {
+                tracing::warn!("{name}/{metric}_raw.csv has no values");
+            }
+            let line = |metric: String, of: fn(&[f64]) -> Option<f64>| -> Vec<String> {
+                [name.clone(), metric].into_iter().chain(present.iter().map(|c| text(of(c)))).collect()
+            };
+            means.push(line(metric.into(), |c| (!c.is_empty()).then(|| mean(c))));
+            deviations.push(line(format!("{metric}_SD"), deviation));
+        }
+    }
+    write_csv(&folder.join("metrics.csv"), &means)?;
+    write_csv(&folder.join("metrics_SD.csv"), &deviations)?;
+    support::print(&format!("{}\n", folder.display()))
+}
+
+/// Standard deviation with n − 1; there is none of fewer than two values.
+fn deviation(values: &[f64]) -> Option<f64> {
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}
+
+/// The shortest text that reads back as the same number; nothing for none.
+fn text(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |v| format!("{v:?}"))
+}
+
+/// What the experiment says about all of its cells.
+struct Study<'a> {
+    experiment: &'a Experiment,
+    catalogue: &'a Catalogue,
+    cells: &'a [&'a CellSpec],
+    first: &'a CellSpec,
+}
+
+impl Study<'_> {
+    /// Session, scan and field, or what else there is to call the substrate.
+    fn field(&self) -> String {
+        let substrate = &self.first.substrate;
+        let path = substrate.params.get("path").and_then(Value::as_str).map(Path::new);
+        let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| substrate.id.clone())
+    }
+
+    /// The functional matrix that initial weights are made from.
+    fn matrix(&self) -> Option<Value> {
+        let functional =
+            |c: &&&CellSpec| matches!(c.weights.id.as_str(), "microns.functional" | "microns.relabelled");
+        self.cells.iter().find(functional).and_then(|c| self.parameter(&c.weights, "matrix"))
+    }
+
+    fn positive(&self) -> bool {
+        self.cells.iter().all(|c| c.constraints.iter().any(|u| u.id == "spatial.non-negative"))
+    }
+
+    /// `<session>_<scan>_<field>_sttc[-corr|-precision][_sign+]`.
+    fn folder_name(&self) -> String {
+        let matrix = match self.matrix().as_ref().and_then(Value::as_str) {
+            Some("none") => "",
+            Some("precision") => "-precision",
+            _ => "-corr",
+        };
+        let sign = if self.positive() { "_sign+" } else { "" };
+        format!("{}_sttc{matrix}{sign}", file_name(&self.field()))
+    }
+
+    /// A component's parameter, as given or as the component has it by default.
+    fn parameter(&self, component: &Use, name: &str) -> Option<Value> {
+        let default =
+            || self.catalogue.get(&component.id).ok()?.schema["properties"][name].get("default").cloned();
+        component.params.get(name).cloned().or_else(default)
+    }
+
+    /// What constraints have for a parameter, each value once.
+    fn strengths(&self, name: &str) -> Option<Value> {
+        let mut values: Vec<Value> = Vec::new();
+        for constraint in self.cells.iter().flat_map(|c| &c.constraints) {
+            if let Some(value) = self.parameter(constraint, name).filter(|v| !values.contains(v)) {
+                values.push(value);
+            }
+        }
+        match values.len() {
+            0 | 1 => values.pop(),
+            _ => Some(Value::String(values.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    /// `config.txt`: the notebook's lines, then what it has none for.
+    fn config(&self, neurons: Option<usize>) -> String {
+        let truth = |yes: bool| if yes { "True" } else { "False" }.to_owned();
+        let plain = |value: Option<Value>| match value {
+            None => "None".to_owned(),
+            Some(Value::String(text)) => text,
+            Some(value) => value.to_string(),
+        };
+        let field = self.field();
+        let parts: Vec<&str> = field.split('_').collect();
+        let numbered = parts.len() == 3 && parts.iter().all(|p| p.parse::<u32>().is_ok());
+        let part = |i: usize| if numbered { parts[i].to_owned() } else { "None".to_owned() };
+        let grid = self.cells.iter().find_map(|c| match c.geometry.space {
+            Space::Grid(Some(extents)) => Some(extents),
+            Space::Grid(None) => neurons.map(extents_for),
+            _ => None,
+        });
+        let matrix = self.matrix();
+        let matrix = matrix.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let activation = if self.first.model.id == "rnn.vanilla" { "relu" } else { &self.first.model.id };
+        let orthogonal = self.cells.iter().any(|c| c.weights.id == "init.orthogonal");
+        let random = if orthogonal { "Orthogonal" } else { "None" };
+        let lines = [
+            ("session", part(0)),
+            ("scan", part(1)),
+            ("field", part(2)),
+            ("simulations", self.experiment.runs.to_string()),
+            ("number_of_nodes", neurons.map_or_else(|| "None".into(), |n| n.to_string())),
+            ("network_grid", grid.map_or_else(|| "None".into(), |[a, b, c]| format!("({a}, {b}, {c})"))),
+            ("sign_constraint", truth(self.positive())),
+            ("use_only_sttc", truth(matrix == "none")),
+            // Spelt as the notebooks spell it.
+            ("use_precison_matrix", truth(matrix == "precision")),
+            ("noise_level", plain(self.parameter(&self.first.model, "noise"))),
+            ("regu_strength", plain(self.strengths("strength"))),
+            ("emd_strength", plain(self.strengths("emd_strength"))),
+            ("activation_function", activation.into()),
+            ("random_network_initialization", random.into()),
+            ("substrate", field.clone()),
+            ("experiment", self.experiment.name.clone()),
+            ("profile", self.experiment.profile.clone()),
+            ("seed", self.experiment.seed.to_string()),
+            ("epochs", self.first.training.epochs.to_string()),
+            ("pallium", env!("CARGO_PKG_VERSION").into()),
+        ];
+        lines.iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
+    }
+}
+
+/// Number of neurons, as a finished cell recorded it.
+fn neurons(run: &Path) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Head {
+        model_info: pallium_core::ModelInfo,
+    }
+    let mut cells: Vec<PathBuf> = fs::read_dir(run.join("cells")).ok()?.flatten().map(|e| e.path()).collect();
+    cells.sort();
+    cells.iter().find_map(|cell| {
+        let text = fs::read_to_string(cell.join("cell.json")).ok()?;
+        serde_json::from_str::<Head>(&text).ok().map(|head| head.model_info.neurons)
+    })
+}
+
+/// Variant, task, run, split and measure.
+type Key = (String, String, u32, String, String);
+
+/// `results.csv`.
+struct Results(BTreeMap<Key, f64>);
+
+impl Results {
+    fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Row {
+            variant: String,
+            task: String,
+            run: u32,
+            split: String,
+            measure: String,
+            value: Option<f64>,
+        }
+        let malformed = |e: &csv::Error| {
+            Error::input(format!("{}: {e}", path.display()))
+                .help("run the experiment again: finished cells are kept")
+        };
+        let mut reader = csv::Reader::from_path(path).map_err(|e| malformed(&e))?;
+        let mut values = BTreeMap::new();
+        for row in reader.deserialize::<Row>() {
+            let row = row.map_err(|e| malformed(&e))?;
+            if let Some(value) = row.value.filter(|v| v.is_finite()) {
+                values.insert((row.variant, row.task, row.run, row.split, row.measure), value);
+            }
+        }
+        Ok(Results(values))
+    }
+
+    fn value(&self, variant: &str, task: &str, run: u32, split: &str, measure: &str) -> Option<f64> {
+        self.0.get(&(variant.into(), task.into(), run, split.into(), measure.into())).copied()
+    }
+}
+
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| Error::io(path, &e))
+}
+
+fn write_csv(path: &Path, rows: &[Vec<String>]) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).map_err(|e| Error::bug(format!("a table cannot be written: {e}")))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| Error::bug(format!("a table cannot be written: {e}")))?;
+    write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deviation_needs_two_values() {
+        assert_eq!(deviation(&[]), None);
+        assert_eq!(deviation(&[1.0]), None);
+        assert_eq!(deviation(&[1.0, 3.0]), Some(2.0_f64.sqrt()));
+    }
+
+    #[test]
+    fn numbers_read_back_and_nothing_is_empty() {
+        assert_eq!(text(Some(0.1 + 0.2)).parse::<f64>().unwrap(), 0.1 + 0.2);
+        assert_eq!(text(None), "");
+    }
+
+    #[test]
+    fn published_losses_have_the_penalty_in_them() {
+        let of = |accuracy, name| metrics(accuracy).into_iter().find(|(n, _)| *n == name).unwrap().1;
+        assert_eq!(of(Accuracy::Running, "Validation_Loss"), [("test", "task_loss"), ("test", "penalty")]);
+        assert_eq!(of(Accuracy::Evaluated, "Loss"), [("test", "task_loss")]);
+        assert_eq!(of(Accuracy::Running, "Accuracy"), [("train", "running_accuracy")]);
+    }
+}

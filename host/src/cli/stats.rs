@@ -1,0 +1,420 @@
+//! `pallium stats`: the statistics of any wide table.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use comfy_table::Table;
+use pallium_core::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::support::{self, human, number};
+use crate::stats::{self, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors};
+
+/// Compares the columns of a table: one variant a column, one run a row.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium stats accuracy.csv --json
+
+An empty cell is a run without a value: it is counted, named and left out. \
+The first column may name the runs (titled `simulation`, or not at all). \
+Columns named as the paper does (W*D*C) are compared by factor, too.")]
+pub struct Stats {
+    /// The table, in CSV.
+    #[arg(value_name = "TABLE.csv")]
+    file: PathBuf,
+    /// A pair of columns whose p-values are adjusted together, as `A vs B`; a
+    /// column's name stands for all of its pairs; may be given several times or
+    /// hold several, separated by commas [default: all pairs].
+    #[arg(long, value_name = "PAIR")]
+    family: Vec<String>,
+    /// A CSV file with the factors: the first column names variants, every
+    /// other column is a factor [default: read from names such as W*D*C].
+    #[arg(long, value_name = "FILE.csv")]
+    factors: Option<PathBuf>,
+    /// Coverage of the intervals.
+    #[arg(long, default_value_t = 0.95)]
+    confidence: f64,
+    /// Resamples behind bootstrap intervals and large permutation tests
+    /// [default: 99999 up to 200 runs, 9999 beyond].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(99..))]
+    resamples: Option<u32>,
+    /// Seed of the resamples.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Prints the paired tests, too: for tables in which the same run of two
+    /// variants shares its data. (JSON always holds them.)
+    #[arg(long)]
+    paired: bool,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a file cannot be read or an option does not fit the table.
+pub fn stats(args: &Stats) -> Result<()> {
+    if !(args.confidence > 0.0 && args.confidence < 1.0) {
+        return Err(Error::input(format!("--confidence {} is not between 0 and 1", args.confidence))
+            .help("a 95 % interval is --confidence 0.95"));
+    }
+    let table = WideTable::read(&args.file)?;
+    let design = match &args.factors {
+        Some(path) => Design::read(path, &table.names)?,
+        None => Design::of_names(&table.names),
+    };
+    let family = Family::read(&args.family, &table.names)?;
+    let options = Options {
+        family: family.as_ref().map(|f| f.pairs.clone()),
+        confidence: args.confidence,
+        resamples: args.resamples.map(|n| n as usize),
+        seed: args.seed,
+    };
+    let analysis = stats::analyse(&table, &design, &options);
+    if args.json {
+        support::print_json(&document(&analysis, family.as_ref(), &options))
+    } else {
+        support::print(&text(&analysis, &options, args.paired))
+    }
+}
+
+/// Pairs that the user names, spelt as the user does.
+struct Family {
+    pairs: Vec<(usize, usize)>,
+    names: Vec<String>,
+}
+
+impl Family {
+    fn read(given: &[String], names: &[String]) -> Result<Option<Self>> {
+        if given.is_empty() {
+            return Ok(None);
+        }
+        let mut family = Family { pairs: Vec::new(), names: Vec::new() };
+        for text in given {
+            // A comma may also be a part of a name.
+            match family.add(text.trim(), names) {
+                Err(_) if text.contains([',', ';']) => {
+                    for part in text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
+                        family.add(part, names)?;
+                    }
+                }
+                added => added?,
+            }
+        }
+        Ok(Some(family))
+    }
+
+    fn add(&mut self, text: &str, names: &[String]) -> Result<()> {
+        let place = |name: &str| names.iter().position(|n| n == name);
+        let splits =
+            text.match_indices(" vs ").map(|(at, between)| (&text[..at], &text[at + between.len()..]));
+        let pair = splits.filter_map(|(a, b)| Some((place(a.trim())?, place(b.trim())?))).next();
+        let (pairs, spelt): (Vec<(usize, usize)>, Vec<String>) = match (pair, place(text)) {
+            (Some((a, b)), _) if a == b => {
+                return Err(Error::input(format!("--family `{text}` compares a column with itself"))
+                    .help("name two different columns"));
+            }
+            (Some(pair), _) => (vec![pair], vec![text.into()]),
+            (None, Some(column)) => (0..names.len())
+                .filter(|&other| other != column)
+                .map(|other| (column.min(other), column.max(other)))
+                .map(|(a, b)| ((a, b), key(&names[a], &names[b])))
+                .unzip(),
+            (None, None) => {
+                return Err(Error::input(format!("--family `{text}` is no pair of columns")).help(format!(
+                    "write `A vs B`, or a column's name for all of its pairs; the columns are {}",
+                    names.join(", ")
+                )));
+            }
+        };
+        for ((a, b), name) in pairs.into_iter().zip(spelt) {
+            // Twice the same pair would count as two tests.
+            if !self.pairs.contains(&(a, b)) && !self.pairs.contains(&(b, a)) {
+                self.pairs.push((a, b));
+                self.names.push(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key(a: &str, b: &str) -> String {
+    format!("{a} vs {b}")
+}
+
+fn test(test: Test) -> Value {
+    json!([number(test.statistic), number(test.p)])
+}
+
+fn ends((low, high): (f64, f64)) -> Value {
+    json!([number(low), number(high)])
+}
+
+fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> Value {
+    let name = |place: usize| analysis.variants[place].name.as_str();
+    let pairs = |of: &dyn Fn(&stats::analysis::Pair) -> Value| -> Map<String, Value> {
+        analysis.pairs.iter().map(|p| (key(name(p.a), name(p.b)), of(p))).collect()
+    };
+    let adjusted = |of: &dyn Fn(&stats::analysis::Adjusted) -> f64| -> Map<String, Value> {
+        let spelt = |i: usize, a: usize, b: usize| {
+            family.map_or_else(|| key(name(a), name(b)), |f| f.names[i].clone())
+        };
+        analysis.family.iter().enumerate().map(|(i, x)| (spelt(i, x.a, x.b), number(of(x)))).collect()
+    };
+    let intervals: Map<String, Value> = analysis
+        .variants
+        .iter()
+        .map(|v| {
+            let about = json!({
+                "mean": number(v.mean),
+                "t": ends(v.t),
+                "bootstrap": ends(v.bootstrap),
+                "n": v.n,
+            });
+            (v.name.clone(), about)
+        })
+        .collect();
+    let missing: Map<String, Value> = analysis
+        .variants
+        .iter()
+        .filter(|v| !v.missing.is_empty())
+        .map(|v| {
+            let (runs, cells): (Vec<&String>, Vec<&String>) =
+                v.missing.iter().map(|(run, text)| (run, text)).unzip();
+            (v.name.clone(), json!({ "count": v.missing.len(), "runs": runs, "cells": cells }))
+        })
+        .collect();
+    let mut document = support::parameters([
+        ("kruskal", test(analysis.kruskal)),
+        ("mannwhitney", pairs(&|p| json!([number(p.mann_whitney.u), number(p.mann_whitney.p)])).into()),
+        ("holm", adjusted(&|x| x.holm).into()),
+        ("bh", adjusted(&|x| x.benjamini_hochberg).into()),
+        ("intervals", intervals.into()),
+        ("cliffs_delta", pairs(&|p| number(p.cliffs_delta)).into()),
+        ("wilcoxon", pairs(&|p| json!([number(p.wilcoxon.w), number(p.wilcoxon.p)])).into()),
+        (
+            "permutation",
+            pairs(&|p| json!([number(p.permutation.difference), number(p.permutation.p)])).into(),
+        ),
+        ("spearman", pairs(&|p| test(p.spearman)).into()),
+        ("missing", missing.into()),
+    ]);
+    document.extend(match &analysis.factors {
+        Ok(factors) => factors_document(factors, &name),
+        Err(why) => {
+            let refused = || json!({ "refused": why });
+            support::parameters([
+                ("kruskal_factors", refused()),
+                ("anova", refused()),
+                ("contrasts", refused()),
+            ])
+        }
+    });
+    let methods = pairs(&|p| {
+        json!({
+            "mannwhitney": p.mann_whitney.method.name(),
+            "wilcoxon": p.wilcoxon.method.name(),
+            "permutation": p.permutation.method.name(),
+            "paired_runs": p.paired,
+        })
+    });
+    document.insert("methods".into(), methods.into());
+    document.insert(
+        "settings".into(),
+        json!({
+            "confidence": options.confidence,
+            "resamples": options.resamples,
+            "seed": options.seed,
+            "family": family.map_or_else(|| json!("all pairs"), |f| json!(f.names)),
+        }),
+    );
+    Value::Object(document)
+}
+
+fn factors_document<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Map<String, Value> {
+    let anova = |anova: &Result<Anova>| match anova {
+        Ok(anova) => {
+            let mut object: Map<String, Value> = anova
+                .terms
+                .iter()
+                .map(|t| (t.name.clone(), json!([number(t.sum_of_squares), t.df, number(t.f), number(t.p)])))
+                .collect();
+            object.insert("residual".into(), json!([number(anova.residual), anova.residual_df]));
+            object.insert("left_out".into(), anova.left_out.iter().map(|&v| name(v)).collect());
+            object.insert("constant".into(), json!(anova.constant));
+            Value::Object(object)
+        }
+        Err(why) => json!({ "refused": why.to_string() }),
+    };
+    let contrast = |c: &Contrast| {
+        json!({
+            "factor": c.factor,
+            "difference": number(c.difference),
+            "rank_difference": number(c.rank_difference),
+            "t": number(c.t),
+            "df": c.df,
+            "p": number(c.p),
+            "holm": number(c.holm),
+            "pairs": c.pairs.iter().map(|&(a, b)| key(name(a), name(b))).collect::<Vec<_>>(),
+        })
+    };
+    let contrasts = match &factors.contrasts {
+        Ok(all) => all.iter().map(|c| (c.name(), contrast(c))).collect::<Map<_, _>>().into(),
+        Err(why) => json!({ "refused": why.to_string() }),
+    };
+    let kruskal: Map<String, Value> =
+        factors.kruskal.iter().map(|(name, t)| (name.clone(), test(*t))).collect();
+    support::parameters([
+        ("kruskal_factors", kruskal.into()),
+        ("anova", anova(&factors.additive)),
+        ("anova_interactions", anova(&factors.interactions)),
+        ("contrasts", contrasts),
+        ("without_factors", json!(factors.unknown)),
+    ])
+}
+
+fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
+    let name = |place: usize| analysis.variants[place].name.as_str();
+    let percent = human(100.0 * options.confidence);
+    let range = |(low, high): (f64, f64)| {
+        if low.is_nan() { "not defined".into() } else { format!("{} … {}", human(low), human(high)) }
+    };
+    let mut parts = Vec::new();
+    let mut add = |title: String, table: Table| parts.push(format!("{title}\n{}", table.trim_fmt()));
+
+    let (t, bootstrap) = (format!("t, {percent} %"), format!("bootstrap, {percent} %"));
+    let mut table = support::table(["variant", "runs", "missing", "mean", &t, &bootstrap]);
+    for v in &analysis.variants {
+        let cells = [v.name.clone(), v.n.to_string(), v.missing.len().to_string(), human(v.mean), range(v.t)];
+        table.add_row(cells.into_iter().chain([range(v.bootstrap)]));
+    }
+    add("Variants".into(), table);
+
+    let mut table = support::table(["pair", "U", "p", "Holm", "BH", "Cliff's δ"]);
+    for x in &analysis.family {
+        let found = analysis.pairs.iter().find(|p| (p.a, p.b) == (x.a.min(x.b), x.a.max(x.b)));
+        let (mut u, mut delta) = found.map_or((f64::NAN, f64::NAN), |p| (p.mann_whitney.u, p.cliffs_delta));
+        if x.a > x.b {
+            u = (analysis.variants[x.a].n * analysis.variants[x.b].n) as f64 - u;
+            delta = -delta;
+        }
+        let numbers = [u, x.p, x.holm, x.benjamini_hochberg, delta].map(human);
+        table.add_row(std::iter::once(key(name(x.a), name(x.b))).chain(numbers));
+    }
+    let size = analysis.family.iter().filter(|x| !x.p.is_nan()).count();
+    add(format!("Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over {size} pairs"), table);
+
+    if paired {
+        let mut table =
+            support::table(["pair", "runs", "W", "p", "difference", "permutation p", "Spearman ρ", "ρ's p"]);
+        for p in &analysis.pairs {
+            let numbers = [p.wilcoxon.w, p.wilcoxon.p, p.permutation.difference, p.permutation.p];
+            let row = numbers.into_iter().chain([p.spearman.statistic, p.spearman.p]).map(human);
+            table.add_row([key(name(p.a), name(p.b)), p.paired.to_string()].into_iter().chain(row));
+        }
+        add("Wilcoxon, permutation and Spearman, over runs that both have".into(), table);
+    }
+
+    let Test { statistic, p } = analysis.kruskal;
+    parts.push(format!("Kruskal–Wallis over all variants: H = {}, p = {}", human(statistic), human(p)));
+    match &analysis.factors {
+        Ok(factors) => parts.extend(factors_text(factors, &name)),
+        Err(why) => parts.push(format!("Factors: skipped, since {why}")),
+    }
+    let missing: Vec<String> = analysis
+        .variants
+        .iter()
+        .filter(|v| !v.missing.is_empty())
+        .map(|v| {
+            let runs: Vec<&str> = v.missing.iter().map(|(run, _)| run.as_str()).collect();
+            format!("  {}: {} without a value (run {})", v.name, runs.len(), runs.join(", "))
+        })
+        .collect();
+    if !missing.is_empty() {
+        parts.push(format!("Missing, and left out\n{}", missing.join("\n")));
+    }
+    format!("{}\n", parts.join("\n\n"))
+}
+
+fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut table = support::table(["factor", "H", "p"]);
+    for (factor, test) in &factors.kruskal {
+        table.add_row([factor.clone(), human(test.statistic), human(test.p)]);
+    }
+    parts.push(format!("Kruskal–Wallis by factor\n{}", table.trim_fmt()));
+    let titles = [("additive", &factors.additive), ("with interactions", &factors.interactions)];
+    for (title, anova) in titles {
+        let title = format!("Analysis of variance of ranks, type II, {title}");
+        match anova {
+            Ok(anova) => {
+                let mut table = support::table(["term", "sum of squares", "df", "F", "p"]);
+                for t in &anova.terms {
+                    let row =
+                        [t.name.clone(), human(t.sum_of_squares), t.df.to_string(), human(t.f), human(t.p)];
+                    table.add_row(row);
+                }
+                table.add_row(["residual".to_string(), human(anova.residual), anova.residual_df.to_string()]);
+                let out: Vec<&str> = anova.left_out.iter().map(|&v| name(v)).collect();
+                let out =
+                    if out.is_empty() { String::new() } else { format!(" (without {})", out.join(", ")) };
+                parts.push(format!("{title}{out}\n{}", table.trim_fmt()));
+            }
+            Err(why) => parts.push(format!("{title}: refused, {why}")),
+        }
+    }
+    match &factors.contrasts {
+        Ok(all) => {
+            let mut table = support::table(["contrast", "difference", "t", "df", "p", "Holm", "pairs"]);
+            for c in all {
+                let pairs: Vec<String> = c.pairs.iter().map(|&(a, b)| key(name(a), name(b))).collect();
+                let cells =
+                    [c.name(), human(c.difference), human(c.t), c.df.to_string(), human(c.p), human(c.holm)];
+                table.add_row(cells.into_iter().chain([pairs.join(", ")]));
+            }
+            parts.push(format!("Planned contrasts, on ranks\n{}", table.trim_fmt()));
+        }
+        Err(why) => parts.push(format!("Planned contrasts: refused, {why}")),
+    }
+    if !factors.unknown.is_empty() {
+        parts.push(format!("Without factors: {}", factors.unknown.join(", ")));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["W*D*C", "WD", "W", "a, b", "x vs y"].map(String::from).to_vec()
+    }
+
+    type Read = (Vec<(usize, usize)>, Vec<String>);
+
+    fn read(given: &[&str]) -> Result<Read> {
+        let given: Vec<String> = given.iter().map(|g| (*g).into()).collect();
+        Family::read(&given, &names()).map(|f| f.map_or_else(Default::default, |f| (f.pairs, f.names)))
+    }
+
+    #[test]
+    fn families_are_pairs_lists_and_columns() {
+        assert_eq!(read(&["W*D*C vs WD"]).unwrap().0, [(0, 1)]);
+        assert_eq!(
+            read(&["WD vs W*D*C, WD vs W"]).unwrap(),
+            (vec![(1, 0), (1, 2)], vec!["WD vs W*D*C".into(), "WD vs W".into()])
+        );
+        assert_eq!(read(&["W vs WD", "WD vs W"]).unwrap().0, [(2, 1)]);
+        assert_eq!(read(&["a, b vs x vs y"]).unwrap().0, [(3, 4)]);
+        assert_eq!(read(&["WD"]).unwrap().0, [(0, 1), (1, 2), (1, 3), (1, 4)]);
+        assert!(Family::read(&[], &names()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_pair_is_refused() {
+        assert!(read(&["W vs Q"]).unwrap_err().help.unwrap().contains("W*D*C, WD, W"));
+        assert!(read(&["W vs W"]).unwrap_err().message.contains("with itself"));
+        assert!(read(&["W vs WD, W vs Q"]).unwrap_err().message.contains("`W vs Q`"));
+    }
+}

@@ -1,0 +1,157 @@
+//! Planned contrasts: what does one step in one factor do?
+
+use pallium_core::{Error, Result};
+
+use super::adjust::holm;
+use super::bootstrap::mean;
+use super::factors::Design;
+use super::ranks::Ranks;
+use super::tail::t_sf;
+
+/// One level of a factor against another, all else equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contrast {
+    /// The factor.
+    pub factor: String,
+    /// The level that is asked about.
+    pub upper: String,
+    /// The level that it is compared to.
+    pub lower: String,
+    /// Places of the variants that are compared, the upper one first.
+    pub pairs: Vec<(usize, usize)>,
+    /// Mean over pairs of the difference of the mean values.
+    pub difference: f64,
+    /// The same of mean ranks.
+    pub rank_difference: f64,
+    /// The latter over its standard error.
+    pub t: f64,
+    /// Degrees of freedom of `t`.
+    pub df: usize,
+    /// Two-sided probability of so large a t without a difference.
+    pub p: f64,
+    /// p adjusted by Holm over all contrasts of the call.
+    pub holm: f64,
+}
+
+impl Contrast {
+    /// Such as `W* - W`.
+    pub fn name(&self) -> String {
+        format!("{} - {}", self.upper, self.lower)
+    }
+}
+
+/// All contrasts of two levels of a factor that `design` allows, within the
+/// one-way layout of ranks over all variants that have values.
+///
+/// A contrast compares only variants that differ in that factor and no other,
+/// each pair with the same weight; the error is the spread of ranks within all
+/// variants. Unlike a factorial analysis it needs no full layout, and
+/// interactions do not mix into it. NaN where ranks do not spread at all and do
+/// not differ.
+///
+/// # Errors
+/// If no variant has two values, so that there is no spread to judge by.
+pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
+    let ranks = Ranks::of(&samples.concat()).ranks;
+    let (mut rest, mut within, mut groups) = (ranks.as_slice(), 0.0, 0);
+    let mut centres = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let (own, others) = rest.split_at(sample.len());
+        rest = others;
+        let centre = mean(own);
+        within += own.iter().map(|r| (r - centre).powi(2)).sum::<f64>();
+        groups += usize::from(!own.is_empty());
+        centres.push(centre);
+    }
+    let df = ranks.len() - groups;
+    if df == 0 {
+        return Err(Error::unsupported(
+            "no variant has two values, so there is no spread to judge differences by",
+        )
+        .help("more runs are needed"));
+    }
+    let error = within / df as f64;
+    let mut found = Vec::new();
+    for (place, factor) in design.factors.iter().enumerate() {
+        for lower in 0..factor.levels.len() {
+            for upper in lower + 1..factor.levels.len() {
+                let mut pairs = design.matched(place, lower, upper);
+                pairs.retain(|&(low, high)| !samples[low].is_empty() && !samples[high].is_empty());
+                if pairs.is_empty() {
+                    continue;
+                }
+                let share = 1.0 / pairs.len() as f64;
+                let mut weights = vec![0.0; samples.len()];
+                let (mut difference, mut rank_difference) = (0.0, 0.0);
+                for &(low, high) in &pairs {
+                    weights[low] -= share;
+                    weights[high] += share;
+                    difference += share * (mean(samples[high]) - mean(samples[low]));
+                    rank_difference += share * (centres[high] - centres[low]);
+                }
+                let uses = weights.iter().zip(samples).filter(|(w, _)| **w != 0.0);
+                let variance: f64 = uses.map(|(w, s)| w * w / s.len() as f64).sum::<f64>() * error;
+                let t = rank_difference / variance.sqrt();
+                found.push(Contrast {
+                    factor: factor.name.clone(),
+                    upper: factor.levels[upper].clone(),
+                    lower: factor.levels[lower].clone(),
+                    pairs: pairs.into_iter().map(|(low, high)| (high, low)).collect(),
+                    difference,
+                    rank_difference,
+                    t,
+                    df,
+                    p: 2.0 * t_sf(t.abs(), df as f64),
+                    holm: f64::NAN,
+                });
+            }
+        }
+    }
+    let p: Vec<f64> = found.iter().map(|c| c.p).collect();
+    found.iter_mut().zip(holm(&p)).for_each(|(contrast, adjusted)| contrast.holm = adjusted);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contrasts_of_the_eleven_variants() {
+        let names = ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
+        let samples: Vec<Vec<f64>> = (0..11_usize)
+            .map(|i| (0..4 + i % 3).map(|j| ((i * i * 7 + j * j * 5 + i * j) % 23) as f64).collect())
+            .collect();
+        let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
+        let found = contrasts(&Design::of_names(&names), &samples).unwrap();
+        let of = |name: &str| found.iter().find(|c| c.name() == name).unwrap();
+        let pairs: Vec<usize> = found.iter().map(|c| c.pairs.len()).collect();
+        assert_eq!(pairs, [2, 2, 2, 3, 2, 1, 3]);
+        assert_eq!(of("W* - W").pairs, [(0, 1), (6, 7)]);
+        assert_eq!(of("C* - none").pairs, [(7, 3)]);
+        // statsmodels: OLS of the ranks on the variants, t_test of the contrast.
+        for (name, t, p) in EXPECTED {
+            let c = of(name);
+            assert!((c.t - t).abs() < 1e-10 && (c.p / p - 1.0).abs() < 1e-9, "{c:?}");
+        }
+        assert!(found.iter().all(|c| c.holm >= c.p && c.df == 43));
+    }
+
+    #[test]
+    fn edges() {
+        let design = Design::of_names(&["WD", "WD*"]);
+        assert!(
+            contrasts(&design, &[&[1.0], &[2.0]]).unwrap_err().message.contains("no variant has two values")
+        );
+        let apart = &contrasts(&design, &[&[1.0, 1.0], &[2.0, 2.0]]).unwrap()[0];
+        assert_eq!((apart.difference, apart.t, apart.p), (1.0, f64::INFINITY, 0.0));
+        assert!(contrasts(&design, &[&[1.0, 1.0], &[1.0, 1.0]]).unwrap()[0].p.is_nan());
+        assert!(contrasts(&design, &[&[1.0, 1.0], &[]]).unwrap().is_empty());
+    }
+
+    const EXPECTED: [(&str, f64, f64); 3] = [
+        ("W* - W", -0.15326893535555877, 0.8789032113010031),
+        ("D* - D", 1.8483245415907539, 0.07143997654700672),
+        ("C* - none", 0.9500325841805377, 0.3474051057662762),
+    ];
+}

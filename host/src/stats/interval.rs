@@ -1,0 +1,48 @@
+//! Student's interval of a mean.
+
+use super::bootstrap::mean;
+use super::tail::t_quantile;
+
+/// The interval of the mean that covers with probability `confidence` if the
+/// values are normal (Student 1908): mean ± t·s/√n, s with n − 1.
+///
+/// Both ends are NaN with fewer than two values. Of equal values both ends are
+/// the mean (scipy: NaN).
+pub fn t_interval(values: &[f64], confidence: f64) -> (f64, f64) {
+    let n = values.len() as f64;
+    if values.len() < 2 {
+        return (f64::NAN, f64::NAN);
+    }
+    let mean = mean(values);
+    if values.iter().all(|v| *v == values[0]) {
+        return (mean, mean);
+    }
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = t_quantile(0.5 + confidence / 2.0, n - 1.0) * (variance / n).sqrt();
+    (mean - half, mean + half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_scipys() {
+        let (low, high) = t_interval(
+            &[
+                0.75, 0.6875, 0.5625, 0.6875, 0.75, 0.5, 0.625, 0.375, 0.5, 0.375, 0.625, 0.5, 0.6875,
+                0.6875, 0.625, 0.3125, 0.625, 0.6875, 0.6875, 0.4375,
+            ],
+            0.95,
+        );
+        assert!((low - 0.5226701580055356).abs() < 1e-13, "{low}");
+        assert!((high - 0.6460798419944643).abs() < 1e-13, "{high}");
+    }
+
+    #[test]
+    fn edges() {
+        assert!(t_interval(&[], 0.95).0.is_nan());
+        assert!(t_interval(&[0.5], 0.95).1.is_nan());
+        assert_eq!(t_interval(&[0.25; 3], 0.95), (0.25, 0.25));
+    }
+}
