@@ -1,0 +1,86 @@
+//! The numbers that all sides of a comparison work on, as files.
+
+use std::path::Path;
+
+use ndarray::{Array1, Array3};
+use ndarray_npy::write_npy;
+use pallium::cell::CellSpec;
+use pallium::plugins::Catalogue;
+use pallium_core::{Batch, Error, Kind, Result, Substrate};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+/// Writes what the peers need to train `cell` into `folder`.
+///
+/// # Errors
+/// If a component fails, a trial is not scored once at its end (the peers can
+/// do no other), or the folder cannot be written.
+pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    let scene = Scene::of(cell, catalogue)?;
+    let save = |name: &str, result: std::result::Result<(), ndarray_npy::WriteNpyError>| {
+        result.map_err(|e| Error::new(Kind::Io, format!("{}: {e}", folder.join(name).display())))
+    };
+    save("recurrent.npy", write_npy(folder.join("recurrent.npy"), &scene.recurrent))?;
+    if let Some(distance) = &scene.distance {
+        save("distance.npy", write_npy(folder.join("distance.npy"), distance))?;
+    }
+    if let Some(connectome) = scene.substrate.matrices.get(Substrate::CONNECTOME) {
+        save("connectome.npy", write_npy(folder.join("connectome.npy"), connectome))?;
+    }
+    let mut task = catalogue.task(&cell.task_component, &scene.setting())?;
+    for (split, count) in [("train", cell.training.trials), ("validation", cell.training.validation)] {
+        let batch = match count {
+            0 => Batch::zeros(0, task.info().steps, scene.channels),
+            _ => task.trials(count, cell.trial_seed(split))?,
+        };
+        let inputs: &Array3<f32> = &batch.inputs;
+        let name = format!("{split}_inputs.npy");
+        save(&name, write_npy(folder.join(&name), inputs))?;
+        let name = format!("{split}_labels.npy");
+        save(&name, write_npy(folder.join(&name), &labels(&batch)?))?;
+    }
+    let (constraint, strength, emd_strength) = constraint(cell)?;
+    let about = json!({
+        "classes": scene.classes,
+        "batch": cell.training.batch,
+        "noise": 0.05,
+        "constraint": constraint,
+        "strength": strength,
+        "emd_strength": emd_strength,
+    });
+    let path = folder.join("about.json");
+    std::fs::write(&path, format!("{about:#}\n")).map_err(|e| Error::io(&path, &e))
+}
+
+/// One label a trial, at its last step.
+fn labels(batch: &Batch) -> Result<Array1<u32>> {
+    let last = batch.inputs.dim().1.saturating_sub(1);
+    batch
+        .mask
+        .outer_iter()
+        .zip(batch.targets.outer_iter())
+        .map(|(mask, targets)| match mask.iter().position(|&m| m > 0.0) {
+            Some(first) if first == last => Ok(targets[last]),
+            _ => Err(Error::unsupported("the peers train on one label at the last step of each trial")),
+        })
+        .collect()
+}
+
+/// The constraint's name and factors, as the published study applies them.
+fn constraint(cell: &CellSpec) -> Result<(String, f64, f64)> {
+    let factor = |params: &serde_json::Map<String, Value>, name: &str, default: f64| {
+        params.get(name).and_then(Value::as_f64).unwrap_or(default)
+    };
+    match cell.constraints.as_slice() {
+        [] => Ok(("none".into(), 0.0, 0.0)),
+        [one] => {
+            let name = one.id.rsplit('.').next().unwrap_or_default().to_owned();
+            let ignored = one.params.get("strength_rule").is_some_and(|rule| rule == "ignored");
+            let strength = if ignored { 1.0 } else { factor(&one.params, "strength", 0.3) };
+            Ok((name, strength, factor(&one.params, "emd_strength", 0.1)))
+        }
+        _ => Err(Error::unsupported("the peers have one constraint at most")),
+    }
+}

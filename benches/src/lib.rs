@@ -1,0 +1,13 @@
+//! Measurements.
+//!
+//! `cargo bench -p pallium-benches` times every kind of component through the
+//! real plugin boundary ([`scene`] sets them up); the executable `compare`
+//! measures whole trainings against other implementations, taking [`turns`],
+//! and against the machine's own [`peak`].
+
+pub mod inputs;
+pub mod peak;
+pub mod report;
+pub mod scene;
+pub mod turns;
+pub mod watch;
