@@ -3,6 +3,8 @@
 //! Tests that need recorded fields look for them in `../shared/data` or in
 //! `$PALLIUM_DATA` and say so where they are absent.
 
+#![expect(clippy::unwrap_used, reason = "in tests, whatever goes wrong is a failure")]
+
 mod experiments;
 mod gate;
 mod golden;
