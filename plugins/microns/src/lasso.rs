@@ -200,8 +200,12 @@ fn log_determinant(matrix: &Array2<f64>) -> f64 {
     }
 }
 
-/// Pseudo-inverse of a symmetric matrix.
+/// Inverse of a symmetric matrix; the pseudo-inverse if it is not positive
+/// definite.
 fn pseudo_inverse(matrix: &Array2<f64>) -> Result<Array2<f64>> {
+    if let Ok(inverse) = crate::spectrum::inverse(matrix) {
+        return Ok(inverse);
+    }
     let p = matrix.nrows();
     let dense = Mat::from_fn(p, p, |i, j| matrix[[i, j]]);
     let eigen = dense.self_adjoint_eigen(faer::Side::Lower).map_err(|_| ill_conditioned())?;
@@ -234,16 +238,27 @@ fn graphical_lasso(
         Descent::Screened => rounds.max(20),
         Descent::Plain => rounds,
     };
+    // The widest vectors that this machine has.
+    let arch = pulp::Arch::new();
     let mut work = Column { weights: vec![0.0; p], image: vec![0.0; p], active: Vec::with_capacity(p) };
     for round in 0..rounds {
         for k in 0..p {
             let own = precision[[k, k]];
-            for (j, weight) in work.weights.iter_mut().enumerate() {
-                *weight = if j == k { 0.0 } else { -(precision[[j, k]] / (own + 1000.0 * f64::EPSILON)) };
+            for (weight, theta) in work.weights.iter_mut().zip(precision.row(k)) {
+                *weight = -(theta / (own + 1000.0 * f64::EPSILON));
             }
-            work.descend(&covariance, k, empirical, alpha, sweeps, descent);
-            let row = covariance.row(k);
-            let explained: f64 = (0..p).map(|j| row[j] * work.weights[j]).sum();
+            work.weights[k] = 0.0;
+            let column = &mut work;
+            arch.dispatch(Task {
+                column,
+                covariance: &covariance,
+                own: k,
+                empirical,
+                alpha,
+                sweeps,
+                descent,
+            });
+            let explained: f64 = covariance.row(k).iter().zip(&work.weights).map(|(c, w)| c * w).sum();
             let own = 1.0 / (covariance[[k, k]] - explained);
             precision[[k, k]] = own;
             for j in (0..p).filter(|&j| j != k) {
@@ -274,6 +289,26 @@ fn graphical_lasso(
     Ok(Estimate { covariance, precision })
 }
 
+/// One column's descent, to be compiled for several kinds of machine.
+struct Task<'a> {
+    column: &'a mut Column,
+    covariance: &'a Array2<f64>,
+    own: usize,
+    empirical: &'a Array2<f64>,
+    alpha: f64,
+    sweeps: usize,
+    descent: Descent,
+}
+
+impl pulp::NullaryFnOnce for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.column.descend(self.covariance, self.own, self.empirical, self.alpha, self.sweeps, self.descent);
+    }
+}
+
 /// Workspace of one column's regression on all others.
 struct Column {
     /// Regression weights; that of the column itself is 0.
@@ -288,6 +323,7 @@ impl Column {
     /// Minimises ½wᵀQw − qᵀw + α‖w‖₁ over all entries but the `own`: Q the
     /// covariance, q the empirical row. `image` is Qw, all but its own entry,
     /// when this returns.
+    #[inline(always)]
     fn descend(
         &mut self,
         covariance: &Array2<f64>,
@@ -321,11 +357,14 @@ impl Column {
                 let j = self.active[place];
                 let (before, scale) = (self.weights[j], covariance[[j, j]]);
                 let pull = target[j] - self.image[j] + before * scale;
-                let after = pull.signum() * (pull.abs() - alpha).max(0.0) / scale;
-                self.weights[j] = after;
-                self.shift(covariance, j, after - before);
+                let after =
+                    if pull.abs() <= alpha { 0.0 } else { pull.signum() * (pull.abs() - alpha) / scale };
+                if after != before {
+                    self.weights[j] = after;
+                    self.shift(covariance, j, after - before);
+                    largest_step = largest_step.max((after - before).abs());
+                }
                 largest = largest.max(after.abs());
-                largest_step = largest_step.max((after - before).abs());
             }
             let (quiet, last) = (largest_step / largest, sweep + 1 == sweeps);
             let settled = match descent {
@@ -345,6 +384,7 @@ impl Column {
     }
 
     /// Adds `step` times row `j` of the covariance to the image.
+    #[inline(always)]
     fn shift(&mut self, covariance: &Array2<f64>, j: usize, step: f64) {
         if step != 0.0
             && let Some(row) = covariance.row(j).as_slice()
@@ -356,6 +396,7 @@ impl Column {
     }
 
     /// The duality gap, and the largest slope.
+    #[inline(always)]
     fn gap(&self, own: usize, target: Option<&[f64]>, alpha: f64, norm: f64) -> (f64, f64) {
         let target = target.unwrap_or(&[]);
         let (mut explained, mut square, mut sum, mut steepest) = (0.0, 0.0, 0.0, 0.0_f64);
@@ -376,6 +417,7 @@ impl Column {
 
     /// Leaves out those whose weight is zero at the optimum, by the sphere
     /// around the dual point that the gap allows.
+    #[inline(always)]
     fn screen(
         &mut self,
         covariance: &Array2<f64>,
