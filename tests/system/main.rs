@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in tests, whatever goes wrong is a failure")]
 
+mod data;
 mod experiments;
 mod gate;
 mod golden;

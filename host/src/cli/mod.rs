@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::prelude::*;
 
 /// Recurrent neural networks grown from cortex.
 #[derive(Parser, Debug)]
@@ -112,13 +113,17 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
-    let logs = tracing_subscriber::fmt()
+    let level = cli.logging.level();
+    let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
         .without_time()
-        .with_max_level(cli.logging.level());
-    if logs.try_init().is_err() {
+        .with_filter(level);
+    let waited_for = matches!(&cli.command, Command::Field(args) if args.takes_long());
+    let progress =
+        (waited_for && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
+    if tracing_subscriber::registry().with(logs).with(progress).try_init().is_err() {
         say("warning: logging was set up twice\n");
     }
     match dispatch(&cli.command) {

@@ -1,0 +1,223 @@
+//! `pallium field info`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ndarray::Array2;
+use pallium_core::{Kind, Result, Substrate, WeightRequest};
+
+use super::{read, read_with_events};
+use crate::cell::Use;
+use crate::cli::support;
+use crate::field::{Order, Page, Weights, page, write_svg};
+use crate::plugins::Catalogue;
+
+/// Columns of the bars in the profile's table.
+const BAR: usize = 20;
+
+/// A page about a field: its neurons, how connection and correlation go with
+/// distance, whether the connectome is in order, and what to beware of.
+///
+/// A released connectome is in another neuron order than every other file of
+/// its field; distances are shown both for that order and for the one restored.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium field info data/6_6_2 --json")]
+pub struct Info {
+    /// The field's folder.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Writes a figure of connection and correlation by distance.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the field cannot be read, or the figure not be written.
+pub fn info(args: &Info) -> Result<()> {
+    let catalogue = Catalogue::discover(&[])?;
+    let released = read_with_events(&catalogue, &args.folder, "released")?;
+    // What is known without the neurons' order is told all the same.
+    let restored = match read(&catalogue, &args.folder, "restored", false) {
+        Err(e) if e.kind == Kind::Input => {
+            tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
+            None
+        }
+        other => Some(other?),
+    };
+    let weights = weights(&catalogue, &released)?;
+    let page = page(&released, restored.as_ref(), weights);
+    if let Some(path) = &args.svg {
+        write_svg(&page, path)?;
+    }
+    if args.json {
+        let json = serde_json::to_value(&page)
+            .map_err(|e| pallium_core::Error::bug(format!("a page about a field is no JSON: {e}")))?;
+        return support::print_json(&json);
+    }
+    support::print(&text(&page))
+}
+
+/// The weights that grow from the field when every lognormal factor is 1.
+fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> {
+    let has = |name: &str| field.matrices.contains_key(name);
+    if !has(Substrate::CORRELATION) || !has(Substrate::STTC) || field.neurons < 2 {
+        return Ok(None);
+    }
+    // Without a floor the weights before the last step have the mean asked
+    // for, so their spectral radius follows from the mean after it.
+    let (mean, radius) = (0.1, 0.95);
+    let params =
+        support::parameters([("floor", 0.into()), ("mean", mean.into()), ("spectral_radius", radius.into())]);
+    let n = field.neurons;
+    let setting = support::setting(Some(n), Some(field), None);
+    let ones = Array2::ones((n, n));
+    let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
+    let source = Use { id: "microns.functional".into(), params };
+    let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
+        // Matrices that leave nothing to scale.
+        Err(e) if e.kind == Kind::Input => return Ok(None),
+        other => other?.mapv(f64::from),
+    };
+    let sum = weights.sum();
+    Ok(Some(Weights {
+        spectral_radius: radius * mean / (sum / (n * n) as f64),
+        diagonal_share: weights.diag().sum() / sum,
+    }))
+}
+
+/// The page as text.
+fn text(page: &Page) -> String {
+    let unknown = || "unknown".to_string();
+    let um = |v: Option<f64>| v.map_or_else(unknown, |v| format!("{v:.1} µm"));
+    let mut table = support::table(["field", &page.name]);
+    let mut row = |name: &str, text: String| {
+        table.add_row([name.to_owned(), text]);
+    };
+    row("neurons", page.neurons.to_string());
+    for (kind, [first, last]) in &page.ids {
+        row(&format!("{kind} ids"), format!("{first} … {last}"));
+    }
+    row("extent", page.span_um.map_or_else(unknown, |[x, y, z]| format!("{x:.0} × {y:.0} × {z:.0} µm")));
+    row("mean distance", um(page.mean_distance_um));
+    row("synapses", page.synapses.map_or_else(unknown, |v| v.to_string()));
+    row("connected pairs", page.connected_pairs.map_or_else(unknown, |v| v.to_string()));
+    if let Some(wiring) = &page.wiring {
+        let expected =
+            wiring.reciprocal_expected.map_or_else(String::new, |e| format!(" (by chance {e:.1})"));
+        row("… in both directions", format!("{}{expected}", wiring.reciprocal_pairs));
+    }
+    let connected = &page.mean_connected_distance_um;
+    let with_p = |distance: Option<f64>, order: &Option<Order>| match (distance, order) {
+        (Some(d), Some(order)) => {
+            let verdict = if order.plausible { "near" } else { "not nearer than random" };
+            format!("{d:.1} µm, {verdict} (p = {})", p_text(order.p))
+        }
+        (d, _) => um(d),
+    };
+    row("… distance, order as stored", with_p(connected.released, &page.order.released));
+    row("… distance, order restored", with_p(connected.restored, &page.order.restored));
+    match &page.activity {
+        Some(activity) => {
+            let [least, median, most] = activity.rate_hz;
+            row("events", format!("{} in {:.0} s", activity.events, activity.last_s));
+            row("rates", format!("{least:.3} … {most:.3} a second, median {median:.3}"));
+            row("silent neurons", activity.silent.len().to_string());
+        }
+        None => row("events", "none".into()),
+    }
+    for (name, relation) in &page.relations {
+        let distance = relation.with_distance.map_or_else(String::new, |r| format!("; with distance {r:.2}"));
+        let linked =
+            relation.mean_connected.map_or_else(String::new, |m| format!("; connected pairs {m:.4}"));
+        row(name, format!("mean {:.4}, sd {:.4}{linked}{distance}", relation.mean, relation.sd));
+    }
+    if let Some(weights) = &page.functional_weights {
+        row("spectral radius of W*", format!("{:.2} at mean weight 0.1", weights.spectral_radius));
+        row("weight on W*'s diagonal", format!("{:.1} %", 100.0 * weights.diagonal_share));
+    }
+    let mut text = format!("{}\n", table.trim_fmt());
+    if !page.profile.is_empty() {
+        text.push_str(&format!("\n{}\n", profile(page)));
+    }
+    if !page.warnings.is_empty() {
+        text.push_str("\nBeware:\n");
+        page.warnings.iter().for_each(|warning| text.push_str(&format!("- {warning}\n")));
+    }
+    if !page.notes.is_empty() {
+        text.push_str("\nNotes of the source:\n");
+        page.notes.iter().for_each(|note| text.push_str(&format!("- {note}\n")));
+    }
+    text
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.001 { format!("{p:.0e}") } else { format!("{p:.3}") }
+}
+
+/// Connection and correlation by distance, with bars.
+fn profile(page: &Page) -> String {
+    let most =
+        |of: fn(&crate::field::Bin) -> Option<f64>| page.profile.iter().filter_map(of).fold(0.0, f64::max);
+    let (connected, correlated) = (most(|bin| bin.probability), most(|bin| bin.correlation));
+    let mut table = support::table(["distance (µm)", "pairs", "connected (%)", "", "correlation", ""]);
+    for bin in &page.profile {
+        let number = |v: Option<f64>, factor: f64, digits: usize| {
+            v.map_or_else(String::new, |v| format!("{:.digits$}", factor * v))
+        };
+        table.add_row([
+            format!("{}–{}", bin.from_um, bin.to_um),
+            bin.pairs.to_string(),
+            number(bin.probability, 100.0, 2),
+            bar(bin.probability, connected),
+            number(bin.correlation, 1.0, 4),
+            bar(bin.correlation, correlated),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// A bar of up to [`BAR`] columns, to an eighth of a column.
+fn bar(value: Option<f64>, most: f64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let share = value.filter(|_| most > 0.0).map_or(0.0, |v| (v / most).clamp(0.0, 1.0));
+    let eighths = (share * (8 * BAR) as f64).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_in_proportion() {
+        assert_eq!(bar(Some(1.0), 1.0).chars().count(), BAR);
+        assert_eq!(bar(Some(0.5), 1.0).chars().count(), BAR / 2);
+        assert_eq!(bar(Some(0.0), 1.0), "");
+        assert_eq!(bar(None, 1.0), "");
+        assert_eq!(bar(Some(-1.0), 1.0), "");
+        assert_eq!(bar(Some(1.0), 0.0), "");
+        assert_eq!(bar(Some(0.5 + 1.0 / 160.0), 1.0), format!("{}▏", "█".repeat(BAR / 2)));
+    }
+
+    #[test]
+    fn a_page_of_nothing_is_still_a_page() {
+        let bare = Substrate {
+            name: "bare".into(),
+            neurons: 1,
+            matrices: [("sttc".into(), Array2::ones((1, 1)))].into(),
+            ..Substrate::default()
+        };
+        let text = text(&page(&bare, None, None));
+        assert!(
+            text.contains("bare") && text.contains("Beware:") && !text.contains("distance (µm)"),
+            "{text}"
+        );
+        assert_eq!((p_text(0.0001), p_text(0.5)), ("1e-4".into(), "0.500".into()));
+    }
+}

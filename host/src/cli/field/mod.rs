@@ -1,0 +1,94 @@
+//! `pallium field`: looking at a field, recomputing its matrices, putting its
+//! connectome in order, and making one up.
+
+mod derive;
+mod info;
+pub mod progress;
+mod restore;
+mod synth;
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use pallium_core::{Error, Kind, Result, Substrate};
+
+use super::support;
+use crate::cell::Use;
+use crate::plugins::Catalogue;
+
+/// Looks at a field, recomputes its matrices, puts its connectome in order, or
+/// makes a field up.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium field info data/6_6_2 --svg 6_6_2.svg")]
+pub struct Field {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Info(info::Info),
+    Derive(derive::Derive),
+    Restore(restore::Restore),
+    Synth(synth::Synth),
+}
+
+impl Field {
+    /// Whether the command takes long enough that a person wants to see how
+    /// far it is.
+    pub fn takes_long(&self) -> bool {
+        matches!(self.command, Command::Derive(_) | Command::Synth(_))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a field cannot be read, made or written.
+pub fn field(args: &Field) -> Result<()> {
+    match &args.command {
+        Command::Info(args) => info::info(args),
+        Command::Derive(args) => derive::derive(args),
+        Command::Restore(args) => restore::restore(args),
+        Command::Synth(args) => synth::synth(args),
+    }
+}
+
+/// What the field's own files say, whatever a profile makes of them.
+fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Result<Substrate> {
+    let params = support::parameters([
+        ("connectome_order", order.into()),
+        ("sttc", "released".into()),
+        ("events", events.into()),
+    ]);
+    support::field(catalogue, Use { id: support::FIELD.into(), params }, folder)
+}
+
+/// As [`read`], with event times where the field has them.
+fn read_with_events(catalogue: &Catalogue, folder: &Path, order: &str) -> Result<Substrate> {
+    match read(catalogue, folder, order, true) {
+        // Asked for event times, the source refuses a field without them.
+        Err(e) if e.kind == Kind::Input && e.to_string().contains("no event times") => {
+            read(catalogue, folder, order, false)
+        }
+        other => other,
+    }
+}
+
+/// Writes `field` as a new folder in the released format.
+fn store(catalogue: &Catalogue, field: &Substrate, out: &Path) -> Result<()> {
+    let params = support::parameters([("path", support::path_text(out)?.into())]);
+    let writer = Use { id: support::FIELD.into(), params };
+    catalogue.substrate(&writer, &support::setting(None, None, None))?.store(field, out)
+}
+
+/// Refuses a folder that cannot be written to, before long work is done.
+fn check_free(out: &Path) -> Result<()> {
+    let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
+        return Err(Error::input(format!("{} exists and is not empty", out.display()))
+            .help("name another folder, or remove this one first"));
+    }
+    Ok(())
+}

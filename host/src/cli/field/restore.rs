@@ -1,0 +1,39 @@
+//! `pallium field restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pallium_core::Result;
+
+use super::{check_free, read_with_events, store};
+use crate::cli::support;
+use crate::plugins::Catalogue;
+
+/// Writes a field anew with its connectome in the order of its neurons.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium field restore data/6_6_2 --out data/6_6_2-restored")]
+pub struct Restore {
+    /// The field's folder, as released.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Where to write: a new folder, or an empty one.
+    #[arg(long, value_name = "DIR2")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the field cannot be read, put in order or written.
+pub fn restore(args: &Restore) -> Result<()> {
+    check_free(&args.out)?;
+    let catalogue = Catalogue::discover(&[])?;
+    let field = read_with_events(&catalogue, &args.folder, "restored")?;
+    store(&catalogue, &field, &args.out)?;
+    support::print(&format!(
+        "field {} with its connectome in order is in {}\n",
+        field.name,
+        args.out.display()
+    ))
+}

@@ -1,0 +1,79 @@
+//! `pallium field synth`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pallium_core::{Result, Setting};
+use serde_json::Value;
+
+use super::{check_free, store};
+use crate::cell::Use;
+use crate::cli::support;
+use crate::plugins::Catalogue;
+
+/// Writes a made-up field with the statistics of real ones, or of a given one.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium field synth --like data/5_6_8 --spikes --seed 1 --out data/made-up
+
+Without --like the statistics are those of several real fields:
+  pallium field synth --neurons 100 --seed 1 --out data/made-up")]
+pub struct Synth {
+    /// Number of neurons; with --like, as many as that field has unless given.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        required_unless_present = "like"
+    )]
+    neurons: Option<u32>,
+    /// Learns the statistics from this field's folder: positions, connection by
+    /// distance, synapse counts, correlation by distance, and rates.
+    #[arg(long, value_name = "DIR")]
+    like: Option<PathBuf>,
+    /// Draws event times, too; the field to learn from must have some.
+    #[arg(long, requires = "like")]
+    spikes: bool,
+    /// Length of the made-up recording in seconds [default: the field's].
+    #[arg(long, value_name = "SECONDS", requires = "spikes")]
+    length: Option<f64>,
+    /// Seed of the draw.
+    #[arg(long)]
+    seed: u64,
+    /// Where to write: a new folder, or an empty one.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Sets a further parameter of `synthetic.field`, or with --like of
+    /// `synthetic.like`; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
+    params: Vec<(String, Value)>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the field cannot be learnt from, made or written.
+pub fn synth(args: &Synth) -> Result<()> {
+    check_free(&args.out)?;
+    let catalogue = Catalogue::discover(&[])?;
+    let mut source = Use::new(if args.like.is_some() { "synthetic.like" } else { "synthetic.field" });
+    source.params.extend(args.params.iter().cloned());
+    if let Some(neurons) = args.neurons {
+        source.params.insert("neurons".into(), neurons.into());
+    }
+    if let Some(folder) = &args.like {
+        source.params.insert("path".into(), support::path_text(folder)?.into());
+        source.params.insert("spikes".into(), args.spikes.into());
+    }
+    if let Some(length) = args.length {
+        source.params.insert("length_s".into(), length.into());
+    }
+    let setting = Setting {
+        seed: args.seed,
+        ..support::setting(args.neurons.map(|neurons| neurons as usize), None, None)
+    };
+    let field = catalogue.substrate(&source, &setting)?.substrate(args.seed)?;
+    field.check()?;
+    store(&catalogue, &field, &args.out)?;
+    support::print(&format!("a made-up field of {} neurons is in {}\n", field.neurons, args.out.display()))
+}

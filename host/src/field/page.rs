@@ -1,0 +1,396 @@
+//! One page about a field.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array2;
+use pallium_core::Substrate;
+use serde::Serialize;
+
+use super::relations::{
+    Bin, Order, Wiring, distances, mean, mean_connected, mean_off_diagonal, off_diagonal, order, pearson,
+    profile, wiring,
+};
+
+/// Connected pairs below which nothing about wiring is certain.
+const FEW_CONNECTIONS: u64 = 20;
+/// Share of the weight on the diagonal above which it deserves a warning.
+const HEAVY_DIAGONAL: f64 = 0.25;
+/// Correlation above which two neurons may be one.
+const TWINS: f64 = 0.8;
+/// Distance (µm) below which two somata may be one.
+const SAME_PLACE_UM: f64 = 3.0;
+
+/// A number for each way of ordering the connectome.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PerOrder<T> {
+    /// As released.
+    pub released: Option<T>,
+    /// Put back into the order of the neurons.
+    pub restored: Option<T>,
+}
+
+/// Event times in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Activity {
+    /// Events of all neurons.
+    pub events: usize,
+    /// Time of the last event (s).
+    pub last_s: f64,
+    /// Events a second: least, median, largest of the neurons.
+    pub rate_hz: [f64; 3],
+    /// Neurons without events.
+    pub silent: Vec<usize>,
+}
+
+/// Correlation of pairs in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Relation {
+    /// Mean over pairs.
+    pub mean: f64,
+    /// Standard deviation over pairs.
+    pub sd: f64,
+    /// Correlation with distance over pairs.
+    pub with_distance: Option<f64>,
+    /// Mean over connected pairs, the connectome's order restored.
+    pub mean_connected: Option<f64>,
+    /// Largest difference between an entry and its mirror image.
+    pub asymmetry: f64,
+}
+
+/// Weights grown from the field's activity, every lognormal factor 1.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Weights {
+    /// Spectral radius at mean weight 0.1, before it is set.
+    pub spectral_radius: f64,
+    /// Share of the sum of weights that is on the diagonal.
+    pub diagonal_share: f64,
+}
+
+/// Sentences that a user should read.
+pub type Warnings = Vec<String>;
+
+/// What is known about a field. The first six keys are a promise to scripts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Synapses between different neurons.
+    pub synapses: Option<u64>,
+    /// Ordered pairs of different neurons with a synapse.
+    pub connected_pairs: Option<u64>,
+    /// Mean distance of all pairs (µm).
+    pub mean_distance_um: Option<f64>,
+    /// Mean distance of connected pairs (µm).
+    pub mean_connected_distance_um: PerOrder<f64>,
+    /// Whether there are event times.
+    pub has_spikes: bool,
+    /// The field's name.
+    pub name: String,
+    /// First and last id of each kind, as text: they exceed what a JSON number
+    /// can hold.
+    pub ids: BTreeMap<String, [String; 2]>,
+    /// Extent of the somata along each axis (µm).
+    pub span_um: Option<[f64; 3]>,
+    /// Connections in detail.
+    pub wiring: Option<Wiring>,
+    /// Whether the connectome's order is plausible.
+    pub order: PerOrder<Order>,
+    /// Event times in numbers.
+    pub activity: Option<Activity>,
+    /// Each functional matrix in numbers.
+    pub relations: BTreeMap<String, Relation>,
+    /// Connection (in restored order) and correlation by distance.
+    pub profile: Vec<Bin>,
+    /// Weights grown from the field.
+    pub functional_weights: Option<Weights>,
+    /// What a field can have and this one has not.
+    pub missing: Vec<String>,
+    /// What a user should know.
+    pub warnings: Warnings,
+    /// What the source says of the data.
+    pub notes: Vec<String>,
+}
+
+/// Looks at a field: `released` with its connectome as it is stored and event
+/// times if there are any, `restored` with the connectome in the order of the
+/// neurons (`None` where that is not possible), and `weights` grown from it.
+pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
+    let distance = released.positions.as_ref().map(distances);
+    let connectome = |field: Option<&Substrate>| field?.matrices.get(Substrate::CONNECTOME).cloned();
+    let (as_released, in_order) = (connectome(Some(released)), connectome(restored));
+    let known = in_order.as_ref().or(as_released.as_ref());
+    let correlation = released.matrices.get(Substrate::CORRELATION);
+    let profile = distance.as_ref().map(|d| profile(d, known, correlation));
+    let mean_of = |connectome: &Option<Array2<f64>>| mean_connected(connectome.as_ref()?, distance.as_ref()?);
+    let order_of = |connectome: &Option<Array2<f64>>| order(connectome.as_ref()?, distance.as_ref()?);
+    let wiring = known.map(|connectome| wiring(connectome, profile.as_deref()));
+    let functional = released.matrices.iter().filter(|(name, _)| *name != Substrate::CONNECTOME);
+    let relations = functional
+        .filter_map(|(name, matrix)| Some((name.clone(), relation(matrix, distance.as_ref(), known)?)))
+        .collect();
+    let mut page = Page {
+        neurons: released.neurons,
+        synapses: wiring.as_ref().map(|w| w.synapses),
+        connected_pairs: wiring.as_ref().map(|w| w.connected_pairs),
+        mean_distance_um: distance.as_ref().and_then(mean_off_diagonal),
+        mean_connected_distance_um: PerOrder {
+            released: mean_of(&as_released),
+            restored: mean_of(&in_order),
+        },
+        has_spikes: released.events.is_some(),
+        name: released.name.clone(),
+        ids: released
+            .ids
+            .iter()
+            .filter_map(|(name, ids)| {
+                Some((name.clone(), [ids.first()?.to_string(), ids.last()?.to_string()]))
+            })
+            .collect(),
+        span_um: released.positions.as_ref().map(|positions| span(&positions.micrometres())),
+        wiring,
+        order: PerOrder { released: order_of(&as_released), restored: order_of(&in_order) },
+        activity: released.events.as_deref().map(activity),
+        relations,
+        profile: profile.unwrap_or_default(),
+        functional_weights: weights,
+        missing: missing(released),
+        warnings: Vec::new(),
+        notes: restored.unwrap_or(released).notes.clone(),
+    };
+    page.warnings = warnings(&page, correlation, distance.as_ref());
+    page
+}
+
+fn span(um: &Array2<f64>) -> [f64; 3] {
+    [0, 1, 2].map(|axis| {
+        let column = um.column(axis);
+        let low = column.iter().copied().fold(f64::INFINITY, f64::min);
+        column.iter().copied().fold(f64::NEG_INFINITY, f64::max) - low
+    })
+}
+
+fn activity(events: &[Vec<f64>]) -> Activity {
+    let last_s = events.iter().filter_map(|times| times.last()).copied().fold(0.0, f64::max);
+    let mut rates: Vec<f64> = events.iter().map(|times| times.len() as f64 / last_s.max(1e-9)).collect();
+    rates.sort_by(f64::total_cmp);
+    let at = |place: usize| rates.get(place).copied().unwrap_or(0.0);
+    let last = rates.len().saturating_sub(1);
+    Activity {
+        events: events.iter().map(Vec::len).sum(),
+        last_s,
+        rate_hz: [at(0), 0.5 * (at(last / 2) + at(last.div_ceil(2))), at(last)],
+        silent: (0..events.len()).filter(|&i| events[i].is_empty()).collect(),
+    }
+}
+
+fn relation(
+    matrix: &Array2<f64>,
+    distance: Option<&Array2<f64>>,
+    connectome: Option<&Array2<f64>>,
+) -> Option<Relation> {
+    let average = mean_off_diagonal(matrix)?;
+    Some(Relation {
+        mean: average,
+        sd: mean(off_diagonal(matrix).map(|v| (v - average).powi(2)))?.sqrt(),
+        with_distance: distance.and_then(|d| pearson(off_diagonal(d).zip(off_diagonal(matrix)))),
+        mean_connected: connectome.and_then(|connectome| mean_connected(connectome, matrix)),
+        asymmetry: matrix.indexed_iter().map(|((i, j), v)| (v - matrix[[j, i]]).abs()).fold(0.0, f64::max),
+    })
+}
+
+fn missing(field: &Substrate) -> Vec<String> {
+    let mut missing = Vec::new();
+    if field.positions.is_none() {
+        missing.push("positions".to_owned());
+    }
+    let matrices = [Substrate::CORRELATION, Substrate::STTC, Substrate::PRECISION, Substrate::CONNECTOME];
+    missing.extend(matrices.into_iter().filter(|m| !field.matrices.contains_key(*m)).map(str::to_owned));
+    if field.events.is_none() {
+        missing.push("event times".to_owned());
+    }
+    missing.extend(
+        ["root", "unit", "target"]
+            .into_iter()
+            .filter(|k| !field.ids.contains_key(*k))
+            .map(|k| format!("{k} ids")),
+    );
+    missing
+}
+
+/// Everything that would surprise someone who trusted the data.
+fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Array2<f64>>) -> Warnings {
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| warnings.push(text);
+    match (&page.order.released, &page.order.restored) {
+        (Some(released), Some(restored)) if !released.plausible && restored.plausible => warn(format!(
+            "the connectome is stored in another order than the neurons: as it stands, connected pairs are \
+             {:.0} µm apart, no nearer than random ones (p = {:.2}); put in order they are {:.0} µm apart \
+             (p = {}). `pallium field restore` writes it in order",
+            released.mean_connected_um, released.p, restored.mean_connected_um, restored.p
+        )),
+        (_, Some(restored)) if !restored.plausible => warn(format!(
+            "connected pairs are {:.0} µm apart, random ones {:.0} µm: that is no clear difference (p = {:.2}), \
+             so the connectome may be in another order than the neurons, or too sparse to tell",
+            restored.mean_connected_um, restored.mean_permuted_um, restored.p
+        )),
+        (Some(released), None) if !released.plausible => warn(format!(
+            "connected pairs are no nearer than random ones (p = {:.2}), and the order of the connectome \
+             cannot be restored",
+            released.p
+        )),
+        _ => {}
+    }
+    if let Some(wiring) = &page.wiring {
+        if wiring.connected_pairs < FEW_CONNECTIONS {
+            warn(format!(
+                "only {} pairs are connected: whatever is said about wiring is uncertain",
+                wiring.connected_pairs
+            ));
+        }
+        if wiring.autapses > 0 {
+            warn(format!(
+                "{} synapses are of neurons with themselves, which is usually a fault of segmentation; they \
+                 are not counted",
+                wiring.autapses
+            ));
+        }
+    }
+    if let Some(weights) = page.functional_weights.as_ref().filter(|w| w.diagonal_share > HEAVY_DIAGONAL) {
+        warn(format!(
+            "{:.0} % of the weight of W* is on the diagonal, where a neuron excites itself: compare with the \
+             control diagonal = \"zero\" before wiring among neurons is given the credit",
+            100.0 * weights.diagonal_share
+        ));
+    }
+    if let Some(sttc) = page.relations.get(Substrate::STTC).filter(|sttc| sttc.mean < 0.0) {
+        let remedy = if page.has_spikes {
+            "`pallium field derive` recomputes it with half a frame"
+        } else {
+            "without event times it cannot be recomputed"
+        };
+        warn(format!(
+            "spike time tiling is negative on average ({:.4}), as it is when its window is longer than half a \
+             frame; {remedy}",
+            sttc.mean
+        ));
+    }
+    for (name, relation) in page.relations.iter().filter(|(_, relation)| relation.asymmetry > 1e-9) {
+        warn(format!(
+            "the {name} matrix is not symmetric: entries differ from their mirror image by up to {:.2e}",
+            relation.asymmetry
+        ));
+    }
+    if let Some(activity) = page.activity.as_ref().filter(|activity| !activity.silent.is_empty()) {
+        warn(format!("{} neurons have no events: nothing relates them to others", activity.silent.len()));
+    }
+    let twins = correlation.map(|r| pairs_beyond(r, |r| r > TWINS)).unwrap_or_default();
+    if let Some((i, j, r)) = twins.first() {
+        warn(format!(
+            "{} pairs correlate by more than {TWINS}, neurons {i} and {j} by {r:.2}: they may be one cell \
+             imaged twice",
+            twins.len()
+        ));
+    }
+    let heaps = distance.map(|d| pairs_beyond(d, |d| d < SAME_PLACE_UM)).unwrap_or_default();
+    if let Some((i, j, d)) = heaps.first() {
+        warn(format!(
+            "{} pairs of somata are less than {SAME_PLACE_UM} µm apart, neurons {i} and {j} {d:.1} µm: they \
+             may be one cell",
+            heaps.len()
+        ));
+    }
+    if !page.missing.is_empty() {
+        warn(format!("the field has no {}", page.missing.join(", ")));
+    }
+    warnings
+}
+
+/// Unordered pairs whose value is beyond a limit.
+fn pairs_beyond(matrix: &Array2<f64>, beyond: impl Fn(f64) -> bool) -> Vec<(usize, usize, f64)> {
+    matrix.indexed_iter().filter(|((i, j), v)| i < j && beyond(**v)).map(|((i, j), v)| (i, j, *v)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use pallium_core::Positions;
+
+    use super::*;
+
+    fn field() -> Substrate {
+        let mut field = Substrate { name: "small".into(), neurons: 3, ..Substrate::default() };
+        field.positions = Some(Positions {
+            values: array![[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 50.0, 10.0]],
+            unit_um: [1.0, 2.0, 1.0],
+        });
+        field
+            .matrices
+            .insert("correlation".into(), array![[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]]);
+        field.matrices.insert("sttc".into(), array![[1.0, -0.2, 0.1], [-0.2, 1.0, -0.1], [0.1, -0.1, 1.0]]);
+        field
+            .matrices
+            .insert("precision".into(), array![[2.0, -1.0, 0.0], [-0.9, 2.0, 0.0], [0.0, 0.0, 1.0]]);
+        field.matrices.insert("connectome".into(), array![[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]);
+        field.ids.insert("root".into(), vec![i64::MAX - 2, i64::MAX - 1, i64::MAX]);
+        field.events = Some(vec![vec![1.0, 2.0], vec![10.0], vec![]]);
+        field
+    }
+
+    #[test]
+    fn a_page_tells_what_is_there() {
+        let field = field();
+        let weights = Weights { spectral_radius: 5.0, diagonal_share: 0.4 };
+        let page = page(&field, Some(&field), Some(weights));
+        assert_eq!((page.neurons, page.synapses, page.connected_pairs), (3, Some(3), Some(2)));
+        assert_eq!(page.span_um, Some([1.0, 100.0, 10.0]));
+        assert_eq!(page.mean_connected_distance_um.restored, Some(1.0));
+        assert_eq!(page.ids["root"], ["9223372036854775805", "9223372036854775807"]);
+        let activity = page.activity.unwrap();
+        assert_eq!((activity.events, activity.last_s, activity.rate_hz), (3, 10.0, [0.0, 0.1, 0.2]));
+        assert_eq!(activity.silent, [2]);
+        assert!((page.relations["sttc"].mean + 0.2 / 3.0).abs() < 1e-15);
+        assert_eq!(page.relations["correlation"].mean_connected, Some(0.9));
+        assert_eq!(page.missing, ["unit ids", "target ids"]);
+        let all = page.warnings.join("\n");
+        for part in [
+            "only 2 pairs",
+            "1 synapses are of neurons with themselves",
+            "40 % of the weight",
+            "negative on average",
+            "precision matrix is not symmetric",
+            "1 neurons have no events",
+            "neurons 0 and 1 by 0.90",
+            "neurons 0 and 1 1.0 µm",
+            "no unit ids, target ids",
+        ] {
+            assert!(all.contains(part), "no «{part}» in:\n{all}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_nothing_fails() {
+        let bare = Substrate {
+            name: "bare".into(),
+            neurons: 1,
+            matrices: [("sttc".into(), array![[1.0]])].into(),
+            ..Substrate::default()
+        };
+        let page = page(&bare, None, None);
+        assert_eq!((page.mean_distance_um, page.synapses, page.has_spikes), (None, None, false));
+        assert!(page.missing.contains(&"positions".to_owned()));
+        let json = serde_json::to_value(&page).unwrap();
+        let keys: Vec<_> = json.as_object().unwrap().keys().take(6).cloned().collect();
+        assert_eq!(
+            keys,
+            [
+                "neurons",
+                "synapses",
+                "connected_pairs",
+                "mean_distance_um",
+                "mean_connected_distance_um",
+                "has_spikes"
+            ]
+        );
+        assert!(json["mean_connected_distance_um"]["released"].is_null());
+    }
+}

@@ -1,0 +1,289 @@
+//! Distance, connection and correlation of pairs of neurons.
+
+use ndarray::Array2;
+use pallium_core::rand::seq::SliceRandom;
+use pallium_core::{Positions, random};
+use serde::Serialize;
+
+/// Permutations at most, and table look-ups that they may cost together.
+const PERMUTATIONS: (usize, usize) = (9999, 200_000_000);
+/// Bins of distance at most.
+const BINS: usize = 24;
+
+/// Distances between somata in µm, N×N, zero diagonal.
+pub fn distances(positions: &Positions) -> Array2<f64> {
+    let um = positions.micrometres();
+    let n = um.nrows();
+    let mut distance = Array2::zeros((n, n));
+    for i in 0..n {
+        for j in 0..i {
+            let d = (0..3).map(|k| (um[[i, k]] - um[[j, k]]).powi(2)).sum::<f64>().sqrt();
+            distance[[i, j]] = d;
+            distance[[j, i]] = d;
+        }
+    }
+    distance
+}
+
+/// Connections between different neurons.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wiring {
+    /// Synapses.
+    pub synapses: u64,
+    /// Ordered pairs with at least one synapse.
+    pub connected_pairs: u64,
+    /// Unordered pairs that are connected in both directions.
+    pub reciprocal_pairs: u64,
+    /// How many of these chance would give, connection falling with distance
+    /// as it does; `None` without distances.
+    pub reciprocal_expected: Option<f64>,
+    /// Synapses of neurons with themselves.
+    pub autapses: u64,
+}
+
+/// Counts connections. `connectome` is N×N, row presynaptic.
+pub fn wiring(connectome: &Array2<f64>, profile: Option<&[Bin]>) -> Wiring {
+    let between = || connectome.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
+    let both = between().filter(|((i, j), _)| i < j && connectome[[*j, *i]] > 0.0).count();
+    Wiring {
+        synapses: between().map(|(_, count)| count).sum::<f64>().round() as u64,
+        connected_pairs: between().count() as u64,
+        reciprocal_pairs: both as u64,
+        reciprocal_expected: profile.map(|bins| {
+            bins.iter().map(|bin| 0.5 * bin.pairs as f64 * bin.probability.unwrap_or(0.0).powi(2)).sum()
+        }),
+        autapses: connectome.diag().sum().round() as u64,
+    }
+}
+
+/// Mean over the ordered pairs that are connected.
+pub fn mean_connected(connectome: &Array2<f64>, of: &Array2<f64>) -> Option<f64> {
+    let connected = connectome.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
+    mean(connected.map(|(place, _)| of[place]))
+}
+
+/// Mean over all pairs of different neurons.
+pub fn mean_off_diagonal(matrix: &Array2<f64>) -> Option<f64> {
+    mean(off_diagonal(matrix))
+}
+
+/// The entries off the diagonal.
+pub fn off_diagonal(matrix: &Array2<f64>) -> impl Iterator<Item = f64> + Clone + '_ {
+    matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, v)| *v)
+}
+
+/// Mean of numbers, if there are any.
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), v| (sum + v, count + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// Pearson correlation of two lists of pairs' values; `None` if one of them
+/// does not vary.
+pub fn pearson(values: impl Iterator<Item = (f64, f64)> + Clone) -> Option<f64> {
+    let mx = mean(values.clone().map(|(x, _)| x))?;
+    let my = mean(values.clone().map(|(_, y)| y))?;
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (x, y) in values {
+        xx += (x - mx) * (x - mx);
+        yy += (y - my) * (y - my);
+        xy += (x - mx) * (y - my);
+    }
+    (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
+}
+
+/// Whether connected neurons are nearer than the order of the neurons would
+/// make them by chance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Order {
+    /// Mean distance of connected pairs (µm).
+    pub mean_connected_um: f64,
+    /// Its mean over permutations of the neurons (µm).
+    pub mean_permuted_um: f64,
+    /// Share of permutations (this one counted) with connected pairs as near.
+    pub p: f64,
+    /// Number of permutations.
+    pub permutations: usize,
+    /// Whether p is at most 0.01.
+    pub plausible: bool,
+}
+
+/// Compares the connectome's order with random orders of the neurons. The same
+/// permutations are used every time. `None` without connections.
+pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> {
+    let n = connectome.nrows();
+    let connected: Vec<(usize, usize)> = connectome
+        .indexed_iter()
+        .filter(|((i, j), count)| i != j && **count > 0.0)
+        .map(|(place, _)| place)
+        .collect();
+    let mean_connected_um = mean_connected(connectome, distance)?;
+    let (most, look_ups) = PERMUTATIONS;
+    let permutations = (look_ups / (connected.len() + n)).clamp(199, most);
+    let mut stream = random::stream(0, "field: order of the connectome");
+    let mut places: Vec<usize> = (0..n).collect();
+    let (mut as_near, mut sum) = (1_usize, 0.0);
+    for _ in 0..permutations {
+        places.shuffle(&mut stream);
+        let total: f64 = connected.iter().map(|&(i, j)| distance[[places[i], places[j]]]).sum();
+        let mean = total / connected.len() as f64;
+        sum += mean;
+        // Equal but for rounding counts as near.
+        if mean <= mean_connected_um * (1.0 + 1e-12) {
+            as_near += 1;
+        }
+    }
+    let p = as_near as f64 / (permutations + 1) as f64;
+    Some(Order {
+        mean_connected_um,
+        mean_permuted_um: sum / permutations as f64,
+        p,
+        permutations,
+        plausible: p <= 0.01,
+    })
+}
+
+/// Ordered pairs of neurons at some distance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bin {
+    /// Distances from here (µm) …
+    pub from_um: f64,
+    /// … to below here (µm).
+    pub to_um: f64,
+    /// Ordered pairs.
+    pub pairs: u64,
+    /// Share of them that is connected.
+    pub probability: Option<f64>,
+    /// Mean correlation.
+    pub correlation: Option<f64>,
+    /// Standard deviation of the correlation.
+    pub correlation_sd: Option<f64>,
+}
+
+/// Connection and correlation by distance, in bins of equal and round width
+/// that cover all pairs; empty bins are left out.
+pub fn profile(
+    distance: &Array2<f64>,
+    connectome: Option<&Array2<f64>>,
+    correlation: Option<&Array2<f64>>,
+) -> Vec<Bin> {
+    let farthest = distance.iter().copied().fold(0.0, f64::max);
+    let width = round_width(farthest);
+    let count = (farthest / width) as usize + 1;
+    // Pairs, connected ones, sum and sum of squares of the correlation.
+    let mut sums = vec![(0_u64, 0_u64, 0.0_f64, 0.0_f64); count];
+    for (place, d) in distance.indexed_iter().filter(|((i, j), _)| i != j) {
+        let bin = &mut sums[((d / width) as usize).min(count - 1)];
+        bin.0 += 1;
+        bin.1 += u64::from(connectome.is_some_and(|c| c[place] > 0.0));
+        let r = correlation.map_or(0.0, |r| r[place]);
+        bin.2 += r;
+        bin.3 += r * r;
+    }
+    let bins = sums.into_iter().enumerate().filter(|(_, sums)| sums.0 > 0);
+    bins.map(|(k, (pairs, connected, sum, squares))| {
+        let number = pairs as f64;
+        let mean = sum / number;
+        Bin {
+            from_um: k as f64 * width,
+            to_um: (k + 1) as f64 * width,
+            pairs,
+            probability: connectome.map(|_| connected as f64 / number),
+            correlation: correlation.map(|_| mean),
+            correlation_sd: correlation.map(|_| (squares / number - mean * mean).max(0.0).sqrt()),
+        }
+    })
+    .collect()
+}
+
+/// 1, 2 or 5 times a power of ten, so that few bins reach `farthest`.
+fn round_width(farthest: f64) -> f64 {
+    let least = farthest / BINS as f64;
+    if least <= 0.0 {
+        return 1.0;
+    }
+    let decade = 10_f64.powf(least.log10().floor());
+    [1.0, 2.0, 5.0].into_iter().map(|m| m * decade).find(|w| *w >= least).unwrap_or(10.0 * decade)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn on_a_line(n: usize) -> Array2<f64> {
+        Array2::from_shape_fn((n, n), |(i, j)| 10.0 * (i as f64 - j as f64).abs())
+    }
+
+    #[test]
+    fn a_neuron_is_not_connected_to_itself() {
+        let connectome = array![[5.0, 2.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 3.0]];
+        let distance = array![[0.0, 10.0, 20.0], [10.0, 0.0, 40.0], [20.0, 40.0, 0.0]];
+        let wiring = wiring(&connectome, None);
+        assert_eq!((wiring.synapses, wiring.connected_pairs, wiring.reciprocal_pairs), (4, 3, 1));
+        assert_eq!(wiring.autapses, 8);
+        assert_eq!(mean_connected(&connectome, &distance), Some(20.0));
+        assert_eq!(mean_off_diagonal(&distance), Some(140.0 / 6.0));
+        assert_eq!(mean_connected(&Array2::eye(3), &distance), None);
+    }
+
+    #[test]
+    fn neighbours_in_order_are_recognised() {
+        let n = 40;
+        let distance = on_a_line(n);
+        let near = Array2::from_shape_fn((n, n), |(i, j)| f64::from(j == i + 1));
+        let found = order(&near, &distance).unwrap();
+        assert_eq!(found.mean_connected_um, 10.0);
+        assert!(found.plausible && found.p == 1e-4, "{found:?}");
+        assert!((found.mean_permuted_um - mean_off_diagonal(&distance).unwrap()).abs() < 2.0);
+        // The same wiring with the neurons in another order: 7 is prime to 40.
+        let mixed = Array2::from_shape_fn((n, n), |(i, j)| near[[(7 * i) % n, (7 * j) % n]]);
+        let found = order(&mixed, &distance).unwrap();
+        assert!(!found.plausible && found.p > 0.05, "{found:?}");
+        assert_eq!(order(&Array2::zeros((4, 4)), &on_a_line(4)), None);
+    }
+
+    #[test]
+    fn p_is_that_of_all_permutations() {
+        // Of 6 neurons on a line one pair is connected, 10 µm apart: of the 15
+        // unordered pairs 5 are as near, so p is 1/3.
+        let mut one = Array2::zeros((6, 6));
+        one[[2, 3]] = 1.0;
+        let found = order(&one, &on_a_line(6)).unwrap();
+        assert!((found.p - 1.0 / 3.0).abs() < 0.02, "{}", found.p);
+    }
+
+    #[test]
+    fn profiles_count_every_pair_once() {
+        let n = 30;
+        let distance = on_a_line(n);
+        let connectome = Array2::from_shape_fn((n, n), |(i, j)| f64::from(j == i + 1));
+        let correlation = distance.mapv(|d| 1.0 - d / 300.0);
+        let bins = profile(&distance, Some(&connectome), Some(&correlation));
+        assert_eq!(bins.iter().map(|b| b.pairs).sum::<u64>(), 870);
+        assert!(bins.len() <= BINS + 1);
+        // 10 µm in the first bin of 20 µm (0..20): all pairs of neighbours.
+        assert_eq!((bins[0].from_um, bins[0].to_um, bins[0].pairs), (0.0, 20.0, 58));
+        assert_eq!(bins[0].probability, Some(0.5));
+        assert!((bins[0].correlation.unwrap() - (1.0 - 10.0 / 300.0)).abs() < 1e-12);
+        assert!(bins[1..].iter().all(|b| b.probability == Some(0.0)));
+        let expected = wiring(&connectome, Some(&bins)).reciprocal_expected.unwrap();
+        assert!((expected - 0.5 * 58.0 * 0.25).abs() < 1e-12);
+        assert_eq!(profile(&Array2::zeros((1, 1)), None, None), []);
+    }
+
+    #[test]
+    fn widths_are_round() {
+        for (farthest, width) in [(1000.0, 50.0), (1250.0, 100.0), (290.0, 20.0), (0.0, 1.0), (3.0, 0.2)] {
+            assert!((round_width(farthest) - width).abs() < 1e-12, "{farthest}: {}", round_width(farthest));
+        }
+    }
+
+    #[test]
+    fn correlation_of_lists() {
+        let values = [(1.0, 2.0), (2.0, 4.5), (3.0, 5.0)];
+        assert!((pearson(values.into_iter()).unwrap() - 3.0 / f64::sqrt(31.0 / 3.0)).abs() < 1e-12);
+        assert_eq!(pearson([(1.0, 2.0), (1.0, 3.0)].into_iter()), None);
+    }
+}
