@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use abi_stable::library::{LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, lib_header_from_path};
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::library::{LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, lib_header_from_path};
 use pallium_core::abi::{Library, Manifest, PluginModuleRef};
 use pallium_core::{Error, Result};
 
@@ -48,9 +50,10 @@ pub fn admit(path: &Path) -> Result<Admitted> {
             .help("a plugin's lib.rs ends in `pallium_core::plugin!();` and its Cargo.toml has crate-type = [\"cdylib\"]"));
     }
 
-    let module = lib_header_from_path(path)
-        .and_then(|header| header.init_root_module::<PluginModuleRef>())
-        .map_err(|e| contract_mismatch(path, &e))?;
+    let header = lib_header_from_path(path).map_err(|e| contract_mismatch(path, &e))?;
+    // Asked first, since it is plainer than any difference in layout.
+    same_series(path, header.version_strings().version.as_str())?;
+    let module = module(header).map_err(|e| contract_mismatch(path, &e))?;
     let library = Library::new(module);
     let manifest = library.manifest().map_err(|e| e.context(format!("{} was refused", path.display())))?;
     if !manifest.unwinds {
@@ -58,16 +61,45 @@ pub fn admit(path: &Path) -> Result<Admitted> {
             "a panic in it would end the whole program: remove `panic = \"abort\"` from the plugin's Cargo profile and build it again",
         ));
     }
-    if !compatible(&manifest.core_version, pallium_core::VERSION) {
-        return Err(Error::input(format!(
-            "{} was built against pallium-core {}, and this is {}",
-            path.display(),
-            manifest.core_version,
-            pallium_core::VERSION
-        ))
-        .help(format!("build the plugin again against pallium-core {}", pallium_core::VERSION)));
-    }
+    same_series(path, &manifest.core_version)?;
     Ok(Admitted { library, manifest, sha256 })
+}
+
+/// The plugin's module, if its layout is that of this contract: the same, grown
+/// at its ends since (a plugin of a newer core), or not yet as grown (a plugin
+/// of an older core).
+fn module(header: &'static LibHeader) -> Result<PluginModuleRef, LibraryError> {
+    let module = header.init_root_module::<PluginModuleRef>();
+    let Err(LibraryError::AbiInstability(_)) = &module else { return module };
+    // abi_stable lets the library alone be ahead. Growth at the end is the same
+    // in both directions: every access to a field or a method beyond the first
+    // version's asks the library at hand whether it has it, and otherwise
+    // takes the default of this side. So ask with the sides exchanged.
+    let behind = header.layout().is_some_and(|theirs| {
+        check_layout_compatibility(theirs, <PluginModuleRef as StableAbi>::LAYOUT).is_ok()
+    });
+    if !behind {
+        return module;
+    }
+    // SAFETY: the layouts agree up to the end of the shorter one, as was just
+    // found out.
+    #[expect(unsafe_code, reason = "abi_stable's own check allows growth in one direction only")]
+    unsafe {
+        header.init_root_module_with_unchecked_layout::<PluginModuleRef>()
+    }
+}
+
+/// Refuses a plugin whose core is of another series than this one.
+fn same_series(path: &Path, core_version: &str) -> Result<()> {
+    if compatible(core_version, pallium_core::VERSION) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{} was built against pallium-core {core_version}, and this is {}",
+        path.display(),
+        pallium_core::VERSION
+    ))
+    .help(format!("build the plugin again against pallium-core {}", pallium_core::VERSION)))
 }
 
 /// Versions before 1.0 are compatible within a minor version, later ones
@@ -86,7 +118,7 @@ fn contract_mismatch(path: &Path, error: &LibraryError) -> Error {
     let text = error.to_string();
     tracing::debug!("{}: {text}", path.display());
     Error::input(format!("{} was built against another version of the plugin contract", path.display()))
-        .because(first_lines(&text))
+        .because(first_difference(&text))
         .help(format!(
             "build the plugin again against pallium-core {}; `--log debug` shows the whole difference",
             pallium_core::VERSION
@@ -94,24 +126,42 @@ fn contract_mismatch(path: &Path, error: &LibraryError) -> Error {
 }
 
 /// The layout checker explains a mismatch in up to thousands of lines; the
-/// first that say something are enough for people.
-fn first_lines(text: &str) -> String {
-    let telling = |line: &&str| {
-        let line = line.to_lowercase();
-        ["error", "incompatible", "too many", "too few", "mismatch", "expected", "found"]
-            .iter()
-            .any(|word| line.contains(word))
-    };
-    let lines: Vec<&str> =
-        text.lines().map(str::trim).filter(|l| !l.is_empty()).filter(telling).take(4).collect();
-    let text =
-        if lines.is_empty() { text.lines().next().unwrap_or_default().to_owned() } else { lines.join("; ") };
-    text.chars().take(400).collect()
+/// first difference is enough for people.
+fn first_difference(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let at = lines.iter().position(|line| line.starts_with("Error:"));
+    let told = at.and_then(|at| {
+        let after = |heading: &str| {
+            let heading = at + lines[at..].iter().position(|line| *line == heading)?;
+            lines.get(heading + 1).map(|line| line.trim_start_matches("field_name:"))
+        };
+        let (expected, found) = (after("Expected:")?, after("Found:")?);
+        // The way to the place, down to its last named step.
+        let way = lines[..at].iter().rposition(|line| line.starts_with("Layout of expected type"))?;
+        let step = lines[..way].iter().rev().filter_map(|line| line.strip_prefix("field_name:"));
+        let step = step.into_iter().find(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
+        let place = step.map(|name| format!(" in `{name}`")).unwrap_or_default();
+        let what = lines[at].trim_start_matches("Error:");
+        Some(format!("{what}{place}: {found} instead of {expected}"))
+    });
+    let told = told.unwrap_or_else(|| lines.first().copied().unwrap_or_default().to_owned());
+    told.chars().take(400).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_difference_of_a_layout_is_told_in_a_line() {
+        let text = "Compared <this>:\n  a\n0 error(s).\n\n2 error(s)inside:\n    <other>\n    field_name:0\n    \
+            type:VTable\n\n    field_name:project\n    type:AFunctionPointer\n\nLayout of expected type:\n    \
+            field_name:other\nLayout of found type:\n    x\n\nError:unexpected field\nExpected:\n    \
+            field_name:__returns\n    type:RResult\nFound:\n    field_name:param_2\n    type:f64\n";
+        assert_eq!(first_difference(text), "unexpected field in `project`: param_2 instead of __returns");
+        assert_eq!(first_difference("no library\nat all"), "no library");
+        assert_eq!(first_difference(""), "");
+    }
 
     #[test]
     fn minor_versions_before_one_are_apart() {
