@@ -187,10 +187,12 @@ impl CellSpec {
     }
 
     /// A name for the cell's folder: readable on every file system, and unique
-    /// through the head of its identity.
+    /// through the head of its identity. Long names are cut.
     pub fn folder_name(&self, identity: &str) -> String {
-        let head: String = identity.chars().take(12).collect();
-        format!("{}.{}.{:03}.{head}", file_name(&self.variant), file_name(&self.task), self.run)
+        let cut = |text: &str, length| -> String { text.chars().take(length).collect() };
+        // File systems take 255 bytes, and what is under way has a prefix.
+        let (variant, task) = (cut(&file_name(&self.variant), 100), cut(&file_name(&self.task), 60));
+        format!("{variant}.{task}.{:03}.{}", self.run, cut(identity, 12))
     }
 }
 

@@ -13,3 +13,4 @@ mod harness;
 mod input;
 mod layers;
 mod statistics;
+mod survival;

@@ -15,15 +15,20 @@ use super::support;
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::identity::{self, Cell, HOST};
+use crate::run::limits::{LEAST_MEMORY_MB, Limits};
 use crate::run::machine::Machine;
 use crate::run::outcome::Status;
 use crate::run::pool::{Pool, Report, Stop};
 use crate::run::progress::{Progress, duration};
+use crate::run::shard::Shard;
 use crate::run::store::{FORMAT, Manifest, Plugin, Record, Records, Store};
 use crate::run::table::{self, Summary};
 
 /// How often `results.csv` is brought up to date during a run.
 const REFRESH: Duration = Duration::from_secs(5);
+
+/// How many failures are listed.
+const SHOWN: usize = 20;
 
 /// Exit code of a run in which cells failed.
 const SOME_FAILED: u8 = 3;
@@ -33,9 +38,11 @@ const INTERRUPTED: u8 = 130;
 /// Runs every cell of an experiment that the run folder does not hold yet, and
 /// shows what came out.
 ///
-/// Each cell runs in a process of its own: one that crashes is recorded as
-/// failed and costs the others nothing. Started again, a run continues; failed
-/// cells are tried again.
+/// Each cell runs in a process of its own: one that crashes, takes too long or
+/// wants too much memory is recorded as failed and costs the others nothing.
+/// Started again, a run continues, cells that were under way from their last
+/// epoch; failed cells are tried again. Several runs may be at one folder at
+/// once, also from several machines.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium run experiments/quickstart.toml --out runs/quickstart --jobs 2
@@ -60,6 +67,19 @@ pub struct Run {
     /// given several times.
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
+    /// Runs one part of the cells out of N that make up the whole, such as 2/3.
+    /// Every machine splits alike, by the work that cells are.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// The longest that one cell may take, in seconds [default: no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    cell_timeout: Option<f64>,
+    /// The most memory that one cell may hold, in MB [default: no limit]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(LEAST_MEMORY_MB..))]
+    cell_memory: Option<u64>,
+    /// Keeps a checkpoint of each training after every N epochs; 0 keeps none.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    checkpoint_every: u32,
     /// Stops at the first cell that fails.
     #[arg(long)]
     fail_fast: bool,
@@ -80,7 +100,8 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
     let name = |spec| identity::identify(spec, &catalogue);
-    let specs = experiment.expand(&catalogue)?;
+    let expansion = experiment.expansion(&catalogue)?;
+    let specs = expansion.cells.clone();
     let wanted: Vec<Cell> =
         filter(specs.clone(), &args.only)?.into_iter().map(name).collect::<Result<_>>()?;
     // All cells, whatever --only says: results.csv is of the experiment.
@@ -88,11 +109,37 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let out =
         args.out.clone().unwrap_or_else(|| Path::new("runs").join(crate::cell::file_name(&experiment.name)));
 
+    let stop = Stop::new();
+    // Nothing is written before it is clear that the run can begin.
+    let store = Store::at(&out);
+    let executable = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
+    let pool = Pool {
+        worker: vec![executable.into(), "worker".into()],
+        jobs: args.jobs.map_or_else(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),
+        threads: 1,
+        cache: support::cache_folder(),
+        fail_fast: args.fail_fast,
+        limits: Limits {
+            timeout: args.cell_timeout.map(Duration::from_secs_f64).or(experiment.limits.timeout),
+            memory_mb: args.cell_memory.or(experiment.limits.memory_mb),
+        },
+        checkpoint_every: args.checkpoint_every,
+        store: &store,
+        profiles: &expansion.profiles,
+        stop: stop.clone(),
+    };
+    let mut wanted = wanted;
+    if let Some(shard) = args.shard {
+        let specs: Vec<_> = wanted.iter().map(|cell| &cell.spec).collect();
+        let weights = pool.weigh(&specs, &catalogue)?;
+        let mut own = shard.select(&wanted, &weights).into_iter();
+        wanted.retain(|_| own.next().unwrap_or(false));
+    }
     if args.dry_run {
         return dry_run(args, &wanted, &plan, &out);
     }
-    // Nothing is written before it is clear that the run can begin.
-    let store = Store::existing(&out)?.unwrap_or_else(|| Store::at(&out));
+    Store::existing(&out)?;
     let mut held = 0;
     let mut pending = Vec::new();
     for cell in &wanted {
@@ -105,7 +152,6 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let strangers = store.strangers(&plan)?;
     announce(&out, pending.len(), held, &strangers);
 
-    let stop = Stop::new();
     let interrupted = Stop::new();
     let (on_signal, by_signal) = (stop.clone(), interrupted.clone());
     let handler = ctrlc::set_handler(move || {
@@ -115,44 +161,37 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     if let Err(e) = handler {
         tracing::warn!("Ctrl-C will end this process at once: {e}");
     }
-    let executable = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
-    let pool = Pool {
-        worker: vec![executable.into(), "worker".into()],
-        jobs: args.jobs.map_or_else(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),
-        threads: 1,
-        cache: support::cache_folder(),
-        fail_fast: args.fail_fast,
-        store: &store,
-        profile: &experiment.profile,
-        stop,
-    };
     let begun = Instant::now();
     let mut records = Records::new();
     if !pending.is_empty() {
         check(&pool, &pending, &catalogue)?;
     }
     Store::open(&out, &manifest(&experiment, &catalogue, &plan)?, &experiment.resolved_text)?;
+    store.write_axes(&expansion.axes_table())?;
     if !pending.is_empty() {
         train(&pool, &pending, &catalogue, &experiment, &plan, &mut records)?;
     }
-    store.records(&plan, &mut records)?;
-    store.write_results(&plan, &records)?;
+    store.refresh(&plan, &mut records)?;
+    store.tidy();
 
     let summary =
         table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let tally = Tally::of(&wanted, &plan, &records);
     if args.json {
-        support::print_json(&document(&out, &tally, held, &strangers, &summary))?;
+        support::print_json(&document(&out, &tally, held, &strangers, &summary, &store))?;
     } else {
         support::print(&format!("{}\nresults in {}\n", summary.render(), out.display()))?;
     }
-    tally.tell(&store, begun.elapsed());
+    tally.tell(args, &store, begun.elapsed())?;
     if interrupted.is_set() {
         eprintln!("interrupted; what is finished is kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(if tally.failed + tally.failed_measures > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+    Ok(if tally.failed.len() + tally.failed_measures > 0 {
+        ExitCode::from(SOME_FAILED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn cores() -> usize {
@@ -184,11 +223,10 @@ fn train(
     let mut refreshed = Instant::now();
     let mut news = false;
     let outcome = pool.run(pending, catalogue, &mut |report| {
-        news |= matches!(report, Report::Done { .. } | Report::Failed(..));
+        news |= matches!(report, Report::Done { .. } | Report::Failed(..) | Report::Elsewhere(_));
         progress.hear(&report);
         if news && refreshed.elapsed() > REFRESH {
-            pool.store.records(plan, records)?;
-            pool.store.write_results(plan, records)?;
+            pool.store.refresh(plan, records)?;
             (refreshed, news) = (Instant::now(), false);
         }
         Ok(())
@@ -306,28 +344,22 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
 }
 
 /// How the wanted cells stand.
-struct Tally {
+#[derive(Default)]
+struct Tally<'a> {
     cells: usize,
     ok: usize,
     diverged: usize,
-    failed: usize,
     missing: usize,
     failed_measures: usize,
-    /// The first few reasons, with their cells.
-    reasons: Vec<String>,
+    /// Cells that failed, with their reasons.
+    failed: Vec<(&'a Cell, &'a str)>,
+    /// Measures that failed, in words.
+    measures: Vec<String>,
 }
 
-impl Tally {
-    fn of(wanted: &[Cell], plan: &[Cell], records: &Records) -> Self {
-        let mut tally = Tally {
-            cells: wanted.len(),
-            ok: 0,
-            diverged: 0,
-            failed: 0,
-            missing: 0,
-            failed_measures: 0,
-            reasons: Vec::new(),
-        };
+impl<'a> Tally<'a> {
+    fn of(wanted: &'a [Cell], plan: &[Cell], records: &'a Records) -> Self {
+        let mut tally = Tally { cells: wanted.len(), ..Tally::default() };
         let known: BTreeMap<&str, &Option<Record>> =
             plan.iter().map(|cell| cell.folder.as_str()).zip(records).collect();
         for cell in wanted {
@@ -340,47 +372,85 @@ impl Tally {
                     for value in finished.values.iter().filter(|v| v.failed.is_some()) {
                         tally.failed_measures += 1;
                         let why = value.failed.as_deref().unwrap_or_default();
-                        tally.reasons.push(format!("{}: {}: {why}", cell.spec.label(), value.measure));
+                        tally.measures.push(format!("{}: {}: {why}", cell.spec.label(), value.measure));
                     }
                 }
-                Some(Record::Failed(why)) => {
-                    tally.failed += 1;
-                    tally.reasons.push(format!("{}: {why}", cell.spec.label()));
-                }
+                Some(Record::Failed(why)) => tally.failed.push((cell, why)),
                 None => tally.missing += 1,
             }
         }
         tally
     }
 
-    fn tell(&self, store: &Store, elapsed: Duration) {
-        let Tally { cells, ok, diverged, failed, missing, failed_measures, reasons } = self;
+    fn tell(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
+        let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
         let mut parts = vec![format!("{ok} of {cells} cells done")];
         for (count, what) in [
-            (diverged, "diverged"),
-            (failed, "failed"),
-            (missing, "still to run"),
-            (failed_measures, "measures failed"),
+            (*diverged, "diverged"),
+            (failed.len(), "failed"),
+            (*missing, "still to run"),
+            (*failed_measures, "measures failed"),
         ] {
-            if *count > 0 {
+            if count > 0 {
                 parts.push(format!("{count} {what}"));
             }
         }
         eprintln!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
-        const SHOWN: usize = 5;
-        for reason in reasons.iter().take(SHOWN) {
+        for reason in measures.iter().take(SHOWN) {
             eprintln!("  {reason}");
         }
-        if reasons.len() > SHOWN {
-            eprintln!("  … and {} more", reasons.len() - SHOWN);
+        if measures.len() > SHOWN {
+            eprintln!("  … and {} more", measures.len() - SHOWN);
         }
-        if *failed > 0 {
-            eprintln!(
-                "  logs are in {}; failed cells are tried again by the same command",
-                store.root().join("failed").display()
-            );
+        if !failed.is_empty() {
+            let mut table = support::table(["failed cell", "reason"]);
+            for (cell, why) in failed.iter().take(SHOWN) {
+                table.add_row([Field::new(cell.spec.label()), Field::new(why)]);
+            }
+            eprintln!("{table}");
+            if failed.len() > SHOWN {
+                eprintln!("… and {} more", failed.len() - SHOWN);
+            }
+            let folder = store.root().join("failed");
+            eprintln!("what each said last is in {}", folder.display());
+            eprintln!("to try just these again:\n  {}", self.again(args));
+        }
+        Ok(())
+    }
+
+    /// The command that runs the failed cells and nothing else.
+    fn again(&self, args: &Run) -> String {
+        let mut words = command_words();
+        // Whatever is not done is done by the same command; beyond a few, its
+        // length is worth more than that it leaves out the rest.
+        if self.missing == 0 || self.failed.len() > SHOWN {
+            return words.join(" ");
+        }
+        for (option, given) in [("--only", !args.only.is_empty()), ("--shard", args.shard.is_some())] {
+            if given {
+                remove_option(&mut words, option);
+            }
+        }
+        for (cell, _) in &self.failed {
+            words.push("--only".into());
+            words.push(quote(cell.spec.label()));
+        }
+        words.join(" ")
+    }
+}
+
+/// Removes every use of an option and its value from quoted words.
+fn remove_option(words: &mut Vec<String>, option: &str) {
+    let mut keep = Vec::new();
+    let mut rest = std::mem::take(words).into_iter();
+    while let Some(word) = rest.next() {
+        if word == option {
+            rest.next();
+        } else if !word.trim_start_matches('\'').starts_with(&format!("{option}=")) {
+            keep.push(word);
         }
     }
+    *words = keep;
 }
 
 fn document(
@@ -389,7 +459,18 @@ fn document(
     held: usize,
     strangers: &[String],
     summary: &Summary,
+    store: &Store,
 ) -> serde_json::Value {
+    let failed: Vec<_> = tally
+        .failed
+        .iter()
+        .map(|(cell, why)| {
+            json!({
+                "cell": cell.folder, "variant": cell.spec.variant, "task": cell.spec.task,
+                "run": cell.spec.run, "reason": why, "file": store.failure_of(cell),
+            })
+        })
+        .collect();
     json!({
         "folder": out,
         "cells": {
@@ -397,9 +478,10 @@ fn document(
             "held_before": held,
             "ok": tally.ok,
             "diverged": tally.diverged,
-            "failed": tally.failed,
+            "failed": failed.len(),
             "missing": tally.missing,
         },
+        "failed": failed,
         "failed_measures": tally.failed_measures,
         "strangers": strangers,
         "table": summary,
@@ -408,10 +490,56 @@ fn document(
 
 /// The command line, quoted for a shell where need be.
 fn command() -> String {
+    command_words().join(" ")
+}
+
+fn command_words() -> Vec<String> {
+    std::env::args_os().map(|word| quote(word.to_string_lossy().into_owned())).collect()
+}
+
+fn quote(word: String) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,".contains(c);
-    let quote = |word: String| match !word.is_empty() && word.chars().all(plain) {
+    match !word.is_empty() && word.chars().all(plain) {
         true => word,
         false => format!("'{}'", word.replace('\'', "'\\''")),
-    };
-    std::env::args_os().map(|word| quote(word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Reads a length of time.
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|s| *s > 0.0 && Duration::try_from_secs_f64(*s).is_ok())
+        .ok_or_else(|| "it must be a number of seconds above 0".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_quoted_where_a_shell_would_read_it_otherwise() {
+        assert_eq!(quote("a/b-c.toml".into()), "a/b-c.toml");
+        assert_eq!(quote("W*D*C/t/0".into()), "'W*D*C/t/0'");
+        assert_eq!(quote("it's".into()), "'it'\\''s'");
+        assert_eq!(quote(String::new()), "''");
+    }
+
+    #[test]
+    fn options_are_removed_with_their_values() {
+        let mut words: Vec<String> =
+            ["run", "--only", "'a*'", "x.toml", "--only=b", "'--only=c*'", "--shard", "1/3", "--onlyx", "d"]
+                .map(String::from)
+                .into();
+        remove_option(&mut words, "--only");
+        assert_eq!(words, ["run", "x.toml", "--shard", "1/3", "--onlyx", "d"]);
+    }
+
+    #[test]
+    fn times_are_above_zero() {
+        assert_eq!(seconds("2.5"), Ok(2.5));
+        for wrong in ["0", "-1", "nan", "inf", "1e300", "x"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

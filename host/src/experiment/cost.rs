@@ -232,6 +232,54 @@ impl<'a> Estimator<'a> {
     }
 }
 
+/// How much work each cell is, counted and not timed: multiply-adds of a plain
+/// recurrent network with a matrix exponential a constraint. Timing would be
+/// nearer the truth, but machines that split a plan among themselves must all
+/// come to the same split.
+///
+/// # Errors
+/// If a substrate or a task cannot be built.
+pub fn weigh(cells: &[CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
+    let mut sizes: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let mut weights = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let key = [text(&cell.substrate), text(&cell.task_component)].join("\n");
+        let (neurons, steps) = match sizes.get(&key) {
+            Some(known) => *known,
+            None => {
+                let size = size_of(cell, catalogue)
+                    .map_err(|e| e.context(format!("cell {} cannot run", cell.label())))?;
+                sizes.insert(key, size);
+                size
+            }
+        };
+        weights.push(operations(cell, neurons, steps));
+    }
+    Ok(weights)
+}
+
+/// Neurons, and steps of a trial.
+fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
+    let seed = cell.derived_seed("substrate");
+    let base = Setting { seed, threads: 1, ..Setting::default() };
+    let substrate = catalogue.substrate(&cell.substrate, &base)?.substrate(seed)?;
+    let task = Setting { seed: cell.trial_seed("task"), ..setting(&substrate) };
+    let info = catalogue.task(&cell.task_component, &task)?.info();
+    Ok((substrate.neurons as f64, info.steps as f64))
+}
+
+/// Passes forward and backward are three products with the recurrent matrix, a
+/// penalty with a matrix exponential about forty products of two matrices.
+fn operations(cell: &CellSpec, neurons: f64, steps: f64) -> f64 {
+    let training = &cell.training;
+    let (epochs, train) = (f64::from(training.epochs), training.trials as f64);
+    let (validation, test) = (training.validation as f64, training.test as f64);
+    let step = neurons * neurons * steps;
+    let passes = epochs * (3.0 * train + validation) + train + validation + test;
+    let updates = epochs * (train / training.batch.max(1) as f64).ceil();
+    passes * step + 40.0 * updates * cell.constraints.len() as f64 * neurons.powi(3)
+}
+
 fn setting(substrate: &Substrate) -> Setting<'_> {
     Setting { threads: 1, neurons: Some(substrate.neurons), substrate: Some(substrate), ..Setting::default() }
 }

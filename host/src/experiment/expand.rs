@@ -1,11 +1,48 @@
 //! From an [`Experiment`] to its cells, checked against what is loaded.
 
+use std::collections::BTreeMap;
+
 use pallium_core::{Error, Result, Role};
 use serde_json::{Map, Value};
 
-use super::{Component, Experiment, profile, schema};
+use super::sweep::{Coordinate, OWN_NAME, Swept};
+use super::{Component, Experiment, Variant, profile, schema};
 use crate::cell::{CellSpec, Use};
 use crate::plugins::Catalogue;
+
+/// The cells of an experiment, and what their names stand for.
+#[derive(Clone, Debug, Default)]
+pub struct Expansion {
+    /// Every cell, in order.
+    pub cells: Vec<CellSpec>,
+    /// The axes, in the order in which they are first met.
+    pub axes: Vec<String>,
+    /// Name of each variant's profile.
+    pub profiles: BTreeMap<String, String>,
+    /// Where each variant with each task is, on the axes that concern it.
+    places: Vec<(String, String, Vec<Coordinate>)>,
+}
+
+impl Expansion {
+    /// The axes as a table: a header, then a row for each variant and task,
+    /// with nothing where an axis does not concern them. Empty without axes.
+    pub fn axes_table(&self) -> Vec<Vec<String>> {
+        if self.axes.is_empty() {
+            return Vec::new();
+        }
+        let header = ["variant", "task"].into_iter().map(String::from).chain(self.axes.iter().cloned());
+        let mut rows = vec![header.collect::<Vec<_>>()];
+        for (variant, task, at) in &self.places {
+            let value = |axis: &String| {
+                at.iter().find(|c| c.axis == *axis).map(|c| c.value.clone()).unwrap_or_default()
+            };
+            rows.push(
+                [variant.clone(), task.clone()].into_iter().chain(self.axes.iter().map(value)).collect(),
+            );
+        }
+        rows
+    }
+}
 
 impl Experiment {
     /// Every cell: all of run 0, then all of run 1, and so on, so that a study
@@ -19,6 +56,88 @@ impl Experiment {
     /// If a component is not loaded, plays another role, or does not take a
     /// parameter that it is given.
     pub fn expand(&self, catalogue: &Catalogue) -> Result<Vec<CellSpec>> {
+        Ok(self.expansion(catalogue)?.cells)
+    }
+
+    /// Every cell, and what their names stand for; see [`Experiment::expand`].
+    ///
+    /// # Errors
+    /// As [`Experiment::expand`].
+    pub fn expansion(&self, catalogue: &Catalogue) -> Result<Expansion> {
+        let alone = [(Vec::new(), self)];
+        let points: Vec<(Vec<usize>, &Experiment)> = match self.sweep.points.as_slice() {
+            [] => alone.into(),
+            points => points.iter().map(|(at, experiment)| (at.clone(), experiment)).collect(),
+        };
+        // Cells of run 0, by task, then by variant, at each point.
+        let grids: BTreeMap<&[usize], Vec<Vec<CellSpec>>> = points
+            .iter()
+            .map(|(at, experiment)| Ok((at.as_slice(), experiment.grid(catalogue)?)))
+            .collect::<Result<_>>()?;
+        let axes = &self.sweep.axes;
+        let mut out = Expansion::default();
+        let mut variants = Vec::new();
+        for (number, variant) in self.variants.iter().enumerate() {
+            let of = |at: &[usize]| {
+                grids.get(at).map(|tasks| tasks.iter().map(|t| t.get(number)).collect::<Vec<_>>())
+            };
+            // An axis that makes no difference here does not multiply.
+            let matters: Vec<bool> = axes
+                .iter()
+                .enumerate()
+                .map(|(axis, (_, values))| {
+                    values.len() == 1
+                        || points.iter().any(|(at, _)| {
+                            let mut first = at.clone();
+                            first[axis] = 0;
+                            of(at) != of(&first)
+                        })
+                })
+                .collect();
+            let plain =
+                self.names.0.get(&variant.name).cloned().unwrap_or_else(|| Swept::plain(&variant.name));
+            for (at, experiment) in &points {
+                if at.iter().zip(&matters).any(|(place, matters)| !matters && *place > 0) {
+                    continue;
+                }
+                let mut name = plain.clone();
+                for (((axis, values), place), _) in axes.iter().zip(at).zip(&matters).filter(|(_, m)| **m) {
+                    if name.at.iter().any(|c| c.axis == *axis) {
+                        let clash = format!("variant `{}` has two axes called `{axis}`", plain.base);
+                        return Err(variant.at.error(clash).help(OWN_NAME));
+                    }
+                    let value = values.get(*place).cloned().unwrap_or_default();
+                    name.at.push(Coordinate { axis: axis.clone(), value });
+                }
+                if out.profiles.insert(name.name(), experiment.profile.clone()).is_some() {
+                    return Err(variant.at.error(format!("the variant `{}` is there twice", name.name())));
+                }
+                variants.push((number, at.as_slice(), name));
+            }
+        }
+        for (number, task) in self.tasks.iter().enumerate() {
+            let swept = self.names.1.get(&task.name).map(|s| s.at.as_slice()).unwrap_or_default();
+            for (variant, at, name) in &variants {
+                let Some(cell) = grids.get(at).and_then(|g| g.get(number)?.get(*variant)) else { continue };
+                let place = name.at.iter().chain(swept).cloned().collect::<Vec<_>>();
+                for coordinate in &place {
+                    if !out.axes.contains(&coordinate.axis) {
+                        out.axes.push(coordinate.axis.clone());
+                    }
+                }
+                out.cells.push(CellSpec { variant: name.name(), ..cell.clone() });
+                out.places.push((name.name(), task.name.clone(), place));
+            }
+        }
+        let first = std::mem::take(&mut out.cells);
+        for run in 0..self.runs {
+            out.cells.extend(first.iter().map(|cell| CellSpec { run, ..cell.clone() }));
+        }
+        Ok(out)
+    }
+
+    /// The cells of run 0 without what is swept, by task, then by variant.
+    fn grid(&self, catalogue: &Catalogue) -> Result<Vec<Vec<CellSpec>>> {
         for (id, given) in &self.defaults {
             let entry = catalogue.get(id).map_err(|e| placed(e, &given.at))?;
             self.checked(&entry.schema, given, &Map::new())?;
@@ -44,29 +163,29 @@ impl Experiment {
             })
             .collect::<Result<Vec<_>>>()?;
 
-        let mut cells = Vec::new();
-        for run in 0..self.runs {
-            for (task, task_component) in &tasks {
-                for (variant, weights, constraints) in &variants {
-                    cells.push(CellSpec {
-                        variant: variant.name.clone(),
-                        task: (*task).clone(),
-                        run,
-                        seed: self.seed,
-                        data_seed: self.data_seed,
-                        substrate: substrate.clone(),
-                        weights: weights.clone(),
-                        geometry: variant.geometry.clone(),
-                        constraints: constraints.clone(),
-                        task_component: task_component.clone(),
-                        model: model.clone(),
-                        metrics: metrics.clone(),
-                        training: self.training.clone(),
-                    });
-                }
+        let cell = |task: &str,
+                    task_component: &Use,
+                    (variant, weights, constraints): &(&Variant, Use, Vec<Use>)| {
+            CellSpec {
+                variant: variant.name.clone(),
+                task: task.into(),
+                run: 0,
+                seed: self.seed,
+                data_seed: self.data_seed,
+                substrate: substrate.clone(),
+                weights: weights.clone(),
+                geometry: variant.geometry.clone(),
+                constraints: constraints.clone(),
+                task_component: task_component.clone(),
+                model: model.clone(),
+                metrics: metrics.clone(),
+                training: self.training.clone(),
             }
-        }
-        Ok(cells)
+        };
+        Ok(tasks
+            .iter()
+            .map(|(task, component)| variants.iter().map(|variant| cell(task, component, variant)).collect())
+            .collect())
     }
 
     fn resolve_all(
@@ -139,7 +258,9 @@ impl Experiment {
         let Some(property) = properties.get("path") else { return Ok(()) };
         let is_empty = |value: Option<&Value>| value.is_none_or(|v| v.is_null() || v == "");
         let given = substrate.params.get("path");
-        if is_empty(given) && is_empty(property.get("default")) {
+        // A default of no path at all says that there need not be one.
+        let optional = property.get("default").is_some_and(Value::is_null);
+        if is_empty(given) && is_empty(property.get("default")) && !optional {
             return Err(self
                 .substrate
                 .at

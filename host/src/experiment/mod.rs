@@ -11,6 +11,7 @@ mod filter;
 pub mod profile;
 mod read;
 mod schema;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -18,11 +19,14 @@ mod tree;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use expand::Expansion;
 pub use filter::filter;
 use serde::{Deserialize, Serialize};
+pub use sweep::Coordinate;
 pub use tree::Place;
 
 use crate::cell::{DataSeed, Geometry, Training, Use};
+use crate::run::limits::Limits;
 
 /// The accuracy and the loss that tables show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,4 +132,10 @@ pub struct Experiment {
     pub variants: Vec<Variant>,
     /// Parameters wherever a component is used, by its id.
     pub defaults: BTreeMap<String, Component>,
+    /// What bounds each cell.
+    pub limits: Limits,
+    /// What the axes of single variants and of single tasks have made.
+    names: (sweep::Names, sweep::Names),
+    /// The axes of the whole experiment; what is said above is its first point.
+    sweep: sweep::Sweep,
 }

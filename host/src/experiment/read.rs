@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pallium_core::{Error, Result};
 use serde_json::Map;
 
+use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys};
 use super::{Component, Experiment, Task, Variant, profile};
 use crate::cell::{Geometry, Space, Training, Use};
 use crate::geometry::parse_space;
+use crate::run::limits::{LEAST_MEMORY_MB, Limits};
 
 const KEYS: &[&str] = &[
     "base",
@@ -28,9 +31,11 @@ const KEYS: &[&str] = &[
     "constraints",
     "variant",
     "defaults",
+    "limits",
 ];
 const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch"];
 const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
+const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
 // What a file that says nothing gets: the published study's set-up.
@@ -70,7 +75,17 @@ impl Experiment {
         if let Some(over) = over {
             tree = tree.overlay(over?)?;
         }
-        read(path, tree, sources, sets)
+        let resolved_text = resolved(path, &tree)?;
+        let names = sweep::write_out(&mut tree)?;
+        let (axes, points) = sweep::spread(&tree)?;
+        let read = |tree| read(path, tree, &sources, sets, &resolved_text, &names);
+        if points.is_empty() {
+            return read(tree);
+        }
+        let points: Vec<_> =
+            points.into_iter().map(|(at, tree)| Ok((at, read(tree)?))).collect::<Result<_>>()?;
+        let Some((_, first)) = points.first() else { return Err(Error::bug("a sweep has no points")) };
+        Ok(Experiment { sweep: Sweep { axes, points: points.clone() }, ..first.clone() })
     }
 }
 
@@ -105,7 +120,32 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     below.overlay(tree)
 }
 
-fn read(path: &Path, tree: Node, sources: Vec<(PathBuf, String)>, sets: &[String]) -> Result<Experiment> {
+/// The experiment as one file, sweeps as they are written.
+fn resolved(path: &Path, tree: &Node) -> Result<String> {
+    let top = tree.table("an experiment file")?;
+    let whole = Node {
+        value: Value::Table(with_name(top, &name_of(path, top)?, &Place::file(path))),
+        ..tree.clone()
+    };
+    toml::to_string(&whole.toml()?)
+        .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))
+}
+
+fn name_of(path: &Path, top: &Table) -> Result<String> {
+    match top.get("name") {
+        Some(name) => name.text("`name`"),
+        None => Ok(path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()),
+    }
+}
+
+fn read(
+    path: &Path,
+    tree: Node,
+    sources: &[(PathBuf, String)],
+    sets: &[String],
+    resolved_text: &str,
+    names: &(sweep::Names, sweep::Names),
+) -> Result<Experiment> {
     let file = Place::file(path);
     let top = tree.table("an experiment file")?;
     check_keys(top, &KEYS[1..], "an experiment file")?;
@@ -114,10 +154,7 @@ fn read(path: &Path, tree: Node, sources: Vec<(PathBuf, String)>, sets: &[String
         top.get(key).map(|node| node.whole(&format!("`{key}`"), low, high)).transpose()
     };
 
-    let name = match text("name")? {
-        Some(name) => name,
-        None => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
-    };
+    let name = name_of(path, top)?;
     let profile = text("profile")?.unwrap_or_else(|| PROFILE.into());
     profile::check_name(&profile)
         .map_err(|e| at_place(e, top.get("profile").map_or(&file, |node| &node.at)))?;
@@ -199,17 +236,14 @@ fn read(path: &Path, tree: Node, sources: Vec<(PathBuf, String)>, sets: &[String
         }
     }
 
-    let resolved = Node { value: Value::Table(with_name(top, &name, &file)), ..tree.clone() };
-    let resolved_text = toml::to_string(&resolved.toml()?)
-        .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))?;
     Ok(Experiment {
         name,
         about: text("about")?.unwrap_or_default(),
         path: path.to_path_buf(),
         source_text: sources.first().map(|(_, text)| text.clone()).unwrap_or_default(),
-        sources,
+        sources: sources.to_vec(),
         overrides: sets.to_vec(),
-        resolved_text,
+        resolved_text: resolved_text.into(),
         seed: whole("seed", 0, i64::MAX as u64)?.unwrap_or(0),
         runs: narrow(whole("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
         profile,
@@ -225,7 +259,31 @@ fn read(path: &Path, tree: Node, sources: Vec<(PathBuf, String)>, sets: &[String
         tasks,
         variants,
         defaults,
+        limits: limits(top.get("limits"))?,
+        names: names.clone(),
+        sweep: Sweep::default(),
     })
+}
+
+fn limits(node: Option<&Node>) -> Result<Limits> {
+    let Some(node) = node else { return Ok(Limits::default()) };
+    let table = node.table("`limits`")?;
+    check_keys(table, LIMITS, "[limits]")?;
+    let timeout = match table.get("cell_timeout") {
+        None => None,
+        Some(node) => {
+            let seconds = match &node.value {
+                Value::Leaf(leaf) => leaf.as_f64(),
+                _ => None,
+            };
+            let limit = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
+            Some(limit.ok_or_else(|| node.wrong("`limits.cell_timeout`", "a number of seconds above 0"))?)
+        }
+    };
+    let memory = table
+        .get("cell_memory")
+        .map(|node| node.whole("`limits.cell_memory`", LEAST_MEMORY_MB, u64::MAX >> 22));
+    Ok(Limits { timeout, memory_mb: memory.transpose()? })
 }
 
 fn with_name(top: &Table, name: &str, file: &Place) -> Table {

@@ -1,5 +1,7 @@
 //! Experiment files against a catalogue of mock components.
 
+mod sweep;
+
 use std::path::{Path, PathBuf};
 
 use pallium_core::Registration;
@@ -913,6 +915,7 @@ fn the_reference_is_right() {
         let folder = Folder::new(&[
             ("x.toml", &file),
             ("cortical-blueprint.toml", &blueprint),
+            ("fields/5_3_8/there", ""),
             ("fields/6_6_2/there", ""),
         ]);
         let x = folder.load(&[]).unwrap_or_else(|e| panic!("block {i}: {e}\n{block}"));

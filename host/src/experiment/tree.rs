@@ -13,6 +13,8 @@ use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::sweep::is_sweep;
+
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -207,6 +209,7 @@ impl Node {
                 for (key, node) in table {
                     let value = match key.as_str() {
                         "path" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
+                        "path" if is_sweep(node) => absolute_sweep(node)?,
                         "name" | "about" | "use"
                             if node.raw.is_some() && matches!(node.value, Value::Leaf(_)) =>
                         {
@@ -223,6 +226,17 @@ impl Node {
             }
         })
     }
+}
+
+fn absolute_sweep(node: &Node) -> Result<toml::Value> {
+    let mut out = node.toml()?;
+    if let (Value::Table(table), toml::Value::Table(written)) = (&node.value, &mut out)
+        && let Some(values) = table.get("sweep").filter(|values| matches!(values.value, Value::List(_)))
+    {
+        let paths = values.list().into_iter().map(absolute).collect::<Result<_>>()?;
+        written.insert("sweep".into(), toml::Value::Array(paths));
+    }
+    Ok(out)
 }
 
 fn absolute(node: &Node) -> Result<toml::Value> {
@@ -326,6 +340,14 @@ fn split_path(path: &str) -> Option<Vec<String>> {
 }
 
 fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
+    // What is swept and what is not have nothing in common; two ranges have.
+    let ranges = [&base, &over].map(|node| match &node.value {
+        Value::Table(table) => table.get("sweep").is_some_and(|s| matches!(s.value, Value::Table(_))),
+        _ => false,
+    });
+    if (is_sweep(&base) || is_sweep(&over)) && ranges != [true, true] {
+        return Ok(over);
+    }
     let Node { at, raw, value } = over;
     let value = match (base.value, value) {
         (Value::Table(base), Value::Table(over)) => {

@@ -9,6 +9,7 @@ use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
     WeightSource, nearest,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{discovery, gate};
 use crate::cell::Use;
@@ -26,6 +27,44 @@ pub struct PluginFile {
     pub core_version: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// What it looked like when the sum was taken.
+    pub stamp: Option<Stamp>,
+}
+
+impl PluginFile {
+    /// What another process needs to load the same file.
+    pub fn known(&self) -> KnownFile {
+        KnownFile { path: self.path.clone(), sha256: self.sha256.clone(), stamp: self.stamp }
+    }
+}
+
+/// What tells cheaply that a file is still the same: its length, and when it
+/// was last changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    length: u64,
+    /// Nanoseconds since 1970.
+    changed: u64,
+}
+
+impl Stamp {
+    /// Of the file at `path`, where the system tells.
+    pub fn of(path: &Path) -> Option<Self> {
+        let about = std::fs::metadata(path).ok()?;
+        let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+        Some(Stamp { length: about.len(), changed: u64::try_from(changed).ok()? })
+    }
+}
+
+/// A plugin file as another process found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// What it looked like when the sum was taken.
+    pub stamp: Option<Stamp>,
 }
 
 /// A component that can be built.
@@ -114,13 +153,33 @@ impl Catalogue {
     pub fn load(paths: &[PathBuf]) -> Result<Self> {
         let mut catalogue = Catalogue::default();
         for path in paths {
-            catalogue.add(path)?;
+            catalogue.add(path, None)?;
         }
         Ok(catalogue)
     }
 
-    fn add(&mut self, path: &Path) -> Result<()> {
-        let admitted = gate::admit(path)?;
+    /// Loads the plugins of `files`, in this order, and makes sure that they
+    /// are the same as they were: by their stamps, and where one has changed
+    /// by the sum.
+    ///
+    /// # Errors
+    /// As [`Catalogue::discover`], or if a file was replaced.
+    pub fn load_known(files: &[KnownFile]) -> Result<Self> {
+        let mut catalogue = Catalogue::default();
+        for file in files {
+            let same = file.stamp.is_some() && Stamp::of(&file.path) == file.stamp;
+            catalogue.add(&file.path, same.then_some(file.sha256.as_str()))?;
+            if catalogue.plugins.last().is_some_and(|loaded| loaded.sha256 != file.sha256) {
+                return Err(Error::input(format!("{} was replaced during the run", file.path.display()))
+                    .help("start the run again: cells that used the old file keep their own identity"));
+            }
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, path: &Path, known: Option<&str>) -> Result<()> {
+        let stamp = Stamp::of(path);
+        let admitted = gate::admit_known(path, known)?;
         let manifest = admitted.manifest;
         let plugin = Arc::new(PluginFile {
             path: path.to_owned(),
@@ -128,6 +187,7 @@ impl Catalogue {
             version: manifest.version,
             core_version: manifest.core_version,
             sha256: admitted.sha256,
+            stamp,
         });
         for component in manifest.components {
             let Some(role) = component.role() else {

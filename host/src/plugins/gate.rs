@@ -29,8 +29,16 @@ pub struct Admitted {
 /// One message per cause: no such file, not a shared library, cut short, not
 /// loadable, not a plugin, built against another contract, panics abort.
 pub fn admit(path: &Path) -> Result<Admitted> {
+    admit_known(path, None)
+}
+
+/// As [`admit`], for a file whose SHA-256 may be `known` already.
+pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> {
     elf::check(path)?;
-    let sha256 = hash::file(path)?;
+    let sha256 = match known {
+        Some(sum) => sum.to_owned(),
+        None => hash::file(path)?,
+    };
 
     // SAFETY: loading runs the library's initialisers. That is what a plugin
     // is: code that the user chose to run. The library is never unloaded.

@@ -6,4 +6,5 @@ mod discovery;
 mod elf;
 mod gate;
 
-pub use catalogue::{Catalogue, Entry, PluginFile};
+pub use catalogue::{Catalogue, Entry, KnownFile, PluginFile, Stamp};
+pub use gate::{Admitted, admit};

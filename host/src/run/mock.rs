@@ -252,8 +252,11 @@ impl Model for Bowl {
         ])
     }
 
-    fn restore(&mut self, _: &[Tensor]) -> Result<()> {
-        Err(Error::unsupported("not here"))
+    fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        let recurrent = state.iter().find(|t| t.name == "recurrent");
+        let recurrent = recurrent.ok_or_else(|| Error::input("there is no tensor `recurrent`"))?;
+        self.weights.iter_mut().zip(&recurrent.values).for_each(|(to, from)| *to = *from);
+        Ok(())
     }
 }
 

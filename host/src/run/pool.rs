@@ -3,28 +3,34 @@
 //! A worker that crashes, panics, is killed or says nothing intelligible costs
 //! its own cell and nothing else: the cell is recorded as failed, with the
 //! reason and the end of its log.
+//!
+//! Other processes may be at the same run folder. A cell is claimed before it
+//! is run; those that others are at wait for the end, and are taken over if
+//! the others turn out to be gone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
 
+use super::claim::{Claim, HEARTBEAT, Owner, STALE, Sight, Standing};
 use super::identity::Cell;
+use super::limits::Limits;
 use super::machine::Machine;
 use super::outcome::{Status, one_line};
-use super::store::{Failure, Store};
+use super::store::{Failure, Record, Store};
 use super::worker::{EVENT, Event, Job, Work};
 use crate::cell::CellSpec;
-use crate::plugins::Catalogue;
+use crate::plugins::{Catalogue, KnownFile};
 
 /// How often a silent worker is looked after.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -39,6 +45,8 @@ const CHECK: Duration = Duration::from_secs(120);
 const LOG: (usize, usize) = (64 << 10, 192 << 10);
 /// Bytes of a log in a failure's record.
 const LOG_TAIL: usize = 16 << 10;
+/// How often claims of others are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest line on a worker's standard output.
 const LINE: u64 = 1 << 20;
 
@@ -76,10 +84,14 @@ pub struct Pool<'a> {
     pub cache: Option<PathBuf>,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
+    /// What bounds each cell.
+    pub limits: Limits,
+    /// After how many epochs each a checkpoint is kept; 0 for never.
+    pub checkpoint_every: u32,
     /// The run folder.
     pub store: &'a Store,
-    /// Name of the profile, for the record.
-    pub profile: &'a str,
+    /// Name of the profile of each variant, for the record.
+    pub profiles: &'a BTreeMap<String, String>,
     /// Stops it all.
     pub stop: Stop,
 }
@@ -121,6 +133,11 @@ pub enum Report {
     Failed(usize, Failure),
     /// It was stopped.
     Stopped(usize),
+    /// Another process has finished it.
+    Elsewhere(usize),
+    /// All that is left is so many cells that other processes are at, such as
+    /// this one.
+    Waiting(usize, String),
     /// Nothing new; now and then.
     Tick,
 }
@@ -146,23 +163,35 @@ impl Pool<'_> {
     ) -> Result<()> {
         let plugins: Vec<_> =
             cells.iter().map(|cell| plugins([&cell.spec], catalogue)).collect::<Result<_>>()?;
-        let next = AtomicUsize::new(0);
+        let queue = Queue::new(self.store, cells);
         let (send, receive) = mpsc::channel();
         let mut outcome = Ok(());
         thread::scope(|scope| {
             for _ in 0..self.jobs.clamp(1, cells.len().max(1)) {
-                let (send, next, plugins) = (send.clone(), &next, &plugins);
+                let (send, queue, plugins) = (send.clone(), &queue, &plugins);
                 scope.spawn(move || {
+                    // Nobody listens any more only if the run is over.
+                    let tell = |message| drop(send.send(message));
                     while !self.stop.is_set() {
-                        let at = next.fetch_add(1, Ordering::SeqCst);
+                        let turn = queue.next(&mut |report| tell(Message::Report(report)));
+                        let (at, claim) = match turn {
+                            Ok(Turn::Run(at, claim)) => (at, claim),
+                            Ok(Turn::Wait) => {
+                                thread::sleep(GLANCE);
+                                continue;
+                            }
+                            Ok(Turn::End) => break,
+                            Err(error) => return tell(Message::Broken(error)),
+                        };
                         let (Some(cell), Some(plugins)) = (cells.get(at), plugins.get(at)) else { break };
                         let last = self.cell(at, cell, plugins.clone(), &send);
-                        // Nobody listens any more only if the run is over.
-                        let _ = send.send(last.map_or_else(Message::Broken, Message::Report));
+                        queue.leave(claim);
+                        tell(last.map_or_else(Message::Broken, Message::Report));
                     }
                 });
             }
             drop(send);
+            let mut beat = Instant::now();
             loop {
                 let report = match receive.recv_timeout(GLANCE) {
                     Ok(Message::Report(report)) => report,
@@ -174,6 +203,10 @@ impl Pool<'_> {
                     Err(RecvTimeoutError::Timeout) => Report::Tick,
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
+                if beat.elapsed() > HEARTBEAT {
+                    queue.touch();
+                    beat = Instant::now();
+                }
                 if self.fail_fast && matches!(report, Report::Failed(..)) {
                     self.stop.set();
                 }
@@ -193,19 +226,23 @@ impl Pool<'_> {
         &self,
         at: usize,
         cell: &Cell,
-        plugins: Vec<(PathBuf, String)>,
+        plugins: Vec<KnownFile>,
         send: &Sender<Message>,
     ) -> Result<Report> {
         let work = Work::Train {
             cell: Box::new(cell.clone()),
             store: self.store.root().to_owned(),
-            profile: self.profile.into(),
+            profile: self.profiles.get(&cell.spec.variant).cloned().unwrap_or_default(),
+            checkpoint_every: self.checkpoint_every,
         };
         let job = Job::new(work, plugins, self.threads, self.cache.clone());
-        let end = self.drive(&job, None, &mut |event| {
+        let job = Job { memory_mb: self.limits.memory_mb, ..job };
+        let mut reached = None;
+        let end = self.drive(&job, self.limits.timeout, &mut |event| {
             let report = match event {
                 Event::Started => Report::Started(at),
                 &Event::Epoch { epoch, epochs, loss, accuracy } => {
+                    reached = Some((epoch, epochs));
                     Report::Epoch { cell: at, epoch, epochs, loss, accuracy }
                 }
                 _ => return,
@@ -235,11 +272,13 @@ impl Pool<'_> {
                 }
                 format!("its process left its result in {}, which is not its place", folder.display())
             }
+            // What stands in the way of this result does so of any other.
+            Some(Event::Unwritten(error)) => return Err(error.clone()),
             Some(Event::Failed(error)) => {
                 std::iter::once(&error.message).chain(&error.causes).cloned().collect::<Vec<_>>().join(": ")
             }
             _ if end.stopped || self.stopped_too(&end) => return Ok(Report::Stopped(at)),
-            _ => end.reason(),
+            _ => end.reason(&self.limits, reached),
         };
         let error = match end.last {
             Some(Event::Failed(error)) => Some(error),
@@ -288,7 +327,9 @@ impl Pool<'_> {
         let plugins = plugins(cells.iter().copied(), catalogue)?;
         let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
         let job = Job::new(work, plugins, self.threads, self.cache.clone());
-        let end = self.drive(&job, Some(CHECK), &mut |_| ());
+        let job = Job { memory_mb: self.limits.memory_mb, ..job };
+        let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
+        let end = self.drive(&job, Some(patience), &mut |_| ());
         match end.last {
             Some(Event::Failed(error))
                 if matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) =>
@@ -304,11 +345,32 @@ impl Pool<'_> {
         }
     }
 
+    /// How much work each of `cells` is; see
+    /// [`weigh`](crate::experiment::cost::weigh).
+    ///
+    /// # Errors
+    /// If a substrate or a task cannot be built.
+    pub fn weigh(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
+        let plugins = plugins(cells.iter().copied(), catalogue)?;
+        let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
+        let job = Job::new(work, plugins, self.threads, self.cache.clone());
+        let end = self.drive(&job, Some(CHECK), &mut |_| ());
+        match end.last {
+            Some(Event::Weighed { weights }) if weights.len() == cells.len() => Ok(weights),
+            Some(Event::Failed(error)) => Err(error),
+            _ => Err(Error::plugin(format!(
+                "the plan cannot be split, as its cells cannot be weighed: {}",
+                end.reason(&Limits::default(), None)
+            ))),
+        }
+    }
+
     /// Starts a worker on `job` and follows it to its end.
     fn drive(&self, job: &Job, limit: Option<Duration>, hear: &mut dyn FnMut(&Event)) -> End {
         let begun = Instant::now();
         let log = SharedLog::default();
-        let mut end = End { last: None, exit: None, stopped: false, trouble: None, log: log.clone() };
+        let mut end =
+            End { last: None, exit: None, stopped: false, late: None, trouble: None, log: log.clone() };
         let mut child = match self.spawn() {
             Ok(child) => child,
             Err(e) => {
@@ -342,7 +404,7 @@ impl Pool<'_> {
             match heard.recv_timeout(GLANCE) {
                 Ok(Ok(event)) => {
                     hear(&event);
-                    if matches!(event, Event::Finished { .. } | Event::Failed(_) | Event::Checked) {
+                    if !matches!(event, Event::Started | Event::Epoch { .. }) {
                         end.last = Some(event);
                         deadline.get_or_insert(Instant::now() + FAREWELL);
                     }
@@ -362,11 +424,13 @@ impl Pool<'_> {
                     }
                 }
             }
-            let late = limit.is_some_and(|limit| begun.elapsed() > limit);
             // A worker that has finished is not interrupted any more.
-            if (self.stop.is_set() && end.last.is_none()) || late {
+            if end.last.is_none() {
                 end.stopped = self.stop.is_set();
-                break;
+                end.late = limit.filter(|limit| begun.elapsed() > *limit);
+                if end.stopped || end.late.is_some() {
+                    break;
+                }
             }
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 break;
@@ -397,15 +461,139 @@ impl Pool<'_> {
     }
 }
 
-/// Plugin files that `cells` use, each with its sum, in the catalogue's order.
+/// What a thread of the pool does next.
+enum Turn {
+    /// Run this cell, which is claimed.
+    Run(usize, Claim),
+    /// Ask again a little later.
+    Wait,
+    /// Nothing: all is done or being done.
+    End,
+}
+
+/// The cells that are still to be run, in their order.
+struct Queue<'a> {
+    store: &'a Store,
+    cells: &'a [&'a Cell],
+    owner: Owner,
+    state: Mutex<Waiting>,
+    /// Files of this process's claims.
+    claims: Mutex<Vec<PathBuf>>,
+}
+
+struct Waiting {
+    fresh: VecDeque<usize>,
+    /// Cells that other processes are at.
+    others: BTreeMap<usize, Other>,
+    looked: Instant,
+    /// Whether it was told that only others' are left.
+    told: bool,
+}
+
+struct Other {
+    sight: Sight,
+    /// When the cell had failed for the last time when it was first seen.
+    failed: Option<SystemTime>,
+}
+
+impl<'a> Queue<'a> {
+    fn new(store: &'a Store, cells: &'a [&'a Cell]) -> Self {
+        let state = Waiting {
+            fresh: (0..cells.len()).collect(),
+            others: BTreeMap::new(),
+            looked: Instant::now(),
+            told: false,
+        };
+        Queue { store, cells, owner: Owner::this(), state: Mutex::new(state), claims: Mutex::default() }
+    }
+
+    /// What to do next. An error is of the run folder.
+    fn next(&self, tell: &mut dyn FnMut(Report)) -> Result<Turn> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            while let Some(at) = state.fresh.pop_front() {
+                let Some(cell) = self.cells.get(at) else { continue };
+                match self.store.claim(cell, &self.owner)? {
+                    // Another process may have finished it since.
+                    Ok(_) if self.store.holds(cell)? => tell(Report::Elsewhere(at)),
+                    Ok(claim) => {
+                        self.claims().push(claim.path().to_owned());
+                        return Ok(Turn::Run(at, claim));
+                    }
+                    Err(sight) => {
+                        let failed = self.store.failed_at(cell);
+                        state.others.insert(at, Other { sight, failed });
+                    }
+                }
+            }
+            if state.others.is_empty() {
+                return Ok(Turn::End);
+            }
+            if !state.told {
+                state.told = true;
+                let owner = state.others.values().next().map(|o| o.sight.owner()).unwrap_or_default();
+                tell(Report::Waiting(state.others.len(), owner));
+            }
+            if state.looked.elapsed() < LOOK {
+                return Ok(Turn::Wait);
+            }
+            state.looked = Instant::now();
+            self.look_at_others(&mut state, tell)?;
+            if state.fresh.is_empty() && !state.others.is_empty() {
+                return Ok(Turn::Wait);
+            }
+        }
+    }
+
+    /// Sees what has become of the cells that other processes were at.
+    fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(Report)) -> Result<()> {
+        for (at, other) in std::mem::take(&mut state.others) {
+            let Some(cell) = self.cells.get(at) else { continue };
+            let path = self.store.claim_of(cell);
+            let standing = Claim::look(&path, &other.sight, STALE).map_err(|e| Error::io(&path, &e))?;
+            match standing {
+                _ if self.store.holds(cell)? => tell(Report::Elsewhere(at)),
+                Standing::Alive(sight) => {
+                    state.others.insert(at, Other { sight, ..other });
+                }
+                Standing::Gone if self.store.failed_at(cell) == other.failed => state.fresh.push_back(at),
+                Standing::Gone => match self.store.record(cell)? {
+                    Some(Record::Failed(reason)) => {
+                        let log = String::new();
+                        tell(Report::Failed(at, Failure { reason, error: None, log }));
+                    }
+                    Some(Record::Finished(_)) => tell(Report::Elsewhere(at)),
+                    None => state.fresh.push_back(at),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn claims(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a claim up.
+    fn leave(&self, claim: Claim) {
+        self.claims().retain(|path| path != claim.path());
+    }
+
+    /// Gives signs of life.
+    fn touch(&self) {
+        self.claims().iter().for_each(|path| Claim::touch(path));
+    }
+}
+
+/// Plugin files that `cells` use, in the order of their first use.
 fn plugins<'a>(
     cells: impl IntoIterator<Item = &'a CellSpec>,
     catalogue: &Catalogue,
-) -> Result<Vec<(PathBuf, String)>> {
+) -> Result<Vec<KnownFile>> {
     let mut used = Vec::new();
     for component in cells.into_iter().flat_map(CellSpec::components) {
         if let Some(plugin) = &catalogue.get(&component.id)?.plugin {
-            let file = (plugin.path.clone(), plugin.sha256.clone());
+            let file = plugin.known();
             if !used.contains(&file) {
                 used.push(file);
             }
@@ -420,19 +608,43 @@ struct End {
     exit: Option<ExitStatus>,
     /// By this process, on request.
     stopped: bool,
+    /// By this process, because it took longer than this.
+    late: Option<Duration>,
     trouble: Option<String>,
     log: SharedLog,
 }
 
 impl End {
-    /// Why there is no result.
-    fn reason(&self) -> String {
+    /// Why there is no result; `reached` is the last epoch that was heard of,
+    /// and how many there are.
+    fn reason(&self, limits: &Limits, reached: Option<(u32, u32)>) -> String {
         if let Some(trouble) = &self.trouble {
             return trouble.clone();
         }
+        if let Some(limit) = self.late {
+            let reached = reached.map_or_else(
+                || "before the end of its first epoch".into(),
+                |(epoch, epochs)| format!("after {epoch} of {epochs} epochs"),
+            );
+            return format!(
+                "it took longer than its limit of {} s and was ended {reached}",
+                limit.as_secs_f64()
+            );
+        }
+        if let Some(limit) = limits.memory_mb {
+            // What Rust says before it aborts.
+            if let Some(words) = self.log.line_with("memory allocation of ") {
+                return format!("it wanted more than its limit of {limit} MB of memory: {words}");
+            }
+        }
+        let limit = match (limits.memory_mb, self.exit.and_then(signal)) {
+            // What other languages' programs die of when there is no memory.
+            (Some(limit), Some(6 | 7 | 9 | 11)) => format!(" within a limit of {limit} MB of memory"),
+            _ => String::new(),
+        };
         let words = self.log.last_line();
         let words = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
-        format!("its process {}{words}", self.exit_text())
+        format!("its process {}{limit}{words}", self.exit_text())
     }
 
     fn exit_text(&self) -> String {
@@ -473,7 +685,8 @@ fn signal(_: ExitStatus) -> Option<i32> {
 /// closed by itself, as long as a farewell does), then kills it. `None` if it
 /// had to be killed.
 fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
-    let patience = if end.stopped || end.trouble.is_some() { Duration::ZERO } else { patience.max(SETTLE) };
+    let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
+    let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
     let begun = Instant::now();
     loop {
         match child.try_wait() {
@@ -564,14 +777,23 @@ impl SharedLog {
         text[start..].to_owned()
     }
 
+    /// The last line that has `words` in it.
+    fn line_with(&self, words: &str) -> Option<String> {
+        self.tail(LOG_TAIL).lines().rev().find(|line| line.contains(words)).map(|line| line.trim().into())
+    }
+
     fn last_line(&self) -> String {
         let text = self.tail(4096);
-        // A panic's report ends in advice; what it says comes before.
+        // A panic's report ends in advice; what it says comes before. How the
+        // training went is no cause.
         let line = text
             .lines()
             .map(str::trim)
             .rev()
-            .find(|line| !line.is_empty() && !line.starts_with("help:"))
+            .find(|line| {
+                !line.is_empty()
+                    && !["help:", "INFO ", "DEBUG ", "TRACE "].iter().any(|w| line.starts_with(w))
+            })
             .unwrap_or_default();
         line.chars().take(200).collect()
     }
@@ -584,21 +806,32 @@ mod tests {
     use super::super::mock;
     use super::*;
 
-    /// Runs one cell by a shell script in a worker's place.
-    fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<Report>, Duration) {
-        let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
-        std::fs::create_dir_all(here.path().join("failed")).unwrap();
-        let pool = Pool {
-            worker: ["sh", "-c", script].map(OsString::from).into(),
+    fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
+        static PROFILES: BTreeMap<String, String> = BTreeMap::new();
+        Pool {
+            worker: worker.iter().map(OsString::from).collect(),
             jobs: 2,
             threads: 1,
             cache: None,
             fail_fast: false,
-            store: &store,
-            profile: "corrected",
-            stop: stop.clone(),
-        };
+            limits: Limits::default(),
+            checkpoint_every: 1,
+            store,
+            profiles: &PROFILES,
+            stop: Stop::new(),
+        }
+    }
+
+    /// Runs one cell by a shell script in a worker's place.
+    fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<Report>, Duration) {
+        run_within(Limits::default(), script, stop)
+    }
+
+    fn run_within(limits: Limits, script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<Report>, Duration) {
+        let here = tempfile::tempdir().unwrap();
+        let store = Store::at(here.path());
+        std::fs::create_dir_all(here.path().join("failed")).unwrap();
+        let pool = Pool { limits, stop: stop.clone(), ..pool(&store, &["sh", "-c", script]) };
         let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
         let mut reports = Vec::new();
         let begun = Instant::now();
@@ -690,20 +923,115 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_takes_too_long_is_ended_and_says_how_far_it_came() {
+        let limits = Limits { timeout: Some(Duration::from_millis(400)), memory_mb: None };
+        let epoch =
+            r#"printf '\036{"event":"epoch","epoch":3,"epochs":10,"loss":1.0,"accuracy":0.5}\n'; sleep 30"#;
+        for (script, reached) in
+            [("sleep 30", "before the end of its first"), (epoch, "after 3 of 10 epochs")]
+        {
+            let (_here, reports, took) = run_within(limits, script, &Stop::new());
+            let [.., Report::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
+            assert!(failure.reason.contains("longer than its limit of 0.4 s"), "{}", failure.reason);
+            assert!(failure.reason.contains(reached), "{}", failure.reason);
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_runs_out_of_memory_is_told_from_others() {
+        let limits = Limits { timeout: None, memory_mb: Some(100) };
+        for (script, reason) in [
+            (
+                "echo 'memory allocation of 7 bytes failed' >&2; kill -ABRT $$",
+                "it wanted more than its limit of 100 MB of memory: memory allocation of 7 bytes failed",
+            ),
+            ("kill -SEGV $$", "signal 11 (segmentation fault) within a limit of 100 MB of memory"),
+        ] {
+            let (_here, reports, _) = run_within(limits, script, &Stop::new());
+            let [.., Report::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
+            assert!(failure.reason.contains(reason), "{}", failure.reason);
+        }
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_written_stops_the_run_and_is_not_the_cells_failure() {
+        let here = tempfile::tempdir().unwrap();
+        let store = Store::at(here.path());
+        let said = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
+        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let pool = pool(&store, &["sh", "-c", said]);
+        let error = pool.run(&[&cell], &mock::catalogue(), &mut |_| Ok(())).unwrap_err();
+        assert_eq!(error.message, "no room");
+        assert!(pool.stop.is_set() && !here.path().join("failed").exists());
+    }
+
+    #[test]
+    fn a_cell_that_another_process_is_at_is_waited_for() {
+        let here = tempfile::tempdir().unwrap();
+        let store = Store::at(here.path());
+        std::fs::create_dir_all(here.path().join("failed")).unwrap();
+        let cells = [0, 1].map(|run| {
+            let mut spec = mock::spec();
+            spec.run = run;
+            identify(spec, &mock::catalogue()).unwrap()
+        });
+        // The other one is this process too, by another name.
+        let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
+        let mut held = Some(store.claim(&cells[0], &other).unwrap().unwrap());
+        let pool = pool(&store, &["sh", "-c", "exit 3"]);
+        let mut heard = Vec::new();
+        pool.run(&[&cells[0], &cells[1]], &mock::catalogue(), &mut |report| {
+            match report {
+                Report::Waiting(1, owner) => {
+                    heard.push(owner);
+                    held = None;
+                }
+                Report::Failed(at, failure) => heard.push(format!("{at}: {}", failure.reason)),
+                _ => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert!(heard.contains(&"process 1 on elsewhere".into()), "{heard:?}");
+        // The first one was given up without a result, so it was run here.
+        assert!(heard.last().unwrap().starts_with("0: its process ended with exit code 3"), "{heard:?}");
+        assert_eq!(heard.len(), 3);
+    }
+
+    #[test]
+    fn what_another_process_comes_to_is_taken_over() {
+        let here = tempfile::tempdir().unwrap();
+        let store = Store::at(here.path());
+        std::fs::create_dir_all(here.path().join("failed")).unwrap();
+        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
+        let mut held = Some(store.claim(&cell, &other).unwrap().unwrap());
+        let mut heard = Vec::new();
+        pool(&store, &["sh", "-c", "exit 3"])
+            .run(&[&cell], &mock::catalogue(), &mut |report| {
+                match report {
+                    Report::Waiting(..) => {
+                        let failure =
+                            Failure { reason: "it was bad".into(), error: None, log: String::new() };
+                        store.fail(&cell, &failure)?;
+                        held = None;
+                    }
+                    Report::Failed(_, failure) => heard.push(failure.reason),
+                    _ => {}
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(heard, ["it was bad"]);
+    }
+
+    #[test]
     fn a_command_that_is_not_there_fails_the_cell() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
-        let pool = Pool {
-            worker: vec!["/no/such/pallium".into()],
-            jobs: 1,
-            threads: 1,
-            cache: None,
-            fail_fast: true,
-            store: &store,
-            profile: "corrected",
-            stop: Stop::new(),
-        };
+        let pool = Pool { jobs: 1, fail_fast: true, ..pool(&store, &["/no/such/pallium"]) };
         let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
         let mut second = cell.clone();
         second.folder.push('2');

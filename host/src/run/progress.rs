@@ -74,6 +74,20 @@ impl<'a> Progress<'a> {
                 return;
             }
             Report::Stopped(cell) => return self.leave(*cell),
+            Report::Waiting(count, owner) => {
+                let cells = if *count == 1 { "cell" } else { "cells" };
+                let line = format!("waiting for {count} {cells} that another run is at ({owner})");
+                match &self.face {
+                    // As below.
+                    Face::Bars { all, .. } => drop(all.println(line)),
+                    Face::Lines { .. } => drop(writeln!(io::stderr().lock(), "{line}")),
+                }
+                return;
+            }
+            Report::Elsewhere(cell) => {
+                self.done += 1;
+                format!("{}: finished by another run", label(*cell))
+            }
             Report::Done { cell, status, accuracy, running_accuracy, failed_measures, seconds } => {
                 self.done += 1;
                 self.leave(*cell);

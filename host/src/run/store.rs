@@ -14,10 +14,18 @@
 //! failed/NAME.json  one file a failed cell: the reason and the end of its log
 //! ```
 //!
-//! A cell's folder is written beside the others under a name that begins with
-//! a dot, forced to disk, and renamed: it appears whole or not at all. So a
-//! run folder can be shared by many processes and machines without locks,
-//! killed at any moment, and continued.
+//! What is under way is in folders of `cells/` whose names begin with a dot;
+//! they are gone when nothing is under way:
+//!
+//! ```text
+//! cells/.unfinished/  folders of cells that are being written, with their writer's mark
+//! cells/.checkpoints/ trainings after their last epoch, see `checkpoint`
+//! cells/.claims/      who is at which cell, see `claim`
+//! ```
+//!
+//! A cell's folder is written in `.unfinished/`, forced to disk, and renamed:
+//! it appears whole or not at all. So a run folder can be shared by many
+//! processes and machines without locks, killed at any moment, and continued.
 //!
 //! A name ends in the head of the cell's identity. Cells that no cell of the
 //! current experiment has the identity of (because the experiment, a plugin or
@@ -30,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use pallium_core::{Error, Kind, Levels, Result, Tensor};
@@ -37,6 +46,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checkpoint;
+use super::claim::{Claim, Owner, Sight};
 use super::identity::{Cell, HOST};
 use super::machine::Machine;
 use super::outcome::{Status, Value};
@@ -50,8 +61,9 @@ pub const FORMAT: u32 = 1;
 pub const ORIENTATION: &str = "row = from, column = to";
 
 const COLUMNS: [&str; 7] = ["variant", "task", "run", "split", "measure", "value", "status"];
+/// Begins the name of what is being written and does not count yet.
 const UNFINISHED: &str = ".unfinished-";
-/// A folder is unfinished for as long as it takes to write a few files.
+/// A file or folder is unfinished for as long as it takes to write a few files.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What a run folder says of itself.
@@ -219,12 +231,15 @@ impl Store {
             Some(store) => store,
             None => Store::at(root),
         };
-        for folder in [store.cells(), store.failures()] {
-            fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        }
-        store.clear_abandoned();
-        replace(&root.join("experiment.toml"), experiment.as_bytes())?;
+        fs::create_dir_all(root).map_err(|e| unwritten(root, &e))?;
+        // First of all: it is what makes the folder a run's, also if this
+        // process is killed at the next line.
         replace(&root.join("manifest.json"), &json_text(manifest)?)?;
+        replace(&root.join("experiment.toml"), experiment.as_bytes())?;
+        for folder in [store.cells(), store.failures()] {
+            fs::create_dir_all(&folder).map_err(|e| unwritten(&folder, &e))?;
+        }
+        store.clear();
         Ok(store)
     }
 
@@ -251,6 +266,41 @@ impl Store {
         self.root.join("failed")
     }
 
+    fn unfinished(&self) -> PathBuf {
+        self.cells().join(".unfinished")
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.cells().join(".checkpoints")
+    }
+
+    fn claims(&self) -> PathBuf {
+        self.cells().join(".claims")
+    }
+
+    /// Where a cell's checkpoint is kept while it trains.
+    pub fn checkpoint(&self, cell: &Cell, every: u32) -> checkpoint::Place {
+        checkpoint::Place {
+            path: self.checkpoints().join(&cell.folder),
+            identity: cell.identity.clone(),
+            every,
+        }
+    }
+
+    /// The file that says who is at a cell.
+    pub fn claim_of(&self, cell: &Cell) -> PathBuf {
+        self.claims().join(&cell.folder)
+    }
+
+    /// Claims a cell for this process, or says who has it.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn claim(&self, cell: &Cell, owner: &Owner) -> Result<Result<Claim, Sight>> {
+        let path = self.claim_of(cell);
+        Claim::take(&path, owner).map_err(|e| unwritten(&path, &e))
+    }
+
     fn folder(&self, cell: &Cell) -> PathBuf {
         self.cells().join(&cell.folder)
     }
@@ -265,11 +315,16 @@ impl Store {
     /// If there is a folder of its name with something else in it.
     pub fn holds(&self, cell: &Cell) -> Result<bool> {
         let path = self.folder(cell).join("cell.json");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !self.folder(cell).exists() => return Ok(false),
-            Err(e) => return Err(damaged(&path, &e)),
+        let read = || fs::read_to_string(&path);
+        let text = match read() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match self.folder(cell).exists() {
+                false => return Ok(false),
+                // It may have appeared between the two looks.
+                true => read(),
+            },
+            text => text,
         };
+        let text = text.map_err(|e| damaged(&path, &e))?;
         let head: CellHead = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if head.format != FORMAT || head.identity != cell.identity {
             return Err(damaged(&path, &"it is of another cell than its folder's name says"));
@@ -306,12 +361,14 @@ impl Store {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, cell: &Cell, trained: &Trained, profile: &str) -> Result<PathBuf> {
-        let cells = self.cells();
-        fs::create_dir_all(&cells).map_err(|e| Error::io(&cells, &e))?;
-        // The folder removes itself again if anything goes wrong below.
-        let folder = plain_permissions(tempfile::Builder::new().prefix(UNFINISHED), 0o777)
-            .tempdir_in(&cells)
-            .map_err(|e| Error::io(&cells, &e))?;
+        let place = self.unfinished();
+        let make = || {
+            fs::create_dir_all(&place)?;
+            temporary(0o777).tempdir_in(&place)
+        };
+        // Whoever finishes a run at the same time removes folders that are
+        // empty. The folder removes itself if anything goes wrong below.
+        let folder = make().or_else(|_| make()).map_err(|e| unwritten(&place, &e))?;
         let spec = &cell.spec;
         let file = CellFile {
             format: FORMAT,
@@ -332,43 +389,55 @@ impl Store {
             spec: spec.clone(),
         };
         let place = folder.path();
-        synced(&place.join("cell.json"), &json_text(&file)?)?;
+        write(&place.join("cell.json"), &json_text(&file)?)?;
         for (name, values) in [("results.csv", &trained.values), ("times.csv", &trained.times)] {
             let mut table = header()?;
             add_rows(&mut table, spec, values, &trained.status)?;
-            synced(&place.join(name), &finish(table)?)?;
+            write(&place.join(name), &finish(table)?)?;
         }
-        synced(&place.join("curves.csv"), &curves(trained)?)?;
-        synced(&place.join("weights.safetensors"), &weights(cell, trained, profile)?)?;
+        write(&place.join("curves.csv"), &curves(trained)?)?;
+        write(&place.join("weights.safetensors"), &weights(cell, trained, profile)?)?;
         Ok(folder.keep())
     }
 
-    /// Moves a folder from [`Store::write`] to its place, with `log`.
+    /// Moves a folder from [`Store::write`] to its place, with `log`, all of it
+    /// forced to disk before.
     ///
     /// If someone else has finished the same cell meanwhile, theirs stays.
     ///
     /// # Errors
     /// If it cannot be moved.
     pub fn commit(&self, cell: &Cell, unfinished: &Path, log: &str) -> Result<()> {
-        synced(&unfinished.join("log.txt"), log.as_bytes())?;
-        sync_folder(unfinished)?;
+        let kept = write(&unfinished.join("log.txt"), log.as_bytes()).and_then(|()| sync_all(unfinished));
+        if let Err(error) = kept {
+            self.discard(unfinished);
+            return Err(error);
+        }
         let place = self.folder(cell);
         if let Err(e) = fs::rename(unfinished, &place) {
-            if !self.holds(cell)? {
-                return Err(Error::io(&place, &e));
-            }
+            let held = self.holds(cell);
             self.discard(unfinished);
+            if !held? {
+                return Err(unwritten(&place, &e));
+            }
         }
-        sync_folder(&self.cells())?;
-        match fs::remove_file(self.failure(cell)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(&self.failure(cell), &e)),
-            _ => Ok(()),
+        sync(&self.cells())?;
+        for past in [self.failure(cell), self.checkpoints().join(&cell.folder)] {
+            match fs::remove_file(&past) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unwritten(&past, &e)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Removes a folder from [`Store::write`] that is not wanted after all.
     pub fn discard(&self, unfinished: &Path) {
-        if let Err(e) = fs::remove_dir_all(unfinished) {
+        let removed =
+            if unfinished.is_dir() { fs::remove_dir_all(unfinished) } else { fs::remove_file(unfinished) };
+        // Others clear away too.
+        if let Err(e) = removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+        {
             tracing::warn!("{}: cannot remove it: {e}", unfinished.display());
         }
     }
@@ -376,14 +445,17 @@ impl Store {
     /// Whether `folder` is one that [`Store::write`] may have made.
     pub fn is_unfinished(&self, folder: &Path) -> bool {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        folder.parent() == Some(&self.cells()) && name.starts_with(UNFINISHED)
+        folder.parent() == Some(&self.unfinished()) && name.starts_with(UNFINISHED)
     }
 
-    /// Records that a cell failed.
+    /// Records that a cell failed, unless someone else has finished it.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn fail(&self, cell: &Cell, failure: &Failure) -> Result<()> {
+        if self.holds(cell)? {
+            return Ok(());
+        }
         let spec = &cell.spec;
         let file = json!({
             "format": FORMAT,
@@ -397,6 +469,16 @@ impl Store {
             "log": failure.log,
         });
         replace(&self.failure(cell), &json_text(&file)?)
+    }
+
+    /// The file of a failed cell.
+    pub fn failure_of(&self, cell: &Cell) -> PathBuf {
+        self.failure(cell)
+    }
+
+    /// When a cell failed for the last time, if it did.
+    pub fn failed_at(&self, cell: &Cell) -> Option<SystemTime> {
+        fs::metadata(self.failure(cell)).and_then(|about| about.modified()).ok()
     }
 
     /// What the folder knows of a cell, if anything.
@@ -446,6 +528,25 @@ impl Store {
         Ok(())
     }
 
+    /// Brings `records` and `results.csv` up to date.
+    ///
+    /// Several processes may do so at once, and the slowest one's file stays:
+    /// so whoever has written looks again whether there is more by now.
+    ///
+    /// # Errors
+    /// As [`Store::records`] and [`Store::write_results`].
+    pub fn refresh(&self, plan: &[Cell], records: &mut Records) -> Result<()> {
+        self.records(plan, records)?;
+        loop {
+            self.write_results(plan, records)?;
+            let before = records.clone();
+            self.records(plan, records)?;
+            if *records == before {
+                return Ok(());
+            }
+        }
+    }
+
     /// Writes `results.csv` anew, in the order of `plan`, in one step. A
     /// failed cell has one row, of its test accuracy, without a value.
     ///
@@ -471,19 +572,61 @@ impl Store {
         Ok(path)
     }
 
-    /// Removes what a process left that was killed while it wrote a cell.
-    fn clear_abandoned(&self) {
-        let Ok(entries) = fs::read_dir(self.cells()) else { return };
-        for entry in entries.flatten() {
-            let old = entry
-                .metadata()
-                .and_then(|about| about.modified())
-                .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED));
-            if old && self.is_unfinished(&entry.path()) {
-                self.discard(&entry.path());
+    /// Writes `axes.csv`, or removes it if there are no axes.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_axes(&self, rows: &[Vec<String>]) -> Result<()> {
+        let path = self.root.join("axes.csv");
+        if rows.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritten(&path, &e)),
+                _ => Ok(()),
+            };
+        }
+        let mut table = csv::Writer::from_writer(Vec::new());
+        for row in rows {
+            table.write_record(row).map_err(|e| unwritable(&e))?;
+        }
+        replace(&path, &finish(table)?)
+    }
+
+    /// Removes what processes have left that are gone: files half written, and
+    /// what belongs to cells that are finished. Of other machines it is not
+    /// known whether they are gone, so they are given an hour.
+    pub fn clear(&self) {
+        let under_way = [self.unfinished(), self.checkpoints(), self.claims()];
+        for place in under_way.iter().chain(&[self.root.clone(), self.failures()]) {
+            for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let past = if name.starts_with(UNFINISHED) {
+                    let mark = name.rsplit_once('@').map(|(_, mark)| mark).unwrap_or_default();
+                    Owner::is_gone_by_mark(mark) || is_old(&entry)
+                } else {
+                    under_way.contains(place) && self.cells().join(&*name).is_dir()
+                };
+                if past {
+                    self.discard(&entry.path());
+                }
             }
         }
     }
+
+    /// As [`Store::clear`], and removes the folders of what is under way where
+    /// nothing is.
+    pub fn tidy(&self) {
+        self.clear();
+        for place in [self.unfinished(), self.checkpoints(), self.claims()] {
+            // It fails where there is something in it, and is meant to.
+            let _ = fs::remove_dir(place);
+        }
+    }
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|about| about.modified());
+    changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED))
 }
 
 /// What is known of each cell of a plan, in its order.
@@ -634,45 +777,72 @@ fn damaged(path: &Path, what: &dyn std::fmt::Display) -> Error {
         .help("move its folder away to have the cell run again")
 }
 
-/// Writes a file and forces it to disk.
-fn synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(path, &e))
+/// An error of writing into a run folder: where there is no room, say how to
+/// go on.
+fn unwritten(path: &Path, error: &io::Error) -> Error {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let told = Error::io(path, error);
+    match error.kind() {
+        StorageFull | QuotaExceeded => told.context("there is no room left for results").help(
+            "free some space and give the same command again: what is finished is kept, and the run continues",
+        ),
+        ReadOnlyFilesystem | PermissionDenied => told
+            .help("make the folder writable, or choose another with --out, and give the same command again"),
+        _ => told,
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|e| unwritten(path, &e))
 }
 
 /// Replaces a file in one step: a reader sees the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut file =
-            plain_permissions(tempfile::Builder::new().prefix(UNFINISHED), 0o666).tempfile_in(folder)?;
+        let mut file = temporary(0o666).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)
     };
-    write().map(drop).map_err(|e| Error::io(path, &e))
+    write().map(drop).map_err(|e| unwritten(path, &e))
 }
 
-/// Temporary files are for the owner's eyes alone by default; results are for
-/// whom the user's own setting lets see them.
+/// Makes files and folders that do not count yet. Temporary files are for the
+/// owner's eyes alone by default; results are for whom the user's own setting
+/// lets see them. Their names say whose they are; see [`Store::clear`].
 #[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a Unix matter"))]
-fn plain_permissions<'a, 'b, 'c>(
-    builder: &'c mut tempfile::Builder<'a, 'b>,
-    mode: u32,
-) -> &'c mut tempfile::Builder<'a, 'b> {
+pub(super) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
+    static MARK: LazyLock<String> = LazyLock::new(|| format!("@{}", Owner::this().mark()));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED).suffix(MARK.as_str());
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     builder
 }
 
-/// Forces a folder's list of names to disk, where the system can do that.
-fn sync_folder(path: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(path, &e))?;
+/// Forces the files of a folder and its list of names to disk, all at once:
+/// the system writes them together, where one after the other each would wait
+/// for the disk.
+fn sync_all(folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|e| unwritten(folder, &e))?;
+    let mut paths = vec![folder.to_owned()];
+    for entry in entries {
+        paths.push(entry.map_err(|e| unwritten(folder, &e))?.path());
+    }
+    std::thread::scope(|scope| {
+        let syncing: Vec<_> = paths.iter().map(|path| scope.spawn(|| sync(path))).collect();
+        syncing.into_iter().try_for_each(|one| {
+            one.join().unwrap_or_else(|_| Err(Error::bug("forcing a file to disk panicked")))
+        })
+    })
+}
+
+/// Forces a file, or a folder's list of names where the system can do that, to
+/// disk.
+fn sync(path: &Path) -> Result<()> {
+    if cfg!(unix) || path.is_file() {
+        File::open(path).and_then(|file| file.sync_all()).map_err(|e| unwritten(path, &e))?;
     }
     Ok(())
 }
@@ -743,6 +913,8 @@ mod tests {
         assert_eq!(store.strangers(&[]).unwrap(), Vec::<String>::new());
         store.commit(&cell, &folder, "said nothing").unwrap();
         assert!(store.holds(&cell).unwrap());
+        assert_eq!(names(&store.cells()), [".unfinished", cell.folder.as_str()]);
+        store.tidy();
         assert_eq!(names(&store.cells()), [cell.folder.as_str()]);
         let files = ["cell.json", "curves.csv", "log.txt", "results.csv", "times.csv", "weights.safetensors"];
         assert_eq!(names(&store.folder(&cell)), files);
@@ -761,7 +933,81 @@ mod tests {
         store.commit(&cell, &folders[0], "first").unwrap();
         store.commit(&cell, &folders[1], "second").unwrap();
         assert_eq!(fs::read_to_string(store.folder(&cell).join("log.txt")).unwrap(), "first");
+        store.tidy();
         assert_eq!(names(&store.cells()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_left_by_those_who_are_gone_is_cleared_away() {
+        let (_here, store) = opened();
+        let cells = [cell(0), cell(1)];
+        let own = store.write(&cells[1], &trained(&cells[1]), "corrected").unwrap();
+        let gone = Owner { started: 1, ..Owner::this() }.mark();
+        let places = [store.root.clone(), store.failures(), store.checkpoints(), store.claims()];
+        for place in &places {
+            fs::create_dir_all(place).unwrap();
+            fs::write(place.join(format!("{UNFINISHED}abc123@{gone}")), "").unwrap();
+        }
+        fs::create_dir_all(store.unfinished().join(format!("{UNFINISHED}abc123@{gone}/sub"))).unwrap();
+        for cell in &cells {
+            fs::write(store.checkpoint(cell, 1).path, "").unwrap();
+            fs::write(store.claim_of(cell), "").unwrap();
+        }
+        keep(&store, &cells[0]);
+        store.clear();
+        // What is under way stays.
+        assert!(own.exists());
+        assert_eq!(names(&store.checkpoints()), [cells[1].folder.as_str()]);
+        assert_eq!(names(&store.claims()), [cells[1].folder.as_str()]);
+        assert_eq!(names(&store.unfinished()).len(), 1);
+        for place in &places[..2] {
+            assert!(!names(place).iter().any(|name| name.starts_with(UNFINISHED)));
+        }
+        store.commit(&cells[1], &own, "").unwrap();
+        store.tidy();
+        let mut folders = cells.map(|cell| cell.folder);
+        folders.sort();
+        assert_eq!(names(&store.cells()), folders);
+    }
+
+    #[test]
+    fn a_failure_does_not_outlive_success() {
+        let (_here, store) = opened();
+        let cell = cell(0);
+        keep(&store, &cell);
+        let failure = Failure { reason: "late".into(), error: None, log: String::new() };
+        store.fail(&cell, &failure).unwrap();
+        assert_eq!(names(&store.failures()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_folder_that_was_begun_is_continued() {
+        // Killed after the first thing that is ever written into it.
+        let here = tempfile::tempdir().unwrap();
+        fs::write(here.path().join("manifest.json"), json_text(&manifest()).unwrap()).unwrap();
+        assert!(Store::existing(here.path()).unwrap().is_some());
+        assert!(Store::open(here.path(), &manifest(), "").is_ok());
+    }
+
+    #[test]
+    fn where_there_is_no_room_it_is_said_how_to_go_on() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let report = unwritten(Path::new("runs/x/cells/a"), &full).report();
+        for words in ["no room left", "runs/x/cells/a", "the same command again"] {
+            assert!(report.contains(words), "{report}");
+        }
+    }
+
+    #[test]
+    fn axes_are_written_where_there_are_some() {
+        let (_here, store) = opened();
+        let rows = [["variant", "task", "strength"], ["W[strength=0.1]", "a", "0.1"]];
+        store.write_axes(&rows.map(|r| r.map(String::from).to_vec())).unwrap();
+        let path = store.root().join("axes.csv");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "variant,task,strength\nW[strength=0.1],a,0.1\n");
+        store.write_axes(&[]).unwrap();
+        store.write_axes(&[]).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use pallium_core::{
     Setting, Substrate, Task, TaskInfo, Tensor, WeightRequest, random,
 };
 
+use super::checkpoint::{self, Checkpoint};
 use super::outcome::{Divergence, Epoch, Status, Value};
 use crate::cell::{CellSpec, Use};
 use crate::geometry;
@@ -37,6 +38,8 @@ pub struct Options<'a> {
     pub threads: usize,
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<&'a Path>,
+    /// Where the training is kept from epoch to epoch, and continued from.
+    pub checkpoint: Option<&'a checkpoint::Place>,
 }
 
 /// A cell that was trained (or that diverged).
@@ -74,7 +77,9 @@ impl Trained {
     }
 }
 
-/// Trains a cell and measures the result. `observe` hears of every epoch.
+/// Trains a cell and measures the result. `observe` hears of every epoch that
+/// is trained here; a training that is continued does not repeat those behind
+/// it.
 ///
 /// # Errors
 /// If a component is missing, refuses its parameters or its setting, or fails.
@@ -109,16 +114,30 @@ pub fn train(
         )));
     }
     let trials = Trials::draw(spec, task.as_mut(), &info)?;
-    model
-        .initialise(initial.view(), spec.derived_seed("model"))
-        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    let start = |model: &mut dyn Model| {
+        model
+            .initialise(initial.view(), spec.derived_seed("model"))
+            .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))
+    };
+    start(model.as_mut())?;
+    let mut course = Course::new(spec, &model_info, &mut constraints);
+    if let Some(place) = options.checkpoint
+        && let Some(found) = place.load(spec.training.epochs)
+    {
+        match model.restore(&found.state) {
+            Ok(()) => course.resume(found),
+            Err(error) => {
+                place.reject(&error.to_string());
+                start(model.as_mut())?;
+            }
+        }
+    }
     let seconds_setup = clock.elapsed().as_secs_f64();
     tracing::info!(neurons = substrate.neurons, parameters = model_info.parameters, "set up");
 
-    let training = Instant::now();
-    let mut course = Course::new(spec, &model_info, &mut constraints);
-    course.run(model.as_mut(), &trials, observe)?;
-    let seconds_training = training.elapsed().as_secs_f64();
+    course.run(model.as_mut(), &trials, options.checkpoint, observe)?;
+    let seconds_training = course.seconds();
+    let seconds_before = course.seconds_before;
 
     let evaluating = Instant::now();
     let mut splits = Vec::new();
@@ -159,7 +178,7 @@ pub fn train(
         ("seconds_training", seconds_training),
         ("seconds_evaluation", seconds_evaluation),
         ("seconds_metrics", seconds_metrics),
-        ("seconds_total", clock.elapsed().as_secs_f64()),
+        ("seconds_total", clock.elapsed().as_secs_f64() + seconds_before),
     ];
     Ok(Trained {
         status: if diverged { Status::Diverged } else { Status::Ok },
@@ -411,6 +430,9 @@ struct Course<'a> {
     activity: ActivityGradient,
     curves: Vec<Epoch>,
     divergence: Option<Divergence>,
+    clock: Instant,
+    /// Of training before it was interrupted.
+    seconds_before: f64,
 }
 
 impl<'a> Course<'a> {
@@ -423,14 +445,36 @@ impl<'a> Course<'a> {
             activity: ActivityGradient { looks, values: Vec::new(), shape: (0, 0, 0) },
             curves: Vec::with_capacity(spec.training.epochs as usize),
             divergence: None,
+            clock: Instant::now(),
+            seconds_before: 0.0,
         }
     }
 
-    fn run(&mut self, model: &mut dyn Model, trials: &Trials, observe: &mut dyn FnMut(&Epoch)) -> Result<()> {
+    /// Goes on after the epochs of `found`, whose state the model has.
+    fn resume(&mut self, found: Checkpoint) {
+        tracing::info!(epochs = found.curves.len(), "continued from a checkpoint");
+        self.curves = found.curves;
+        self.seconds_before = found.seconds;
+    }
+
+    /// How long training took so far, in seconds.
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.clock.elapsed().as_secs_f64()
+    }
+
+    fn run(
+        &mut self,
+        model: &mut dyn Model,
+        trials: &Trials,
+        keep: Option<&checkpoint::Place>,
+        observe: &mut dyn FnMut(&Epoch),
+    ) -> Result<()> {
+        self.clock = Instant::now();
         let batch = self.spec.training.batch;
         let noise = self.spec.derived_seed("noise");
-        let mut step = 0;
-        for epoch in 1..=self.spec.training.epochs {
+        let behind = self.curves.len();
+        let mut step = (behind * ranges(trials.train.trials(), batch).count()) as u64;
+        for epoch in (1..=self.spec.training.epochs).skip(behind) {
             let mut sums = Sums::default();
             for (at, range) in ranges(trials.train.trials(), batch).enumerate() {
                 let seed = random::derive(noise, step, "batch");
@@ -474,6 +518,10 @@ impl<'a> Course<'a> {
             );
             observe(&done);
             self.curves.push(done);
+            if let Some(place) = keep.filter(|place| place.is_due(epoch)) {
+                let (curves, seconds) = (self.curves.clone(), self.seconds());
+                place.save(&Checkpoint { curves, seconds, state: model.state()? });
+            }
         }
         Ok(())
     }
@@ -782,6 +830,48 @@ mod tests {
         let names: Vec<_> = trained.parameters.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names, ["recurrent", "bias"]);
         assert!(trained.times.iter().any(|t| t.measure == "seconds_total"));
+    }
+
+    #[test]
+    fn a_training_that_was_interrupted_ends_with_the_same_bits() {
+        let here = tempfile::tempdir().unwrap();
+        let place =
+            checkpoint::Place { path: here.path().join("kept"), identity: "this cell".into(), every: 1 };
+        let mut long = spec();
+        long.training.epochs = 6;
+        long.model = with("mock.model", "noise", 0.001);
+        let options = Options { checkpoint: Some(&place), ..Options::default() };
+        let go = |observe: &mut dyn FnMut(&Epoch)| train(&long, &catalogue(), &options, observe).unwrap();
+        let whole = run(&long);
+        for epochs in 1..=6 {
+            // The checkpoint of each epoch is what an interruption after it leaves.
+            let mut kept = None;
+            go(&mut |at| {
+                if at.epoch == epochs + 1 {
+                    kept = std::fs::read(&place.path).ok();
+                }
+            });
+            if let Some(kept) = kept {
+                std::fs::write(&place.path, kept).unwrap();
+            }
+            let mut heard = Vec::new();
+            let continued = go(&mut |at| heard.push(at.epoch));
+            assert_eq!(heard, (epochs + 1..=6).collect::<Vec<_>>());
+            assert_eq!((&continued.values, &continued.curves), (&whole.values, &whole.curves));
+            assert_eq!(continued.parameters[0], whole.parameters[0]);
+            std::fs::remove_file(&place.path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_state_that_the_model_refuses_does_no_harm() {
+        let here = tempfile::tempdir().unwrap();
+        let place = checkpoint::Place { path: here.path().join("kept"), identity: String::new(), every: 1 };
+        let options = Options { checkpoint: Some(&place), ..Options::default() };
+        let curves = run(&spec()).curves[..1].to_vec();
+        place.save(&Checkpoint { curves, seconds: 0.0, state: Vec::new() });
+        let found = train(&spec(), &catalogue(), &options, &mut |_| ()).unwrap();
+        assert_eq!(found.curves, run(&spec()).curves);
     }
 
     #[test]

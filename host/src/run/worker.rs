@@ -12,15 +12,17 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use pallium_core::{Error, Result};
+use pallium_core::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Cell, HOST};
+use super::limits;
 use super::outcome::Status;
 use super::store::{FORMAT, Store};
 use super::train::{self, Options};
 use crate::cell::CellSpec;
-use crate::plugins::Catalogue;
+use crate::experiment::cost;
+use crate::plugins::{Catalogue, KnownFile};
 
 /// Begins an event on standard output.
 pub const EVENT: u8 = 0x1e;
@@ -37,18 +39,20 @@ pub struct Job {
     pub format: u32,
     /// The work.
     pub work: Work,
-    /// Plugin files to load, each with its SHA-256 as the parent found it.
-    pub plugins: Vec<(PathBuf, String)>,
+    /// Plugin files to load, as the parent found them.
+    pub plugins: Vec<KnownFile>,
     /// Threads that components may use.
     pub threads: usize,
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<PathBuf>,
+    /// The most memory that the worker may hold, in MB.
+    pub memory_mb: Option<u64>,
 }
 
 impl Job {
     /// A job of this version.
-    pub fn new(work: Work, plugins: Vec<(PathBuf, String)>, threads: usize, cache: Option<PathBuf>) -> Self {
-        Job { host: HOST.into(), format: FORMAT, work, plugins, threads, cache }
+    pub fn new(work: Work, plugins: Vec<KnownFile>, threads: usize, cache: Option<PathBuf>) -> Self {
+        Job { host: HOST.into(), format: FORMAT, work, plugins, threads, cache, memory_mb: None }
     }
 }
 
@@ -64,9 +68,16 @@ pub enum Work {
         store: PathBuf,
         /// Name of the profile, for the record.
         profile: String,
+        /// After how many epochs each a checkpoint is kept; 0 for never.
+        checkpoint_every: u32,
     },
     /// Build what cells name, without training; see [`train::check`].
     Check {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
+    /// Tell how much work cells are; see [`cost::weigh`].
+    Weigh {
         /// The cells.
         cells: Vec<CellSpec>,
     },
@@ -106,6 +117,13 @@ pub enum Event {
     },
     /// Everything could be built.
     Checked,
+    /// How much work each cell is, in an arbitrary unit.
+    Weighed {
+        /// One entry a cell, in their order.
+        weights: Vec<f64>,
+    },
+    /// The cell is trained, but its result cannot be written.
+    Unwritten(Error),
     /// The work could not be done.
     Failed(Error),
 }
@@ -121,7 +139,11 @@ pub fn main() -> Result<ExitCode> {
         Event::Failed(error)
     });
     emit(&event)?;
-    Ok(if matches!(event, Event::Failed(_)) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if matches!(event, Event::Failed(_) | Event::Unwritten(_)) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn receive() -> Result<Job> {
@@ -158,22 +180,20 @@ fn end_with_parent() {
 }
 
 fn perform(job: &Job) -> Result<Event> {
-    let paths: Vec<PathBuf> = job.plugins.iter().map(|(path, _)| path.clone()).collect();
-    let catalogue = Catalogue::load(&paths)?;
-    for (plugin, (path, expected)) in catalogue.plugins().iter().zip(&job.plugins) {
-        if plugin.sha256 != *expected {
-            return Err(Error::input(format!("{} was replaced during the run", path.display()))
-                .help("start the run again: cells that used the old file keep their own identity"));
-        }
-    }
+    limits::settle(job.memory_mb)?;
+    let catalogue = Catalogue::load_known(&job.plugins)?;
     emit(&Event::Started)?;
-    let options = Options { threads: job.threads, cache: job.cache.as_deref() };
+    let options = Options { threads: job.threads, cache: job.cache.as_deref(), checkpoint: None };
     match &job.work {
         Work::Check { cells } => {
             train::check(cells, &catalogue, &options)?;
             Ok(Event::Checked)
         }
-        Work::Train { cell, store, profile } => {
+        Work::Weigh { cells } => Ok(Event::Weighed { weights: cost::weigh(cells, &catalogue)? }),
+        Work::Train { cell, store, profile, checkpoint_every } => {
+            let store = Store::at(store);
+            let checkpoint = store.checkpoint(cell, *checkpoint_every);
+            let options = Options { checkpoint: Some(&checkpoint), ..options };
             let epochs = cell.spec.training.epochs;
             let mut gone = None;
             let trained = train::train(&cell.spec, &catalogue, &options, &mut |at| {
@@ -192,7 +212,11 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }
-            let folder = Store::at(store).write(cell, &trained, profile)?;
+            let folder = match store.write(cell, &trained, profile) {
+                Ok(folder) => folder,
+                Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),
+                Err(error) => return Err(error),
+            };
             let seconds = trained.times.iter().find(|t| t.measure == "seconds_total").and_then(|t| t.value);
             Ok(Event::Finished {
                 folder,
@@ -214,7 +238,7 @@ fn emit(event: &Event) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(&line)
         .and_then(|()| out.flush())
-        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("the parent process does not listen: {e}")))
+        .map_err(|e| Error::new(Kind::Io, format!("the parent process does not listen: {e}")))
 }
 
 #[cfg(test)]
@@ -225,14 +249,16 @@ mod tests {
     fn events_survive_the_wire() {
         let failed = Event::Failed(Error::input("no such field").help("name one").context("cell a/b/0"));
         let finished = Event::Finished {
-            folder: "runs/x/cells/.unfinished-1".into(),
+            folder: "runs/x/cells/.unfinished/.unfinished-1-a".into(),
             status: Status::Ok,
             accuracy: Some(0.625),
             running_accuracy: None,
             failed_measures: 0,
             seconds: 1.5,
         };
-        for event in [Event::Started, Event::Checked, failed, finished] {
+        let unwritten = Event::Unwritten(Error::new(Kind::Io, "no room"));
+        let weighed = Event::Weighed { weights: vec![0.1, 1e12] };
+        for event in [Event::Started, Event::Checked, failed, finished, unwritten, weighed] {
             let text = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
         }
@@ -244,8 +270,14 @@ mod tests {
         spec.seed = u64::MAX - 1;
         spec.weights.params.insert("scale".into(), 0.1.into());
         let cell = Cell { identity: "0123456789abcdef".into(), inputs: vec![], folder: "x".into(), spec };
-        let work = Work::Train { cell: Box::new(cell), store: "runs/x".into(), profile: "corrected".into() };
-        let job = Job::new(work, vec![("a.so".into(), "00".into())], 1, None);
+        let work = Work::Train {
+            cell: Box::new(cell),
+            store: "runs/x".into(),
+            profile: "corrected".into(),
+            checkpoint_every: 1,
+        };
+        let file = KnownFile { path: "a.so".into(), sha256: "00".into(), stamp: None };
+        let job = Job { memory_mb: Some(500), ..Job::new(work, vec![file], 1, None) };
         let text = serde_json::to_string(&job).unwrap();
         assert!(!text.contains('\n'));
         assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);

@@ -1,0 +1,481 @@
+//! Runs that are killed, starved, stopped and shared, and what is left of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Ended, executable, fixture, pallium, pallium_with, results, root, text};
+
+/// Sixty small cells, with penalties, metrics and a model that is interrupted
+/// between epochs.
+const SIXTY: &str = "seed = 11\nruns = 10\n\
+    tasks = [\"cognition.one-choice\", \"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
+    [training]\nepochs = 4\ntrials = 32\nbatch = 8\n\
+    [metrics]\nuse = [\"organization.entropy\", \"organization.modularity\"]\n\
+    [[variant]]\nname = \"W\"\nconstraints = [\"spatial.l1\"]\n\
+    [[variant]]\nname = \"W*D*C\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+    constraints = [\"spatial.communicability\"]\n\
+    [[variant]]\nname = \"W*D*C*\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+    constraints = [\"spatial.communicability-emd\"]\n";
+
+/// A folder with an experiment in it.
+struct Scene {
+    folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl Scene {
+    fn new(experiment: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        std::fs::write(&file, experiment).unwrap();
+        Scene { folder, file }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn arguments<'a>(&'a self, out: &'a Path, extra: &[&'a str]) -> Vec<&'a str> {
+        let mut all = vec!["run", text(&self.file), "--out", text(out)];
+        all.extend(extra);
+        all
+    }
+
+    fn run(&self, out: &Path, extra: &[&str]) -> Ended {
+        pallium(&self.arguments(out, extra))
+    }
+
+    fn start(&self, out: &Path, extra: &[&str]) -> Child {
+        let mut command = Command::new(executable());
+        command.current_dir(root()).args(self.arguments(out, extra));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+}
+
+/// Everything in a run folder that is a result, by its place: all of it must
+/// be the same for the same experiment. Fails if anything else is left.
+#[track_caller]
+fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let names = |folder: &Path| -> Vec<String> {
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    for folder in [out.to_owned(), out.join("cells"), out.join("failed")] {
+        let left: Vec<_> = names(&folder).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert!(left.is_empty(), "left in {}: {left:?}", folder.display());
+    }
+    assert_eq!(names(&out.join("failed")), Vec::<String>::new());
+    let mut files = BTreeMap::new();
+    for cell in names(&out.join("cells")) {
+        for name in ["cell.json", "results.csv", "curves.csv", "weights.safetensors"] {
+            let path = out.join("cells").join(&cell).join(name);
+            files.insert(format!("{cell}/{name}"), std::fs::read(path).unwrap());
+        }
+    }
+    let rows: Vec<String> = results(out)
+        .into_iter()
+        .filter(|row| !row["measure"].starts_with("seconds_"))
+        .map(|row| format!("{row:?}\n"))
+        .collect();
+    files.insert("results.csv".into(), rows.concat().into_bytes());
+    files
+}
+
+#[track_caller]
+fn same(out: &Path, reference: &BTreeMap<String, Vec<u8>>) {
+    let found = science(out);
+    let keys = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&found), keys(reference));
+    for (place, bytes) in reference {
+        assert!(found[place] == *bytes, "{place} differs");
+    }
+}
+
+/// Numbers that look random, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Processes that `parent` has started.
+fn children(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        if rest.split_whitespace().nth(1) == Some(&parent.to_string()) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+fn signal(name: &str, process: u32) {
+    // It may be gone already.
+    let _ = Command::new("kill").args([name, &process.to_string()]).stderr(Stdio::null()).status().unwrap();
+}
+
+#[test]
+fn the_number_of_jobs_and_of_machines_changes_nothing() {
+    let scene = Scene::new(SIXTY);
+    let reference = scene.out("one");
+    scene.run(&reference, &["--jobs", "1"]).ok();
+    let reference = science(&reference);
+    assert_eq!(reference.len(), 60 * 4 + 1);
+    for jobs in ["2", "4"] {
+        let out = scene.out(jobs);
+        scene.run(&out, &["--jobs", jobs]).ok();
+        same(&out, &reference);
+    }
+
+    // In three parts, in any order; each part says how the whole stands.
+    let out = scene.out("parts");
+    let mut sizes = Vec::new();
+    for (at, part) in ["3/3", "1/3", "2/3"].into_iter().enumerate() {
+        let ended = scene.run(&out, &["--shard", part, "--jobs", "2", "--json"]).ok();
+        sizes.push(ended.json()["cells"]["wanted"].as_u64().unwrap());
+        let rows = results(&out);
+        let cells = rows.iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count() as u64;
+        assert_eq!(cells, sizes.iter().sum::<u64>(), "after part {at}");
+    }
+    assert_eq!(sizes.iter().sum::<u64>(), 60);
+    assert!(sizes.iter().all(|&size| (15..=25).contains(&size)), "{sizes:?}");
+    same(&out, &reference);
+    scene.run(&out, &["--shard", "4/3"]).refused(&["1/3, 2/3 or 3/3"]);
+
+    // Three runs at one folder at once share the cells among themselves.
+    let out = scene.out("together");
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let mut command = Command::new(executable());
+            command.current_dir(root()).args(scene.arguments(&out, &["--jobs", "1"]));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut trained = Vec::new();
+    for run in runs {
+        let ended = run.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{told}");
+        trained.push(told.lines().filter(|line| line.starts_with('[') && line.contains("accuracy")).count());
+    }
+    assert_eq!(trained.iter().sum::<usize>(), 60, "{trained:?}");
+    same(&out, &reference);
+}
+
+/// Kills runs and workers at random moments, `PALLIUM_KILLS` times or 30, and
+/// continues them; each time a run comes to its end it is compared, and a new
+/// one begun.
+#[test]
+fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
+    let kills: u32 = std::env::var("PALLIUM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let scene = Scene::new(SIXTY);
+    let reference = scene.out("undisturbed");
+    scene.run(&reference, &["--jobs", "2"]).ok();
+    let reference = science(&reference);
+
+    let mut dice = Dice(u64::from(kills));
+    let (mut done, mut rounds, mut mid_cell) = (0, 0, 0);
+    while done < kills {
+        let out = scene.out(&format!("round {rounds}"));
+        let jobs = ["1", "2", "4"][rounds % 3];
+        loop {
+            let mut run = scene.start(&out, &["--jobs", jobs]);
+            let end = Instant::now() + Duration::from_millis(dice.below(900));
+            while Instant::now() < end && run.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let workers = children(run.id());
+            let hit = (!workers.is_empty()).then(|| workers[dice.below(workers.len() as u64) as usize]);
+            let ended = match (run.try_wait().unwrap(), dice.below(3)) {
+                (Some(ended), _) => Some(ended),
+                // A worker alone: its cell fails, the run goes on.
+                (None, 0) => {
+                    if let Some(worker) = hit {
+                        signal("-KILL", worker);
+                        (done, mid_cell) = (done + 1, mid_cell + 1);
+                    }
+                    Some(run.wait().unwrap())
+                }
+                (None, both) => {
+                    if let (Some(worker), 1) = (hit, both) {
+                        signal("-KILL", worker);
+                    }
+                    run.kill().unwrap();
+                    run.wait().unwrap();
+                    done += 1;
+                    mid_cell += u32::from(hit.is_some());
+                    None
+                }
+            };
+            match ended.map(|ended| ended.code()) {
+                Some(Some(0)) => break,
+                Some(code) => assert_eq!(code, Some(3)),
+                None if done >= kills => {
+                    // Enough; whatever failed is tried again, too.
+                    scene.run(&out, &["--jobs", jobs]).ok();
+                    break;
+                }
+                None => {}
+            }
+        }
+        same(&out, &reference);
+        rounds += 1;
+    }
+    println!(
+        "{done} kills, {mid_cell} of them with cells under way; {rounds} runs came to their end, all the same"
+    );
+}
+
+#[test]
+fn a_training_goes_on_from_its_last_epoch_with_the_same_bits() {
+    let experiment = SIXTY.replace("epochs = 4", "epochs = 300").replace("runs = 10", "runs = 1");
+    let scene = Scene::new(&experiment);
+    let only = ["--only", "W*D*C/cognition.one-choice/0", "--jobs", "1"];
+    let reference = scene.out("undisturbed");
+    scene.run(&reference, &only).ok();
+    let reference = science(&reference);
+
+    let log = |out: &Path| {
+        let cell = std::fs::read_dir(out.join("cells")).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_to_string(cell.join("log.txt")).unwrap()
+    };
+    // Damaged checkpoints are left out of account, and none are kept on request.
+    for (name, damage, every, told) in [
+        ("continued", false, "1", "continued from a checkpoint"),
+        ("seldom", false, "50", "continued from a checkpoint"),
+        ("damaged", true, "1", "is damaged"),
+        ("never", false, "0", ""),
+    ] {
+        let out = scene.out(name);
+        let mut all = only.to_vec();
+        all.extend(["--checkpoint-every", every]);
+        let mut run = scene.start(&out, &all);
+        let kept =
+            || std::fs::read_dir(out.join("cells/.checkpoints")).ok()?.flatten().next().map(|e| e.path());
+        let patience = Instant::now();
+        while every != "0" && kept().is_none_or(|p| p.to_string_lossy().contains(".unfinished")) {
+            assert!(
+                patience.elapsed() < Duration::from_secs(60) && run.try_wait().unwrap().is_none(),
+                "{name}"
+            );
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        if damage {
+            let place = kept().unwrap();
+            let mut bytes = std::fs::read(&place).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&place, bytes).unwrap();
+        }
+        scene.run(&out, &all).ok();
+        same(&out, &reference);
+        assert!(log(&out).contains(told), "{name}: {}", log(&out));
+        assert_eq!(log(&out).contains("continued from"), told.contains("continued"), "{name}: {}", log(&out));
+    }
+}
+
+#[test]
+fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
+    let rogue = fixture("rogue", &[]);
+    let head = "seed = 3\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
+        [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
+        [training]\nepochs = 2\ntrials = 32\nbatch = 16\n\
+        [metrics]\nuse = [\"organization.entropy\"]\n[limits]\ncell_timeout = 15\n";
+    let constraint = |mode: &str| {
+        format!(
+            "[[variant]]\nname = \"{mode}\"\nconstraints = [{{ use = \"rogue.constraint\", mode = \"{mode}\" }}]\n"
+        )
+    };
+    let weights = |mode: &str| {
+        format!(
+            "[[variant]]\nname = \"weights {mode}\"\nweights = {{ use = \"rogue.weights\", mode = \"{mode}\" }}\n"
+        )
+    };
+    let bad = [
+        ("panic-in-constructor", "failed: ", "panicked in its constructor: the constructor had enough"),
+        ("panic-in-penalty", "failed: ", "panicked in penalty"),
+        ("panic-in-drop", "failed: ", "panicked in drop"),
+        ("abort", "failed: ", "signal 6 (abort)"),
+        ("segfault", "failed: ", "signal 11 (segmentation fault)"),
+        ("exit-zero", "failed: ", "exit code 0 without a result"),
+        ("hang", "failed: ", "longer than its limit of 15 s and was ended before the end of its first epoch"),
+        (
+            "hoard",
+            "failed: ",
+            "more than its limit of 1000 MB of memory: memory allocation of 10737418240 bytes failed",
+        ),
+        ("nan", "diverged", ""),
+        ("weights wrong-shape", "failed: ", "8×9 weights for 8 neurons"),
+        ("weights nan", "failed: ", "gave the weight NaN from 0 to 0"),
+    ];
+    let mut experiment = head.to_string();
+    for (number, (mode, ..)) in bad.iter().enumerate() {
+        // Good cells among the bad.
+        experiment
+            .push_str(&format!("[[variant]]\nname = \"good {number}\"\nconstraints = [\"spatial.l1\"]\n"));
+        experiment.push_str(&mode.strip_prefix("weights ").map_or_else(|| constraint(mode), weights));
+    }
+    let scene = Scene::new(&experiment);
+    let out = scene.out("all");
+    let run = |extra: &[&str]| pallium_with(&[&rogue], &scene.arguments(&out, extra));
+    let ended = run(&["--jobs", "2", "--cell-memory", "1000"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    let rows = results(&out);
+    for (mode, status, reason) in bad {
+        let row = rows.iter().find(|r| r["variant"] == mode && r["measure"] == "accuracy").unwrap();
+        assert!(
+            row["status"].starts_with(status) && row["status"].contains(reason),
+            "{mode}: {}",
+            row["status"]
+        );
+        assert_eq!(row["value"], "", "{mode}");
+        // What failed is listed, with its reason and the way to try it again.
+        assert_eq!(
+            ended.stderr.contains(&format!("\n {mode}/cognition.go-no-go/0 ")),
+            status != "diverged",
+            "{mode}: {}",
+            ended.stderr
+        );
+    }
+    for part in ["11 of 22 cells done, 1 diverged, 10 failed", "to try just these again:"] {
+        assert!(ended.stderr.contains(part), "no «{part}» in:\n{}", ended.stderr);
+    }
+    // The good ones are what they are without the others.
+    let alone = scene.out("alone");
+    let good: Vec<String> = (0..bad.len()).map(|n| format!("good {n}")).collect();
+    let mut arguments = scene.arguments(&alone, &[]);
+    for name in &good {
+        arguments.extend(["--only", name]);
+    }
+    pallium_with(&[&rogue], &arguments).ok();
+    let reference = science(&alone);
+    let cells = reference.keys().filter(|place| place.ends_with("/cell.json")).count();
+    assert_eq!(cells, bad.len());
+    for (place, bytes) in reference.iter().filter(|(place, _)| place.contains('/')) {
+        assert!(std::fs::read(out.join("cells").join(place)).unwrap() == *bytes, "{place} differs");
+    }
+    // The same command tries what failed and nothing else; the log of each is kept.
+    let again = run(&["--jobs", "2", "--cell-memory", "1000", "--only", "abort", "--only", "good 1"]);
+    assert_eq!(again.code, Some(3));
+    assert!(again.stderr.contains("1 cells to run; 1 are in"), "{}", again.stderr);
+    let first =
+        run(&["--jobs", "1", "--fail-fast", "--only", "abort", "--only", "segfault", "--only", "exit-zero"]);
+    assert_eq!(first.code, Some(3));
+    assert_eq!(first.stderr.lines().filter(|line| line.starts_with('[')).count(), 1, "{}", first.stderr);
+}
+
+#[test]
+fn an_interrupted_run_says_so_and_continues() {
+    let scene = Scene::new(SIXTY);
+    let out = scene.out("out");
+    let mut run = scene.start(&out, &["--jobs", "2"]);
+    let patience = Instant::now();
+    while std::fs::read_dir(out.join("cells")).map_or(0, |cells| cells.count()) < 6 {
+        assert!(patience.elapsed() < Duration::from_secs(60) && run.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal("-INT", run.id());
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    // Nobody is at anything any more, and results are of what is finished.
+    assert!(!out.join("cells/.claims").exists());
+    let finished =
+        results(&out).iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count();
+    assert!((1..60).contains(&finished), "{finished}");
+    let reference = scene.out("undisturbed");
+    scene.run(&reference, &[]).ok();
+    scene.run(&out, &[]).ok();
+    same(&out, &science(&reference));
+}
+
+/// A small file system of its own, or `None` with a plain word about it.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(place: PathBuf, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(&place).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", text(&place)])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if !mounted {
+            println!("skipped: a small file system cannot be mounted here, which takes root");
+            return None;
+        }
+        Some(Small(place))
+    }
+
+    fn resize(&self, size: &str) {
+        let option = format!("remount,size={size}");
+        assert!(Command::new("mount").args(["-o", &option, text(&self.0)]).status().unwrap().success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_plainly_and_the_run_continues_once_there_is_room() {
+    let scene = Scene::new(SIXTY);
+    let Some(small) = Small::new(scene.out("small"), "700k") else { return };
+    let reference = scene.out("undisturbed");
+    scene.run(&reference, &["--jobs", "2"]).ok();
+    let out = small.0.join("out");
+    for _ in 0..2 {
+        scene.run(&out, &["--jobs", "2"]).refused(&[
+            "there is no room left for results",
+            "free some space",
+            "the same command again",
+        ]);
+    }
+    let failed = std::fs::read_dir(out.join("failed")).map_or(0, |files| files.count());
+    assert_eq!(failed, 0, "a full disk is no fault of a cell");
+    small.resize("50m");
+    scene.run(&out, &["--jobs", "2"]).ok();
+    same(&out, &science(&reference));
+}
+
+#[test]
+fn sweeps_are_run_under_their_names() {
+    let experiment = "seed = 1\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
+        [substrate]\nuse = \"synthetic.field\"\nneurons = { sweep = [6, 8] }\n\
+        [training]\nepochs = 1\ntrials = 32\nbatch = 16\n[metrics]\nuse = []\n\
+        [[variant]]\nname = \"W*D\"\ngeometry = \"soma\"\n\
+        constraints = [{ use = \"spatial.distance\", strength = { sweep = { from = 0.01, to = 1, steps = 3, scale = \"log\" } } }]\n\
+        [[variant]]\nname = \"W\"\n";
+    let scene = Scene::new(experiment);
+    let out = scene.out("out");
+    scene.run(&out, &[]).ok();
+    let axes = std::fs::read_to_string(out.join("axes.csv")).unwrap();
+    assert_eq!(
+        axes,
+        "variant,task,strength,neurons\n\
+         \"W*D[strength=0.01,neurons=6]\",cognition.go-no-go,0.01,6\n\
+         \"W*D[strength=0.01,neurons=8]\",cognition.go-no-go,0.01,8\n\
+         \"W*D[strength=0.1,neurons=6]\",cognition.go-no-go,0.1,6\n\
+         \"W*D[strength=0.1,neurons=8]\",cognition.go-no-go,0.1,8\n\
+         \"W*D[strength=1.0,neurons=6]\",cognition.go-no-go,1.0,6\n\
+         \"W*D[strength=1.0,neurons=8]\",cognition.go-no-go,1.0,8\n\
+         W[neurons=6],cognition.go-no-go,,6\n\
+         W[neurons=8],cognition.go-no-go,,8\n"
+    );
+    let mut variants: Vec<_> = results(&out).into_iter().map(|row| row["variant"].clone()).collect();
+    variants.dedup();
+    assert_eq!(variants.len(), 8);
+    // A name is chosen as it stands, brackets included.
+    let ended = scene.run(&out, &["--only", "W*D[strength=0.1,neurons=8]", "--json"]).ok();
+    assert_eq!(ended.json()["cells"]["wanted"], 1);
+}
