@@ -9,4 +9,5 @@ pub mod geometry;
 pub mod hash;
 pub mod plugins;
 pub mod run;
+pub mod scaffold;
 pub mod stats;

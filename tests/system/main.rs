@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in tests, whatever goes wrong is a failure")]
 
+mod authors;
+mod compatibility;
+mod crates;
 mod data;
 mod experiments;
 mod gate;
@@ -12,5 +15,7 @@ mod golden;
 mod harness;
 mod input;
 mod layers;
+mod messages;
+mod page;
 mod statistics;
 mod survival;

@@ -161,7 +161,12 @@ impl<'a> Subject<'a> {
     /// said as a reason.
     fn lacking(&self) -> Option<String> {
         let world = World::new(world::NEURONS, 1);
-        let error = self.try_build(&self.params(), &world.setting()).err()?;
+        let mut outcome = self.try_build(&self.params(), &world.setting());
+        // A source that reads may find out only then.
+        if outcome.is_ok() && self.entry.role() == Some(Role::Substrate) {
+            outcome = self.substrate(&world.setting()).and_then(|mut source| source.substrate(1)).map(drop);
+        }
+        let error = outcome.err()?;
         if error.kind != Kind::Input {
             return None;
         }
@@ -169,9 +174,8 @@ impl<'a> Subject<'a> {
         let (name, _) = self.properties().into_iter().find(|(name, property)| {
             let default = property.get("default").unwrap_or(&Value::Null);
             let empty = default.is_null() || default.as_str() == Some("");
-            empty
-                && !self.given.contains_key(name)
-                && (text.contains(&format!("`{name}`")) || text.contains(&format!("{name} =")))
+            let words = || text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            empty && !self.given.contains_key(name) && words().any(|word| word == name)
         })?;
         Some(format!("it cannot be built without `{name}`: give --param {}.{name}=…", self.entry.id))
     }

@@ -143,7 +143,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Run(args) => return run::run(args),
         Command::Worker => return crate::run::worker::main(),
         Command::Plan(args) => plan::plan(args),
-        Command::Plugins(args) => plugins::plugins(args),
+        Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
         Command::Penalty(args) => penalty::penalty(args),
         Command::Weights(args) => weights::weights(args),

@@ -1,4 +1,10 @@
-//! `pallium plugins`: what is loaded, and what each component can be told.
+//! `pallium plugins`: what is loaded, what each component can be told, and
+//! plugins of one's own: begun, and checked.
+
+mod check;
+mod new;
+
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pallium_core::{Result, Role};
@@ -7,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::support;
 use crate::plugins::{Catalogue, Entry};
 
-/// Shows what is loaded, and what each component can be told.
+/// Shows what is loaded, and begins and checks plugins of one's own.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins show spatial.communicability")]
@@ -20,6 +26,11 @@ pub struct Plugins {
 enum Command {
     List(List),
     Show(Show),
+    New(new::New),
+    Check(check::Check),
+    /// Runs checks for a parent process, which alone knows how to ask.
+    #[command(hide = true)]
+    CheckWorker(check::Worker),
 }
 
 /// Lists every component, and the plugin file it comes from.
@@ -51,12 +62,15 @@ struct Show {
 ///
 /// # Errors
 /// If a plugin is refused, or there is no such component.
-pub fn plugins(args: &Plugins) -> Result<()> {
-    let catalogue = Catalogue::discover(&[])?;
+pub fn plugins(args: &Plugins) -> Result<ExitCode> {
     match &args.command {
-        Command::List(args) => list(&catalogue, args.json),
-        Command::Show(args) => show(catalogue.get(&args.id)?, args.json),
+        Command::List(args) => list(&Catalogue::discover(&[])?, args.json)?,
+        Command::Show(args) => show(Catalogue::discover(&[])?.get(&args.id)?, args.json)?,
+        Command::New(args) => new::new(args)?,
+        Command::Check(args) => return check::check(args),
+        Command::CheckWorker(args) => check::worker(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(catalogue: &Catalogue, json: bool) -> Result<()> {

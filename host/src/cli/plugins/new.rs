@@ -1,0 +1,73 @@
+//! `pallium plugins new`: a plugin of one's own, begun.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pallium_core::{Result, Role};
+
+use super::support;
+use crate::scaffold::{Core, Scaffold};
+
+/// Begins a plugin of one's own: a crate that builds, passes its tests and
+/// loads, with a component to start from.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plugins new my-penalty --role constraint
+
+The crate stands alone and depends on pallium-core only: on the checkout that this executable was
+built from, or on what --core says.")]
+pub struct New {
+    /// Name of the crate, and of its folder.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What its component is for: substrate, weights, constraint, task, model
+    /// or metric.
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    role: Role,
+    /// Id of its component [default: own.NAME].
+    #[arg(long, value_name = "FAMILY.NAME")]
+    id: Option<String>,
+    /// Where pallium-core is: the folder `core` of a checkout, or a published
+    /// version.
+    #[arg(long, value_name = "PATH|VERSION")]
+    core: Option<String>,
+    /// Where the crate's folder is made.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    dir: PathBuf,
+}
+
+fn role(text: &str) -> std::result::Result<Role, String> {
+    Role::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the name is none for a crate, pallium-core is not found, or the folder
+/// exists or cannot be written.
+pub fn new(args: &New) -> Result<()> {
+    let core = match &args.core {
+        Some(text) => Core::read(text)?,
+        None => Core::of_this_executable()?,
+    };
+    let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
+    let folder = args.dir.join(&args.name);
+    scaffold.write(&folder)?;
+    let library = args.name.replace('-', "_");
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    support::print(&format!(
+        "{} has a {} component `{}`. Next:\n  \
+         cd {}\n  \
+         cargo test\n  \
+         cargo build --release\n  \
+         pallium plugins check target/release/{prefix}{library}{suffix}\n  \
+         pallium run experiment.toml --out runs/first\n",
+        folder.display(),
+        args.role,
+        scaffold.id,
+        folder.display()
+    ))
+}

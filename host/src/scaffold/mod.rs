@@ -1,0 +1,342 @@
+//! New plugin crates: what `pallium plugins new` writes.
+//!
+//! The templates are whole crates with a useful component for each role; they
+//! build, pass their own tests and load as they are.
+
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Result, Role};
+
+const MANIFEST: &str = include_str!("templates/Cargo.toml.in");
+const README: &str = include_str!("templates/README.md.in");
+const EXPERIMENT: &str = include_str!("templates/experiment.toml.in");
+
+/// What goes into a new crate beside its name.
+struct Template {
+    /// `src/lib.rs`.
+    library: &'static str,
+    /// What the example does, in a sentence for the README.
+    about: &'static str,
+    /// The lines of the experiment file in which the component is used.
+    uses: &'static str,
+}
+
+fn template(role: Role) -> Result<Template> {
+    let (library, about, uses) = match role {
+        Role::Substrate => (
+            include_str!("templates/substrate.rs.in"),
+            "reads soma positions from a folder's `positions.csv`, or lays a jittered sheet of neurons",
+            include_str!("templates/substrate.toml.in"),
+        ),
+        Role::Weights => (
+            include_str!("templates/weights.rs.in"),
+            "draws random weights that fall off exponentially with distance",
+            include_str!("templates/weights.toml.in"),
+        ),
+        Role::Constraint => (
+            include_str!("templates/constraint.rs.in"),
+            "pulls the summed strength of every neuron's inputs towards a set point, as synaptic scaling does",
+            include_str!("templates/constraint.toml.in"),
+        ),
+        Role::Task => (
+            include_str!("templates/task.rs.in"),
+            "asks which of two noisy cues was shown before a delay",
+            include_str!("templates/task.toml.in"),
+        ),
+        Role::Model => (
+            include_str!("templates/model.rs.in"),
+            "is an Elman network of tanh units, trained by gradient descent with momentum",
+            include_str!("templates/model.toml.in"),
+        ),
+        Role::Metric => (
+            include_str!("templates/metric.rs.in"),
+            "measures how much of a network's strength runs both ways between two neurons",
+            include_str!("templates/metric.toml.in"),
+        ),
+        _ => return Err(Error::bug(format!("there is no template for the role {role}"))),
+    };
+    Ok(Template { library, about, uses })
+}
+
+/// Where a plugin's `pallium-core` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// A checkout of `core/`.
+    Folder(PathBuf),
+    /// A published version.
+    Version(String),
+}
+
+impl Core {
+    /// Reads what a user wrote: a version such as `0.1`, or a folder, which may
+    /// also be the one that holds `core/`.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn read(text: &str) -> Result<Self> {
+        let version = text.split('.').count() <= 3
+            && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        if version {
+            return Ok(Core::Version(text.into()));
+        }
+        let given = Path::new(text);
+        [given.to_owned(), given.join("core")].into_iter().find_map(|folder| checkout(&folder)).ok_or_else(|| {
+            Error::input(format!("there is no pallium-core in {text}"))
+                .help("--core takes the folder `core` of a checkout of Pallium, or a published version such as 0.1")
+        })
+    }
+
+    /// The checkout that this executable was built from.
+    ///
+    /// # Errors
+    /// If it is no longer there.
+    pub fn of_this_executable() -> Result<Self> {
+        Self::beside(Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    fn beside(host: &Path) -> Result<Self> {
+        let folder = host.parent().unwrap_or(host).join("core");
+        checkout(&folder).ok_or_else(|| {
+            Error::input(format!("pallium-core is not found: this executable was built from {}, which is no longer there", folder.display()))
+                .help("say where it is: --core FOLDER (the folder `core` of a checkout of Pallium) or --core VERSION")
+        })
+    }
+
+    /// The dependency, as a line of a manifest with `more` in its table.
+    fn dependency(&self, more: &str) -> String {
+        let source = match self {
+            Core::Folder(folder) => ("path", folder.to_string_lossy().into_owned()),
+            Core::Version(version) => ("version", version.clone()),
+        };
+        format!("pallium-core = {{ {} = {}{more} }}", source.0, toml::Value::from(source.1))
+    }
+}
+
+/// `folder` in full, if it is a checkout of pallium-core.
+fn checkout(folder: &Path) -> Option<Core> {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
+    let manifest: toml::Table = manifest.parse().ok()?;
+    let name = manifest.get("package")?.get("name")?.as_str()?;
+    let full = std::fs::canonicalize(folder).ok()?;
+    (name == "pallium-core").then_some(Core::Folder(full))
+}
+
+/// A crate to be written.
+#[derive(Debug)]
+pub struct Scaffold {
+    /// Name of the crate.
+    pub name: String,
+    /// Role of its component.
+    pub role: Role,
+    /// Id of its component.
+    pub id: String,
+    /// Where pallium-core comes from.
+    pub core: Core,
+}
+
+impl Scaffold {
+    /// A crate with a component `id`, by default `own.NAME`.
+    ///
+    /// # Errors
+    /// If the name cannot be that of a crate, or the id is none.
+    pub fn new(name: &str, role: Role, id: Option<&str>, core: Core) -> Result<Self> {
+        let word = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_lowercase())
+                && !text.ends_with('-')
+                && !text.contains("--")
+                && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        // Names by which Cargo or Rust know something else.
+        let taken = [
+            "core",
+            "std",
+            "alloc",
+            "test",
+            "proc-macro",
+            "deps",
+            "build",
+            "examples",
+            "incremental",
+            "pallium",
+            "pallium-core",
+            "fn",
+            "mod",
+            "use",
+            "self",
+            "super",
+            "crate",
+            "type",
+            "impl",
+            "struct",
+            "trait",
+            "match",
+            "move",
+            "loop",
+            "static",
+            "const",
+            "extern",
+            "enum",
+            "as",
+            "if",
+            "in",
+            "let",
+            "pub",
+            "ref",
+            "for",
+            "else",
+            "where",
+            "while",
+            "async",
+            "await",
+            "dyn",
+            "break",
+            "continue",
+            "return",
+            "true",
+            "false",
+            "unsafe",
+            "abstract",
+            "become",
+            "box",
+            "do",
+            "final",
+            "macro",
+            "override",
+            "priv",
+            "try",
+            "typeof",
+            "unsized",
+            "virtual",
+            "yield",
+            "gen",
+        ];
+        if !word(name) || taken.contains(&name) {
+            return Err(Error::input(format!("a plugin cannot be called `{name}`")).help(
+                "use lower-case letters, digits and hyphens, beginning with a letter, such as my-penalty",
+            ));
+        }
+        let id = id.map_or_else(|| format!("own.{name}"), str::to_owned);
+        if !matches!(id.split_once('.'), Some((family, name)) if word(family) && word(name)) {
+            return Err(Error::input(format!("`{id}` is no id")).help(
+                "an id is family.name in lower-case letters, digits and hyphens, such as lab.my-penalty",
+            ));
+        }
+        Ok(Scaffold { name: name.into(), role, id, core })
+    }
+
+    /// The files of the crate, by their path in it.
+    ///
+    /// # Errors
+    /// If there is no template for the role.
+    pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
+        let template = template(self.role)?;
+        let type_name: String = self
+            .name
+            .split('-')
+            .filter_map(|word| {
+                let mut letters = word.chars();
+                letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+            })
+            .collect();
+        let library = self.name.replace('-', "_");
+        let file = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let fill = |text: &str| {
+            text.replace("@DEPENDENCY@", &self.core.dependency(""))
+                .replace("@DEV_DEPENDENCY@", &self.core.dependency(", features = [\"testkit\"]"))
+                .replace("@USES@", template.uses.trim_end())
+                .replace("@ABOUT@", template.about)
+                .replace("@NAME@", &self.name)
+                .replace("@TYPE@", &type_name)
+                .replace("@ID@", &self.id)
+                .replace("@ROLE@", self.role.name())
+                .replace("@FILE@", &file)
+        };
+        Ok(vec![
+            ("Cargo.toml", fill(MANIFEST)),
+            ("src/lib.rs", fill(template.library)),
+            ("README.md", fill(README)),
+            ("experiment.toml", fill(EXPERIMENT)),
+            (".gitignore", "/target\n/runs\n".into()),
+        ])
+    }
+
+    /// Writes the crate into `folder`, which must not exist.
+    ///
+    /// # Errors
+    /// If it exists or cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let files = self.files()?;
+        if folder.exists() {
+            return Err(Error::input(format!("{} exists already", folder.display()))
+                .help("choose another name, or another folder with --dir"));
+        }
+        for (name, text) in files {
+            let path = folder.join(name);
+            let parent = path.parent().unwrap_or(folder);
+            std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
+            std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scaffold(name: &str) -> Result<Scaffold> {
+        Scaffold::new(name, Role::Constraint, None, Core::Version("0.1".into()))
+    }
+
+    #[test]
+    fn nothing_is_left_to_fill_in() {
+        for role in Role::ALL {
+            let made = Scaffold::new("my-own-thing", role, None, Core::Version("0.1".into())).unwrap();
+            for (name, text) in made.files().unwrap() {
+                let left =
+                    text.split('@').nth(1).filter(|w| w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
+                assert_eq!(left, None, "{role}: {name}");
+            }
+            let files: std::collections::BTreeMap<_, _> = made.files().unwrap().into_iter().collect();
+            assert!(
+                files["src/lib.rs"].contains("\"own.my-own-thing\"")
+                    && files["src/lib.rs"].contains("MyOwnThing")
+            );
+            files["Cargo.toml"].parse::<toml::Table>().unwrap();
+            files["experiment.toml"].parse::<toml::Table>().unwrap();
+        }
+    }
+
+    #[test]
+    fn names_and_ids_are_checked() {
+        assert_eq!(scaffold("my-penalty").unwrap().id, "own.my-penalty");
+        for wrong in ["", "My-Penalty", "3d", "a--b", "a-", "a_b", "core", "type", "../x"] {
+            assert!(scaffold(wrong).is_err(), "{wrong}");
+        }
+        let id = |id| Scaffold::new("a", Role::Task, Some(id), Core::Version("0.1".into()));
+        assert!(id("lab.a").is_ok() && id("lab").is_err() && id("lab.a.b").is_err() && id("Lab.a").is_err());
+    }
+
+    #[test]
+    fn the_core_is_a_version_or_a_checkout() {
+        assert_eq!(Core::read("0.1").unwrap(), Core::Version("0.1".into()));
+        let own = Core::of_this_executable().unwrap();
+        let Core::Folder(folder) = &own else { panic!("{own:?}") };
+        assert_eq!(Core::read(folder.to_str().unwrap()).unwrap(), own);
+        assert_eq!(Core::read(folder.parent().unwrap().to_str().unwrap()).unwrap(), own);
+        let error = Core::read("/nowhere").unwrap_err();
+        assert!(error.message.contains("/nowhere") && error.help.is_some());
+        let gone = Core::beside(Path::new("/nowhere/host")).unwrap_err();
+        assert!(gone.message.contains("/nowhere/core") && gone.help.unwrap().contains("--core"));
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("a");
+        scaffold("a").unwrap().write(&inside).unwrap();
+        assert!(inside.join("src/lib.rs").exists());
+        let error = scaffold("a").unwrap().write(&inside).unwrap_err();
+        assert!(error.message.contains("exists already"));
+    }
+}

@@ -1,0 +1,212 @@
+//! What authors of plugins are offered: a crate to start from, and the checks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::crates::{cargo, library, place};
+use crate::harness::{fixture, pallium, plugin, results, root, text};
+
+/// Begins a plugin in a folder of this test.
+fn begin(role: &str) -> std::path::PathBuf {
+    let parent = place("new");
+    let name = format!("my-{role}");
+    let told = pallium(&["plugins", "new", &name, "--role", role, "--dir", text(&parent)]).ok();
+    assert!(
+        told.stdout.contains(&format!("own.my-{role}")) && told.stdout.contains("cargo test"),
+        "{}",
+        told.stdout
+    );
+    parent.join(name)
+}
+
+fn every_check_passes(report: &Value) {
+    assert_eq!(report["failed"], 0, "{report:#}");
+    let parts = report["parts"].as_array().unwrap();
+    assert!(parts.len() >= 2 && report["passed"].as_u64().unwrap() >= 8, "{report:#}");
+}
+
+fn role(role: &str) {
+    let folder = begin(role);
+    for file in ["README.md", "experiment.toml", ".gitignore", "src/lib.rs"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    assert!(std::fs::read_to_string(folder.join("README.md")).unwrap().contains(&format!("own.my-{role}")));
+    let tested = cargo(&folder, &[], &["test", "--release"]);
+    assert!(tested.success, "{}\n{}", tested.stdout, tested.stderr);
+    assert!(!tested.stderr.contains("warning"), "{}", tested.stderr);
+    assert!(tested.stdout.contains("it_keeps_the_promises_of_its_role ... ok"), "{}", tested.stdout);
+    let file = library(&folder);
+    every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());
+    let out = folder.join("runs/first");
+    pallium(&["run", text(&folder.join("experiment.toml")), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["status"] == "ok"));
+}
+
+#[test]
+fn a_new_substrate_source_works() {
+    role("substrate");
+}
+
+#[test]
+fn a_new_weight_source_works() {
+    role("weights");
+}
+
+#[test]
+fn a_new_constraint_works() {
+    role("constraint");
+}
+
+#[test]
+fn a_new_task_works() {
+    role("task");
+}
+
+#[test]
+fn a_new_model_works() {
+    role("model");
+}
+
+#[test]
+fn a_new_metric_works() {
+    role("metric");
+}
+
+#[test]
+fn a_new_plugin_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = text(folder.path());
+    let new = |arguments: &[&str]| pallium(&[&["plugins", "new", "--dir", dir], arguments].concat());
+    new(&["My_Penalty", "--role", "constraint"]).refused(&["My_Penalty", "lower-case letters"]);
+    new(&["a", "--role", "penalty"])
+        .refused(&["penalty", "substrate, weights, constraint, task, model, metric"]);
+    new(&["a", "--role", "task", "--id", "a.b.c"]).refused(&["a.b.c", "family.name"]);
+    new(&["a", "--role", "task", "--core", "/nowhere"]).refused(&["no pallium-core in /nowhere", "--core"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refusal writes nothing");
+    new(&["a", "--role", "task", "--core", "0.1"]).ok();
+    let manifest = std::fs::read_to_string(folder.path().join("a/Cargo.toml")).unwrap();
+    assert!(manifest.contains("pallium-core = { version = \"0.1\" }"), "{manifest}");
+    new(&["a", "--role", "task"]).refused(&["exists already"]);
+    new(&["b", "--role", "task", "--core", text(&root())]).ok();
+}
+
+/// The names of the checks that failed, by component.
+fn failed(report: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&report["parts"])
+        .iter()
+        .map(|part| {
+            let failed = list(&part["checks"]).into_iter().filter(|c| c["verdict"] == "failed");
+            (
+                part["id"].as_str().unwrap().to_owned(),
+                failed.map(|c| c["check"].as_str().unwrap().to_owned()).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn each_broken_promise_is_found_and_nothing_else() {
+    let faulty = fixture("faulty", &[]);
+    let ended = pallium(&["plugins", "check", text(&faulty), "--json", "--timeout", "5"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let report = ended.json();
+    let failed = failed(&report);
+    for (id, check) in [
+        ("faulty.gradient", "gradient"),
+        ("faulty.overwrites", "gradient"),
+        ("faulty.projection", "project"),
+        ("faulty.logarithm", "finite"),
+        ("faulty.panics", "survives"),
+        ("faulty.crashes", "survives"),
+        ("faulty.hangs", "survives"),
+        ("faulty.unsteady", "deterministic"),
+        ("faulty.chance", "chance"),
+        ("faulty.memoryless", "memoryless"),
+        ("faulty.order", "relabelling"),
+        ("faulty.indexes", "survives"),
+    ] {
+        assert!(failed[id].contains(check), "{id}: {:?}", failed[id]);
+        // Zeros are everywhere in the made-up weights, where a logarithm is not finite.
+        let alone = failed[id].len() == 1 || id == "faulty.logarithm";
+        assert!(alone, "{id}: {:?}", failed[id]);
+    }
+    assert_eq!(failed["faulty.counts"], ["deterministic", "relabelling"].map(String::from).into());
+    assert_eq!(failed.len(), 14, "{:?}", failed.keys());
+
+    let text = serde_json::to_string(&report).unwrap();
+    for part in [
+        "the gradient is off by",
+        "does not add its gradient",
+        "the second time it changes weights by up to",
+        "panicked in penalty: not a number",
+        "signal 6 (abort)",
+        "it did not end within 5 s",
+        "gives other trials for the same seed",
+        "it states 0.25; guessing evenly reaches 0.5000",
+        "it states 0.5, but an observer of the last inputs alone reaches 1.000",
+        "relabelling the neurons matters: `value` is",
+    ] {
+        assert!(text.contains(part), "no «{part}» in\n{report:#}");
+    }
+}
+
+#[test]
+fn a_report_is_a_table_for_people() {
+    let faulty = fixture("faulty", &[]);
+    let ended = pallium(&["plugins", "check", text(&faulty), "--only", "faulty.gradient"]);
+    assert_eq!(ended.code, Some(2));
+    for part in [
+        "component",
+        "faulty.gradient (constraint)",
+        "FAILED",
+        "passed",
+        "  help: it must be the derivative",
+        "1 failed",
+    ] {
+        assert!(ended.stdout.contains(part), "no «{part}» in\n{}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains("faulty.order"), "{}", ended.stdout);
+    pallium(&["plugins", "check", text(&faulty), "--only", "faulty.gradint"])
+        .refused(&["faulty.gradint", "faulty.gradient"]);
+    pallium(&["plugins", "check", text(&faulty), "--param", "faulty.gradint.a=1"])
+        .refused(&["faulty.gradint", "ID.NAME=VALUE"]);
+    pallium(&["plugins", "check", "/nowhere/libx.so"]).refused(&["/nowhere/libx.so"]);
+}
+
+#[test]
+fn a_file_that_does_not_load_fails_the_first_check() {
+    let ended = pallium(&["plugins", "check", text(&fixture("library", &[])), "--json"]);
+    assert_eq!(ended.code, Some(2));
+    let report = ended.json();
+    assert_eq!(report["parts"][0]["checks"][0]["check"], "loads");
+    assert!(
+        report["parts"][0]["checks"][0]["detail"].as_str().unwrap().contains("not a Pallium plugin"),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn shipped_plugins_keep_their_promises() {
+    for name in ["cognition", "microns", "organization", "rnn", "spatial"] {
+        let file = plugin(&format!("pallium_{name}"));
+        every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());
+    }
+}
+
+#[test]
+fn a_recorded_field_keeps_the_promises_of_a_substrate() {
+    let Some(folder) = crate::harness::field("6_6_2") else { return };
+    let file = plugin("pallium_microns");
+    let param = format!("microns.field.path={}", text(&folder));
+    let report =
+        pallium(&["plugins", "check", text(&file), "--only", "microns.field", "--param", &param, "--json"])
+            .ok()
+            .json();
+    let checks = report["parts"][1]["checks"].as_array().unwrap();
+    let verdict = |name: &str| checks.iter().find(|c| c["check"] == name).map(|c| c["verdict"].clone());
+    assert_eq!(verdict("substrate"), Some("passed".into()), "{report:#}");
+    assert_eq!(verdict("deterministic"), Some("passed".into()), "{report:#}");
+}

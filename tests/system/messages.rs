@@ -1,0 +1,238 @@
+//! `docs/errors.md` against what the executable says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::compatibility::of_another_series;
+use crate::harness::{Ended, fixture, pallium, pallium_with, plugin, root, text};
+
+/// A way to provoke a message, in a folder of its own.
+type Case = Box<dyn Fn(&Path) -> Ended>;
+
+fn listed(path: &Path) -> Ended {
+    pallium_with(&[path], &["plugins", "list"])
+}
+
+/// A plugin with `bytes` in place of those at `at`.
+fn patched(folder: &Path, at: usize, bytes: &[u8]) -> PathBuf {
+    let mut library = std::fs::read(plugin("pallium_cognition")).unwrap();
+    library[at..at + bytes.len()].copy_from_slice(bytes);
+    let path = folder.join("libpatched.so");
+    std::fs::write(&path, library).unwrap();
+    path
+}
+
+fn plugins() -> Vec<(&'static str, Case)> {
+    fn case(call: impl Fn(&Path) -> Ended + 'static) -> Case {
+        Box::new(call)
+    }
+    vec![
+        ("A folder on the plugin path does not exist", case(|_| listed(Path::new("/nowhere/at/all")))),
+        (
+            "The file is no shared library",
+            case(|folder| {
+                let notes = folder.join("libnotes.so");
+                std::fs::write(&notes, "notes").unwrap();
+                listed(&notes)
+            }),
+        ),
+        // Places in the header of an ELF file: kind of file, class, processor.
+        ("The file is an executable", case(|folder| listed(&patched(folder, 16, &[2])))),
+        ("The library is for another kind of machine", case(|folder| listed(&patched(folder, 4, &[1])))),
+        (
+            "The library is for another processor",
+            // 8: MIPS, which is none of those that Pallium is built for.
+            case(|folder| listed(&patched(folder, 18, &[8, 0]))),
+        ),
+        (
+            "The library is cut short",
+            case(|folder| {
+                let whole = std::fs::read(plugin("pallium_cognition")).unwrap();
+                let cut = folder.join("libcut.so");
+                std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+                listed(&cut)
+            }),
+        ),
+        (
+            "The library cannot be loaded",
+            case(|folder| {
+                // It asks for another library than the system's.
+                let library = std::fs::read(plugin("pallium_cognition")).unwrap();
+                let at = library.windows(10).position(|w| w == b"libc.so.6\0").unwrap();
+                listed(&patched(folder, at, b"libq.so.6"))
+            }),
+        ),
+        ("The library is no plugin", case(|_| listed(&fixture("library", &[])))),
+        ("The contract is another one", case(|_| listed(&fixture("stale", &[])))),
+        ("The core is of another series", case(|_| listed(&of_another_series()))),
+        (
+            "A panic would abort",
+            case(|_| listed(&fixture("rogue", &["--config", "profile.release.panic=\"abort\""]))),
+        ),
+        ("The manifest cannot be read", case(|_| listed(&fixture("mute", &[])))),
+        (
+            "Two plugins offer the same component",
+            case(|folder| {
+                let copy = folder.join("libcopy.so");
+                std::fs::copy(plugin("pallium_cognition"), &copy).unwrap();
+                listed(&copy)
+            }),
+        ),
+    ]
+}
+
+const BASE: &str = "runs = 1\ntasks = [\"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 16\n\
+    [training]\nepochs = 1\ntrials = 32\nbatch = 16\n";
+const VARIANT: &str = "[[variant]]\nname = \"a\"\n";
+
+/// `pallium plan` of a file with this text.
+fn planned(folder: &Path, text_of_file: &str, options: &[&str]) -> Ended {
+    let file = folder.join("experiment.toml");
+    std::fs::write(&file, text_of_file).unwrap();
+    pallium(&[&["plan", text(&file)], options].concat())
+}
+
+fn experiments() -> Vec<(&'static str, Case)> {
+    // The usual file with one thing changed.
+    let change = |from: &'static str, to: &'static str| -> Case {
+        assert!(BASE.contains(from), "{from}");
+        Box::new(move |folder| planned(folder, &format!("{}{VARIANT}", BASE.replace(from, to)), &[]))
+    };
+    let base = |more: &'static str| -> Case {
+        Box::new(move |folder| planned(folder, &format!("{BASE}{more}"), &[]))
+    };
+    let variant = |more: &'static str| -> Case {
+        Box::new(move |folder| planned(folder, &format!("{BASE}{VARIANT}{more}\n"), &[]))
+    };
+    let option = |options: &'static [&'static str]| -> Case {
+        Box::new(move |folder| planned(folder, &format!("{BASE}{VARIANT}"), options))
+    };
+    vec![
+        ("There is no such component", variant("constraints = [\"spatial.distanse\"]")),
+        ("The component plays another role", variant("constraints = [\"cognition.go-no-go\"]")),
+        ("There is no such parameter", variant("constraints = [{ use = \"spatial.l1\", strenght = 1.0 }]")),
+        (
+            "A parameter has the wrong type",
+            variant("constraints = [{ use = \"spatial.l1\", strength = \"much\" }]"),
+        ),
+        ("A parameter is out of range", variant("constraints = [{ use = \"spatial.l1\", strength = -1.0 }]")),
+        ("A component is not named", variant("constraints = [{ strength = 1.0 }]")),
+        ("The file cannot be read", Box::new(|_| pallium(&["plan", "nowhere.toml"]))),
+        ("The file is not valid TOML", Box::new(|folder| planned(folder, "runs = [\n", &[]))),
+        ("There is no such key", variant("constrains = []")),
+        ("A value has the wrong type", change("runs = 1", "runs = \"many\"")),
+        ("A number is too small", change("runs = 1", "runs = 0")),
+        ("A number is too large", change("runs = 1", "seed = 99999999999999999999")),
+        ("A number is not finite", variant("weights = { use = \"init.orthogonal\", gain = inf }")),
+        ("A date is no text", change("runs = 1", "about = 2026-01-01")),
+        ("There are no tasks", change("tasks = [\"cognition.go-no-go\"]\n", "")),
+        ("There are no variants", base("")),
+        ("A variant has no name", base("[[variant]]\nweights = \"init.orthogonal\"\n")),
+        ("A name is empty", base("[[variant]]\nname = \" \"\n")),
+        ("A name cannot stand in a path", base("[[variant]]\nname = \"a/b\"\n")),
+        ("A variant is there twice", variant(VARIANT)),
+        (
+            "A task is there twice",
+            change("[\"cognition.go-no-go\"]", "[\"cognition.go-no-go\", \"cognition.go-no-go\"]"),
+        ),
+        (
+            "A metric is there twice",
+            base(
+                "[metrics]\nuse = [\"organization.entropy\", \"organization.entropy\"]\n[[variant]]\nname = \"a\"\n",
+            ),
+        ),
+        ("There is no such profile", change("runs = 1", "profile = \"pubished\"")),
+        (
+            "There is no such switch",
+            base("[switches]\ncoordinate_layuot = \"rows\"\n[[variant]]\nname = \"a\"\n"),
+        ),
+        (
+            "A switch has no such value",
+            base("[switches]\ncoordinate_layout = \"columns\"\n[[variant]]\nname = \"a\"\n"),
+        ),
+        ("There is no such geometry", variant("geometry = \"sphere\"")),
+        ("A geometry has no space", variant("geometry = { shuffled = true }")),
+        ("Nothing can be shuffled", variant("geometry = { space = \"none\", shuffled = true }")),
+        (
+            "The grid is too small",
+            Box::new(|folder| {
+                let file = folder.join("experiment.toml");
+                let lines = "geometry = \"grid:2x2x2\"\nconstraints = [\"spatial.distance\"]\n";
+                std::fs::write(&file, format!("{BASE}{VARIANT}{lines}")).unwrap();
+                pallium(&["run", text(&file), "--out", text(&folder.join("out"))])
+            }),
+        ),
+        ("Distances are needed", variant("constraints = [\"spatial.distance\"]")),
+        ("The substrate needs a path", change("\"synthetic.field\"\nneurons = 16", "\"microns.field\"")),
+        (
+            "There is nothing at a path",
+            change("\"synthetic.field\"\nneurons = 16", "\"microns.field\"\npath = \"nowhere\""),
+        ),
+        ("The base cannot be read", change("runs = 1", "base = \"nowhere.toml\"")),
+        ("A file is its own base", change("runs = 1", "base = \"experiment.toml\"")),
+        ("Defaults are no table", base("[defaults]\n\"spatial.l1\" = 1.0\n[[variant]]\nname = \"a\"\n")),
+        ("An id is not quoted", base("[defaults.spatial.l1]\nstrength = 1.0\n[[variant]]\nname = \"a\"\n")),
+        ("An override has no value", option(&["--set", "runs"])),
+        ("An override has no path", option(&["--set", "a..b=1"])),
+        ("An override names no variant", option(&["--set", "variant.b.geometry=grid"])),
+        ("No cell matches", option(&["--only", "b"])),
+        ("A pattern is none", option(&["--only", "[b"])),
+    ]
+}
+
+/// The messages of the page, by heading.
+fn documented() -> BTreeMap<String, String> {
+    let page = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let mut all = BTreeMap::new();
+    for section in page.split("\n### ").skip(1) {
+        let (heading, rest) = section.split_once('\n').unwrap();
+        let block = rest.split("```text\n").nth(1).and_then(|b| b.split("\n```").next());
+        let block = block.unwrap_or_else(|| panic!("«{heading}» has no message"));
+        for part in ["\nCause: ", "\nRemedy: "] {
+            assert!(section.contains(part), "«{heading}» has no {part}");
+        }
+        assert!(all.insert(heading.to_owned(), block.to_owned()).is_none(), "«{heading}» is there twice");
+    }
+    all
+}
+
+/// The first line of `message` that is not among the lines of `said`, in order.
+fn missing<'a>(message: &'a str, said: &str) -> Option<&'a str> {
+    let mut lines = said.lines();
+    message.lines().find(|line| {
+        let fits = |found: &str| {
+            let mut rest = found;
+            line.split('…').enumerate().all(|(place, part)| match rest.find(part) {
+                Some(at) if place > 0 || at == 0 => {
+                    rest = &rest[at + part.len()..];
+                    true
+                }
+                _ => false,
+            })
+        };
+        !lines.any(fits)
+    })
+}
+
+#[test]
+fn every_documented_error_is_what_is_said() {
+    let documented = documented();
+    let cases: BTreeMap<&str, Case> = plugins().into_iter().chain(experiments()).collect();
+    let known: Vec<&str> = documented.keys().map(String::as_str).collect();
+    assert_eq!(
+        cases.keys().copied().collect::<Vec<_>>(),
+        known,
+        "every heading has a case, and every case a heading"
+    );
+    let mut wrong = Vec::new();
+    for (heading, case) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = case(folder.path());
+        let missing = missing(&documented[heading], &ended.stderr);
+        if ended.code != Some(2) || missing.is_some() {
+            wrong.push(format!("«{heading}», code {:?}, without {missing:?}:\n{}", ended.code, ended.stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

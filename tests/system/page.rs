@@ -1,0 +1,116 @@
+//! `docs/writing-a-plugin.md` as its readers follow it.
+
+use std::path::PathBuf;
+
+use crate::crates::{cargo, library, place};
+use crate::harness::{pallium, pallium_with, results, root, text};
+
+/// The code blocks of the page in a language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(root().join("docs/writing-a-plugin.md")).unwrap();
+    let opening = format!("\n```{language}\n");
+    page.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned() + "\n").collect()
+}
+
+/// A crate begun for a role, in a folder of this test.
+fn begun(name: &str, role: &str) -> PathBuf {
+    let parent = place("page");
+    pallium(&["plugins", "new", name, "--role", role, "--dir", text(&parent)]).ok();
+    parent.join(name)
+}
+
+#[test]
+fn the_first_plugin_of_the_page_runs() {
+    let folder = begun("long-wires", "constraint");
+    let first = &blocks("rust")[0];
+    assert!(first.ends_with("pallium_core::plugin!();\n"), "the first piece is a whole lib.rs");
+    std::fs::write(folder.join("src/lib.rs"), first).unwrap();
+    let experiment = blocks("toml").into_iter().find(|b| b.contains("own.long-wires")).unwrap();
+    std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
+    let tested = cargo(&folder, &[], &["test", "--release"]);
+    assert!(tested.success, "{}\n{}", tested.stdout, tested.stderr);
+    let file = library(&folder);
+    assert_eq!(file.file_name().unwrap(), "liblong_wires.so");
+    pallium(&["plugins", "check", text(&file)]).ok();
+    let out = folder.join("runs/first");
+    pallium(&["run", text(&folder.join("experiment.toml")), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(rows.iter().all(|row| row["status"] == "ok"));
+    let penalty = rows.iter().find(|row| row["measure"] == "penalty").unwrap();
+    assert!(penalty["value"].parse::<f64>().unwrap() > 0.0, "{penalty:?}");
+}
+
+#[test]
+fn every_piece_of_the_page_compiles_conforms_and_trains() {
+    let folder = begun("all-pieces", "constraint");
+    let pieces = blocks("rust");
+    let mut lib = String::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        let piece = piece.replace("\npallium_core::plugin!();\n", "\n");
+        lib.push_str(&format!("/// A piece.\npub mod piece{number} {{\n{piece}}}\n"));
+    }
+    lib.push_str("pallium_core::plugin!();\n");
+    std::fs::write(folder.join("src/lib.rs"), lib).unwrap();
+    let file = library(&folder);
+    let report = pallium(&["plugins", "check", text(&file), "--json"]).ok().json();
+    assert_eq!(report["parts"].as_array().unwrap().len(), 1 + pieces.len(), "one component a piece");
+    let experiment = folder.join("all.toml");
+    std::fs::write(
+        &experiment,
+        "runs = 1\ntasks = [\"own.stronger\"]\n[substrate]\nuse = \"own.ring\"\n\
+         [metrics]\nuse = [\"own.wire-length\", \"own.strength\", \"organization.entropy\"]\n\
+         [training]\nepochs = 2\ntrials = 128\nbatch = 32\n\
+         [[variant]]\nname = \"a\"\nweights = \"own.normal\"\ngeometry = \"soma\"\n\
+         constraints = [\"own.long-wires\", \"own.clip\", \"spatial.distance\"]\n",
+    )
+    .unwrap();
+    let out = folder.join("out");
+    pallium_with(&[&file], &["run", text(&experiment), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    let measures: Vec<&str> = rows.iter().map(|row| row["measure"].as_str()).collect();
+    assert!(measures.contains(&"wire_length") && measures.contains(&"strength"), "{measures:?}");
+}
+
+#[test]
+fn other_pieces_of_the_page_are_valid() {
+    for block in blocks("toml") {
+        block.parse::<toml::Table>().unwrap_or_else(|e| panic!("{e} in\n{block}"));
+    }
+    let page = std::fs::read_to_string(root().join("docs/writing-a-plugin.md")).unwrap();
+    for link in
+        page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http"))
+    {
+        assert!(root().join("docs").join(link).exists(), "{link}");
+    }
+    for role in ["substrate", "weights", "constraint", "task", "model", "metric"] {
+        assert!(page.contains(&format!("| `{role}` |")), "{role}");
+    }
+}
+
+/// What someone writes who has read the page: a constraint, a task with two
+/// stimuli and a metric, each in a crate of its own, together with components
+/// of all of Pallium's plugins.
+#[test]
+fn components_of_ones_own_train_together_with_all_others() {
+    let own = [("far", "constraint"), ("cue", "task"), ("both-ways", "metric")];
+    let files: Vec<PathBuf> = own.iter().map(|(name, role)| library(&begun(name, role))).collect();
+    let folder = place("together");
+    std::fs::create_dir_all(&folder).unwrap();
+    let experiment = folder.join("e.toml");
+    std::fs::write(
+        &experiment,
+        "runs = 1\ntasks = [\"own.cue\", \"cognition.go-no-go\"]\nmodel = \"rnn.vanilla\"\n\
+         [substrate]\nuse = \"synthetic.field\"\nneurons = 30\n\
+         [metrics]\nuse = [\"own.both-ways\", \"organization.modularity\"]\n\
+         [training]\nepochs = 2\ntrials = 128\nbatch = 32\n\
+         [[variant]]\nname = \"a\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+         constraints = [\"own.far\", \"spatial.communicability\", \"spatial.non-negative\"]\n",
+    )
+    .unwrap();
+    let out = folder.join("out");
+    let paths: Vec<&std::path::Path> = files.iter().map(PathBuf::as_path).collect();
+    pallium_with(&paths, &["run", text(&experiment), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(rows.iter().all(|row| row["status"] == "ok"));
+    assert!(rows.iter().any(|row| row["measure"] == "reciprocity" && row["task"] == "own.cue"));
+}
