@@ -177,6 +177,12 @@ struct CellFile {
     spec: CellSpec,
 }
 
+/// The part of `manifest.json` that every version of it has.
+#[derive(Deserialize)]
+struct ManifestHead {
+    format: u32,
+}
+
 /// The part of `cell.json` that every version of it has.
 #[derive(Deserialize)]
 struct CellHead {
@@ -204,21 +210,32 @@ impl Store {
     /// If another version of Pallium wrote it, or something else did.
     pub fn existing(root: &Path) -> Result<Option<Self>> {
         let store = Store::at(root);
-        match store.manifest() {
-            Ok(manifest) if manifest.format == FORMAT => Ok(Some(store)),
-            Ok(manifest) => Err(Error::input(format!(
+        // Looked at first: another process that begins a run here writes the
+        // manifest before all else.
+        let occupied = ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists());
+        let path = root.join("manifest.json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && occupied => {
+                return Err(Error::input(format!(
+                    "{} holds something, but no run of Pallium's",
+                    root.display()
+                ))
+                .help("choose another folder with --out"));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(&path, &e)),
+        };
+        let head: ManifestHead = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
+        if head.format != FORMAT {
+            return Err(Error::input(format!(
                 "{} was written in format {}, and this version reads and writes format {FORMAT}",
                 root.display(),
-                manifest.format
+                head.format
             ))
-            .help("choose another folder with --out, or use the version of Pallium that wrote it")),
-            Err(error) if root.join("manifest.json").exists() => Err(error),
-            Err(_) if ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists()) => {
-                Err(Error::input(format!("{} holds something, but no run of Pallium's", root.display()))
-                    .help("choose another folder with --out"))
-            }
-            Err(_) => Ok(None),
+            .help("choose another folder with --out, or use the version of Pallium that wrote it"));
         }
+        Ok(Some(store))
     }
 
     /// Makes the run folder at `root`, or continues it, and records what is
