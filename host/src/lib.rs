@@ -11,3 +11,4 @@ pub mod plugins;
 pub mod run;
 pub mod scaffold;
 pub mod stats;
+pub mod submit;

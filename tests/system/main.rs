@@ -17,5 +17,7 @@ mod input;
 mod layers;
 mod messages;
 mod page;
+mod results;
+mod slurm;
 mod statistics;
 mod survival;

@@ -2,12 +2,15 @@
 //!
 //! Every library has its own copy of `tracing`'s dispatcher, so an event in a
 //! plugin reaches nobody by itself. The plugin installs a small subscriber
-//! that hands each event, as level, target and text, to a function of the
-//! host, which emits it anew.
+//! that hands each event, as level, origin and text, to a function of the
+//! host, which emits it anew. The origin is the event's target, followed by
+//! the spans it is in, from the outermost: `lab::model > fit{step=3}`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use abi_stable::std_types::RStr;
 use tracing::field::{Field, Visit};
@@ -53,13 +56,48 @@ pub(super) extern "C" fn log_to(log: WireLog) {
     LEVEL.store(log.level, Ordering::Relaxed);
     if SINK.set(log.sink).is_ok() {
         // Fails only if the plugin's author installed a subscriber; theirs wins.
-        let _ = tracing::subscriber::set_global_default(Forward { spans: AtomicU64::new(1) });
+        let _ = tracing::subscriber::set_global_default(Forward::default());
     }
     tracing::callsite::rebuild_interest_cache();
 }
 
+/// A span that lives, as text, and how many handles there are to it.
+struct Span {
+    name: &'static str,
+    fields: String,
+    handles: usize,
+}
+
+#[derive(Default)]
 struct Forward {
-    spans: AtomicU64,
+    count: AtomicU64,
+    spans: Mutex<BTreeMap<u64, Span>>,
+}
+
+thread_local! {
+    /// The spans that this thread is in, from the outermost.
+    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Forward {
+    fn spans(&self) -> MutexGuard<'_, BTreeMap<u64, Span>> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn origin(&self, target: &str) -> String {
+        let spans = self.spans();
+        let mut origin = target.to_owned();
+        INSIDE.with_borrow(|inside| {
+            for span in inside.iter().filter_map(|id| spans.get(id)) {
+                // Writing to a string cannot fail.
+                let _ = match span.fields.trim_start() {
+                    "" => write!(origin, " > {}", span.name),
+                    fields => write!(origin, " > {}{{{fields}}}", span.name),
+                };
+            }
+        });
+        origin
+    }
 }
 
 impl Subscriber for Forward {
@@ -78,14 +116,53 @@ impl Subscriber for Forward {
         })
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(self.spans.fetch_add(1, Ordering::Relaxed))
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let id = 1 + self.count.fetch_add(1, Ordering::Relaxed);
+        let mut text = Text::default();
+        span.record(&mut text);
+        self.spans().insert(id, Span { name: span.metadata().name(), fields: text.fields, handles: 1 });
+        Id::from_u64(id)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, id: &Id, fields: &Record<'_>) {
+        let mut text = Text::default();
+        fields.record(&mut text);
+        if let Some(span) = self.spans().get_mut(&id.into_u64()) {
+            span.fields.push_str(&text.fields);
+        }
+    }
+
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+
+    fn enter(&self, id: &Id) {
+        INSIDE.with_borrow_mut(|inside| inside.push(id.into_u64()));
+    }
+
+    fn exit(&self, id: &Id) {
+        INSIDE.with_borrow_mut(|inside| {
+            if let Some(at) = inside.iter().rposition(|span| *span == id.into_u64()) {
+                inside.remove(at);
+            }
+        });
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        if let Some(span) = self.spans().get_mut(&id.into_u64()) {
+            span.handles += 1;
+        }
+        id.clone()
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        let mut spans = self.spans();
+        let Some(span) = spans.get_mut(&id.into_u64()) else { return true };
+        span.handles -= 1;
+        let last = span.handles == 0;
+        if last {
+            spans.remove(&id.into_u64());
+        }
+        last
+    }
 
     fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
@@ -93,7 +170,8 @@ impl Subscriber for Forward {
         if let Some(sink) = SINK.get() {
             let metadata = event.metadata();
             text.message.push_str(&text.fields);
-            sink(number(*metadata.level()), RStr::from_str(metadata.target()), RStr::from_str(&text.message));
+            let origin = self.origin(metadata.target());
+            sink(number(*metadata.level()), RStr::from_str(&origin), RStr::from_str(&text.message));
         }
     }
 }
@@ -111,5 +189,42 @@ impl Visit for Text {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static HEARD: Mutex<Vec<(u8, String, String)>> = Mutex::new(Vec::new());
+
+    extern "C" fn hear(level: u8, origin: RStr<'_>, message: RStr<'_>) {
+        HEARD.lock().unwrap().push((level, origin.to_string(), message.to_string()));
+    }
+
+    #[test]
+    fn events_arrive_with_their_spans_and_spans_are_forgotten() {
+        let _ = SINK.set(hear);
+        LEVEL.store(4, Ordering::Relaxed);
+        let forward = std::sync::Arc::new(Forward::default());
+        tracing::subscriber::with_default(std::sync::Arc::clone(&forward), || {
+            tracing::info!(target: "lab", neurons = 3, "grown");
+            let outer = tracing::info_span!(target: "lab", "fit", step = 3, loss = tracing::field::Empty);
+            let inside = outer.enter();
+            outer.record("loss", 0.5);
+            tracing::debug_span!("deep").in_scope(|| tracing::warn!(target: "lab", "slow"));
+            tracing::trace!(target: "lab", "not wanted");
+            drop(inside);
+            tracing::debug!(target: "lab", "out");
+        });
+        assert!(forward.spans().is_empty());
+        let heard = HEARD.lock().unwrap();
+        let expected = [
+            (3, "lab", "grown neurons=3"),
+            (2, "lab > fit{step=3 loss=0.5} > deep", "slow"),
+            (4, "lab", "out"),
+        ];
+        let heard: Vec<_> = heard.iter().map(|(l, o, m)| (*l, o.as_str(), m.as_str())).collect();
+        assert_eq!(heard, expected);
     }
 }

@@ -13,6 +13,7 @@ mod plan;
 mod plugins;
 mod run;
 mod stats;
+mod submit;
 pub mod support;
 mod weights;
 
@@ -23,7 +24,10 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
+
+use crate::run::log;
 
 /// Recurrent neural networks grown from cortex.
 #[derive(Parser, Debug)]
@@ -59,6 +63,16 @@ struct Logging {
         help = "What is told on standard error: off, error, warn, info, debug or trace [default: warn]"
     )]
     log: Option<String>,
+    /// What is kept in the run folder's log.jsonl.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        global = true,
+        value_parser = ["off", "error", "warn", "info", "debug", "trace"],
+        hide_possible_values = true,
+        help = "What is kept in a run folder's log.jsonl [default: info, or what is told if that is more]"
+    )]
+    keep_log: Option<String>,
 }
 
 impl Logging {
@@ -72,12 +86,20 @@ impl Logging {
             (None, _) => LevelFilter::TRACE,
         }
     }
+
+    fn kept_level(&self) -> LevelFilter {
+        match &self.keep_log {
+            Some(name) => name.parse().unwrap_or(LevelFilter::INFO),
+            None => self.level().max(LevelFilter::INFO),
+        }
+    }
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::Run),
     Plan(plan::Plan),
+    Submit(submit::Submit),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
     Penalty(penalty::Penalty),
@@ -114,16 +136,23 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let level = cli.logging.level();
-    let logs = tracing_subscriber::fmt::layer()
+    let told = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
         .without_time()
-        .with_filter(level);
+        .with_filter(
+            // The course of a run is shown otherwise.
+            filter_fn(move |event| *event.level() <= level && event.target() != log::COURSE)
+                .with_max_level_hint(level),
+        );
+    // Only these have a run folder.
+    let kept = matches!(cli.command, Command::Run(_) | Command::Worker)
+        .then(|| log::layer(cli.logging.kept_level()));
     let waited_for = matches!(&cli.command, Command::Field(args) if args.takes_long());
     let progress =
         (waited_for && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
-    if tracing_subscriber::registry().with(logs).with(progress).try_init().is_err() {
+    if tracing_subscriber::registry().with(told).with(kept).with(progress).try_init().is_err() {
         say("warning: logging was set up twice\n");
     }
     match dispatch(&cli.command) {
@@ -143,6 +172,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Run(args) => return run::run(args),
         Command::Worker => return crate::run::worker::main(),
         Command::Plan(args) => plan::plan(args),
+        Command::Submit(args) => submit::submit(args),
         Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
         Command::Penalty(args) => penalty::penalty(args),

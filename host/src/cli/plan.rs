@@ -86,7 +86,7 @@ fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Val
 
 /// The cost of each cell, in order; `None` for those that could not be tried
 /// in time.
-fn estimate(catalogue: &Arc<Catalogue>, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
+pub(super) fn estimate(catalogue: &Arc<Catalogue>, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
     let (send, receive) = mpsc::channel();
     // Runs cost the same: only the first one's cells are tried.
     let mut first = BTreeMap::new();

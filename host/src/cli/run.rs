@@ -14,8 +14,10 @@ use serde_json::json;
 use super::support;
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
+use crate::run::export;
 use crate::run::identity::{self, Cell, HOST};
 use crate::run::limits::{LEAST_MEMORY_MB, Limits};
+use crate::run::log;
 use crate::run::machine::Machine;
 use crate::run::outcome::Status;
 use crate::run::pool::{Pool, Report, Stop};
@@ -23,6 +25,8 @@ use crate::run::progress::{Progress, duration};
 use crate::run::shard::Shard;
 use crate::run::store::{FORMAT, Manifest, Plugin, Record, Records, Store};
 use crate::run::table::{self, Summary};
+use crate::run::tensorboard::Board;
+use crate::submit::quote;
 
 /// How often `results.csv` is brought up to date during a run.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -80,6 +84,9 @@ pub struct Run {
     /// Keeps a checkpoint of each training after every N epochs; 0 keeps none.
     #[arg(long, value_name = "N", default_value_t = 1)]
     checkpoint_every: u32,
+    /// Writes event files for TensorBoard into the run folder's tensorboard/.
+    #[arg(long)]
+    tensorboard: bool,
     /// Stops at the first cell that fails.
     #[arg(long)]
     fail_fast: bool,
@@ -168,10 +175,16 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     }
     Store::open(&out, &manifest(&experiment, &catalogue, &plan)?, &experiment.resolved_text)?;
     store.write_axes(&expansion.axes_table())?;
+    let _log = log::open(&out);
+    tracing::info!(cells = wanted.len(), held, "run begins: {}", command());
+    let mut board = args.tensorboard.then(|| Board::new(&store));
     if !pending.is_empty() {
-        train(&pool, &pending, &catalogue, &experiment, &plan, &mut records)?;
+        train(&pool, &pending, &catalogue, &experiment, &plan, &mut records, board.as_mut())?;
     }
-    store.refresh(&plan, &mut records)?;
+    export::write(&store, &plan, &mut records)?;
+    if let Some(board) = &board {
+        board.complete(&plan, &records)?;
+    }
     store.tidy();
 
     let summary =
@@ -183,6 +196,13 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         support::print(&format!("{}\nresults in {}\n", summary.render(), out.display()))?;
     }
     tally.tell(args, &store, begun.elapsed())?;
+    tracing::info!(
+        ok = tally.ok,
+        diverged = tally.diverged,
+        failed = tally.failed.len(),
+        missing = tally.missing,
+        "run ends"
+    );
     if interrupted.is_set() {
         eprintln!("interrupted; what is finished is kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
@@ -218,6 +238,7 @@ fn train(
     experiment: &Experiment,
     plan: &[Cell],
     records: &mut Records,
+    mut board: Option<&mut Board<'_>>,
 ) -> Result<()> {
     let mut progress = Progress::new(pending, experiment.accuracy);
     let mut refreshed = Instant::now();
@@ -225,6 +246,10 @@ fn train(
     let outcome = pool.run(pending, catalogue, &mut |report| {
         news |= matches!(report, Report::Done { .. } | Report::Failed(..) | Report::Elsewhere(_));
         progress.hear(&report);
+        log::tell(&report, |at| pending.get(at).map(|cell| cell.folder.clone()).unwrap_or_default());
+        if let Some(board) = &mut board {
+            board.hear(&report, pending)?;
+        }
         if news && refreshed.elapsed() > REFRESH {
             pool.store.refresh(plan, records)?;
             (refreshed, news) = (Instant::now(), false);
@@ -433,7 +458,7 @@ impl<'a> Tally<'a> {
         }
         for (cell, _) in &self.failed {
             words.push("--only".into());
-            words.push(quote(cell.spec.label()));
+            words.push(quote(&cell.spec.label()));
         }
         words.join(" ")
     }
@@ -494,15 +519,7 @@ fn command() -> String {
 }
 
 fn command_words() -> Vec<String> {
-    std::env::args_os().map(|word| quote(word.to_string_lossy().into_owned())).collect()
-}
-
-fn quote(word: String) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word,
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
+    std::env::args_os().map(|word| quote(&word.to_string_lossy())).collect()
 }
 
 /// Reads a length of time.
@@ -516,14 +533,6 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_quoted_where_a_shell_would_read_it_otherwise() {
-        assert_eq!(quote("a/b-c.toml".into()), "a/b-c.toml");
-        assert_eq!(quote("W*D*C/t/0".into()), "'W*D*C/t/0'");
-        assert_eq!(quote("it's".into()), "'it'\\''s'");
-        assert_eq!(quote(String::new()), "''");
-    }
 
     #[test]
     fn options_are_removed_with_their_values() {

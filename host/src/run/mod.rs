@@ -10,8 +10,10 @@
 
 pub mod checkpoint;
 pub mod claim;
+pub mod export;
 pub mod identity;
 pub mod limits;
+pub mod log;
 pub mod machine;
 #[cfg(test)]
 mod mock;
@@ -21,5 +23,6 @@ pub mod progress;
 pub mod shard;
 pub mod store;
 pub mod table;
+pub mod tensorboard;
 pub mod train;
 pub mod worker;

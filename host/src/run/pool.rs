@@ -446,7 +446,7 @@ impl Pool<'_> {
         let mut command = Command::new(program);
         // A cell's log is worth more than silence, whatever the parent tells.
         let level = LevelFilter::current().max(LevelFilter::INFO).to_string();
-        command.args(arguments).args(["--log", &level]);
+        command.args(arguments).args(["--log", &level, "--keep-log", &super::log::level().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let threads = self.threads.max(1).to_string();
         // Libraries that components bring along read these once, at the start.

@@ -34,32 +34,38 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
-    /// Which of `cells` are in this part; `weights` say how much work each is.
-    ///
-    /// The heaviest cells are dealt out first, each to the part that has least
-    /// so far. Among cells that weigh the same, those of one variant and task
-    /// are dealt out one after the other, so that every part gets its share of
-    /// each: the weights are a rough guess, and what they miss evens out too.
+    /// Which of `cells` are in this part; see [`deal`].
     pub fn select(&self, cells: &[Cell], weights: &[f64]) -> Vec<bool> {
-        let mut order: Vec<usize> = (0..cells.len().min(weights.len())).collect();
-        let rest = |at: usize| {
-            let spec = &cells[at].spec;
-            (&spec.variant, &spec.task, spec.run, at)
-        };
-        order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then_with(|| rest(a).cmp(&rest(b))));
-        // Cells without any work are dealt out by their number.
-        let mut loads = vec![(0.0_f64, 0_usize); self.count];
-        let mut own = vec![false; cells.len()];
-        for at in order {
-            let least = (0..loads.len())
-                .min_by(|&a, &b| loads[a].0.total_cmp(&loads[b].0).then(loads[a].1.cmp(&loads[b].1)))
-                .unwrap_or(0);
-            loads[least].0 += weights[at];
-            loads[least].1 += 1;
-            own[at] = least + 1 == self.index;
-        }
-        own
+        deal(cells, weights, self.count).into_iter().map(|part| part == self.index).collect()
     }
+}
+
+/// The part, from 1, that each of `cells` is in if they are dealt out in
+/// `count` parts; `weights` say how much work each is.
+///
+/// The heaviest cells are dealt out first, each to the part that has least so
+/// far. Among cells that weigh the same, those of one variant and task are
+/// dealt out one after the other, so that every part gets its share of each:
+/// the weights are a rough guess, and what they miss evens out too.
+pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cells.len().min(weights.len())).collect();
+    let rest = |at: usize| {
+        let spec = &cells[at].spec;
+        (&spec.variant, &spec.task, spec.run, at)
+    };
+    order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then_with(|| rest(a).cmp(&rest(b))));
+    // Cells without any work are dealt out by their number.
+    let mut loads = vec![(0.0_f64, 0_usize); count.max(1)];
+    let mut parts = vec![1; cells.len()];
+    for at in order {
+        let least = (0..loads.len())
+            .min_by(|&a, &b| loads[a].0.total_cmp(&loads[b].0).then(loads[a].1.cmp(&loads[b].1)))
+            .unwrap_or(0);
+        loads[least].0 += weights[at];
+        loads[least].1 += 1;
+        parts[at] = least + 1;
+    }
+    parts
 }
 
 #[cfg(test)]

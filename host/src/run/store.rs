@@ -728,7 +728,9 @@ fn curves(trained: &Trained) -> Result<Vec<u8>> {
     finish(table)
 }
 
-/// `initial`, then the trained parameters under the model's names, in f32.
+/// `initial`, then the trained parameters under the model's names, in f32, and
+/// what identifies the neurons (`ids.root`), in i64, in the order of rows and
+/// columns.
 fn weights(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let initial = Tensor {
         name: "initial".into(),
@@ -744,6 +746,19 @@ fn weights(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
         }
     }
     let mut views = Vec::new();
+    let ids: Vec<(String, Vec<u8>)> = trained
+        .ids
+        .iter()
+        .map(|(name, ids)| (format!("ids.{name}"), ids.iter().flat_map(|id| id.to_le_bytes()).collect()))
+        .collect();
+    for (name, bytes) in &ids {
+        if tensors.contains_key(name.as_str()) {
+            return Err(wrong(format!("the tensor `{name}` has the name of the neurons' identifiers")));
+        }
+        let view = TensorView::new(Dtype::I64, vec![bytes.len() / 8], bytes)
+            .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
+        views.push((name.as_str(), view));
+    }
     for (name, (shape, bytes)) in &tensors {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes)
             .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
@@ -752,8 +767,12 @@ fn weights(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let file = safetensors::serialize(views, None).map_err(|e| wrong(e.to_string()))?;
     let spec = &cell.spec;
     let run = spec.run.to_string();
+    let label = spec.label();
+    let ids = ids.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
     let about = BTreeMap::from([
+        ("cell", label.as_str()),
         ("format", "pallium 1"),
+        ("ids", &ids),
         ("identity", &cell.identity),
         ("orientation", ORIENTATION),
         ("profile", profile),
@@ -814,7 +833,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Replaces a file in one step: a reader sees the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
         let mut file = temporary(0o666).tempfile_in(folder)?;

@@ -64,6 +64,8 @@ pub struct Trained {
     pub times: Vec<Value>,
     /// One entry for each epoch that was completed.
     pub curves: Vec<Epoch>,
+    /// The substrate's identifiers of the neurons, N each, by name (`root`).
+    pub ids: BTreeMap<String, Vec<i64>>,
     /// Recurrent weights before training, N×N.
     pub initial: Matrix,
     /// Trained parameters; empty if the cell diverged.
@@ -189,6 +191,7 @@ pub fn train(
         values,
         times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
         curves,
+        ids: substrate.ids.clone(),
         initial,
         parameters,
     })

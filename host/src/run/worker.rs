@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{Cell, HOST};
 use super::limits;
+use super::log;
 use super::outcome::Status;
 use super::store::{FORMAT, Store};
 use super::train::{self, Options};
@@ -191,6 +192,7 @@ fn perform(job: &Job) -> Result<Event> {
         }
         Work::Weigh { cells } => Ok(Event::Weighed { weights: cost::weigh(cells, &catalogue)? }),
         Work::Train { cell, store, profile, checkpoint_every } => {
+            let _log = log::open(store);
             let store = Store::at(store);
             let checkpoint = store.checkpoint(cell, *checkpoint_every);
             let options = Options { checkpoint: Some(&checkpoint), ..options };

@@ -1,0 +1,211 @@
+//! `pallium submit`: hands an experiment to a batch system.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use pallium_core::{Error, Result};
+use serde_json::json;
+
+use super::{plan, support};
+use crate::experiment::{Experiment, cost, filter};
+use crate::plugins::Catalogue;
+use crate::run::identity::{self, Cell};
+use crate::run::shard;
+use crate::run::store::Store;
+use crate::submit::{Engine, Resources, Submission, quote};
+
+/// Work that a task is given at least, in seconds, unless --array-size says
+/// otherwise: a task that ends sooner costs the batch system more than it does.
+const LEAST_WORK: f64 = 600.0;
+/// Most tasks, unless --array-size says otherwise: Slurm's own default limit
+/// of an array's size.
+const MOST_TASKS: usize = 1000;
+/// What is asked for where nothing is known of a cell.
+const UNKNOWN: (f64, f64) = (3600.0, 2000.0);
+
+/// Hands an experiment to a batch system as an array of shards, and returns at
+/// once.
+///
+/// Each task runs its part of the cells into the same run folder. Submitted
+/// again, what is missing runs; nothing runs twice.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium submit experiments/quickstart.toml --engine slurm --array-size 4 --dry-run -- --partition=short
+
+Time and memory of a task follow from `pallium plan`, measured on this machine.
+What comes after `--` goes to `sbatch` or to `hq submit` and has precedence.")]
+pub struct Submit {
+    /// The experiment.
+    #[arg(value_name = "EXPERIMENT.toml")]
+    experiment: PathBuf,
+    /// The batch system.
+    #[arg(long, value_enum)]
+    engine: Engine,
+    /// The run folder, which all nodes must see [default: runs/NAME, after the
+    /// experiment]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Number of tasks [default: as many as have ten minutes of work each, at
+    /// most one a cell and 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    array_size: Option<u32>,
+    /// Cells that a task runs at once, and processors that it asks for.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: u32,
+    /// Overrides a key of the file, such as training.epochs=2; may be given
+    /// several times.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Submits the cells that match variant/task/run or a part of it; may be
+    /// given several times.
+    #[arg(long = "only", value_name = "GLOB")]
+    only: Vec<String>,
+    /// Writes the script and submits nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+    /// Arguments of the batch system.
+    #[arg(last = true, value_name = "ENGINE ARGS")]
+    extra: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the experiment is wrong, the run folder is of another kind, or the batch
+/// system does not take the job.
+pub fn submit(args: &Submit) -> Result<()> {
+    let experiment = Experiment::load(&args.experiment, &args.set)?;
+    let catalogue = Arc::new(Catalogue::discover(&experiment.plugin_path)?);
+    let out =
+        args.out.clone().unwrap_or_else(|| Path::new("runs").join(crate::cell::file_name(&experiment.name)));
+    let out = std::path::absolute(&out).map_err(|e| Error::io(&out, &e))?;
+    let store = Store::existing(&out)?;
+    let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
+    let all = wanted.len();
+    let weights = cost::weigh(&wanted, &catalogue)?;
+    let cells: Vec<Cell> =
+        wanted.into_iter().map(|spec| identity::identify(spec, &catalogue)).collect::<Result<_>>()?;
+    let mut pending = Vec::new();
+    let mut specs = Vec::new();
+    for (at, cell) in cells.iter().enumerate() {
+        if !store.as_ref().map_or(Ok(false), |store| store.holds(cell))? {
+            pending.push(at);
+            specs.push(cell.spec.clone());
+        }
+    }
+    if pending.is_empty() {
+        if args.json {
+            support::print_json(&json!({ "folder": out, "cells": 0, "tasks": 0, "job": null }))?;
+        }
+        eprintln!("all {all} cells are in {} already; there is nothing to submit", out.display());
+        return Ok(());
+    }
+
+    let costs: Vec<(f64, f64)> = plan::estimate(&catalogue, &specs)?
+        .into_iter()
+        .map(|cost| cost.map_or(UNKNOWN, |cost| (cost.seconds, cost.memory_mb)))
+        .collect();
+    let parts = parts(args, &costs, cells.len());
+    // As the tasks themselves will deal them out; those with nothing to do are
+    // left out.
+    let dealt = shard::deal(&cells, &weights, parts);
+    let mut loads: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for (at, cost) in pending.iter().zip(&costs) {
+        if let Some(part) = dealt.get(*at) {
+            loads.entry(*part).or_default().push(*cost);
+        }
+    }
+    let (tasks, loads): (Vec<usize>, Vec<_>) = loads.into_iter().unzip();
+    let resources = Resources::of(&loads, args.jobs);
+    let executable = std::env::current_exe()
+        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    let plugins = match std::env::var("PALLIUM_PLUGIN_PATH") {
+        Ok(path) if !path.is_empty() => Some(absolute(&path)?),
+        _ => None,
+    };
+    let run: Vec<String> = args.only.iter().flat_map(|glob| ["--only".to_owned(), glob.clone()]).collect();
+    let prepared = Submission {
+        engine: args.engine,
+        name: &experiment.name,
+        experiment: &experiment.resolved_text,
+        out: &out,
+        pallium: &executable,
+        plugins: plugins.as_deref(),
+        run: &run,
+        parts,
+        tasks: &tasks,
+        resources,
+        extra: &args.extra,
+    }
+    .prepare()?;
+    let id = if args.dry_run { None } else { Some(prepared.submit()?) };
+    let [watch, cancel] = args.engine.watch(id.as_deref().unwrap_or("JOB"));
+    if args.json {
+        return support::print_json(&json!({
+            "job": id,
+            "folder": out,
+            "script": prepared.script,
+            "command": prepared.command_line(),
+            "cells": pending.len(),
+            "tasks": tasks.len(),
+            "minutes": resources.minutes,
+            "memory_mb": resources.memory_mb,
+            "cpus": resources.cpus,
+            "watch": watch,
+            "cancel": cancel,
+        }));
+    }
+    let place = out.display();
+    let Resources { minutes, memory_mb, cpus } = resources;
+    let what = format!(
+        "{} of {all} cells as {} task{}, each {minutes} min, {memory_mb} MB, {cpus} cpu{}",
+        pending.len(),
+        tasks.len(),
+        if tasks.len() == 1 { "" } else { "s" },
+        if cpus == 1 { "" } else { "s" }
+    );
+    let command = prepared.command_line();
+    support::print(&match &id {
+        None => {
+            format!("not submitted: {what}\nscript   {}\nsubmit   {command}\n", prepared.script.display())
+        }
+        Some(id) => format!(
+            "submitted as job {id}: {what}\n\
+             script   {}\n\
+             watch    {watch}\n\
+             logs     {}/task-*.log\n\
+             end it   {cancel}\n\
+             results  {place}/results.csv; the same `pallium submit` runs what is missing then\n",
+            prepared.script.display(),
+            quote(&prepared.folder.to_string_lossy()),
+        ),
+    })
+}
+
+/// In how many parts `all` cells are dealt out, where `costs` are of those that
+/// are still to run.
+fn parts(args: &Submit, costs: &[(f64, f64)], all: usize) -> usize {
+    if let Some(size) = args.array_size {
+        return usize::try_from(size).unwrap_or(usize::MAX).min(all);
+    }
+    let work: f64 = costs.iter().map(|cost| cost.0).sum();
+    let tasks = (work / (LEAST_WORK * f64::from(args.jobs))).ceil() as usize;
+    tasks.clamp(1, costs.len().div_ceil(args.jobs as usize).min(MOST_TASKS))
+}
+
+/// A plugin path that means the same from any folder.
+fn absolute(path: &str) -> Result<String> {
+    let paths = std::env::split_paths(path)
+        .map(|path| std::path::absolute(&path).map_err(|e| Error::io(&path, &e)))
+        .collect::<Result<Vec<_>>>()?;
+    let joined = std::env::join_paths(paths)
+        .map_err(|e| Error::input(format!("PALLIUM_PLUGIN_PATH={path}: {e}")).help("correct it"))?;
+    joined.into_string().map_err(|_| {
+        Error::input(format!("PALLIUM_PLUGIN_PATH={path} is not Unicode")).help("rename the folder")
+    })
+}

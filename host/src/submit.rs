@@ -1,0 +1,435 @@
+//! Hands an experiment to a batch system, as an array of shards.
+//!
+//! Task *i* of *N* runs `pallium run --shard i/N` into the shared run folder.
+//! So nothing has to be agreed on between tasks: each cell appears whole or not
+//! at all, a task that is killed, requeued or submitted again finds what is
+//! done and continues.
+//!
+//! A submission is a folder of its own in the run folder:
+//!
+//! ```text
+//! submissions/1/experiment.toml  the experiment as it was submitted, resolved
+//! submissions/1/submit.sh        the script, with the resources it asks for
+//! submissions/1/task-7.log       what task 7 said
+//! ```
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::ValueEnum;
+use pallium_core::{Error, Kind, Result};
+
+/// A batch system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Slurm: `sbatch --array`.
+    Slurm,
+    /// HyperQueue: `hq submit --array`.
+    #[value(name = "hyperqueue")]
+    HyperQueue,
+}
+
+/// What one task needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resources {
+    /// Limit of its time, in minutes.
+    pub minutes: u64,
+    /// Memory, in MB (10^6 bytes).
+    pub memory_mb: u64,
+    /// Processors; as many cells run at once.
+    pub cpus: u32,
+}
+
+impl Resources {
+    /// What to ask for, the same for all `tasks`: each is a list of cells, of
+    /// so many seconds and MB, that run on `cpus`. An estimate was taken on
+    /// this machine and another may be slower; a task that is cut short costs
+    /// more than a limit that is too long.
+    pub fn of(tasks: &[Vec<(f64, f64)>], cpus: u32) -> Self {
+        let seconds = |cells: &Vec<(f64, f64)>| {
+            let longest = cells.iter().map(|c| c.0).fold(0.0, f64::max);
+            let all: f64 = cells.iter().map(|c| c.0).sum();
+            // What whoever starts a cell whenever a processor is free takes
+            // at most.
+            if cpus == 1 { all } else { all / f64::from(cpus) + longest }
+        };
+        let seconds = tasks.iter().map(seconds).fold(0.0, f64::max);
+        let largest = tasks.iter().flatten().map(|c| c.1).fold(0.0, f64::max);
+        Resources {
+            minutes: ((SLACK * seconds + STARTUP) / 60.0).ceil() as u64,
+            memory_mb: (MEMORY_SLACK * largest * f64::from(cpus) + PARENT_MB).ceil() as u64,
+            cpus,
+        }
+    }
+}
+
+/// How much slower a node may be than this machine.
+const SLACK: f64 = 3.0;
+/// Seconds for starting, reading data and writing results.
+const STARTUP: f64 = 300.0;
+const MEMORY_SLACK: f64 = 1.5;
+/// Of the process that starts the workers, and the check before a run.
+const PARENT_MB: f64 = 500.0;
+
+/// A submission before it is one.
+#[derive(Clone, Debug)]
+pub struct Submission<'a> {
+    /// The batch system.
+    pub engine: Engine,
+    /// Name of the experiment.
+    pub name: &'a str,
+    /// The experiment, resolved.
+    pub experiment: &'a str,
+    /// The run folder, absolute.
+    pub out: &'a Path,
+    /// This executable.
+    pub pallium: &'a Path,
+    /// `PALLIUM_PLUGIN_PATH`, if it is set.
+    pub plugins: Option<&'a str>,
+    /// Further arguments of `pallium run`.
+    pub run: &'a [String],
+    /// Number of parts.
+    pub parts: usize,
+    /// The parts that there is something to do in, from 1, ascending; each is
+    /// a task.
+    pub tasks: &'a [usize],
+    /// What each needs.
+    pub resources: Resources,
+    /// The user's own arguments of the batch system.
+    pub extra: &'a [String],
+}
+
+/// A submission's folder, with everything in it.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The script.
+    pub script: PathBuf,
+    /// The command that submits it.
+    pub command: Vec<OsString>,
+    engine: Engine,
+}
+
+impl Submission<'_> {
+    /// Writes the submission's folder.
+    ///
+    /// # Errors
+    /// If it cannot be written, or a path cannot stand in a script.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let folder = number(&self.out.join("submissions"))?;
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|e| Error::io(&path, &e)).map(|()| path)
+        };
+        write("experiment.toml", self.experiment)?;
+        let script = write("submit.sh", &self.script(&folder)?)?;
+        #[cfg(unix)]
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .map_err(|e| Error::io(&script, &e))?;
+        let start: &[&str] = match self.engine {
+            Engine::Slurm => &["sbatch", "--parsable"],
+            Engine::HyperQueue => &["hq", "--output-mode=json", "submit", "--directives=always"],
+        };
+        let mut command: Vec<OsString> = start.iter().map(OsString::from).collect();
+        // After the directives in precedence: the user has the last word.
+        command.extend(self.extra.iter().map(OsString::from));
+        command.push(script.clone().into());
+        Ok(Prepared { folder, script, command, engine: self.engine })
+    }
+
+    fn script(&self, folder: &Path) -> Result<String> {
+        let Resources { minutes, memory_mb, cpus } = self.resources;
+        let Submission { parts, .. } = *self;
+        let tasks = ranges(self.tasks);
+        let name = crate::cell::file_name(self.name);
+        let log = directive_path(&folder.join("task-"))?;
+        let cwd = directive_path(&std::env::current_dir().map_err(|e| Error::io(Path::new("."), &e))?)?;
+        let mut text = String::from("#!/bin/sh\n");
+        let mut line = |line: String| text.push_str(&(line + "\n"));
+        let index = match self.engine {
+            Engine::Slurm => {
+                line(format!("#SBATCH --job-name={name}"));
+                line(format!("#SBATCH --array={tasks}"));
+                line(format!("#SBATCH --cpus-per-task={cpus}"));
+                // Slurm's M are MiB: a little more than was meant.
+                line(format!("#SBATCH --mem={memory_mb}M"));
+                line(format!("#SBATCH --time={minutes}"));
+                line(format!("#SBATCH --chdir={cwd}"));
+                line(format!("#SBATCH --output={log}%a.log"));
+                line("#SBATCH --open-mode=append".into());
+                // A task that is preempted or loses its node starts again, and
+                // continues. A minute before the limit it is told to stop.
+                line("#SBATCH --requeue".into());
+                line("#SBATCH --signal=B:TERM@60".into());
+                "SLURM_ARRAY_TASK_ID"
+            }
+            Engine::HyperQueue => {
+                line(format!("#HQ --name={name}"));
+                line(format!("#HQ --array={tasks}"));
+                line(format!("#HQ --cpus={cpus}"));
+                line(format!("#HQ --resource mem={memory_mb}"));
+                line(format!("#HQ --time-request={minutes}m"));
+                line(format!("#HQ --time-limit={minutes}m"));
+                line(format!("#HQ --cwd={cwd}"));
+                line(format!("#HQ --stdout={log}%{{TASK_ID}}.log"));
+                line(format!("#HQ --stderr={log}%{{TASK_ID}}.err.log"));
+                // Losing a worker is no fault of the task's.
+                line("#HQ --crash-limit=100".into());
+                "HQ_TASK_ID"
+            }
+        };
+        if let Some(plugins) = self.plugins {
+            line(format!("export PALLIUM_PLUGIN_PATH={}", quote(plugins)));
+        }
+        let mut words = vec![
+            text_of(self.pallium)?.to_owned(),
+            "run".into(),
+            text_of(&folder.join("experiment.toml"))?.to_owned(),
+            "--out".into(),
+            text_of(self.out)?.to_owned(),
+            "--jobs".into(),
+            cpus.to_string(),
+        ];
+        words.extend(self.run.iter().cloned());
+        let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
+        // `exec`: signals of the batch system reach the program itself.
+        line(format!("exec {} --shard \"${{{index}}}/{parts}\"", words.join(" ")));
+        Ok(text)
+    }
+}
+
+impl Prepared {
+    /// Submits it: the number of the job.
+    ///
+    /// # Errors
+    /// If the batch system is not there or does not want it. The folder stays.
+    pub fn submit(&self) -> Result<String> {
+        let (program, arguments) = self.command.split_first().ok_or_else(|| Error::bug("no command"))?;
+        let program = program.to_string_lossy();
+        let output = Command::new(&*program).args(arguments).stdin(Stdio::null()).output().map_err(|e| {
+            match e.kind() {
+                io::ErrorKind::NotFound => Error::input(format!("there is no `{program}` on this machine"))
+                    .help(format!(
+                        "submit where the batch system is; the script is {}",
+                        self.script.display()
+                    )),
+                _ => Error::new(Kind::Io, format!("`{program}` cannot be started: {e}")),
+            }
+        })?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            let reason = format!("{}{}", complaint.trim(), said.trim());
+            return Err(Error::input(format!("`{program}` did not take the job: {reason}")).help(format!(
+                "arguments after `--` go to `{program}` as they are, such as -- --partition=NAME; \
+                 the script is {}",
+                self.script.display()
+            )));
+        }
+        let id = match self.engine {
+            // NUMBER or NUMBER;CLUSTER.
+            Engine::Slurm => said.trim().split(';').next().map(str::to_owned).filter(|id| is_number(id)),
+            Engine::HyperQueue => serde_json::from_str::<serde_json::Value>(said.trim())
+                .ok()
+                .and_then(|answer| Some(answer.get("id")?.as_u64()?.to_string())),
+        };
+        id.ok_or_else(|| {
+            Error::new(Kind::Io, format!("`{program}` answered without a job's number: {}", said.trim()))
+                .help("the job may be queued all the same; look before submitting again")
+        })
+    }
+
+    /// The command that submits it, as one would type it.
+    pub fn command_line(&self) -> String {
+        self.command.iter().map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Engine {
+    /// How to look at a job, and how to end it.
+    pub fn watch(self, id: &str) -> [String; 2] {
+        match self {
+            Engine::Slurm => [format!("squeue --job {id} --array"), format!("scancel {id}")],
+            Engine::HyperQueue => [format!("hq job progress {id}"), format!("hq job cancel {id}")],
+        }
+    }
+}
+
+/// Ascending numbers as both engines read them: `1-4,7,9-10`.
+fn ranges(numbers: &[usize]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    let text = |(from, to)| if from == to { format!("{from}") } else { format!("{from}-{to}") };
+    ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A new folder in `all`, named by the next free number.
+fn number(all: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(all).map_err(|e| Error::io(all, &e))?;
+    for number in 1_u32.. {
+        let folder = all.join(number.to_string());
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(&folder, &e)),
+        }
+    }
+    Err(Error::bug("there are too many submissions"))
+}
+
+fn text_of(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::input(format!("{}: a script cannot hold a name that is not Unicode", path.display()))
+            .help("rename the folder")
+    })
+}
+
+/// A path where a directive names one: there is no quoting that both engines
+/// understand, and `%` begins a placeholder.
+fn directive_path(path: &Path) -> Result<String> {
+    let text = text_of(path)?;
+    if text.contains(|c: char| c.is_whitespace() || "\"'\\%#".contains(c)) {
+        return Err(Error::input(format!(
+            "{text}: a batch script cannot name a folder with spaces, quotes, \\, % or # in its name"
+        ))
+        .help("choose another folder with --out, and another working folder"));
+    }
+    Ok(text.into())
+}
+
+/// A word for a shell.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut quoted = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(quoted, "'{}'", word.replace('\'', "'\\''"));
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submission(engine: Engine, out: &Path) -> Submission<'_> {
+        Submission {
+            engine,
+            name: "Quick start",
+            experiment: "seed = 7\n",
+            out,
+            pallium: Path::new("/opt/pallium's/pallium"),
+            plugins: Some("/opt/a:/opt/b"),
+            run: &[],
+            parts: 12,
+            tasks: &[1, 2, 3, 5, 11, 12],
+            resources: Resources { minutes: 90, memory_mb: 1500, cpus: 2 },
+            extra: &[],
+        }
+    }
+
+    #[test]
+    fn resources_leave_room() {
+        let tasks = [vec![(100.0, 200.0); 3], vec![(100.0, 100.0)]];
+        // The longest task, three times, and five minutes.
+        assert_eq!(Resources::of(&tasks, 1), Resources { minutes: 20, memory_mb: 800, cpus: 1 });
+        // Two at once: 150 s if they could be cut, one cell more at worst.
+        assert_eq!(Resources::of(&tasks, 2), Resources { minutes: 18, memory_mb: 1100, cpus: 2 });
+        assert_eq!(Resources::of(&[], 1), Resources { minutes: 5, memory_mb: 500, cpus: 1 });
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them_otherwise() {
+        assert_eq!(quote("a/b-c.toml"), "a/b-c.toml");
+        assert_eq!(quote("W*D*C/t/0"), "'W*D*C/t/0'");
+        assert_eq!(quote("it's"), "'it'\\''s'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn numbers_are_told_in_ranges() {
+        assert_eq!(ranges(&[1, 2, 3, 4]), "1-4");
+        assert_eq!(ranges(&[2, 4, 5, 9]), "2,4-5,9");
+        assert_eq!(ranges(&[]), "");
+    }
+
+    #[test]
+    fn a_script_names_resources_logs_and_its_shard() {
+        let here = tempfile::tempdir().unwrap();
+        let run = ["--only".to_owned(), "W*/*/0".to_owned()];
+        let prepared = Submission { run: &run, ..submission(Engine::Slurm, here.path()) }.prepare().unwrap();
+        let text = fs::read_to_string(&prepared.script).unwrap();
+        let folder = here.path().join("submissions/1");
+        assert_eq!(prepared.folder, folder);
+        assert_eq!(fs::read_to_string(folder.join("experiment.toml")).unwrap(), "seed = 7\n");
+        for line in [
+            "#!/bin/sh",
+            "#SBATCH --job-name=Quick-start",
+            "#SBATCH --array=1-3,5,11-12",
+            "#SBATCH --cpus-per-task=2",
+            "#SBATCH --mem=1500M",
+            "#SBATCH --time=90",
+            "#SBATCH --requeue",
+            "export PALLIUM_PLUGIN_PATH=/opt/a:/opt/b",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+        let last = text.lines().last().unwrap();
+        let folder = folder.display();
+        assert_eq!(
+            last,
+            format!(
+                "exec '/opt/pallium'\\''s/pallium' run {folder}/experiment.toml --out {} --jobs 2 \
+                 --only 'W*/*/0' --shard \"${{SLURM_ARRAY_TASK_ID}}/12\"",
+                here.path().display()
+            )
+        );
+        // Another one does not overwrite it.
+        let again = submission(Engine::HyperQueue, here.path()).prepare().unwrap();
+        assert!(again.folder.ends_with("submissions/2"));
+        let text = fs::read_to_string(&again.script).unwrap();
+        for line in
+            ["#HQ --array=1-3,5,11-12", "#HQ --cpus=2", "#HQ --resource mem=1500", "#HQ --time-limit=90m"]
+        {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+        assert!(text.ends_with("--shard \"${HQ_TASK_ID}/12\"\n"));
+        assert!(!text.contains("SBATCH"));
+    }
+
+    #[test]
+    fn the_users_arguments_come_last() {
+        let here = tempfile::tempdir().unwrap();
+        let extra = ["--partition=short".to_owned(), "--time=5".to_owned()];
+        let prepared =
+            Submission { extra: &extra, ..submission(Engine::Slurm, here.path()) }.prepare().unwrap();
+        let script = here.path().join("submissions/1/submit.sh");
+        assert_eq!(
+            prepared.command_line(),
+            format!("sbatch --parsable --partition=short --time=5 {}", script.display())
+        );
+    }
+
+    #[test]
+    fn a_folder_that_no_directive_can_name_is_refused() {
+        let here = tempfile::tempdir().unwrap();
+        let out = here.path().join("my runs");
+        let error = submission(Engine::Slurm, &out).prepare().unwrap_err();
+        assert!(error.report().contains("--out"), "{}", error.report());
+    }
+}

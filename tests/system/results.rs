@@ -1,0 +1,247 @@
+//! What a run leaves, opened by the programs that people open it with.
+//!
+//! The Python that has them is `$PALLIUM_PYTHON`, or `python3`; what it lacks
+//! is said and left out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::harness::{fixture, pallium, pallium_with, root, text};
+
+/// A folder with the run that docs/results.md speaks of, a little shorter.
+static SCRATCH: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("runs/quickstart");
+    let file = root().join("experiments/quickstart.toml");
+    let arguments =
+        ["run", text(&file), "--out", text(&out), "--set", "runs=1", "--set", "training.epochs=3"];
+    pallium(&[&arguments[..], &["--tensorboard", "--keep-log", "debug"]].concat()).ok();
+    scratch
+});
+
+fn out() -> PathBuf {
+    SCRATCH.path().join("runs/quickstart")
+}
+
+/// Runs `code` in `folder`. `Err` is the module that is not there.
+fn python(folder: &Path, code: &str) -> Result<(), String> {
+    let python = std::env::var_os("PALLIUM_PYTHON").unwrap_or_else(|| "python3".into());
+    let Ok(output) = Command::new(python).current_dir(folder).args(["-c", code]).output() else {
+        return Err("python3".into());
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let missing = complaint.lines().rev().find_map(|line| {
+        let optional = line.contains("Unable to find a usable engine").then(|| "pyarrow".to_owned());
+        line.strip_prefix("ModuleNotFoundError: No module named ").map(str::to_owned).or(optional)
+    });
+    Err(missing.unwrap_or_else(|| panic!("{code}\n{complaint}")))
+}
+
+#[test]
+fn the_lines_of_python_in_the_documentation_work() {
+    let page = fs::read_to_string(root().join("docs/results.md")).unwrap();
+    let blocks: Vec<_> =
+        page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 9, "{}", blocks.len());
+    for block in blocks {
+        if let Err(missing) = python(SCRATCH.path(), block) {
+            println!("skipped, for want of {missing}: {}", block.lines().last().unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn tables_are_the_same_in_both_forms() {
+    let code = "
+import pandas
+csv = pandas.read_csv('runs/quickstart/results.csv')
+parquet = pandas.read_parquet('runs/quickstart/results.parquet')
+assert parquet['run'].dtype == 'int32' and parquet['value'].dtype == 'float64', parquet.dtypes
+assert len(csv) > 200
+pandas.testing.assert_frame_equal(csv.astype({'run': 'int32'}), parquet, check_exact=True)
+curves = pandas.read_csv('runs/quickstart/curves.csv')
+assert len(curves) == 12 * 3, len(curves)
+last = curves[curves.epoch == 3].set_index(['variant', 'task', 'run'])['running_accuracy']
+same = csv[csv.measure == 'running_accuracy'].set_index(['variant', 'task', 'run'])['value']
+assert (last.sort_index() == same.sort_index()).all()
+";
+    if let Err(missing) = python(SCRATCH.path(), code) {
+        println!("skipped, for want of {missing}");
+    }
+}
+
+#[test]
+fn tensorboard_reads_every_curve() {
+    let code = "
+import csv, glob, math, os
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+cells = glob.glob('runs/quickstart/cells/*')
+assert len(cells) == 12
+for cell in cells:
+    events = EventAccumulator('runs/quickstart/tensorboard/' + os.path.basename(cell)).Reload()
+    rows = list(csv.DictReader(open(cell + '/curves.csv')))
+    for column in rows[0]:
+        if column == 'epoch':
+            continue
+        heard = {event.step: event.value for event in events.Scalars(column)}
+        assert len(heard) == len(events.Scalars(column)) == 3, (cell, column, heard)
+        for row in rows:
+            assert math.isclose(heard[int(row['epoch'])], float(row[column]), rel_tol=1e-6), (cell, column)
+    values = [row for row in csv.DictReader(open(cell + '/results.csv')) if row['value']]
+    for row in values:
+        tag = '/'.join(filter(None, ['final', row['split'], row['measure']]))
+        [event] = events.Scalars(tag)
+        assert event.step == 3 and math.isclose(event.value, float(row['value']), rel_tol=1e-6, abs_tol=1e-30), tag
+    assert len(events.Tags()['scalars']) == 5 + len(values)
+";
+    if let Err(missing) = python(SCRATCH.path(), code) {
+        println!("skipped, for want of {missing}");
+    }
+}
+
+#[test]
+fn tensorboard_files_are_made_up_for_and_otherwise_left() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let file = root().join("experiments/quickstart.toml");
+    let run = |extra: &[&str]| {
+        let all = ["run", text(&file), "--out", text(&out), "--set", "runs=1", "--only", "W/*/0"];
+        pallium(&[&all[..], &["--set", "training.epochs=2", "--set", "training.trials=64"], extra].concat())
+            .ok();
+    };
+    run(&[]);
+    assert!(!out.join("tensorboard").exists());
+    run(&["--tensorboard"]);
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(out.join("tensorboard"))
+            .unwrap()
+            .flat_map(|cell| fs::read_dir(cell.unwrap().path()).unwrap())
+            .map(|file| file.unwrap())
+            .map(|file| (file.path(), file.metadata().unwrap().len()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    assert_eq!(before.len(), 3);
+    // One is damaged, as by a kill; the others are whole.
+    fs::OpenOptions::new().write(true).open(&before[1].0).unwrap().set_len(100).unwrap();
+    run(&["--tensorboard"]);
+    let after = files();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    assert_eq!(after[1].1, before[1].1);
+}
+
+#[test]
+fn weights_open_in_numpy_and_torch_with_what_they_are() {
+    let code = "
+import glob, json, os, numpy, safetensors, safetensors.numpy
+for cell in glob.glob('runs/quickstart/cells/*'):
+    path = cell + '/weights.safetensors'
+    weights = safetensors.numpy.load_file(path)
+    about = safetensors.safe_open(path, 'numpy').metadata()
+    known = json.load(open(cell + '/cell.json'))
+    neurons = len(weights['initial'])
+    assert weights['initial'].shape == weights['recurrent'].shape == (neurons, neurons)
+    assert weights['recurrent'].dtype == numpy.float32 and not (weights['initial'] == weights['recurrent']).all()
+    assert about['orientation'] == 'row = from, column = to'
+    for key in ['cell', 'variant', 'task', 'identity', 'profile']:
+        assert about[key] == known[key], key
+    for name in about['ids'].split():
+        assert weights[name].dtype == numpy.int64 and len(set(weights[name])) == neurons, name
+    assert 'ids.root' in about['ids'].split() and weights['ids.root'].min() > 2**53
+";
+    let torch = "
+import glob, numpy, safetensors.numpy, safetensors.torch
+path = glob.glob('runs/quickstart/cells/*/weights.safetensors')[0]
+ours, theirs = safetensors.numpy.load_file(path), safetensors.torch.load_file(path)
+assert ours.keys() == theirs.keys()
+for name in ours:
+    assert (ours[name] == theirs[name].numpy()).all(), name
+";
+    for code in [code, torch] {
+        if let Err(missing) = python(SCRATCH.path(), code) {
+            println!("skipped, for want of {missing}");
+        }
+    }
+}
+
+#[test]
+fn one_log_has_the_run_its_workers_and_the_plugins() {
+    let log = fs::read_to_string(out().join("log.jsonl")).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}")))
+        .collect();
+    let of = |key: &str, value: &str| lines.iter().filter(|line| line[key] == value).collect::<Vec<_>>();
+    assert_eq!(of("message", "started").len(), 12);
+    let done = of("message", "done");
+    assert_eq!(done.len(), 12);
+    for line in done {
+        assert!(out().join(line["log"].as_str().unwrap()).exists(), "{line}");
+        assert_eq!(line["status"], "ok");
+    }
+    assert_eq!(of("message", "set up").len(), 12, "the workers' own");
+    assert_eq!(of("message", "run ends").len(), 1);
+    // Which process, and in a worker which cell.
+    assert!(lines.iter().all(|line| within(line, "process")), "{log}");
+    assert!(of("message", "set up").iter().all(|line| within(line, "cell")));
+    let processes: std::collections::BTreeSet<_> =
+        lines.iter().map(|line| line["spans"][0]["number"].to_string()).collect();
+    assert_eq!(processes.len(), 13, "{processes:?}");
+}
+
+fn within(line: &Value, name: &str) -> bool {
+    line["spans"].as_array().is_some_and(|spans| spans.iter().any(|span| span["name"] == name))
+}
+
+#[test]
+fn what_a_plugin_says_arrives_with_its_spans() {
+    let own = fixture("outside", &[]);
+    let scratch = tempfile::tempdir().unwrap();
+    let (file, out) = (scratch.path().join("own.toml"), scratch.path().join("out"));
+    let experiment = "seed = 3\ntasks = [\"cognition.go-no-go\"]\n\
+        [substrate]\nuse = \"synthetic.field\"\nneurons = 20\n[training]\nepochs = 1\ntrials = 64\n\
+        [[variant]]\nname = \"W*L\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+        constraints = [{ use = \"outside.long-connections\", limit_um = 150.0 }]\n";
+    fs::write(&file, experiment).unwrap();
+    pallium_with(&[&own], &["run", text(&file), "--out", text(&out)]).ok();
+    let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_plugin = |line: &&Value| line["target"] == "plugin" && within(line, "cell");
+    let said = lines.iter().find(of_plugin).unwrap_or_else(|| panic!("nothing of the plugin's in\n{log}"));
+    assert!(said["message"].as_str().unwrap().starts_with("connections that cost long="), "{said}");
+    assert!(said["origin"].as_str().unwrap().ends_with(" > limit{um=150.0}"), "{said}");
+    assert_eq!((&said["level"], &said["spans"][1]["variant"]), (&"INFO".into(), &"W*L".into()));
+    // Also where one looks for one cell.
+    let cell = fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+    assert!(fs::read_to_string(cell.join("log.txt")).unwrap().contains("connections that cost"));
+}
+
+#[test]
+fn the_log_keeps_what_it_is_told_to() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = root().join("experiments/quickstart.toml");
+    let lines = |name: &str, level: &[&str]| {
+        let out = scratch.path().join(name);
+        let all =
+            ["run", text(&file), "--out", text(&out), "--set", "runs=1", "--only", "W/cognition.go-no-go/0"];
+        let short = ["--set", "training.epochs=1", "--set", "training.trials=64"];
+        pallium(&[&all[..], &short, level].concat()).ok();
+        fs::read_to_string(out.join("log.jsonl")).ok().map(|log| log.lines().count())
+    };
+    assert_eq!(lines("off", &["--keep-log", "off"]), None);
+    let [few, usual, many] = [
+        lines("warn", &["--keep-log", "warn"]).unwrap(),
+        lines("info", &[]).unwrap(),
+        lines("trace", &["--keep-log", "trace"]).unwrap(),
+    ];
+    assert!(few < usual && usual < many, "{few} {usual} {many}");
+}

@@ -1,0 +1,359 @@
+//! Experiments handed to batch systems: a Slurm that the test starts itself,
+//! and a stand-in for HyperQueue.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{executable, pallium, results, root, text};
+
+/// Twelve cells, most of them of some seconds.
+const EXPERIMENT: &str = "seed = 5\nruns = 3\n\
+    tasks = [\"cognition.one-choice\", \"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 40\n\
+    [training]\nepochs = EPOCHS\ntrials = 256\nbatch = 32\n\
+    [[variant]]\nname = \"W\"\nweights = \"init.orthogonal\"\ngeometry = \"none\"\nconstraints = [\"spatial.l1\"]\n\
+    [[variant]]\nname = \"W*C\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+    constraints = [\"spatial.communicability\"]\n";
+const CELLS: usize = 12;
+
+fn experiment(folder: &Path, epochs: usize) -> PathBuf {
+    let file = folder.join("small.toml");
+    fs::write(&file, EXPERIMENT.replace("EPOCHS", &epochs.to_string())).unwrap();
+    file
+}
+
+/// Results and weights of the finished cells, by cell and file.
+fn finished(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let Ok(cells) = fs::read_dir(out.join("cells")) else { return files };
+    for cell in cells {
+        let cell = cell.unwrap();
+        let name = cell.file_name().into_string().unwrap();
+        if name.starts_with('.') {
+            continue;
+        }
+        for file in ["results.csv", "curves.csv", "weights.safetensors"] {
+            files.insert(format!("{name}/{file}"), fs::read(cell.path().join(file)).unwrap());
+        }
+    }
+    files
+}
+
+/// A cluster of one node: this machine.
+struct Slurm {
+    place: tempfile::TempDir,
+    daemons: Vec<Child>,
+}
+
+impl Slurm {
+    /// Starts it, or says in a word why it cannot be started.
+    fn start() -> Result<Slurm, String> {
+        let missing: Vec<_> = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel"]
+            .into_iter()
+            .filter(|name| !["/usr/sbin", "/usr/bin"].iter().any(|p| Path::new(p).join(name).exists()))
+            .collect();
+        if !missing.is_empty() {
+            return Err(format!("{} is not installed", missing.join(", ")));
+        }
+        let user = Command::new("id").arg("-u").output().map_err(|e| e.to_string())?;
+        if String::from_utf8_lossy(&user.stdout).trim() != "0" {
+            return Err("its daemons run as root only".into());
+        }
+        let place = tempfile::Builder::new().prefix("pallium-slurm-").tempdir().map_err(|e| e.to_string())?;
+        let here = place.path();
+        fs::set_permissions(here, PermissionsExt::from_mode(0o755)).map_err(|e| e.to_string())?;
+        for folder in ["state", "spool", "munge"] {
+            fs::create_dir(here.join(folder)).map_err(|e| e.to_string())?;
+        }
+        let key = here.join("munge/key");
+        fs::write(&key, [7; 128]).map_err(|e| e.to_string())?;
+        fs::set_permissions(&key, PermissionsExt::from_mode(0o400)).map_err(|e| e.to_string())?;
+        let name = fs::read_to_string("/proc/sys/kernel/hostname").map_err(|e| e.to_string())?;
+        let memory = fs::read_to_string("/proc/meminfo").map_err(|e| e.to_string())?;
+        let memory =
+            memory.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Bound and let go: free a moment ago.
+        let ports = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [controller, node] = ports.each_ref().map(|p| p.local_addr().unwrap().port());
+        drop(ports);
+        let path = here.display();
+        let name = name.trim();
+        let configuration = format!(
+            "ClusterName=test\nSlurmctldHost={name}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\n\
+             AuthType=auth/munge\nAuthInfo=socket={path}/munge/socket\n\
+             SlurmctldPort={controller}\nSlurmdPort={node}\n\
+             SlurmctldPidFile={path}/ctld.pid\nSlurmdPidFile={path}/d.pid\n\
+             SlurmctldLogFile={path}/ctld.log\nSlurmdLogFile={path}/d.log\n\
+             StateSaveLocation={path}/state\nSlurmdSpoolDir={path}/spool\n\
+             ProctrackType=proctrack/pgid\nTaskPlugin=task/none\nMpiDefault=none\n\
+             SelectType=select/cons_tres\nSelectTypeParameters=CR_Core_Memory\nSchedulerType=sched/backfill\n\
+             ReturnToService=2\nKillWait=5\nMinJobAge=2\n\
+             NodeName=localhost NodeHostname={name} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory}\n\
+             PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
+        );
+        fs::write(here.join("slurm.conf"), configuration).map_err(|e| e.to_string())?;
+        let mut slurm = Slurm { place, daemons: Vec::new() };
+        let within = |name: &str| slurm.place.path().join(name).display().to_string();
+        let munge = |name: &str| format!("--{name}={}", within(&format!("munge/{name}")));
+        let arguments: [(&str, Vec<String>); 3] = [
+            (
+                "munged",
+                vec![
+                    "--foreground".into(),
+                    "--force".into(),
+                    munge("socket"),
+                    munge("pid-file"),
+                    munge("log-file"),
+                    munge("seed-file"),
+                    format!("--key-file={}", within("munge/key")),
+                ],
+            ),
+            ("slurmctld", vec!["-D".into(), "-f".into(), within("slurm.conf")]),
+            ("slurmd", vec!["-D".into(), "-f".into(), within("slurm.conf")]),
+        ];
+        let configured = within("slurm.conf");
+        for (daemon, arguments) in arguments {
+            let mut command = Command::new(daemon);
+            command.args(arguments).env("SLURM_CONF", &configured).env("PATH", search_path(&[]));
+            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            slurm.daemons.push(child.map_err(|e| format!("{daemon}: {e}"))?);
+            sleep(Duration::from_millis(300));
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            if slurm.ask("sinfo", &["--noheader", "--format=%T"]).trim() == "idle" {
+                return Ok(slurm);
+            }
+            sleep(Duration::from_millis(200));
+        }
+        let log = |name: &str| fs::read_to_string(slurm.place.path().join(name)).unwrap_or_default();
+        Err(format!("its node does not come up:\n{}\n{}", log("ctld.log"), log("d.log")))
+    }
+
+    fn run(&self, command: &mut Command) -> Output {
+        command.env("SLURM_CONF", self.place.path().join("slurm.conf")).env("PATH", search_path(&[]));
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn ask(&self, program: &str, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&self.run(Command::new(program).args(arguments)).stdout).into_owned()
+    }
+
+    fn submit(&self, arguments: &[&str]) -> Value {
+        let mut command = Command::new(executable());
+        let output = self.run(command.current_dir(root()).arg("submit").args(arguments).arg("--json"));
+        let (said, complaint) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}\n{complaint}");
+        serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e} in:\n{said}"))
+    }
+
+    /// Tasks that are queued or run, as `TASK STATE` lines.
+    fn queue(&self, job: &str) -> Vec<String> {
+        let answer = self.ask("squeue", &["--noheader", "--array", "--format=%K %T", "--job", job]);
+        answer.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn wait(&self, job: &str) {
+        let begun = Instant::now();
+        while !self.queue(job).is_empty() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(300),
+                "job {job} does not end: {:?}",
+                self.queue(job)
+            );
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        self.ask("scancel", &["--state=PENDING", "--user=root"]);
+        self.ask("scancel", &["--full", "--signal=KILL", "--user=root"]);
+        let begun = Instant::now();
+        while !self.ask("squeue", &["--noheader"]).trim().is_empty()
+            && begun.elapsed() < Duration::from_secs(10)
+        {
+            sleep(Duration::from_millis(200));
+        }
+        for daemon in self.daemons.iter_mut().rev() {
+            let asked = Command::new("kill").arg(daemon.id().to_string()).status();
+            let begun = Instant::now();
+            while asked.is_ok()
+                && matches!(daemon.try_wait(), Ok(None))
+                && begun.elapsed() < Duration::from_secs(5)
+            {
+                sleep(Duration::from_millis(50));
+            }
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+fn search_path(first: &[&Path]) -> std::ffi::OsString {
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let all = first
+        .iter()
+        .map(PathBuf::from)
+        .chain(std::env::split_paths(&usual))
+        .chain(["/usr/sbin", "/usr/bin"].map(PathBuf::from));
+    std::env::join_paths(all).unwrap()
+}
+
+#[test]
+fn a_task_that_is_killed_is_made_up_for_by_submitting_again() {
+    let slurm = match Slurm::start() {
+        Ok(slurm) => slurm,
+        Err(why) => {
+            println!("skipped: Slurm cannot be started here: {why}");
+            return;
+        }
+    };
+    let scratch = tempfile::Builder::new().prefix("pallium-array-").tempdir().unwrap();
+    let file = experiment(scratch.path(), 150);
+    let out = scratch.path().join("out");
+    let again = ["--engine", "slurm", "--array-size", "4", "--out", text(&out)];
+    let arguments = [&[text(&file)], &again[..]].concat();
+
+    let begun = Instant::now();
+    let first = slurm.submit(&arguments);
+    println!("submitted in {:.1} s", begun.elapsed().as_secs_f64());
+    let job = first["job"].as_str().unwrap();
+    assert_eq!((first["tasks"].as_u64(), first["cells"].as_u64()), (Some(4), Some(CELLS as u64)));
+    assert!(Path::new(first["script"].as_str().unwrap()).starts_with(&out));
+
+    // In the middle: a task that has finished a cell and has more to do.
+    let begun = Instant::now();
+    let killed = loop {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no task gets to work: {:?}", slurm.queue(job));
+        let running =
+            slurm.queue(job).into_iter().find_map(|line| line.strip_suffix(" RUNNING").map(str::to_owned));
+        if let (Some(task), false) = (running, finished(&out).is_empty()) {
+            break task;
+        }
+        sleep(Duration::from_millis(50));
+    };
+    slurm.ask("scancel", &["--full", "--signal=KILL", &format!("{job}_{killed}")]);
+    slurm.wait(job);
+    let done = finished(&out);
+    let cells = done.len() / 3;
+    println!("task {killed} killed; {cells} of {CELLS} cells are done");
+    assert!(cells > 0 && cells < CELLS, "{cells} cells: the kill was not in the middle");
+
+    let second = slurm.submit(&arguments);
+    assert_eq!(second["cells"].as_u64(), Some((CELLS - cells) as u64));
+    assert!(second["tasks"].as_u64() < Some(4), "tasks without work are submitted again: {second}");
+    slurm.wait(second["job"].as_str().unwrap());
+    let whole = finished(&out);
+    let said = fs::read_to_string(out.join(format!("submissions/2/task-{killed}.log")));
+    assert_eq!(whole.len(), 3 * CELLS, "{said:?}");
+    assert!(done.iter().all(|(name, bytes)| whole.get(name) == Some(bytes)), "finished cells were touched");
+    let rows = results(&out);
+    let accuracies = rows.iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count();
+    assert_eq!(accuracies, CELLS);
+    assert!(rows.iter().all(|row| row["status"] == "ok"));
+    assert!(out.join("results.parquet").exists() && out.join("curves.csv").exists());
+
+    // Nothing is left to do, and a plain run here agrees.
+    let third = slurm.submit(&arguments);
+    assert!(third["job"].is_null() && third["tasks"] == 0);
+    let plain = scratch.path().join("plain");
+    pallium(&["run", text(&file), "--out", text(&plain)]).ok();
+    assert!(finished(&plain) == whole, "the array gave other results than one process");
+}
+
+#[test]
+fn what_slurm_does_not_take_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = experiment(scratch.path(), 1);
+    let out = scratch.path().join("out");
+    let fake = scratch.path().join("bin");
+    fs::create_dir(&fake).unwrap();
+    script(&fake.join("sbatch"), "echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1");
+    let mut command = Command::new(executable());
+    command.current_dir(root()).args(["submit", text(&file), "--engine", "slurm", "--out", text(&out)]);
+    command.args(["--", "--partition=nowhere"]).env("PATH", search_path(&[&fake]));
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(complaint.contains("invalid partition") && complaint.contains("submit.sh"), "{complaint}");
+}
+
+#[test]
+fn a_script_can_be_looked_at_first() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = experiment(scratch.path(), 1);
+    let out = scratch.path().join("out");
+    let arguments = ["submit", text(&file), "--engine", "slurm", "--out", text(&out), "--only", "W/*/*"];
+    let ended = pallium(&[&arguments[..], &["--array-size", "3", "--dry-run"]].concat()).ok();
+    assert!(ended.stdout.contains("not submitted: 6 of 6 cells as 3 tasks"), "{}", ended.stdout);
+    let script = fs::read_to_string(out.join("submissions/1/submit.sh")).unwrap();
+    for part in ["#SBATCH --array=1-3\n", "#SBATCH --time=", "#SBATCH --mem=", "--only 'W/*/*'"] {
+        assert!(script.contains(part), "no {part} in\n{script}");
+    }
+    assert!(!out.join("cells").exists());
+}
+
+fn script(path: &Path, body: &str) {
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn hyperqueue_runs_the_whole_array() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = experiment(scratch.path(), 1);
+    let out = scratch.path().join("out");
+    let fake = scratch.path().join("bin");
+    fs::create_dir(&fake).unwrap();
+    // It keeps its arguments, runs each task of the array and answers as
+    // HyperQueue does.
+    let kept = scratch.path().join("arguments");
+    script(
+        &fake.join("hq"),
+        &format!(
+            "echo \"$@\" > {}\n\
+             for last; do :; done\n\
+             count=$(sed -n 's/^#HQ --array=1-//p' \"$last\")\n\
+             for task in $(seq \"$count\"); do\n\
+               HQ_TASK_ID=$task \"$last\" > /dev/null 2> \"$(dirname \"$last\")/task-$task.err.log\" || exit 1\n\
+             done\n\
+             echo '{{\"id\": 7}}'",
+            text(&kept)
+        ),
+    );
+    let mut command = Command::new(executable());
+    command.current_dir(root()).args(["submit", text(&file), "--engine", "hyperqueue", "--out", text(&out)]);
+    command.args(["--array-size", "3", "--", "--priority=5"]).env("PATH", search_path(&[&fake]));
+    let output = command.output().unwrap();
+    let (said, complaint) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{complaint}");
+    assert!(said.contains("submitted as job 7: 12 of 12 cells as 3 tasks"), "{said}");
+    assert!(said.contains("hq job progress 7"), "{said}");
+    let arguments = fs::read_to_string(kept).unwrap();
+    assert!(
+        arguments.starts_with("--output-mode=json submit --directives=always --priority=5 /"),
+        "{arguments}"
+    );
+    let script = fs::read_to_string(out.join("submissions/1/submit.sh")).unwrap();
+    for line in ["#HQ --array=1-3", "#HQ --cpus=1", "#HQ --name=small"] {
+        assert!(script.lines().any(|l| l == line), "no {line} in\n{script}");
+    }
+    assert_eq!(finished(&out).len(), 3 * CELLS);
+    assert_eq!(
+        results(&out).iter().filter(|r| r["measure"] == "accuracy" && r["split"] == "test").count(),
+        CELLS
+    );
+}
