@@ -170,7 +170,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Prints one JSON document to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
@@ -189,7 +189,7 @@ pub fn table<const N: usize>(header: [&str; N]) -> Table {
 /// Prints a table made by [`table`].
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_table(table: &Table) -> Result<()> {
     print(&format!("{}\n", table.trim_fmt()))
 }
