@@ -181,6 +181,75 @@ fn experiments() -> Vec<(&'static str, Case)> {
     ]
 }
 
+fn sweeps() -> Vec<(&'static str, Case)> {
+    let change = |from: &'static str, to: &'static str| -> Case {
+        assert!(BASE.contains(from), "{from}");
+        Box::new(move |folder| planned(folder, &format!("{}{VARIANT}", BASE.replace(from, to)), &[]))
+    };
+    let base = |more: &'static str| -> Case {
+        Box::new(move |folder| planned(folder, &format!("{BASE}{more}"), &[]))
+    };
+    // A parameter that takes any number, swept so.
+    let swept = |sweep: &'static str| -> Case {
+        Box::new(move |folder| {
+            let weights = format!("weights = {{ use = \"init.orthogonal\", gain = {{ {sweep} }} }}\n");
+            planned(folder, &format!("{BASE}{VARIANT}{weights}"), &[])
+        })
+    };
+    vec![
+        ("A key cannot be swept", change("runs = 1", "runs = { sweep = [1, 2] }")),
+        (
+            "An entry of a list cannot be swept",
+            change("[\"cognition.go-no-go\"]", "[{ sweep = [\"cognition.go-no-go\"] }]"),
+        ),
+        ("A name cannot be swept", base("[[variant]]\nname = { sweep = [\"a\", \"b\"] }\n")),
+        (
+            "Two axes of one name differ in length",
+            base(
+                "[[variant]]\nname = \"a\"\nconstraints = [\
+                 { use = \"spatial.l1\", strength = { sweep = [1.0, 2.0], name = \"x\" } },\
+                 { use = \"spatial.distance\", strength = { sweep = [1.0, 2.0, 3.0], name = \"x\" } }]\n",
+            ),
+        ),
+        ("An axis cannot have that name", swept("sweep = [1.0, 2.0], name = \"a=b\"")),
+        (
+            "A variant has two axes of one name",
+            Box::new(|folder| {
+                let epochs = BASE.replace("epochs = 1", "epochs = { sweep = [1, 2], name = \"x\" }");
+                let weights =
+                    "weights = { use = \"init.orthogonal\", gain = { sweep = [1.0, 2.0], name = \"x\" } }\n";
+                planned(folder, &format!("{epochs}{VARIANT}{weights}"), &[])
+            }),
+        ),
+        ("A sweep is no list", swept("sweep = 1.0")),
+        ("A sweep is empty", swept("sweep = []")),
+        ("A sweep is in a sweep", swept("sweep = [{ sweep = [1.0] }]")),
+        ("There are too few labels", swept("sweep = [1.0, 2.0], labels = [\"a\"]")),
+        ("Two values of a sweep look alike", swept("sweep = [1.0, 1.0]")),
+        ("A range is incomplete", swept("sweep = { from = 1.0, to = 2.0 }")),
+        (
+            "A logarithmic range reaches zero",
+            swept("sweep = { from = 0.0, to = 2.0, steps = 3, scale = \"log\" }"),
+        ),
+        (
+            "A range has another scale",
+            swept("sweep = { from = 0.0, to = 2.0, steps = 3, scale = \"cubic\" }"),
+        ),
+        (
+            "A sweep has too many points",
+            Box::new(|folder| {
+                let many = "{ sweep = { from = 1, to = 200, steps = 200 } }";
+                let text = BASE
+                    .replace("trials = 32", &format!("trials = {many}"))
+                    .replace("batch = 16", &format!("batch = {many}"));
+                planned(folder, &format!("{text}{VARIANT}"), &[])
+            }),
+        ),
+        ("A time limit is no duration", base("[limits]\ncell_timeout = -1\n[[variant]]\nname = \"a\"\n")),
+        ("A memory limit is too small", base("[limits]\ncell_memory = 1\n[[variant]]\nname = \"a\"\n")),
+    ]
+}
+
 /// The messages of the page, by heading.
 fn documented() -> BTreeMap<String, String> {
     let page = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
@@ -218,7 +287,7 @@ fn missing<'a>(message: &'a str, said: &str) -> Option<&'a str> {
 #[test]
 fn every_documented_error_is_what_is_said() {
     let documented = documented();
-    let cases: BTreeMap<&str, Case> = plugins().into_iter().chain(experiments()).collect();
+    let cases: BTreeMap<&str, Case> = plugins().into_iter().chain(experiments()).chain(sweeps()).collect();
     let known: Vec<&str> = documented.keys().map(String::as_str).collect();
     assert_eq!(
         cases.keys().copied().collect::<Vec<_>>(),
