@@ -76,6 +76,9 @@ fn files_that_are_not_there() {
     ])
     .refused(&["/nowhere/field"]);
     pallium(&["run", text(&file), "--set", "substrat.path=/x"]).refused(&["substrat"]);
+    // A file where a folder belongs, and more than anyone can run.
+    pallium(&["run", text(&file), "--out", text(&file)]).refused(&["is not a folder", "--out"]);
+    pallium(&["run", text(&file), "--set", "runs=1000000000"]).refused(&["1000000000 runs", "at most"]);
 }
 
 #[test]
@@ -153,6 +156,8 @@ fn fields_with_mistakes() {
 fn command_lines_with_mistakes() {
     pallium(&["weights", "init.orthogonl", "--seed", "1", "--neurons", "5", "--out", "/tmp/never.npy"])
         .refused(&["init.orthogonl", "init.orthogonal"]);
+    pallium(&["weights", "init.orthogonal", "--seed", "1", "--neurons", "-5", "--out", "/tmp/never.npy"])
+        .refused(&["-5", "1..=20000"]);
     pallium(&["frobnicate"]).refused(&["frobnicate"]);
     // Every command that is offered exists and shows an example.
     let help = pallium(&["--help"]).ok().stdout;

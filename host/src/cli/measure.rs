@@ -24,7 +24,7 @@ pub struct Measure {
     #[command(flatten)]
     profile: ProfileArgs,
     /// Seed of the random graphs that small-worldness is judged against.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Prints one JSON document.
     #[arg(long)]

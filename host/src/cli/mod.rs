@@ -4,6 +4,14 @@
 //! code is 0 when all went well, 2 for what the user can mend, 3 when a run
 //! finished and some cells failed, and 101 for a bug.
 
+/// Writes a line to standard error; if even that is gone there is nobody to
+/// tell.
+macro_rules! tell {
+    ($($text:tt)*) => {
+        $crate::cli::say(&format!("{}\n", format_args!($($text)*)))
+    };
+}
+
 mod export;
 mod field;
 mod measure;
@@ -139,6 +147,7 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let told = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .with_filter(

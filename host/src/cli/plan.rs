@@ -40,7 +40,7 @@ pub struct Plan {
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
     /// Cells that will run at once [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Prints one JSON document.
     #[arg(long)]
@@ -64,7 +64,7 @@ pub fn plan(args: &Plan) -> Result<()> {
         let list: Result<Vec<_>> =
             cells.iter().zip(&costs).map(|(cell, cost)| row(cell, *cost, &catalogue)).collect();
         support::print_json(&Value::Array(list?))?;
-        eprintln!("{}", total(&costs, jobs));
+        tell!("{}", total(&costs, jobs));
         return Ok(());
     }
     table(&cells, &costs)?;

@@ -61,7 +61,7 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Cells that run at once [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Overrides a key of the file, such as training.epochs=2; may be given
     /// several times.
@@ -76,13 +76,13 @@ pub struct Run {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// The longest that one cell may take, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     cell_timeout: Option<f64>,
     /// The most memory that one cell may hold, in MB [default: no limit]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(LEAST_MEMORY_MB..))]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(LEAST_MEMORY_MB..), allow_negative_numbers = true)]
     cell_memory: Option<u64>,
     /// Keeps a checkpoint of each training after every N epochs; 0 keeps none.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     checkpoint_every: u32,
     /// Writes event files for TensorBoard into the run folder's tensorboard/.
     #[arg(long)]
@@ -204,7 +204,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         "run ends"
     );
     if interrupted.is_set() {
-        eprintln!("interrupted; what is finished is kept. The same command continues:\n  {}", command());
+        tell!("interrupted; what is finished is kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(if tally.failed.len() + tally.failed_measures > 0 {
@@ -263,14 +263,14 @@ fn train(
 fn announce(out: &Path, pending: usize, held: usize, strangers: &[String]) {
     let place = out.display();
     match (pending, held) {
-        (_, 0) => eprintln!("{pending} cells to run, into {place}"),
-        (0, _) => eprintln!("all {held} cells are in {place} already"),
-        _ => eprintln!("{pending} cells to run; {held} are in {place} already"),
+        (_, 0) => tell!("{pending} cells to run, into {place}"),
+        (0, _) => tell!("all {held} cells are in {place} already"),
+        _ => tell!("{pending} cells to run; {held} are in {place} already"),
     }
     if !strangers.is_empty() {
         let few: Vec<_> = strangers.iter().take(3).map(String::as_str).collect();
         let dots = if strangers.len() > few.len() { ", …" } else { "" };
-        eprintln!(
+        tell!(
             "{} cells in {place} belong to an earlier state of the experiment, of its plugins or of its data; \
              they are left alone and not counted: {}{dots}",
             strangers.len(),
@@ -420,25 +420,25 @@ impl<'a> Tally<'a> {
                 parts.push(format!("{count} {what}"));
             }
         }
-        eprintln!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
+        tell!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
         for reason in measures.iter().take(SHOWN) {
-            eprintln!("  {reason}");
+            tell!("  {reason}");
         }
         if measures.len() > SHOWN {
-            eprintln!("  … and {} more", measures.len() - SHOWN);
+            tell!("  … and {} more", measures.len() - SHOWN);
         }
         if !failed.is_empty() {
             let mut table = support::table(["failed cell", "reason"]);
             for (cell, why) in failed.iter().take(SHOWN) {
                 table.add_row([Field::new(cell.spec.label()), Field::new(why)]);
             }
-            eprintln!("{table}");
+            tell!("{table}");
             if failed.len() > SHOWN {
-                eprintln!("… and {} more", failed.len() - SHOWN);
+                tell!("… and {} more", failed.len() - SHOWN);
             }
             let folder = store.root().join("failed");
-            eprintln!("what each said last is in {}", folder.display());
-            eprintln!("to try just these again:\n  {}", self.again(args));
+            tell!("what each said last is in {}", folder.display());
+            tell!("to try just these again:\n  {}", self.again(args));
         }
         Ok(())
     }

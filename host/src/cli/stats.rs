@@ -32,14 +32,14 @@ pub struct Stats {
     #[arg(long, value_name = "FILE.csv")]
     factors: Option<PathBuf>,
     /// Coverage of the intervals.
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
     confidence: f64,
     /// Resamples behind bootstrap intervals and large permutation tests
     /// [default: 99999 up to 200 runs, 9999 beyond].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(99..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(99..), allow_negative_numbers = true)]
     resamples: Option<u32>,
     /// Seed of the resamples.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Prints the paired tests, too: for tables in which the same run of two
     /// variants shares its data. (JSON always holds them.)

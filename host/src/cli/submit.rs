@@ -49,10 +49,10 @@ pub struct Submit {
     out: Option<PathBuf>,
     /// Number of tasks [default: as many as have ten minutes of work each, at
     /// most one a cell and 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     array_size: Option<u32>,
     /// Cells that a task runs at once, and processors that it asks for.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: u32,
     /// Overrides a key of the file, such as training.epochs=2; may be given
     /// several times.
@@ -102,7 +102,7 @@ pub fn submit(args: &Submit) -> Result<()> {
         if args.json {
             support::print_json(&json!({ "folder": out, "cells": 0, "tasks": 0, "job": null }))?;
         }
-        eprintln!("all {all} cells are in {} already; there is nothing to submit", out.display());
+        tell!("all {all} cells are in {} already; there is nothing to submit", out.display());
         return Ok(());
     }
 

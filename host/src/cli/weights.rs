@@ -25,14 +25,14 @@ pub struct Weights {
     #[arg(long, value_name = "DIR")]
     field: Option<PathBuf>,
     /// Number of neurons, for a source that needs no field.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000), allow_negative_numbers = true)]
     neurons: Option<u32>,
     /// The experiment's seed.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: u64,
     /// The run; the weights are those that this run of an experiment with this
     /// seed starts from.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
     /// Where to write.
     #[arg(long, value_name = "FILE.npy")]

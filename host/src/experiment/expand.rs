@@ -10,6 +10,9 @@ use super::{Component, Experiment, Variant, profile, schema};
 use crate::cell::{CellSpec, Use};
 use crate::plugins::Catalogue;
 
+/// Cells of an experiment: far beyond any study, and still listed in a moment.
+const MOST_CELLS: u64 = 1_000_000;
+
 /// The cells of an experiment, and what their names stand for.
 #[derive(Clone, Debug, Default)]
 pub struct Expansion {
@@ -128,6 +131,15 @@ impl Experiment {
                 out.cells.push(CellSpec { variant: name.name(), ..cell.clone() });
                 out.places.push((name.name(), task.name.clone(), place));
             }
+        }
+        let all = out.cells.len() as u64 * u64::from(self.runs);
+        if all > MOST_CELLS {
+            return Err(Error::input(format!(
+                "{} variants and tasks, {} runs each, make {all} cells",
+                out.cells.len(),
+                self.runs
+            ))
+            .help(format!("there can be at most {MOST_CELLS}; set fewer `runs`")));
         }
         let first = std::mem::take(&mut out.cells);
         for run in 0..self.runs {

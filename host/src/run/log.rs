@@ -87,6 +87,7 @@ where
         .with_current_span(false)
         .with_span_list(true)
         .with_writer(ToFolder)
+        .log_internal_errors(false)
         .with_filter(level)
 }
 

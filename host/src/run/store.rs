@@ -61,6 +61,8 @@ pub const FORMAT: u32 = 1;
 pub const ORIENTATION: &str = "row = from, column = to";
 
 const COLUMNS: [&str; 7] = ["variant", "task", "run", "split", "measure", "value", "status"];
+/// The files of a finished cell, beside `cell.json`.
+const CELL_FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", "weights.safetensors"];
 /// Begins the name of what is being written and does not count yet.
 const UNFINISHED: &str = ".unfinished-";
 /// A file or folder is unfinished for as long as it takes to write a few files.
@@ -213,6 +215,10 @@ impl Store {
         // Looked at first: another process that begins a run here writes the
         // manifest before all else.
         let occupied = ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists());
+        if root.exists() && !root.is_dir() {
+            return Err(Error::input(format!("{} is not a folder", root.display()))
+                .help("choose a folder for the run with --out; it is made if it is not there"));
+        }
         let path = root.join("manifest.json");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -345,6 +351,14 @@ impl Store {
         let head: CellHead = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if head.format != FORMAT || head.identity != cell.identity {
             return Err(damaged(&path, &"it is of another cell than its folder's name says"));
+        }
+        for name in CELL_FILES {
+            let path = self.folder(cell).join(name);
+            match fs::metadata(&path) {
+                Ok(about) if about.len() > 0 => {}
+                Ok(_) => return Err(damaged(&path, &"it is empty")),
+                Err(e) => return Err(damaged(&path, &e)),
+            }
         }
         Ok(true)
     }
@@ -1158,6 +1172,21 @@ mod tests {
         let error = store.holds(&other).unwrap_err();
         assert_eq!(error.kind, Kind::Input);
         assert!(error.report().contains("another cell"), "{}", error.report());
+        fs::rename(store.folder(&other), store.folder(&cell)).unwrap();
+        for (name, said) in [("results.csv", "is empty"), ("weights.safetensors", "No such file")] {
+            let path = store.folder(&cell).join(name);
+            let before = fs::read(&path).unwrap();
+            if said == "is empty" {
+                fs::write(&path, "").unwrap()
+            } else {
+                fs::remove_file(&path).unwrap()
+            }
+            let told = store.holds(&cell).unwrap_err().report();
+            assert!(told.contains(name) && told.contains(said), "{told}");
+            fs::write(&path, before).unwrap();
+        }
+        assert!(store.holds(&cell).unwrap());
+        fs::rename(store.folder(&cell), store.folder(&other)).unwrap();
         fs::write(store.folder(&other).join("cell.json"), "{").unwrap();
         assert!(store.holds(&other).unwrap_err().report().contains("is damaged"));
         let folder = store.write(&other, &trained(&other), "corrected").unwrap();

@@ -141,6 +141,9 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
         let matrix = if name == Substrate::STTC && card.sttc.is_none() {
             from_lower_triangle(&file, matrix)?
         } else {
+            if name == Substrate::CORRELATION {
+                symmetric(&file, &matrix)?;
+            }
             matrix
         };
         substrate.matrices.insert(name, matrix);
@@ -431,6 +434,21 @@ fn positions(file: &Path, rows: &[Vec<f64>]) -> Result<Array2<f64>> {
     Ok(values)
 }
 
+/// Refuses a matrix that is not its own transpose.
+fn symmetric(file: &Path, matrix: &Array2<f64>) -> Result<()> {
+    for ((i, j), &value) in matrix.indexed_iter() {
+        let other = matrix[[j, i]];
+        if (value - other).abs() > 1e-6 {
+            return Err(Error::input(format!(
+                "{}: {value} at row {i}, column {j}, but {other} at row {j}, column {i}",
+                file.display()
+            ))
+            .help("a correlation of two neurons has no direction: the matrix must be symmetric"));
+        }
+    }
+    Ok(())
+}
+
 fn from_lower_triangle(file: &Path, mut matrix: Array2<f64>) -> Result<Array2<f64>> {
     for i in 0..matrix.nrows() {
         for j in i + 1..matrix.ncols() {
@@ -457,6 +475,7 @@ fn connectome(file: &Path) -> Result<Array2<f64>> {
         |place: String, help: &str| Err(Error::input(format!("{}: {place}", file.display())).help(help));
     let mut record = csv::ByteRecord::new();
     let mut width = None;
+    let mut names = csv::ByteRecord::new();
     let mut values = Vec::new();
     let mut rows = 0;
     loop {
@@ -474,12 +493,22 @@ fn connectome(file: &Path) -> Result<Array2<f64>> {
                 );
             }
             width = Some(record.len());
+            names = record.clone();
             continue;
         };
         if record.len() != width {
             return wrong(
                 format!("line {line} has {} cells, the header {width}", record.len()),
                 "every line must have an index and one count a neuron; is the file complete?",
+            );
+        }
+        // Rows in another order than columns would be read as other neurons'.
+        if names.get(rows + 1) != record.get(0) {
+            let text = |cell: Option<&[u8]>| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned();
+            let (row, column) = (text(record.get(0)), text(names.get(rows + 1)));
+            return wrong(
+                format!("line {line} is of `{row}`, but column {} is of `{column}`", rows + 2),
+                "rows and columns must be the same neurons, in one order",
             );
         }
         for (cell, text) in record.iter().enumerate().skip(1) {
@@ -610,6 +639,8 @@ mod tests {
         let folder = small();
         write(&folder, "corr_matrix.npy", array![[1.0, 0.1, 0.2], [0.1, 1.0, 0.2]]);
         refused(&folder, &READING, &["corr_matrix.npy: 2×3 is not square"]);
+        write(&folder, "corr_matrix.npy", array![[1.0, 0.1, 0.2], [0.1, 1.0, 0.3], [0.2, 0.4, 1.0]]);
+        refused(&folder, &READING, &["corr_matrix.npy: 0.3 at row 1, column 2, but 0.4"]);
         let folder = small();
         write(&folder, "root_ids_a.npy", array![1_i64, 2, 1]);
         for order in [ConnectomeOrder::Restored, ConnectomeOrder::Released] {
@@ -676,6 +707,7 @@ mod tests {
             (",0,1,2\n0,0,1,2\n1,3,zero,4\n2,5,6,0\n", "line 3, cell 3: `zero` is not a synapse count"),
             (",0,1,2\n0,0,1,2\n1,3,nan,4\n2,5,6,0\n", "`nan`"),
             (",0,1,2\n0,0,1,2\n1,3,-1,4\n2,5,6,0\n", "`-1`"),
+            (",0,1,2\n0,0,1,2\n2,3,0,4\n1,5,6,0\n", "line 3 is of `2`, but column 3 is of `1`"),
             (",0,1\n0,0,1\n1,3,0\n", "connectome_a.csv is for 2 neurons, but"),
         ] {
             folder.file("connectome_a.csv", text.as_bytes());

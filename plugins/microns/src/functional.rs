@@ -156,7 +156,14 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
     controls::shuffle(&mut product, params.shuffle, params.bins, substrate, &mut shuffling)?;
 
     let mut weights = match request.draw {
-        Some(draw) => checked(draw, n)?.to_owned(),
+        Some(draw) => {
+            let draw = checked(draw, n)?;
+            if let Some(((i, j), value)) = draw.indexed_iter().find(|(_, v)| **v < 0.0) {
+                return Err(Error::input(format!("the draw has {value} at row {i}, column {j}"))
+                    .help("a lognormal draw is never below 0"));
+            }
+            draw.to_owned()
+        }
         None => {
             let lognormal = LogNormal::new(params.lognormal_mu, params.lognormal_sigma)
                 .map_err(|e| Error::input(format!("parameter `lognormal_sigma`: {e}")))?;

@@ -42,31 +42,31 @@ pub struct Derive {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     matrix: Vec<Matrix>,
     /// Width of the bins of event counts in ms [default: 200].
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     bin: Option<f64>,
     /// Coincidence window Δt in ms [default: half a frame; published: 100].
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
     /// Begin of the analysed part of the recording in s [default: 0].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
     /// End of the analysed part in s [default: 0.1 s after the last event].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     to: Option<f64>,
     /// Neurons with fewer events than this count as silent [default: 1].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     min_events: Option<u32>,
     /// How the precision is estimated: graphical-lasso or inverse.
     #[arg(long, value_name = "METHOD")]
     precision: Option<String>,
     /// Penalty of the graphical lasso [default: by cross-validation].
-    #[arg(long, value_name = "ALPHA")]
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     alpha: Option<f64>,
     /// Sets any parameter of `microns.derived`; may be given several times.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
     /// Threads to use; the result does not depend on it [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
     threads: Option<u16>,
     /// Prints one JSON document.
     #[arg(long)]

@@ -25,7 +25,7 @@ pub struct Synth {
         value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..),
         required_unless_present = "like"
-    )]
+    , allow_negative_numbers = true)]
     neurons: Option<u32>,
     /// Learns the statistics from this field's folder: positions, connection by
     /// distance, synapse counts, correlation by distance, and rates.
@@ -35,10 +35,10 @@ pub struct Synth {
     #[arg(long, requires = "like")]
     spikes: bool,
     /// Length of the made-up recording in seconds [default: the field's].
-    #[arg(long, value_name = "SECONDS", requires = "spikes")]
+    #[arg(long, value_name = "SECONDS", requires = "spikes", allow_negative_numbers = true)]
     length: Option<f64>,
     /// Seed of the draw.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: u64,
     /// Where to write: a new folder, or an empty one.
     #[arg(long, value_name = "DIR")]

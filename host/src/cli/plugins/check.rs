@@ -40,7 +40,7 @@ pub struct Check {
     #[arg(long = "param", value_name = "ID.NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
     /// How long a single check may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     timeout: u64,
     /// Prints one JSON document.
     #[arg(long)]
@@ -53,7 +53,7 @@ pub struct Worker {
     file: PathBuf,
     #[arg(long)]
     component: Option<String>,
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     skip: usize,
     #[arg(long, default_value = "{}")]
     params: String,
