@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 
 Cases: step/… (training steps, one core), two/… (training, both cores),
 study/… (the tasks and constraints that two/ leaves out), metrics/…, startup,
-memory, whole-study. Any other prefix only writes the table anew.")]
+overhead, memory, whole-study. Any other prefix only writes the table anew.")]
 struct Arguments {
     /// Measures the cases whose names begin so; may be given several times.
     #[arg(long, value_name = "PREFIX")]
@@ -338,6 +338,10 @@ fn compare(arguments: &Arguments) -> Result<()> {
     if wanted("startup") {
         quiet(arguments.patience);
         report::save(&place.results, "startup", &start_up(arguments.turns)?)?;
+    }
+    if wanted("overhead") {
+        quiet(arguments.patience);
+        report::save(&place.results, "overhead", &overhead(arguments.turns)?)?;
     }
     if wanted("memory") {
         report::save(&place.results, "memory", &memory()?)?;
@@ -652,6 +656,37 @@ fn start_up(turns: usize) -> Result<StartUp> {
     Ok(found)
 }
 
+/// What a cell costs besides its work: its process, and keeping its results.
+#[derive(Serialize, Deserialize)]
+struct Overhead {
+    /// Cells of a run.
+    cells: usize,
+    /// Seconds a cell that are none of the cell's own, one cell at a time.
+    seconds: Sample,
+}
+
+/// Runs many cells that have next to nothing to do.
+fn overhead(turns: usize) -> Result<Overhead> {
+    let mut found = Overhead { cells: 0, seconds: Sample::default() };
+    for _ in 0..turns.max(1) {
+        let folder = tempfile::tempdir().map_err(|e| Error::new(Kind::Io, e.to_string()))?;
+        let out = folder.path().join("run");
+        let mut command = Command::new(scene::executable());
+        command.current_dir(scene::root()).args(["run", "experiments/quickstart.toml", "--out"]).arg(&out);
+        for set in ["epochs=1", "trials=32", "validation=32", "test=32"] {
+            command.args(["--set", &format!("training.{set}")]);
+        }
+        command.args(["--jobs", "1"]).stdout(std::process::Stdio::null());
+        let taken = watch::run(&mut command)?;
+        let own: Vec<f64> =
+            cell_times(&out)?.into_iter().filter(|(n, _)| n == "seconds_total").map(|(_, s)| s).collect();
+        found.cells = own.len();
+        found.seconds.0.push((taken.wall - own.iter().sum::<f64>()) / own.len().max(1) as f64);
+    }
+    eprintln!("overhead: {} a cell", spread(&found.seconds));
+    Ok(found)
+}
+
 /// Memory of a worker by number of neurons, MB.
 type Memory = Vec<(usize, f64)>;
 
@@ -791,6 +826,13 @@ fn summary(place: &Place) -> String {
             spread(&start.seconds),
             digits(start.worker_mb.median()),
             digits(start.parent_mb.median())
+        );
+    }
+    if let Some(overhead) = report::load::<Overhead>(&place.results, "overhead") {
+        text += &format!(
+            "\nProcess and storage, {} cells one at a time: {} a cell (aim: below 50 ms).\n",
+            overhead.cells,
+            spread(&overhead.seconds)
         );
     }
     if let Some(memory) = report::load::<Memory>(&place.results, "memory") {

@@ -37,7 +37,10 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
             let known = names.0.iter().flatten().map(String::as_str);
             return Err(match nearest(text, known) {
                 Some(near) => error.help(format!("did you mean `{near}`? `pallium plan` lists the cells")),
-                None => error.help("cells are called variant/task/run; `pallium plan` lists them"),
+                None => error.help(format!(
+                    "cells are called variant/task/run, as in `{}`; `pallium plan` lists them",
+                    cells.first().map(CellSpec::label).unwrap_or_default()
+                )),
             });
         }
     }
