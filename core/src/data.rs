@@ -1,7 +1,7 @@
 //! What crosses between the host and a component: matrices, batches of trials,
 //! measures, and the substrate that a network grows on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
@@ -51,6 +51,13 @@ pub struct Substrate {
     /// Times of each neuron's events in seconds, ascending, if they were asked
     /// for and recorded.
     pub events: Option<Vec<Vec<f64>>>,
+    /// Frames a second of the recording that the events are from (Hz), where
+    /// it had frames.
+    pub frame_hz: Option<f64>,
+    /// Names of the matrices that were computed by a recipe of one's choice, or
+    /// made up, and are to be kept as they are. Of all others a source may
+    /// take a better estimate, such as an STTC of another window.
+    pub derived: BTreeSet<String>,
     /// What a reader of results should know about these data, in plain words.
     pub notes: Vec<String>,
 }
@@ -115,6 +122,9 @@ impl Substrate {
             && events.len() != n
         {
             return wrong(format!("there are event times of {} neurons, not {n}", events.len()));
+        }
+        if self.frame_hz.is_some_and(|hz| !(hz.is_finite() && hz > 0.0)) {
+            return wrong("the number of frames a second must be positive".into());
         }
         for (name, ids) in &self.ids {
             if ids.len() != n {

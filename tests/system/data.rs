@@ -117,6 +117,31 @@ fn the_corrected_recipe_takes_half_a_frame_and_adds_partial_correlations() {
 }
 
 #[test]
+fn a_restored_field_is_read_as_the_released_one_is() {
+    let Some(folder) = field("5_3_8") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("restored");
+    pallium(&["field", "restore", text(&folder), "--out", text(&out)]).ok();
+    for profile in ["corrected", "published"] {
+        let weights = |from: &Path, name: &str| {
+            let file = scratch.path().join(format!("{name}-{profile}.npy"));
+            let arguments = ["weights", "microns.functional", "--seed", "1", "--profile", profile];
+            pallium(&[&arguments[..], &["--field", text(from), "--out", text(&file)]].concat()).ok();
+            std::fs::read(file).unwrap()
+        };
+        assert_eq!(weights(&folder, "released"), weights(&out, "restored"), "{profile}");
+    }
+    // A matrix that was derived stays as it is.
+    let derived = scratch.path().join("derived");
+    pallium(&["field", "derive", text(&out), "--delta-t", "50", "--matrix", "sttc", "--out", text(&derived)])
+        .ok();
+    let again = scratch.path().join("again");
+    pallium(&["field", "restore", text(&derived), "--out", text(&again)]).ok();
+    assert_eq!(matrix(&derived, "sttc_matrix.npy"), matrix(&again, "sttc_matrix.npy"));
+    assert!(std::fs::read_to_string(again.join("field.toml")).unwrap().contains("derived = [\"sttc\"]"));
+}
+
+#[test]
 fn a_page_about_a_field() {
     let Some(reference) = golden("fields.json").map(|path| read_json(&path)) else { return };
     let scratch = tempfile::tempdir().unwrap();

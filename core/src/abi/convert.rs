@@ -1,7 +1,7 @@
 //! Between the plain types of the contract and their wire forms.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use abi_stable::std_types::{RResult, RSlice, RSliceMut, RStr, RString, RVec};
@@ -284,6 +284,10 @@ pub(super) struct SubstrateHeader {
     unit_um: Option<[f64; 3]>,
     #[serde(default)]
     notes: Vec<String>,
+    #[serde(default)]
+    frame_hz: Option<f64>,
+    #[serde(default)]
+    derived: BTreeSet<String>,
 }
 
 pub(super) fn substrate_parts(substrate: &Substrate) -> (SubstrateHeader, Vec<Part<'_>>) {
@@ -312,6 +316,8 @@ pub(super) fn substrate_parts(substrate: &Substrate) -> (SubstrateHeader, Vec<Pa
         neurons: substrate.neurons,
         unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
         notes: substrate.notes.clone(),
+        frame_hz: substrate.frame_hz,
+        derived: substrate.derived.clone(),
     };
     (header, parts)
 }
@@ -331,6 +337,8 @@ pub(super) fn receive_substrate(header: SubstrateHeader, received: &Received<'_>
         neurons: header.neurons,
         positions,
         notes: header.notes,
+        frame_hz: header.frame_hz,
+        derived: header.derived,
         ..Substrate::default()
     };
     for tensor in received.tensors() {

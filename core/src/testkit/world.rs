@@ -78,7 +78,7 @@ impl World {
             matrices: matrices.into(),
             ids: ids.into(),
             events: Some(events),
-            notes: Vec::new(),
+            ..Substrate::default()
         };
         World { substrate, distance }
     }

@@ -326,7 +326,7 @@ fn head(substrate: &Substrate, neurons: usize) -> Substrate {
         matrices: substrate.matrices.iter().map(|(name, m)| (name.clone(), square(m))).collect(),
         ids: substrate.ids.iter().map(|(name, ids)| (name.clone(), ids[..neurons].to_vec())).collect(),
         events: substrate.events.as_ref().map(|events| events[..neurons].to_vec()),
-        notes: Vec::new(),
+        ..Substrate::default()
     }
 }
 

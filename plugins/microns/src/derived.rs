@@ -7,7 +7,6 @@ use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
 use crate::activity;
 use crate::counts::Counts;
-use crate::field::FRAME_HZ;
 use crate::folder::{self, ConnectomeOrder, Reading, Sttc};
 use crate::lasso::{self, Descent, Fold};
 
@@ -41,8 +40,9 @@ pallium_core::params! {
         /// 0 means half a frame. The released matrices were made with 100 ms,
         /// whose tiles are longer than a frame, which biases them negative.
         delta_t_ms: f64 = 0.0,
-        /// Frames a second of the recording (Hz), for Δt of half a frame.
-        frame_hz: f64 = FRAME_HZ,
+        /// Frames a second of the recording (Hz), for Δt of half a frame; 0
+        /// means what the field says.
+        frame_hz: f64 = 0.0,
         /// Begin of the analysed part of the recording (s).
         from_s: f64 = 0.0,
         /// End of the analysed part (s); 0 means 0.1 s after the field's last
@@ -102,7 +102,7 @@ impl Component for Derived {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("bin_ms", params.bin_ms, 1e-3, 1e9)?;
-        one_of_range("frame_hz", params.frame_hz, 1e-3, 1e6)?;
+        one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
         one_of_range("delta_t_ms", params.delta_t_ms, 0.0, 1e9)?;
         at_least_zero("from_s", params.from_s)?;
         at_least_zero("to_s", params.to_s)?;
@@ -129,21 +129,25 @@ impl SubstrateSource for Derived {
         let reading = Reading {
             order: params.connectome_order,
             sttc: Sttc::Released,
-            frame_hz: params.frame_hz,
+            frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
             events: true,
         };
         let mut field = folder::read(&PathBuf::from(&params.path), &reading)?;
-        let events = field
-            .events
-            .as_deref()
-            .ok_or_else(|| Error::bug("a field was read with event times and has none"))?;
-        let derived = derive(events, params, self.threads)?;
-        let replaced =
-            |note: &String| ["sttc:", "correlation:", "precision:"].iter().any(|p| note.starts_with(p));
+        let Some(events) = field.events.as_deref() else {
+            return Err(Error::input(format!("{} holds no event times", params.path))
+                .help("matrices are derived from them: add spikes_<field>.npy"));
+        };
+        let params = Params { frame_hz: field.frame_hz.unwrap_or(0.0), ..params.clone() };
+        let derived = derive(events, &params, self.threads)?;
+        let replaced = |note: &str| {
+            let about = note.split_once(": ").map(|(name, _)| name);
+            derived.matrices.iter().any(|(name, _)| Some(*name) == about)
+        };
         field.notes.retain(|note| !replaced(note));
         field.notes.extend(derived.notes);
         for (name, matrix) in derived.matrices {
             field.matrices.insert(name.to_owned(), matrix);
+            field.derived.insert(name.to_owned());
         }
         Ok(field)
     }
@@ -202,7 +206,14 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
     let span = format!("from {} to {to:.1} s", params.from_s);
     if params.sttc {
         told(0.02, "spike time tiling");
-        let window = if params.delta_t_ms > 0.0 { params.delta_t_ms / 1e3 } else { 0.5 / params.frame_hz };
+        let window = match (params.delta_t_ms, params.frame_hz) {
+            (delta_t, _) if delta_t > 0.0 => delta_t / 1e3,
+            (_, frame_hz) if frame_hz > 0.0 => 0.5 / frame_hz,
+            _ => {
+                return Err(Error::input("the recording has no frames to take the half of as Δt")
+                    .help("give delta_t_ms (--delta-t), or the frames a second of the recording"));
+            }
+        };
         matrices.push((Substrate::STTC, activity::sttc(&used, window, length, threads)?));
         let half = if params.delta_t_ms > 0.0 { "" } else { " (half a frame)" };
         notes.push(format!("sttc: computed from event times {span}, Δt = {:.1} ms{half}", window * 1e3));
@@ -336,6 +347,7 @@ mod tests {
     use rand::seq::SliceRandom;
 
     use super::*;
+    use crate::field::FRAME_HZ;
     use crate::npy;
     use crate::testing::{real_field, sparse_events};
 
@@ -345,8 +357,12 @@ mod tests {
         ("5_6_8", 0.00040409376867546243, 315.3197827528124, 22.27404473691274, -0.5009712220848718, 12156),
     ];
 
+    fn plain() -> Params {
+        Params { frame_hz: FRAME_HZ, ..Params::default() }
+    }
+
     fn published() -> Params {
-        Params { delta_t_ms: 100.0, descent: Descent::Plain, ..Params::default() }
+        Params { delta_t_ms: 100.0, descent: Descent::Plain, ..plain() }
     }
 
     fn matrix<'a>(derived: &'a Matrices, name: &str) -> &'a Array2<f64> {
@@ -383,7 +399,7 @@ mod tests {
         for (name, alpha, norm, diagonal, entry, zeros) in REFERENCE {
             let Some(folder) = real_field(name) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy"))).unwrap();
-            let only = Params { sttc: false, correlation: false, ..Params::default() };
+            let only = Params { sttc: false, correlation: false, ..plain() };
             let derived = derive(&events, &only, 2).unwrap();
             let precision = matrix(&derived, "precision");
             let found = precision.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -401,7 +417,7 @@ mod tests {
     fn both_descents_agree_to_their_tolerance() {
         let Some(folder) = real_field("4_7_2") else { return };
         let events = npy::read_lists(&folder.join("spikes_4_7_2.npy")).unwrap();
-        let only = Params { sttc: false, correlation: false, ..Params::default() };
+        let only = Params { sttc: false, correlation: false, ..plain() };
         let screened = derive(&events, &only, 2).unwrap();
         let plain = derive(&events, &Params { descent: Descent::Plain, ..only }, 2).unwrap();
         let off = off(matrix(&screened, "precision"), matrix(&plain, "precision"));
@@ -415,7 +431,7 @@ mod tests {
         let mut order: Vec<usize> = (0..12).collect();
         order.shuffle(&mut random::stream(1, "test"));
         let shuffled: Vec<Vec<f64>> = order.iter().map(|&k| events[k].clone()).collect();
-        for params in [Params::default(), published(), Params { precision: Method::Inverse, ..published() }] {
+        for params in [plain(), published(), Params { precision: Method::Inverse, ..published() }] {
             let (a, b) = (derive(&events, &params, 1).unwrap(), derive(&shuffled, &params, 3).unwrap());
             assert_eq!(a.matrices.len(), 4);
             for (name, matrix) in &a.matrices {
@@ -446,34 +462,34 @@ mod tests {
     #[test]
     fn threads_change_nothing() {
         let events = sparse_events(9, 300.0, 6);
-        let (a, b) = (derive(&events, &Params::default(), 1), derive(&events, &Params::default(), 4));
+        let (a, b) = (derive(&events, &plain(), 1), derive(&events, &plain(), 4));
         assert_eq!(a.unwrap().matrices, b.unwrap().matrices);
     }
 
     #[test]
     fn a_part_of_the_recording_is_as_good_as_a_recording() {
         let events = sparse_events(6, 300.0, 7);
-        let part = Params { from_s: 100.0, to_s: 200.0, min_events: 3, ..Params::default() };
+        let part = Params { from_s: 100.0, to_s: 200.0, min_events: 3, ..plain() };
         let moved: Vec<Vec<f64>> = events
             .iter()
             .map(|times| times.iter().filter(|t| (100.0..=200.0).contains(*t)).map(|t| t - 100.0).collect())
             .collect();
-        let whole = Params { to_s: 100.0, min_events: 3, ..Params::default() };
+        let whole = Params { to_s: 100.0, min_events: 3, ..plain() };
         let (a, b) = (derive(&events, &part, 1).unwrap(), derive(&moved, &whole, 1).unwrap());
         // The second recording ends 0.1 s after its last event.
         for (name, matrix) in &a.matrices {
             assert!(off(matrix, self::matrix(&b, name)) < 2e-2, "{name}");
         }
-        assert!(derive(&events, &Params { from_s: 1000.0, ..Params::default() }, 1).is_err());
-        assert!(derive(&events, &Params { min_events: 10_000, ..Params::default() }, 1).is_err());
-        let too_short = Params { from_s: 100.0, to_s: 101.0, ..Params::default() };
+        assert!(derive(&events, &Params { from_s: 1000.0, ..plain() }, 1).is_err());
+        assert!(derive(&events, &Params { min_events: 10_000, ..plain() }, 1).is_err());
+        let too_short = Params { from_s: 100.0, to_s: 101.0, ..plain() };
         assert!(derive(&events, &too_short, 1).is_err());
     }
 
     #[test]
     fn penalties_can_be_given_and_counts_standardised() {
         let events = sparse_events(6, 300.0, 8);
-        let given = Params { alpha: 0.01, standardised: true, ..Params::default() };
+        let given = Params { alpha: 0.01, standardised: true, ..plain() };
         let derived = derive(&events, &given, 1).unwrap();
         assert!(derived.notes.iter().any(|n| n.contains("α = 0.01 as given")));
         let strong = derive(&events, &Params { alpha: 10.0, ..given }, 1).unwrap();
@@ -493,7 +509,7 @@ mod tests {
             let params = pallium_core::parse_parameters(Derived::ID, json).unwrap();
             assert!(Derived::build(params, &Setting::default()).is_err(), "{json}");
         }
-        let mut source = Derived::build(Params::default(), &Setting::default()).unwrap();
+        let mut source = Derived::build(plain(), &Setting::default()).unwrap();
         assert!(source.substrate(0).unwrap_err().message.contains("not told which field"));
     }
 }

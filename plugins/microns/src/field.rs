@@ -22,13 +22,16 @@ pallium_core::params! {
         /// Coincidence window of the spike time tiling coefficient: half a
         /// frame, recomputed from event times where the folder has them, or
         /// 100 ms as released, whose tiles are longer than a frame, which
-        /// biases the coefficient negative. A folder written by Pallium keeps
-        /// its matrix.
+        /// biases the coefficient negative. A matrix that was derived or made
+        /// up stays as it is.
         sttc: Sttc = Sttc::HalfFrame,
-        /// Whether to load event times, for components that ask for them.
+        /// Whether to load event times where the folder has them, for
+        /// components that ask for them.
         events: bool = false,
-        /// Frames a second of the recording (Hz), for `sttc = "half-frame"`.
-        frame_hz: f64 = FRAME_HZ,
+        /// Frames a second of the recording (Hz), for `sttc = "half-frame"`;
+        /// 0 means what the folder says, and for one as released 6.3009, the
+        /// rate of MICrONS recordings.
+        frame_hz: f64 = 0.0,
     }
 }
 
@@ -48,13 +51,13 @@ impl Component for Field {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        one_of_range("frame_hz", params.frame_hz, 1e-3, 1e6)?;
+        one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
         Ok(Field {
             path: PathBuf::from(params.path),
             reading: Reading {
                 order: params.connectome_order,
                 sttc: params.sttc,
-                frame_hz: params.frame_hz,
+                frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
                 events: params.events,
             },
         })
@@ -162,12 +165,7 @@ mod tests {
         // A field without event times keeps the released matrix and says so.
         let Some(large) = field("6_6_2", "{}") else { return };
         assert!(large.notes[0].contains("no event times"), "{:?}", large.notes);
-        let error = {
-            let mut params = Params { events: true, ..Params::default() };
-            params.path = real_field("6_6_2").unwrap().to_str().unwrap().into();
-            Field::build(params, &Setting::default()).unwrap().substrate(0).unwrap_err()
-        };
-        assert!(error.message.contains("event times"), "{error}");
+        assert!(field("6_6_2", r#"{"events": true}"#).unwrap().events.is_none());
     }
 
     #[test]
@@ -179,7 +177,7 @@ mod tests {
         let error = Field::build(params, &Setting::default()).unwrap().substrate(0).unwrap_err();
         assert_eq!(error.kind, pallium_core::Kind::Input);
         assert!(error.message.contains("no/such/folder"));
-        let params = Params { frame_hz: 0.0, ..Params::default() };
+        let params = Params { frame_hz: -1.0, ..Params::default() };
         assert!(Field::build(params, &Setting::default()).is_err());
     }
 
@@ -189,7 +187,7 @@ mod tests {
         let reading = Reading {
             order: ConnectomeOrder::Restored,
             sttc: Sttc::HalfFrame,
-            frame_hz: FRAME_HZ,
+            frame_hz: None,
             events: false,
         };
         let mut best = f64::INFINITY;

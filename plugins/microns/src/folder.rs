@@ -14,7 +14,7 @@
 //! `<f>` is the field's name, the same in all files. Positions or at least one
 //! matrix must be there; whatever else is absent is absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pallium_core::{
@@ -23,6 +23,7 @@ use pallium_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::field::FRAME_HZ;
 use crate::{activity, npy, set_order::set_order};
 
 /// Micrometres per voxel of MICrONS positions.
@@ -54,9 +55,9 @@ pub struct Reading {
     pub order: ConnectomeOrder,
     /// Window of the STTC.
     pub sttc: Sttc,
-    /// Frames a second.
-    pub frame_hz: f64,
-    /// Whether event times are wanted.
+    /// Frames a second; `None` for what the folder says.
+    pub frame_hz: Option<f64>,
+    /// Whether event times are wanted, where the folder has them.
     pub events: bool,
 }
 
@@ -72,8 +73,14 @@ pub struct Card {
     pub position_unit_um: Option<[f64; 3]>,
     /// Order of the connectome's rows and columns.
     pub connectome_order: Option<StoredOrder>,
-    /// Whether the STTC is to be taken as it is.
+    /// Whether the STTC is to be taken as it is; of version 1, now one of
+    /// `derived`.
+    #[serde(skip_serializing)]
     pub sttc: Option<StoredSttc>,
+    /// Frames a second of the recording.
+    pub frame_hz: Option<f64>,
+    /// Matrices that are to be taken as they are.
+    pub derived: BTreeSet<String>,
     /// What a reader of results should know.
     pub notes: Vec<String>,
 }
@@ -89,7 +96,7 @@ pub enum StoredOrder {
 }
 
 /// State of a stored STTC.
-#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoredSttc {
     /// Both triangles, not to be recomputed.
@@ -99,7 +106,7 @@ pub enum StoredSttc {
 /// Name of the file that holds the [`Card`].
 pub const CARD: &str = "field.toml";
 /// Version of the [`Card`] that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Files of the matrices that have names of their own.
 pub const MATRICES: [(&str, &str); 3] = [
     ("corr_matrix.npy", Substrate::CORRELATION),
@@ -116,7 +123,19 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
     let listing = Listing::of(path)?;
     let card = card(&listing)?;
     let mut count = Count::default();
-    let mut substrate = Substrate { notes: card.notes, ..Substrate::default() };
+    let mut substrate = Substrate {
+        notes: card.notes,
+        // A released folder says nothing of frames; one written since does.
+        frame_hz: reading
+            .frame_hz
+            .or(card.frame_hz)
+            .or_else(|| (card.version.unwrap_or(0) < 2).then_some(FRAME_HZ)),
+        derived: card.derived,
+        ..Substrate::default()
+    };
+    if card.sttc.is_some() {
+        substrate.derived.insert(Substrate::STTC.into());
+    }
 
     if let Some(file) = listing.one("positions", "npy")? {
         let rows = npy::read_lists(&file)?;
@@ -138,7 +157,7 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
                 .help("a row and a column a neuron are expected"));
         }
         count.agree(&file, rows)?;
-        let matrix = if name == Substrate::STTC && card.sttc.is_none() {
+        let matrix = if name == Substrate::STTC && !substrate.derived.contains(&name) {
             from_lower_triangle(&file, matrix)?
         } else {
             if name == Substrate::CORRELATION {
@@ -181,7 +200,8 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
         substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
     }
 
-    activity_of(&listing, card.sttc, reading, &mut count, &mut substrate)?;
+    activity_of(&listing, reading, &mut count, &mut substrate)?;
+    substrate.derived.retain(|name| substrate.matrices.contains_key(name));
     for (name, file, values) in ids {
         refuse_repeats(&file, &values)?;
         substrate.ids.insert(name, values);
@@ -196,47 +216,55 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
 /// Event times, and the STTC that goes with them.
 fn activity_of(
     listing: &Listing,
-    stored: Option<StoredSttc>,
     reading: &Reading,
     count: &mut Count,
     substrate: &mut Substrate,
 ) -> Result<()> {
-    let recompute = reading.sttc == Sttc::HalfFrame && stored.is_none();
+    let released =
+        substrate.matrices.contains_key(Substrate::STTC) && !substrate.derived.contains(Substrate::STTC);
+    let recompute = reading.sttc == Sttc::HalfFrame && !substrate.derived.contains(Substrate::STTC);
     let events = if recompute || reading.events { events(listing, count)? } else { None };
-    if reading.events && events.is_none() {
-        return Err(Error::input(format!("{} holds no event times", listing.folder.display()))
-            .help("set events = false, or add spikes_<field>.npy"));
-    }
-    if stored.is_none() {
-        let frame_ms = 1e3 / reading.frame_hz;
-        let released = |why: &str| {
-            format!(
-                "sttc: the released matrix{why}; its tiles of ±100 ms are longer than a frame of \
-                 {frame_ms:.1} ms, which biases it negative"
-            )
-        };
-        let has = substrate.matrices.contains_key(Substrate::STTC);
-        match &events {
-            Some(events) if recompute => {
-                let window = 0.5 / reading.frame_hz;
-                let sttc = activity::sttc(events, window, activity::recorded_until(events), 1)?;
-                substrate.matrices.insert(Substrate::STTC.into(), sttc);
-                let window = window * 1e3;
-                substrate.notes.push(format!(
-                    "sttc: recomputed from event times with a window of half a frame, {window:.1} ms"
-                ));
-            }
-            _ if has && recompute => {
-                substrate.notes.push(released(", since the folder has no event times to recompute it from"))
-            }
-            _ if has => substrate.notes.push(released("")),
-            _ => {}
+    match (&events, substrate.frame_hz) {
+        (Some(events), Some(frame_hz)) if recompute => half_frame_sttc(substrate, events, frame_hz)?,
+        _ if released => {
+            let why = match (recompute, &events) {
+                (true, None) => ", since the folder has no event times to recompute it from",
+                (true, Some(_)) => ", since the folder does not say how many frames a second there are",
+                (false, _) => "",
+            };
+            let frame = substrate.frame_hz.map_or_else(String::new, |hz| format!(" of {:.1} ms", 1e3 / hz));
+            note_on_sttc(
+                substrate,
+                format!(
+                    "the released matrix{why}; its tiles of ±100 ms are longer than a frame{frame}, which \
+                     biases it negative"
+                ),
+            );
         }
+        _ => {}
     }
     if reading.events {
         substrate.events = events;
     }
     Ok(())
+}
+
+/// Gives the field the STTC of a window of half a frame.
+fn half_frame_sttc(substrate: &mut Substrate, events: &[Vec<f64>], frame_hz: f64) -> Result<()> {
+    let window = 0.5 / frame_hz;
+    let sttc = activity::sttc(events, window, activity::recorded_until(events), 1)?;
+    substrate.matrices.insert(Substrate::STTC.into(), sttc);
+    substrate.derived.insert(Substrate::STTC.into());
+    let window = window * 1e3;
+    let note = format!("recomputed from event times with a window of half a frame, {window:.1} ms");
+    note_on_sttc(substrate, note);
+    Ok(())
+}
+
+/// Says how the STTC was made, and no longer what was said of another.
+fn note_on_sttc(substrate: &mut Substrate, note: String) {
+    substrate.notes.retain(|note| !note.starts_with("sttc: "));
+    substrate.notes.push(format!("sttc: {note}"));
 }
 
 fn events(listing: &Listing, count: &mut Count) -> Result<Option<Vec<Vec<f64>>>> {
@@ -400,13 +428,18 @@ fn card(listing: &Listing) -> Result<Card> {
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
     let card: Card = toml::from_str(&text).map_err(|e| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        Error::input(format!("{}, line {line}: {}", path.display(), e.message()))
-            .help("the names in use: version, name, position_unit_um, connectome_order, sttc, notes")
+        Error::input(format!("{}, line {line}: {}", path.display(), e.message())).help(
+            "the names in use: version, name, position_unit_um, connectome_order, frame_hz, derived, notes",
+        )
     })?;
     if card.version.is_some_and(|version| version > VERSION) {
         let version = card.version.unwrap_or_default();
         return Err(Error::input(format!("{} is of version {version}", path.display()))
             .help(format!("this Pallium reads versions up to {VERSION}; use a newer one")));
+    }
+    if let Some(hz) = card.frame_hz.filter(|hz| !(hz.is_finite() && *hz > 0.0)) {
+        return Err(Error::input(format!("{}: frame_hz is {hz}", path.display()))
+            .help("it must be a positive number: frames a second"));
     }
     if let Some(unit) = card.position_unit_um
         && unit.iter().any(|&u| !(u.is_finite() && u > 0.0))
@@ -577,7 +610,7 @@ mod tests {
     use crate::testing::Folder;
 
     const READING: Reading =
-        Reading { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: 6.3009, events: false };
+        Reading { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: None, events: false };
 
     fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
         let mut bytes = Vec::new();
@@ -718,6 +751,34 @@ mod tests {
     }
 
     #[test]
+    fn a_released_sttc_is_recomputed_from_events_and_a_derived_one_kept() {
+        let folder = small();
+        write(&folder, "spikes_a.npy", array![[1.0, 2.0], [1.0, 3.0], [2.0, 3.0]]);
+        let with_events = Reading { events: true, ..READING };
+        let released = Reading { sttc: Sttc::Released, ..with_events };
+        let field = read(folder.path(), &released).unwrap();
+        assert!(field.derived.is_empty() && field.matrices["sttc"][[0, 1]] == 0.4);
+        // However often it is stored, it is no less a released one.
+        let place = Folder::new();
+        let again = place.path().join("again");
+        crate::store::write(&field, &again).unwrap();
+        let stored = read(&again, &released).unwrap();
+        assert_eq!((&stored.matrices, &stored.derived), (&field.matrices, &field.derived));
+        let half = read(&again, &with_events).unwrap();
+        assert_eq!(half.matrices["sttc"], read(folder.path(), &with_events).unwrap().matrices["sttc"]);
+        assert_ne!(half.matrices["sttc"], field.matrices["sttc"]);
+        assert!(half.derived.contains("sttc"));
+        let notes: Vec<_> = half.notes.iter().filter(|note| note.starts_with("sttc: ")).collect();
+        assert!(notes.len() == 1 && notes[0].contains("recomputed"), "{notes:?}");
+        // What was computed stays, whatever is asked for.
+        let kept = place.path().join("kept");
+        crate::store::write(&half, &kept).unwrap();
+        for reading in [&released, &with_events, &Reading { frame_hz: Some(1.0), ..with_events }] {
+            assert_eq!(read(&kept, reading).unwrap().matrices["sttc"], half.matrices["sttc"]);
+        }
+    }
+
+    #[test]
     fn a_card_is_heeded() {
         let folder = small();
         folder.file(
@@ -732,6 +793,10 @@ mod tests {
         refused(&folder, &READING, &["field.toml, line 2", "unit"]);
         folder.file("field.toml", b"position_unit_um = [1, 1, 0]\n");
         refused(&folder, &READING, &["position_unit_um"]);
+        folder.file("field.toml", b"frame_hz = 0\n");
+        refused(&folder, &READING, &["frame_hz is 0"]);
+        folder.file("field.toml", b"version = 1\nsttc = \"final\"\n");
+        assert!(read(folder.path(), &READING).unwrap().derived.contains("sttc"));
         folder.file("field.toml", b"version = 99\n");
         refused(&folder, &READING, &["version 99"]);
     }

@@ -1,6 +1,7 @@
 //! `synthetic.like`: a made-up field with the statistics of a given one, with
 //! or without event times.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use faer::Mat;
@@ -58,8 +59,9 @@ pallium_core::params! {
         /// Length of the made-up recording (s), for `spikes`; 0 means that of
         /// the field.
         length_s: f64 = 0.0,
-        /// Frames a second of both recordings (Hz).
-        frame_hz: f64 = FRAME_HZ,
+        /// Frames a second of both recordings (Hz); 0 means what the field
+        /// says, and 6.3009 where it says nothing.
+        frame_hz: f64 = 0.0,
     }
 }
 
@@ -103,7 +105,7 @@ impl Component for Like {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("neurons", params.neurons.into(), 0.0, 5000.0)?;
-        one_of_range("frame_hz", params.frame_hz, 1e-3, 1e6)?;
+        one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
         one_of_range("length_s", params.length_s, 0.0, 1e6)?;
         Ok(Like { params, threads: setting.threads.max(1) })
     }
@@ -116,24 +118,18 @@ impl SubstrateSource for Like {
             return Err(Error::input("`synthetic.like` is not told which field to learn from")
                 .help("set path to the folder of a field; `synthetic.field` needs none"));
         }
-        let reading = |events| Reading {
+        let reading = Reading {
             order: params.connectome_order,
             sttc: Sttc::HalfFrame,
-            frame_hz: params.frame_hz,
-            events,
+            frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
+            events: true,
         };
-        let path = PathBuf::from(&params.path);
-        let field = match folder::read(&path, &reading(true)) {
-            Err(e) if !params.spikes && e.message.contains("no event times") => {
-                folder::read(&path, &reading(false))?
-            }
-            Err(e) if params.spikes && e.message.contains("no event times") => {
-                return Err(e.help(
-                    "rates are learnt from event times; leave spikes away, or learn from another field",
-                ));
-            }
-            other => other?,
-        };
+        let field = folder::read(&PathBuf::from(&params.path), &reading)?;
+        if params.spikes && field.events.is_none() {
+            return Err(Error::input(format!("{} holds no event times", params.path))
+                .help("rates are learnt from event times; leave spikes away, or learn from another field"));
+        }
+        let params = &Params { frame_hz: field.frame_hz.unwrap_or(FRAME_HZ), ..params.clone() };
         let fit = Fit::of(&field, params.frame_hz)?;
         let n = if params.neurons == 0 { field.neurons } else { params.neurons as usize };
         draw(&field, &fit, n, params, seed, self.threads)
@@ -589,6 +585,8 @@ fn draw(
         }
         made.notes.extend(derived.notes);
         made.events = Some(events);
+        made.frame_hz = Some(params.frame_hz);
+        made.derived = functional(&made);
         return Ok(made);
     }
     if let Some(line) = &fit.sttc {
@@ -605,7 +603,13 @@ fn draw(
     }
     put(Substrate::PRECISION, precision);
     put(Substrate::CORRELATION, correlation);
+    made.derived = functional(&made);
     Ok(made)
+}
+
+/// Names of the matrices of activity.
+fn functional(field: &Substrate) -> BTreeSet<String> {
+    field.matrices.keys().filter(|name| *name != Substrate::CONNECTOME).cloned().collect()
 }
 
 /// Event times on frames: neuron i has one in a frame when its Gaussian passes
@@ -838,7 +842,7 @@ mod tests {
             let reading = Reading {
                 order: ConnectomeOrder::Restored,
                 sttc: Sttc::HalfFrame,
-                frame_hz: FRAME_HZ,
+                frame_hz: None,
                 events: false,
             };
             let real = summary(&folder::read(&folder, &reading).unwrap());
@@ -893,12 +897,8 @@ mod tests {
     #[test]
     fn wiring_is_fitted_exactly() {
         let Some(folder) = real_field("6_6_2") else { return };
-        let reading = Reading {
-            order: ConnectomeOrder::Restored,
-            sttc: Sttc::Released,
-            frame_hz: FRAME_HZ,
-            events: false,
-        };
+        let reading =
+            Reading { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
         let fit = Fit::of(&folder::read(&folder, &reading).unwrap(), FRAME_HZ).unwrap();
         let wiring = fit.wiring.unwrap();
         let d = distances(&fit.somata);

@@ -11,7 +11,7 @@ use pallium_core::{
 };
 
 use crate::activity::check_events;
-use crate::folder::{CARD, Card, MATRICES, StoredOrder, StoredSttc, VERSION};
+use crate::folder::{CARD, Card, MATRICES, StoredOrder, VERSION};
 
 /// Writes `substrate` as the new folder `folder`.
 ///
@@ -33,6 +33,16 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     {
         return Err(Error::input(format!("`{name}` cannot be part of a file's name"))
             .help("name matrices and ids with letters, digits, - and _"));
+    }
+    if let Some(sttc) = substrate.matrices.get(Substrate::STTC)
+        && !substrate.derived.contains(Substrate::STTC)
+        && let Some(((i, j), value)) = sttc.indexed_iter().find(|((i, j), v)| **v != sttc[[*j, *i]])
+    {
+        return Err(Error::input(format!(
+            "the `sttc` matrix has {value} at row {i}, column {j}, but {} at row {j}, column {i}",
+            sttc[[j, i]]
+        ))
+        .help("spike time tiling is symmetric: what is stored as such must be"));
     }
     if folder.exists() {
         let mut entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
@@ -88,7 +98,9 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         name: Some(substrate.name.clone()),
         position_unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
         connectome_order: Some(StoredOrder::Neurons),
-        sttc: Some(StoredSttc::Final),
+        sttc: None,
+        frame_hz: substrate.frame_hz,
+        derived: substrate.derived.clone(),
         notes: substrate.notes.clone(),
     };
     let path = folder.join(CARD);
@@ -132,7 +144,7 @@ mod tests {
     use crate::testing::{Folder, real_field};
 
     const READING: Reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: 6.3009, events: true };
+        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
 
     #[test]
     fn a_stored_field_reads_back_the_same() {
@@ -157,6 +169,8 @@ mod tests {
         odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]]);
         odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]]);
         odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]]);
+        odd.derived.insert("sttc".into());
+        odd.frame_hz = Some(30.0);
         odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN]);
         odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
         odd.notes = vec!["say \"this\"\nand that".into()];

@@ -132,8 +132,11 @@ impl SubstrateSource for Synthetic {
             ids: [("root", 1 << 60), ("unit", 1), ("target", 1_000_000)]
                 .map(|(name, base)| (name.to_owned(), ids(base)))
                 .into(),
-            events: None,
+            derived: [Substrate::CORRELATION, Substrate::STTC, Substrate::PRECISION]
+                .map(str::to_owned)
+                .into(),
             notes: vec!["synthetic: drawn from statistics of real fields, not measured".into()],
+            ..Substrate::default()
         })
     }
 }
@@ -399,7 +402,7 @@ mod tests {
         let reading = folder::Reading {
             order: folder::ConnectomeOrder::Restored,
             sttc: folder::Sttc::HalfFrame,
-            frame_hz: 6.3009,
+            frame_hz: None,
             events: false,
         };
         assert_eq!(folder::read(&folder, &reading).unwrap(), example());

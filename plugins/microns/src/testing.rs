@@ -25,7 +25,7 @@ pub fn real_field(name: &str) -> Option<PathBuf> {
 /// A real field as released, but for the connectome, which is put in order.
 pub fn real_substrate(name: &str) -> Option<Substrate> {
     let reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: 6.3009, events: false };
+        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
     Some(folder::read(&real_field(name)?, &reading).unwrap())
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Kind, Result, Substrate, WeightRequest};
 
-use super::{read, read_with_events};
+use super::read;
 use crate::cell::Use;
 use crate::cli::support;
 use crate::field::{Order, Page, Weights, page, write_svg};
@@ -41,7 +41,7 @@ pub struct Info {
 /// If the field cannot be read, or the figure not be written.
 pub fn info(args: &Info) -> Result<()> {
     let catalogue = Catalogue::discover(&[])?;
-    let released = read_with_events(&catalogue, &args.folder, "released")?;
+    let released = read(&catalogue, &args.folder, "released", true)?;
     // What is known without the neurons' order is told all the same.
     let restored = match read(&catalogue, &args.folder, "restored", false) {
         Err(e) if e.kind == Kind::Input => {

@@ -10,7 +10,7 @@ mod synth;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use pallium_core::{Error, Kind, Result, Substrate};
+use pallium_core::{Error, Result, Substrate};
 
 use super::support;
 use crate::cell::Use;
@@ -55,7 +55,8 @@ pub fn field(args: &Field) -> Result<()> {
     }
 }
 
-/// What the field's own files say, whatever a profile makes of them.
+/// What the field's own files say, whatever a profile makes of them; with event
+/// times if they are wanted and there.
 fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Result<Substrate> {
     let params = support::parameters([
         ("connectome_order", order.into()),
@@ -63,17 +64,6 @@ fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Resu
         ("events", events.into()),
     ]);
     support::field(catalogue, Use { id: support::FIELD.into(), params }, folder)
-}
-
-/// As [`read`], with event times where the field has them.
-fn read_with_events(catalogue: &Catalogue, folder: &Path, order: &str) -> Result<Substrate> {
-    match read(catalogue, folder, order, true) {
-        // Asked for event times, the source refuses a field without them.
-        Err(e) if e.kind == Kind::Input && e.to_string().contains("no event times") => {
-            read(catalogue, folder, order, false)
-        }
-        other => other,
-    }
 }
 
 /// Writes `field` as a new folder in the released format.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use pallium_core::Result;
 
-use super::{check_free, read_with_events, store};
+use super::{check_free, read, store};
 use crate::cli::support;
 use crate::plugins::Catalogue;
 
@@ -29,7 +29,7 @@ pub struct Restore {
 pub fn restore(args: &Restore) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;
-    let field = read_with_events(&catalogue, &args.folder, "restored")?;
+    let field = read(&catalogue, &args.folder, "restored", true)?;
     store(&catalogue, &field, &args.out)?;
     support::print(&format!(
         "field {} with its connectome in order is in {}\n",
