@@ -4,6 +4,7 @@
 pub mod cell;
 pub mod cli;
 pub mod experiment;
+pub mod fetch;
 pub mod field;
 pub mod geometry;
 pub mod hash;

@@ -10,6 +10,7 @@ mod compatibility;
 mod crates;
 mod data;
 mod experiments;
+mod fetch;
 mod gate;
 mod golden;
 mod harness;

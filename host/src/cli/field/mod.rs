@@ -2,6 +2,7 @@
 //! connectome in order, and making one up.
 
 mod derive;
+mod fetch;
 mod info;
 pub mod progress;
 mod restore;
@@ -32,6 +33,7 @@ enum Command {
     Derive(derive::Derive),
     Restore(restore::Restore),
     Synth(synth::Synth),
+    Fetch(fetch::Fetch),
 }
 
 impl Field {
@@ -52,6 +54,7 @@ pub fn field(args: &Field) -> Result<()> {
         Command::Derive(args) => derive::derive(args),
         Command::Restore(args) => restore::restore(args),
         Command::Synth(args) => synth::synth(args),
+        Command::Fetch(args) => fetch::fetch(args),
     }
 }
 
