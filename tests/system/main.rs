@@ -17,6 +17,7 @@ mod harness;
 mod input;
 mod layers;
 mod messages;
+mod nwb;
 mod page;
 mod results;
 mod slurm;

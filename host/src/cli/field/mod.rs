@@ -3,6 +3,7 @@
 
 mod derive;
 mod fetch;
+mod import;
 mod info;
 pub mod progress;
 mod restore;
@@ -31,6 +32,7 @@ pub struct Field {
 enum Command {
     Info(info::Info),
     Derive(derive::Derive),
+    Import(import::Import),
     Restore(restore::Restore),
     Synth(synth::Synth),
     Fetch(fetch::Fetch),
@@ -52,6 +54,7 @@ pub fn field(args: &Field) -> Result<()> {
     match &args.command {
         Command::Info(args) => info::info(args),
         Command::Derive(args) => derive::derive(args),
+        Command::Import(args) => import::import(args),
         Command::Restore(args) => restore::restore(args),
         Command::Synth(args) => synth::synth(args),
         Command::Fetch(args) => fetch::fetch(args),

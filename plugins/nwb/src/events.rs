@@ -1,0 +1,144 @@
+//! Event times: as the file has them, or the steep rises of traces.
+
+use pallium_core::prelude::*;
+
+use crate::hdf5::{Column, Node};
+use crate::scan::Plane;
+use crate::traces::Traces;
+
+/// Names of columns of event times, in the table of ROIs or in `/units`.
+const NAMES: [&str; 2] = ["spike_times", "event_times"];
+/// A normal distribution's standard deviation is this many times the middle
+/// of its absolute deviations.
+const SD_OF_MAD: f64 = 1.4826;
+
+/// Event times that the file has for the ROIs in `rows`: a ragged column of
+/// the table of ROIs, or of the table of units where that has as many rows.
+///
+/// # Errors
+/// If there are none, or they do not ascend.
+pub fn recorded(root: &Node, plane: &Plane, rows: &[usize]) -> Result<Vec<Vec<f64>>> {
+    let units = root.group("units")?;
+    for table in [Some(&plane.table), units.as_ref()].into_iter().flatten() {
+        for name in NAMES {
+            let Some(column) = table.column(name)? else { continue };
+            let ends = table.needed(&format!("{name}_index"))?;
+            let events = ragged(&column, &ends)?;
+            if events.len() != plane.rows() {
+                return Err(column
+                    .bad(format!("is of {} units, but the field has {} ROIs", events.len(), plane.rows()))
+                    .help("event times are taken where the file has one list of them for each ROI"));
+            }
+            return rows.iter().map(|&row| ascending(&column, plane.ids[row], events[row].clone())).collect();
+        }
+    }
+    Err(plane
+        .table
+        .bad("has no event times")
+        .help("set events = \"detected\" to take the steep rises of its traces for events"))
+}
+
+fn ascending(column: &Column, roi: i64, times: Vec<f64>) -> Result<Vec<f64>> {
+    let good = times.iter().all(|t| t.is_finite() && *t >= 0.0) && times.windows(2).all(|p| p[0] <= p[1]);
+    if good {
+        return Ok(times);
+    }
+    Err(column
+        .bad(format!("does not ascend for ROI {roi}"))
+        .help("event times are seconds from the recording's begin, in ascending order"))
+}
+
+/// The rows of a ragged column: `ends` says where each ends.
+fn ragged(column: &Column, ends: &Column) -> Result<Vec<Vec<f64>>> {
+    let (values, ends_of) = (column.numbers()?, ends.integers()?);
+    let mut from = 0;
+    let mut rows = Vec::with_capacity(ends_of.len());
+    for &end in &ends_of {
+        let row = usize::try_from(end).ok().and_then(|to| values.get(from..to));
+        let Some(row) = row else {
+            return Err(ends
+                .bad(format!("says {end} after {from}, of {} values", values.len()))
+                .help("the file is damaged, or badly written"));
+        };
+        rows.push(row.to_vec());
+        from += row.len();
+    }
+    Ok(rows)
+}
+
+/// The frames at which a trace rises steeply, as times.
+///
+/// A rise is the difference of two frames in succession. Their noise is taken
+/// from their middle absolute deviation, which few events do not move, and a
+/// rise by more than `threshold` standard deviations of it is an event, at the
+/// time of the later frame. Slow drifts and the unit of the trace do not
+/// matter. A trace that rests most of the time, as a deconvolved one does, has
+/// no noise by this measure, and every rise of it is an event.
+pub fn detected(traces: &Traces, threshold: f64) -> Vec<Vec<f64>> {
+    traces
+        .values
+        .rows()
+        .into_iter()
+        .map(|trace| {
+            let rises: Vec<f64> =
+                trace.iter().zip(trace.iter().skip(1)).map(|(before, after)| after - before).collect();
+            let middle = median(rises.clone());
+            let noise = SD_OF_MAD * median(rises.iter().map(|rise| (rise - middle).abs()).collect());
+            let steep = middle.max(0.0) + threshold * noise;
+            rises.iter().zip(&traces.times[1..]).filter(|(rise, _)| **rise > steep).map(|(_, t)| *t).collect()
+        })
+        .collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let middle = values.len() / 2;
+    let even = values.len().is_multiple_of(2);
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    if even {
+        let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        f64::midpoint(lower, *upper)
+    } else {
+        *upper
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn the_middle_is_the_middle() {
+        assert_eq!(median(vec![]), 0.0);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn steep_rises_are_events_and_drifts_are_not() {
+        let frames = 400;
+        let times: Vec<f64> = (0..frames).map(|f| f as f64 / 10.0).collect();
+        // Noise of ±1 that is no noise, a drift, and two transients.
+        let wave = |f: usize| [0.0, 1.0, -0.5, 0.25, -1.0, 0.5, 0.75][f * f % 7] + 0.05 * f as f64;
+        let transient = |f: usize, at: usize| if f < at { 0.0 } else { 20.0 * 0.9_f64.powi((f - at) as i32) };
+        let trace = |f: usize| wave(f) + transient(f, 100) + transient(f, 250);
+        let values = Array2::from_shape_fn((2, frames), |(roi, f)| match roi {
+            0 => trace(f),
+            _ => 1e6 * trace(f) - 3.0,
+        });
+        let events = detected(&Traces { values, times }, 5.0);
+        assert_eq!(events[0], [10.0, 25.0]);
+        assert_eq!(events[0], events[1], "the unit does not matter");
+    }
+
+    #[test]
+    fn every_rise_of_a_trace_at_rest_is_an_event() {
+        let values = Array2::from_shape_fn((1, 20), |(_, f)| if f == 5 || f == 12 { 0.1 } else { 0.0 });
+        let times = (0..20).map(f64::from).collect();
+        assert_eq!(detected(&Traces { values, times }, 3.0), [[5.0, 12.0]]);
+    }
+}

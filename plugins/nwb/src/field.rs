@@ -1,0 +1,579 @@
+//! `nwb.field`: one imaged field of a two-photon recording.
+
+use std::path::PathBuf;
+
+use pallium_core::{
+    ndarray::Array2,
+    prelude::*,
+    schemars::JsonSchema,
+    serde::{Deserialize, Serialize},
+};
+
+use crate::hdf5::{self, Node};
+use crate::scan::{Plane, session_and_scan};
+use crate::traces::Traces;
+use crate::{events, masks};
+
+pallium_core::choice! {
+    /// Which ROIs of the field become neurons.
+    pub enum Rois {
+        /// Those that were matched to a cell of the electron microscopy
+        /// volume, which are those with a position in it.
+        Matched = "matched",
+        /// Those that were classified as somata (`mask_type`).
+        Soma = "soma",
+        /// All.
+        All = "all",
+    }
+}
+
+pallium_core::choice! {
+    /// Where positions come from.
+    pub enum Place {
+        /// The columns `pt_x_position`, `pt_y_position` and `pt_z_position`:
+        /// the soma in the electron microscopy volume.
+        Structure = "structure",
+        /// The centres of the ROIs' masks in the imaged plane.
+        Imaging = "imaging",
+        /// Nowhere: the field has no positions.
+        None = "none",
+    }
+}
+
+pallium_core::choice! {
+    /// Where event times come from.
+    pub enum Events {
+        /// Nowhere: the field has none.
+        None = "none",
+        /// The file: a column `spike_times` or `event_times` of the table of
+        /// ROIs, or of the table of units where that has as many rows.
+        Recorded = "recorded",
+        /// The steep rises of the traces.
+        Detected = "detected",
+    }
+}
+
+/// A field by its number or by its name.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "pallium_core::serde", untagged)]
+#[schemars(crate = "pallium_core::schemars")]
+pub enum FieldName {
+    /// Its number.
+    Number(u32),
+    /// Its number as text, or the name of its table.
+    Text(String),
+}
+
+pallium_core::params! {
+    /// Which field, and what is read of it.
+    pub struct Params {
+        /// The file, such as `data/sub-17797_ses-4-scan-10_behavior+image+ophys.nwb`.
+        path: String = String::new(),
+        /// The field of the scan: its number, or the name of its table, such as
+        /// `PlaneSegmentation2`. Empty for the only one.
+        field: FieldName = FieldName::Text(String::new()),
+        /// Which ROIs become neurons.
+        rois: Rois = Rois::Matched,
+        /// Where positions come from.
+        positions: Place = Place::Structure,
+        /// Micrometres per voxel of the positions in the electron microscopy
+        /// volume along each axis.
+        voxel_um: [f64; 3] = [0.004, 0.004, 0.040],
+        /// The traces: the name of the series or of the container that it is
+        /// in, such as `Fluorescence`. Empty for the only ones.
+        series: String = String::new(),
+        /// Whether to compute the Pearson correlation of the traces, frame by
+        /// frame.
+        correlation: bool = true,
+        /// Where event times come from.
+        events: Events = Events::None,
+        /// For `events = "detected"`: by how many standard deviations of the
+        /// noise a trace must rise from one frame to the next.
+        threshold: f64 = 3.0,
+    }
+}
+
+/// One imaged field of a two-photon recording in the layout of DANDI 000402
+/// (NWB 2): positions of its neurons, the correlation of their traces, and
+/// event times.
+///
+/// Numbers of the ROIs become the ids `roi`. Segmentation ids become the ids
+/// `root` where the file keeps `pt_root_id` as integers; the released files
+/// keep it as floats, which have rounded it, and then it is not used.
+pub struct Field {
+    params: Params,
+    threads: usize,
+}
+
+impl Component for Field {
+    const ID: &'static str = "nwb.field";
+    const ABOUT: &'static str = "a field of a two-photon recording in an NWB file: positions and activity";
+    const CITE: &'static str = "Rübel et al. 2022 (NWB); MICrONS Consortium 2025, DANDI 000402";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        one_of_range("threshold", params.threshold, 0.0, 1e6)?;
+        for side in params.voxel_um {
+            one_of_range("voxel_um", side, 1e-9, 1e6)?;
+        }
+        Ok(Field { params, threads: setting.threads.max(1) })
+    }
+}
+
+impl SubstrateSource for Field {
+    fn substrate(&mut self, _seed: u64) -> Result<Substrate> {
+        let params = &self.params;
+        if params.path.is_empty() {
+            return Err(Error::input("`nwb.field` is not told which file to read")
+                .help("set substrate.path to an .nwb file; `synthetic.field` needs no data"));
+        }
+        let root = hdf5::open(&PathBuf::from(&params.path))?;
+        let wanted = match &params.field {
+            FieldName::Number(number) => number.to_string(),
+            FieldName::Text(text) => text.trim().to_owned(),
+        };
+        let plane = Plane::choose(&root, &wanted)?;
+        let voxels = structure(&plane)?;
+        let rows = chosen(&plane, params.rois, voxels.as_ref())?;
+
+        let mut field = Substrate { name: name(&root, &plane), neurons: rows.len(), ..Substrate::default() };
+        let file = root.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let which = match params.rois {
+            Rois::Matched => ", those with a position in the electron microscopy volume",
+            Rois::Soma => ", those classified as somata",
+            Rois::All => "",
+        };
+        field.notes.push(format!(
+            "source: {file}, field {}, {} of {} ROIs{which}",
+            plane.label,
+            rows.len(),
+            plane.rows()
+        ));
+        field.positions = match params.positions {
+            Place::None => None,
+            Place::Structure => Some(in_volume(&plane, voxels.as_ref(), &rows, params.voxel_um)?),
+            Place::Imaging => {
+                field.notes.push("positions: centres of the ROIs' masks in the imaged plane".into());
+                Some(Positions { values: masks::centres(&plane, &rows)?, unit_um: [1.0; 3] })
+            }
+        };
+        field.ids.insert("roi".into(), rows.iter().map(|&row| plane.ids[row]).collect());
+        root_ids(&plane, &rows, &mut field)?;
+
+        let detect = params.events == Events::Detected;
+        if params.correlation || detect {
+            match plane.series(&root, params.series.trim())? {
+                Some(series) => {
+                    let traces = Traces::read(&series, &plane, &rows)?;
+                    let (name, frames) = (series.name(), traces.times.len());
+                    if frames < 2 {
+                        return Err(series
+                            .data
+                            .bad(format!("has {frames} frames"))
+                            .help("set correlation = false and events = \"none\" to do without traces"));
+                    }
+                    let hz = traces.frame_hz().unwrap_or_default();
+                    if params.correlation {
+                        let correlation = traces.correlation(self.threads);
+                        field.matrices.insert(Substrate::CORRELATION.into(), correlation);
+                        field.notes.push(format!(
+                            "correlation: of the traces {name}, {frames} frames at {hz:.4} Hz"
+                        ));
+                    }
+                    if detect {
+                        field.events = Some(events::detected(&traces, params.threshold));
+                        field.notes.push(format!(
+                            "events: rises of the traces {name} by more than {} standard deviations \
+                             of their noise from one frame to the next, at {hz:.4} Hz",
+                            params.threshold
+                        ));
+                    }
+                }
+                None if detect => {
+                    return Err(plane
+                        .table
+                        .bad("has no traces to detect events in")
+                        .help("set events = \"none\", or \"recorded\" if the file has event times"));
+                }
+                None => {
+                    field.notes.push("correlation: none, since the file has no traces of this field".into())
+                }
+            }
+        }
+        if params.events == Events::Recorded {
+            field.events = Some(events::recorded(&root, &plane, &rows)?);
+        }
+        if field.positions.is_none() && field.matrices.is_empty() && field.events.is_none() {
+            return Err(plane
+                .table
+                .bad("gives neither positions nor activity as the parameters stand")
+                .help("ask for positions, for the correlation of traces, or for event times"));
+        }
+        Ok(field)
+    }
+}
+pallium_core::register!(SubstrateSource, Field);
+
+/// Voxels of every ROI, row by row; not a number for those without. `None` if
+/// the table has no such columns.
+fn structure(plane: &Plane) -> Result<Option<Array2<f64>>> {
+    let mut voxels = Array2::from_elem((plane.rows(), 3), f64::NAN);
+    let mut found = 0;
+    for (mut axis, letter) in voxels.columns_mut().into_iter().zip(["x", "y", "z"]) {
+        if let Some(values) = plane.numbers(&format!("pt_{letter}_position"))? {
+            found += 1;
+            axis.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+        }
+    }
+    match found {
+        3 => Ok(Some(voxels)),
+        0 => Ok(None),
+        _ => Err(plane
+            .table
+            .bad("has some of `pt_x_position`, `pt_y_position` and `pt_z_position`")
+            .help("all three are needed: the file is incomplete")),
+    }
+}
+
+fn unmatched(plane: &Plane) -> Error {
+    plane
+        .table
+        .bad("has no `pt_x_position`: no ROI of this field was matched to the volume")
+        .help("choose another field, or take rois = \"soma\" and positions = \"imaging\"")
+}
+
+/// Rows of the table that become neurons.
+fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result<Vec<usize>> {
+    let rows: Vec<usize> = match rois {
+        Rois::All => (0..plane.rows()).collect(),
+        Rois::Matched => {
+            let voxels = voxels.ok_or_else(|| unmatched(plane))?;
+            let whole = |row: &usize| voxels.row(*row).iter().all(|v| v.is_finite());
+            (0..plane.rows()).filter(whole).collect()
+        }
+        Rois::Soma => {
+            let kinds = plane.texts("mask_type")?.ok_or_else(|| {
+                plane.table.bad("has no `mask_type`").help("take rois = \"all\" or rois = \"matched\"")
+            })?;
+            (0..plane.rows()).filter(|&row| kinds[row] == "soma").collect()
+        }
+    };
+    if rows.is_empty() {
+        return Err(plane
+            .table
+            .bad(format!("has {} ROIs, and none of the kind that is asked for", plane.rows()))
+            .help("choose others with the parameter `rois`: \"matched\", \"soma\" or \"all\""));
+    }
+    Ok(rows)
+}
+
+fn in_volume(
+    plane: &Plane,
+    voxels: Option<&Array2<f64>>,
+    rows: &[usize],
+    unit_um: [f64; 3],
+) -> Result<Positions> {
+    let voxels = voxels.ok_or_else(|| unmatched(plane))?;
+    let values = voxels.select(pallium_core::ndarray::Axis(0), rows);
+    if let Some(at) = values.rows().into_iter().position(|row| row.iter().any(|v| !v.is_finite())) {
+        return Err(plane
+            .table
+            .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
+            .help("take rois = \"matched\" for those that have one, or positions = \"imaging\" for all"));
+    }
+    Ok(Positions { values, unit_um })
+}
+
+/// Takes the segmentation ids where they are integers.
+fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> {
+    let Some(column) = plane.table.column("pt_root_id")? else { return Ok(()) };
+    if !column.is_whole() {
+        field.notes.push(
+            "ids: pt_root_id is kept as floats in this file, which have rounded ids beyond 2^53; it is not \
+             used: take root ids from a coregistration table"
+                .into(),
+        );
+        return Ok(());
+    }
+    let all = column.integers()?;
+    if all.len() != plane.rows() {
+        return Err(column.bad(format!("has {} entries for {} ROIs", all.len(), plane.rows())));
+    }
+    let root: Vec<i64> = rows.iter().map(|&row| all[row]).collect();
+    let mut sorted = root.clone();
+    sorted.sort_unstable();
+    if sorted.first().is_some_and(|&id| id <= 0) || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        field
+            .notes
+            .push("ids: pt_root_id is absent or repeated for some of these ROIs; it is not used".into());
+    } else {
+        field.ids.insert("root".into(), root);
+    }
+    Ok(())
+}
+
+/// `<session>_<scan>_<field>` as fields of MICrONS are called, or else file
+/// and field.
+fn name(root: &Node, plane: &Plane) -> String {
+    match session_and_scan(root) {
+        Some((session, scan)) => format!("{session}_{scan}_{}", plane.label),
+        None => {
+            let stem = root.path().file_stem().unwrap_or_default().to_string_lossy();
+            format!("{stem}_{}", plane.label)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::Kind;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Scan, fresh, indices, kept, numbers};
+
+    fn field(scan: &Scan, mut params: Value) -> Result<Substrate> {
+        params["path"] = scan.path.to_str().unwrap().into();
+        let params = pallium_core::parse_parameters(Field::ID, &params.to_string())?;
+        let setting = Setting { threads: 2, ..Setting::default() };
+        let found = Field::build(params, &setting)?.substrate(0)?;
+        found.check()?;
+        Ok(found)
+    }
+
+    /// Rows and, of a square matrix, columns `rows`.
+    fn part(values: &[f64], rows: &[usize], columns: &[usize], width: usize) -> Vec<f64> {
+        rows.iter().flat_map(|&i| columns.iter().map(move |&j| values[i * width + j])).collect()
+    }
+
+    fn near(found: impl IntoIterator<Item = f64>, expected: &[f64], allowed: f64, what: &str) {
+        let found: Vec<f64> = found.into_iter().collect();
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (at, (f, e)) in found.iter().zip(expected).enumerate() {
+            assert!((f - e).abs() <= allowed, "{what}, {at}: {f} {e}");
+        }
+    }
+
+    fn agrees(scan: &Scan) {
+        let rois = scan.about["rois"].as_u64().unwrap() as usize;
+        let all: Vec<usize> = (0..rois).collect();
+
+        // As released: positions in the volume, float32 traces, timestamps.
+        let about = &scan.about["2"];
+        let rows = indices(&about["matched"]);
+        assert!(rows.len() < rois, "some ROIs are not matched");
+        let found = field(scan, json!({ "field": 2 })).unwrap();
+        assert_eq!((found.name.as_str(), found.neurons), ("4_10_2", rows.len()));
+        let positions = found.positions.as_ref().unwrap();
+        assert_eq!(positions.unit_um, [0.004, 0.004, 0.040]);
+        near(
+            positions.values.iter().copied(),
+            &part(&numbers(&about["voxels"]), &rows, &[0, 1, 2], 3),
+            0.0,
+            "voxels",
+        );
+        let correlation = found.matrix(Substrate::CORRELATION).unwrap();
+        let expected = part(&numbers(&about["correlation"]), &rows, &rows, rois);
+        near(correlation.iter().copied(), &expected, 1e-12, "correlation");
+        assert_eq!(correlation, correlation.t());
+        // Floats are no ids.
+        assert_eq!(found.ids.keys().collect::<Vec<_>>(), ["roi"]);
+        assert_eq!(found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
+        assert!(
+            found.notes.iter().any(|note| note.contains("pt_root_id is kept as floats")),
+            "{:?}",
+            found.notes
+        );
+        assert!(found.events.is_none());
+
+        // As others write: integers, a rate, another order, event times.
+        let about = &scan.about["3"];
+        let rows = indices(&about["matched"]);
+        let found = field(
+            scan,
+            json!({ "field": "PlaneSegmentation3", "series": "Fluorescence", "events": "recorded" }),
+        )
+        .unwrap();
+        let expected: Vec<i64> =
+            rows.iter().map(|&row| about["root"][row].as_str().unwrap().parse().unwrap()).collect();
+        assert_eq!(found.ids["root"], expected);
+        let expected = part(&numbers(&about["correlation"]), &rows, &rows, rois);
+        near(
+            found.matrix(Substrate::CORRELATION).unwrap().iter().copied(),
+            &expected,
+            1e-12,
+            "correlation of traces in another order",
+        );
+        let events: Vec<Vec<f64>> = rows.iter().map(|&row| numbers(&about["events"][row])).collect();
+        assert_eq!(found.events.unwrap(), events);
+        let found =
+            field(scan, json!({ "field": 3, "series": "DfOverF", "rois": "all", "positions": "none" }));
+        near(
+            found.unwrap().matrix(Substrate::CORRELATION).unwrap().iter().copied(),
+            &numbers(&about["relative"]),
+            1e-12,
+            "correlation of integers",
+        );
+
+        // Not matched: somata, where they are in the plane.
+        let about = &scan.about["1"];
+        let rows = indices(&about["somata"]);
+        let found = field(
+            scan,
+            json!({ "field": "1", "rois": "soma", "positions": "imaging", "events": "detected", "threshold": 6 }),
+        )
+        .unwrap();
+        let positions = found.positions.as_ref().unwrap();
+        assert_eq!(positions.unit_um, [1.0; 3]);
+        near(
+            positions.values.iter().copied(),
+            &part(&numbers(&about["centres"]), &rows, &[0, 1, 2], 3),
+            1e-9,
+            "centres",
+        );
+        let times = numbers(&scan.about["times"]);
+        let lit = times[times.len() / 3];
+        let events = found.events.unwrap();
+        assert!(events.iter().all(|events| events.contains(&lit)), "{lit} s is not in {events:?}");
+        let found = field(scan, json!({ "field": "1", "rois": "all", "positions": "imaging" })).unwrap();
+        assert_eq!(found.neurons, all.len());
+    }
+
+    #[test]
+    fn reads_the_scan_beside_the_sources() {
+        agrees(&kept());
+    }
+
+    #[test]
+    fn reads_scans_that_pynwb_writes_now() {
+        // Traces large enough for many chunks along both axes.
+        for (seed, rois, frames) in [(2, 7, 40), (3, 40, 8_000)] {
+            let Some(scan) = fresh(seed, rois, frames) else { return };
+            agrees(&scan);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_matter() {
+        let scan = kept();
+        let correlation = |threads| {
+            let params: Params = pallium_core::parse_parameters(
+                Field::ID,
+                &json!({ "path": scan.path, "field": 2 }).to_string(),
+            )
+            .unwrap();
+            let setting = Setting { threads, ..Setting::default() };
+            Field::build(params, &setting).unwrap().substrate(0).unwrap().matrices
+        };
+        assert_eq!(correlation(1), correlation(2));
+        assert_eq!(correlation(1), correlation(5));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_said_with_a_remedy() {
+        let scan = kept();
+        let refused = |params: Value, said: &str, remedy: &str| {
+            let error = field(&scan, params.clone()).unwrap_err();
+            assert_eq!(error.kind, Kind::Input, "{params}: {error}");
+            assert!(error.message.contains("three_fields.nwb"), "{params}: {error}");
+            assert!(error.message.contains(said), "{params}: {error}");
+            assert!(error.help.as_ref().is_some_and(|help| help.contains(remedy)), "{params}: {error}");
+        };
+        refused(json!({}), "has 3 fields, and none is named", "1, 2, 3");
+        refused(json!({ "field": 9 }), "has no field `9`", "1, 2, 3");
+        refused(json!({ "field": 1 }), "has no `pt_x_position`", "positions = \"imaging\"");
+        refused(json!({ "field": 2, "rois": "all" }), "has no position for ROI 2", "rois = \"matched\"");
+        refused(
+            json!({ "field": 2, "series": "DfOverF" }),
+            "has no traces `DfOverF`",
+            "Fluorescence/RoiResponseSeries2",
+        );
+        refused(json!({ "field": 3 }), "has 2 series of traces", "DfOverF/Relative");
+        refused(json!({ "field": 2, "events": "recorded" }), "has no event times", "detected");
+        refused(
+            json!({ "field": 2, "positions": "none", "correlation": false }),
+            "neither positions nor activity",
+            "ask for",
+        );
+    }
+
+    #[test]
+    fn what_is_no_scan_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: &std::path::Path, said: &str| {
+            let params = Params { path: path.to_str().unwrap().into(), ..Params::default() };
+            let error = Field::build(params, &Setting::default()).unwrap().substrate(0).unwrap_err();
+            assert!(error.message.contains(said) && error.help.is_some(), "{error}");
+            assert_eq!(error.kind, Kind::Input, "{error}");
+        };
+        refused(std::path::Path::new(""), "not told which file");
+        refused(&folder.path().join("absent.nwb"), "does not exist");
+        refused(folder.path(), "is not a file");
+        let other = folder.path().join("other.nwb");
+        std::fs::write(&other, "neither HDF5 nor anything").unwrap();
+        refused(&other, "invalid HDF5 magic");
+        assert!(
+            Field::build(Params { threshold: f64::NAN, ..Params::default() }, &Setting::default()).is_err()
+        );
+        assert!(
+            Field::build(Params { voxel_um: [0.0; 3], ..Params::default() }, &Setting::default()).is_err()
+        );
+    }
+
+    /// Every way to read the file, whatever comes of it.
+    fn survives(path: &std::path::Path) -> usize {
+        let mut read = 0;
+        for (field, rois, positions, events) in [
+            ("2", Rois::Matched, Place::Structure, Events::Detected),
+            ("3", Rois::All, Place::None, Events::Recorded),
+            ("1", Rois::Soma, Place::Imaging, Events::None),
+        ] {
+            let params = Params {
+                path: path.to_str().unwrap().into(),
+                field: FieldName::Text(field.into()),
+                series: "Fluorescence".into(),
+                rois,
+                positions,
+                events,
+                ..Params::default()
+            };
+            let found = Field::build(params, &Setting::default()).unwrap().substrate(0);
+            if let Ok(found) = found {
+                found.check().unwrap();
+                read += 1;
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn damaged_files_end_in_an_error_at_worst() {
+        use pallium_core::random::stream;
+        use rand::Rng;
+
+        let whole = std::fs::read(kept().path).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.nwb");
+        let try_one = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            survives(&path)
+        };
+        assert_eq!(try_one(&whole), 3);
+        for part in 0..40 {
+            assert!(try_one(&whole[..whole.len() * part / 40]) < 3, "a file cut at {part}/40 is read");
+        }
+        let mut draw = stream(1, "damage");
+        for _ in 0..150 {
+            let mut bytes = whole.clone();
+            for _ in 0..draw.random_range(1..20) {
+                let at = draw.random_range(0..bytes.len());
+                bytes[at] = match draw.random_range(0..3) {
+                    0 => 0xff,
+                    1 => 0,
+                    _ => draw.random(),
+                };
+            }
+            try_one(&bytes);
+        }
+    }
+}

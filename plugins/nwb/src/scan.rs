@@ -1,0 +1,193 @@
+//! A scan: the fields that were imaged, and the traces of each.
+//!
+//! The layout is that of NWB 2 as DANDI 000402 uses it:
+//!
+//! | place | content |
+//! |---|---|
+//! | `/processing/ophys/ImageSegmentation/PlaneSegmentation<f>` | table of the ROIs of field f, a row each |
+//! | … `/id`, `/mask_type`, `/image_mask` | number, `soma` or `artifact`, weights of the pixels (ROI × x × y) |
+//! | … `/pt_x_position`, `/pt_y_position`, `/pt_z_position` | soma in the electron microscopy volume, not a number for ROIs without one |
+//! | `/processing/ophys/Fluorescence/RoiResponseSeries<f>` | `data` (frame × ROI), `timestamps` (s) or `starting_time` with a rate |
+//! | … `/rois` | which row of the table a column of `data` is; its attribute `table` says of which table |
+
+use pallium_core::prelude::*;
+
+use crate::hdf5::{Column, Node};
+
+/// Start of the names of tables of ROIs, which the field's number follows.
+const TABLE: &str = "PlaneSegmentation";
+
+/// Text of the table `table`'s name that tells it from its neighbours.
+fn label(name: &str) -> &str {
+    match name.strip_prefix(TABLE) {
+        Some("") | None => name,
+        Some(number) => number,
+    }
+}
+
+/// One field: its table of ROIs.
+pub struct Plane {
+    /// The table.
+    pub table: Node,
+    /// What tells it from the other fields: its number.
+    pub label: String,
+    /// Numbers of its ROIs, one a row.
+    pub ids: Vec<i64>,
+}
+
+/// Every group in the file's processing modules that is of NWB's type `kind`.
+fn all(root: &Node, kind: &str) -> Result<Vec<Node>> {
+    let mut found = Vec::new();
+    let Some(processing) = root.group("processing")? else { return Ok(found) };
+    for module in processing.groups()? {
+        for interface in module.groups()? {
+            if interface.kind().as_deref() == Some(kind) {
+                found.push(interface);
+                continue;
+            }
+            for inner in interface.groups()? {
+                if inner.kind().as_deref() == Some(kind) {
+                    found.push(inner);
+                }
+            }
+        }
+    }
+    // 2 before 10.
+    found.sort_by_key(|node| {
+        let label = label(node.name()).to_owned();
+        (label.parse::<u64>().unwrap_or(u64::MAX), label)
+    });
+    Ok(found)
+}
+
+impl Plane {
+    /// The field `wanted`: its number, or the name of its table; the only one
+    /// if that is empty.
+    ///
+    /// # Errors
+    /// If there is none, or there are several and none is named.
+    pub fn choose(root: &Node, wanted: &str) -> Result<Plane> {
+        let tables = all(root, TABLE)?;
+        let known: Vec<&str> = tables.iter().map(|table| label(table.name())).collect();
+        let file = root.path().display();
+        let there = match known.as_slice() {
+            [] => {
+                return Err(Error::input(format!("{file} has no imaged field: no {TABLE} in /processing"))
+                    .help("a two-photon recording with ROIs is expected, in the layout of NWB 2"));
+            }
+            known => format!("fields in this file: {}", known.join(", ")),
+        };
+        let fitting: Vec<&Node> = tables
+            .iter()
+            .filter(|table| wanted.is_empty() || table.name() == wanted || label(table.name()) == wanted)
+            .collect();
+        let table = match fitting.as_slice() {
+            [one] => (*one).clone(),
+            [] => return Err(Error::input(format!("{file} has no field `{wanted}`")).help(there)),
+            several => {
+                return Err(Error::input(format!("{file} has {} fields, and none is named", several.len()))
+                    .help(format!("say which with the parameter `field`; {there}")));
+            }
+        };
+        let ids = table.needed("id")?.integers()?;
+        if ids.is_empty() {
+            return Err(table.bad("has no ROIs").help(there));
+        }
+        Ok(Plane { label: label(table.name()).to_owned(), table, ids })
+    }
+
+    /// Number of ROIs.
+    pub fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// A column of the table with one number a row, if it is there.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has another length.
+    pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let Some(column) = self.table.column(name)? else { return Ok(None) };
+        let values = column.numbers()?;
+        self.fits(&column, values.len())?;
+        Ok(Some(values))
+    }
+
+    /// A column of the table with one text a row, if it is there.
+    ///
+    /// # Errors
+    /// As [`Plane::numbers`].
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(column) = self.table.column(name)? else { return Ok(None) };
+        let values = column.texts()?;
+        self.fits(&column, values.len())?;
+        Ok(Some(values))
+    }
+
+    fn fits(&self, column: &Column, length: usize) -> Result<()> {
+        if length == self.rows() {
+            return Ok(());
+        }
+        Err(column
+            .bad(format!("has {length} entries, but the table has {} ROIs", self.rows()))
+            .help("a column of a table has one entry a row: the file is damaged, or badly written"))
+    }
+
+    /// The traces of this field: the series called `wanted`, or in the
+    /// container called so; the only one there is if that is empty.
+    ///
+    /// # Errors
+    /// If there is none of that name, or several and none is named.
+    pub fn series(&self, root: &Node, wanted: &str) -> Result<Option<Series>> {
+        let mut own = Vec::new();
+        for series in all(root, "RoiResponseSeries")? {
+            let rois = series.needed("rois")?;
+            if rois.reference("table") == Some(self.table.address()) {
+                own.push(Series { data: series.needed("data")?, rois, node: series });
+            }
+        }
+        let known: Vec<String> = own.iter().map(Series::name).collect();
+        let is_wanted =
+            |name: &str| wanted.is_empty() || name == wanted || name.split('/').any(|part| part == wanted);
+        let mut fitting: Vec<Series> = own.into_iter().filter(|series| is_wanted(&series.name())).collect();
+        let there = || format!("traces of field {}: {}", self.label, known.join(", "));
+        match fitting.len() {
+            1 => Ok(fitting.pop()),
+            0 if wanted.is_empty() => Ok(None),
+            0 if known.is_empty() => Err(self.table.bad("has no traces").help(
+                "no RoiResponseSeries of the file refers to this table; leave the parameter `series` out",
+            )),
+            0 => Err(self.table.bad(format!("has no traces `{wanted}`")).help(there())),
+            many => Err(self
+                .table
+                .bad(format!("has {many} series of traces"))
+                .help(format!("say which with the parameter `series`; {}", there()))),
+        }
+    }
+}
+
+/// The traces of a field.
+pub struct Series {
+    /// The group.
+    pub node: Node,
+    /// Frame × ROI.
+    pub data: Column,
+    /// Row of the table that each column of the data is of.
+    pub rois: Column,
+}
+
+impl Series {
+    /// Its path below the processing module, such as
+    /// `Fluorescence/RoiResponseSeries2`.
+    pub fn name(&self) -> String {
+        // Below /processing/<module>/.
+        self.node.at().splitn(4, '/').nth(3).unwrap_or_default().to_owned()
+    }
+}
+
+/// Session and scan of a recording of MICrONS, from the session's id, such as
+/// `4-scan-10`.
+pub fn session_and_scan(root: &Node) -> Option<(u32, u32)> {
+    let texts = root.group("general").ok()??.column("session_id").ok()??.texts().ok()?;
+    let (session, scan) = texts.first()?.split_once("-scan-")?;
+    Some((session.parse().ok()?, scan.parse().ok()?))
+}

@@ -1,0 +1,60 @@
+//! What the tests share: scans written by pynwb, and what is in them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+
+/// A scan, and what numpy made of it.
+pub struct Scan {
+    pub path: PathBuf,
+    pub about: Value,
+    /// Keeps the folder of a scan that was written for the test.
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn about(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The scan that lies beside the sources.
+pub fn kept() -> Scan {
+    let path = Path::new(FIXTURES).join("three_fields.nwb");
+    Scan { about: about(&path.with_extension("json")), path, _folder: None }
+}
+
+/// A scan that pynwb writes anew, if a Python with it is at hand: that in
+/// `$PALLIUM_PYTHON`, or `python3`.
+pub fn fresh(seed: u32, rois: u32, frames: u32) -> Option<Scan> {
+    let python = std::env::var_os("PALLIUM_PYTHON").unwrap_or_else(|| "python3".into());
+    let there = Command::new(&python).args(["-c", "import pynwb"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped: {} has no pynwb; set PALLIUM_PYTHON to a Python that has (pip install pynwb)",
+            Path::new(&python).display()
+        );
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, json) = (folder.path().join("scan.nwb"), folder.path().join("scan.json"));
+    let output = Command::new(&python)
+        .arg(Path::new(FIXTURES).join("make.py"))
+        .args([&path, &json])
+        .args([seed, rois, frames].map(|n| n.to_string()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(Scan { about: about(&json), path, _folder: Some(folder) })
+}
+
+/// Numbers of a JSON list; `null` stands for what is not a number.
+pub fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().unwrap().iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect()
+}
+
+/// Indices of a JSON list.
+pub fn indices(list: &Value) -> Vec<usize> {
+    list.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}

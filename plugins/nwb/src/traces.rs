@@ -1,0 +1,199 @@
+//! Traces of ROIs: reading them piece by piece, and how they go together.
+
+use pallium_core::{
+    ndarray::{Array2, Axis, linalg::general_mat_mul, s},
+    prelude::*,
+};
+
+use crate::scan::{Plane, Series};
+
+/// Bytes of a piece that is read at once.
+const PIECE: usize = 1 << 26;
+/// Most bytes that the traces of all chosen ROIs may take together.
+const MOST_BYTES: usize = 1 << 32;
+/// Frames that are multiplied at once.
+const FRAMES: usize = 2048;
+
+/// Traces of some ROIs of a field.
+#[derive(Debug)]
+pub struct Traces {
+    /// ROI × frame, in the unit of the file.
+    pub values: Array2<f64>,
+    /// Time of each frame (s), ascending.
+    pub times: Vec<f64>,
+}
+
+impl Traces {
+    /// The traces of the ROIs in `rows` of the field's table, in that order.
+    ///
+    /// # Errors
+    /// If one has no trace, a value is not a finite number, or the parts of
+    /// the series do not fit each other.
+    pub fn read(series: &Series, plane: &Plane, rows: &[usize]) -> Result<Traces> {
+        let (frames, columns) = match *series.data.shape()?.as_slice() {
+            [frames] => (frames, 1),
+            [frames, columns] => (frames, columns),
+            _ => {
+                return Err(series
+                    .data
+                    .bad("does not have two axes")
+                    .help("traces are a matrix, a row a frame and a column an ROI"));
+            }
+        };
+        let of_column = series.rois.integers()?;
+        if of_column.len() != columns {
+            let transposed = if of_column.len() == frames { "; it may be transposed" } else { "" };
+            return Err(series
+                .data
+                .bad(format!("is {frames}×{columns}, but {} ROIs are named{transposed}", of_column.len()))
+                .help("traces are a matrix, a row a frame and a column an ROI"));
+        }
+        // Column of each row of the table.
+        let mut column_of = vec![None; plane.rows()];
+        for (column, &row) in of_column.iter().enumerate() {
+            match usize::try_from(row).ok().and_then(|row| column_of.get_mut(row)) {
+                Some(place) => *place = Some(column),
+                None => {
+                    return Err(series
+                        .rois
+                        .bad(format!("names row {row} of a table of {} ROIs", plane.rows()))
+                        .help("the file is damaged, or badly written"));
+                }
+            }
+        }
+        let chosen =
+            rows.iter()
+                .map(|&row| {
+                    column_of[row].ok_or_else(|| {
+                        series.node.bad(format!("has no trace of ROI {}", plane.ids[row])).help(
+                            "choose other traces with the parameter `series`, or other ROIs with `rois`",
+                        )
+                    })
+                })
+                .collect::<Result<Vec<usize>>>()?;
+        let times = times(series, frames)?;
+        if frames.checked_mul(rows.len()).and_then(|all| all.checked_mul(8)).is_none_or(|b| b > MOST_BYTES) {
+            return Err(series
+                .data
+                .bad(format!("has {frames} frames of {} ROIs, more than are kept in memory", rows.len()))
+                .help("choose fewer ROIs with the parameter `rois`"));
+        }
+
+        let mut values = Array2::zeros((rows.len(), frames));
+        // Whole pieces as they are stored, so that each is unpacked once.
+        let together = series.data.rows_together();
+        let most = (PIECE / (8 * columns.max(1))).max(1);
+        let step = if together < most { most / together * together } else { most };
+        let mut from = 0;
+        while from < frames {
+            let to = (from + step).min(frames);
+            let piece = series.data.rows(from, to)?;
+            if piece.len() != (to - from) * columns {
+                return Err(series.data.bad("gives fewer values than its shape promises"));
+            }
+            for (frame, row) in (from..to).zip(piece.chunks_exact(columns.max(1))) {
+                for (roi, &column) in chosen.iter().enumerate() {
+                    values[[roi, frame]] = row[column];
+                }
+            }
+            from = to;
+        }
+        if let Some(((roi, frame), value)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            return Err(series
+                .data
+                .bad(format!("is {value} in frame {frame} for ROI {}", plane.ids[rows[roi]]))
+                .help("leave the ROI out, or set `series` to traces without gaps"));
+        }
+        Ok(Traces { values, times })
+    }
+
+    /// Frames a second: one over the middle difference of frame times.
+    pub fn frame_hz(&self) -> Option<f64> {
+        let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let middle = steps.len() / 2;
+        if steps.is_empty() {
+            return None;
+        }
+        let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
+        Some(1.0 / *step)
+    }
+
+    /// Pearson correlation of the traces, frame by frame, N×N, symmetric, 1 on
+    /// the diagonal. A trace that never changes has correlation 0 with every
+    /// other. The result does not depend on the number of `threads`.
+    pub fn correlation(&self, threads: usize) -> Array2<f64> {
+        let (n, frames) = self.values.dim();
+        let means: Vec<f64> = self.values.rows().into_iter().map(|row| row.sum() / frames as f64).collect();
+        let mut products = Array2::<f64>::zeros((n, n));
+        let mut from = 0;
+        while from < frames {
+            let to = (from + FRAMES).min(frames);
+            let mut part = self.values.slice(s![.., from..to]).to_owned();
+            for (mut row, mean) in part.axis_iter_mut(Axis(0)).zip(&means) {
+                row -= *mean;
+            }
+            // A thread has rows of its own, so that each sum has one order.
+            let each = n.div_ceil(threads.max(1)).max(1);
+            std::thread::scope(|scope| {
+                for (mut rows, left) in
+                    products.axis_chunks_iter_mut(Axis(0), each).zip(part.axis_chunks_iter(Axis(0), each))
+                {
+                    let part = &part;
+                    scope.spawn(move || general_mat_mul(1.0, &left, &part.t(), 1.0, &mut rows));
+                }
+            });
+            from = to;
+        }
+        let scale: Vec<f64> = (0..n).map(|i| products[[i, i]].sqrt()).collect();
+        Array2::from_shape_fn((n, n), |(i, j)| {
+            // The same entry on both sides of the diagonal.
+            let (i, j) = (i.min(j), i.max(j));
+            match scale[i] * scale[j] {
+                _ if i == j => 1.0,
+                0.0 => 0.0,
+                scale => (products[[i, j]] / scale).clamp(-1.0, 1.0),
+            }
+        })
+    }
+}
+
+/// Time of each frame.
+fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
+    let (times, place) = match series.node.column("timestamps")? {
+        Some(column) => (column.numbers()?, column),
+        None => {
+            let start = series.node.column("starting_time")?.ok_or_else(|| {
+                series
+                    .node
+                    .bad("has neither `timestamps` nor `starting_time`")
+                    .help("is the file complete, and in the layout of NWB 2?")
+            })?;
+            let first = start.numbers()?.first().copied().unwrap_or(f64::NAN);
+            let rate = start.attribute_number("rate").unwrap_or(f64::NAN);
+            if !(first.is_finite() && rate.is_finite() && rate > 0.0) {
+                return Err(start
+                    .bad(format!("is {first} s with a rate of {rate} Hz"))
+                    .help("a time and a positive number of frames a second are expected"));
+            }
+            ((0..frames).map(|frame| first + frame as f64 / rate).collect(), start)
+        }
+    };
+    if times.len() != frames {
+        return Err(place
+            .bad(format!("has {} times for {frames} frames", times.len()))
+            .help("traces are a matrix, a row a frame and a column an ROI"));
+    }
+    if let Some(frame) = times.iter().position(|time| !time.is_finite()) {
+        return Err(place.bad(format!("is {} for frame {frame}", times[frame])));
+    }
+    if let Some(frame) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
+        return Err(place
+            .bad(format!(
+                "does not ascend: {} s, then {} s, at frame {frame}",
+                times[frame],
+                times[frame + 1]
+            ))
+            .help("every frame must be later than the one before"));
+    }
+    Ok(times)
+}
