@@ -147,6 +147,10 @@ pub struct Batch {
     /// Weight of each step in the loss and in the accuracy, trials × steps.
     /// "One label at the end" is a mask that is 1 at the last step alone.
     pub mask: Array2<f32>,
+    /// Weight of each step in the accuracy, trials × steps, where it is another
+    /// than in the loss: a network may learn to fixate at every step and be
+    /// judged by its decisions. A model never sees it.
+    pub scored: Option<Array2<f32>>,
     /// Number of steps of each trial.
     pub lengths: Vec<u32>,
     /// Kind of each trial (an index), for analyses that group trials.
@@ -160,6 +164,7 @@ impl Batch {
             inputs: Array3::zeros((trials, steps, channels)),
             targets: Array2::zeros((trials, steps)),
             mask: Array2::zeros((trials, steps)),
+            scored: None,
             lengths: vec![u32::try_from(steps).unwrap_or(u32::MAX); trials],
             conditions: vec![0; trials],
         }
@@ -176,6 +181,18 @@ impl Batch {
             self.targets[[trial, last]] = class;
             self.mask[[trial, last]] = 1.0;
         }
+    }
+
+    /// Weight of each step in the accuracy, trials × steps.
+    pub fn accuracy_mask(&self) -> ArrayView2<'_, f32> {
+        self.scored.as_ref().unwrap_or(&self.mask).view()
+    }
+
+    /// The trials `range`, borrowed, with the weights of the accuracy in place
+    /// of those of the loss.
+    pub fn slice_scored(&self, range: Range<usize>) -> BatchView<'_> {
+        let mask = self.scored.as_ref().unwrap_or(&self.mask).slice(s![range.clone(), ..]);
+        BatchView { mask, ..self.slice(range) }
     }
 
     /// The trials `range`, borrowed.
@@ -204,6 +221,9 @@ impl Batch {
         if self.targets.dim() != (trials, steps) || self.mask.dim() != (trials, steps) {
             return wrong("targets or mask are not trials × steps".into());
         }
+        if self.scored.as_ref().is_some_and(|scored| scored.dim() != (trials, steps)) {
+            return wrong("the weights in the accuracy are not trials × steps".into());
+        }
         if self.lengths.len() != trials || self.conditions.len() != trials {
             return wrong("lengths or conditions are not one per trial".into());
         }
@@ -213,10 +233,11 @@ impl Batch {
         if self.inputs.iter().any(|v| !v.is_finite()) {
             return wrong("an input is not a finite number".into());
         }
-        if self.mask.iter().any(|v| !v.is_finite() || *v < 0.0) {
+        let masks = || std::iter::once(&self.mask).chain(&self.scored);
+        if masks().flatten().any(|v| !v.is_finite() || *v < 0.0) {
             return wrong("a mask value is negative or not finite".into());
         }
-        for (trial, row) in self.mask.axis_iter(Axis(0)).enumerate() {
+        for (trial, row) in masks().flat_map(|mask| mask.axis_iter(Axis(0)).enumerate()) {
             for (step, &weight) in row.iter().enumerate() {
                 if weight > 0.0 && step >= self.lengths[trial] as usize {
                     return wrong(format!("trial {trial} is scored at step {step}, after its end"));

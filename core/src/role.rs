@@ -153,7 +153,9 @@ pub enum Mode {
 pub struct Outcome {
     /// Mask-weighted mean cross-entropy, in nats.
     pub loss: f64,
-    /// Mask-weighted number of right answers.
+    /// Mask-weighted number of right answers. While learning the mask is that
+    /// of the loss; for an accuracy the host hands in [`Batch::scored`] as the
+    /// mask, where there is one.
     pub correct: f64,
     /// Sum of the mask.
     pub weight: f64,

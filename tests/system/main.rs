@@ -23,3 +23,4 @@ mod results;
 mod slurm;
 mod statistics;
 mod survival;
+mod tasks;

@@ -442,8 +442,12 @@ pub(super) fn batch_parcel(batch: Batch) -> WireParcel {
     let targets = Part { name: "targets".into(), shape, values: Values::U32(Cow::Owned(values)) };
     let (shape, values) = owned(&batch.mask);
     let mask = Part { name: "mask".into(), shape, values: Values::F32(Cow::Owned(values)) };
-    let parts =
+    let mut parts =
         vec![inputs, targets, mask, vector("lengths", batch.lengths), vector("conditions", batch.conditions)];
+    if let Some(scored) = &batch.scored {
+        let (shape, values) = owned(scored);
+        parts.push(Part { name: "scored".into(), shape, values: Values::F32(Cow::Owned(values)) });
+    }
     parcel(RString::from("{}"), parts)
 }
 
@@ -454,6 +458,7 @@ pub(super) fn batch_from_parcel(parcel: &WireParcel) -> Result<Batch> {
             inputs,
             targets: received.u32::<Ix2>("targets")?.to_owned(),
             mask: received.f32::<Ix2>("mask")?.to_owned(),
+            scored: received.f32_if::<Ix2>("scored")?.map(|scored| scored.to_owned()),
             lengths: received.u32s("lengths")?.to_vec(),
             conditions: received.u32s("conditions")?.to_vec(),
         })

@@ -55,7 +55,7 @@ impl Observed {
         let questions = |trials: std::ops::Range<usize>| {
             let mut all = Vec::new();
             for trial in trials {
-                for (step, &weight) in batch.mask.row(trial).iter().enumerate() {
+                for (step, &weight) in batch.accuracy_mask().row(trial).iter().enumerate() {
                     if weight > 0.0 {
                         let from = if seen == Seen::Last { step } else { 0 };
                         let seen = match seen {

@@ -122,7 +122,7 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         if let Some(&kind) = batch.conditions.iter().find(|&&c| c as usize >= info.conditions.len().max(1)) {
             return broken(format!("a trial has condition {kind}, but {} are named", info.conditions.len()));
         }
-        if let Some(trial) = (0..wanted).find(|&t| batch.mask.row(t).iter().all(|&m| m == 0.0)) {
+        if let Some(trial) = (0..wanted).find(|&t| batch.accuracy_mask().row(t).iter().all(|&m| m == 0.0)) {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
         }
     }
@@ -130,7 +130,10 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
 }
 
 fn same(one: &Batch, two: &Batch) -> bool {
-    let bits = |b: &Batch| (b.inputs.mapv(f32::to_bits), b.mask.mapv(f32::to_bits));
+    let bits = |b: &Batch| {
+        let scored = b.scored.as_ref().map(|scored| scored.mapv(f32::to_bits));
+        (b.inputs.mapv(f32::to_bits), b.mask.mapv(f32::to_bits), scored)
+    };
     one.inputs.dim() == two.inputs.dim()
         && bits(one) == bits(two)
         && (&one.targets, &one.lengths, &one.conditions) == (&two.targets, &two.lengths, &two.conditions)

@@ -99,7 +99,12 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                     Some(schema) => fits(root, schema, field)
                         .map_err(|must| format!("a table whose `{name}` is {must}"))?,
                     None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
-                        return Err(format!("a table without `{name}`"));
+                        let known: Vec<_> =
+                            known.into_iter().flat_map(Map::keys).map(|name| format!("`{name}`")).collect();
+                        return Err(match known.as_slice() {
+                            [] => format!("a table without `{name}`"),
+                            some => format!("a table of {}", some.join(", ")),
+                        });
                     }
                     None => {}
                 }
@@ -161,6 +166,22 @@ mod tests {
             Green = "green",
         }
     }
+    /// One of two, by name.
+    #[derive(
+        Clone,
+        Debug,
+        pallium_core::serde::Serialize,
+        pallium_core::serde::Deserialize,
+        pallium_core::schemars::JsonSchema,
+    )]
+    #[serde(crate = "pallium_core::serde", rename_all = "snake_case")]
+    #[schemars(crate = "pallium_core::schemars")]
+    pub enum Tagged {
+        /// One.
+        Left(u32),
+        /// Other.
+        Right(u32),
+    }
     pallium_core::params! {
         /// All kinds.
         pub struct Params {
@@ -180,6 +201,8 @@ mod tests {
             triple: [f64; 3] = [0.0; 3],
             /// H.
             choice: Option<Colour> = None,
+            /// I.
+            tagged: Tagged = Tagged::Left(1),
         }
     }
 
@@ -205,6 +228,8 @@ mod tests {
             ("triple", json!([1, 2]), false),
             ("choice", json!("blue"), true),
             ("choice", json!("red"), false),
+            ("tagged", json!({"left": 1}), true),
+            ("tagged", json!({"lift": 1}), false),
         ];
         for (name, value, right) in cases {
             let verdict = check_value(&schema, name, &value);
@@ -218,5 +243,7 @@ mod tests {
         }
         assert_eq!(check_value(&schema, "colour", &json!("red")).unwrap_err(), "\"blue\" or \"green\"");
         assert_eq!(check_value(&schema, "repeats", &json!(-1)).unwrap_err(), "at least 0");
+        let tagged = check_value(&schema, "tagged", &json!({"lift": 1})).unwrap_err();
+        assert_eq!(tagged, "a table of `left` or a table of `right`");
     }
 }

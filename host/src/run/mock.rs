@@ -30,6 +30,8 @@ params! {
     pub struct Labels {
         /// Number of classes.
         classes: usize = 2,
+        /// Whether the accuracy counts the first step, where class 0 is right.
+        scored: bool = false,
     }
 }
 params! {
@@ -146,6 +148,11 @@ impl Task for Alternating {
         for trial in 0..count {
             batch.label_at_end(trial, (trial % 2) as u32);
             batch.conditions[trial] = (trial % 2) as u32;
+        }
+        if self.0.scored {
+            let mut scored = Array2::zeros(batch.mask.dim());
+            scored.column_mut(0).fill(2.0);
+            batch.scored = Some(scored);
         }
         Ok(batch)
     }

@@ -396,7 +396,12 @@ impl Trials {
             let batch = task.trials(count, spec.trial_seed(split)).and_then(|batch| {
                 batch.check(info.inputs, info.classes)?;
                 match batch.trials() == count {
-                    true if batch.mask.iter().any(|&m| m > 0.0) => Ok(batch),
+                    true if [batch.mask.view(), batch.accuracy_mask()]
+                        .iter()
+                        .all(|mask| mask.iter().any(|&m| m > 0.0)) =>
+                    {
+                        Ok(batch)
+                    }
                     true => Err(Error::plugin("no step of any trial is scored")),
                     false => Err(Error::plugin(format!("{} trials instead of {count}", batch.trials()))),
                 }
@@ -493,11 +498,9 @@ impl<'a> Course<'a> {
             }
             let mut validation = Sums::default();
             for range in ranges(trials.validation.trials(), at_once(batch)) {
-                validation.add(
-                    &model.forward(&trials.validation.slice(range.clone()), Mode::Evaluate)?,
-                    0.0,
-                    range.len(),
-                );
+                let outcome = model.forward(&trials.validation.slice(range.clone()), Mode::Evaluate)?;
+                validation.add(&outcome, 0.0, range.len());
+                validation.score(model, &trials.validation, range)?;
             }
             let done = Epoch {
                 epoch,
@@ -587,6 +590,7 @@ impl<'a> Course<'a> {
             let outcome = model.forward(&batch.slice(range.clone()), mode)?;
             let penalty = self.activity.penalty(model, self.constraints)?;
             sums.add(&outcome, penalty, range.len());
+            sums.score(model, batch, range)?;
         }
         if !sums.any() {
             return Ok(None);
@@ -663,6 +667,8 @@ struct Sums {
     loss_by_weight: f64,
     correct: f64,
     weight: f64,
+    /// Right answers and weight by [`Batch::scored`], where there is one.
+    scored: Option<(f64, f64)>,
 }
 
 impl Sums {
@@ -674,6 +680,18 @@ impl Sums {
         self.loss_by_weight += outcome.weight * outcome.loss;
         self.correct += outcome.correct;
         self.weight += outcome.weight;
+    }
+
+    /// Another pass over trials that weigh their steps otherwise in the
+    /// accuracy than in the loss.
+    fn score(&mut self, model: &mut dyn Model, batch: &Batch, range: Range<usize>) -> Result<()> {
+        if batch.scored.is_some() {
+            let outcome = model.forward(&batch.slice_scored(range), Mode::Evaluate)?;
+            let (correct, weight) = self.scored.get_or_insert((0.0, 0.0));
+            *correct += outcome.correct;
+            *weight += outcome.weight;
+        }
+        Ok(())
     }
 
     fn any(&self) -> bool {
@@ -693,7 +711,8 @@ impl Sums {
     }
 
     fn accuracy(&self) -> f64 {
-        ratio(self.correct, self.weight)
+        let (correct, weight) = self.scored.unwrap_or((self.correct, self.weight));
+        ratio(correct, weight)
     }
 }
 
@@ -913,6 +932,26 @@ mod tests {
         assert_eq!(with.parameters[0].values[1], without.parameters[0].values[1]);
         // After training the penalty is taken on each split's own activity.
         assert!(with.value("test", "penalty") > with.value("train", "penalty"));
+    }
+
+    #[test]
+    fn the_accuracy_may_weigh_steps_otherwise_than_the_loss() {
+        let mut other = spec();
+        other.task_component = with("mock.task", "scored", true);
+        let (usual, other) = (run(&spec()), run(&other));
+        for split in SPLITS {
+            assert_eq!(other.value(split, "accuracy"), Some(1.0), "{split}");
+            assert_eq!(other.value(split, "task_loss"), usual.value(split, "task_loss"));
+            assert_eq!(other.value(split, "penalty"), usual.value(split, "penalty"));
+        }
+        for (other, usual) in other.curves.iter().zip(&usual.curves) {
+            assert_eq!(other.validation_accuracy, Some(1.0));
+            assert_eq!(
+                other.running_accuracy, usual.running_accuracy,
+                "running means are of the loss's steps"
+            );
+            assert_eq!(other.validation_loss, usual.validation_loss);
+        }
     }
 
     #[test]

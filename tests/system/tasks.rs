@@ -1,0 +1,92 @@
+//! Tasks with an answer at every step and trials of different lengths, through
+//! the whole system.
+
+use std::path::Path;
+
+use crate::harness::{pallium, results, text};
+
+/// Trains `tasks` (as they stand in a file) at some rate (0: not at all); the
+/// accuracy and the loss of each on the test trials.
+fn trained(folder: &Path, tasks: &str, rate: f64) -> Vec<(String, f64, f64)> {
+    let file = folder.join("tasks.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "runs = 1\ntasks = [{tasks}]\n\
+             [substrate]\nuse = \"synthetic.field\"\nneurons = 42\n\
+             [training]\nepochs = 1\ntrials = 128\nvalidation = 64\ntest = 128\nbatch = 32\n\
+             [[variant]]\nname = \"W\"\nweights = \"init.orthogonal\"\nconstraints = [\"spatial.l1\"]\n\
+             [model]\nuse = \"rnn.vanilla\"\nlearning_rate = {rate:?}\n\
+             [metrics]\nuse = []\n"
+        ),
+    )
+    .unwrap();
+    let out = folder.join("out");
+    let _ = std::fs::remove_dir_all(&out);
+    pallium(&["run", text(&file), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(rows.iter().all(|r| r["status"] == "ok"), "{rows:?}");
+    let of = |task: &str, measure: &str| -> f64 {
+        let row = rows.iter().find(|r| r["task"] == task && r["split"] == "test" && r["measure"] == measure);
+        row.unwrap()["value"].parse().unwrap()
+    };
+    let mut tasks: Vec<String> = rows.iter().map(|r| r["task"].clone()).collect();
+    tasks.sort();
+    tasks.dedup();
+    tasks.into_iter().map(|t| (t.clone(), of(&t, "accuracy"), of(&t, "task_loss"))).collect()
+}
+
+#[test]
+fn every_neurogym_task_trains() {
+    let listed = pallium(&["plugins", "list", "--json"]).ok().json();
+    let ids: Vec<String> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["plugin"] == "pallium-neurogym")
+        .map(|c| format!("{}", c["id"]))
+        .collect();
+    assert_eq!(ids.len(), 28);
+    let scratch = tempfile::tempdir().unwrap();
+    let before = trained(scratch.path(), &ids.join(", "), 0.0);
+    let after = trained(scratch.path(), &ids.join(", "), 0.003);
+    assert_eq!((before.len(), after.len()), (28, 28));
+    for ((task, _, before), (_, accuracy, after)) in before.iter().zip(&after) {
+        assert!(after < before, "{task} learns nothing: {before}, then {after}");
+        assert!((0.0..=1.0).contains(accuracy), "{task}: {accuracy}");
+    }
+}
+
+#[test]
+fn the_accuracy_is_that_of_the_decision_whatever_the_loss_counts() {
+    let scratch = tempfile::tempdir().unwrap();
+    let of = |weight: f64| {
+        let task = format!(
+            "{{ use = \"neurogym.context-decision-making\", fixation_weight = {weight} }}, \
+             {{ use = \"neurogym.ready-set-go\", fixation_weight = {weight} }}"
+        );
+        trained(scratch.path(), &task, 0.0)
+    };
+    // Untrained networks are the same; only what counts in the loss differs.
+    let (all, decision) = (of(1.0), of(0.0));
+    for (all, decision) in all.iter().zip(&decision) {
+        assert_eq!(all.1, decision.1, "{}: the accuracy depends on the weight in the loss", all.0);
+        assert_ne!(all.2, decision.2, "{}: the loss does not", all.0);
+    }
+}
+
+#[test]
+fn wrong_durations_are_told_in_words() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("wrong.toml");
+    let plan = |duration: &str| {
+        let task = format!("{{ use = \"neurogym.delay-match-sample\", delay = {duration} }}");
+        let variant = "[[variant]]\nname = \"W\"\nweights = \"init.orthogonal\"\n";
+        std::fs::write(&file, format!("tasks = [{task}]\n{variant}")).unwrap();
+        pallium(&["plan", text(&file)])
+    };
+    plan("{ unifrom = [1, 2] }")
+        .refused(&["parameter `delay`", "a number or a table of `uniform` or a table of `choice`"]);
+    plan("{ uniform = [500, 200] }").refused(&["`delay` is drawn between 500 and 200 ms"]);
+    plan("{ choice = [500, 200] }").ok();
+}
