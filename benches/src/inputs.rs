@@ -6,10 +6,10 @@ use ndarray::{Array1, Array3};
 use ndarray_npy::write_npy;
 use pallium::cell::CellSpec;
 use pallium::plugins::Catalogue;
-use pallium_core::{Batch, Error, Kind, Result, Substrate};
+use pallium_core::{Batch, Error, Kind, Result, Setting, Substrate};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 
 /// Writes what the peers need to train `cell` into `folder`.
 ///
@@ -83,4 +83,36 @@ fn constraint(cell: &CellSpec) -> Result<(String, f64, f64)> {
         }
         _ => Err(Error::unsupported("the peers have one constraint at most")),
     }
+}
+
+/// Writes the event times of the recorded field in `field` into `folder`, for
+/// peers that compute matrices of them: all times in one list, where each
+/// neuron's begin, and in `about.json` window, bin and end of the recording in
+/// seconds. Returns the number of neurons.
+///
+/// # Errors
+/// If the field has no event times, or the folder cannot be written.
+pub fn events(field: &Path, folder: &Path, window: f64, bin: f64, catalogue: &Catalogue) -> Result<usize> {
+    let source = scene::component("microns.field", json!({ "path": field, "events": true }));
+    let substrate = catalogue.substrate(&source, &Setting::default())?.substrate(0)?;
+    let events = substrate.events.ok_or_else(|| Error::input("the field has no event times"))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    let times: Array1<f64> = events.iter().flatten().copied().collect();
+    let ends = events.iter().scan(0, |end, times| {
+        *end += times.len() as i64;
+        Some(*end)
+    });
+    let offsets: Array1<i64> = std::iter::once(0).chain(ends).collect();
+    for (name, written) in [
+        ("event_times.npy", write_npy(folder.join("event_times.npy"), &times)),
+        ("event_offsets.npy", write_npy(folder.join("event_offsets.npy"), &offsets)),
+    ] {
+        written.map_err(|e| Error::new(Kind::Io, format!("{}: {e}", folder.join(name).display())))?;
+    }
+    // As released: 0.1 s after the field's last event.
+    let end = times.iter().copied().fold(0.0, f64::max) + 0.1;
+    let path = folder.join("about.json");
+    let about = json!({ "end": end, "window": window, "bin": bin });
+    std::fs::write(&path, format!("{about:#}\n")).map_err(|e| Error::io(&path, &e))?;
+    Ok(events.len())
 }

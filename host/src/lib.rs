@@ -6,6 +6,7 @@ pub mod cli;
 pub mod experiment;
 pub mod fetch;
 pub mod field;
+pub mod files;
 pub mod geometry;
 pub mod hash;
 pub mod plugins;

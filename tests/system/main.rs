@@ -14,6 +14,7 @@ mod fetch;
 mod gate;
 mod golden;
 mod harness;
+mod hostile;
 mod input;
 mod layers;
 mod messages;

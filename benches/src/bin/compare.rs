@@ -1,5 +1,5 @@
-//! Pallium against Keras, PyTorch, bctpy and networkx, and against the
-//! machine's own peak.
+//! Pallium against Keras, PyTorch, bctpy, networkx, Elephant and scikit-learn,
+//! and against the machine's own peak.
 //!
 //! ```text
 //! cargo run --release -p pallium-benches --bin compare
@@ -35,8 +35,9 @@ use serde_json::{Value, json};
   cargo run --release -p pallium-benches --bin compare -- --only two/ --turns 5
 
 Cases: step/… (training steps, one core), two/… (training, both cores),
-study/… (the tasks and constraints that two/ leaves out), metrics/…, startup,
-overhead, memory, whole-study. Any other prefix only writes the table anew.")]
+study/… (the tasks and constraints that two/ leaves out), metrics/…, field/…
+(matrices from event times), startup, overhead, memory, whole-study. Any other
+prefix only writes the table anew.")]
 struct Arguments {
     /// Measures the cases whose names begin so; may be given several times.
     #[arg(long, value_name = "PREFIX")]
@@ -50,6 +51,9 @@ struct Arguments {
     /// Null graphs that the peers draw in a turn.
     #[arg(long, default_value_t = 20)]
     graphs: usize,
+    /// Pairs of neurons whose STTC Elephant computes in a turn.
+    #[arg(long, default_value_t = 100)]
+    pairs: usize,
     /// Cells of the study that are run, evenly chosen from variants × tasks.
     #[arg(long, default_value_t = 11)]
     cells: usize,
@@ -77,6 +81,9 @@ enum Part {
     /// Measures a matrix.
     #[command(hide = true)]
     Metrics(MetricsPart),
+    /// Computes a matrix from event times.
+    #[command(hide = true)]
+    Derive(DerivePart),
 }
 
 #[derive(Args, Debug)]
@@ -100,11 +107,26 @@ struct MetricsPart {
     plugins: Vec<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+struct DerivePart {
+    /// `sttc` or `precision`.
+    #[arg(long)]
+    matrix: String,
+    /// The field's folder.
+    #[arg(long)]
+    field: PathBuf,
+    /// Where the matrix goes.
+    #[arg(long)]
+    out: PathBuf,
+    plugins: Vec<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.part {
         Some(Part::Train(part)) => train_in_turns(part),
         Some(Part::Metrics(part)) => measure_in_turns(part),
+        Some(Part::Derive(part)) => derive_in_turns(part),
         None => compare(&arguments),
     };
     match outcome {
@@ -206,7 +228,43 @@ fn measure_in_turns(part: &MetricsPart) -> Result<()> {
     Ok(())
 }
 
+/// Computes a matrix, reading the field anew in each turn.
+fn derive_in_turns(part: &DerivePart) -> Result<()> {
+    let catalogue = Catalogue::load(&part.plugins)?;
+    let derived = scene::component(
+        "microns.derived",
+        json!({
+            "path": part.field,
+            "delta_t_ms": WINDOW_S * 1e3,
+            "bin_ms": BIN_S * 1e3,
+            "correlation": false,
+            "sttc": part.matrix == "sttc",
+            "precision": if part.matrix == "precision" { "graphical-lasso" } else { "none" },
+            "partial_correlation": false,
+        }),
+    );
+    let work = || -> Result<Value> {
+        let clock = Instant::now();
+        let setting = Setting { threads: 1, ..Setting::default() };
+        let field = catalogue.substrate(&derived, &setting)?.substrate(0)?;
+        let seconds = clock.elapsed().as_secs_f64();
+        let matrix = field.matrix(&part.matrix)?.to_owned();
+        write_npy(&part.out, &matrix)
+            .map_err(|e| Error::new(Kind::Io, format!("{}: {e}", part.out.display())))?;
+        Ok(json!({ "seconds": seconds }))
+    };
+    turns::ready(&work()?)?;
+    while turns::wait()? {
+        turns::done(&work()?)?;
+    }
+    Ok(())
+}
+
 // The comparison.
+
+/// Δt of the STTC and width of a bin of counts, in seconds, as released.
+const WINDOW_S: f64 = 0.1;
+const BIN_S: f64 = 0.2;
 
 /// Where things are.
 struct Place {
@@ -333,6 +391,16 @@ fn compare(arguments: &Arguments) -> Result<()> {
             let found = measured(name, cached, arguments, &place, &catalogue)?;
             tell(&found);
             report::save(&place.results, name, &found)?;
+        }
+    }
+    for matrix in ["sttc", "precision"] {
+        let name = format!("field/{matrix}");
+        if wanted(&name) {
+            quiet(arguments.patience);
+            if let Some(found) = derived(&name, matrix, arguments, &place, &catalogue)? {
+                tell(&found);
+                report::save(&place.results, &name, &found)?;
+            }
         }
     }
     if wanted("startup") {
@@ -597,6 +665,91 @@ fn measured(
     })
 }
 
+/// A matrix of field 5_6_8 from its event times; nothing if the field is not
+/// at hand.
+fn derived(
+    name: &str,
+    matrix: &str,
+    arguments: &Arguments,
+    place: &Place,
+    catalogue: &Catalogue,
+) -> Result<Option<Found>> {
+    let Some(field) = scene::field("5_6_8") else {
+        eprintln!("{name}: skipped, since there is no field 5_6_8; set PALLIUM_DATA to where the fields are");
+        return Ok(None);
+    };
+    let folder = place.inputs.join(name.replace('/', "-"));
+    let neurons = inputs::events(&field, &folder, WINDOW_S, BIN_S, catalogue)?;
+    let out = folder.join("own.npy");
+    let mut own = itself()?;
+    own.args(["derive", "--matrix", matrix, "--field"]).arg(&field).arg("--out").arg(&out);
+    own.args(&place.plugins);
+    let mut peer = Command::new(&place.python);
+    let (script, goal) =
+        if matrix == "sttc" { ("elephant_sttc.py", 500.0) } else { ("sklearn_lasso.py", 3.0) };
+    peer.arg(place.scripts.join(script)).arg(&folder).stderr(log(&folder, script)?);
+    if matrix == "sttc" {
+        peer.arg(arguments.pairs.to_string());
+    }
+    let mut sides = vec![Side::start(vec![own])?, Side::start(vec![peer])?];
+    let rounds = take_turns(&mut sides, arguments.turns, 1)?;
+    let read = |path: PathBuf| -> Result<Array2<f64>> {
+        read_npy(&path).map_err(|e| Error::input(format!("{}: {e}", path.display())))
+    };
+    let found = read(out)?;
+    let (key, note) = if matrix == "sttc" {
+        let about = &sides[1].about;
+        let off = |key: &str| differences(&found, &about["pairs"], &about[key]);
+        let (with, without) = (off("values"), off("without_tolerance"));
+        let mean = with.iter().sum::<f64>() / with.len() as f64;
+        let note = format!(
+            "{} pairs, by proportion {}; its values are {mean:.1e} higher on average and {:.1e} off at most, \
+             without its relative tolerance {:.1e} off at most",
+            arguments.pairs,
+            neurons * (neurons - 1) / 2,
+            largest(&with),
+            largest(&without),
+        );
+        ("whole", note)
+    } else {
+        let theirs = read(folder.join("precision_peer.npy"))?;
+        let norm = |m: &Array2<f64>| m.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let note =
+            format!("its values are {:.1e} of their norm off", norm(&(&found - &theirs)) / norm(&theirs));
+        ("seconds", note)
+    };
+    let reported = |side: usize, key: &str| {
+        each(&rounds, |round| round.turns[side].report[key].as_f64().unwrap_or(f64::NAN))
+    };
+    let one = |name: &str, seconds, note| Timed { name: name.into(), at_once: 1, threads: 1, seconds, note };
+    Ok(Some(Found {
+        case: name.into(),
+        what: format!("the {matrix} of 160 neurons from 255,797 events; Pallium reads the field, too"),
+        own: one("Pallium", reported(0, "seconds"), String::new()),
+        peers: vec![one(sides[1].about["peer"].as_str().unwrap_or("?"), reported(1, key), note)],
+        operations: None,
+        peak: each(&rounds, |round| round.peak),
+        goal: Some(goal),
+        machine: machine(),
+        others: each(&rounds, |round| round.others),
+    }))
+}
+
+/// How much higher a peer's values of some pairs are than those of a matrix.
+fn differences(matrix: &Array2<f64>, pairs: &Value, values: &Value) -> Vec<f64> {
+    let index = |pair: &Value, at: usize| pair[at].as_u64().unwrap_or(u64::MAX) as usize;
+    let all = pairs.as_array().into_iter().flatten().zip(values.as_array().into_iter().flatten());
+    all.map(|(pair, value)| {
+        let own = matrix.get([index(pair, 0), index(pair, 1)]).copied().unwrap_or(f64::NAN);
+        value.as_f64().unwrap_or(f64::NAN) - own
+    })
+    .collect()
+}
+
+fn largest(differences: &[f64]) -> f64 {
+    differences.iter().map(|d| d.abs()).fold(0.0, |a, b| if b.is_nan() { b } else { a.max(b) })
+}
+
 /// A recurrent matrix after a whole training under W*D*C, made once.
 fn trained_matrix(place: &Place, catalogue: &Catalogue) -> Result<PathBuf> {
     let path = place.inputs.join("trained.npy");
@@ -796,7 +949,7 @@ fn summary(place: &Place) -> String {
     let found: Vec<Found> = trainings()
         .iter()
         .map(|case| case.name)
-        .chain(["metrics/first", "metrics/cached"])
+        .chain(["metrics/first", "metrics/cached", "field/sttc", "field/precision"])
         .filter_map(|name| report::load(&place.results, name))
         .collect();
     let mut text = report::table(&found);

@@ -1,12 +1,19 @@
 //! Square matrices in numpy's `.npy` format.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use ndarray::{Array2, ArrayD, Ix2};
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement, WriteNpyExt};
 use pallium_core::{Error, Matrix, Result};
+
+use crate::files;
+
+/// Longest header that is read; numpy itself stops at 10,000.
+const LONGEST_HEADER: u32 = 1 << 16;
+/// Brackets that a header may have; that of an array of numbers has two.
+const MOST_BRACKETS: usize = 64;
 
 /// Reads an N×N matrix of finite numbers, N > 0, in single or double precision
 /// or of whole numbers, in either order and byte order.
@@ -15,11 +22,9 @@ use pallium_core::{Error, Matrix, Result};
 /// If the file cannot be read, is no such matrix, or has fewer or more bytes
 /// than its header states; the message names file, place and remedy.
 pub fn read_square(path: &Path) -> Result<Array2<f64>> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        let error = Error::io(path, &e);
-        if e.kind() == std::io::ErrorKind::NotFound { error.help("check the path") } else { error }
-    })?;
-    parse_square(&bytes).map_err(|e| e.context(format!("cannot read `{}` as a matrix", path.display())))
+    let (file, length) = files::open(path)?;
+    square(BufReader::new(file), length)
+        .map_err(|e| e.context(format!("cannot read `{}` as a matrix", path.display())))
 }
 
 /// As [`read_square`], in single precision.
@@ -92,11 +97,39 @@ fn exists(path: &Path) -> Error {
         .help("choose another name, or replace it with --force")
 }
 
-fn parse_square(bytes: &[u8]) -> Result<Array2<f64>> {
+/// The header of an array as it stands in the file: more than a header can
+/// have is not read, and one that is nested deeply is not parsed.
+fn header_of(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(12).read_to_end(&mut bytes)?;
+    let (start, length) = match *bytes.as_slice() {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => (10, u32::from(u16::from_le_bytes([a, b]))),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', _, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
+        _ => return Err(io::Error::other("it does not start as one")),
+    };
+    if length > LONGEST_HEADER {
+        return Err(io::Error::other(format!("it claims a header of {length} bytes")));
+    }
+    let missing = (start + u64::from(length)).saturating_sub(bytes.len() as u64);
+    source.take(missing).read_to_end(&mut bytes)?;
+    if bytes.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
+        return Err(io::Error::other("its header is nested deeply"));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_square`], from a `source` of `length` bytes.
+///
+/// # Errors
+/// As [`read_square`].
+pub fn square(mut source: impl Read, length: u64) -> Result<Array2<f64>> {
     let export = "write it from Python with numpy.save(\"matrix.npy\", matrix)";
-    let mut rest = bytes;
-    let header = Header::from_reader(&mut rest)
-        .map_err(|e| Error::input(format!("it is no numpy array: {e}")).help(export))?;
+    let none = |e: &dyn std::fmt::Display| Error::input(format!("it is no numpy array: {e}")).help(export);
+    let start = header_of(&mut source).map_err(|e| none(&e))?;
+    let mut rest = start.as_slice();
+    let header = Header::from_reader(&mut rest).map_err(|e| none(&e))?;
+    // Of a short header some of what follows was read with it.
+    let follow = length.saturating_sub((start.len() - rest.len()) as u64);
     let shape: Vec<String> = header.shape.iter().map(usize::to_string).collect();
     let &[n, columns] = header.shape.as_slice() else {
         return Err(Error::input(format!(
@@ -117,15 +150,14 @@ fn parse_square(bytes: &[u8]) -> Result<Array2<f64>> {
     // Before a buffer of the stated size is asked for: a broken header can
     // state any size.
     let stated = n.checked_mul(n).and_then(|entries| entries.checked_mul(width));
-    if stated != Some(rest.len()) {
-        let what = if stated.is_none_or(|stated| rest.len() < stated) { "cut short" } else { "too long" };
+    if stated.map(|stated| stated as u64) != Some(follow) {
+        let what = if stated.is_none_or(|stated| follow < stated as u64) { "cut short" } else { "too long" };
         return Err(Error::input(format!(
-            "it is {what}: {n}×{n} entries of {width} bytes are stated, and {} bytes follow",
-            rest.len()
+            "it is {what}: {n}×{n} entries of {width} bytes are stated, and {follow} bytes follow"
         ))
         .help("copy or export it again"));
     }
-    let matrix = read(bytes)
+    let matrix = read(&mut start.as_slice().chain(source))
         .map_err(|e| Error::input(e.to_string()).help(export))?
         .into_dimensionality::<Ix2>()
         .map_err(|e| Error::bug(format!("a checked shape does not fit: {e}")))?;
@@ -136,15 +168,15 @@ fn parse_square(bytes: &[u8]) -> Result<Array2<f64>> {
     Ok(matrix)
 }
 
-type Reader = fn(&[u8]) -> Result<ArrayD<f64>, ReadNpyError>;
+type Reader = fn(&mut dyn Read) -> Result<ArrayD<f64>, ReadNpyError>;
 
 /// How entries of a numpy type are read, and how many bytes one takes.
 fn reader(descriptor: &str) -> Option<(Reader, usize)> {
     fn as_double<T: ReadableElement>(
-        bytes: &[u8],
+        source: &mut dyn Read,
         convert: fn(&T) -> f64,
     ) -> Result<ArrayD<f64>, ReadNpyError> {
-        Ok(ArrayD::<T>::read_npy(bytes)?.map(convert))
+        Ok(ArrayD::<T>::read_npy(source)?.map(convert))
     }
     // The first character is the byte order.
     Some(match descriptor.get(1..)? {
@@ -169,6 +201,10 @@ mod tests {
     use ndarray_npy::WritableElement;
 
     use super::*;
+
+    fn parse_square(bytes: &[u8]) -> Result<Array2<f64>> {
+        square(bytes, bytes.len() as u64)
+    }
 
     fn bytes<T: WritableElement>(array: &Array<T, Ix2>) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -240,6 +276,13 @@ mod tests {
         assert!(message(&complex).contains("`<c16`"));
         let record = file("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1, 1), }", &[0; 8]);
         assert!(message(&record).contains("a record"));
+        let start = "{'descr': '<f8', 'fortran_order': False, 'shape': ";
+        let deep = file(&format!("{start}{}", "(".repeat(60_000)), &[]);
+        assert!(message(&deep).contains("nested deeply"));
+        let negative = file(&format!("{start}(-2, -2), }}"), &[0; 32]);
+        assert!(message(&negative).contains("it is no numpy array"));
+        let long = message(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{");
+        assert!(long.contains("claims a header of 4294967295 bytes"), "{long}");
     }
 
     #[test]

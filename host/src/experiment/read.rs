@@ -11,8 +11,12 @@ use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys};
 use super::{Component, Experiment, Task, Variant, profile};
 use crate::cell::{Geometry, Space, Training, Use};
+use crate::files;
 use crate::geometry::parse_space;
 use crate::run::limits::{LEAST_MEMORY_MB, Limits};
+
+/// Longest experiment file that is read, in bytes.
+const LONGEST_FILE: u64 = 1 << 24;
 
 const KEYS: &[&str] = &[
     "base",
@@ -99,7 +103,7 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
             .error(format!("`{}` is its own base, directly or through others", path.display()))
             .help("an experiment file cannot build on itself"));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| match from {
+    let text = files::text(path, LONGEST_FILE).map_err(|e| match from {
         Some(at) => at.error(format!("the base `{}` cannot be read: {e}", path.display())),
         None => Error::input(format!("{}: the experiment file cannot be read: {e}", path.display())),
     })?;

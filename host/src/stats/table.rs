@@ -5,6 +5,11 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use pallium_core::{Error, Result};
 
+use crate::files;
+
+/// Longest table that is read, in bytes: many millions of runs.
+const LONGEST_FILE: u64 = 1 << 28;
+
 /// A table of runs, missing ones known by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WideTable {
@@ -53,7 +58,18 @@ impl WideTable {
     /// If the file cannot be read, has no header, two columns of one name, or a
     /// cell that is none of this; the message names file, line and column.
     pub fn read(path: &Path) -> Result<Self> {
-        let Text { header, rows } = read_text(path)?;
+        Self::of(path, read_text(path)?)
+    }
+
+    /// As [`WideTable::read`], from `bytes`.
+    ///
+    /// # Errors
+    /// As [`WideTable::read`].
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Self::of(path, cells(path, bytes)?)
+    }
+
+    fn of(path: &Path, Text { header, rows }: Text) -> Result<Self> {
         if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
             return Err(Error::input(format!("{}: a row a value, where a column a variant is wanted", path.display()))
                 .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
@@ -128,7 +144,12 @@ pub(super) struct Text {
 
 /// Reads a CSV file with a header, separated as its first line is.
 pub(super) fn read_text(path: &Path) -> Result<Text> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+    let bytes = files::bytes(path, LONGEST_FILE).map_err(|e| files::unread(path, &e))?;
+    cells(path, bytes)
+}
+
+/// As [`read_text`], from `bytes`.
+fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         Error::input(format!("{}, line {line}: not UTF-8", path.display()))

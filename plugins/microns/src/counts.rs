@@ -8,6 +8,9 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use crate::activity::check_events;
 use crate::parallel;
 
+/// Most bins: 77 days of 200 ms, in half a gigabyte.
+const MOST_BINS: f64 = (1 << 25) as f64;
+
 /// Counts of N neurons in whole bins from time 0.
 ///
 /// Counts are whole numbers, and so are sums and products of them, exactly;
@@ -32,9 +35,15 @@ impl Counts {
     pub fn of(events: &[Vec<f64>], bin: f64, end: f64) -> Result<Self> {
         check_events(events)?;
         let bins = end / bin;
-        if !(bin > 0.0 && (2.0..1e9).contains(&bins)) {
+        if !(bin > 0.0 && bins >= 2.0) {
             return Err(Error::input(format!("a recording of {end} s has no two bins of {bin} s"))
                 .help("use bins that are a small part of the recording"));
+        }
+        if bins > MOST_BINS {
+            return Err(Error::input(format!(
+                "a recording of {end} s has {bins:.0} bins of {bin} s, and {MOST_BINS:.0} are the most"
+            ))
+            .help("are event times in seconds? take wider bins, or a part of the recording"));
         }
         let bins = bins as usize;
         let mut of_neuron: Vec<Vec<(u32, f64)>> = Vec::with_capacity(events.len());

@@ -24,7 +24,7 @@ use pallium_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::field::FRAME_HZ;
-use crate::{activity, npy, set_order::set_order};
+use crate::{activity, connectome, npy, set_order::set_order};
 
 /// Micrometres per voxel of MICrONS positions.
 const VOXEL_UM: [f64; 3] = [0.004, 0.004, 0.040];
@@ -107,6 +107,8 @@ pub enum StoredSttc {
 pub const CARD: &str = "field.toml";
 /// Version of the [`Card`] that is written.
 pub const VERSION: u32 = 2;
+/// Longest [`CARD`] that is read, in bytes.
+const LONGEST_CARD: u64 = 1 << 20;
 /// Files of the matrices that have names of their own.
 pub const MATRICES: [(&str, &str); 3] = [
     ("corr_matrix.npy", Substrate::CORRELATION),
@@ -176,7 +178,7 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
     substrate.neurons = count.neurons();
 
     if let Some(file) = listing.one("connectome", "csv")? {
-        let wiring = connectome(&file)?;
+        let wiring = connectome::read(&file)?;
         count.agree(&file, wiring.nrows())?;
         let in_order = card.connectome_order == Some(StoredOrder::Neurons);
         let wiring = match reading.order {
@@ -425,7 +427,12 @@ fn card(listing: &Listing) -> Result<Card> {
     if !listing.names.iter().any(|name| name == CARD) {
         return Ok(Card::default());
     }
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
+    let (file, length) = npy::open(&path)?;
+    if length > LONGEST_CARD {
+        return Err(Error::input(format!("{} is {length} bytes long", path.display()))
+            .help("a few lines are expected: name, position_unit_um and the like"));
+    }
+    let text = std::io::read_to_string(file).map_err(|e| Error::io(&path, &e))?;
     let card: Card = toml::from_str(&text).map_err(|e| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         Error::input(format!("{}, line {line}: {}", path.display(), e.message())).help(
@@ -497,87 +504,6 @@ fn from_lower_triangle(file: &Path, mut matrix: Array2<f64>) -> Result<Array2<f6
         }
     }
     Ok(matrix)
-}
-
-/// Synapse counts as in the file, without header row and index column.
-fn connectome(file: &Path) -> Result<Array2<f64>> {
-    let bytes = npy::read(file)?;
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.as_slice());
-    let wrong =
-        |place: String, help: &str| Err(Error::input(format!("{}: {place}", file.display())).help(help));
-    let mut record = csv::ByteRecord::new();
-    let mut width = None;
-    let mut names = csv::ByteRecord::new();
-    let mut values = Vec::new();
-    let mut rows = 0;
-    loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(e) => return wrong(e.to_string(), "write it again as plain comma-separated values"),
-        }
-        let line = record.position().map_or(0, csv::Position::line);
-        let Some(width) = width else {
-            if record.len() < 2 {
-                return wrong(
-                    "the first line is no header".into(),
-                    "it must have an empty cell, then one a neuron",
-                );
-            }
-            width = Some(record.len());
-            names = record.clone();
-            continue;
-        };
-        if record.len() != width {
-            return wrong(
-                format!("line {line} has {} cells, the header {width}", record.len()),
-                "every line must have an index and one count a neuron; is the file complete?",
-            );
-        }
-        // Rows in another order than columns would be read as other neurons'.
-        if names.get(rows + 1) != record.get(0) {
-            let text = |cell: Option<&[u8]>| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned();
-            let (row, column) = (text(record.get(0)), text(names.get(rows + 1)));
-            return wrong(
-                format!("line {line} is of `{row}`, but column {} is of `{column}`", rows + 2),
-                "rows and columns must be the same neurons, in one order",
-            );
-        }
-        for (cell, text) in record.iter().enumerate().skip(1) {
-            match number(text) {
-                Some(count) => values.push(count),
-                None => {
-                    let text = String::from_utf8_lossy(text);
-                    return wrong(
-                        format!("line {line}, cell {}: `{text}` is not a synapse count", cell + 1),
-                        "a number of at least 0 is expected",
-                    );
-                }
-            }
-        }
-        rows += 1;
-    }
-    match width {
-        None => wrong("it is empty".into(), "copy the file again from where it came from"),
-        Some(width) if rows != width - 1 => wrong(
-            format!("{rows} rows, but the header names {} columns", width - 1),
-            "a row and a column a neuron are expected; is the file complete?",
-        ),
-        Some(_) => {
-            Array2::from_shape_vec((rows, rows), values).map_err(|e| Error::bug(format!("connectome: {e}")))
-        }
-    }
-}
-
-fn number(text: &[u8]) -> Option<f64> {
-    match text {
-        [digit @ b'0'..=b'9'] => Some(f64::from(digit - b'0')),
-        text => {
-            let value: f64 = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        }
-    }
 }
 
 /// Puts rows and columns into the order of the neurons.

@@ -12,6 +12,7 @@
 //! | `init.orthogonal` | weights | W: orthogonal |
 
 pub mod activity;
+mod connectome;
 mod controls;
 mod counts;
 mod derived;

@@ -1,11 +1,13 @@
 //! Reading of `.npy` files that may have been cut short or made by anyone.
 //!
-//! A file is read whole; nothing is allocated from a length that the file only
-//! claims: header and shape are checked against the bytes that are there.
+//! The header is read first, and checked against the length of the file: no
+//! more of it is read, and nothing allocated, before shape and length agree.
 //! Numbers may be floats or integers of any width and byte order, in C or
 //! Fortran order. Object arrays go through the narrow reader in
 //! [`pickle`]. Format: `numpy/lib/format.py`, versions 1 to 3.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use pallium_core::{Kind, prelude::*};
@@ -14,6 +16,10 @@ use crate::pickle;
 
 /// Longest header that is read; numpy itself stops at 10,000.
 const LONGEST_HEADER: usize = 1 << 16;
+/// Most neurons that lists are read of: a matrix of more could not be held.
+const MOST_LISTS: usize = 1 << 17;
+/// Bytes that are turned into numbers at once.
+const PIECE: usize = 1 << 16;
 const SAVE_AGAIN: &str = "copy the file again from where it came from, or write it again with numpy.save";
 
 /// What the elements of an array are.
@@ -95,13 +101,22 @@ impl Dtype {
     }
 }
 
-/// The head of a file: what comes after it, and where.
+/// The head of a file: what comes after it.
 struct Header {
     /// Numbers, or nothing for an array of Python objects.
     dtype: Option<Dtype>,
     fortran: bool,
     shape: Vec<usize>,
-    data: usize,
+}
+
+/// A file whose header has been read.
+struct Array<'a, R> {
+    path: &'a Path,
+    header: Header,
+    /// What comes after the header.
+    rest: R,
+    /// How many bytes that is.
+    left: u64,
 }
 
 /// An N×M matrix of floats. Every element must be finite.
@@ -110,17 +125,28 @@ struct Header {
 /// If the file is missing, is not such an array, or is cut short; the message
 /// names the file and the place.
 pub fn read_matrix(path: &Path) -> Result<Array2> {
-    let bytes = read(path)?;
-    let header = header(path, &bytes)?;
-    let Some(dtype) = header.dtype else {
+    let (file, length) = open(path)?;
+    matrix(path, file, length)
+}
+
+/// As [`read_matrix`], from a `source` of `length` bytes.
+///
+/// # Errors
+/// As [`read_matrix`].
+pub fn matrix(path: &Path, source: impl Read, length: u64) -> Result<Array2> {
+    let mut array = Array::begin(path, source, length)?;
+    let Some(dtype) = array.header.dtype else {
         return Err(bad(path, "holds Python objects where a matrix of numbers is expected"));
     };
-    let &[rows, columns] = header.shape.as_slice() else {
-        return Err(bad(path, format!("has the shape {} where a matrix is expected", shape(&header.shape)))
-            .help("the array must have two axes"));
+    let &[rows, columns] = array.header.shape.as_slice() else {
+        return Err(bad(
+            path,
+            format!("has the shape {} where a matrix is expected", shape(&array.header.shape)),
+        )
+        .help("the array must have two axes"));
     };
-    let values = dtype.floats(body(path, &bytes, &header, dtype)?);
-    let matrix = arrange(path, rows, columns, header.fortran, values)?;
+    let values = array.floats(dtype)?;
+    let matrix = arrange(path, rows, columns, array.header.fortran, values)?;
     if let Some(((row, column), value)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(Error::input(format!("{}: {value} at row {row}, column {column}", path.display()))
             .help("every element must be a finite number: leave the neuron out, or repair the element"));
@@ -142,19 +168,39 @@ fn arrange(path: &Path, rows: usize, columns: usize, fortran: bool, values: Vec<
 /// # Errors
 /// As [`read_matrix`].
 pub fn read_ids(path: &Path) -> Result<Vec<i64>> {
-    let bytes = read(path)?;
-    let header = header(path, &bytes)?;
-    let Some(dtype) = header.dtype else {
+    let (file, length) = open(path)?;
+    ids(path, file, length)
+}
+
+/// As [`read_ids`], from a `source` of `length` bytes.
+///
+/// # Errors
+/// As [`read_matrix`].
+pub fn ids(path: &Path, source: impl Read, length: u64) -> Result<Vec<i64>> {
+    let mut array = Array::begin(path, source, length)?;
+    let Some(dtype) = array.header.dtype else {
         return Err(bad(path, "holds Python objects where integers are expected"));
     };
-    if header.shape.len() != 1 {
-        return Err(bad(path, format!("has the shape {} where a list is expected", shape(&header.shape)))
-            .help("the array must have one axis, one id a neuron"));
+    if array.header.shape.len() != 1 {
+        return Err(bad(
+            path,
+            format!("has the shape {} where a list is expected", shape(&array.header.shape)),
+        )
+        .help("the array must have one axis, one id a neuron"));
     }
-    dtype.integers(body(path, &bytes, &header, dtype)?).ok_or_else(|| {
+    let not_ids = || {
         bad(path, "holds numbers that are not 64-bit integers")
             .help("ids exceed 2^53, so they must never pass through a float: save them as int64")
-    })
+    };
+    if dtype.numeric == Numeric::Float {
+        return Err(not_ids());
+    }
+    let mut ids = Vec::new();
+    array.pieces(dtype, |bytes| {
+        ids.extend(dtype.integers(bytes).ok_or_else(not_ids)?);
+        Ok(())
+    })?;
+    Ok(ids)
 }
 
 /// A list of floats.
@@ -162,10 +208,18 @@ pub fn read_ids(path: &Path) -> Result<Vec<i64>> {
 /// # Errors
 /// As [`read_matrix`].
 pub fn read_list(path: &Path) -> Result<Vec<f64>> {
-    let bytes = read(path)?;
-    let header = header(path, &bytes)?;
-    match (header.dtype, header.shape.len()) {
-        (Some(dtype), 1) => Ok(dtype.floats(body(path, &bytes, &header, dtype)?)),
+    let (file, length) = open(path)?;
+    list(path, file, length)
+}
+
+/// As [`read_list`], from a `source` of `length` bytes.
+///
+/// # Errors
+/// As [`read_matrix`].
+pub fn list(path: &Path, source: impl Read, length: u64) -> Result<Vec<f64>> {
+    let mut array = Array::begin(path, source, length)?;
+    match (array.header.dtype, array.header.shape.len()) {
+        (Some(dtype), 1) => array.floats(dtype),
         _ => Err(bad(path, "is not a list of numbers").help("the array must have one axis and hold floats")),
     }
 }
@@ -177,21 +231,36 @@ pub fn read_list(path: &Path) -> Result<Vec<f64>> {
 /// As [`read_matrix`]; also if the pickle is anything but an object array of
 /// numeric arrays.
 pub fn read_lists(path: &Path) -> Result<Vec<Vec<f64>>> {
-    let bytes = read(path)?;
-    let header = header(path, &bytes)?;
-    if let Some(dtype) = header.dtype {
-        let &[rows, columns] = header.shape.as_slice() else {
+    let (file, length) = open(path)?;
+    lists(path, file, length)
+}
+
+/// As [`read_lists`], from a `source` of `length` bytes.
+///
+/// # Errors
+/// As [`read_lists`].
+pub fn lists(path: &Path, source: impl Read, length: u64) -> Result<Vec<Vec<f64>>> {
+    let mut array = Array::begin(path, source, length)?;
+    // Rows of no columns cost no bytes: a file of any length can claim any
+    // number of them.
+    if array.header.shape.first().is_some_and(|&lists| lists > MOST_LISTS) {
+        return Err(bad(path, format!("claims {} lists, one a neuron", array.header.shape[0]))
+            .help(format!("at most {MOST_LISTS} are read: a matrix of more neurons cannot be held")));
+    }
+    if let Some(dtype) = array.header.dtype {
+        let &[rows, columns] = array.header.shape.as_slice() else {
             return Err(bad(
                 path,
-                format!("has the shape {} where one list a neuron is expected", shape(&header.shape)),
+                format!("has the shape {} where one list a neuron is expected", shape(&array.header.shape)),
             )
             .help("the array must be N×3, or an object array of N arrays"));
         };
-        let values = dtype.floats(body(path, &bytes, &header, dtype)?);
-        let matrix = arrange(path, rows, columns, header.fortran, values)?;
+        let values = array.floats(dtype)?;
+        let matrix = arrange(path, rows, columns, array.header.fortran, values)?;
         return Ok(matrix.rows().into_iter().map(|row| row.to_vec()).collect());
     }
-    let pieces = pickle::object_array(&bytes[header.data..], &header.shape).map_err(|refused| {
+    let bytes = array.pickle()?;
+    let pieces = pickle::object_array(&bytes, &array.header.shape).map_err(|refused| {
         Error::input(format!("{}: {}", path.display(), refused.what)).help(refused.remedy)
     })?;
     pieces
@@ -205,14 +274,18 @@ pub fn read_lists(path: &Path) -> Result<Vec<Vec<f64>>> {
         .collect()
 }
 
-/// The whole of an ordinary file.
+/// An ordinary file, and its length in bytes.
 ///
 /// # Errors
-/// If there is none.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
+/// If there is none: a pipe or a device is refused before it is opened, since
+/// that would wait for somebody to write to it, or never end.
+pub fn open(path: &Path) -> Result<(File, u64)> {
     match std::fs::metadata(path) {
-        Ok(about) if about.is_file() => std::fs::read(path).map_err(|e| Error::io(path, &e)),
-        Ok(_) => Err(bad(path, "is not a file").help("a .npy file is expected here")),
+        Ok(about) if about.is_file() => {
+            let file = File::open(path).map_err(|e| Error::io(path, &e))?;
+            Ok((file, about.len()))
+        }
+        Ok(_) => Err(bad(path, "is not a file").help("an ordinary file is expected here")),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(bad(path, "does not exist").help("check the path, and that the download is complete"))
         }
@@ -234,57 +307,118 @@ fn shape(shape: &[usize]) -> String {
     }
 }
 
-/// The data of a numeric array, of exactly the length that its shape needs.
-fn body<'a>(path: &Path, bytes: &'a [u8], header: &Header, dtype: Dtype) -> Result<&'a [u8]> {
-    let data = &bytes[header.data..];
-    let needed = header.shape.iter().try_fold(dtype.size, |total, &side| total.checked_mul(side));
-    match needed {
-        Some(needed) if needed == data.len() => Ok(data),
-        Some(needed) if needed < data.len() => Err(bad(
-            path,
-            format!("has {} bytes too many for its shape {}", data.len() - needed, shape(&header.shape)),
-        )),
-        _ => Err(bad(
-            path,
-            format!(
-                "is cut short: its shape {} needs {} bytes, and {} follow the header",
-                shape(&header.shape),
-                needed.map_or("more than all memory's".into(), |n| n.to_string()),
-                data.len()
-            ),
-        )),
+impl<'a, R: Read> Array<'a, R> {
+    /// Reads the header.
+    fn begin(path: &'a Path, mut source: R, length: u64) -> Result<Self> {
+        let mut left = length;
+        let mut start = take(path, &mut source, &mut left, 8)?;
+        let Some(rest) = start.strip_prefix(b"\x93NUMPY") else {
+            return Err(bad(path, "is not a .npy file: it does not start as one"));
+        };
+        let cut = || bad(path, "is cut short within its header");
+        let digits = match *rest {
+            [1, 0] => 2,
+            [2 | 3, 0] => 4,
+            [major, minor] => {
+                return Err(bad(path, format!("is in .npy format {major}.{minor}"))
+                    .help("formats 1.0 to 3.0 are read; write the file again with numpy.save"));
+            }
+            _ => return Err(cut()),
+        };
+        start = take(path, &mut source, &mut left, digits)?;
+        let size = match *start.as_slice() {
+            [a, b] => usize::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+            _ => return Err(cut()),
+        };
+        if size > LONGEST_HEADER {
+            return Err(bad(path, format!("claims a header of {size} bytes")));
+        }
+        let text = take(path, &mut source, &mut left, size)?;
+        if text.len() < size {
+            return Err(cut());
+        }
+        let text = std::str::from_utf8(&text).map_err(|_| bad(path, "has a header that is not text"))?;
+        let (descr, fortran, shape) = dictionary(text).ok_or_else(|| {
+            // Enough of it to see what it is.
+            let shown: String = text.trim().chars().take(200).collect();
+            bad(path, format!("has a header that cannot be understood: {shown}"))
+        })?;
+        let dtype = match descr {
+            "|O" | "O" | "|O8" | "|O4" => None,
+            other => Some(Dtype::parse(other).ok_or_else(|| {
+                let shown: String = other.chars().take(40).collect();
+                bad(path, format!("holds elements of type `{shown}`"))
+                    .help("floats of 32 or 64 bits and integers of 8 to 64 bits are read")
+            })?),
+        };
+        Ok(Array { path, header: Header { dtype, fortran, shape }, rest: source, left })
+    }
+
+    /// Gives the data of a numeric array, which must be of exactly the length
+    /// that its shape needs, to `each`, piece by piece.
+    fn pieces(&mut self, dtype: Dtype, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (path, sides) = (self.path, &self.header.shape);
+        let needed = sides.iter().try_fold(dtype.size, |total, &side| total.checked_mul(side));
+        let cut = |left: u64| {
+            bad(
+                path,
+                format!(
+                    "is cut short: its shape {} needs {} bytes, and {left} follow the header",
+                    shape(sides),
+                    needed.map_or("more than all memory's".into(), |n| n.to_string()),
+                ),
+            )
+        };
+        match needed {
+            Some(needed) if needed as u64 == self.left => {}
+            Some(needed) if (needed as u64) < self.left => {
+                let extra = self.left - needed as u64;
+                return Err(bad(path, format!("has {extra} bytes too many for its shape {}", shape(sides))));
+            }
+            _ => return Err(cut(self.left)),
+        }
+        let all = self.left;
+        while self.left > 0 {
+            // A multiple of every element's size.
+            let piece = take(path, &mut self.rest, &mut self.left, PIECE)?;
+            if piece.is_empty() || piece.len() % dtype.size != 0 {
+                return Err(cut(all - self.left));
+            }
+            each(&piece)?;
+        }
+        Ok(())
+    }
+
+    fn floats(&mut self, dtype: Dtype) -> Result<Vec<f64>> {
+        let mut values = Vec::new();
+        self.pieces(dtype, |bytes| {
+            values.extend(dtype.floats(bytes));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// The pickle of an object array.
+    fn pickle(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = take(self.path, &mut self.rest, &mut self.left, 1)?;
+        // Before the rest is read: a pickle of numpy begins in no other way.
+        if bytes.first().is_some_and(|&first| first != pickle::FIRST) {
+            return Err(bad(self.path, "holds Python objects, but no pickle of them follows its header"));
+        }
+        let left = usize::try_from(self.left).map_err(|_| bad(self.path, "is longer than all memory"))?;
+        bytes.append(&mut take(self.path, &mut self.rest, &mut self.left, left)?);
+        Ok(bytes)
     }
 }
 
-fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
-    let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
-        return Err(bad(path, "is not a .npy file: it does not start as one"));
-    };
-    let cut = || bad(path, "is cut short within its header");
-    let (length, start) = match *rest {
-        [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 10),
-        [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 12),
-        [1..=3, 0, ..] | [_] | [] => return Err(cut()),
-        [major, minor, ..] => {
-            return Err(bad(path, format!("is in .npy format {major}.{minor}"))
-                .help("formats 1.0 to 3.0 are read; write the file again with numpy.save"));
-        }
-    };
-    if length > LONGEST_HEADER {
-        return Err(bad(path, format!("claims a header of {length} bytes")));
-    }
-    let text = bytes.get(start..start + length).ok_or_else(cut)?;
-    let text = std::str::from_utf8(text).map_err(|_| bad(path, "has a header that is not text"))?;
-    let (descr, fortran, shape) = dictionary(text)
-        .ok_or_else(|| bad(path, format!("has a header that cannot be understood: {}", text.trim())))?;
-    let dtype = match descr {
-        "|O" | "O" | "|O8" | "|O4" => None,
-        other => Some(Dtype::parse(other).ok_or_else(|| {
-            bad(path, format!("holds elements of type `{other}`"))
-                .help("floats of 32 or 64 bits and integers of 8 to 64 bits are read")
-        })?),
-    };
-    Ok(Header { dtype, fortran, shape, data: start + length })
+/// The next `count` bytes, or fewer where there are no more.
+fn take(path: &Path, source: &mut impl Read, left: &mut u64, count: usize) -> Result<Vec<u8>> {
+    let count = (count as u64).min(*left);
+    let mut bytes = Vec::new();
+    let read = source.by_ref().take(count).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    *left -= read as u64;
+    Ok(bytes)
 }
 
 /// Reads `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`, keys in
@@ -417,6 +551,10 @@ mod tests {
         check(&npy("<f8", "False", "((((((((1, 1)", &[0; 8]), "cannot be understood");
         check(b"\x93NUMPY\x09\x00\x00\x00\x00\x00", "format 9.0");
         check(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "claims a header");
+        check(&npy("<f8", "False", "(-2, -2)", &[0; 32]), "cannot be understood");
+        check(&npy("<f8", "False", "(99999999999999999999, 1)", &[0; 32]), "cannot be understood");
+        check(&npy(&"x".repeat(60_000), "False", "(1, 1)", &[0; 8]), "elements of type");
+        check(&npy("<f8", "False", &"(".repeat(60_000), &[0; 8]), "cannot be understood");
         let mut data = [0; 32];
         data[24..].copy_from_slice(&f64::NAN.to_le_bytes());
         check(&npy("<f8", "False", "(2, 2)", &data), "NaN at row 1, column 1");

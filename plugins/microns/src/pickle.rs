@@ -6,8 +6,9 @@
 //! the few names that occur there are looked up in a list, and any other is
 //! refused by name. Opcodes: `Lib/pickletools.py`.
 //!
-//! Memory is bounded by the length of the pickle: every value that is made
-//! stems from bytes read, and the arrays together may not be longer than it.
+//! Memory is bounded by the length of the pickle and by the number of its
+//! arrays: numpy makes a few values for each, and a pickle that makes more is
+//! refused, as are arrays that are together longer than the pickle.
 
 use std::borrow::Cow;
 
@@ -80,6 +81,12 @@ fn name(module: &str, name: &str) -> Result<Name> {
 
 /// Longer tuples and type codes than this have no use in an array.
 const LONGEST: usize = 16;
+/// The instruction that every pickle of protocol 2 or later begins with.
+pub const FIRST: u8 = 0x80;
+/// Most values, and most instructions, that an array takes; numpy spends at
+/// most forty of either.
+const VALUES_AN_ARRAY: usize = 64;
+const STEPS_AN_ARRAY: usize = 192;
 
 /// Place of a value among all values made so far.
 type Id = usize;
@@ -118,6 +125,10 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: Vec<Option<Id>>,
     encoded: usize,
+    /// Most values that may be made.
+    most_values: usize,
+    /// Instructions that may still follow.
+    steps: usize,
 }
 
 /// Reads the pickle of an object array of shape `shape`, one axis.
@@ -125,6 +136,8 @@ struct Machine<'a> {
 /// # Errors
 /// If it is anything else.
 pub fn object_array<'a>(pickle: &'a [u8], shape: &[usize]) -> Result<Vec<Piece<'a>>> {
+    // One more for the object array itself, and some to begin with.
+    let arrays = shape.iter().fold(1_usize, |all, &side| all.saturating_mul(side)).saturating_add(2);
     let mut machine = Machine {
         rest: pickle,
         length: pickle.len(),
@@ -133,6 +146,8 @@ pub fn object_array<'a>(pickle: &'a [u8], shape: &[usize]) -> Result<Vec<Piece<'
         marks: Vec::new(),
         memo: Vec::new(),
         encoded: 0,
+        most_values: arrays.saturating_mul(VALUES_AN_ARRAY),
+        steps: arrays.saturating_mul(STEPS_AN_ARRAY),
     };
     let root = machine.run()?;
     machine.pieces(root, shape)
@@ -142,6 +157,10 @@ impl<'a> Machine<'a> {
     fn run(&mut self) -> Result<Id> {
         loop {
             let at = self.length - self.rest.len();
+            self.steps = match self.steps.checked_sub(1) {
+                Some(left) if self.values.len() <= self.most_values => left,
+                _ => return foreign("the pickle goes on for longer than its arrays need"),
+            };
             match self.byte()? {
                 // PROTO, FRAME
                 0x80 => match self.byte()? {
@@ -335,8 +354,8 @@ impl<'a> Machine<'a> {
     }
 
     fn remember(&mut self, key: usize) -> Result<()> {
-        // Every key is written once, so keys cannot outnumber the bytes.
-        if key >= self.length {
+        // Keys are given in succession, so they cannot outnumber the values.
+        if key > self.values.len() {
             return Err(damaged(format!("the pickle is malformed: it numbers a value {key}")));
         }
         if self.memo.len() <= key {
@@ -571,6 +590,25 @@ mod tests {
              ffff4b007494624b028594681d74945294657494622e",
         ),
     ];
+
+    #[test]
+    fn more_values_than_its_arrays_need_are_refused() {
+        // Each instruction is a byte or two and would cost eighty in memory.
+        for instruction in [&b"N"[..], b"]", b")", b"(", b"K\x00", b"N0"] {
+            let mut pickle = vec![0x80, 4];
+            (0..1 << 20).for_each(|_| pickle.extend(instruction));
+            let refused = object_array(&pickle, &[3]).unwrap_err();
+            assert!(refused.what.contains("longer than its arrays need") || refused.what.contains("opcode"));
+        }
+        // A value is recalled again and again, at two bytes each.
+        let mut pickle = b"\x80\x04N\x94".to_vec();
+        (0..1 << 20).for_each(|_| pickle.extend(b"h\x00"));
+        assert!(object_array(&pickle, &[3]).unwrap_err().what.contains("longer than its arrays need"));
+        // A number far beyond the values there are.
+        let mut pickle = b"\x80\x02Nr\xff\xff\xff\x00".to_vec();
+        pickle.resize(1 << 25, b'N');
+        assert!(object_array(&pickle, &[3]).unwrap_err().what.contains("it numbers a value 16777215"));
+    }
 
     #[test]
     fn reads_every_protocol_that_numpy_writes() {

@@ -172,7 +172,8 @@ impl SubstrateSource for Field {
                             .bad(format!("has {frames} frames"))
                             .help("set correlation = false and events = \"none\" to do without traces"));
                     }
-                    let hz = traces.frame_hz().unwrap_or_default();
+                    field.frame_hz = traces.frame_hz();
+                    let hz = field.frame_hz.unwrap_or_default();
                     if params.correlation {
                         let correlation = traces.correlation(self.threads);
                         field.matrices.insert(Substrate::CORRELATION.into(), correlation);
@@ -385,6 +386,7 @@ mod tests {
             found.notes
         );
         assert!(found.events.is_none());
+        assert!((found.frame_hz.unwrap() - 6.3009).abs() < 0.01, "{:?}", found.frame_hz);
 
         // As others write: integers, a rate, another order, event times.
         let about = &scan.about["3"];

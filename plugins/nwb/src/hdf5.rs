@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hdf5_reader::group::Group;
-use hdf5_reader::{Dataset, Datatype, FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use hdf5_reader::{Dataset, Datatype, FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage};
 use pallium_core::prelude::*;
 
 /// Most bytes that one read may make, and most that one chunk may unpack to.
@@ -57,13 +57,22 @@ pub fn open(path: &Path) -> Result<Node> {
     // Ranges of the file are read, not mapped: a mapped file that is cut short
     // meanwhile would end the process.
     let storage = FileStorage::open(path).map_err(|e| refused(&name.to_string(), &e))?;
+    root(path, Arc::new(storage))
+}
+
+/// The root of a file in `storage`, to be called `path` in messages.
+///
+/// # Errors
+/// If it is not in HDF5.
+pub fn root(path: &Path, storage: Arc<dyn Storage>) -> Result<Node> {
+    let (name, length) = (path.display(), storage.len());
     let options = OpenOptions::default()
         .with_max_chunk_bytes(MOST_BYTES)
         .with_max_read_bytes(MOST_BYTES)
         .with_max_object_header_bytes(1 << 24);
-    let file = Hdf5File::from_storage_with_options(Arc::new(storage), options)
+    let file = Hdf5File::from_storage_with_options(storage, options)
         .map_err(|e| refused(&name.to_string(), &e).help("an .nwb file in HDF5 is expected here"))?;
-    let home = Arc::new(Home { path: path.into(), length: about.len() });
+    let home = Arc::new(Home { path: path.into(), length });
     let group = file.root_group().map_err(|e| refused(&name.to_string(), &e))?;
     Ok(Node { home, group, at: String::new() })
 }

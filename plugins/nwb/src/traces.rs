@@ -1,7 +1,7 @@
 //! Traces of ROIs: reading them piece by piece, and how they go together.
 
 use pallium_core::{
-    ndarray::{Array2, Axis, linalg::general_mat_mul, s},
+    ndarray::{Array2, ArrayView1, Axis, linalg::general_mat_mul, s},
     prelude::*,
 };
 
@@ -107,7 +107,8 @@ impl Traces {
         Ok(Traces { values, times })
     }
 
-    /// Frames a second: one over the middle difference of frame times.
+    /// Frames a second: one over the middle difference of frame times. `None`
+    /// if there are not two frames, or they are at no distance.
     pub fn frame_hz(&self) -> Option<f64> {
         let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let middle = steps.len() / 2;
@@ -115,7 +116,7 @@ impl Traces {
             return None;
         }
         let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
-        Some(1.0 / *step)
+        Some(1.0 / *step).filter(|hz| hz.is_finite())
     }
 
     /// Pearson correlation of the traces, frame by frame, N×N, symmetric, 1 on
@@ -123,14 +124,21 @@ impl Traces {
     /// other. The result does not depend on the number of `threads`.
     pub fn correlation(&self, threads: usize) -> Array2<f64> {
         let (n, frames) = self.values.dim();
-        let means: Vec<f64> = self.values.rows().into_iter().map(|row| row.sum() / frames as f64).collect();
+        // Divided by powers of two, so that no unit makes a sum overflow.
+        let units: Vec<f64> = self.values.rows().into_iter().map(unit).collect();
+        let mean = |(row, unit): (ArrayView1<'_, f64>, &f64)| {
+            // Exactly, so that nothing is left of a trace that never changes.
+            let constant = row.iter().all(|v| *v == row[0]);
+            if constant { row[0] / unit } else { row.mapv(|v| v / unit).sum() / frames as f64 }
+        };
+        let means: Vec<f64> = self.values.rows().into_iter().zip(&units).map(mean).collect();
         let mut products = Array2::<f64>::zeros((n, n));
         let mut from = 0;
         while from < frames {
             let to = (from + FRAMES).min(frames);
             let mut part = self.values.slice(s![.., from..to]).to_owned();
-            for (mut row, mean) in part.axis_iter_mut(Axis(0)).zip(&means) {
-                row -= *mean;
+            for (mut row, (unit, mean)) in part.axis_iter_mut(Axis(0)).zip(units.iter().zip(&means)) {
+                row.mapv_inplace(|v| v / unit - mean);
             }
             // A thread has rows of its own, so that each sum has one order.
             let each = n.div_ceil(threads.max(1)).max(1);
@@ -155,6 +163,12 @@ impl Traces {
             }
         })
     }
+}
+
+/// The greatest power of two that a trace reaches; 1 for one that is zero.
+fn unit(trace: ArrayView1<'_, f64>) -> f64 {
+    let largest = trace.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
+    if largest > 0.0 { largest.log2().floor().exp2() } else { 1.0 }
 }
 
 /// Time of each frame.
@@ -196,4 +210,40 @@ fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
             .help("every frame must be later than the one before"));
     }
     Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn correlation(values: Array2<f64>) -> f64 {
+        let times = (0..values.ncols()).map(|frame| frame as f64).collect();
+        let correlation = Traces { values, times }.correlation(2);
+        assert!(correlation.iter().all(|r| r.is_finite()), "{correlation}");
+        correlation[[0, 1]]
+    }
+
+    #[test]
+    fn the_unit_of_a_trace_does_not_matter() {
+        let of = |units: [f64; 2]| {
+            let value = |(roi, frame): (usize, usize)| ((frame * 7 + roi * frame) % 11) as f64 * units[roi];
+            correlation(Array2::from_shape_fn((2, 50), value))
+        };
+        let plain = of([1.0, 1.0]);
+        assert!(plain.abs() < 1.0);
+        for units in [[1e307, 1.0], [1e-300, 1e300], [1e307, 1e307], [5e-324, 1.0]] {
+            assert!((of(units) - plain).abs() < 1e-12, "{units:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_that_never_changes_is_related_to_none() {
+        let constant = |level: f64| {
+            correlation(Array2::from_shape_fn((2, 50), |(roi, f)| if roi == 0 { level } else { f as f64 }))
+        };
+        for level in [0.0, 1.0, -0.1, 1e300, f64::MAX] {
+            assert_eq!(constant(level), 0.0, "{level}");
+            assert_eq!(correlation(Array2::from_elem((2, 50), level)), 0.0, "{level}");
+        }
+    }
 }

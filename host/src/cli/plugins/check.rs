@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::support;
-use crate::plugins;
+use crate::{files, plugins};
 
 /// Tries out whether the components of a plugin file keep the promises of
 /// their roles.
@@ -148,7 +148,7 @@ struct Part {
 /// If the file cannot be read, a component that was named is not in it, or no
 /// process can be started.
 pub fn check(args: &Check) -> Result<ExitCode> {
-    std::fs::metadata(&args.file).map_err(|e| Error::io(&args.file, &e))?;
+    files::open(&args.file)?;
     let limit = Duration::from_secs(args.timeout);
     let mut offers = None;
     let mut parts = vec![Part {

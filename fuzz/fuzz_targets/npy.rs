@@ -1,0 +1,27 @@
+//! Arrays of numbers and of lists, each file read in every way there is.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../../plugins/microns/src/npy.rs"]
+mod npy;
+#[path = "../../plugins/microns/src/pickle.rs"]
+mod pickle;
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (path, length) = (Path::new("fuzzed.npy"), bytes.len() as u64);
+    if let Ok(matrix) = npy::matrix(path, bytes, length) {
+        assert!(matrix.iter().all(|v| v.is_finite()) && matrix.is_standard_layout());
+    }
+    let _ = npy::ids(path, bytes, length);
+    let _ = npy::list(path, bytes, length);
+    if let Ok(lists) = npy::lists(path, bytes, length) {
+        assert!(lists.iter().map(Vec::len).sum::<usize>() <= bytes.len());
+    }
+    // A file that grows or is cut short while it is read.
+    let _ = npy::matrix(path, bytes, length + 1);
+    let _ = npy::lists(path, bytes, length / 2);
+});
