@@ -180,10 +180,20 @@ pub struct ModelInfo {
 /// The host owns the loop. For each batch it calls [`forward`](Model::forward),
 /// then [`backward`](Model::backward), adds every constraint's gradient, then
 /// [`update`](Model::update), then lets the hard constraints act on
-/// [`recurrent_mut`](Model::recurrent_mut).
+/// [`recurrent_mut`](Model::recurrent_mut). Where a model has several recurrent
+/// blocks, every constraint acts on each of them alike and the penalties add
+/// up; metrics look at block 0.
 pub trait Model: Send + Sync {
     /// What the model says of itself.
     fn info(&self) -> ModelInfo;
+
+    /// Whether [`update`](Model::update) may change the recurrent blocks; asked
+    /// once. Where it does not (a reservoir), no penalty on weights or activity
+    /// could have an effect, so the host refuses those, and hard constraints
+    /// act once, after [`initialise`](Model::initialise).
+    fn plastic(&self) -> bool {
+        true
+    }
 
     /// Starts anew: `recurrent` becomes block 0 (and whatever the model
     /// documents for further blocks), everything else is drawn from `seed`,
@@ -267,12 +277,15 @@ pub struct Network<'a> {
     pub activity: Option<ArrayView3<'a, f32>>,
     /// Kind of each recorded trial.
     pub conditions: &'a [u32],
+    /// Steps of each recorded trial; past them its activity is not to be
+    /// counted. Empty where they are not known.
+    pub lengths: &'a [u32],
 }
 
 impl<'a> Network<'a> {
     /// A recurrent matrix and nothing else known.
     pub fn new(recurrent: MatrixView<'a>) -> Self {
-        Network { recurrent, initial: None, substrate: None, activity: None, conditions: &[] }
+        Network { recurrent, initial: None, substrate: None, activity: None, conditions: &[], lengths: &[] }
     }
 }
 

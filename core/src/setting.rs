@@ -24,6 +24,9 @@ pub struct Setting<'a> {
     pub inputs: Option<usize>,
     /// Number of classes of the task.
     pub classes: Option<usize>,
+    /// Duration of a step of the task in milliseconds, where the task states
+    /// one.
+    pub step_ms: Option<f64>,
     /// The substrate in use.
     pub substrate: Option<&'a Substrate>,
     /// N×N distances between neurons in the geometry in use, zero diagonal,

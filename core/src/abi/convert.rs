@@ -226,6 +226,11 @@ impl<'a> Received<'a> {
         Ok(self.get(name)?.u32s.as_slice())
     }
 
+    /// Empty if a host of an older core did not send it.
+    pub(super) fn u32s_if(&self, name: &str) -> &'a [u32] {
+        self.0.get(name).map_or(&[], |t| t.u32s.as_slice())
+    }
+
     pub(super) fn tensors(&self) -> impl Iterator<Item = &WireTensor<'a>> {
         self.0.values()
     }
@@ -377,6 +382,8 @@ struct SettingHeader {
     neurons: Option<usize>,
     inputs: Option<usize>,
     classes: Option<usize>,
+    #[serde(default)]
+    step_ms: Option<f64>,
     substrate: Option<SubstrateHeader>,
 }
 
@@ -401,6 +408,7 @@ pub(super) fn lend_setting<'a, R>(
         neurons: setting.neurons,
         inputs: setting.inputs,
         classes: setting.classes,
+        step_ms: setting.step_ms,
         substrate,
     })?;
     Ok(lend(&header, &parts, call))
@@ -420,6 +428,7 @@ pub(super) fn with_setting<R>(
         neurons: header.neurons,
         inputs: header.inputs,
         classes: header.classes,
+        step_ms: header.step_ms,
         substrate: substrate.as_ref(),
         distance: received.f32_if::<Ix2>("distance")?,
     })

@@ -376,6 +376,10 @@ impl WireModel for Guard<dyn Model> {
         self.call("restore", |model| model.restore(&state_from_loan(&state)))
     }
 
+    fn plastic(&self) -> WireResult<bool> {
+        self.look("plastic", |model| Ok(model.plastic()))
+    }
+
     fn close(&mut self) -> WireResult<()> {
         Guard::close(self)
     }
@@ -438,9 +442,16 @@ impl WireMetric for Guard<dyn Metric> {
                 size.cube(id, activity.dim(), activity.shape())?;
             }
             let conditions = received.u32s("conditions")?;
+            let lengths = received.u32s_if("lengths");
             with_setting(&network, |setting| {
-                let network =
-                    Network { recurrent, initial, substrate: setting.substrate, activity, conditions };
+                let network = Network {
+                    recurrent,
+                    initial,
+                    substrate: setting.substrate,
+                    activity,
+                    conditions,
+                    lengths,
+                };
                 json(&metric.measure(&network)?)
             })
         })

@@ -246,6 +246,10 @@ impl Model for Loaded<ModelBox, ModelInfo> {
         Ok(Outcome { loss: outcome.loss, correct: outcome.correct, weight: outcome.weight })
     }
 
+    fn plastic(&self) -> bool {
+        self.or(self.object.plastic(), true)
+    }
+
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         let lent = from_wire(self.object.activity())?;
         view_borrow::<Ix3>("activity", &lent.shape, lent.values)
@@ -306,6 +310,7 @@ impl Metric for Loaded<MetricBox> {
             network.initial.map(|view| Part::f32("initial", view)),
             network.activity.map(|view| Part::f32("activity", view)),
             Some(Part::u32("conditions", ndarray::aview1(network.conditions))),
+            Some(Part::u32("lengths", ndarray::aview1(network.lengths))),
         ];
         let text = lend_setting(&setting, extra.into_iter().flatten(), |loan| self.object.measure(loan))?;
         self.malformed("the measures", &from_wire(text)?)

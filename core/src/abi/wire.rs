@@ -158,6 +158,9 @@ pub trait WireModel: Send + Sync {
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
+    fn plastic(&self) -> WireResult<bool> {
+        RResult::ROk(true)
+    }
 }
 
 #[sabi_trait]

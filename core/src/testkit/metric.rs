@@ -44,6 +44,7 @@ struct Sample {
     substrate: Substrate,
     activity: Array3<f32>,
     conditions: Vec<u32>,
+    lengths: Vec<u32>,
 }
 
 impl Sample {
@@ -55,6 +56,7 @@ impl Sample {
             substrate: world.substrate().clone(),
             activity: world.activity(9, trials),
             conditions: (0..trials as u32).map(|t| t % 2).collect(),
+            lengths: (0..trials as u32).map(|t| 9 - t % 3).collect(),
         }
     }
 
@@ -65,6 +67,7 @@ impl Sample {
             substrate: Some(&self.substrate),
             activity: Some(self.activity.view()),
             conditions: &self.conditions,
+            lengths: &self.lengths,
         }
     }
 
@@ -93,6 +96,7 @@ impl Sample {
             },
             activity: self.activity.select(Axis(2), order),
             conditions: self.conditions.clone(),
+            lengths: self.lengths.clone(),
         }
     }
 }

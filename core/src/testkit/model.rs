@@ -5,7 +5,7 @@ use ndarray::{Array3, ArrayViewMut3, s};
 use super::common::orderly;
 use super::constraint::{duration, repeat};
 use super::gradient::slope_error;
-use super::{Check, Note, Subject, World, broken, passed, world};
+use super::{Check, Note, Subject, World, broken, passed, skipped, world};
 use crate::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -24,6 +24,11 @@ pub(super) const CHECKS: &[Check] = &[
         name: "gradient",
         about: "the gradient of the recurrent blocks is the slope of the loss, and of a term on activity",
         run: gradient,
+    },
+    Check {
+        name: "fixed",
+        about: "recurrent blocks that are said not to be plastic never change",
+        run: fixed,
     },
     Check { name: "learns", about: "it learns to remember one of two stimuli over three steps", run: learns },
     Check {
@@ -198,9 +203,35 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     passed("")
 }
 
+fn fixed(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let mut model = built(subject, &world, 1)?;
+    if model.plastic() {
+        return skipped("its recurrent blocks are plastic");
+    }
+    let blocks = |model: &dyn Model| -> Result<Vec<Matrix>> {
+        (0..model.info().blocks).map(|block| Ok(model.recurrent(block)?.to_owned())).collect()
+    };
+    let before = blocks(&*model)?;
+    for seed in 0..5 {
+        model.forward(&world.trials(16, seed).view(), Mode::Train { noise_seed: seed })?;
+        let mut gradient = zeros(&*model);
+        model.backward(None, gradient.view_mut())?;
+        // As if a penalty had asked for a change.
+        model.update(gradient.mapv(|g| g + 1.0).view())?;
+    }
+    if blocks(&*model)? != before {
+        return broken("it says that its recurrent blocks are not plastic, and `update` changed them");
+    }
+    passed("5 updates")
+}
+
 fn gradient(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut model = built(subject, &world, 1)?;
+    if !model.plastic() {
+        return skipped("its recurrent blocks are not plastic");
+    }
     let info = model.info();
     let n = info.neurons;
     let batch = world.trials(48, 2);

@@ -92,6 +92,7 @@ impl World {
             neurons: Some(self.substrate.neurons),
             inputs: Some(INPUTS),
             classes: Some(CLASSES),
+            step_ms: Some(50.0),
             substrate: Some(&self.substrate),
             distance: Some(self.distance.view()),
         }

@@ -47,6 +47,8 @@ params! {
         noise: f64 = 0.0,
         /// Ends the process of whoever builds it.
         panics: bool = false,
+        /// Whether the weights never change.
+        fixed: bool = false,
     }
 }
 params! {
@@ -217,6 +219,10 @@ impl Model for Bowl {
         Ok(Outcome { loss, correct: batch.mask.indexed_iter().map(right).sum(), weight })
     }
 
+    fn plastic(&self) -> bool {
+        !self.params.fixed
+    }
+
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         self.activity.as_ref().map(|a| a.view()).ok_or_else(|| Error::bug("nothing was recorded"))
     }
@@ -234,7 +240,9 @@ impl Model for Bowl {
 
     fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
         assert!(std::mem::take(&mut self.gradient_seen));
-        self.weights.scaled_add(-self.params.rate, &recurrent);
+        if self.plastic() {
+            self.weights.scaled_add(-self.params.rate, &recurrent);
+        }
         Ok(())
     }
 
@@ -280,7 +288,7 @@ impl Metric for Probe {
             "undefined" => Measure::new("undefined", f64::NAN),
             "activity" => {
                 let trials = network.activity.map_or(0, |a| a.dim().1);
-                assert_eq!(trials, network.conditions.len());
+                assert_eq!((trials, trials), (network.conditions.len(), network.lengths.len()));
                 Measure::new("recorded", trials as f64)
             }
             _ => Measure::new("sum", f64::from(network.recurrent.sum())),

@@ -103,7 +103,7 @@ pub fn train(
     let base = setting(options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
-    let base = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+    let base = of_task(&info, base);
     let initial = grow_weights(spec, catalogue, &base, &substrate)?;
     let mut constraints = build_constraints(spec, catalogue, &base)?;
     let mut model = build_model(spec, catalogue, &base)?;
@@ -116,13 +116,11 @@ pub fn train(
         )));
     }
     let trials = Trials::draw(spec, task.as_mut(), &info)?;
-    let start = |model: &mut dyn Model| {
-        model
-            .initialise(initial.view(), spec.derived_seed("model"))
-            .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))
+    let start = |model: &mut dyn Model, constraints: &mut [Box<dyn Constraint>]| {
+        begin(spec, model, &initial, constraints)
     };
-    start(model.as_mut())?;
-    let mut course = Course::new(spec, &model_info, &mut constraints);
+    start(model.as_mut(), &mut constraints)?;
+    let mut course = Course::new(spec, model.as_ref(), &mut constraints);
     if let Some(place) = options.checkpoint
         && let Some(found) = place.load(spec.training.epochs)
     {
@@ -130,7 +128,7 @@ pub fn train(
             Ok(()) => course.resume(found),
             Err(error) => {
                 place.reject(&error.to_string());
-                start(model.as_mut())?;
+                start(model.as_mut(), course.constraints)?;
             }
         }
     }
@@ -237,7 +235,6 @@ fn check_cell(
     check_training(spec)?;
     let space = format!("{:?}", spec.geometry);
     let place = [source.clone(), space];
-    let task_text = text(&spec.task_component);
     // All of a variant's cells share these parts; most cells end here.
     let mut whole = place.to_vec();
     whole.extend(spec.components().map(text));
@@ -247,7 +244,7 @@ fn check_cell(
     let distance = distances(spec, substrate)?;
     let base = setting(options, substrate, distance.as_ref());
     let info = build_task(spec, catalogue, &base)?.info();
-    let base = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+    let base = of_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     if first(&at("weights", text(&spec.weights))) {
         grow_weights(spec, catalogue, &base, substrate)?;
@@ -257,8 +254,10 @@ fn check_cell(
             build_constraint(spec, constraint, catalogue, &base)?;
         }
     }
-    if first(&at("model", format!("{task_text} {}", text(&spec.model)))) {
-        build_model(spec, catalogue, &base)?;
+    let mut model = build_model(spec, catalogue, &base)?;
+    if !model.plastic() {
+        let initial = grow_weights(spec, catalogue, &base, substrate)?;
+        begin(spec, model.as_mut(), &initial, &mut build_constraints(spec, catalogue, &base)?)?;
     }
     for metric in &spec.metrics {
         if first(&at("metric", text(metric))) {
@@ -281,6 +280,11 @@ fn setting<'a>(
         distance: distance.map(|d| d.view()),
         ..Setting::default()
     }
+}
+
+/// The setting of whatever depends on the task.
+fn of_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
+    Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
 }
 
 fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Substrate> {
@@ -349,6 +353,37 @@ fn build_task(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Res
 
 fn build_model(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Model>> {
     catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
+}
+
+/// Puts the model at its start. Where its recurrent weights never change, hard
+/// constraints shape them here, once; a penalty could do nothing but be paid.
+fn begin(
+    spec: &CellSpec,
+    model: &mut dyn Model,
+    initial: &Matrix,
+    constraints: &mut [Box<dyn Constraint>],
+) -> Result<()> {
+    model
+        .initialise(initial.view(), spec.derived_seed("model"))
+        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    if model.plastic() {
+        return Ok(());
+    }
+    let mut gradient = Matrix::zeros(initial.dim());
+    for (constraint, component) in constraints.iter_mut().zip(&spec.constraints) {
+        for block in 0..model.info().blocks {
+            let penalty = constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
+            if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
+                return Err(Error::unsupported(format!(
+                    "`{}` is a penalty, and the recurrent weights of `{}` never change",
+                    component.id, spec.model.id
+                ))
+                .help("leave it out, or train them with another model; hard constraints shape such weights once, before training"));
+            }
+            constraint.project(model.recurrent_mut(block)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn build_metrics(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Vec<Box<dyn Metric>>> {
@@ -433,6 +468,8 @@ struct Found {
 struct Course<'a> {
     spec: &'a CellSpec,
     constraints: &'a mut [Box<dyn Constraint>],
+    /// Whether the recurrent weights change at all.
+    plastic: bool,
     /// Gradient of the recurrent blocks, blocks × N × N.
     gradient: Array3<f32>,
     activity: ActivityGradient,
@@ -444,12 +481,14 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    fn new(spec: &'a CellSpec, model: &ModelInfo, constraints: &'a mut [Box<dyn Constraint>]) -> Self {
+    fn new(spec: &'a CellSpec, model: &dyn Model, constraints: &'a mut [Box<dyn Constraint>]) -> Self {
         let looks = constraints.iter().map(|c| c.wants_activity()).collect();
+        let info = model.info();
         Course {
             spec,
             constraints,
-            gradient: Array3::zeros((model.blocks, model.neurons, model.neurons)),
+            plastic: model.plastic(),
+            gradient: Array3::zeros((info.blocks, info.neurons, info.neurons)),
             activity: ActivityGradient { looks, values: Vec::new(), shape: (0, 0, 0) },
             curves: Vec::with_capacity(spec.training.epochs as usize),
             divergence: None,
@@ -556,7 +595,7 @@ impl<'a> Course<'a> {
         sums.add(&outcome, penalty, count);
         model.update(self.gradient.view())?;
         for block in 0..self.gradient.dim().0 {
-            for constraint in self.constraints.iter_mut() {
+            for constraint in self.constraints.iter_mut().filter(|_| self.plastic) {
                 constraint.project(model.recurrent_mut(block)?)?;
             }
             // The loss need not show it: a rectifier turns NaN into 0.
@@ -571,6 +610,9 @@ impl<'a> Course<'a> {
     /// `self.gradient`.
     fn penalty(&mut self, model: &dyn Model) -> Result<f64> {
         let mut penalty = 0.0;
+        if !self.plastic {
+            return Ok(penalty);
+        }
         for (block, mut gradient) in self.gradient.axis_iter_mut(Axis(0)).enumerate() {
             for constraint in self.constraints.iter_mut() {
                 penalty += constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
@@ -766,9 +808,15 @@ fn measure(
         substrate: Some(substrate),
         activity: None,
         conditions: &[],
+        lengths: &[],
     };
     let with_activity = match recorded {
-        Some(batch) => Network { activity: Some(model.activity()?), conditions: batch.conditions, ..network },
+        Some(batch) => Network {
+            activity: Some(model.activity()?),
+            conditions: batch.conditions,
+            lengths: batch.lengths,
+            ..network
+        },
         None => network,
     };
     let mut values: Vec<Value> = Vec::new();
@@ -913,6 +961,24 @@ mod tests {
         let trained = run(&hard);
         assert!(trained.parameters[0].values.iter().all(|&w| w == 0.9));
         near(trained.value("", "sum"), 8.1);
+    }
+
+    #[test]
+    fn weights_that_never_change_are_shaped_once_and_not_penalized() {
+        let mut fixed = spec();
+        fixed.model = with("mock.model", "fixed", true);
+        fixed.constraints = vec![with("mock.ridge", "strength", 0.0)];
+        fixed.constraints[0].params.insert("least".into(), 1.5.into());
+        let trained = run(&fixed);
+        assert!(trained.parameters[0].values.iter().all(|&w| w == 1.5));
+        assert_eq!(trained.value("test", "penalty"), Some(0.0));
+        assert!(check(&[fixed.clone()], &catalogue(), &Options::default()).is_ok());
+        for constraint in [with("mock.ridge", "strength", 0.1), with("mock.ridge", "activity", 0.1)] {
+            fixed.constraints = vec![constraint];
+            let error = check(&[fixed.clone()], &catalogue(), &Options::default()).unwrap_err();
+            assert!(error.report().contains("`mock.ridge` is a penalty"), "{}", error.report());
+            assert!(train(&fixed, &catalogue(), &Options::default(), &mut |_| ()).is_err());
+        }
     }
 
     #[test]
