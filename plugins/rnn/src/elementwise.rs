@@ -104,6 +104,64 @@ pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
     Arch::new().dispatch(|| work(sum, term));
 }
 
+/// eˣ to within 2 units in the last place, in operations that vectorise: e^x =
+/// 2ⁿ·eʳ with |r| ≤ ½·ln 2, and a polynomial for eʳ (coefficients of the Cephes
+/// library, Moshier 1992). Below −87 and above 88 it stays at its bounds; a NaN
+/// stays a NaN.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Adding this leaves n, rounded, in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let x = if x > 88.0 { 88.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, so that n·ln 2 loses nothing.
+    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 0.166_666_65;
+    let p = p * r + 0.5;
+    let power = p * r * r + r + 1.0;
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    power * f32::from_bits(exponent << 23)
+}
+
+/// 1 / (1 + e^−x).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// The hyperbolic tangent, accurate relative to itself: near 0 a polynomial
+/// (Cephes), elsewhere by [`exp`].
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let z = x * x;
+    let p = -5.704_988_7e-3;
+    let p = p * z + 2.063_909e-2;
+    let p = p * z - 5.373_971_5e-2;
+    let p = p * z + 0.133_314_42;
+    let p = p * z - 0.333_332_8;
+    let near = p * z * x + x;
+    let far = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);
+    if z < 0.390_625 { near } else { far }
+}
+
+/// `next` ← (1 − leak)·`previous` + leak·tanh(`next`).
+pub(crate) fn tanh_leaky(next: &mut [f32], previous: &[f32], leak: f32) {
+    #[inline(always)]
+    fn work(next: &mut [f32], previous: &[f32], leak: f32) {
+        let keep = 1.0 - leak;
+        for (value, &before) in next.iter_mut().zip(previous) {
+            *value = keep * before + leak * tanh(*value);
+        }
+    }
+    Arch::new().dispatch(|| work(next, previous, leak));
+}
+
 /// What one step of Adam needs.
 #[derive(Clone, Copy)]
 pub(crate) struct AdamStep {
@@ -134,4 +192,29 @@ pub(crate) fn adam(
         }
     }
     Arch::new().dispatch(|| work(step, parameters, gradient, first, second));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponentials_are_those_of_double_precision() {
+        let (mut worst_sigmoid, mut worst_tanh) = (0.0_f64, 0.0_f64);
+        for k in -400_000..=400_000 {
+            let x = k as f32 * 5e-5;
+            let wide = f64::from(x);
+            let expected = 1.0 / (1.0 + (-wide).exp());
+            worst_sigmoid = worst_sigmoid.max((f64::from(sigmoid(x)) / expected - 1.0).abs());
+            if x != 0.0 {
+                worst_tanh = worst_tanh.max((f64::from(tanh(x)) / wide.tanh() - 1.0).abs());
+            }
+        }
+        assert!(worst_sigmoid < 3e-7 && worst_tanh < 3e-7, "{worst_sigmoid:.1e} {worst_tanh:.1e}");
+        for (x, s, t) in [(0.0, 0.5, 0.0), (200.0, 1.0, 1.0), (f32::INFINITY, 1.0, 1.0)] {
+            assert_eq!((sigmoid(x), tanh(x), tanh(-x)), (s, t, -t));
+        }
+        assert!(sigmoid(-200.0) < 1e-37 && sigmoid(f32::NEG_INFINITY) < 1e-37);
+        assert!(sigmoid(f32::NAN).is_nan() && tanh(f32::NAN).is_nan(), "a diverged run must be seen");
+    }
 }

@@ -1,4 +1,15 @@
-//! The recurrent classifier of the published system.
+//! Recurrent networks that learn to classify.
+//!
+//! | component | network | recurrent blocks |
+//! |---|---|---|
+//! | `rnn.vanilla` | rectified units, as published | 1 |
+//! | `rnn.leaky` | continuous-time units with time constants and noise | 1 |
+//! | `rnn.gru` | gated recurrent units | 3: candidate, reset and update gate |
+//! | `rnn.lstm` | long short-term memory | 4: candidate, input, forget and output gate |
+//! | `rnn.reservoir` | echo-state network, read-out by ridge regression | 1, never changed |
+//!
+//! Block 0 starts from the given weights and is what metrics look at; the
+//! others start as the parameter `gates` says. Constraints act on every block.
 //!
 //! This is the only plugin that links candle. candle holds the read-out: its
 //! parameters are candle variables, softmax and cross-entropy are candle
@@ -10,12 +21,22 @@
 //! many times, and candle lends its storage only behind a lock. The tests hold
 //! the fused recurrence against candle's differentiation of the same network.
 
+mod gru;
+mod leaky;
+mod lstm;
+mod reservoir;
+mod vanilla;
+
+mod common;
 mod elementwise;
 mod optimizer;
 mod readout;
 mod recurrence;
+mod scoring;
+mod trained;
+mod unit;
+
 #[cfg(test)]
 mod tests;
-mod vanilla;
 
 pallium_core::plugin!();

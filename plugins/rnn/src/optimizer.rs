@@ -68,6 +68,25 @@ pub(crate) fn count_of(name: &str, values: &[f32]) -> Result<u64> {
     }
 }
 
+/// Values in f64 as a tensor with one more axis of 4: their bits, 16 at a time,
+/// the highest first, each a whole number that f32 holds exactly.
+pub(crate) fn exact_tensor(name: &str, shape: &[usize], values: &[f64]) -> Tensor {
+    let parts = |v: &f64| [48, 32, 16, 0].map(|shift| f32::from((v.to_bits() >> shift) as u16));
+    let shape = shape.iter().copied().chain([4]).collect();
+    Tensor { name: name.into(), shape, values: values.iter().flat_map(parts).collect() }
+}
+
+/// Reads what [`exact_tensor`] wrote.
+pub(crate) fn exact_of(name: &str, values: &[f32]) -> Result<Vec<f64>> {
+    let part = |v: &f32| ((0.0..=65_535.0).contains(v) && v.fract() == 0.0).then_some(*v as u64);
+    let whole =
+        |four: &[f32]| four.iter().try_fold(0, |bits, v| Some(bits << 16 | part(v)?)).map(f64::from_bits);
+    values.chunks_exact(4).map(whole).collect::<Option<_>>().ok_or_else(|| {
+        Error::input(format!("tensor `{name}` of the saved state does not hold numbers in parts"))
+            .help("the saved state is damaged; start from another one")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +99,18 @@ mod tests {
         assert!(count_of("n", &[0.0, 0.5]).is_err());
         assert!(count_of("n", &[0.0, f32::NAN]).is_err());
         assert!(count_of("n", &[1.0]).is_err());
+    }
+
+    #[test]
+    fn numbers_in_parts_are_exact() {
+        let values = [0.0, -0.0, 1.0, -1e300, 5e-324, f64::MAX, std::f64::consts::PI, 1.0 / 3.0];
+        let tensor = exact_tensor("x", &[2, 4], &values);
+        assert_eq!((tensor.shape.as_slice(), tensor.values.len()), (&[2, 4, 4][..], 32));
+        let back = exact_of("x", &tensor.values).unwrap();
+        assert!(back.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits()));
+        for wrong in [0.5, -1.0, 65_536.0, f32::NAN] {
+            assert!(exact_of("x", &[0.0, 0.0, wrong, 0.0]).is_err());
+        }
     }
 
     #[test]

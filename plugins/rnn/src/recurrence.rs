@@ -19,11 +19,12 @@ use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky};
-use crate::readout::{Pending, Readout, ReadoutGradient, Score};
+use crate::readout::{Readout, ReadoutGradient, Score};
+use crate::scoring::Scoring;
 
 /// Rows (steps × trials) over which the weights' gradient is summed in one
 /// product.
-const ROWS: usize = 640;
+pub(crate) const ROWS: usize = 640;
 
 /// The recurrent layer: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
 pub(crate) struct Cell {
@@ -64,27 +65,10 @@ impl Cell {
     }
 }
 
-/// A step of a trial that counts in the loss.
-struct Scored {
-    step: usize,
-    /// Index within the part.
-    trial: usize,
-    class: u32,
-    weight: f32,
-}
-
 /// The trials that one thread computes, and the room it needs to do so.
 #[derive(Default)]
 pub(crate) struct Part {
-    /// Which trials of the batch.
-    trials: Range<usize>,
-    /// Steps of each trial.
-    lengths: Vec<usize>,
-    /// What counts, by step and then by trial.
-    scored: Vec<Scored>,
-    pending: Pending,
-    /// Gradients that the read-out left in the last pass for learning.
-    pub readout: ReadoutGradient,
+    scoring: Scoring,
     /// Gradient in Wx and, below it, b: (C + 1) × N.
     pub drive: Vec<f32>,
     /// Gradients in the relu's arguments over several steps, and one slot more.
@@ -99,68 +83,17 @@ pub(crate) struct Part {
 impl Part {
     /// Makes the part responsible for `trials` of `batch`.
     pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
-        self.lengths.clear();
-        self.lengths.extend(batch.lengths[trials.clone()].iter().map(|&l| l as usize));
-        self.scored.clear();
-        for step in 0..batch.dim().1 {
-            for (trial, index) in trials.clone().enumerate() {
-                let weight = batch.mask[[index, step]];
-                if weight > 0.0 {
-                    let class = batch.targets[[index, step]];
-                    self.scored.push(Scored { step, trial, class, weight });
-                }
-            }
-        }
-        self.trials = trials;
+        self.scoring.assign(batch, trials);
     }
 
     /// Number of trials.
     pub fn count(&self) -> usize {
-        self.trials.len()
+        self.scoring.count()
     }
 
-    /// Number of steps until every trial has ended.
-    fn steps(&self) -> usize {
-        self.lengths.iter().copied().max().unwrap_or(0)
-    }
-
-    /// Zeroes the rows of trials that have ended before `step`.
-    fn silence(&self, step: usize, rows: &mut [f32], neurons: usize) {
-        for (row, &length) in rows.chunks_exact_mut(neurons).zip(&self.lengths) {
-            if length <= step {
-                row.fill(0.0);
-            }
-        }
-    }
-
-    /// Hands the states that count at `step` to the read-out, from `cursor` on.
-    fn read(
-        &mut self,
-        step: usize,
-        states: &[f32],
-        readout: &Readout,
-        learn: bool,
-        cursor: &mut usize,
-        score: &mut Score,
-    ) -> Result<()> {
-        let neurons = states.len() / self.count();
-        while let Some(Scored { trial, class, weight, .. }) =
-            self.scored.get(*cursor).filter(|scored| scored.step == step)
-        {
-            self.pending.push(&states[trial * neurons..][..neurons], *class, *weight);
-            *cursor += 1;
-            if self.pending.len() == readout.rows() {
-                self.flush(readout, learn, score)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, readout: &Readout, learn: bool, score: &mut Score) -> Result<()> {
-        let part = readout.score(&mut self.pending, learn.then_some(&mut self.readout))?;
-        score.loss += part.loss;
-        score.correct += part.correct;
-        Ok(())
+    /// Gradients that the read-out left in the last pass for learning.
+    pub fn readout(&mut self) -> &mut ReadoutGradient {
+        &mut self.scoring.readout
     }
 
     /// Runs the trials and keeps all hidden states in `hidden` (steps × trials
@@ -176,10 +109,10 @@ impl Part {
         learn: Option<f64>,
     ) -> Result<Score> {
         if let Some(scale) = learn {
-            self.readout.start(readout.parameters(), scale);
+            self.scoring.readout.start(readout.parameters(), scale);
         }
         let (mut cursor, mut score) = (0, Score::default());
-        let steps = self.steps();
+        let steps = self.scoring.steps();
         for step in 0..steps {
             let (before, mut from) = hidden.view_mut().split_at(Axis(0), step);
             let previous = step.checked_sub(1).map(|last| before.index_axis_move(Axis(0), last));
@@ -190,11 +123,11 @@ impl Part {
                 return Err(gaps());
             };
             cell.step(input, previous, next);
-            self.silence(step, next, cell.neurons);
-            self.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
+            self.scoring.silence(step, next, cell.neurons);
+            self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
         }
         hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
-        self.flush(readout, learn.is_some(), &mut score)?;
+        self.scoring.flush(readout, learn.is_some(), &mut score)?;
         Ok(score)
     }
 
@@ -208,20 +141,20 @@ impl Part {
         let (mut previous, mut next) = states.split_at_mut(trials * neurons);
 
         let (mut cursor, mut score) = (0, Score::default());
-        let steps = self.scored.last().map_or(0, |last| last.step + 1);
+        let steps = self.scoring.scored_steps();
         for step in 0..steps {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.trials.clone()) {
+            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.trials()) {
                 for (channel, value) in row[..cell.channels].iter_mut().enumerate() {
                     *value = batch.inputs[[trial, step, channel]];
                 }
                 row[cell.channels] = 1.0;
             }
             cell.step(input, (step > 0).then_some(&*previous), next);
-            self.read(step, next, readout, false, &mut cursor, &mut score)?;
+            self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
         }
         self.room = room;
-        self.flush(readout, false, &mut score)?;
+        self.scoring.flush(readout, false, &mut score)?;
         Ok(score)
     }
 
@@ -255,10 +188,10 @@ impl Part {
         carry.resize(if leaky { size } else { 0 }, 0.0);
 
         let steps = match activity {
-            Some(_) => self.steps(),
-            None => self.scored.last().map_or(0, |last| last.step + 1),
+            Some(_) => self.scoring.steps(),
+            None => self.scoring.scored_steps(),
         };
-        let mut scored = self.scored.len();
+        let mut scored = self.scoring.scored();
         let mut end = steps;
         while end > 0 {
             // Steps start..end lie in the slots from 0 on; the slot after them
@@ -274,11 +207,7 @@ impl Part {
                 } else {
                     delta.fill(0.0);
                 }
-                while let Some(index) = scored.checked_sub(1).filter(|&i| self.scored[i].step == step) {
-                    let row = &mut delta[self.scored[index].trial * neurons..][..neurons];
-                    add(row, &self.readout.states[index * neurons..][..neurons]);
-                    scored = index;
-                }
+                self.scoring.add_gradient(step, delta, neurons, &mut scored);
                 if let Some(activity) = activity {
                     let term = activity.index_axis(Axis(0), step);
                     match term.as_slice() {
@@ -300,9 +229,9 @@ impl Part {
                     gate(delta, state);
                 }
                 // What stands past a trial's end is not computed but zero.
-                self.silence(step, delta, neurons);
+                self.scoring.silence(step, delta, neurons);
                 if leaky {
-                    self.silence(step, &mut carry, neurons);
+                    self.scoring.silence(step, &mut carry, neurons);
                 }
             }
 
@@ -325,7 +254,7 @@ impl Part {
 }
 
 /// The values of `view` without gaps: where they lie, or copied into `room`.
-fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a [f32]> {
+pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a [f32]> {
     if let Some(values) = view.to_slice() {
         return Ok(values);
     }
@@ -336,7 +265,7 @@ fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a
     Ok(room)
 }
 
-fn gaps() -> Error {
+pub(crate) fn gaps() -> Error {
     Error::bug("a step of the hidden states does not lie in one piece")
 }
 

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, ShapeError, s};
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
-use rand::Rng;
-use rand_distr::StandardNormal;
 
+use crate::common::{
+    FIRST, SECOND, UPDATES, check_batch, expect, expect_square, find, glorot, in_threads, misshapen,
+    no_activity, no_block, no_gradient, no_pass, rates, sizes, take_inputs,
+};
 use crate::elementwise::add;
 use crate::optimizer::{Moments, Rates, count_of, count_tensor};
 use crate::readout::{Readout, Score};
@@ -89,35 +91,18 @@ impl Component for Vanilla {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", params.noise)?;
-        at_least_zero("learning_rate", params.learning_rate)?;
-        below_one("beta1", params.beta1)?;
-        below_one("beta2", params.beta2)?;
-        at_least_zero("epsilon", params.epsilon)?;
+        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         // Compared after the conversion: what is computed with must not be 0.
-        let (leak, epsilon) = (params.leak as f32, params.epsilon as f32);
-        if epsilon == 0.0 {
-            return Err(Error::input(format!("parameter `epsilon` is {}", params.epsilon))
-                .help("it must be above 0: a unit that was never active would divide 0 by 0"));
-        }
+        let leak = params.leak as f32;
         one_of_range("leak", params.leak, 0.0, 1.0)?;
         if leak == 0.0 {
             return Err(Error::input(format!("parameter `leak` is {}", params.leak))
                 .help("it must be above 0 and at most 1; at 0 no unit would ever change"));
         }
-        let (neurons, channels, classes) = (setting.neurons()?, setting.inputs()?, setting.classes()?);
-        for (what, count) in [("neurons", neurons), ("input channels", channels), ("classes", classes)] {
-            if count == 0 {
-                return Err(Error::input(format!("a recurrent network cannot have 0 {what}")));
-            }
-        }
+        let (neurons, channels, classes) = sizes(setting)?;
         let mut model = Vanilla {
             noise: params.noise as f32,
-            rates: Rates {
-                learning_rate: params.learning_rate,
-                beta1: params.beta1,
-                beta2: params.beta2,
-                epsilon: params.epsilon,
-            },
+            rates,
             threads: setting.threads.max(1),
             cell: Cell { neurons, channels, leak, weights: Vec::new() },
             moments: Moments::zeros(0),
@@ -134,13 +119,6 @@ impl Component for Vanilla {
         model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
         Ok(model)
     }
-}
-
-fn below_one(name: &str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::input(format!("parameter `{name}` is {value}")).help("it must be at least 0 and below 1"))
 }
 
 pallium_core::register!(Model, Vanilla);
@@ -164,85 +142,11 @@ impl Vanilla {
         [("readout", vec![n, k], 0..n * k), ("readout_bias", vec![k], n * k..n * k + k)]
     }
 
-    /// Checks a batch and returns the sum of its mask.
-    fn check(&self, batch: &BatchView<'_>) -> Result<f64> {
-        let (trials, steps, channels) = batch.dim();
-        let wrong = |what: String| Err(Error::input(format!("the batch does not fit the model: {what}")));
-        if trials == 0 || steps == 0 {
-            return wrong(format!("it has {trials} trials of {steps} steps"));
-        }
-        if channels != self.cell.channels {
-            return wrong(format!(
-                "it has {channels} input channels, but the model was built for {}",
-                self.cell.channels
-            ));
-        }
-        if batch.targets.dim() != (trials, steps) || batch.mask.dim() != (trials, steps) {
-            return wrong(format!(
-                "targets and mask must be {trials} trials × {steps} steps, as the inputs are"
-            ));
-        }
-        if batch.lengths.len() != trials {
-            return wrong(format!("it states {} lengths for {trials} trials", batch.lengths.len()));
-        }
-        let mut total = 0.0;
-        for (trial, &length) in batch.lengths.iter().enumerate() {
-            let length = length as usize;
-            if length > steps {
-                return wrong(format!("trial {trial} has {length} steps, but the batch has {steps}"));
-            }
-            for (step, &weight) in batch.mask.row(trial).iter().enumerate() {
-                if weight == 0.0 {
-                    continue;
-                }
-                if !(weight.is_finite() && weight > 0.0) {
-                    return wrong(format!("the mask of trial {trial} at step {step} is {weight}"));
-                }
-                if step >= length {
-                    return wrong(format!("trial {trial} is scored at step {step}, but ends after {length}"));
-                }
-                let class = batch.targets[[trial, step]];
-                if class as usize >= self.classes {
-                    return wrong(format!(
-                        "trial {trial} has class {class} at step {step}, but there are {} classes",
-                        self.classes
-                    ));
-                }
-                total += f64::from(weight);
-            }
-        }
-        Ok(total)
-    }
-
     /// Inputs of the last pass that kept the activity, noise included.
     #[cfg(test)]
     pub(crate) fn kept_inputs(&self) -> ArrayView3<'_, f32> {
         let pass = self.pass.as_ref().unwrap();
         ArrayView3::from_shape((pass.steps, pass.trials, self.cell.channels + 1), &self.inputs).unwrap()
-    }
-
-    /// Copies the batch's inputs, steps first, and adds noise of `noise_seed`.
-    fn take_inputs(&mut self, batch: &BatchView<'_>, noise_seed: Option<u64>) {
-        let (trials, steps, channels) = batch.dim();
-        let width = channels + 1;
-        self.inputs.resize(steps * trials * width, 0.0);
-        for (step, rows) in self.inputs.chunks_exact_mut(trials * width).enumerate() {
-            let values = batch.inputs.index_axis(Axis(1), step);
-            for (row, values) in rows.chunks_exact_mut(width).zip(values.outer_iter()) {
-                for (to, &from) in row.iter_mut().zip(values) {
-                    *to = from;
-                }
-                row[channels] = 1.0;
-            }
-        }
-        if let Some(seed) = noise_seed.filter(|_| self.noise > 0.0) {
-            let mut stream = random::stream(seed, "input noise");
-            for row in self.inputs.chunks_exact_mut(width) {
-                for value in &mut row[..channels] {
-                    *value += self.noise * stream.sample::<f32, _>(StandardNormal);
-                }
-            }
-        }
     }
 }
 
@@ -258,22 +162,12 @@ impl Model for Vanilla {
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
         let (n, c, k) = (self.cell.neurons, self.cell.channels, self.classes);
-        if recurrent.dim() != (n, n) {
-            let (rows, columns) = recurrent.dim();
-            return Err(Error::input(format!(
-                "the recurrent weights are {rows}×{columns}, but must be {n}×{n}"
-            )));
-        }
-        let glorot = |rows: usize, columns: usize, purpose: &str| -> Vec<f32> {
-            let limit = (6.0 / (rows + columns) as f64).sqrt() as f32;
-            let mut stream = random::stream(seed, purpose);
-            (0..rows * columns).map(|_| stream.random_range(-limit..=limit)).collect()
-        };
+        expect_square(recurrent, n)?;
         let mut weights = Vec::with_capacity((n + c + 1) * n);
         weights.extend(recurrent.iter());
-        weights.extend(glorot(c, n, "input weights"));
+        weights.extend(glorot(c, n, seed, "input weights"));
         weights.resize((n + c + 1) * n, 0.0);
-        self.readout = Readout::new(n, k, &glorot(n, k, "read-out weights"), &vec![0.0; k])?;
+        self.readout = Readout::new(n, k, &glorot(n, k, seed, "read-out weights"), &vec![0.0; k])?;
         self.moments = Moments::zeros(weights.len());
         self.cell.weights = weights;
         self.updates = 0;
@@ -283,7 +177,7 @@ impl Model for Vanilla {
     }
 
     fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
-        let weight = self.check(batch)?;
+        let weight = check_batch(batch, self.cell.channels, self.classes)?;
         let (trials, steps, channels) = batch.dim();
         // Evaluation leaves the last pass and its gradients as they are.
         let parts = if mode == Mode::Evaluate { &mut self.evaluating } else { &mut self.learning };
@@ -301,11 +195,11 @@ impl Model for Vanilla {
             self.differentiated = false;
             let learn = match mode {
                 Mode::Train { noise_seed } => {
-                    self.take_inputs(batch, Some(noise_seed));
+                    take_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
                     Some(if weight > 0.0 { 1.0 / weight } else { 0.0 })
                 }
                 _ => {
-                    self.take_inputs(batch, None);
+                    take_inputs(&mut self.inputs, batch, None);
                     None
                 }
             };
@@ -339,9 +233,7 @@ impl Model for Vanilla {
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
-        let pass = self.pass.as_ref().ok_or_else(|| {
-            Error::input("there is no activity to look at").help("run a batch to train or to record first")
-        })?;
+        let pass = self.pass.as_ref().ok_or_else(no_activity)?;
         ArrayView3::from_shape((pass.steps, pass.trials, self.cell.neurons), &self.hidden).map_err(misshapen)
     }
 
@@ -351,9 +243,7 @@ impl Model for Vanilla {
         mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
         let n = self.cell.neurons;
-        let pass = self.pass.as_ref().filter(|pass| pass.learnt).ok_or_else(|| {
-            Error::input("there is no pass to differentiate").help("run a batch to train first")
-        })?;
+        let pass = self.pass.as_ref().filter(|pass| pass.learnt).ok_or_else(no_pass)?;
         let shape = (pass.steps, pass.trials, n);
         expect("the gradient of the recurrent blocks", recurrent.dim(), (1, n, n))?;
         if let Some(activity) = &activity {
@@ -396,9 +286,9 @@ impl Model for Vanilla {
         if let Some((first, others)) = self.learning.split_first_mut() {
             for part in others {
                 add(&mut first.drive, &part.drive);
-                add(&mut first.readout.parameters, &part.readout.parameters);
+                add(&mut first.readout().parameters, &part.readout().parameters);
                 // Added once, should the caller ask again.
-                part.readout.parameters.fill(0.0);
+                part.readout().parameters.fill(0.0);
             }
         }
         self.differentiated = true;
@@ -407,9 +297,8 @@ impl Model for Vanilla {
 
     fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
         let n = self.cell.neurons;
-        let Some(part) = self.learning.first().filter(|_| self.differentiated) else {
-            return Err(Error::input("there is no gradient to update by")
-                .help("each update needs its own backward pass"));
+        let Some(part) = self.learning.first_mut().filter(|_| self.differentiated) else {
+            return Err(no_gradient());
         };
         expect("the gradient of the recurrent blocks", recurrent.dim(), (1, n, n))?;
         let recurrent = recurrent.as_standard_layout();
@@ -421,7 +310,7 @@ impl Model for Vanilla {
         let (block, drive) = self.cell.weights.split_at_mut(n * n);
         self.moments.update(step, 0, block, gradient);
         self.moments.update(step, n * n, drive, &part.drive);
-        self.readout.update(step, &part.readout.parameters)?;
+        self.readout.update(step, &part.readout().parameters)?;
         // The activity can still be looked at, but no longer differentiated.
         self.differentiated = false;
         if let Some(pass) = &mut self.pass {
@@ -469,27 +358,12 @@ impl Model for Vanilla {
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        let find = |name: &str, shape: &[usize]| -> Result<&[f32]> {
-            let Some(tensor) = state.iter().find(|tensor| tensor.name == name) else {
-                return Err(Error::input(format!("the saved state has no tensor `{name}`"))
-                    .help("it was saved by another kind of model"));
-            };
-            if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
-                return Err(Error::input(format!(
-                    "tensor `{name}` of the saved state is {:?} with {} values, but must be {shape:?}",
-                    tensor.shape,
-                    tensor.values.len()
-                ))
-                .help("it was saved by a model of another size"));
-            }
-            Ok(&tensor.values)
-        };
         // All is read before anything is replaced, so that a state that does
         // not fit leaves the model as it was.
         let gather = |prefix: &str, layout: &[(&str, Vec<usize>, Range<usize>)]| -> Result<Vec<f32>> {
             let mut values = Vec::new();
             for (name, shape, _) in layout {
-                values.extend_from_slice(find(&format!("{prefix}{name}"), shape)?);
+                values.extend_from_slice(find(state, &format!("{prefix}{name}"), shape)?);
             }
             Ok(values)
         };
@@ -503,7 +377,7 @@ impl Model for Vanilla {
             })
         };
         let (of_cell, of_readout) = (moments(&cell)?, moments(&readout)?);
-        let updates = count_of(UPDATES, find(UPDATES, &[2])?)?;
+        let updates = count_of(UPDATES, find(state, UPDATES, &[2])?)?;
 
         self.readout.set(in_weights, in_bias)?;
         *self.readout.moments_mut() = of_readout;
@@ -516,46 +390,7 @@ impl Model for Vanilla {
     }
 }
 
-const UPDATES: &str = "optimizer.updates";
-const FIRST: &str = "optimizer.first_moment";
-const SECOND: &str = "optimizer.second_moment";
-
-/// Refuses an array of another shape.
-fn expect(what: &str, found: (usize, usize, usize), wanted: (usize, usize, usize)) -> Result<()> {
-    if found == wanted {
-        return Ok(());
-    }
-    let text = |(a, b, c)| format!("{a}×{b}×{c}");
-    Err(Error::input(format!("{what} is {}, but must be {}", text(found), text(wanted))))
-}
-
 /// Refuses any recurrent block but the only one.
 fn expect_block(block: usize) -> Result<()> {
-    if block == 0 {
-        return Ok(());
-    }
-    Err(Error::input(format!("there is no recurrent block {block}"))
-        .help("this model has one block, number 0"))
-}
-
-fn misshapen(error: ShapeError) -> Error {
-    Error::bug(format!("a buffer has another size than it should: {error}"))
-}
-
-/// Works on all jobs at once, the first in this thread, each other in one of
-/// its own; results in the order of the jobs.
-fn in_threads<J: Send, R: Send>(mut jobs: impl Iterator<Item = J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
-    let Some(first) = jobs.next() else { return Vec::new() };
-    std::thread::scope(|scope| {
-        let work = &work;
-        let others: Vec<_> = jobs.map(|job| scope.spawn(move || work(job))).collect();
-        let mut results = vec![work(first)];
-        for other in others {
-            match other.join() {
-                Ok(result) => results.push(result),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    })
+    if block == 0 { Ok(()) } else { Err(no_block(block, 1)) }
 }

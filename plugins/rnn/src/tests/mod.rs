@@ -1,6 +1,7 @@
 //! Tests of the whole model, and what they share.
 
 mod behaviour;
+mod cells;
 mod golden;
 mod measure;
 mod oracle;

@@ -1,0 +1,164 @@
+//! `rnn.gru`: gated recurrent units.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::common::rates;
+use crate::elementwise::{sigmoid, tanh};
+use crate::trained::{Start, Trained};
+use crate::unit::{Back, Before, Unit, vector, vectors_mut};
+
+pallium_core::params! {
+    /// Parameters of the gated recurrent units and of their optimizer.
+    pub struct Params {
+        /// Standard deviation of the Gaussian noise added to every input
+        /// channel at every step while training, in units of the input; at
+        /// least 0.
+        noise: f64 = 0.05,
+        /// Adam's learning rate; at least 0.
+        learning_rate: f64 = 1e-3,
+        /// Adam's decay of the mean gradient; at least 0, below 1.
+        beta1: f64 = 0.9,
+        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        beta2: f64 = 0.999,
+        /// Adam's ε, added to the root of the mean squared gradient; above 0.
+        epsilon: f64 = 1e-7,
+        /// What the recurrent blocks of the two gates start from: the same
+        /// matrix as the candidate's, zeros, or that matrix with its neurons
+        /// relabelled.
+        gates: Start = Start::Same,
+    }
+}
+
+/// Gated recurrent units (Cho et al. 2014) with the reset gate after the
+/// product, as PyTorch, Keras and cuDNN compute them:
+///
+/// > r = σ(x·Wxr + h·Wr + br), z = σ(x·Wxz + h·Wz + bz),
+/// >
+/// > n = tanh(x·Wxn + bn + r∘(h·Wn + cn)), h′ = (1 − z)∘n + z∘h.
+///
+/// Three recurrent blocks: the candidate's Wn (block 0, which weights are given
+/// for), the reset gate's Wr and the update gate's Wz. Constraints act on each
+/// of the three, metrics look at the candidate's. Biases start at 0.
+pub(crate) struct Gru {
+    arch: Arch,
+}
+
+impl Component for Trained<Gru> {
+    const ID: &'static str = "rnn.gru";
+    const ABOUT: &'static str = "gated recurrent units with a softmax read-out, trained by Adam";
+    const CITE: &'static str =
+        "Cho et al. 2014, EMNLP 1724; Chung, Gulcehre, Cho, Bengio 2014, arXiv 1412.3555";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        Trained::new(Gru { arch: Arch::new() }, params.noise, rates, params.gates, setting)
+    }
+}
+pallium_core::register!(Model, Trained<Gru>);
+
+/// Kept vectors: the candidate, the gates, and h·Wn + cn.
+const CANDIDATE: usize = 0;
+const RESET: usize = 1;
+const UPDATE: usize = 2;
+const PRODUCT: usize = 3;
+
+impl Unit for Gru {
+    const BLOCKS: &'static [&'static str] = &["candidate", "reset gate", "update gate"];
+    const SUFFIXES: &'static [&'static str] = &["", "_reset", "_update"];
+    const KEPT: usize = 4;
+    const DRIVE: &'static [usize] = &[CANDIDATE, RESET, UPDATE];
+    const RECURRENT: &'static [usize] = &[PRODUCT, RESET, UPDATE];
+    const DELTAS: usize = 4;
+    const DRIVE_DELTA: &'static [usize] = &[3, 1, 2];
+    const VECTORS: &'static [&'static str] = &["recurrent_bias"];
+
+    fn vectors(&self, neurons: usize, _: u64) -> Vec<f32> {
+        vec![0.0; neurons]
+    }
+
+    fn bias(&self, _: usize) -> f32 {
+        0.0
+    }
+
+    fn noise(&self, _: &[f32]) -> Vec<f32> {
+        Vec::new()
+    }
+
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+        let (size, n) = (next.len(), vectors.len());
+        let [candidate, reset, update, product] = vectors_mut(kept, size);
+        self.arch.dispatch(|| {
+            for start in (0..size).step_by(n) {
+                let row = start..start + n;
+                forward(
+                    vectors,
+                    &before.hidden[row.clone()],
+                    &mut candidate[row.clone()],
+                    &mut reset[row.clone()],
+                    &mut update[row.clone()],
+                    &mut product[row.clone()],
+                    &mut next[row],
+                );
+            }
+        });
+    }
+
+    fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
+        let Back { delta, carry, deltas, gradient } = back;
+        let size = delta.len();
+        let kept = [CANDIDATE, RESET, UPDATE, PRODUCT].map(|index| vector(kept, index, size));
+        let deltas = vectors_mut(deltas, size);
+        self.arch.dispatch(|| {
+            let in_product = backward(kept, before.hidden, delta, carry, deltas);
+            for row in in_product.chunks_exact(gradient.len()) {
+                gradient.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn forward(
+    bias: &[f32],
+    before: &[f32],
+    candidate: &mut [f32],
+    reset: &mut [f32],
+    update: &mut [f32],
+    product: &mut [f32],
+    next: &mut [f32],
+) {
+    let kept = candidate.iter_mut().zip(reset).zip(update).zip(product);
+    for ((((((n, r), z), u), next), &h), &c) in kept.zip(next).zip(before).zip(bias) {
+        *u += c;
+        *r = sigmoid(*r);
+        *z = sigmoid(*z);
+        *n = tanh(*n + *r * *u);
+        *next = *n + *z * (h - *n);
+    }
+}
+
+/// Returns the gradient in h·Wn + cn.
+#[inline(always)]
+fn backward<'a>(
+    [candidate, reset, update, product]: [&[f32]; 4],
+    before: &[f32],
+    delta: &[f32],
+    carry: &mut [f32],
+    [in_product, in_reset, in_update, in_candidate]: [&'a mut [f32]; 4],
+) -> &'a [f32] {
+    let kept = candidate.iter().zip(reset).zip(update).zip(product).zip(before);
+    let into = in_product.iter_mut().zip(in_reset).zip(in_update).zip(in_candidate);
+    for ((((((&n, &r), &z), &u), &h), (&delta, carry)), (((p, dr), dz), dn)) in
+        kept.zip(delta.iter().zip(carry)).zip(into)
+    {
+        let whole = delta + *carry;
+        *carry = whole * z;
+        *dn = whole * (1.0 - z) * (1.0 - n * n);
+        *p = *dn * r;
+        *dr = *dn * u * r * (1.0 - r);
+        *dz = whole * (h - n) * z * (1.0 - z);
+    }
+    in_product
+}

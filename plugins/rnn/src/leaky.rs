@@ -1,0 +1,241 @@
+//! `rnn.leaky`: continuous-time rate units with time constants and noise.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use crate::common::rates;
+use crate::elementwise::tanh;
+use crate::trained::{Start, Trained};
+use crate::unit::{Back, Before, Unit};
+
+pallium_core::choice! {
+    /// A unit's transfer function.
+    pub enum Transfer {
+        /// max(x, 0).
+        Relu = "relu",
+        /// The hyperbolic tangent.
+        Tanh = "tanh",
+        /// ln(1 + eˣ).
+        Softplus = "softplus",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of the continuous-time units and of their optimizer.
+    pub struct Params {
+        /// Standard deviation of the Gaussian noise added to every input
+        /// channel at every step while training, in units of the input; at
+        /// least 0.
+        noise: f64 = 0.05,
+        /// Adam's learning rate; at least 0.
+        learning_rate: f64 = 1e-3,
+        /// Adam's decay of the mean gradient; at least 0, below 1.
+        beta1: f64 = 0.9,
+        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        beta2: f64 = 0.999,
+        /// Adam's ε, added to the root of the mean squared gradient; above 0.
+        epsilon: f64 = 1e-7,
+        /// Time constant τ in ms (median over units, if they differ); above 0.
+        /// A unit whose τ is shorter than a step has no leak.
+        tau: f64 = 100.0,
+        /// How much units differ: standard deviation of ln τ, drawn by the run's
+        /// seed (0 to 5).
+        tau_spread: f64 = 0.0,
+        /// Whether time constants are trained, by their logarithm.
+        learn_tau: bool = false,
+        /// Duration of a step in ms. If left out, what the task states, and 20
+        /// ms where it states none.
+        step: Option<f64> = None,
+        /// Standard deviation σ of the recurrent noise while training, in units
+        /// of activity (at least 0): without input a linear unit's activity
+        /// fluctuates by about σ, whatever the step.
+        recurrent_noise: f64 = 0.05,
+        /// Transfer function f: relu, tanh or softplus.
+        transfer: Transfer = Transfer::Relu,
+    }
+}
+
+/// Steps of tasks that state no duration, in ms (Yang et al. 2019).
+const STEP_MS: f64 = 20.0;
+
+/// Rate units in continuous time, τ·dh/dt = −h + f(x·Wx + h·W + b + noise), by
+/// Euler's method with α = step/τ (at most 1), each unit with its own:
+///
+/// > h_t = (1 − α)∘h_{t−1} + α∘f(x_t·Wx + h_{t−1}·W + b + √(2/α)·σ·ξ_t), h_0 = 0,
+///
+/// ξ standard normal, independent over units and steps, while training alone
+/// (Song et al. 2016; Yang et al. 2019). One recurrent block.
+///
+/// With `learn_tau`, ln τ is a parameter like any other; where τ is shorter than
+/// a step its gradient is 0.
+pub(crate) struct Leaky {
+    arch: Arch,
+    /// ln of the median τ and of the step, in ms.
+    log_tau: f64,
+    log_step: f64,
+    spread: f64,
+    learn: bool,
+    noise: f32,
+    transfer: Transfer,
+}
+
+impl Component for Trained<Leaky> {
+    const ID: &'static str = "rnn.leaky";
+    const ABOUT: &'static str =
+        "continuous-time rate units with time constants and recurrent noise, softmax read-out, Adam";
+    const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; Yang, Joglekar, Song, \
+                                Newsome, Wang 2019, Nat. Neurosci. 22:297; trained time constants: Perez-Nieves, \
+                                Leung, Dragotti, Goodman 2021, Nat. Commun. 12:5791";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        let step = params.step.or(setting.step_ms).unwrap_or(STEP_MS);
+        for (name, value) in [("tau", params.tau), ("step", step)] {
+            if !(1e-6..=1e9).contains(&value) {
+                return Err(Error::input(format!("parameter `{name}` is {value}"))
+                    .help("it is a time in ms, above 0"));
+            }
+        }
+        one_of_range("tau_spread", params.tau_spread, 0.0, 5.0)?;
+        one_of_range("recurrent_noise", params.recurrent_noise, 0.0, 1e6)?;
+        let unit = Leaky {
+            arch: Arch::new(),
+            log_tau: params.tau.ln(),
+            log_step: step.ln(),
+            spread: params.tau_spread,
+            learn: params.learn_tau,
+            noise: params.recurrent_noise as f32,
+            transfer: params.transfer,
+        };
+        Trained::new(unit, params.noise, rates, Start::Same, setting)
+    }
+}
+pallium_core::register!(Model, Trained<Leaky>);
+
+impl Leaky {
+    /// α of a unit.
+    fn alpha(&self, log_tau: f32) -> f32 {
+        (self.log_step - f64::from(log_tau)).min(0.0).exp() as f32
+    }
+
+    fn alphas(&self, vectors: &[f32]) -> Vec<f32> {
+        vectors.iter().map(|&log_tau| self.alpha(log_tau)).collect()
+    }
+}
+
+impl Unit for Leaky {
+    const BLOCKS: &'static [&'static str] = &["recurrent"];
+    const SUFFIXES: &'static [&'static str] = &[""];
+    const KEPT: usize = 1;
+    const DRIVE: &'static [usize] = &[0];
+    const RECURRENT: &'static [usize] = &[0];
+    const DELTAS: usize = 1;
+    const DRIVE_DELTA: &'static [usize] = &[0];
+    const VECTORS: &'static [&'static str] = &["log_time_constant"];
+
+    fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32> {
+        let mut stream = random::stream(seed, "time constants");
+        (0..neurons)
+            .map(|_| (self.log_tau + self.spread * stream.sample::<f64, _>(StandardNormal)) as f32)
+            .collect()
+    }
+
+    fn bias(&self, _: usize) -> f32 {
+        0.0
+    }
+
+    fn noise(&self, vectors: &[f32]) -> Vec<f32> {
+        if self.noise == 0.0 {
+            return Vec::new();
+        }
+        self.alphas(vectors).into_iter().map(|alpha| self.noise * (2.0 / alpha).sqrt()).collect()
+    }
+
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+        let alphas = self.alphas(vectors);
+        let n = alphas.len();
+        self.arch.dispatch(|| {
+            match self.transfer {
+                Transfer::Relu => rectify(kept),
+                Transfer::Tanh => kept.iter_mut().for_each(|y| *y = tanh(*y)),
+                Transfer::Softplus => kept.iter_mut().for_each(|y| *y = softplus(*y)),
+            }
+            for start in (0..next.len()).step_by(n) {
+                let row = start..start + n;
+                leak(&alphas, &kept[row.clone()], &before.hidden[row.clone()], &mut next[row]);
+            }
+        });
+    }
+
+    fn backward(&self, vectors: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
+        let Back { delta, carry, deltas, gradient } = back;
+        let alphas = self.alphas(vectors);
+        let n = alphas.len();
+        self.arch.dispatch(|| {
+            for start in (0..delta.len()).step_by(n) {
+                let row = start..start + n;
+                unleak(&alphas, &mut delta[row.clone()], &mut carry[row.clone()], &mut deltas[row]);
+            }
+            match self.transfer {
+                Transfer::Relu => slope(deltas, kept, |y| f32::from(u8::from(y > 0.0))),
+                Transfer::Tanh => slope(deltas, kept, |y| 1.0 - y * y),
+                Transfer::Softplus => slope(deltas, kept, |y| -(-y).exp_m1()),
+            }
+        });
+        if self.learn {
+            // dα/d ln τ is −α, but 0 where α is held at 1.
+            let held: Vec<f32> = alphas.iter().map(|&alpha| if alpha < 1.0 { -alpha } else { 0.0 }).collect();
+            for start in (0..delta.len()).step_by(n) {
+                let row = start..start + n;
+                let moved = kept[row.clone()].iter().zip(&before.hidden[row.clone()]);
+                for (((sum, held), delta), (y, h)) in
+                    gradient.iter_mut().zip(&held).zip(&delta[row]).zip(moved)
+                {
+                    *sum += held * delta * (y - h);
+                }
+            }
+        }
+    }
+}
+
+/// max(y, 0), but a NaN stays a NaN. On the bits, as in [`crate::elementwise`].
+#[inline(always)]
+fn rectify(values: &mut [f32]) {
+    for y in values {
+        let pass = y.is_nan() || *y >= 0.0;
+        *y = f32::from_bits(y.to_bits() & u32::from(pass).wrapping_neg());
+    }
+}
+
+fn softplus(x: f32) -> f32 {
+    let positive = if x > 0.0 { x } else { 0.0 };
+    positive + (-x.abs()).exp().ln_1p()
+}
+
+#[inline(always)]
+fn leak(alphas: &[f32], kept: &[f32], before: &[f32], next: &mut [f32]) {
+    for (((next, &y), &h), &alpha) in next.iter_mut().zip(kept).zip(before).zip(alphas) {
+        *next = (1.0 - alpha) * h + alpha * y;
+    }
+}
+
+/// Leaves the whole gradient in h in `delta`.
+#[inline(always)]
+fn unleak(alphas: &[f32], delta: &mut [f32], carry: &mut [f32], deltas: &mut [f32]) {
+    for (((delta, carry), out), &alpha) in delta.iter_mut().zip(carry).zip(deltas).zip(alphas) {
+        let whole = *delta + *carry;
+        *delta = whole;
+        *carry = (1.0 - alpha) * whole;
+        *out = alpha * whole;
+    }
+}
+
+#[inline(always)]
+fn slope(deltas: &mut [f32], kept: &[f32], of: impl Fn(f32) -> f32) {
+    for (delta, &y) in deltas.iter_mut().zip(kept) {
+        *delta *= of(y);
+    }
+}

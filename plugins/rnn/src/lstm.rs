@@ -1,0 +1,143 @@
+//! `rnn.lstm`: long short-term memory.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::common::rates;
+use crate::elementwise::{sigmoid, tanh};
+use crate::trained::{Start, Trained};
+use crate::unit::{Back, Before, Unit, vector, vectors_mut};
+
+pallium_core::params! {
+    /// Parameters of the long short-term memory and of its optimizer.
+    pub struct Params {
+        /// Standard deviation of the Gaussian noise added to every input
+        /// channel at every step while training, in units of the input; at
+        /// least 0.
+        noise: f64 = 0.05,
+        /// Adam's learning rate; at least 0.
+        learning_rate: f64 = 1e-3,
+        /// Adam's decay of the mean gradient; at least 0, below 1.
+        beta1: f64 = 0.9,
+        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        beta2: f64 = 0.999,
+        /// Adam's ε, added to the root of the mean squared gradient; above 0.
+        epsilon: f64 = 1e-7,
+        /// What the recurrent blocks of the three gates start from: the same
+        /// matrix as the candidate's, zeros, or that matrix with its neurons
+        /// relabelled.
+        gates: Start = Start::Same,
+        /// The forget gate's bias at the start; all other biases start at 0.
+        forget_bias: f64 = 1.0,
+    }
+}
+
+/// Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate
+/// (Gers et al. 2000), as PyTorch and Keras compute it:
+///
+/// > g = tanh(x·Wxg + h·Wg + bg); i, f, o = σ(x·Wx + h·W + b), each with its own,
+/// >
+/// > c′ = f∘c + i∘g, h′ = o∘tanh(c′).
+///
+/// Four recurrent blocks: the candidate's Wg (block 0, which weights are given
+/// for), and those of the input, forget and output gate. Constraints act on each
+/// of the four, metrics look at the candidate's. Activity is h.
+pub(crate) struct Lstm {
+    arch: Arch,
+    forget_bias: f32,
+}
+
+impl Component for Trained<Lstm> {
+    const ID: &'static str = "rnn.lstm";
+    const ABOUT: &'static str = "long short-term memory with a softmax read-out, trained by Adam";
+    const CITE: &'static str = "Hochreiter and Schmidhuber 1997, Neural Comput. 9:1735; Gers, Schmidhuber, \
+                                Cummins 2000, Neural Comput. 12:2451";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        one_of_range("forget_bias", params.forget_bias, -100.0, 100.0)?;
+        let unit = Lstm { arch: Arch::new(), forget_bias: params.forget_bias as f32 };
+        Trained::new(unit, params.noise, rates, params.gates, setting)
+    }
+}
+pallium_core::register!(Model, Trained<Lstm>);
+
+/// Kept vectors besides the gates (0 to 3, as the blocks): the cell.
+const CELL: usize = 4;
+/// The forget gate's block.
+const FORGET: usize = 2;
+
+impl Unit for Lstm {
+    const BLOCKS: &'static [&'static str] = &["candidate", "input gate", "forget gate", "output gate"];
+    const SUFFIXES: &'static [&'static str] = &["", "_input", "_forget", "_output"];
+    const KEPT: usize = 5;
+    const DRIVE: &'static [usize] = &[0, 1, 2, 3];
+    const RECURRENT: &'static [usize] = &[0, 1, 2, 3];
+    const DELTAS: usize = 4;
+    const DRIVE_DELTA: &'static [usize] = &[0, 1, 2, 3];
+    const VECTORS: &'static [&'static str] = &[];
+
+    fn vectors(&self, _: usize, _: u64) -> Vec<f32> {
+        Vec::new()
+    }
+
+    fn bias(&self, block: usize) -> f32 {
+        if block == FORGET { self.forget_bias } else { 0.0 }
+    }
+
+    fn noise(&self, _: &[f32]) -> Vec<f32> {
+        Vec::new()
+    }
+
+    fn forward(&self, _: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+        let size = next.len();
+        let kept = vectors_mut(kept, size);
+        self.arch.dispatch(|| forward(kept, vector(before.kept, CELL, size), next));
+    }
+
+    fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
+        let Back { delta, carry, deltas, .. } = back;
+        let size = delta.len();
+        let kept = [0, 1, 2, 3, CELL].map(|index| vector(kept, index, size));
+        let deltas = vectors_mut(deltas, size);
+        self.arch.dispatch(|| backward(kept, vector(before.kept, CELL, size), delta, carry, deltas));
+    }
+}
+
+#[inline(always)]
+fn forward([g, i, f, o, c]: [&mut [f32]; 5], before: &[f32], next: &mut [f32]) {
+    let gates = g.iter_mut().zip(i).zip(f).zip(o);
+    for (((((g, i), f), o), c), (next, &cell)) in gates.zip(c).zip(next.iter_mut().zip(before)) {
+        *g = tanh(*g);
+        *i = sigmoid(*i);
+        *f = sigmoid(*f);
+        *o = sigmoid(*o);
+        *c = *f * cell + *i * *g;
+        *next = *o * tanh(*c);
+    }
+}
+
+/// What is carried back is the gradient in the cell.
+#[inline(always)]
+fn backward(
+    [g, i, f, o, c]: [&[f32]; 5],
+    before: &[f32],
+    delta: &[f32],
+    carry: &mut [f32],
+    [in_g, in_i, in_f, in_o]: [&mut [f32]; 4],
+) {
+    let kept = g.iter().zip(i).zip(f).zip(o).zip(c).zip(before);
+    let into = in_g.iter_mut().zip(in_i).zip(in_f).zip(in_o);
+    for (((((((&g, &i), &f), &o), &c), &cell), (&delta, carry)), (((dg, di), df), d_o)) in
+        kept.zip(delta.iter().zip(carry)).zip(into)
+    {
+        let t = tanh(c);
+        let in_cell = *carry + delta * o * (1.0 - t * t);
+        *d_o = delta * t * o * (1.0 - o);
+        *dg = in_cell * i * (1.0 - g * g);
+        *di = in_cell * g * i * (1.0 - i);
+        *df = in_cell * cell * f * (1.0 - f);
+        *carry = in_cell * f;
+    }
+}

@@ -1,0 +1,124 @@
+//! Which steps of which trials count, and what the read-out makes of them.
+
+use std::ops::Range;
+
+use pallium_core::prelude::*;
+
+use crate::elementwise::add;
+use crate::readout::{Pending, Readout, ReadoutGradient, Score};
+
+/// A step of a trial that counts in the loss.
+struct Scored {
+    step: usize,
+    /// Index within the part.
+    trial: usize,
+    class: u32,
+    weight: f32,
+}
+
+/// The trials that one thread scores.
+#[derive(Default)]
+pub(crate) struct Scoring {
+    /// Which trials of the batch.
+    trials: Range<usize>,
+    /// Steps of each trial.
+    lengths: Vec<usize>,
+    /// What counts, by step and then by trial.
+    scored: Vec<Scored>,
+    pending: Pending,
+    /// Gradients that the read-out left in the last pass for learning.
+    pub readout: ReadoutGradient,
+}
+
+impl Scoring {
+    /// Takes on `trials` of `batch`.
+    pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
+        self.lengths.clear();
+        self.lengths.extend(batch.lengths[trials.clone()].iter().map(|&l| l as usize));
+        self.scored.clear();
+        for step in 0..batch.dim().1 {
+            for (trial, index) in trials.clone().enumerate() {
+                let weight = batch.mask[[index, step]];
+                if weight > 0.0 {
+                    let class = batch.targets[[index, step]];
+                    self.scored.push(Scored { step, trial, class, weight });
+                }
+            }
+        }
+        self.trials = trials;
+    }
+
+    /// Number of trials.
+    pub fn count(&self) -> usize {
+        self.trials.len()
+    }
+
+    /// Number of steps until every trial has ended.
+    pub fn steps(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Zeroes the rows of trials that have ended before `step`.
+    pub fn silence(&self, step: usize, rows: &mut [f32], neurons: usize) {
+        for (row, &length) in rows.chunks_exact_mut(neurons).zip(&self.lengths) {
+            if length <= step {
+                row.fill(0.0);
+            }
+        }
+    }
+
+    /// Hands the states that count at `step` to the read-out, from `cursor` on.
+    pub fn read(
+        &mut self,
+        step: usize,
+        states: &[f32],
+        readout: &Readout,
+        learn: bool,
+        cursor: &mut usize,
+        score: &mut Score,
+    ) -> Result<()> {
+        let neurons = states.len() / self.count();
+        while let Some(Scored { trial, class, weight, .. }) =
+            self.scored.get(*cursor).filter(|scored| scored.step == step)
+        {
+            self.pending.push(&states[trial * neurons..][..neurons], *class, *weight);
+            *cursor += 1;
+            if self.pending.len() == readout.rows() {
+                self.flush(readout, learn, score)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self, readout: &Readout, learn: bool, score: &mut Score) -> Result<()> {
+        let part = readout.score(&mut self.pending, learn.then_some(&mut self.readout))?;
+        score.loss += part.loss;
+        score.correct += part.correct;
+        Ok(())
+    }
+
+    /// Which trials of the batch.
+    pub fn trials(&self) -> Range<usize> {
+        self.trials.clone()
+    }
+
+    /// Number of steps up to the last that counts.
+    pub fn scored_steps(&self) -> usize {
+        self.scored.last().map_or(0, |last| last.step + 1)
+    }
+
+    /// Number of steps and trials that count.
+    pub fn scored(&self) -> usize {
+        self.scored.len()
+    }
+
+    /// Adds the read-out's gradient in the states of `step` to `delta` (trials ×
+    /// N). `cursor` starts as [`Scoring::scored`], and steps descend.
+    pub fn add_gradient(&self, step: usize, delta: &mut [f32], neurons: usize, cursor: &mut usize) {
+        while let Some(index) = cursor.checked_sub(1).filter(|&i| self.scored[i].step == step) {
+            let row = &mut delta[self.scored[index].trial * neurons..][..neurons];
+            add(row, &self.readout.states[index * neurons..][..neurons]);
+            *cursor = index;
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The model around a layer of any unit: read-out, optimizer, state.
+
+use std::ops::Range;
+
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
+use pallium_core::prelude::*;
+
+use crate::common::{
+    FIRST, SECOND, UPDATES, check_batch, expect, expect_square, find, glorot, in_threads, misshapen,
+    no_activity, no_block, no_gradient, no_pass, sizes, take_inputs,
+};
+use crate::elementwise::add;
+use crate::optimizer::{Moments, Rates, count_of, count_tensor};
+use crate::readout::{Readout, Score};
+use crate::unit::{Layer, Part, Unit};
+
+pallium_core::choice! {
+    /// What the recurrent blocks besides block 0 start from.
+    pub enum Start {
+        /// The same matrix as block 0.
+        Same = "same",
+        /// Zeros.
+        Zero = "zero",
+        /// The same matrix with its neurons relabelled, another way for each
+        /// block.
+        Relabelled = "relabelled",
+    }
+}
+
+/// A layer of units U, a softmax read-out, and Adam.
+///
+/// softmax(h_t·Wo + bo) answers at every step whose mask is above 0. The loss is
+/// the mean cross-entropy weighted by the mask, in nats. A trial ends at its
+/// length: its activity is 0 from there on. Inputs carry Gaussian noise while
+/// training. Input and read-out weights start Glorot-uniform. Adam is computed
+/// as Keras does it. With more than one thread a batch is split by trials.
+pub(crate) struct Trained<U> {
+    noise: f32,
+    rates: Rates,
+    threads: usize,
+    start: Start,
+    layer: Layer<U>,
+    moments: Moments,
+    updates: u64,
+    classes: usize,
+    readout: Readout,
+    pass: Option<Pass>,
+    differentiated: bool,
+    /// steps × trials × N of the last pass that kept the activity.
+    hidden: Vec<f32>,
+    /// steps × trials × (C + 1) of that pass, the last channel 1.
+    inputs: Vec<f32>,
+    learning: Vec<Part>,
+    evaluating: Vec<Part>,
+}
+
+/// What a pass was.
+struct Pass {
+    steps: usize,
+    trials: usize,
+    learnt: bool,
+}
+
+/// A tensor's name and shape, and its place among a layer's weights.
+type Place = (String, Vec<usize>, Range<usize>);
+
+impl<U: Unit> Trained<U> {
+    /// A model of `unit`s, its weights zero but for what is drawn from the
+    /// setting's seed.
+    pub fn new(unit: U, noise: f64, rates: Rates, start: Start, setting: &Setting<'_>) -> Result<Self> {
+        at_least_zero("noise", noise)?;
+        let (neurons, channels, classes) = sizes(setting)?;
+        let mut model = Trained {
+            noise: noise as f32,
+            rates,
+            threads: setting.threads.max(1),
+            start,
+            layer: Layer { unit, neurons, channels, weights: Vec::new() },
+            moments: Moments::zeros(0),
+            updates: 0,
+            classes,
+            readout: Readout::new(neurons, classes, &vec![0.0; neurons * classes], &vec![0.0; classes])?,
+            pass: None,
+            differentiated: false,
+            hidden: Vec::new(),
+            inputs: Vec::new(),
+            learning: Vec::new(),
+            evaluating: Vec::new(),
+        };
+        model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
+        Ok(model)
+    }
+
+    /// The trained tensors besides the read-out.
+    fn layout(&self) -> Vec<Place> {
+        let (layer, n, c) = (&self.layer, self.layer.neurons, self.layer.channels);
+        let mut all = Vec::new();
+        for (block, suffix) in U::SUFFIXES.iter().enumerate() {
+            let drive = layer.drive(block);
+            let bias = drive.start + c * n;
+            all.push((format!("recurrent{suffix}"), vec![n, n], layer.block(block)));
+            all.push((format!("input{suffix}"), vec![c, n], drive.start..bias));
+            all.push((format!("bias{suffix}"), vec![n], bias..drive.end));
+        }
+        for (index, name) in U::VECTORS.iter().enumerate() {
+            let start = layer.vectors().start + index * n;
+            all.push(((*name).to_owned(), vec![n], start..start + n));
+        }
+        all
+    }
+
+    fn readout_layout(&self) -> [Place; 2] {
+        let (n, k) = (self.layer.neurons, self.classes);
+        [("readout".into(), vec![n, k], 0..n * k), ("readout_bias".into(), vec![k], n * k..n * k + k)]
+    }
+}
+
+impl<U: Unit> Model for Trained<U> {
+    fn info(&self) -> ModelInfo {
+        ModelInfo {
+            neurons: self.layer.neurons,
+            blocks: U::BLOCKS.len(),
+            block_names: U::BLOCKS.iter().map(|&name| name.into()).collect(),
+            parameters: self.layer.weights.len() + self.readout.parameters(),
+        }
+    }
+
+    fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
+        let (n, c, k) = (self.layer.neurons, self.layer.channels, self.classes);
+        expect_square(recurrent, n)?;
+        let mut weights = Vec::with_capacity(self.layer.vectors().end);
+        weights.extend(recurrent.iter());
+        for name in &U::BLOCKS[1..] {
+            match self.start {
+                Start::Same => weights.extend(recurrent.iter()),
+                Start::Zero => weights.resize(weights.len() + n * n, 0.0),
+                Start::Relabelled => {
+                    use rand::seq::SliceRandom;
+                    let mut order: Vec<usize> = (0..n).collect();
+                    order.shuffle(&mut random::stream(seed, &format!("labels of {name}")));
+                    weights.extend(order.iter().flat_map(|&i| order.iter().map(move |&j| recurrent[[i, j]])));
+                }
+            }
+        }
+        for (block, suffix) in U::SUFFIXES.iter().enumerate() {
+            weights.extend(glorot(c, n, seed, &format!("input weights{suffix}")));
+            weights.resize(weights.len() + n, self.layer.unit.bias(block));
+        }
+        weights.extend(self.layer.unit.vectors(n, seed));
+        self.readout = Readout::new(n, k, &glorot(n, k, seed, "read-out weights"), &vec![0.0; k])?;
+        self.moments = Moments::zeros(weights.len());
+        self.layer.weights = weights;
+        self.updates = 0;
+        self.pass = None;
+        self.differentiated = false;
+        Ok(())
+    }
+
+    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
+        let weight = check_batch(batch, self.layer.channels, self.classes)?;
+        let (trials, steps, channels) = batch.dim();
+        // Evaluation leaves the last pass and its gradients as they are.
+        let parts = if mode == Mode::Evaluate { &mut self.evaluating } else { &mut self.learning };
+        parts.resize_with(self.threads.min(trials), Part::default);
+        let count = parts.len();
+        for (index, part) in parts.iter_mut().enumerate() {
+            part.assign(batch, index * trials / count..(index + 1) * trials / count);
+        }
+
+        let scores = if mode == Mode::Evaluate {
+            let (layer, readout) = (&self.layer, &self.readout);
+            in_threads(self.evaluating.iter_mut(), |part| part.evaluate(layer, readout, batch))
+        } else {
+            self.pass = None;
+            self.differentiated = false;
+            let learn = match mode {
+                Mode::Train { noise_seed } => {
+                    take_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
+                    Some((if weight > 0.0 { 1.0 / weight } else { 0.0 }, noise_seed))
+                }
+                _ => {
+                    take_inputs(&mut self.inputs, batch, None);
+                    None
+                }
+            };
+            let (layer, readout, n) = (&self.layer, &self.readout, self.layer.neurons);
+            self.hidden.resize(steps * trials * n, 0.0);
+            let mut inputs =
+                ArrayView3::from_shape((steps, trials, channels + 1), &self.inputs).map_err(misshapen)?;
+            let mut hidden =
+                ArrayViewMut3::from_shape((steps, trials, n), &mut self.hidden).map_err(misshapen)?;
+            let mut jobs = Vec::with_capacity(count);
+            for part in &mut self.learning {
+                let (mine, rest) = inputs.split_at(pallium_core::ndarray::Axis(1), part.count());
+                let (states, other) = hidden.split_at(pallium_core::ndarray::Axis(1), part.count());
+                (inputs, hidden) = (rest, other);
+                jobs.push((part, mine, states));
+            }
+            let scores = in_threads(jobs.into_iter(), |(part, inputs, hidden)| {
+                part.run(layer, readout, inputs, hidden, learn)
+            });
+            self.pass = Some(Pass { steps, trials, learnt: learn.is_some() });
+            scores
+        };
+
+        let mut sum = Score::default();
+        for score in scores {
+            let score = score.inspect_err(|_| self.pass = None)?;
+            sum.loss += score.loss;
+            sum.correct += score.correct;
+        }
+        Ok(Outcome { loss: if weight > 0.0 { sum.loss / weight } else { 0.0 }, correct: sum.correct, weight })
+    }
+
+    fn activity(&self) -> Result<ArrayView3<'_, f32>> {
+        let pass = self.pass.as_ref().ok_or_else(no_activity)?;
+        ArrayView3::from_shape((pass.steps, pass.trials, self.layer.neurons), &self.hidden).map_err(misshapen)
+    }
+
+    fn backward(
+        &mut self,
+        activity: Option<ArrayView3<'_, f32>>,
+        mut recurrent: ArrayViewMut3<'_, f32>,
+    ) -> Result<()> {
+        use pallium_core::ndarray::s;
+        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let pass = self.pass.as_ref().filter(|pass| pass.learnt).ok_or_else(no_pass)?;
+        let shape = (pass.steps, pass.trials, n);
+        expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
+        if let Some(activity) = &activity {
+            expect("the gradient in the activity", activity.dim(), shape)?;
+        }
+        let hidden = ArrayView3::from_shape(shape, &self.hidden).map_err(misshapen)?;
+        let inputs = ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs)
+            .map_err(misshapen)?;
+
+        // The caller's array takes the first part's sum; each other part, and
+        // a caller's array with gaps, needs room of its own.
+        let direct = recurrent.is_standard_layout();
+        let mut own = vec![vec![0.0; blocks * n * n]; self.learning.len() - usize::from(direct)];
+        let mut sums: Vec<&mut [f32]> = recurrent.as_slice_mut().into_iter().collect();
+        sums.extend(own.iter_mut().map(Vec::as_mut_slice));
+
+        let (mut jobs, mut from) = (Vec::with_capacity(sums.len()), 0);
+        for (part, sum) in self.learning.iter_mut().zip(sums) {
+            let trials = s![.., from..from + part.count(), ..];
+            from += part.count();
+            let activity = activity.map(|activity| activity.slice_move(trials));
+            jobs.push((part, inputs.slice(trials), hidden.slice(trials), activity, sum));
+        }
+        let layer = &self.layer;
+        let done = in_threads(jobs.into_iter(), |(part, inputs, hidden, activity, sum)| {
+            part.backward(layer, inputs, hidden, activity, sum)
+        });
+        done.into_iter().collect::<Result<()>>()?;
+
+        if let Some(values) = recurrent.as_slice_mut() {
+            own.iter().for_each(|term| add(values, term));
+        } else {
+            recurrent.fill(0.0);
+            for term in own {
+                recurrent += &ArrayView3::from_shape((blocks, n, n), &term).map_err(misshapen)?;
+            }
+        }
+        if let Some((first, others)) = self.learning.split_first_mut() {
+            for part in others {
+                add(&mut first.drive, &part.drive);
+                add(&mut first.vectors, &part.vectors);
+                add(&mut first.readout().parameters, &part.readout().parameters);
+                // Added once, should the caller ask again.
+                part.readout().parameters.fill(0.0);
+            }
+        }
+        self.differentiated = true;
+        Ok(())
+    }
+
+    fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
+        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let Some(part) = self.learning.first_mut().filter(|_| self.differentiated) else {
+            return Err(no_gradient());
+        };
+        expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
+        let recurrent = recurrent.as_standard_layout();
+        let gradient =
+            recurrent.as_slice().ok_or_else(|| Error::bug("an array in standard layout has gaps"))?;
+
+        self.updates += 1;
+        let step = self.rates.step(self.updates);
+        let (drive, vectors) = (self.layer.drive(0).start, self.layer.vectors().start);
+        let weights = &mut self.layer.weights;
+        self.moments.update(step, 0, &mut weights[..drive], gradient);
+        self.moments.update(step, drive, &mut weights[drive..vectors], &part.drive);
+        self.moments.update(step, vectors, &mut weights[vectors..], &part.vectors);
+        self.readout.update(step, &part.readout().parameters)?;
+        // The activity can still be looked at, but no longer differentiated.
+        self.differentiated = false;
+        if let Some(pass) = &mut self.pass {
+            pass.learnt = false;
+        }
+        Ok(())
+    }
+
+    fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
+        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        if block >= blocks {
+            return Err(no_block(block, blocks));
+        }
+        MatrixView::from_shape((n, n), &self.layer.weights[self.layer.block(block)]).map_err(misshapen)
+    }
+
+    fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
+        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        if block >= blocks {
+            return Err(no_block(block, blocks));
+        }
+        let place = self.layer.block(block);
+        MatrixViewMut::from_shape((n, n), &mut self.layer.weights[place]).map_err(misshapen)
+    }
+
+    fn state(&self) -> Result<Vec<Tensor>> {
+        let (weights, bias) = self.readout.values()?;
+        let (layer, readout) = (self.layout(), self.readout_layout());
+        let mut tensors = Vec::new();
+        for (name, shape, place) in &layer {
+            let values = self.layer.weights[place.clone()].to_vec();
+            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values });
+        }
+        for ((name, shape, _), values) in readout.iter().zip([weights, bias]) {
+            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values });
+        }
+        tensors.push(count_tensor(UPDATES, self.updates));
+        for (moments, layout) in [(&self.moments, &layer[..]), (self.readout.moments(), &readout[..])] {
+            for (kind, values) in [(FIRST, &moments.first), (SECOND, &moments.second)] {
+                for (name, shape, place) in layout {
+                    tensors.push(Tensor {
+                        name: format!("{kind}.{name}"),
+                        shape: shape.clone(),
+                        values: values[place.clone()].to_vec(),
+                    });
+                }
+            }
+        }
+        Ok(tensors)
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        let (layer, readout) = (self.layout(), self.readout_layout());
+        // All is read before anything is replaced, so that a state that does
+        // not fit leaves the model as it was.
+        let gather = |prefix: &str, layout: &[Place]| -> Result<Vec<f32>> {
+            let mut values = vec![0.0; layout.iter().map(|(_, _, place)| place.end).max().unwrap_or(0)];
+            for (name, shape, place) in layout {
+                values[place.clone()].copy_from_slice(find(state, &format!("{prefix}{name}"), shape)?);
+            }
+            Ok(values)
+        };
+        let weights = gather("", &layer)?;
+        let mut in_weights = gather("", &readout)?;
+        let in_bias = in_weights.split_off(readout[1].2.start);
+        let moments = |layout: &[Place]| -> Result<Moments> {
+            Ok(Moments {
+                first: gather(&format!("{FIRST}."), layout)?,
+                second: gather(&format!("{SECOND}."), layout)?,
+            })
+        };
+        let (of_layer, of_readout) = (moments(&layer)?, moments(&readout)?);
+        let updates = count_of(UPDATES, find(state, UPDATES, &[2])?)?;
+
+        self.readout.set(in_weights, in_bias)?;
+        *self.readout.moments_mut() = of_readout;
+        self.layer.weights = weights;
+        self.moments = of_layer;
+        self.updates = updates;
+        self.pass = None;
+        self.differentiated = false;
+        Ok(())
+    }
+}

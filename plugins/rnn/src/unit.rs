@@ -1,0 +1,438 @@
+//! What a recurrent unit computes between the products, and how a layer of
+//! such units runs forward and backward.
+//!
+//! A [`Unit`] names its recurrent blocks (one for each product with the
+//! previous hidden state) and computes, element by element, one step from the
+//! products, and the gradients in their arguments. The [`Layer`] does the rest
+//! as [`crate::recurrence`] does for the plain network: hidden states in one
+//! buffer, one product a block and step, the gradient of the weights summed
+//! over several steps in one product.
+
+use std::ops::Range;
+
+use faer::Accum;
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
+use pallium_core::prelude::*;
+use pallium_core::random::Stream;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use crate::readout::{Readout, ReadoutGradient, Score};
+use crate::recurrence::{ROWS, gaps, matrix, product, together};
+use crate::scoring::Scoring;
+
+/// A recurrent unit. All of its slices are trials × N, row by row.
+///
+/// At each step the layer fills `kept` vectors: vector `DRIVE[b]` with the
+/// input's part x·Wxᵦ + bᵦ of block b, to which h·Wᵦ is added if `RECURRENT[b]`
+/// is the same vector; otherwise vector `RECURRENT[b]` is h·Wᵦ alone.
+pub(crate) trait Unit: Send + Sync + 'static {
+    /// Names of the recurrent blocks; block 0 is the one that weights are given
+    /// for.
+    const BLOCKS: &'static [&'static str];
+    /// Ends of the names of the blocks' tensors.
+    const SUFFIXES: &'static [&'static str];
+    /// Vectors kept for each trial and step.
+    const KEPT: usize;
+    /// The kept vector that each block's drive goes to.
+    const DRIVE: &'static [usize];
+    /// The kept vector that each block's recurrent product goes to.
+    const RECURRENT: &'static [usize];
+    /// Gradients that a backward step leaves. The first are those in each
+    /// block's recurrent product.
+    const DELTAS: usize;
+    /// Which of them is the gradient in each block's drive.
+    const DRIVE_DELTA: &'static [usize];
+    /// Names of further parameters, N each.
+    const VECTORS: &'static [&'static str];
+
+    /// The further parameters to start from, one after another.
+    fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32>;
+
+    /// The bias of `block` to start from.
+    fn bias(&self, block: usize) -> f32;
+
+    /// Standard deviation, for each neuron, of Gaussian noise that is added to
+    /// kept vector 0 at each step while training; none if empty.
+    fn noise(&self, vectors: &[f32]) -> Vec<f32>;
+
+    /// One step: from `kept` (the first vectors filled, see above) to all of
+    /// `kept` and the hidden state `next`. `before` holds the previous step's
+    /// kept vectors and hidden state; all are 0 before the first step.
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]);
+
+    /// One step back; see [`Back`].
+    fn backward(&self, vectors: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>);
+}
+
+/// A step back.
+pub(crate) struct Back<'a> {
+    /// The gradient in the step's hidden state, but for what reaches it past
+    /// the recurrent products, which is in `carry`.
+    pub delta: &'a mut [f32],
+    /// To be replaced by the same of the step before.
+    pub carry: &'a mut [f32],
+    /// To be written: `DELTAS` vectors.
+    pub deltas: &'a mut [f32],
+    /// To be added to: the gradient in the further parameters.
+    pub gradient: &'a mut [f32],
+}
+
+/// The previous step.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub kept: &'a [f32],
+    pub hidden: &'a [f32],
+}
+
+/// The vector at `index`, each `size` long.
+pub(crate) fn vector(all: &[f32], index: usize, size: usize) -> &[f32] {
+    &all[index * size..(index + 1) * size]
+}
+
+/// The first K vectors, each `size` long.
+pub(crate) fn vectors_mut<const K: usize>(all: &mut [f32], size: usize) -> [&mut [f32]; K] {
+    let mut parts = all.chunks_exact_mut(size);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// A layer of units and its weights.
+pub(crate) struct Layer<U> {
+    pub unit: U,
+    /// Number of neurons N.
+    pub neurons: usize,
+    /// Number of input channels C.
+    pub channels: usize,
+    /// The blocks, N×N each; then for each block Wx and, below it, b, (C + 1) ×
+    /// N; then the further parameters, N each.
+    pub weights: Vec<f32>,
+}
+
+impl<U: Unit> Layer<U> {
+    pub const COUNT: usize = U::BLOCKS.len();
+
+    /// Where a block lies among the weights.
+    pub fn block(&self, block: usize) -> Range<usize> {
+        let size = self.neurons * self.neurons;
+        block * size..(block + 1) * size
+    }
+
+    /// Where a block's Wx and b lie.
+    pub fn drive(&self, block: usize) -> Range<usize> {
+        let size = (self.channels + 1) * self.neurons;
+        let start = Self::COUNT * self.neurons * self.neurons + block * size;
+        start..start + size
+    }
+
+    /// Where the further parameters lie.
+    pub fn vectors(&self) -> Range<usize> {
+        let start = self.drive(Self::COUNT).start;
+        start..start + U::VECTORS.len() * self.neurons
+    }
+
+    /// One step of some trials.
+    fn step(
+        &self,
+        input: &[f32],
+        first: bool,
+        noise: &mut Noise,
+        kept: &mut [f32],
+        before: Before<'_>,
+        next: &mut [f32],
+    ) {
+        let (n, size) = (self.neurons, next.len());
+        let input = matrix(input, self.channels + 1);
+        for block in 0..Self::COUNT {
+            let drive = matrix(&self.weights[self.drive(block)], n);
+            product(&mut kept[U::DRIVE[block] * size..][..size], Accum::Replace, input, drive);
+            let to = &mut kept[U::RECURRENT[block] * size..][..size];
+            let apart = U::RECURRENT[block] != U::DRIVE[block];
+            match (first, apart) {
+                (true, true) => to.fill(0.0),
+                (true, false) => {}
+                (false, _) => {
+                    let accumulate = if apart { Accum::Replace } else { Accum::Add };
+                    product(
+                        to,
+                        accumulate,
+                        matrix(before.hidden, n),
+                        matrix(&self.weights[self.block(block)], n),
+                    );
+                }
+            }
+        }
+        noise.add(&mut kept[..size], n);
+        self.unit.forward(&self.weights[self.vectors()], kept, before, next);
+    }
+}
+
+/// Recurrent noise of some trials, each with a stream of its own, so that it
+/// does not matter how trials are split over threads.
+#[derive(Default)]
+struct Noise {
+    scale: Vec<f32>,
+    streams: Vec<Stream>,
+}
+
+impl Noise {
+    fn start(&mut self, scale: Vec<f32>, seed: u64, trials: Range<usize>) {
+        self.streams.clear();
+        if !scale.is_empty() {
+            self.streams
+                .extend(trials.map(|trial| random::stream(seed, &format!("recurrent noise {trial}"))));
+        }
+        self.scale = scale;
+    }
+
+    fn add(&mut self, values: &mut [f32], neurons: usize) {
+        for (row, stream) in values.chunks_exact_mut(neurons).zip(&mut self.streams) {
+            for (value, &scale) in row.iter_mut().zip(&self.scale) {
+                *value += scale * stream.sample::<f32, _>(StandardNormal);
+            }
+        }
+    }
+}
+
+/// The trials that one thread computes, and the room it needs to do so.
+#[derive(Default)]
+pub(crate) struct Part {
+    scoring: Scoring,
+    noise: Noise,
+    /// Kept vectors of all steps: steps × kept × trials × N.
+    kept: Vec<f32>,
+    /// Gradients in Wx and b of each block.
+    pub drive: Vec<f32>,
+    /// Gradients in the further parameters.
+    pub vectors: Vec<f32>,
+    /// Gradients over several steps, and one slot more: deltas × slots × trials
+    /// × N.
+    deltas: Vec<f32>,
+    /// Those of one step, the gradient in its hidden state, and what is carried.
+    step: Vec<f32>,
+    carry: Vec<f32>,
+    room: Vec<f32>,
+    /// Zeros, for what comes before the first step.
+    nothing: Vec<f32>,
+}
+
+impl Part {
+    /// Makes the part responsible for `trials` of `batch`.
+    pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
+        self.scoring.assign(batch, trials);
+    }
+
+    /// Number of trials.
+    pub fn count(&self) -> usize {
+        self.scoring.count()
+    }
+
+    /// Gradients that the read-out left in the last pass for learning.
+    pub fn readout(&mut self) -> &mut ReadoutGradient {
+        &mut self.scoring.readout
+    }
+
+    /// Zeros as long as a step's kept vectors, and as a hidden state.
+    fn prepare<U: Unit>(&mut self, layer: &Layer<U>) -> usize {
+        let size = self.count() * layer.neurons;
+        self.nothing.clear();
+        self.nothing.resize(U::KEPT * size, 0.0);
+        size
+    }
+
+    /// Runs the trials and keeps what the backward pass needs; hidden states go
+    /// to `hidden` (steps × trials × N) and are zero past a trial's end. `learn`
+    /// is the factor of the loss and the noise's seed.
+    pub fn run<U: Unit>(
+        &mut self,
+        layer: &Layer<U>,
+        readout: &Readout,
+        inputs: ArrayView3<'_, f32>,
+        mut hidden: ArrayViewMut3<'_, f32>,
+        learn: Option<(f64, u64)>,
+    ) -> Result<Score> {
+        let size = self.prepare(layer);
+        let scale = match learn {
+            Some((scale, seed)) => {
+                self.scoring.readout.start(readout.parameters(), scale);
+                self.noise.start(
+                    layer.unit.noise(&layer.weights[layer.vectors()]),
+                    seed,
+                    self.scoring.trials(),
+                );
+                true
+            }
+            None => {
+                self.noise.start(Vec::new(), 0, 0..0);
+                false
+            }
+        };
+        let (mut cursor, mut score) = (0, Score::default());
+        let steps = self.scoring.steps();
+        let stride = U::KEPT * size;
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.resize(steps * stride, 0.0);
+        for step in 0..steps {
+            let (earlier, mut from) = hidden.view_mut().split_at(Axis(0), step);
+            let previous = step.checked_sub(1).map(|last| earlier.index_axis_move(Axis(0), last));
+            let (kept_before, kept_now) = kept.split_at_mut(step * stride);
+            let before = match &previous {
+                Some(previous) => Before {
+                    kept: &kept_before[(step - 1) * stride..],
+                    hidden: previous.as_slice().ok_or_else(gaps)?,
+                },
+                None => Before { kept: &self.nothing, hidden: &self.nothing[..size] },
+            };
+            let mut next = from.index_axis_mut(Axis(0), 0);
+            let next = next.as_slice_mut().ok_or_else(gaps)?;
+            let input = inputs.index_axis(Axis(0), step);
+            let input = input.as_slice().ok_or_else(gaps)?;
+            layer.step(input, step == 0, &mut self.noise, &mut kept_now[..stride], before, next);
+            self.scoring.silence(step, next, layer.neurons);
+            self.scoring.read(step, next, readout, scale, &mut cursor, &mut score)?;
+        }
+        self.kept = kept;
+        hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
+        self.scoring.flush(readout, scale, &mut score)?;
+        Ok(score)
+    }
+
+    /// Runs the trials without noise up to the last step that counts, keeping
+    /// nothing.
+    pub fn evaluate<U: Unit>(
+        &mut self,
+        layer: &Layer<U>,
+        readout: &Readout,
+        batch: &BatchView<'_>,
+    ) -> Result<Score> {
+        let size = self.prepare(layer);
+        let (trials, width) = (self.count(), layer.channels + 1);
+        self.noise.start(Vec::new(), 0, 0..0);
+        let stride = U::KEPT * size;
+        let mut room = std::mem::take(&mut self.room);
+        room.clear();
+        room.resize(2 * (stride + size) + trials * width, 0.0);
+        let (states, input) = room.split_at_mut(2 * (stride + size));
+        let (mut previous, mut next) = states.split_at_mut(stride + size);
+
+        let (mut cursor, mut score) = (0, Score::default());
+        for step in 0..self.scoring.scored_steps() {
+            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.trials()) {
+                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
+                    *value = batch.inputs[[trial, step, channel]];
+                }
+                row[layer.channels] = 1.0;
+            }
+            let (kept, state) = next.split_at_mut(stride);
+            let before = Before { kept: &previous[..stride], hidden: &previous[stride..] };
+            layer.step(input, step == 0, &mut self.noise, kept, before, state);
+            self.scoring.read(step, state, readout, false, &mut cursor, &mut score)?;
+            std::mem::swap(&mut previous, &mut next);
+        }
+        self.room = room;
+        self.scoring.flush(readout, false, &mut score)?;
+        Ok(score)
+    }
+
+    /// Backpropagation through time. Overwrites `recurrent` (blocks × N × N),
+    /// [`Part::drive`] and [`Part::vectors`] with the gradient of the last
+    /// learning [`Part::run`]'s loss, plus that of a term whose gradient in the
+    /// hidden states is `activity`.
+    pub fn backward<U: Unit>(
+        &mut self,
+        layer: &Layer<U>,
+        inputs: ArrayView3<'_, f32>,
+        hidden: ArrayView3<'_, f32>,
+        activity: Option<ArrayView3<'_, f32>>,
+        recurrent: &mut [f32],
+    ) -> Result<()> {
+        let size = self.prepare(layer);
+        let (trials, n, width) = (self.count(), layer.neurons, layer.channels + 1);
+        let (blocks, stride) = (Layer::<U>::COUNT, U::KEPT * size);
+        let slots = (ROWS / trials).max(1);
+        let row = (slots + 1) * size;
+
+        recurrent.fill(0.0);
+        self.drive.clear();
+        self.drive.resize(blocks * width * n, 0.0);
+        self.vectors.clear();
+        self.vectors.resize(U::VECTORS.len() * n, 0.0);
+        self.carry.clear();
+        self.carry.resize(size, 0.0);
+        self.step.resize((U::DELTAS + 1) * size, 0.0);
+        // Every slot is written before it is read, but for the one past the
+        // last step.
+        let mut deltas = std::mem::take(&mut self.deltas);
+        deltas.resize(U::DELTAS * row, 0.0);
+
+        let steps = match activity {
+            Some(_) => self.scoring.steps(),
+            None => self.scoring.scored_steps(),
+        };
+        let mut scored = self.scoring.scored();
+        let mut end = steps;
+        while end > 0 {
+            // Steps start..end lie in the slots from 0 on; the slot after them
+            // holds the deltas of step `end`, if that is a step.
+            let start = end - slots.min(end);
+            if end < steps {
+                for deltas in deltas.chunks_exact_mut(row) {
+                    deltas.copy_within(..size, (end - start) * size);
+                }
+            }
+            for step in (start..end).rev() {
+                let (own, delta) = self.step.split_at_mut(U::DELTAS * size);
+                if step + 1 < steps {
+                    for (block, later) in deltas.chunks_exact(row).take(blocks).enumerate() {
+                        let later = matrix(&later[(step + 1 - start) * size..][..size], n);
+                        let weights = matrix(&layer.weights[layer.block(block)], n).transpose();
+                        let accumulate = if block == 0 { Accum::Replace } else { Accum::Add };
+                        product(delta, accumulate, later, weights);
+                    }
+                } else {
+                    delta.fill(0.0);
+                }
+                self.scoring.add_gradient(step, delta, n, &mut scored);
+                if let Some(activity) = activity {
+                    let term = activity.index_axis(Axis(0), step);
+                    delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term);
+                }
+                // What stands past a trial's end is not computed but zero.
+                self.scoring.silence(step, delta, n);
+                let previous = step.checked_sub(1).map(|last| hidden.index_axis(Axis(0), last));
+                let before = match &previous {
+                    Some(previous) => Before {
+                        kept: &self.kept[(step - 1) * stride..step * stride],
+                        hidden: previous.as_slice().ok_or_else(gaps)?,
+                    },
+                    None => Before { kept: &self.nothing, hidden: &self.nothing[..size] },
+                };
+                let kept = &self.kept[step * stride..(step + 1) * stride];
+                let vectors = &layer.weights[layer.vectors()];
+                let back = Back { delta, carry: &mut self.carry, deltas: own, gradient: &mut self.vectors };
+                layer.unit.backward(vectors, kept, before, back);
+                self.scoring.silence(step, &mut self.carry, n);
+                for (deltas, own) in deltas.chunks_exact_mut(row).zip(own.chunks_exact(size)) {
+                    deltas[(step - start) * size..][..size].copy_from_slice(own);
+                }
+            }
+
+            let input = together(inputs.slice(s![start..end, .., ..]), &mut self.room)?;
+            for (block, drive) in self.drive.chunks_exact_mut(width * n).enumerate() {
+                let delta = matrix(&vector(&deltas, U::DRIVE_DELTA[block], row)[..(end - start) * size], n);
+                product(drive, Accum::Add, matrix(input, width).transpose(), delta);
+            }
+            // The first step has no state before it.
+            let from = start.max(1);
+            if from < end {
+                let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
+                for (block, recurrent) in recurrent.chunks_exact_mut(n * n).enumerate() {
+                    let delta = &vector(&deltas, block, row)[(from - start) * size..(end - start) * size];
+                    product(recurrent, Accum::Add, matrix(state, n).transpose(), matrix(delta, n));
+                }
+            }
+            end = start;
+        }
+        self.deltas = deltas;
+        Ok(())
+    }
+}
