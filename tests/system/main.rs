@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod input;
 mod layers;
+mod matrix;
 mod messages;
 mod nwb;
 mod page;

@@ -164,6 +164,10 @@ fn experiments() -> Vec<(&'static str, Case)> {
             }),
         ),
         ("Distances are needed", variant("constraints = [\"spatial.distance\"]")),
+        (
+            "A penalty has nothing to act on",
+            change("runs = 1", "runs = 1\nmodel = \"rnn.reservoir\"\nconstraints = [\"spatial.l1\"]"),
+        ),
         ("The substrate needs a path", change("\"synthetic.field\"\nneurons = 16", "\"microns.field\"")),
         (
             "There is nothing at a path",

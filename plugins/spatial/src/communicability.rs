@@ -61,7 +61,7 @@ impl Constraint for Communicability {
 
 /// cost = λ|w|·d.
 #[inline(always)]
-fn cost(cost: &mut [f32], w: &[f32], d: &[f32], factor: f32) {
+pub(crate) fn cost(cost: &mut [f32], w: &[f32], d: &[f32], factor: f32) {
     for ((cost, &w), &d) in cost.iter_mut().zip(w).zip(d) {
         *cost = factor * (w.abs() * d);
     }

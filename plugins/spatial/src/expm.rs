@@ -266,7 +266,7 @@ impl<T: Real> Exponential<T> {
 
 /// A factor of a product, as stored or transposed.
 #[derive(Clone, Copy)]
-enum Factor<'a, T> {
+pub(crate) enum Factor<'a, T> {
     Plain(&'a [T]),
     Transposed(&'a [T]),
 }
@@ -282,7 +282,7 @@ impl<'a, T> Factor<'a, T> {
 }
 
 /// `to` = (or +=) factor · left · right, row blocks dealt out to the threads.
-fn product<T: Real>(
+pub(crate) fn product<T: Real>(
     n: usize,
     threads: usize,
     to: &mut [T],

@@ -7,6 +7,8 @@
 //! | `spatial.distance` | λ Σ\|W\|∘D |
 //! | `spatial.communicability` | λ Σ\|W\|∘D∘C |
 //! | `spatial.communicability-emd` | λ Σ\|W\|∘D + λ′ mean\|sort C − sort C′\| |
+//! | `spatial.communicability-walks` | λ Σ\|W\|∘D∘C, C over walks of limited length |
+//! | `spatial.wiring-budget` | λ max(0, Σ\|W\|∘D / B − 1)², or none and the nearest W within the budget B after each update |
 //! | `spatial.non-negative` | none; W ← max(W, 0) after each update |
 //!
 //! D holds the distances between the neurons, and C the communicability of
@@ -16,13 +18,16 @@
 
 mod communicability;
 mod communicability_emd;
+mod communicability_walks;
 mod distance;
 mod l1;
 mod non_negative;
+mod wiring_budget;
 
 mod expm;
 mod network;
 mod ranks;
+mod series;
 mod views;
 
 #[cfg(test)]

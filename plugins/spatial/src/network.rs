@@ -31,11 +31,64 @@ use pulp::Arch;
 use crate::expm::Exponential;
 use crate::views::{sign, sum_of};
 
+/// A power series of a non-negative matrix with row sums of at most 1, and the
+/// reverse sweep through it; both N×N, row-major.
+pub(crate) trait Function {
+    /// Where the argument is written before [`Function::forward`].
+    fn argument_mut(&mut self) -> &mut [f32];
+    /// The argument.
+    fn argument(&self) -> &[f32];
+    /// The function of the argument, after [`Function::forward`].
+    fn result(&self) -> &[f32];
+    /// Where the derivative of some value in the result's entries is written
+    /// before [`Function::backward`].
+    fn adjoint_mut(&mut self) -> &mut [f32];
+    /// Its derivative in the argument's entries, after [`Function::backward`].
+    fn adjoint(&self) -> &[f32];
+    /// Computes the function.
+    fn forward(&mut self);
+    /// Turns the one derivative into the other; once after each
+    /// [`Function::forward`].
+    fn backward(&mut self);
+}
+
+impl Function for Exponential<f32> {
+    fn argument_mut(&mut self) -> &mut [f32] {
+        self.argument_mut()
+    }
+
+    fn argument(&self) -> &[f32] {
+        self.argument()
+    }
+
+    fn result(&self) -> &[f32] {
+        self.result()
+    }
+
+    fn adjoint_mut(&mut self) -> &mut [f32] {
+        self.adjoint_mut()
+    }
+
+    fn adjoint(&self) -> &[f32] {
+        self.adjoint()
+    }
+
+    fn forward(&mut self) {
+        self.forward();
+    }
+
+    fn backward(&mut self) {
+        self.backward();
+    }
+}
+
 /// The communicability of N neurons, with memory for the gradient through it.
-pub(crate) struct Network {
+/// Another power series may take the exponential's place: what is said above
+/// holds for any.
+pub(crate) struct Network<F = Exponential<f32>> {
     n: usize,
     arch: Arch,
-    exponential: Exponential<f32>,
+    exponential: F,
     /// Row sums of |W|, their square roots, and the inverses of these (0 for
     /// an empty row).
     strength: Vec<f32>,
@@ -50,10 +103,17 @@ pub(crate) struct Network {
 impl Network {
     /// For N neurons, on so many threads.
     pub(crate) fn new(n: usize, threads: usize) -> Self {
+        Network::of(n, Exponential::new(n, threads))
+    }
+}
+
+impl<F: Function> Network<F> {
+    /// For N neurons, with `exponential` or what stands for it.
+    pub(crate) fn of(n: usize, exponential: F) -> Self {
         Network {
             n,
             arch: Arch::new(),
-            exponential: Exponential::new(n, threads),
+            exponential,
             strength: vec![0.0; n],
             root: vec![0.0; n],
             inverse_root: vec![0.0; n],

@@ -14,6 +14,7 @@ use pallium_core::{parse_parameters, testkit};
 
 use crate::communicability::Communicability;
 use crate::communicability_emd::CommunicabilityEmd;
+use crate::communicability_walks::CommunicabilityWalks;
 use crate::distance::Distance;
 use crate::l1::L1;
 use crate::non_negative::NonNegative;
@@ -540,4 +541,43 @@ fn speed() {
             println!("N = {n}, {id}: median {:.3} ms, least {:.3} ms", times[30], times[0]);
         }
     }
+}
+
+/// PyTorch's values and gradients (`fixtures/walks.py`).
+#[test]
+fn walks_of_limited_length_are_those_of_automatic_differentiation() {
+    let expected: Value = serde_json::from_str(include_str!("../fixtures/walks.json")).unwrap();
+    let field = small_field();
+    let distance = field.distances["minmax"].mapv(|d| d as f32);
+    let setting = Setting { neurons: Some(42), distance: Some(distance.view()), ..Setting::default() };
+    let mut worst = [0.0_f64; 2];
+    for (key, expected) in expected.as_object().unwrap() {
+        let parts: Vec<&str> = key.split('|').collect();
+        let [kind, weighting, alpha, order] = parts[..] else { panic!("{key}") };
+        let (alpha, order): (f64, u32) = (alpha.parse().unwrap(), order.parse().unwrap());
+        let params = json!({"alpha": alpha, "order": order, "weighting": weighting});
+        let mut constraint: CommunicabilityWalks = build(params, &setting).unwrap();
+        let (value, gradient) = evaluate(&mut constraint, &field.weights[kind]);
+        let of = |name: &str| expected[name].as_f64().unwrap();
+        worst[0] = worst[0].max((value / of("value") - 1.0).abs());
+        for (place, slope) in expected["gradient"].as_object().unwrap() {
+            let (i, j) = place.split_once(',').unwrap();
+            let found = gradient[[i.parse().unwrap(), j.parse().unwrap()]];
+            worst[1] = worst[1].max((found - slope.as_f64().unwrap()).abs() / of("norm"));
+        }
+        if order == 20 && weighting == "factorial" {
+            let mut whole: Communicability = build(json!({}), &setting).unwrap();
+            let (same, slopes) = evaluate(&mut whole, &field.weights[kind]);
+            assert!((value / same - 1.0).abs() < 1e-6, "{value} {same}");
+            assert!((&gradient - &slopes).iter().all(|d| d.abs() < 1e-5 * of("norm")));
+        }
+    }
+    println!("values off by {:.1e}, gradients by {:.1e}", worst[0], worst[1]);
+    assert!(worst[0] < 1e-6 && worst[1] < 1e-6, "{worst:?}");
+}
+
+/// What every component of this plugin promises.
+#[test]
+fn conform() {
+    testkit::assert_all_conform();
 }

@@ -1,0 +1,144 @@
+//! `circuit.mask`: pairs of neurons that are not connected stay so.
+
+use pallium_core::ndarray::Array2;
+use pallium_core::prelude::*;
+use pallium_core::rand::{Rng, RngCore, seq::SliceRandom};
+
+use crate::shapes::{check_shape, no_penalty};
+
+pallium_core::choice! {
+    /// Which pairs of neurons may be connected.
+    pub enum Pairs {
+        /// Those of the measured connectome.
+        Connectome = "connectome",
+        /// As many as the connectome has, drawn from all.
+        DensityMatched = "density-matched",
+        /// Drawn such that every neuron keeps its numbers of inputs and of
+        /// outputs.
+        DegreePreserving = "degree-preserving",
+    }
+}
+
+pallium_core::choice! {
+    /// What counts as connected.
+    pub enum Direction {
+        /// Synapses from the one neuron to the other.
+        Directed = "directed",
+        /// Synapses between the two, whichever way.
+        Either = "either",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of `circuit.mask`.
+    pub struct Params {
+        /// Which pairs may be connected: those of the measured connectome, or as
+        /// a control as many drawn at random (density-matched), or drawn such
+        /// that every neuron keeps its numbers of inputs and outputs
+        /// (degree-preserving). Draws follow the run's seed.
+        pairs: Pairs = Pairs::Connectome,
+        /// Synapses that make a pair connected (at least 1).
+        least: u32 = 1,
+        /// Whether synapses allow a weight in their own direction alone, or in
+        /// either direction.
+        direction: Direction = Direction::Directed,
+        /// Whether neurons may connect to themselves, whatever was measured.
+        autapses: bool = false,
+    }
+}
+
+/// Swaps tried for each connection of a degree-preserving mask.
+const SWAPS: usize = 20;
+
+/// W∘M after each update, M being 1 where the substrate's connectome has
+/// synapses from neuron i to neuron j and 0 elsewhere; no penalty.
+///
+/// The two controls differ from M in which pairs are connected and not in how
+/// many: drawn from all ordered pairs of different neurons (Erdős and Rényi
+/// 1959), or by swapping the targets of pairs of connections (Maslov and Sneppen
+/// 2002), 20 tries for each connection.
+pub struct Mask {
+    /// N×N, whether the weight may differ from 0.
+    allowed: Array2<bool>,
+}
+
+impl Component for Mask {
+    const ID: &'static str = "circuit.mask";
+    const ABOUT: &'static str = "hard: only pairs that the measured connectome connects have weights";
+    const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; controls: Erdős and \
+                                Rényi 1959, Maslov and Sneppen 2002, Science 296:910";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        if params.least == 0 {
+            return Err(Error::input("parameter `least` is 0")
+                .help("it must be at least 1; with 0 synapses every pair would be connected"));
+        }
+        let substrate = setting.substrate()?;
+        let counts = substrate.matrix(Substrate::CONNECTOME)?;
+        check_shape("connectome", setting.neurons, counts.dim())?;
+        let n = counts.nrows();
+        let least = f64::from(params.least);
+        let joined = |i: usize, j: usize| {
+            let either = params.direction == Direction::Either && counts[[j, i]] >= least;
+            i != j && (counts[[i, j]] >= least || either)
+        };
+        let mut allowed = Array2::from_shape_fn((n, n), |(i, j)| joined(i, j));
+        let count = allowed.iter().filter(|&&a| a).count();
+        if count == 0 && !params.autapses {
+            return Err(Error::input(format!(
+                "the connectome of `{}` connects no pair of neurons by {} synapses",
+                substrate.name, params.least
+            ))
+            .help("lower `least`; under such a mask all recurrent weights would be 0"));
+        }
+        let mut stream = random::stream(setting.seed, "masked pairs");
+        match params.pairs {
+            Pairs::Connectome => {}
+            Pairs::DensityMatched => allowed = drawn(n, count, &mut stream),
+            Pairs::DegreePreserving => swap(&mut allowed, &mut stream),
+        }
+        allowed.diag_mut().fill(params.autapses);
+        Ok(Mask { allowed })
+    }
+}
+
+/// `count` ordered pairs of different neurons, all sets equally likely.
+fn drawn(n: usize, count: usize, stream: &mut impl RngCore) -> Array2<bool> {
+    let mut flags = vec![false; n * (n - 1)];
+    flags[..count].fill(true);
+    flags.shuffle(stream);
+    let mut flags = flags.into_iter();
+    Array2::from_shape_fn((n, n), |(i, j)| i != j && flags.next().unwrap_or(false))
+}
+
+/// i → j and k → l become i → l and k → j, unless that would be a connection
+/// to itself or one that is there already.
+fn swap(allowed: &mut Array2<bool>, stream: &mut impl RngCore) {
+    let mut pairs: Vec<(usize, usize)> =
+        allowed.indexed_iter().filter(|(_, allowed)| **allowed).map(|(pair, _)| pair).collect();
+    let count = pairs.len() as u32;
+    for _ in 0..SWAPS * pairs.len() {
+        let [first, second] = [0; 2].map(|_: u32| stream.random_range(0..count) as usize);
+        let ((i, j), (k, l)) = (pairs[first], pairs[second]);
+        if i == l || k == j || allowed[[i, l]] || allowed[[k, j]] {
+            continue;
+        }
+        (allowed[[i, j]], allowed[[k, l]]) = (false, false);
+        (allowed[[i, l]], allowed[[k, j]]) = (true, true);
+        (pairs[first], pairs[second]) = ((i, l), (k, j));
+    }
+}
+
+impl Constraint for Mask {
+    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        no_penalty(Some(self.allowed.nrows()), &weights, &gradient)
+    }
+
+    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
+        check_shape("weights", Some(self.allowed.nrows()), weights.dim())?;
+        weights.zip_mut_with(&self.allowed, |w, &allowed| *w = if allowed { *w } else { 0.0 });
+        Ok(())
+    }
+}
+pallium_core::register!(Constraint, Mask);

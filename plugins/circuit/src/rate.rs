@@ -1,0 +1,130 @@
+//! `circuit.rate`: what it costs to be active.
+
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis};
+use pallium_core::prelude::*;
+
+use crate::shapes::no_penalty;
+
+pallium_core::choice! {
+    /// How the distance from the target is counted.
+    pub enum Rule {
+        /// λ·mean (h − r)².
+        Square = "square",
+        /// λ·mean |h − r|.
+        Absolute = "absolute",
+        /// λ·mean over neurons of (⟨h⟩ − r)².
+        Homeostatic = "homeostatic",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of `circuit.rate`.
+    pub struct Params {
+        /// Factor λ in front of the penalty (at least 0).
+        strength: f64 = 0.01,
+        /// square: λ·mean (h − r)² over steps, trials and neurons; absolute:
+        /// λ·mean |h − r|; homeostatic: λ·mean over neurons of (⟨h⟩ − r)², ⟨h⟩ a
+        /// neuron's mean over steps and trials.
+        rule: Rule = Rule::Square,
+        /// The activity r that costs nothing (in units of the model's
+        /// activity).
+        target: f64 = 0.0,
+    }
+}
+
+/// A penalty on the hidden activity h (steps × trials × neurons). Steps past
+/// the end of a shorter trial count as silent. The derivative of |x| at 0 is
+/// taken as 0.
+pub struct Rate {
+    neurons: Option<usize>,
+    strength: f64,
+    rule: Rule,
+    target: f64,
+}
+
+impl Component for Rate {
+    const ID: &'static str = "circuit.rate";
+    const ABOUT: &'static str = "penalty on activity: its square, its size, or each neuron's mean";
+    const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297; homeostasis: \
+                                Turrigiano 2008, Cell 135:422";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        at_least_zero("strength", params.strength)?;
+        one_of_range("target", params.target, -1e6, 1e6)?;
+        Ok(Rate {
+            neurons: setting.neurons,
+            strength: params.strength,
+            rule: params.rule,
+            target: params.target,
+        })
+    }
+}
+
+impl Constraint for Rate {
+    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        no_penalty(self.neurons, &weights, &gradient)
+    }
+
+    fn wants_activity(&self) -> bool {
+        true
+    }
+
+    fn activity_penalty(
+        &mut self,
+        activity: ArrayView3<'_, f32>,
+        mut gradient: ArrayViewMut3<'_, f32>,
+    ) -> Result<f64> {
+        if activity.dim() != gradient.dim() {
+            return Err(Error::input(format!(
+                "activity is {:?}, and its gradient {:?}",
+                activity.dim(),
+                gradient.dim()
+            )));
+        }
+        let (steps, trials, neurons) = activity.dim();
+        if activity.is_empty() {
+            return Ok(0.0);
+        }
+        let target = self.target as f32;
+        if self.rule == Rule::Homeostatic {
+            let samples = (steps * trials) as f64;
+            let mut excess = vec![0.0_f64; neurons];
+            for row in activity.rows() {
+                excess.iter_mut().zip(row).for_each(|(sum, &h)| *sum += f64::from(h));
+            }
+            excess.iter_mut().for_each(|sum| *sum = *sum / samples - self.target);
+            let factor = 2.0 * self.strength / (neurons as f64 * samples);
+            let slope: Vec<f32> = excess.iter().map(|e| (factor * e) as f32).collect();
+            for mut row in gradient.rows_mut() {
+                row.iter_mut().zip(&slope).for_each(|(g, s)| *g += s);
+            }
+            return Ok(self.strength * excess.iter().map(|e| e * e).sum::<f64>() / neurons as f64);
+        }
+        let count = activity.len() as f64;
+        let factor = (self.strength / count) as f32;
+        let square = self.rule == Rule::Square;
+        let mut sum = 0.0;
+        for (h, mut g) in activity.axis_iter(Axis(0)).zip(gradient.axis_iter_mut(Axis(0))) {
+            if square {
+                g.zip_mut_with(&h, |g, &h| *g += 2.0 * factor * (h - target));
+                sum += h.iter().map(|&h| f64::from(h - target).powi(2)).sum::<f64>();
+            } else {
+                // 0 at the target, and not a number where h is not.
+                let sign = |x: f32| {
+                    if x > 0.0 {
+                        1.0
+                    } else if x < 0.0 {
+                        -1.0
+                    } else {
+                        x
+                    }
+                };
+                g.zip_mut_with(&h, |g, &h| *g += factor * sign(h - target));
+                sum += h.iter().map(|&h| f64::from((h - target).abs())).sum::<f64>();
+            }
+        }
+        Ok(self.strength * sum / count)
+    }
+}
+pallium_core::register!(Constraint, Rate);

@@ -1,0 +1,23 @@
+//! Shapes, checked.
+
+use pallium_core::prelude::*;
+
+/// Refuses a matrix that is not N×N, or not square if N is not known.
+pub(crate) fn check_shape(what: &str, neurons: Option<usize>, (rows, columns): (usize, usize)) -> Result<()> {
+    let n = neurons.unwrap_or(rows);
+    if (rows, columns) == (n, n) {
+        return Ok(());
+    }
+    Err(Error::input(format!("{what} matrix is {rows}×{columns}, and must be {n}×{n}")))
+}
+
+/// The penalty of a constraint that has none.
+pub(crate) fn no_penalty(
+    neurons: Option<usize>,
+    weights: &MatrixView<'_>,
+    gradient: &MatrixViewMut<'_>,
+) -> Result<f64> {
+    check_shape("weights", neurons, weights.dim())?;
+    check_shape("gradient", neurons.or(Some(weights.nrows())), gradient.dim())?;
+    Ok(0.0)
+}

@@ -1,0 +1,161 @@
+//! What holds for every constraint of this plugin, and what each keeps.
+
+use pallium_core::ndarray::{Array2, Array3};
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{Value, json};
+use pallium_core::testkit::{World, assert_all_conform};
+
+use crate::dale::Dale;
+use crate::mask::Mask;
+use crate::no_autapses::NoAutapses;
+use crate::rate::Rate;
+
+#[test]
+fn conform() {
+    assert_all_conform();
+}
+
+fn build<C: Component>(params: Value, setting: &Setting<'_>) -> Result<C> {
+    C::build(pallium_core::parse_parameters(C::ID, &params.to_string())?, setting)
+}
+
+fn projected<C: Component + Constraint>(params: Value, world: &World, seed: u64) -> Matrix {
+    let mut weights = world.weights(seed);
+    let setting = Setting { seed, ..world.setting() };
+    build::<C>(params, &setting).unwrap().project(weights.view_mut()).unwrap();
+    weights
+}
+
+#[test]
+fn dale_gives_every_neuron_one_sign() {
+    let world = World::new(50, 1);
+    let before = world.weights(3);
+    for (params, inhibitory) in [
+        (json!({}), 10),
+        (json!({"excitatory": 0.5}), 25),
+        (json!({"excitatory": 1.0}), 0),
+        (json!({"excitatory": 0.0}), 50),
+        (json!({"assignment": "last"}), 10),
+        (json!({"inhibitory": [0, 7, 49]}), 3),
+    ] {
+        let after = projected::<Dale>(params.clone(), &world, 3);
+        let inhibits: Vec<bool> = after.rows().into_iter().map(|row| row.iter().any(|&w| w < 0.0)).collect();
+        assert_eq!(inhibits.iter().filter(|&&i| i).count(), inhibitory, "{params}");
+        for ((i, j), &w) in after.indexed_iter() {
+            let kept = (before[[i, j]] < 0.0) == inhibits[i];
+            assert_eq!(w, if kept { before[[i, j]] } else { 0.0 });
+        }
+        if params.get("inhibitory").is_some() {
+            assert!(inhibits[0] && inhibits[7] && inhibits[49]);
+        }
+        if params.get("assignment").is_some() {
+            assert!(inhibits[40..].iter().all(|&i| i));
+        }
+    }
+    // Another run, other neurons.
+    let signs = |seed| {
+        let setting = Setting { seed, ..world.setting() };
+        let mut w = Matrix::ones((50, 50));
+        build::<Dale>(json!({}), &setting).unwrap().project(w.view_mut()).unwrap();
+        w
+    };
+    assert_eq!(signs(3), signs(3));
+    assert_ne!(signs(3), signs(4));
+    let mut nan = Matrix::from_elem((50, 50), f32::NAN);
+    build::<Dale>(json!({}), &world.setting()).unwrap().project(nan.view_mut()).unwrap();
+    assert!(nan.iter().all(|w| w.is_nan()), "a diverged weight must not become a plausible 0");
+    for wrong in [json!({"inhibitory": [50]}), json!({"inhibitory": [3, 3]}), json!({"excitatory": 1.1})] {
+        assert!(build::<Dale>(wrong, &world.setting()).is_err());
+    }
+}
+
+fn pairs(weights: &Matrix) -> Array2<bool> {
+    weights.mapv(|w| w != 0.0)
+}
+
+#[test]
+fn masks_have_the_connectomes_pairs_or_as_many() {
+    let world = World::new(60, 2);
+    let counts = &world.substrate().matrices[Substrate::CONNECTOME];
+    let full = |params: Value, seed: u64| {
+        let mut w = Matrix::ones((60, 60));
+        let setting = Setting { seed, ..world.setting() };
+        build::<Mask>(params, &setting).unwrap().project(w.view_mut()).unwrap();
+        pairs(&w)
+    };
+    let measured = full(json!({}), 1);
+    assert_eq!(measured, counts.mapv(|c| c >= 1.0));
+    assert_eq!(full(json!({"least": 3}), 1), counts.mapv(|c| c >= 3.0));
+    let either = full(json!({"direction": "either", "autapses": true}), 1);
+    assert_eq!(
+        either,
+        Array2::from_shape_fn((60, 60), |(i, j)| i == j || counts[[i, j]] + counts[[j, i]] > 0.0)
+    );
+
+    let count = |m: &Array2<bool>| m.iter().filter(|&&m| m).count();
+    let degrees = |m: &Array2<bool>, axis| m.mapv(usize::from).sum_axis(pallium_core::ndarray::Axis(axis));
+    let matched = full(json!({"pairs": "density-matched"}), 1);
+    let preserving = full(json!({"pairs": "degree-preserving"}), 1);
+    for (control, preserves) in [(&matched, false), (&preserving, true)] {
+        assert_eq!(count(control), count(&measured));
+        assert!(control.diag().iter().all(|d| !d));
+        for axis in 0..2 {
+            assert_eq!(degrees(control, axis) == degrees(&measured, axis), preserves);
+        }
+        // What two random masks of this density share is the density.
+        let shared = control.iter().zip(&measured).filter(|(a, b)| **a && **b).count();
+        let (shared, density) = (shared as f64 / count(&measured) as f64, count(&measured) as f64 / 3540.0);
+        assert!((shared - density).abs() < 0.08, "{shared} {density}");
+    }
+    assert_ne!(matched, full(json!({"pairs": "density-matched"}), 2));
+    assert_ne!(preserving, full(json!({"pairs": "degree-preserving"}), 2));
+    assert_eq!(preserving, full(json!({"pairs": "degree-preserving"}), 1));
+
+    let weights = projected::<Mask>(json!({}), &world, 4);
+    let before = world.weights(4);
+    for ((i, j), &w) in weights.indexed_iter() {
+        assert_eq!(w, if measured[[i, j]] { before[[i, j]] } else { 0.0 });
+    }
+    let bare = Setting { substrate: None, ..world.setting() };
+    assert!(build::<Mask>(json!({}), &bare).is_err());
+    assert!(build::<Mask>(json!({"least": 0}), &world.setting()).is_err());
+    assert!(build::<Mask>(json!({"least": 100}), &world.setting()).is_err());
+}
+
+#[test]
+fn no_autapses_clears_the_diagonal_alone() {
+    let world = World::new(12, 1);
+    let mut expected = world.weights(1);
+    expected.diag_mut().fill(0.0);
+    assert_eq!(projected::<NoAutapses>(json!({}), &world, 1), expected);
+}
+
+#[test]
+fn rates_are_counted_as_stated() {
+    let activity = Array3::from_shape_fn((3, 2, 2), |(t, b, i)| (t + 2 * b) as f32 + 10.0 * i as f32);
+    // Neuron 0: 0 1 2 2 3 4; neuron 1: ten more.
+    let at = |params: Value| {
+        let mut gradient = Array3::ones((3, 2, 2));
+        let mut rate = build::<Rate>(params, &Setting::default()).unwrap();
+        let value = rate.activity_penalty(activity.view(), gradient.view_mut()).unwrap();
+        (value, gradient)
+    };
+    let near = |(value, gradient): (f64, Array3<f32>), expected: f64, slope: &dyn Fn(f32, usize) -> f64| {
+        assert!((value - expected).abs() < 1e-6 * expected, "{value}, not {expected}");
+        for ((t, b, i), g) in gradient.indexed_iter() {
+            assert!((f64::from(*g) - 1.0 - slope(activity[[t, b, i]], i)).abs() < 1e-6);
+        }
+    };
+    let squares: f64 = activity.iter().map(|&h| f64::from(h).powi(2)).sum();
+    near(at(json!({"strength": 0.6})), 0.6 * squares / 12.0, &|h, _| 0.1 * f64::from(h));
+    let sizes: f64 = activity.iter().map(|&h| (f64::from(h) - 2.0).abs()).sum();
+    near(at(json!({"strength": 0.6, "rule": "absolute", "target": 2.0})), 0.6 * sizes / 12.0, &|h, _| {
+        0.05 * f64::from(h - 2.0).signum() * f64::from(u8::from(h != 2.0))
+    });
+    // Means 2 and 12 against 1.
+    near(
+        at(json!({"strength": 0.6, "rule": "homeostatic", "target": 1.0})),
+        0.6 * (1.0 + 121.0) / 2.0,
+        &|_, i| 0.6 * 2.0 * [1.0, 11.0][i] / 12.0,
+    );
+}

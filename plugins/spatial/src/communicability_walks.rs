@@ -1,0 +1,98 @@
+//! `spatial.communicability-walks`: communicability over walks of limited
+//! length, with a stated weight for each length.
+
+use pallium_core::prelude::*;
+use pulp::Arch;
+
+use crate::communicability::cost;
+use crate::network::Network;
+use crate::series::Series;
+use crate::views::{check_shapes, distances, with_slices};
+
+pallium_core::choice! {
+    /// What a walk of k connections counts.
+    pub enum Weighting {
+        /// αᵏ/k!: cut-off communicability.
+        Factorial = "factorial",
+        /// αᵏ: cut-off Katz centrality.
+        Geometric = "geometric",
+    }
+}
+
+pallium_core::params! {
+    /// Parameters of `spatial.communicability-walks`.
+    pub struct Params {
+        /// Factor λ in front of the penalty (in the inverse of the geometry's
+        /// unit of length, at least 0).
+        strength: f64 = 0.3,
+        /// α, by which each further connection of a walk multiplies its weight
+        /// (above 0, at most 4).
+        alpha: f64 = 1.0,
+        /// The longest walks that count, in connections (1 to 32).
+        order: u32 = 4,
+        /// What a walk of k connections counts: factorial, αᵏ/k!, or geometric,
+        /// αᵏ.
+        weighting: Weighting = Weighting::Factorial,
+    }
+}
+
+/// λ Σ|W|∘D∘C with C = Σ_k c_k (S^−½|W|S^−½)ᵏ, k from 1 to the order, c_k = αᵏ/k!
+/// or αᵏ, and C's diagonal set to 0.
+///
+/// With factorial weights, α = 1 and a high order this is
+/// `spatial.communicability` (the rest after order 12 is below 2e-10). α is the
+/// inverse temperature of Estrada and Hatano (2008): a small one counts direct
+/// connections, a large one long walks. Order 1 counts direct connections alone.
+pub struct CommunicabilityWalks {
+    neurons: usize,
+    strength: f64,
+    distance: Vec<f32>,
+    network: Network<Series>,
+    arch: Arch,
+}
+
+impl Component for CommunicabilityWalks {
+    const ID: &'static str = "spatial.communicability-walks";
+    const ABOUT: &'static str =
+        "absolute weights times distance times communicability over walks of limited length";
+    const CITE: &'static str = "Estrada and Hatano 2008, Phys. Rev. E 77:036111; Katz 1953, Psychometrika 18:39; \
+                                Crofts and Higham 2009, J. R. Soc. Interface 6:411";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        at_least_zero("strength", params.strength)?;
+        one_of_range("order", f64::from(params.order), 1.0, 32.0)?;
+        one_of_range("alpha", params.alpha, 0.0, 4.0)?;
+        if params.alpha < 1e-6 {
+            return Err(Error::input(format!("parameter `alpha` is {}", params.alpha))
+                .help("it must be at least 0.000001; at 0 no walk would count"));
+        }
+        let (neurons, distance) = distances(setting)?;
+        let mut coefficient = 1.0;
+        let mut coefficients = vec![0.0];
+        for k in 1..=params.order {
+            coefficient *= params.alpha;
+            if params.weighting == Weighting::Factorial {
+                coefficient /= f64::from(k);
+            }
+            coefficients.push(coefficient as f32);
+        }
+        let network = Network::of(neurons, Series::new(neurons, setting.threads, coefficients));
+        Ok(CommunicabilityWalks { neurons, strength: params.strength, distance, network, arch: Arch::new() })
+    }
+}
+
+impl Constraint for CommunicabilityWalks {
+    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        check_shapes(Some(self.neurons), &weights, &gradient)?;
+        let CommunicabilityWalks { strength, distance, network, arch, .. } = self;
+        let factor = *strength as f32;
+        with_slices(weights, gradient, |w, g| {
+            let (_, seed) = network.communicability(w);
+            arch.dispatch(|| cost(seed, w, distance, factor));
+            // The value is Σ (λ|W|∘D)∘C, and λ|W|∘D the derivative in C.
+            network.add_gradient(w, distance, g, |d, c| factor * (d * c))
+        })
+    }
+}
+pallium_core::register!(Constraint, CommunicabilityWalks);
