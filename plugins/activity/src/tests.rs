@@ -1,0 +1,127 @@
+//! Against numpy and scipy (`fixtures/recording.py`), and what holds whatever
+//! the recording.
+
+use pallium_core::ndarray::{Array3, s};
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{self, Value, json};
+use pallium_core::testkit::assert_all_conform;
+
+use crate::participation_ratio::ParticipationRatio;
+use crate::recording::Recording;
+use crate::selectivity::{Selectivity, analyse};
+use crate::task_variance::TaskVariance;
+
+#[test]
+fn conform() {
+    assert_all_conform();
+}
+
+const T: usize = 9;
+const B: usize = 14;
+const N: usize = 6;
+
+struct Made {
+    activity: Array3<f32>,
+    lengths: Vec<u32>,
+    conditions: Vec<u32>,
+}
+
+/// As in `fixtures/recording.py`; past a trial's end there is nonsense that
+/// must not count.
+fn made() -> Made {
+    let conditions: Vec<u32> = (0..B as u32).map(|trial| trial % 3).collect();
+    let lengths: Vec<u32> = (0..B as u32).map(|trial| 9 - trial % 4).collect();
+    let mut k = -1.0;
+    let activity = Array3::from_shape_fn((T, B, N), |(t, b, i)| {
+        k += 1.0;
+        let own = f64::from((1.0_f64 + 0.7 * k * k).sin() as f32);
+        let value = own + f64::from((f64::from(conditions[b]) * i as f64 * 0.25) as f32);
+        if t as u32 >= lengths[b] {
+            100.0
+        } else if i == 5 {
+            0.5
+        } else {
+            value as f32
+        }
+    });
+    Made { activity, lengths, conditions }
+}
+
+fn measure<M: Component + Metric>(params: Value, made: &Made) -> Vec<Measure> {
+    let params = pallium_core::parse_parameters(M::ID, &params.to_string()).unwrap();
+    let mut metric = M::build(params, &Setting::default()).unwrap();
+    let recurrent = made.activity.slice(s![0, ..N, ..]);
+    metric
+        .measure(&Network {
+            activity: metric.wants_activity().then(|| made.activity.view()),
+            conditions: &made.conditions,
+            lengths: &made.lengths,
+            ..Network::new(recurrent)
+        })
+        .unwrap()
+}
+
+fn all(made: &Made) -> Vec<Measure> {
+    let mut all = measure::<ParticipationRatio>(json!({}), made);
+    all.extend(measure::<ParticipationRatio>(json!({"of": "weights"}), made));
+    all.extend(measure::<TaskVariance>(json!({}), made));
+    all.extend(measure::<Selectivity>(json!({}), made));
+    all
+}
+
+#[test]
+fn agree_with_numpy_and_scipy() {
+    let expected: Value = serde_json::from_str(include_str!("../fixtures/recording.json")).unwrap();
+    let made = made();
+    let found = all(&made);
+    assert_eq!(found.len() + 1, expected.as_object().unwrap().len());
+    for measure in found {
+        let expected = expected[&measure.name].as_f64().unwrap();
+        let error = (measure.value - expected).abs() / expected.abs().max(1e-3);
+        println!("{}: {} ({error:.1e})", measure.name, measure.value);
+        assert!(error < 1e-9, "{}: {} against {expected}", measure.name, measure.value);
+    }
+    let network = Network {
+        activity: Some(made.activity.view()),
+        conditions: &made.conditions,
+        lengths: &made.lengths,
+        ..Network::new(made.activity.slice(s![0, ..N, ..]))
+    };
+    let recording = Recording::of(&network).unwrap();
+    let neurons = analyse(&recording.means(), N).unwrap();
+    for (neuron, p) in neurons.iter().zip(expected["p"].as_array().unwrap()) {
+        let p = p.as_f64().unwrap();
+        assert!((neuron.p - p).abs() < 1e-9 * p.max(1e-3), "{} against {p}", neuron.p);
+    }
+    assert!(neurons[5].share.is_none() && neurons[5].p == 1.0, "it does not vary");
+}
+
+#[test]
+fn known_recordings_have_known_values() {
+    let value = |found: &[Measure], name: &str| found.iter().find(|m| m.name == name).unwrap().value;
+    // Every neuron tells the condition and nothing else.
+    let mut made = made();
+    made.lengths.fill(T as u32);
+    let conditions = made.conditions.clone();
+    made.activity = Array3::from_shape_fn((T, B, N), |(_, b, i)| conditions[b] as f32 * (i + 1) as f32);
+    let found = all(&made);
+    assert!((value(&found, "participation_ratio") - 1.0).abs() < 1e-9);
+    assert!((value(&found, "task_variance_conditions") - 1.0).abs() < 1e-9);
+    assert_eq!((value(&found, "selectivity"), value(&found, "selective_units")), (1.0, 1.0));
+    assert_eq!(value(&found, "task_variance_active_units"), N as f64);
+    // One condition: nothing to select by. Silence: nothing at all.
+    made.conditions.fill(0);
+    assert!(value(&all(&made), "selectivity").is_nan());
+    made.activity.fill(0.0);
+    made.conditions = conditions;
+    let found = all(&made);
+    for undefined in ["participation_ratio", "selectivity", "task_variance_conditions"] {
+        assert!(value(&found, undefined).is_nan(), "{undefined}");
+    }
+    assert_eq!((value(&found, "task_variance"), value(&found, "selective_units")), (0.0, 0.0));
+    // Without a recording they say how to get one.
+    let weights = Matrix::eye(4);
+    let mut metric = TaskVariance::build(Default::default(), &Setting::default()).unwrap();
+    let error = metric.measure(&Network::new(weights.view())).unwrap_err();
+    assert!(error.help.unwrap().contains("[metrics]"));
+}

@@ -1,0 +1,63 @@
+//! `connectivity.charpath`: how far apart nodes are.
+
+use pallium_core::prelude::*;
+
+use crate::graph::{Graph, Kind, check_quantile, mean};
+use crate::paths::distances;
+
+pallium_core::params! {
+    /// Which graph is measured, and how.
+    pub struct Params {
+        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        kind: Kind = Kind::Wd,
+        /// Connections whose |weight| exceeds this quantile of all N² values of
+        /// |weight| count (0 to 1).
+        quantile: f64 = 0.9,
+        /// Whether pairs without a way between them count as infinitely far
+        /// apart; if not, they are left out.
+        include_infinite: bool = false,
+    }
+}
+
+/// The characteristic path length λ, the mean of the shortest ways d between
+/// ordered pairs, with 1/weight as a connection's length (Watts and Strogatz
+/// 1998); the mean of 1/d; and the least and the greatest of the nodes'
+/// eccentricities, each the longest of a node's shortest ways.
+pub struct Charpath(Params);
+
+impl Component for Charpath {
+    const ID: &'static str = "connectivity.charpath";
+    const ABOUT: &'static str = "characteristic path length, radius and diameter";
+    const CITE: &'static str =
+        "Watts and Strogatz 1998, Nature 393:440; Rubinov and Sporns 2010, NeuroImage 52:1059";
+    type Params = Params;
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        check_quantile(params.quantile)?;
+        Ok(Charpath(params))
+    }
+}
+
+impl Metric for Charpath {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let Params { kind, quantile, include_infinite } = self.0;
+        let graph = Graph::of(network, kind, quantile)?;
+        let n = graph.nodes();
+        let all = distances(n, graph.weights());
+        let counts = |i: usize, j: usize| i != j && (include_infinite || all[i * n + j].is_finite());
+        let of_pairs = || (0..n * n).filter(|k| counts(k / n, k % n)).map(|k| all[k]);
+        // A node without any way has no eccentricity.
+        let eccentricities: Vec<f64> = (0..n)
+            .filter_map(|i| (0..n).filter(|&j| counts(i, j)).map(|j| all[i * n + j]).max_by(f64::total_cmp))
+            .collect();
+        let extreme = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let ends = eccentricities.iter().copied();
+        Ok(vec![
+            Measure::new("charpath_lambda", mean(of_pairs())),
+            Measure::new("charpath_efficiency", mean(of_pairs().map(|d| 1.0 / d))),
+            Measure::new("charpath_radius", extreme(ends.clone().min_by(f64::total_cmp))),
+            Measure::new("charpath_diameter", extreme(ends.max_by(f64::total_cmp))),
+        ])
+    }
+}
+pallium_core::register!(Metric, Charpath);

@@ -1,0 +1,187 @@
+//! The graph of strong connections.
+
+use pallium_core::prelude::*;
+
+pallium_core::choice! {
+    /// What of a connection counts.
+    pub enum Kind {
+        /// Binary, undirected.
+        Bu = "bu",
+        /// Binary, directed.
+        Bd = "bd",
+        /// Weighted, undirected.
+        Wu = "wu",
+        /// Weighted, directed.
+        Wd = "wd",
+    }
+}
+
+impl Kind {
+    /// Whether weights count.
+    pub fn weighted(self) -> bool {
+        matches!(self, Kind::Wu | Kind::Wd)
+    }
+
+    /// Whether directions count.
+    pub fn directed(self) -> bool {
+        matches!(self, Kind::Bd | Kind::Wd)
+    }
+
+    /// `bu`, `bd`, `wu` or `wd`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bu => "bu",
+            Kind::Bd => "bd",
+            Kind::Wu => "wu",
+            Kind::Wd => "wd",
+        }
+    }
+
+    /// `bin` or `wei`.
+    pub fn weights(self) -> &'static str {
+        if self.weighted() { "wei" } else { "bin" }
+    }
+}
+
+/// A graph of N nodes as a matrix of weights of at least 0, with a diagonal
+/// of 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    nodes: usize,
+    weights: Vec<f64>,
+}
+
+impl Graph {
+    /// From N×N weights, row-major. The diagonal is left out.
+    pub fn new(nodes: usize, mut weights: Vec<f64>) -> Self {
+        for i in 0..nodes {
+            weights[i * nodes + i] = 0.0;
+        }
+        Graph { nodes, weights }
+    }
+
+    /// The graph of a network: connections whose |weight| exceeds the `quantile`
+    /// of all N² values of |weight|, without those of neurons to themselves.
+    /// Weights are |weight|, divided by the largest; binary, they are 1.
+    /// Undirected, each is the mean of both directions (binary: 1 if either is
+    /// there).
+    ///
+    /// # Errors
+    /// If the recurrent matrix is not square or not finite.
+    pub fn of(network: &Network<'_>, kind: Kind, quantile: f64) -> Result<Self> {
+        let weights = network.recurrent;
+        let (n, columns) = weights.dim();
+        if n != columns {
+            return Err(Error::input(format!("the recurrent matrix is {n}×{columns}"))
+                .help("it must be square: row i, column j is the weight from neuron i to neuron j"));
+        }
+        if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
+            return Err(Error::input(format!("the recurrent matrix has {w} at row {i}, column {j}"))
+                .help("connectivity is measured on finite weights; did the run diverge?"));
+        }
+        let mut sizes: Vec<f64> = weights.iter().map(|w| f64::from(w.abs())).collect();
+        let threshold = linear_quantile(&sizes, quantile);
+        sizes.iter_mut().filter(|w| **w <= threshold).for_each(|w| *w = 0.0);
+        let mut graph = Graph::new(n, sizes);
+        if !kind.weighted() {
+            graph.weights.iter_mut().filter(|w| **w > 0.0).for_each(|w| *w = 1.0);
+        }
+        if !kind.directed() {
+            for i in 0..n {
+                for j in 0..i {
+                    let (a, b) = (graph.weight(i, j), graph.weight(j, i));
+                    let both = if kind.weighted() { (a + b) / 2.0 } else { a.max(b) };
+                    graph.set(i, j, both);
+                    graph.set(j, i, both);
+                }
+            }
+        }
+        let largest = graph.weights.iter().fold(0.0, |a: f64, &b| a.max(b));
+        if kind.weighted() && largest > 0.0 {
+            graph.weights.iter_mut().for_each(|w| *w /= largest);
+        }
+        Ok(graph)
+    }
+
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// All weights, row-major.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// Weights from a node.
+    pub fn row(&self, node: usize) -> &[f64] {
+        &self.weights[node * self.nodes..(node + 1) * self.nodes]
+    }
+
+    /// The weight from i to j.
+    pub fn weight(&self, i: usize, j: usize) -> f64 {
+        self.weights[i * self.nodes + j]
+    }
+
+    /// Sets the weight from i to j.
+    pub fn set(&mut self, i: usize, j: usize, weight: f64) {
+        self.weights[i * self.nodes + j] = weight;
+    }
+
+    /// Connections as (from, to, weight), by rows.
+    pub fn edges(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
+        let n = self.nodes;
+        self.weights.iter().enumerate().filter(|(_, w)| **w > 0.0).map(move |(k, &w)| (k / n, k % n, w))
+    }
+
+    /// For each node, the sum over its outgoing connections of what `of` makes
+    /// of a weight.
+    pub fn out_sums(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
+        (0..self.nodes).map(|i| self.row(i).iter().map(|&w| of(w)).sum()).collect()
+    }
+
+    /// The same over incoming connections.
+    pub fn in_sums(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
+        let mut sums = vec![0.0; self.nodes];
+        for i in 0..self.nodes {
+            sums.iter_mut().zip(self.row(i)).for_each(|(sum, &w)| *sum += of(w));
+        }
+        sums
+    }
+
+    /// Every weight as `of` makes it.
+    pub fn map(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
+        self.weights.iter().map(|&w| of(w)).collect()
+    }
+}
+
+/// 1 for a connection, 0 for none.
+pub fn present(weight: f64) -> f64 {
+    f64::from(u8::from(weight > 0.0))
+}
+
+/// The quantile, interpolated linearly between neighbours as numpy does by
+/// default; not a number if there are no values.
+fn linear_quantile(values: &[f64], quantile: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let position = quantile * last as f64;
+    let index = (position.floor() as usize).min(last);
+    let fraction = position - index as f64;
+    let (_, low, above) = sorted.select_nth_unstable_by(index, f64::total_cmp);
+    let low = *low;
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    // Numpy's order of operations, for equality to the last bit.
+    if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
+}
+
+/// Refuses a quantile outside 0 to 1.
+pub fn check_quantile(quantile: f64) -> Result<()> {
+    one_of_range("quantile", quantile, 0.0, 1.0)
+}
+
+/// The mean; not a number of nothing.
+pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let (sum, count) = values.into_iter().fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+    sum / count
+}

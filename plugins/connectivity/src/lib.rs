@@ -1,0 +1,40 @@
+//! Graph measures under the names that the Brain Connectivity Toolbox gave them
+//! (Rubinov and Sporns 2010), directed and weighted, and null models.
+//!
+//! | component | measures |
+//! |---|---|
+//! | `connectivity.assortativity` | `assortativity_bin`, `assortativity_wei`, directed with the ends that are compared |
+//! | `connectivity.charpath` | `charpath_lambda`, `_efficiency`, `_radius`, `_diameter` |
+//! | `connectivity.clustering-coef` | `clustering_coef_bu`, `_bd`, `_wu`, `_wd` |
+//! | `connectivity.core-periphery` | `core_periphery_dir` and the core's size |
+//! | `connectivity.efficiency` | `efficiency_bin`, `efficiency_wei`, and the local ones |
+//! | `connectivity.modularity` | `modularity_und`, `modularity_dir`, and the number of communities |
+//! | `connectivity.participation-coef` | `participation_coef` |
+//! | `connectivity.rich-club` | `rich_club_bu`, `_bd`, `_wu`, `_wd`, and the level |
+//! | `connectivity.null-density-matched`, `.null-degree-preserving`, `.null-lattice` | clustering and efficiency of such networks, and the network's z-scores among them |
+//!
+//! All look at one graph of the strong connections, as its parameters `kind`
+//! and `quantile` say. `organization.*` measures the same graph in the published
+//! way, binary and undirected. The formulas are those of the papers; values are
+//! compared with the toolbox's (`fixtures/toolbox.py`).
+
+mod assortativity;
+mod charpath;
+mod clustering_coef;
+mod core_periphery;
+mod efficiency;
+mod modularity;
+mod null_degree_preserving;
+mod null_density_matched;
+mod null_lattice;
+mod participation_coef;
+mod rich_club;
+
+mod ensemble;
+mod graph;
+mod paths;
+
+#[cfg(test)]
+mod tests;
+
+pallium_core::plugin!();

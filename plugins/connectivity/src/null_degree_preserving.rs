@@ -1,0 +1,67 @@
+//! `connectivity.null-degree-preserving`: random networks of the same degrees.
+
+use pallium_core::prelude::*;
+
+use crate::ensemble::{Ensemble, Rewiring};
+use crate::graph::Kind;
+
+pallium_core::params! {
+    /// Which graph is compared, and with how many.
+    pub struct Params {
+        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        kind: Kind = Kind::Bd,
+        /// Connections whose |weight| exceeds this quantile of all N² values of
+        /// |weight| count (0 to 1).
+        quantile: f64 = 0.9,
+        /// Number of random networks (2 to 100,000).
+        graphs: u32 = 50,
+        /// Swaps that are tried for each connection, from one network to the
+        /// next (ten times as many before the first; 1 to 1,000).
+        swaps: u32 = 2,
+    }
+}
+
+/// The clustering coefficient and the global efficiency of networks in which
+/// every node keeps its numbers of connections, in and out, by swapping the
+/// targets of pairs of connections (Maslov and Sneppen 2002): their means over
+/// the ensemble, and the measured network's z-scores among them. Weights stay
+/// with their sources, so that out-strengths are kept too.
+pub struct NullDegreePreserving {
+    ensemble: Ensemble,
+    swaps: u32,
+}
+
+impl Component for NullDegreePreserving {
+    const ID: &'static str = "connectivity.null-degree-preserving";
+    const ABOUT: &'static str = "clustering and efficiency against random networks of the same degrees";
+    const CITE: &'static str = "Maslov and Sneppen 2002, Science 296:910; Rubinov and Sporns 2010, NeuroImage \
+                                52:1059";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        one_of_range("swaps", f64::from(params.swaps), 1.0, 1000.0)?;
+        let ensemble = Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?;
+        Ok(NullDegreePreserving { ensemble, swaps: params.swaps })
+    }
+}
+
+impl Metric for NullDegreePreserving {
+    fn invariant(&self) -> bool {
+        false
+    }
+
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps);
+        let mut chain: Option<Rewiring> = None;
+        self.ensemble.compare(network, "degree_preserving", |graph, rng| {
+            let chain = chain.get_or_insert_with(|| {
+                let mut first = Rewiring::new(graph.clone(), directed);
+                first.swap(10 * swaps, rng, |_, _| true);
+                first
+            });
+            chain.swap(swaps, rng, |_, _| true);
+            chain.graph.clone()
+        })
+    }
+}
+pallium_core::register!(Metric, NullDegreePreserving);

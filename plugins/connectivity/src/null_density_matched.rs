@@ -1,0 +1,69 @@
+//! `connectivity.null-density-matched`: random networks of the same density.
+
+use pallium_core::prelude::*;
+use pallium_core::rand::{RngCore, seq::SliceRandom};
+
+use crate::ensemble::Ensemble;
+use crate::graph::{Graph, Kind};
+
+pallium_core::params! {
+    /// Which graph is compared, and with how many.
+    pub struct Params {
+        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        kind: Kind = Kind::Bd,
+        /// Connections whose |weight| exceeds this quantile of all N² values of
+        /// |weight| count (0 to 1).
+        quantile: f64 = 0.9,
+        /// Number of random networks (2 to 100,000).
+        graphs: u32 = 50,
+    }
+}
+
+/// The clustering coefficient and the global efficiency of networks with as many
+/// connections as the measured one, and the same weights, between pairs of
+/// nodes that are drawn from all (Erdős and Rényi 1959): their means over the
+/// ensemble, and the measured network's z-scores among them.
+pub struct NullDensityMatched(Ensemble);
+
+impl Component for NullDensityMatched {
+    const ID: &'static str = "connectivity.null-density-matched";
+    const ABOUT: &'static str = "clustering and efficiency against random networks of the same density";
+    const CITE: &'static str = "Erdős and Rényi 1959, Publ. Math. Debrecen 6:290; Rubinov and Sporns 2010, \
+                                NeuroImage 52:1059";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        Ok(NullDensityMatched(Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?))
+    }
+}
+
+impl Metric for NullDensityMatched {
+    fn invariant(&self) -> bool {
+        false
+    }
+
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let directed = self.0.kind.directed();
+        self.0.compare(network, "density_matched", |graph, rng| dealt(graph, directed, rng))
+    }
+}
+pallium_core::register!(Metric, NullDensityMatched);
+
+/// The weights of `graph`, dealt out anew among all pairs.
+pub fn dealt(graph: &Graph, directed: bool, rng: &mut impl RngCore) -> Graph {
+    let n = graph.nodes();
+    let pairs: Vec<(usize, usize)> = (0..n)
+        .flat_map(|i| (0..n).map(move |j| (i, j)))
+        .filter(|&(i, j)| i < j || directed && i != j)
+        .collect();
+    let mut weights: Vec<f64> = pairs.iter().map(|&(i, j)| graph.weight(i, j)).collect();
+    weights.shuffle(rng);
+    let mut dealt = Graph::new(n, vec![0.0; n * n]);
+    for ((i, j), weight) in pairs.into_iter().zip(weights) {
+        dealt.set(i, j, weight);
+        if !directed {
+            dealt.set(j, i, weight);
+        }
+    }
+    dealt
+}

@@ -1,0 +1,77 @@
+//! `connectivity.null-lattice`: lattices of the same degrees.
+
+use pallium_core::prelude::*;
+use pallium_core::rand::{RngCore, seq::SliceRandom};
+
+use crate::ensemble::{Ensemble, Rewiring};
+use crate::graph::{Graph, Kind};
+
+pallium_core::params! {
+    /// Which graph is compared, and with how many.
+    pub struct Params {
+        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        kind: Kind = Kind::Bd,
+        /// Connections whose |weight| exceeds this quantile of all N² values of
+        /// |weight| count (0 to 1).
+        quantile: f64 = 0.9,
+        /// Number of lattices (2 to 100,000).
+        graphs: u32 = 10,
+        /// Swaps that are tried for each connection (1 to 1,000).
+        swaps: u32 = 20,
+    }
+}
+
+/// The clustering coefficient and the global efficiency of lattices in which
+/// every node keeps its numbers of connections, in and out: their means over an
+/// ensemble, and the measured network's z-scores among them.
+///
+/// Nodes are laid on a ring in a random order, and pairs of connections swap
+/// their targets as long as that does not lengthen them, each weighted by its
+/// length along the ring (Sporns and Zwi 2004).
+pub struct NullLattice {
+    ensemble: Ensemble,
+    swaps: u32,
+}
+
+impl Component for NullLattice {
+    const ID: &'static str = "connectivity.null-lattice";
+    const ABOUT: &'static str = "clustering and efficiency against lattices of the same degrees";
+    const CITE: &'static str = "Sporns and Zwi 2004, Neuroinformatics 2:145; Maslov and Sneppen 2002, Science \
+                                296:910";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        one_of_range("swaps", f64::from(params.swaps), 1.0, 1000.0)?;
+        let ensemble = Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?;
+        Ok(NullLattice { ensemble, swaps: params.swaps })
+    }
+}
+
+impl Metric for NullLattice {
+    fn invariant(&self) -> bool {
+        false
+    }
+
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps);
+        self.ensemble.compare(network, "lattice", |graph, rng| lattice(graph, directed, swaps, rng))
+    }
+}
+pallium_core::register!(Metric, NullLattice);
+
+/// One lattice.
+pub fn lattice(graph: &Graph, directed: bool, swaps: u32, rng: &mut impl RngCore) -> Graph {
+    let n = graph.nodes();
+    let mut place: Vec<usize> = (0..n).collect();
+    place.shuffle(rng);
+    let apart = |i: usize, j: usize| {
+        let direct = place[i].abs_diff(place[j]);
+        direct.min(n - direct) as f64
+    };
+    let mut rewiring = Rewiring::new(graph.clone(), directed);
+    rewiring.swap(swaps, rng, |graph, [i, j, k, l]| {
+        let (one, two) = (graph.weight(i, j), graph.weight(k, l));
+        one * apart(i, l) + two * apart(k, j) <= one * apart(i, j) + two * apart(k, l)
+    });
+    rewiring.graph
+}

@@ -1,0 +1,90 @@
+//! `connectivity.rich-club`: how densely hubs are connected.
+
+use pallium_core::prelude::*;
+
+use crate::graph::{Graph, Kind, check_quantile, present};
+
+pallium_core::params! {
+    /// Which graph is measured, and how.
+    pub struct Params {
+        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        kind: Kind = Kind::Wd,
+        /// Connections whose |weight| exceeds this quantile of all N² values of
+        /// |weight| count (0 to 1).
+        quantile: f64 = 0.9,
+        /// Level k: binary, the club is the nodes of degree above k; weighted, of
+        /// at least k. If left out, the largest level whose club has a fifth of
+        /// all nodes.
+        level: Option<u32> = None,
+    }
+}
+
+/// The rich-club coefficient at one level of degree (directed: in and out
+/// together). Binary, it is the density of connections within the club (Zhou
+/// and Mondragón 2004; Colizza et al. 2006); weighted, the sum of weights
+/// within the club over that of as many of the network's strongest connections
+/// (Opsahl et al. 2008). Not a number where the club has no connection.
+pub struct RichClub(Params);
+
+impl Component for RichClub {
+    const ID: &'static str = "connectivity.rich-club";
+    const ABOUT: &'static str = "rich-club coefficient, binary or weighted, undirected or directed";
+    const CITE: &'static str = "Colizza, Flammini, Serrano, Vespignani 2006, Nat. Phys. 2:110; Opsahl, Colizza, \
+                                Panzarasa, Ramasco 2008, Phys. Rev. Lett. 101:168702";
+    type Params = Params;
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        check_quantile(params.quantile)?;
+        Ok(RichClub(params))
+    }
+}
+
+impl Metric for RichClub {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        let Params { kind, quantile, level } = self.0;
+        let graph = Graph::of(network, kind, quantile)?;
+        let level = level.unwrap_or_else(|| usual_level(&graph, kind));
+        let name = format!("rich_club_{}", kind.name());
+        Ok(vec![
+            Measure::new(name.as_str(), rich_club(&graph, kind, level)),
+            Measure::new(format!("{name}_level"), f64::from(level)),
+        ])
+    }
+}
+pallium_core::register!(Metric, RichClub);
+
+fn degrees(graph: &Graph, kind: Kind) -> Vec<u32> {
+    let out = graph.out_sums(present);
+    let into = if kind.directed() { graph.in_sums(present) } else { vec![0.0; graph.nodes()] };
+    out.iter().zip(into).map(|(a, b)| (a + b) as u32).collect()
+}
+
+/// Nodes with at least this degree are the club of `level`.
+fn least(kind: Kind, level: u32) -> u32 {
+    if kind.weighted() { level } else { level.saturating_add(1) }
+}
+
+fn usual_level(graph: &Graph, kind: Kind) -> u32 {
+    let mut sorted = degrees(graph, kind);
+    sorted.sort_unstable_by(|a, b| b.cmp(a));
+    let rank = sorted.len().div_ceil(5).saturating_sub(1);
+    let degree = sorted.get(rank).copied().unwrap_or(0);
+    if kind.weighted() { degree } else { degree.saturating_sub(1) }
+}
+
+/// The rich-club coefficient at `level`.
+pub fn rich_club(graph: &Graph, kind: Kind, level: u32) -> f64 {
+    let degrees = degrees(graph, kind);
+    let club = |i: usize| degrees[i] >= least(kind, level);
+    let within: Vec<f64> = graph.edges().filter(|&(i, j, _)| club(i) && club(j)).map(|(_, _, w)| w).collect();
+    if within.is_empty() {
+        return f64::NAN;
+    }
+    if !kind.weighted() {
+        let size = (0..graph.nodes()).filter(|&i| club(i)).count() as f64;
+        return within.len() as f64 / (size * (size - 1.0));
+    }
+    let mut all: Vec<f64> = graph.edges().map(|(_, _, w)| w).collect();
+    all.sort_unstable_by(|a, b| b.total_cmp(a));
+    within.iter().sum::<f64>() / all[..within.len()].iter().sum::<f64>()
+}

@@ -1,0 +1,320 @@
+//! Values of bctpy and networkx (`fixtures/toolbox.py`), and what holds whatever
+//! the network.
+
+use std::path::Path;
+
+use pallium_core::ndarray::Array2;
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{self, Value, json};
+use pallium_core::testkit::{World, assert_all_conform};
+
+use crate::assortativity::{Assortativity, Ends, assortativity};
+use crate::charpath::Charpath;
+use crate::clustering_coef::{ClusteringCoef, clustering};
+use crate::core_periphery::{coreness, gains};
+use crate::efficiency::{Efficiency, global_efficiency};
+use crate::ensemble::Rewiring;
+use crate::graph::{Graph, Kind, mean, present};
+use crate::modularity::{communities, modularity};
+use crate::null_degree_preserving::NullDegreePreserving;
+use crate::null_density_matched::{NullDensityMatched, dealt};
+use crate::null_lattice::{NullLattice, lattice};
+use crate::participation_coef::{Side, participation};
+use crate::rich_club::{RichClub, rich_club};
+
+const KINDS: [Kind; 4] = [Kind::Bu, Kind::Bd, Kind::Wu, Kind::Wd];
+
+#[test]
+fn conform() {
+    assert_all_conform();
+}
+
+fn measure<M: Component + Metric>(params: Value, weights: &Matrix) -> Vec<Measure> {
+    let params = pallium_core::parse_parameters(M::ID, &params.to_string()).unwrap();
+    let mut metric = M::build(params, &Setting { seed: 5, ..Setting::default() }).unwrap();
+    metric.measure(&Network::new(weights.view())).unwrap()
+}
+
+fn value(found: &[Measure], name: &str) -> f64 {
+    found.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no {name} in {found:?}")).value
+}
+
+/// The matrices that fixtures were made of, by the file of their values.
+fn matrices(file: &str) -> Vec<(String, Matrix)> {
+    if file == "5_3_8" {
+        let text = include_str!("../../spatial/fixtures/5_3_8.json");
+        let field: Value = serde_json::from_str(text).unwrap();
+        let of = |name: &str| {
+            let rows: Vec<Vec<f64>> = serde_json::from_value(field["weights"][name].clone()).unwrap();
+            let n = rows.len();
+            let flat = rows.into_iter().flatten().map(|w| w as f32).collect();
+            (name.to_owned(), Array2::from_shape_vec((n, n), flat).unwrap())
+        };
+        return vec![of("bio"), of("gaussian")];
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/weights");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("skipped: there is no {}", folder.display());
+        return Vec::new();
+    };
+    let paths = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "npy"));
+    paths
+        .map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), ndarray_npy::read_npy(p).unwrap()))
+        .collect()
+}
+
+/// Holds all values of a fixture against ours; relative errors of at most 1e-6,
+/// where the fixtures keep twelve digits.
+fn compare(file: &str, fixture: &str) {
+    let fixture: Value = serde_json::from_str(fixture).unwrap();
+    let mut worst = 0.0_f64;
+    let mut near = |place: &str, found: f64, expected: &Value| {
+        let expected = expected.as_f64().unwrap();
+        let error = (found - expected).abs() / expected.abs().max(1e-3);
+        assert!(error < 1e-6, "{place}: {found} against {expected}");
+        worst = worst.max(error);
+    };
+    for (name, weights) in matrices(file) {
+        let Some(expected) = fixture.get(&name) else { continue };
+        for kind in KINDS {
+            let (place, expected) = (format!("{name} {}", kind.name()), &expected[kind.name()]);
+            let mut near =
+                |what: &str, found: f64, expected: &Value| near(&format!("{place} {what}"), found, expected);
+            let params = json!({"kind": kind.name()});
+            let graph = Graph::of(&Network::new(weights.view()), kind, 0.9).unwrap();
+
+            let own = value(
+                &measure::<ClusteringCoef>(params.clone(), &weights),
+                &format!("clustering_coef_{}", kind.name()),
+            );
+            near("clustering", own, &expected["clustering_coef"]);
+            near("networkx's clustering", own, &expected["networkx_clustering"]);
+            let efficiency = measure::<Efficiency>(params.clone(), &weights);
+            let label = format!("efficiency_{}", kind.weights());
+            near("efficiency", value(&efficiency, &label), &expected["efficiency"]);
+            if let Some(local) = expected.get("efficiency_local") {
+                near("local efficiency", value(&efficiency, &format!("{label}_local")), local);
+            }
+            let paths = measure::<Charpath>(params.clone(), &weights);
+            for measure in ["lambda", "efficiency", "radius", "diameter"] {
+                let expected = &expected[format!("charpath_{measure}")];
+                // bctpy's mark of a node without any way.
+                if expected.as_f64() != Some(1e20) {
+                    near(measure, value(&paths, &format!("charpath_{measure}")), expected);
+                }
+            }
+            for (label, ends) in [
+                ("und", None),
+                ("out-in", Some(Ends::OutIn)),
+                ("in-out", Some(Ends::InOut)),
+                ("out-out", Some(Ends::OutOut)),
+                ("in-in", Some(Ends::InIn)),
+            ] {
+                let Some(expected) = expected.get(format!("assortativity {label}")) else { continue };
+                near(label, assortativity(&graph, ends), expected);
+            }
+            for (index, expected) in expected["rich_club"].as_array().unwrap().iter().enumerate() {
+                let found = rich_club(&graph, kind, index as u32 + 1);
+                match expected.as_f64() {
+                    Some(0.0) => assert!(found.is_nan(), "{place}: an empty club"),
+                    Some(_) => near("rich club", found, expected),
+                    // Nothing to say of a club of all, or of none.
+                    None => {
+                        assert!(found.is_nan() || (found - 1.0).abs() < 1e-12, "{place}: rich club {found}")
+                    }
+                }
+            }
+            for (key, gamma) in [("modularity", 1.0), ("modularity 1.5", 1.5)] {
+                let theirs: Vec<usize> = serde_json::from_value(expected[key]["community"].clone()).unwrap();
+                near(key, modularity(&graph, &theirs, gamma), &expected[key]["q"]);
+                // Which of several good partitions is found is left to the
+                // order of equal gains; ours is at least as good.
+                let ours = modularity(&graph, &communities(&graph, gamma), gamma);
+                let theirs = expected[key]["q"].as_f64().unwrap();
+                println!("{place} {key}: {ours:.6} against {theirs:.6}");
+                assert!(ours > theirs - 5e-3, "{place} {key}: {ours} against {theirs}");
+            }
+            let fourths: Vec<usize> = (0..graph.nodes()).map(|i| i % 4).collect();
+            for (label, side) in [("undirected", Side::Out), ("out", Side::Out), ("in", Side::In)] {
+                let Some(expected) = expected.get(format!("participation_coef {label}")) else { continue };
+                near("participation", mean(participation(&graph, &fourths, side)), expected);
+            }
+            let theirs: Vec<u8> = serde_json::from_value(expected["core_periphery"]["core"].clone()).unwrap();
+            let theirs: Vec<bool> = theirs.into_iter().map(|c| c == 1).collect();
+            let gains = gains(&graph, 1.0);
+            near("core", coreness(&gains, &theirs), &expected["core_periphery"]["q"]);
+            let best: Vec<bool> = gains.iter().map(|&gain| gain > 0.0).collect();
+            assert!(coreness(&gains, &best) >= coreness(&gains, &theirs) - 1e-12);
+        }
+    }
+    println!("{file}: off by {worst:.1e}");
+}
+
+#[test]
+fn the_small_field_agrees_with_the_toolbox() {
+    compare("5_3_8", include_str!("../fixtures/5_3_8.json"));
+}
+
+#[test]
+fn networks_of_many_kinds_agree_with_the_toolbox() {
+    compare("weights", include_str!("../fixtures/weights.json"));
+}
+
+fn world(n: usize) -> Matrix {
+    World::new(n, 3).weights(2)
+}
+
+#[test]
+fn graphs_are_made_as_stated() {
+    let weights = world(30);
+    let sizes = weights.mapv(f32::abs);
+    for kind in KINDS {
+        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let count = graph.weights().iter().filter(|w| **w > 0.0).count();
+        let largest = graph.weights().iter().fold(0.0, |a: f64, &b| a.max(b));
+        assert_eq!(largest, 1.0);
+        for (i, j, w) in graph.edges() {
+            assert!(i != j && (kind.weighted() || w == 1.0));
+            assert_eq!(graph.weight(j, i) == w, !kind.directed() || graph.weight(j, i) == w);
+            let direct = sizes[[i, j]] > 0.0 || !kind.directed() && sizes[[j, i]] > 0.0;
+            assert!(direct);
+        }
+        if kind == Kind::Bd {
+            let diagonal = (0..30).filter(|&i| {
+                let mut all: Vec<f32> = sizes.iter().copied().collect();
+                all.sort_by(f32::total_cmp);
+                sizes[[i, i]] > all[719]
+            });
+            assert_eq!(count, 180 - diagonal.count());
+        }
+    }
+    let all = Graph::of(&Network::new(weights.view()), Kind::Wd, 0.0).unwrap();
+    let whole = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
+    assert_eq!(all.edges().count(), whole);
+    let nan = Matrix::from_elem((3, 3), f32::NAN);
+    assert!(Graph::of(&Network::new(nan.view()), Kind::Bu, 0.9).is_err());
+}
+
+#[test]
+fn known_graphs_have_known_values() {
+    // A directed ring of 6 with all weights 0.5.
+    let ring = Matrix::from_shape_fn((6, 6), |(i, j)| if j == (i + 1) % 6 { 0.5 } else { 0.0 });
+    let at = |kind: &str| json!({"kind": kind, "quantile": 0.0});
+    let paths = measure::<Charpath>(at("bd"), &ring);
+    assert_eq!((value(&paths, "charpath_lambda"), value(&paths, "charpath_diameter")), (3.0, 5.0));
+    let undirected = measure::<Charpath>(at("bu"), &ring);
+    assert_eq!((value(&undirected, "charpath_lambda"), value(&undirected, "charpath_radius")), (1.8, 3.0));
+    assert!(value(&measure::<Assortativity>(at("bu"), &ring), "assortativity_bin").is_nan());
+    // Two triangles that share nothing.
+    let triangles = Matrix::from_shape_fn((6, 6), |(i, j)| f32::from(i != j && i / 3 == j / 3));
+    for kind in ["bu", "bd", "wu", "wd"] {
+        assert_eq!(
+            value(&measure::<ClusteringCoef>(at(kind), &triangles), &format!("clustering_coef_{kind}")),
+            1.0
+        );
+        let weights = if kind.starts_with('b') { "bin" } else { "wei" };
+        let found = measure::<Efficiency>(at(kind), &triangles);
+        assert!((value(&found, &format!("efficiency_{weights}")) - 0.4).abs() < 1e-12);
+        assert!((value(&found, &format!("efficiency_{weights}_local")) - 1.0).abs() < 1e-12);
+    }
+    let graph = Graph::of(&Network::new(triangles.view()), Kind::Bu, 0.0).unwrap();
+    assert_eq!(communities(&graph, 1.0), [0, 0, 0, 1, 1, 1]);
+    assert!((modularity(&graph, &[0, 0, 0, 1, 1, 1], 1.0) - 0.5).abs() < 1e-12);
+    assert_eq!(participation(&graph, &[0, 0, 0, 1, 1, 1], Side::Out), [0.0; 6]);
+    // Without any connection, or any node.
+    for n in [0, 1, 5] {
+        let none = Matrix::zeros((n, n));
+        let found = measure::<RichClub>(at("wd"), &none);
+        assert!(value(&found, "rich_club_wd").is_nan());
+        assert!(value(&measure::<Charpath>(at("wd"), &none), "charpath_lambda").is_nan());
+        measure::<crate::core_periphery::CorePeriphery>(at("bd"), &none);
+    }
+}
+
+#[test]
+fn turning_all_connections_round_exchanges_in_and_out() {
+    let weights = world(40);
+    for kind in [Kind::Bd, Kind::Wd] {
+        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let turned = Graph::of(&Network::new(weights.t()), kind, 0.8).unwrap();
+        for (ends, exchanged) in
+            [(Ends::InIn, Ends::OutOut), (Ends::OutIn, Ends::OutIn), (Ends::InOut, Ends::InOut)]
+        {
+            let (one, other) = (assortativity(&graph, Some(ends)), assortativity(&turned, Some(exchanged)));
+            assert!((one - other).abs() < 1e-12, "{one} {other}");
+        }
+        assert!((global_efficiency(&graph) - global_efficiency(&turned)).abs() < 1e-12);
+        let community: Vec<usize> = (0..40).map(|i| i % 3).collect();
+        assert_eq!(
+            participation(&graph, &community, Side::In),
+            participation(&turned, &community, Side::Out)
+        );
+    }
+}
+
+fn degrees(graph: &Graph) -> (Vec<f64>, Vec<f64>) {
+    (graph.out_sums(present), graph.in_sums(present))
+}
+
+#[test]
+fn null_models_keep_what_they_state() {
+    let weights = world(60);
+    for kind in KINDS {
+        let directed = kind.directed();
+        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let sorted = |graph: &Graph| {
+            let mut all = graph.weights().to_vec();
+            all.sort_by(f64::total_cmp);
+            all
+        };
+        let mut rng = random::stream(1, "test");
+        let matched = dealt(&graph, directed, &mut rng);
+        let mut rewiring = Rewiring::new(graph.clone(), directed);
+        rewiring.swap(20, &mut rng, |_, _| true);
+        let lattice = lattice(&graph, directed, 20, &mut rng);
+        for null in [&matched, &rewiring.graph, &lattice] {
+            assert_eq!(sorted(null), sorted(&graph), "{kind:?}: other weights");
+            assert!((0..60).all(|i| null.weight(i, i) == 0.0));
+            if !directed {
+                assert!((0..60).all(|i| (0..60).all(|j| null.weight(i, j) == null.weight(j, i))));
+            }
+        }
+        assert_ne!(degrees(&matched), degrees(&graph));
+        for null in [&rewiring.graph, &lattice] {
+            assert_eq!(degrees(null), degrees(&graph), "{kind:?}");
+            let shared = graph.edges().filter(|&(i, j, _)| null.weight(i, j) > 0.0).count();
+            assert!(shared * 2 < graph.edges().count(), "{kind:?}: {shared} connections are where they were");
+        }
+        let c = |graph: &Graph| mean(clustering(graph));
+        assert!(c(&lattice) > 1.3 * c(&rewiring.graph), "{kind:?}: {} {}", c(&lattice), c(&rewiring.graph));
+        assert!(global_efficiency(&lattice) < global_efficiency(&rewiring.graph));
+    }
+}
+
+#[test]
+fn scores_are_against_the_ensemble() {
+    // A random network is as its ensembles; a ring with neighbours is a lattice.
+    let ring = Matrix::from_shape_fn((60, 60), |(i, j)| {
+        f32::from((1..=4).contains(&((j + 60 - i) % 60)) || (1..=4).contains(&((i + 60 - j) % 60)))
+    });
+    for (weights, clustered) in [(world(60), false), (ring, true)] {
+        let found = [
+            measure::<NullDensityMatched>(json!({"quantile": 0.8}), &weights),
+            measure::<NullDegreePreserving>(json!({"quantile": 0.8}), &weights),
+        ];
+        for (found, null) in found.iter().zip(["density_matched", "degree_preserving"]) {
+            let z = value(found, &format!("clustering_coef_bd_{null}_z"));
+            assert_eq!(z > 10.0, clustered, "{null}: {z}");
+            assert!(clustered || z.abs() < 5.0, "{null}: {z}");
+        }
+    }
+    let lattices = measure::<NullLattice>(json!({"kind": "bu"}), &world(60));
+    let dealt = measure::<NullDensityMatched>(json!({"kind": "bu"}), &world(60));
+    assert!(
+        value(&lattices, "clustering_coef_bu_lattice")
+            > 1.3 * value(&dealt, "clustering_coef_bu_density_matched")
+    );
+    for _ in 0..2 {
+        assert_eq!(measure::<NullLattice>(json!({"kind": "bu"}), &world(60))[0].value, lattices[0].value);
+    }
+}
