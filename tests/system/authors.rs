@@ -190,7 +190,18 @@ fn a_file_that_does_not_load_fails_the_first_check() {
 
 #[test]
 fn shipped_plugins_keep_their_promises() {
-    for name in ["circuit", "cognition", "microns", "neurogym", "nwb", "organization", "rnn", "spatial"] {
+    for name in [
+        "activity",
+        "circuit",
+        "cognition",
+        "connectivity",
+        "microns",
+        "neurogym",
+        "nwb",
+        "organization",
+        "rnn",
+        "spatial",
+    ] {
         let file = plugin(&format!("pallium_{name}"));
         every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());
     }

@@ -166,7 +166,12 @@ fn experiments() -> Vec<(&'static str, Case)> {
         ("Distances are needed", variant("constraints = [\"spatial.distance\"]")),
         (
             "A penalty has nothing to act on",
-            change("runs = 1", "runs = 1\nmodel = \"rnn.reservoir\"\nconstraints = [\"spatial.l1\"]"),
+            Box::new(|folder| {
+                let file = folder.join("experiment.toml");
+                let lines = "constraints = [\"spatial.l1\"]\n";
+                std::fs::write(&file, format!("model = \"rnn.reservoir\"\n{BASE}{VARIANT}{lines}")).unwrap();
+                pallium(&["run", text(&file), "--out", text(&folder.join("out"))])
+            }),
         ),
         ("The substrate needs a path", change("\"synthetic.field\"\nneurons = 16", "\"microns.field\"")),
         (

@@ -154,7 +154,8 @@ impl<'a> Estimator<'a> {
         let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
         let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
         batch.check(info.inputs, info.classes)?;
-        let setting = Setting { inputs: Some(info.inputs), classes: Some(info.classes), ..base };
+        let setting =
+            Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base };
         let mut model = self.catalogue.model(&cell.model, &setting)?;
         let blocks = model.info().blocks;
         model.initialise(start(n).view(), 0)?;

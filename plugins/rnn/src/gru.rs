@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pulp::Arch;
 
 use crate::common::rates;
-use crate::elementwise::{sigmoid, tanh};
+use crate::elementwise::{add, sigmoid, tanh};
 use crate::trained::{Start, Trained};
 use crate::unit::{Back, Before, Unit, vector, vectors_mut};
 
@@ -108,16 +108,19 @@ impl Unit for Gru {
     fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
         let Back { delta, carry, deltas, gradient } = back;
         let size = delta.len();
-        let kept = [CANDIDATE, RESET, UPDATE, PRODUCT].map(|index| vector(kept, index, size));
-        let deltas = vectors_mut(deltas, size);
+        let [n, r, z, u] = [CANDIDATE, RESET, UPDATE, PRODUCT].map(|index| vector(kept, index, size));
+        let [in_product, in_reset, in_update, in_candidate] = vectors_mut(deltas, size);
         self.arch.dispatch(|| {
-            let in_product = backward(kept, before.hidden, delta, carry, deltas);
+            backward(n, r, z, u, before.hidden, delta, carry, in_product, in_reset, in_update, in_candidate);
             for row in in_product.chunks_exact(gradient.len()) {
-                gradient.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
+                add(gradient, row);
             }
         });
     }
 }
+
+// Slices as parameters of their own: only so does the compiler know that they
+// do not overlap, and vectorises.
 
 #[inline(always)]
 fn forward(
@@ -139,15 +142,23 @@ fn forward(
     }
 }
 
-/// Returns the gradient in h·Wn + cn.
+/// Leaves the gradients in h·Wn + cn, in the gates' arguments and in the
+/// candidate's.
 #[inline(always)]
-fn backward<'a>(
-    [candidate, reset, update, product]: [&[f32]; 4],
+#[expect(clippy::too_many_arguments, reason = "what is kept, what is carried, and what is left")]
+fn backward(
+    candidate: &[f32],
+    reset: &[f32],
+    update: &[f32],
+    product: &[f32],
     before: &[f32],
     delta: &[f32],
     carry: &mut [f32],
-    [in_product, in_reset, in_update, in_candidate]: [&'a mut [f32]; 4],
-) -> &'a [f32] {
+    in_product: &mut [f32],
+    in_reset: &mut [f32],
+    in_update: &mut [f32],
+    in_candidate: &mut [f32],
+) {
     let kept = candidate.iter().zip(reset).zip(update).zip(product).zip(before);
     let into = in_product.iter_mut().zip(in_reset).zip(in_update).zip(in_candidate);
     for ((((((&n, &r), &z), &u), &h), (&delta, carry)), (((p, dr), dz), dn)) in
@@ -155,10 +166,10 @@ fn backward<'a>(
     {
         let whole = delta + *carry;
         *carry = whole * z;
-        *dn = whole * (1.0 - z) * (1.0 - n * n);
-        *p = *dn * r;
-        *dr = *dn * u * r * (1.0 - r);
+        let in_n = whole * (1.0 - z) * (1.0 - n * n);
+        *dn = in_n;
+        *p = in_n * r;
+        *dr = in_n * u * r * (1.0 - r);
         *dz = whole * (h - n) * z * (1.0 - z);
     }
-    in_product
 }

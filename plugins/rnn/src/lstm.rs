@@ -92,21 +92,33 @@ impl Unit for Lstm {
 
     fn forward(&self, _: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
         let size = next.len();
-        let kept = vectors_mut(kept, size);
-        self.arch.dispatch(|| forward(kept, vector(before.kept, CELL, size), next));
+        let [g, i, f, o, c] = vectors_mut(kept, size);
+        self.arch.dispatch(|| forward(g, i, f, o, c, vector(before.kept, CELL, size), next));
     }
 
     fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
         let Back { delta, carry, deltas, .. } = back;
         let size = delta.len();
-        let kept = [0, 1, 2, 3, CELL].map(|index| vector(kept, index, size));
-        let deltas = vectors_mut(deltas, size);
-        self.arch.dispatch(|| backward(kept, vector(before.kept, CELL, size), delta, carry, deltas));
+        let [g, i, f, o, c] = [0, 1, 2, 3, CELL].map(|index| vector(kept, index, size));
+        let [in_g, in_i, in_f, in_o] = vectors_mut(deltas, size);
+        let cell = vector(before.kept, CELL, size);
+        self.arch.dispatch(|| backward(g, i, f, o, c, cell, delta, carry, in_g, in_i, in_f, in_o));
     }
 }
 
+// Slices as parameters of their own: only so does the compiler know that they
+// do not overlap, and vectorises.
+
 #[inline(always)]
-fn forward([g, i, f, o, c]: [&mut [f32]; 5], before: &[f32], next: &mut [f32]) {
+fn forward(
+    g: &mut [f32],
+    i: &mut [f32],
+    f: &mut [f32],
+    o: &mut [f32],
+    c: &mut [f32],
+    before: &[f32],
+    next: &mut [f32],
+) {
     let gates = g.iter_mut().zip(i).zip(f).zip(o);
     for (((((g, i), f), o), c), (next, &cell)) in gates.zip(c).zip(next.iter_mut().zip(before)) {
         *g = tanh(*g);
@@ -120,12 +132,20 @@ fn forward([g, i, f, o, c]: [&mut [f32]; 5], before: &[f32], next: &mut [f32]) {
 
 /// What is carried back is the gradient in the cell.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what is kept, what is carried, and what is left")]
 fn backward(
-    [g, i, f, o, c]: [&[f32]; 5],
+    g: &[f32],
+    i: &[f32],
+    f: &[f32],
+    o: &[f32],
+    c: &[f32],
     before: &[f32],
     delta: &[f32],
     carry: &mut [f32],
-    [in_g, in_i, in_f, in_o]: [&mut [f32]; 4],
+    in_g: &mut [f32],
+    in_i: &mut [f32],
+    in_f: &mut [f32],
+    in_o: &mut [f32],
 ) {
     let kept = g.iter().zip(i).zip(f).zip(o).zip(c).zip(before);
     let into = in_g.iter_mut().zip(in_i).zip(in_f).zip(in_o);

@@ -127,3 +127,38 @@ fn speed() {
     report("every step scored", 1, &every, Params::default());
     report("label at the end", 2, &trials, Params::default());
 }
+
+/// The models besides the plain one.
+#[test]
+#[ignore = "measures; needs a quiet machine"]
+fn speed_of_cells() {
+    use crate::{gru::Gru, leaky::Leaky, lstm::Lstm, reservoir::Reservoir, trained::Trained};
+    fn report<M: Component + Model>(json: &str, trials: &Batch) {
+        let n = FULL.neurons;
+        let setting = Setting {
+            neurons: Some(n),
+            inputs: Some(FULL.channels),
+            classes: Some(FULL.classes),
+            ..Setting::default()
+        };
+        let mut model = M::build(pallium_core::parse_parameters(M::ID, json).unwrap(), &setting).unwrap();
+        model.initialise((Matrix::eye(n) * 0.5).view(), 1).unwrap();
+        let blocks = model.info().blocks;
+        let mut gradient = Array3::zeros((blocks, n, n));
+        let train = Mode::Train { noise_seed: 1 };
+        let (least, median) = times(10, || {
+            model.forward(&trials.view(), train).unwrap();
+            model.backward(None, gradient.view_mut()).unwrap();
+            model.update(gradient.view()).unwrap();
+        });
+        println!("{} {json}: step {least:.1} ms (median {median:.1}), {blocks} blocks", M::ID);
+    }
+    let trials = batch(FULL, 1);
+    report::<Vanilla>("", &trials);
+    report::<Vanilla>(r#"{"leak": 0.2}"#, &trials);
+    report::<Trained<Leaky>>("", &trials);
+    report::<Trained<Leaky>>(r#"{"recurrent_noise": 0.0}"#, &trials);
+    report::<Trained<Gru>>("", &trials);
+    report::<Trained<Lstm>>("", &trials);
+    report::<Reservoir>("", &trials);
+}
