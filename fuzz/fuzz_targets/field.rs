@@ -68,7 +68,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (order, sttc) in
         [(ConnectomeOrder::Released, Sttc::Released), (ConnectomeOrder::Restored, Sttc::HalfFrame)]
     {
-        let reading = Reading { order, sttc, frame_hz: 6.3009, events: sttc == Sttc::HalfFrame };
+        let reading = Reading { order, sttc, frame_hz: Some(6.3009), events: sttc == Sttc::HalfFrame };
         if let Ok(field) = folder::read(&FOLDER, &reading) {
             field.check().expect("what is read is a field");
         }

@@ -197,7 +197,6 @@ fn shipped_plugins_keep_their_promises() {
         "connectivity",
         "microns",
         "neurogym",
-        "nwb",
         "organization",
         "rnn",
         "spatial",

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{pallium, root, text};
+use crate::harness::{pallium, plugin, root, text};
 
 /// A scan that pynwb wrote: field 1 not matched to the volume, field 2 as in
 /// the released files, field 3 with event times.
@@ -52,4 +52,16 @@ fn a_scan_is_trained_on_as_it_is() {
     pallium(&["run", text(&file), "--out", text(&out)]).ok();
     pallium(&["run", text(&file), "--out", text(&out), "--set", "substrate.field=8"])
         .refused(&["has no field `8`", "1, 2, 3"]);
+}
+
+#[test]
+fn it_keeps_the_promises_of_a_substrate() {
+    let path = format!("nwb.field.path={}", text(&scan()));
+    let file = plugin("pallium_nwb");
+    let arguments =
+        ["plugins", "check", text(&file), "--param", &path, "--param", "nwb.field.field=2", "--json"];
+    let report = pallium(&arguments).ok().json();
+    // It has no format of its own to write.
+    assert_eq!((&report["failed"], &report["skipped"]), (&0.into(), &1.into()), "{report:#}");
+    assert!(report["passed"].as_u64().unwrap() >= 8, "{report:#}");
 }

@@ -549,6 +549,56 @@ mod tests {
     }
 
     #[test]
+    fn what_fuzzing_found_stays_mended() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/found/nwb");
+        let mut tried = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            survives(&path);
+            for field in ["1", "2", "3"] {
+                let params = Params {
+                    path: path.to_str().unwrap().into(),
+                    field: FieldName::Text(field.into()),
+                    series: "Fluorescence".into(),
+                    rois: Rois::All,
+                    positions: Place::None,
+                    events: Events::Detected,
+                    ..Params::default()
+                };
+                if let Ok(found) = Field::build(params, &Setting::default()).unwrap().substrate(0) {
+                    found.check().unwrap();
+                }
+            }
+            tried += 1;
+        }
+        assert!(tried > 0);
+    }
+
+    #[test]
+    fn a_small_file_cannot_claim_to_be_large() {
+        let whole = std::fs::read(kept().path).unwrap();
+        let shape = |frames: u64| [frames.to_le_bytes(), 6_u64.to_le_bytes()].concat();
+        let places: Vec<usize> =
+            (0..whole.len() - 16).filter(|&at| whole[at..at + 16] == shape(60)).collect();
+        assert!(!places.is_empty(), "the shape of the traces is somewhere in the file");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.nwb");
+        for frames in [1 << 26, 1 << 40, u64::MAX] {
+            let mut bytes = whole.clone();
+            places.iter().for_each(|&at| bytes[at..at + 16].copy_from_slice(&shape(frames)));
+            std::fs::write(&path, bytes).unwrap();
+            let params = Params {
+                path: path.to_str().unwrap().into(),
+                field: FieldName::Number(2),
+                ..Params::default()
+            };
+            let error = Field::build(params, &Setting::default()).unwrap().substrate(0).unwrap_err();
+            assert!(error.message.contains("RoiResponseSeries2/data claims to be"), "{error}");
+            assert!(error.help.is_some());
+        }
+    }
+
+    #[test]
     fn damaged_files_end_in_an_error_at_worst() {
         use pallium_core::random::stream;
         use rand::Rng;
