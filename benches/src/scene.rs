@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ndarray::Array2;
 use pallium::cell::{CellSpec, Use};
 use pallium::experiment::{Experiment, filter};
-use pallium::geometry;
+use pallium::geometry::{self, Distances};
 use pallium::plugins::Catalogue;
 use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
 use serde_json::{Value, json};
@@ -140,7 +139,7 @@ pub struct Scene {
     /// The neurons.
     pub substrate: Substrate,
     /// Distances in the cell's geometry.
-    pub distance: Option<Array2<f32>>,
+    pub distance: Option<Distances>,
     /// Weights that training starts from.
     pub recurrent: Matrix,
     /// Input channels and classes of the task.
@@ -177,7 +176,8 @@ impl Scene {
             inputs: Some(self.channels),
             classes: Some(self.classes),
             substrate: Some(&self.substrate),
-            distance: self.distance.as_ref().map(|d| d.view()),
+            distance: self.distance.as_ref().map(|d| d.values.view()),
+            distance_unit_um: self.distance.as_ref().and_then(|d| d.unit_um),
             ..Setting::default()
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
-use crate::{Error, Result, Substrate};
+use crate::{Error, Matrix, Result, Substrate};
 
 /// The circumstances that a component is built for. A component asks for what
 /// it needs; asking for what is not there is an error that says how to supply
@@ -30,8 +30,11 @@ pub struct Setting<'a> {
     /// The substrate in use.
     pub substrate: Option<&'a Substrate>,
     /// N×N distances between neurons in the geometry in use, zero diagonal,
-    /// in the geometry's own scale.
+    /// in the geometry's own scale: by default multiples of their mean.
     pub distance: Option<ArrayView2<'a, f32>>,
+    /// Micrometres in one unit of [`distance`](Setting::distance), where the
+    /// geometry has any: a grid has steps, and no micrometres.
+    pub distance_unit_um: Option<f64>,
 }
 
 impl<'a> Setting<'a> {
@@ -56,15 +59,51 @@ impl<'a> Setting<'a> {
             .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
     }
 
-    /// The distances between neurons.
+    /// The distances between neurons in the variant's geometry, in its own
+    /// scale: by default their mean is 1. For lengths in micrometres ask
+    /// [`distance_um`](Setting::distance_um).
     pub fn distance(&self) -> Result<ArrayView2<'a, f32>> {
         self.distance.ok_or_else(|| {
             missing("distances between neurons")
                 .help("give the variant a geometry: geometry = \"soma\" or geometry = \"grid:12x13x2\"")
         })
     }
+
+    /// The distances between neurons in micrometres, N×N, whatever they are
+    /// scaled to: those of the variant's geometry, so that shuffled positions
+    /// are shuffled here too.
+    ///
+    /// # Errors
+    /// If there are no distances, or the geometry is not one of micrometres
+    /// (a grid; coordinates scaled to the field's extent, or interleaved).
+    pub fn distance_um(&self) -> Result<Matrix> {
+        let distance = self.distance()?;
+        let unit = self.distance_unit_um.ok_or_else(|| {
+            missing("distances in micrometres").help(
+                "give the variant a geometry that has them: geometry = { space = \"soma\", \
+                 coordinate_layout = \"rows\", coordinate_scale = \"micrometre\" }; a grid has none",
+            )
+        })?;
+        Ok(distance.mapv(|d| (f64::from(d) * unit) as f32))
+    }
 }
 
 fn missing(what: &str) -> Error {
     Error::input(format!("this component needs {what}, and there is none here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn micrometres_are_what_was_divided_out() {
+        let distance = ndarray::array![[0.0_f32, 1.5], [1.5, 0.0]];
+        let scaled = Setting { distance: Some(distance.view()), ..Setting::default() };
+        let error = scaled.distance_um().unwrap_err();
+        assert!(error.message.contains("micrometres") && error.help.unwrap().contains("soma"));
+        let um = Setting { distance_unit_um: Some(200.0), ..scaled }.distance_um().unwrap();
+        assert_eq!(um, ndarray::array![[0.0, 300.0], [300.0, 0.0]]);
+        assert!(Setting::default().distance_um().unwrap_err().message.contains("distances between neurons"));
+    }
 }

@@ -7,6 +7,15 @@ use pallium_core::{Error, Positions, Result, Substrate, random};
 
 use crate::cell::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
+/// Distances between neurons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distances {
+    /// N×N, Euclidean, zero diagonal.
+    pub values: Array2<f32>,
+    /// Micrometres in a unit of these, where the geometry has any.
+    pub unit_um: Option<f64>,
+}
+
 /// N×N Euclidean distances, zero diagonal; `None` where there is no space.
 ///
 /// They are in units of what `geometry` scales to: fractions of the field's
@@ -24,7 +33,7 @@ pub fn distances(
     substrate: Option<&Substrate>,
     neurons: usize,
     seed: u64,
-) -> Result<Option<Array2<f32>>> {
+) -> Result<Option<Distances>> {
     let mut points = match geometry.space {
         Space::None => return Ok(None),
         Space::Soma => somata(geometry, substrate, neurons)?,
@@ -36,6 +45,10 @@ pub fn distances(
         points = points.select(Axis(0), &order);
     }
     let mut distance = euclidean(points.view());
+    let micrometres = matches!(geometry.space, Space::Soma)
+        && geometry.coordinate_layout == CoordinateLayout::Rows
+        && geometry.coordinate_scale == CoordinateScale::Micrometre;
+    let mut unit_um = micrometres.then_some(1.0);
     if geometry.distance_scale == DistanceScale::MeanOne && neurons > 1 {
         let mean = distance.sum() / (neurons * (neurons - 1)) as f64;
         if mean <= 0.0 {
@@ -45,8 +58,9 @@ pub fn distances(
             .help("set distance_scale to `none`, or use a grid"));
         }
         distance /= mean;
+        unit_um = unit_um.map(|unit| unit * mean);
     }
-    Ok(Some(distance.mapv(|d| d as f32)))
+    Ok(Some(Distances { values: distance.mapv(|d| d as f32), unit_um }))
 }
 
 /// Extents of a grid for `neurons` neurons: two layers, since a field is wide
@@ -224,7 +238,7 @@ mod tests {
         let of = |layout, scale| {
             let geometry =
                 Geometry { coordinate_layout: layout, coordinate_scale: scale, ..geometry(Space::Soma) };
-            distances(&geometry, Some(&substrate), 5, 0).unwrap().unwrap()
+            distances(&geometry, Some(&substrate), 5, 0).unwrap().unwrap().values
         };
         use {CoordinateLayout::*, CoordinateScale::*};
         agrees(
@@ -256,7 +270,7 @@ mod tests {
     #[test]
     fn a_grid_is_filled_in_numpys_meshgrid_order() {
         // meshgrid(arange(2), arange(3), arange(2)), first 9 of 12 points.
-        let d = distances(&geometry(Space::Grid(Some([2, 3, 2]))), None, 9, 0).unwrap().unwrap();
+        let d = distances(&geometry(Space::Grid(Some([2, 3, 2]))), None, 9, 0).unwrap().unwrap().values;
         let (two, three) = (2f32.sqrt(), 3f32.sqrt());
         assert_eq!(d.row(0).to_vec(), [0.0, 1.0, 1.0, two, 1.0, two, two, three, 2.0]);
         assert_eq!(d.row(5).to_vec(), [two, 1.0, three, two, 1.0, 0.0, two, 1.0, two]);
@@ -271,7 +285,7 @@ mod tests {
             (312, [12, 13, 2], 6.574600402949312),
         ] {
             assert_eq!(extents_for(neurons), extents);
-            let d = distances(&geometry(Space::Grid(None)), None, neurons, 0).unwrap().unwrap();
+            let d = distances(&geometry(Space::Grid(None)), None, neurons, 0).unwrap().unwrap().values;
             assert!((mean_off_diagonal(&d) / mean - 1.0).abs() < 1e-7, "{neurons}");
         }
     }
@@ -291,9 +305,13 @@ mod tests {
         for space in [Space::Soma, Space::Grid(None)] {
             let plain = geometry(space);
             let scaled = Geometry { distance_scale: DistanceScale::MeanOne, ..plain.clone() };
-            let d = distances(&scaled, Some(&substrate()), 5, 0).unwrap().unwrap();
+            let d = distances(&scaled, Some(&substrate()), 5, 0).unwrap().unwrap().values;
             assert!((mean_off_diagonal(&d) - 1.0).abs() < 1e-7);
-            let unscaled = distances(&plain, Some(&substrate()), 5, 0).unwrap().unwrap();
+            let unit_um = distances(&scaled, Some(&substrate()), 5, 0).unwrap().unwrap().unit_um;
+            let expected = matches!(scaled.space, Space::Soma).then_some(111.81714373688533);
+            assert_eq!(unit_um.is_some(), expected.is_some());
+            assert!(unit_um.zip(expected).is_none_or(|(a, b)| (a / b - 1.0).abs() < 1e-12), "{unit_um:?}");
+            let unscaled = distances(&plain, Some(&substrate()), 5, 0).unwrap().unwrap().values;
             let mean = mean_off_diagonal(&unscaled) as f32;
             assert!((d[[1, 2]] * mean / unscaled[[1, 2]] - 1.0).abs() < 1e-6);
         }
@@ -302,8 +320,8 @@ mod tests {
     #[test]
     fn shuffled_positions_are_the_same_ones_dealt_out_anew() {
         let shuffled = Geometry { shuffled: true, ..geometry(Space::Grid(None)) };
-        let of = |seed| distances(&shuffled, None, 42, seed).unwrap().unwrap();
-        let straight = distances(&geometry(Space::Grid(None)), None, 42, 1).unwrap().unwrap();
+        let of = |seed| distances(&shuffled, None, 42, seed).unwrap().unwrap().values;
+        let straight = distances(&geometry(Space::Grid(None)), None, 42, 1).unwrap().unwrap().values;
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         assert_ne!(of(1), straight);
@@ -329,7 +347,7 @@ mod tests {
         let error = distances(&scaled, Some(&heap), 5, 0).unwrap_err();
         assert!(error.message.contains("at the same place"), "{error}");
         let flat = Geometry { coordinate_scale: CoordinateScale::Minmax, ..geometry(Space::Soma) };
-        let d = distances(&flat, Some(&heap), 5, 0).unwrap().unwrap();
+        let d = distances(&flat, Some(&heap), 5, 0).unwrap().unwrap().values;
         assert!(d.iter().all(|&v| v == 0.0));
         assert_eq!(distances(&geometry(Space::None), None, 5, 0).unwrap(), None);
         assert_eq!(distances(&scaled, Some(&heap), 5, 0).unwrap_err().kind, pallium_core::Kind::Input);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::crates::{cargo, library, place};
-use crate::harness::{fixture, pallium, plugin, results, root, text};
+use crate::harness::{fixture, pallium, pallium_in, pallium_with, plugin, results, root, text};
 
 /// Begins a plugin in a folder of this test.
 fn begin(role: &str) -> std::path::PathBuf {
@@ -118,6 +118,14 @@ fn each_broken_promise_is_found_and_nothing_else() {
         ("faulty.gradient", "gradient"),
         ("faulty.overwrites", "gradient"),
         ("faulty.projection", "project"),
+        ("faulty.beyond", "gradient"),
+        ("faulty.normalises", "project"),
+        ("faulty.single", "finite"),
+        ("faulty.shrinks-large", "project"),
+        ("faulty.forgotten", "activity"),
+        ("faulty.steps", "trials"),
+        ("faulty.conditions", "trials"),
+        ("faulty.rarely", "deterministic"),
         ("faulty.logarithm", "finite"),
         ("faulty.panics", "survives"),
         ("faulty.crashes", "survives"),
@@ -134,12 +142,19 @@ fn each_broken_promise_is_found_and_nothing_else() {
         assert!(alone, "{id}: {:?}", failed[id]);
     }
     assert_eq!(failed["faulty.counts"], ["deterministic", "relabelling"].map(String::from).into());
-    assert_eq!(failed.len(), 14, "{:?}", failed.keys());
+    assert_eq!(failed.len(), 22, "{:?}", failed.keys());
 
     let text = serde_json::to_string(&report).unwrap();
     for part in [
         "the gradient is off by",
+        "farthest at row ",
+        "and finite differences give",
         "does not add its gradient",
+        "at weights of zero it makes row 0, column 0 NaN",
+        "for a single neuron the penalty is NaN",
+        "`wants_activity` is false",
+        "it states 5 steps, and every trial has 3",
+        "condition 2, `never`, occurs in none of",
         "the second time it changes weights by up to",
         "panicked in penalty: not a number",
         "signal 6 (abort)",
@@ -163,7 +178,7 @@ fn a_report_is_a_table_for_people() {
         "faulty.gradient (constraint)",
         "FAILED",
         "passed",
-        "  help: it must be the derivative",
+        "  help: it must be the derivative of",
         "1 failed",
     ] {
         assert!(ended.stdout.contains(part), "no «{part}» in\n{}", ended.stdout);
@@ -173,7 +188,100 @@ fn a_report_is_a_table_for_people() {
         .refused(&["faulty.gradint", "faulty.gradient"]);
     pallium(&["plugins", "check", text(&faulty), "--param", "faulty.gradint.a=1"])
         .refused(&["faulty.gradint", "ID.NAME=VALUE"]);
-    pallium(&["plugins", "check", "/nowhere/libx.so"]).refused(&["/nowhere/libx.so"]);
+    pallium(&["plugins", "check", "/nowhere/libx.so"])
+        .refused(&["/nowhere/libx.so", "cargo build --release"]);
+    pallium(&["plugins", "check", "/tmp"]).refused(&["/tmp is a folder", "cargo build --release"]);
+    let own = plugin("pallium_spatial");
+    pallium(&["plugins", "check", text(&own), "--param", "spatial.l1.strenght=1"]).refused(&[
+        "`spatial.l1` has no parameter `strenght`",
+        "did you mean --param spatial.l1.strength=…?",
+    ]);
+}
+
+#[test]
+fn each_fault_of_a_model_is_found() {
+    let parent = place("faults");
+    pallium(&["plugins", "new", "my-model", "--role", "model", "--dir", text(&parent)]).ok();
+    let folder = parent.join("my-model");
+    let path = folder.join("src/lib.rs");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let whole = whole.split("#[cfg(test)]").next().unwrap().replace("//! ", "// ");
+    let faults = [
+        (
+            "adds",
+            "gradient",
+            "`backward` does not overwrite the matrix",
+            "            .assign(&self.gradient[RECURRENT]);",
+            "            .scaled_add(1.0, &self.gradient[RECURRENT]);",
+        ),
+        (
+            "heedless",
+            "update",
+            "does not depend on the gradient that `update` is given",
+            "        self.gradient[RECURRENT].assign(&recurrent.index_axis(Axis(0), 0));",
+            "",
+        ),
+        (
+            "seedless",
+            "deterministic",
+            "`initialise` ignores its seed",
+            "random::stream(seed, Self::ID)",
+            "random::stream(seed.min(0), Self::ID)",
+        ),
+        (
+            "frozen",
+            "update",
+            "`input` is the same after four updates as before",
+            "            self.gradient[INPUT] += ",
+            "            let _ = ",
+        ),
+        (
+            "lossy",
+            "restores",
+            "`optimizer.velocity.recurrent` is not as it was saved",
+            "        (self.learnt, self.differentiated) = (false, false);\n        Ok(())\n    }\n}\n",
+            "        self.velocity[RECURRENT].fill(0.0);\n        Ok(())\n    }\n}\n",
+        ),
+    ];
+    let mut lib = String::new();
+    for (name, _, _, from, to) in faults {
+        assert_eq!(whole.matches(from).count(), 1, "{name}");
+        let module = whole.replace(from, to).replace("own.my-model", &format!("faulty.{name}"));
+        lib.push_str(&format!("/// A fault.\npub mod {name} {{\n{module}}}\n"));
+    }
+    std::fs::write(&path, lib + "pallium_core::plugin!();\n").unwrap();
+    let ended = pallium(&["plugins", "check", text(&library(&folder)), "--json"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let report = ended.json();
+    let failed = failed(&report);
+    for (name, check, message, _, _) in faults {
+        assert!(failed[&format!("faulty.{name}")].contains(check), "{name}: {failed:?}");
+        assert!(report.to_string().contains(message), "no «{message}» in\n{report:#}");
+    }
+}
+
+#[test]
+fn a_bad_file_in_a_folder_does_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = fixture("outside", &[]);
+    std::fs::copy(&own, folder.path().join("liboutside.so")).unwrap();
+    std::fs::write(folder.path().join("libnotes.so"), "notes").unwrap();
+    let listed = pallium_with(&[folder.path()], &["plugins", "list"]).ok();
+    assert!(listed.stdout.contains("outside.long-connections"), "{}", listed.stdout);
+    assert!(listed.stderr.contains("libnotes.so is not a plugin"), "{}", listed.stderr);
+    pallium_with(&[folder.path()], &["plugins", "show", "outside.long-connections"]).ok();
+    // A file is shown before it is on the path, by its bare name too.
+    let shown = pallium_in(folder.path(), &[], &["plugins", "show", "liboutside.so"]).ok();
+    assert!(shown.stdout.contains("limit_um"), "{}", shown.stdout);
+    pallium_in(folder.path(), &[], &["plugins", "check", "liboutside.so"]).ok();
+}
+
+#[test]
+fn a_page_names_measures_and_levels() {
+    let shown = pallium(&["plugins", "show", "organization.entropy"]).ok();
+    assert!(shown.stdout.contains("\nMeasures:\n"), "{}", shown.stdout);
+    let shown = pallium(&["plugins", "show", "cognition.one-choice"]).ok();
+    assert!(shown.stdout.contains("levels: chance 0.25"), "{}", shown.stdout);
 }
 
 #[test]

@@ -385,6 +385,8 @@ struct SettingHeader {
     #[serde(default)]
     step_ms: Option<f64>,
     substrate: Option<SubstrateHeader>,
+    #[serde(default)]
+    distance_unit_um: Option<f64>,
 }
 
 /// Lends a setting together with `extra` parts for the time of `call`.
@@ -410,6 +412,7 @@ pub(super) fn lend_setting<'a, R>(
         classes: setting.classes,
         step_ms: setting.step_ms,
         substrate,
+        distance_unit_um: setting.distance_unit_um,
     })?;
     Ok(lend(&header, &parts, call))
 }
@@ -431,6 +434,7 @@ pub(super) fn with_setting<R>(
         step_ms: header.step_ms,
         substrate: substrate.as_ref(),
         distance: received.f32_if::<Ix2>("distance")?,
+        distance_unit_um: header.distance_unit_um,
     })
 }
 

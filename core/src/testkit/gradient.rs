@@ -18,7 +18,7 @@ const WIDTHS: usize = 8;
 /// How far the gradient of a constraint's penalty is from the slope of the
 /// penalty itself: the largest relative error over several random directions
 /// and several single weights. For a right gradient in f32 expect 1e-5 to 1e-3
-/// for a few dozen neurons; for a wrong one, something near 1.
+/// for a few dozen neurons; for one that is off by a factor, by how much.
 ///
 /// Every weight moves in proportion to its own magnitude and at most by an
 /// eighth of it, so none changes sign and the kink of |w| at 0 is never
@@ -26,10 +26,10 @@ const WIDTHS: usize = 8;
 /// bits, so that each displaced weight is exact in f32. Slopes are central
 /// differences extrapolated to width 0 (Richardson), of which the one with the
 /// least estimated error counts (Ridders 1982): too wide a step suffers from
-/// curvature, too narrow a one from rounding. Errors are relative to the root
-/// mean square of the slope over random directions, so that a direction that
-/// happens to be level does no harm; single weights are drawn among those with
-/// a slope above the usual.
+/// curvature, too narrow a one from rounding. Errors are relative to the slope
+/// in the same direction, or to its root mean square over random directions if
+/// that is more, so that a direction that happens to be level does no harm;
+/// single weights are drawn among those with a slope above the usual.
 ///
 /// # Errors
 /// Those of the constraint; if a value or a gradient is not finite; or if the
@@ -53,13 +53,26 @@ pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
 
     let mut gradient = Matrix::zeros(weights.dim());
     let value = function(&weights, &mut gradient)?;
-    if !value.is_finite() || gradient.iter().any(|g| !g.is_finite()) {
-        return Err(Error::plugin(format!("the penalty is {value}, or its gradient is not finite")));
+    if !value.is_finite() {
+        return Err(Error::plugin(format!("the penalty is {value}")));
+    }
+    if let Some(((i, j), g)) = gradient.indexed_iter().find(|(_, g)| !g.is_finite()) {
+        return Err(Error::plugin(format!("the gradient is {g} at row {i}, column {j}")));
+    }
+    let same = |one: &Matrix, two: &Matrix, factor: f32| {
+        one.iter().zip(two).all(|(one, two)| (two - factor * one).abs() <= 1e-5 * one.abs())
+    };
+    let mut again = Matrix::zeros(weights.dim());
+    function(&weights, &mut again)?;
+    if !same(&gradient, &again, 1.0) {
+        return Err(Error::plugin("two calls with the same weights give different gradients")
+            .help("the penalty must depend on the weights alone, not on earlier calls"));
     }
     let mut twice = gradient.clone();
     function(&weights, &mut twice)?;
-    if !twice.iter().zip(&gradient).all(|(two, one)| (two - 2.0 * one).abs() <= 1e-5 * one.abs()) {
-        return Err(Error::plugin("a second call does not add its gradient to that of the first"));
+    if !same(&gradient, &twice, 2.0) {
+        return Err(Error::plugin("it does not add its gradient to what the matrix holds already")
+            .help("all penalties share one matrix: add to every entry (`*g += …`), and never assign"));
     }
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
@@ -82,9 +95,59 @@ pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
         let found = slope(function, &weights, &direction)?;
         let error = (found - expected).abs();
         // A penalty that is level everywhere has no slope to compare with.
-        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit });
+        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()) });
     }
     Ok(worst)
+}
+
+/// [`slope_error`], which must not exceed `limit`. A refusal names the entry
+/// that is farthest off, by `place`.
+pub(super) fn slope_within(
+    function: &mut Function<'_>,
+    weights: &Matrix,
+    seed: u64,
+    limit: f64,
+    what: &str,
+    place: impl Fn(usize, usize) -> String,
+) -> Result<f64> {
+    let error = slope_error(function, weights, seed)?;
+    if error <= limit {
+        return Ok(error);
+    }
+    let at = match farthest(function, weights)? {
+        Some(((i, j), [stated, found])) => format!(
+            "; farthest at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
+            place(i, j)
+        ),
+        None => String::new(),
+    };
+    Err(Error::plugin(format!(
+        "{what} is off by {error:.1e} of the slope found by finite differences (at most {limit:.1e}){at}"
+    ))
+    .help("it must be the derivative of the very value that is returned, its factor and sign included"))
+}
+
+/// The entry whose gradient is farthest from the slope, with both.
+fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<((usize, usize), [f64; 2])>> {
+    let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
+    let mut gradient = Matrix::zeros(weights.dim());
+    function(&weights, &mut gradient)?;
+    let mut most = (0.0, None);
+    for (place, weight) in weights.indexed_iter() {
+        let width = f32::from_bits(weight.to_bits() & 0x7F80_0000);
+        if width == 0.0 {
+            continue;
+        }
+        let mut direction = Matrix::zeros(weights.dim());
+        direction[place] = width;
+        let found = slope(function, &weights, &direction)? / f64::from(width);
+        let stated = f64::from(gradient[place]);
+        let off = (found - stated).abs() * f64::from(width);
+        if off > most.0 {
+            most = (off, Some((place, [stated, found])));
+        }
+    }
+    Ok(most.1)
 }
 
 /// Slope of the penalty at `weights` for a step of `direction`.
@@ -145,6 +208,34 @@ mod tests {
         assert!(error(1.0) < 1e-5, "{}", error(1.0));
         assert!(error(1.01) > 5e-3, "{}", error(1.01));
         assert!(error(-1.0) > 1.0, "{}", error(-1.0));
+    }
+
+    #[test]
+    fn the_entry_that_is_farthest_off_is_named() {
+        let mut function = |weights: &Matrix, gradient: &mut Matrix| {
+            *gradient += &weights.mapv(|w| 2.0 * w);
+            gradient[[3, 5]] -= 1.5 * weights[[3, 5]];
+            Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
+        };
+        let place = |i, j| format!("row {i}, column {j}");
+        let error = slope_within(&mut function, &weights(), 1, 5e-3, "the gradient", place).unwrap_err();
+        assert!(error.message.contains("farthest at row 3, column 5"), "{error}");
+        let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
+        for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {
+            assert!(error.message.contains(number.split('e').next().unwrap()), "no {number} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_changes_from_call_to_call_is_told_from_one_that_overwrites() {
+        let mut calls = 0.0;
+        let mut function = |weights: &Matrix, gradient: &mut Matrix| {
+            calls += 1.0;
+            *gradient += &weights.mapv(|w| calls * w);
+            Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
+        };
+        let error = slope_error(&mut function, &weights(), 1).unwrap_err();
+        assert!(error.message.contains("different gradients"), "{error}");
     }
 
     #[test]

@@ -105,7 +105,10 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
     let mut task = built(subject)?;
     let info = task.info();
     let mut longest = 0;
-    for wanted in [1, 7, count(&info, 500)] {
+    let mut shortest = usize::MAX;
+    let mut occurring = BTreeSet::new();
+    let many = count(&info, 6000);
+    for wanted in [1, 7, many] {
         let batch = task.trials(wanted, 3)?;
         if batch.trials() != wanted {
             return broken(format!("{} trials instead of {wanted}", batch.trials()));
@@ -119,6 +122,8 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
             ));
         }
         longest = longest.max(batch.lengths.iter().copied().max().unwrap_or(0) as usize);
+        shortest = shortest.min(batch.lengths.iter().copied().min().unwrap_or(0) as usize);
+        occurring.extend(batch.conditions.iter().copied());
         if let Some(&kind) = batch.conditions.iter().find(|&&c| c as usize >= info.conditions.len().max(1)) {
             return broken(format!("a trial has condition {kind}, but {} are named", info.conditions.len()));
         }
@@ -126,7 +131,21 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
         }
     }
-    passed(format!("the longest of 500 has {longest} steps"))
+    // Where lengths vary the longest may be rare.
+    if longest == shortest && longest != info.steps {
+        return Err(Error::plugin(format!("it states {} steps, and every trial has {longest}", info.steps))
+            .help("`steps` in `info` is the number of steps of the longest trial"));
+    }
+    // Of fewer trials a rare condition may be missing.
+    let never = (0..info.conditions.len()).find(|&c| !occurring.contains(&(c as u32)));
+    if let Some(never) = never.filter(|_| many >= 1000) {
+        return Err(Error::plugin(format!(
+            "condition {never}, `{}`, occurs in none of {many} trials",
+            info.conditions[never]
+        ))
+        .help("name the conditions that occur, in the order of their numbers in `Batch::conditions`"));
+    }
+    passed(format!("the longest of {many} has {longest} steps"))
 }
 
 fn same(one: &Batch, two: &Batch) -> bool {
@@ -150,6 +169,16 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     {
         if !same(&first, &second) {
             return Err(Error::plugin(format!("{what} gives other trials for the same seed")).help(help));
+        }
+    }
+    // A rare deviation takes many calls to show.
+    let start = std::time::Instant::now();
+    let mut repeated = 0;
+    while repeated < 200 && start.elapsed().as_secs_f64() < 0.5 {
+        repeated += 1;
+        if !same(&first, &task.trials(n, 7)?) {
+            return Err(Error::plugin(format!("call {} gives other trials for the same seed", repeated + 3))
+                .help(help));
         }
     }
     if n > 50 && same(&first, &other) {

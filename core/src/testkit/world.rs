@@ -95,6 +95,7 @@ impl World {
             step_ms: Some(50.0),
             substrate: Some(&self.substrate),
             distance: Some(self.distance.view()),
+            distance_unit_um: Some(1.0),
         }
     }
 

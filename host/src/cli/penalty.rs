@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ndarray::Array2;
-use pallium_core::{Error, Result};
+use pallium_core::{Error, Result, Setting};
 use serde_json::{Value, json};
 
 use super::npy;
@@ -87,7 +87,10 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     let geometry = args.profile.geometry(args.geometry.clone().unwrap_or(default))?;
     let distance = geometry::distances(&geometry, substrate.as_ref(), neurons, 0)?;
 
-    let setting = support::setting(Some(neurons), substrate.as_ref(), distance.as_ref().map(|d| d.view()));
+    let setting = Setting {
+        distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
+        ..support::setting(Some(neurons), substrate.as_ref(), distance.as_ref().map(|d| d.values.view()))
+    };
     let mut constraint = catalogue.constraint(&constraint, &setting).map_err(|e| {
         support::lacking(e, "--field DIR supplies a substrate, and --geometry soma or grid the distances")
     })?;

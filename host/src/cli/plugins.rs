@@ -4,14 +4,17 @@
 mod check;
 mod new;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use pallium_core::{Result, Role};
+use pallium_core::testkit::World;
+use pallium_core::{Network, Result, Role, Setting};
 use serde_json::{Map, Value, json};
 
 use super::support;
-use crate::plugins::{Catalogue, Entry};
+use crate::cell::Use;
+use crate::plugins::{Catalogue, Entry, Refused};
 
 /// Shows what is loaded, and begins and checks plugins of one's own.
 #[derive(Args, Debug)]
@@ -38,7 +41,9 @@ enum Command {
 #[command(after_help = "Example:
   pallium plugins list --json
 
-Plugins are found beside the executable and in $PALLIUM_PLUGIN_PATH.")]
+Plugins are found beside the executable (files named libpallium_*) and in $PALLIUM_PLUGIN_PATH. A
+file in a folder that is no plugin, or is refused, is warned of and left out; one that is named itself
+and refused ends in exit code 2.")]
 struct List {
     /// Prints one JSON document.
     #[arg(long)]
@@ -48,10 +53,11 @@ struct List {
 /// Shows what a component does, where it comes from, and its parameters.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
-  pallium plugins show spatial.communicability")]
+  pallium plugins show spatial.communicability
+  pallium plugins show target/release/libmy_penalty.so")]
 struct Show {
-    /// The component.
-    #[arg(value_name = "ID")]
+    /// The component, or a plugin file, of which all components are shown.
+    #[arg(value_name = "ID|FILE")]
     id: String,
     /// Prints one JSON document.
     #[arg(long)]
@@ -64,13 +70,55 @@ struct Show {
 /// If a plugin is refused, or there is no such component.
 pub fn plugins(args: &Plugins) -> Result<ExitCode> {
     match &args.command {
-        Command::List(args) => list(&Catalogue::discover(&[])?, args.json)?,
-        Command::Show(args) => show(Catalogue::discover(&[])?.get(&args.id)?, args.json)?,
+        Command::List(args) => {
+            let (catalogue, refused) = Catalogue::survey()?;
+            list(&catalogue, args.json)?;
+            return told(refused);
+        }
+        Command::Show(args) => {
+            if let Some(file) = file(&args.id) {
+                let catalogue = Catalogue::load(&[file])?;
+                show(&catalogue, &catalogue.entries().collect::<Vec<_>>(), args.json, true)?;
+            } else {
+                let (catalogue, mut refused) = Catalogue::survey()?;
+                match catalogue.get(&args.id) {
+                    Ok(entry) => show(&catalogue, &[entry], args.json, false)?,
+                    // It may be in one that was refused.
+                    Err(error) if refused.is_empty() => return Err(error),
+                    Err(error) => {
+                        let last = refused.remove(0);
+                        return Err(error.because(format!("a plugin was refused: {}", last.error)));
+                    }
+                }
+            }
+        }
         Command::New(args) => new::new(args)?,
         Command::Check(args) => return check::check(args),
         Command::CheckWorker(args) => check::worker(args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which files were refused: an error for a file that was named itself, a
+/// warning for one that lies in a folder.
+fn told(refused: Vec<Refused>) -> Result<ExitCode> {
+    let (named, found): (Vec<_>, Vec<_>) = refused.into_iter().partition(|file| file.named);
+    for file in found {
+        tracing::warn!("left out: {}", file.error.report());
+    }
+    let mut named = named.into_iter();
+    let Some(first) = named.next() else { return Ok(ExitCode::SUCCESS) };
+    for file in named {
+        tracing::error!("{}", file.error.report());
+    }
+    Err(first.error)
+}
+
+/// The plugin file that `text` names, if it is no id.
+fn file(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text);
+    let like_one = text.contains(std::path::MAIN_SEPARATOR) || text.ends_with(std::env::consts::DLL_SUFFIX);
+    (like_one || path.is_file()).then(|| path.to_owned())
 }
 
 fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
@@ -107,16 +155,93 @@ fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
     support::print(&format!("\n{}", files.concat()))
 }
 
-fn show(entry: &Entry, json: bool) -> Result<()> {
-    let parameters = parameters(&entry.schema);
-    if json {
-        let mut object = summary(entry);
-        object.insert("cite".into(), entry.cite.clone().into());
-        object.insert("parameters".into(), parameters.iter().map(Parameter::to_json).collect());
-        object.insert("example".into(), example(entry, &parameters).into());
-        return support::print_json(&Value::Object(object));
+/// Shows components: `several` as a list, as those of a file are.
+fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) -> Result<()> {
+    let mut documents = Vec::new();
+    let mut pages = Vec::new();
+    for entry in entries {
+        let parameters = parameters(&entry.schema);
+        let gives = gives(catalogue, entry);
+        if json {
+            let mut object = summary(entry);
+            object.insert("cite".into(), entry.cite.clone().into());
+            object.insert("parameters".into(), parameters.iter().map(Parameter::to_json).collect());
+            object.insert("example".into(), example(entry, &parameters).into());
+            object.extend(gives);
+            documents.push(Value::Object(object));
+        } else {
+            pages.push(page(entry, &parameters, &gives));
+        }
     }
-    support::print(&page(entry, &parameters))
+    if json {
+        let one = if several { None } else { documents.pop() };
+        return support::print_json(&one.unwrap_or(Value::Array(documents)));
+    }
+    support::print(&pages.join("\n"))
+}
+
+/// What a component of some roles gives, at its defaults and where that can be
+/// found out: what a task says of itself, and names of a metric's measures.
+fn gives(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
+    let component = Use::new(&entry.id);
+    let found = match entry.role {
+        Role::Task => catalogue.task(&component, &Setting::default()).ok().map(|task| {
+            support::parameters([("trials", serde_json::to_value(task.info()).unwrap_or_default())])
+        }),
+        Role::Metric => {
+            let world = World::new(16, 1);
+            let (weights, initial) = (world.weights(1), world.weights(2));
+            let network = Network {
+                initial: Some(initial.view()),
+                substrate: Some(world.substrate()),
+                ..Network::new(weights.view())
+            };
+            let metric = catalogue.metric(&component, &world.setting()).ok();
+            metric
+                .filter(|metric| !metric.wants_activity())
+                .and_then(|mut metric| metric.measure(&network).ok())
+                .map(|measures| {
+                    let names: Vec<Value> =
+                        measures.iter().map(|m| json!({"name": m.name, "unit": m.unit})).collect();
+                    support::parameters([("measures", names.into())])
+                })
+        }
+        _ => None,
+    };
+    found.unwrap_or_default()
+}
+
+/// [`gives`], in words.
+fn given_words(gives: &Map<String, Value>) -> String {
+    let mut text = String::new();
+    if let Some(measures) = gives.get("measures").and_then(Value::as_array) {
+        text.push_str("\nMeasures:\n");
+        for measure in measures {
+            let word = |key: &str| measure[key].as_str().unwrap_or_default();
+            let unit = if word("unit").is_empty() { String::new() } else { format!(" ({})", word("unit")) };
+            text.push_str(&format!("  {}{unit}\n", word("name")));
+        }
+    }
+    if let Some(task) = gives.get("trials") {
+        let level =
+            |name: &str| task["levels"][name].as_f64().map_or_else(|| "not stated".into(), support::human);
+        let conditions: Vec<&str> =
+            task["conditions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        text.push_str(&format!(
+            "\nTrials at the defaults: {} input channels, {} classes, {} steps at most\n  \
+             levels: chance {}, memoryless {}, ideal {}\n",
+            task["inputs"],
+            task["classes"],
+            task["steps"],
+            level("chance"),
+            level("memoryless"),
+            level("ideal")
+        ));
+        if !conditions.is_empty() {
+            text.push_str(&format!("  conditions: {}\n", conditions.join(", ")));
+        }
+    }
+    text
 }
 
 fn summary(entry: &Entry) -> Map<String, Value> {
@@ -283,7 +408,7 @@ fn text(description: &Value) -> String {
 }
 
 /// A component's page, for people.
-fn page(entry: &Entry, parameters: &[Parameter]) -> String {
+fn page(entry: &Entry, parameters: &[Parameter], gives: &Map<String, Value>) -> String {
     let mut page = format!("{} ({})\n  {}\n  {}\n", entry.id, entry.role, entry.about, entry.cite);
     match &entry.plugin {
         Some(p) => page.push_str(&format!("  from {} {}, {}\n", p.name, p.version, p.path.display())),
@@ -304,6 +429,7 @@ fn page(entry: &Entry, parameters: &[Parameter]) -> String {
             page.push_str(&format!("      {value}{about}\n"));
         }
     }
+    page.push_str(&given_words(gives));
     page.push_str("\nIn an experiment file:\n");
     for line in example(entry, parameters).lines() {
         page.push_str(&format!("  {line}\n"));
@@ -478,7 +604,7 @@ mod tests {
         let catalogue = Catalogue::in_process([&SAMPLE]);
         let entry = catalogue.get("sample.metric").unwrap();
         let parameters = parameters(&entry.schema);
-        let page = page(entry, &parameters);
+        let page = page(entry, &parameters, &gives(&catalogue, entry));
         for part in [
             "sample.metric (metric)",
             "measures nothing",

@@ -192,7 +192,11 @@ impl<'a> Estimator<'a> {
         let n = substrate.neurons;
         let distance =
             geometry::distances(&cell.geometry, Some(substrate), n, cell.derived_seed("geometry"))?;
-        let setting = Setting { distance: distance.as_ref().map(|d| d.view()), ..setting(substrate) };
+        let setting = Setting {
+            distance: distance.as_ref().map(|d| d.values.view()),
+            distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
+            ..setting(substrate)
+        };
         let mut weights = self.weights(cell, substrate)?;
         let mut constraint = self.catalogue.constraint(constraint, &setting)?;
         let mut gradient = Array2::zeros((n, n));

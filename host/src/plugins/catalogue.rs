@@ -67,6 +67,17 @@ pub struct KnownFile {
     pub stamp: Option<Stamp>,
 }
 
+/// A file that was not let in.
+#[derive(Debug)]
+pub struct Refused {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the file itself was named, and not the folder it lies in.
+    pub named: bool,
+    /// Why not.
+    pub error: Error,
+}
+
 /// A component that can be built.
 pub struct Entry {
     /// What it is for.
@@ -146,6 +157,22 @@ impl Catalogue {
         Self::load(&discovery::plugin_files(extra)?)
     }
 
+    /// As [`Catalogue::discover`], for looking around: a file that is refused
+    /// is left out, and returned with the reason.
+    ///
+    /// # Errors
+    /// If a folder that was named does not exist or cannot be read.
+    pub fn survey() -> Result<(Self, Vec<Refused>)> {
+        let mut catalogue = Catalogue::default();
+        let mut refused = Vec::new();
+        for file in discovery::found_files(&[])? {
+            if let Err(error) = catalogue.add(&file.path, None) {
+                refused.push(Refused { path: file.path, named: file.named, error });
+            }
+        }
+        Ok((catalogue, refused))
+    }
+
     /// Loads the plugins at `paths`, in this order.
     ///
     /// # Errors
@@ -189,6 +216,7 @@ impl Catalogue {
             sha256: admitted.sha256,
             stamp,
         });
+        let mut entries: Vec<Entry> = Vec::new();
         for component in manifest.components {
             let Some(role) = component.role() else {
                 tracing::warn!(
@@ -199,7 +227,8 @@ impl Catalogue {
                 );
                 continue;
             };
-            if let Some(known) = self.entries.get(&component.id) {
+            let twice = entries.iter().find(|entry| entry.id == component.id);
+            if let Some(known) = self.entries.get(&component.id).or(twice) {
                 let other = known
                     .plugin
                     .as_ref()
@@ -225,8 +254,10 @@ impl Catalogue {
                 plugin: Some(plugin.clone()),
                 source: Source::Loaded(admitted.library),
             };
-            self.entries.insert(entry.id.clone(), entry);
+            entries.push(entry);
         }
+        // All or none of a file.
+        self.entries.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
         self.plugins.push(plugin);
         Ok(())
     }

@@ -18,6 +18,22 @@ pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
 /// # Errors
 /// If a folder that was named does not exist or cannot be read.
 pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    Ok(found_files(extra)?.into_iter().map(|found| found.path).collect())
+}
+
+/// A file that may be a plugin.
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the file itself was named, and not the folder it lies in.
+    pub named: bool,
+}
+
+/// As [`plugin_files`], with how each was found.
+///
+/// # Errors
+/// As [`plugin_files`].
+pub fn found_files(extra: &[PathBuf]) -> Result<Vec<Found>> {
     let mut files = Vec::new();
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
@@ -30,7 +46,7 @@ pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let named = listed.map(|p| (p, PATH_VARIABLE)).chain(extra.iter().map(|p| (p.clone(), "plugin_path")));
     for (path, from) in named {
         if path.is_file() {
-            push(&mut files, path);
+            push(&mut files, path, true);
         } else if path.is_dir() {
             add_folder(&mut files, &path, |_| true)?;
         } else {
@@ -41,7 +57,7 @@ pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn add_folder(files: &mut Vec<PathBuf>, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
+fn add_folder(files: &mut Vec<Found>, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
         let path = entry.map_err(|e| Error::io(folder, &e))?.path();
@@ -52,15 +68,15 @@ fn add_folder(files: &mut Vec<PathBuf>, folder: &Path, wanted: impl Fn(&str) -> 
         }
     }
     found.sort();
-    found.into_iter().for_each(|path| push(files, path));
+    found.into_iter().for_each(|path| push(files, path, false));
     Ok(())
 }
 
 /// The same file may be reachable in several ways; it counts once.
-fn push(files: &mut Vec<PathBuf>, path: PathBuf) {
+fn push(files: &mut Vec<Found>, path: PathBuf, named: bool) {
     let real = |p: &Path| std::fs::canonicalize(p).unwrap_or_else(|_| p.to_owned());
     let path_real = real(&path);
-    if !files.iter().any(|known| real(known) == path_real) {
-        files.push(path);
+    if !files.iter().any(|known| real(&known.path) == path_real) {
+        files.push(Found { path, named });
     }
 }

@@ -40,13 +40,15 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
         None => hash::file(path)?,
     };
 
+    // Without a `/` in it the dynamic linker would look in the system's folders.
+    let full = std::path::absolute(path).map_err(|e| Error::io(path, &e))?;
     // SAFETY: loading runs the library's initialisers. That is what a plugin
     // is: code that the user chose to run. The library is never unloaded.
     #[expect(unsafe_code, reason = "loading a plugin")]
-    let opened = unsafe { libloading::Library::new(path) };
+    let opened = unsafe { libloading::Library::new(&full) };
     let opened = opened.map_err(|e| {
         Error::input(format!("{} cannot be loaded", path.display()))
-            .because(e.to_string())
+            .because(reason(&e))
             .help("the plugin needs a library that this machine lacks, or was built for another system; build it here")
     })?;
     // SAFETY: the symbol is only looked up, not used.
@@ -58,7 +60,7 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
             .help("a plugin's lib.rs ends in `pallium_core::plugin!();` and its Cargo.toml has crate-type = [\"cdylib\"]"));
     }
 
-    let header = lib_header_from_path(path).map_err(|e| contract_mismatch(path, &e))?;
+    let header = lib_header_from_path(&full).map_err(|e| contract_mismatch(path, &e))?;
     // Asked first, since it is plainer than any difference in layout.
     same_series(path, header.version_strings().version.as_str())?;
     let module = module(header).map_err(|e| contract_mismatch(path, &e))?;
@@ -71,6 +73,15 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
     }
     same_series(path, &manifest.core_version)?;
     Ok(Admitted { library, manifest, sha256 })
+}
+
+/// What the dynamic linker said: that is the source of the error.
+fn reason(error: &libloading::Error) -> String {
+    let mut nearest: &dyn std::error::Error = error;
+    while let Some(source) = nearest.source() {
+        nearest = source;
+    }
+    nearest.to_string()
 }
 
 /// The plugin's module, if its layout is that of this contract: the same, grown

@@ -6,5 +6,5 @@ mod discovery;
 mod elf;
 mod gate;
 
-pub use catalogue::{Catalogue, Entry, KnownFile, PluginFile, Stamp};
+pub use catalogue::{Catalogue, Entry, KnownFile, PluginFile, Refused, Stamp};
 pub use gate::{Admitted, admit};

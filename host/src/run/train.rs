@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis};
+use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::{
     Batch, Constraint, Error, Kind, Matrix, Metric, Mode, Model, ModelInfo, Network, Outcome, Result,
     Setting, Substrate, Task, TaskInfo, Tensor, WeightRequest, random,
@@ -18,7 +18,7 @@ use pallium_core::{
 use super::checkpoint::{self, Checkpoint};
 use super::outcome::{Divergence, Epoch, Status, Value};
 use crate::cell::{CellSpec, Use};
-use crate::geometry;
+use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
 
 /// Test trials whose hidden activity is recorded for metrics that ask for it.
@@ -270,14 +270,15 @@ fn check_cell(
 fn setting<'a>(
     options: &Options<'a>,
     substrate: &'a Substrate,
-    distance: Option<&'a Array2<f32>>,
+    distance: Option<&'a Distances>,
 ) -> Setting<'a> {
     Setting {
         threads: options.threads.max(1),
         cache: options.cache,
         neurons: Some(substrate.neurons),
         substrate: Some(substrate),
-        distance: distance.map(|d| d.view()),
+        distance: distance.map(|d| d.values.view()),
+        distance_unit_um: distance.and_then(|d| d.unit_um),
         ..Setting::default()
     }
 }
@@ -299,7 +300,7 @@ fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>)
     Ok(substrate)
 }
 
-fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Array2<f32>>> {
+fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Distances>> {
     geometry::distances(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
 }
 
@@ -896,7 +897,7 @@ mod tests {
             near(trained.value(split, "penalty"), 9.0 * 0.5 * w * w);
         }
         near(trained.value("", "sum"), 9.0 * w);
-        assert_eq!(trained.initial, Array2::from_elem((3, 3), 1.0));
+        assert_eq!(trained.initial, ndarray::Array2::from_elem((3, 3), 1.0));
         let names: Vec<_> = trained.parameters.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names, ["recurrent", "bias"]);
         assert!(trained.times.iter().any(|t| t.measure == "seconds_total"));

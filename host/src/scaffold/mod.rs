@@ -210,7 +210,12 @@ impl Scaffold {
             "yield",
             "gen",
         ];
-        if !word(name) || taken.contains(&name) {
+        if taken.contains(&name) {
+            return Err(Error::input(format!("a plugin cannot be called `{name}`")).help(format!(
+                "Cargo or Rust know something else by that name; choose another, such as my-{name}"
+            )));
+        }
+        if !word(name) {
             return Err(Error::input(format!("a plugin cannot be called `{name}`")).help(
                 "use lower-case letters, digits and hyphens, beginning with a letter, such as my-penalty",
             ));
@@ -263,13 +268,15 @@ impl Scaffold {
     /// Writes the crate into `folder`, which must not exist.
     ///
     /// # Errors
-    /// If it exists or cannot be written.
+    /// If it exists or cannot be written, or a Cargo workspace around it would
+    /// take the crate in.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let files = self.files()?;
         if folder.exists() {
             return Err(Error::input(format!("{} exists already", folder.display()))
                 .help("choose another name, or another folder with --dir"));
         }
+        refuse_members(folder)?;
         for (name, text) in files {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
@@ -278,6 +285,50 @@ impl Scaffold {
         }
         Ok(())
     }
+}
+
+/// Refuses a folder that a Cargo workspace around it would take for one of its
+/// members: then neither would build, since a plugin is a workspace of its own.
+fn refuse_members(folder: &Path) -> Result<()> {
+    let full = std::path::absolute(folder).map_err(|e| Error::io(folder, &e))?;
+    // As Cargo does: links are followed, and the folder itself is not there yet.
+    let full = match (full.parent().and_then(|parent| std::fs::canonicalize(parent).ok()), full.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => full,
+    };
+    for root in full.ancestors().skip(1) {
+        let path = root.join("Cargo.toml");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(manifest) = text.parse::<toml::Table>() else { continue };
+        let Some(workspace) = manifest.get("workspace") else { continue };
+        let Ok(relative) = full.strip_prefix(root) else { continue };
+        let listed = |key: &str| -> Vec<String> {
+            let list = workspace.get(key).and_then(toml::Value::as_array);
+            let texts = list.into_iter().flatten().filter_map(toml::Value::as_str);
+            texts.map(|text| text.trim_start_matches("./").trim_end_matches('/').to_owned()).collect()
+        };
+        let taken = listed("members").into_iter().find(|pattern| {
+            let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+            glob.is_ok_and(|glob| glob.compile_matcher().is_match(relative))
+        });
+        let excluded = listed("exclude").iter().any(|excluded| relative.starts_with(excluded));
+        if let Some(pattern) = taken
+            && !excluded
+        {
+            return Err(Error::input(format!(
+                "{} would be a member of the workspace of {} (members has \"{pattern}\"), and a plugin stands alone",
+                folder.display(),
+                path.display()
+            ))
+            .help(format!(
+                "begin it elsewhere with --dir, or add exclude = [\"{}\"] to [workspace] in that file first",
+                relative.display()
+            )));
+        }
+        // Cargo looks no further than the nearest workspace.
+        return Ok(());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -328,6 +379,29 @@ mod tests {
         assert!(error.message.contains("/nowhere") && error.help.is_some());
         let gone = Core::beside(Path::new("/nowhere/host")).unwrap_err();
         assert!(gone.message.contains("/nowhere/core") && gone.help.unwrap().contains("--core"));
+    }
+
+    #[test]
+    fn a_workspace_that_would_take_it_in_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("Cargo.toml");
+        let begin = |place: &str| scaffold("a").unwrap().write(&folder.path().join(place));
+        std::fs::create_dir(folder.path().join("crates")).unwrap();
+        std::fs::write(&manifest, "[workspace]\nmembers = [\"crates/*\"]\n").unwrap();
+        let error = begin("crates/a").unwrap_err();
+        assert!(error.message.contains("\"crates/*\""), "{error}");
+        assert!(error.help.unwrap().contains("exclude = [\"crates/a\"]"));
+        assert!(!folder.path().join("crates/a").exists(), "nothing is written");
+        begin("a").unwrap();
+        std::fs::write(&manifest, "[workspace]\nmembers = [\"crates/*\"]\nexclude = [\"crates/a\"]\n")
+            .unwrap();
+        begin("crates/a").unwrap();
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_told_from_one_that_is_misspelt() {
+        let help = |name| scaffold(name).unwrap_err().help.unwrap();
+        assert!(help("core").contains("my-core") && help("A").contains("lower-case"));
     }
 
     #[test]

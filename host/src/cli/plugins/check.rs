@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pallium_core::testkit::{self, Finding, Subject, Verdict};
-use pallium_core::{Error, Result};
+use pallium_core::{Error, Result, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -71,9 +71,18 @@ enum Said {
     /// It ended.
     Found(Finding),
     /// What the file offers.
-    Offers { name: String, version: String, core_version: String, components: Vec<(String, String)> },
+    Offers { name: String, version: String, core_version: String, components: Vec<Offered> },
     /// The worker is through.
     Done,
+}
+
+/// A component that a file offers.
+#[derive(Serialize, Deserialize)]
+struct Offered {
+    id: String,
+    role: String,
+    /// Names of its parameters.
+    parameters: Vec<String>,
 }
 
 fn say(said: &Said) -> Result<()> {
@@ -129,7 +138,15 @@ fn whole(file: &Path) -> Result<()> {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         core_version: manifest.core_version.clone(),
-        components: manifest.components.iter().map(|c| (c.id.clone(), c.role.clone())).collect(),
+        components: manifest
+            .components
+            .iter()
+            .map(|c| Offered {
+                id: c.id.clone(),
+                role: c.role.clone(),
+                parameters: super::parameters(&c.schema).into_iter().map(|p| p.name).collect(),
+            })
+            .collect(),
     })?;
     say(&Said::Done)
 }
@@ -148,7 +165,12 @@ struct Part {
 /// If the file cannot be read, a component that was named is not in it, or no
 /// process can be started.
 pub fn check(args: &Check) -> Result<ExitCode> {
-    files::open(&args.file)?;
+    let remedy = format!(
+        "build the plugin with `cargo build --release` and name the library it makes: target/release/{}….{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_EXTENSION
+    );
+    files::open(&args.file).map_err(|e| e.help(remedy))?;
     let limit = Duration::from_secs(args.timeout);
     let mut offers = None;
     let mut parts = vec![Part {
@@ -162,17 +184,14 @@ pub fn check(args: &Check) -> Result<ExitCode> {
         }
         _ => (json!({}), Vec::new()),
     };
-    let known = |id: &String| components.iter().any(|(known, _)| known == id);
+    let known = |id: &String| components.iter().any(|known| known.id == *id);
     if let Some(id) = args.only.iter().find(|id| !components.is_empty() && !known(id)) {
         return Err(Error::input(format!("{} offers no component `{id}`", args.file.display())).help(
-            format!(
-                "it offers: {}",
-                components.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", ")
-            ),
+            format!("it offers: {}", components.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(", ")),
         ));
     }
     let mut params = parameters(&args.params, &components)?;
-    for (id, role) in &components {
+    for Offered { id, role, .. } in &components {
         if !args.only.is_empty() && !args.only.contains(id) {
             continue;
         }
@@ -194,18 +213,34 @@ pub fn check(args: &Check) -> Result<ExitCode> {
 /// would make `ID.NAME` ambiguous: an id has one dot, a name none.
 fn parameters(
     given: &[(String, Value)],
-    components: &[(String, String)],
+    components: &[Offered],
 ) -> Result<std::collections::BTreeMap<String, Map<String, Value>>> {
     let mut all = std::collections::BTreeMap::<String, Map<String, Value>>::new();
     for (key, value) in given {
-        let found = key.rsplit_once('.').filter(|(id, _)| components.iter().any(|(known, _)| known == id));
-        let Some((id, name)) = found else {
-            if components.is_empty() {
-                continue;
-            }
+        if components.is_empty() {
+            continue;
+        }
+        let found = key
+            .rsplit_once('.')
+            .and_then(|(id, name)| components.iter().find(|known| known.id == id).map(|known| (known, name)));
+        let Some((component, name)) = found else {
+            let all =
+                components.iter().flat_map(|c| c.parameters.iter().map(move |p| format!("{}.{p}", c.id)));
+            let all: Vec<String> = all.collect();
+            let near = nearest(key, all.iter().map(String::as_str)).or(all.first().map(String::as_str));
+            let such = near.map(|near| format!(", such as --param {near}=…")).unwrap_or_default();
             return Err(Error::input(format!("--param {key}: this names no component of the file"))
-                .help("write --param ID.NAME=VALUE, such as --param my.penalty.strength=0.1"));
+                .help(format!("write --param ID.NAME=VALUE{such}")));
         };
+        let id = component.id.as_str();
+        if !component.parameters.iter().any(|known| known == name) {
+            let error = Error::input(format!("--param {key}: `{id}` has no parameter `{name}`"));
+            return Err(match nearest(name, component.parameters.iter().map(String::as_str)) {
+                Some(near) => error.help(format!("did you mean --param {id}.{near}=…?")),
+                None if component.parameters.is_empty() => error.help("it has no parameters"),
+                None => error.help(format!("it has: {}", component.parameters.join(", "))),
+            });
+        }
         if all.entry(id.into()).or_default().insert(name.into(), value.clone()).is_some() {
             return Err(Error::input(format!("--param {key} is given twice")).help("give it once"));
         }
@@ -413,13 +448,23 @@ mod tests {
 
     #[test]
     fn parameters_go_to_their_component() {
-        let components = [("my.penalty".to_string(), "constraint".to_string())];
+        let offered = Offered {
+            id: "my.penalty".into(),
+            role: "constraint".into(),
+            parameters: vec!["strength".into(), "a".into()],
+        };
+        let components = [offered];
         let given = |text: &str| support::value_pair(text).unwrap();
         let all = parameters(&[given("my.penalty.strength=0.5")], &components).unwrap();
         assert_eq!(all["my.penalty"]["strength"], 0.5);
         for wrong in ["strength=1", "my.other.strength=1", "my.penalty=1"] {
             assert!(parameters(&[given(wrong)], &components).is_err(), "{wrong}");
         }
+        let error = parameters(&[given("my.penalty.strenght=1")], &components).unwrap_err();
+        assert!(error.message.contains("no parameter `strenght`"), "{error}");
+        assert!(error.help.unwrap().contains("--param my.penalty.strength=…"));
+        let error = parameters(&[given("my.penlty.strength=1")], &components).unwrap_err();
+        assert!(error.help.unwrap().contains("--param my.penalty.strength=…"));
         assert!(parameters(&[given("my.penalty.a=1"), given("my.penalty.a=1")], &components).is_err());
     }
 }

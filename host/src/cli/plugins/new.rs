@@ -6,6 +6,7 @@ use clap::Args;
 use pallium_core::{Result, Role};
 
 use super::support;
+use crate::plugins::Catalogue;
 use crate::scaffold::{Core, Scaffold};
 
 /// Begins a plugin of one's own: a crate that builds, passes its tests and
@@ -56,6 +57,16 @@ pub fn new(args: &New) -> Result<()> {
     let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
     let folder = args.dir.join(&args.name);
     scaffold.write(&folder)?;
+    if let Ok((catalogue, _)) = Catalogue::survey()
+        && let Ok(taken) = catalogue.get(&scaffold.id)
+    {
+        let whose = taken.plugin.as_ref().map_or_else(|| "Pallium".into(), |p| p.path.display().to_string());
+        tracing::warn!(
+            "{whose} offers `{}` already: two plugins with one id cannot be loaded together; change ID in {}",
+            scaffold.id,
+            folder.join("src/lib.rs").display()
+        );
+    }
     let library = args.name.replace('-', "_");
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     support::print(&format!(
