@@ -12,8 +12,10 @@ use crate::files;
 
 /// Longest header that is read; numpy itself stops at 10,000.
 const LONGEST_HEADER: u32 = 1 << 16;
-/// Brackets that a header may have; that of an array of numbers has two.
-const MOST_BRACKETS: usize = 64;
+/// Opening brackets that a header may have; that of an array of numbers has
+/// two. The parser tries every reading of each, so that the time it takes
+/// doubles with every one that is nested and never closed.
+const MOST_BRACKETS: usize = 8;
 
 /// Reads an N×N matrix of finite numbers, N > 0, in single or double precision
 /// or of whole numbers, in either order and byte order.
@@ -98,7 +100,7 @@ fn exists(path: &Path) -> Error {
 }
 
 /// The header of an array as it stands in the file: more than a header can
-/// have is not read, and one that is nested deeply is not parsed.
+/// have is not read, and one with many brackets is not parsed.
 fn header_of(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(12).read_to_end(&mut bytes)?;
@@ -112,8 +114,10 @@ fn header_of(source: &mut impl Read) -> io::Result<Vec<u8>> {
     }
     let missing = (start + u64::from(length)).saturating_sub(bytes.len() as u64);
     source.take(missing).read_to_end(&mut bytes)?;
-    if bytes.iter().filter(|byte| b"([{".contains(byte)).count() > MOST_BRACKETS {
-        return Err(io::Error::other("its header is nested deeply"));
+    let brackets = bytes.iter().filter(|byte| b"([{".contains(byte)).count();
+    if brackets > MOST_BRACKETS {
+        let what = format!("its header has {brackets} brackets, and that of plain numbers two");
+        return Err(io::Error::other(what));
     }
     Ok(bytes)
 }
@@ -212,6 +216,12 @@ mod tests {
         bytes
     }
 
+    fn message(bytes: &[u8]) -> String {
+        let error = parse_square(bytes).unwrap_err();
+        assert!(error.help.is_some(), "{error}");
+        error.message
+    }
+
     /// Header of format version 1.0 with `dictionary`, then `data`.
     fn file(dictionary: &str, data: &[u8]) -> Vec<u8> {
         let header = format!("{dictionary}\n");
@@ -252,11 +262,6 @@ mod tests {
     #[test]
     fn what_is_no_matrix_of_numbers_is_refused_by_place() {
         let square = bytes(&array![[1.0, 2.0], [3.0, f64::NAN]]);
-        let message = |bytes: &[u8]| {
-            let error = parse_square(bytes).unwrap_err();
-            assert!(error.help.is_some(), "{error}");
-            error.message
-        };
         assert_eq!(message(&square), "it has NaN at row 1, column 1");
         assert!(message(&bytes(&array![[f64::INFINITY]])).contains("inf at row 0, column 0"));
         assert!(message(&square[..square.len() - 3]).contains("it is cut short"));
@@ -278,11 +283,30 @@ mod tests {
         assert!(message(&record).contains("a record"));
         let start = "{'descr': '<f8', 'fortran_order': False, 'shape': ";
         let deep = file(&format!("{start}{}", "(".repeat(60_000)), &[]);
-        assert!(message(&deep).contains("nested deeply"));
+        assert!(message(&deep).contains("its header has 60001 brackets"), "{}", message(&deep));
         let negative = file(&format!("{start}(-2, -2), }}"), &[0; 32]);
         assert!(message(&negative).contains("it is no numpy array"));
         let long = message(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{");
         assert!(long.contains("claims a header of 4294967295 bytes"), "{long}");
+    }
+
+    #[test]
+    fn what_fuzzing_found_stays_mended() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/found/measure");
+        let began = std::time::Instant::now();
+        let mut tried = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            assert!(read_square(&entry.unwrap().path()).unwrap_err().help.is_some());
+            tried += 1;
+        }
+        assert!(tried > 0);
+        // As many brackets as are parsed, in the worst order.
+        let start = "{'descr': '<f8', 'fortran_order': False, 'shape': ";
+        for bracket in ["(", "[", "{", "(1, ", "{1: "] {
+            message(&file(&format!("{start}{}", bracket.repeat(MOST_BRACKETS - 1)), &[]));
+        }
+        // Nine seconds and more before.
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 
     #[test]
