@@ -24,7 +24,7 @@ pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()
     };
     save("recurrent.npy", write_npy(folder.join("recurrent.npy"), &scene.recurrent))?;
     if let Some(distance) = &scene.distance {
-        save("distance.npy", write_npy(folder.join("distance.npy"), distance))?;
+        save("distance.npy", write_npy(folder.join("distance.npy"), &distance.values))?;
     }
     if let Some(connectome) = scene.substrate.matrices.get(Substrate::CONNECTOME) {
         save("connectome.npy", write_npy(folder.join("connectome.npy"), connectome))?;

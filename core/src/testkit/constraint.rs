@@ -184,7 +184,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
             let most = once.iter().zip(&twice).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // A rescaling may move the last bit once more.
             let size = once.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
-            if !(most <= 4.0 * f32::EPSILON * size) {
+            if most.is_nan() || most > 4.0 * f32::EPSILON * size {
                 return Err(Error::plugin(format!(
                     "the second time it changes weights by up to {most:.1e} (at {what})"
                 ))

@@ -127,8 +127,11 @@ pub(super) fn slope_within(
     .help("it must be the derivative of the very value that is returned, its factor and sign included"))
 }
 
-/// The entry whose gradient is farthest from the slope, with both.
-fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<((usize, usize), [f64; 2])>> {
+/// Row and column of an entry; its gradient as stated, and as found.
+type Entry = ((usize, usize), [f64; 2]);
+
+/// The entry whose gradient is farthest from the slope.
+fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
     let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
     let mut gradient = Matrix::zeros(weights.dim());
     function(&weights, &mut gradient)?;

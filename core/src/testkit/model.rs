@@ -352,7 +352,7 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
             .sum();
         let name = names.get(block).map_or("", String::as_str);
         // Also if it is not a number.
-        if !(way < 0.0) {
+        if way.is_nan() || way >= 0.0 {
             let what = if way == 0.0 { "does not depend on" } else { "goes up, not down," };
             return Err(Error::plugin(format!(
                 "an update of block `{name}` {what} the gradient that `update` is given"
