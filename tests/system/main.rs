@@ -21,6 +21,7 @@ mod matrix;
 mod messages;
 mod nwb;
 mod page;
+mod python_task;
 mod results;
 mod slurm;
 mod statistics;

@@ -1,0 +1,260 @@
+//! A Python process that answers requests over pipes.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{self, Value};
+use pallium_core::tracing;
+
+/// The helper that the process runs.
+const HELPER: &str = include_str!("worker.py");
+
+/// Lines of the process's standard error that are kept for messages.
+const KEPT_LINES: usize = 12;
+
+/// Longest line kept, in bytes.
+const KEPT_BYTES: usize = 400;
+
+/// Most bytes behind one answer (4 GiB).
+const MOST_BYTES: u64 = 1 << 32;
+
+/// An answer: what follows `ok`, and the bytes behind it.
+pub type Answer = (Value, Vec<u8>);
+
+/// Why there is no answer.
+pub enum Failure {
+    /// The process is gone, or had to be ended; another one may do better.
+    Died(Error),
+    /// The process says what is wrong.
+    Refused(Error),
+}
+
+/// The last lines that a process wrote to its standard error.
+type Tail = Arc<Mutex<VecDeque<String>>>;
+
+/// A running process.
+pub struct Process {
+    child: Child,
+    requests: Option<ChildStdin>,
+    /// Behind a lock that is never contended, for a receiver cannot be shared.
+    answers: Mutex<Receiver<std::io::Result<Answer>>>,
+    tail: Tail,
+    readers: Vec<JoinHandle<()>>,
+    patience: Duration,
+}
+
+impl Process {
+    /// Starts `python` with the helper; it is given up if an answer takes
+    /// longer than `patience`.
+    ///
+    /// # Errors
+    /// If there is no such program.
+    pub fn start(python: &str, threads: usize, patience: Duration) -> Result<Self> {
+        let mut command = Command::new(interpreter(python)?);
+        command.args(["-u", "-c", HELPER]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("PYTHONHASHSEED", "0");
+        // One cell, one thread: many run side by side.
+        let threads = threads.max(1).to_string();
+        for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+            command.env(name, &threads);
+        }
+        let mut child = command.spawn().map_err(|e| unstartable(python, &reason(&e)))?;
+        let (requests, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let tail = Tail::default();
+        let mut readers = Vec::new();
+        let (send, answers) = sync_channel(1);
+        if let Some(output) = output {
+            readers.push(thread::spawn(move || {
+                let mut output = BufReader::new(output);
+                loop {
+                    let answer = read_answer(&mut output);
+                    let last = answer.is_err();
+                    if send.send(answer).is_err() || last {
+                        break;
+                    }
+                }
+            }));
+        }
+        if let Some(complaints) = complaints {
+            let tail = tail.clone();
+            readers.push(thread::spawn(move || keep_tail(complaints, &tail)));
+        }
+        Ok(Process { child, requests, answers: Mutex::new(answers), tail, readers, patience })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Failure`] says. After the process died it must not be asked again.
+    pub fn ask(&mut self, request: &Value) -> Result<Answer, Failure> {
+        let line = format!("{request}\n");
+        let Some(pipe) = &mut self.requests else { return Err(Failure::Died(Error::bug("it was ended"))) };
+        // Whether it could be written shows in the answer.
+        let _ = pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush());
+        let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match answers.recv_timeout(self.patience) {
+            Ok(Ok((mut answer, bytes))) => match answer["error"].as_str() {
+                None => Ok((answer["ok"].take(), bytes)),
+                Some(message) => {
+                    let mut error = Error::input(message);
+                    error.help = answer["help"].as_str().map(str::to_owned);
+                    Err(Failure::Refused(error))
+                }
+            },
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Failure::Died(self.post_mortem())),
+            Err(RecvTimeoutError::Timeout) => {
+                self.end();
+                Err(Failure::Died(
+                    self.with_tail(Error::plugin(format!(
+                        "the Python process did not answer within {} s and was ended",
+                        self.patience.as_secs_f64()
+                    )))
+                    .help("raise the parameter `patience_s` if the task may take that long"),
+                ))
+            }
+        }
+    }
+
+    /// How the process ended.
+    fn post_mortem(&mut self) -> Error {
+        // Its pipe is closed, so it has ended or is about to.
+        let until = Instant::now() + Duration::from_secs(5);
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+                Ok(status) => break status,
+                Err(_) => break None,
+            }
+        };
+        self.end();
+        let how = status.map_or("closed its output".to_owned(), described);
+        self.with_tail(Error::plugin(format!("the Python process {how}")))
+    }
+
+    fn with_tail(&mut self, mut error: Error) -> Error {
+        // All of it is there once the readers are done.
+        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tail.is_empty() {
+            let lines: Vec<&str> = tail.iter().map(String::as_str).collect();
+            error.causes.push(format!("its last words: {}", lines.join(" | ")));
+        }
+        error
+    }
+
+    /// Ends the process, if it has not ended.
+    fn end(&mut self) {
+        self.requests = None;
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Without further requests it ends by itself, and closes what the task
+        // has open.
+        self.requests = None;
+        let until = Instant::now() + Duration::from_secs(2);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.end();
+    }
+}
+
+/// The interpreter that `python` stands for. It may be a launcher (pyenv's,
+/// say) that runs the interpreter as a process of its own, which could then
+/// neither be ended nor asked how it ended.
+fn interpreter(python: &str) -> Result<String> {
+    let probe = ["-c", "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)"];
+    let output = Command::new(python)
+        .args(probe)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| unstartable(python, &reason(&e)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or("it says nothing");
+        return Err(unstartable(python, &format!("it {}: {last}", described(output.status))));
+    }
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(if path.is_empty() { python.to_owned() } else { path })
+}
+
+fn unstartable(python: &str, why: &str) -> Error {
+    Error::input(format!("Python cannot be started: `{python}`: {why}")).help(
+        "install Python 3.8 or later, or name it with the parameter `python` or the variable PALLIUM_PYTHON",
+    )
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such program".into(),
+        ErrorKind::PermissionDenied => "it may not be run".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn read_answer(output: &mut impl BufRead) -> std::io::Result<Answer> {
+    let mut line = String::new();
+    if output.read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    let answer: Value = serde_json::from_str(&line)?;
+    let count = answer["bytes"].as_u64().unwrap_or(0);
+    if count > MOST_BYTES {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::new();
+    output.take(count).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == count { Ok((answer, bytes)) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Reads to the end; hands each line to the log, and keeps the last ones.
+fn keep_tail(complaints: impl Read, tail: &Tail) {
+    let mut complaints = BufReader::new(complaints);
+    let mut line = Vec::new();
+    while matches!(complaints.read_until(b'\n', &mut line), Ok(1..)) {
+        let mut text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        line.clear();
+        text.truncate(
+            (0..=KEPT_BYTES.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0),
+        );
+        if text.trim().is_empty() {
+            continue;
+        }
+        tracing::debug!("python: {text}");
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == KEPT_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(text);
+    }
+}
+
+/// How a process ended, in words.
+fn described(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let name = match signal {
+            6 => " (abort)",
+            9 => " (killed; where memory is short, the system does that)",
+            11 => " (segmentation fault)",
+            15 => " (terminated)",
+            _ => "",
+        };
+        return format!("was ended by signal {signal}{name}");
+    }
+    match status.code() {
+        Some(code) => format!("ended with exit code {code}"),
+        None => "ended".into(),
+    }
+}

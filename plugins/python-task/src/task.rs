@@ -1,0 +1,342 @@
+//! `python.task`: any task with right answers that Python can import.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use pallium_core::ndarray::s;
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{Map, Value, json};
+use pallium_core::tracing;
+
+use crate::process::{Answer, Failure, Process};
+
+/// The variable that names the Python to use where no parameter does.
+const PYTHON: &str = "PALLIUM_PYTHON";
+
+/// Trials that are asked for at a time.
+const AT_A_TIME: usize = 256;
+
+/// Trials that are looked at to learn a task's size.
+const LOOKED_AT: usize = 200;
+
+/// Most input values in one draw of trials (8 GiB).
+const MOST_VALUES: usize = 1 << 31;
+
+/// Most trials in one draw.
+const MOST_TRIALS: usize = 100_000_000;
+
+pallium_core::choice! {
+    /// The steps that count in the accuracy.
+    pub enum Score {
+        /// The decision, where the environment has a period of that name;
+        /// otherwise, of trials made as a whole, the steps whose right answer
+        /// is not class 0 (the last step, where there is none), and of trials
+        /// made step by step every step with a right answer.
+        Auto = "auto",
+        /// The steps of the period `decision`, as NeuroGym has it.
+        Decision = "decision",
+        /// The steps whose right answer is not class 0; the last step of a
+        /// trial that has none.
+        Answers = "answers",
+        /// The last step with a right answer.
+        Last = "last",
+        /// Every step with a right answer.
+        All = "all",
+    }
+}
+
+pallium_core::params! {
+    /// Which environment, and how its trials are used.
+    pub struct Params {
+        /// What makes the environment: `module:Class`, the id of a registered
+        /// environment such as `DelayMatchSample-v0`, or the name of a class in
+        /// the file `path`.
+        environment: String = String::new(),
+        /// A Python file that has the class, or a folder to import modules
+        /// from. Cells depend on what is in it.
+        path: Option<String> = None,
+        /// Arguments that the environment is made with, by name.
+        arguments: Map<String, Value> = Map::new(),
+        /// The Python to run: a name, or the path of an interpreter, perhaps of
+        /// a virtual environment. Without it that of $PALLIUM_PYTHON, or
+        /// python3.
+        python: Option<String> = None,
+        /// Number of answers, where the environment does not say.
+        classes: Option<u32> = None,
+        /// The steps that count in the accuracy.
+        score: Score = Score::Auto,
+        /// Weight in the loss of each step that has a right answer and does not
+        /// count in the accuracy.
+        fixation_weight: f64 = 1.0,
+        /// Accuracy of guessing; without it, one over the number of answers
+        /// that occur among 200 trials.
+        chance: Option<f64> = None,
+        /// The best accuracy without memory, where it is known.
+        memoryless: Option<f64> = None,
+        /// The best accuracy there can be, where it is known.
+        ideal: Option<f64> = None,
+        /// Most steps that a trial may have.
+        most_steps: u32 = 10_000,
+        /// Longest time to wait for 256 trials, or for the environment to be
+        /// made, in seconds.
+        patience_s: f64 = 120.0,
+        /// How often the process is started again, within one draw of trials,
+        /// if it dies. The draw then begins anew, and gives the same trials.
+        restarts: u32 = 1,
+    }
+}
+
+/// Trials of an environment in a Python process.
+///
+/// A draw of trials makes the environment anew and seeds it, so that the same
+/// seed gives the same trials if the environment draws from what it was seeded
+/// with. Channels are the numbers of an observation in order; classes are the
+/// actions; a trial's condition is its last right answer that counts.
+pub struct PythonTask {
+    params: Params,
+    python: String,
+    threads: usize,
+    process: Option<Process>,
+    info: TaskInfo,
+}
+
+/// What a draw of trials was answered with.
+struct Drawn {
+    channels: usize,
+    lengths: Vec<u32>,
+    /// Steps of all trials, one after the other.
+    inputs: Vec<f32>,
+    targets: Vec<u32>,
+    /// Whether there is a right answer, and whether it counts.
+    asked: Vec<f32>,
+    scored: Vec<f32>,
+}
+
+impl Component for PythonTask {
+    const ID: &'static str = "python.task";
+    const ABOUT: &'static str =
+        "a task written in Python: NeuroGym's, Gymnasium-style, or a class of one's own";
+    const CITE: &'static str = "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium)";
+    type Params = Params;
+
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        if params.environment.trim().is_empty() {
+            return Err(Error::input("parameter `environment` is empty")
+                .help("name what makes the environment, such as `module:Class` or `DelayMatchSample-v0`"));
+        }
+        one_of_range("fixation_weight", params.fixation_weight, 0.0, 1e6)?;
+        one_of_range("patience_s", params.patience_s, 0.001, 1e6)?;
+        one_of_range("most_steps", params.most_steps.into(), 1.0, 1e6)?;
+        one_of_range("restarts", params.restarts.into(), 0.0, 100.0)?;
+        if let Some(classes) = params.classes {
+            one_of_range("classes", classes.into(), 2.0, 1e6)?;
+        }
+        for (name, level) in
+            [("chance", params.chance), ("memoryless", params.memoryless), ("ideal", params.ideal)]
+        {
+            level.map_or(Ok(()), |level| one_of_range(name, level, 0.0, 1.0))?;
+        }
+        let python = match &params.python {
+            Some(python) => python.clone(),
+            None => std::env::var(PYTHON).ok().filter(|p| !p.is_empty()).unwrap_or_else(|| "python3".into()),
+        };
+        let levels = Levels { chance: 0.0, memoryless: params.memoryless, ideal: params.ideal };
+        let info =
+            TaskInfo { inputs: 0, classes: 0, steps: 0, step_ms: None, conditions: Vec::new(), levels };
+        let mut task = PythonTask { params, python, threads: setting.threads, process: None, info };
+        task.look()?;
+        Ok(task)
+    }
+}
+
+impl PythonTask {
+    /// What the user calls it, for messages.
+    fn name(&self) -> String {
+        format!("the Python task `{}`", self.params.environment)
+    }
+
+    /// Starts a process and makes the environment.
+    fn open(&self) -> Result<(Process, Value), Failure> {
+        let patience = Duration::from_secs_f64(self.params.patience_s);
+        let mut process = Process::start(&self.python, self.threads, patience).map_err(Failure::Refused)?;
+        let request = json!({
+            "do": "open",
+            "environment": self.params.environment,
+            "arguments": self.params.arguments,
+            "path": self.params.path,
+            "classes": self.params.classes,
+            "score": self.params.score,
+            "most_steps": self.params.most_steps,
+        });
+        let (about, _) = process.ask(&request)?;
+        tracing::debug!(environment = self.params.environment, python = %about["python"], "opened");
+        Ok((process, about))
+    }
+
+    /// Learns the task's size from its first trials.
+    fn look(&mut self) -> Result<()> {
+        let opened = self.open().map_err(|failure| self.told(failure))?;
+        let (process, about) = opened;
+        self.process = Some(process);
+        self.info.classes = about["classes"].as_u64().unwrap_or(0) as usize;
+        self.info.step_ms = about["step_ms"].as_f64();
+        if self.info.classes < 2 {
+            return Err(Error::input(format!("{} has {} classes", self.name(), self.info.classes))
+                .help("there must be at least two answers: correct its action_space, or set `classes`"));
+        }
+        let drawn = self.draw(LOOKED_AT, 0)?;
+        self.info.inputs = drawn.channels;
+        self.info.steps = drawn.lengths.iter().copied().max().unwrap_or(1).max(1) as usize;
+        self.info.conditions = (0..self.info.classes).map(|class| format!("answer {class}")).collect();
+        let counted = drawn.targets.iter().zip(&drawn.scored).filter(|(_, scored)| **scored > 0.0);
+        let occurring: BTreeSet<u32> = counted.map(|(class, _)| *class).collect();
+        let known = self.info.levels.memoryless.or(self.info.levels.ideal).unwrap_or(1.0);
+        self.info.levels.chance =
+            self.params.chance.unwrap_or((1.0 / occurring.len().max(1) as f64).min(known));
+        Ok(())
+    }
+
+    fn told(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Died(error) | Failure::Refused(error) => error.context(self.name()),
+        }
+    }
+
+    /// `count` trials; starts again if the process dies.
+    fn draw(&mut self, count: usize, seed: u64) -> Result<Drawn> {
+        let mut restarts = 0;
+        loop {
+            match self.attempt(count, seed) {
+                Ok(drawn) => return Ok(drawn),
+                Err(Failure::Refused(error)) => {
+                    return Err(error.context(format!("{} gives no trials", self.name())));
+                }
+                Err(Failure::Died(error)) => {
+                    self.process = None;
+                    if restarts == self.params.restarts {
+                        let times =
+                            if restarts == 0 { String::new() } else { format!(" {} times", restarts + 1) };
+                        let told = error.context(format!("{} was interrupted{times}", self.name()));
+                        return Err(match told.help {
+                            Some(_) => told,
+                            None => told.help("run it in Python by itself to see why; the other cells go on"),
+                        });
+                    }
+                    restarts += 1;
+                    tracing::warn!("{}: {error}; it is started again", self.name());
+                }
+            }
+        }
+    }
+
+    fn attempt(&mut self, count: usize, seed: u64) -> Result<Drawn, Failure> {
+        let mut process = match self.process.take() {
+            Some(process) => process,
+            None => self.open()?.0,
+        };
+        // Python's and numpy's generators take 32 bits.
+        let seed = (seed ^ (seed >> 32)) & u64::from(u32::MAX);
+        process.ask(&json!({"do": "seed", "seed": seed}))?;
+        let mut all = Drawn {
+            channels: self.info.inputs,
+            lengths: Vec::new(),
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            asked: Vec::new(),
+            scored: Vec::new(),
+        };
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(AT_A_TIME);
+            let answer = process.ask(&json!({"do": "trials", "count": now}))?;
+            all.append(now, &answer).map_err(Failure::Refused)?;
+            left -= now;
+        }
+        self.process = Some(process);
+        Ok(all)
+    }
+}
+
+impl Drawn {
+    /// Takes in an answer of `count` trials.
+    fn append(&mut self, count: usize, (about, bytes): &Answer) -> Result<()> {
+        let number = |name: &str| about[name].as_u64().unwrap_or(0) as usize;
+        let (steps, channels) = (number("steps"), number("channels"));
+        if self.channels == 0 {
+            self.channels = channels;
+        }
+        if channels == 0 || channels != self.channels {
+            return Err(Error::input(format!(
+                "an observation has {channels} numbers, where {} are due",
+                self.channels
+            ))
+            .help("every observation must have the same, and at least one"));
+        }
+        let sizes = [count, steps * channels, steps, steps, steps];
+        if bytes.len() != 4 * sizes.iter().sum::<usize>() {
+            return Err(Error::bug(format!("{} bytes for {count} trials of {steps} steps", bytes.len())));
+        }
+        let mut rest = bytes.as_slice();
+        let mut next = |size: usize| {
+            let (head, tail) = rest.split_at(4 * size);
+            rest = tail;
+            head.as_chunks::<4>().0.iter()
+        };
+        self.lengths.extend(next(sizes[0]).map(|b| u32::from_le_bytes(*b)));
+        self.inputs.extend(next(sizes[1]).map(|b| f32::from_le_bytes(*b)));
+        self.targets.extend(next(sizes[2]).map(|b| u32::from_le_bytes(*b)));
+        self.asked.extend(next(sizes[3]).map(|b| f32::from_le_bytes(*b)));
+        self.scored.extend(next(sizes[4]).map(|b| f32::from_le_bytes(*b)));
+        if self.inputs.len() > MOST_VALUES {
+            return Err(Error::input(format!("the trials have more than {MOST_VALUES} values"))
+                .help("draw fewer trials at a time"));
+        }
+        Ok(())
+    }
+}
+
+impl Task for PythonTask {
+    fn info(&self) -> TaskInfo {
+        self.info.clone()
+    }
+
+    fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        if count > MOST_TRIALS {
+            return Err(Error::input(format!("{count} trials are more than {MOST_TRIALS}"))
+                .help("draw fewer trials at a time"));
+        }
+        let drawn = self.draw(count, seed)?;
+        let longest = drawn.lengths.iter().copied().max().unwrap_or(0) as usize;
+        let steps = longest.max(self.info.steps);
+        let channels = self.info.inputs;
+        if count.saturating_mul(steps).saturating_mul(channels) > MOST_VALUES {
+            return Err(Error::input(format!(
+                "{count} trials of {steps} steps and {channels} channels are more than {MOST_VALUES} values"
+            ))
+            .help("draw fewer trials at a time"));
+        }
+        let mut batch = Batch::zeros(count, steps, channels);
+        let mut scored = batch.mask.clone();
+        let weight = self.params.fixation_weight as f32;
+        let mut at = 0;
+        for (trial, &length) in drawn.lengths.iter().enumerate() {
+            for step in 0..length as usize {
+                let values = &drawn.inputs[at * channels..(at + 1) * channels];
+                let mut row = batch.inputs.slice_mut(s![trial, step, ..]);
+                row.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+                batch.targets[[trial, step]] = drawn.targets[at];
+                scored[[trial, step]] = drawn.scored[at];
+                batch.mask[[trial, step]] =
+                    if drawn.scored[at] > 0.0 { 1.0 } else { weight * drawn.asked[at] };
+                if drawn.scored[at] > 0.0 {
+                    batch.conditions[trial] = drawn.targets[at];
+                }
+                at += 1;
+            }
+            batch.lengths[trial] = length;
+        }
+        batch.scored = (scored != batch.mask).then_some(scored);
+        Ok(batch)
+    }
+}
+pallium_core::register!(Task, PythonTask);

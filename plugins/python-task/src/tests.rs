@@ -1,0 +1,248 @@
+//! Tasks of `fixtures/lab.py`, which needs nothing but Python; NeuroGym's own
+//! where `PALLIUM_NEUROGYM` names a Python that has it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{Value, json};
+use pallium_core::{Kind, parse_parameters, testkit};
+
+use crate::task::{Params, PythonTask};
+
+/// The Python to test with: not a launcher, which would be slow.
+static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+});
+
+/// Whether there is a Python to test with; says so if not.
+fn python() -> bool {
+    if PYTHON.is_none() {
+        println!("skipped: there is no python3 here");
+    }
+    PYTHON.is_some()
+}
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+fn built(parameters: &Value) -> Result<PythonTask> {
+    let params: Params = parse_parameters(PythonTask::ID, &parameters.to_string())?;
+    PythonTask::build(params, &Setting::default())
+}
+
+fn lab(environment: &str, more: Value) -> Value {
+    let mut all = json!({"environment": environment, "path": fixture("lab.py"), "python": *PYTHON});
+    all.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    all
+}
+
+#[track_caller]
+fn refused(parameters: &Value, parts: &[&str]) -> Error {
+    let error = built(parameters).err().unwrap_or_else(|| panic!("{parameters} is accepted"));
+    for part in parts {
+        assert!(error.to_string().contains(part), "no «{part}» in: {error}");
+    }
+    error
+}
+
+#[test]
+fn it_keeps_what_every_task_promises() {
+    if python() {
+        testkit::assert_conforms(
+            "python.task",
+            &lab("Remember", json!({"score": "last", "ideal": 1.0, "memoryless": 0.5})),
+        );
+    }
+}
+
+#[test]
+fn a_task_by_steps() {
+    if !python() {
+        return;
+    }
+    let mut task =
+        built(&lab("Remember", json!({"score": "answers", "arguments": {"loudness": 2.5}}))).unwrap();
+    let info = task.info();
+    assert_eq!((info.inputs, info.classes, info.step_ms), (3, 3, None));
+    assert_eq!(info.levels, Levels { chance: 0.5, memoryless: None, ideal: None });
+    // More than are asked for at a time.
+    let batch = task.trials(700, 5).unwrap();
+    batch.check(3, 3).unwrap();
+    let (scored, mut cues) = (batch.scored.as_ref().unwrap(), [0, 0]);
+    for trial in 0..700 {
+        let length = batch.lengths[trial] as usize;
+        assert!((2..=5).contains(&length));
+        let cue = batch.inputs.row(trial, 0).iter().position(|&v| v == 2.5).unwrap();
+        cues[cue - 1] += 1;
+        assert_eq!(batch.conditions[trial] as usize, cue);
+        for step in 0..batch.mask.ncols() {
+            let asked = step + 1 == length;
+            assert_eq!(batch.targets[[trial, step]] as usize, if asked { cue } else { 0 }, "{trial} {step}");
+            assert_eq!(batch.mask[[trial, step]], f32::from(u8::from(step < length)));
+            assert_eq!(scored[[trial, step]], f32::from(u8::from(asked)));
+        }
+    }
+    assert!(cues.iter().all(|&count| count > 280), "{cues:?}");
+    let by_function =
+        built(&lab("through_a_function", json!({"score": "all"}))).unwrap().trials(9, 5).unwrap();
+    assert_eq!(by_function.scored, None, "every step counts");
+    assert_eq!(by_function.lengths, batch.lengths[..9]);
+}
+
+/// Channels of one step.
+trait Row {
+    fn row(&self, trial: usize, step: usize) -> Vec<f32>;
+}
+impl Row for ndarray::Array3<f32> {
+    fn row(&self, trial: usize, step: usize) -> Vec<f32> {
+        self.slice(ndarray::s![trial, step, ..]).to_vec()
+    }
+}
+
+#[test]
+fn a_task_by_trials() {
+    if !python() {
+        return;
+    }
+    let mut task = built(&lab("Whole", json!({"fixation_weight": 0.25}))).unwrap();
+    assert_eq!((task.info().inputs, task.info().steps, task.info().step_ms), (2, 6, Some(20.0)));
+    let batch = task.trials(50, 1).unwrap();
+    assert_eq!(batch, task.trials(50, 1).unwrap(), "a draw leaves nothing behind");
+    for trial in 0..50 {
+        let last = batch.lengths[trial] as usize - 1;
+        assert_eq!(batch.targets[[trial, last]] as f32, batch.inputs.row(trial, 0)[1]);
+        assert_eq!((batch.mask[[trial, last]], batch.mask[[trial, 0]]), (1.0, 0.25));
+        assert_eq!(batch.scored.as_ref().unwrap().row(trial).sum(), 1.0);
+    }
+}
+
+#[test]
+fn a_module_in_a_folder_and_from_the_working_directory() {
+    if !python() {
+        return;
+    }
+    let folder = json!({"environment": "lab:Whole", "path": fixture(""), "python": *PYTHON});
+    assert_eq!(built(&folder).unwrap().info().inputs, 2);
+    assert!(!fixture("__pycache__").exists(), "importing leaves the folder as it is");
+    refused(
+        &json!({"environment": "no_such_module:Task", "python": *PYTHON}),
+        &["there is no Python module `no_such_module` in ", "pip install no_such_module"],
+    );
+}
+
+#[test]
+fn what_is_no_environment_is_told() {
+    if !python() {
+        return;
+    }
+    refused(&json!({}), &["`environment` is empty"]);
+    refused(
+        &json!({"environment": "nonsense", "python": *PYTHON}),
+        &["`environment` is `nonsense`", "`module:Class`"],
+    );
+    refused(&lab("Rember", json!({})), &["lab.py has no `Rember`", "did you mean `Remember`?"]);
+    refused(&lab("NUMBER", json!({})), &["`NUMBER` is a int and no class"]);
+    refused(&lab("Nothing", json!({})), &["`Nothing` is no environment", "neither new_trial() nor reset()"]);
+    refused(&lab("Unknown", json!({})), &["does not say how many answers", "`classes`"]);
+    refused(&lab("Continuous", json!({})), &["only a discrete choice"]);
+    refused(&lab("Silent", json!({})), &["gives no right answer in info[\"gt\"]"]);
+    refused(&lab("Endless", json!({"most_steps": 50})), &["does not end within 50 steps"]);
+    refused(&lab("Infinite", json!({})), &["at step 1 is not finite: [inf, 0.0]"]);
+    refused(&lab("Strange", json!({})), &["is 7, but `Strange` has 2 classes"]);
+    refused(&lab("Ragged", json!({})), &["an observation has 1 numbers, and the first had 2"]);
+    refused(&lab("Remember", json!({"score": "decision"})), &["has no period `decision`"]);
+    refused(&lab("Remember", json!({"arguments": {"lodness": 1}})), &["TypeError", "lodness"]);
+    refused(
+        &lab("Dies", json!({"arguments": {"at": 3, "how": "boo"}})),
+        &["ValueError: boo (", "lab.py, line"],
+    );
+    let at = |name: &str| json!({"environment": "Task", "path": fixture(name), "python": *PYTHON});
+    refused(
+        &at("needs.py"),
+        &["`needs.py` needs the Python module `a_module_that_is_not_there`", "pip install"],
+    );
+    refused(&at("broken.py"), &["SyntaxError", "broken.py, line 1"]);
+    refused(&at("nowhere.py"), &["nowhere.py"]);
+    let error = refused(
+        &json!({"environment": "a:B", "python": "/no/such/python"}),
+        &["/no/such/python", "no such program"],
+    );
+    assert_eq!(error.kind, Kind::Input);
+    // Whichever of its packages this Python lacks.
+    let id = refused(&json!({"environment": "NoSuchTask-v0", "python": *PYTHON}), &["NoSuchTask-v0"]);
+    assert!(id.help.is_some());
+}
+
+#[test]
+fn a_process_that_dies_is_started_again_and_the_trials_are_the_same() {
+    if !python() {
+        return;
+    }
+    let here = tempfile::tempdir().unwrap();
+    let once = here.path().join("died");
+    let expected = built(&lab("Whole", json!({}))).unwrap().trials(400, 3).unwrap();
+    for how in ["kill", "exit"] {
+        let _ = std::fs::remove_file(&once);
+        let arguments = json!({"arguments": {"at": 300, "once": once, "how": how}});
+        let mut task = built(&lab("Dies", arguments)).unwrap();
+        assert!(!once.exists());
+        let found = task.trials(400, 3).unwrap();
+        assert!(once.exists(), "it did die");
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_process_that_always_dies_says_how() {
+    if !python() {
+        return;
+    }
+    let died = |more: Value, count: usize| built(&lab("Dies", more)).unwrap().trials(count, 3).unwrap_err();
+    let error = died(json!({"arguments": {"at": 300}}), 400).to_string();
+    for part in ["the Python task `Dies` was interrupted 2 times", "ended by signal 9", "about to go"] {
+        assert!(error.contains(part), "no «{part}» in: {error}");
+    }
+    let error = died(json!({"arguments": {"at": 300, "how": "exit"}, "restarts": 0}), 400).to_string();
+    assert!(error.contains("ended with exit code 3"), "{error}");
+    let more = json!({"arguments": {"at": 300, "how": "hang"}, "restarts": 0, "patience_s": 2.0});
+    let error = died(more, 400).to_string();
+    assert!(error.contains("did not answer within 2 s") && error.contains("`patience_s`"), "{error}");
+}
+
+#[test]
+fn neurogym_itself() {
+    let Ok(python) = std::env::var("PALLIUM_NEUROGYM") else {
+        println!("skipped: PALLIUM_NEUROGYM names no Python that has neurogym 2.2.0");
+        return;
+    };
+    let of = |environment: &str, arguments: Value| {
+        built(&json!({"environment": environment, "python": python, "arguments": arguments}))
+    };
+    let mut task = of("DelayMatchSample-v0", json!({"dim_ring": 8})).unwrap();
+    let info = task.info();
+    assert_eq!((info.inputs, info.classes, info.steps, info.step_ms), (9, 3, 32, Some(100.0)));
+    assert_eq!(info.levels.chance, 0.5);
+    let batch = task.trials(100, 9).unwrap();
+    assert_eq!(batch, task.trials(100, 9).unwrap());
+    assert_ne!(batch, task.trials(100, 8).unwrap());
+    assert_eq!(batch.scored.as_ref().unwrap().sum(), 900.0, "the decision has nine steps");
+    assert_eq!(batch.mask.sum(), 3200.0);
+
+    // Wrapped, scheduled, with lengths that are drawn.
+    let mut task = of("yang19.dms-v0", json!({})).unwrap();
+    assert_eq!((task.info().inputs, task.info().classes), (33, 17));
+    assert_eq!(task.trials(64, 2).unwrap(), task.trials(64, 2).unwrap());
+    let mut task = of("neurogym.envs.native.readysetgo:ReadySetGo", json!({"gain": 2})).unwrap();
+    let batch = task.trials(64, 2).unwrap();
+    assert!(batch.lengths.iter().any(|l| *l != batch.lengths[0]));
+    assert_eq!(batch.scored.unwrap().sum(), 64.0, "the step at which to go");
+
+    let error = of("DelayMatchSampel-v0", json!({})).err().unwrap().to_string();
+    assert!(error.contains("did you mean `DelayMatchSample-v0`?"), "{error}");
+    let error = of("Bandit-v0", json!({})).err().unwrap().to_string();
+    assert!(error.contains("Bandit-v0"), "{error}");
+}

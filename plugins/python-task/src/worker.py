@@ -1,0 +1,443 @@
+"""Runs one task for Pallium: requests on standard input, one JSON object a
+line; answers on what was standard output, one JSON object a line, followed by
+as many bytes as its `bytes` says. What the task prints goes to standard error.
+
+Needs Python 3.8 or later and nothing but its standard library.
+"""
+
+import array
+import difflib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import random
+import re
+import sys
+import traceback
+
+# Nothing that a task prints may come between the answers.
+ANSWERS = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
+# A folder of modules must not change by being imported from.
+sys.dont_write_bytecode = True
+
+
+class Wrong(Exception):
+    """What the user can mend: a message, and how to."""
+
+    def __init__(self, message, help=None):
+        super().__init__(message)
+        self.message, self.help = message, help
+
+
+def interpreter():
+    return "%s (Python %d.%d.%d)" % ((sys.executable,) + sys.version_info[:3])
+
+
+def install(package):
+    return "install it there (%s -m pip install %s), or name another Python with the parameter `python`" % (
+        sys.executable,
+        package,
+    )
+
+
+def load(name, run):
+    """Imports something, and says plainly what is missing."""
+    try:
+        return run()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing == name.split(".")[0]:
+            raise Wrong("there is no Python module `%s` in %s" % (missing, interpreter()), install(missing))
+        raise Wrong(
+            "`%s` needs the Python module `%s`, which %s does not have" % (name, missing, interpreter()),
+            install(missing),
+        )
+
+
+def attribute(module, name, where):
+    if hasattr(module, name):
+        return getattr(module, name)
+    known = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    raise Wrong(
+        "%s has no `%s`" % (where, name),
+        "did you mean `%s`?" % near[0] if near else "it has: %s" % (", ".join(sorted(known)) or "nothing callable"),
+    )
+
+
+def registered(name, arguments):
+    """An environment by its id, as `DelayMatchSample-v0`."""
+    try:
+        # It registers its environments with gymnasium.
+        importlib.import_module("neurogym")
+        have_neurogym = True
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "neurogym":
+            load("neurogym", lambda: importlib.import_module("neurogym"))
+        have_neurogym = False
+    try:
+        gymnasium = importlib.import_module("gymnasium")
+    except ModuleNotFoundError:
+        raise Wrong(
+            "`%s` is the id of a registered environment, but %s has neither neurogym nor gymnasium"
+            % (name, interpreter()),
+            install("neurogym"),
+        )
+    try:
+        spec = gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        ids = [i for i in gymnasium.registry if not i.startswith(("phys2d/", "tabular/"))]
+        near = difflib.get_close_matches(name, ids, 1, 0.6)
+        message = "there is no registered environment `%s` in %s" % (name, interpreter())
+        if near:
+            raise Wrong(message, "did you mean `%s`?" % near[0])
+        if not have_neurogym:
+            raise Wrong(message + ", which does not have neurogym", install("neurogym"))
+        raise Wrong("%s: %s" % (message, error), "neurogym.all_envs() lists NeuroGym's")
+    return lambda: gymnasium.make(spec, disable_env_checker=True, **arguments)
+
+
+def find(request):
+    """A function that makes the environment."""
+    name, arguments, path = request["environment"], request["arguments"], request.get("path")
+    sys.path.insert(0, os.getcwd())
+    if path:
+        folder = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
+        sys.path.insert(0, folder)
+    if path and not os.path.isdir(path):
+        if ":" in name:
+            raise Wrong(
+                "parameter `environment` is `%s`, and `path` a file" % name,
+                "name the class in the file alone, or let `path` be the folder",
+            )
+        stem = os.path.splitext(os.path.basename(path))[0]
+        spec = importlib.util.spec_from_file_location(stem, path)
+        if spec is None:
+            raise Wrong("%s is no Python file" % path, "`path` must be a .py file, or a folder of modules")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[stem] = module
+        load(os.path.basename(path), lambda: spec.loader.exec_module(module))
+        made = attribute(module, name, path)
+    elif re.search(r"-v\d+$", name):
+        return registered(name, arguments)
+    elif name.count(":") == 1 and all(name.split(":")):
+        module, name = name.split(":")
+        made = attribute(load(module, lambda: importlib.import_module(module)), name, "the module `%s`" % module)
+    else:
+        raise Wrong(
+            "parameter `environment` is `%s`" % name,
+            "write `module:Class`, the id of a registered environment such as `DelayMatchSample-v0`, "
+            "or the name of a class with the file it is in as `path`",
+        )
+    if not callable(made):
+        raise Wrong(
+            "`%s` is a %s and no class or function" % (name, type(made).__name__),
+            "name what makes the environment when it is called",
+        )
+    return lambda: made(**arguments)
+
+
+def layers(env):
+    """An environment, and what it wraps, from the outside inwards."""
+    seen = []
+    while env is not None and env not in seen:
+        seen.append(env)
+        env = getattr(env, "__dict__", {}).get("env")
+    return seen
+
+
+def outermost(env, method):
+    """The outermost layer that has a method of its own, not handed through."""
+    for layer in layers(env):
+        if callable(getattr(type(layer), method, None)):
+            return layer
+    return None
+
+
+def innermost(env):
+    found = getattr(env, "unwrapped", None)
+    return layers(env)[-1] if found is None else found
+
+
+def accepts(function, name):
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.name == name or p.kind == p.VAR_KEYWORD for p in parameters)
+
+
+def flat(value):
+    """The numbers in an observation, in order."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value)]
+    if isinstance(value, (list, tuple)):
+        numbers = []
+        for part in value:
+            numbers.extend(flat(part))
+        return numbers
+    return [float(value)]
+
+
+def table(observations):
+    """An array of observations as rows of single precision, where it is one."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(observations, numpy.ndarray) or observations.ndim < 2:
+        return None
+    return numpy.ascontiguousarray(observations.reshape(len(observations), -1), dtype="float32")
+
+
+def answer(value, start):
+    """A right answer as a class, or None where there is none."""
+    if value is None:
+        return None
+    if type(value) is int:
+        return value - start if value >= start else None
+    numbers = flat(value)
+    if len(numbers) != 1:
+        raise Wrong(
+            "a right answer has %d numbers" % len(numbers),
+            "only tasks with one discrete answer at a step can be run",
+        )
+    if numbers[0] != numbers[0] or numbers[0] < start:
+        return None
+    if numbers[0] != int(numbers[0]):
+        raise Wrong("a right answer is %r" % numbers[0], "it must be the whole number of a class, or None")
+    return int(numbers[0]) - start
+
+
+class Task:
+    """The environment, and how trials are got out of it."""
+
+    def __init__(self, request):
+        self.make = find(request)
+        self.name = request["environment"]
+        self.most = request["most_steps"]
+        self.score = request["score"]
+        self.restart()
+        actions = getattr(self.env, "action_space", None)
+        if request.get("classes"):
+            self.classes = request["classes"]
+        elif actions is not None and hasattr(actions, "n") and getattr(actions, "shape", ()) in ((), None):
+            self.classes = int(actions.n)
+        elif actions is not None:
+            raise Wrong(
+                "the actions of `%s` are %s, and only a discrete choice can be trained" % (self.name, actions),
+                "give the number of classes with the parameter `classes` if its right answers are classes all the same",
+            )
+        else:
+            raise Wrong(
+                "`%s` does not say how many answers there are" % self.name,
+                "give the environment an `action_space` with a number `n`, or set the parameter `classes`",
+            )
+        self.start = int(getattr(actions, "start", 0) or 0)
+
+    def restart(self):
+        """A new environment, so that nothing is left of earlier trials."""
+        self.env = self.make()
+        self.trial_env = outermost(self.env, "new_trial")
+        if self.trial_env is None and not (callable(getattr(self.env, "reset", None)) and callable(getattr(self.env, "step", None))):
+            raise Wrong(
+                "`%s` is no environment: a %s has neither new_trial() nor reset() and step()"
+                % (self.name, type(self.env).__name__),
+                "docs/python-task.md says what an environment must have",
+            )
+        self.fresh = True
+
+    def seed(self, seed):
+        self.restart()
+        random.seed(seed)
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed(seed)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(seed)
+        self.seeded = seed
+        if self.trial_env is not None and callable(getattr(self.env, "reset", None)):
+            self.reset()
+        seeder = outermost(self.env, "seed")
+        if seeder is not None:
+            seeder.seed(seed)
+        self.fresh = True
+
+    def reset(self):
+        """Resets; the first time with the seed, where that is understood."""
+        found = None
+        if self.fresh and accepts(self.env.reset, "seed"):
+            found = self.env.reset(seed=self.seeded)
+        else:
+            found = self.env.reset()
+        self.fresh = False
+        if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict):
+            return found
+        return found, {}
+
+    def whole_trial(self):
+        """Observations, right answers, and the steps of the decision."""
+        self.trial_env.new_trial()
+        env = innermost(self.trial_env)
+        if not hasattr(env, "ob"):
+            raise Wrong("after new_trial() `%s` has no observations `ob`" % self.name, HELP)
+        if not hasattr(env, "gt"):
+            raise Wrong("after new_trial() `%s` has no right answers `gt`" % self.name, HELP)
+        rows = table(env.ob)
+        if rows is None:
+            rows = [flat(row) for row in (env.ob.tolist() if hasattr(env.ob, "tolist") else env.ob)]
+        answers = [answer(a, self.start) for a in (env.gt.tolist() if hasattr(env.gt, "tolist") else env.gt)]
+        decision = None
+        begin, end = getattr(env, "start_ind", None), getattr(env, "end_ind", None)
+        if isinstance(begin, dict) and isinstance(end, dict) and "decision" in begin and "decision" in end:
+            decision = range(begin["decision"], end["decision"])
+        return rows, answers, decision
+
+    def stepped_trial(self):
+        """The same by steps, each with the right answer as its action."""
+        ob, info = self.reset()
+        rows, answers = [], []
+        while True:
+            rows.append(flat(ob))
+            answers.append(answer(info.get("gt"), self.start))
+            if len(rows) > self.most:
+                raise Wrong(
+                    "a trial of `%s` does not end within %d steps" % (self.name, self.most),
+                    "step() must return terminated or truncated, or info[\"new_trial\"]; or raise `most_steps`",
+                )
+            found = self.env.step((answers[-1] or 0) + self.start)
+            if not isinstance(found, tuple) or len(found) not in (4, 5):
+                raise Wrong(
+                    "step() of `%s` returns %s" % (self.name, type(found).__name__),
+                    "it must return observation, reward, terminated, truncated and info",
+                )
+            ob, info = found[0], found[-1]
+            if any(found[2:-1]) or info.get("new_trial"):
+                return rows, answers, None
+
+    def trial(self):
+        stepped = self.trial_env is None
+        rows, answers, decision = self.stepped_trial() if stepped else self.whole_trial()
+        if len(rows) != len(answers):
+            raise Wrong("a trial has %d observations and %d right answers" % (len(rows), len(answers)), HELP)
+        if len(rows) > self.most:
+            raise Wrong("a trial has %d steps" % len(rows), "raise the parameter `most_steps` if that is meant")
+        asked = [at for at, a in enumerate(answers) if a is not None]
+        if not asked:
+            where = 'info["gt"]' if stepped else "`gt`"
+            raise Wrong("a trial of `%s` gives no right answer in %s" % (self.name, where), HELP)
+        for at in asked:
+            if answers[at] >= self.classes:
+                raise Wrong(
+                    "the right answer at step %d is %d, but `%s` has %d classes"
+                    % (at, answers[at], self.name, self.classes),
+                    "correct its action_space, or set the parameter `classes`",
+                )
+        other = [at for at in asked if answers[at] != 0]
+        score = self.score
+        if score == "auto":
+            score = "decision" if decision is not None else "all" if stepped else "answers" if other else "last"
+        if score == "decision" and decision is None:
+            raise Wrong(
+                "`%s` has no period `decision`" % self.name,
+                "set the parameter `score` to \"answers\", \"last\" or \"all\"",
+            )
+        scored = {
+            "decision": lambda: [at for at in asked if at in decision],
+            "answers": lambda: other or asked[-1:],
+            "last": lambda: asked[-1:],
+            "all": lambda: asked,
+        }[score]()
+        if not scored:
+            raise Wrong("a trial of `%s` gives no right answer in its decision" % self.name, HELP)
+        return rows, answers, scored
+
+
+HELP = (
+    "docs/python-task.md says what an environment must have: after new_trial() the arrays `ob` (steps × channels) and "
+    "`gt` (one class a step), or reset() and step() with the right answer to each observation as info[\"gt\"]"
+)
+
+
+def trials(task, count):
+    lengths, inputs = array.array("I"), array.array("f")
+    targets, asked, scored = array.array("I"), array.array("f"), array.array("f")
+    channels = None
+    for at in range(count):
+        rows, answers, counted = task.trial()
+        lengths.append(len(rows))
+        counted = set(counted)
+        if channels is None:
+            channels = len(rows[0])
+        whole = hasattr(rows, "tobytes") and sys.modules["numpy"].isfinite(rows).all()
+        if whole and rows.shape[1] == channels:
+            inputs.frombytes(rows.tobytes())
+        else:
+            for step, row in enumerate(rows):
+                if len(row) != channels:
+                    raise Wrong("an observation has %d numbers, and the first had %d" % (len(row), channels))
+                if any(v != v or v in (float("inf"), float("-inf")) for v in row):
+                    raise Wrong(
+                        "the observation of trial %d at step %d is not finite: %s" % (at, step, list(row)),
+                        "let the environment return finite numbers",
+                    )
+                inputs.extend(row)
+        targets.extend(right or 0 for right in answers)
+        asked.extend(0.0 if right is None else 1.0 for right in answers)
+        scored.extend(1.0 if step in counted else 0.0 for step in range(len(rows)))
+    parts = [lengths, inputs, targets, asked, scored]
+    if sys.byteorder == "big":
+        for part in parts:
+            part.byteswap()
+    return {"steps": len(targets), "channels": channels or 0}, b"".join(part.tobytes() for part in parts)
+
+
+def place(error):
+    """Where an exception came from, this file left out."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>"]
+    if isinstance(error, SyntaxError) and error.filename:
+        return " (%s, line %s)" % (error.filename, error.lineno)
+    return " (%s, line %s, in %s)" % (frames[-1].filename, frames[-1].lineno, frames[-1].name) if frames else ""
+
+
+def reply(answer, payload=b""):
+    answer["bytes"] = len(payload)
+    ANSWERS.write(json.dumps(answer).encode() + b"\n" + payload)
+    ANSWERS.flush()
+
+
+def handle(request, task):
+    if request["do"] == "open":
+        task = Task(request)
+        task.seed(0)
+        step = getattr(innermost(task.env), "dt", None)
+        about = {
+            "classes": task.classes,
+            "step_ms": float(step) if isinstance(step, (int, float)) and step > 0 else None,
+            "python": interpreter(),
+        }
+        return task, about, b""
+    if request["do"] == "seed":
+        task.seed(request["seed"])
+        return task, {}, b""
+    return (task,) + trials(task, request["count"])
+
+
+def main():
+    task = None
+    for line in sys.stdin.buffer:
+        try:
+            task, found, payload = handle(json.loads(line), task)
+            reply({"ok": found}, payload)
+        except Wrong as wrong:
+            reply({"error": wrong.message, "help": wrong.help})
+        except MemoryError:
+            reply({"error": "Python has no memory left"})
+        except Exception as error:
+            traceback.print_exc()
+            text = str(error).strip() or "no message"
+            reply({"error": "Python: %s: %s%s" % (type(error).__name__, text, place(error))})
+
+
+main()

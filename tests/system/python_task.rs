@@ -1,0 +1,192 @@
+//! A lab's own task, in a Python process, through the whole system.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use crate::harness::{executable, pallium, read_json, results, root, text};
+
+/// The Python to test with: the interpreter itself, not a launcher.
+static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+});
+
+fn python() -> Option<&'static str> {
+    if PYTHON.is_none() {
+        println!("skipped: there is no python3 here");
+    }
+    PYTHON.as_deref()
+}
+
+const REST: &str = "runs = 1\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 16\n\
+    [training]\nepochs = 3\ntrials = 256\nvalidation = 32\ntest = 128\nbatch = 16\n\
+    [model]\nuse = \"rnn.vanilla\"\nlearning_rate = 0.01\n\
+    [metrics]\nuse = []\n\
+    [[variant]]\nname = \"W\"\nweights = \"init.orthogonal\"\nconstraints = [\"spatial.l1\"]\n\
+    [defaults.\"spatial.l1\"]\nstrength = 0.0001\n";
+
+/// An experiment on `tasks`, in a folder that has `lab.py`.
+fn written(folder: &Path, lab: &str, tasks: &str) -> PathBuf {
+    std::fs::write(folder.join("lab.py"), lab).unwrap();
+    let file = folder.join("mine.toml");
+    std::fs::write(&file, format!("tasks = [{tasks}]\n{REST}")).unwrap();
+    file
+}
+
+/// The environment that the documentation shows.
+fn documented() -> String {
+    let page = std::fs::read_to_string(root().join("docs/python-task.md")).unwrap();
+    page.split("```python\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_environment_is_learnt() {
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let task = format!(
+        "{{ use = \"python.task\", environment = \"Remember\", path = \"lab.py\", python = \"{python}\" }}"
+    );
+    let file = written(scratch.path(), &documented(), &task);
+    let out = scratch.path().join("out");
+    pallium(&["run", text(&file), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    let of = |split: &str, measure: &str| -> f64 {
+        let row = rows.iter().find(|r| r["split"] == split && r["measure"] == measure).unwrap();
+        assert_eq!(row["status"], "ok");
+        row["value"].parse().unwrap()
+    };
+    // Always to fixate is never right in the decision.
+    assert!(of("test", "accuracy") > 0.6, "{}", of("test", "accuracy"));
+    let cells: Vec<_> = std::fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).collect();
+    let cell = read_json(&cells[0].join("cell.json")).to_string();
+    assert!(cell.contains("\"data python.task\""), "the cell depends on the file: {cell}");
+
+    // Another environment, another cell.
+    let change = documented().replace("randint(2, 5)", "randint(3, 5)");
+    assert_ne!(change, documented());
+    std::fs::write(scratch.path().join("lab.py"), change).unwrap();
+    let again = pallium(&["run", text(&file), "--out", text(&out)]).ok();
+    assert!(again.stderr.contains("earlier state"), "{}", again.stderr);
+}
+
+#[test]
+fn a_process_that_is_killed_fails_its_cell_alone() {
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let lab = format!(
+        "{}\n\n\
+         class Killed(Remember):\n    count = 0\n\n    def reset(self, seed=None):\n        \
+         Killed.count += 1\n        if Killed.count == 250:\n            \
+         import os, signal, sys\n            print('the amplifier is gone', file=sys.stderr, flush=True)\n            \
+         os.kill(os.getpid(), signal.SIGKILL)\n        return super().reset(seed)\n",
+        documented()
+    );
+    let one = |class: &str| {
+        format!(
+            "{{ use = \"python.task\", name = \"{class}\", environment = \"{class}\", path = \"lab.py\", python = \"{python}\" }}"
+        )
+    };
+    let tasks = format!("{}, \"cognition.go-no-go\", {}", one("Killed"), one("Remember"));
+    let file = written(scratch.path(), &lab, &tasks);
+    let out = scratch.path().join("out");
+    let ended = pallium(&["run", text(&file), "--out", text(&out)]);
+    assert_eq!(ended.code, Some(3), "failed cells: {}", ended.stderr);
+    let failures: Vec<_> =
+        std::fs::read_dir(out.join("failed")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(failures.len(), 1);
+    let failure = read_json(&failures[0]).to_string();
+    for part in ["the Python task `Killed` was interrupted 2 times", "signal 9", "the amplifier is gone"] {
+        assert!(failure.contains(part), "no «{part}» in {failure}");
+    }
+    let done = results(&out);
+    let fine =
+        done.iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy" && r["status"] == "ok");
+    assert_eq!(fine.count(), 2, "the other two cells are done");
+}
+
+#[test]
+fn a_process_killed_from_outside_is_started_again() {
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    // Slow enough to be caught at it; it tells its number.
+    let lab = format!(
+        "{}\n\n\
+         import os, time\n\n\
+         class Slow(Remember):\n    count = 0\n\n    def reset(self, seed=None):\n        \
+         Slow.count += 1\n        if Slow.count > 250:\n            time.sleep(0.02)\n        \
+         if Slow.count == 251:\n            open(str(os.getpid()) + '.pid', 'w').close()\n        return super().reset(seed)\n",
+        documented()
+    );
+    let task = format!(
+        "{{ use = \"python.task\", environment = \"Slow\", path = \"lab.py\", python = \"{python}\" }}"
+    );
+    let file = written(scratch.path(), &lab, &task);
+    let run = |out: &Path| {
+        Command::new(executable())
+            .current_dir(scratch.path())
+            .args(["run", text(&file), "--out", text(out)])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let pid = || {
+        let names = std::fs::read_dir(scratch.path()).unwrap().map(|e| e.unwrap().path());
+        names
+            .filter(|p| p.extension().is_some_and(|e| e == "pid"))
+            .map(|p| {
+                let pid = p.file_stem().unwrap().to_str().unwrap().to_owned();
+                let _ = std::fs::remove_file(p);
+                pid
+            })
+            .next()
+    };
+    let out = scratch.path().join("out");
+    let child = run(&out);
+    let until = Instant::now() + Duration::from_secs(120);
+    let victim = loop {
+        if let Some(pid) = pid() {
+            break pid;
+        }
+        assert!(Instant::now() < until, "it never began");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
+    assert!(log.contains("ended by signal 9") && log.contains("it is started again"), "{log}");
+    let undisturbed = scratch.path().join("undisturbed");
+    assert!(run(&undisturbed).wait().unwrap().success());
+    let values = |out: &Path| -> Vec<_> {
+        let rows = results(out).into_iter().filter(|r| !r["measure"].starts_with("seconds_"));
+        rows.map(|r| r["value"].clone()).collect()
+    };
+    assert_eq!(values(&out), values(&undisturbed));
+}
+
+#[test]
+fn what_is_missing_is_told_before_anything_runs() {
+    let Some(python) = python() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let plan = |task: &str| {
+        let file = written(scratch.path(), &documented(), &format!("{{ use = \"python.task\", {task} }}"));
+        pallium(&["plan", text(&file)]);
+        pallium(&["run", text(&file), "--out", text(&scratch.path().join("none"))])
+    };
+    plan("environment = \"lab:Remember\", python = \"/no/such/python\"")
+        .refused(&["`/no/such/python`: there is no such program", "PALLIUM_PYTHON"]);
+    plan(&format!("environment = \"no_such_lab:Task\", python = \"{python}\""))
+        .refused(&["there is no Python module `no_such_lab` in", "-m pip install no_such_lab"]);
+    plan(&format!("environment = \"Rember\", path = \"lab.py\", python = \"{python}\""))
+        .refused(&["lab.py has no `Rember`", "did you mean `Remember`?"]);
+    plan(&format!("environment = \"Remember\", path = \"lib.py\", python = \"{python}\""))
+        .refused(&["lib.py"]);
+    plan("").refused(&["`environment` is empty"]);
+    assert!(!scratch.path().join("none/cells").exists(), "nothing was begun");
+}
