@@ -7,6 +7,7 @@
 
 mod authors;
 mod compatibility;
+mod components;
 mod crates;
 mod data;
 mod experiments;

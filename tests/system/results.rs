@@ -173,6 +173,49 @@ for name in ours:
     }
 }
 
+/// The documented lines make a network that answers as the trained one did.
+#[test]
+fn a_network_runs_in_pytorch_as_it_did_here() {
+    let page = fs::read_to_string(root().join("docs/results.md")).unwrap();
+    let blocks = page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines = blocks.into_iter().find(|block| block.contains("torch.nn.RNN")).unwrap();
+    assert_eq!(lines.trim().lines().count(), 5);
+    let lines = lines.replace('\n', "\n    ");
+    // Go/no-go has two kinds of trial, so what they are answered and lose tells
+    // accuracy and loss but for the share of the kinds; where one of them is
+    // answered wrongly, the accuracy tells the share.
+    let code = format!(
+        "
+import glob as g, json, csv
+checked = 0
+for folder in g.glob('runs/quickstart/cells/*'):
+    if json.load(open(folder + '/cell.json'))['task'] != 'cognition.go-no-go':
+        continue
+    {lines}
+    x = torch.zeros(2, 40, 3)
+    x[:, :5, 0] = x[:, 25:35, 0] = 1
+    x[0, 5:25, 1] = x[1, 5:25, 2] = 1
+    logits = readout(rnn(x)[0][:, -1])
+    right = logits.argmax(1) == torch.arange(2)
+    losses = torch.nn.functional.cross_entropy(logits, torch.arange(2), reduction='none')
+    found = {{(r['split'], r['measure']): r['value'] for r in csv.DictReader(open(folder + '/results.csv'))}}
+    accuracy, loss = (float(found['test', m]) for m in ['accuracy', 'task_loss'])
+    if right.all():
+        assert accuracy == 1 and losses.min() - 1e-5 <= loss <= losses.max() + 1e-5, (folder, accuracy, loss, losses)
+    else:
+        share = accuracy if right[1] else 1 - accuracy
+        expected = share * losses[1] + (1 - share) * losses[0]
+        assert right.any() and abs(expected - loss) < 1e-4, (folder, accuracy, loss, losses)
+    checked += 1
+assert checked >= 4
+"
+    )
+    .replace("runs/quickstart/cells/*/weights.safetensors\")[0]", "\" + folder + \"/weights.safetensors\")[0]");
+    if let Err(missing) = python(SCRATCH.path(), &code) {
+        println!("skipped, for want of {missing}");
+    }
+}
+
 #[test]
 fn one_log_has_the_run_its_workers_and_the_plugins() {
     let log = fs::read_to_string(out().join("log.jsonl")).unwrap();

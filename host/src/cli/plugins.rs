@@ -2,6 +2,7 @@
 //! plugins of one's own: begun, and checked.
 
 mod check;
+mod markdown;
 mod new;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,10 @@ struct List {
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
+    /// Prints a page with all that is known of each component: what it does,
+    /// where it comes from, and its parameters.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 /// Shows what a component does, where it comes from, and its parameters.
@@ -72,7 +77,11 @@ pub fn plugins(args: &Plugins) -> Result<ExitCode> {
     match &args.command {
         Command::List(args) => {
             let (catalogue, refused) = Catalogue::survey()?;
-            list(&catalogue, args.json)?;
+            if args.markdown {
+                support::print(&markdown::page(&catalogue))?;
+            } else {
+                list(&catalogue, args.json)?;
+            }
             return told(refused);
         }
         Command::Show(args) => {
@@ -355,7 +364,13 @@ fn kind(schema: &Value, root: &Value, depth: usize) -> String {
             Some(entry @ Value::Object(_)) => {
                 format!("table of names, each with: {}", kind(entry, root, depth + 1))
             }
-            _ => "table".into(),
+            _ => match schema["properties"].as_object() {
+                Some(properties) if !properties.is_empty() => {
+                    let names: Vec<_> = properties.keys().map(|name| format!("`{name}`")).collect();
+                    format!("table of {}", names.join(", "))
+                }
+                _ => "table".into(),
+            },
         },
         _ => "any value".into(),
     }

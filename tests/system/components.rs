@@ -1,0 +1,30 @@
+//! The catalogue in the documentation against the plugins themselves.
+
+use crate::harness::{pallium, root};
+
+#[test]
+fn the_page_of_components_is_what_the_plugins_say() {
+    let page = pallium(&["plugins", "list", "--markdown"]).ok().stdout;
+    let path = root().join("docs/components.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let differing = page.lines().zip(written.lines()).find(|(now, then)| now != then);
+    assert!(
+        page == written,
+        "docs/components.md is out of date; bring it up to date with\n\
+         target/release/pallium plugins list --markdown > docs/components.md\n\
+         the first line that differs: {differing:?}; {} lines, and {} there",
+        page.lines().count(),
+        written.lines().count()
+    );
+    // Whatever is listed has an entry of its own.
+    let listed = pallium(&["plugins", "list", "--json"]).ok().json();
+    for component in listed.as_array().unwrap() {
+        let id = component["id"].as_str().unwrap();
+        assert!(page.contains(&format!("\n### {id}\n")), "{id}");
+    }
+}
+
+#[test]
+fn a_catalogue_is_one_kind_of_text_at_a_time() {
+    pallium(&["plugins", "list", "--markdown", "--json"]).refused(&["cannot be used with"]);
+}
