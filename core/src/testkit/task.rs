@@ -136,9 +136,11 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         return Err(Error::plugin(format!("it states {} steps, and every trial has {longest}", info.steps))
             .help("`steps` in `info` is the number of steps of the longest trial"));
     }
-    // Of fewer trials a rare condition may be missing.
+    // Of fewer trials a rare condition may be missing; and where conditions are
+    // the classes, a class may be no trial's answer, such as fixation.
+    let classes = info.conditions.len() == info.classes;
     let never = (0..info.conditions.len()).find(|&c| !occurring.contains(&(c as u32)));
-    if let Some(never) = never.filter(|_| many >= 1000) {
+    if let Some(never) = never.filter(|_| many >= 1000 && !classes) {
         return Err(Error::plugin(format!(
             "condition {never}, `{}`, occurs in none of {many} trials",
             info.conditions[never]
