@@ -32,7 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "update",
-        about: "an update goes down the gradient that it is given, penalties included, and trains every parameter",
+        about: "an update goes down the gradient that it is given, penalties included, and trains all weights",
         run: update,
     },
     Check { name: "learns", about: "it learns to remember one of two stimuli over three steps", run: learns },
@@ -319,13 +319,14 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
     for seed in 0..4 {
         step(&mut *first, &world.trials(16, seed), seed)?;
     }
-    let parameters = |state: &[Tensor]| -> Vec<Tensor> {
-        state.iter().filter(|t| !t.name.starts_with("optimizer.") && !t.values.is_empty()).cloned().collect()
-    };
+    // A vector may be a constant of the units, such as their time constants.
+    let weights =
+        |t: &&Tensor| !t.name.starts_with("optimizer.") && t.shape.len() > 1 && !t.values.is_empty();
+    let parameters = |state: &[Tensor]| -> Vec<Tensor> { state.iter().filter(weights).cloned().collect() };
     let state = first.state()?;
     if let Some(frozen) = parameters(&initial).iter().find(|t| parameters(&state).contains(t)) {
         return Err(Error::plugin(format!("`{}` is the same after four updates as before", frozen.name)).help(
-            "every tensor of the state that is not named optimizer.… is a trained parameter: update it too",
+            "every matrix of the state that is not named optimizer.… is a trained parameter: update it too",
         ));
     }
     // Two copies, of which the penalties pull in opposite ways, far more than
