@@ -190,7 +190,7 @@ fn a_report_is_a_table_for_people() {
         .refused(&["faulty.gradint", "ID.NAME=VALUE"]);
     pallium(&["plugins", "check", "/nowhere/libx.so"])
         .refused(&["/nowhere/libx.so", "cargo build --release"]);
-    pallium(&["plugins", "check", "/tmp"]).refused(&["/tmp is a folder", "cargo build --release"]);
+    pallium(&["plugins", "check", "/tmp"]).refused(&["/tmp: not an ordinary file", "cargo build --release"]);
     let own = plugin("pallium_spatial");
     pallium(&["plugins", "check", text(&own), "--param", "spatial.l1.strenght=1"]).refused(&[
         "`spatial.l1` has no parameter `strenght`",
