@@ -42,7 +42,11 @@ pub struct Owner {
 impl Owner {
     /// This process.
     pub fn this() -> Self {
-        let process = std::process::id();
+        Self::of(std::process::id())
+    }
+
+    /// The process of this machine with that number.
+    pub fn of(process: u32) -> Self {
         Owner {
             machine: super::machine::Machine::this().name.unwrap_or_else(|| "a machine".into()),
             system: system().unwrap_or_default(),

@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use pallium_core::{Error, Kind, Levels, Result, Tensor};
@@ -858,12 +858,27 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map(drop).map_err(|e| unwritten(path, &e))
 }
 
+/// The process that what is written is for; this one, if nothing is said.
+static WRITER: OnceLock<u32> = OnceLock::new();
+
+/// Says that this process writes for the one that started it, which takes over
+/// what is written when this one has ended already. Until then nobody may clear
+/// it away.
+pub(super) fn write_for_parent() {
+    #[cfg(unix)]
+    // Fails only if it was said before.
+    let _ = WRITER.set(std::os::unix::process::parent_id());
+}
+
 /// Makes files and folders that do not count yet. Temporary files are for the
 /// owner's eyes alone by default; results are for whom the user's own setting
 /// lets see them. Their names say whose they are; see [`Store::clear`].
 #[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a Unix matter"))]
 pub(super) fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
-    static MARK: LazyLock<String> = LazyLock::new(|| format!("@{}", Owner::this().mark()));
+    static MARK: LazyLock<String> = LazyLock::new(|| {
+        let writer = WRITER.get().map_or_else(Owner::this, |&process| Owner::of(process));
+        format!("@{}", writer.mark())
+    });
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED).suffix(MARK.as_str());
     #[cfg(unix)]
