@@ -21,6 +21,7 @@ mod layers;
 mod matrix;
 mod messages;
 mod nwb;
+mod own;
 mod page;
 mod python_task;
 mod results;

@@ -9,7 +9,7 @@
 //! | `spikes_<f>.npy` | event times in s: an object array of N arrays |
 //! | `event_times_<f>.npy`, `event_offsets_<f>.npy` | the same without a pickle: all times in one list, and where each neuron's begin (N+1) |
 //! | `<name>_ids_<f>.npy` | N integers: `root`, `unit`, `target` |
-//! | `field.toml` | what a folder written by Pallium says of itself |
+//! | `field.toml` | what a folder written by Pallium says of itself; if it describes other files, they are read as [`described`](crate::described) says |
 //!
 //! `<f>` is the field's name, the same in all files. Positions or at least one
 //! matrix must be there; whatever else is absent is absent.
@@ -24,7 +24,7 @@ use pallium_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::field::FRAME_HZ;
-use crate::{activity, connectome, npy, set_order::set_order};
+use crate::{activity, connectome, described, npy, set_order::set_order};
 
 /// Micrometres per voxel of MICrONS positions.
 const VOXEL_UM: [f64; 3] = [0.004, 0.004, 0.040];
@@ -123,7 +123,11 @@ pub const MATRICES: [(&str, &str); 3] = [
 /// names the file and the place.
 pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
     let listing = Listing::of(path)?;
-    let card = card(&listing)?;
+    let text = card_text(&listing)?;
+    if let Some(text) = text.as_deref().filter(|text| described::describes(text)) {
+        return described::read(path, text, reading);
+    }
+    let card = card(&listing, text.as_deref())?;
     let mut count = Count::default();
     let mut substrate = Substrate {
         notes: card.notes,
@@ -252,7 +256,10 @@ fn activity_of(
 }
 
 /// Gives the field the STTC of a window of half a frame.
-fn half_frame_sttc(substrate: &mut Substrate, events: &[Vec<f64>], frame_hz: f64) -> Result<()> {
+///
+/// # Errors
+/// If the times do not ascend.
+pub fn half_frame_sttc(substrate: &mut Substrate, events: &[Vec<f64>], frame_hz: f64) -> Result<()> {
     let window = 0.5 / frame_hz;
     let sttc = activity::sttc(events, window, activity::recorded_until(events), 1)?;
     substrate.matrices.insert(Substrate::STTC.into(), sttc);
@@ -388,17 +395,22 @@ fn suffix<'a>(name: &'a str, prefix: &str, extension: &str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('_')).then_some(rest)
 }
 
-fn folder_name(path: &Path) -> String {
+/// The folder's own name.
+pub fn folder_name(path: &Path) -> String {
     let whole = path.canonicalize().unwrap_or_else(|_| path.into());
     whole.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Number of neurons, and the file that it was first learnt from.
 #[derive(Default)]
-struct Count(Option<(usize, PathBuf)>);
+pub struct Count(Option<(usize, PathBuf)>);
 
 impl Count {
-    fn agree(&mut self, file: &Path, neurons: usize) -> Result<()> {
+    /// Takes the number of neurons that `file` is for.
+    ///
+    /// # Errors
+    /// If it is none, or another one than that of a file before.
+    pub fn agree(&mut self, file: &Path, neurons: usize) -> Result<()> {
         match &self.0 {
             _ if neurons == 0 => {
                 Err(Error::input(format!("{} has no neurons", file.display())).help("is the file complete?"))
@@ -417,23 +429,29 @@ impl Count {
         }
     }
 
-    fn neurons(&self) -> usize {
+    /// The number of neurons; 0 as long as it is not known.
+    pub fn neurons(&self) -> usize {
         self.0.as_ref().map_or(0, |(neurons, _)| *neurons)
     }
 }
 
-fn card(listing: &Listing) -> Result<Card> {
+fn card_text(listing: &Listing) -> Result<Option<String>> {
     let path = listing.folder.join(CARD);
     if !listing.names.iter().any(|name| name == CARD) {
-        return Ok(Card::default());
+        return Ok(None);
     }
     let (file, length) = npy::open(&path)?;
     if length > LONGEST_CARD {
         return Err(Error::input(format!("{} is {length} bytes long", path.display()))
-            .help("a few lines are expected: name, position_unit_um and the like"));
+            .help("it is a page of text that says what the files beside it hold"));
     }
-    let text = std::io::read_to_string(file).map_err(|e| Error::io(&path, &e))?;
-    let card: Card = toml::from_str(&text).map_err(|e| {
+    std::io::read_to_string(file).map(Some).map_err(|e| Error::io(&path, &e))
+}
+
+fn card(listing: &Listing, text: Option<&str>) -> Result<Card> {
+    let path = listing.folder.join(CARD);
+    let Some(text) = text else { return Ok(Card::default()) };
+    let card: Card = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         Error::input(format!("{}, line {line}: {}", path.display(), e.message())).help(
             "the names in use: version, name, position_unit_um, connectome_order, frame_hz, derived, notes",
@@ -518,7 +536,11 @@ fn restored(wiring: &Array2<f64>, (_, file, root): &(String, PathBuf, Vec<i64>))
     Ok(restored)
 }
 
-fn refuse_repeats(file: &Path, ids: &[i64]) -> Result<()> {
+/// Refuses ids that are not each neuron's own.
+///
+/// # Errors
+/// As said; the message names the id.
+pub fn refuse_repeats(file: &Path, ids: &[i64]) -> Result<()> {
     set_order(ids).map(|_| ()).map_err(|e| repeated(file, e))
 }
 

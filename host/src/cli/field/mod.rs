@@ -3,8 +3,10 @@
 
 mod derive;
 mod fetch;
+mod from_tables;
 mod import;
 mod info;
+mod new;
 pub mod progress;
 mod restore;
 mod synth;
@@ -36,13 +38,15 @@ enum Command {
     Restore(restore::Restore),
     Synth(synth::Synth),
     Fetch(fetch::Fetch),
+    FromTables(from_tables::FromTables),
+    New(new::New),
 }
 
 impl Field {
     /// Whether the command takes long enough that a person wants to see how
     /// far it is.
     pub fn takes_long(&self) -> bool {
-        matches!(self.command, Command::Derive(_) | Command::Synth(_))
+        matches!(self.command, Command::Derive(_) | Command::FromTables(_) | Command::Synth(_))
     }
 }
 
@@ -58,6 +62,8 @@ pub fn field(args: &Field) -> Result<()> {
         Command::Restore(args) => restore::restore(args),
         Command::Synth(args) => synth::synth(args),
         Command::Fetch(args) => fetch::fetch(args),
+        Command::FromTables(args) => from_tables::from_tables(args),
+        Command::New(args) => new::new(args),
     }
 }
 

@@ -1,0 +1,115 @@
+//! `pallium field from-tables`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pallium_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::{check_free, store};
+use crate::cell::Use;
+use crate::cli::support;
+use crate::plugins::Catalogue;
+
+/// The source of fields in tables.
+const TABLES: &str = "microns.tables";
+
+/// Writes fields from tables of the MICrONS volume as CAVE exports them: units
+/// and their cells, and synapses.
+///
+/// Tables are read row by row, so they may be of any length; csv and csv.gz.
+/// There is no activity in them: add spikes_<field>.npy to a folder, and derive.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields
+
+Two fields, and of a cell's several units the one that fits best:
+  pallium field from-tables --coregistration c.csv --synapses s.csv --field 6_6_2 --field 5_3_4 \\
+    --param repeats=best-score --out fields")]
+pub struct FromTables {
+    /// Table of units and their cells, with columns pt_root_id, session,
+    /// scan_idx, field, unit_id, and pt_position or pt_position_x, _y, _z.
+    #[arg(long, value_name = "FILE")]
+    coregistration: PathBuf,
+    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id.
+    #[arg(long, value_name = "FILE")]
+    synapses: Option<PathBuf>,
+    /// A field, <session>_<scan>_<field>; may be given several times
+    /// [default: all].
+    #[arg(long = "field", value_name = "NAME")]
+    fields: Vec<String>,
+    /// Folder for the fields' folders: a new one, or an empty one.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Sets a further parameter of `microns.tables`; may be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
+    params: Vec<(String, Value)>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a table cannot be read, or a folder not be written; then none is.
+pub fn from_tables(args: &FromTables) -> Result<()> {
+    check_free(&args.out)?;
+    let catalogue = Catalogue::discover(&[])?;
+    let mut params = support::parameters([
+        ("coregistration", support::path_text(&args.coregistration)?.into()),
+        ("fields", args.fields.clone().into()),
+    ]);
+    if let Some(synapses) = &args.synapses {
+        params.insert("synapses".into(), support::path_text(synapses)?.into());
+    }
+    params.extend(args.params.iter().cloned());
+    let mut source =
+        catalogue.substrate(&Use { id: TABLES.into(), params }, &support::setting(None, None, None))?;
+
+    let parent = args.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
+    let beside =
+        tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
+    // One level down, since the temporary folder itself is private.
+    let inside = beside.path().join("fields");
+    std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
+    let mut told: Vec<Value> = Vec::new();
+    let mut table = support::table(["field", "neurons", "synapses", "notes"]);
+    // The source deals its fields out by seed, round and round.
+    for seed in 0.. {
+        let field = source.substrate(seed)?;
+        field.check()?;
+        if told.first().is_some_and(|first| first["name"] == field.name.as_str()) {
+            break;
+        }
+        store(&catalogue, &field, &inside.join(&field.name))?;
+        let connectome = field.matrices.get(pallium_core::Substrate::CONNECTOME);
+        let synapses = connectome.map(|counts| counts.sum());
+        table.add_row([
+            field.name.clone(),
+            field.neurons.to_string(),
+            synapses.map_or_else(|| "unknown".into(), support::human),
+            field
+                .notes
+                .iter()
+                .filter(|note| note.contains("left out"))
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("; "),
+        ]);
+        told.push(json!({
+            "name": field.name,
+            "folder": args.out.join(&field.name),
+            "neurons": field.neurons,
+            "synapses": synapses,
+            "notes": field.notes,
+        }));
+    }
+    std::fs::rename(&inside, &args.out).map_err(|e| Error::io(&args.out, &e))?;
+    if args.json {
+        return support::print_json(&json!({ "fields": told }));
+    }
+    support::print_table(&table)?;
+    support::print(&format!("\nthe folders are in {}\n", args.out.display()))
+}

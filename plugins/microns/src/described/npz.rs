@@ -1,0 +1,93 @@
+//! Arrays of an npz: npy files in a zip archive, as `numpy.savez` and
+//! `numpy.savez_compressed` write them.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use pallium_core::prelude::*;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+/// What an archive may always unpack to (bytes), and how many times its packed
+/// length beyond that: a small file must not fill the memory.
+const ALWAYS: u64 = 64 << 20;
+const TIMES: u64 = 256;
+/// Most arrays in an archive.
+const MOST: usize = 100_000;
+
+/// An npz that is being read.
+pub struct Npz {
+    path: PathBuf,
+    archive: ZipArchive<BufReader<File>>,
+}
+
+impl Npz {
+    /// Opens an archive.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = match File::open(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::input(format!("{} does not exist", path.display()))
+                    .help("check the path; it is taken from the folder of the description"));
+            }
+            other => other.map_err(|e| Error::io(path, &e))?,
+        };
+        let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e.to_string()))?;
+        if archive.len() > MOST {
+            return Err(damaged(path, &format!("it has {} members", archive.len())));
+        }
+        Ok(Npz { path: path.into(), archive })
+    }
+
+    /// Names of the arrays.
+    pub fn names(&self) -> Vec<&str> {
+        self.archive.file_names().filter_map(|name| name.strip_suffix(".npy")).collect()
+    }
+
+    /// The array `name`, or the only one, as the bytes of an npy; `expected` is
+    /// how long they may be for certain. Also what to call it in messages.
+    ///
+    /// # Errors
+    /// If there is no such array, or it unpacks to more than is sensible.
+    pub fn array(&mut self, name: Option<&str>, expected: u64) -> Result<(PathBuf, Vec<u8>)> {
+        let names = self.names();
+        let known = || {
+            let names: Vec<&str> = names.iter().take(40).copied().collect();
+            format!("its arrays: {}", if names.is_empty() { "none".into() } else { names.join(", ") })
+        };
+        let name = match (name, names.as_slice()) {
+            (Some(name), _) => name.to_owned(),
+            (None, [only]) => (*only).to_owned(),
+            (None, _) => {
+                return Err(Error::input(format!("{}: which array?", self.path.display()))
+                    .help(format!("say {{ file = …, array = … }}; {}", known())));
+            }
+        };
+        if !names.contains(&name.as_str()) {
+            return Err(Error::input(format!("{} has no array `{name}`", self.path.display())).help(known()));
+        }
+        let called = PathBuf::from(format!("{}, array {name}", self.path.display()));
+        let member = match self.archive.by_name(&format!("{name}.npy")) {
+            Err(ZipError::UnsupportedArchive(why)) => {
+                return Err(damaged(&called, why).help("write it with numpy.savez or numpy.savez_compressed"));
+            }
+            other => other.map_err(|e| damaged(&called, &e.to_string()))?,
+        };
+        let most = expected.max(ALWAYS).max(member.compressed_size().saturating_mul(TIMES));
+        let mut bytes = Vec::new();
+        member.take(most + 1).read_to_end(&mut bytes).map_err(|e| damaged(&called, &e.to_string()))?;
+        if bytes.len() as u64 > most {
+            return Err(damaged(&called, &format!("it unpacks to more than {most} bytes"))
+                .help("save it unpacked (numpy.savez), or as an npy"));
+        }
+        Ok((called, bytes))
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> Error {
+    Error::input(format!("{} cannot be read: {why}", path.display()))
+        .help("copy the file again from where it came from, or write it again with numpy.savez")
+}
