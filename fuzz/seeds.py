@@ -83,5 +83,32 @@ put("field", "whole", folder(positions, ids, lower, spikes, tables["released"], 
 put("field", "released", folder(positions, ids, lower, spikes, tables["released"], b""))
 put("field", "plain", folder(npy(matrix), b"", b"", npy(matrix), b"", b""))
 
+described = b'''frame_hz = 5
+[positions]
+file = "a.csv"
+unit = "um"
+[ids]
+c = { file = "a.csv", column = "c" }
+[matrices]
+sttc = { file = "c.npz", array = "s" }
+'''
+packed = io.BytesIO()
+np.savez_compressed(packed, s=np.eye(2), times=np.array([1.0, 2.0]), neurons=np.array([7, 9]), t=matrix)
+cells = b"x,y,z,c\n1,2,3,7\n4,5,6,9\n"
+lists_of = {
+    "edges": (b'[connectome]\nfile = "b.csv"\nlayout = "edges"\npre = "f"\npost = "t"\n', b"f,t\n7,9\n9,9\n8,7\n"),
+    "matrix": (b'[connectome]\nfile = "b.csv"\nlayout = "matrix"\n', b",9,7\n7,0,1\n9,2,0\n"),
+    "times": (b'[events]\nfile = "b.csv"\nunit = "ms"\ntimes = "t"\nneurons = "c"\n', b"t,c\n5,9\n1,7\n"),
+    "arrays": (b'[events]\nfile = "c.npz"\nunit = "frame"\n', b""),
+    "parquet": (b'[connectome]\nfile = "d.parquet"\nlayout = "edges"\npre = "from"\npost = "to"\n', b""),
+}
+connections = (HERE.parent / "plugins/microns/fixtures/edges-snappy.parquet").read_bytes()
+for name, (more, rows) in lists_of.items():
+    put("described", name, folder(described + more, cells, rows, packed.getvalue(), connections))
+traces = b'frame_hz = 5\n[traces]\nfile = "c.npz"\narray = "t"\nlayout = "frames-by-neurons"\ndetector = "rises"\n'
+put("described", "traces", folder(traces, b"", b"", packed.getvalue(), b""))
+units = b"session,scan_idx,field,unit_id,pt_root_id,pt_position\n4,7,2,1,7,[1 2 3]\n4,7,2,2,9,[4 5 6]\n"
+put("described", "tables", folder(b"", units, b"pre_pt_root_id,post_pt_root_id\n7,9\n9,7\n", b"", b""))
+
 (HERE / "corpus" / "nwb").mkdir(parents=True, exist_ok=True)
 shutil.copy(HERE.parent / "plugins/nwb/fixtures/three_fields.nwb", HERE / "corpus/nwb")

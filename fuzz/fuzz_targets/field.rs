@@ -12,6 +12,8 @@ mod activity;
 mod connectome;
 #[path = "../../plugins/microns/src/counts.rs"]
 mod counts;
+#[path = "../../plugins/microns/src/described/mod.rs"]
+mod described;
 #[path = "../../plugins/microns/src/field.rs"]
 mod field;
 #[path = "../../plugins/microns/src/folder.rs"]
@@ -22,6 +24,8 @@ mod npy;
 mod parallel;
 #[path = "../../plugins/microns/src/pickle.rs"]
 mod pickle;
+#[path = "../../plugins/microns/src/rows.rs"]
+mod rows;
 #[path = "../../plugins/microns/src/set_order.rs"]
 mod set_order;
 #[path = "../../plugins/microns/src/store.rs"]

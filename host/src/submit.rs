@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
+use itertools::Itertools;
 use pallium_core::{Error, Kind, Result};
 
 /// A batch system.
@@ -246,7 +247,7 @@ impl Prepared {
 
     /// The command that submits it, as one would type it.
     pub fn command_line(&self) -> String {
-        self.command.iter().map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+        self.command.iter().map(|word| quote(&word.to_string_lossy())).join(" ")
     }
 }
 
@@ -270,7 +271,7 @@ fn ranges(numbers: &[usize]) -> String {
         }
     }
     let text = |(from, to)| if from == to { format!("{from}") } else { format!("{from}-{to}") };
-    ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+    ranges.into_iter().map(text).join(",")
 }
 
 fn is_number(text: &str) -> bool {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use itertools::Itertools;
 use pallium_core::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -244,7 +245,7 @@ impl Study<'_> {
         }
         match values.len() {
             0 | 1 => values.pop(),
-            _ => Some(Value::String(values.iter().map(Value::to_string).collect::<Vec<_>>().join(", "))),
+            _ => Some(Value::String(values.iter().map(Value::to_string).join(", "))),
         }
     }
 

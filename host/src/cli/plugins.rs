@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use itertools::Itertools;
 use pallium_core::testkit::World;
 use pallium_core::{Network, Result, Role, Setting};
 use serde_json::{Map, Value, json};
@@ -419,7 +420,7 @@ fn allowed(schema: &Value, root: &Value, depth: usize) -> Vec<(Value, String)> {
 
 /// Text of a description, its lines joined as they are to be read.
 fn text(description: &Value) -> String {
-    description.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    description.as_str().unwrap_or_default().split_whitespace().join(" ")
 }
 
 /// A component's page, for people.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 /// How a cell ended.
@@ -40,7 +41,7 @@ impl fmt::Display for Status {
 
 /// A text without line breaks, for a table's cell.
 pub fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_whitespace().join(" ")
 }
 
 /// One number about a trained cell.

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use itertools::Itertools;
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
 
@@ -275,7 +276,7 @@ impl Pool<'_> {
             // What stands in the way of this result does so of any other.
             Some(Event::Unwritten(error)) => return Err(error.clone()),
             Some(Event::Failed(error)) => {
-                std::iter::once(&error.message).chain(&error.causes).cloned().collect::<Vec<_>>().join(": ")
+                std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
             }
             _ if end.stopped || self.stopped_too(&end) => return Ok(Report::Stopped(at)),
             _ => end.reason(&self.limits, reached),

@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use itertools::Itertools;
 use pallium_core::{Error, Kind, Levels, Result, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -782,7 +783,7 @@ fn weights(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let spec = &cell.spec;
     let run = spec.run.to_string();
     let label = spec.label();
-    let ids = ids.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+    let ids = ids.iter().map(|(name, _)| name.as_str()).join(" ");
     let about = BTreeMap::from([
         ("cell", label.as_str()),
         ("format", "pallium 1"),

@@ -1,12 +1,13 @@
 //! Rows of comma-separated text, one at a time, in memory that does not grow
 //! with the file, whatever is in it. Text packed by gzip is unpacked on the way.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use pallium_core::prelude::*;
+
+use crate::npy;
 
 /// Longest row (bytes), and most cells in one.
 const LONGEST_ROW: usize = 4 << 20;
@@ -35,16 +36,7 @@ impl Rows {
     /// If it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io(path, &e);
-        let file = match File::open(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::input(format!("{} does not exist", path.display()))
-                    .help("check the path; a relative one is taken from where it is written"));
-            }
-            other => other.map_err(failed)?,
-        };
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Error::input(format!("{} is not a file", path.display())).help("name a file of rows"));
-        }
+        let (file, _) = npy::open(path)?;
         let mut plain = BufReader::with_capacity(BUFFER, file);
         let packed = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
         let source: Box<dyn BufRead> = if packed {

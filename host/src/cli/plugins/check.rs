@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use clap::Args;
+use itertools::Itertools;
 use pallium_core::testkit::{self, Finding, Subject, Verdict};
 use pallium_core::{Error, Result, nearest};
 use serde::{Deserialize, Serialize};
@@ -125,7 +126,7 @@ fn whole(file: &Path) -> Result<()> {
     let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
-            let text = std::iter::once(error.message).chain(error.causes).collect::<Vec<_>>().join(": ");
+            let text = std::iter::once(error.message).chain(error.causes).join(": ");
             say(&Said::Found(finding(Verdict::Failed, text, error.help)))?;
             return say(&Said::Done);
         }
@@ -186,9 +187,8 @@ pub fn check(args: &Check) -> Result<ExitCode> {
     };
     let known = |id: &String| components.iter().any(|known| known.id == *id);
     if let Some(id) = args.only.iter().find(|id| !components.is_empty() && !known(id)) {
-        return Err(Error::input(format!("{} offers no component `{id}`", args.file.display())).help(
-            format!("it offers: {}", components.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(", ")),
-        ));
+        return Err(Error::input(format!("{} offers no component `{id}`", args.file.display()))
+            .help(format!("it offers: {}", components.iter().map(|c| c.id.as_str()).join(", "))));
     }
     let mut params = parameters(&args.params, &components)?;
     for Offered { id, role, .. } in &components {

@@ -1,5 +1,6 @@
 //! The catalogue of components as a page of Markdown.
 
+use itertools::Itertools;
 use pallium_core::Role;
 
 use super::{Parameter, parameters};
@@ -68,11 +69,11 @@ fn value(parameter: &Parameter) -> String {
     if parameter.allowed.is_empty() {
         return cell(&parameter.kind);
     }
-    let allowed = parameter.allowed.iter().map(|(value, about)| {
+    let mut allowed = parameter.allowed.iter().map(|(value, about)| {
         let about = about.trim_end_matches('.');
         if about.is_empty() { format!("`{value}`") } else { format!("`{value}` ({})", cell(about)) }
     });
-    let mut all = allowed.collect::<Vec<_>>().join(", ");
+    let mut all = allowed.join(", ");
     if parameter.kind.ends_with("or none") {
         all.push_str(", or none");
     }

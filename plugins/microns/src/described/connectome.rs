@@ -1,7 +1,6 @@
 //! A connectome: a matrix of synapse counts, or a list of connections.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 
 use super::{FileRef, Format, agree, arrays};
 use crate::folder::Count;
+use crate::npy;
 use crate::rows::Rows;
 
 /// Rows of a parquet that are read at a time.
@@ -258,11 +258,7 @@ impl Edges<'_> {
     }
 
     fn read_row_groups(&mut self, names: &[String]) -> Result<(), Failure> {
-        let file = File::open(&self.path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::input(format!("{} does not exist", self.path.display()))
-                .help("check the path; it is taken from the folder of the description"),
-            _ => Error::io(&self.path, &e),
-        })?;
+        let (file, _) = npy::open(&self.path)?;
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let columns = names

@@ -116,8 +116,10 @@ impl Spec {
         let (called, bytes) = archive.array(Some(self.times()), 0)?;
         let times = npy::list(&called, bytes.as_slice(), bytes.len() as u64)?;
         let (called, bytes) = archive.array(Some(offsets), 0)?;
-        let ends: Option<Vec<usize>> =
-            npy::ids(&called, bytes.as_slice(), bytes.len() as u64)?.into_iter().map(|end| usize::try_from(end).ok()).collect();
+        let ends: Option<Vec<usize>> = npy::ids(&called, bytes.as_slice(), bytes.len() as u64)?
+            .into_iter()
+            .map(|end| usize::try_from(end).ok())
+            .collect();
         let split = ends
             .filter(|ends| ends.first() == Some(&0) && ends.last() == Some(&times.len()))
             .and_then(|ends| {

@@ -9,6 +9,8 @@ use pallium_core::prelude::*;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::npy;
+
 /// What an archive may always unpack to (bytes), and how many times its packed
 /// length beyond that: a small file must not fill the memory.
 const ALWAYS: u64 = 64 << 20;
@@ -28,13 +30,7 @@ impl Npz {
     /// # Errors
     /// If it is none.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = match File::open(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::input(format!("{} does not exist", path.display()))
-                    .help("check the path; it is taken from the folder of the description"));
-            }
-            other => other.map_err(|e| Error::io(path, &e))?,
-        };
+        let (file, _) = npy::open(path)?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e.to_string()))?;
         if archive.len() > MOST {
             return Err(damaged(path, &format!("it has {} members", archive.len())));
