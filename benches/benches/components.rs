@@ -5,7 +5,7 @@
 //! cargo bench -p pallium-benches -- 'step/N'      # how a step grows with N
 //! ```
 //!
-//! One thread everywhere, as in a worker. Numbers of neurons for which a
+//! One thread unless the name says otherwise, as in a worker. Numbers of neurons for which a
 //! recorded field is at hand (`scene::field`) use it, all others a synthetic
 //! one.
 
@@ -73,10 +73,12 @@ fn patience(group: &mut BenchmarkGroup<'_, WallTime>, seconds_each: f64) {
 /// A training step without penalty: forward, backward, update.
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
-    let sizes = NEURONS.map(|n| ("N", n, n, 128, 50));
-    let steps = [25, 100, 200].map(|t| ("T", t, MAIN, 128, t));
-    let batches = [16, 32, 64, 256, 512].map(|b| ("B", b, MAIN, b, 50));
-    for (what, value, neurons, batch, steps) in sizes.into_iter().chain(steps).chain(batches) {
+    let sizes = NEURONS.map(|n| ("N", n, n, 128, 50, 1));
+    let split = [MAIN, 1000, 2000].map(|n| ("N on two threads", n, n, 128, 50, 2));
+    let steps = [25, 100, 200].map(|t| ("T", t, MAIN, 128, t, 1));
+    let batches = [16, 32, 64, 256, 512].map(|b| ("B", b, MAIN, b, 50, 1));
+    let all = sizes.into_iter().chain(split).chain(steps).chain(batches);
+    for (what, value, neurons, batch, steps, threads) in all {
         let operations = scene::step_operations(neurons, batch, steps);
         patience(&mut group, operations / 8e10);
         group.throughput(Throughput::Elements(operations as u64));
@@ -93,7 +95,8 @@ fn step(c: &mut Criterion) {
             let trials = catalogue.task(&task, &scene.setting()).or_end().trials(batch, 1).or_end();
             assert_eq!(trials.inputs.dim().1, steps);
             let model = component("rnn.vanilla", json!({}));
-            let mut model = catalogue.model(&model, &scene.setting()).or_end();
+            let setting = Setting { threads, ..scene.setting() };
+            let mut model = catalogue.model(&model, &setting).or_end();
             model.initialise(scene.recurrent.view(), 1).or_end();
             let mut gradient = Array3::zeros((1, neurons, neurons));
             let mut noise_seed = 0;

@@ -113,6 +113,19 @@ pub struct Training {
     pub test: usize,
     /// Trials per batch; the last batch of an epoch may be smaller.
     pub batch: usize,
+    /// Threads that compute one cell, at least 1. Sums that threads share are
+    /// added in another order, so the number is part of what identifies a cell.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub threads: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Cells of one thread are identified as they were before there was a choice.
+fn is_one(threads: &usize) -> bool {
+    *threads == 1
 }
 
 /// A cell, fully resolved: profile, switches and defaults have gone into it.

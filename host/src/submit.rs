@@ -41,29 +41,32 @@ pub struct Resources {
     pub minutes: u64,
     /// Memory, in MB (10^6 bytes).
     pub memory_mb: u64,
-    /// Processors; as many cells run at once.
+    /// Cells that run at once.
+    pub jobs: u32,
+    /// Processors.
     pub cpus: u32,
 }
 
 impl Resources {
     /// What to ask for, the same for all `tasks`: each is a list of cells, of
-    /// so many seconds and MB, that run on `cpus`. An estimate was taken on
+    /// so many seconds and MB; `jobs` of them run at once, on `threads` each. An estimate was taken on
     /// this machine and another may be slower; a task that is cut short costs
     /// more than a limit that is too long.
-    pub fn of(tasks: &[Vec<(f64, f64)>], cpus: u32) -> Self {
+    pub fn of(tasks: &[Vec<(f64, f64)>], jobs: u32, threads: u32) -> Self {
         let seconds = |cells: &Vec<(f64, f64)>| {
             let longest = cells.iter().map(|c| c.0).fold(0.0, f64::max);
             let all: f64 = cells.iter().map(|c| c.0).sum();
             // What whoever starts a cell whenever a processor is free takes
             // at most.
-            if cpus == 1 { all } else { all / f64::from(cpus) + longest }
+            if jobs == 1 { all } else { all / f64::from(jobs) + longest }
         };
         let seconds = tasks.iter().map(seconds).fold(0.0, f64::max);
         let largest = tasks.iter().flatten().map(|c| c.1).fold(0.0, f64::max);
         Resources {
             minutes: ((SLACK * seconds + STARTUP) / 60.0).ceil() as u64,
-            memory_mb: (MEMORY_SLACK * largest * f64::from(cpus) + PARENT_MB).ceil() as u64,
-            cpus,
+            memory_mb: (MEMORY_SLACK * largest * f64::from(jobs) + PARENT_MB).ceil() as u64,
+            jobs,
+            cpus: jobs.saturating_mul(threads),
         }
     }
 }
@@ -144,7 +147,7 @@ impl Submission<'_> {
     }
 
     fn script(&self, folder: &Path) -> Result<String> {
-        let Resources { minutes, memory_mb, cpus } = self.resources;
+        let Resources { minutes, memory_mb, jobs, cpus } = self.resources;
         let Submission { parts, .. } = *self;
         let tasks = ranges(self.tasks);
         let name = crate::cell::file_name(self.name);
@@ -194,7 +197,7 @@ impl Submission<'_> {
             "--out".into(),
             text_of(self.out)?.to_owned(),
             "--jobs".into(),
-            cpus.to_string(),
+            jobs.to_string(),
         ];
         words.extend(self.run.iter().cloned());
         let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
@@ -339,7 +342,7 @@ mod tests {
             run: &[],
             parts: 12,
             tasks: &[1, 2, 3, 5, 11, 12],
-            resources: Resources { minutes: 90, memory_mb: 1500, cpus: 2 },
+            resources: Resources { minutes: 90, memory_mb: 1500, jobs: 2, cpus: 2 },
             extra: &[],
         }
     }
@@ -348,10 +351,10 @@ mod tests {
     fn resources_leave_room() {
         let tasks = [vec![(100.0, 200.0); 3], vec![(100.0, 100.0)]];
         // The longest task, three times, and five minutes.
-        assert_eq!(Resources::of(&tasks, 1), Resources { minutes: 20, memory_mb: 800, cpus: 1 });
+        assert_eq!(Resources::of(&tasks, 1, 1), Resources { minutes: 20, memory_mb: 800, jobs: 1, cpus: 1 });
         // Two at once: 150 s if they could be cut, one cell more at worst.
-        assert_eq!(Resources::of(&tasks, 2), Resources { minutes: 18, memory_mb: 1100, cpus: 2 });
-        assert_eq!(Resources::of(&[], 1), Resources { minutes: 5, memory_mb: 500, cpus: 1 });
+        assert_eq!(Resources::of(&tasks, 2, 4), Resources { minutes: 18, memory_mb: 1100, jobs: 2, cpus: 8 });
+        assert_eq!(Resources::of(&[], 1, 1), Resources { minutes: 5, memory_mb: 500, jobs: 1, cpus: 1 });
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn train_in_turns(part: &TrainPart) -> Result<()> {
     let (go, gone) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         let mut clock = Instant::now();
-        let outcome = train(&cell, &catalogue, &Options { threads: 1, ..Options::default() }, &mut |epoch| {
+        let outcome = train(&cell, &catalogue, &Options::default(), &mut |epoch| {
             let report = json!({ "seconds": clock.elapsed().as_secs_f64(), "loss": epoch.running_loss });
             // Nobody hears it, or nobody asks for more, once the process ends.
             let _ = tell.send(Ok(report));
@@ -758,7 +758,7 @@ fn trained_matrix(place: &Place, catalogue: &Catalogue) -> Result<PathBuf> {
     }
     eprintln!("training a matrix to measure");
     let cell = scene::cell(catalogue, "W*D*C", ONE_CHOICE, &["metrics.use=[]".to_owned()])?;
-    let trained = train(&cell, catalogue, &Options { threads: 1, ..Options::default() }, &mut |_| ())?;
+    let trained = train(&cell, catalogue, &Options::default(), &mut |_| ())?;
     let recurrent = trained
         .parameters
         .iter()

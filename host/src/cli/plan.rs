@@ -39,7 +39,8 @@ pub struct Plan {
     /// Keeps the cells that match; may be given several times.
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
-    /// Cells that will run at once [default: one a core]
+    /// Cells that will run at once [default: as many as there are cores for
+    /// their threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Prints one JSON document.
@@ -56,10 +57,7 @@ pub fn plan(args: &Plan) -> Result<()> {
     let catalogue = Arc::new(Catalogue::discover(&experiment.plugin_path)?);
     let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
     let costs = estimate(&catalogue, &cells)?;
-    let jobs = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        |jobs| usize::try_from(jobs).unwrap_or(usize::MAX),
-    );
+    let jobs = support::jobs(args.jobs, &cells);
     if args.json {
         let list: Result<Vec<_>> =
             cells.iter().zip(&costs).map(|(cell, cost)| row(cell, *cost, &catalogue)).collect();

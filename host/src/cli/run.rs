@@ -60,7 +60,8 @@ pub struct Run {
     /// The run folder [default: runs/NAME, after the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Cells that run at once [default: one a core]
+    /// Cells that run at once [default: as many as there are cores for
+    /// their threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Overrides a key of the file, such as training.epochs=2; may be given
@@ -123,8 +124,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
     let pool = Pool {
         worker: vec![executable.into(), "worker".into()],
-        jobs: args.jobs.map_or_else(cores, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX)),
-        threads: 1,
+        jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
         cache: support::cache_folder(),
         fail_fast: args.fail_fast,
         limits: Limits {
@@ -212,10 +212,6 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// One cell of each variant and task: what is wrong with one run of them is

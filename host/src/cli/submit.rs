@@ -14,6 +14,7 @@ use crate::plugins::Catalogue;
 use crate::run::identity::{self, Cell};
 use crate::run::shard;
 use crate::run::store::Store;
+use crate::run::worker::most_threads;
 use crate::submit::{Engine, Resources, Submission, quote};
 
 /// Work that a task is given at least, in seconds, unless --array-size says
@@ -51,7 +52,8 @@ pub struct Submit {
     /// most one a cell and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     array_size: Option<u32>,
-    /// Cells that a task runs at once, and processors that it asks for.
+    /// Cells that a task runs at once; it asks for the processors of their
+    /// threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: u32,
     /// Overrides a key of the file, such as training.epochs=2; may be given
@@ -121,7 +123,8 @@ pub fn submit(args: &Submit) -> Result<()> {
         }
     }
     let (tasks, loads): (Vec<usize>, Vec<_>) = loads.into_iter().unzip();
-    let resources = Resources::of(&loads, args.jobs);
+    let threads = u32::try_from(most_threads(cells.iter().map(|cell| &cell.spec))).unwrap_or(u32::MAX);
+    let resources = Resources::of(&loads, args.jobs, threads);
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
     let plugins = match std::env::var("PALLIUM_PLUGIN_PATH") {
@@ -161,7 +164,7 @@ pub fn submit(args: &Submit) -> Result<()> {
         }));
     }
     let place = out.display();
-    let Resources { minutes, memory_mb, cpus } = resources;
+    let Resources { minutes, memory_mb, cpus, .. } = resources;
     let what = format!(
         "{} of {all} cells as {} task{}, each {minutes} min, {memory_mb} MB, {cpus} cpu{}",
         pending.len(),

@@ -11,9 +11,10 @@ use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
 use serde_json::{Map, Value};
 
-use crate::cell::{Geometry, Space, Use};
+use crate::cell::{CellSpec, Geometry, Space, Use};
 use crate::experiment::profile;
 use crate::plugins::Catalogue;
+use crate::run::worker::most_threads;
 
 /// Id of the substrate source that reads a field's folder.
 pub const FIELD: &str = "microns.field";
@@ -219,6 +220,18 @@ pub fn human(value: f64) -> String {
 /// Names and values as a JSON object.
 pub fn parameters<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// How many cells run at once: as many as were asked for, or as many as keep
+/// the cores busy with their threads.
+pub fn jobs<'a>(asked: Option<u32>, cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
+    match asked {
+        Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX),
+        None => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / most_threads(cells)).max(1)
+        }
+    }
 }
 
 #[cfg(test)]

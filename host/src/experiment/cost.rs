@@ -141,12 +141,18 @@ impl<'a> Estimator<'a> {
     }
 
     fn model(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<ModelCost> {
-        let key = [text(&cell.substrate), text(&cell.task_component), text(&cell.model)].join("\n");
+        let key = [
+            text(&cell.substrate),
+            text(&cell.task_component),
+            text(&cell.model),
+            cell.training.threads.to_string(),
+        ]
+        .join("\n");
         if let Some(known) = self.models.get(&key) {
             return Ok(*known);
         }
         let n = substrate.neurons;
-        let base = setting(substrate);
+        let base = setting(cell, substrate);
         let mut task =
             self.catalogue.task(&cell.task_component, &Setting { seed: cell.trial_seed("task"), ..base })?;
         let info = task.info();
@@ -183,9 +189,14 @@ impl<'a> Estimator<'a> {
     }
 
     fn constraint(&mut self, cell: &CellSpec, constraint: &Use, substrate: &Substrate) -> Result<f64> {
-        let key =
-            [text(&cell.substrate), format!("{:?}", cell.geometry), text(constraint), text(&cell.weights)]
-                .join("\n");
+        let key = [
+            text(&cell.substrate),
+            format!("{:?}", cell.geometry),
+            text(constraint),
+            text(&cell.weights),
+            cell.training.threads.to_string(),
+        ]
+        .join("\n");
         if let Some(known) = self.seconds.get(&key) {
             return Ok(*known);
         }
@@ -195,7 +206,7 @@ impl<'a> Estimator<'a> {
         let setting = Setting {
             distance: distance.as_ref().map(|d| d.values.view()),
             distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
-            ..setting(substrate)
+            ..setting(cell, substrate)
         };
         let mut weights = self.weights(cell, substrate)?;
         let mut constraint = self.catalogue.constraint(constraint, &setting)?;
@@ -211,13 +222,13 @@ impl<'a> Estimator<'a> {
     }
 
     fn metric(&mut self, cell: &CellSpec, metric: &Use, substrate: &Substrate) -> Result<f64> {
-        let key = [text(&cell.substrate), text(metric)].join("\n");
+        let key = [text(&cell.substrate), text(metric), cell.training.threads.to_string()].join("\n");
         if let Some(known) = self.seconds.get(&key) {
             return Ok(*known);
         }
         let weights = self.weights(cell, substrate)?;
         let seed = random::derive(cell.seed, 0, &format!("metric {}", metric.id));
-        let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(substrate) })?;
+        let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(cell, substrate) })?;
         let network = Network {
             initial: Some(weights.view()),
             substrate: Some(substrate),
@@ -232,7 +243,7 @@ impl<'a> Estimator<'a> {
         let seed = cell.derived_seed("weights");
         let request =
             WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
-        let setting = Setting { seed, ..setting(substrate) };
+        let setting = Setting { seed, ..setting(cell, substrate) };
         self.catalogue.weights(&cell.weights, &setting)?.weights(&request)
     }
 }
@@ -268,7 +279,7 @@ fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
     let seed = cell.derived_seed("substrate");
     let base = Setting { seed, threads: 1, ..Setting::default() };
     let substrate = catalogue.substrate(&cell.substrate, &base)?.substrate(seed)?;
-    let task = Setting { seed: cell.trial_seed("task"), ..setting(&substrate) };
+    let task = Setting { seed: cell.trial_seed("task"), ..setting(cell, &substrate) };
     let info = catalogue.task(&cell.task_component, &task)?.info();
     Ok((substrate.neurons as f64, info.steps as f64))
 }
@@ -285,8 +296,13 @@ fn operations(cell: &CellSpec, neurons: f64, steps: f64) -> f64 {
     passes * step + 40.0 * updates * cell.constraints.len() as f64 * neurons.powi(3)
 }
 
-fn setting(substrate: &Substrate) -> Setting<'_> {
-    Setting { threads: 1, neurons: Some(substrate.neurons), substrate: Some(substrate), ..Setting::default() }
+fn setting<'a>(cell: &CellSpec, substrate: &'a Substrate) -> Setting<'a> {
+    Setting {
+        threads: cell.training.threads,
+        neurons: Some(substrate.neurons),
+        substrate: Some(substrate),
+        ..Setting::default()
+    }
 }
 
 fn timed<T>(action: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {

@@ -37,7 +37,7 @@ const KEYS: &[&str] = &[
     "defaults",
     "limits",
 ];
-const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch"];
+const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch", "threads"];
 const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
@@ -47,6 +47,8 @@ const RUNS: u64 = 20;
 const EPOCHS: u64 = 10;
 const TRIALS: u64 = 5120;
 const BATCH: u64 = 128;
+/// More than any machine of today has; a slip of the keyboard is caught.
+const MOST_THREADS: u64 = 1024;
 const PROFILE: &str = "corrected";
 const FIELD: &str = "microns.field";
 const SYNTHETIC: &str = "synthetic.field";
@@ -319,6 +321,10 @@ fn training(node: Option<&Node>) -> Result<Training> {
         validation: narrow(whole("validation", half)?)?,
         test: narrow(whole("test", half)?)?,
         batch: narrow(whole("batch", BATCH)?)?,
+        threads: match table.get("threads") {
+            Some(node) => narrow(node.whole("`training.threads`", 1, MOST_THREADS)?)?,
+            None => 1,
+        },
     })
 }
 

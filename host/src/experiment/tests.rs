@@ -293,7 +293,7 @@ fn what_is_not_said_is_the_published_set_up_corrected() {
     let cell = &cells[0];
     assert_eq!(
         cell.training,
-        Training { epochs: 10, trials: 5120, validation: 2560, test: 2560, batch: 128 }
+        Training { epochs: 10, trials: 5120, validation: 2560, test: 2560, batch: 128, threads: 1 }
     );
     assert_eq!((cell.substrate.id.as_str(), cell.model.id.as_str()), ("synthetic.field", "rnn.vanilla"));
     assert_eq!((cell.weights.id.as_str(), &cell.geometry.space), ("init.orthogonal", &Space::None));

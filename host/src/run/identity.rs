@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(base, identity(&|_| ()));
         assert_ne!(base, identity(&|s| s.run = 1));
         assert_ne!(base, identity(&|s| s.training.epochs += 1));
+        assert_ne!(base, identity(&|s| s.training.threads = 2));
         assert_ne!(base, identity(&|s| s.geometry.shuffled = true));
         assert_ne!(base, identity(&|s| drop(s.weights.params.insert("scale".into(), 0.3.into()))));
     }

@@ -337,6 +337,6 @@ pub fn spec() -> CellSpec {
         task_component: Use::new("mock.task"),
         model: Use::new("mock.model"),
         metrics: vec![Use::new("mock.metric")],
-        training: Training { epochs: 2, trials: 5, validation: 3, test: 4, batch: 2 },
+        training: Training { epochs: 2, trials: 5, validation: 3, test: 4, batch: 2, threads: 1 },
     }
 }

@@ -79,8 +79,6 @@ pub struct Pool<'a> {
     pub worker: Vec<OsString>,
     /// Workers at a time.
     pub jobs: usize,
-    /// Threads of each.
-    pub threads: usize,
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<PathBuf>,
     /// Whether the first failure stops the run.
@@ -236,7 +234,7 @@ impl Pool<'_> {
             profile: self.profiles.get(&cell.spec.variant).cloned().unwrap_or_default(),
             checkpoint_every: self.checkpoint_every,
         };
-        let job = Job::new(work, plugins, self.threads, self.cache.clone());
+        let job = Job::new(work, plugins, self.cache.clone());
         let job = Job { memory_mb: self.limits.memory_mb, ..job };
         let mut reached = None;
         let end = self.drive(&job, self.limits.timeout, &mut |event| {
@@ -300,7 +298,7 @@ impl Pool<'_> {
             machine.cpu.as_deref().unwrap_or(&machine.architecture),
             machine.system,
             machine.cores,
-            self.threads
+            cell.spec.training.threads
         )
     }
 
@@ -327,7 +325,7 @@ impl Pool<'_> {
     pub fn check(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<()> {
         let plugins = plugins(cells.iter().copied(), catalogue)?;
         let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
-        let job = Job::new(work, plugins, self.threads, self.cache.clone());
+        let job = Job::new(work, plugins, self.cache.clone());
         let job = Job { memory_mb: self.limits.memory_mb, ..job };
         let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
         let end = self.drive(&job, Some(patience), &mut |_| ());
@@ -354,7 +352,7 @@ impl Pool<'_> {
     pub fn weigh(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
         let plugins = plugins(cells.iter().copied(), catalogue)?;
         let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
-        let job = Job::new(work, plugins, self.threads, self.cache.clone());
+        let job = Job::new(work, plugins, self.cache.clone());
         let end = self.drive(&job, Some(CHECK), &mut |_| ());
         match end.last {
             Some(Event::Weighed { weights }) if weights.len() == cells.len() => Ok(weights),
@@ -372,7 +370,7 @@ impl Pool<'_> {
         let log = SharedLog::default();
         let mut end =
             End { last: None, exit: None, stopped: false, late: None, trouble: None, log: log.clone() };
-        let mut child = match self.spawn() {
+        let mut child = match self.spawn(job.work.threads()) {
             Ok(child) => child,
             Err(e) => {
                 end.trouble = Some(format!("its process cannot be started: {e}"));
@@ -441,7 +439,7 @@ impl Pool<'_> {
         end
     }
 
-    fn spawn(&self) -> io::Result<Child> {
+    fn spawn(&self, threads: usize) -> io::Result<Child> {
         let (program, arguments) =
             self.worker.split_first().ok_or_else(|| io::Error::other("there is no command for it"))?;
         let mut command = Command::new(program);
@@ -449,7 +447,7 @@ impl Pool<'_> {
         let level = LevelFilter::current().max(LevelFilter::INFO).to_string();
         command.args(arguments).args(["--log", &level, "--keep-log", &super::log::level().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let threads = self.threads.max(1).to_string();
+        let threads = threads.to_string();
         // Libraries that components bring along read these once, at the start.
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(variable, &threads);
@@ -812,7 +810,6 @@ mod tests {
         Pool {
             worker: worker.iter().map(OsString::from).collect(),
             jobs: 2,
-            threads: 1,
             cache: None,
             fail_fast: false,
             limits: Limits::default(),

@@ -34,8 +34,6 @@ pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 /// Circumstances of a training that must not change its result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Threads that components may use; 0 means 1.
-    pub threads: usize,
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<&'a Path>,
     /// Where the training is kept from epoch to epoch, and continued from.
@@ -100,7 +98,7 @@ pub fn train(
     check_training(spec)?;
     let substrate = read_substrate(spec, catalogue, options)?;
     let distance = distances(spec, &substrate)?;
-    let base = setting(options, &substrate, distance.as_ref());
+    let base = setting(spec, options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
     let base = of_task(&info, base);
@@ -242,7 +240,7 @@ fn check_cell(
         return Ok(());
     }
     let distance = distances(spec, substrate)?;
-    let base = setting(options, substrate, distance.as_ref());
+    let base = setting(spec, options, substrate, distance.as_ref());
     let info = build_task(spec, catalogue, &base)?.info();
     let base = of_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
@@ -268,12 +266,13 @@ fn check_cell(
 }
 
 fn setting<'a>(
+    spec: &CellSpec,
     options: &Options<'a>,
     substrate: &'a Substrate,
     distance: Option<&'a Distances>,
 ) -> Setting<'a> {
     Setting {
-        threads: options.threads.max(1),
+        threads: spec.training.threads,
         cache: options.cache,
         neurons: Some(substrate.neurons),
         substrate: Some(substrate),
@@ -291,7 +290,7 @@ fn of_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
 fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Substrate> {
     let seed = spec.derived_seed("substrate");
     let setting =
-        Setting { seed, threads: options.threads.max(1), cache: options.cache, ..Setting::default() };
+        Setting { seed, threads: spec.training.threads, cache: options.cache, ..Setting::default() };
     let substrate = catalogue
         .substrate(&spec.substrate, &setting)?
         .substrate(seed)
@@ -1064,7 +1063,8 @@ mod tests {
     #[test]
     fn splits_may_be_empty_and_epochs_none() {
         let mut bare = spec();
-        bare.training = crate::cell::Training { epochs: 0, trials: 0, validation: 0, test: 4, batch: 2 };
+        bare.training =
+            crate::cell::Training { epochs: 0, trials: 0, validation: 0, test: 4, batch: 2, threads: 1 };
         let trained = run(&bare);
         assert_eq!(trained.value("test", "accuracy"), Some(0.5));
         assert_eq!(trained.value("train", "accuracy"), None);

@@ -42,8 +42,6 @@ pub struct Job {
     pub work: Work,
     /// Plugin files to load, as the parent found them.
     pub plugins: Vec<KnownFile>,
-    /// Threads that components may use.
-    pub threads: usize,
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<PathBuf>,
     /// The most memory that the worker may hold, in MB.
@@ -52,8 +50,8 @@ pub struct Job {
 
 impl Job {
     /// A job of this version.
-    pub fn new(work: Work, plugins: Vec<KnownFile>, threads: usize, cache: Option<PathBuf>) -> Self {
-        Job { host: HOST.into(), format: FORMAT, work, plugins, threads, cache, memory_mb: None }
+    pub fn new(work: Work, plugins: Vec<KnownFile>, cache: Option<PathBuf>) -> Self {
+        Job { host: HOST.into(), format: FORMAT, work, plugins, cache, memory_mb: None }
     }
 }
 
@@ -82,6 +80,21 @@ pub enum Work {
         /// The cells.
         cells: Vec<CellSpec>,
     },
+}
+
+impl Work {
+    /// Threads that the work may use.
+    pub fn threads(&self) -> usize {
+        match self {
+            Work::Train { cell, .. } => cell.spec.training.threads,
+            Work::Check { cells } | Work::Weigh { cells } => most_threads(cells),
+        }
+    }
+}
+
+/// The most threads that one of the cells uses; at least 1.
+pub fn most_threads<'a>(cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
+    cells.into_iter().map(|cell| cell.training.threads).max().unwrap_or(1)
 }
 
 /// What a worker says.
@@ -185,7 +198,7 @@ fn perform(job: &Job) -> Result<Event> {
     limits::settle(job.memory_mb)?;
     let catalogue = Catalogue::load_known(&job.plugins)?;
     emit(&Event::Started)?;
-    let options = Options { threads: job.threads, cache: job.cache.as_deref(), checkpoint: None };
+    let options = Options { cache: job.cache.as_deref(), checkpoint: None };
     match &job.work {
         Work::Check { cells } => {
             train::check(cells, &catalogue, &options)?;
@@ -280,7 +293,7 @@ mod tests {
             checkpoint_every: 1,
         };
         let file = KnownFile { path: "a.so".into(), sha256: "00".into(), stamp: None };
-        let job = Job { memory_mb: Some(500), ..Job::new(work, vec![file], 1, None) };
+        let job = Job { memory_mb: Some(500), ..Job::new(work, vec![file], None) };
         let text = serde_json::to_string(&job).unwrap();
         assert!(!text.contains('\n'));
         assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
