@@ -182,3 +182,27 @@ fn every_experiment_file_can_be_planned() {
         assert!(!plan.as_array().unwrap().is_empty(), "{}", path.display());
     }
 }
+
+#[test]
+fn what_a_run_refuses_is_refused_by_plan_and_dry_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.toml");
+    std::fs::write(
+        &file,
+        "runs = 1\nmodel = \"rnn.reservoir\"\ntasks = [\"cognition.go-no-go\"]\n\
+         substrate = { use = \"synthetic.field\", neurons = 12 }\n\
+         training = { epochs = 1, trials = 8 }\n\
+         [[variant]]\nname = \"W\"\nconstraints = [\"spatial.l1\"]\n",
+    )
+    .unwrap();
+    let out = folder.path().join("out");
+    for command in [&["plan"][..], &["run", "--dry-run"], &["run"]] {
+        let mut arguments = command.to_vec();
+        arguments.push(text(&file));
+        if command.first() == Some(&"run") {
+            arguments.extend(["--out", text(&out)]);
+        }
+        pallium(&arguments).refused(&["cell W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
+    }
+    assert!(!out.exists(), "a refusal writes nothing");
+}

@@ -132,6 +132,7 @@ fn a_panic_in_a_single_command_is_told_and_ends_nothing_else() {
     for (mode, place) in [
         ("panic-in-constructor", "its constructor: the constructor had enough at src/lib.rs:"),
         ("panic-in-penalty", "penalty: the penalty had enough of 81 weights at src/lib.rs:"),
+        ("panic-in-index", ", called by <fixture_rogue::Rogue as "),
         ("panic-in-drop", "drop: the drop had enough at src/lib.rs:"),
     ] {
         let mode = format!("mode={mode}");

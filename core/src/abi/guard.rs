@@ -4,8 +4,10 @@
 //! drop included, so every way into plugin code goes through [`caught`].
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use abi_stable::erased_types::TD_Opaque;
@@ -29,14 +31,37 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Prepares the library: panics are kept for the error that reports them
-/// instead of being printed in the middle of the host's output.
-pub fn start() {
-    std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+/// Prepares the library of the crate `name`: panics are kept for the error that
+/// reports them instead of being printed in the middle of the host's output.
+pub fn start(name: &'static str) {
+    std::panic::set_hook(Box::new(move |info| {
         let text = payload_text(info.payload());
-        PANIC.with(|last| *last.borrow_mut() = Some(format!("{text}{place}")));
+        let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        // An index out of range panics in the library that is indexed; who
+        // asked is what its author wants to know.
+        let elsewhere = info.location().is_none_or(|l| Path::new(l.file()).is_absolute());
+        let caller = if elsewhere { frame_of(name, &Backtrace::force_capture().to_string()) } else { None };
+        let caller = caller.map(|frame| format!(", called by {frame}")).unwrap_or_default();
+        PANIC.with(|last| *last.borrow_mut() = Some(format!("{text}{place}{caller}")));
     }));
+}
+
+/// The innermost function of the crate `name` in a backtrace as it is printed:
+/// `  4: <crate::Type as Trait>::function`, and the next line, `at file:line:column`,
+/// where the library knows its lines.
+fn frame_of(name: &str, backtrace: &str) -> Option<String> {
+    let mut lines = backtrace.lines().map(str::trim);
+    let function = lines.find_map(|line| {
+        let (number, function) = line.split_once(": ")?;
+        let whose = function.trim_start_matches(['<', '&']).strip_prefix(name)?;
+        (number.parse::<u32>().is_ok() && whose.starts_with("::")).then_some(function)
+    })?;
+    let place =
+        lines.next().and_then(|line| line.strip_prefix("at ")).and_then(|place| place.rsplit_once(':'));
+    Some(match place {
+        Some((place, _column)) => format!("{function} at {}", place.strip_prefix("./").unwrap_or(place)),
+        None => function.to_owned(),
+    })
 }
 
 fn payload_text(payload: &(dyn Any + Send)) -> String {
@@ -524,4 +549,24 @@ pub fn manifest_json(name: &str, version: &str, unwinds: bool) -> RString {
         })
     });
     manifest.and_then(|m| json(&m)).unwrap_or_else(|error| RString::from(error.report()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame_of;
+
+    #[test]
+    fn the_author_s_function_is_found_in_a_backtrace() {
+        let printed = "   0: std::backtrace_rs::trace\n             at /rustc/1/library/std/src/lib.rs:1:9\n   \
+            1: ndarray::arraytraits::array_out_of_bounds\n   \
+            2: pallium_core::abi::guard::caught\n   \
+            3: <wires::Long as pallium_core::Constraint>::penalty\n             at ./src/lib.rs:20:9\n   \
+            4: wires::outer\n";
+        let found = |name| frame_of(name, printed);
+        let place = "<wires::Long as pallium_core::Constraint>::penalty at src/lib.rs:20";
+        assert_eq!(found("wires").as_deref(), Some(place));
+        assert_eq!(found("ndarray").as_deref(), Some("ndarray::arraytraits::array_out_of_bounds"));
+        assert_eq!(found("wire"), None);
+        assert_eq!(found("other"), None);
+    }
 }

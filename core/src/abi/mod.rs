@@ -54,7 +54,7 @@ macro_rules! plugin {
                 )
             }
             fn root() -> $crate::abi::PluginModuleRef {
-                $crate::abi::start();
+                $crate::abi::start(module_path!());
                 $crate::abi::module(manifest)
             }
             extern "C" fn erased() -> $crate::abi::RootModuleResult {

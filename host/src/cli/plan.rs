@@ -15,6 +15,7 @@ use crate::experiment::cost::{Cost, Estimator};
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::identity;
+use crate::run::train::{self, Options};
 
 /// How long trying things out may take; a component that hangs must not hang
 /// the plan.
@@ -97,8 +98,12 @@ pub(super) fn estimate(catalogue: &Arc<Catalogue>, cells: &[CellSpec]) -> Result
         .name("estimate".into())
         .spawn(move || {
             let mut estimator = Estimator::new(&owned);
+            // What a run would refuse is refused here too.
+            let cells: Vec<CellSpec> = wanted.values().cloned().collect();
+            let mut refused = train::check(&cells, &owned, &Options::default()).err();
             for (name, cell) in wanted {
-                if send.send((name, estimator.cell(&cell))).is_err() {
+                let cost = refused.take().map_or_else(|| estimator.cell(&cell), Err);
+                if send.send((name, cost)).is_err() {
                     return;
                 }
             }

@@ -144,6 +144,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         wanted.retain(|_| own.next().unwrap_or(false));
     }
     if args.dry_run {
+        check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue)?;
         return dry_run(args, &wanted, &plan, &out);
     }
     Store::existing(&out)?;
