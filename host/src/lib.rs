@@ -10,6 +10,7 @@ pub mod files;
 pub mod geometry;
 pub mod hash;
 pub mod plugins;
+pub mod report;
 pub mod run;
 pub mod scaffold;
 pub mod stats;

@@ -24,6 +24,7 @@ mod nwb;
 mod own;
 mod page;
 mod python_task;
+mod report;
 mod results;
 mod slurm;
 mod statistics;

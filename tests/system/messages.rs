@@ -259,6 +259,59 @@ fn sweeps() -> Vec<(&'static str, Case)> {
     ]
 }
 
+fn reports() -> Vec<(&'static str, Case)> {
+    fn ran(folder: &Path) -> String {
+        let file = folder.join("experiment.toml");
+        std::fs::write(&file, format!("{BASE}{VARIANT}")).unwrap();
+        let out = folder.join("out");
+        pallium(&["run", text(&file), "--out", text(&out)]).ok();
+        text(&out).to_owned()
+    }
+    fn reported(options: &'static [&'static str]) -> Case {
+        Box::new(move |folder| {
+            let out = ran(folder);
+            let options = options.iter().map(|o| o.replace("HERE", text(folder)));
+            let arguments: Vec<String> = ["report".to_owned(), out].into_iter().chain(options).collect();
+            pallium(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    }
+    vec![
+        ("The folder of a run does not exist", Box::new(|_| pallium(&["report", "nowhere/at/all"]))),
+        ("The folder holds no run", Box::new(|folder| pallium(&["report", text(folder)]))),
+        (
+            "A run has no results yet",
+            Box::new(|folder| {
+                let out = ran(folder);
+                let table = Path::new(&out).join("results.csv");
+                std::fs::write(table, "variant,task,run,split,measure,value,status\n").unwrap();
+                pallium(&["report", &out])
+            }),
+        ),
+        (
+            "A table is damaged",
+            Box::new(|folder| {
+                let out = ran(folder);
+                std::fs::write(Path::new(&out).join("results.csv"), "variant,task\nW\n").unwrap();
+                pallium(&["report", &out])
+            }),
+        ),
+        (
+            "A cell is damaged",
+            Box::new(|folder| {
+                let out = ran(folder);
+                let cells = std::fs::read_dir(Path::new(&out).join("cells")).unwrap();
+                cells.for_each(|cell| std::fs::write(cell.unwrap().path().join("cell.json"), "{").unwrap());
+                pallium(&["report", &out])
+            }),
+        ),
+        ("Two documents for one output", reported(&["--json", "--latex", "-"])),
+        ("A folder is no file to write", reported(&["--html", "HERE"])),
+        ("The folder of a file does not exist", reported(&["--html", "HERE/no/such/report.html"])),
+        ("Figures need a folder", reported(&["--figures", "HERE/experiment.toml"])),
+        ("One run folder cannot be compared", Box::new(|folder| pallium(&["compare", text(folder)]))),
+    ]
+}
+
 /// The messages of the page, by heading.
 fn documented() -> BTreeMap<String, String> {
     let page = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
@@ -296,7 +349,8 @@ fn missing<'a>(message: &'a str, said: &str) -> Option<&'a str> {
 #[test]
 fn every_documented_error_is_what_is_said() {
     let documented = documented();
-    let cases: BTreeMap<&str, Case> = plugins().into_iter().chain(experiments()).chain(sweeps()).collect();
+    let cases: BTreeMap<&str, Case> =
+        plugins().into_iter().chain(experiments()).chain(sweeps()).chain(reports()).collect();
     let known: Vec<&str> = documented.keys().map(String::as_str).collect();
     assert_eq!(
         cases.keys().copied().collect::<Vec<_>>(),

@@ -12,6 +12,7 @@ macro_rules! tell {
     };
 }
 
+mod compare;
 mod export;
 mod field;
 mod measure;
@@ -19,6 +20,7 @@ pub mod npy;
 mod penalty;
 mod plan;
 mod plugins;
+mod report;
 mod run;
 mod stats;
 mod submit;
@@ -108,6 +110,8 @@ enum Command {
     Run(run::Run),
     Plan(plan::Plan),
     Submit(submit::Submit),
+    Report(report::Report),
+    Compare(compare::Compare),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
     Penalty(penalty::Penalty),
@@ -182,6 +186,8 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Worker => return crate::run::worker::main(),
         Command::Plan(args) => plan::plan(args),
         Command::Submit(args) => submit::submit(args),
+        Command::Report(args) => report::report(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
         Command::Penalty(args) => penalty::penalty(args),

@@ -191,10 +191,15 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let summary =
         table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let tally = Tally::of(&wanted, &plan, &records);
+    let page = page(&out, &tally, interrupted.is_set());
     if args.json {
-        support::print_json(&document(&out, &tally, held, &strangers, &summary, &store))?;
+        support::print_json(&document(&out, &tally, held, &strangers, &summary, &store, page.as_deref()))?;
     } else {
-        support::print(&format!("{}\nresults in {}\n", summary.render(), out.display()))?;
+        let report = match &page {
+            Some(page) => format!("report in {}\n", page.display()),
+            None => String::new(),
+        };
+        support::print(&format!("{}\nresults in {}\n{report}", summary.render(), out.display()))?;
     }
     tally.tell(args, &store, begun.elapsed())?;
     tracing::info!(
@@ -213,6 +218,15 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Makes the report of what there is, unless the run is to be continued. Results
+/// are kept whatever comes of it.
+fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
+    if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
+        return None;
+    }
+    super::report::page_of(out).inspect_err(|e| tell!("no report was made: {e}")).ok()
 }
 
 /// One cell of each variant and task: what is wrong with one run of them is
@@ -482,6 +496,7 @@ fn document(
     strangers: &[String],
     summary: &Summary,
     store: &Store,
+    page: Option<&Path>,
 ) -> serde_json::Value {
     let failed: Vec<_> = tally
         .failed
@@ -507,6 +522,7 @@ fn document(
         "failed_measures": tally.failed_measures,
         "strangers": strangers,
         "table": summary,
+        "report": page,
     })
 }
 

@@ -848,7 +848,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Replaces a file in one step: a reader sees the old one or the new one.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
         let mut file = temporary(0o666).tempfile_in(folder)?;

@@ -1,0 +1,211 @@
+//! `pallium report`: what a run folder has to say.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use pallium_core::{Error, Result};
+use serde_json::json;
+
+use super::support;
+use crate::report::figure::{COLUMNS, Figure, pdf};
+use crate::report::table::{Table, latex, markdown, terminal};
+use crate::report::{Material, Report as Found, figures, page};
+
+/// Where a report is written unless something else is asked for.
+pub const PAGE: &str = "report.html";
+
+/// Makes a report of a run folder: tables, statistics and figures in one HTML
+/// file that needs no network, or as single files for a paper.
+///
+/// Finished cells are what counts, so it may be made while a run is under way.
+/// Where nothing else is asked for, it is DIR/report.html.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium report runs/quickstart --figures figures --latex tables.tex
+
+Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
+each as SVG and PDF. Results are held against the published tables where the run \
+has their variants, tasks and neurons.")]
+pub struct Report {
+    /// The run folder.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Writes the page into this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Writes each figure into this folder, as SVG and PDF.
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
+    /// Writes tables for LaTeX (with booktabs); `-` is standard output.
+    #[arg(long, value_name = "FILE|-")]
+    latex: Option<PathBuf>,
+    /// Writes tables as Markdown; `-` is standard output.
+    #[arg(long, value_name = "FILE|-")]
+    markdown: Option<PathBuf>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the folder holds no run with results, or a file cannot be written.
+pub fn report(args: &Report) -> Result<()> {
+    let begun = Instant::now();
+    let on_stdout = [&args.latex, &args.markdown].into_iter().flatten().filter(|p| is_stdout(p)).count();
+    if on_stdout + usize::from(args.json) > 1 {
+        return Err(Error::input("two documents for one standard output")
+            .help("give all but one of --json, --latex and --markdown a file"));
+    }
+    let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
+    named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
+    args.figures.iter().try_for_each(|folder| check_folder(folder))?;
+    let report = Found::of(&args.folder)?;
+    let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
+    let page_file = match &args.html {
+        Some(file) => Some(file.clone()),
+        None => (!files && !args.json).then(|| args.folder.join(PAGE)),
+    };
+    // Figures first.
+    let mut written = Vec::new();
+    let mut pictures = 0;
+    if page_file.is_some() || args.figures.is_some() {
+        let material = Material::of(&report.run)?;
+        let figures = figures(&report, &material);
+        if let Some(folder) = &args.figures {
+            written = write_figures(folder, &figures)?;
+            pictures = written.len();
+        }
+        if let Some(file) = &page_file {
+            write(file, page::page(&report, &material, &figures)?.as_bytes())?;
+            written.push(file.clone());
+        }
+    }
+    type Render = fn(&Table) -> String;
+    let texts: [(&Option<PathBuf>, Render); 2] = [(&args.latex, latex), (&args.markdown, markdown)];
+    for (file, render) in texts {
+        let Some(file) = file else { continue };
+        let text = report.for_paper().iter().map(render).collect::<Vec<_>>().join("\n");
+        if is_stdout(file) {
+            support::print(&text)?;
+        } else {
+            write(file, text.as_bytes())?;
+            written.push(file.clone());
+        }
+    }
+    if args.json {
+        let mut document = report.document();
+        if let Some(object) = document.as_object_mut() {
+            object.insert("written".into(), json!(written));
+        }
+        support::print_json(&document)?;
+    } else if on_stdout == 0 {
+        support::print(&text(&report))?;
+    }
+    if let Some(folder) = &args.figures {
+        tell!("written: {pictures} files of figures in {}", folder.display());
+    }
+    for file in &written[pictures..] {
+        tell!("written: {}", file.display());
+    }
+    tracing::info!(seconds = begun.elapsed().as_secs_f64(), "report made");
+    Ok(())
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn text(report: &Found) -> String {
+    let sentences: Vec<String> = report.in_short().iter().map(|s| format!("- {s}")).collect();
+    let tables = [report.overview(), report.steps_table()];
+    let tables: Vec<String> = tables.iter().filter(|t| !t.rows.is_empty()).map(terminal).collect();
+    format!("{}\n\n{}", sentences.join("\n"), tables.join("\n"))
+}
+
+/// Writes figures in both widths and both formats; the files.
+fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    let mut written = Vec::new();
+    for figure in figures {
+        for (name, width) in COLUMNS {
+            let svg = figure.svg(width)?;
+            let stem = format!("{}-{name}", crate::cell::file_name(&figure.id));
+            for (ending, bytes) in [("svg", svg.clone().into_bytes()), ("pdf", pdf::pdf(&svg)?)] {
+                let file = folder.join(format!("{stem}.{ending}"));
+                write(&file, &bytes)?;
+                written.push(file);
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// Makes the page of a run folder, in it; the file. A run ends with it.
+///
+/// # Errors
+/// As [`report`].
+pub fn page_of(folder: &Path) -> Result<PathBuf> {
+    let report = Found::of(folder)?;
+    let material = Material::of(&report.run)?;
+    let figures = figures(&report, &material);
+    let file = folder.join(PAGE);
+    // So that what is left by a kill belongs to the run, and is cleared with it.
+    crate::run::store::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
+    Ok(file)
+}
+
+/// Refuses what cannot be a file to write, before any work is done for it.
+///
+/// # Errors
+/// If it is a folder, or is to be in one that does not exist.
+pub fn check_file(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(
+            Error::input(format!("{} is a folder", path.display())).help("give the name of a file to write")
+        );
+    }
+    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => {
+            Err(Error::input(format!("the folder {} does not exist", folder.display()))
+                .help(format!("make it first: {} is to be in it", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what cannot be a folder of figures.
+fn check_folder(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::input(format!("{} is not a folder", path.display()))
+            .help("name a folder for the figures; it is made if it is not there"));
+    }
+    Ok(())
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".pallium-");
+        // As any new file has them: less what the user's mask takes away.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|e| e.error)
+    };
+    write().map(drop).map_err(|e| match e.kind() {
+        PermissionDenied | ReadOnlyFilesystem => Error::io(path, &e)
+            .help("name a place where you may write; `--html FILE` says where the page goes"),
+        _ => Error::io(path, &e),
+    })
+}

@@ -1,0 +1,186 @@
+//! A trained network to look at: weights before and after, communities.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use ndarray::Array2;
+use pallium_core::{Error, Result};
+use safetensors::{Dtype, SafeTensors};
+
+use super::communities::{Communities, communities};
+use super::figure::space::Place;
+use super::folder::{CellAbout, CellResult, RunFolder};
+use crate::run::outcome::Status;
+
+/// Variants whose networks are looked into: beyond, pictures are too small to
+/// see anything in.
+pub const VARIANTS: usize = 16;
+/// Magnitudes above this quantile are connections, as in the measures of
+/// organization.
+const QUANTILE: f64 = 0.9;
+
+/// The recurrent weights of one cell.
+#[derive(Debug)]
+pub struct Network {
+    /// Place of the variant.
+    pub variant: usize,
+    /// Place of the task.
+    pub task: usize,
+    /// The run.
+    pub run: u32,
+    /// Before training; row = from, column = to.
+    pub initial: Array2<f32>,
+    /// After it.
+    pub trained: Array2<f32>,
+    /// Communities of the strongest tenth of the trained weights.
+    pub communities: Communities,
+}
+
+impl Network {
+    /// Number of neurons.
+    pub fn neurons(&self) -> usize {
+        self.trained.nrows()
+    }
+
+    /// The strongest `count` connections between different neurons: from, to,
+    /// weight; strongest first.
+    pub fn strongest(&self, count: usize) -> Vec<(usize, usize, f32)> {
+        let mut all: Vec<(usize, usize, f32)> = self
+            .trained
+            .indexed_iter()
+            .filter(|((i, j), w)| i != j && **w != 0.0)
+            .map(|((i, j), w)| (i, j, *w))
+            .collect();
+        let order = |a: &(usize, usize, f32), b: &(usize, usize, f32)| {
+            b.2.abs().total_cmp(&a.2.abs()).then((a.0, a.1).cmp(&(b.0, b.1)))
+        };
+        if count < all.len() {
+            all.select_nth_unstable_by(count, order);
+            all.truncate(count);
+        }
+        all.sort_by(order);
+        all
+    }
+}
+
+/// For each task and variant (of the first [`VARIANTS`]) the network of the run
+/// whose accuracy is the median (the lower one of two), in the order of tasks,
+/// then variants.
+pub fn representatives(run: &RunFolder) -> Vec<Network> {
+    let (split, measure) = run.headline();
+    let places =
+        (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(VARIANTS)).map(move |v| (v, t)));
+    let chosen: Vec<(&CellResult, &CellAbout)> = places
+        .filter_map(|(variant, task)| {
+            let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
+            let mut known: Vec<_> =
+                ok.filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?))).collect();
+            known.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.run.cmp(&b.1.run)));
+            let middle = known.len().checked_sub(1)? / 2;
+            known.get(middle).map(|(_, cell, about)| (*cell, *about))
+        })
+        .collect();
+    let look = |(cell, about): &(&CellResult, &CellAbout)| match network(cell, about) {
+        Ok(network) => Some(network),
+        Err(e) => {
+            tracing::warn!("left out of the figures: {e}");
+            None
+        }
+    };
+    // Finding communities is what takes time.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = chosen.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = chosen
+            .chunks(part)
+            .map(|cells| scope.spawn(move || cells.iter().filter_map(look).collect::<Vec<_>>()))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn network(cell: &CellResult, about: &CellAbout) -> Result<Network> {
+    let path = about.folder.join("weights.safetensors");
+    let bytes = fs::read(&path).map_err(|e| Error::io(&path, &e))?;
+    let damaged = |what: &str| {
+        Error::input(format!("{}: {what}", path.display()))
+            .help("move its folder away and start the run again")
+    };
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e.to_string()))?;
+    // Of several recurrent blocks, the first.
+    let block = about.model_info.block_names.first().map_or("recurrent", String::as_str);
+    let neurons = about.model_info.neurons;
+    let matrix = |name: &str| {
+        square(&tensors, name, neurons)
+            .ok_or_else(|| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers")))
+    };
+    let (initial, trained) = (matrix("initial")?, matrix(block)?);
+    if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
+        return Err(damaged("weights that are no finite numbers"));
+    }
+    Ok(Network {
+        variant: cell.variant,
+        task: cell.task,
+        run: cell.run,
+        communities: communities(&trained, QUANTILE),
+        initial,
+        trained,
+    })
+}
+
+fn square(tensors: &SafeTensors<'_>, name: &str, neurons: usize) -> Option<Array2<f32>> {
+    let tensor = tensors.tensor(name).ok().filter(|t| t.dtype() == Dtype::F32)?;
+    let values: Vec<f32> =
+        tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    (tensor.shape() == [neurons, neurons]).then(|| Array2::from_shape_vec((neurons, neurons), values).ok())?
+}
+
+/// Where the neurons of each network are (N×3, in micrometres), or why that is
+/// not known: the source of the neurons is not there (a plugin that is not
+/// loaded, a field that has moved) or knows no positions. In a sweep over
+/// fields these are different neurons.
+pub fn places(run: &RunFolder, networks: &[Network]) -> Vec<Place> {
+    let mut known: BTreeMap<String, Place> = BTreeMap::new();
+    let place = |network: &Network| -> Place {
+        let about = run.example_of(network.variant).ok_or("no cell is finished")?;
+        let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
+        let found = known
+            .entry(source)
+            .or_insert_with(|| positions(run, about).map(Rc::new).map_err(|e| e.to_string()))
+            .clone()?;
+        match found.nrows() == network.neurons() {
+            true => Ok(found),
+            false => Err(format!(
+                "`{}` has {} neurons now, and had {}",
+                about.spec.substrate.id,
+                found.nrows(),
+                network.neurons()
+            )),
+        }
+    };
+    networks.iter().map(place).collect()
+}
+
+fn positions(run: &RunFolder, about: &CellAbout) -> Result<Array2<f64>> {
+    use crate::cli::support::setting;
+    use crate::plugins::Catalogue;
+
+    let spec = &about.spec;
+    // Plugins of the run's own experiment file, where it names some.
+    let file = run.root.join(Path::new("experiment.toml"));
+    let places = crate::experiment::Experiment::load(&file, &[]).map(|e| e.plugin_path).unwrap_or_default();
+    let catalogue = Catalogue::discover(&places)?;
+    let mut source = spec.substrate.clone();
+    // As it is stored: recomputing what is not drawn would take its time.
+    if let Some(sttc) = source.params.get_mut("sttc") {
+        *sttc = "released".into();
+    }
+    let seed = spec.derived_seed("substrate");
+    let substrate = catalogue.substrate(&source, &setting(None, None, None))?.substrate(seed)?;
+    Ok(substrate.positions()?.micrometres())
+}

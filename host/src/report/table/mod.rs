@@ -1,0 +1,163 @@
+//! Tables, before they are HTML, Markdown, LaTeX or text.
+
+mod latex;
+mod markdown;
+mod terminal;
+
+pub use latex::latex;
+pub use markdown::markdown;
+pub use terminal::terminal;
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// A name for links and files.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// What its numbers are.
+    pub caption: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// Its rows, each as long as `columns`.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A column's head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// What it holds.
+    pub title: String,
+    /// Whether it holds numbers.
+    pub numeric: bool,
+}
+
+/// A cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// What it says.
+    pub text: String,
+    /// What it is sorted by, if not by its text.
+    pub sort: Option<f64>,
+    /// What else there is to say.
+    pub note: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a cell is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing in particular.
+    #[default]
+    Plain,
+    /// The variant at a place, or what belongs to it.
+    Variant(usize),
+    /// Agreement.
+    Good,
+    /// Disagreement.
+    Bad,
+    /// Neither.
+    Faint,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(id: impl Into<String>, title: impl Into<String>, caption: impl Into<String>) -> Self {
+        Table { id: id.into(), title: title.into(), caption: caption.into(), ..Table::default() }
+    }
+
+    /// With columns; titles that begin with `#` are of numbers.
+    #[must_use]
+    pub fn columns<S: AsRef<str>>(mut self, titles: impl IntoIterator<Item = S>) -> Self {
+        self.columns.extend(titles.into_iter().map(|title| {
+            let title = title.as_ref();
+            let name = title.strip_prefix('#');
+            Column { title: name.unwrap_or(title).into(), numeric: name.is_some() }
+        }));
+        self
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        debug_assert_eq!(cells.len(), self.columns.len(), "{}", self.id);
+        self.rows.push(cells);
+    }
+}
+
+impl Cell {
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Cell { text: text.into(), ..Cell::default() }
+    }
+
+    /// A number, spelt as `text`.
+    pub fn number(value: impl Into<Option<f64>>, text: impl Into<String>) -> Self {
+        Cell { text: text.into(), sort: value.into().filter(|v| v.is_finite()), ..Cell::default() }
+    }
+
+    /// With something else to say.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// Of a kind.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn example() -> Table {
+        let mut table =
+            Table::new("t", "Accuracy & more", "Mean; 100 %").columns(["variant", "#mean", "verdict"]);
+        table.row(vec![
+            Cell::text("W*D_C").kind(Kind::Variant(0)),
+            Cell::number(0.5, "0.500 ± 0.010"),
+            Cell::text("same").kind(Kind::Good),
+        ]);
+        table.row(vec![Cell::text("a|b"), Cell::number(-0.5, "−0.500"), Cell::text("")]);
+        table
+    }
+
+    #[test]
+    fn columns_of_numbers_are_marked() {
+        let table = example();
+        assert!(table.columns[1].numeric && !table.columns[2].numeric);
+        assert_eq!(table.columns[1].title, "mean");
+        assert_eq!(Cell::number(f64::NAN, "–").sort, None);
+    }
+
+    #[test]
+    fn markdown_is_a_table() {
+        let text = markdown(&example());
+        assert!(text.contains("| variant | mean | verdict |\n| --- | ---: | --- |\n"), "{text}");
+        assert!(text.contains("| W\\*D\\_C | 0.500 ± 0.010 | same |"), "{text}");
+        assert!(text.contains("a\\|b"), "{text}");
+    }
+
+    #[test]
+    fn latex_is_escaped() {
+        let text = latex(&example());
+        assert!(text.contains("\\caption{Accuracy \\& more. Mean; 100~\\%}"), "{text}");
+        assert!(
+            text.contains("$W^{*}D_C$") || text.contains("W*D\\_C & $0.500 \\pm 0.010$ & same \\\\"),
+            "{text}"
+        );
+        assert!(text.contains("$-0.500$"), "{text}");
+        assert!(text.contains("\\begin{tabular}{lrl}"), "{text}");
+    }
+
+    #[test]
+    fn terminals_get_lines() {
+        let text = terminal(&example());
+        assert!(text.lines().count() >= 4 && text.contains("0.500 ± 0.010"), "{text}");
+    }
+}
