@@ -128,15 +128,19 @@ struct Row {
 
 type Label = (String, String, u32);
 
-/// The variant that a point of a sweep is of: `W` of `W[λ=0.1]`; other names
-/// as they are.
-pub fn base(variant: &str) -> &str {
-    variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).map_or(variant, |(name, _)| name)
+/// `W` and `λ=0.1` of `W[λ=0.1]`; other names as they are, and nothing.
+fn split(variant: &str) -> (&str, &str) {
+    variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
 }
 
-/// Where in a sweep a variant is: `λ=0.1` of `W[λ=0.1]`; nothing of others.
+/// The variant that a point of a sweep is of; other names as they are.
+pub fn base(variant: &str) -> &str {
+    split(variant).0
+}
+
+/// Where in a sweep a variant is; nothing of others.
 pub fn point(variant: &str) -> &str {
-    variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).map_or("", |(_, point)| point)
+    split(variant).1
 }
 
 impl RunFolder {

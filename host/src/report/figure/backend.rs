@@ -74,6 +74,19 @@ fn opacity(color: BackendColor, of: &str) -> String {
     if color.alpha < 1.0 { format!(" {of}-opacity=\"{:.3}\"", color.alpha) } else { String::new() }
 }
 
+/// How a closed shape is filled, or else its outline drawn.
+fn paint<S: BackendStyle>(style: &S, fill: bool) -> String {
+    let ink = colour(style.color());
+    match fill {
+        true => format!("fill=\"{ink}\"{}", opacity(style.color(), "fill")),
+        false => format!(
+            "fill=\"none\" stroke=\"{ink}\" stroke-width=\"{}\"{}",
+            style.stroke_width(),
+            opacity(style.color(), "stroke")
+        ),
+    }
+}
+
 fn points(path: impl IntoIterator<Item = BackendCoord>) -> String {
     let mut text = String::new();
     for (x, y) in path {
@@ -126,14 +139,9 @@ impl DrawingBackend for Backend {
         style: &S,
         fill: bool,
     ) -> Drawn {
-        let (ink, veil) =
-            (colour(style.color()), opacity(style.color(), if fill { "fill" } else { "stroke" }));
-        let paint = match fill {
-            true => format!("fill=\"{ink}\""),
-            false => format!("fill=\"none\" stroke=\"{ink}\" stroke-width=\"{}\"", style.stroke_width()),
-        };
+        let paint = paint(style, fill);
         self.sink.push(&format!(
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" {paint}{veil}/>",
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" {paint}/>",
             x1.min(x2),
             y1.min(y2),
             (x2 - x1).abs(),
@@ -164,13 +172,8 @@ impl DrawingBackend for Backend {
         style: &S,
         fill: bool,
     ) -> Drawn {
-        let (ink, veil) =
-            (colour(style.color()), opacity(style.color(), if fill { "fill" } else { "stroke" }));
-        let paint = match fill {
-            true => format!("fill=\"{ink}\""),
-            false => format!("fill=\"none\" stroke=\"{ink}\" stroke-width=\"{}\"", style.stroke_width()),
-        };
-        self.sink.push(&format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {paint}{veil}/>"));
+        let paint = paint(style, fill);
+        self.sink.push(&format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {paint}/>"));
         Ok(())
     }
 
