@@ -104,18 +104,23 @@ impl Dice {
     }
 }
 
+/// The state of a process (`Z` when it has ended and nobody has asked how) and
+/// who started it; nothing if there is none of that number.
+fn state_and_parent(process: u32) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
+}
+
 /// Processes that `parent` has started.
 fn children(parent: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        if rest.split_whitespace().nth(1) == Some(&parent.to_string()) {
-            found.push(id);
-        }
-    }
-    found
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+    numbers.filter(|&id| state_and_parent(id).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+fn is_at_work(process: u32) -> bool {
+    state_and_parent(process).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
 fn signal(name: &str, process: u32) {
@@ -259,17 +264,27 @@ fn a_training_goes_on_from_its_last_epoch_with_the_same_bits() {
         let mut all = only.to_vec();
         all.extend(["--checkpoint-every", every]);
         let mut run = scene.start(&out, &all);
-        let kept =
-            || std::fs::read_dir(out.join("cells/.checkpoints")).ok()?.flatten().next().map(|e| e.path());
+        // A whole checkpoint: what is still being written has another name.
+        let kept = || {
+            let files = std::fs::read_dir(out.join("cells/.checkpoints")).ok()?;
+            files.flatten().map(|file| file.path()).find(|path| !text(path).contains(".unfinished"))
+        };
         let patience = Instant::now();
-        while every != "0" && kept().is_none_or(|p| p.to_string_lossy().contains(".unfinished")) {
+        while every != "0" && kept().is_none() {
             assert!(
                 patience.elapsed() < Duration::from_secs(60) && run.try_wait().unwrap().is_none(),
                 "{name}"
             );
         }
+        let workers = children(run.id());
         run.kill().unwrap();
         run.wait().unwrap();
+        // The workers are killed with the run; one that was in the middle of
+        // replacing its checkpoint may outlive it by that much.
+        while workers.iter().any(|&worker| is_at_work(worker)) {
+            assert!(patience.elapsed() < Duration::from_secs(90), "{name}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if damage {
             let place = kept().unwrap();
             let mut bytes = std::fs::read(&place).unwrap();
