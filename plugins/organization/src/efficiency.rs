@@ -1,10 +1,10 @@
 //! How short the paths between neurons are.
 
+use multiversion::multiversion;
 use pallium_core::prelude::*;
-use pulp::Arch;
 
 use crate::density::pairs;
-use crate::graph::{Graph, GraphParams, ones};
+use crate::graph::{Bits, Graph, GraphParams, Rows, for_width, ones};
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
 /// path, 0 where there is none (Latora and Marchiori 2001), of the
@@ -34,35 +34,48 @@ pallium_core::register!(Metric, Efficiency);
 
 /// Global efficiency; not a number below two nodes. Self-loops change nothing.
 pub fn global_efficiency(graph: &Graph) -> f64 {
-    // Compiled once for each instruction set, for the population count.
-    let at_distance = Arch::new().dispatch(|| kernel(graph));
+    let at_distance = pairs_by_distance(graph);
     let sum: f64 = at_distance.iter().enumerate().skip(1).map(|(d, &n)| n as f64 / d as f64).sum();
     sum / (2.0 * pairs(graph.nodes()))
 }
 
 /// Number of ordered pairs by distance: breadth-first search from every node,
 /// a level at a time, a row of bits at a time.
+// Compiled once for each instruction set, for the population count.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512vpopcntdq+avx2+popcnt+bmi1+bmi2+lzcnt",
+    "x86_64+avx2+popcnt+bmi1+bmi2+lzcnt"
+))]
+fn pairs_by_distance(graph: &Graph) -> Vec<u64> {
+    for_width!(graph.words(), row => pairs_by_distance_in_rows(graph, row))
+}
+
 #[inline(always)]
-fn kernel(graph: &Graph) -> Vec<u64> {
+fn pairs_by_distance_in_rows<B: Bits>(graph: &Graph, empty: B) -> Vec<u64> {
     let nodes = graph.nodes();
+    let words = empty.as_ref().len();
+    let rows = graph.rows(words);
+    let row_of = |node: usize| {
+        let mut row = empty.clone();
+        row.as_mut().copy_from_slice(rows.of(node));
+        row
+    };
     let mut at_distance = vec![0u64; nodes.max(2)];
     // Nodes without neighbours are never reached: they must not keep a search
     // from ending early.
-    let mut reachable = vec![0u64; graph.words()];
-    for (node, &degree) in graph.degrees().iter().enumerate() {
-        reachable[node / 64] |= u64::from(degree > 0) << (node % 64);
+    let mut reachable = empty.clone();
+    for node in 0..nodes {
+        let reached = rows.of(node).iter().any(|&word| word != 0);
+        reachable.as_mut()[node / 64] |= u64::from(reached) << (node % 64);
     }
-    let mut unseen = vec![0u64; graph.words()];
-    let mut frontier = vec![0u64; graph.words()];
-    let mut next = vec![0u64; graph.words()];
-    for source in ones(&reachable) {
-        unseen.copy_from_slice(&reachable);
-        unseen[source / 64] &= !(1 << (source % 64));
-        frontier.copy_from_slice(graph.row(source));
-        frontier[source / 64] &= !(1 << (source % 64));
+    for source in ones(reachable.as_ref()) {
+        let mut unseen = reachable.clone();
+        unseen.as_mut()[source / 64] &= !(1 << (source % 64));
+        let mut frontier = row_of(source);
+        frontier.as_mut()[source / 64] &= !(1 << (source % 64));
         for count in at_distance.iter_mut().skip(1) {
             let (mut found, mut left) = (0, 0);
-            for (unseen, &new) in unseen.iter_mut().zip(&frontier) {
+            for (unseen, &new) in unseen.as_mut().iter_mut().zip(frontier.as_ref()) {
                 *unseen &= !new;
                 found += new.count_ones();
                 left += unseen.count_ones();
@@ -71,29 +84,53 @@ fn kernel(graph: &Graph) -> Vec<u64> {
             if found == 0 || left == 0 {
                 break;
             }
-            next.fill(0);
             if left < found {
                 // Few are left: ask each whether it touches the frontier.
-                for node in ones(&unseen) {
-                    let touches = graph.row(node).iter().zip(&frontier).any(|(a, b)| a & b != 0);
-                    next[node / 64] |= u64::from(touches) << (node % 64);
+                let mut next = empty.clone();
+                for node in ones(unseen.as_ref()) {
+                    let mut touched = 0;
+                    for (row, frontier) in rows.of(node).iter().zip(frontier.as_ref()) {
+                        touched |= row & frontier;
+                    }
+                    next.as_mut()[node / 64] |= u64::from(touched != 0) << (node % 64);
                 }
+                frontier = next;
             } else {
-                for node in ones(&frontier) {
-                    let mut missing = 0;
-                    for ((next, &row), &unseen) in next.iter_mut().zip(graph.row(node)).zip(&unseen) {
-                        *next |= row & unseen;
-                        missing |= unseen & !*next;
-                    }
-                    if missing == 0 {
-                        break;
-                    }
+                let missing = not_beside(rows, frontier.as_ref(), unseen.clone());
+                for ((next, &unseen), &missing) in
+                    frontier.as_mut().iter_mut().zip(unseen.as_ref()).zip(missing.as_ref())
+                {
+                    *next = unseen & !missing;
                 }
             }
-            std::mem::swap(&mut frontier, &mut next);
         }
     }
     at_distance
+}
+
+/// Those of `nodes` that are beside none of `frontier`.
+#[inline(always)]
+fn not_beside<B: Bits>(rows: Rows<'_>, frontier: &[u64], mut nodes: B) -> B {
+    // Asked seldom whether any is left: a row costs less than the question.
+    const ROWS: usize = 8;
+    let mut until = ROWS;
+    for node in ones(frontier) {
+        for (left, &row) in nodes.as_mut().iter_mut().zip(rows.of(node)) {
+            *left &= !row;
+        }
+        until -= 1;
+        if until == 0 {
+            until = ROWS;
+            let mut any = 0;
+            for word in nodes.as_ref() {
+                any |= word;
+            }
+            if any == 0 {
+                return nodes;
+            }
+        }
+    }
+    nodes
 }
 
 #[cfg(test)]

@@ -112,9 +112,36 @@ impl Graph {
         &self.bits[node * self.words..(node + 1) * self.words]
     }
 
+    /// All rows, of `words` words ([`Graph::words`]) each: see [`for_width`].
+    #[inline(always)]
+    pub(crate) fn rows(&self, words: usize) -> Rows<'_> {
+        assert_eq!(words, self.words);
+        Rows { bits: &self.bits, words }
+    }
+
     /// A row, to be changed; the caller keeps the matrix symmetric.
     pub(crate) fn row_mut(&mut self, node: usize) -> &mut [u64] {
         &mut self.bits[node * self.words..(node + 1) * self.words]
+    }
+
+    /// Makes the matrix symmetric where only what lies right of the diagonal,
+    /// and on it, is filled: the other half is put there, 64×64 bits at a time.
+    pub(crate) fn mirror(&mut self) {
+        let words = self.words;
+        for across in 0..words {
+            for down in 0..=across {
+                let mut block = [0u64; 64];
+                let rows = (down * 64..self.nodes.min(down * 64 + 64)).map(|row| row * words + across);
+                for (word, at) in block.iter_mut().zip(rows) {
+                    *word = self.bits[at];
+                }
+                transpose(&mut block);
+                let rows = (across * 64..self.nodes.min(across * 64 + 64)).map(|row| row * words + down);
+                for (&word, at) in block.iter().zip(rows) {
+                    self.bits[at] |= word;
+                }
+            }
+        }
     }
 
     /// Joins two nodes (or one to itself).
@@ -139,7 +166,7 @@ impl Graph {
 
     /// Neighbours of `node`, ascending.
     #[inline(always)]
-    pub fn neighbours(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
+    pub fn neighbours(&self, node: usize) -> Ones<'_> {
         ones(self.row(node))
     }
 
@@ -156,7 +183,7 @@ impl Graph {
 
     /// Edges as (i, j) with i ≤ j, in ascending order.
     pub fn edges(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        (0..self.nodes).flat_map(|i| self.neighbours(i).skip_while(move |&j| j < i).map(move |j| (i, j)))
+        (0..self.nodes).flat_map(|i| self.neighbours(i).from(i).map(move |j| (i, j)))
     }
 
     /// Number of edges.
@@ -222,6 +249,49 @@ impl Graph {
     }
 }
 
+/// The rows of a [`Graph`].
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    bits: &'a [u64],
+    words: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Neighbours of `node` as bits.
+    #[inline(always)]
+    pub(crate) fn of(self, node: usize) -> &'a [u64] {
+        &self.bits[node * self.words..][..self.words]
+    }
+}
+
+/// A row of bits of known or unknown length.
+pub(crate) trait Bits: Clone + AsRef<[u64]> + AsMut<[u64]> {}
+impl<T: Clone + AsRef<[u64]> + AsMut<[u64]>> Bits for T {}
+
+/// Evaluates an expression with an empty row of `width` words in hand, compiled
+/// for each width up to 512 nodes: a row that is known to have five words stays
+/// in registers.
+macro_rules! for_width {
+    ($width:expr, $row:ident => $kernel:expr) => {
+        match $width {
+            1 => crate::graph::for_width!(@ [0; 1], $row, $kernel),
+            2 => crate::graph::for_width!(@ [0; 2], $row, $kernel),
+            3 => crate::graph::for_width!(@ [0; 3], $row, $kernel),
+            4 => crate::graph::for_width!(@ [0; 4], $row, $kernel),
+            5 => crate::graph::for_width!(@ [0; 5], $row, $kernel),
+            6 => crate::graph::for_width!(@ [0; 6], $row, $kernel),
+            7 => crate::graph::for_width!(@ [0; 7], $row, $kernel),
+            8 => crate::graph::for_width!(@ [0; 8], $row, $kernel),
+            width => crate::graph::for_width!(@ vec![0; width], $row, $kernel),
+        }
+    };
+    (@ $empty:expr, $row:ident, $kernel:expr) => {{
+        let $row = $empty;
+        $kernel
+    }};
+}
+pub(crate) use for_width;
+
 const SINGLED_OUT: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Splits colours by the colours of neighbours until their number stays.
@@ -251,6 +321,22 @@ fn refine(neighbours: &[Vec<usize>], colours: &mut Vec<u64>) {
     }
 }
 
+/// Makes bit j of word i bit i of word j: halves of the block change places,
+/// then halves of those.
+fn transpose(block: &mut [u64; 64]) {
+    let mut width = 32;
+    let mut low = u64::MAX >> 32;
+    while width > 0 {
+        for i in (0..64).filter(|i| i & width == 0) {
+            let moved = (block[i] >> width ^ block[i + width]) & low;
+            block[i + width] ^= moved;
+            block[i] ^= moved << width;
+        }
+        width /= 2;
+        low ^= low << width;
+    }
+}
+
 /// Scatters the bits of `x` (the finalizer of SplitMix64, Steele et al. 2014).
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -261,14 +347,42 @@ fn mix(x: u64) -> u64 {
 
 /// Positions of the ones in a row of bits, ascending.
 #[inline(always)]
-pub fn ones(row: &[u64]) -> impl Iterator<Item = usize> + '_ {
-    row.iter().enumerate().flat_map(|(w, &word)| {
-        std::iter::successors((word != 0).then_some(word), |&rest| {
-            let rest = rest & (rest - 1);
-            (rest != 0).then_some(rest)
-        })
-        .map(move |rest| w * 64 + rest.trailing_zeros() as usize)
-    })
+pub fn ones(row: &[u64]) -> Ones<'_> {
+    Ones { row, at: 0, rest: row.first().copied().unwrap_or(0) }
+}
+
+/// See [`ones`].
+#[derive(Clone)]
+pub struct Ones<'a> {
+    row: &'a [u64],
+    /// The word that is looked at, and what of it is still to come.
+    at: usize,
+    rest: u64,
+}
+
+impl Iterator for Ones<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.rest == 0 {
+            self.at += 1;
+            self.rest = *self.row.get(self.at)?;
+        }
+        let one = self.at * 64 + self.rest.trailing_zeros() as usize;
+        self.rest &= self.rest - 1;
+        Some(one)
+    }
+}
+
+impl Ones<'_> {
+    /// Those from `first` on.
+    #[inline(always)]
+    pub fn from(mut self, first: usize) -> Self {
+        self.at = first / 64;
+        self.rest = self.row.get(self.at).map_or(0, |word| word & u64::MAX << (first % 64));
+        self
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How well the network falls into communities.
 
+use multiversion::multiversion;
 use pallium_core::prelude::*;
-
 use rand::seq::SliceRandom;
 
 use crate::graph::{Graph, GraphParams};
@@ -105,140 +105,167 @@ pub fn modularity(graph: &Graph, community: &[usize]) -> f64 {
     (4 * edges * within - squares) as f64 / (4 * edges * edges) as f64
 }
 
-/// What is known of a community's best merger.
-#[derive(Clone, Copy)]
-struct Best {
-    /// Its gain; if stale, a bound on it.
-    gain: i64,
-    /// With whom; if stale, with whom it was.
-    partner: usize,
-    /// Whether it has to be looked for again before it is used. Most never
-    /// are, which is what makes this fast.
-    stale: bool,
-}
+/// A gain below every gain: there is no merger.
+const NONE: i64 = i64::MIN;
 
-/// No merger: below every gain.
-const NONE: Best = Best { gain: i64::MIN, partner: usize::MAX, stale: false };
-
-/// Communities while they are merged.
+/// Communities while they are merged. Everything is by community, those that
+/// are gone included, so that loops run through all of a row without asking.
 struct Merging {
     nodes: usize,
     /// Twice the number of edges.
     ends: i64,
-    /// Sum of degrees, by community.
+    /// Sum of degrees.
     degree: Vec<i64>,
-    /// `between[i·nodes + j]`: number of edges between communities i and j ≠ i.
+    /// `between[i·nodes + j]`: number of edges between communities i and j ≠ i,
+    /// as `between[j·nodes + i]`; zero once either is gone.
     between: Vec<u32>,
     /// Names of the communities that are left and have edges, ascending.
     alive: Vec<usize>,
-    best: Vec<Best>,
+    /// The gain of a community's best merger; if stale, a bound on it.
+    gain: Vec<i64>,
+    /// With whom that is; if stale, with whom it was.
+    partner: Vec<usize>,
+    /// Whether the best merger has to be looked for again before it is used.
+    /// Most never are, which is what makes this fast.
+    stale: Vec<bool>,
+    /// Room for the gains of one community's mergers, and for its row.
+    gains: Vec<i64>,
+    row: Vec<u32>,
 }
 
 impl Merging {
-    /// Twice the squared number of edges, times what Q gains when i and j are
-    /// merged: an integer.
-    fn gain(&self, i: usize, j: usize) -> i64 {
-        self.ends * i64::from(self.between[i * self.nodes + j]) - self.degree[i] * self.degree[j]
-    }
-
-    /// The best merger of i; the lower number wins among equals. Only joined
-    /// communities are merged: others would lose anyway.
-    fn search(&self, i: usize) -> Best {
-        let row = &self.between[i * self.nodes..(i + 1) * self.nodes];
-        let mut best = NONE;
-        for &j in &self.alive {
-            if row[j] > 0 {
-                let gain = self.ends * i64::from(row[j]) - self.degree[i] * self.degree[j];
-                if gain > best.gain {
-                    best = Best { gain, partner: j, stale: false };
-                }
+    #[inline(always)]
+    fn new(graph: &Graph) -> Self {
+        let nodes = graph.nodes();
+        let degree: Vec<i64> = graph.degrees().into_iter().map(|k| k as i64).collect();
+        let mut between = vec![0; nodes * nodes];
+        for i in 0..nodes {
+            for j in graph.neighbours(i) {
+                between[i * nodes + j] = 1;
             }
         }
-        best
+        let mut merging = Merging {
+            nodes,
+            ends: degree.iter().sum(),
+            between,
+            alive: (0..nodes).filter(|&i| degree[i] > 0).collect(),
+            gain: vec![NONE; nodes],
+            partner: vec![usize::MAX; nodes],
+            stale: vec![false; nodes],
+            gains: vec![NONE; nodes],
+            row: vec![0; nodes],
+            degree,
+        };
+        for i in 0..nodes {
+            merging.search(i);
+        }
+        merging
+    }
+
+    /// Looks for the best merger of i; the lower number wins among equals.
+    /// Only joined communities are merged: others would lose anyway. A gain is
+    /// twice the squared number of edges times what Q gains: an integer.
+    #[inline(always)]
+    fn search(&mut self, i: usize) {
+        let row = &self.between[i * self.nodes..(i + 1) * self.nodes];
+        let (ends, own) = (self.ends, self.degree[i]);
+        let mut most = NONE;
+        for ((gain, &joined), &degree) in self.gains.iter_mut().zip(row).zip(&self.degree) {
+            *gain = if joined > 0 { ends * i64::from(joined) - own * degree } else { NONE };
+            most = most.max(*gain);
+        }
+        self.gain[i] = most;
+        self.partner[i] = if most > NONE { first_of(&self.gains, most) } else { usize::MAX };
+        self.stale[i] = false;
     }
 
     /// The best merger of all, and whether another is as good.
+    #[inline(always)]
     fn choose(&mut self) -> Option<(usize, usize, bool)> {
         loop {
-            let mut chosen = None;
-            let mut found = NONE.gain;
-            let mut equal = 0;
-            for &i in &self.alive {
-                let gain = self.best[i].gain;
-                if gain > found {
-                    (chosen, found, equal) = (Some(i), gain, 1);
-                } else if gain == found {
-                    equal += 1;
-                }
+            let mut most = NONE;
+            for &gain in &self.gain {
+                most = most.max(gain);
             }
             // Q would fall from here on.
-            let i = chosen.filter(|_| found >= 0)?;
-            if self.best[i].stale {
-                self.best[i] = self.search(i);
+            if most < 0 {
+                return None;
+            }
+            let i = first_of(&self.gain, most);
+            if self.stale[i] {
+                self.search(i);
             } else {
                 // A single best pair is the best of both its members.
-                return Some((i, self.best[i].partner, equal > 2));
+                let mut equal = 0;
+                for &gain in &self.gain {
+                    equal += usize::from(gain == most);
+                }
+                return Some((i, self.partner[i], equal > 2));
             }
         }
     }
 
+    #[inline(always)]
     fn merge(&mut self, from: usize, into: usize) {
         let nodes = self.nodes;
         self.alive.retain(|&k| k != from);
+        self.gain[from] = NONE;
         self.degree[into] += self.degree[from];
-        for &k in &self.alive {
-            let moved = self.between[from * nodes + k];
-            if moved > 0 && k != into {
-                self.between[into * nodes + k] += moved;
-                self.between[k * nodes + into] += moved;
+        self.row.copy_from_slice(&self.between[from * nodes..(from + 1) * nodes]);
+        self.between[into * nodes + from] = 0;
+        for &k in self.alive.iter().filter(|&&k| k != into) {
+            let mut joined = self.between[into * nodes + k];
+            if self.row[k] > 0 {
+                joined += self.row[k];
+                self.between[into * nodes + k] = joined;
+                self.between[k * nodes + into] = joined;
+                self.between[k * nodes + from] = 0;
             }
-        }
-        for at in 0..self.alive.len() {
-            let k = self.alive[at];
-            if k == into {
-                continue;
-            }
-            let known = self.best[k];
-            if self.between[k * nodes + into] > 0 {
-                let gain = self.gain(k, into);
-                if gain > known.gain || !known.stale && gain == known.gain && into < known.partner {
-                    self.best[k] = Best { gain, partner: into, stale: false };
+            if joined > 0 {
+                let gain = self.ends * i64::from(joined) - self.degree[k] * self.degree[into];
+                let known = self.gain[k];
+                if gain > known || !self.stale[k] && gain == known && into < self.partner[k] {
+                    (self.gain[k], self.partner[k], self.stale[k]) = (gain, into, false);
                     continue;
                 }
             }
             // The gain that was known has fallen or is gone.
-            self.best[k].stale |= known.partner == from || known.partner == into;
+            self.stale[k] |= self.partner[k] == from || self.partner[k] == into;
         }
-        self.best[into] = self.search(into);
+        self.search(into);
     }
+}
+
+/// Where the first of the gains lies that equal `most`. All are looked at: in
+/// vectors that is faster than to stop at it.
+#[inline(always)]
+fn first_of(gains: &[i64], most: i64) -> usize {
+    let mut first = u64::MAX;
+    for (at, &gain) in (0..).zip(gains) {
+        first = first.min(if gain == most { at } else { u64::MAX });
+    }
+    first as usize
 }
 
 /// Each node's community, named after one of its members, and whether any
 /// choice was between equal gains.
+// Compiled once for each instruction set: gains are looked through in vectors,
+// in loops, since closures would be compiled for any processor.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2", "x86_64+avx2"))]
 pub fn greedy_communities(graph: &Graph) -> (Vec<usize>, bool) {
-    let nodes = graph.nodes();
-    let degree: Vec<i64> = graph.degrees().into_iter().map(|k| k as i64).collect();
-    let mut merging = Merging {
-        nodes,
-        ends: degree.iter().sum(),
-        between: vec![0; nodes * nodes],
-        alive: (0..nodes).filter(|&i| degree[i] > 0).collect(),
-        best: vec![NONE; nodes],
-        degree,
-    };
-    for (i, j) in graph.edges() {
-        merging.between[i * nodes + j] = 1;
-        merging.between[j * nodes + i] = 1;
-    }
-    for i in 0..nodes {
-        merging.best[i] = merging.search(i);
-    }
-    let mut community: Vec<usize> = (0..nodes).collect();
+    let mut merging = Merging::new(graph);
+    // Whom a community was merged into; itself as long as it is there.
+    let mut community: Vec<usize> = (0..graph.nodes()).collect();
     let mut tied = false;
     while let Some((from, into, equal)) = merging.choose() {
         tied |= equal;
         merging.merge(from, into);
-        community.iter_mut().filter(|name| **name == from).for_each(|name| *name = into);
+        community[from] = into;
+    }
+    for node in 0..community.len() {
+        while community[community[node]] != community[node] {
+            community[node] = community[community[node]];
+        }
     }
     (community, tied)
 }
