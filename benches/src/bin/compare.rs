@@ -13,8 +13,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use ndarray::Array2;
 use ndarray_npy::{read_npy, write_npy};
@@ -776,9 +777,8 @@ fn trained_matrix(place: &Place, catalogue: &Catalogue) -> Result<PathBuf> {
 /// largest process.
 #[derive(Serialize, Deserialize)]
 struct StartUp {
-    /// Seconds until the first training step: all that was not the cell, plus
-    /// what the cell took to set up. An upper bound, since writing results
-    /// after the cell counts too.
+    /// Seconds from the command to the event `set up` of the run's log, which
+    /// the worker writes when all that is left to do is the first step.
     seconds: Sample,
     /// Largest resident memory of a worker, MB.
     worker_mb: Sample,
@@ -794,10 +794,9 @@ fn start_up(turns: usize) -> Result<StartUp> {
         let out = folder.path().join("run");
         let mut command = study_command(&out, 312);
         command.args(["--set", "training.epochs=1", "--only", "W*D*C/*one-choice/0"]);
+        let begun = DateTime::<Utc>::from(SystemTime::now());
         let taken = watch::run(command.args(["--jobs", "1"]))?;
-        let times = cell_times(&out)?;
-        let of = |name: &str| times.iter().filter(|(n, _)| n == name).map(|(_, s)| s).sum::<f64>();
-        found.seconds.0.push(taken.wall - of("seconds_total") + of("seconds_setup"));
+        found.seconds.0.push((logged(&out, "set up")? - begun).as_seconds_f64());
         found.worker_mb.0.push(taken.child_peak_mb);
         found.parent_mb.0.push(taken.peak_mb);
     }
@@ -807,6 +806,17 @@ fn start_up(turns: usize) -> Result<StartUp> {
         digits(found.worker_mb.median())
     );
     Ok(found)
+}
+
+/// When a run's log tells an event for the first time.
+fn logged(out: &Path, event: &str) -> Result<DateTime<Utc>> {
+    let path = out.join("log.jsonl");
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
+    let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events
+        .find(|found| found["message"] == event)
+        .and_then(|found| found["timestamp"].as_str()?.parse().ok())
+        .ok_or_else(|| Error::input(format!("{}: no event `{event}`", path.display())))
 }
 
 /// What a cell costs besides its work: its process, and keeping its results.
