@@ -329,6 +329,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
             "failed: ",
             "more than its limit of 1000 MB of memory: memory allocation of 10737418240 bytes failed",
         ),
+        ("panic-without-memory", "failed: ", "panicked in penalty: ndarray: index "),
         ("nan", "diverged", ""),
         ("weights wrong-shape", "failed: ", "8×9 weights for 8 neurons"),
         ("weights nan", "failed: ", "gave the weight NaN from 0 to 0"),
@@ -362,7 +363,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
             ended.stderr
         );
     }
-    for part in ["11 of 22 cells done, 1 diverged, 10 failed", "to try just these again:"] {
+    for part in ["12 of 24 cells done, 1 diverged, 11 failed", "to try just these again:"] {
         assert!(ended.stderr.contains(part), "no «{part}» in:\n{}", ended.stderr);
     }
     // The good ones are what they are without the others.

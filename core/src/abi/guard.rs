@@ -40,10 +40,29 @@ pub fn start(name: &'static str) {
         // An index out of range panics in the library that is indexed; who
         // asked is what its author wants to know.
         let elsewhere = info.location().is_none_or(|l| Path::new(l.file()).is_absolute());
-        let caller = if elsewhere { frame_of(name, &Backtrace::force_capture().to_string()) } else { None };
+        let caller = if elsewhere && memory_for_a_backtrace() {
+            frame_of(name, &Backtrace::force_capture().to_string())
+        } else {
+            None
+        };
         let caller = caller.map(|frame| format!(", called by {frame}")).unwrap_or_default();
         PANIC.with(|last| *last.borrow_mut() = Some(format!("{text}{place}{caller}")));
     }));
+}
+
+/// Whether there is memory left to find the names and lines of a backtrace.
+///
+/// The standard library does so under a lock that its report of a failed
+/// allocation takes as well: where memory ran out meanwhile, as at the limit of
+/// a worker's memory, the thread would wait for itself for ever.
+fn memory_for_a_backtrace() -> bool {
+    /// Several times what a library of 100 MB of debug information takes.
+    const ENOUGH: usize = 256 << 20;
+    // A request that nobody looks at could be left out by the compiler.
+    let mut room = Vec::<u8>::new();
+    let found = room.try_reserve_exact(ENOUGH);
+    std::hint::black_box(&mut room);
+    found.is_ok()
 }
 
 /// The innermost function of the crate `name` in a backtrace as it is printed:
