@@ -1,9 +1,9 @@
 //! How often two neighbours of a neuron are neighbours themselves.
 
-use multiversion::multiversion;
 use pallium_core::prelude::*;
 
-use crate::graph::{Bits, Graph, GraphParams, for_width, ones};
+use crate::graph::{Graph, GraphParams};
+use crate::two_steps::TwoSteps;
 
 /// `clustering`: mean over all neurons of the share of pairs of neighbours
 /// that are joined, 0 for neurons with fewer than two neighbours (Watts and
@@ -36,50 +36,20 @@ pallium_core::register!(Metric, Clustering);
 /// A self-loop counts as the Brain Connectivity Toolbox counts it: the node is
 /// its own neighbour, and the loops of neighbours are connections among them.
 pub fn mean_clustering(graph: &Graph) -> f64 {
-    let joined = joined_neighbours(graph);
+    mean_clustering_within(&TwoSteps::of(graph))
+}
+
+/// [`mean_clustering`] where what lies within two steps is known.
+pub(crate) fn mean_clustering_within(two_steps: &TwoSteps) -> f64 {
+    let (degrees, joined) = (two_steps.degrees(), two_steps.joined_neighbours());
     // Gathered by degree as integers: the sum does not depend on the order.
-    let mut by_degree = vec![0u64; graph.nodes() + 1];
-    for (u, joined) in joined.into_iter().enumerate() {
-        by_degree[graph.degree(u)] += joined;
+    let mut by_degree = vec![0u64; degrees.len() + 1];
+    for (&degree, joined) in degrees.iter().zip(joined) {
+        by_degree[degree as usize] += joined;
     }
     let sum: f64 =
         by_degree.iter().enumerate().skip(2).map(|(k, &joined)| joined as f64 / (k * (k - 1)) as f64).sum();
-    sum / graph.nodes() as f64
-}
-
-/// Ordered pairs of joined neighbours, by node: an edge (u, v) contributes the
-/// number of nodes that u and v have in common to both its ends.
-// Compiled once for each instruction set, for the population count.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512vl+avx512vpopcntdq+avx2+popcnt+bmi1+bmi2+lzcnt",
-    "x86_64+avx2+popcnt+bmi1+bmi2+lzcnt"
-))]
-fn joined_neighbours(graph: &Graph) -> Vec<u64> {
-    for_width!(graph.words(), row => joined_neighbours_in_rows(graph, row))
-}
-
-#[inline(always)]
-fn joined_neighbours_in_rows(graph: &Graph, empty: impl Bits) -> Vec<u64> {
-    let words = empty.as_ref().len();
-    let rows = graph.rows(words);
-    let mut joined = vec![0u64; graph.nodes()];
-    for u in 0..graph.nodes() {
-        let row = rows.of(u);
-        let mut of_u = 0;
-        for v in ones(row).from(u) {
-            let other = rows.of(v);
-            let mut common = 0;
-            for k in 0..words {
-                common += (row[k] & other[k]).count_ones();
-            }
-            of_u += u64::from(common);
-            if v != u {
-                joined[v] += u64::from(common);
-            }
-        }
-        joined[u] += of_u;
-    }
-    joined
+    sum / degrees.len() as f64
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use multiversion::multiversion;
 use pallium_core::prelude::*;
 
 use crate::density::pairs;
-use crate::graph::{Bits, Graph, GraphParams, Rows, for_width, ones};
+use crate::graph::{Graph, GraphParams, ones};
+use crate::two_steps::TwoSteps;
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
 /// path, 0 where there is none (Latora and Marchiori 2001), of the
@@ -34,103 +35,98 @@ pallium_core::register!(Metric, Efficiency);
 
 /// Global efficiency; not a number below two nodes. Self-loops change nothing.
 pub fn global_efficiency(graph: &Graph) -> f64 {
-    let at_distance = pairs_by_distance(graph);
+    global_efficiency_within(graph, &TwoSteps::of(graph))
+}
+
+/// [`global_efficiency`] where what lies within two steps is known.
+pub(crate) fn global_efficiency_within(graph: &Graph, two_steps: &TwoSteps) -> f64 {
+    let at_distance = pairs_by_distance(graph, two_steps);
     let sum: f64 = at_distance.iter().enumerate().skip(1).map(|(d, &n)| n as f64 / d as f64).sum();
     sum / (2.0 * pairs(graph.nodes()))
 }
 
-/// Number of ordered pairs by distance: breadth-first search from every node,
-/// a level at a time, a row of bits at a time.
+/// Number of ordered pairs by distance: from every node whom two steps do not
+/// lead everywhere, breadth-first search goes on, a level at a time, a row of
+/// bits at a time.
 // Compiled once for each instruction set, for the population count.
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512vpopcntdq+avx2+popcnt+bmi1+bmi2+lzcnt",
     "x86_64+avx2+popcnt+bmi1+bmi2+lzcnt"
 ))]
-fn pairs_by_distance(graph: &Graph) -> Vec<u64> {
-    for_width!(graph.words(), row => pairs_by_distance_in_rows(graph, row))
-}
-
-#[inline(always)]
-fn pairs_by_distance_in_rows<B: Bits>(graph: &Graph, empty: B) -> Vec<u64> {
-    let nodes = graph.nodes();
-    let words = empty.as_ref().len();
-    let rows = graph.rows(words);
-    let row_of = |node: usize| {
-        let mut row = empty.clone();
-        row.as_mut().copy_from_slice(rows.of(node));
-        row
-    };
-    let mut at_distance = vec![0u64; nodes.max(2)];
+fn pairs_by_distance(graph: &Graph, two_steps: &TwoSteps) -> Vec<u64> {
+    let (nodes, words) = (graph.nodes(), graph.words());
+    let mut at_distance = vec![0u64; nodes.max(3)];
     // Nodes without neighbours are never reached: they must not keep a search
     // from ending early.
-    let mut reachable = empty.clone();
-    for node in 0..nodes {
-        let reached = rows.of(node).iter().any(|&word| word != 0);
-        reachable.as_mut()[node / 64] |= u64::from(reached) << (node % 64);
+    let mut reachable = vec![0u64; words];
+    for (node, &degree) in two_steps.degrees().iter().enumerate() {
+        reachable[node / 64] |= u64::from(degree != 0) << (node % 64);
     }
-    for source in ones(reachable.as_ref()) {
-        let mut unseen = reachable.clone();
-        unseen.as_mut()[source / 64] &= !(1 << (source % 64));
-        let mut frontier = row_of(source);
-        frontier.as_mut()[source / 64] &= !(1 << (source % 64));
-        for count in at_distance.iter_mut().skip(1) {
-            let (mut found, mut left) = (0, 0);
-            for (unseen, &new) in unseen.as_mut().iter_mut().zip(frontier.as_ref()) {
-                *unseen &= !new;
-                found += new.count_ones();
-                left += unseen.count_ones();
+    let (mut unseen, mut frontier, mut next) = (vec![0; words], vec![0; words], vec![0; words]);
+    for source in ones(&reachable) {
+        let (row, beyond) = (graph.row(source), two_steps.beyond(source));
+        let direct = two_steps.degrees()[source] - u64::from(graph.joined(source, source));
+        at_distance[1] += direct;
+        at_distance[2] += nodes as u64 - 1 - direct - count(beyond);
+        let mut any = 0;
+        for k in 0..words {
+            unseen[k] = beyond[k] & reachable[k];
+            any |= unseen[k];
+        }
+        if any == 0 {
+            continue;
+        }
+        // Exactly two steps away, the source itself among them at most: it
+        // is beside none that was not seen.
+        for k in 0..words {
+            frontier[k] = reachable[k] & !beyond[k] & !row[k];
+        }
+        for pairs in at_distance.iter_mut().skip(3) {
+            beside(graph, &frontier, &unseen, &mut next);
+            let found = count(&next);
+            *pairs += found;
+            let mut left = 0;
+            for (unseen, next) in unseen.iter_mut().zip(&next) {
+                *unseen &= !next;
+                left |= *unseen;
             }
-            *count += u64::from(found);
             if found == 0 || left == 0 {
                 break;
             }
-            if left < found {
-                // Few are left: ask each whether it touches the frontier.
-                let mut next = empty.clone();
-                for node in ones(unseen.as_ref()) {
-                    let mut touched = 0;
-                    for (row, frontier) in rows.of(node).iter().zip(frontier.as_ref()) {
-                        touched |= row & frontier;
-                    }
-                    next.as_mut()[node / 64] |= u64::from(touched != 0) << (node % 64);
-                }
-                frontier = next;
-            } else {
-                let missing = not_beside(rows, frontier.as_ref(), unseen.clone());
-                for ((next, &unseen), &missing) in
-                    frontier.as_mut().iter_mut().zip(unseen.as_ref()).zip(missing.as_ref())
-                {
-                    *next = unseen & !missing;
-                }
-            }
+            std::mem::swap(&mut frontier, &mut next);
         }
     }
     at_distance
 }
 
-/// Those of `nodes` that are beside none of `frontier`.
 #[inline(always)]
-fn not_beside<B: Bits>(rows: Rows<'_>, frontier: &[u64], mut nodes: B) -> B {
-    // Asked seldom whether any is left: a row costs less than the question.
-    const ROWS: usize = 8;
-    let mut until = ROWS;
-    for node in ones(frontier) {
-        for (left, &row) in nodes.as_mut().iter_mut().zip(rows.of(node)) {
-            *left &= !row;
+fn count(row: &[u64]) -> u64 {
+    row.iter().map(|word| u64::from(word.count_ones())).sum()
+}
+
+/// Those of `nodes` that are beside any of `frontier`, into `found`. Asks each
+/// of whichever are fewer.
+#[inline(always)]
+fn beside(graph: &Graph, frontier: &[u64], nodes: &[u64], found: &mut [u64]) {
+    found.fill(0);
+    if count(nodes) < count(frontier) {
+        for node in ones(nodes) {
+            let mut touched = 0;
+            for (row, frontier) in graph.row(node).iter().zip(frontier) {
+                touched |= row & frontier;
+            }
+            found[node / 64] |= u64::from(touched != 0) << (node % 64);
         }
-        until -= 1;
-        if until == 0 {
-            until = ROWS;
-            let mut any = 0;
-            for word in nodes.as_ref() {
-                any |= word;
+    } else {
+        for node in ones(frontier) {
+            for (found, row) in found.iter_mut().zip(graph.row(node)) {
+                *found |= row;
             }
-            if any == 0 {
-                return nodes;
-            }
+        }
+        for (found, nodes) in found.iter_mut().zip(nodes) {
+            *found &= nodes;
         }
     }
-    nodes
 }
 
 #[cfg(test)]

@@ -112,13 +112,6 @@ impl Graph {
         &self.bits[node * self.words..(node + 1) * self.words]
     }
 
-    /// All rows, of `words` words ([`Graph::words`]) each: see [`for_width`].
-    #[inline(always)]
-    pub(crate) fn rows(&self, words: usize) -> Rows<'_> {
-        assert_eq!(words, self.words);
-        Rows { bits: &self.bits, words }
-    }
-
     /// A row, to be changed; the caller keeps the matrix symmetric.
     pub(crate) fn row_mut(&mut self, node: usize) -> &mut [u64] {
         &mut self.bits[node * self.words..(node + 1) * self.words]
@@ -248,49 +241,6 @@ impl Graph {
         }
     }
 }
-
-/// The rows of a [`Graph`].
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    bits: &'a [u64],
-    words: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// Neighbours of `node` as bits.
-    #[inline(always)]
-    pub(crate) fn of(self, node: usize) -> &'a [u64] {
-        &self.bits[node * self.words..][..self.words]
-    }
-}
-
-/// A row of bits of known or unknown length.
-pub(crate) trait Bits: Clone + AsRef<[u64]> + AsMut<[u64]> {}
-impl<T: Clone + AsRef<[u64]> + AsMut<[u64]>> Bits for T {}
-
-/// Evaluates an expression with an empty row of `width` words in hand, compiled
-/// for each width up to 512 nodes: a row that is known to have five words stays
-/// in registers.
-macro_rules! for_width {
-    ($width:expr, $row:ident => $kernel:expr) => {
-        match $width {
-            1 => crate::graph::for_width!(@ [0; 1], $row, $kernel),
-            2 => crate::graph::for_width!(@ [0; 2], $row, $kernel),
-            3 => crate::graph::for_width!(@ [0; 3], $row, $kernel),
-            4 => crate::graph::for_width!(@ [0; 4], $row, $kernel),
-            5 => crate::graph::for_width!(@ [0; 5], $row, $kernel),
-            6 => crate::graph::for_width!(@ [0; 6], $row, $kernel),
-            7 => crate::graph::for_width!(@ [0; 7], $row, $kernel),
-            8 => crate::graph::for_width!(@ [0; 8], $row, $kernel),
-            width => crate::graph::for_width!(@ vec![0; width], $row, $kernel),
-        }
-    };
-    (@ $empty:expr, $row:ident, $kernel:expr) => {{
-        let $row = $empty;
-        $kernel
-    }};
-}
-pub(crate) use for_width;
 
 const SINGLED_OUT: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -26,6 +26,7 @@ pub mod modularity;
 pub mod null;
 pub mod small_worldness;
 pub mod spectral_radius;
+pub mod two_steps;
 
 #[cfg(test)]
 mod reference;

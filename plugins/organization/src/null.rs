@@ -16,9 +16,10 @@ use pallium_core::tracing::debug;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::clustering::mean_clustering;
-use crate::efficiency::global_efficiency;
+use crate::clustering::mean_clustering_within;
+use crate::efficiency::global_efficiency_within;
 use crate::graph::Graph;
+use crate::two_steps::TwoSteps;
 
 /// Mean clustering C and global efficiency E of a graph, or of an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +33,11 @@ pub struct Coefficients {
 impl Coefficients {
     /// Those of one graph.
     pub fn of(graph: &Graph) -> Self {
-        Coefficients { clustering: mean_clustering(graph), efficiency: global_efficiency(graph) }
+        let two_steps = TwoSteps::of(graph);
+        Coefficients {
+            clustering: mean_clustering_within(&two_steps),
+            efficiency: global_efficiency_within(graph, &two_steps),
+        }
     }
 
     /// Each averaged over an ensemble.
