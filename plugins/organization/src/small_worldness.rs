@@ -55,7 +55,7 @@ pallium_core::params! {
 /// One hundred graphs are enough: at N = 312 and 9,225 edges the σ of a single
 /// matched graph has a standard deviation of 0.45 % (0.9 % at 6,275 edges), so
 /// the mean of a hundred is known to 0.05 to 0.1 % and the standard deviation
-/// itself to 7 %, for 20 ms a network; a thousand would cost 0.2 s for every
+/// itself to 7 %, for 11 ms a network; a thousand would cost 0.1 s for every
 /// network, since the number of edges is never twice the same.
 pub struct SmallWorldness {
     params: Params,
