@@ -134,18 +134,19 @@ impl Part {
     /// Runs the trials without noise up to the last step that counts, keeping
     /// nothing.
     pub fn evaluate(&mut self, cell: &Cell, readout: &Readout, batch: &BatchView<'_>) -> Result<Score> {
-        let (trials, neurons, width) = (self.count(), cell.neurons, cell.channels + 1);
+        self.scoring.share_rows(batch);
+        let (rows, neurons, width) = (self.scoring.firsts().len(), cell.neurons, cell.channels + 1);
         let mut room = std::mem::take(&mut self.room);
-        room.resize(trials * (2 * neurons + width), 0.0);
-        let (states, input) = room.split_at_mut(2 * trials * neurons);
-        let (mut previous, mut next) = states.split_at_mut(trials * neurons);
+        room.resize(rows * (2 * neurons + width), 0.0);
+        let (states, input) = room.split_at_mut(2 * rows * neurons);
+        let (mut previous, mut next) = states.split_at_mut(rows * neurons);
 
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.trials()) {
+            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
                 for (channel, value) in row[..cell.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[trial, step, channel]];
+                    *value = batch.inputs[[*trial, step, channel]];
                 }
                 row[cell.channels] = 1.0;
             }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
 
 use crate::elementwise::add;
@@ -25,6 +26,10 @@ pub(crate) struct Scoring {
     lengths: Vec<usize>,
     /// What counts, by step and then by trial.
     scored: Vec<Scored>,
+    /// In which row of the states each trial's are.
+    rows: Vec<usize>,
+    /// The trial that each row is computed from.
+    firsts: Vec<usize>,
     pending: Pending,
     /// Gradients that the read-out left in the last pass for learning.
     pub readout: ReadoutGradient,
@@ -45,7 +50,33 @@ impl Scoring {
                 }
             }
         }
+        self.rows.clear();
+        self.rows.extend(0..trials.len());
+        self.firsts.clear();
+        self.firsts.extend(trials.clone());
         self.trials = trials;
+    }
+
+    /// Lets trials of the same input share a row of the states: without noise
+    /// they have the same activity. Tasks of a few kinds of trials are then as
+    /// cheap to evaluate as one trial of each kind.
+    pub fn share_rows(&mut self, batch: &BatchView<'_>) {
+        let steps = self.scored_steps();
+        let input = |trial: usize| batch.inputs.slice(s![trial, ..steps, ..]);
+        self.rows.clear();
+        self.firsts.clear();
+        for trial in self.trials.clone() {
+            let known = self.firsts.iter().position(|&first| input(first) == input(trial));
+            self.rows.push(known.unwrap_or(self.firsts.len()));
+            if known.is_none() {
+                self.firsts.push(trial);
+            }
+        }
+    }
+
+    /// The trials of the batch that the rows of the states are computed from.
+    pub fn firsts(&self) -> &[usize] {
+        &self.firsts
     }
 
     /// Number of trials.
@@ -67,7 +98,8 @@ impl Scoring {
         }
     }
 
-    /// Hands the states that count at `step` to the read-out, from `cursor` on.
+    /// Hands the states (rows × N) that count at `step` to the read-out, from
+    /// `cursor` on.
     pub fn read(
         &mut self,
         step: usize,
@@ -77,11 +109,11 @@ impl Scoring {
         cursor: &mut usize,
         score: &mut Score,
     ) -> Result<()> {
-        let neurons = states.len() / self.count();
+        let neurons = states.len() / self.firsts.len();
         while let Some(Scored { trial, class, weight, .. }) =
             self.scored.get(*cursor).filter(|scored| scored.step == step)
         {
-            self.pending.push(&states[trial * neurons..][..neurons], *class, *weight);
+            self.pending.push(&states[self.rows[*trial] * neurons..][..neurons], *class, *weight);
             *cursor += 1;
             if self.pending.len() == readout.rows() {
                 self.flush(readout, learn, score)?;

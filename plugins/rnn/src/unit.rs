@@ -231,9 +231,10 @@ impl Part {
         &mut self.scoring.readout
     }
 
-    /// Zeros as long as a step's kept vectors, and as a hidden state.
-    fn prepare<U: Unit>(&mut self, layer: &Layer<U>) -> usize {
-        let size = self.count() * layer.neurons;
+    /// Zeros as long as a step's kept vectors, and as a hidden state; yields the
+    /// length of one vector of so many rows.
+    fn prepare<U: Unit>(&mut self, layer: &Layer<U>, rows: usize) -> usize {
+        let size = rows * layer.neurons;
         self.nothing.clear();
         self.nothing.resize(U::KEPT * size, 0.0);
         size
@@ -250,7 +251,7 @@ impl Part {
         mut hidden: ArrayViewMut3<'_, f32>,
         learn: Option<(f64, u64)>,
     ) -> Result<Score> {
-        let size = self.prepare(layer);
+        let size = self.prepare(layer, self.count());
         let scale = match learn {
             Some((scale, seed)) => {
                 self.scoring.readout.start(readout.parameters(), scale);
@@ -304,21 +305,22 @@ impl Part {
         readout: &Readout,
         batch: &BatchView<'_>,
     ) -> Result<Score> {
-        let size = self.prepare(layer);
-        let (trials, width) = (self.count(), layer.channels + 1);
+        self.scoring.share_rows(batch);
+        let (rows, width) = (self.scoring.firsts().len(), layer.channels + 1);
+        let size = self.prepare(layer, rows);
         self.noise.start(Vec::new(), 0, 0..0);
         let stride = U::KEPT * size;
         let mut room = std::mem::take(&mut self.room);
         room.clear();
-        room.resize(2 * (stride + size) + trials * width, 0.0);
+        room.resize(2 * (stride + size) + rows * width, 0.0);
         let (states, input) = room.split_at_mut(2 * (stride + size));
         let (mut previous, mut next) = states.split_at_mut(stride + size);
 
         let (mut cursor, mut score) = (0, Score::default());
         for step in 0..self.scoring.scored_steps() {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.trials()) {
+            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
                 for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[trial, step, channel]];
+                    *value = batch.inputs[[*trial, step, channel]];
                 }
                 row[layer.channels] = 1.0;
             }
@@ -345,7 +347,7 @@ impl Part {
         activity: Option<ArrayView3<'_, f32>>,
         recurrent: &mut [f32],
     ) -> Result<()> {
-        let size = self.prepare(layer);
+        let size = self.prepare(layer, self.count());
         let (trials, n, width) = (self.count(), layer.neurons, layer.channels + 1);
         let (blocks, stride) = (Layer::<U>::COUNT, U::KEPT * size);
         let slots = (ROWS / trials).max(1);

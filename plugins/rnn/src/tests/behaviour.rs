@@ -160,6 +160,28 @@ fn all_modes_agree() {
     }
 }
 
+/// Evaluation computes trials of the same input once; what each counts, and
+/// for which answer, stays its own.
+#[test]
+fn trials_of_the_same_input_are_evaluated_as_if_alone() {
+    for threads in [1, 3] {
+        let mut batch = ragged_batch(Size { trials: 40, ..SMALL }, 9);
+        let kinds = batch.inputs.slice(s![..4, .., ..]).to_owned();
+        for (trial, mut input) in batch.inputs.outer_iter_mut().enumerate() {
+            input.assign(&kinds.index_axis(Axis(0), (trial / 2) % 4));
+        }
+        // A kind that differs in its last step only is another.
+        let last = batch.lengths[39] as usize - 1;
+        batch.inputs[[39, last, 0]] += 0.5;
+        batch.mask[[39, last]] = 1.0;
+        let mut model = build(SMALL, threads, quiet());
+        let every = model.forward(&batch.view(), Mode::Record).unwrap();
+        let shared = model.forward(&batch.view(), Mode::Evaluate).unwrap();
+        assert!((shared.loss / every.loss - 1.0).abs() < 1e-6, "{shared:?}, {every:?}");
+        assert_eq!((shared.correct, shared.weight), (every.correct, every.weight));
+    }
+}
+
 /// What stands in a trial past its end, or beside it in the batch, does not
 /// matter to it.
 #[test]
