@@ -28,6 +28,7 @@ mod reservoir;
 mod vanilla;
 
 mod common;
+mod dynamics;
 mod elementwise;
 mod optimizer;
 mod readout;

@@ -8,37 +8,45 @@
 //! lie in the cache. h_0 = 0 saves the first product. Nothing is allocated
 //! inside a step.
 //!
-//! A batch is split over threads by trials; each [`Part`] is one thread's.
+//! A batch is split over threads by trials; each [`Fused`] is one thread's.
 //! Backpropagation through time: Werbos 1990.
-
-use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
+use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
 use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky};
-use crate::readout::{Readout, ReadoutGradient, Score};
+use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
 
 /// Rows (steps × trials) over which the weights' gradient is summed in one
 /// product.
 pub(crate) const ROWS: usize = 640;
 
-/// The recurrent layer: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
-pub(crate) struct Cell {
-    /// Number of neurons N.
-    pub neurons: usize,
-    /// Number of input channels C.
-    pub channels: usize,
+/// Rectified units: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
+pub(crate) struct Rectified {
     /// dt/τ, above 0 and at most 1.
     pub leak: f32,
-    /// W, Wx and b on top of each other, (N + C + 1) × N.
-    pub weights: Vec<f32>,
 }
 
-impl Cell {
+impl Dynamics for Rectified {
+    const BLOCKS: &'static [&'static str] = &["recurrent"];
+    const SUFFIXES: &'static [&'static str] = &[""];
+    const VECTORS: &'static [&'static str] = &[];
+    type Part = Fused;
+
+    fn vectors(&self, _: usize, _: u64) -> Vec<f32> {
+        Vec::new()
+    }
+
+    fn bias(&self, _: usize) -> f32 {
+        0.0
+    }
+}
+
+impl Layer<Rectified> {
     /// W and, below it, Wx and b.
     fn split(&self) -> (MatRef<'_, f32>, MatRef<'_, f32>) {
         let (recurrent, drive) = self.weights.split_at(self.neurons * self.neurons);
@@ -58,19 +66,19 @@ impl Cell {
             None => product(next, Accum::Replace, input, drive),
         }
         match previous {
-            _ if self.leak == 1.0 => activate(next),
-            Some(previous) => activate_leaky(next, previous, self.leak),
-            None => activate_leaky_first(next, self.leak),
+            _ if self.unit.leak == 1.0 => activate(next),
+            Some(previous) => activate_leaky(next, previous, self.unit.leak),
+            None => activate_leaky_first(next, self.unit.leak),
         }
     }
 }
 
-/// The trials that one thread computes, and the room it needs to do so.
+/// See [`Part`].
 #[derive(Default)]
-pub(crate) struct Part {
+pub(crate) struct Fused {
     scoring: Scoring,
     /// Gradient in Wx and, below it, b: (C + 1) × N.
-    pub drive: Vec<f32>,
+    drive: Vec<f32>,
     /// Gradients in the relu's arguments over several steps, and one slot more.
     deltas: Vec<f32>,
     /// Gradient in the hidden state, for leaky units.
@@ -80,35 +88,24 @@ pub(crate) struct Part {
     room: Vec<f32>,
 }
 
-impl Part {
-    /// Makes the part responsible for `trials` of `batch`.
-    pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
-        self.scoring.assign(batch, trials);
+impl Part<Rectified> for Fused {
+    fn scoring(&mut self) -> &mut Scoring {
+        &mut self.scoring
     }
 
-    /// Number of trials.
-    pub fn count(&self) -> usize {
-        self.scoring.count()
+    fn gradients(&mut self) -> Gradients<'_> {
+        Gradients { drive: &mut self.drive, vectors: &mut [] }
     }
 
-    /// Gradients that the read-out left in the last pass for learning.
-    pub fn readout(&mut self) -> &mut ReadoutGradient {
-        &mut self.scoring.readout
-    }
-
-    /// Runs the trials and keeps all hidden states in `hidden` (steps × trials
-    /// × N); past a trial's end they are zero. `inputs` is steps × trials ×
-    /// (C + 1), the last channel 1. To learn, also leaves the read-out's
-    /// gradients, of `scale` times the sum of weighted cross-entropies.
-    pub fn run(
+    fn run(
         &mut self,
-        cell: &Cell,
+        layer: &Layer<Rectified>,
         readout: &Readout,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
-        learn: Option<f64>,
+        learn: Option<Learn>,
     ) -> Result<Score> {
-        if let Some(scale) = learn {
+        if let Some(Learn { scale, .. }) = learn {
             self.scoring.readout.start(readout.parameters(), scale);
         }
         let (mut cursor, mut score) = (0, Score::default());
@@ -122,8 +119,8 @@ impl Part {
             let (Some(next), Some(input)) = (next.as_slice_mut(), input.as_slice()) else {
                 return Err(gaps());
             };
-            cell.step(input, previous, next);
-            self.scoring.silence(step, next, cell.neurons);
+            layer.step(input, previous, next);
+            self.scoring.silence(step, next, layer.neurons);
             self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
         }
         hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
@@ -131,11 +128,14 @@ impl Part {
         Ok(score)
     }
 
-    /// Runs the trials without noise up to the last step that counts, keeping
-    /// nothing.
-    pub fn evaluate(&mut self, cell: &Cell, readout: &Readout, batch: &BatchView<'_>) -> Result<Score> {
+    fn evaluate(
+        &mut self,
+        layer: &Layer<Rectified>,
+        readout: &Readout,
+        batch: &BatchView<'_>,
+    ) -> Result<Score> {
         self.scoring.share_rows(batch);
-        let (rows, neurons, width) = (self.scoring.firsts().len(), cell.neurons, cell.channels + 1);
+        let (rows, neurons, width) = (self.scoring.firsts().len(), layer.neurons, layer.channels + 1);
         let mut room = std::mem::take(&mut self.room);
         room.resize(rows * (2 * neurons + width), 0.0);
         let (states, input) = room.split_at_mut(2 * rows * neurons);
@@ -145,12 +145,12 @@ impl Part {
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
             for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
-                for (channel, value) in row[..cell.channels].iter_mut().enumerate() {
+                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
                     *value = batch.inputs[[*trial, step, channel]];
                 }
-                row[cell.channels] = 1.0;
+                row[layer.channels] = 1.0;
             }
-            cell.step(input, (step > 0).then_some(&*previous), next);
+            layer.step(input, (step > 0).then_some(&*previous), next);
             self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
         }
@@ -159,23 +159,20 @@ impl Part {
         Ok(score)
     }
 
-    /// Backpropagation through time. Overwrites `recurrent` (N×N) and
-    /// [`Part::drive`] with the gradient of the last learning [`Part::run`]'s
-    /// loss, plus that of a term whose gradient in the hidden states is
-    /// `activity`.
-    pub fn backward(
+    fn backward(
         &mut self,
-        cell: &Cell,
+        layer: &Layer<Rectified>,
         inputs: ArrayView3<'_, f32>,
         hidden: ArrayView3<'_, f32>,
         activity: Option<ArrayView3<'_, f32>>,
         recurrent: &mut [f32],
     ) -> Result<()> {
-        let (trials, neurons, width) = (self.count(), cell.neurons, cell.channels + 1);
+        let (trials, neurons, width) = (self.scoring.count(), layer.neurons, layer.channels + 1);
         let size = trials * neurons;
         let slots = (ROWS / trials).max(1);
-        let leaky = cell.leak < 1.0;
-        let (weights, _) = cell.split();
+        let leak = layer.unit.leak;
+        let leaky = leak < 1.0;
+        let (weights, _) = layer.split();
 
         recurrent.fill(0.0);
         self.drive.clear();
@@ -220,11 +217,11 @@ impl Part {
                 let state = state.as_slice().ok_or_else(gaps)?;
                 if leaky && step > 0 {
                     let previous = hidden.index_axis(Axis(0), step - 1);
-                    gate_leaky(delta, &mut carry, state, previous.as_slice().ok_or_else(gaps)?, cell.leak);
+                    gate_leaky(delta, &mut carry, state, previous.as_slice().ok_or_else(gaps)?, leak);
                 } else {
                     if leaky {
                         for (delta, carry) in delta.iter_mut().zip(&carry) {
-                            *delta = cell.leak * (*delta + (1.0 - cell.leak) * carry);
+                            *delta = leak * (*delta + (1.0 - leak) * carry);
                         }
                     }
                     gate(delta, state);

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
+use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::common::{
     FIRST, SECOND, UPDATES, check_batch, expect, expect_square, find, glorot, in_threads, misshapen,
     no_activity, no_block, no_gradient, no_pass, sizes, take_inputs,
 };
+use crate::dynamics::{Dynamics, Layer, Learn, Part};
 use crate::elementwise::add;
 use crate::optimizer::{Moments, Rates, count_of, count_tensor};
 use crate::readout::{Readout, Score};
-use crate::unit::{Layer, Part, Unit};
 
 pallium_core::choice! {
     /// What the recurrent blocks besides block 0 start from.
@@ -27,19 +27,19 @@ pallium_core::choice! {
     }
 }
 
-/// A layer of units U, a softmax read-out, and Adam.
+/// A layer of dynamics D, a softmax read-out, and Adam.
 ///
 /// softmax(h_t·Wo + bo) answers at every step whose mask is above 0. The loss is
 /// the mean cross-entropy weighted by the mask, in nats. A trial ends at its
 /// length: its activity is 0 from there on. Inputs carry Gaussian noise while
 /// training. Input and read-out weights start Glorot-uniform. Adam is computed
 /// as Keras does it. With more than one thread a batch is split by trials.
-pub(crate) struct Trained<U> {
+pub(crate) struct Trained<D: Dynamics> {
     noise: f32,
     rates: Rates,
     threads: usize,
     start: Start,
-    layer: Layer<U>,
+    layer: Layer<D>,
     moments: Moments,
     updates: u64,
     classes: usize,
@@ -50,8 +50,8 @@ pub(crate) struct Trained<U> {
     hidden: Vec<f32>,
     /// steps × trials × (C + 1) of that pass, the last channel 1.
     inputs: Vec<f32>,
-    learning: Vec<Part>,
-    evaluating: Vec<Part>,
+    learning: Vec<D::Part>,
+    evaluating: Vec<D::Part>,
 }
 
 /// What a pass was.
@@ -64,10 +64,10 @@ struct Pass {
 /// A tensor's name and shape, and its place among a layer's weights.
 type Place = (String, Vec<usize>, Range<usize>);
 
-impl<U: Unit> Trained<U> {
+impl<D: Dynamics> Trained<D> {
     /// A model of `unit`s, its weights zero but for what is drawn from the
     /// setting's seed.
-    pub fn new(unit: U, noise: f64, rates: Rates, start: Start, setting: &Setting<'_>) -> Result<Self> {
+    pub fn new(unit: D, noise: f64, rates: Rates, start: Start, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", noise)?;
         let (neurons, channels, classes) = sizes(setting)?;
         let mut model = Trained {
@@ -95,32 +95,40 @@ impl<U: Unit> Trained<U> {
     fn layout(&self) -> Vec<Place> {
         let (layer, n, c) = (&self.layer, self.layer.neurons, self.layer.channels);
         let mut all = Vec::new();
-        for (block, suffix) in U::SUFFIXES.iter().enumerate() {
+        for (block, suffix) in D::SUFFIXES.iter().enumerate() {
             let drive = layer.drive(block);
             let bias = drive.start + c * n;
             all.push((format!("recurrent{suffix}"), vec![n, n], layer.block(block)));
             all.push((format!("input{suffix}"), vec![c, n], drive.start..bias));
             all.push((format!("bias{suffix}"), vec![n], bias..drive.end));
         }
-        for (index, name) in U::VECTORS.iter().enumerate() {
+        for (index, name) in D::VECTORS.iter().enumerate() {
             let start = layer.vectors().start + index * n;
             all.push(((*name).to_owned(), vec![n], start..start + n));
         }
         all
     }
 
+    /// Inputs of the last pass that kept the activity, noise included.
+    #[cfg(test)]
+    pub(crate) fn kept_inputs(&self) -> ArrayView3<'_, f32> {
+        let pass = self.pass.as_ref().unwrap();
+        ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs).unwrap()
+    }
+
+    /// The read-out's tensors, with their place in the read-out's moments.
     fn readout_layout(&self) -> [Place; 2] {
         let (n, k) = (self.layer.neurons, self.classes);
         [("readout".into(), vec![n, k], 0..n * k), ("readout_bias".into(), vec![k], n * k..n * k + k)]
     }
 }
 
-impl<U: Unit> Model for Trained<U> {
+impl<D: Dynamics> Model for Trained<D> {
     fn info(&self) -> ModelInfo {
         ModelInfo {
             neurons: self.layer.neurons,
-            blocks: U::BLOCKS.len(),
-            block_names: U::BLOCKS.iter().map(|&name| name.into()).collect(),
+            blocks: D::BLOCKS.len(),
+            block_names: D::BLOCKS.iter().map(|&name| name.into()).collect(),
             parameters: self.layer.weights.len() + self.readout.parameters(),
         }
     }
@@ -130,7 +138,7 @@ impl<U: Unit> Model for Trained<U> {
         expect_square(recurrent, n)?;
         let mut weights = Vec::with_capacity(self.layer.vectors().end);
         weights.extend(recurrent.iter());
-        for name in &U::BLOCKS[1..] {
+        for name in &D::BLOCKS[1..] {
             match self.start {
                 Start::Same => weights.extend(recurrent.iter()),
                 Start::Zero => weights.resize(weights.len() + n * n, 0.0),
@@ -142,7 +150,7 @@ impl<U: Unit> Model for Trained<U> {
                 }
             }
         }
-        for (block, suffix) in U::SUFFIXES.iter().enumerate() {
+        for (block, suffix) in D::SUFFIXES.iter().enumerate() {
             weights.extend(glorot(c, n, seed, &format!("input weights{suffix}")));
             weights.resize(weights.len() + n, self.layer.unit.bias(block));
         }
@@ -161,10 +169,10 @@ impl<U: Unit> Model for Trained<U> {
         let (trials, steps, channels) = batch.dim();
         // Evaluation leaves the last pass and its gradients as they are.
         let parts = if mode == Mode::Evaluate { &mut self.evaluating } else { &mut self.learning };
-        parts.resize_with(self.threads.min(trials), Part::default);
+        parts.resize_with(self.threads.min(trials), D::Part::default);
         let count = parts.len();
         for (index, part) in parts.iter_mut().enumerate() {
-            part.assign(batch, index * trials / count..(index + 1) * trials / count);
+            part.scoring().assign(batch, index * trials / count..(index + 1) * trials / count);
         }
 
         let scores = if mode == Mode::Evaluate {
@@ -176,7 +184,7 @@ impl<U: Unit> Model for Trained<U> {
             let learn = match mode {
                 Mode::Train { noise_seed } => {
                     take_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
-                    Some((if weight > 0.0 { 1.0 / weight } else { 0.0 }, noise_seed))
+                    Some(Learn { scale: if weight > 0.0 { 1.0 / weight } else { 0.0 }, noise_seed })
                 }
                 _ => {
                     take_inputs(&mut self.inputs, batch, None);
@@ -191,8 +199,9 @@ impl<U: Unit> Model for Trained<U> {
                 ArrayViewMut3::from_shape((steps, trials, n), &mut self.hidden).map_err(misshapen)?;
             let mut jobs = Vec::with_capacity(count);
             for part in &mut self.learning {
-                let (mine, rest) = inputs.split_at(pallium_core::ndarray::Axis(1), part.count());
-                let (states, other) = hidden.split_at(pallium_core::ndarray::Axis(1), part.count());
+                let count = part.scoring().count();
+                let (mine, rest) = inputs.split_at(Axis(1), count);
+                let (states, other) = hidden.split_at(Axis(1), count);
                 (inputs, hidden) = (rest, other);
                 jobs.push((part, mine, states));
             }
@@ -222,8 +231,7 @@ impl<U: Unit> Model for Trained<U> {
         activity: Option<ArrayView3<'_, f32>>,
         mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
-        use pallium_core::ndarray::s;
-        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
         let pass = self.pass.as_ref().filter(|pass| pass.learnt).ok_or_else(no_pass)?;
         let shape = (pass.steps, pass.trials, n);
         expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
@@ -243,8 +251,9 @@ impl<U: Unit> Model for Trained<U> {
 
         let (mut jobs, mut from) = (Vec::with_capacity(sums.len()), 0);
         for (part, sum) in self.learning.iter_mut().zip(sums) {
-            let trials = s![.., from..from + part.count(), ..];
-            from += part.count();
+            let count = part.scoring().count();
+            let trials = s![.., from..from + count, ..];
+            from += count;
             let activity = activity.map(|activity| activity.slice_move(trials));
             jobs.push((part, inputs.slice(trials), hidden.slice(trials), activity, sum));
         }
@@ -264,11 +273,13 @@ impl<U: Unit> Model for Trained<U> {
         }
         if let Some((first, others)) = self.learning.split_first_mut() {
             for part in others {
-                add(&mut first.drive, &part.drive);
-                add(&mut first.vectors, &part.vectors);
-                add(&mut first.readout().parameters, &part.readout().parameters);
+                let (sum, term) = (first.gradients(), part.gradients());
+                add(sum.drive, term.drive);
+                add(sum.vectors, term.vectors);
+                let term = &mut part.scoring().readout.parameters;
+                add(&mut first.scoring().readout.parameters, term);
                 // Added once, should the caller ask again.
-                part.readout().parameters.fill(0.0);
+                term.fill(0.0);
             }
         }
         self.differentiated = true;
@@ -276,7 +287,7 @@ impl<U: Unit> Model for Trained<U> {
     }
 
     fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
-        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
         let Some(part) = self.learning.first_mut().filter(|_| self.differentiated) else {
             return Err(no_gradient());
         };
@@ -290,9 +301,10 @@ impl<U: Unit> Model for Trained<U> {
         let (drive, vectors) = (self.layer.drive(0).start, self.layer.vectors().start);
         let weights = &mut self.layer.weights;
         self.moments.update(step, 0, &mut weights[..drive], gradient);
-        self.moments.update(step, drive, &mut weights[drive..vectors], &part.drive);
-        self.moments.update(step, vectors, &mut weights[vectors..], &part.vectors);
-        self.readout.update(step, &part.readout().parameters)?;
+        let gradients = part.gradients();
+        self.moments.update(step, drive, &mut weights[drive..vectors], gradients.drive);
+        self.moments.update(step, vectors, &mut weights[vectors..], gradients.vectors);
+        self.readout.update(step, &part.scoring().readout.parameters)?;
         // The activity can still be looked at, but no longer differentiated.
         self.differentiated = false;
         if let Some(pass) = &mut self.pass {
@@ -302,7 +314,7 @@ impl<U: Unit> Model for Trained<U> {
     }
 
     fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
-        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
         if block >= blocks {
             return Err(no_block(block, blocks));
         }
@@ -310,7 +322,7 @@ impl<U: Unit> Model for Trained<U> {
     }
 
     fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
-        let (n, blocks) = (self.layer.neurons, U::BLOCKS.len());
+        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
         if block >= blocks {
             return Err(no_block(block, blocks));
         }

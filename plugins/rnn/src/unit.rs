@@ -17,7 +17,8 @@ use pallium_core::random::Stream;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::readout::{Readout, ReadoutGradient, Score};
+use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
+use crate::readout::{Readout, Score};
 use crate::recurrence::{ROWS, gaps, matrix, product, together};
 use crate::scoring::Scoring;
 
@@ -96,40 +97,22 @@ pub(crate) fn vectors_mut<const K: usize>(all: &mut [f32], size: usize) -> [&mut
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
-/// A layer of units and its weights.
-pub(crate) struct Layer<U> {
-    pub unit: U,
-    /// Number of neurons N.
-    pub neurons: usize,
-    /// Number of input channels C.
-    pub channels: usize,
-    /// The blocks, N×N each; then for each block Wx and, below it, b, (C + 1) ×
-    /// N; then the further parameters, N each.
-    pub weights: Vec<f32>,
+impl<U: Unit> Dynamics for U {
+    const BLOCKS: &'static [&'static str] = U::BLOCKS;
+    const SUFFIXES: &'static [&'static str] = U::SUFFIXES;
+    const VECTORS: &'static [&'static str] = U::VECTORS;
+    type Part = Stepped;
+
+    fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32> {
+        Unit::vectors(self, neurons, seed)
+    }
+
+    fn bias(&self, block: usize) -> f32 {
+        Unit::bias(self, block)
+    }
 }
 
 impl<U: Unit> Layer<U> {
-    pub const COUNT: usize = U::BLOCKS.len();
-
-    /// Where a block lies among the weights.
-    pub fn block(&self, block: usize) -> Range<usize> {
-        let size = self.neurons * self.neurons;
-        block * size..(block + 1) * size
-    }
-
-    /// Where a block's Wx and b lie.
-    pub fn drive(&self, block: usize) -> Range<usize> {
-        let size = (self.channels + 1) * self.neurons;
-        let start = Self::COUNT * self.neurons * self.neurons + block * size;
-        start..start + size
-    }
-
-    /// Where the further parameters lie.
-    pub fn vectors(&self) -> Range<usize> {
-        let start = self.drive(Self::COUNT).start;
-        start..start + U::VECTORS.len() * self.neurons
-    }
-
     /// One step of some trials.
     fn step(
         &self,
@@ -193,17 +176,17 @@ impl Noise {
     }
 }
 
-/// The trials that one thread computes, and the room it needs to do so.
+/// See [`Part`].
 #[derive(Default)]
-pub(crate) struct Part {
+pub(crate) struct Stepped {
     scoring: Scoring,
     noise: Noise,
     /// Kept vectors of all steps: steps × kept × trials × N.
     kept: Vec<f32>,
     /// Gradients in Wx and b of each block.
-    pub drive: Vec<f32>,
+    drive: Vec<f32>,
     /// Gradients in the further parameters.
-    pub vectors: Vec<f32>,
+    vectors: Vec<f32>,
     /// Gradients over several steps, and one slot more: deltas × slots × trials
     /// × N.
     deltas: Vec<f32>,
@@ -215,22 +198,7 @@ pub(crate) struct Part {
     nothing: Vec<f32>,
 }
 
-impl Part {
-    /// Makes the part responsible for `trials` of `batch`.
-    pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
-        self.scoring.assign(batch, trials);
-    }
-
-    /// Number of trials.
-    pub fn count(&self) -> usize {
-        self.scoring.count()
-    }
-
-    /// Gradients that the read-out left in the last pass for learning.
-    pub fn readout(&mut self) -> &mut ReadoutGradient {
-        &mut self.scoring.readout
-    }
-
+impl Stepped {
     /// Zeros as long as a step's kept vectors, and as a hidden state; yields the
     /// length of one vector of so many rows.
     fn prepare<U: Unit>(&mut self, layer: &Layer<U>, rows: usize) -> usize {
@@ -239,34 +207,34 @@ impl Part {
         self.nothing.resize(U::KEPT * size, 0.0);
         size
     }
+}
 
-    /// Runs the trials and keeps what the backward pass needs; hidden states go
-    /// to `hidden` (steps × trials × N) and are zero past a trial's end. `learn`
-    /// is the factor of the loss and the noise's seed.
-    pub fn run<U: Unit>(
+impl<U: Unit> Part<U> for Stepped {
+    fn scoring(&mut self) -> &mut Scoring {
+        &mut self.scoring
+    }
+
+    fn gradients(&mut self) -> Gradients<'_> {
+        Gradients { drive: &mut self.drive, vectors: &mut self.vectors }
+    }
+
+    fn run(
         &mut self,
         layer: &Layer<U>,
         readout: &Readout,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
-        learn: Option<(f64, u64)>,
+        learn: Option<Learn>,
     ) -> Result<Score> {
-        let size = self.prepare(layer, self.count());
-        let scale = match learn {
-            Some((scale, seed)) => {
+        let size = self.prepare(layer, self.scoring.count());
+        match learn {
+            Some(Learn { scale, noise_seed }) => {
                 self.scoring.readout.start(readout.parameters(), scale);
-                self.noise.start(
-                    layer.unit.noise(&layer.weights[layer.vectors()]),
-                    seed,
-                    self.scoring.trials(),
-                );
-                true
+                let noise = layer.unit.noise(&layer.weights[layer.vectors()]);
+                self.noise.start(noise, noise_seed, self.scoring.trials());
             }
-            None => {
-                self.noise.start(Vec::new(), 0, 0..0);
-                false
-            }
-        };
+            None => self.noise.start(Vec::new(), 0, 0..0),
+        }
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.steps();
         let stride = U::KEPT * size;
@@ -289,22 +257,15 @@ impl Part {
             let input = input.as_slice().ok_or_else(gaps)?;
             layer.step(input, step == 0, &mut self.noise, &mut kept_now[..stride], before, next);
             self.scoring.silence(step, next, layer.neurons);
-            self.scoring.read(step, next, readout, scale, &mut cursor, &mut score)?;
+            self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
         }
         self.kept = kept;
         hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
-        self.scoring.flush(readout, scale, &mut score)?;
+        self.scoring.flush(readout, learn.is_some(), &mut score)?;
         Ok(score)
     }
 
-    /// Runs the trials without noise up to the last step that counts, keeping
-    /// nothing.
-    pub fn evaluate<U: Unit>(
-        &mut self,
-        layer: &Layer<U>,
-        readout: &Readout,
-        batch: &BatchView<'_>,
-    ) -> Result<Score> {
+    fn evaluate(&mut self, layer: &Layer<U>, readout: &Readout, batch: &BatchView<'_>) -> Result<Score> {
         self.scoring.share_rows(batch);
         let (rows, width) = (self.scoring.firsts().len(), layer.channels + 1);
         let size = self.prepare(layer, rows);
@@ -335,11 +296,7 @@ impl Part {
         Ok(score)
     }
 
-    /// Backpropagation through time. Overwrites `recurrent` (blocks × N × N),
-    /// [`Part::drive`] and [`Part::vectors`] with the gradient of the last
-    /// learning [`Part::run`]'s loss, plus that of a term whose gradient in the
-    /// hidden states is `activity`.
-    pub fn backward<U: Unit>(
+    fn backward(
         &mut self,
         layer: &Layer<U>,
         inputs: ArrayView3<'_, f32>,
@@ -347,8 +304,8 @@ impl Part {
         activity: Option<ArrayView3<'_, f32>>,
         recurrent: &mut [f32],
     ) -> Result<()> {
-        let size = self.prepare(layer, self.count());
-        let (trials, n, width) = (self.count(), layer.neurons, layer.channels + 1);
+        let size = self.prepare(layer, self.scoring.count());
+        let (trials, n, width) = (self.scoring.count(), layer.neurons, layer.channels + 1);
         let (blocks, stride) = (Layer::<U>::COUNT, U::KEPT * size);
         let slots = (ROWS / trials).max(1);
         let row = (slots + 1) * size;
