@@ -564,6 +564,7 @@ fn every_experiment_file_runs_dry_on_synthetic_neurons() {
         ("cross-field.toml", 660),
         ("ladder.toml", 1800),
         ("lambda.toml", 750),
+        ("matched-communicability.toml", 180),
         ("matched-l1.toml", 240),
         ("positive-only.toml", 660),
         ("precision.toml", 660),
