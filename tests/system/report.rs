@@ -346,7 +346,9 @@ fn the_page_fits_a_phone() {
     // The narrowest window that Chromium opens by itself is wider than a phone.
     let framed = RUN.path().join("framed.html");
     let inner = std::fs::read_to_string(&page).unwrap();
+    // A run of one's own may have long names of variants, also in the list of networks.
     let measure = "<script>addEventListener('load', () => { const e = document.documentElement; \
+        document.getElementById('space-network').add(new Option('W*D*C, shuffled within distances, perceptual-decision')); \
         const out = [e.clientWidth, e.scrollWidth, Math.min(...Array.from(document.querySelectorAll('.panel:not(.legend)')) \
         .filter((p) => p.getBoundingClientRect().width > 0).map((p) => p.getBoundingClientRect().width))]; \
         parent.postMessage(out.join(' '), '*'); });</script>";
