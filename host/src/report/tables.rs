@@ -500,7 +500,8 @@ fn published_cells(group: &Group) -> [Cell; 3] {
     };
     [
         Cell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
-        Cell::text(range),
+        // Sorted by its width, as the interval of the runs is.
+        Cell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
         verdict,
     ]
 }

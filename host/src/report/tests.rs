@@ -240,6 +240,11 @@ fn values_are_counted_and_held_against_the_published_ones() {
     assert_eq!((gone.values.len(), gone.mean, gone.diverged), (0, None, 5));
     assert!(matches!(&gone.verdict, Some(Verdict::Differs(why)) if why.contains("diverged")));
     assert!(report.accuracy[0][3].published.is_none());
+    // Every column of numbers can be sorted.
+    let table = report.accuracy_table(0);
+    let place = table.columns.iter().position(|c| c.title == "published interval").unwrap();
+    let widths: Vec<Option<f64>> = table.rows[..4].iter().map(|row| row[place].sort).collect();
+    assert!(widths[..3].iter().all(|w| w.is_some_and(|w| w > 0.0)) && widths[3].is_none(), "{widths:?}");
     let uncounted = report.uncounted_table();
     assert_eq!(uncounted.rows.len(), 15);
     assert_eq!(uncounted.rows[0][4].text, "the loss in epoch 2, batch 3");
