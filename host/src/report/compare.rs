@@ -128,7 +128,8 @@ impl Comparison {
         });
         row("seed", true, &|r| r.run.manifest.seed.to_string());
         row("runs", true, &|r| r.run.manifest.runs.to_string());
-        row("variants", false, &|r| r.run.variants.join(", "));
+        // Names may have commas.
+        row("variants", false, &|r| r.run.variants.join("; "));
         row("tasks", false, &|r| r.run.tasks.iter().map(|t| t.short()).collect::<Vec<_>>().join(", "));
         row("weights", false, &|r| every(r, &|e| uses(std::slice::from_ref(&e.spec.weights))));
         row("constraints", false, &|r| every(r, &|e| uses(&e.spec.constraints)));
