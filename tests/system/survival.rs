@@ -299,18 +299,21 @@ fn a_training_goes_on_from_its_last_epoch_with_the_same_bits() {
     }
 }
 
+/// The beginning of an experiment with components that misbehave.
+const ROGUES: &str = "seed = 3\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
+    [training]\nepochs = 2\ntrials = 32\nbatch = 16\n\
+    [metrics]\nuse = [\"organization.entropy\"]\n[limits]\ncell_timeout = 15\n";
+
+fn rogue_variant(mode: &str) -> String {
+    format!(
+        "[[variant]]\nname = \"{mode}\"\nconstraints = [{{ use = \"rogue.constraint\", mode = \"{mode}\" }}]\n"
+    )
+}
+
 #[test]
 fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     let rogue = fixture("rogue", &[]);
-    let head = "seed = 3\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
-        [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
-        [training]\nepochs = 2\ntrials = 32\nbatch = 16\n\
-        [metrics]\nuse = [\"organization.entropy\"]\n[limits]\ncell_timeout = 15\n";
-    let constraint = |mode: &str| {
-        format!(
-            "[[variant]]\nname = \"{mode}\"\nconstraints = [{{ use = \"rogue.constraint\", mode = \"{mode}\" }}]\n"
-        )
-    };
     let weights = |mode: &str| {
         format!(
             "[[variant]]\nname = \"weights {mode}\"\nweights = {{ use = \"rogue.weights\", mode = \"{mode}\" }}\n"
@@ -334,12 +337,12 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
         ("weights wrong-shape", "failed: ", "8×9 weights for 8 neurons"),
         ("weights nan", "failed: ", "gave the weight NaN from 0 to 0"),
     ];
-    let mut experiment = head.to_string();
+    let mut experiment = ROGUES.to_string();
     for (number, (mode, ..)) in bad.iter().enumerate() {
         // Good cells among the bad.
         experiment
             .push_str(&format!("[[variant]]\nname = \"good {number}\"\nconstraints = [\"spatial.l1\"]\n"));
-        experiment.push_str(&mode.strip_prefix("weights ").map_or_else(|| constraint(mode), weights));
+        experiment.push_str(&mode.strip_prefix("weights ").map_or_else(|| rogue_variant(mode), weights));
     }
     let scene = Scene::new(&experiment);
     let out = scene.out("all");
@@ -388,6 +391,41 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
         run(&["--jobs", "1", "--fail-fast", "--only", "abort", "--only", "segfault", "--only", "exit-zero"]);
     assert_eq!(first.code, Some(3));
     assert_eq!(first.stderr.lines().filter(|line| line.starts_with('[')).count(), 1, "{}", first.stderr);
+}
+
+/// Cells are tried out before they are planned or submitted; what breaks then
+/// costs an estimate, and no study.
+#[test]
+fn a_crash_while_cells_are_tried_out_costs_their_own_estimate() {
+    let rogue = fixture("rogue", &[]);
+    let bad = [
+        ("panic-in-constructor", "panicked in its constructor"),
+        ("panic-in-penalty", "panicked in penalty"),
+        ("abort", "its process was ended by signal 6 (abort)"),
+        ("segfault", "its process was ended by signal 11 (segmentation fault)"),
+        ("exit-zero", "exit code 0 without a result"),
+    ];
+    let mut experiment = ROGUES.to_string();
+    for (mode, _) in bad {
+        experiment.push_str(&rogue_variant(mode));
+        experiment.push_str(&format!("[[variant]]\nname = \"good beside {mode}\"\n"));
+    }
+    let scene = Scene::new(&experiment);
+    let plan = pallium_with(&[&rogue], &["plan", text(&scene.file), "--json"]).ok();
+    for cell in plan.json().as_array().unwrap() {
+        let variant = cell["variant"].as_str().unwrap();
+        assert_eq!(cell["estimated_seconds"].is_number(), variant.starts_with("good"), "{cell}");
+    }
+    for (mode, reason) in bad {
+        let line =
+            plan.stderr.lines().find(|line| line.contains(&format!("{mode}/cognition.go-no-go/0 has")));
+        assert!(line.is_some_and(|line| line.contains(reason)), "{mode}: {}", plan.stderr);
+    }
+
+    let out = scene.out("submitted");
+    let all = ["submit", text(&scene.file), "--engine", "slurm", "--dry-run", "--out", text(&out)];
+    let ended = pallium_with(&[&rogue], &all).ok();
+    assert!(ended.stdout.contains("not submitted: 10 of 10 cells"), "{}{}", ended.stdout, ended.stderr);
 }
 
 #[test]

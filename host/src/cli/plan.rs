@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use pallium_core::{Error, Result};
+use pallium_core::Result;
 use serde_json::{Value, json};
 
 use super::support;
 use crate::cell::CellSpec;
-use crate::experiment::cost::{Cost, Estimator};
+use crate::experiment::cost::Cost;
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::identity;
-use crate::run::train::{self, Options};
+use crate::run::workers::Workers;
 
 /// How long trying things out may take; a component that hangs must not hang
 /// the plan.
@@ -55,7 +54,7 @@ pub struct Plan {
 /// If the experiment is wrong or one of its components cannot be built.
 pub fn plan(args: &Plan) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Arc::new(Catalogue::discover(&experiment.plugin_path)?);
+    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
     let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
     let costs = estimate(&catalogue, &cells)?;
     let jobs = support::jobs(args.jobs, &cells);
@@ -83,46 +82,20 @@ fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Val
     }))
 }
 
-/// The cost of each cell, in order; `None` for those that could not be tried
-/// in time.
-pub(super) fn estimate(catalogue: &Arc<Catalogue>, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
-    let (send, receive) = mpsc::channel();
+/// The cost of each cell, in order; `None` for those that could not be tried.
+/// They are tried in processes of their own: a component that crashes or hangs
+/// takes neither the plan nor a submission with it.
+pub(super) fn estimate(catalogue: &Catalogue, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
     // Runs cost the same: only the first one's cells are tried.
     let mut first = BTreeMap::new();
     for cell in cells {
-        first.entry((cell.variant.clone(), cell.task.clone())).or_insert_with(|| cell.clone());
+        first.entry((&cell.variant, &cell.task)).or_insert(cell);
     }
-    let (owned, wanted) = (Arc::clone(catalogue), first.clone());
-    // Never joined: if it hangs, it ends with the process.
-    std::thread::Builder::new()
-        .name("estimate".into())
-        .spawn(move || {
-            let mut estimator = Estimator::new(&owned);
-            // What a run would refuse is refused here too.
-            let cells: Vec<CellSpec> = wanted.values().cloned().collect();
-            let mut refused = train::check(&cells, &owned, &Options::default()).err();
-            for (name, cell) in wanted {
-                let cost = refused.take().map_or_else(|| estimator.cell(&cell), Err);
-                if send.send((name, cost)).is_err() {
-                    return;
-                }
-            }
-        })
-        .map_err(|e| Error::bug(format!("a thread cannot be started: {e}")))?;
-    let end = Instant::now() + PATIENCE;
-    let mut known = BTreeMap::new();
-    while known.len() < first.len() {
-        match receive.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok((name, cost)) => {
-                known.insert(name, cost?);
-            }
-            Err(_) => {
-                tracing::warn!("trying out the cells took too long; some have no estimate");
-                break;
-            }
-        }
-    }
-    Ok(cells.iter().map(|c| known.get(&(c.variant.clone(), c.task.clone())).copied()).collect())
+    let wanted: Vec<&CellSpec> = first.values().copied().collect();
+    let workers = Workers::of_this_executable(support::cache_folder())?;
+    let costs = workers.estimate(&wanted, catalogue, PATIENCE)?;
+    let known: BTreeMap<_, _> = first.keys().zip(costs).collect();
+    Ok(cells.iter().map(|c| known.get(&(&c.variant, &c.task)).copied().flatten()).collect())
 }
 
 fn table(cells: &[CellSpec], costs: &[Option<Cost>]) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use comfy_table::Cell as Field;
-use pallium_core::{Error, Kind, Result};
+use pallium_core::Result;
 use serde_json::json;
 
 use super::support;
@@ -20,12 +20,13 @@ use crate::run::limits::{LEAST_MEMORY_MB, Limits};
 use crate::run::log;
 use crate::run::machine::Machine;
 use crate::run::outcome::Status;
-use crate::run::pool::{Pool, Report, Stop};
+use crate::run::pool::{Pool, Report};
 use crate::run::progress::{Progress, duration};
 use crate::run::shard::Shard;
 use crate::run::store::{FORMAT, Manifest, Plugin, Record, Records, Store};
 use crate::run::table::{self, Summary};
 use crate::run::tensorboard::Board;
+use crate::run::workers::{Stop, Workers};
 use crate::submit::quote;
 
 /// How often `results.csv` is brought up to date during a run.
@@ -120,26 +121,25 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let stop = Stop::new();
     // Nothing is written before it is clear that the run can begin.
     let store = Store::at(&out);
-    let executable = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
     let pool = Pool {
-        worker: vec![executable.into(), "worker".into()],
-        jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
-        cache: support::cache_folder(),
-        fail_fast: args.fail_fast,
-        limits: Limits {
-            timeout: args.cell_timeout.map(Duration::from_secs_f64).or(experiment.limits.timeout),
-            memory_mb: args.cell_memory.or(experiment.limits.memory_mb),
+        workers: Workers {
+            limits: Limits {
+                timeout: args.cell_timeout.map(Duration::from_secs_f64).or(experiment.limits.timeout),
+                memory_mb: args.cell_memory.or(experiment.limits.memory_mb),
+            },
+            stop: stop.clone(),
+            ..Workers::of_this_executable(support::cache_folder())?
         },
+        jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
+        fail_fast: args.fail_fast,
         checkpoint_every: args.checkpoint_every,
         store: &store,
         profiles: &expansion.profiles,
-        stop: stop.clone(),
     };
     let mut wanted = wanted;
     if let Some(shard) = args.shard {
         let specs: Vec<_> = wanted.iter().map(|cell| &cell.spec).collect();
-        let weights = pool.weigh(&specs, &catalogue)?;
+        let weights = pool.workers.weigh(&specs, &catalogue)?;
         let mut own = shard.select(&wanted, &weights).into_iter();
         wanted.retain(|_| own.next().unwrap_or(false));
     }
@@ -239,7 +239,7 @@ fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()
     let mut order: Vec<usize> = first.into_values().collect();
     order.sort_unstable();
     let specs: Vec<_> = order.into_iter().filter_map(|at| pending.get(at)).map(|c| &c.spec).collect();
-    pool.check(&specs, catalogue)
+    pool.workers.check(&specs, catalogue)
 }
 
 fn train(

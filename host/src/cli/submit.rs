@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use pallium_core::{Error, Result};
 use serde_json::json;
 
 use super::{plan, support};
-use crate::experiment::{Experiment, cost, filter};
+use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::identity::{self, Cell};
 use crate::run::shard;
 use crate::run::store::Store;
 use crate::run::worker::most_threads;
+use crate::run::workers::Workers;
 use crate::submit::{Engine, Resources, Submission, quote};
 
 /// Work that a task is given at least, in seconds, unless --array-size says
@@ -82,14 +82,15 @@ pub struct Submit {
 /// system does not take the job.
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Arc::new(Catalogue::discover(&experiment.plugin_path)?);
+    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
     let out =
         args.out.clone().unwrap_or_else(|| Path::new("runs").join(crate::cell::file_name(&experiment.name)));
     let out = std::path::absolute(&out).map_err(|e| Error::io(&out, &e))?;
     let store = Store::existing(&out)?;
     let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
     let all = wanted.len();
-    let weights = cost::weigh(&wanted, &catalogue)?;
+    let workers = Workers::of_this_executable(support::cache_folder())?;
+    let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue)?;
     let cells: Vec<Cell> =
         wanted.into_iter().map(|spec| identity::identify(spec, &catalogue)).collect::<Result<_>>()?;
     let mut pending = Vec::new();

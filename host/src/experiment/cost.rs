@@ -13,14 +13,14 @@ use std::time::Instant;
 
 use ndarray::{Array2, Array3, s};
 use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cell::{CellSpec, Use};
 use crate::geometry;
 use crate::plugins::Catalogue;
 
 /// What one cell will cost, on one thread of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Seconds.
     pub seconds: f64,

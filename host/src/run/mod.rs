@@ -3,7 +3,7 @@
 //! A cell's way: [`identity`] names it by everything its result depends on;
 //! [`shard`] leaves it to another machine perhaps; [`pool`] sees with
 //! [`claim`] that nobody is at it and hands it to a [`worker`] process within
-//! its [`limits`]; there [`train`] builds it, `course` trains it, from its
+//! its [`limits`] ([`workers`] starts and follows it); there [`train`] builds it, `course` trains it, from its
 //! [`checkpoint`] if there is one, and [`store`] writes its folder, which the
 //! parent then moves into place in one step; [`progress`] tells a person how it
 //! goes, and [`table`] what came out.
@@ -27,3 +27,4 @@ pub mod table;
 pub mod tensorboard;
 pub mod train;
 pub mod worker;
+pub mod workers;

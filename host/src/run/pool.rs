@@ -1,4 +1,5 @@
-//! The parent's side: worker processes, a few at a time.
+//! The parent's side of a run: cells in [worker processes](super::workers), a
+//! few at a time.
 //!
 //! A worker that crashes, panics, is killed or says nothing intelligible costs
 //! its own cell and nothing else: the cell is recorded as failed, with the
@@ -9,90 +10,42 @@
 //! the others turn out to be gone.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use itertools::Itertools;
-use pallium_core::{Error, Kind, Result};
-use tracing::level_filters::LevelFilter;
+use pallium_core::{Error, Result};
 
 use super::claim::{Claim, HEARTBEAT, Owner, STALE, Sight, Standing};
 use super::identity::Cell;
-use super::limits::Limits;
 use super::machine::Machine;
 use super::outcome::{Status, one_line};
 use super::store::{Failure, Record, Store};
-use super::worker::{EVENT, Event, Job, Work};
-use crate::cell::CellSpec;
+use super::worker::{Event, Job, Work};
+use super::workers::{End, GLANCE, LOG_TAIL, Workers, plugins, signal};
 use crate::plugins::{Catalogue, KnownFile};
 
-/// How often a silent worker is looked after.
-const GLANCE: Duration = Duration::from_millis(100);
-/// How long a worker may take to end after its last event, and its output to
-/// close after its end.
-const FAREWELL: Duration = Duration::from_secs(10);
-/// How long a worker may take to end after its output has closed.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How long the check before a run may take; it is a courtesy, and gives way.
-const CHECK: Duration = Duration::from_secs(120);
-/// Bytes of a log that are kept from its beginning, and from its end.
-const LOG: (usize, usize) = (64 << 10, 192 << 10);
-/// Bytes of a log in a failure's record.
-const LOG_TAIL: usize = 16 << 10;
 /// How often claims of others are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Longest line on a worker's standard output.
-const LINE: u64 = 1 << 20;
-
-/// Asks running workers to stop. Clones share one state.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Not yet asked for.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Stops workers and starts no more.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it was asked for.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// How cells are run.
 #[derive(Clone, Debug)]
 pub struct Pool<'a> {
-    /// The command that becomes a worker: this executable's `worker`.
-    pub worker: Vec<OsString>,
+    /// The processes that cells run in.
+    pub workers: Workers,
     /// Workers at a time.
     pub jobs: usize,
-    /// A folder for what components find worth keeping between cells.
-    pub cache: Option<PathBuf>,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
-    /// What bounds each cell.
-    pub limits: Limits,
     /// After how many epochs each a checkpoint is kept; 0 for never.
     pub checkpoint_every: u32,
     /// The run folder.
     pub store: &'a Store,
     /// Name of the profile of each variant, for the record.
     pub profiles: &'a BTreeMap<String, String>,
-    /// Stops it all.
-    pub stop: Stop,
 }
 
 /// What is heard of the cells, by their place in the list.
@@ -171,7 +124,7 @@ impl Pool<'_> {
                 scope.spawn(move || {
                     // Nobody listens any more only if the run is over.
                     let tell = |message| drop(send.send(message));
-                    while !self.stop.is_set() {
+                    while !self.workers.stop.is_set() {
                         let turn = queue.next(&mut |report| tell(Message::Report(report)));
                         let (at, claim) = match turn {
                             Ok(Turn::Run(at, claim)) => (at, claim),
@@ -195,7 +148,7 @@ impl Pool<'_> {
                 let report = match receive.recv_timeout(GLANCE) {
                     Ok(Message::Report(report)) => report,
                     Ok(Message::Broken(error)) => {
-                        self.stop.set();
+                        self.workers.stop.set();
                         outcome = std::mem::replace(&mut outcome, Ok(())).and(Err(error));
                         continue;
                     }
@@ -207,12 +160,12 @@ impl Pool<'_> {
                     beat = Instant::now();
                 }
                 if self.fail_fast && matches!(report, Report::Failed(..)) {
-                    self.stop.set();
+                    self.workers.stop.set();
                 }
                 if outcome.is_ok()
                     && let Err(error) = observe(report)
                 {
-                    self.stop.set();
+                    self.workers.stop.set();
                     outcome = Err(error);
                 }
             }
@@ -234,10 +187,10 @@ impl Pool<'_> {
             profile: self.profiles.get(&cell.spec.variant).cloned().unwrap_or_default(),
             checkpoint_every: self.checkpoint_every,
         };
-        let job = Job::new(work, plugins, self.cache.clone());
-        let job = Job { memory_mb: self.limits.memory_mb, ..job };
+        let job = Job::new(work, plugins, self.workers.cache.clone());
+        let job = Job { memory_mb: self.workers.limits.memory_mb, ..job };
         let mut reached = None;
-        let end = self.drive(&job, self.limits.timeout, &mut |event| {
+        let end = self.workers.drive(&job, self.workers.limits.timeout, &mut |event| {
             let report = match event {
                 Event::Started => Report::Started(at),
                 &Event::Epoch { epoch, epochs, loss, accuracy } => {
@@ -277,7 +230,7 @@ impl Pool<'_> {
                 std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
             }
             _ if end.stopped || self.stopped_too(&end) => return Ok(Report::Stopped(at)),
-            _ => end.reason(&self.limits, reached),
+            _ => end.reason(&self.workers.limits, reached),
         };
         let error = match end.last {
             Some(Event::Failed(error)) => Some(error),
@@ -309,154 +262,10 @@ impl Pool<'_> {
             return false;
         }
         let patience = Instant::now();
-        while !self.stop.is_set() && patience.elapsed() < Duration::from_millis(500) {
+        while !self.workers.stop.is_set() && patience.elapsed() < Duration::from_millis(500) {
             thread::sleep(Duration::from_millis(10));
         }
-        self.stop.is_set()
-    }
-
-    /// Has a worker build what `cells` name, so that a mistake shows before
-    /// anything is trained. It is done in a process of its own because a
-    /// component may crash even here.
-    ///
-    /// # Errors
-    /// If the user's input is wrong or cannot be read. Anything else is left
-    /// for the cells to run into, each on its own.
-    pub fn check(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<()> {
-        let plugins = plugins(cells.iter().copied(), catalogue)?;
-        let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
-        let job = Job::new(work, plugins, self.cache.clone());
-        let job = Job { memory_mb: self.limits.memory_mb, ..job };
-        let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
-        let end = self.drive(&job, Some(patience), &mut |_| ());
-        match end.last {
-            Some(Event::Failed(error))
-                if matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) =>
-            {
-                Err(error)
-            }
-            Some(Event::Checked) => Ok(()),
-            _ if self.stop.is_set() => Ok(()),
-            ref last => {
-                tracing::warn!("the check before the run came to nothing: {last:?}, {}", end.exit_text());
-                Ok(())
-            }
-        }
-    }
-
-    /// How much work each of `cells` is; see
-    /// [`weigh`](crate::experiment::cost::weigh).
-    ///
-    /// # Errors
-    /// If a substrate or a task cannot be built.
-    pub fn weigh(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
-        let plugins = plugins(cells.iter().copied(), catalogue)?;
-        let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
-        let job = Job::new(work, plugins, self.cache.clone());
-        let end = self.drive(&job, Some(CHECK), &mut |_| ());
-        match end.last {
-            Some(Event::Weighed { weights }) if weights.len() == cells.len() => Ok(weights),
-            Some(Event::Failed(error)) => Err(error),
-            _ => Err(Error::plugin(format!(
-                "the plan cannot be split, as its cells cannot be weighed: {}",
-                end.reason(&Limits::default(), None)
-            ))),
-        }
-    }
-
-    /// Starts a worker on `job` and follows it to its end.
-    fn drive(&self, job: &Job, limit: Option<Duration>, hear: &mut dyn FnMut(&Event)) -> End {
-        let begun = Instant::now();
-        let log = SharedLog::default();
-        let mut end =
-            End { last: None, exit: None, stopped: false, late: None, trouble: None, log: log.clone() };
-        let mut child = match self.spawn(job.work.threads()) {
-            Ok(child) => child,
-            Err(e) => {
-                end.trouble = Some(format!("its process cannot be started: {e}"));
-                return end;
-            }
-        };
-        let (lines, heard) = mpsc::channel();
-        if let Some(errors) = child.stderr.take() {
-            let (log, done) = (log.clone(), lines.clone());
-            thread::spawn(move || {
-                copy(errors, &log);
-                drop(done);
-            });
-        }
-        if let Some(output) = child.stdout.take() {
-            let log = log.clone();
-            thread::spawn(move || listen(output, &lines, &log));
-        } else {
-            drop(lines);
-        }
-        // Kept open until the worker is gone; see `worker`.
-        let mut input = child.stdin.take();
-        if let (Some(input), Ok(mut text)) = (&mut input, serde_json::to_vec(job)) {
-            text.push(b'\n');
-            // A worker that is gone already has said why, or its exit will.
-            let _ = input.write_all(&text).and_then(|()| input.flush());
-        }
-        let mut deadline: Option<Instant> = None;
-        loop {
-            match heard.recv_timeout(GLANCE) {
-                Ok(Ok(event)) => {
-                    hear(&event);
-                    if !matches!(event, Event::Started | Event::Epoch { .. }) {
-                        end.last = Some(event);
-                        deadline.get_or_insert(Instant::now() + FAREWELL);
-                    }
-                }
-                Ok(Err(trouble)) => {
-                    end.trouble = Some(trouble);
-                    deadline = Some(Instant::now());
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-                        // Output that stays open belongs to a process that
-                        // the worker has left behind.
-                        let patience = if end.last.is_some() { GLANCE } else { FAREWELL };
-                        let latest = Instant::now() + patience;
-                        deadline = Some(deadline.map_or(latest, |at| at.min(latest)));
-                    }
-                }
-            }
-            // A worker that has finished is not interrupted any more.
-            if end.last.is_none() {
-                end.stopped = self.stop.is_set();
-                end.late = limit.filter(|limit| begun.elapsed() > *limit);
-                if end.stopped || end.late.is_some() {
-                    break;
-                }
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                break;
-            }
-        }
-        end.exit = farewell(&mut child, if end.last.is_some() { FAREWELL } else { Duration::ZERO }, &end);
-        end
-    }
-
-    fn spawn(&self, threads: usize) -> io::Result<Child> {
-        let (program, arguments) =
-            self.worker.split_first().ok_or_else(|| io::Error::other("there is no command for it"))?;
-        let mut command = Command::new(program);
-        // A cell's log is worth more than silence, whatever the parent tells.
-        let level = LevelFilter::current().max(LevelFilter::INFO).to_string();
-        command.args(arguments).args(["--log", &level, "--keep-log", &super::log::level().to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let threads = threads.to_string();
-        // Libraries that components bring along read these once, at the start.
-        for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
-            command.env(variable, &threads);
-        }
-        // A group of its own: Ctrl-C on the terminal is for the parent, which
-        // then stops its workers in order.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn()
+        self.workers.stop.is_set()
     }
 }
 
@@ -584,239 +393,26 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Plugin files that `cells` use, in the order of their first use.
-fn plugins<'a>(
-    cells: impl IntoIterator<Item = &'a CellSpec>,
-    catalogue: &Catalogue,
-) -> Result<Vec<KnownFile>> {
-    let mut used = Vec::new();
-    for component in cells.into_iter().flat_map(CellSpec::components) {
-        if let Some(plugin) = &catalogue.get(&component.id)?.plugin {
-            let file = plugin.known();
-            if !used.contains(&file) {
-                used.push(file);
-            }
-        }
-    }
-    Ok(used)
-}
-
-/// How a worker ended.
-struct End {
-    last: Option<Event>,
-    exit: Option<ExitStatus>,
-    /// By this process, on request.
-    stopped: bool,
-    /// By this process, because it took longer than this.
-    late: Option<Duration>,
-    trouble: Option<String>,
-    log: SharedLog,
-}
-
-impl End {
-    /// Why there is no result; `reached` is the last epoch that was heard of,
-    /// and how many there are.
-    fn reason(&self, limits: &Limits, reached: Option<(u32, u32)>) -> String {
-        if let Some(trouble) = &self.trouble {
-            return trouble.clone();
-        }
-        if let Some(limit) = self.late {
-            let reached = reached.map_or_else(
-                || "before the end of its first epoch".into(),
-                |(epoch, epochs)| format!("after {epoch} of {epochs} epochs"),
-            );
-            return format!(
-                "it took longer than its limit of {} s and was ended {reached}",
-                limit.as_secs_f64()
-            );
-        }
-        if let Some(limit) = limits.memory_mb {
-            // What Rust says before it aborts.
-            if let Some(words) = self.log.line_with("memory allocation of ") {
-                return format!("it wanted more than its limit of {limit} MB of memory: {words}");
-            }
-        }
-        let limit = match (limits.memory_mb, self.exit.and_then(signal)) {
-            // What other languages' programs die of when there is no memory.
-            (Some(limit), Some(6 | 7 | 9 | 11)) => format!(" within a limit of {limit} MB of memory"),
-            _ => String::new(),
-        };
-        let words = self.log.last_line();
-        let words = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
-        format!("its process {}{limit}{words}", self.exit_text())
-    }
-
-    fn exit_text(&self) -> String {
-        let Some(exit) = self.exit else { return "did not end and was killed".into() };
-        if let Some(number) = signal(exit) {
-            let name = match number {
-                4 => " (illegal instruction)",
-                6 => " (abort)",
-                7 => " (bus error)",
-                8 => " (arithmetic error)",
-                9 => " (killed from outside, most often because memory ran out)",
-                11 => " (segmentation fault)",
-                15 => " (termination)",
-                24 => " (limit of processor time)",
-                _ => "",
-            };
-            return format!("was ended by signal {number}{name}");
-        }
-        match exit.code() {
-            Some(101) => "panicked (exit code 101)".into(),
-            Some(code) => format!("ended with exit code {code} without a result"),
-            None => "ended without a result".into(),
-        }
-    }
-}
-
-#[cfg(unix)]
-fn signal(exit: ExitStatus) -> Option<i32> {
-    std::os::unix::process::ExitStatusExt::signal(&exit)
-}
-
-#[cfg(not(unix))]
-fn signal(_: ExitStatus) -> Option<i32> {
-    None
-}
-
-/// Waits for a worker for as long as `patience` lasts (or, where its output has
-/// closed by itself, as long as a farewell does), then kills it. `None` if it
-/// had to be killed.
-fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
-    let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
-    let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(exit)) => return Some(exit),
-            Ok(None) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
-            _ => break,
-        }
-    }
-    // Fails only if it has just ended.
-    let _ = child.kill();
-    let _ = child.wait();
-    None
-}
-
-/// Reads a worker's standard output: events are passed on, the rest is logged.
-fn listen(output: impl Read, events: &Sender<Result<Event, String>>, log: &SharedLog) {
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match output.by_ref().take(LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let Some(start) = line.iter().position(|&byte| byte == EVENT) else {
-            log.add(&line);
-            continue;
-        };
-        log.add(&line[..start]);
-        let event = serde_json::from_slice(&line[start + 1..]).map_err(|e| {
-            log.add(&line[start + 1..]);
-            format!("its process said something unintelligible: {e}")
-        });
-        let bad = event.is_err();
-        if events.send(event).is_err() || bad {
-            return;
-        }
-    }
-}
-
-/// Logs a worker's standard error.
-fn copy(mut errors: impl Read, log: &SharedLog) {
-    let mut buffer = [0; 8192];
-    loop {
-        match errors.read(&mut buffer) {
-            Ok(n) if n > 0 => log.add(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            _ => return,
-        }
-    }
-}
-
-/// The beginning and the end of what a process said.
-#[derive(Clone, Debug, Default)]
-struct SharedLog(Arc<Mutex<Log>>);
-
-#[derive(Debug, Default)]
-struct Log {
-    head: Vec<u8>,
-    tail: VecDeque<u8>,
-    dropped: usize,
-}
-
-impl SharedLog {
-    fn add(&self, bytes: &[u8]) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = bytes.len().min(LOG.0 - log.head.len());
-        log.head.extend(&bytes[..room]);
-        log.tail.extend(&bytes[room..]);
-        let excess = log.tail.len().saturating_sub(LOG.1);
-        log.tail.drain(..excess);
-        log.dropped += excess;
-    }
-
-    fn text(&self) -> String {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tail: Vec<u8> = log.tail.iter().copied().collect();
-        let (head, tail) = (String::from_utf8_lossy(&log.head), String::from_utf8_lossy(&tail));
-        match log.dropped {
-            0 => format!("{head}{tail}"),
-            n => format!("{head}\n… {n} bytes left out …\n{tail}"),
-        }
-    }
-
-    fn tail(&self, length: usize) -> String {
-        let text = self.text();
-        let start = text.ceil_char_boundary(text.len().saturating_sub(length));
-        text[start..].to_owned()
-    }
-
-    /// The last line that has `words` in it.
-    fn line_with(&self, words: &str) -> Option<String> {
-        self.tail(LOG_TAIL).lines().rev().find(|line| line.contains(words)).map(|line| line.trim().into())
-    }
-
-    fn last_line(&self) -> String {
-        let text = self.tail(4096);
-        // A panic's report ends in advice; what it says comes before. How the
-        // training went is no cause.
-        let line = text
-            .lines()
-            .map(str::trim)
-            .rev()
-            .find(|line| {
-                !line.is_empty()
-                    && !["help:", "INFO ", "DEBUG ", "TRACE "].iter().any(|w| line.starts_with(w))
-            })
-            .unwrap_or_default();
-        line.chars().take(200).collect()
-    }
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::super::identity::identify;
+    use super::super::limits::Limits;
     use super::super::mock;
+    use super::super::workers::Stop;
     use super::*;
 
     fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
         static PROFILES: BTreeMap<String, String> = BTreeMap::new();
         Pool {
-            worker: worker.iter().map(OsString::from).collect(),
+            workers: Workers { command: worker.iter().map(OsString::from).collect(), ..Workers::default() },
             jobs: 2,
-            cache: None,
             fail_fast: false,
-            limits: Limits::default(),
             checkpoint_every: 1,
             store,
             profiles: &PROFILES,
-            stop: Stop::new(),
         }
     }
 
@@ -829,7 +425,9 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
-        let pool = Pool { limits, stop: stop.clone(), ..pool(&store, &["sh", "-c", script]) };
+        let mut pool = pool(&store, &["sh", "-c", script]);
+        pool.workers.limits = limits;
+        pool.workers.stop = stop.clone();
         let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
         let mut reports = Vec::new();
         let begun = Instant::now();
@@ -1044,20 +642,5 @@ mod tests {
         assert!(failed[0].contains("cannot be started"), "{failed:?}");
         // The first failure stops the run, though a thread may be at the next.
         assert!(pool.stop.is_set());
-    }
-
-    #[test]
-    fn a_log_keeps_its_beginning_and_its_end() {
-        let log = SharedLog::default();
-        log.add(b"first\n");
-        for _ in 0..100 {
-            log.add(&[b'x'; 4096]);
-        }
-        log.add("\nlast — words\n".as_bytes());
-        let text = log.text();
-        assert!(text.starts_with("first\n") && text.ends_with("last — words\n"));
-        assert!(text.contains("bytes left out"));
-        assert!(text.len() < LOG.0 + LOG.1 + 100);
-        assert_eq!(log.last_line(), "last — words");
     }
 }

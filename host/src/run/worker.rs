@@ -22,7 +22,7 @@ use super::outcome::Status;
 use super::store::{FORMAT, Store};
 use super::train::{self, Options};
 use crate::cell::CellSpec;
-use crate::experiment::cost;
+use crate::experiment::cost::{self, Cost, Estimator};
 use crate::plugins::{Catalogue, KnownFile};
 
 /// Begins an event on standard output.
@@ -80,6 +80,11 @@ pub enum Work {
         /// The cells.
         cells: Vec<CellSpec>,
     },
+    /// Tell what each cell will cost; see [`Estimator`].
+    Estimate {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
 }
 
 impl Work {
@@ -87,7 +92,7 @@ impl Work {
     pub fn threads(&self) -> usize {
         match self {
             Work::Train { cell, .. } => cell.spec.training.threads,
-            Work::Check { cells } | Work::Weigh { cells } => most_threads(cells),
+            Work::Check { cells } | Work::Weigh { cells } | Work::Estimate { cells } => most_threads(cells),
         }
     }
 }
@@ -129,7 +134,14 @@ pub enum Event {
         /// How long it took, in seconds.
         seconds: f64,
     },
-    /// Everything could be built.
+    /// What the next of the cells will cost.
+    Estimated {
+        /// The cost; none if the cell cannot be tried.
+        cost: Option<Cost>,
+        /// Why not.
+        reason: Option<String>,
+    },
+    /// Everything could be built, or was tried.
     Checked,
     /// How much work each cell is, in an arbitrary unit.
     Weighed {
@@ -205,6 +217,16 @@ fn perform(job: &Job) -> Result<Event> {
             Ok(Event::Checked)
         }
         Work::Weigh { cells } => Ok(Event::Weighed { weights: cost::weigh(cells, &catalogue)? }),
+        Work::Estimate { cells } => {
+            let mut estimator = Estimator::new(&catalogue);
+            for cell in cells {
+                emit(&match estimator.cell(cell) {
+                    Ok(cost) => Event::Estimated { cost: Some(cost), reason: None },
+                    Err(error) => Event::Estimated { cost: None, reason: Some(error.to_string()) },
+                })?;
+            }
+            Ok(Event::Checked)
+        }
         Work::Train { cell, store, profile, checkpoint_every } => {
             let _log = log::open(store);
             let store = Store::at(store);
@@ -274,7 +296,9 @@ mod tests {
         };
         let unwritten = Event::Unwritten(Error::new(Kind::Io, "no room"));
         let weighed = Event::Weighed { weights: vec![0.1, 1e12] };
-        for event in [Event::Started, Event::Checked, failed, finished, unwritten, weighed] {
+        let cost = Cost { seconds: 0.1, memory_mb: 72.0 };
+        let estimated = Event::Estimated { cost: Some(cost), reason: None };
+        for event in [Event::Started, Event::Checked, failed, finished, unwritten, weighed, estimated] {
             let text = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
         }

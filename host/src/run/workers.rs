@@ -1,0 +1,533 @@
+//! Worker processes: how they are started, followed and ended, and what else
+//! than training is done in them.
+//!
+//! A component may crash, hang or end the process wherever its code runs, so
+//! none of it runs in the parent.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pallium_core::{Error, Kind, Result};
+use tracing::level_filters::LevelFilter;
+
+use super::limits::Limits;
+use super::worker::{EVENT, Event, Job, Work};
+use crate::cell::CellSpec;
+use crate::experiment::cost::Cost;
+use crate::plugins::{Catalogue, KnownFile};
+
+/// How often a silent worker is looked after.
+pub(super) const GLANCE: Duration = Duration::from_millis(100);
+/// How long a worker may take to end after its last event, and its output to
+/// close after its end.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a worker may take to end after its output has closed.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long the check before a run may take; it is a courtesy, and gives way.
+const CHECK: Duration = Duration::from_secs(120);
+/// Bytes of a log that are kept from its beginning, and from its end.
+const LOG: (usize, usize) = (64 << 10, 192 << 10);
+/// Longest line on a worker's standard output.
+const LINE: u64 = 1 << 20;
+/// How often weighing is tried again after a process that died of it: all
+/// machines must come to the same weights, so that there is no going without.
+const WEIGHINGS: usize = 3;
+
+/// Bytes of a log in a failure's record.
+pub(super) const LOG_TAIL: usize = 16 << 10;
+
+/// Asks running workers to stop. Clones share one state.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Not yet asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stops workers and starts no more.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How worker processes are started, and what bounds them.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    /// The command that becomes a worker: this executable's `worker`.
+    pub command: Vec<OsString>,
+    /// A folder for what components find worth keeping between cells.
+    pub cache: Option<PathBuf>,
+    /// What bounds each of them.
+    pub limits: Limits,
+    /// Stops them.
+    pub stop: Stop,
+}
+
+impl Workers {
+    /// Processes of this executable, without limits.
+    ///
+    /// # Errors
+    /// If the executable cannot be found.
+    pub fn of_this_executable(cache: Option<PathBuf>) -> Result<Self> {
+        let executable = std::env::current_exe()
+            .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
+        Ok(Workers { command: vec![executable.into(), "worker".into()], cache, ..Workers::default() })
+    }
+
+    /// Has a worker build what `cells` name, so that a mistake shows before
+    /// anything is trained. It is done in a process of its own because a
+    /// component may crash even here.
+    ///
+    /// # Errors
+    /// If the user's input is wrong or cannot be read. Anything else is left
+    /// for the cells to run into, each on its own.
+    pub fn check(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<()> {
+        let plugins = plugins(cells.iter().copied(), catalogue)?;
+        let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
+        let job = Job::new(work, plugins, self.cache.clone());
+        let job = Job { memory_mb: self.limits.memory_mb, ..job };
+        let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
+        let end = self.drive(&job, Some(patience), &mut |_| ());
+        match end.last {
+            Some(Event::Failed(error))
+                if matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) =>
+            {
+                Err(error)
+            }
+            Some(Event::Checked) => Ok(()),
+            _ if self.stop.is_set() => Ok(()),
+            ref last => {
+                tracing::warn!("the check before the run came to nothing: {last:?}, {}", end.exit_text());
+                Ok(())
+            }
+        }
+    }
+
+    /// How much work each of `cells` is; see
+    /// [`weigh`](crate::experiment::cost::weigh).
+    ///
+    /// # Errors
+    /// If a substrate or a task cannot be built, or kills one process after
+    /// the other.
+    pub fn weigh(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
+        let plugins = plugins(cells.iter().copied(), catalogue)?;
+        let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
+        let job = Job::new(work, plugins, self.cache.clone());
+        let mut reason = String::new();
+        for _ in 0..WEIGHINGS {
+            let end = self.drive(&job, Some(CHECK), &mut |_| ());
+            match end.last {
+                Some(Event::Weighed { weights }) if weights.len() == cells.len() => return Ok(weights),
+                Some(Event::Failed(error)) => return Err(error),
+                _ => reason = end.reason(&Limits::default(), None),
+            }
+            if self.stop.is_set() {
+                break;
+            }
+        }
+        Err(Error::plugin(format!("the plan cannot be split, as its cells cannot be weighed: {reason}")))
+    }
+
+    /// What each of `cells` will cost; `None` for those that could not be tried
+    /// within `patience`, and for those whose components break.
+    ///
+    /// # Errors
+    /// What [`Workers::check`] refuses.
+    pub fn estimate(
+        &self,
+        cells: &[&CellSpec],
+        catalogue: &Catalogue,
+        patience: Duration,
+    ) -> Result<Vec<Option<Cost>>> {
+        // What a run would refuse is refused here too.
+        self.check(cells, catalogue)?;
+        let begun = Instant::now();
+        let mut costs = vec![None; cells.len()];
+        // A component that ends its process takes the estimate of its own cell
+        // with it; another process goes on with the next.
+        let mut next = 0;
+        while next < cells.len() && !self.stop.is_set() {
+            let rest = &cells[next..];
+            let plugins = plugins(rest.iter().copied(), catalogue)?;
+            let work = Work::Estimate { cells: rest.iter().copied().cloned().collect() };
+            let job = Job::new(work, plugins, self.cache.clone());
+            let left = patience.saturating_sub(begun.elapsed());
+            let mut heard = next;
+            let end = self.drive(&job, Some(left), &mut |event| {
+                if let Event::Estimated { cost, reason } = event
+                    && let (Some(place), Some(cell)) = (costs.get_mut(heard), cells.get(heard))
+                {
+                    *place = *cost;
+                    heard += 1;
+                    if let Some(reason) = reason {
+                        no_estimate(cell, reason);
+                    }
+                }
+            });
+            if matches!(end.last, Some(Event::Checked)) {
+                break;
+            }
+            if end.late.is_some() {
+                tracing::warn!("trying out the cells took too long; some have no estimate");
+                break;
+            }
+            if let Some(cell) = cells.get(heard) {
+                let reason = match &end.last {
+                    Some(Event::Failed(error)) => error.to_string(),
+                    _ => end.reason(&Limits::default(), None),
+                };
+                no_estimate(cell, &reason);
+            }
+            next = heard + 1;
+        }
+        Ok(costs)
+    }
+
+    /// Starts a worker on `job` and follows it to its end.
+    pub(super) fn drive(&self, job: &Job, limit: Option<Duration>, hear: &mut dyn FnMut(&Event)) -> End {
+        let begun = Instant::now();
+        let log = SharedLog::default();
+        let mut end =
+            End { last: None, exit: None, stopped: false, late: None, trouble: None, log: log.clone() };
+        let mut child = match self.spawn(job.work.threads()) {
+            Ok(child) => child,
+            Err(e) => {
+                end.trouble = Some(format!("its process cannot be started: {e}"));
+                return end;
+            }
+        };
+        let (lines, heard) = mpsc::channel();
+        if let Some(errors) = child.stderr.take() {
+            let (log, done) = (log.clone(), lines.clone());
+            thread::spawn(move || {
+                copy(errors, &log);
+                drop(done);
+            });
+        }
+        if let Some(output) = child.stdout.take() {
+            let log = log.clone();
+            thread::spawn(move || listen(output, &lines, &log));
+        } else {
+            drop(lines);
+        }
+        // Kept open until the worker is gone; see `worker`.
+        let mut input = child.stdin.take();
+        if let (Some(input), Ok(mut text)) = (&mut input, serde_json::to_vec(job)) {
+            text.push(b'\n');
+            // A worker that is gone already has said why, or its exit will.
+            let _ = input.write_all(&text).and_then(|()| input.flush());
+        }
+        let mut deadline: Option<Instant> = None;
+        loop {
+            match heard.recv_timeout(GLANCE) {
+                Ok(Ok(event)) => {
+                    hear(&event);
+                    if !matches!(event, Event::Started | Event::Epoch { .. } | Event::Estimated { .. }) {
+                        end.last = Some(event);
+                        deadline.get_or_insert(Instant::now() + FAREWELL);
+                    }
+                }
+                Ok(Err(trouble)) => {
+                    end.trouble = Some(trouble);
+                    deadline = Some(Instant::now());
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                        // Output that stays open belongs to a process that
+                        // the worker has left behind.
+                        let patience = if end.last.is_some() { GLANCE } else { FAREWELL };
+                        let latest = Instant::now() + patience;
+                        deadline = Some(deadline.map_or(latest, |at| at.min(latest)));
+                    }
+                }
+            }
+            // A worker that has finished is not interrupted any more.
+            if end.last.is_none() {
+                end.stopped = self.stop.is_set();
+                end.late = limit.filter(|limit| begun.elapsed() > *limit);
+                if end.stopped || end.late.is_some() {
+                    break;
+                }
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                break;
+            }
+        }
+        end.exit = farewell(&mut child, if end.last.is_some() { FAREWELL } else { Duration::ZERO }, &end);
+        end
+    }
+
+    fn spawn(&self, threads: usize) -> io::Result<Child> {
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| io::Error::other("there is no command for it"))?;
+        let mut command = Command::new(program);
+        // A cell's log is worth more than silence, whatever the parent tells.
+        let level = LevelFilter::current().max(LevelFilter::INFO).to_string();
+        command.args(arguments).args(["--log", &level, "--keep-log", &super::log::level().to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let threads = threads.to_string();
+        // Libraries that components bring along read these once, at the start.
+        for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+            command.env(variable, &threads);
+        }
+        // A group of its own: Ctrl-C on the terminal is for the parent, which
+        // then stops its workers in order.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.spawn()
+    }
+}
+
+fn no_estimate(cell: &CellSpec, reason: &str) {
+    tracing::warn!("{} has no estimate: {reason}", cell.label());
+}
+
+/// Plugin files that `cells` use, in the order of their first use.
+pub(super) fn plugins<'a>(
+    cells: impl IntoIterator<Item = &'a CellSpec>,
+    catalogue: &Catalogue,
+) -> Result<Vec<KnownFile>> {
+    let mut used = Vec::new();
+    for component in cells.into_iter().flat_map(CellSpec::components) {
+        if let Some(plugin) = &catalogue.get(&component.id)?.plugin {
+            let file = plugin.known();
+            if !used.contains(&file) {
+                used.push(file);
+            }
+        }
+    }
+    Ok(used)
+}
+
+/// How a worker ended.
+pub(super) struct End {
+    pub last: Option<Event>,
+    pub exit: Option<ExitStatus>,
+    /// By this process, on request.
+    pub stopped: bool,
+    /// By this process, because it took longer than this.
+    late: Option<Duration>,
+    trouble: Option<String>,
+    pub log: SharedLog,
+}
+
+impl End {
+    /// Why there is no result; `reached` is the last epoch that was heard of,
+    /// and how many there are.
+    pub fn reason(&self, limits: &Limits, reached: Option<(u32, u32)>) -> String {
+        if let Some(trouble) = &self.trouble {
+            return trouble.clone();
+        }
+        if let Some(limit) = self.late {
+            let reached = reached.map_or_else(
+                || "before the end of its first epoch".into(),
+                |(epoch, epochs)| format!("after {epoch} of {epochs} epochs"),
+            );
+            return format!(
+                "it took longer than its limit of {} s and was ended {reached}",
+                limit.as_secs_f64()
+            );
+        }
+        if let Some(limit) = limits.memory_mb {
+            // What Rust says before it aborts.
+            if let Some(words) = self.log.line_with("memory allocation of ") {
+                return format!("it wanted more than its limit of {limit} MB of memory: {words}");
+            }
+        }
+        let limit = match (limits.memory_mb, self.exit.and_then(signal)) {
+            // What other languages' programs die of when there is no memory.
+            (Some(limit), Some(6 | 7 | 9 | 11)) => format!(" within a limit of {limit} MB of memory"),
+            _ => String::new(),
+        };
+        let words = self.log.last_line();
+        let words = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
+        format!("its process {}{limit}{words}", self.exit_text())
+    }
+
+    fn exit_text(&self) -> String {
+        let Some(exit) = self.exit else { return "did not end and was killed".into() };
+        if let Some(number) = signal(exit) {
+            let name = match number {
+                4 => " (illegal instruction)",
+                6 => " (abort)",
+                7 => " (bus error)",
+                8 => " (arithmetic error)",
+                9 => " (killed from outside, most often because memory ran out)",
+                11 => " (segmentation fault)",
+                15 => " (termination)",
+                24 => " (limit of processor time)",
+                _ => "",
+            };
+            return format!("was ended by signal {number}{name}");
+        }
+        match exit.code() {
+            Some(101) => "panicked (exit code 101)".into(),
+            Some(code) => format!("ended with exit code {code} without a result"),
+            None => "ended without a result".into(),
+        }
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn signal(exit: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&exit)
+}
+
+#[cfg(not(unix))]
+pub(super) fn signal(_: ExitStatus) -> Option<i32> {
+    None
+}
+
+/// Waits for a worker for as long as `patience` lasts (or, where its output has
+/// closed by itself, as long as a farewell does), then kills it. `None` if it
+/// had to be killed.
+fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
+    let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
+    let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
+    let begun = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(exit)) => return Some(exit),
+            Ok(None) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
+            _ => break,
+        }
+    }
+    // Fails only if it has just ended.
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Reads a worker's standard output: events are passed on, the rest is logged.
+fn listen(output: impl Read, events: &Sender<Result<Event, String>>, log: &SharedLog) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match output.by_ref().take(LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let Some(start) = line.iter().position(|&byte| byte == EVENT) else {
+            log.add(&line);
+            continue;
+        };
+        log.add(&line[..start]);
+        let event = serde_json::from_slice(&line[start + 1..]).map_err(|e| {
+            log.add(&line[start + 1..]);
+            format!("its process said something unintelligible: {e}")
+        });
+        let bad = event.is_err();
+        if events.send(event).is_err() || bad {
+            return;
+        }
+    }
+}
+
+/// Logs a worker's standard error.
+fn copy(mut errors: impl Read, log: &SharedLog) {
+    let mut buffer = [0; 8192];
+    loop {
+        match errors.read(&mut buffer) {
+            Ok(n) if n > 0 => log.add(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
+    }
+}
+
+/// The beginning and the end of what a process said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedLog(Arc<Mutex<Log>>);
+
+#[derive(Debug, Default)]
+struct Log {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    dropped: usize,
+}
+
+impl SharedLog {
+    fn add(&self, bytes: &[u8]) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = bytes.len().min(LOG.0 - log.head.len());
+        log.head.extend(&bytes[..room]);
+        log.tail.extend(&bytes[room..]);
+        let excess = log.tail.len().saturating_sub(LOG.1);
+        log.tail.drain(..excess);
+        log.dropped += excess;
+    }
+
+    pub fn text(&self) -> String {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail: Vec<u8> = log.tail.iter().copied().collect();
+        let (head, tail) = (String::from_utf8_lossy(&log.head), String::from_utf8_lossy(&tail));
+        match log.dropped {
+            0 => format!("{head}{tail}"),
+            n => format!("{head}\n… {n} bytes left out …\n{tail}"),
+        }
+    }
+
+    pub fn tail(&self, length: usize) -> String {
+        let text = self.text();
+        let start = text.ceil_char_boundary(text.len().saturating_sub(length));
+        text[start..].to_owned()
+    }
+
+    /// The last line that has `words` in it.
+    fn line_with(&self, words: &str) -> Option<String> {
+        self.tail(LOG_TAIL).lines().rev().find(|line| line.contains(words)).map(|line| line.trim().into())
+    }
+
+    fn last_line(&self) -> String {
+        let text = self.tail(4096);
+        // A panic's report ends in advice; what it says comes before. How the
+        // training went is no cause.
+        let line = text
+            .lines()
+            .map(str::trim)
+            .rev()
+            .find(|line| {
+                !line.is_empty()
+                    && !["help:", "INFO ", "DEBUG ", "TRACE "].iter().any(|w| line.starts_with(w))
+            })
+            .unwrap_or_default();
+        line.chars().take(200).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_keeps_its_beginning_and_its_end() {
+        let log = SharedLog::default();
+        log.add(b"first\n");
+        for _ in 0..100 {
+            log.add(&[b'x'; 4096]);
+        }
+        log.add("\nlast — words\n".as_bytes());
+        let text = log.text();
+        assert!(text.starts_with("first\n") && text.ends_with("last — words\n"));
+        assert!(text.contains("bytes left out"));
+        assert!(text.len() < LOG.0 + LOG.1 + 100);
+        assert_eq!(log.last_line(), "last — words");
+    }
+}
