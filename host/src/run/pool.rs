@@ -559,7 +559,7 @@ mod tests {
         let pool = pool(&store, &["sh", "-c", said]);
         let error = pool.run(&[&cell], &mock::catalogue(), &mut |_| Ok(())).unwrap_err();
         assert_eq!(error.message, "no room");
-        assert!(pool.stop.is_set() && !here.path().join("failed").exists());
+        assert!(pool.workers.stop.is_set() && !here.path().join("failed").exists());
     }
 
     #[test]
@@ -641,6 +641,6 @@ mod tests {
         .unwrap();
         assert!(failed[0].contains("cannot be started"), "{failed:?}");
         // The first failure stops the run, though a thread may be at the next.
-        assert!(pool.stop.is_set());
+        assert!(pool.workers.stop.is_set());
     }
 }
