@@ -154,7 +154,7 @@ pub fn page_of(folder: &Path) -> Result<PathBuf> {
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
     // So that what is left by a kill belongs to the run, and is cleared with it.
-    crate::run::store::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
+    crate::run::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
     Ok(file)
 }
 

@@ -103,7 +103,7 @@ impl Place {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let write = || {
             fs::create_dir_all(folder)?;
-            let mut file = super::store::temporary(0o666).tempfile_in(folder)?;
+            let mut file = super::durable::temporary(0o666).tempfile_in(folder)?;
             file.write_all(bytes)?;
             file.persist(&self.path).map_err(|e| e.error).map(drop)
         };

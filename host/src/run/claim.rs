@@ -153,7 +153,7 @@ impl Claim {
         for attempt in 0..100 {
             fs::create_dir_all(folder)?;
             let write = || {
-                let mut file = super::store::temporary(0o666).tempfile_in(folder)?;
+                let mut file = super::durable::temporary(0o666).tempfile_in(folder)?;
                 file.write_all(&text)?;
                 file.persist_noclobber(path).map_err(|e| e.error).map(drop)
             };

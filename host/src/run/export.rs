@@ -20,9 +20,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
+use super::durable::replace;
 use super::identity::Cell;
 use super::outcome::Status;
-use super::store::{Record, Records, Store, replace};
+use super::store::{Record, Records, Store};
 
 /// What a cell's own `curves.csv` and the run folder's have in common.
 const CURVES: [&str; 6] =

@@ -10,7 +10,9 @@
 
 pub mod checkpoint;
 pub mod claim;
+mod contents;
 mod course;
+pub(crate) mod durable;
 pub mod export;
 pub mod identity;
 pub mod limits;

@@ -160,7 +160,7 @@ pub enum Event {
 /// If the parent does not listen. A job that cannot be done is told to the
 /// parent, and ends with exit code 1.
 pub fn main() -> Result<ExitCode> {
-    super::store::write_for_parent();
+    super::durable::write_for_parent();
     let event = receive().and_then(|job| perform(&job)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         Event::Failed(error)
