@@ -176,9 +176,22 @@ fn the_number_of_jobs_and_of_machines_changes_nothing() {
     same(&out, &reference);
 }
 
+/// Who runs one folder together: the arguments of each.
+const CREWS: [&[&[&str]]; 5] = [
+    &[&["--jobs", "1"]],
+    &[&["--jobs", "2"]],
+    &[
+        &["--shard", "1/3", "--jobs", "1"],
+        &["--shard", "2/3", "--jobs", "2"],
+        &["--shard", "3/3", "--jobs", "1"],
+    ],
+    &[&["--jobs", "4"]],
+    &[&["--jobs", "1"], &["--jobs", "2"]],
+];
+
 /// Kills runs and workers at random moments, `PALLIUM_KILLS` times or 30, and
-/// continues them; each time a run comes to its end it is compared, and a new
-/// one begun.
+/// continues them; each time a folder comes to its end it is compared, and a new
+/// one begun. Some folders are run by one process, some by several at once.
 #[test]
 fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
     let kills: u32 = std::env::var("PALLIUM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
@@ -191,52 +204,52 @@ fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
     let (mut done, mut rounds, mut mid_cell) = (0, 0, 0);
     while done < kills {
         let out = scene.out(&format!("round {rounds}"));
-        let jobs = ["1", "2", "4"][rounds % 3];
+        let crew = CREWS[rounds % CREWS.len()];
         loop {
-            let mut run = scene.start(&out, &["--jobs", jobs]);
+            let mut runs: Vec<Child> = crew.iter().map(|extra| scene.start(&out, extra)).collect();
             let end = Instant::now() + Duration::from_millis(dice.below(900));
-            while Instant::now() < end && run.try_wait().unwrap().is_none() {
+            while Instant::now() < end && runs.iter_mut().any(|run| run.try_wait().unwrap().is_none()) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            let workers = children(run.id());
-            let hit = (!workers.is_empty()).then(|| workers[dice.below(workers.len() as u64) as usize]);
-            let ended = match (run.try_wait().unwrap(), dice.below(3)) {
-                (Some(ended), _) => Some(ended),
-                // A worker alone: its cell fails, the run goes on.
-                (None, 0) => {
-                    if let Some(worker) = hit {
-                        signal("-KILL", worker);
-                        (done, mid_cell) = (done + 1, mid_cell + 1);
-                    }
-                    Some(run.wait().unwrap())
+            // One of them is hit for certain, each other perhaps.
+            let first = dice.below(runs.len() as u64) as usize;
+            for (at, run) in runs.iter_mut().enumerate() {
+                if run.try_wait().unwrap().is_some() || (at != first && dice.below(2) == 0) {
+                    continue;
                 }
-                (None, both) => {
-                    if let (Some(worker), 1) = (hit, both) {
-                        signal("-KILL", worker);
-                    }
+                let workers = children(run.id());
+                let hit = (!workers.is_empty()).then(|| workers[dice.below(workers.len() as u64) as usize]);
+                // A worker alone: its cell fails, the run goes on. The run
+                // alone, or both.
+                let (worker_dies, run_dies) =
+                    [(true, false), (false, true), (true, true)][dice.below(3) as usize];
+                if let (Some(worker), true) = (hit, worker_dies) {
+                    signal("-KILL", worker);
+                }
+                if run_dies {
                     run.kill().unwrap();
-                    run.wait().unwrap();
-                    done += 1;
-                    mid_cell += u32::from(hit.is_some());
-                    None
                 }
-            };
-            match ended.map(|ended| ended.code()) {
-                Some(Some(0)) => break,
-                Some(code) => assert_eq!(code, Some(3)),
-                None if done >= kills => {
-                    // Enough; whatever failed is tried again, too.
-                    scene.run(&out, &["--jobs", jobs]).ok();
-                    break;
-                }
-                None => {}
+                let killed = run_dies || hit.is_some();
+                done += u32::from(killed);
+                mid_cell += u32::from(killed && hit.is_some());
+            }
+            // None of one that was killed.
+            let codes: Vec<Option<i32>> = runs.iter_mut().map(|run| run.wait().unwrap().code()).collect();
+            assert!(codes.iter().flatten().all(|code| matches!(code, 0 | 3)), "{codes:?}");
+            if codes.iter().all(|&code| code == Some(0)) {
+                break;
+            }
+            if done >= kills {
+                // Enough; whatever failed is tried again, too.
+                scene.run(&out, &["--jobs", "2"]).ok();
+                break;
             }
         }
         same(&out, &reference);
         rounds += 1;
     }
     println!(
-        "{done} kills, {mid_cell} of them with cells under way; {rounds} runs came to their end, all the same"
+        "{done} kills, {mid_cell} of them with cells under way; {rounds} folders came to their end, all the same"
     );
 }
 

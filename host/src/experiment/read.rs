@@ -308,6 +308,10 @@ fn training(node: Option<&Node>) -> Result<Training> {
         Some(node) => node.table("`training`")?,
         None => &empty,
     };
+    if let Some(node) = table.get("learning_rate") {
+        let help = "it is a parameter of the model: model = { use = \"rnn.vanilla\", learning_rate = 0.01 }";
+        return Err(node.at.error("unknown key `learning_rate` in [training]").help(help));
+    }
     check_keys(table, TRAINING, "[training]")?;
     let whole = |key: &str, default: u64| match table.get(key) {
         Some(node) => node.whole(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),

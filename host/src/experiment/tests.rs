@@ -517,6 +517,12 @@ fn unknown_keys_are_refused_with_place_and_nearest() {
         "did you mean `epochs`?",
     );
     refused(
+        &format!("{TAIL}[training]\nlearning_rate = 0.1"),
+        &[],
+        "x.toml:6: unknown key `learning_rate` in [training]",
+        "model = { use = \"rnn.vanilla\", learning_rate",
+    );
+    refused(
         &format!("{TAIL}weigths = 'x'"),
         &[],
         "x.toml:5: unknown key `weigths` in a [[variant]]",

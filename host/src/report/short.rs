@@ -121,7 +121,7 @@ impl Report {
         let stuck = match stuck.len() {
             0 => String::new(),
             n if n == self.run.variants.len() => " No run of any variant is.".into(),
-            n if n <= LISTED => format!(" No run of {} is.", stuck.join(", ")),
+            n if n <= LISTED => format!(" No run of {} is.", stuck.join("; ")),
             n => format!(" No run of {n} variants is."),
         };
         Some(format!(
