@@ -17,7 +17,7 @@ use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
-use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky};
+use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky, settle};
 use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
 
@@ -190,17 +190,20 @@ impl Part<Rectified> for Fused {
             None => self.scoring.scored_steps(),
         };
         let mut scored = self.scoring.scored();
+        // Whether any gradient reaches the step before the present one.
+        let mut alive = false;
         let mut end = steps;
         while end > 0 {
             // Steps start..end lie in the slots from 0 on; the slot after them
             // holds the delta of step `end`, if that is a step.
             let start = end - slots.min(end);
+            let mut first = start;
             if end < steps {
                 deltas.copy_within(..size, (end - start) * size);
             }
             for step in (start..end).rev() {
                 let (delta, later) = deltas[(step - start) * size..].split_at_mut(size);
-                if step + 1 < steps {
+                if alive {
                     product(delta, Accum::Replace, matrix(&later[..size], neurons), weights.transpose());
                 } else {
                     delta.fill(0.0);
@@ -231,19 +234,28 @@ impl Part<Rectified> for Fused {
                 if leaky {
                     self.scoring.silence(step, &mut carry, neurons);
                 }
+                alive = settle(delta) | settle(&mut carry);
+                // Where nothing is left, and nothing is to come, all steps
+                // before have gradient 0.
+                if !alive && scored == 0 && activity.is_none() {
+                    first = step + 1;
+                    break;
+                }
             }
 
-            let delta = matrix(&deltas[..(end - start) * size], neurons);
-            let input = together(inputs.slice(s![start..end, .., ..]), &mut self.room)?;
-            product(&mut self.drive, Accum::Add, matrix(input, width).transpose(), delta);
+            if first < end {
+                let delta = matrix(&deltas[(first - start) * size..(end - start) * size], neurons);
+                let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
+                product(&mut self.drive, Accum::Add, matrix(input, width).transpose(), delta);
+            }
             // The first step has no state before it.
-            let from = start.max(1);
+            let from = first.max(1);
             if from < end {
                 let delta = matrix(&deltas[(from - start) * size..(end - start) * size], neurons);
                 let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
                 product(recurrent, Accum::Add, matrix(state, neurons).transpose(), delta);
             }
-            end = start;
+            end = if first > start { 0 } else { start };
         }
         self.deltas = deltas;
         self.carry = carry;

@@ -18,6 +18,7 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
+use crate::elementwise::settle;
 use crate::readout::{Readout, Score};
 use crate::recurrence::{ROWS, gaps, matrix, product, together};
 use crate::scoring::Scoring;
@@ -328,11 +329,14 @@ impl<U: Unit> Part<U> for Stepped {
             None => self.scoring.scored_steps(),
         };
         let mut scored = self.scoring.scored();
+        // Whether any gradient reaches the step before the present one.
+        let mut alive = false;
         let mut end = steps;
         while end > 0 {
             // Steps start..end lie in the slots from 0 on; the slot after them
             // holds the deltas of step `end`, if that is a step.
             let start = end - slots.min(end);
+            let mut first = start;
             if end < steps {
                 for deltas in deltas.chunks_exact_mut(row) {
                     deltas.copy_within(..size, (end - start) * size);
@@ -340,7 +344,7 @@ impl<U: Unit> Part<U> for Stepped {
             }
             for step in (start..end).rev() {
                 let (own, delta) = self.step.split_at_mut(U::DELTAS * size);
-                if step + 1 < steps {
+                if alive {
                     for (block, later) in deltas.chunks_exact(row).take(blocks).enumerate() {
                         let later = matrix(&later[(step + 1 - start) * size..][..size], n);
                         let weights = matrix(&layer.weights[layer.block(block)], n).transpose();
@@ -370,18 +374,26 @@ impl<U: Unit> Part<U> for Stepped {
                 let back = Back { delta, carry: &mut self.carry, deltas: own, gradient: &mut self.vectors };
                 layer.unit.backward(vectors, kept, before, back);
                 self.scoring.silence(step, &mut self.carry, n);
+                alive = settle(own) | settle(&mut self.carry);
                 for (deltas, own) in deltas.chunks_exact_mut(row).zip(own.chunks_exact(size)) {
                     deltas[(step - start) * size..][..size].copy_from_slice(own);
                 }
+                // Where nothing is left, and nothing is to come, all steps
+                // before have gradient 0.
+                if !alive && scored == 0 && activity.is_none() {
+                    first = step + 1;
+                    break;
+                }
             }
 
-            let input = together(inputs.slice(s![start..end, .., ..]), &mut self.room)?;
+            let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
             for (block, drive) in self.drive.chunks_exact_mut(width * n).enumerate() {
-                let delta = matrix(&vector(&deltas, U::DRIVE_DELTA[block], row)[..(end - start) * size], n);
-                product(drive, Accum::Add, matrix(input, width).transpose(), delta);
+                let delta = &vector(&deltas, U::DRIVE_DELTA[block], row)
+                    [(first - start) * size..(end - start) * size];
+                product(drive, Accum::Add, matrix(input, width).transpose(), matrix(delta, n));
             }
             // The first step has no state before it.
-            let from = start.max(1);
+            let from = first.max(1);
             if from < end {
                 let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
                 for (block, recurrent) in recurrent.chunks_exact_mut(n * n).enumerate() {
@@ -389,7 +401,7 @@ impl<U: Unit> Part<U> for Stepped {
                     product(recurrent, Accum::Add, matrix(state, n).transpose(), matrix(delta, n));
                 }
             }
-            end = start;
+            end = if first > start { 0 } else { start };
         }
         self.deltas = deltas;
         Ok(())
