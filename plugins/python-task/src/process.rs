@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,6 +20,13 @@ const KEPT_LINES: usize = 12;
 
 /// Longest line kept, in bytes.
 const KEPT_BYTES: usize = 400;
+
+/// How often it is looked whether the process is still there. Processes that it
+/// started may hold its pipes open after its end.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long the last lines of a process that has ended are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Most bytes behind one answer (4 GiB).
 const MOST_BYTES: u64 = 1 << 32;
@@ -69,7 +76,9 @@ impl Process {
         let (requests, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Tail::default();
         let mut readers = Vec::new();
-        let (send, answers) = sync_channel(1);
+        // Without bound, so that a late answer that nobody waits for any more
+        // holds up nobody. There is one answer a request.
+        let (send, answers) = channel();
         if let Some(output) = output {
             readers.push(thread::spawn(move || {
                 let mut output = BufReader::new(output);
@@ -99,7 +108,20 @@ impl Process {
         // Whether it could be written shows in the answer.
         let _ = pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush());
         let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match answers.recv_timeout(self.patience) {
+        let until = Instant::now() + self.patience;
+        let mut gone = false;
+        let heard = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match answers.recv_timeout(left.min(GLANCE)) {
+                // Once more, for what it said just before its end.
+                Err(RecvTimeoutError::Timeout) if gone => break Err(RecvTimeoutError::Disconnected),
+                Err(RecvTimeoutError::Timeout) if left > GLANCE => {
+                    gone = matches!(self.child.try_wait(), Ok(Some(_)));
+                }
+                heard => break heard,
+            }
+        };
+        match heard {
             Ok(Ok((mut answer, bytes))) => match answer["error"].as_str() {
                 None => Ok((answer["ok"].take(), bytes)),
                 Some(message) => {
@@ -139,8 +161,13 @@ impl Process {
     }
 
     fn with_tail(&mut self, mut error: Error) -> Error {
-        // All of it is there once the readers are done.
-        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        // All of it is there once the readers are done; they are not while a
+        // process that this one started holds its pipes open.
+        let until = Instant::now() + LAST_WORDS;
+        while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.readers.clear();
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if !tail.is_empty() {
             let lines: Vec<&str> = tail.iter().map(String::as_str).collect();

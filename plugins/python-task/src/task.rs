@@ -1,6 +1,6 @@
 //! `python.task`: any task with right answers that Python can import.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pallium_core::ndarray::s;
@@ -189,10 +189,12 @@ impl PythonTask {
         self.info.steps = drawn.lengths.iter().copied().max().unwrap_or(1).max(1) as usize;
         self.info.conditions = (0..self.info.classes).map(|class| format!("answer {class}")).collect();
         let counted = drawn.targets.iter().zip(&drawn.scored).filter(|(_, scored)| **scored > 0.0);
-        let occurring: BTreeSet<u32> = counted.map(|(class, _)| *class).collect();
+        let mut occurring: BTreeMap<u32, usize> = BTreeMap::new();
+        for (class, _) in counted {
+            *occurring.entry(*class).or_default() += 1;
+        }
         let known = self.info.levels.memoryless.or(self.info.levels.ideal).unwrap_or(1.0);
-        self.info.levels.chance =
-            self.params.chance.unwrap_or((1.0 / occurring.len().max(1) as f64).min(known));
+        self.info.levels.chance = self.params.chance.unwrap_or(guessing(&occurring).min(known));
         Ok(())
     }
 
@@ -255,6 +257,15 @@ impl PythonTask {
         self.process = Some(process);
         Ok(all)
     }
+}
+
+/// What guessing reaches: one over the number of answers, or the share of the
+/// most frequent one where that is more by three standard errors.
+fn guessing(occurring: &BTreeMap<u32, usize>) -> f64 {
+    let total = occurring.values().sum::<usize>().max(1) as f64;
+    let even = 1.0 / occurring.len().max(1) as f64;
+    let most = occurring.values().copied().max().unwrap_or(0) as f64 / total;
+    if most - even > 3.0 * (even * (1.0 - even) / total).sqrt() { most } else { even }
 }
 
 impl Drawn {

@@ -87,6 +87,9 @@ fn a_task_by_steps() {
         }
     }
     assert!(cues.iter().all(|&count| count > 280), "{cues:?}");
+    // Every trial asks for "fixate", too.
+    let info = built(&lab("Remember", json!({"score": "all"}))).unwrap().info();
+    assert!(info.levels.chance > 0.5, "{}", info.levels.chance);
     let by_function =
         built(&lab("through_a_function", json!({"score": "all"}))).unwrap().trials(9, 5).unwrap();
     assert_eq!(by_function.scored, None, "every step counts");
@@ -208,6 +211,15 @@ fn a_process_that_always_dies_says_how() {
     }
     let error = died(json!({"arguments": {"at": 300, "how": "exit"}, "restarts": 0}), 400).to_string();
     assert!(error.contains("ended with exit code 3"), "{error}");
+    #[cfg(unix)]
+    {
+        let start = std::time::Instant::now();
+        let error = died(json!({"arguments": {"at": 300, "how": "orphan"}, "restarts": 0}), 400).to_string();
+        assert!(error.contains("ended with exit code 3") && error.contains("about to go"), "{error}");
+        assert!(start.elapsed().as_secs() < 50, "it waited for the end of a process that the task started");
+    }
+    let error = died(json!({"arguments": {"at": 300, "how": "read"}}), 400).to_string();
+    assert!(error.contains("EOFError"), "requests are nothing to read for the task: {error}");
     let more = json!({"arguments": {"at": 300, "how": "hang"}, "restarts": 0, "patience_s": 2.0});
     let error = died(more, 400).to_string();
     assert!(error.contains("did not answer within 2 s") && error.contains("`patience_s`"), "{error}");

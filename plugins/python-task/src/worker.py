@@ -17,8 +17,11 @@ import re
 import sys
 import traceback
 
-# Nothing that a task prints may come between the answers.
+# Nothing that a task prints may come between the answers, and nothing that it
+# reads may be a request.
+REQUESTS = os.fdopen(os.dup(0), "rb")
 ANSWERS = os.fdopen(os.dup(1), "wb")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
 # A folder of modules must not change by being imported from.
 sys.dont_write_bytecode = True
@@ -426,7 +429,7 @@ def handle(request, task):
 
 def main():
     task = None
-    for line in sys.stdin.buffer:
+    for line in REQUESTS:
         try:
             task, found, payload = handle(json.loads(line), task)
             reply({"ok": found}, payload)
