@@ -5,13 +5,16 @@ use std::time::Instant;
 use ndarray::Array3;
 
 use super::common::orderly;
-use super::gradient::slope_within;
+use super::gradient::{entries_within, slope_within};
 use super::{Check, Note, Subject, World, broken, passed, skipped, world};
 use crate::{Constraint, Error, Matrix, Result, Setting};
 
 /// Largest relative error of a gradient: far above what rounding in single
 /// precision does to a right one, far below what a wrong factor does.
 const GRADIENT: f64 = 2e-3;
+/// Largest relative error of a steep entry of a gradient by itself: the rounding
+/// of all others is in it, too.
+const ENTRY: f64 = 1e-2;
 /// Weights are tried at several scales: a fault may show beyond some size only.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
 
@@ -121,7 +124,7 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
 }
 
 fn gradient(subject: &Subject<'_>) -> Result<Note> {
-    let mut worst = 0.0_f64;
+    let (mut worst, mut level) = (0.0_f64, true);
     for (seed, scale) in [(1, 1.0), (2, 1.0), (3, 1.0), (1, SCALES[1]), (1, SCALES[2]), (3, SCALES[2])] {
         let world = World::new(world::NEURONS, seed);
         let mut constraint = subject.constraint(&world.setting())?;
@@ -131,6 +134,7 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
             // be meant for those alone.
             weights.mapv_inplace(f32::abs);
         }
+        level &= value(&mut *constraint, &weights)?.1.iter().all(|&g| g == 0.0);
         let mut function =
             |at: &Matrix, gradient: &mut Matrix| constraint.penalty(at.view(), gradient.view_mut());
         let place = |i, j| {
@@ -138,6 +142,14 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
             format!("row {i}, column {j}{times}")
         };
         worst = worst.max(slope_within(&mut function, &weights, seed, GRADIENT, "the gradient", place)?);
+        if (seed, scale) == (1, 1.0) {
+            entries_within(&mut function, &weights, ENTRY, "the gradient", place)?;
+        }
+    }
+    if level {
+        return skipped(
+            "the penalty is level at all weights tried: it has none, or --param must make it press here",
+        );
     }
     passed(format!("off by {worst:.1e} at most"))
 }

@@ -47,9 +47,8 @@ pub(super) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 
 
 /// [`gradient_error`] of any function of a matrix.
 pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
-    let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
-    // The power of two at or below |w|.
-    let magnitude = weights.mapv(|w| f32::from_bits(w.to_bits() & 0x7F80_0000));
+    let weights = shortened(weights);
+    let magnitude = magnitude(&weights);
 
     let mut gradient = Matrix::zeros(weights.dim());
     let value = function(&weights, &mut gradient)?;
@@ -127,17 +126,54 @@ pub(super) fn slope_within(
     .help("it must be the derivative of the very value that is returned, its factor and sign included"))
 }
 
+/// Every steep entry of a gradient by itself: one that is off shows little in
+/// directions in which all weights move. None must be off by more than `limit`
+/// of itself.
+pub(super) fn entries_within(
+    function: &mut Function<'_>,
+    weights: &Matrix,
+    limit: f64,
+    what: &str,
+    place: impl Fn(usize, usize) -> String,
+) -> Result<()> {
+    let Some(((i, j), [stated, found])) = farthest(function, weights)? else { return Ok(()) };
+    let weights = shortened(weights);
+    let mut gradient = Matrix::zeros(weights.dim());
+    function(&weights, &mut gradient)?;
+    let slopes = (&gradient * &magnitude(&weights)).mapv(f64::from);
+    let usual = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
+    let width = f64::from(magnitude(&weights)[[i, j]]);
+    if (found - stated).abs() * width <= limit * usual.max(stated.abs().max(found.abs()) * width) {
+        return Ok(());
+    }
+    Err(Error::plugin(format!(
+        "{what} is {stated:.5e} at {}, where finite differences give {found:.5e}",
+        place(i, j)
+    ))
+    .help("it must be the derivative of the very value that is returned, at every entry"))
+}
+
+/// Weights of ten bits, so that each displaced one is exact in f32.
+fn shortened(weights: &Matrix) -> Matrix {
+    weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000))
+}
+
+/// The power of two at or below |w|.
+fn magnitude(weights: &Matrix) -> Matrix {
+    weights.mapv(|w| f32::from_bits(w.to_bits() & 0x7F80_0000))
+}
+
 /// Row and column of an entry; its gradient as stated, and as found.
 type Entry = ((usize, usize), [f64; 2]);
 
 /// The entry whose gradient is farthest from the slope.
 fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
-    let weights = weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000));
+    let weights = shortened(weights);
+    let magnitude = magnitude(&weights);
     let mut gradient = Matrix::zeros(weights.dim());
     function(&weights, &mut gradient)?;
     let mut most = (0.0, None);
-    for (place, weight) in weights.indexed_iter() {
-        let width = f32::from_bits(weight.to_bits() & 0x7F80_0000);
+    for (place, &width) in magnitude.indexed_iter() {
         if width == 0.0 {
             continue;
         }
@@ -226,6 +262,24 @@ mod tests {
         let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
         for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {
             assert!(error.message.contains(number.split('e').next().unwrap()), "no {number} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_single_entry_that_is_a_little_off_is_found() {
+        let place = |i, j| format!("row {i}, column {j}");
+        let entries = |factor: f32| {
+            let mut function = |weights: &Matrix, gradient: &mut Matrix| {
+                *gradient += &weights.mapv(|w| 2.0 * w);
+                gradient[[3, 5]] += (factor - 1.0) * 2.0 * weights[[3, 5]];
+                Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
+            };
+            entries_within(&mut function, &weights(), 1e-2, "the gradient", place)
+        };
+        entries(1.0).unwrap();
+        for factor in [0.95, 1.05, 1.5, -1.0] {
+            let error = entries(factor).unwrap_err();
+            assert!(error.message.contains("row 3, column 5"), "{error}");
         }
     }
 

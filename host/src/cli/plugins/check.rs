@@ -257,6 +257,8 @@ fn supervise(
     offers: &mut Option<Said>,
 ) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = Vec::new();
+    // How many checks there were after the last that did not end.
+    let mut hung = None;
     loop {
         let skip = findings.len();
         let mut worker = Running::start(file, component, skip, params)?;
@@ -286,8 +288,15 @@ fn supervise(
             findings.push(failure("process".into(), broken, 0.0));
             return Ok(findings);
         };
-        let seconds = if broken.starts_with("it did not end") { limit.as_secs_f64() } else { 0.0 };
-        findings.push(failure(check, broken, seconds));
+        let late = broken.starts_with("it did not end");
+        findings.push(failure(check, broken, if late { limit.as_secs_f64() } else { 0.0 }));
+        // What hangs in two checks in turn hangs in all: most likely it is
+        // never built.
+        if late && hung.replace(findings.len()) == Some(findings.len() - 1) {
+            let text = "two checks in turn did not end; the others were not tried";
+            findings.push(failure("process".into(), text.into(), 0.0));
+            return Ok(findings);
+        }
         if component.is_none() {
             return Ok(findings);
         }
@@ -360,7 +369,8 @@ impl Running {
         let status = self.child.wait().map_err(|e| Error::io(Path::new("a process for the checks"), &e))?;
         let mut text = ended(status);
         let said = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if let Some(last) = said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        let last = crate::run::workers::last_words(&said);
+        if !last.is_empty() {
             text.push_str(&format!(": {last}"));
         }
         Ok(text)
