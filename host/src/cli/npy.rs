@@ -142,7 +142,10 @@ pub fn square(mut source: impl Read, length: u64) -> Result<Array2<f64>> {
         ))
         .help("a recurrent matrix is N×N, the weight from neuron i to neuron j in row i, column j"));
     };
-    if n != columns || n == 0 {
+    if n == 0 || columns == 0 {
+        return Err(Error::input(format!("it is {n}×{columns}, which is empty")).help(export));
+    }
+    if n != columns {
         return Err(Error::input(format!("it is {n}×{columns}, not square"))
             .help("a recurrent matrix is N×N, the weight from neuron i to neuron j in row i, column j"));
     }
@@ -269,7 +272,7 @@ mod tests {
         assert!(message(b"PK\x03\x04").contains("it is no numpy array"));
         assert!(message(b"").contains("it is no numpy array"));
         assert_eq!(message(&bytes(&array![[1.0, 2.0]])), "it is 1×2, not square");
-        assert_eq!(message(&bytes(&Array2::<f64>::zeros((0, 0)))), "it is 0×0, not square");
+        assert_eq!(message(&bytes(&Array2::<f64>::zeros((0, 0)))), "it is 0×0, which is empty");
         let mut line = Vec::new();
         Array1::<f64>::zeros(4).write_npy(&mut line).unwrap();
         assert!(message(&line).starts_with("its shape is 4, "));

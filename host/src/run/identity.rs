@@ -115,7 +115,7 @@ fn once(path: &Path) -> Result<String> {
 pub fn data(path: &Path) -> Result<String> {
     if !path.exists() {
         return Err(Error::input(format!("{}: there is no such file or folder", path.display()))
-            .help("correct `path`, for one run with --set substrate.path=DIR"));
+            .help("correct `path`; that of a field for one run with --set substrate.path=DIR"));
     }
     if path.is_file() {
         return hash::file(path);

@@ -112,7 +112,11 @@ impl Workers {
             Some(Event::Checked) => Ok(()),
             _ if self.stop.is_set() => Ok(()),
             ref last => {
-                tracing::warn!("the check before the run came to nothing: {last:?}, {}", end.exit_text());
+                let why = match last {
+                    Some(Event::Failed(error)) => error.to_string(),
+                    _ => end.reason(&self.limits, None),
+                };
+                tracing::warn!("the check before the run came to nothing: {why}");
                 Ok(())
             }
         }
@@ -496,20 +500,19 @@ impl SharedLog {
     }
 
     fn last_line(&self) -> String {
-        let text = self.tail(4096);
-        // A panic's report ends in advice; what it says comes before. How the
-        // training went is no cause.
-        let line = text
-            .lines()
-            .map(str::trim)
-            .rev()
-            .find(|line| {
-                !line.is_empty()
-                    && !["help:", "INFO ", "DEBUG ", "TRACE "].iter().any(|w| line.starts_with(w))
-            })
-            .unwrap_or_default();
-        line.chars().take(200).collect()
+        last_words(&self.tail(4096))
     }
+}
+
+/// What a process said last of why it ended, shortened; empty if nothing.
+pub(crate) fn last_words(text: &str) -> String {
+    // Reports of panics and of aborts end in advice; what they say comes
+    // before. How the training went is no cause.
+    const ASIDES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
+    let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty());
+    let line = lines.clone().find(|line| line.starts_with("memory allocation of "));
+    let line = line.or_else(|| lines.find(|line| !ASIDES.iter().any(|aside| line.starts_with(aside))));
+    line.unwrap_or_default().chars().take(200).collect()
 }
 
 #[cfg(test)]
