@@ -26,9 +26,24 @@ pub(super) fn to_wire<T>(result: Result<T>) -> WireResult<T> {
 pub(super) fn from_wire<T>(result: WireResult<T>) -> Result<T> {
     match result {
         RResult::ROk(value) => Ok(value),
-        RResult::RErr(WireError { json }) => Err(serde_json::from_str(json.as_str())
-            .unwrap_or_else(|_| Error::plugin(format!("a plugin reported an unreadable error: {json}")))),
+        RResult::RErr(WireError { json }) => {
+            let error: Error = serde_json::from_str(json.as_str())
+                .unwrap_or_else(|_| Error::plugin(format!("a plugin reported an unreadable error: {json}")));
+            Err(Error {
+                kind: error.kind,
+                message: printable(error.message),
+                causes: error.causes.into_iter().map(printable).collect(),
+                help: error.help.map(printable),
+            })
+        }
     }
+}
+
+/// Text of a plugin's, as it may go to a terminal and into a table: control
+/// characters other than line breaks and tabs are replaced.
+fn printable(text: String) -> String {
+    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(odd) { text.replace(odd, "\u{fffd}") } else { text }
 }
 
 pub(super) fn from_json<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
@@ -503,4 +518,18 @@ pub(super) fn state_from_loan(loan: &WireLoan<'_>) -> Vec<Tensor> {
         .iter()
         .map(|t| Tensor { name: t.name.as_str().into(), shape: t.shape.to_vec(), values: t.f32s.to_vec() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_cannot_command_a_terminal() {
+        let error = Error::input("a\u{1b}[2Jb\0c\nd").help("e\u{7}").context("f\rg");
+        let told = from_wire::<()>(to_wire(Err(error))).unwrap_err();
+        assert_eq!(told.message, "f\u{fffd}g");
+        assert_eq!(told.causes, ["a\u{fffd}[2Jb\u{fffd}c\nd"]);
+        assert_eq!(told.help.as_deref(), Some("e\u{fffd}"));
+    }
 }

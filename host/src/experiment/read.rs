@@ -205,7 +205,9 @@ fn read(
     };
     // A metric names its measures itself, so used twice it would write the
     // same rows twice.
-    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "the metric")?;
+    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "the metric").map_err(|e| {
+        e.help("a run measures it once; with other parameters, `pallium measure` takes any saved weights")
+    })?;
 
     let tasks = match top.get("tasks") {
         Some(node) => node.list().into_iter().map(task).collect::<Result<Vec<_>>>()?,

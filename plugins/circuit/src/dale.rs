@@ -40,7 +40,8 @@ pub struct Dale {
 
 impl Component for Dale {
     const ID: &'static str = "circuit.dale";
-    const ABOUT: &'static str = "hard: each neuron's outgoing weights have one sign (Dale's law)";
+    const ABOUT: &'static str = "hard: each neuron's outgoing weights have one sign (Dale's law); one of the wrong sign becomes 0, so \
+                         inhibitory neurons start silent where no weight is negative";
     const CITE: &'static str = "Eccles, Fatt, Koketsu 1954, J. Physiol. 126:524; in trained networks: \
                                 Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792";
     type Params = Params;
