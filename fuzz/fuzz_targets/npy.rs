@@ -13,15 +13,15 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let (path, length) = (Path::new("fuzzed.npy"), bytes.len() as u64);
-    if let Ok(matrix) = npy::matrix(path, bytes, length) {
+    if let Ok(matrix) = npy::matrix(path, bytes, length, &npy::any) {
         assert!(matrix.iter().all(|v| v.is_finite()) && matrix.is_standard_layout());
     }
-    let _ = npy::ids(path, bytes, length);
-    let _ = npy::list(path, bytes, length);
-    if let Ok(lists) = npy::lists(path, bytes, length) {
+    let _ = npy::ids(path, bytes, length, &npy::any);
+    let _ = npy::list(path, bytes, length, &npy::any);
+    if let Ok(lists) = npy::lists(path, bytes, length, &npy::any) {
         assert!(lists.iter().map(Vec::len).sum::<usize>() <= bytes.len());
     }
     // A file that grows or is cut short while it is read.
-    let _ = npy::matrix(path, bytes, length + 1);
-    let _ = npy::lists(path, bytes, length / 2);
+    let _ = npy::matrix(path, bytes, length + 1, &npy::any);
+    let _ = npy::lists(path, bytes, length / 2, &npy::any);
 });

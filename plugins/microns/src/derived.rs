@@ -45,8 +45,8 @@ pallium_core::params! {
         frame_hz: f64 = 0.0,
         /// Begin of the analysed part of the recording (s).
         from_s: f64 = 0.0,
-        /// End of the analysed part (s); 0 means 0.1 s after the field's last
-        /// event, as released.
+        /// End of the analysed part (s), which may come after the last event;
+        /// 0 means 0.1 s after it, as released.
         to_s: f64 = 0.0,
         /// A neuron with fewer events than this in the analysed part counts as
         /// silent: it has no correlation, coefficient or precision with any
@@ -162,6 +162,10 @@ pub struct Matrices {
     pub notes: Vec<String>,
 }
 
+/// How many times as long as up to its last event a recording may be: what
+/// exceeds that is more likely in another unit.
+const MOST_TIMES: f64 = 100.0;
+
 /// Name of the matrix of partial correlations.
 pub const PARTIAL: &str = "partial-correlation";
 
@@ -175,7 +179,15 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
     told(0.0, "event times");
     activity::check_events(events)?;
     let recorded = activity::recorded_until(events);
-    let to = if params.to_s > 0.0 { params.to_s.min(recorded) } else { recorded };
+    if params.to_s > MOST_TIMES * recorded {
+        return Err(Error::input(format!(
+            "the analysed part ends at {} s, but the last event is at {:.1} s",
+            params.to_s,
+            recorded - 0.1
+        ))
+        .help("is the end in seconds, and are the event times?"));
+    }
+    let to = if params.to_s > 0.0 { params.to_s } else { recorded };
     if to <= params.from_s {
         return Err(Error::input(format!(
             "the analysed part begins at {} s, but the recording lasts {recorded:.1} s",
@@ -379,10 +391,10 @@ mod tests {
     fn the_published_recipe_gives_the_released_matrices() {
         for name in ["5_3_8", "4_7_2", "5_3_4", "5_6_8"] {
             let Some(folder) = real_field(name) else { return };
-            let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy"))).unwrap();
+            let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
             let begun = Instant::now();
             let derived = derive(&events, &published(), 2).unwrap();
-            let released = npy::read_matrix(&folder.join("precision_matrix.npy")).unwrap();
+            let released = npy::read_matrix(&folder.join("precision_matrix.npy"), &crate::npy::any).unwrap();
             let off = off(matrix(&derived, "precision"), &released);
             println!("{name}: precision off by {off:.1e}; {:.2} s", begun.elapsed().as_secs_f64());
             assert!(off < 1e-10, "{name}: {off}");
@@ -398,7 +410,7 @@ mod tests {
         // norm, two entries and the number of zeros.
         for (name, alpha, norm, diagonal, entry, zeros) in REFERENCE {
             let Some(folder) = real_field(name) else { return };
-            let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy"))).unwrap();
+            let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
             let only = Params { sttc: false, correlation: false, ..plain() };
             let derived = derive(&events, &only, 2).unwrap();
             let precision = matrix(&derived, "precision");
@@ -416,7 +428,7 @@ mod tests {
     #[test]
     fn both_descents_agree_to_their_tolerance() {
         let Some(folder) = real_field("4_7_2") else { return };
-        let events = npy::read_lists(&folder.join("spikes_4_7_2.npy")).unwrap();
+        let events = npy::read_lists(&folder.join("spikes_4_7_2.npy"), &crate::npy::any).unwrap();
         let only = Params { sttc: false, correlation: false, ..plain() };
         let screened = derive(&events, &only, 2).unwrap();
         let plain = derive(&events, &Params { descent: Descent::Plain, ..only }, 2).unwrap();

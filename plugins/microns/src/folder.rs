@@ -144,25 +144,32 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
     }
 
     if let Some(file) = listing.one("positions", "npy")? {
-        let rows = npy::read_lists(&file)?;
+        let rows = npy::read_lists(&file, &|shape| match *shape {
+            // What is wider is no list of coordinates, however long.
+            [n, k] if k > 3 => Err(Error::input(format!("{}: {n}×{k} are no positions", file.display()))
+                .help("a row a neuron is expected, with three coordinates")),
+            _ => Ok(()),
+        })?;
         count.agree(&file, rows.len())?;
         let unit_um = card.position_unit_um.unwrap_or(VOXEL_UM);
         substrate.positions = Some(Positions { values: positions(&file, &rows)?, unit_um });
     }
     let mut ids = Vec::new();
     for (name, file) in listing.ids() {
-        let values = npy::read_ids(&file)?;
+        let values = npy::read_ids(&file, &|shape| count.clone().agree(&file, shape[0]))?;
         count.agree(&file, values.len())?;
         ids.push((name, file, values));
     }
     for (name, file) in listing.matrices() {
-        let matrix = npy::read_matrix(&file)?;
-        let (rows, columns) = matrix.dim();
-        if rows != columns {
-            return Err(Error::input(format!("{}: {rows}×{columns} is not square", file.display()))
-                .help("a row and a column a neuron are expected"));
-        }
-        count.agree(&file, rows)?;
+        let matrix = npy::read_matrix(&file, &|shape| {
+            let (rows, columns) = (shape[0], shape[1]);
+            if rows != columns {
+                return Err(Error::input(format!("{}: {rows}×{columns} is not square", file.display()))
+                    .help("a row and a column a neuron are expected"));
+            }
+            count.clone().agree(&file, rows)
+        })?;
+        count.agree(&file, matrix.nrows())?;
         let matrix = if name == Substrate::STTC && !substrate.derived.contains(&name) {
             from_lower_triangle(&file, matrix)?
         } else {
@@ -278,15 +285,25 @@ fn note_on_sttc(substrate: &mut Substrate, note: String) {
 
 fn events(listing: &Listing, count: &mut Count) -> Result<Option<Vec<Vec<f64>>>> {
     let (file, events) = if let Some(file) = listing.one("spikes", "npy")? {
-        let events = npy::read_lists(&file)?;
+        let one_each = |shape: &[usize]| count.clone().agree(&file, shape.first().copied().unwrap_or(0));
+        let events = npy::read_lists(&file, &one_each)?;
         (file, events)
     } else if let (Some(times), Some(offsets)) =
         (listing.one("event_times", "npy")?, listing.one("event_offsets", "npy")?)
     {
-        let events = split(&npy::read_list(&times)?, &npy::read_ids(&offsets)?).ok_or_else(|| {
+        let unfit = || {
             Error::input(format!("{} does not fit {}", offsets.display(), times.display()))
                 .help("offsets must ascend from 0 to the number of times, one more than there are neurons")
+        };
+        let ends = npy::read_ids(&offsets, &|shape| match count.neurons() {
+            known if known > 0 && shape[0] != known + 1 => Err(unfit()),
+            _ => Ok(()),
         })?;
+        let wanted = ends.last().and_then(|end| usize::try_from(*end).ok());
+        let all = npy::read_list(&times, &|shape| {
+            if shape.first() == wanted.as_ref() { Ok(()) } else { Err(unfit()) }
+        })?;
+        let events = split(&all, &ends).ok_or_else(unfit)?;
         (times, events)
     } else {
         return Ok(None);
@@ -402,7 +419,7 @@ pub fn folder_name(path: &Path) -> String {
 }
 
 /// Number of neurons, and the file that it was first learnt from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Count(Option<(usize, PathBuf)>);
 
 impl Count {

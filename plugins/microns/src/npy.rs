@@ -22,6 +22,18 @@ const MOST_LISTS: usize = 1 << 17;
 const PIECE: usize = 1 << 16;
 const SAVE_AGAIN: &str = "copy the file again from where it came from, or write it again with numpy.save";
 
+/// Whether an array of this shape is wanted: asked when the header has been
+/// read, so that one that does not fit is refused before its numbers are read.
+pub type Fits<'a> = &'a dyn Fn(&[usize]) -> Result<()>;
+
+/// Any shape is.
+///
+/// # Errors
+/// Never.
+pub fn any(_: &[usize]) -> Result<()> {
+    Ok(())
+}
+
 /// What the elements of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numeric {
@@ -124,16 +136,16 @@ struct Array<'a, R> {
 /// # Errors
 /// If the file is missing, is not such an array, or is cut short; the message
 /// names the file and the place.
-pub fn read_matrix(path: &Path) -> Result<Array2> {
+pub fn read_matrix(path: &Path, fits: Fits<'_>) -> Result<Array2> {
     let (file, length) = open(path)?;
-    matrix(path, file, length)
+    matrix(path, file, length, fits)
 }
 
 /// As [`read_matrix`], from a `source` of `length` bytes.
 ///
 /// # Errors
 /// As [`read_matrix`].
-pub fn matrix(path: &Path, source: impl Read, length: u64) -> Result<Array2> {
+pub fn matrix(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Result<Array2> {
     let mut array = Array::begin(path, source, length)?;
     let Some(dtype) = array.header.dtype else {
         return Err(bad(path, "holds Python objects where a matrix of numbers is expected"));
@@ -145,6 +157,7 @@ pub fn matrix(path: &Path, source: impl Read, length: u64) -> Result<Array2> {
         )
         .help("the array must have two axes"));
     };
+    fits(&array.header.shape)?;
     let values = array.floats(dtype)?;
     let matrix = arrange(path, rows, columns, array.header.fortran, values)?;
     if let Some(((row, column), value)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
@@ -167,16 +180,16 @@ fn arrange(path: &Path, rows: usize, columns: usize, fortran: bool, values: Vec<
 ///
 /// # Errors
 /// As [`read_matrix`].
-pub fn read_ids(path: &Path) -> Result<Vec<i64>> {
+pub fn read_ids(path: &Path, fits: Fits<'_>) -> Result<Vec<i64>> {
     let (file, length) = open(path)?;
-    ids(path, file, length)
+    ids(path, file, length, fits)
 }
 
 /// As [`read_ids`], from a `source` of `length` bytes.
 ///
 /// # Errors
 /// As [`read_matrix`].
-pub fn ids(path: &Path, source: impl Read, length: u64) -> Result<Vec<i64>> {
+pub fn ids(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Result<Vec<i64>> {
     let mut array = Array::begin(path, source, length)?;
     let Some(dtype) = array.header.dtype else {
         return Err(bad(path, "holds Python objects where integers are expected"));
@@ -195,6 +208,7 @@ pub fn ids(path: &Path, source: impl Read, length: u64) -> Result<Vec<i64>> {
     if dtype.numeric == Numeric::Float {
         return Err(not_ids());
     }
+    fits(&array.header.shape)?;
     let mut ids = Vec::new();
     array.pieces(dtype, |bytes| {
         ids.extend(dtype.integers(bytes).ok_or_else(not_ids)?);
@@ -207,19 +221,22 @@ pub fn ids(path: &Path, source: impl Read, length: u64) -> Result<Vec<i64>> {
 ///
 /// # Errors
 /// As [`read_matrix`].
-pub fn read_list(path: &Path) -> Result<Vec<f64>> {
+pub fn read_list(path: &Path, fits: Fits<'_>) -> Result<Vec<f64>> {
     let (file, length) = open(path)?;
-    list(path, file, length)
+    list(path, file, length, fits)
 }
 
 /// As [`read_list`], from a `source` of `length` bytes.
 ///
 /// # Errors
 /// As [`read_matrix`].
-pub fn list(path: &Path, source: impl Read, length: u64) -> Result<Vec<f64>> {
+pub fn list(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Result<Vec<f64>> {
     let mut array = Array::begin(path, source, length)?;
     match (array.header.dtype, array.header.shape.len()) {
-        (Some(dtype), 1) => array.floats(dtype),
+        (Some(dtype), 1) => {
+            fits(&array.header.shape)?;
+            array.floats(dtype)
+        }
         _ => Err(bad(path, "is not a list of numbers").help("the array must have one axis and hold floats")),
     }
 }
@@ -230,16 +247,16 @@ pub fn list(path: &Path, source: impl Read, length: u64) -> Result<Vec<f64>> {
 /// # Errors
 /// As [`read_matrix`]; also if the pickle is anything but an object array of
 /// numeric arrays.
-pub fn read_lists(path: &Path) -> Result<Vec<Vec<f64>>> {
+pub fn read_lists(path: &Path, fits: Fits<'_>) -> Result<Vec<Vec<f64>>> {
     let (file, length) = open(path)?;
-    lists(path, file, length)
+    lists(path, file, length, fits)
 }
 
 /// As [`read_lists`], from a `source` of `length` bytes.
 ///
 /// # Errors
 /// As [`read_lists`].
-pub fn lists(path: &Path, source: impl Read, length: u64) -> Result<Vec<Vec<f64>>> {
+pub fn lists(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Result<Vec<Vec<f64>>> {
     let mut array = Array::begin(path, source, length)?;
     // Rows of no columns cost no bytes: a file of any length can claim any
     // number of them.
@@ -247,6 +264,7 @@ pub fn lists(path: &Path, source: impl Read, length: u64) -> Result<Vec<Vec<f64>
         return Err(bad(path, format!("claims {} lists, one a neuron", array.header.shape[0]))
             .help(format!("at most {MOST_LISTS} are read: a matrix of more neurons cannot be held")));
     }
+    fits(&array.header.shape)?;
     if let Some(dtype) = array.header.dtype {
         let &[rows, columns] = array.header.shape.as_slice() else {
             return Err(bad(
@@ -387,11 +405,27 @@ impl<'a, R: Read> Array<'a, R> {
             }
             each(&piece)?;
         }
-        Ok(())
+        self.end()
+    }
+
+    /// Holds the source to its length. An archive looks at the sum of what it
+    /// unpacks only where its end is read.
+    fn end(&mut self) -> Result<()> {
+        match self.rest.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(bad(self.path, "is longer than it says")),
+            Err(e) => Err(unreadable(self.path, &e)),
+        }
     }
 
     fn floats(&mut self, dtype: Dtype) -> Result<Vec<f64>> {
+        let count = self.left / dtype.size as u64;
         let mut values = Vec::new();
+        let room = usize::try_from(count).is_ok_and(|count| values.try_reserve_exact(count).is_ok());
+        if !room {
+            return Err(bad(self.path, format!("does not fit into memory: {count} numbers of 8 bytes"))
+                .help("use a machine with more memory, or a part of the data"));
+        }
         self.pieces(dtype, |bytes| {
             values.extend(dtype.floats(bytes));
             Ok(())
@@ -408,6 +442,7 @@ impl<'a, R: Read> Array<'a, R> {
         }
         let left = usize::try_from(self.left).map_err(|_| bad(self.path, "is longer than all memory"))?;
         bytes.append(&mut take(self.path, &mut self.rest, &mut self.left, left)?);
+        self.end()?;
         Ok(bytes)
     }
 }
@@ -416,9 +451,17 @@ impl<'a, R: Read> Array<'a, R> {
 fn take(path: &Path, source: &mut impl Read, left: &mut u64, count: usize) -> Result<Vec<u8>> {
     let count = (count as u64).min(*left);
     let mut bytes = Vec::new();
-    let read = source.by_ref().take(count).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    let read = source.by_ref().take(count).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     *left -= read as u64;
     Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => bad(path, format!("cannot be read: {error}")),
+        _ => Error::io(path, error),
+    }
 }
 
 /// Reads `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`, keys in
@@ -494,16 +537,16 @@ mod tests {
         let matrix = array![[1.5, -2.0, 3.0], [4.0, 5.0, 6.0]];
         let mut bytes = Vec::new();
         matrix.write_npy(&mut bytes).unwrap();
-        assert_eq!(read_matrix(&folder.file("a.npy", &bytes)).unwrap(), matrix);
+        assert_eq!(read_matrix(&folder.file("a.npy", &bytes), &any).unwrap(), matrix);
         let mut bytes = Vec::new();
         matrix.t().as_standard_layout().reversed_axes().write_npy(&mut bytes).unwrap();
         assert!(String::from_utf8_lossy(&bytes).contains("'fortran_order': True"));
-        let read = read_matrix(&folder.file("b.npy", &bytes)).unwrap();
+        let read = read_matrix(&folder.file("b.npy", &bytes), &any).unwrap();
         assert_eq!(read, matrix);
         assert!(read.is_standard_layout());
         let mut bytes = Vec::new();
         matrix.mapv(|v| v as f32).write_npy(&mut bytes).unwrap();
-        assert_eq!(read_matrix(&folder.file("c.npy", &bytes)).unwrap(), matrix);
+        assert_eq!(read_matrix(&folder.file("c.npy", &bytes), &any).unwrap(), matrix);
     }
 
     #[test]
@@ -511,18 +554,18 @@ mod tests {
         let folder = Folder::new();
         let data: Vec<u8> = [1.5_f64, -2.5].iter().flat_map(|v| v.to_be_bytes()).collect();
         let path = folder.file("a.npy", &npy(">f8", "False", "(1, 2)", &data));
-        assert_eq!(read_matrix(&path).unwrap(), array![[1.5, -2.5]]);
+        assert_eq!(read_matrix(&path, &any).unwrap(), array![[1.5, -2.5]]);
         let path = folder.file("b.npy", &npy(">i2", "False", "(2,)", &[0xff, 0xfe, 0, 7]));
-        assert_eq!(read_ids(&path).unwrap(), [-2, 7]);
+        assert_eq!(read_ids(&path, &any).unwrap(), [-2, 7]);
         let path = folder.file("c.npy", &npy("|u1", "False", "(2L,)", &[255, 7]));
-        assert_eq!(read_ids(&path).unwrap(), [255, 7]);
+        assert_eq!(read_ids(&path, &any).unwrap(), [255, 7]);
         let big = (1_i64 << 53) + 1;
         let path = folder.file("d.npy", &npy("<i8", "False", "(1,)", &big.to_le_bytes()));
-        assert_eq!(read_ids(&path).unwrap(), [big]);
+        assert_eq!(read_ids(&path, &any).unwrap(), [big]);
         let path = folder.file("e.npy", &npy("<u8", "False", "(1,)", &u64::MAX.to_le_bytes()));
-        assert!(read_ids(&path).unwrap_err().message.contains("not 64-bit integers"));
+        assert!(read_ids(&path, &any).unwrap_err().message.contains("not 64-bit integers"));
         let path = folder.file("f.npy", &npy("<f8", "False", "(1,)", &1_f64.to_le_bytes()));
-        assert!(read_ids(&path).unwrap_err().help.unwrap().contains("int64"));
+        assert!(read_ids(&path, &any).unwrap_err().help.unwrap().contains("int64"));
     }
 
     #[test]
@@ -530,7 +573,7 @@ mod tests {
         let folder = Folder::new();
         let check = |bytes: &[u8], said: &str| {
             let path = folder.file("x.npy", bytes);
-            let error = read_matrix(&path).unwrap_err();
+            let error = read_matrix(&path, &any).unwrap_err();
             assert_eq!(error.kind, Kind::Input, "{error}");
             assert!(error.message.contains("x.npy") && error.message.contains(said), "{error}");
             assert!(error.help.is_some());
@@ -558,8 +601,8 @@ mod tests {
         let mut data = [0; 32];
         data[24..].copy_from_slice(&f64::NAN.to_le_bytes());
         check(&npy("<f8", "False", "(2, 2)", &data), "NaN at row 1, column 1");
-        let error = read_matrix(&folder.path().join("absent.npy")).unwrap_err();
+        let error = read_matrix(&folder.path().join("absent.npy"), &any).unwrap_err();
         assert!(error.kind == Kind::Input && error.message.ends_with("absent.npy does not exist"));
-        assert_eq!(read_matrix(folder.path()).unwrap_err().kind, Kind::Input);
+        assert_eq!(read_matrix(folder.path(), &any).unwrap_err().kind, Kind::Input);
     }
 }

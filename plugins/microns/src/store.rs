@@ -22,6 +22,15 @@ use crate::folder::{CARD, Card, MATRICES, StoredOrder, VERSION};
 /// If the folder exists and is not empty, or cannot be written.
 pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     substrate.check()?;
+    if substrate.positions.is_none() && substrate.matrices.is_empty() {
+        return Err(Error::input(format!(
+            "`{}` has neither positions nor matrices, and no folder is a field without",
+            substrate.name
+        ))
+        .help(
+            "give its positions; or, where there are events, `pallium field derive` makes matrices of them",
+        ));
+    }
     if let Some(events) = &substrate.events {
         check_events(events).map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
     }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 
-use super::npz::Npz;
-use super::{FileRef, Format, MOST_NEURONS};
+use super::npz::{Member, Npz};
+use super::{FileRef, Format, MOST_NEURONS, agree};
+use crate::folder::Count;
 use crate::npy;
 use crate::rows::{Rows, number, shown};
 
@@ -93,11 +94,13 @@ impl PositionsSpec {
         let values = match format {
             Format::Csv => self.read_rows(&path)?,
             Format::Npz => {
-                let (called, bytes) = Npz::open(&path)?.array(self.array.as_deref(), 0)?;
-                planes(&called, npy::matrix(&called, bytes.as_slice(), bytes.len() as u64)?)?
+                let mut archive = Npz::open(&path)?;
+                let Member { called, npy, length } = archive.array(self.array.as_deref(), 0)?;
+                let values = npy::matrix(&called, npy, length, &|shape| coordinates(&called, shape))?;
+                planes(&called, values)?
             }
             _ => {
-                let lists = npy::read_lists(&path)?;
+                let lists = npy::read_lists(&path, &|shape| coordinates(&path, shape))?;
                 let width = lists.first().map_or(0, Vec::len);
                 if let Some(i) = lists.iter().position(|list| list.len() != width) {
                     return Err(Error::input(format!(
@@ -146,14 +149,28 @@ impl PositionsSpec {
 
 const TOO_MANY: &str = "at most 20,000 are read: every matrix has a row and a column for each";
 
+/// Refuses an array that cannot be one of coordinates.
+fn coordinates(path: &Path, shape: &[usize]) -> Result<()> {
+    match *shape {
+        [n, k @ (..=1 | 4..)] => Err(no_positions(path, n, k)),
+        [n, ..] if n > MOST_NEURONS => {
+            Err(Error::input(format!("{} is for {n} neurons", path.display())).help(TOO_MANY))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_positions(path: &Path, n: usize, k: usize) -> Error {
+    Error::input(format!("{}: {n}×{k} are no positions", path.display()))
+        .help("a row a neuron is expected, with three coordinates, or two if all somata are in one plane")
+}
+
 /// Three coordinates; of two, the third is 0.
 fn planes(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
     match values.dim() {
         (_, 3) => Ok(values),
         (n, 2) => Ok(Array2::from_shape_fn((n, 3), |(i, k)| if k < 2 { values[[i, k]] } else { 0.0 })),
-        (n, k) => Err(Error::input(format!("{}: {n}×{k} are no positions", path.display())).help(
-            "a row a neuron is expected, with three coordinates, or two if all somata are in one plane",
-        )),
+        (n, k) => Err(no_positions(path, n, k)),
     }
 }
 
@@ -161,12 +178,14 @@ fn planes(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
 ///
 /// # Errors
 /// If they are anything else.
-pub fn ids(folder: &Path, file: &FileRef) -> Result<Vec<i64>> {
+pub fn ids(folder: &Path, file: &FileRef, count: &Count) -> Result<Vec<i64>> {
     let path = file.path(folder);
+    let one_each = |shape: &[usize]| agree(&mut count.clone(), &path, shape[0]);
     match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
         Format::Npz => {
-            let (called, bytes) = Npz::open(&path)?.array(file.array.as_deref(), 0)?;
-            npy::ids(&called, bytes.as_slice(), bytes.len() as u64)
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), 0)?;
+            npy::ids(&called, npy, length, &one_each)
         }
         Format::Csv => {
             let mut rows = Rows::open(&path)?;
@@ -185,7 +204,7 @@ pub fn ids(folder: &Path, file: &FileRef) -> Result<Vec<i64>> {
             }
             Ok(ids)
         }
-        _ => npy::read_ids(&path),
+        _ => npy::read_ids(&path, &one_each),
     }
 }
 
@@ -196,31 +215,38 @@ pub struct Labels {
     columns: Option<Vec<String>>,
 }
 
-/// A square matrix; `neurons` is how many there are, if that is known (not 0).
+/// A square matrix, of as many rows as there are neurons where that is known.
 ///
 /// # Errors
 /// If it is none, or not finite.
-pub fn matrix(folder: &Path, file: &FileRef, neurons: usize) -> Result<(Array2<f64>, Labels)> {
+pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f64>, Labels)> {
     let path = file.path(folder);
-    let (matrix, labels) = match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
+    let square = |shape: &[usize]| {
+        let (rows, columns) = (shape[0], shape[1]);
+        if rows != columns {
+            return Err(Error::input(format!("{}: {rows}×{columns} is not square", path.display()))
+                .help("a row and a column a neuron are expected; is the file complete?"));
+        }
+        agree(&mut count.clone(), &path, rows)
+    };
+    Ok(match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
         Format::Npz => {
-            let expected = (neurons as u64).pow(2).saturating_mul(8) + HEAD;
-            let (called, bytes) = Npz::open(&path)?.array(file.array.as_deref(), expected)?;
-            (npy::matrix(&called, bytes.as_slice(), bytes.len() as u64)?, Labels::default())
+            let expected = (count.neurons() as u64).pow(2).saturating_mul(8) + HEAD;
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), expected)?;
+            (npy::matrix(&called, npy, length, &square)?, Labels::default())
         }
         Format::Csv if file.column.is_some() => {
             return Err(Error::input(format!("{}: a column is no matrix", path.display()))
                 .help("take `column` out: all rows and columns are read"));
         }
-        Format::Csv => table(&path)?,
-        _ => (npy::read_matrix(&path)?, Labels::default()),
-    };
-    let (rows, columns) = matrix.dim();
-    if rows != columns {
-        return Err(Error::input(format!("{}: {rows}×{columns} is not square", path.display()))
-            .help("a row and a column a neuron are expected; is the file complete?"));
-    }
-    Ok((matrix, labels))
+        Format::Csv => {
+            let (matrix, labels) = table(&path)?;
+            square(matrix.shape())?;
+            (matrix, labels)
+        }
+        _ => (npy::read_matrix(&path, &square)?, Labels::default()),
+    })
 }
 
 /// Rows of numbers, with or without labels before and above them.
@@ -301,12 +327,13 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     Ok((shaped((n, width), all)?, Labels { rows: None, columns: header }))
 }
 
-/// `matrix` in the order of the neurons: where its labels are their ids, each
-/// row and column goes where its id says. Labels that are not ids say nothing.
+/// `matrix` in the order of the neurons: each row and column goes where its
+/// label says, the id of a neuron or its number from 0. Where the field has no
+/// ids, other labels say nothing, and the order is taken as it stands.
 ///
 /// # Errors
-/// If rows and columns are labelled in another order than each other, or with
-/// ids of which some are not of the field.
+/// If a label is no id although the field has some, one occurs twice, or rows
+/// and columns are labelled differently by what says nothing.
 pub fn in_order(
     matrix: Array2<f64>,
     labels: &Labels,
@@ -332,32 +359,36 @@ pub fn in_order(
     Ok(ordered)
 }
 
-/// Which neuron each label means, if they are ids.
+/// Which neuron each label means; `None` if they say nothing.
 fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> Result<Option<Vec<usize>>> {
-    let Some(numbers) = labels.iter().map(|label| label.parse().ok()).collect::<Option<Vec<i64>>>() else {
-        return Ok(None);
-    };
-    // 0, 1, 2, … as pandas numbers rows: the order as it stands.
-    if numbers.iter().zip(0..).all(|(number, k)| *number == k) {
-        return Ok(None);
-    }
-    let mut best: Option<(&str, Vec<Option<usize>>, usize)> = None;
-    for (kind, ids) in ids {
-        let index: BTreeMap<i64, usize> = ids.iter().copied().zip(0..).collect();
-        let found: Vec<Option<usize>> = numbers.iter().map(|number| index.get(number).copied()).collect();
-        let matched = found.iter().flatten().count();
-        if best.as_ref().is_none_or(|(.., most)| matched > *most) {
-            best = Some((kind, found, matched));
-        }
-    }
-    let Some((kind, found, matched)) = best.filter(|(.., matched)| *matched > 0) else { return Ok(None) };
     let wrong = |what: String| {
         Error::input(format!("{}: {what}", path.display()))
-            .help("label every row and column with the id of its neuron, or with none")
+            .help("label every row and column with the id of its neuron (an integer), or write the matrix without labels")
     };
-    if matched < found.len() {
-        let stranger = found.iter().position(Option::is_none).unwrap_or_default();
-        return Err(wrong(format!("the label {} is no `{kind}` id, as others are", labels[stranger])));
+    let numbers: Vec<Option<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    let by_number = (0..labels.len() as i64).zip(0..).collect();
+    let by_id = ids.iter().map(|(kind, ids)| (kind.as_str(), ids.iter().copied().zip(0..).collect()));
+    // Of several meanings the one that most labels have.
+    let meanings = by_id.chain([("", by_number)]);
+    let best = meanings
+        .map(|(kind, index): (&str, BTreeMap<i64, usize>)| {
+            let found: Vec<Option<usize>> =
+                numbers.iter().map(|number| index.get(&(*number)?).copied()).collect();
+            (kind, found)
+        })
+        .min_by_key(|(_, found)| found.iter().filter(|place| place.is_none()).count());
+    let Some((kind, found)) = best else { return Ok(None) };
+    if let Some(stranger) = found.iter().position(Option::is_none) {
+        let some = found.iter().any(Option::is_some);
+        return match labels.get(stranger) {
+            Some(label) if !ids.is_empty() && some && !kind.is_empty() => {
+                Err(wrong(format!("the label {label} is no `{kind}` id, as others are")))
+            }
+            Some(label) if !ids.is_empty() => {
+                Err(wrong(format!("the label `{label}` is no id of the field's neurons")))
+            }
+            _ => Ok(None),
+        };
     }
     let places: Vec<usize> = found.into_iter().flatten().collect();
     let mut seen = vec![false; places.len()];
@@ -378,10 +409,11 @@ pub fn wide(folder: &Path, file: &FileRef, expected: u64) -> Result<(PathBuf, Ar
     let path = file.path(folder);
     match file.format(folder, &[Format::Npy, Format::Npz])? {
         Format::Npz => {
-            let (called, bytes) = Npz::open(&path)?.array(file.array.as_deref(), expected)?;
-            let matrix = npy::matrix(&called, bytes.as_slice(), bytes.len() as u64)?;
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), expected)?;
+            let matrix = npy::matrix(&called, npy, length, &npy::any)?;
             Ok((called, matrix))
         }
-        _ => npy::read_matrix(&path).map(|matrix| (path, matrix)),
+        _ => npy::read_matrix(&path, &npy::any).map(|matrix| (path, matrix)),
     }
 }

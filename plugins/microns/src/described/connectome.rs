@@ -54,8 +54,8 @@ pub struct Spec {
     post: Option<String>,
     /// Column of the number of synapses; without one each row is a synapse.
     count: Option<String>,
-    /// Kind of the ids, as under `[ids]`; without one, the only kind there is,
-    /// or the neurons' numbers from 0.
+    /// Kind of the ids, as under `[ids]`, or `index` for the neurons' numbers
+    /// from 0; without one, the only kind there is, or the numbers.
     ids: Option<String>,
     /// What becomes of connections with cells that are not of the field.
     #[serde(default)]
@@ -83,7 +83,7 @@ impl Spec {
                 return Err(Error::input(format!("{}: a matrix has no `{name}`", path.display()))
                     .help("say layout = \"edges\" for a list of connections"));
             }
-            let (matrix, labels) = arrays::matrix(folder, &source, count.neurons())?;
+            let (matrix, labels) = arrays::matrix(folder, &source, count)?;
             agree(count, &path, matrix.nrows())?;
             if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(Error::input(format!("{}: {v} synapses at row {i}, column {j}", path.display()))
@@ -100,12 +100,23 @@ impl Spec {
             neurons: Neurons::of(self.ids.as_deref(), ids, count.neurons(), &path)?,
             wiring: Array2::zeros((count.neurons(), count.neurons())),
             strangers: 0,
+            kept: 0,
+            first: None,
             spec: self,
             path,
         };
         match format {
             Format::Csv => edges.read_rows()?,
             _ => edges.read_parquet()?,
+        }
+        if let (0, Some(named)) = (edges.kept, edges.first) {
+            return Err(Error::input(format!(
+                "{}: not one of its {} rows is of neurons of the field: {}",
+                edges.path.display(),
+                edges.strangers,
+                edges.neurons.stranger(named)
+            ))
+            .help("say ids = …, the kind of ids that `pre` and `post` are, or \"index\" for the neurons' numbers from 0"));
         }
         let note = (edges.strangers > 0).then(|| {
             format!("connectome: {} rows of {} are of other cells and left out", edges.strangers, self.file)
@@ -141,10 +152,11 @@ impl Neurons {
         let known = ids.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let kind = match (kind, ids.len()) {
             (None, 0) => return Ok(Neurons::Numbers(neurons)),
+            (Some("index"), _) if !ids.contains_key("index") => return Ok(Neurons::Numbers(neurons)),
             (None, 1) => known.as_str(),
             (None, _) => {
                 return Err(Error::input(format!("{}: which ids does it name neurons by?", path.display()))
-                    .help(format!("say ids = …, one of {known}")));
+                    .help(format!("say ids = …, one of {known}, or index")));
             }
             (Some(kind), _) => kind,
         };
@@ -183,7 +195,11 @@ struct Edges<'a> {
     path: PathBuf,
     neurons: Neurons,
     wiring: Array2<f64>,
+    /// Rows with a cell that is not of the field, and the first such cell.
     strangers: u64,
+    first: Option<i64>,
+    /// Rows of neurons of the field.
+    kept: u64,
 }
 
 impl Edges<'_> {
@@ -201,7 +217,10 @@ impl Edges<'_> {
             return Err(format!("{synapses} synapses"));
         }
         match (self.neurons.get(pre), self.neurons.get(post)) {
-            (Some(i), Some(j)) => self.wiring[[i, j]] += synapses,
+            (Some(i), Some(j)) => {
+                self.wiring[[i, j]] += synapses;
+                self.kept += 1;
+            }
             // Without ids nobody but the neurons can be meant.
             (i, _)
                 if self.spec.strangers == Strangers::Refuse
@@ -209,7 +228,10 @@ impl Edges<'_> {
             {
                 return Err(self.neurons.stranger(if i.is_none() { pre } else { post }));
             }
-            _ => self.strangers += 1,
+            (i, _) => {
+                self.first.get_or_insert(if i.is_none() { pre } else { post });
+                self.strangers += 1;
+            }
         }
         Ok(())
     }

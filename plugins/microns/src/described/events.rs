@@ -7,11 +7,15 @@ use pallium_core::prelude::*;
 use serde::Deserialize;
 
 use super::connectome::Neurons;
-use super::npz::Npz;
+use super::npz::{Member, Npz};
 use super::{FileRef, Format, agree};
 use crate::folder::Count;
 use crate::rows::Rows;
 use crate::{activity, npy};
+
+/// Most events that are read from text: some lines of it, packed, can be any
+/// number.
+const MOST_EVENTS: u32 = 100_000_000;
 
 /// The unit that times are in.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -76,7 +80,9 @@ impl Spec {
                     "it must be an object array of one array a neuron; take times, neurons and offsets out",
                 ));
             }
-            let mut events = npy::read_lists(&path)?;
+            let one_each =
+                |shape: &[usize]| agree(&mut count.clone(), &path, shape.first().copied().unwrap_or(0));
+            let mut events = npy::read_lists(&path, &one_each)?;
             agree(count, &path, events.len())?;
             events.iter_mut().flatten().for_each(|time| *time /= per_second);
             return checked(&path, events);
@@ -113,10 +119,10 @@ impl Spec {
 
     fn by_offsets(&self, path: &Path, offsets: &str, count: &mut Count) -> Result<Vec<Vec<f64>>> {
         let mut archive = Npz::open(path)?;
-        let (called, bytes) = archive.array(Some(self.times()), 0)?;
-        let times = npy::list(&called, bytes.as_slice(), bytes.len() as u64)?;
-        let (called, bytes) = archive.array(Some(offsets), 0)?;
-        let ends: Option<Vec<usize>> = npy::ids(&called, bytes.as_slice(), bytes.len() as u64)?
+        let Member { called, npy, length } = archive.array(Some(self.times()), 0)?;
+        let times = npy::list(&called, npy, length, &npy::any)?;
+        let Member { called, npy, length } = archive.array(Some(offsets), 0)?;
+        let ends: Option<Vec<usize>> = npy::ids(&called, npy, length, &npy::any)?
             .into_iter()
             .map(|end| usize::try_from(end).ok())
             .collect();
@@ -137,10 +143,11 @@ impl Spec {
 
     fn by_neurons(&self, path: &Path, neurons: &Neurons, events: &mut [Vec<f64>]) -> Result<()> {
         let mut archive = Npz::open(path)?;
-        let (called, bytes) = archive.array(Some(self.times()), 0)?;
-        let times = npy::list(&called, bytes.as_slice(), bytes.len() as u64)?;
-        let (called, bytes) = archive.array(Some(self.neurons.as_deref().unwrap_or("neurons")), 0)?;
-        let whose = npy::ids(&called, bytes.as_slice(), bytes.len() as u64)?;
+        let Member { called, npy, length } = archive.array(Some(self.times()), 0)?;
+        let times = npy::list(&called, npy, length, &npy::any)?;
+        let Member { called, npy, length } =
+            archive.array(Some(self.neurons.as_deref().unwrap_or("neurons")), 0)?;
+        let whose = npy::ids(&called, npy, length, &npy::any)?;
         if whose.len() != times.len() {
             return Err(Error::input(format!(
                 "{}: {} for {} times",
@@ -157,7 +164,7 @@ impl Spec {
                     called.display(),
                     neurons.stranger(named)
                 ))
-                .help("leave out the events of other cells"));
+                .help(STRANGER));
             };
             events[neuron].push(time);
         }
@@ -170,10 +177,11 @@ impl Spec {
         let header = rows.header()?;
         let whose = self.neurons.as_deref().unwrap_or("neurons");
         let (time_at, neuron_at) = (header.column(self.times())?, header.column(whose)?);
+        let mut read = 0_u32;
         while rows.advance_under(&header)? {
             let named = rows.id(neuron_at, whose)?;
             let Some(neuron) = neurons.get(named) else {
-                return Err(rows.wrong(&neurons.stranger(named)).help("leave out the events of other cells"));
+                return Err(rows.wrong(&neurons.stranger(named)).help(STRANGER));
             };
             let time = rows.number(time_at, self.times())?;
             if time < 0.0 {
@@ -182,11 +190,20 @@ impl Spec {
                     .help("times are counted from the recording's begin: shift them, or leave the row out"));
             }
             events[neuron].push(time);
+            read += 1;
+            if read > MOST_EVENTS {
+                return Err(rows.wrong("more events than can be read").help(
+                    "at most 100,000,000 are read from text: write them as an npz, or leave out what is no recording",
+                ));
+            }
         }
         events.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
         Ok(())
     }
 }
+
+const STRANGER: &str =
+    "leave out the events of other cells; say ids = \"index\" if neurons are meant by their numbers from 0";
 
 fn checked(path: &Path, events: Vec<Vec<f64>>) -> Result<Vec<Vec<f64>>> {
     activity::check_events(&events).map_err(|e| e.context(format!("reading {}", path.display())))?;

@@ -236,7 +236,7 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
         substrate.positions = Some(positions);
     }
     for (kind, file) in &description.ids {
-        let ids = arrays::ids(folder, file)?;
+        let ids = arrays::ids(folder, file, &count)?;
         agree(&mut count, &file.path(folder), ids.len())?;
         folder::refuse_repeats(&file.path(folder), &ids)?;
         substrate.ids.insert(kind.clone(), ids);
@@ -249,7 +249,7 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
             ))
             .help("give it a table of its own: [connectome]"));
         }
-        let (matrix, labels) = arrays::matrix(folder, file, count.neurons())?;
+        let (matrix, labels) = arrays::matrix(folder, file, &count)?;
         agree(&mut count, &file.path(folder), matrix.nrows())?;
         let matrix = arrays::in_order(matrix, &labels, &substrate.ids, &file.path(folder))?;
         symmetric(&file.path(folder), &matrix)?;
@@ -265,7 +265,7 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
     substrate.neurons = count.neurons();
     if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.neurons == 0 {
         return Err(Error::input(format!("{} describes no neurons", at.display()))
-            .help("name positions, or at least one matrix"));
+            .help("name [positions] or [ids], or at least one matrix"));
     }
     if !substrate.matrices.contains_key(Substrate::CORRELATION)
         && (description.events.is_some() || description.traces.is_some())

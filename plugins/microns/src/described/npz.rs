@@ -2,11 +2,12 @@
 //! `numpy.savez_compressed` write them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use pallium_core::prelude::*;
 use zip::ZipArchive;
+use zip::read::ZipFile;
 use zip::result::ZipError;
 
 use crate::npy;
@@ -43,12 +44,12 @@ impl Npz {
         self.archive.file_names().filter_map(|name| name.strip_suffix(".npy")).collect()
     }
 
-    /// The array `name`, or the only one, as the bytes of an npy; `expected` is
-    /// how long they may be for certain. Also what to call it in messages.
+    /// The array `name`, or the only one; `expected` is how long its npy may be
+    /// for certain.
     ///
     /// # Errors
     /// If there is no such array, or it unpacks to more than is sensible.
-    pub fn array(&mut self, name: Option<&str>, expected: u64) -> Result<(PathBuf, Vec<u8>)> {
+    pub fn array(&mut self, name: Option<&str>, expected: u64) -> Result<Member<'_>> {
         let names = self.names();
         let known = || {
             let names: Vec<&str> = names.iter().take(40).copied().collect();
@@ -73,14 +74,22 @@ impl Npz {
             other => other.map_err(|e| damaged(&called, &e.to_string()))?,
         };
         let most = expected.max(ALWAYS).max(member.compressed_size().saturating_mul(TIMES));
-        let mut bytes = Vec::new();
-        member.take(most + 1).read_to_end(&mut bytes).map_err(|e| damaged(&called, &e.to_string()))?;
-        if bytes.len() as u64 > most {
+        if member.size() > most {
             return Err(damaged(&called, &format!("it unpacks to more than {most} bytes"))
                 .help("save it unpacked (numpy.savez), or as an npy"));
         }
-        Ok((called, bytes))
+        Ok(Member { called, length: member.size(), npy: member })
     }
+}
+
+/// An array of an archive, not unpacked yet.
+pub struct Member<'a> {
+    /// What to call it in messages.
+    pub called: PathBuf,
+    /// An npy, of which no more is to be read than
+    pub npy: ZipFile<'a, BufReader<File>>,
+    /// so many bytes, as the archive says.
+    pub length: u64,
 }
 
 fn damaged(path: &Path, why: &str) -> Error {

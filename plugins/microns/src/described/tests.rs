@@ -321,24 +321,89 @@ fn files_that_contradict_the_description_are_refused() {
         folder.file(file, content.as_bytes());
         refused(&folder, TEXT, &[said]);
     }
-    // Labels that are not ids, alike on both sides, say nothing.
+}
+
+#[test]
+fn labels_say_which_neuron_or_are_refused() {
     let folder = text();
-    for labelled in [
+    let expected = array![[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    let without_ids = "matrices.correlation = \"correlation.csv\"";
+    for plain in [
         "1,0.5,0\n0.5,1,0\n0,0,1\n",
-        "a,b,c\n1,0.5,0\n0.5,1,0\n0,0,1\n",
         ",0,1,2\n0,1,0.5,0\n1,0.5,1,0\n2,0,0,1\n",
-        ",a,b,c\na,1,0.5,0\nb,0.5,1,0\nc,0,0,1\n",
+        // By number, in another order.
+        ",2,0,1\n0,0,1,0.5\n2,1,0,0\n1,0,0.5,1\n",
+    ] {
+        folder.file("correlation.csv", plain.as_bytes());
+        for card in [TEXT, without_ids] {
+            assert_eq!(field(&folder, card).unwrap().matrices["correlation"], expected, "{plain}");
+        }
+    }
+    // What is no id of a field that has ids may mean another order; without
+    // ids, labels that are alike on both sides say nothing.
+    let float = format!("{ID}.0");
+    for (labelled, label) in [
+        ("a,b,c\n1,0.5,0\n0.5,1,0\n0,0,1\n".to_owned(), "a"),
+        (",a,b,c\na,1,0.5,0\nb,0.5,1,0\nc,0,0,1\n".to_owned(), "a"),
+        (",7,8,9\n7,1,0.5,0\n8,0.5,1,0\n9,0,0,1\n".to_owned(), "7"),
+        (format!("r,{float},8,9\n{float},1,0.5,0\n8,0.5,1,0\n9,0,0,1\n"), float.as_str()),
     ] {
         folder.file("correlation.csv", labelled.as_bytes());
-        let read = field(&folder, TEXT).unwrap();
-        assert_eq!(
-            read.matrices["correlation"],
-            array![[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]],
-            "{labelled}"
-        );
+        refused(&folder, TEXT, &[&format!("the label `{label}` is no id"), "correlation.csv"]);
+        assert_eq!(field(&folder, without_ids).unwrap().matrices["correlation"], expected, "{labelled}");
     }
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
-    refused(&folder, TEXT, &["rows and columns are labelled differently"]);
+    refused(&folder, without_ids, &["rows and columns are labelled differently"]);
+    folder.file("correlation.csv", b",0,1,1\n0,1,0.5,0\n1,0.5,1,0\n1,0,0,1\n");
+    refused(&folder, without_ids, &["the label 1 occurs twice"]);
+}
+
+#[test]
+fn connections_that_are_all_of_strangers_are_refused() {
+    let folder = text();
+    folder.file("edges.csv", b"n,from,to\n1,0,1\n2,2,0\n");
+    refused(
+        &folder,
+        TEXT,
+        &["edges.csv: not one of its 2 rows is of neurons of the field: 0 is no `cell` id"],
+    );
+    let by_number = TEXT.replace("count = \"n\"", "count = \"n\"\nids = \"index\"");
+    let read = field(&folder, &by_number).unwrap();
+    assert_eq!(read.matrices["connectome"], array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
+    folder.file("edges.csv", b"n,from,to\n1,0,3\n");
+    refused(&folder, &by_number, &["there is no neuron 3 of 3"]);
+}
+
+#[test]
+fn arrays_that_do_not_fit_are_refused_before_they_are_read() {
+    // Files of holes, 8 GB each by their headers.
+    let folder = text();
+    let hole = |name: &str, shape: &str, kind: &str| {
+        let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+        head.push_str(&" ".repeat((64 - (10 + head.len() + 1) % 64) % 64));
+        head.push('\n');
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((head.len() as u16).to_le_bytes());
+        bytes.extend(head.as_bytes());
+        let path = folder.file(name, &bytes);
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(bytes.len() as u64 + 8_000_000_000).unwrap();
+    };
+    hole("wide.npy", "3, 333333333", "<f8");
+    folder.file("f.npy", b"");
+    refused(&folder, "[positions]\nfile = \"wide.npy\"\nunit = \"um\"", &["are no positions"]);
+    hole("square.npy", "31622, 31622", "<f8");
+    let with = |more: &str| format!("[ids]\ncell = {{ file = \"cells.csv\", column = \"cell\" }}\n{more}");
+    refused(&folder, &with("[matrices]\nx = \"square.npy\""), &["square.npy is for 31622 neurons"]);
+    refused(
+        &folder,
+        "[connectome]\nfile = \"square.npy\"\nlayout = \"matrix\"",
+        &["31622 neurons", "at most 20000"],
+    );
+    hole("long.npy", "1000000000,", "<i8");
+    refused(&folder, "[ids]\ncell = \"long.npy\"", &["long.npy is for 1000000000 neurons"]);
+    hole("events.npy", "1000000, 1000", "<f8");
+    refused(&folder, &with("[events]\nfile = \"events.npy\"\nunit = \"s\""), &["events.npy"]);
 }
 
 #[test]
