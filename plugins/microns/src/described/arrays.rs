@@ -295,6 +295,10 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
         }
     }
     let n = first_column.len();
+    if width == 1 && n > 1 {
+        return Err(Error::input(format!("{}: every line is a single cell", path.display()))
+            .help("cells must be separated by commas: numpy.savetxt(…, delimiter=\",\")"));
+    }
     let shaped = |shape, values| {
         Array2::from_shape_vec(shape, values).map_err(|e| Error::bug(format!("a matrix of text: {e}")))
     };

@@ -306,13 +306,19 @@ impl Edges<'_> {
                 || about.max_rep_level() > 0
                 || unsigned
             {
-                let kind =
-                    if unsigned { "unsigned".to_owned() } else { format!("{:?}", about.physical_type()) };
+                let kind = if unsigned {
+                    "of unsigned integers, not of int64".to_owned()
+                } else {
+                    format!("{:?}, not integers", about.physical_type())
+                };
+                let help = if self.spec.count.as_deref() == Some(name) || unsigned {
+                    "write the column as int64"
+                } else {
+                    "ids exceed 2^53, so they must never pass through a float: write the column as int64 (in pandas, \
+                     a missing value makes a column of floats)"
+                };
                 return Err(Failure::Told(
-                    Error::input(format!("{}: column `{name}` is {kind}, not integers", self.path.display())).help(
-                        "ids exceed 2^53, so they must never pass through a float: write the column as int64 (in pandas, \
-                         a missing value makes a column of floats)",
-                    ),
+                    Error::input(format!("{}: column `{name}` is {kind}", self.path.display())).help(help),
                 ));
             }
         }

@@ -253,6 +253,9 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
         agree(&mut count, &file.path(folder), matrix.nrows())?;
         let matrix = arrays::in_order(matrix, &labels, &substrate.ids, &file.path(folder))?;
         symmetric(&file.path(folder), &matrix)?;
+        if [Substrate::CORRELATION, Substrate::STTC].contains(&name.as_str()) {
+            coefficients(&file.path(folder), &matrix)?;
+        }
         substrate.matrices.insert(name.clone(), matrix);
         substrate.derived.insert(name.clone());
     }
@@ -353,6 +356,15 @@ fn symmetric(file: &Path, matrix: &Array2<f64>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses coefficients that are none: beyond −1 and 1, but for rounding.
+fn coefficients(file: &Path, matrix: &Array2<f64>) -> Result<()> {
+    match matrix.indexed_iter().find(|(_, v)| v.abs() > 1.0 + 1e-6) {
+        None => Ok(()),
+        Some(((i, j), v)) => Err(Error::input(format!("{}: {v} at row {i}, column {j}", file.display()))
+            .help("a coefficient lies between -1 and 1; give a matrix that is none another name")),
+    }
 }
 
 #[cfg(test)]

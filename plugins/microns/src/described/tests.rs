@@ -306,6 +306,9 @@ fn files_that_contradict_the_description_are_refused() {
         ),
         ("correlation.csv", "1,2,3\n4,5,6\n".into(), "2×3 is not square"),
         ("correlation.csv", String::new(), "has no numbers"),
+        ("correlation.csv", "1 0 0\n0 1 0\n0 0 1\n".into(), "every line is a single cell"),
+        ("correlation.csv", "1;0;0\n0;1;0\n0;0;1\n".into(), "every line is a single cell"),
+        ("correlation.csv", "1,0,3\n0,1,0\n3,0,1\n".into(), "correlation.csv: 3 at row 0, column 2"),
         (
             "correlation.csv",
             "a,b,c\nx,1,0,0\ny,0,1,0\nz,0,0,1\n".into(),
