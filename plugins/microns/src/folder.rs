@@ -156,7 +156,7 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
     }
     let mut ids = Vec::new();
     for (name, file) in listing.ids() {
-        let values = npy::read_ids(&file, &|shape| count.clone().agree(&file, shape[0]))?;
+        let values = npy::read_ids(&file, &|shape| count.check(&file, shape[0]))?;
         count.agree(&file, values.len())?;
         ids.push((name, file, values));
     }
@@ -167,7 +167,7 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
                 return Err(Error::input(format!("{}: {rows}×{columns} is not square", file.display()))
                     .help("a row and a column a neuron are expected"));
             }
-            count.clone().agree(&file, rows)
+            count.check(&file, rows)
         })?;
         count.agree(&file, matrix.nrows())?;
         let matrix = if name == Substrate::STTC && !substrate.derived.contains(&name) {
@@ -285,7 +285,7 @@ fn note_on_sttc(substrate: &mut Substrate, note: String) {
 
 fn events(listing: &Listing, count: &mut Count) -> Result<Option<Vec<Vec<f64>>>> {
     let (file, events) = if let Some(file) = listing.one("spikes", "npy")? {
-        let one_each = |shape: &[usize]| count.clone().agree(&file, shape.first().copied().unwrap_or(0));
+        let one_each = |shape: &[usize]| count.check(&file, shape.first().copied().unwrap_or(0));
         let events = npy::read_lists(&file, &one_each)?;
         (file, events)
     } else if let (Some(times), Some(offsets)) =
@@ -419,30 +419,36 @@ pub fn folder_name(path: &Path) -> String {
 }
 
 /// Number of neurons, and the file that it was first learnt from.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Count(Option<(usize, PathBuf)>);
 
 impl Count {
     /// Takes the number of neurons that `file` is for.
     ///
     /// # Errors
-    /// If it is none, or another one than that of a file before.
+    /// As [`Count::check`].
     pub fn agree(&mut self, file: &Path, neurons: usize) -> Result<()> {
+        self.check(file, neurons)?;
+        self.0.get_or_insert_with(|| (neurons, file.into()));
+        Ok(())
+    }
+
+    /// Whether `file` may be for so many neurons.
+    ///
+    /// # Errors
+    /// If it is none, or another number than that of a file before.
+    pub fn check(&self, file: &Path, neurons: usize) -> Result<()> {
         match &self.0 {
             _ if neurons == 0 => {
                 Err(Error::input(format!("{} has no neurons", file.display())).help("is the file complete?"))
             }
-            None => {
-                self.0 = Some((neurons, file.into()));
-                Ok(())
-            }
-            Some((known, _)) if *known == neurons => Ok(()),
-            Some((known, first)) => Err(Error::input(format!(
+            Some((known, first)) if *known != neurons => Err(Error::input(format!(
                 "{} is for {neurons} neurons, but {} for {known}",
                 file.display(),
                 first.display()
             ))
             .help("all files of a folder must be of one field")),
+            _ => Ok(()),
         }
     }
 

@@ -211,13 +211,18 @@ fn correlation(distance: &Array2<f64>, seed: u64) -> Array2<f64> {
     for ((i, j), entry) in covariance.indexed_iter_mut() {
         *entry += gain[i] * gain[j] * (SHARED_BY_ALL + near * (-distance[[i, j]] / length).exp());
     }
-    // Private variance fills each neuron's up to 1, and is never less than
-    // PRIVATE: the sum is positive definite.
+    with_private_variance(covariance)
+}
+
+/// The correlation matrix of neurons that share `covariance`. Private variance
+/// fills each one's up to 1, and is never less than [`PRIVATE`]: the sum is
+/// positive definite.
+pub(crate) fn with_private_variance(mut covariance: Array2<f64>) -> Array2<f64> {
     for entry in covariance.diag_mut() {
         *entry += (1.0 - *entry).max(PRIVATE);
     }
     let sd: Vec<f64> = covariance.diag().iter().map(|v| v.sqrt()).collect();
-    Array2::from_shape_fn((n, n), |(i, j)| {
+    Array2::from_shape_fn(covariance.dim(), |(i, j)| {
         let (i, j) = (i.min(j), i.max(j));
         if i == j { 1.0 } else { covariance[[i, j]] / (sd[i] * sd[j]) }
     })

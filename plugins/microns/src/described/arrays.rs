@@ -7,7 +7,7 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 
 use super::npz::{Member, Npz};
-use super::{FileRef, Format, MOST_NEURONS, agree};
+use super::{FileRef, Format, MOST_NEURONS, check};
 use crate::folder::Count;
 use crate::npy;
 use crate::rows::{Rows, number, shown};
@@ -180,7 +180,7 @@ fn planes(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
 /// If they are anything else.
 pub fn ids(folder: &Path, file: &FileRef, count: &Count) -> Result<Vec<i64>> {
     let path = file.path(folder);
-    let one_each = |shape: &[usize]| agree(&mut count.clone(), &path, shape[0]);
+    let one_each = |shape: &[usize]| check(count, &path, shape[0]);
     match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
         Format::Npz => {
             let mut archive = Npz::open(&path)?;
@@ -227,7 +227,7 @@ pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f6
             return Err(Error::input(format!("{}: {rows}×{columns} is not square", path.display()))
                 .help("a row and a column a neuron are expected; is the file complete?"));
         }
-        agree(&mut count.clone(), &path, rows)
+        check(count, &path, rows)
     };
     Ok(match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
         Format::Npz => {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::connectome::Neurons;
 use super::npz::{Member, Npz};
-use super::{FileRef, Format, agree};
+use super::{FileRef, Format, agree, check};
 use crate::folder::Count;
 use crate::rows::Rows;
 use crate::{activity, npy};
@@ -80,8 +80,7 @@ impl Spec {
                     "it must be an object array of one array a neuron; take times, neurons and offsets out",
                 ));
             }
-            let one_each =
-                |shape: &[usize]| agree(&mut count.clone(), &path, shape.first().copied().unwrap_or(0));
+            let one_each = |shape: &[usize]| check(count, &path, shape.first().copied().unwrap_or(0));
             let mut events = npy::read_lists(&path, &one_each)?;
             agree(count, &path, events.len())?;
             events.iter_mut().flatten().for_each(|time| *time /= per_second);

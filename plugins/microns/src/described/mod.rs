@@ -334,11 +334,17 @@ fn activity(
 }
 
 fn agree(count: &mut Count, file: &Path, neurons: usize) -> Result<()> {
+    check(count, file, neurons)?;
+    count.agree(file, neurons)
+}
+
+/// Whether `file` may be for so many neurons.
+fn check(count: &Count, file: &Path, neurons: usize) -> Result<()> {
     if neurons > MOST_NEURONS {
         return Err(Error::input(format!("{} is for {neurons} neurons", file.display()))
             .help(format!("at most {MOST_NEURONS} are read: every matrix has a row and a column for each")));
     }
-    count.agree(file, neurons)
+    count.check(file, neurons)
 }
 
 /// Refuses a matrix of activity that says one thing of a pair and another of

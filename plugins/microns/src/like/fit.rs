@@ -12,12 +12,10 @@ use rand_distr::{Distribution, Normal, StandardNormal};
 
 use crate::activity;
 use crate::counts::Counts;
+use crate::synthetic::with_private_variance;
 
 /// Hidden signals that neurons follow or oppose at random.
 const SIGNALS: usize = 16;
-
-/// Least share of a neuron's variance that is its own.
-const PRIVATE: f64 = 0.3;
 
 /// Bins of distance in which correlation is averaged before the curve is
 /// fitted.
@@ -223,14 +221,7 @@ impl Correlation {
         for ((i, j), entry) in covariance.indexed_iter_mut() {
             *entry += gain[i] * gain[j] * (self.all + self.near * (-distance[[i, j]] / self.length).exp());
         }
-        for entry in covariance.diag_mut() {
-            *entry += (1.0 - *entry).max(PRIVATE);
-        }
-        let sd: Vec<f64> = covariance.diag().iter().map(|v| v.sqrt()).collect();
-        Array2::from_shape_fn((n, n), |(i, j)| {
-            let (i, j) = (i.min(j), i.max(j));
-            if i == j { 1.0 } else { covariance[[i, j]] / (sd[i] * sd[j]) }
-        })
+        with_private_variance(covariance)
     }
 }
 
