@@ -114,7 +114,7 @@ pub(super) fn slope_within(
         return Ok(error);
     }
     let at = match farthest(function, weights)? {
-        Some(((i, j), [stated, found])) => format!(
+        Some(Entry { place: (i, j), stated, found, .. }) => format!(
             "; farthest at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
             place(i, j)
         ),
@@ -136,14 +136,12 @@ pub(super) fn entries_within(
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
-    let Some(((i, j), [stated, found])) = farthest(function, weights)? else { return Ok(()) };
-    let weights = shortened(weights);
-    let mut gradient = Matrix::zeros(weights.dim());
-    function(&weights, &mut gradient)?;
-    let slopes = (&gradient * &magnitude(&weights)).mapv(f64::from);
-    let usual = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
-    let width = f64::from(magnitude(&weights)[[i, j]]);
-    if (found - stated).abs() * width <= limit * usual.max(stated.abs().max(found.abs()) * width) {
+    let Some(Entry { place: (i, j), stated, found, slope, usual }) = farthest(function, weights)? else {
+        return Ok(());
+    };
+    let [stated_slope, found_slope] = slope;
+    let steep = usual.max(stated_slope.abs()).max(found_slope.abs());
+    if (found_slope - stated_slope).abs() <= limit * steep {
         return Ok(());
     }
     Err(Error::plugin(format!(
@@ -163,8 +161,17 @@ fn magnitude(weights: &Matrix) -> Matrix {
     weights.mapv(|w| f32::from_bits(w.to_bits() & 0x7F80_0000))
 }
 
-/// Row and column of an entry; its gradient as stated, and as found.
-type Entry = ((usize, usize), [f64; 2]);
+/// An entry of a gradient.
+struct Entry {
+    place: (usize, usize),
+    /// As the function states it, and as finite differences find it.
+    stated: f64,
+    found: f64,
+    /// Both as slopes for a step of the weight's own magnitude.
+    slope: [f64; 2],
+    /// Root mean square of the slopes that all entries state.
+    usual: f64,
+}
 
 /// The entry whose gradient is farthest from the slope.
 fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
@@ -172,6 +179,8 @@ fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entr
     let magnitude = magnitude(&weights);
     let mut gradient = Matrix::zeros(weights.dim());
     function(&weights, &mut gradient)?;
+    let slopes = (&gradient * &magnitude).mapv(f64::from);
+    let usual = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
     let mut most = (0.0, None);
     for (place, &width) in magnitude.indexed_iter() {
         if width == 0.0 {
@@ -179,11 +188,14 @@ fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entr
         }
         let mut direction = Matrix::zeros(weights.dim());
         direction[place] = width;
-        let found = slope(function, &weights, &direction)? / f64::from(width);
-        let stated = f64::from(gradient[place]);
-        let off = (found - stated).abs() * f64::from(width);
+        let found = slope(function, &weights, &direction)?;
+        let stated = slopes[place];
+        let off = (found - stated).abs();
         if off > most.0 {
-            most = (off, Some((place, [stated, found])));
+            let width = f64::from(width);
+            let entry =
+                Entry { place, stated: stated / width, found: found / width, slope: [stated, found], usual };
+            most = (off, Some(entry));
         }
     }
     Ok(most.1)
