@@ -26,17 +26,6 @@ fn rectified(x: f32) -> f32 {
     passed(x, x.is_nan() || x >= 0.0)
 }
 
-/// `next` ← relu(`next`).
-pub(crate) fn activate(next: &mut [f32]) {
-    #[inline(always)]
-    fn work(next: &mut [f32]) {
-        for value in next {
-            *value = rectified(*value);
-        }
-    }
-    Arch::new().dispatch(|| work(next));
-}
-
 /// `next` ← (1 − leak)·`previous` + leak·relu(`next`).
 pub(crate) fn activate_leaky(next: &mut [f32], previous: &[f32], leak: f32) {
     #[inline(always)]

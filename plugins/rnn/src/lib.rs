@@ -34,6 +34,7 @@ mod optimizer;
 mod readout;
 mod recurrence;
 mod scoring;
+mod sparse;
 mod trained;
 mod unit;
 

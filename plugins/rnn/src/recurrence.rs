@@ -1,25 +1,30 @@
 //! The recurrence and its gradient, fused.
 //!
 //! Hidden states lie in one buffer, steps × trials × N. Forward, a step is one
-//! product with the recurrent weights, one thin product with the input weights
-//! (the bias is the weight of an input that is always 1), and one pass for the
-//! non-linearity. Backward, a step is one product and one pass; the gradient of
-//! the weights is summed over several steps in one product, while its operands
-//! lie in the cache. h_0 = 0 saves the first product. Nothing is allocated
-//! inside a step.
+//! product with the recurrent weights to which the input's is added while its
+//! sums are in registers (the bias is the weight of an input that is always 1),
+//! and the rectifier in the same pass. Backward, a step is one product and one
+//! pass; the gradient of the weights is summed over several steps, while its
+//! operands lie in the cache. All of these products leave out units that are
+//! silent ([`crate::sparse`]). h_0 = 0 saves the first product. Nothing of any
+//! size is allocated inside a step.
 //!
 //! A batch is split over threads by trials; each [`Fused`] is one thread's.
 //! Backpropagation through time: Werbos 1990.
+
+use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
+use pulp::Simd;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
-use crate::elementwise::{activate, activate_leaky, activate_leaky_first, add, gate, gate_leaky, settle};
+use crate::elementwise::{NEGLIGIBLE, activate_leaky, activate_leaky_first, add, gate, gate_leaky, settle};
 use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
+use crate::sparse::{self, Factors, Finish, Lists, Panels, Store};
 
 /// Rows (steps × trials) over which the weights' gradient is summed in one
 /// product.
@@ -47,29 +52,110 @@ impl Dynamics for Rectified {
 }
 
 impl Layer<Rectified> {
-    /// W and, below it, Wx and b.
-    fn split(&self) -> (MatRef<'_, f32>, MatRef<'_, f32>) {
-        let (recurrent, drive) = self.weights.split_at(self.neurons * self.neurons);
-        (matrix(recurrent, self.neurons), matrix(drive, self.neurons))
+    /// W, and Wx with b below it.
+    fn split(&self) -> (&[f32], &[f32]) {
+        self.weights.split_at(self.neurons * self.neurons)
+    }
+}
+
+/// What forward steps work in.
+#[derive(Default)]
+struct Steps {
+    recurrent: Panels,
+    drive: Panels,
+    lists: Lists,
+}
+
+impl Steps {
+    /// Takes on the layer's weights.
+    fn start(&mut self, layer: &Layer<Rectified>) {
+        let (recurrent, drive) = layer.split();
+        self.recurrent.take(recurrent, layer.neurons);
+        self.drive.take(drive, layer.neurons);
     }
 
     /// One step of some trials: from `previous` (none at the first step) and
     /// `input` (trials × (C + 1), the last column 1) to `next` (trials × N).
-    fn step(&self, input: &[f32], previous: Option<&[f32]>, next: &mut [f32]) {
-        let (recurrent, drive) = self.split();
-        let input = matrix(input, self.channels + 1);
-        match previous {
-            Some(previous) => {
-                product(next, Accum::Replace, matrix(previous, self.neurons), recurrent);
-                product(next, Accum::Add, input, drive);
-            }
-            None => product(next, Accum::Replace, input, drive),
+    fn step(
+        &mut self,
+        layer: &Layer<Rectified>,
+        order: &[u32],
+        input: &[f32],
+        previous: Option<&[f32]>,
+        next: &mut [f32],
+    ) {
+        let (neurons, leak) = (layer.neurons, layer.unit.leak);
+        let Steps { recurrent, drive, lists } = self;
+        if let Some(previous) = previous {
+            lists.fill(previous, order);
         }
-        match previous {
-            _ if self.unit.leak == 1.0 => activate(next),
-            Some(previous) => activate_leaky(next, previous, self.unit.leak),
-            None => activate_leaky_first(next, self.unit.leak),
+        let drive = Some(Factors { left: input, right: drive });
+        let recurrent = previous.map(|left| (Factors { left, right: recurrent }, &*lists));
+        if leak == 1.0 {
+            sparse::product(recurrent, drive, order, &mut Rectify { next, neurons });
+            return;
         }
+        sparse::product(recurrent, drive, order, &mut Store(next, neurons));
+        match previous {
+            Some(previous) => activate_leaky(next, previous, leak),
+            None => activate_leaky_first(next, leak),
+        }
+    }
+}
+
+/// Rectifies a step's sums into its hidden states.
+struct Rectify<'a> {
+    next: &'a mut [f32],
+    neurons: usize,
+}
+
+impl Finish for Rectify<'_> {
+    #[inline(always)]
+    fn finish<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        columns: Range<usize>,
+        sums: [S::f32s; VECTORS],
+    ) {
+        // What is no number is not below 0, and stays.
+        let zero = simd.splat_f32s(0.0);
+        let mut rectified = sums;
+        for sum in &mut rectified {
+            *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
+        }
+        sparse::store(simd, &mut self.next[row * self.neurons..][columns], rectified);
+    }
+}
+
+/// Lets a step's gradients pass where its hidden states are above 0, as [`gate`]
+/// and [`settle`] do.
+struct Gate<'a> {
+    delta: &'a mut [f32],
+    state: &'a [f32],
+    neurons: usize,
+}
+
+impl Finish for Gate<'_> {
+    #[inline(always)]
+    fn finish<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        columns: Range<usize>,
+        sums: [S::f32s; VECTORS],
+    ) {
+        let state: [_; VECTORS] = sparse::load(simd, &self.state[row * self.neurons..][columns.clone()]);
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let negligible = simd.splat_f32s(NEGLIGIBLE);
+        let mut settled = sums;
+        for (sum, state) in settled.iter_mut().zip(state) {
+            let passes = simd.select_f32s(simd.less_than_f32s(zero, state), one, zero);
+            let passed = simd.mul_f32s(*sum, passes);
+            let little = simd.less_than_or_equal_f32s(simd.abs_f32s(passed), negligible);
+            *sum = simd.select_f32s(little, zero, passed);
+        }
+        sparse::store(simd, &mut self.delta[row * self.neurons..][columns], settled);
     }
 }
 
@@ -83,9 +169,15 @@ pub(crate) struct Fused {
     deltas: Vec<f32>,
     /// Gradient in the hidden state, for leaky units.
     carry: Vec<f32>,
-    /// Hidden states or inputs of several steps without gaps, or two steps'
-    /// hidden states and an input when nothing is to be kept.
+    /// Inputs of several steps without gaps, or two steps' hidden states and an
+    /// input when nothing is to be kept.
     room: Vec<f32>,
+    forward: Steps,
+    /// The transpose of W.
+    transposed: Panels,
+    /// Gradient in W.
+    recurrent: Panels,
+    outer: sparse::Room,
 }
 
 impl Part<Rectified> for Fused {
@@ -108,6 +200,7 @@ impl Part<Rectified> for Fused {
         if let Some(Learn { scale, .. }) = learn {
             self.scoring.readout.start(readout.parameters(), scale);
         }
+        self.forward.start(layer);
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.steps();
         for step in 0..steps {
@@ -119,7 +212,7 @@ impl Part<Rectified> for Fused {
             let (Some(next), Some(input)) = (next.as_slice_mut(), input.as_slice()) else {
                 return Err(gaps());
             };
-            layer.step(input, previous, next);
+            self.forward.step(layer, self.scoring.order(), input, previous, next);
             self.scoring.silence(step, next, layer.neurons);
             self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
         }
@@ -141,6 +234,7 @@ impl Part<Rectified> for Fused {
         let (states, input) = room.split_at_mut(2 * rows * neurons);
         let (mut previous, mut next) = states.split_at_mut(rows * neurons);
 
+        self.forward.start(layer);
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
@@ -150,7 +244,7 @@ impl Part<Rectified> for Fused {
                 }
                 row[layer.channels] = 1.0;
             }
-            layer.step(input, (step > 0).then_some(&*previous), next);
+            self.forward.step(layer, self.scoring.order(), input, (step > 0).then_some(&*previous), next);
             self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
         }
@@ -172,9 +266,9 @@ impl Part<Rectified> for Fused {
         let slots = (ROWS / trials).max(1);
         let leak = layer.unit.leak;
         let leaky = leak < 1.0;
-        let (weights, _) = layer.split();
+        self.transposed.take_transposed(layer.split().0, neurons);
 
-        recurrent.fill(0.0);
+        self.recurrent.clear(neurons, neurons);
         self.drive.clear();
         self.drive.resize(width * neurons, 0.0);
         // Every slot is written before it is read, but for the one past the
@@ -190,7 +284,7 @@ impl Part<Rectified> for Fused {
             None => self.scoring.scored_steps(),
         };
         let mut scored = self.scoring.scored();
-        // Whether any gradient reaches the step before the present one.
+        // Whether any gradient may reach the step before the present one.
         let mut alive = false;
         let mut end = steps;
         while end > 0 {
@@ -203,38 +297,51 @@ impl Part<Rectified> for Fused {
             }
             for step in (start..end).rev() {
                 let (delta, later) = deltas[(step - start) * size..].split_at_mut(size);
-                if alive {
-                    product(delta, Accum::Replace, matrix(&later[..size], neurons), weights.transpose());
-                } else {
-                    delta.fill(0.0);
-                }
-                self.scoring.add_gradient(step, delta, neurons, &mut scored);
-                if let Some(activity) = activity {
-                    let term = activity.index_axis(Axis(0), step);
-                    match term.as_slice() {
-                        Some(term) => add(delta, term),
-                        None => delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term),
-                    }
-                }
                 let state = hidden.index_axis(Axis(0), step);
                 let state = state.as_slice().ok_or_else(gaps)?;
-                if leaky && step > 0 {
-                    let previous = hidden.index_axis(Axis(0), step - 1);
-                    gate_leaky(delta, &mut carry, state, previous.as_slice().ok_or_else(gaps)?, leak);
+                let order = self.scoring.order();
+                let later = &later[..size];
+                if alive {
+                    self.forward.lists.fill(later, order);
+                    alive = !self.forward.lists.is_empty();
+                }
+                let later = (Factors { left: later, right: &self.transposed }, &self.forward.lists);
+                if alive && !leaky && activity.is_none() && !self.scoring.counts(step, scored) {
+                    // Where hidden states are 0, as past a trial's end, nothing
+                    // passes. Whether anything does is seen at the next step.
+                    sparse::product(Some(later), None, order, &mut Gate { delta, state, neurons });
                 } else {
-                    if leaky {
-                        for (delta, carry) in delta.iter_mut().zip(&carry) {
-                            *delta = leak * (*delta + (1.0 - leak) * carry);
+                    if alive {
+                        sparse::product(Some(later), None, order, &mut Store(delta, neurons));
+                    } else {
+                        delta.fill(0.0);
+                    }
+                    self.scoring.add_gradient(step, delta, neurons, &mut scored);
+                    if let Some(activity) = activity {
+                        let term = activity.index_axis(Axis(0), step);
+                        match term.as_slice() {
+                            Some(term) => add(delta, term),
+                            None => delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term),
                         }
                     }
-                    gate(delta, state);
+                    if leaky && step > 0 {
+                        let previous = hidden.index_axis(Axis(0), step - 1);
+                        gate_leaky(delta, &mut carry, state, previous.as_slice().ok_or_else(gaps)?, leak);
+                    } else {
+                        if leaky {
+                            for (delta, carry) in delta.iter_mut().zip(&carry) {
+                                *delta = leak * (*delta + (1.0 - leak) * carry);
+                            }
+                        }
+                        gate(delta, state);
+                    }
+                    // What stands past a trial's end is not computed but zero.
+                    self.scoring.silence(step, delta, neurons);
+                    if leaky {
+                        self.scoring.silence(step, &mut carry, neurons);
+                    }
+                    alive = settle(delta) | settle(&mut carry);
                 }
-                // What stands past a trial's end is not computed but zero.
-                self.scoring.silence(step, delta, neurons);
-                if leaky {
-                    self.scoring.silence(step, &mut carry, neurons);
-                }
-                alive = settle(delta) | settle(&mut carry);
                 // Where nothing is left, and nothing is to come, all steps
                 // before have gradient 0.
                 if !alive && scored == 0 && activity.is_none() {
@@ -251,12 +358,19 @@ impl Part<Rectified> for Fused {
             // The first step has no state before it.
             let from = first.max(1);
             if from < end {
-                let delta = matrix(&deltas[(from - start) * size..(end - start) * size], neurons);
-                let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
-                product(recurrent, Accum::Add, matrix(state, neurons).transpose(), delta);
+                let mut states = Vec::with_capacity(slots);
+                for step in from - 1..end - 1 {
+                    let state = hidden.index_axis_move(Axis(0), step);
+                    states.push(state.to_slice().ok_or_else(gaps)?);
+                }
+                let deltas: Vec<&[f32]> =
+                    deltas[(from - start) * size..(end - start) * size].chunks_exact(size).collect();
+                let order = self.scoring.order();
+                sparse::add_outer(&mut self.recurrent, &states, &deltas, order, &mut self.outer);
             }
             end = if first > start { 0 } else { start };
         }
+        self.recurrent.write_to(recurrent);
         self.deltas = deltas;
         self.carry = carry;
         Ok(())

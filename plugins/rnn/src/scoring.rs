@@ -1,8 +1,9 @@
 //! Which steps of which trials count, and what the read-out makes of them.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
-use pallium_core::ndarray::s;
+use pallium_core::ndarray::{Array1, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::elementwise::add;
@@ -30,6 +31,8 @@ pub(crate) struct Scoring {
     rows: Vec<usize>,
     /// The trial that each row is computed from.
     firsts: Vec<usize>,
+    /// The rows, those of like trials next to each other.
+    order: Vec<u32>,
     pending: Pending,
     /// Gradients that the read-out left in the last pass for learning.
     pub readout: ReadoutGradient,
@@ -55,6 +58,7 @@ impl Scoring {
         self.firsts.clear();
         self.firsts.extend(trials.clone());
         self.trials = trials;
+        self.sort(batch);
     }
 
     /// Lets trials of the same input share a row of the states: without noise
@@ -72,6 +76,37 @@ impl Scoring {
                 self.firsts.push(trial);
             }
         }
+        self.sort(batch);
+    }
+
+    /// Orders the rows by the mean input until their trials' ends, first of all
+    /// in the channel in which they differ most.
+    fn sort(&mut self, batch: &BatchView<'_>) {
+        let mean = |trial: usize| {
+            let length = batch.lengths[trial] as usize;
+            batch.inputs.slice(s![trial, ..length, ..]).sum_axis(Axis(0)) / length.max(1) as f32
+        };
+        let means: Vec<Array1<f32>> = self.firsts.iter().map(|&trial| mean(trial)).collect();
+        let spread = |channel: usize| {
+            let of = |mean: &Array1<f32>| mean[channel];
+            let (least, most) =
+                means.iter().map(of).fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(x), b.max(x)));
+            most - least
+        };
+        let mut channels: Vec<usize> = (0..batch.dim().2).collect();
+        channels.sort_by(|&a, &b| spread(b).total_cmp(&spread(a)));
+        self.order.clear();
+        self.order.extend(0..self.firsts.len() as u32);
+        self.order.sort_by(|&a, &b| {
+            let [a, b] = [a, b].map(|row| &means[row as usize]);
+            let orders = channels.iter().map(|&channel| a[channel].total_cmp(&b[channel]));
+            orders.fold(Ordering::Equal, Ordering::then)
+        });
+    }
+
+    /// The rows of the states, those of like trials next to each other.
+    pub fn order(&self) -> &[u32] {
+        &self.order
     }
 
     /// The trials of the batch that the rows of the states are computed from.
@@ -142,6 +177,12 @@ impl Scoring {
     /// Number of steps and trials that count.
     pub fn scored(&self) -> usize {
         self.scored.len()
+    }
+
+    /// Whether anything counts at `step`; `cursor` as for
+    /// [`Scoring::add_gradient`].
+    pub fn counts(&self, step: usize, cursor: usize) -> bool {
+        cursor.checked_sub(1).is_some_and(|last| self.scored[last].step == step)
     }
 
     /// Adds the read-out's gradient in the states of `step` to `delta` (trials ×
