@@ -145,6 +145,7 @@ impl<'a> Estimator<'a> {
             text(&cell.substrate),
             text(&cell.task_component),
             text(&cell.model),
+            text(&cell.weights),
             cell.training.threads.to_string(),
         ]
         .join("\n");
@@ -164,7 +165,9 @@ impl<'a> Estimator<'a> {
             Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base };
         let mut model = self.catalogue.model(&cell.model, &setting)?;
         let blocks = model.info().blocks;
-        model.initialise(start(n).view(), 0)?;
+        // How much a step takes depends on how many units are silent, and on how
+        // far back gradients reach.
+        model.initialise(self.weights(cell, substrate)?.view(), 0)?;
         let mut gradient = Array3::zeros((blocks, n, n));
         let step = || {
             timed(|| {
@@ -327,11 +330,6 @@ fn best<T>(mut once: impl FnMut() -> Result<(f64, T)>) -> Result<f64> {
 
 fn text(component: &Use) -> String {
     format!("{} {}", component.id, component.json())
-}
-
-/// Weights that keep activity alive and finite.
-fn start(neurons: usize) -> Matrix {
-    Matrix::from_elem((neurons, neurons), 0.5 / neurons as f32)
 }
 
 /// The first `neurons` of a substrate.

@@ -5,8 +5,8 @@
 //! and the gradients in the rectifiers' arguments) are gone through in blocks of
 //! [`BLOCK`] rows, alike ones in the same block, and only those of their columns
 //! are multiplied that are not zero in the whole block. All that is left out are
-//! additions of zero: each sum is that of the whole product, its terms in the
-//! same order.
+//! additions of zero: as long as weights are finite, each sum is that of the
+//! whole product, its terms in the same order.
 //!
 //! Right factors lie in [`Panels`] of as many columns as can be summed in
 //! registers. Instructions are chosen at run time. In what runs often there are
@@ -103,8 +103,8 @@ impl DerefMut for Aligned {
 }
 
 /// A matrix as panels of some of its columns: for each panel, its part of row
-/// after row. A panel has [`width`] columns and the last one as many vectors as
-/// it takes, zero past the last column.
+/// after row. A panel is [`VECTORS`] wide and the last one as many vectors as it
+/// takes, zero past the last column.
 #[derive(Default)]
 pub(crate) struct Panels {
     rows: usize,
