@@ -47,6 +47,7 @@ const ACTIVITY_COPIES: f64 = 3.0;
 pub struct Estimator<'a> {
     catalogue: &'a Catalogue,
     substrates: BTreeMap<String, Arc<Substrate>>,
+    weights: BTreeMap<String, Arc<Matrix>>,
     models: BTreeMap<String, ModelCost>,
     seconds: BTreeMap<String, f64>,
 }
@@ -73,6 +74,7 @@ impl<'a> Estimator<'a> {
         Estimator {
             catalogue,
             substrates: BTreeMap::new(),
+            weights: BTreeMap::new(),
             models: BTreeMap::new(),
             seconds: BTreeMap::new(),
         }
@@ -211,7 +213,8 @@ impl<'a> Estimator<'a> {
             distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
             ..setting(cell, substrate)
         };
-        let mut weights = self.weights(cell, substrate)?;
+        // Its own: hard constraints change it.
+        let mut weights = (*self.weights(cell, substrate)?).clone();
         let mut constraint = self.catalogue.constraint(constraint, &setting)?;
         let mut gradient = Array2::zeros((n, n));
         let seconds = best(|| {
@@ -242,12 +245,18 @@ impl<'a> Estimator<'a> {
         Ok(seconds)
     }
 
-    fn weights(&self, cell: &CellSpec, substrate: &Substrate) -> Result<Matrix> {
+    fn weights(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<Arc<Matrix>> {
+        let key = [text(&cell.substrate), text(&cell.weights), substrate.neurons.to_string()].join("\n");
+        if let Some(known) = self.weights.get(&key) {
+            return Ok(Arc::clone(known));
+        }
         let seed = cell.derived_seed("weights");
         let request =
             WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
         let setting = Setting { seed, ..setting(cell, substrate) };
-        self.catalogue.weights(&cell.weights, &setting)?.weights(&request)
+        let weights = Arc::new(self.catalogue.weights(&cell.weights, &setting)?.weights(&request)?);
+        self.weights.insert(key, Arc::clone(&weights));
+        Ok(weights)
     }
 }
 

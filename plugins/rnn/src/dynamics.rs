@@ -39,12 +39,14 @@ pub(crate) trait Part<D>: Default + Send + Sync {
 
     /// Runs the trials and keeps what the backward pass needs; hidden states go
     /// to `hidden` (steps × trials × N) and are zero past a trial's end.
-    /// `inputs` is steps × trials × (C + 1), the last channel 1. To learn, also
-    /// leaves the read-out's gradients.
+    /// `inputs` is steps × trials × (C + 1), the last channel 1: those of the
+    /// trials in `batch`, with noise. To learn, also leaves the read-out's
+    /// gradients.
     fn run(
         &mut self,
         layer: &Layer<D>,
         readout: &Readout,
+        batch: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         hidden: ArrayViewMut3<'_, f32>,
         learn: Option<Learn>,

@@ -24,7 +24,7 @@ use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
 use crate::elementwise::{NEGLIGIBLE, activate_leaky, activate_leaky_first, add, gate, gate_leaky, settle};
 use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
-use crate::sparse::{self, Factors, Finish, Lists, Panels, Store};
+use crate::sparse::{self, Factors, Finish, Lists, Panels, Sums};
 
 /// Rows (steps × trials) over which the weights' gradient is summed in one
 /// product.
@@ -84,7 +84,7 @@ impl Steps {
         previous: Option<&[f32]>,
         next: &mut [f32],
     ) {
-        let (neurons, leak) = (layer.neurons, layer.unit.leak);
+        let leak = layer.unit.leak;
         let Steps { recurrent, drive, lists } = self;
         if let Some(previous) = previous {
             lists.fill(previous, order);
@@ -92,10 +92,10 @@ impl Steps {
         let drive = Some(Factors { left: input, right: drive });
         let recurrent = previous.map(|left| (Factors { left, right: recurrent }, &*lists));
         if leak == 1.0 {
-            sparse::product(recurrent, drive, order, &mut Rectify { next, neurons });
+            sparse::product(next, recurrent, drive, order, &Rectify);
             return;
         }
-        sparse::product(recurrent, drive, order, &mut Store(next, neurons));
+        sparse::product(next, recurrent, drive, order, &Sums);
         match previous {
             Some(previous) => activate_leaky(next, previous, leak),
             None => activate_leaky_first(next, leak),
@@ -104,58 +104,42 @@ impl Steps {
 }
 
 /// Rectifies a step's sums into its hidden states.
-struct Rectify<'a> {
-    next: &'a mut [f32],
-    neurons: usize,
-}
+struct Rectify;
 
-impl Finish for Rectify<'_> {
+impl Finish for Rectify {
     #[inline(always)]
-    fn finish<S: Simd, const VECTORS: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        columns: Range<usize>,
-        sums: [S::f32s; VECTORS],
-    ) {
+    fn finish<S: Simd, const VECTORS: usize>(&self, simd: S, _: Range<usize>, sums: &mut [S::f32s; VECTORS]) {
         // What is no number is not below 0, and stays.
         let zero = simd.splat_f32s(0.0);
-        let mut rectified = sums;
-        for sum in &mut rectified {
+        for sum in sums {
             *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
         }
-        sparse::store(simd, &mut self.next[row * self.neurons..][columns], rectified);
     }
 }
 
 /// Lets a step's gradients pass where its hidden states are above 0, as [`gate`]
 /// and [`settle`] do.
 struct Gate<'a> {
-    delta: &'a mut [f32],
     state: &'a [f32],
-    neurons: usize,
 }
 
 impl Finish for Gate<'_> {
     #[inline(always)]
     fn finish<S: Simd, const VECTORS: usize>(
-        &mut self,
+        &self,
         simd: S,
-        row: usize,
-        columns: Range<usize>,
-        sums: [S::f32s; VECTORS],
+        at: Range<usize>,
+        sums: &mut [S::f32s; VECTORS],
     ) {
-        let state: [_; VECTORS] = sparse::load(simd, &self.state[row * self.neurons..][columns.clone()]);
+        let state: [_; VECTORS] = sparse::load(simd, &self.state[at]);
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         let negligible = simd.splat_f32s(NEGLIGIBLE);
-        let mut settled = sums;
-        for (sum, state) in settled.iter_mut().zip(state) {
+        for (sum, state) in sums.iter_mut().zip(state) {
             let passes = simd.select_f32s(simd.less_than_f32s(zero, state), one, zero);
             let passed = simd.mul_f32s(*sum, passes);
             let little = simd.less_than_or_equal_f32s(simd.abs_f32s(passed), negligible);
             *sum = simd.select_f32s(little, zero, passed);
         }
-        sparse::store(simd, &mut self.delta[row * self.neurons..][columns], settled);
     }
 }
 
@@ -193,6 +177,7 @@ impl Part<Rectified> for Fused {
         &mut self,
         layer: &Layer<Rectified>,
         readout: &Readout,
+        batch: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
         learn: Option<Learn>,
@@ -200,6 +185,7 @@ impl Part<Rectified> for Fused {
         if let Some(Learn { scale, .. }) = learn {
             self.scoring.readout.start(readout.parameters(), scale);
         }
+        self.scoring.sort(batch);
         self.forward.start(layer);
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.steps();
@@ -228,6 +214,7 @@ impl Part<Rectified> for Fused {
         batch: &BatchView<'_>,
     ) -> Result<Score> {
         self.scoring.share_rows(batch);
+        self.scoring.sort(batch);
         let (rows, neurons, width) = (self.scoring.firsts().len(), layer.neurons, layer.channels + 1);
         let mut room = std::mem::take(&mut self.room);
         room.resize(rows * (2 * neurons + width), 0.0);
@@ -309,10 +296,10 @@ impl Part<Rectified> for Fused {
                 if alive && !leaky && activity.is_none() && !self.scoring.counts(step, scored) {
                     // Where hidden states are 0, as past a trial's end, nothing
                     // passes. Whether anything does is seen at the next step.
-                    sparse::product(Some(later), None, order, &mut Gate { delta, state, neurons });
+                    sparse::product(delta, Some(later), None, order, &Gate { state });
                 } else {
                     if alive {
-                        sparse::product(Some(later), None, order, &mut Store(delta, neurons));
+                        sparse::product(delta, Some(later), None, order, &Sums);
                     } else {
                         delta.fill(0.0);
                     }

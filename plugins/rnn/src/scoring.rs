@@ -58,7 +58,6 @@ impl Scoring {
         self.firsts.clear();
         self.firsts.extend(trials.clone());
         self.trials = trials;
-        self.sort(batch);
     }
 
     /// Lets trials of the same input share a row of the states: without noise
@@ -76,12 +75,11 @@ impl Scoring {
                 self.firsts.push(trial);
             }
         }
-        self.sort(batch);
     }
 
     /// Orders the rows by the mean input until their trials' ends, first of all
-    /// in the channel in which they differ most.
-    fn sort(&mut self, batch: &BatchView<'_>) {
+    /// in the channel in which they differ most; see [`Scoring::order`].
+    pub fn sort(&mut self, batch: &BatchView<'_>) {
         let mean = |trial: usize| {
             let length = batch.lengths[trial] as usize;
             batch.inputs.slice(s![trial, ..length, ..]).sum_axis(Axis(0)) / length.max(1) as f32
@@ -104,7 +102,8 @@ impl Scoring {
         });
     }
 
-    /// The rows of the states, those of like trials next to each other.
+    /// The rows of the states, those of like trials next to each other, once they
+    /// are [sorted](Scoring::sort).
     pub fn order(&self) -> &[u32] {
         &self.order
     }

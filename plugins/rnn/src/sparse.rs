@@ -123,22 +123,41 @@ struct Place {
 impl Panels {
     /// Takes on a matrix of `columns` columns in row-major order.
     pub fn take(&mut self, matrix: &[f32], columns: usize) {
-        self.clear(matrix.len() / columns, columns);
-        self.fill(matrix);
+        struct Take<'a>(&'a mut Panels, &'a [f32], usize);
+        impl WithSimd for Take<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                let Take(panels, matrix, columns) = self;
+                panels.fill(simd, columns, matrix.chunks_exact(columns));
+            }
+        }
+        Arch::new().dispatch(Take(self, matrix, columns));
     }
 
-    fn fill(&mut self, matrix: &[f32]) {
-        let columns = self.columns;
-        for Place { columns: of, width, values } in self.places() {
-            for (to, from) in self.values[values].chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
-                to[..of.len()].copy_from_slice(&from[of.clone()]);
+    /// Takes on rows of `columns` numbers. In vectors: to call for each part of a
+    /// row the routine that copies memory takes longer than to copy it.
+    #[inline(always)]
+    fn fill<'a, S: Simd>(
+        &mut self,
+        simd: S,
+        columns: usize,
+        rows: impl ExactSizeIterator<Item = &'a [f32]> + Clone,
+    ) {
+        self.reshape(rows.len(), columns, Shape::of::<S>());
+        for Place { columns, width, values } in self.places() {
+            for (to, from) in self.values[values].chunks_exact_mut(width).zip(rows.clone()) {
+                let from = from[columns.clone()].chunks(S::F32_LANES);
+                for (to, from) in to.chunks_mut(S::F32_LANES).zip(from) {
+                    store(simd, to, load::<S, 1>(simd, from));
+                }
             }
         }
     }
 
     /// Takes on the transpose of a matrix of `rows` columns in row-major order.
     pub fn take_transposed(&mut self, matrix: &[f32], rows: usize) {
-        self.clear(rows, matrix.len() / rows);
+        self.reshape(rows, matrix.len() / rows, Shape::here());
         self.fill_transposed(matrix);
     }
 
@@ -161,10 +180,17 @@ impl Panels {
     /// Zeros, `rows` × `columns`.
     pub fn clear(&mut self, rows: usize, columns: usize) {
         self.reshape(rows, columns, Shape::here());
+        self.values.fill(0.0);
     }
 
+    /// Makes room, zero where it is new. What is taken on in the same place does
+    /// not reach past the last column, where zeros stay.
     fn reshape(&mut self, rows: usize, columns: usize, shape: Shape) {
-        (self.rows, self.columns, self.shape) = (rows, columns, shape);
+        let asked = (rows, columns, shape);
+        if (self.rows, self.columns, self.shape) == asked {
+            return;
+        }
+        (self.rows, self.columns, self.shape) = asked;
         let length = self.places().last().map_or(0, |last| last.values.end);
         self.values.clear(length);
     }
@@ -203,17 +229,21 @@ pub(crate) struct Factors<'a> {
     pub right: &'a Panels,
 }
 
-/// What becomes of a product's sums. Implementors must inline this always: only
-/// so is it compiled for the instructions that were chosen.
+/// What becomes of a product's sums before they are stored. Implementors must
+/// inline this always: only so is it compiled for the instructions that were
+/// chosen.
 pub(crate) trait Finish {
-    /// Takes on sums of a row in some columns, zeros past the last of them.
-    fn finish<S: Simd, const VECTORS: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        columns: Range<usize>,
-        sums: [S::f32s; VECTORS],
-    );
+    /// Changes the sums that are stored `at` there in the product, in row-major
+    /// order; past the end of that they are zeros.
+    fn finish<S: Simd, const VECTORS: usize>(&self, simd: S, at: Range<usize>, sums: &mut [S::f32s; VECTORS]);
+}
+
+/// Leaves sums as they are.
+pub(crate) struct Sums;
+
+impl Finish for Sums {
+    #[inline(always)]
+    fn finish<S: Simd, const VECTORS: usize>(&self, _: S, _: Range<usize>, _: &mut [S::f32s; VECTORS]) {}
 }
 
 /// Loads values, and zeros where there are fewer than the vectors hold.
@@ -231,29 +261,13 @@ pub(crate) fn load<S: Simd, const VECTORS: usize>(simd: S, from: &[f32]) -> [S::
 
 /// Stores as much of the vectors as there is room for.
 #[inline(always)]
-pub(crate) fn store<S: Simd, const VECTORS: usize>(simd: S, to: &mut [f32], vectors: [S::f32s; VECTORS]) {
+fn store<S: Simd, const VECTORS: usize>(simd: S, to: &mut [f32], vectors: [S::f32s; VECTORS]) {
     if let Some(whole) = S::as_mut_simd_f32s(to).0.first_chunk_mut() {
         *whole = vectors;
         return;
     }
     for (to, vector) in to.chunks_mut(S::F32_LANES).zip(vectors) {
         simd.partial_store_f32s(to, vector);
-    }
-}
-
-/// Writes sums as they are into a matrix of so many columns.
-pub(crate) struct Store<'a>(pub &'a mut [f32], pub usize);
-
-impl Finish for Store<'_> {
-    #[inline(always)]
-    fn finish<S: Simd, const VECTORS: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        columns: Range<usize>,
-        sums: [S::f32s; VECTORS],
-    ) {
-        store(simd, &mut self.0[row * self.1..][columns], sums);
     }
 }
 
@@ -329,22 +343,25 @@ impl Lists {
     }
 }
 
-/// Hands the sums of `sparse`, a product whose left factor `lists` were made for
-/// in the same `order`, plus those of `dense` to `finish`.
+/// `out` (in row-major order) ← what `finish` makes of the sums of `sparse`, a
+/// product whose left factor `lists` were made for in the same `order`, plus
+/// those of `dense`.
 pub(crate) fn product(
+    out: &mut [f32],
     sparse: Option<(Factors<'_>, &Lists)>,
     dense: Option<Factors<'_>>,
     order: &[u32],
-    finish: &mut impl Finish,
+    finish: &impl Finish,
 ) {
-    Arch::new().dispatch(Product { sparse, dense, order, finish });
+    Arch::new().dispatch(Product { out, sparse, dense, order, finish });
 }
 
 struct Product<'a, F> {
+    out: &'a mut [f32],
     sparse: Option<(Factors<'a>, &'a Lists)>,
     dense: Option<Factors<'a>>,
     order: &'a [u32],
-    finish: &'a mut F,
+    finish: &'a F,
 }
 
 impl<F: Finish> WithSimd for Product<'_, F> {
@@ -357,12 +374,12 @@ impl<F: Finish> WithSimd for Product<'_, F> {
         for (index, block) in self.order.chunks(BLOCK).enumerate() {
             for place in right.places() {
                 match (S::REGISTER_COUNT, place.width / S::F32_LANES) {
-                    (32.., 1) => self.panel::<S, MANY, 1>(simd, index, block, &place),
-                    (32.., 2) => self.panel::<S, MANY, 2>(simd, index, block, &place),
-                    (32.., _) => self.panel::<S, MANY, VECTORS>(simd, index, block, &place),
-                    (_, 1) => self.panel::<S, FEW, 1>(simd, index, block, &place),
-                    (_, 2) => self.panel::<S, FEW, 2>(simd, index, block, &place),
-                    (_, _) => self.panel::<S, FEW, VECTORS>(simd, index, block, &place),
+                    (32.., 1) => self.panel::<S, MANY, 1>(simd, index, block, right.columns, &place),
+                    (32.., 2) => self.panel::<S, MANY, 2>(simd, index, block, right.columns, &place),
+                    (32.., _) => self.panel::<S, MANY, VECTORS>(simd, index, block, right.columns, &place),
+                    (_, 1) => self.panel::<S, FEW, 1>(simd, index, block, right.columns, &place),
+                    (_, 2) => self.panel::<S, FEW, 2>(simd, index, block, right.columns, &place),
+                    (_, _) => self.panel::<S, FEW, VECTORS>(simd, index, block, right.columns, &place),
                 }
             }
         }
@@ -376,6 +393,7 @@ impl<F: Finish> Product<'_, F> {
         simd: S,
         index: usize,
         block: &[u32],
+        columns: usize,
         place: &Place,
     ) {
         // The factors' panels differ in their rows, and so in where they lie.
@@ -393,8 +411,11 @@ impl<F: Finish> Product<'_, F> {
                 let rows = some_rows::<ROWS>(left, right.rows, part);
                 sums = add_all(simd, sums, rows, panel);
             }
-            for (&row, sums) in part.iter().zip(sums) {
-                self.finish.finish(simd, row as usize, place.columns.clone(), sums);
+            for (&row, mut sums) in part.iter().zip(sums) {
+                let start = row as usize * columns;
+                let at = start + place.columns.start..start + place.columns.end;
+                self.finish.finish(simd, at.clone(), &mut sums);
+                store(simd, &mut self.out[at], sums);
             }
         }
     }
@@ -487,33 +508,23 @@ struct Outer<'a> {
     room: &'a mut Room,
 }
 
-impl WithSimd for Outer<'_> {
+impl<'a> WithSimd for Outer<'a> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Outer { sum, lefts, rights, order, room: Room { right, lists } } = self;
         let (m, n) = (sum.rows, sum.columns);
-        let mut rows: Vec<&[f32]> = Vec::with_capacity(order.len() * lefts.len());
         for group in order.chunks(group(m * n)) {
-            rows.clear();
-            for left in lefts {
-                rows.extend(group.iter().map(|&row| &left[row as usize * m..][..m]));
-            }
+            let [rows, others] = [(lefts, m), (rights, n)].map(|(factors, columns)| {
+                let of = |factor: &'a [f32]| {
+                    group.iter().map(move |&row| &factor[row as usize * columns..][..columns])
+                };
+                factors.iter().flat_map(|factor| of(factor)).collect::<Vec<_>>()
+            });
             lists.clear();
             lists.push(m, rows.iter().copied());
-            // The right factors as panels, their rows one after another.
-            right.reshape(rows.len(), n, Shape::of::<S>());
-            let from = rights.iter().flat_map(|right| group.iter().map(|&row| &right[row as usize * n..]));
-            let whole: Vec<&[f32]> = from.collect();
-            for Place { columns, width, values } in right.places() {
-                for (to, from) in right.values[values].chunks_exact_mut(width).zip(&whole) {
-                    let from = from[columns.clone()].chunks(S::F32_LANES);
-                    for (to, from) in to.chunks_mut(S::F32_LANES).zip(from) {
-                        store(simd, to, load::<S, 1>(simd, from));
-                    }
-                }
-            }
+            right.fill(simd, n, others.iter().copied());
             let many = S::REGISTER_COUNT >= 32;
             for list in lists.get(0).chunks(if many { MANY } else { FEW }) {
                 for (place, from) in sum.places().zip(right.places()) {
@@ -641,15 +652,13 @@ mod tests {
 
             let shape = Shape::of::<S>();
             let (mut plain, mut turned, mut added) = <(Panels, Panels, Panels)>::default();
-            plain.reshape(depth, columns, shape);
-            plain.fill(&right);
+            plain.fill(simd, columns, right.chunks_exact(columns));
             let transposed: Vec<f32> =
                 (0..columns * depth).map(|i| right[i % depth * columns + i / depth]).collect();
             turned.reshape(depth, columns, shape);
             turned.fill_transposed(&transposed);
             assert_eq!(*plain.values, *turned.values);
-            added.reshape(9, columns, shape);
-            added.fill(&drive);
+            added.fill(simd, columns, drive.chunks_exact(columns));
             let mut again = vec![0.0; depth * columns];
             plain.write_to(&mut again);
             assert_eq!(again, right);
@@ -658,10 +667,11 @@ mod tests {
             lists.fill(&left, &order);
             let mut found = vec![f32::NAN; rows * columns];
             simd.vectorize(Product {
+                out: &mut found,
                 sparse: Some((Factors { left: &left, right: &plain }, &lists)),
                 dense: Some(Factors { left: &other, right: &added }),
                 order: &order,
-                finish: &mut Store(&mut found, columns),
+                finish: &Sums,
             });
             let mut sum = expected(size, |row, k| left[row * depth + k], &right);
             let more = expected((rows, 9, columns), |row, k| other[row * 9 + k], &drive);
@@ -721,7 +731,7 @@ mod tests {
             lists.fill(&left, &order);
             let mut out = vec![0.0; rows * n];
             let sparse = Some((Factors { left: &left, right: &panels }, &lists));
-            product(sparse, None, &order, &mut Store(&mut out, n));
+            product(&mut out, sparse, None, &order, &Sums);
             found.push(out);
         }
         assert!(found.iter().all(|other| *other == found[0]));
@@ -743,7 +753,7 @@ mod tests {
         panels.take(&vec![1.0; n * n], n);
         let mut out = vec![0.0; rows * n];
         let sparse = Some((Factors { left: &left, right: &panels }, &lists));
-        product(sparse, None, &order, &mut Store(&mut out, n));
+        product(&mut out, sparse, None, &order, &Sums);
         assert!(out[3 * n..4 * n].iter().all(|x| x.is_nan()));
         assert!(out[8 * n..].iter().all(|x| *x == f32::INFINITY));
         assert!(out[..3 * n].iter().all(|x| *x == 0.0));

@@ -206,7 +206,7 @@ impl<D: Dynamics> Model for Trained<D> {
                 jobs.push((part, mine, states));
             }
             let scores = in_threads(jobs.into_iter(), |(part, inputs, hidden)| {
-                part.run(layer, readout, inputs, hidden, learn)
+                part.run(layer, readout, batch, inputs, hidden, learn)
             });
             self.pass = Some(Pass { steps, trials, learnt: learn.is_some() });
             scores

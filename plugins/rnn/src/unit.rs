@@ -223,6 +223,7 @@ impl<U: Unit> Part<U> for Stepped {
         &mut self,
         layer: &Layer<U>,
         readout: &Readout,
+        _: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
         learn: Option<Learn>,
