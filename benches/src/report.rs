@@ -41,6 +41,9 @@ pub struct Timed {
     /// Seconds a cell and turn: what the clock showed, divided by the cells
     /// that ran at once.
     pub seconds: Sample,
+    /// Seconds of the first turn, with all that is done once in a training.
+    #[serde(default)]
+    pub first: Option<f64>,
     /// What has to be known to read it.
     pub note: String,
 }
@@ -209,8 +212,9 @@ fn natural(name: &str) -> (String, u64) {
 fn setting(side: &Timed) -> String {
     let threads = if side.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", side.threads) };
     let cells = if side.at_once == 1 { String::new() } else { format!("{} cells at once, ", side.at_once) };
+    let first = side.first.map(|first| format!("; first {}", seconds(first))).unwrap_or_default();
     let note = if side.note.is_empty() { String::new() } else { format!("; {}", side.note) };
-    format!(" ({cells}{threads}{note})")
+    format!(" ({cells}{threads}{first}{note})")
 }
 
 #[cfg(test)]
@@ -240,6 +244,7 @@ mod tests {
             at_once: 1,
             threads: 1,
             seconds: Sample(seconds.to_vec()),
+            first: None,
             note: String::new(),
         };
         let found = Found {

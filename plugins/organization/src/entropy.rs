@@ -74,7 +74,7 @@ fn density(values: &[f64], points: usize) -> Option<Vec<f64>> {
     // shrinks by e^(−s²), so that a weight takes two exponentials and not one
     // for every point.
     let s = step / bandwidth;
-    let shrink = (-s * s).exp();
+    let (start, shrink) = ((-0.5 * s * s).exp(), (-s * s).exp());
     let reach = (REACH / s).ceil().min(points as f64) as usize + 1;
     let mut density = vec![0.0; points];
     for &value in values {
@@ -83,7 +83,6 @@ fn density(values: &[f64], points: usize) -> Option<Vec<f64>> {
         let nearest = nearest as usize;
         let peak = (-0.5 * d * d).exp();
         density[nearest] += peak;
-        let start = (-0.5 * s * s).exp();
         let tilt = (d * s).exp();
         let (mut kernel, mut ratio) = (peak, start * tilt);
         for point in &mut density[nearest + 1..(nearest + reach).min(points)] {

@@ -5,6 +5,7 @@
 //! al. 2026). A row is ⌈N/64⌉ words, so that common neighbours are an AND and
 //! a population count.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 
 use pallium_core::ndarray::ArrayView2;
@@ -64,6 +65,28 @@ pub fn quantile_of_magnitudes(values: ArrayView2<'_, f32>, quantile: f64) -> f64
     if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
 }
 
+/// A graph and what it was made of.
+struct Made {
+    weights: Matrix,
+    quantile: f64,
+    graph: Graph,
+    threshold: f64,
+}
+
+impl Made {
+    fn of(network: &Network<'_>, quantile: f64) -> Result<Self> {
+        let weights = recurrent(network)?;
+        let threshold = quantile_of_magnitudes(weights, quantile);
+        let mut graph = Graph::empty(weights.nrows());
+        for ((i, j), w) in weights.indexed_iter() {
+            if i != j && f64::from(w.abs()) > threshold {
+                graph.join(i, j);
+            }
+        }
+        Ok(Made { weights: weights.to_owned(), quantile, graph, threshold })
+    }
+}
+
 /// An undirected graph on `0..nodes`. Without self-loops, except for one of
 /// the [null ensembles](crate::null).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,18 +105,21 @@ impl Graph {
 
     /// The graph of a network, and the threshold that |weight| has to exceed.
     ///
+    /// Six metrics look at the same graph of one network after the other. To find
+    /// the threshold takes longer than most of them, so a thread remembers the
+    /// graph that it made last.
+    ///
     /// # Errors
     /// As [`recurrent`].
     pub fn of(network: &Network<'_>, quantile: f64) -> Result<(Self, f64)> {
-        let weights = recurrent(network)?;
-        let threshold = quantile_of_magnitudes(weights, quantile);
-        let mut graph = Graph::empty(weights.nrows());
-        for ((i, j), w) in weights.indexed_iter() {
-            if i != j && f64::from(w.abs()) > threshold {
-                graph.join(i, j);
-            }
-        }
-        Ok((graph, threshold))
+        thread_local!(static LAST: RefCell<Option<Made>> = const { RefCell::new(None) });
+        LAST.with_borrow_mut(|last| {
+            let made = match last {
+                Some(made) if made.quantile == quantile && made.weights == network.recurrent => made,
+                _ => last.insert(Made::of(network, quantile)?),
+            };
+            Ok((made.graph.clone(), made.threshold))
+        })
     }
 
     /// Number of nodes.
@@ -119,6 +145,7 @@ impl Graph {
 
     /// Makes the matrix symmetric where only what lies right of the diagonal,
     /// and on it, is filled: the other half is put there, 64×64 bits at a time.
+    #[inline(always)]
     pub(crate) fn mirror(&mut self) {
         let words = self.words;
         for across in 0..words {
@@ -273,17 +300,19 @@ fn refine(neighbours: &[Vec<usize>], colours: &mut Vec<u64>) {
 
 /// Makes bit j of word i bit i of word j: halves of the block change places,
 /// then halves of those.
+#[inline(always)]
 fn transpose(block: &mut [u64; 64]) {
-    let mut width = 32;
     let mut low = u64::MAX >> 32;
-    while width > 0 {
-        for i in (0..64).filter(|i| i & width == 0) {
-            let moved = (block[i] >> width ^ block[i + width]) & low;
-            block[i + width] ^= moved;
-            block[i] ^= moved << width;
+    for width in [32, 16, 8, 4, 2, 1] {
+        for pair in block.chunks_exact_mut(2 * width) {
+            let (upper, lower) = pair.split_at_mut(width);
+            for (upper, lower) in upper.iter_mut().zip(lower) {
+                let moved = (*upper >> width ^ *lower) & low;
+                *lower ^= moved;
+                *upper ^= moved << width;
+            }
         }
-        width /= 2;
-        low ^= low << width;
+        low ^= low << (width / 2);
     }
 }
 

@@ -11,10 +11,10 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use multiversion::multiversion;
 use pallium_core::prelude::*;
 use pallium_core::tracing::debug;
-use rand::{Rng, RngCore, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand::{Rng, RngCore};
 
 use crate::clustering::mean_clustering_within;
 use crate::efficiency::global_efficiency_within;
@@ -55,7 +55,7 @@ impl Coefficients {
 const PUBLISHED_SEED: u64 = 2026;
 /// Version of the published ensemble's file and of the draws behind it; raise
 /// it when either changes.
-const PUBLISHED_VERSION: u32 = 2;
+const PUBLISHED_VERSION: u32 = 3;
 
 /// Means over `graphs` graphs of [`published_graph`], computed once in a
 /// process, and once for all processes that share the folder `cache`.
@@ -113,9 +113,8 @@ fn parse(text: &str, head: &str) -> Option<Coefficients> {
 
 pub(crate) fn draw_published(nodes: usize, graphs: usize) -> Coefficients {
     let mut rng = random::stream(PUBLISHED_SEED, &format!("small-worldness published null of {nodes} nodes"));
-    // Half of the time would go into a generator that withstands attacks.
-    let mut rng = Xoshiro256PlusPlus::from_rng(&mut rng);
-    let all: Vec<_> = (0..graphs).map(|_| Coefficients::of(&published_graph(nodes, &mut rng))).collect();
+    let mut coins = Coins::from_rng(&mut rng);
+    let all: Vec<_> = (0..graphs).map(|_| Coefficients::of(&published_graph(nodes, &mut coins))).collect();
     Coefficients::mean(&all)
 }
 
@@ -123,20 +122,21 @@ pub(crate) fn draw_published(nodes: usize, graphs: usize) -> Coefficients {
 /// averaged with its transpose, joins where the mean exceeds 0.7. Off the
 /// diagonal that has probability 2·0.3² = 0.18; on it, where a number is
 /// averaged with itself, 0.3, and these self-loops stay.
-pub fn published_graph(nodes: usize, rng: &mut impl RngCore) -> Graph {
+// Compiled once for each instruction set.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx2+popcnt", "x86_64+avx2+popcnt"))]
+pub fn published_graph(nodes: usize, coins: &mut Coins) -> Graph {
     let mut graph = Graph::empty(nodes);
-    let mut loops = vec![0u64; graph.words()];
-    loops.iter_mut().for_each(|word| *word = coins(0.3, rng));
+    let words = graph.words();
+    let loops: Vec<u64> = std::iter::repeat_with(|| coins.toss(0.3)).flatten().take(words).collect();
+    // Only what lies right of the diagonal is drawn.
+    let mut tossed = std::iter::repeat_with(|| coins.toss(0.18)).flatten();
     for i in 0..nodes {
         let first = i / 64;
         let row = graph.row_mut(i);
-        for (w, word) in row.iter_mut().enumerate().skip(first) {
-            *word = coins(0.18, rng);
-            if nodes - w * 64 < 64 {
-                *word &= (1 << (nodes % 64)) - 1;
-            }
+        row[first..].iter_mut().zip(&mut tossed).for_each(|(word, tossed)| *word = tossed);
+        if !nodes.is_multiple_of(64) {
+            row[words - 1] &= (1 << (nodes % 64)) - 1;
         }
-        // Only what lies right of the diagonal was drawn for this row.
         row[first] &= !(u64::MAX >> (63 - i % 64));
         row[first] |= loops[first] & 1 << (i % 64);
     }
@@ -144,28 +144,69 @@ pub fn published_graph(nodes: usize, rng: &mut impl RngCore) -> Graph {
     graph
 }
 
-/// 64 independent bits, each 1 with `probability`: 64 uniform numbers are
-/// compared with it at once, one binary digit after the other, until all are
-/// told apart. That takes about eight digits; before six it is not worth the
-/// question.
-#[inline(always)]
-fn coins(probability: f64, rng: &mut impl RngCore) -> u64 {
-    // An f64 below 1 has no more than 64 digits that matter here.
-    let mut digits = (probability * 2f64.powi(64)) as u64;
-    let mut undecided = u64::MAX;
-    let mut ones = 0;
-    let mut compare = |draw: u64| {
-        let one = 0u64.wrapping_sub(digits >> 63);
-        ones |= undecided & !draw & one;
-        undecided &= !(draw ^ one);
-        digits <<= 1;
-        undecided != 0 && digits != 0
-    };
-    for _ in 0..6 {
-        compare(rng.next_u64());
+/// Words tossed at once: enough that the compiler takes them in vectors.
+const LANES: usize = 32;
+
+/// Coins that come up with a given probability, [`LANES`] words of 64 at once.
+///
+/// The generator is xoshiro256++ (Blackman and Vigna 2021, ACM Trans. Math.
+/// Softw. 47:36), one for each word, in step: one that withstands attacks, or
+/// one word after the other, would take most of an ensemble's time.
+pub struct Coins {
+    state: [[u64; LANES]; 4],
+}
+
+impl Coins {
+    /// Seeds all generators from `rng`.
+    pub fn from_rng(rng: &mut impl RngCore) -> Self {
+        let mut state = [[0; LANES]; 4];
+        state.iter_mut().flatten().for_each(|word| *word = rng.next_u64());
+        Coins { state }
     }
-    while compare(rng.next_u64()) {}
-    ones
+
+    /// Independent bits, each 1 with `probability`: uniform numbers are compared
+    /// with it, one binary digit of all after the other, until all are told
+    /// apart. That takes about twelve digits.
+    #[inline(always)]
+    fn toss(&mut self, probability: f64) -> [u64; LANES] {
+        // An f64 below 1 has no more than 64 digits that matter here.
+        let mut digits = (probability * 2f64.powi(64)) as u64;
+        let mut undecided = [u64::MAX; LANES];
+        let mut ones = [0; LANES];
+        while digits != 0 {
+            let one = 0u64.wrapping_sub(digits >> 63);
+            let mut left = 0;
+            let draw = self.draw();
+            for k in 0..LANES {
+                ones[k] |= undecided[k] & !draw[k] & one;
+                undecided[k] &= !(draw[k] ^ one);
+                left |= undecided[k];
+            }
+            if left == 0 {
+                break;
+            }
+            digits <<= 1;
+        }
+        ones
+    }
+
+    /// The next number of each generator.
+    #[inline(always)]
+    fn draw(&mut self) -> [u64; LANES] {
+        let [a, b, c, d] = &mut self.state;
+        let mut drawn = [0; LANES];
+        for k in 0..LANES {
+            drawn[k] = a[k].wrapping_add(d[k]).rotate_left(23).wrapping_add(a[k]);
+            let shifted = b[k] << 17;
+            c[k] ^= a[k];
+            d[k] ^= b[k];
+            b[k] ^= c[k];
+            a[k] ^= d[k];
+            c[k] ^= shifted;
+            d[k] = d[k].rotate_left(45);
+        }
+        drawn
+    }
 }
 
 /// A loop-free graph drawn uniformly from those with `edges` edges (Erdős and
@@ -252,6 +293,9 @@ impl DegreePreserving {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
     use crate::graph::examples::*;
 
@@ -282,25 +326,42 @@ mod tests {
         // left in; clustering as diag(a³) / (k² − k) with k = a.sum(1), and
         // efficiency from powers of a; mean and standard error over 40,000,
         // 10,000 and 1,000 graphs.
-        let mut rng = random::stream(1, "test");
+        let mut coins = Coins::from_rng(&mut random::stream(1, "test"));
         for (nodes, count, expected) in [
             (20, 4000, [(0.434_356_54, 5.73e-4), (0.485_815_38, 2.72e-4)]),
             (70, 2000, [(0.248_772_58, 1.62e-4), (0.575_507_82, 6.97e-5)]),
             (312, 300, [(0.194_366_12, 6.94e-5), (0.590_004_95, 2.77e-5)]),
         ] {
-            let found = ensemble(count, || published_graph(nodes, &mut rng));
+            let found = ensemble(count, || published_graph(nodes, &mut coins));
             agree(&format!("{nodes} nodes"), found, expected);
         }
     }
 
     #[test]
+    fn coins_are_tossed_with_the_generator_of_that_name() {
+        let mut coins = Coins::from_rng(&mut random::stream(5, "test"));
+        let mut others: Vec<_> = (0..LANES)
+            .map(|lane| {
+                let bytes: Vec<u8> = coins.state.iter().flat_map(|words| words[lane].to_le_bytes()).collect();
+                Xoshiro256PlusPlus::from_seed(bytes.try_into().unwrap())
+            })
+            .collect();
+        for _ in 0..1000 {
+            assert_eq!(
+                coins.draw().to_vec(),
+                others.iter_mut().map(|rng| rng.next_u64()).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
     fn published_graphs_have_their_densities() {
-        let mut rng = random::stream(2, "test");
+        let mut coins = Coins::from_rng(&mut random::stream(2, "test"));
         for nodes in [1, 63, 64, 65, 130] {
             let (mut edges, mut loops) = (0, 0);
             let graphs = 40_000 / nodes;
             for _ in 0..graphs {
-                let graph = published_graph(nodes, &mut rng);
+                let graph = published_graph(nodes, &mut coins);
                 let own = (0..nodes).filter(|&i| graph.joined(i, i)).count();
                 loops += own;
                 edges += graph.size() - own;

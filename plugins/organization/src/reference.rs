@@ -136,7 +136,8 @@ fn timings() {
             crate::spectral_radius::spectral_radius(weights.view());
         });
         let mut rng = random::stream(1, "t");
-        time("published graph", &mut || drop(published_graph(312, &mut rng)));
+        let mut coins = Coins::from_rng(&mut rng);
+        time("published graph", &mut || drop(published_graph(312, &mut coins)));
         time("matched graph", &mut || drop(matched(312, graph.size(), &mut rng)));
         let mut chain = DegreePreserving::new(graph.clone());
         time("swaps", &mut || {

@@ -50,25 +50,52 @@ fn look(graph: &Graph) -> TwoSteps {
 #[inline(always)]
 fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
     let (nodes, words) = (graph.nodes(), graph.words());
-    let blocks = words.div_ceil(BLOCK);
-    let mut rows = vec![[0u64; BLOCK]; nodes * blocks];
-    for (node, row) in rows.chunks_exact_mut(blocks.max(1)).enumerate() {
-        row.as_flattened_mut()[..words].copy_from_slice(graph.row(node));
+    let mut rows = vec![[0u64; BLOCK]; nodes * words.div_ceil(BLOCK)];
+    for node in 0..nodes {
+        for (at, part) in graph.row(node).chunks(BLOCK).enumerate() {
+            rows[at * nodes + node][..part.len()].copy_from_slice(part);
+        }
     }
-    let mut around = vec![0; words * 64 + 8];
+    let mut around = vec![0; words * 64 + ROOM];
     let mut degrees = vec![0; nodes];
     let mut joined = vec![0; nodes];
     let mut beyond = vec![0; nodes * words];
     for u in 0..nodes {
         let around = list(graph.row(u), &mut around);
         degrees[u] = around.len() as u64;
+        let (eights, rest) = around.as_chunks::<8>();
         let beyond = &mut beyond[u * words..][..words];
         for (at, beyond) in beyond.chunks_mut(BLOCK).enumerate() {
-            let own = rows[u * blocks + at];
+            let rows = &rows[at * nodes..][..nodes];
+            let own = rows[u];
             let mut common = [0u64; BLOCK];
             let mut unseen = [u64::MAX; BLOCK];
-            for &v in around {
-                let row = &rows[v as usize * blocks + at];
+            // How many neighbours have each bit, in binary: eight rows are added
+            // to three sums of one digit each before what is carried is counted
+            // (Harley and Seal; Muła, Kurz and Lemire 2018, Comput. J. 61:111).
+            let [mut ones, mut twos, mut fours] = [[0u64; BLOCK]; 3];
+            for eight in eights {
+                let [a, b, c, d, e, f, g, h] = eight.map(|v| &rows[v as usize]);
+                for k in 0..BLOCK {
+                    let (one, two_a) = add(ones[k], a[k], b[k]);
+                    let (one, two_b) = add(one, c[k], d[k]);
+                    let (two, four_a) = add(twos[k], two_a, two_b);
+                    let (one, two_a) = add(one, e[k], f[k]);
+                    let (one, two_b) = add(one, g[k], h[k]);
+                    let (two, four_b) = add(two, two_a, two_b);
+                    let (four, eight) = add(fours[k], four_a, four_b);
+                    (ones[k], twos[k], fours[k]) = (one, two, four);
+                    common[k] += 8 * u64::from((own[k] & eight).count_ones());
+                    unseen[k] &= !(a[k] | b[k] | c[k] | d[k] | e[k] | f[k] | g[k] | h[k]);
+                }
+            }
+            for (value, digit) in [(1, ones), (2, twos), (4, fours)] {
+                for k in 0..BLOCK {
+                    common[k] += value * u64::from((own[k] & digit[k]).count_ones());
+                }
+            }
+            for &v in rest {
+                let row = &rows[v as usize];
                 for k in 0..BLOCK {
                     common[k] += u64::from((own[k] & row[k]).count_ones());
                     unseen[k] &= !row[k];
@@ -87,26 +114,40 @@ fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
     TwoSteps { words, degrees, joined, beyond }
 }
 
+/// Adds three digits, bit by bit: the digit of each sum and what is carried.
+#[inline(always)]
+fn add(a: u64, b: u64, c: u64) -> (u64, u64) {
+    (a ^ b ^ c, a & b | a & c | b & c)
+}
+
+/// What [`list`] needs past the last position: all bits of a word, and the
+/// places of a byte.
+const ROOM: usize = 64 + 8;
+
 /// Positions of the ones in a row, ascending, written into `room`. As
 /// [`ones`](crate::graph::ones), but whether a bit is one decides no branch:
 /// on random graphs every wrong guess would cost as much as three neighbours.
-/// `room` has eight places more than the row has bits.
+/// `room` has [`ROOM`] places more than the row has bits.
 #[inline(always)]
 fn list<'a>(row: &[u64], room: &'a mut [u32]) -> &'a [u32] {
     let mut found = 0;
-    let bytes = row.iter().flat_map(|word| word.to_le_bytes());
-    for (at, byte) in bytes.enumerate() {
-        let room: &mut [u32; 8] = room[found..].first_chunk_mut().expect("eight places more");
-        for (place, &of) in room.iter_mut().zip(&ONES_OF_BYTES[byte as usize]) {
-            *place = at as u32 * 8 + u32::from(of);
+    for (first, &word) in (0..).step_by(64).zip(row) {
+        let room: &mut [u32; ROOM] = room[found..].first_chunk_mut().expect("places more");
+        let mut of_word = 0;
+        for at in (0..64).step_by(8) {
+            let byte = (word >> at) as u8;
+            for (place, &of) in room[of_word..of_word + 8].iter_mut().zip(&ONES_OF_BYTES[byte as usize]) {
+                *place = first + at + of;
+            }
+            of_word += byte.count_ones() as usize;
         }
-        found += byte.count_ones() as usize;
+        found += of_word;
     }
     &room[..found]
 }
 
 /// Positions of the ones in every byte; what follows them has no meaning.
-const ONES_OF_BYTES: [[u8; 8]; 256] = {
+const ONES_OF_BYTES: [[u32; 8]; 256] = {
     let mut all = [[0; 8]; 256];
     let mut byte = 0;
     while byte < 256 {

@@ -58,6 +58,7 @@ pub(crate) fn measured(
         at_once: 1,
         threads: 1,
         seconds,
+        first: None,
         note,
     };
     let peer = sides[1].about["peer"].as_str().unwrap_or("?").to_owned();
@@ -133,7 +134,14 @@ pub(crate) fn derived(
     let reported = |side: usize, key: &str| {
         each(&rounds, |round| round.turns[side].report[key].as_f64().unwrap_or(f64::NAN))
     };
-    let one = |name: &str, seconds, note| Timed { name: name.into(), at_once: 1, threads: 1, seconds, note };
+    let one = |name: &str, seconds, note| Timed {
+        name: name.into(),
+        at_once: 1,
+        threads: 1,
+        seconds,
+        first: None,
+        note,
+    };
     Ok(Some(Found {
         case: name.into(),
         what: format!("the {matrix} of 160 neurons from 255,797 events; Pallium reads the field, too"),

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use pallium::plugins::Catalogue;
-use pallium_benches::report::{Found, Timed, seconds};
+use pallium_benches::report::{Found, Timed};
 use pallium_benches::turns::Side;
 use pallium_benches::{inputs, scene};
 use pallium_core::{Error, Result, Setting};
@@ -139,8 +139,8 @@ pub(crate) fn trained(case: &Trainings, turns: usize, place: &Place, catalogue: 
             at_once: side.processes(),
             threads,
             seconds: each(&rounds, |round| round.turns[at].wall / side.processes() as f64),
-            // The first epoch, with what is done once in a training.
-            note: format!("first {}", seconds(side.about["seconds"].as_f64().unwrap_or(f64::NAN))),
+            first: side.about["seconds"].as_f64(),
+            note: String::new(),
         }
     });
     let own = timed.next().ok_or_else(|| Error::bug("no side"))?;
