@@ -2,7 +2,7 @@
 //!
 //! | ensemble | what is kept | depends on | cost at N = 312, one core |
 //! |---|---|---|---|
-//! | [published()] | nothing but N; density 0.18, self-loops | N | 51 ms for 1,000, once |
+//! | [published()] | nothing but N; density 0.18, self-loops | N | 47 ms for 1,000, once |
 //! | [matched()] | number of edges | N, edges | 11 ms for 100 graphs |
 //! | [degree-preserving](DegreePreserving) | every degree | the graph | 23 ms for 100 graphs |
 
@@ -147,7 +147,7 @@ pub fn published_graph(nodes: usize, coins: &mut Coins) -> Graph {
 /// Words tossed at once: enough that the compiler takes them in vectors.
 const LANES: usize = 32;
 
-/// Coins that come up with a given probability, [`LANES`] words of 64 at once.
+/// Coins that come up with a given probability, many words of 64 at once.
 ///
 /// The generator is xoshiro256++ (Blackman and Vigna 2021, ACM Trans. Math.
 /// Softw. 47:36), one for each word, in step: one that withstands attacks, or
