@@ -1,12 +1,12 @@
 //! Crates made by tests: built outside the workspace, in its target folder.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
 
-use crate::harness::{plugin, root, text};
+use crate::harness::{from_a_shell, own_cargo, plugin, root, text};
 
 /// A folder of this test process, for crates that are built.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -57,9 +57,9 @@ pub fn cargo(folder: &Path, program: &[&str], arguments: &[&str]) -> Built {
     if !folder.join("Cargo.lock").exists() {
         std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     }
-    let own = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let own = own_cargo();
     let program = if program.is_empty() { vec![own.as_str()] } else { program.to_vec() };
-    let mut command = Command::new(program[0]);
+    let mut command = from_a_shell(program[0]);
     command.args(&program[1..]).args(arguments).current_dir(folder).stdin(Stdio::null());
     if arguments.first() != Some(&"update") {
         let target = root().join("target");

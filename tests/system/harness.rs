@@ -12,8 +12,28 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
+/// A command as it would be started from a shell: without what cargo tells tests
+/// about their package. A dependency whose build asks for that would be built
+/// anew, and with it the program: when a test starts, and by whoever builds next.
+pub fn from_a_shell(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|p| told.starts_with(p))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The cargo that runs these tests.
+pub fn own_cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
 fn cargo(folder: &Path, arguments: &[&str]) -> Vec<PathBuf> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = from_a_shell(&own_cargo())
         .current_dir(folder)
         .args(["build", "--release", "--message-format=json-render-diagnostics"])
         .args(arguments)
