@@ -35,7 +35,9 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
         if !any {
             let error = Error::input(format!("--only {text}: this matches no cell"));
             let known = names.0.iter().flatten().map(String::as_str);
-            return Err(match nearest(text, known) {
+            // A name that is in the pattern is not what was mistyped.
+            let near = nearest(text, known).filter(|near| !text.split('/').any(|part| part == *near));
+            return Err(match near {
                 Some(near) => error.help(format!("did you mean `{near}`? `pallium plan` lists the cells")),
                 None => error.help(format!(
                     "cells are called variant/task/run, as in `{}`; `pallium plan` lists them",
