@@ -48,6 +48,13 @@ pub struct Timed {
     pub note: String,
 }
 
+impl Timed {
+    /// One cell on one thread.
+    pub fn alone(name: &str, seconds: Sample, note: String) -> Self {
+        Timed { name: name.into(), at_once: 1, threads: 1, seconds, first: None, note }
+    }
+}
+
 /// What one case of the comparison found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
@@ -239,14 +246,7 @@ mod tests {
 
     #[test]
     fn ratios_are_of_neighbouring_turns() {
-        let side = |seconds: &[f64]| Timed {
-            name: "x".into(),
-            at_once: 1,
-            threads: 1,
-            seconds: Sample(seconds.to_vec()),
-            first: None,
-            note: String::new(),
-        };
+        let side = |seconds: &[f64]| Timed::alone("x", Sample(seconds.to_vec()), String::new());
         let found = Found {
             case: "a".into(),
             what: String::new(),

@@ -8,7 +8,7 @@ use ndarray::Array2;
 use ndarray_npy::{read_npy, write_npy};
 use pallium::plugins::Catalogue;
 use pallium::run::train::{Options, train};
-use pallium_benches::report::{Found, Sample, Timed};
+use pallium_benches::report::{Found, Timed};
 use pallium_benches::turns::Side;
 use pallium_benches::{inputs, scene};
 use pallium_core::{Error, Kind, Result};
@@ -53,22 +53,14 @@ pub(crate) fn measured(
     eprintln!("{name}: Pallium {}\n  peer {}", rounds[0].turns[0].report, rounds[0].turns[1].report);
     let extent =
         if arguments.full { String::new() } else { format!(", {graphs} drawn, by proportion 1,000") };
-    let one = |name: &str, seconds: Sample, note: String| Timed {
-        name: name.into(),
-        at_once: 1,
-        threads: 1,
-        seconds,
-        first: None,
-        note,
-    };
     let peer = sides[1].about["peer"].as_str().unwrap_or("?").to_owned();
     let peers = kinds.iter().enumerate();
     Ok(Found {
         case: name.into(),
         what: "all published metrics of one trained matrix".into(),
-        own: one("Pallium", reported(0, "seconds"), String::new()),
+        own: Timed::alone("Pallium", reported(0, "seconds"), String::new()),
         peers: peers
-            .map(|(at, (_, note))| one(&peer, reported(at + 1, "whole"), format!("{note}{extent}")))
+            .map(|(at, (_, note))| Timed::alone(&peer, reported(at + 1, "whole"), format!("{note}{extent}")))
             .collect(),
         operations: None,
         peak: each(&rounds, |round| round.peak),
@@ -134,19 +126,11 @@ pub(crate) fn derived(
     let reported = |side: usize, key: &str| {
         each(&rounds, |round| round.turns[side].report[key].as_f64().unwrap_or(f64::NAN))
     };
-    let one = |name: &str, seconds, note| Timed {
-        name: name.into(),
-        at_once: 1,
-        threads: 1,
-        seconds,
-        first: None,
-        note,
-    };
     Ok(Some(Found {
         case: name.into(),
         what: format!("the {matrix} of 160 neurons from 255,797 events; Pallium reads the field, too"),
-        own: one("Pallium", reported(0, "seconds"), String::new()),
-        peers: vec![one(sides[1].about["peer"].as_str().unwrap_or("?"), reported(1, key), note)],
+        own: Timed::alone("Pallium", reported(0, "seconds"), String::new()),
+        peers: vec![Timed::alone(sides[1].about["peer"].as_str().unwrap_or("?"), reported(1, key), note)],
         operations: None,
         peak: each(&rounds, |round| round.peak),
         goal: Some(goal),
