@@ -150,7 +150,7 @@ impl Submission<'_> {
         let Resources { minutes, memory_mb, jobs, cpus } = self.resources;
         let Submission { parts, .. } = *self;
         let tasks = ranges(self.tasks);
-        let name = crate::cell::file_name(self.name);
+        let name = pallium_record::spec::file_name(self.name);
         let log = directive_path(&folder.join("task-"))?;
         let cwd = directive_path(&std::env::current_dir().map_err(|e| Error::io(Path::new("."), &e))?)?;
         let mut text = String::from("#!/bin/sh\n");

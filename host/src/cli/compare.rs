@@ -7,8 +7,8 @@ use pallium_core::Result;
 
 use super::report::{check_file, write};
 use super::support;
-use crate::report::compare::Comparison;
-use crate::report::table::terminal;
+use pallium_report::compare::Comparison;
+use pallium_report::table::terminal;
 
 /// Puts run folders side by side: what they differ in, accuracies with tests,
 /// organization, and how each agrees with the published tables.
@@ -42,7 +42,7 @@ pub fn compare(args: &Compare) -> Result<()> {
     args.html.iter().try_for_each(|file| check_file(file))?;
     let comparison = Comparison::of(&args.folders)?;
     if let Some(file) = &args.html {
-        write(file, comparison.page()?.as_bytes())?;
+        write(file, pallium_report::page::comparison::page(&comparison)?.as_bytes())?;
     }
     if args.json {
         support::print_json(&comparison.document())?;

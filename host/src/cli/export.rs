@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use pallium_core::{Error, Result};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::support;
-use crate::cell::{CellSpec, Space, Use, file_name};
-use crate::experiment::{Accuracy, Experiment};
+use crate::experiment::Experiment;
 use crate::geometry::extents_for;
 use crate::plugins::Catalogue;
-use crate::run::store::Store;
-use crate::stats::mean;
+use pallium_profile::Accuracy;
+use pallium_record::results;
+use pallium_record::spec::{CellSpec, Space, Use, file_name};
+use pallium_record::store::Store;
+use pallium_record::training::TrainingFile;
+use pallium_stats::mean;
 
 /// Writes a run folder's results in the layout of other people's tools.
 #[derive(Args, Debug)]
@@ -92,10 +94,10 @@ fn metrics(accuracy: Accuracy) -> [Metric; 8] {
 /// tasks, or the files cannot be written.
 pub fn export(args: &Export) -> Result<()> {
     let Layout::Authors = args.layout;
-    if Store::existing(&args.folder)?.is_none() {
+    let Some(store) = Store::existing(&args.folder)? else {
         return Err(Error::input(format!("{} holds no run", args.folder.display()))
             .help("name a folder that `pallium run` has written"));
-    }
+    };
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
     let cells = experiment.expand(&catalogue)?;
@@ -136,7 +138,7 @@ pub fn export(args: &Export) -> Result<()> {
     let study = Study { experiment: &experiment, catalogue: &catalogue, cells: &chosen, first };
     let folder = args.out.join(study.folder_name());
     make(&folder)?;
-    let neurons = neurons(&args.folder);
+    let neurons = neurons(&store);
     write(&folder.join("config.txt"), study.config(neurons).as_bytes())?;
     let header = |first: &[&'static str]| first.iter().copied().chain(VARIANTS).collect::<Vec<_>>();
     let mut means = vec![header(&["Task", "Metric"]).into_iter().map(String::from).collect::<Vec<_>>()];
@@ -298,18 +300,12 @@ impl Study<'_> {
     }
 }
 
-/// Number of neurons, as a finished cell recorded it.
-fn neurons(run: &Path) -> Option<usize> {
-    #[derive(Deserialize)]
-    struct Head {
-        model_info: pallium_core::ModelInfo,
-    }
-    let mut cells: Vec<PathBuf> = fs::read_dir(run.join("cells")).ok()?.flatten().map(|e| e.path()).collect();
-    cells.sort();
-    cells.iter().find_map(|cell| {
-        let text = fs::read_to_string(cell.join("cell.json")).ok()?;
-        serde_json::from_str::<Head>(&text).ok().map(|head| head.model_info.neurons)
-    })
+/// Number of neurons, as a finished training recorded it.
+fn neurons(store: &Store) -> Option<usize> {
+    let names = store.trainings().ok()?;
+    let mut files =
+        names.iter().filter_map(|name| TrainingFile::read(&store.root().join("cells").join(name)).ok());
+    files.next().map(|file| file.model_info.neurons)
 }
 
 /// Variant, task, run, split and measure.
@@ -320,28 +316,12 @@ struct Results(BTreeMap<Key, f64>);
 
 impl Results {
     fn read(path: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Row {
-            variant: String,
-            task: String,
-            run: u32,
-            split: String,
-            measure: String,
-            value: Option<f64>,
-        }
-        let malformed = |e: &csv::Error| {
-            Error::input(format!("{}: {e}", path.display()))
-                .help("run the experiment again: finished cells are kept")
-        };
-        let mut reader = csv::Reader::from_path(path).map_err(|e| malformed(&e))?;
-        let mut values = BTreeMap::new();
-        for row in reader.deserialize::<Row>() {
-            let row = row.map_err(|e| malformed(&e))?;
-            if let Some(value) = row.value.filter(|v| v.is_finite()) {
-                values.insert((row.variant, row.task, row.run, row.split, row.measure), value);
-            }
-        }
-        Ok(Results(values))
+        let rows = results::read(path)?.into_iter();
+        let values = rows.filter_map(|row| {
+            let number = row.value.value?;
+            Some(((row.variant, row.task, row.run, row.value.split, row.value.measure), number))
+        });
+        Ok(Results(values.collect()))
     }
 
     fn value(&self, variant: &str, task: &str, run: u32, split: &str, measure: &str) -> Option<f64> {

@@ -8,7 +8,7 @@ use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement, WriteNpyExt};
 use pallium_core::{Error, Matrix, Result};
 
-use crate::files;
+use pallium_files as files;
 
 /// Longest header that is read; numpy itself stops at 10,000.
 const LONGEST_HEADER: u32 = 1 << 16;

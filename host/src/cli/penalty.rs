@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::npy;
 use super::support::{self, ProfileArgs};
-use crate::cell::Space;
 use crate::geometry;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Space;
 
 /// Applies one constraint to any matrix: its penalty, and its gradient.
 #[derive(Args, Debug)]

@@ -9,12 +9,12 @@ use pallium_core::Result;
 use serde_json::{Value, json};
 
 use super::support;
-use crate::cell::CellSpec;
-use crate::experiment::cost::Cost;
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
-use crate::run::identity;
+use crate::run::cost::Cost;
 use crate::run::workers::Workers;
+use pallium_record::identity;
+use pallium_record::spec::CellSpec;
 
 /// How long trying things out may take; a component that hangs must not hang
 /// the plan.
@@ -70,7 +70,7 @@ pub fn plan(args: &Plan) -> Result<()> {
 }
 
 fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Value> {
-    let named = identity::identify(cell.clone(), catalogue)?;
+    let named = identity::identify(cell.clone(), &catalogue.files())?;
     let digit = |value: f64| support::number((value * 10.0).round() / 10.0);
     Ok(json!({
         "cell": named.folder,

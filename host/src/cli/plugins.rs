@@ -15,8 +15,8 @@ use pallium_core::{Network, Result, Role, Setting};
 use serde_json::{Map, Value, json};
 
 use super::support;
-use crate::cell::Use;
 use crate::plugins::{Catalogue, Entry, Refused};
+use pallium_record::spec::Use;
 
 /// Shows what is loaded, and begins and checks plugins of one's own.
 #[derive(Args, Debug)]

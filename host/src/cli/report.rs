@@ -9,9 +9,14 @@ use pallium_core::{Error, Result};
 use serde_json::json;
 
 use super::support;
-use crate::report::figure::{COLUMNS, Figure, pdf};
-use crate::report::table::{Table, latex, markdown, terminal};
-use crate::report::{Material, Report as Found, figures, page};
+use crate::experiment::Experiment;
+use crate::plugins::Catalogue;
+use ndarray::Array2;
+use pallium_record::training::TrainingFile;
+use pallium_report::figure::{COLUMNS, Figure, pdf};
+use pallium_report::folder::RunFolder;
+use pallium_report::table::{Table, latex, markdown, terminal};
+use pallium_report::{Material, Report as Found, figures, page};
 
 /// Where a report is written unless something else is asked for.
 pub const PAGE: &str = "report.html";
@@ -73,7 +78,7 @@ pub fn report(args: &Report) -> Result<()> {
     let mut written = Vec::new();
     let mut pictures = 0;
     if page_file.is_some() || args.figures.is_some() {
-        let material = Material::of(&report.run)?;
+        let material = Material::of(&report.run, &positions)?;
         let figures = figures(&report, &material);
         if let Some(folder) = &args.figures {
             written = write_figures(folder, &figures)?;
@@ -133,7 +138,7 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
     for figure in figures {
         for (name, width) in COLUMNS {
             let svg = figure.svg(width)?;
-            let stem = format!("{}-{name}", crate::cell::file_name(&figure.id));
+            let stem = format!("{}-{name}", pallium_record::spec::file_name(&figure.id));
             for (ending, bytes) in [("svg", svg.clone().into_bytes()), ("pdf", pdf::pdf(&svg)?)] {
                 let file = folder.join(format!("{stem}.{ending}"));
                 write(&file, &bytes)?;
@@ -150,11 +155,11 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
 /// As [`report`].
 pub fn page_of(folder: &Path) -> Result<PathBuf> {
     let report = Found::of(folder)?;
-    let material = Material::of(&report.run)?;
+    let material = Material::of(&report.run, &positions)?;
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
     // So that what is left by a kill belongs to the run, and is cleared with it.
-    crate::run::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
+    pallium_record::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
     Ok(file)
 }
 
@@ -208,4 +213,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
             .help("name a place where you may write; `--html FILE` says where the page goes"),
         _ => Error::io(path, &e),
     })
+}
+
+/// Positions of a training's neurons, N×3 in micrometres, from the source that
+/// it was trained with.
+fn positions(run: &RunFolder, about: &TrainingFile) -> Result<Array2<f64>> {
+    let spec = &about.spec;
+    // Plugins of the run's own experiment file, where it names some.
+    let file = run.root.join("experiment.toml");
+    let places = Experiment::load(&file, &[]).map(|e| e.plugin_path).unwrap_or_default();
+    let catalogue = Catalogue::discover(&places)?;
+    let mut source = spec.substrate.clone();
+    // As it is stored: recomputing what is not drawn would take its time.
+    if let Some(sttc) = source.params.get_mut("sttc") {
+        *sttc = "released".into();
+    }
+    let seed = spec.derived_seed("substrate");
+    let substrate = catalogue.substrate(&source, &support::setting(None, None, None))?.substrate(seed)?;
+    Ok(substrate.positions()?.micrometres())
 }

@@ -1,33 +1,37 @@
 //! `pallium run`: runs every cell of an experiment that its folder does not
 //! hold yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use comfy_table::Cell as Field;
+use itertools::Itertools;
 use pallium_core::Result;
 use serde_json::json;
 
 use super::support;
 use crate::experiment::{Experiment, filter};
+use crate::limits::{LEAST_MEMORY_MB, Limits};
 use crate::plugins::Catalogue;
-use crate::run::export;
-use crate::run::identity::{self, Cell, HOST};
-use crate::run::limits::{LEAST_MEMORY_MB, Limits};
 use crate::run::log;
-use crate::run::machine::Machine;
-use crate::run::outcome::Status;
-use crate::run::pool::{Pool, Report};
+use crate::run::pool::Pool;
 use crate::run::progress::{Progress, duration};
+use crate::run::progress_event::ProgressEvent;
 use crate::run::shard::Shard;
-use crate::run::store::{FORMAT, Manifest, Plugin, Record, Records, Store};
-use crate::run::table::{self, Summary};
-use crate::run::tensorboard::Board;
 use crate::run::workers::{Stop, Workers};
 use crate::submit::quote;
+use pallium_record::identity::{self, Cell};
+use pallium_record::machine::Machine;
+use pallium_record::manifest::{Manifest, Plugin};
+use pallium_record::outcome::Status;
+use pallium_record::spec::CellSpec;
+use pallium_record::store::{Record, Records, Store};
+use pallium_record::tensorboard::TensorBoardWriter;
+use pallium_record::{FORMAT, VERSION};
+use pallium_report::run_table::{self, Summary};
 
 /// How often `results.csv` is brought up to date during a run.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -108,19 +112,26 @@ pub struct Run {
 pub fn run(args: &Run) -> Result<ExitCode> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
-    let name = |spec| identity::identify(spec, &catalogue);
+    let name = |spec| identity::identify(spec, &catalogue.files());
     let expansion = experiment.expansion(&catalogue)?;
     let specs = expansion.cells.clone();
-    let wanted: Vec<Cell> =
-        filter(specs.clone(), &args.only)?.into_iter().map(name).collect::<Result<_>>()?;
+    let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
     // All cells, whatever --only says: results.csv is of the experiment.
-    let plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
-    let out =
-        args.out.clone().unwrap_or_else(|| Path::new("runs").join(crate::cell::file_name(&experiment.name)));
+    let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
 
     let stop = Stop::new();
     // Nothing is written before it is clear that the run can begin.
-    let store = Store::at(&out);
+    let store = match Store::existing(&out)? {
+        Some(store) => store,
+        None => Store::at(&out),
+    };
+    store.locate(&mut plan)?;
+    let mut wanted: Vec<Cell> =
+        plan.iter().filter(|cell| wanted.contains(&cell.spec.label())).cloned().collect();
     let pool = Pool {
         workers: Workers {
             limits: Limits {
@@ -133,10 +144,10 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
         fail_fast: args.fail_fast,
         checkpoint_every: args.checkpoint_every,
+        keep_state: experiment.keep_state,
         store: &store,
         profiles: &expansion.profiles,
     };
-    let mut wanted = wanted;
     if let Some(shard) = args.shard {
         let specs: Vec<_> = wanted.iter().map(|cell| &cell.spec).collect();
         let weights = pool.workers.weigh(&specs, &catalogue)?;
@@ -147,18 +158,20 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue)?;
         return dry_run(args, &wanted, &plan, &out);
     }
-    Store::existing(&out)?;
-    let mut held = 0;
-    let mut pending = Vec::new();
+    let (mut held, mut to_measure) = (0, 0);
+    let mut pending: Vec<&Cell> = Vec::new();
+    let mut seen = BTreeSet::new();
     for cell in &wanted {
-        if store.holds(cell)? {
+        if store.is_complete(cell)? {
             held += 1;
-        } else {
+        } else if seen.insert(&cell.folder) {
+            // Cells with the same training share a folder, and are run once.
+            to_measure += usize::from(store.holds(cell)?);
             pending.push(cell);
         }
     }
-    let strangers = store.strangers(&plan)?;
-    announce(&out, pending.len(), held, &strangers);
+    let stale = store.stale(&plan)?;
+    announce(&out, pending.len() - to_measure, held, to_measure, &stale);
 
     let interrupted = Stop::new();
     let (on_signal, by_signal) = (stop.clone(), interrupted.clone());
@@ -178,22 +191,22 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     store.write_axes(&expansion.axes_table())?;
     let _log = log::open(&out);
     tracing::info!(cells = wanted.len(), held, "run begins: {}", command());
-    let mut board = args.tensorboard.then(|| Board::new(&store));
+    let mut board = args.tensorboard.then(|| TensorBoardWriter::new(&store));
     if !pending.is_empty() {
         train(&pool, &pending, &catalogue, &experiment, &plan, &mut records, board.as_mut())?;
     }
-    export::write(&store, &plan, &mut records)?;
+    store.export(&plan, &mut records)?;
     if let Some(board) = &board {
         board.complete(&plan, &records)?;
     }
     store.tidy();
 
     let summary =
-        table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
+        run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let tally = Tally::of(&wanted, &plan, &records);
     let page = page(&out, &tally, interrupted.is_set());
     if args.json {
-        support::print_json(&document(&out, &tally, held, &strangers, &summary, &store, page.as_deref()))?;
+        support::print_json(&document(&out, &tally, held, &stale, &summary, &store, page.as_deref()))?;
     } else {
         let report = match &page {
             Some(page) => format!("report in {}\n", page.display()),
@@ -249,17 +262,20 @@ fn train(
     experiment: &Experiment,
     plan: &[Cell],
     records: &mut Records,
-    mut board: Option<&mut Board<'_>>,
+    mut board: Option<&mut TensorBoardWriter<'_>>,
 ) -> Result<()> {
     let mut progress = Progress::new(pending, experiment.accuracy);
     let mut refreshed = Instant::now();
     let mut news = false;
-    let outcome = pool.run(pending, catalogue, &mut |report| {
-        news |= matches!(report, Report::Done { .. } | Report::Failed(..) | Report::Elsewhere(_));
-        progress.hear(&report);
-        log::tell(&report, |at| pending.get(at).map(|cell| cell.folder.clone()).unwrap_or_default());
+    let outcome = pool.run(pending, catalogue, &mut |event| {
+        news |= matches!(
+            event,
+            ProgressEvent::Done { .. } | ProgressEvent::Failed(..) | ProgressEvent::Elsewhere(_)
+        );
+        progress.on_event(&event);
+        log::on_event(&event, |at| pending.get(at).map(|cell| cell.folder.clone()).unwrap_or_default());
         if let Some(board) = &mut board {
-            board.hear(&report, pending)?;
+            show_on(board, &event, pending)?;
         }
         if news && refreshed.elapsed() > REFRESH {
             pool.store.refresh(plan, records)?;
@@ -271,22 +287,43 @@ fn train(
     outcome
 }
 
-fn announce(out: &Path, pending: usize, held: usize, strangers: &[String]) {
+fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
-    match (pending, held) {
-        (_, 0) => tell!("{pending} cells to run, into {place}"),
-        (0, _) => tell!("all {held} cells are in {place} already"),
-        _ => tell!("{pending} cells to run; {held} are in {place} already"),
+    let mut parts = Vec::new();
+    for (number, what) in [(pending, "to train"), (to_measure, "to measure"), (held, "done")] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
     }
-    if !strangers.is_empty() {
-        let few: Vec<_> = strangers.iter().take(3).map(String::as_str).collect();
-        let dots = if strangers.len() > few.len() { ", …" } else { "" };
+    tell!("trainings in {place}: {}", if parts.is_empty() { "none".into() } else { parts.join(", ") });
+    if !stale.is_empty() {
+        let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
+        let dots = if stale.len() > few.len() { ", …" } else { "" };
         tell!(
-            "{} cells in {place} belong to an earlier state of the experiment, of its plugins or of its data; \
-             they are left alone and not counted: {}{dots}",
-            strangers.len(),
+            "{} trainings in {place} belong to an earlier state of the experiment, its plugins or its data; \
+             they are kept but not counted: {}{dots}",
+            stale.len(),
             few.join(", ")
         );
+    }
+}
+
+/// Follows a run in its event files.
+fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&Cell]) -> Result<()> {
+    let cell = |at: &usize| cells.get(*at).copied();
+    match event {
+        ProgressEvent::Started(at) => cell(at).map_or(Ok(()), |cell| board.start(cell)),
+        ProgressEvent::Epoch { cell: at, epoch, loss, accuracy, .. } => {
+            cell(at).map_or(Ok(()), |cell| board.epoch(cell, *epoch, *loss, *accuracy))
+        }
+        ProgressEvent::Done { cell: at, .. } => cell(at).map_or(Ok(()), |cell| board.finish(cell)),
+        ProgressEvent::Failed(at, _) | ProgressEvent::Stopped(at) | ProgressEvent::Elsewhere(at) => {
+            if let Some(cell) = cell(at) {
+                board.abandon(cell);
+            }
+            Ok(())
+        }
+        ProgressEvent::Waiting(..) | ProgressEvent::Tick => Ok(()),
     }
 }
 
@@ -296,7 +333,8 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
     for cell in wanted {
         let state = match &store {
             None => "to run",
-            Some(store) if store.holds(cell)? => "done",
+            Some(store) if store.is_complete(cell)? => "done",
+            Some(store) if store.holds(cell)? => "to measure",
             Some(store) => match store.record(cell)? {
                 Some(Record::Failed(_)) => "failed, to run again",
                 _ => "to run",
@@ -304,9 +342,11 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         };
         rows.push((cell, state));
     }
-    let to_run = rows.iter().filter(|(_, state)| *state != "done").count();
-    let strangers = match &store {
-        Some(store) => store.strangers(plan)?,
+    let count = |of: &str| rows.iter().filter(|(_, state)| *state == of).count();
+    let to_measure = count("to measure");
+    let to_run = rows.len() - count("done") - to_measure;
+    let stale = match &store {
+        Some(store) => store.stale(plan)?,
         None => Vec::new(),
     };
     if args.json {
@@ -320,7 +360,9 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
                 })
             })
             .collect();
-        support::print_json(&json!({ "folder": out, "to_run": to_run, "cells": cells }))?;
+        support::print_json(
+            &json!({ "folder": out, "to_run": to_run, "to_measure": to_measure, "cells": cells }),
+        )?;
     } else {
         let mut table = support::table(["variant", "task", "run", "state"]);
         for (cell, state) in &rows {
@@ -329,7 +371,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         }
         support::print_table(&table)?;
     }
-    announce(out, to_run, rows.len() - to_run, &strangers);
+    announce(out, to_run, rows.len() - to_run - to_measure, to_measure, &stale);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -362,9 +404,12 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Ok(Manifest {
         format: FORMAT,
-        pallium: HOST.into(),
+        pallium: VERSION.into(),
         core: pallium_core::VERSION.into(),
         experiment: experiment.name.clone(),
+        about: experiment.about.clone(),
+        variants: plan.iter().map(|cell| cell.spec.variant.clone()).unique().collect(),
+        tasks: plan.iter().map(|cell| cell.spec.task.clone()).unique().collect(),
         file: experiment.path.clone(),
         overrides: experiment.overrides.clone(),
         profile: experiment.profile.clone(),
@@ -493,7 +538,7 @@ fn document(
     out: &Path,
     tally: &Tally,
     held: usize,
-    strangers: &[String],
+    stale: &[String],
     summary: &Summary,
     store: &Store,
     page: Option<&Path>,
@@ -520,7 +565,7 @@ fn document(
         },
         "failed": failed,
         "failed_measures": tally.failed_measures,
-        "strangers": strangers,
+        "stale": stale,
         "table": summary,
         "report": page,
     })

@@ -8,7 +8,9 @@ use pallium_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::support::{self, human, number};
-use crate::stats::{self, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors};
+use pallium_stats::{
+    self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
+};
 
 /// Compares the columns of a table: one variant a column, one run a row.
 #[derive(Args, Debug)]

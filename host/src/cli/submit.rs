@@ -10,12 +10,12 @@ use serde_json::json;
 use super::{plan, support};
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
-use crate::run::identity::{self, Cell};
+use crate::run::protocol::most_threads;
 use crate::run::shard;
-use crate::run::store::Store;
-use crate::run::worker::most_threads;
 use crate::run::workers::Workers;
 use crate::submit::{Engine, Resources, Submission, quote};
+use pallium_record::identity::{self, Cell};
+use pallium_record::store::Store;
 
 /// Work that a task is given at least, in seconds, unless --array-size says
 /// otherwise: a task that ends sooner costs the batch system more than it does.
@@ -83,20 +83,25 @@ pub struct Submit {
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
-    let out =
-        args.out.clone().unwrap_or_else(|| Path::new("runs").join(crate::cell::file_name(&experiment.name)));
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
     let out = std::path::absolute(&out).map_err(|e| Error::io(&out, &e))?;
     let store = Store::existing(&out)?;
     let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
     let all = wanted.len();
     let workers = Workers::of_this_executable(support::cache_folder())?;
     let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue)?;
-    let cells: Vec<Cell> =
-        wanted.into_iter().map(|spec| identity::identify(spec, &catalogue)).collect::<Result<_>>()?;
+    let mut cells: Vec<Cell> =
+        wanted.into_iter().map(|spec| identity::identify(spec, &catalogue.files())).collect::<Result<_>>()?;
+    if let Some(store) = &store {
+        store.locate(&mut cells)?;
+    }
     let mut pending = Vec::new();
     let mut specs = Vec::new();
     for (at, cell) in cells.iter().enumerate() {
-        if !store.as_ref().map_or(Ok(false), |store| store.holds(cell))? {
+        if !store.as_ref().map_or(Ok(false), |store| store.is_complete(cell))? {
             pending.push(at);
             specs.push(cell.spec.clone());
         }

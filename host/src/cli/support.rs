@@ -11,10 +11,12 @@ use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
 use serde_json::{Map, Value};
 
-use crate::cell::{CellSpec, Geometry, Space, Use};
-use crate::experiment::profile;
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, Geometry, Space, Use};
+pub use pallium_report::text::{human, number};
+
 use crate::plugins::Catalogue;
-use crate::run::worker::most_threads;
+use crate::run::protocol::most_threads;
 
 /// Id of the substrate source that reads a field's folder.
 pub const FIELD: &str = "microns.field";
@@ -195,28 +197,6 @@ pub fn print_table(table: &Table) -> Result<()> {
     print(&format!("{}\n", table.trim_fmt()))
 }
 
-/// A number for a script: `null` where it is not finite.
-pub fn number(value: f64) -> Value {
-    // Adding zero takes the sign off a zero.
-    serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
-}
-
-/// A number for people: whole, or with six significant digits.
-pub fn human(value: f64) -> String {
-    if !value.is_finite() {
-        return "not defined".into();
-    }
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        return format!("{}", value + 0.0);
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if (-5..9).contains(&magnitude) {
-        format!("{value:.*}", usize::try_from(5 - magnitude).unwrap_or(0))
-    } else {
-        format!("{value:.5e}")
-    }
-}
-
 /// Names and values as a JSON object.
 pub fn parameters<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -288,17 +268,5 @@ mod tests {
         let error = Setting::default().substrate().unwrap_err();
         assert_eq!(lacking(error, "--field").help.unwrap(), "--field");
         assert_eq!(lacking(Error::input("a").help("b"), "--field").help.unwrap(), "b");
-    }
-
-    #[test]
-    fn numbers_for_people_have_six_digits() {
-        assert_eq!(human(316.0), "316");
-        assert_eq!(human(318.717602), "318.718");
-        assert_eq!(human(0.00766711), "0.00766711");
-        assert_eq!(human(1.5e-9), "1.50000e-9");
-        assert_eq!(human(f64::NAN), "not defined");
-        assert_eq!(human(123456789.5), "123456790");
-        assert_eq!(number(f64::INFINITY), Value::Null);
-        assert_eq!(number(-0.0).to_string(), "0.0");
     }
 }

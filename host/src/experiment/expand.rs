@@ -6,9 +6,10 @@ use pallium_core::{Error, Result, Role};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
-use super::{Component, Experiment, Variant, profile, schema};
-use crate::cell::{CellSpec, Use};
+use super::{Component, Experiment, Variant, schema};
 use crate::plugins::Catalogue;
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, Use};
 
 /// Cells of an experiment: far beyond any study, and still listed in a moment.
 const MOST_CELLS: u64 = 1_000_000;

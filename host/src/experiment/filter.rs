@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use globset::{GlobBuilder, GlobMatcher};
 use pallium_core::{Error, Result, nearest};
 
-use crate::cell::CellSpec;
+use pallium_record::spec::CellSpec;
 
 /// The cells that at least one pattern of `only` matches, in their order; all
 /// of them if there are no patterns.

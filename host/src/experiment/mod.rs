@@ -5,10 +5,8 @@
 //! [`Experiment::expand`] checks the components against a catalogue and spells
 //! every cell out.
 
-pub mod cost;
 mod expand;
 mod filter;
-pub mod profile;
 mod read;
 mod schema;
 mod sweep;
@@ -21,32 +19,12 @@ use std::path::PathBuf;
 
 pub use expand::Expansion;
 pub use filter::filter;
-use serde::{Deserialize, Serialize};
 pub use sweep::Coordinate;
 pub use tree::Place;
 
-use crate::cell::{DataSeed, Geometry, Training, Use};
-use crate::run::limits::Limits;
-
-/// The accuracy and the loss that tables show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Accuracy {
-    /// The running mean over the last training epoch.
-    Running,
-    /// Of the trained network.
-    Evaluated,
-}
-
-/// The confidence interval of a mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Interval {
-    /// From Student's t distribution.
-    T,
-    /// From resampling the runs.
-    Bootstrap,
-}
+use crate::limits::Limits;
+use pallium_profile::{Accuracy, Interval};
+use pallium_record::spec::{DataSeed, Geometry, Training, Use};
 
 /// A component as an experiment file names it, before profile and defaults go
 /// into it.
@@ -126,6 +104,9 @@ pub struct Experiment {
     pub metrics: Vec<Component>,
     /// Training.
     pub training: Training,
+    /// Whether the state after training is kept with each result, to continue
+    /// from; not a part of what identifies a training.
+    pub keep_state: bool,
     /// Tasks, in the order of the file.
     pub tasks: Vec<Task>,
     /// Variants, in the order of the file.

@@ -9,11 +9,12 @@ use serde_json::Map;
 
 use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys};
-use super::{Component, Experiment, Task, Variant, profile};
-use crate::cell::{Geometry, Space, Training, Use};
-use crate::files;
+use super::{Component, Experiment, Task, Variant};
 use crate::geometry::parse_space;
-use crate::run::limits::{LEAST_MEMORY_MB, Limits};
+use crate::limits::{LEAST_MEMORY_MB, Limits};
+use pallium_files as files;
+use pallium_profile as profile;
+use pallium_record::spec::{Geometry, Space, Training, Use};
 
 /// Longest experiment file that is read, in bytes.
 const LONGEST_FILE: u64 = 1 << 24;
@@ -37,7 +38,7 @@ const KEYS: &[&str] = &[
     "defaults",
     "limits",
 ];
-const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch", "threads"];
+const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch", "threads", "keep_state"];
 const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
@@ -264,6 +265,7 @@ fn read(
         model,
         metrics,
         training: training(top.get("training"))?,
+        keep_state: keep_state(top.get("training"))?,
         tasks,
         variants,
         defaults,
@@ -332,6 +334,18 @@ fn training(node: Option<&Node>) -> Result<Training> {
             None => 1,
         },
     })
+}
+
+fn keep_state(training: Option<&Node>) -> Result<bool> {
+    let table = training.and_then(|node| node.table("`training`").ok());
+    match table.and_then(|table| table.get("keep_state")) {
+        None => Ok(true),
+        Some(node) => match &node.value {
+            Value::Leaf(leaf) => leaf.as_bool(),
+            _ => None,
+        }
+        .ok_or_else(|| node.wrong("`training.keep_state`", "true or false")),
+    }
 }
 
 fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T> {

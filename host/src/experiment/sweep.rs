@@ -12,7 +12,7 @@ use pallium_core::Result;
 use serde_json::Number;
 
 use super::Experiment;
-use super::tree::{Node, Table, Value, check_keys};
+use super::tree::{Node, Table, Value, check_keys, is_sweep};
 
 /// More points than anyone means.
 const MOST: usize = 10_000;
@@ -176,11 +176,6 @@ pub(super) fn spread(tree: &Node) -> Result<(Vec<(String, Vec<String>)>, Vec<(Ve
         .map(|axis| (axis.name, axis.points.into_iter().map(|(label, _)| label).collect()))
         .collect();
     Ok((named, points))
-}
-
-/// Whether this stands for several values.
-pub(super) fn is_sweep(node: &Node) -> bool {
-    matches!(&node.value, Value::Table(table) if table.contains_key("sweep"))
 }
 
 fn has_sweep(node: &Node) -> bool {

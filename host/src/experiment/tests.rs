@@ -10,10 +10,12 @@ use pallium_core::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::cost::Estimator;
-use super::{Accuracy, Experiment, Interval, filter, profile};
-use crate::cell::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
+use crate::run::cost::Estimator;
+use pallium_profile as profile;
+
+use super::{Accuracy, Experiment, Interval, filter};
 use crate::plugins::Catalogue;
+use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
 
 const NEURONS: usize = 6;
 

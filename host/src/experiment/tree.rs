@@ -13,8 +13,6 @@ use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::sweep::is_sweep;
-
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -422,6 +420,11 @@ fn variant_name(node: &Node) -> Option<String> {
 fn find(list: &[Node], entry: &Node) -> Option<usize> {
     let name = variant_name(entry)?;
     list.iter().position(|known| variant_name(known).as_deref() == Some(&name))
+}
+
+/// Whether a node stands for several values: a table with the key `sweep`.
+pub(super) fn is_sweep(node: &Node) -> bool {
+    matches!(&node.value, Value::Table(table) if table.contains_key("sweep"))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::release::{Blob, COMMIT};
 use super::transfer::{Client, End};
 use super::{Proof, SUMS};
-use crate::hash::hex;
+use pallium_files::hash::hex;
 
 /// What is known of a file before it is fetched.
 pub struct Expected {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result};
 
-use crate::hash;
 use cache::Cache;
+use pallium_files::hash;
 pub use release::{FIELDS, LISTING_URL, Listing, RELEASE_URL, names};
 pub use transfer::{Client, Patience};
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::transfer::Client;
-use crate::hash::hex;
+use pallium_files::hash::hex;
 
 /// Address of the folder that holds the folders of the fields.
 pub const RELEASE_URL: &str = "https://raw.githubusercontent.com/neurovium/CorticalBlueprintRNN/\

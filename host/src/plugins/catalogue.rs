@@ -12,7 +12,7 @@ use pallium_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{discovery, gate};
-use crate::cell::Use;
+use pallium_record::spec::Use;
 
 /// A plugin file that passed the gate.
 #[derive(Clone, Debug)]
@@ -128,6 +128,11 @@ macro_rules! build {
 }
 
 impl Catalogue {
+    /// Finds the SHA-256 of a component's plugin file, for identities.
+    pub fn files(&self) -> impl Fn(&str) -> Result<Option<String>> + '_ {
+        |id| Ok(self.get(id)?.plugin.as_ref().map(|file| file.sha256.clone()))
+    }
+
     /// A catalogue of components compiled into this process, for tests.
     pub fn in_process<'a>(registrations: impl IntoIterator<Item = &'a Registration>) -> Self {
         let entries = registrations

@@ -10,7 +10,7 @@ use pallium_core::abi::{Library, Manifest, PluginModuleRef};
 use pallium_core::{Error, Result};
 
 use super::elf;
-use crate::hash;
+use pallium_files::hash;
 
 /// A library that passed.
 #[derive(Clone)]

@@ -21,9 +21,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::machine::Machine;
-use super::outcome::Status;
-use super::pool::Report;
+use super::progress_event::ProgressEvent;
+use pallium_record::machine::Machine;
+use pallium_record::outcome::Status;
 
 /// Name of the log within a run folder.
 pub const NAME: &str = "log.jsonl";
@@ -91,14 +91,14 @@ where
         .with_filter(level)
 }
 
-/// Tells the log what was heard of a cell; `name` is its folder's.
-pub fn tell(report: &Report, name: impl Fn(usize) -> String) {
-    match report {
-        Report::Started(cell) => tracing::info!(target: COURSE, cell = name(*cell), "started"),
-        &Report::Epoch { cell, epoch, epochs, loss, accuracy } => {
+/// Logs a report of a training; `name` gives the name of its folder.
+pub fn on_event(event: &ProgressEvent, name: impl Fn(usize) -> String) {
+    match event {
+        ProgressEvent::Started(cell) => tracing::info!(target: COURSE, cell = name(*cell), "started"),
+        &ProgressEvent::Epoch { cell, epoch, epochs, loss, accuracy } => {
             tracing::debug!(target: COURSE, cell = name(cell), epoch, epochs, loss, accuracy, "epoch");
         }
-        Report::Done { cell, status, accuracy, seconds, failed_measures, .. } => {
+        ProgressEvent::Done { cell, status, accuracy, seconds, failed_measures, .. } => {
             let (cell, status, accuracy, seconds) = (name(*cell), status.to_string(), *accuracy, *seconds);
             let log = format!("cells/{cell}/log.txt");
             if *failed_measures > 0 || status != Status::Ok.to_string() {
@@ -107,15 +107,17 @@ pub fn tell(report: &Report, name: impl Fn(usize) -> String) {
                 tracing::info!(target: COURSE, cell, status, accuracy, seconds, log, "done");
             }
         }
-        Report::Failed(cell, failure) => {
+        ProgressEvent::Failed(cell, failure) => {
             let cell = name(*cell);
             let log = format!("failed/{cell}.json");
             tracing::error!(target: COURSE, cell, reason = failure.reason, log, "failed");
         }
-        Report::Stopped(cell) => tracing::warn!(target: COURSE, cell = name(*cell), "stopped"),
-        Report::Elsewhere(cell) => tracing::info!(target: COURSE, cell = name(*cell), "done elsewhere"),
+        ProgressEvent::Stopped(cell) => tracing::warn!(target: COURSE, cell = name(*cell), "stopped"),
+        ProgressEvent::Elsewhere(cell) => {
+            tracing::info!(target: COURSE, cell = name(*cell), "done elsewhere")
+        }
         // Said again and again.
-        Report::Waiting(..) | Report::Tick => {}
+        ProgressEvent::Waiting(..) | ProgressEvent::Tick => {}
     }
 }
 

@@ -1,32 +1,22 @@
-//! Running cells, and keeping what comes out.
+//! Running the cells of an experiment.
 //!
-//! A cell's way: [`identity`] names it by everything its result depends on;
-//! [`shard`] leaves it to another machine perhaps; [`pool`] sees with
-//! [`claim`] that nobody is at it and hands it to a [`worker`] process within
-//! its [`limits`] ([`workers`] starts and follows it); there [`train`] builds it, `course` trains it, from its
-//! [`checkpoint`] if there is one, and [`store`] writes its folder, which the
-//! parent then moves into place in one step; [`progress`] tells a person how it
-//! goes, and [`table`] what came out.
+//! [`shard`] selects the cells of this machine; [`pool`] claims each training
+//! and hands it to a [`worker`] process ([`workers`] starts and follows it);
+//! there [`train`] builds the components, `training_loop` trains, and the run
+//! folder's store writes the result, which the parent moves into place in one
+//! step. [`progress`] shows how it goes, and [`log`] keeps it. Nothing here
+//! knows a file format: those are `pallium-record`'s.
 
-pub mod checkpoint;
-pub mod claim;
-mod contents;
-mod course;
-pub(crate) mod durable;
-pub mod export;
-pub mod identity;
-pub mod limits;
+pub mod cost;
 pub mod log;
-pub mod machine;
 #[cfg(test)]
 mod mock;
-pub mod outcome;
 pub mod pool;
 pub mod progress;
+pub mod progress_event;
+pub mod protocol;
 pub mod shard;
-pub mod store;
-pub mod table;
-pub mod tensorboard;
 pub mod train;
+mod training_loop;
 pub mod worker;
 pub mod workers;

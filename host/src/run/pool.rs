@@ -19,14 +19,17 @@ use std::time::{Duration, Instant, SystemTime};
 use itertools::Itertools;
 use pallium_core::{Error, Result};
 
-use super::claim::{Claim, HEARTBEAT, Owner, STALE, Sight, Standing};
-use super::identity::Cell;
-use super::machine::Machine;
-use super::outcome::{Status, one_line};
-use super::store::{Failure, Record, Store};
-use super::worker::{Event, Job, Work};
-use super::workers::{End, GLANCE, LOG_TAIL, Workers, plugins, signal};
+use super::progress_event::ProgressEvent;
+use super::protocol::{Event, Job, Work};
+use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins, signal};
 use crate::plugins::{Catalogue, KnownFile};
+use pallium_record::claim::{Claim, ClaimSnapshot, ClaimStatus, HEARTBEAT, STALE};
+use pallium_record::identity::Cell;
+use pallium_record::machine::Machine;
+use pallium_record::outcome::one_line;
+use pallium_record::owner::Owner;
+use pallium_record::store::{Record, Store};
+use pallium_record::training::Failure;
 
 /// How often claims of others are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,63 +43,19 @@ pub struct Pool<'a> {
     pub jobs: usize,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
-    /// After how many epochs each a checkpoint is kept; 0 for never.
+    /// Number of epochs between checkpoints; 0 for never.
     pub checkpoint_every: u32,
+    /// Whether the state after training is kept with each result.
+    pub keep_state: bool,
     /// The run folder.
     pub store: &'a Store,
     /// Name of the profile of each variant, for the record.
     pub profiles: &'a BTreeMap<String, String>,
 }
 
-/// What is heard of the cells, by their place in the list.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// A worker has taken it up.
-    Started(usize),
-    /// It goes on.
-    Epoch {
-        /// Which cell.
-        cell: usize,
-        /// Number of the epoch, from 1.
-        epoch: u32,
-        /// How many there are.
-        epochs: u32,
-        /// Running loss.
-        loss: f64,
-        /// Running accuracy.
-        accuracy: f64,
-    },
-    /// It is done and in its place.
-    Done {
-        /// Which cell.
-        cell: usize,
-        /// How it ended.
-        status: Status,
-        /// Accuracy on the test trials.
-        accuracy: Option<f64>,
-        /// Running accuracy of the last epoch.
-        running_accuracy: Option<f64>,
-        /// Measures that could not be taken.
-        failed_measures: usize,
-        /// How long it took, in seconds.
-        seconds: f64,
-    },
-    /// It failed, and that is recorded.
-    Failed(usize, Failure),
-    /// It was stopped.
-    Stopped(usize),
-    /// Another process has finished it.
-    Elsewhere(usize),
-    /// All that is left is so many cells that other processes are at, such as
-    /// this one.
-    Waiting(usize, String),
-    /// Nothing new; now and then.
-    Tick,
-}
-
 /// What a thread of the pool sends.
 enum Message {
-    Report(Report),
+    Progress(ProgressEvent),
     /// The run folder cannot be written: no cell can be kept any more.
     Broken(Error),
 }
@@ -111,7 +70,7 @@ impl Pool<'_> {
         &self,
         cells: &[&Cell],
         catalogue: &Catalogue,
-        observe: &mut dyn FnMut(Report) -> Result<()>,
+        observe: &mut dyn FnMut(ProgressEvent) -> Result<()>,
     ) -> Result<()> {
         let plugins: Vec<_> =
             cells.iter().map(|cell| plugins([&cell.spec], catalogue)).collect::<Result<_>>()?;
@@ -125,11 +84,11 @@ impl Pool<'_> {
                     // Nobody listens any more only if the run is over.
                     let tell = |message| drop(send.send(message));
                     while !self.workers.stop.is_set() {
-                        let turn = queue.next(&mut |report| tell(Message::Report(report)));
+                        let turn = queue.next(&mut |report| tell(Message::Progress(report)));
                         let (at, claim) = match turn {
                             Ok(Turn::Run(at, claim)) => (at, claim),
                             Ok(Turn::Wait) => {
-                                thread::sleep(GLANCE);
+                                thread::sleep(POLL_INTERVAL);
                                 continue;
                             }
                             Ok(Turn::End) => break,
@@ -138,28 +97,28 @@ impl Pool<'_> {
                         let (Some(cell), Some(plugins)) = (cells.get(at), plugins.get(at)) else { break };
                         let last = self.cell(at, cell, plugins.clone(), &send);
                         queue.leave(claim);
-                        tell(last.map_or_else(Message::Broken, Message::Report));
+                        tell(last.map_or_else(Message::Broken, Message::Progress));
                     }
                 });
             }
             drop(send);
             let mut beat = Instant::now();
             loop {
-                let report = match receive.recv_timeout(GLANCE) {
-                    Ok(Message::Report(report)) => report,
+                let report = match receive.recv_timeout(POLL_INTERVAL) {
+                    Ok(Message::Progress(report)) => report,
                     Ok(Message::Broken(error)) => {
                         self.workers.stop.set();
                         outcome = std::mem::replace(&mut outcome, Ok(())).and(Err(error));
                         continue;
                     }
-                    Err(RecvTimeoutError::Timeout) => Report::Tick,
+                    Err(RecvTimeoutError::Timeout) => ProgressEvent::Tick,
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
                 if beat.elapsed() > HEARTBEAT {
                     queue.touch();
                     beat = Instant::now();
                 }
-                if self.fail_fast && matches!(report, Report::Failed(..)) {
+                if self.fail_fast && matches!(report, ProgressEvent::Failed(..)) {
                     self.workers.stop.set();
                 }
                 if outcome.is_ok()
@@ -180,26 +139,31 @@ impl Pool<'_> {
         cell: &Cell,
         plugins: Vec<KnownFile>,
         send: &Sender<Message>,
-    ) -> Result<Report> {
-        let work = Work::Train {
-            cell: Box::new(cell.clone()),
-            store: self.store.root().to_owned(),
-            profile: self.profiles.get(&cell.spec.variant).cloned().unwrap_or_default(),
-            checkpoint_every: self.checkpoint_every,
+    ) -> Result<ProgressEvent> {
+        let (boxed, store) = (Box::new(cell.clone()), self.store.root().to_owned());
+        let work = match self.store.holds(cell)? {
+            true => Work::Measure { cell: boxed, store },
+            false => Work::Train {
+                cell: boxed,
+                store,
+                profile: self.profiles.get(&cell.spec.variant).cloned().unwrap_or_default(),
+                checkpoint_every: self.checkpoint_every,
+                keep_state: self.keep_state,
+            },
         };
         let job = Job::new(work, plugins, self.workers.cache.clone());
         let job = Job { memory_mb: self.workers.limits.memory_mb, ..job };
         let mut reached = None;
         let end = self.workers.drive(&job, self.workers.limits.timeout, &mut |event| {
             let report = match event {
-                Event::Started => Report::Started(at),
+                Event::Started => ProgressEvent::Started(at),
                 &Event::Epoch { epoch, epochs, loss, accuracy } => {
                     reached = Some((epoch, epochs));
-                    Report::Epoch { cell: at, epoch, epochs, loss, accuracy }
+                    ProgressEvent::Epoch { cell: at, epoch, epochs, loss, accuracy }
                 }
                 _ => return,
             };
-            let _ = send.send(Message::Report(report));
+            let _ = send.send(Message::Progress(report));
         });
         let reason = match &end.last {
             Some(Event::Finished {
@@ -213,7 +177,7 @@ impl Pool<'_> {
                 if self.store.is_unfinished(folder) {
                     let log = format!("{}\n{}", self.headline(cell), end.log.text());
                     self.store.commit(cell, folder, &log)?;
-                    return Ok(Report::Done {
+                    return Ok(ProgressEvent::Done {
                         cell: at,
                         status: status.clone(),
                         accuracy: *accuracy,
@@ -224,12 +188,15 @@ impl Pool<'_> {
                 }
                 format!("its process left its result in {}, which is not its place", folder.display())
             }
+            Some(Event::Measured { failed_measures }) => {
+                return self.measured(at, cell, *failed_measures);
+            }
             // What stands in the way of this result does so of any other.
             Some(Event::Unwritten(error)) => return Err(error.clone()),
             Some(Event::Failed(error)) => {
                 std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
             }
-            _ if end.stopped || self.stopped_too(&end) => return Ok(Report::Stopped(at)),
+            _ if end.stopped || self.stopped_too(&end) => return Ok(ProgressEvent::Stopped(at)),
             _ => end.reason(&self.workers.limits, reached),
         };
         let error = match end.last {
@@ -239,7 +206,22 @@ impl Pool<'_> {
         let log = format!("{}\n{}", self.headline(cell), end.log.tail(LOG_TAIL));
         let failure = Failure { reason: one_line(&reason), error, log };
         self.store.fail(cell, &failure)?;
-        Ok(Report::Failed(at, failure))
+        Ok(ProgressEvent::Failed(at, failure))
+    }
+
+    /// Reports a training whose missing metrics were taken.
+    fn measured(&self, at: usize, cell: &Cell, failed_measures: usize) -> Result<ProgressEvent> {
+        let Some(Record::Finished(finished)) = self.store.record(cell)? else {
+            return Err(Error::bug(format!("{} is gone after it was measured", cell.folder)));
+        };
+        Ok(ProgressEvent::Done {
+            cell: at,
+            accuracy: finished.value("test", "accuracy"),
+            running_accuracy: finished.value("train", "running_accuracy"),
+            status: finished.status,
+            failed_measures,
+            seconds: 0.0,
+        })
     }
 
     fn headline(&self, cell: &Cell) -> String {
@@ -299,7 +281,7 @@ struct Waiting {
 }
 
 struct Other {
-    sight: Sight,
+    claim: ClaimSnapshot,
     /// When the cell had failed for the last time when it was first seen.
     failed: Option<SystemTime>,
 }
@@ -316,21 +298,21 @@ impl<'a> Queue<'a> {
     }
 
     /// What to do next. An error is of the run folder.
-    fn next(&self, tell: &mut dyn FnMut(Report)) -> Result<Turn> {
+    fn next(&self, tell: &mut dyn FnMut(ProgressEvent)) -> Result<Turn> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             while let Some(at) = state.fresh.pop_front() {
                 let Some(cell) = self.cells.get(at) else { continue };
                 match self.store.claim(cell, &self.owner)? {
                     // Another process may have finished it since.
-                    Ok(_) if self.store.holds(cell)? => tell(Report::Elsewhere(at)),
+                    Ok(_) if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
                     Ok(claim) => {
                         self.claims().push(claim.path().to_owned());
                         return Ok(Turn::Run(at, claim));
                     }
-                    Err(sight) => {
+                    Err(claim) => {
                         let failed = self.store.failed_at(cell);
-                        state.others.insert(at, Other { sight, failed });
+                        state.others.insert(at, Other { claim, failed });
                     }
                 }
             }
@@ -339,8 +321,8 @@ impl<'a> Queue<'a> {
             }
             if !state.told {
                 state.told = true;
-                let owner = state.others.values().next().map(|o| o.sight.owner()).unwrap_or_default();
-                tell(Report::Waiting(state.others.len(), owner));
+                let owner = state.others.values().next().map(|o| o.claim.owner()).unwrap_or_default();
+                tell(ProgressEvent::Waiting(state.others.len(), owner));
             }
             if state.looked.elapsed() < LOOK {
                 return Ok(Turn::Wait);
@@ -354,23 +336,24 @@ impl<'a> Queue<'a> {
     }
 
     /// Sees what has become of the cells that other processes were at.
-    fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(Report)) -> Result<()> {
+    fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
         for (at, other) in std::mem::take(&mut state.others) {
             let Some(cell) = self.cells.get(at) else { continue };
             let path = self.store.claim_of(cell);
-            let standing = Claim::look(&path, &other.sight, STALE).map_err(|e| Error::io(&path, &e))?;
+            let standing = Claim::look(&path, &other.claim, STALE).map_err(|e| Error::io(&path, &e))?;
             match standing {
-                _ if self.store.holds(cell)? => tell(Report::Elsewhere(at)),
-                Standing::Alive(sight) => {
-                    state.others.insert(at, Other { sight, ..other });
+                _ if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
+                ClaimStatus::Alive(claim) => {
+                    state.others.insert(at, Other { claim, ..other });
                 }
-                Standing::Gone if self.store.failed_at(cell) == other.failed => state.fresh.push_back(at),
-                Standing::Gone => match self.store.record(cell)? {
+                ClaimStatus::Gone if self.store.failed_at(cell) == other.failed => state.fresh.push_back(at),
+                ClaimStatus::Gone => match self.store.record(cell)? {
                     Some(Record::Failed(reason)) => {
                         let log = String::new();
-                        tell(Report::Failed(at, Failure { reason, error: None, log }));
+                        tell(ProgressEvent::Failed(at, Failure { reason, error: None, log }));
                     }
-                    Some(Record::Finished(_)) => tell(Report::Elsewhere(at)),
+                    Some(Record::Finished(f)) if f.unmeasured == 0 => tell(ProgressEvent::Elsewhere(at)),
+                    Some(Record::Finished(_)) => state.fresh.push_back(at),
                     None => state.fresh.push_back(at),
                 },
             }
@@ -398,11 +381,11 @@ impl<'a> Queue<'a> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::super::identity::identify;
-    use super::super::limits::Limits;
     use super::super::mock;
     use super::super::workers::Stop;
     use super::*;
+    use crate::limits::Limits;
+    use pallium_record::identity::identify;
 
     fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
         static PROFILES: BTreeMap<String, String> = BTreeMap::new();
@@ -411,28 +394,33 @@ mod tests {
             jobs: 2,
             fail_fast: false,
             checkpoint_every: 1,
+            keep_state: true,
             store,
             profiles: &PROFILES,
         }
     }
 
     /// Runs one cell by a shell script in a worker's place.
-    fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<Report>, Duration) {
+    fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         run_within(Limits::default(), script, stop)
     }
 
-    fn run_within(limits: Limits, script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<Report>, Duration) {
+    fn run_within(
+        limits: Limits,
+        script: &str,
+        stop: &Stop,
+    ) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let mut pool = pool(&store, &["sh", "-c", script]);
         pool.workers.limits = limits;
         pool.workers.stop = stop.clone();
-        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let mut reports = Vec::new();
         let begun = Instant::now();
         pool.run(&[&cell], &mock::catalogue(), &mut |report| {
-            if !matches!(report, Report::Tick) {
+            if !matches!(report, ProgressEvent::Tick) {
                 reports.push(report);
             }
             Ok(())
@@ -443,7 +431,7 @@ mod tests {
 
     fn failure(script: &str) -> Failure {
         let (here, reports, _) = run(script, &Stop::new());
-        let [.., Report::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
+        let [.., ProgressEvent::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
         assert_eq!(std::fs::read_dir(here.path().join("failed")).unwrap().count(), 1);
         failure.clone()
     }
@@ -484,7 +472,7 @@ mod tests {
     fn a_process_left_behind_does_not_hold_the_run_up() {
         let said = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
         let (_here, reports, took) = run(&format!("sleep 15 & {said}"), &Stop::new());
-        assert!(matches!(reports.as_slice(), [Report::Failed(..)]), "{reports:?}");
+        assert!(matches!(reports.as_slice(), [ProgressEvent::Failed(..)]), "{reports:?}");
         assert!(took < Duration::from_secs(8), "{took:?}");
     }
 
@@ -513,7 +501,7 @@ mod tests {
         });
         let (here, reports, took) = run("sleep 30", &stop);
         timer.join().unwrap();
-        assert!(matches!(reports.as_slice(), [Report::Stopped(0)]), "{reports:?}");
+        assert!(matches!(reports.as_slice(), [ProgressEvent::Stopped(0)]), "{reports:?}");
         assert!(took < Duration::from_secs(5), "{took:?}");
         assert_eq!(std::fs::read_dir(here.path().join("failed")).unwrap().count(), 0);
     }
@@ -527,7 +515,7 @@ mod tests {
             [("sleep 30", "before the end of its first"), (epoch, "after 3 of 10 epochs")]
         {
             let (_here, reports, took) = run_within(limits, script, &Stop::new());
-            let [.., Report::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
+            let [.., ProgressEvent::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
             assert!(failure.reason.contains("longer than its limit of 0.4 s"), "{}", failure.reason);
             assert!(failure.reason.contains(reached), "{}", failure.reason);
             assert!(took < Duration::from_secs(5), "{took:?}");
@@ -545,7 +533,7 @@ mod tests {
             ("kill -SEGV $$", "signal 11 (segmentation fault) within a limit of 100 MB of memory"),
         ] {
             let (_here, reports, _) = run_within(limits, script, &Stop::new());
-            let [.., Report::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
+            let [.., ProgressEvent::Failed(0, failure)] = reports.as_slice() else { panic!("{reports:?}") };
             assert!(failure.reason.contains(reason), "{}", failure.reason);
         }
     }
@@ -555,7 +543,7 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         let said = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
-        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let pool = pool(&store, &["sh", "-c", said]);
         let error = pool.run(&[&cell], &mock::catalogue(), &mut |_| Ok(())).unwrap_err();
         assert_eq!(error.message, "no room");
@@ -563,14 +551,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_another_process_is_at_is_waited_for() {
+    fn a_boxedthat_another_process_is_at_is_waited_for() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let cells = [0, 1].map(|run| {
             let mut spec = mock::spec();
             spec.run = run;
-            identify(spec, &mock::catalogue()).unwrap()
+            identify(spec, &mock::catalogue().files()).unwrap()
         });
         // The other one is this process too, by another name.
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
@@ -579,11 +567,11 @@ mod tests {
         let mut heard = Vec::new();
         pool.run(&[&cells[0], &cells[1]], &mock::catalogue(), &mut |report| {
             match report {
-                Report::Waiting(1, owner) => {
+                ProgressEvent::Waiting(1, owner) => {
                     heard.push(owner);
                     held = None;
                 }
-                Report::Failed(at, failure) => heard.push(format!("{at}: {}", failure.reason)),
+                ProgressEvent::Failed(at, failure) => heard.push(format!("{at}: {}", failure.reason)),
                 _ => {}
             }
             Ok(())
@@ -600,20 +588,20 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
-        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cell, &other).unwrap().unwrap());
         let mut heard = Vec::new();
         pool(&store, &["sh", "-c", "exit 3"])
             .run(&[&cell], &mock::catalogue(), &mut |report| {
                 match report {
-                    Report::Waiting(..) => {
+                    ProgressEvent::Waiting(..) => {
                         let failure =
                             Failure { reason: "it was bad".into(), error: None, log: String::new() };
                         store.fail(&cell, &failure)?;
                         held = None;
                     }
-                    Report::Failed(_, failure) => heard.push(failure.reason),
+                    ProgressEvent::Failed(_, failure) => heard.push(failure.reason),
                     _ => {}
                 }
                 Ok(())
@@ -628,12 +616,12 @@ mod tests {
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let pool = Pool { jobs: 1, fail_fast: true, ..pool(&store, &["/no/such/pallium"]) };
-        let cell = identify(mock::spec(), &mock::catalogue()).unwrap();
+        let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let mut second = cell.clone();
         second.folder.push('2');
         let mut failed = Vec::new();
         pool.run(&[&cell, &second], &mock::catalogue(), &mut |report| {
-            if let Report::Failed(_, failure) = report {
+            if let ProgressEvent::Failed(_, failure) = report {
                 failed.push(failure.reason);
             }
             Ok(())

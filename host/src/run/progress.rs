@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::identity::Cell;
-use super::outcome::Status;
-use super::pool::Report;
-use crate::experiment::Accuracy;
+use super::progress_event::ProgressEvent;
+use pallium_profile::Accuracy;
+use pallium_record::identity::Cell;
+use pallium_record::outcome::Status;
 
 /// A run's progress, on standard error.
 pub struct Progress<'a> {
@@ -42,11 +42,11 @@ impl<'a> Progress<'a> {
     }
 
     /// Takes note of what is heard.
-    pub fn hear(&mut self, report: &Report) {
+    pub fn on_event(&mut self, report: &ProgressEvent) {
         let cells = self.cells;
         let label = |cell: usize| cells.get(cell).map(|c| c.spec.label()).unwrap_or_default();
         let line = match report {
-            Report::Started(cell) => {
+            ProgressEvent::Started(cell) => {
                 if let Face::Bars { all, running, .. } = &mut self.face {
                     let epochs = cells.get(*cell).map_or(0, |c| c.spec.training.epochs);
                     let bar = ProgressBar::new(epochs.into())
@@ -58,7 +58,7 @@ impl<'a> Progress<'a> {
                 }
                 return;
             }
-            &Report::Epoch { cell, epoch, loss, accuracy, .. } => {
+            &ProgressEvent::Epoch { cell, epoch, loss, accuracy, .. } => {
                 if let Face::Bars { running, .. } = &self.face
                     && let Some(bar) = running.get(&cell)
                 {
@@ -67,14 +67,14 @@ impl<'a> Progress<'a> {
                 }
                 return;
             }
-            Report::Tick => {
+            ProgressEvent::Tick => {
                 if let Face::Bars { total, .. } = &self.face {
                     total.tick();
                 }
                 return;
             }
-            Report::Stopped(cell) => return self.leave(*cell),
-            Report::Waiting(count, owner) => {
+            ProgressEvent::Stopped(cell) => return self.leave(*cell),
+            ProgressEvent::Waiting(count, owner) => {
                 let cells = if *count == 1 { "cell" } else { "cells" };
                 let line = format!("waiting for {count} {cells} that another run is at ({owner})");
                 match &self.face {
@@ -84,11 +84,11 @@ impl<'a> Progress<'a> {
                 }
                 return;
             }
-            Report::Elsewhere(cell) => {
+            ProgressEvent::Elsewhere(cell) => {
                 self.done += 1;
                 format!("{}: finished by another run", label(*cell))
             }
-            Report::Done { cell, status, accuracy, running_accuracy, failed_measures, seconds } => {
+            ProgressEvent::Done { cell, status, accuracy, running_accuracy, failed_measures, seconds } => {
                 self.done += 1;
                 self.leave(*cell);
                 let accuracy = match self.accuracy {
@@ -105,13 +105,13 @@ impl<'a> Progress<'a> {
                 };
                 format!("{}: {accuracy}{missing}, {seconds:.1} s", label(*cell))
             }
-            Report::Failed(cell, failure) => {
+            ProgressEvent::Failed(cell, failure) => {
                 self.done += 1;
                 self.leave(*cell);
                 format!("{}: failed: {}", label(*cell), failure.reason)
             }
         };
-        let quiet = matches!(report, Report::Done { status: Status::Ok, failed_measures: 0, .. });
+        let quiet = matches!(report, ProgressEvent::Done { status: Status::Ok, failed_measures: 0, .. });
         match &self.face {
             Face::Bars { all, total, .. } => {
                 total.set_position(self.done as u64);

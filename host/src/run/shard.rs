@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::identity::Cell;
+use pallium_record::identity::Cell;
 
 /// Part `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +70,16 @@ pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::identity::identify;
     use super::super::mock;
     use super::*;
+    use pallium_record::identity::identify;
 
     fn cells(count: u32) -> Vec<Cell> {
         (0..count)
             .map(|at| {
                 let mut spec = mock::spec();
                 (spec.run, spec.variant) = (at / 3, format!("v{}", at % 3));
-                identify(spec, &mock::catalogue()).unwrap()
+                identify(spec, &mock::catalogue().files()).unwrap()
             })
             .collect()
     }

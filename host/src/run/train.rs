@@ -9,16 +9,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use pallium_core::{
-    Constraint, Error, Kind, Matrix, Metric, Mode, Model, ModelInfo, Network, Result, Setting, Substrate,
-    Task, TaskInfo, Tensor, WeightRequest, random,
+    Constraint, Error, Kind, Matrix, Metric, Mode, Model, Network, Result, Setting, Substrate, Task,
+    TaskInfo, WeightRequest, random,
 };
 
-use super::checkpoint;
-use super::course::{Course, Trials};
-use super::outcome::{Divergence, Epoch, Status, Value};
-use crate::cell::{CellSpec, Use};
+use super::training_loop::{TrainingLoop, Trials};
 use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
+use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
+use pallium_record::outcome::{Epoch, Status, Value};
+use pallium_record::spec::{CellSpec, Use};
+use pallium_record::training::Trained;
+use pallium_record::weights::Weights;
 
 /// Test trials whose hidden activity is recorded for metrics that ask for it.
 pub const RECORDED_TRIALS: usize = 256;
@@ -32,44 +34,9 @@ pub struct Options<'a> {
     /// A folder for what components find worth keeping between cells.
     pub cache: Option<&'a Path>,
     /// Where the training is kept from epoch to epoch, and continued from.
-    pub checkpoint: Option<&'a checkpoint::Place>,
-}
-
-/// A cell that was trained (or that diverged).
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// [`Status::Ok`] or [`Status::Diverged`].
-    pub status: Status,
-    /// Where it left the finite numbers, if it did.
-    pub divergence: Option<Divergence>,
-    /// What the substrate's source wants the reader of results to know.
-    pub notes: Vec<String>,
-    /// What the task said of itself.
-    pub task: TaskInfo,
-    /// What the model said of itself.
-    pub model: ModelInfo,
-    /// What was found. `accuracy`, `task_loss` and `penalty` on every split
-    /// after training; `running_accuracy` and `running_loss` of the last
-    /// epoch; then the metrics' measures, in the order of the spec. A cell
-    /// that diverged has the first five without values, and no metrics.
-    pub values: Vec<Value>,
-    /// `seconds_…`, kept apart because they differ each time.
-    pub times: Vec<Value>,
-    /// One entry for each epoch that was completed.
-    pub curves: Vec<Epoch>,
-    /// The substrate's identifiers of the neurons, N each, by name (`root`).
-    pub ids: BTreeMap<String, Vec<i64>>,
-    /// Recurrent weights before training, N×N.
-    pub initial: Matrix,
-    /// Trained parameters; empty if the cell diverged.
-    pub parameters: Vec<Tensor>,
-}
-
-impl Trained {
-    /// A value by split and measure.
-    pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
-        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
-    }
+    pub checkpoint: Option<&'a CheckpointFile>,
+    /// Whether the state after training is kept with the result.
+    pub keep_state: bool,
 }
 
 /// Trains a cell and measures the result. `observe` hears of every epoch that
@@ -113,40 +80,45 @@ pub fn train(
         begin(spec, model, &initial, constraints)
     };
     start(model.as_mut(), &mut constraints)?;
-    let mut course = Course::new(spec, model.as_ref(), &mut constraints);
+    let mut training = TrainingLoop::new(spec, model.as_ref(), &mut constraints);
     if let Some(place) = options.checkpoint
         && let Some(found) = place.load(spec.training.epochs)
     {
         match model.restore(&found.state) {
-            Ok(()) => course.resume(found),
+            Ok(()) => training.resume(found),
             Err(error) => {
                 place.reject(&error.to_string());
-                start(model.as_mut(), course.constraints)?;
+                start(model.as_mut(), training.constraints)?;
             }
         }
     }
     let seconds_setup = clock.elapsed().as_secs_f64();
     tracing::info!(neurons = substrate.neurons, parameters = model_info.parameters, "set up");
 
-    course.run(model.as_mut(), &trials, options.checkpoint, observe)?;
-    let seconds_training = course.seconds();
-    let seconds_before = course.seconds_before;
+    training.run(model.as_mut(), &trials, options.checkpoint, observe)?;
+    let seconds_training = training.seconds();
+    let seconds_before = training.seconds_before;
 
     let evaluating = Instant::now();
     let mut splits = Vec::new();
-    if course.divergence.is_none() {
+    if training.divergence.is_none() {
         for (name, batch) in SPLITS.iter().zip(trials.all()) {
-            splits.push(course.evaluate(model.as_mut(), batch, name)?);
+            splits.push(training.evaluate(model.as_mut(), batch, name)?);
         }
     }
-    let parameters = match &course.divergence {
-        None => parameters(model.as_ref())?,
+    let parameters = match &training.divergence {
+        None => super::training_loop::parameters(model.as_ref())?,
         Some(_) => Vec::new(),
     };
     let seconds_evaluation = evaluating.elapsed().as_secs_f64();
 
-    let Course { curves, divergence, .. } = course;
+    let TrainingLoop { curves, divergence, .. } = training;
     let diverged = divergence.is_some();
+    let state = match diverged || !options.keep_state {
+        true => None,
+        // Seconds differ each time and stand in `times.csv`.
+        false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: model.state()? }),
+    };
     let mut values = Vec::new();
     for (at, name) in SPLITS.iter().enumerate() {
         let found = splits.get(at).copied().flatten().filter(|_| !diverged);
@@ -159,11 +131,12 @@ pub fn train(
     values.push(Value::new("train", "running_loss", last.map(|e| e.running_loss)));
 
     let measuring = Instant::now();
+    let mut measures = Vec::new();
     if diverged {
         tracing::warn!(at = ?divergence, "diverged");
     } else {
-        let found = measure(spec, &mut metrics, model.as_mut(), &initial, &substrate, &trials)?;
-        values.extend(found);
+        let all: Vec<usize> = (0..metrics.len()).collect();
+        measures = measure(spec, &all, &mut metrics, model.as_mut(), &initial, &substrate, &trials)?;
     }
     let seconds_metrics = measuring.elapsed().as_secs_f64();
     let times = [
@@ -180,11 +153,13 @@ pub fn train(
         task: info,
         model: model_info,
         values,
+        measures,
         times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
         curves,
         ids: substrate.ids.clone(),
         initial,
         parameters,
+        state,
     })
 }
 
@@ -410,21 +385,56 @@ fn check_training(spec: &CellSpec) -> Result<()> {
     Ok(())
 }
 
-/// The trained parameters: the model's state without the optimizer's.
-pub(super) fn parameters(model: &dyn Model) -> Result<Vec<Tensor>> {
+/// Takes metrics of a finished training, by their places in the spec, without
+/// training again: the network is built anew and gets the parameters that were
+/// stored.
+///
+/// # Errors
+/// If a component is missing, refuses its parameters or its setting, or the
+/// stored parameters do not fit the model.
+pub fn measure_finished(
+    spec: &CellSpec,
+    wanted: &[usize],
+    weights: &Weights,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Vec<Vec<Value>>> {
+    let substrate = read_substrate(spec, catalogue, options)?;
+    let distance = distances(spec, &substrate)?;
+    let base = setting(spec, options, &substrate, distance.as_ref());
+    let mut task = build_task(spec, catalogue, &base)?;
+    let info = task.info();
+    let base = of_task(&info, base);
+    let mut model = build_model(spec, catalogue, &base)?;
+    let mut metrics = wanted
+        .iter()
+        .filter_map(|&at| spec.metrics.get(at))
+        .map(|metric| build_metric(spec, metric, catalogue, &base))
+        .collect::<Result<Vec<_>>>()?;
+    let trials = Trials::draw(spec, task.as_mut(), &info)?;
+    model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
+    // The optimizer does not matter here, so its state stays as it begins.
     let mut state = model.state()?;
-    state.retain(|tensor| !tensor.name.starts_with("optimizer."));
-    Ok(state)
+    for tensor in state.iter_mut().filter(|tensor| !super::training_loop::is_optimizer(tensor)) {
+        let stored = weights.parameters.iter().find(|stored| stored.name == tensor.name);
+        tensor.clone_from(stored.ok_or_else(|| {
+            Error::plugin(format!("the stored training has no parameter `{}`", tensor.name))
+        })?);
+    }
+    model.restore(&state)?;
+    measure(spec, wanted, &mut metrics, model.as_mut(), &weights.initial, &substrate, &trials)
 }
 
+/// The measures of each metric. `places` says which metrics of the spec they are.
 fn measure(
     spec: &CellSpec,
+    places: &[usize],
     metrics: &mut [Box<dyn Metric>],
     model: &mut dyn Model,
     initial: &Matrix,
     substrate: &Substrate,
     trials: &Trials,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<Vec<Value>>> {
     let wanted: Vec<bool> = metrics.iter().map(|m| m.wants_activity()).collect();
     let recorded = match trials.all().into_iter().rev().find(|batch| batch.trials() > 0) {
         Some(batch) if wanted.contains(&true) => {
@@ -451,36 +461,25 @@ fn measure(
         },
         None => network,
     };
-    let mut values: Vec<Value> = Vec::new();
-    for ((metric, component), wants) in metrics.iter_mut().zip(&spec.metrics).zip(wanted) {
-        match metric.measure(if wants { &with_activity } else { &network }) {
-            Ok(measures) => {
-                for measure in measures {
-                    let same = values.iter().filter(|v| v.measure == measure.name).count();
-                    let name = match same {
-                        0 => measure.name,
-                        // Two metrics of one name, or one metric told two
-                        // things: both are kept, told apart by their order.
-                        _ => format!("{}_{}", measure.name, same + 1),
-                    };
-                    values.push(Value::new("", name, Some(measure.value)));
-                }
-            }
+    let mut found = Vec::with_capacity(metrics.len());
+    for ((metric, &place), wants) in metrics.iter_mut().zip(places).zip(wanted) {
+        let id = spec.metrics.get(place).map_or("", |component| component.id.as_str());
+        found.push(match metric.measure(if wants { &with_activity } else { &network }) {
+            Ok(measures) => measures.into_iter().map(|m| Value::new("", m.name, Some(m.value))).collect(),
             Err(error) => {
-                tracing::error!(metric = component.id, "{error}");
-                let failed = Some(error.to_string());
-                values.push(Value { failed, ..Value::new("", component.id.as_str(), None) });
+                tracing::error!(metric = id, "{error}");
+                vec![Value { failed: Some(error.to_string()), ..Value::new("", id, None) }]
             }
-        }
+        });
     }
-    Ok(values)
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::checkpoint::Checkpoint;
     use super::super::mock::{catalogue, spec, with};
     use super::*;
+    use pallium_record::checkpoint::Checkpoint;
 
     fn run(spec: &CellSpec) -> Trained {
         train(spec, &catalogue(), &Options::default(), &mut |_| ()).unwrap()
@@ -538,8 +537,7 @@ mod tests {
     #[test]
     fn a_training_that_was_interrupted_ends_with_the_same_bits() {
         let here = tempfile::tempdir().unwrap();
-        let place =
-            checkpoint::Place { path: here.path().join("kept"), identity: "this cell".into(), every: 1 };
+        let place = CheckpointFile { path: here.path().join("kept"), identity: "this cell".into(), every: 1 };
         let mut long = spec();
         long.training.epochs = 6;
         long.model = with("mock.model", "noise", 0.001);
@@ -569,7 +567,7 @@ mod tests {
     #[test]
     fn a_state_that_the_model_refuses_does_no_harm() {
         let here = tempfile::tempdir().unwrap();
-        let place = checkpoint::Place { path: here.path().join("kept"), identity: String::new(), every: 1 };
+        let place = CheckpointFile { path: here.path().join("kept"), identity: String::new(), every: 1 };
         let options = Options { checkpoint: Some(&place), ..Options::default() };
         let curves = run(&spec()).curves[..1].to_vec();
         place.save(&Checkpoint { curves, seconds: 0.0, state: Vec::new() });
@@ -696,8 +694,14 @@ mod tests {
     #[test]
     fn splits_may_be_empty_and_epochs_none() {
         let mut bare = spec();
-        bare.training =
-            crate::cell::Training { epochs: 0, trials: 0, validation: 0, test: 4, batch: 2, threads: 1 };
+        bare.training = pallium_record::spec::Training {
+            epochs: 0,
+            trials: 0,
+            validation: 0,
+            test: 4,
+            batch: 2,
+            threads: 1,
+        };
         let trained = run(&bare);
         assert_eq!(trained.value("test", "accuracy"), Some(0.5));
         assert_eq!(trained.value("train", "accuracy"), None);

@@ -18,17 +18,17 @@ use std::time::{Duration, Instant};
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
 
-use super::limits::Limits;
-use super::worker::{EVENT, Event, Job, Work};
-use crate::cell::CellSpec;
-use crate::experiment::cost::Cost;
+use super::cost::Cost;
+use super::protocol::{EVENT, Event, Job, Work};
+use crate::limits::Limits;
 use crate::plugins::{Catalogue, KnownFile};
+use pallium_record::spec::CellSpec;
 
 /// How often a silent worker is looked after.
-pub(super) const GLANCE: Duration = Duration::from_millis(100);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a worker may take to end after its last event, and its output to
 /// close after its end.
-const FAREWELL: Duration = Duration::from_secs(10);
+const EXIT_GRACE: Duration = Duration::from_secs(10);
 /// How long a worker may take to end after its output has closed.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long the check before a run may take; it is a courtesy, and gives way.
@@ -123,7 +123,7 @@ impl Workers {
     }
 
     /// How much work each of `cells` is; see
-    /// [`weigh`](crate::experiment::cost::weigh).
+    /// [`weigh`](crate::run::cost::weigh).
     ///
     /// # Errors
     /// If a substrate or a task cannot be built, or kills one process after
@@ -238,12 +238,12 @@ impl Workers {
         }
         let mut deadline: Option<Instant> = None;
         loop {
-            match heard.recv_timeout(GLANCE) {
+            match heard.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(event)) => {
                     hear(&event);
                     if !matches!(event, Event::Started | Event::Epoch { .. } | Event::Estimated { .. }) {
                         end.last = Some(event);
-                        deadline.get_or_insert(Instant::now() + FAREWELL);
+                        deadline.get_or_insert(Instant::now() + EXIT_GRACE);
                     }
                 }
                 Ok(Err(trouble)) => {
@@ -255,7 +255,7 @@ impl Workers {
                     if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
                         // Output that stays open belongs to a process that
                         // the worker has left behind.
-                        let patience = if end.last.is_some() { GLANCE } else { FAREWELL };
+                        let patience = if end.last.is_some() { POLL_INTERVAL } else { EXIT_GRACE };
                         let latest = Instant::now() + patience;
                         deadline = Some(deadline.map_or(latest, |at| at.min(latest)));
                     }
@@ -273,7 +273,7 @@ impl Workers {
                 break;
             }
         }
-        end.exit = farewell(&mut child, if end.last.is_some() { FAREWELL } else { Duration::ZERO }, &end);
+        end.exit = farewell(&mut child, if end.last.is_some() { EXIT_GRACE } else { Duration::ZERO }, &end);
         end
     }
 

@@ -10,10 +10,10 @@ use pallium_core::{Result, Setting, Substrate};
 use serde_json::{Map, Value, json};
 
 use super::{check_free, read, store};
-use crate::cell::Use;
 use crate::cli::support;
 use crate::field::mean_off_diagonal;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// Recomputes a field's correlation, spike time tiling coefficient and
 /// precision from its event times.

@@ -7,9 +7,9 @@ use pallium_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::{check_free, store};
-use crate::cell::Use;
 use crate::cli::support;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// The source of fields in tables.
 const TABLES: &str = "microns.tables";

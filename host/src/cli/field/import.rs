@@ -7,9 +7,9 @@ use pallium_core::Result;
 use serde_json::Value;
 
 use super::{check_free, store};
-use crate::cell::Use;
 use crate::cli::support;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// The source of fields in NWB files.
 const NWB: &str = "nwb.field";

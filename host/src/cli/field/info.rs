@@ -7,10 +7,10 @@ use ndarray::Array2;
 use pallium_core::{Kind, Result, Substrate, WeightRequest};
 
 use super::read;
-use crate::cell::Use;
 use crate::cli::support;
 use crate::field::{Order, Page, Weights, page, write_svg};
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// Columns of the bars in the profile's table.
 const BAR: usize = 20;

@@ -17,8 +17,8 @@ use clap::{Args, Subcommand};
 use pallium_core::{Error, Result, Substrate};
 
 use super::support;
-use crate::cell::Use;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// Looks at a field, recomputes its matrices, puts its connectome in order, or
 /// makes a field up.

@@ -7,9 +7,9 @@ use pallium_core::{Result, Setting};
 use serde_json::Value;
 
 use super::{check_free, store};
-use crate::cell::Use;
 use crate::cli::support;
 use crate::plugins::Catalogue;
+use pallium_record::spec::Use;
 
 /// Writes a made-up field with the statistics of real ones, or of a given one.
 #[derive(Args, Debug)]

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::support;
-use crate::{files, plugins};
+use crate::plugins;
+use pallium_files as files;
 
 /// Tries out whether the components of a plugin file keep the promises of
 /// their roles.

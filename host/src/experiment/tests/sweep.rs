@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::experiment::Expansion;
-use crate::run::limits::Limits;
+use crate::limits::Limits;
 
 fn expand(text: &str, sets: &[&str]) -> Expansion {
     Folder::new(&[("x.toml", text)]).load(sets).unwrap().expansion(&catalogue()).unwrap()

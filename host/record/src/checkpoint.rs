@@ -1,0 +1,279 @@
+//! The state of a training, in full: model, optimizer and curves so far.
+//!
+//! While a training runs, its state is kept from epoch to epoch, so that after
+//! an interruption it continues and ends with the same bits. A finished
+//! training keeps its last state as `state.safetensors`, so that it can be
+//! continued.
+//!
+//! Everything that a training draws is drawn anew from its seeds, and the noise
+//! of a batch depends on the batch's number alone. So the model's state, the
+//! number of epochs and the curves are all there is to keep.
+//!
+//! The file is a safetensors file with the model's tensors (f32); its metadata
+//! hold the identity of the training, the curves, the seconds so far, the order
+//! of the tensors and a SHA-256 of all of these. The file is replaced in one
+//! step but not forced to disk: after a loss of power the sum tells, and the
+//! training begins anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Result, Tensor};
+use pallium_files::hash::hex;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::durable;
+use crate::outcome::Epoch;
+use crate::safetensors_file::{f32_bytes, floats, with_metadata};
+
+/// What kind of file it is, and the version of its format.
+const KIND: &str = "pallium training state 2";
+
+/// A training after an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// One entry for each epoch behind it.
+    pub curves: Vec<Epoch>,
+    /// How long they took, in seconds.
+    pub seconds: f64,
+    /// The model's state.
+    pub state: Vec<Tensor>,
+}
+
+/// Where a training's checkpoint is kept.
+#[derive(Clone, Debug)]
+pub struct CheckpointFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Identity of the training.
+    pub identity: String,
+    /// Number of epochs between checkpoints; 0 for never.
+    pub every: u32,
+}
+
+impl CheckpointFile {
+    /// Whether one is due after `epoch`.
+    pub fn is_due(&self, epoch: u32) -> bool {
+        self.every > 0 && epoch.is_multiple_of(self.every)
+    }
+
+    /// The checkpoint of at most `epochs` epochs, if there is one, complete and
+    /// of this training. One that cannot be used is logged and removed.
+    pub fn load(&self, epochs: u32) -> Option<Checkpoint> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            Err(e) => {
+                self.reject(&e.to_string());
+                return None;
+            }
+        };
+        match decode(&bytes, &self.identity, epochs) {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(why) => {
+                self.reject(&why);
+                None
+            }
+        }
+    }
+
+    /// Logs why the checkpoint is not used, and removes it.
+    pub fn reject(&self, why: &str) {
+        tracing::warn!("the checkpoint {} is not used, the training begins anew: {why}", self.path.display());
+        if let Err(e) = fs::remove_file(&self.path) {
+            tracing::debug!("{}: {e}", self.path.display());
+        }
+    }
+
+    /// Replaces the checkpoint. A training does not fail for want of one, so an
+    /// error is only logged.
+    pub fn save(&self, checkpoint: &Checkpoint) {
+        let saved = encode(checkpoint, &self.identity).and_then(|bytes| self.replace(&bytes));
+        if let Err(error) = saved {
+            tracing::warn!("no checkpoint is kept of epoch {}: {error}", checkpoint.curves.len());
+        }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let write = || {
+            fs::create_dir_all(folder)?;
+            let mut file = durable::temporary(0o666).tempfile_in(folder)?;
+            file.write_all(bytes)?;
+            file.persist(&self.path).map_err(|e| e.error).map(drop)
+        };
+        write().map_err(|e| Error::io(&self.path, &e))
+    }
+}
+
+/// The bytes of a state file.
+///
+/// # Errors
+/// If two tensors have one name, or one does not have the shape it states.
+pub fn encode(checkpoint: &Checkpoint, identity: &str) -> Result<Vec<u8>> {
+    let wrong = |what: &dyn std::fmt::Display| Error::plugin(format!("a training's state: {what}"));
+    let text = |value: serde_json::Result<String>| value.map_err(|e| wrong(&e));
+    let curves = text(serde_json::to_string(&checkpoint.curves))?;
+    let seconds = text(serde_json::to_string(&checkpoint.seconds))?;
+    let names: Vec<&str> = checkpoint.state.iter().map(|tensor| tensor.name.as_str()).collect();
+    let order = text(serde_json::to_string(&names))?;
+    let bytes: Vec<Vec<u8>> = checkpoint.state.iter().map(|tensor| f32_bytes(&tensor.values)).collect();
+    let mut views = BTreeMap::new();
+    for (tensor, bytes) in checkpoint.state.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
+            .map_err(|e| wrong(&format!("tensor `{}`: {e}", tensor.name)))?;
+        if views.insert(tensor.name.as_str(), view).is_some() {
+            return Err(wrong(&format!("two tensors are named `{}`", tensor.name)));
+        }
+    }
+    let sum = sum([identity, &seconds, &curves], &checkpoint.state);
+    let file = safetensors::serialize(views, None).map_err(|e| wrong(&e))?;
+    let about = BTreeMap::from([
+        ("curves", curves.as_str()),
+        ("format", KIND),
+        ("identity", identity),
+        ("order", &order),
+        ("seconds", &seconds),
+        ("sha256", &sum),
+    ]);
+    with_metadata(&file, &about)
+}
+
+/// Reads a state file of the training `identity` with at most `epochs` epochs.
+///
+/// # Errors
+/// The reason why it cannot be used.
+pub fn decode(bytes: &[u8], identity: &str, epochs: u32) -> Result<Checkpoint, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| format!("it is damaged: {e}"))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("it is damaged: {e}"))?;
+    let about = header.metadata().clone().unwrap_or_default();
+    let entry = |key: &str| about.get(key).map(String::as_str).unwrap_or_default();
+    if entry("format") != KIND {
+        return Err(format!("its format is `{}`, and this version reads `{KIND}`", entry("format")));
+    }
+    if entry("identity") != identity {
+        return Err("it belongs to another training".into());
+    }
+    let curves: Vec<Epoch> = serde_json::from_str(entry("curves")).map_err(|e| e.to_string())?;
+    let seconds = serde_json::from_str(entry("seconds")).map_err(|e| e.to_string())?;
+    let names: Vec<String> = serde_json::from_str(entry("order")).map_err(|e| e.to_string())?;
+    let mut state = Vec::with_capacity(names.len());
+    for name in names {
+        let view = file.tensor(&name).map_err(|e| e.to_string())?;
+        state.push(Tensor { name, shape: view.shape().into(), values: floats(view.data()) });
+    }
+    if entry("sha256") != sum([identity, entry("seconds"), entry("curves")], &state) {
+        return Err("it is damaged".into());
+    }
+    let numbers = (1..=epochs).zip(&curves).all(|(number, epoch)| number == epoch.epoch);
+    if curves.is_empty() || curves.len() > epochs as usize || !numbers {
+        return Err(format!("it has {} epochs, and the training has {epochs}", curves.len()));
+    }
+    Ok(Checkpoint { curves, seconds, state })
+}
+
+/// SHA-256 of everything that is read from the file.
+fn sum(texts: [&str; 3], state: &[Tensor]) -> String {
+    let mut sum = Sha256::new();
+    for text in texts {
+        sum.update(format!("{} {text}\n", text.len()));
+    }
+    for tensor in state {
+        sum.update(format!("{} {:?}\n", tensor.name, tensor.shape));
+        sum.update(f32_bytes(&tensor.values));
+    }
+    hex(&sum.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(folder: &Path) -> CheckpointFile {
+        CheckpointFile { path: folder.join("checkpoints/a"), identity: "12ab".into(), every: 1 }
+    }
+
+    fn checkpoint() -> Checkpoint {
+        let epoch = |epoch| Epoch {
+            epoch,
+            running_loss: 0.1 + 0.2,
+            running_accuracy: 1.0 / 3.0,
+            penalty: 5e-324,
+            validation_loss: None,
+            validation_accuracy: Some(0.7),
+        };
+        let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor {
+            name: name.into(),
+            shape: shape.into(),
+            values: values.into(),
+        };
+        Checkpoint {
+            curves: vec![epoch(1), epoch(2)],
+            seconds: 1.5,
+            state: vec![
+                tensor("recurrent", &[1, 2, 2], &[0.1, -0.0, f32::MIN_POSITIVE, 1e30]),
+                tensor("bias", &[0], &[]),
+                // A number may be kept as the bits of an f32 that is none.
+                tensor("optimizer.updates", &[1], &[f32::from_bits(0x7f80_0001)]),
+            ],
+        }
+    }
+
+    fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
+        checkpoint.state.iter().flat_map(|t| &t.values).map(|v| v.to_bits()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_bit_for_bit() {
+        let here = tempfile::tempdir().unwrap();
+        let place = place(here.path());
+        assert!(place.load(5).is_none());
+        for _ in 0..2 {
+            place.save(&checkpoint());
+        }
+        let found = place.load(5).unwrap();
+        assert_eq!(found.curves, checkpoint().curves);
+        assert_eq!(bits(&found), bits(&checkpoint()));
+        let names =
+            |c: &Checkpoint| c.state.iter().map(|t| (t.name.clone(), t.shape.clone())).collect::<Vec<_>>();
+        assert_eq!(names(&found), names(&checkpoint()));
+        assert_eq!(fs::read_dir(here.path().join("checkpoints")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_foreign_or_damaged_is_removed() {
+        let here = tempfile::tempdir().unwrap();
+        let place = place(here.path());
+        place.save(&checkpoint());
+        let whole = fs::read(&place.path).unwrap();
+        for length in [0, 7, 70, whole.len() - 1] {
+            fs::write(&place.path, &whole[..length]).unwrap();
+            assert!(place.load(5).is_none(), "{length}");
+            assert!(!place.path.exists());
+        }
+        for at in [0, 64, 400, whole.len() - 1] {
+            let mut bad = whole.clone();
+            bad[at] ^= 1;
+            fs::write(&place.path, &bad).unwrap();
+            assert!(place.load(5).is_none(), "{at}");
+        }
+        fs::write(&place.path, &whole).unwrap();
+        assert!(CheckpointFile { identity: "other".into(), ..place.clone() }.load(5).is_none());
+        // Of a longer training than the cell has.
+        fs::write(&place.path, &whole).unwrap();
+        assert!(place.load(1).is_none());
+        fs::write(&place.path, &whole).unwrap();
+        assert!(place.load(2).is_some());
+    }
+
+    #[test]
+    fn checkpoints_are_due_every_so_many_epochs() {
+        let at =
+            |every, epoch| CheckpointFile { path: "a".into(), identity: String::new(), every }.is_due(epoch);
+        assert!(at(1, 1) && at(3, 6) && !at(3, 4) && !at(0, 3));
+    }
+}

@@ -1,0 +1,106 @@
+//! Trainings in folders of format 1.
+//!
+//! Format 1 identified a training together with its names, its metrics and the
+//! hashes of whole plugin files. Version 0.1.0 of Pallium computes the same
+//! bits before and after the change of format, so a training of format 1 counts
+//! as the same if its spec and data are the same, and if each of its plugins
+//! either belongs to Pallium itself or is the same file as today.
+
+use std::collections::BTreeMap;
+
+use pallium_core::Result;
+
+use crate::identity::{Cell, essence};
+use crate::spec::CellSpec;
+use crate::training::TrainingFile;
+
+/// The format.
+pub const FORMAT: u32 = 1;
+
+/// Plugins that came with Pallium when folders were written in format 1.
+const OWN_PLUGINS: [&str; 11] = [
+    "pallium-activity",
+    "pallium-circuit",
+    "pallium-cognition",
+    "pallium-connectivity",
+    "pallium-microns",
+    "pallium-neurogym",
+    "pallium-nwb",
+    "pallium-organization",
+    "pallium-python-task",
+    "pallium-rnn",
+    "pallium-spatial",
+];
+
+/// Whether `file`, written in format 1, is a training of `cell`.
+///
+/// # Errors
+/// None in practice; a spec always serialises.
+pub fn is_same(file: &TrainingFile, cell: &Cell) -> Result<bool> {
+    if file.format != FORMAT || file.pallium != "0.1.0" {
+        return Ok(false);
+    }
+    let known = |sum: &String| cell.inputs.iter().any(|(_, known)| known == sum);
+    let plugins = file.inputs.iter().filter_map(|(name, sum)| Some((name.strip_prefix("plugin ")?, sum)));
+    for (plugin, sum) in plugins {
+        if !OWN_PLUGINS.contains(&plugin) && !known(sum) {
+            return Ok(false);
+        }
+    }
+    Ok(content(&file.spec, file.inputs.iter())?
+        == content(&cell.spec, cell.inputs.iter().map(|(k, v)| (k, v)))?)
+}
+
+/// Whether the metrics that `file` holds in its `results.csv` are those of
+/// `cell`.
+pub fn has_same_metrics(file: &TrainingFile, cell: &Cell) -> bool {
+    file.spec.metrics == cell.spec.metrics
+}
+
+/// Hash of spec and data.
+fn content<'a>(spec: &CellSpec, inputs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<String> {
+    // Data of metrics do not count for the training.
+    let metrics: Vec<String> = spec.metrics.iter().map(|metric| format!("data {}", metric.id)).collect();
+    let data: BTreeMap<String, String> = inputs
+        .filter(|(name, _)| name.starts_with("data ") && !metrics.contains(name))
+        .map(|(name, sum)| (name.clone(), sum.clone()))
+        .collect();
+    essence(spec, &data.into_iter().collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn written(inputs: &[(&str, &str)]) -> TrainingFile {
+        let mut file = TrainingFile::new(&testing::cell(0), &testing::trained(), "corrected");
+        file.format = FORMAT;
+        file.pallium = "0.1.0".into();
+        file.inputs = inputs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        file
+    }
+
+    #[test]
+    fn own_plugins_may_have_been_rebuilt_and_others_may_not() {
+        let mut cell = testing::cell(0);
+        let own = written(&[("format", "1"), ("host", "0.1.0"), ("plugin pallium-rnn", "old")]);
+        assert!(is_same(&own, &cell).unwrap());
+        let foreign = written(&[("plugin mylab", "abc")]);
+        assert!(!is_same(&foreign, &cell).unwrap());
+        cell.inputs.push(("component mylab.x".into(), "abc".into()));
+        assert!(is_same(&foreign, &cell).unwrap());
+    }
+
+    #[test]
+    fn spec_and_data_must_be_the_same() {
+        let cell = testing::cell(0);
+        assert!(!is_same(&written(&[("data mock.substrate", "abc")]), &cell).unwrap());
+        assert!(!is_same(&written(&[]), &testing::cell(1)).unwrap());
+        let mut renamed = written(&[]);
+        renamed.spec.variant = "another".into();
+        assert!(is_same(&renamed, &cell).unwrap());
+        let newer = TrainingFile { pallium: "0.2.0".into(), ..written(&[]) };
+        assert!(!is_same(&newer, &cell).unwrap());
+    }
+}

@@ -1,0 +1,312 @@
+//! What a result depends on, and the identity that follows from it.
+//!
+//! A *training* depends on its spec (data, initial weights, geometry,
+//! constraints, task, model, training settings and seeds), on the files of the
+//! plugins that its components come from, and on the contents of the data that
+//! they read. It does not depend on the names of variant and task, on
+//! descriptions, on where data lie, or on the metrics taken afterwards. So a
+//! variant can be renamed and a metric added without training again.
+//!
+//! A *measurement* depends on the metric, its parameters and its plugin's file;
+//! it is kept with the training that it was taken of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use pallium_core::{Error, Result};
+use pallium_files::hash::{self, hex};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::spec::{CellSpec, DataSeed, Geometry, Training, Use};
+use crate::{FORMAT, VERSION};
+
+/// The parameter of a component that names data to read.
+const PATH: &str = "path";
+
+/// A cell of an experiment and the training that it stands for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The cell.
+    pub spec: CellSpec,
+    /// What the training depends on beside the spec, by name: SHA-256 of the
+    /// plugin file of each component (`component ID`) and of the data that it
+    /// reads (`data ID`), the version of Pallium (`pallium`) and of the format
+    /// (`format`). Sorted by name.
+    pub inputs: Vec<(String, String)>,
+    /// Identity of the training: a hash of spec and inputs, in hexadecimal.
+    pub identity: String,
+    /// Name of the training's folder.
+    pub folder: String,
+    /// Name of the file of each metric's measures, in the order of the spec.
+    pub measures: Vec<String>,
+}
+
+/// Finds the SHA-256 of the plugin file of a component by its id; `None` for a
+/// component of the executable itself.
+pub type Files<'a> = dyn Fn(&str) -> Result<Option<String>> + 'a;
+
+/// The part of a spec that a training depends on.
+#[derive(Serialize)]
+struct Essence<'a> {
+    run: u32,
+    seed: u64,
+    data_seed: DataSeed,
+    substrate: Use,
+    weights: Use,
+    geometry: &'a Geometry,
+    constraints: Vec<Use>,
+    task: Use,
+    model: Use,
+    training: &'a Training,
+    inputs: &'a [(String, String)],
+}
+
+/// Identifies a cell's training and its measurements.
+///
+/// # Errors
+/// If a component does not exist, or data cannot be read.
+pub fn identify(spec: CellSpec, files: &Files<'_>) -> Result<Cell> {
+    let mut inputs = BTreeMap::from([
+        ("format".to_owned(), FORMAT.to_string()),
+        ("pallium".to_owned(), VERSION.to_owned()),
+    ]);
+    for component in trained_components(&spec) {
+        add_inputs(&mut inputs, component, files)?;
+    }
+    let inputs: Vec<_> = inputs.into_iter().collect();
+    let identity = essence(&spec, &inputs)?;
+    let folder = spec.folder_name(&identity);
+    let measures = spec.metrics.iter().map(|metric| measurement(metric, files)).collect::<Result<_>>()?;
+    Ok(Cell { spec, inputs, identity, folder, measures })
+}
+
+/// Hash of what a training of `spec` depends on, given its inputs.
+///
+/// # Errors
+/// None in practice; a spec always serialises.
+pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<String> {
+    hash_of(&Essence {
+        run: spec.run,
+        seed: spec.seed,
+        data_seed: spec.data_seed,
+        substrate: without_path(&spec.substrate),
+        weights: without_path(&spec.weights),
+        geometry: &spec.geometry,
+        constraints: spec.constraints.iter().map(without_path).collect(),
+        task: without_path(&spec.task_component),
+        model: without_path(&spec.model),
+        training: &spec.training,
+        inputs,
+    })
+}
+
+/// Name of the file of a metric's measures: its id, and the head of a hash of
+/// what they depend on.
+fn measurement(metric: &Use, files: &Files<'_>) -> Result<String> {
+    let mut inputs = BTreeMap::new();
+    add_inputs(&mut inputs, metric, files)?;
+    let identity = hash_of(&(without_path(metric), inputs))?;
+    let head: String = identity.chars().take(12).collect();
+    Ok(format!("{}.{head}.csv", crate::spec::file_name(&metric.id)))
+}
+
+fn hash_of(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(value)
+        .map_err(|e| Error::bug(format!("an identity cannot be serialised: {e}")))?;
+    Ok(hex(&Sha256::digest(text.as_bytes())))
+}
+
+/// The components that a training uses.
+fn trained_components(spec: &CellSpec) -> impl Iterator<Item = &Use> {
+    [&spec.substrate, &spec.weights, &spec.task_component, &spec.model].into_iter().chain(&spec.constraints)
+}
+
+/// A component without the place of its data, which count by their content.
+fn without_path(component: &Use) -> Use {
+    let mut component = component.clone();
+    if let Some(path) = component.params.get_mut(PATH)
+        && path.is_string()
+    {
+        *path = Value::String("given by content".into());
+    }
+    component
+}
+
+/// Adds the plugin file and the data of a component. Each path is read once in
+/// a process.
+fn add_inputs(inputs: &mut BTreeMap<String, String>, component: &Use, files: &Files<'_>) -> Result<()> {
+    if let Some(sha256) = files(&component.id)? {
+        inputs.insert(format!("component {}", component.id), sha256);
+    }
+    if let Some(path) = component.params.get(PATH).and_then(Value::as_str) {
+        let sum =
+            data_once(Path::new(path)).map_err(|e| e.context(format!("the data of `{}`", component.id)))?;
+        // One component twice with different data is still told apart.
+        let mut name = format!("data {}", component.id);
+        while inputs.get(&name).is_some_and(|known| *known != sum) {
+            name.push('+');
+        }
+        inputs.insert(name, sum);
+    }
+    Ok(())
+}
+
+fn data_once(path: &Path) -> Result<String> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sum) = known.get(path) {
+        return Ok(sum.clone());
+    }
+    let sum = data(path)?;
+    known.insert(path.to_owned(), sum.clone());
+    Ok(sum)
+}
+
+/// SHA-256 of a file, or of a folder: of its files' names and sums in the
+/// order of the names, subfolders included. Names that begin with a dot do not
+/// count.
+///
+/// # Errors
+/// If there is nothing, or something cannot be read.
+pub fn data(path: &Path) -> Result<String> {
+    if !path.exists() {
+        return Err(Error::input(format!("{}: there is no such file or folder", path.display()))
+            .help("correct `path`; that of a field for one run with --set substrate.path=DIR"));
+    }
+    if path.is_file() {
+        return hash::file(path);
+    }
+    let mut sum = Sha256::new();
+    for (name, file) in listed(path, "", 0)? {
+        sum.update(format!("{} {name}\n", hash::file(&file)?).as_bytes());
+    }
+    Ok(hash::hex(&sum.finalize()))
+}
+
+/// Deepest level of subfolders; deeper than any data set, and the end of a
+/// chain of links that leads in a circle.
+const DEPTH: usize = 16;
+
+fn listed(folder: &Path, prefix: &str, depth: usize) -> Result<BTreeMap<String, PathBuf>> {
+    if depth > DEPTH {
+        return Err(Error::input(format!("{}: folders within folders, {DEPTH} deep", folder.display()))
+            .help("`path` must name the folder of the data alone"));
+    }
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
+        let path = entry.map_err(|e| Error::io(folder, &e))?.path();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+            return Err(
+                Error::input(format!("{}: the name is not Unicode", path.display())).help("rename it")
+            );
+        };
+        if name.starts_with('.') {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            found.append(&mut listed(&path, &format!("{name}/"), depth + 1)?);
+        } else {
+            found.insert(name, path);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn identify(spec: CellSpec) -> Cell {
+        super::identify(spec, &|id| Ok(Some(format!("file of {id}")))).unwrap()
+    }
+
+    #[test]
+    fn the_identity_follows_the_data_and_not_their_place() {
+        let here = tempfile::tempdir().unwrap();
+        let make = |name: &str, text: &str| {
+            let folder = here.path().join(name);
+            fs::create_dir_all(folder.join("part")).unwrap();
+            fs::write(folder.join("a.csv"), "1,2").unwrap();
+            fs::write(folder.join("part/b.csv"), text).unwrap();
+            fs::write(folder.join(".hidden"), name).unwrap();
+            let mut spec = testing::spec();
+            spec.substrate.params.insert("path".into(), Value::String(folder.to_str().unwrap().into()));
+            identify(spec)
+        };
+        let one = make("one", "3");
+        assert_eq!(one.identity, make("two", "3").identity);
+        assert_ne!(one.identity, make("three", "4").identity);
+        assert!(one.inputs.iter().any(|(name, _)| name == "data mock.substrate"), "{:?}", one.inputs);
+        assert_eq!(one.identity.len(), 64);
+        assert!(one.folder.ends_with(&one.identity[..12]));
+    }
+
+    #[test]
+    fn what_a_training_depends_on_counts() {
+        let identity = |change: &dyn Fn(&mut CellSpec)| {
+            let mut spec = testing::spec();
+            change(&mut spec);
+            identify(spec).identity
+        };
+        let base = identity(&|_| ());
+        assert_eq!(base, identity(&|_| ()));
+        assert_ne!(base, identity(&|s| s.run = 1));
+        assert_ne!(base, identity(&|s| s.seed += 1));
+        assert_ne!(base, identity(&|s| s.training.epochs += 1));
+        assert_ne!(base, identity(&|s| s.training.threads = 2));
+        assert_ne!(base, identity(&|s| s.geometry.shuffled = true));
+        assert_ne!(base, identity(&|s| s.constraints.clear()));
+        assert_ne!(base, identity(&|s| drop(s.weights.params.insert("scale".into(), 0.3.into()))));
+    }
+
+    #[test]
+    fn names_and_metrics_do_not_count() {
+        let base = identify(testing::spec());
+        let mut renamed = testing::spec();
+        renamed.variant = "another name".into();
+        renamed.task = "another label".into();
+        renamed.metrics.push(Use::new("mock.other"));
+        let renamed = identify(renamed);
+        assert_eq!(base.identity, renamed.identity);
+        assert_ne!(base.folder, renamed.folder);
+        assert_eq!(base.measures[0], renamed.measures[0]);
+        assert_eq!(renamed.measures.len(), base.measures.len() + 1);
+    }
+
+    #[test]
+    fn a_rebuilt_plugin_counts_for_its_own_components_alone() {
+        let with = |changed: &'static str| {
+            let file = move |id: &str| Ok(Some(if id == changed { "new" } else { "old" }.to_owned()));
+            super::identify(testing::spec(), &file).unwrap()
+        };
+        let base = with("none");
+        assert_ne!(base.identity, with("mock.ridge").identity);
+        let metric = with("mock.metric");
+        assert_eq!(base.identity, metric.identity);
+        assert_ne!(base.measures, metric.measures);
+    }
+
+    #[test]
+    fn a_sum_of_a_file_is_the_usual_one() {
+        let here = tempfile::tempdir().unwrap();
+        let file = here.path().join("abc");
+        fs::write(&file, "abc").unwrap();
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(data(&file).unwrap(), known);
+    }
+
+    #[test]
+    fn missing_data_are_named() {
+        let mut spec = testing::spec();
+        spec.substrate.params.insert("path".into(), Value::String("/no/such/field".into()));
+        let error = super::identify(spec, &|_| Ok(None)).unwrap_err();
+        assert_eq!(error.kind, pallium_core::Kind::Input);
+        assert!(error.report().contains("/no/such/field"));
+    }
+}

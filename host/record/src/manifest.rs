@@ -1,0 +1,68 @@
+//! `manifest.json`: versions, plugins, data, profile and machine of a run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+
+/// The manifest of a run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the folder's format.
+    pub format: u32,
+    /// Version of Pallium.
+    pub pallium: String,
+    /// Version of pallium-core.
+    pub core: String,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// What it is about, in its author's words; empty if nothing is said.
+    #[serde(default)]
+    pub about: String,
+    /// Names of the variants, in the order of the experiment. Empty in
+    /// folders that were written before manifests had them.
+    #[serde(default)]
+    pub variants: Vec<String>,
+    /// Labels of the tasks, in the order of the experiment; as above.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// The experiment's file.
+    pub file: PathBuf,
+    /// `path=value` overrides that it was run with.
+    pub overrides: Vec<String>,
+    /// Name of the profile.
+    pub profile: String,
+    /// Value of every switch.
+    pub switches: BTreeMap<String, String>,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// Number of runs.
+    pub runs: u32,
+    /// Number of cells.
+    pub cells: usize,
+    /// Plugins in use.
+    pub plugins: Vec<Plugin>,
+    /// SHA-256 of the data in use, by the component that reads them.
+    pub data: BTreeMap<String, Vec<String>>,
+    /// The machine that last ran in this folder.
+    pub machine: Machine,
+    /// When that was, in seconds since 1970.
+    pub started: u64,
+}
+
+/// A plugin file, as recorded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Name of the crate.
+    pub name: String,
+    /// Version of the crate.
+    pub version: String,
+    /// Version of pallium-core that it was built against.
+    pub core_version: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Where it was.
+    pub path: PathBuf,
+}

@@ -1,0 +1,100 @@
+//! The process that writes a file or works on a training.
+
+use std::fs;
+
+use pallium_files::hash::hex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::machine::Machine;
+
+/// A process, among all that ever ran on any machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The machine's name, for people.
+    pub machine: String,
+    /// What tells running systems apart: the boot and the space of process
+    /// numbers; empty where the system does not say.
+    pub system: String,
+    /// Process number.
+    pub process: u32,
+    /// When it started, in the system's own count; 0 if unknown.
+    pub started: u64,
+}
+
+impl Owner {
+    /// This process.
+    pub fn this() -> Self {
+        Self::process(std::process::id())
+    }
+
+    /// The process of this machine with that number.
+    pub fn process(number: u32) -> Self {
+        Owner {
+            machine: Machine::this().name.unwrap_or_else(|| "a machine".into()),
+            system: system().unwrap_or_default(),
+            process: number,
+            started: started(number).unwrap_or(0),
+        }
+    }
+
+    /// Whether the process has ended for certain. Nothing is known of processes
+    /// on other machines.
+    pub fn is_gone(&self) -> bool {
+        !self.system.is_empty()
+            && system().as_ref() == Some(&self.system)
+            && started(self.process) != Some(self.started)
+    }
+
+    /// A short name for it, to be a part of a file's name.
+    pub fn mark(&self) -> String {
+        format!("{}.{}.{}", self.process, self.started, short(&self.system))
+    }
+
+    /// Whether the process of a [`mark`](Owner::mark) is known to be gone.
+    pub fn is_gone_by_mark(mark: &str) -> bool {
+        let Some(system) = system() else { return false };
+        let parts: Vec<&str> = mark.split('.').collect();
+        let [process, started, of] = parts[..] else { return false };
+        let (Ok(process), Ok(since)) = (process.parse(), started.parse()) else { return false };
+        of == short(&system) && self::started(process) != Some(since)
+    }
+}
+
+fn short(system: &str) -> String {
+    hex(&Sha256::digest(system)[..4])
+}
+
+fn system() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let space = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), space.display()))
+}
+
+/// When a process of this machine started, if it runs.
+fn started(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in parentheses may hold anything, parentheses included.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    // A process that has ended but was not yet waited for is gone as well.
+    if matches!(fields.first(), Some(&"Z" | &"X")) {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_shows_whether_its_process_is_gone() {
+        let this = Owner::this();
+        let elsewhere = Owner { system: "another boot".into(), ..this.clone() };
+        assert!(!Owner::is_gone_by_mark(&this.mark()));
+        let gone = Owner { started: this.started + 1, ..this.clone() }.mark();
+        assert_eq!(Owner::is_gone_by_mark(&gone), cfg!(target_os = "linux"));
+        assert!(!Owner::is_gone_by_mark(&elsewhere.mark()));
+        assert!(!Owner::is_gone_by_mark("") && !Owner::is_gone_by_mark("a.b.c"));
+    }
+}

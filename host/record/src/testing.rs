@@ -1,0 +1,104 @@
+//! A spec for tests, and a training of it with small numbers.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array2;
+use pallium_core::{Levels, ModelInfo, TaskInfo, Tensor};
+
+use crate::checkpoint::Checkpoint;
+use crate::identity::{Cell, identify};
+use crate::outcome::{Divergence, Epoch, Status, Value};
+use crate::spec::{
+    CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
+};
+use crate::training::Trained;
+
+pub fn spec() -> CellSpec {
+    CellSpec {
+        variant: "W*D".into(),
+        task: "alternating".into(),
+        run: 0,
+        seed: 7,
+        data_seed: DataSeed::PerRun,
+        substrate: Use::new("mock.substrate"),
+        weights: Use::new("mock.weights"),
+        geometry: Geometry {
+            space: Space::None,
+            coordinate_layout: CoordinateLayout::Rows,
+            coordinate_scale: CoordinateScale::Micrometre,
+            distance_scale: DistanceScale::MeanOne,
+            shuffled: false,
+        },
+        constraints: vec![Use::new("mock.ridge")],
+        task_component: Use::new("mock.task"),
+        model: Use::new("mock.model"),
+        metrics: vec![Use::new("mock.metric")],
+        training: Training { epochs: 2, trials: 5, validation: 3, test: 4, batch: 2, threads: 1 },
+    }
+}
+
+pub fn cell(run: u32) -> Cell {
+    cell_of(CellSpec { run, ..spec() })
+}
+
+pub fn cell_of(spec: CellSpec) -> Cell {
+    identify(spec, &|_| Ok(None)).unwrap()
+}
+
+pub fn trained() -> Trained {
+    let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor {
+        name: name.into(),
+        shape: shape.into(),
+        values: values.into(),
+    };
+    let epoch = |epoch| Epoch {
+        epoch,
+        running_loss: 0.5,
+        running_accuracy: 0.6,
+        penalty: 0.1,
+        validation_loss: Some(0.4),
+        validation_accuracy: None,
+    };
+    let parameters =
+        vec![tensor("recurrent", &[3, 3], &[0.1; 9]), tensor("bias", &[3], &[0.0, -0.0, f32::MIN_POSITIVE])];
+    let curves = vec![epoch(1), epoch(2)];
+    let state = Checkpoint { curves: curves.clone(), seconds: 0.0, state: parameters.clone() };
+    Trained {
+        status: Status::Ok,
+        divergence: None,
+        notes: vec![],
+        task: TaskInfo {
+            inputs: 1,
+            classes: 2,
+            steps: 3,
+            step_ms: None,
+            conditions: vec![],
+            levels: Levels { chance: 0.5, memoryless: None, ideal: None },
+        },
+        model: ModelInfo { neurons: 3, blocks: 1, block_names: vec!["recurrent".into()], parameters: 12 },
+        values: vec![
+            Value::new("train", "accuracy", Some(0.6)),
+            Value::new("test", "accuracy", Some(0.5)),
+            Value::new("train", "running_loss", Some(0.5)),
+        ],
+        measures: vec![vec![Value::new("", "sum", Some(0.9))]],
+        times: vec![Value::new("", "seconds_total", Some(1.5))],
+        curves,
+        ids: BTreeMap::from([("root".into(), vec![864_691_135_000_000_001, 2, 3])]),
+        initial: Array2::ones((3, 3)),
+        parameters,
+        state: Some(state),
+    }
+}
+
+pub fn diverged() -> Trained {
+    Trained {
+        status: Status::Diverged,
+        divergence: Some(Divergence { epoch: 1, batch: 2, what: "loss inf".into() }),
+        values: trained().values.into_iter().map(|v| Value { value: None, ..v }).collect(),
+        measures: vec![],
+        parameters: vec![],
+        state: None,
+        ..trained()
+    }
+}

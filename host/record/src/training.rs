@@ -1,0 +1,194 @@
+//! A finished or failed training: `cell.json` and `failed/NAME.json`, and all
+//! that is written of one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Matrix, ModelInfo, Result, TaskInfo, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::identity::Cell;
+use crate::outcome::{Divergence, Epoch, Status, Value};
+use crate::spec::CellSpec;
+use crate::table::damaged;
+use crate::{FORMAT, VERSION};
+
+/// Name of the file that says what was trained.
+pub const FILE: &str = "cell.json";
+
+/// A training that ended, or that diverged.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// [`Status::Ok`] or [`Status::Diverged`].
+    pub status: Status,
+    /// Where and how it diverged, if it did.
+    pub divergence: Option<Divergence>,
+    /// Notes of the substrate's source for the reader of results.
+    pub notes: Vec<String>,
+    /// Description of the task.
+    pub task: TaskInfo,
+    /// Description of the model.
+    pub model: ModelInfo,
+    /// `accuracy`, `task_loss` and `penalty` on every split after training, and
+    /// `running_accuracy` and `running_loss` of the last epoch; without values
+    /// if the training diverged.
+    pub values: Vec<Value>,
+    /// The measures of each metric, in the order of the spec; empty if the
+    /// training diverged.
+    pub measures: Vec<Vec<Value>>,
+    /// `seconds_…`, kept apart because they differ each time.
+    pub times: Vec<Value>,
+    /// One entry for each epoch that was completed.
+    pub curves: Vec<Epoch>,
+    /// The substrate's identifiers of the neurons, N each, by name (`root`).
+    pub ids: BTreeMap<String, Vec<i64>>,
+    /// Recurrent weights before training, N×N.
+    pub initial: Matrix,
+    /// Trained parameters; empty if the training diverged.
+    pub parameters: Vec<Tensor>,
+    /// Everything needed to continue; `None` if the training diverged or its
+    /// state is not to be kept.
+    pub state: Option<Checkpoint>,
+}
+
+impl Trained {
+    /// A value by split and measure.
+    pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
+        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
+    }
+}
+
+/// `cell.json`: what was trained, from what, and how it ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainingFile {
+    /// Version of the format.
+    pub format: u32,
+    /// `variant/task/run` when it was trained.
+    pub cell: String,
+    /// Name of the variant when it was trained; it may have been renamed since.
+    pub variant: String,
+    /// Label of the task when it was trained.
+    pub task: String,
+    /// Number of the run, from 0.
+    pub run: u32,
+    /// Identity of the training.
+    pub identity: String,
+    /// Name of the profile.
+    pub profile: String,
+    /// [`Status::Ok`] or [`Status::Diverged`].
+    pub status: Status,
+    /// Where and how it diverged.
+    pub divergence: Option<Divergence>,
+    /// Version of Pallium.
+    pub pallium: String,
+    /// Version of pallium-core.
+    pub core: String,
+    /// What the result depends on beside the spec.
+    pub inputs: BTreeMap<String, String>,
+    /// Notes of the substrate's source for the reader of results.
+    pub notes: Vec<String>,
+    /// Description of the task.
+    pub task_info: TaskInfo,
+    /// Description of the model.
+    pub model_info: ModelInfo,
+    /// What was trained.
+    pub spec: CellSpec,
+    /// The training's folder.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+impl TrainingFile {
+    /// The file of a training of `cell` under `profile`.
+    pub fn new(cell: &Cell, trained: &Trained, profile: &str) -> Self {
+        let spec = &cell.spec;
+        TrainingFile {
+            format: FORMAT,
+            cell: spec.label(),
+            variant: spec.variant.clone(),
+            task: spec.task.clone(),
+            run: spec.run,
+            identity: cell.identity.clone(),
+            profile: profile.into(),
+            status: trained.status.clone(),
+            divergence: trained.divergence.clone(),
+            pallium: VERSION.into(),
+            core: pallium_core::VERSION.into(),
+            inputs: cell.inputs.iter().cloned().collect(),
+            notes: trained.notes.clone(),
+            task_info: trained.task.clone(),
+            model_info: trained.model.clone(),
+            spec: spec.clone(),
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// Reads the file in a training's folder.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
+        let file: Self = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
+        Ok(TrainingFile { folder: folder.to_owned(), ..file })
+    }
+}
+
+/// Why a training failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// In one line.
+    pub reason: String,
+    /// The error, if the training's process reported one.
+    pub error: Option<Error>,
+    /// The end of the process's output.
+    pub log: String,
+}
+
+/// `failed/NAME.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailureFile {
+    /// Version of the format.
+    pub format: u32,
+    /// `variant/task/run`.
+    pub cell: String,
+    /// Name of the variant.
+    pub variant: String,
+    /// Label of the task.
+    pub task: String,
+    /// Number of the run, from 0.
+    pub run: u32,
+    /// Identity of the training.
+    pub identity: String,
+    /// Why it failed.
+    #[serde(flatten)]
+    pub failure: Failure,
+}
+
+impl FailureFile {
+    /// The file of a failed training of `cell`.
+    pub fn new(cell: &Cell, failure: &Failure) -> Self {
+        let spec = &cell.spec;
+        FailureFile {
+            format: FORMAT,
+            cell: spec.label(),
+            variant: spec.variant.clone(),
+            task: spec.task.clone(),
+            run: spec.run,
+            identity: cell.identity.clone(),
+            failure: failure.clone(),
+        }
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+        serde_json::from_str(&text).map_err(|e| damaged(path, &e))
+    }
+}

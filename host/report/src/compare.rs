@@ -1,0 +1,496 @@
+//! Run folders side by side.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pallium_core::{Error, Result};
+use serde_json::{Value, json};
+
+use super::Report;
+use super::document;
+use super::published::{Paper, Published, SOURCE, Verdict};
+use super::short::Tally;
+use super::summary::{Group, group};
+use super::table::{Cell, Kind, Table};
+use super::tables::{absent, kind};
+use super::text::{mean_half, measure_name, p_cell, signed, three};
+use crate::text::number;
+use pallium_record::outcome::Status;
+use pallium_stats as stats;
+
+/// Several runs.
+pub struct Comparison {
+    /// The reports, in the order in which they were named.
+    pub reports: Vec<Report>,
+    /// What each is called.
+    pub names: Vec<String>,
+    /// Split and measure of the accuracy that is compared: the one that all
+    /// tables show if that is one, else that of the test trials after
+    /// training, which every run has.
+    pub key: (String, String),
+    /// Tasks that any of them has, by label.
+    pub tasks: Vec<SharedTask>,
+    /// Variants that any of them has.
+    pub variants: Vec<String>,
+}
+
+/// A task that runs share.
+pub struct SharedTask {
+    /// Its label without the plugin's name.
+    pub name: String,
+    label: String,
+    /// What comes out of each run, by variant; `None` where a run lacks it.
+    pub rows: Vec<Vec<Option<Group>>>,
+    /// Each further run against the first, by variant.
+    pub tests: Vec<Vec<Option<Against>>>,
+}
+
+/// A run against the first one, of one variant on one task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Against {
+    /// Difference of the means.
+    pub difference: f64,
+    /// Cliff's δ.
+    pub delta: f64,
+    /// By the Mann–Whitney test.
+    pub p: f64,
+    /// Adjusted by Holm over all of the task.
+    pub holm: f64,
+}
+
+impl Comparison {
+    /// Reads run folders.
+    ///
+    /// # Errors
+    /// If there are fewer than two, or as [`Report::of`].
+    pub fn of(folders: &[PathBuf]) -> Result<Self> {
+        if folders.len() < 2 {
+            return Err(Error::input("one run folder alone cannot be compared")
+                .help("name two folders or more; `pallium report DIR` looks at one"));
+        }
+        let reports: Vec<Report> = folders.iter().map(|f| Report::of(f)).collect::<Result<_>>()?;
+        let headlines: BTreeSet<(String, String)> = reports.iter().map(|r| r.run.headline()).collect();
+        let mut headlines = headlines.into_iter();
+        let key = match (headlines.next(), headlines.next()) {
+            (Some(only), None) => only,
+            _ => ("test".into(), "accuracy".into()),
+        };
+        let mut variants: Vec<String> = Vec::new();
+        let mut labels: Vec<(String, String)> = Vec::new();
+        for report in &reports {
+            for variant in
+                report.run.variants.iter().filter(|v| !variants.contains(v)).cloned().collect::<Vec<_>>()
+            {
+                variants.push(variant);
+            }
+            for task in &report.run.tasks {
+                if !labels.iter().any(|(label, _)| *label == task.label) {
+                    labels.push((task.label.clone(), task.short().to_owned()));
+                }
+            }
+        }
+        let tasks =
+            labels.into_iter().map(|(label, name)| shared(&reports, &variants, &key, label, name)).collect();
+        Ok(Comparison { names: names(folders), reports, key, tasks, variants })
+    }
+
+    /// What is compared, in words.
+    fn accuracy_name(&self) -> &'static str {
+        match self.key.1.as_str() {
+            "running_accuracy" => "Running accuracy of the last training epoch",
+            _ => "Accuracy on the test trials after training",
+        }
+    }
+
+    /// What each run is, and in what they differ.
+    pub(crate) fn runs_table(&self) -> Table {
+        let mut table = Table::new("what-was-run", "Runs", "Rows in which runs differ are marked.")
+            .columns(["what"])
+            .columns(self.names.iter());
+        let mut row = |name: &str, always: bool, of: &dyn Fn(&Report) -> String| {
+            let texts: Vec<String> = self.reports.iter().map(of).collect();
+            let differs = texts.iter().any(|t| *t != texts[0]);
+            if differs || always {
+                let kind = if differs { Kind::Bad } else { Kind::Plain };
+                let mut cells = vec![Cell::text(name)];
+                cells.extend(texts.into_iter().map(|t| Cell::text(t).kind(kind)));
+                table.row(cells);
+            }
+        };
+        row("experiment", true, &|r| r.run.manifest.experiment.clone());
+        row("profile", true, &|r| r.run.manifest.profile.clone());
+        row("neurons", true, &|r| {
+            let number = r.run.example().map_or_else(|| "?".into(), |e| e.model_info.neurons.to_string());
+            format!("{}: {number}", r.run.field())
+        });
+        row("seed", true, &|r| r.run.manifest.seed.to_string());
+        row("runs", true, &|r| r.run.manifest.runs.to_string());
+        // Names may have commas.
+        row("variants", false, &|r| r.run.variants.join("; "));
+        row("tasks", false, &|r| r.run.tasks.iter().map(|t| t.short()).collect::<Vec<_>>().join(", "));
+        row("weights", false, &|r| every(r, &|e| uses(std::slice::from_ref(&e.spec.weights))));
+        row("constraints", false, &|r| every(r, &|e| uses(&e.spec.constraints)));
+        row("training", false, &|r| {
+            r.run.example().map_or_else(String::new, |e| {
+                let t = &e.spec.training;
+                format!("{} epochs, {} trials, batches of {}", t.epochs, t.trials, t.batch)
+            })
+        });
+        let switches: BTreeSet<&String> =
+            self.reports.iter().flat_map(|r| r.run.manifest.switches.keys()).collect();
+        for switch in switches {
+            row(switch, false, &|r| r.run.manifest.switches.get(switch).cloned().unwrap_or_default());
+        }
+        row("Pallium", false, &|r| r.run.manifest.pallium.clone());
+        row("cells done", true, &|r| {
+            format!("{} of {}", r.run.count(|s| *s == Status::Ok), r.run.manifest.cells)
+        });
+        row("cells diverged", false, &|r| r.run.count(|s| *s == Status::Diverged).to_string());
+        row("cells failed", false, &|r| r.run.count(|s| matches!(s, Status::Failed(_))).to_string());
+        table
+    }
+
+    /// How each run agrees with the published table.
+    pub(crate) fn agreement_table(&self) -> Table {
+        let mut table = Table::new(
+            "agreement",
+            "Agreement with the published tables",
+            format!(
+                "{SOURCE}. Running accuracies and measures of organization that have a published counterpart."
+            ),
+        )
+        .columns(["run", "table", "#accuracies the same", "#differ", "#cannot be compared"])
+        .columns(["#organization the same", "#differ", "#cannot be compared"]);
+        for (report, name) in self.reports.iter().zip(&self.names) {
+            let Some(paper) = report.paper else { continue };
+            let mut row = vec![Cell::text(name), Cell::text(paper.name())];
+            for tally in [report.accuracy_tally(), report.organization_tally()] {
+                let Tally { same, differs, cannot_be_compared, .. } = tally;
+                row.extend(
+                    [same, differs, cannot_be_compared].map(|n| Cell::number(n as f64, n.to_string())),
+                );
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// A task's accuracies.
+    pub(crate) fn accuracy_table(&self, task: &SharedTask) -> Table {
+        let first = &self.names[0];
+        let mut table = Table::new(
+            format!("accuracy-{}", task.name),
+            format!("Accuracy, {}", task.name),
+            format!(
+                "{}: mean ± half of the 95 % interval (runs). Differences are from {first}; p by the Mann–Whitney test, \
+                 adjusted by Holm over all of them on this task.",
+                self.accuracy_name()
+            ),
+        )
+        .columns(["variant"]);
+        for (place, name) in self.names.iter().enumerate() {
+            table = table.columns([format!("#{name}")]);
+            if place > 0 {
+                table = table.columns(["#difference", "#p (Holm)"]);
+            }
+        }
+        let published: Vec<(Option<f64>, String)> =
+            (0..self.variants.len()).map(|v| self.published(task, v, "running_accuracy")).collect();
+        let any = published.iter().any(|p| !p.1.is_empty());
+        if any {
+            table = table.columns(["#published"]);
+            table.caption += " Running accuracies against the published ones: = the same, ≠ differs, ? cannot be \
+                              compared.";
+        }
+        for (place, variant) in self.variants.iter().enumerate() {
+            if task.rows[place].iter().all(Option::is_none) {
+                continue;
+            }
+            let mut row = vec![Cell::text(variant)];
+            for (number, group) in task.rows[place].iter().enumerate() {
+                row.push(match group {
+                    None => Cell::text("–").note("this run does not have it"),
+                    Some(group) if group.values.is_empty() => Cell::text(absent(group)).kind(Kind::Faint),
+                    Some(g) => {
+                        let verdict = self.verdict(&self.reports[number], task, place);
+                        let text =
+                            format!("{} ({}){}", mean_half(g.mean, g.half()), g.values.len(), mark(verdict));
+                        let cell = Cell::number(g.mean, text);
+                        match verdict {
+                            Some(verdict) => cell.note(format!("{}: {}", verdict.name(), verdict.why())),
+                            None => cell,
+                        }
+                    }
+                });
+                if number > 0 {
+                    match task.tests[place][number - 1] {
+                        None => row.extend([Cell::text("–"), Cell::text("–")]),
+                        Some(a) => {
+                            let sure = a.holm < super::figure::effects::SIGNIFICANT;
+                            let kind = if sure { Kind::Bad } else { Kind::Faint };
+                            row.push(
+                                Cell::number(a.difference, signed(a.difference))
+                                    .kind(kind)
+                                    .note(format!("δ = {}", signed(a.delta))),
+                            );
+                            row.push(Cell::number(a.holm, p_cell(a.holm)).kind(kind));
+                        }
+                    }
+                }
+            }
+            if any {
+                let (value, text) = published[place].clone();
+                row.push(Cell::number(value, text));
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// The published tables that runs are held against, each once.
+    pub fn papers(&self) -> Vec<Paper> {
+        let mut papers: Vec<Paper> = Vec::new();
+        for paper in self.reports.iter().filter_map(|r| r.paper) {
+            if !papers.contains(&paper) {
+                papers.push(paper);
+            }
+        }
+        papers
+    }
+
+    /// What is published of a variant on a task, in each of these tables.
+    pub fn published_in(
+        &self,
+        paper: Paper,
+        task: &SharedTask,
+        variant: usize,
+        measure: &str,
+    ) -> Option<Published> {
+        let tasks = self.reports.iter().flat_map(|r| &r.run.tasks);
+        let component = tasks.filter(|t| t.label == task.label).find_map(|t| t.component.as_deref())?;
+        paper.value(measure, &self.variants[variant], component)
+    }
+
+    /// The same as a number to sort by and a text, which names the table if
+    /// there are several.
+    fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> (Option<f64>, String) {
+        let papers = self.papers();
+        let found: Vec<(Paper, Published)> = papers
+            .iter()
+            .filter_map(|&paper| Some((paper, self.published_in(paper, task, variant, measure)?)))
+            .collect();
+        let texts: Vec<String> = found
+            .iter()
+            .map(|(paper, published)| {
+                let value = published.mean.map_or_else(|| "–".into(), three);
+                if papers.len() > 1 { format!("{value} ({})", paper.name()) } else { value }
+            })
+            .collect();
+        (found.first().and_then(|f| f.1.mean), texts.join(", "))
+    }
+
+    /// Whether a run's running accuracy agrees with the published one.
+    fn verdict<'a>(&self, report: &'a Report, task: &SharedTask, variant: usize) -> Option<&'a Verdict> {
+        let place = report.run.tasks.iter().position(|t| t.label == task.label)?;
+        let own = report.running[place].iter().find(|g| g.variant == self.variants[variant])?;
+        own.verdict.as_ref()
+    }
+
+    /// A task's measures of organization.
+    pub(crate) fn organization_table(&self, task: &SharedTask) -> Table {
+        let mut table = Table::new(
+            format!("organization-{}", task.name),
+            format!("Organization, {}", task.name),
+            "Mean ± half of the 95 % interval; = the same as published, ≠ differs, ? cannot be compared.",
+        )
+        .columns(["variant", "measure"])
+        .columns(self.names.iter().map(|n| format!("#{n}")))
+        .columns(["#published"]);
+        let mut measures: Vec<&String> = Vec::new();
+        for measure in self.reports.iter().flat_map(|r| &r.measures) {
+            if !measures.contains(&measure) {
+                measures.push(measure);
+            }
+        }
+        for (place, variant) in self.variants.iter().enumerate() {
+            for measure in &measures {
+                let find = |report: &Report| -> Option<Group> {
+                    let t = report.run.tasks.iter().position(|t| t.label == task.label)?;
+                    let m = report.measures.iter().position(|own| own == *measure)?;
+                    report.organization[t][m].iter().find(|g| g.variant == *variant).cloned()
+                };
+                let groups: Vec<Option<Group>> = self.reports.iter().map(find).collect();
+                if groups.iter().flatten().all(|g| g.values.is_empty()) {
+                    continue;
+                }
+                let mut row = vec![Cell::text(variant), Cell::text(measure_name(measure))];
+                for group in &groups {
+                    row.push(match group {
+                        None => Cell::text("–"),
+                        Some(g) => {
+                            let mark = mark(g.verdict.as_ref());
+                            let cell = Cell::number(g.mean, format!("{}{mark}", mean_half(g.mean, g.half())));
+                            match &g.verdict {
+                                Some(verdict) => cell.kind(kind(verdict)).note(verdict.why()),
+                                None => cell,
+                            }
+                        }
+                    });
+                }
+                let (value, text) = self.published(task, place, measure);
+                row.push(Cell::number(value, if text.is_empty() { "–".into() } else { text }));
+                table.row(row);
+            }
+        }
+        table
+    }
+
+    /// All tables.
+    pub fn tables(&self) -> Vec<Table> {
+        let mut tables = vec![self.runs_table(), self.agreement_table()];
+        tables.retain(|t| !t.rows.is_empty());
+        tables.extend(self.tasks.iter().map(|t| self.accuracy_table(t)));
+        tables
+    }
+
+    /// One JSON document.
+    pub fn document(&self) -> Value {
+        let runs: Vec<Value> = self
+            .reports
+            .iter()
+            .zip(&self.names)
+            .map(|(report, name)| {
+                let mut value = report.document();
+                if let Some(object) = value.as_object_mut() {
+                    object.insert("name".into(), json!(name));
+                }
+                value
+            })
+            .collect();
+        let mut accuracy = Vec::new();
+        for task in &self.tasks {
+            for (place, variant) in self.variants.iter().enumerate() {
+                let groups: Vec<Value> = task.rows[place]
+                    .iter()
+                    .map(|g| g.as_ref().map_or(Value::Null, document::group))
+                    .collect();
+                let tests: Vec<Value> = task.tests[place]
+                    .iter()
+                    .map(|a| {
+                        a.map_or(Value::Null, |a| {
+                            json!({
+                                "difference": number(a.difference), "cliffs_delta": number(a.delta),
+                                "p": number(a.p), "holm": number(a.holm),
+                            })
+                        })
+                    })
+                    .collect();
+                accuracy.push(json!({
+                    "task": task.label, "variant": variant, "runs": groups, "against_first": tests,
+                }));
+            }
+        }
+        json!({ "runs": runs, "split": self.key.0, "measure": self.key.1, "accuracy": accuracy })
+    }
+}
+
+/// How a verdict is marked.
+fn mark(verdict: Option<&Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Same(_)) => " =",
+        Some(Verdict::Differs(_)) => " ≠",
+        Some(Verdict::CannotBeCompared(_)) => " ?",
+        None => "",
+    }
+}
+
+fn shared(
+    reports: &[Report],
+    variants: &[String],
+    key: &(String, String),
+    label: String,
+    name: String,
+) -> SharedTask {
+    let of = |report: &Report, variant: &String| -> Option<Group> {
+        let t = report.run.tasks.iter().position(|t| t.label == label)?;
+        let v = report.run.variants.iter().position(|v| v == variant)?;
+        Some(group(&report.run, report.paper, v, t, (&key.0, &key.1)))
+    };
+    let rows: Vec<Vec<Option<Group>>> =
+        variants.iter().map(|v| reports.iter().map(|r| of(r, v)).collect()).collect();
+    let mut tests: Vec<Vec<Option<Against>>> = rows
+        .iter()
+        .map(|row| {
+            let first = row[0].as_ref().filter(|g| !g.values.is_empty());
+            let test = |own: &Option<Group>| {
+                let (first, own) = (&first?.values, &own.as_ref().filter(|g| !g.values.is_empty())?.values);
+                Some(Against {
+                    difference: stats::mean(own) - stats::mean(first),
+                    delta: stats::cliffs_delta(own, first),
+                    p: stats::mann_whitney(own, first).p,
+                    holm: f64::NAN,
+                })
+            };
+            row[1..].iter().map(test).collect()
+        })
+        .collect();
+    let p: Vec<f64> = tests.iter().flatten().flatten().map(|a| a.p).collect();
+    for (against, adjusted) in tests.iter_mut().flatten().flatten().zip(stats::holm(&p)) {
+        against.holm = adjusted;
+    }
+    SharedTask { name, label, rows, tests }
+}
+
+/// As little of each path as tells them apart.
+fn names(folders: &[PathBuf]) -> Vec<String> {
+    let parts = |folder: &Path| -> Vec<String> {
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        whole.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let parts: Vec<Vec<String>> = folders.iter().map(|f| parts(f)).collect();
+    let longest = parts.iter().map(Vec::len).max().unwrap_or(1);
+    let tail = |length: usize| -> Vec<String> {
+        parts.iter().map(|p| p[p.len().saturating_sub(length)..].join("/")).collect()
+    };
+    (1..=longest)
+        .map(tail)
+        .find(|names| names.iter().collect::<BTreeSet<_>>().len() == names.len())
+        // The same folder twice.
+        .unwrap_or_else(|| {
+            folders.iter().enumerate().map(|(i, f)| format!("{} ({})", f.display(), i + 1)).collect()
+        })
+}
+
+/// What variants have, each thing once.
+fn every(report: &Report, of: &dyn Fn(&pallium_record::training::TrainingFile) -> String) -> String {
+    let all: BTreeSet<String> =
+        (0..report.run.variants.len()).filter_map(|v| report.run.example_of(v)).map(of).collect();
+    all.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn uses(all: &[pallium_record::spec::Use]) -> String {
+    let one = |u: &pallium_record::spec::Use| match u.params.is_empty() {
+        true => u.id.clone(),
+        false => format!("{} {}", u.id, u.json()),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join(" + ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_short_as_tells_apart() {
+        let of = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(of(&["runs/a", "runs/b"]), ["a", "b"]);
+        assert_eq!(of(&["one/a", "two/a"]), ["one/a", "two/a"]);
+        assert_eq!(of(&["x/a", "x/a"]), ["x/a (1)", "x/a (2)"]);
+    }
+
+    #[test]
+    fn one_folder_is_no_comparison() {
+        let error = Comparison::of(&[PathBuf::from("x")]).err().unwrap();
+        assert!(error.help.unwrap().contains("pallium report"));
+    }
+}

@@ -1,0 +1,118 @@
+//! A report as one JSON document.
+
+use serde_json::{Map, Value, json};
+
+use super::Report;
+use super::summary::{Effect, Group};
+use crate::text::number;
+use pallium_record::outcome::Status;
+
+impl Report {
+    /// Everything but the figures.
+    pub fn document(&self) -> Value {
+        let run = &self.run;
+        let manifest = &run.manifest;
+        let organization: Vec<Value> = self.organization.iter().flatten().flatten().map(group).collect();
+        let statistics: Map<String, Value> = run
+            .tasks
+            .iter()
+            .zip(&self.statistics)
+            .map(|(task, s)| {
+                let found = json!({
+                    "kruskal": [number(s.analysis.kruskal.statistic), number(s.analysis.kruskal.p)],
+                    "effects": s.effects.iter().map(effect).collect::<Vec<_>>(),
+                    "points": s.points.iter().map(effect).collect::<Vec<_>>(),
+                });
+                (task.label.clone(), found)
+            })
+            .collect();
+        let uncounted: Vec<Value> = run
+            .cells
+            .iter()
+            .filter(|c| c.status != Status::Ok)
+            .map(|c| {
+                json!({
+                    "variant": run.variants[c.variant],
+                    "task": run.tasks[c.task].label,
+                    "run": c.run,
+                    "status": c.status.to_string(),
+                })
+            })
+            .collect();
+        json!({
+            "folder": run.root,
+            "experiment": manifest.experiment,
+            "profile": manifest.profile,
+            "switches": manifest.switches,
+            "seed": manifest.seed,
+            "runs": manifest.runs,
+            "field": run.field(),
+            "variants": run.variants,
+            "tasks": run.tasks.iter().map(|t| {
+                let levels = t.info.as_ref().map(|i| i.levels);
+                json!({
+                    "task": t.label,
+                    "chance": levels.map(|l| l.chance),
+                    "memoryless": levels.and_then(|l| l.memoryless),
+                    "ideal": levels.and_then(|l| l.ideal),
+                })
+            }).collect::<Vec<_>>(),
+            "cells": {
+                "all": manifest.cells,
+                "ok": run.count(|s| *s == Status::Ok),
+                "diverged": run.count(|s| *s == Status::Diverged),
+                "failed": run.count(|s| matches!(s, Status::Failed(_))),
+                "missing": run.missing,
+            },
+            "in_short": self.in_short(),
+            "accuracy": self.accuracy.iter().flatten().map(group).collect::<Vec<_>>(),
+            "running_accuracy": self.running.iter().flatten().map(group).collect::<Vec<_>>(),
+            "organization": organization,
+            "statistics": statistics,
+            "published": self.paper.map(|paper| json!({
+                "source": super::published::SOURCE,
+                "table": paper.name(),
+                "accuracy": self.accuracy_tally(),
+                "organization": self.organization_tally(),
+                "departures": self.departures,
+            })),
+            "uncounted": uncounted,
+        })
+    }
+}
+
+/// A group; what does not exist is null.
+pub fn group(group: &Group) -> Value {
+    let mut value = json!({
+        "variant": group.variant,
+        "task": group.task,
+        "split": group.split,
+        "measure": group.measure,
+        "n": group.values.len(),
+        "mean": group.mean,
+        "interval": group.interval,
+        "above_memoryless": group.above_memoryless,
+        "diverged": group.diverged,
+        "failed": group.failed,
+        "missing": group.missing,
+        "published": group.published,
+    });
+    if let (Some(verdict), Some(object)) = (&group.verdict, value.as_object_mut()) {
+        object.insert("verdict".into(), verdict.name().into());
+        object.insert("why".into(), verdict.why().into());
+    }
+    value
+}
+
+fn effect(effect: &Effect) -> Value {
+    json!({
+        "name": effect.name,
+        "meaning": effect.meaning,
+        "factor": effect.factor,
+        "pairs": effect.pairs,
+        "difference": number(effect.difference),
+        "cliffs_delta": number(effect.delta),
+        "p": number(effect.p),
+        "holm": number(effect.holm),
+    })
+}

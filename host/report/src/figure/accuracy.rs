@@ -1,0 +1,223 @@
+//! Accuracy of every run, variants below one another.
+
+use pallium_core::{Levels, Result};
+
+use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, LINE, POINT, SMALL, TEXT};
+use super::palette::{INK, ink, look};
+use super::{Figure, Panel, font};
+use crate::folder::RunFolder;
+use crate::summary::Group;
+
+use plotters::style::Color;
+
+/// Height of a variant's row, in millimetres.
+const ROW: f64 = 5.0;
+/// The largest share of a panel's width that names may take.
+const NAMES: f64 = 0.42;
+
+/// The figure: a panel a task.
+pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
+    let panels = run
+        .tasks
+        .iter()
+        .zip(groups)
+        .map(|(task, groups)| Panel {
+            name: format!("accuracy on {} by variant, every run a dot", task.short()),
+            draw: Box::new(move |width| {
+                panel(width, task.short(), task.info.as_ref().map(|i| i.levels), groups)
+            }),
+            wide: false,
+        })
+        .collect();
+    Figure {
+        id: "accuracy".into(),
+        title: "Accuracy".into(),
+        caption:
+            "Dots: runs. Box: quartiles (of five runs or more). Diamond and bar: mean and 95 % interval. \
+                  Open diamond below: the published mean and interval, where there is one. Lines: chance \
+                  (dotted), the best without memory (dashed), the ideal (solid)."
+                .into(),
+        panels,
+        small: false,
+    }
+}
+
+/// Millimetres that names of rows take.
+pub fn margin<'a>(names: impl Iterator<Item = &'a str>, width: f64) -> f64 {
+    let widest = names.map(font::width).fold(0.0, f64::max) * TEXT * POINT;
+    (widest + 3.0).min(NAMES * width)
+}
+
+/// The name of a row, cut where it is too long.
+pub fn row_name(canvas: &Canvas, name: &str, right: f64, y: f64) -> Result<()> {
+    let room = (right - 2.0) / (TEXT * POINT);
+    canvas.text(&font::fit(name, room), (right - 1.6, y), TEXT, Hold::End)
+}
+
+/// Lines of what one can do at a task, across a chart whose vertical axis is
+/// accuracy.
+pub fn levels_across(chart: &Chart<'_>, levels: Levels, (first, last): (f64, f64)) -> Result<()> {
+    let lines = [(Some(levels.chance), "3 7"), (levels.memoryless, "14 8"), (levels.ideal, "")];
+    for (level, dash) in lines {
+        if let Some(level) = level {
+            chart.line(&[(first, level), (last, level)], ink(0.4), 0.2, dash)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lines of what one can do at a task, named at the top.
+pub fn levels(chart: &Chart<'_>, levels: Levels) -> Result<()> {
+    let Frame { top, bottom, .. } = chart.frame;
+    let mut lines: Vec<(f64, String, &str)> = vec![(levels.chance, "chance".into(), "3 7")];
+    for (level, name, dash) in [(levels.memoryless, "no memory", "14 8"), (levels.ideal, "ideal", "")] {
+        let Some(level) = level else { continue };
+        match lines.iter_mut().find(|l| (l.0 - level).abs() < 1e-9) {
+            Some(line) => {
+                line.1 = format!("{}, {name}", line.1);
+                line.2 = dash;
+            }
+            None => lines.push((level, name.into(), dash)),
+        }
+    }
+    for (level, name, dash) in lines {
+        let x = chart.x_of(level);
+        chart.canvas.group(&format!("stroke-dasharray=\"{dash}\""), || {
+            chart.canvas.line(&[(x, top), (x, bottom)], ink(0.55), 0.2)
+        })?;
+        let half = 0.5 * font::width(&name) * SMALL * POINT;
+        let middle = x.min(chart.canvas.width - half).max(half);
+        chart.canvas.note(&name, (middle, top - 1.6), SMALL, Hold::Middle)?;
+    }
+    Ok(())
+}
+
+fn panel(width: f64, title: &str, known: Option<Levels>, groups: &[Group]) -> Result<Drawing> {
+    let left = margin(groups.iter().map(|g| g.variant.as_str()), width);
+    let top = 9.0;
+    let bottom = top + ROW * groups.len() as f64 + 1.0;
+    let canvas = Canvas::new(width, bottom + 8.0);
+    let frame = Frame { left, top, right: width - 3.0, bottom };
+    canvas.text(title, (left, 2.4), 8.5, Hold::Start)?;
+
+    let all = groups.iter().flat_map(|g| g.values.iter().copied());
+    let published = groups.iter().filter_map(|g| g.published.as_ref());
+    let lowest = all
+        .chain(published.filter_map(|p| p.lower.or(p.mean)))
+        .chain(known.map(|l| l.chance))
+        .fold(1.0, f64::min);
+    let low = ((lowest - 0.03) * 10.0).floor() / 10.0;
+    let x = Axis::new(low.max(0.0), 1.02, ((frame.right - left) / 8.0).max(3.0) as usize);
+    let chart = Chart::new(&canvas, frame, x, Axis::labelled(0.0, groups.len() as f64, Vec::new()))?;
+    chart.name("accuracy", "")?;
+    if let Some(known) = known {
+        levels(&chart, known)?;
+    }
+    for (place, group) in groups.iter().enumerate() {
+        let y = top + ROW * (place as f64 + 0.5) + 0.5;
+        canvas.of_variant(place, || row(&chart, place, group, y))?;
+    }
+    Ok(canvas.finish())
+}
+
+fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) -> Result<()> {
+    let canvas = chart.canvas;
+    row_name(canvas, &group.variant, chart.frame.left, y)?;
+    let look = look(place);
+    if let Some(published) = group.published.filter(|p| !p.diverged)
+        && let Some(mean) = published.mean
+    {
+        let text = format!("published: {mean:.3}");
+        canvas.titled(&text, || {
+            let below = y + 1.75;
+            if let (Some(low), Some(high)) = (published.lower, published.upper) {
+                canvas.line(&[(chart.x_of(low), below), (chart.x_of(high), below)], ink(0.6), HAIR)?;
+            }
+            let (x, r) = (chart.x_of(mean), 0.65);
+            canvas.line(
+                &[(x - r, below), (x, below - r), (x + r, below), (x, below + r), (x - r, below)],
+                ink(0.75),
+                HAIR,
+            )
+        })?;
+    }
+    if group.values.len() >= 5 {
+        let mut sorted = group.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let [q1, q2, q3] = [0.25, 0.5, 0.75].map(|q| chart.x_of(quantile(&sorted, q)));
+        let (up, down) = (y - 1.25, y + 1.05);
+        canvas.block((q1, up), (q3, down), look.colour.mix(0.16))?;
+        canvas.line(&[(q1, up), (q3, up), (q3, down), (q1, down), (q1, up)], look.colour.mix(0.7), HAIR)?;
+        canvas.line(&[(q2, up), (q2, down)], look.colour, 0.25)?;
+    }
+    for ((value, run), offset) in group.values.iter().zip(&group.runs).zip(scatter(&group.values)) {
+        let at = (chart.x_of(*value), y - 0.1 + offset);
+        canvas.titled(&format!("{}, run {run}: {value:.3}", group.variant), || {
+            canvas.mark(at, 0.6, look, 0.7)
+        })?;
+    }
+    if let Some(mean) = group.mean {
+        let half = group.half().map_or_else(String::new, |h| format!(" ± {h:.3}"));
+        canvas.titled(&format!("{}: {mean:.3}{half} (n = {})", group.variant, group.values.len()), || {
+            if let Some((low, high)) = group.interval {
+                let ends = [(chart.x_of(low), y - 0.1), (chart.x_of(high), y - 0.1)];
+                canvas.line(&ends, INK, LINE)?;
+            }
+            let (x, y, r) = (chart.x_of(mean), y - 0.1, 0.75);
+            canvas.polygon(&[(x - r, y), (x, y - r), (x + r, y), (x, y + r)], INK)
+        })?;
+    } else {
+        let why = match (group.diverged, group.failed) {
+            (0, 0) => "to do".to_owned(),
+            (0, failed) => format!("{failed} failed"),
+            (diverged, _) => format!("{diverged} diverged"),
+        };
+        canvas.note(&why, (chart.frame.left + 2.0, y), SMALL, Hold::Start)?;
+    }
+    Ok(())
+}
+
+/// Quantile of sorted values, linearly interpolated.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let place = q * sorted.len().saturating_sub(1) as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(a), Some(b)) => a + (b - a) * (place - place.floor()),
+        _ => f64::NAN,
+    }
+}
+
+/// Offsets that keep equal values apart: the more neighbours, the farther, in
+/// turns to either side.
+fn scatter(values: &[f64]) -> Vec<f64> {
+    const NEAR: f64 = 0.012;
+    const STEP: f64 = 0.26;
+    const FARTHEST: f64 = 1.1;
+    let mut offsets = Vec::with_capacity(values.len());
+    for (i, value) in values.iter().enumerate() {
+        let before = values[..i].iter().filter(|v| (*v - value).abs() < NEAR).count();
+        let side = if before.is_multiple_of(2) { -1.0 } else { 1.0 };
+        offsets.push((STEP * before.div_ceil(2) as f64).min(FARTHEST) * side);
+    }
+    offsets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_interpolated() {
+        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
+        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.25), 1.75);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn equal_values_are_kept_apart() {
+        let offsets = scatter(&[0.5, 0.9, 0.5, 0.5]);
+        assert_eq!((offsets[0], offsets[1]), (-0.0, -0.0));
+        assert!(offsets[2] > 0.0 && offsets[3] < 0.0);
+        assert!(scatter(&[1.0; 200]).iter().all(|o| o.abs() <= 1.1));
+    }
+}

@@ -1,0 +1,118 @@
+//! Accuracies of several runs beside each other.
+
+use pallium_core::{Levels, Result};
+
+use super::accuracy::{levels, margin, row_name};
+use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, LINE, POINT, TEXT};
+use super::palette::{ink, look};
+use super::{Figure, Panel, font};
+use crate::compare::{Comparison, SharedTask};
+
+/// The figure: a panel a task, rows of variants, a mark a run folder.
+pub fn figure(comparison: &Comparison) -> Figure<'_> {
+    let mut panels: Vec<Panel<'_>> = comparison
+        .tasks
+        .iter()
+        .map(|task| Panel {
+            name: format!("accuracy on {} of several runs", task.name),
+            draw: Box::new(move |width| panel(width, comparison, task)),
+            wide: false,
+        })
+        .collect();
+    panels.push(Panel {
+        name: "legend: runs".into(),
+        draw: Box::new(move |width| legend(width, &comparison.names)),
+        wide: true,
+    });
+    Figure {
+        id: "comparison".into(),
+        title: "Accuracy of several runs".into(),
+        caption:
+            "Marks and bars: means and 95 % intervals. Open diamonds: published means and intervals, where there \
+                  are any (Table 2 above Table 3). Lines: chance (dotted), the best without memory (dashed), the ideal (solid)."
+                .into(),
+        panels,
+        small: false,
+    }
+}
+
+fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Result<Drawing> {
+    let step = 1.7;
+    let papers = comparison.papers();
+    let row = (step * (comparison.names.len() + papers.len()) as f64 + 1.2).max(5.0);
+    let variants: Vec<usize> =
+        (0..comparison.variants.len()).filter(|&v| task.rows[v].iter().any(Option::is_some)).collect();
+    let left = margin(variants.iter().map(|&v| comparison.variants[v].as_str()), width);
+    let top = 9.0;
+    let bottom = top + row * variants.len() as f64 + 1.0;
+    let canvas = Canvas::new(width, bottom + 8.0);
+    let frame = Frame { left, top, right: width - 3.0, bottom };
+    canvas.text(&task.name, (left, 2.4), 8.5, Hold::Start)?;
+    let known: Option<Levels> = comparison
+        .reports
+        .iter()
+        .flat_map(|r| &r.run.tasks)
+        .filter(|t| t.short() == task.name)
+        .find_map(|t| t.info.as_ref().map(|i| i.levels));
+    let groups = || task.rows.iter().flatten().flatten();
+    let lowest = groups()
+        .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))
+        .chain(known.map(|l| l.chance))
+        .fold(1.0, f64::min);
+    let low = (((lowest - 0.03) * 10.0).floor() / 10.0).max(0.0);
+    let count = ((frame.right - left) / 8.0).max(3.0) as usize;
+    let chart =
+        Chart::new(&canvas, frame, Axis::new(low, 1.02, count), Axis::labelled(0.0, 1.0, Vec::new()))?;
+    chart.name("accuracy", "")?;
+    if let Some(known) = known {
+        levels(&chart, known)?;
+    }
+    for (place, &variant) in variants.iter().enumerate() {
+        let start = top + row * place as f64 + 0.5;
+        row_name(&canvas, &comparison.variants[variant], left, start + 0.5 * row)?;
+        canvas.line(&[(frame.left, start + row), (frame.right, start + row)], ink(0.12), HAIR)?;
+        for (number, group) in task.rows[variant].iter().enumerate() {
+            let Some(group) = group else { continue };
+            let Some(mean) = group.mean else { continue };
+            let y = start + 1.2 + step * number as f64;
+            let look = look(number);
+            let text = format!("{}, {}: {mean:.3}", comparison.names[number], group.variant);
+            canvas.of_variant(number, || {
+                canvas.titled(&text, || {
+                    if let Some((low, high)) = group.interval {
+                        canvas.line(&[(chart.x_of(low), y), (chart.x_of(high), y)], look.colour, LINE)?;
+                    }
+                    canvas.mark((chart.x_of(mean), y), 0.75, look, 1.0)
+                })
+            })?;
+        }
+        for (number, &paper) in papers.iter().enumerate() {
+            let published = comparison.published_in(paper, task, variant, "running_accuracy");
+            let Some(published) = published.filter(|p| !p.diverged) else { continue };
+            let Some(mean) = published.mean else { continue };
+            let y = start + 1.2 + step * (comparison.names.len() + number) as f64;
+            if let (Some(low), Some(high)) = (published.lower, published.upper) {
+                canvas.line(&[(chart.x_of(low), y), (chart.x_of(high), y)], ink(0.6), HAIR)?;
+            }
+            let (x, r) = (chart.x_of(mean), 0.75);
+            canvas.titled(&format!("published, {}: {mean:.3}", paper.name()), || {
+                let corners = [(x - r, y), (x, y - r), (x + r, y), (x, y + r), (x - r, y)];
+                canvas.line(&corners, ink(0.8), 0.2)
+            })?;
+        }
+    }
+    Ok(canvas.finish())
+}
+
+fn legend(width: f64, names: &[String]) -> Result<Drawing> {
+    let canvas = Canvas::new(width, 4.4 * names.len() as f64 + 1.0);
+    for (place, name) in names.iter().enumerate() {
+        let y = 2.4 + 4.4 * place as f64;
+        canvas.of_variant(place, || {
+            canvas.mark((3.0, y), 0.9, look(place), 1.0)?;
+            let room = (width - 8.0) / (TEXT * POINT);
+            canvas.text(&font::fit(name, room), (6.0, y), TEXT, Hold::Start)
+        })?;
+    }
+    Ok(canvas.finish())
+}

@@ -1,0 +1,95 @@
+//! What each step in the design does: Cliff's δ, and whether it is more than
+//! chance.
+
+use pallium_core::Result;
+use plotters::style::Color;
+
+use super::accuracy::{margin, row_name};
+use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, SMALL};
+use super::palette::{BLUE, GREY, VERMILLION, ink};
+use super::{Figure, Panel};
+use crate::folder::RunFolder;
+use crate::summary::{Effect, TaskStatistics};
+use crate::text::p_value;
+
+const ROW: f64 = 5.6;
+/// Adjusted p below which an effect is taken for one.
+pub const SIGNIFICANT: f64 = 0.05;
+
+/// The figure: a panel a task.
+pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figure<'a> {
+    let panels = run
+        .tasks
+        .iter()
+        .zip(statistics)
+        .map(|(task, statistics)| Panel {
+            name: format!("size of effects on accuracy, {}", task.short()),
+            draw: Box::new(move |width| panel(width, task.short(), &statistics.effects)),
+            wide: false,
+        })
+        .collect();
+    let factorial = statistics.iter().any(|s| s.factorial);
+    let what = if factorial {
+        "Levels of one factor compared, all else equal; where several pairs of variants differ in it alone, δ is \
+         their mean, and p is of the planned contrast of ranks."
+    } else {
+        "Every variant against the first, every point of a sweep against the first of its variant, by the \
+         Mann–Whitney test."
+    };
+    Figure {
+        id: "effects".into(),
+        title: "Effects on accuracy".into(),
+        caption: format!(
+            "{what} Cliff's δ: share of pairs of runs in which the one named first does better, less the share in \
+             which it does worse. Full marks: p below {SIGNIFICANT} after Holm's adjustment over all rows of the \
+             panel."
+        ),
+        panels,
+        small: false,
+    }
+}
+
+fn panel(width: f64, title: &str, effects: &[Effect]) -> Result<Drawing> {
+    let left = margin(effects.iter().map(|e| e.name.as_str()), width);
+    let top = 9.0;
+    let bottom = top + ROW * effects.len().max(1) as f64 + 1.0;
+    let canvas = Canvas::new(width, bottom + 8.5);
+    let frame = Frame { left, top, right: width - 15.5, bottom };
+    canvas.text(title, (left, 2.4), 8.5, Hold::Start)?;
+    canvas.note("p (Holm)", (width, top - 1.6), SMALL, Hold::End)?;
+    let rows = Axis::labelled(0.0, 1.0, Vec::new());
+    let count = if frame.right - left > 35.0 { 5 } else { 3 };
+    let chart = Chart::new(&canvas, frame, Axis::new(-1.05, 1.05, count), rows)?;
+    chart.name("Cliff's δ", "")?;
+    let zero = chart.x_of(0.0);
+    canvas.line(&[(zero, top), (zero, bottom)], ink(0.5), 0.2)?;
+    canvas.note("worse", (frame.left + 0.5, top - 1.6), SMALL, Hold::Start)?;
+    canvas.note("better", (frame.right - 0.5, top - 1.6), SMALL, Hold::End)?;
+    if effects.is_empty() {
+        canvas.note("nothing to compare yet", (left + 2.0, top + 3.0), SMALL, Hold::Start)?;
+    }
+    for (row, effect) in effects.iter().enumerate() {
+        let y = top + ROW * (row as f64 + 0.5) + 0.5;
+        row_name(&canvas, &effect.shown(), left, y)?;
+        canvas.line(&[(frame.left, y), (frame.right, y)], ink(0.12), HAIR)?;
+        let sure = effect.holm < SIGNIFICANT;
+        let colour = match effect.delta {
+            d if !sure || d.is_nan() => GREY,
+            d if d < 0.0 => BLUE,
+            _ => VERMILLION,
+        };
+        if effect.delta.is_finite() {
+            let title =
+                format!("{}: difference {:+.3}, δ {:+.2}", effect.meaning, effect.difference, effect.delta);
+            canvas.titled(&title, || {
+                let x = chart.x_of(effect.delta);
+                canvas.line(&[(zero, y), (x, y)], colour.mix(0.8), 0.5)?;
+                canvas.circle((x, y), 1.1, colour, sure)
+            })?;
+        }
+        let p =
+            if effect.holm.is_nan() { "–".into() } else { p_value(effect.holm).replacen("p = ", "", 1) };
+        canvas.note(p.trim_start_matches("p "), (width, y), SMALL, Hold::End)?;
+    }
+    Ok(canvas.finish())
+}

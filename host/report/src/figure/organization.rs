@@ -1,0 +1,77 @@
+//! Network organization against accuracy, every run a mark.
+
+use pallium_core::Result;
+
+use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, Hold, SMALL};
+use super::curves::legend;
+use super::palette::look;
+use super::{Figure, Panel};
+use crate::folder::RunFolder;
+use crate::summary::correlation;
+use crate::text::{measure_name, p_value};
+
+/// The figure of a task: a panel a measure.
+pub fn figure<'a>(run: &'a RunFolder, task: usize, measures: &'a [String]) -> Figure<'a> {
+    let mut panels: Vec<Panel<'a>> = measures
+        .iter()
+        .map(|measure| Panel {
+            name: format!("{} against accuracy on {}", measure_name(measure), run.tasks[task].short()),
+            draw: Box::new(move |width| panel(width, run, task, measure)),
+            wide: false,
+        })
+        .collect();
+    panels.push(legend(run));
+    Figure {
+        id: format!("organization-{}", run.tasks[task].slug()),
+        title: format!("Organization against accuracy, {}", run.tasks[task].short()),
+        caption: "Every run a mark. ρ: Spearman's correlation over all runs of the task; variants differ in \
+                  both, so it does not say that within a variant one goes with the other."
+            .into(),
+        panels,
+        small: false,
+    }
+}
+
+fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Result<Drawing> {
+    let height = (0.68 * width).clamp(42.0, 58.0);
+    let canvas = Canvas::new(width, height);
+    let frame = Frame { left: 13.0, top: 6.5, right: width - 2.5, bottom: height - 8.5 };
+    let (split, headline) = run.headline();
+    let points: Vec<(usize, u32, f64, f64)> = run
+        .cells
+        .iter()
+        .filter(|c| c.task == task)
+        .filter_map(|c| Some((c.variant, c.run, c.value("", measure)?, c.value(&split, &headline)?)))
+        .collect();
+    let range = |of: fn(&(usize, u32, f64, f64)) -> f64| {
+        let (low, high) = points
+            .iter()
+            .map(of)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        if low.is_finite() { (low, high) } else { (0.0, 1.0) }
+    };
+    let (low, high) = range(|p| p.2);
+    let pad = (0.06 * (high - low)).max(1e-6);
+    let (bottom, _) = range(|p| p.3);
+    let count = ((frame.right - frame.left) / 9.0).max(3.0) as usize;
+    let x = Axis::new(low - pad, high + pad, count);
+    let chart = Chart::new(&canvas, frame, x, Axis::new((bottom - 0.04).max(0.0), 1.03, 6))?;
+    chart.name(measure_name(measure).as_str(), "accuracy")?;
+    let (test, n) = correlation(run, task, measure);
+    let told = match test.statistic.is_nan() {
+        true => format!("n = {n}"),
+        false => format!("ρ = {:.2}, {}, n = {n}", test.statistic, p_value(test.p)).replace('-', "−"),
+    };
+    canvas.note(&told, (frame.right, 2.4), SMALL, Hold::End)?;
+    for (variant, name) in run.variants.iter().enumerate() {
+        canvas.of_variant(variant, || {
+            for (_, number, x, y) in points.iter().filter(|p| p.0 == variant) {
+                canvas.titled(&format!("{name}, run {number}: {x:.3}, accuracy {y:.3}"), || {
+                    canvas.mark(chart.at((*x, *y)), 0.75, look(variant), 0.55)
+                })?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(canvas.finish())
+}

@@ -1,0 +1,200 @@
+//! Neurons where they are, coloured by community, with the strongest
+//! connections between them.
+
+use std::f64::consts::FRAC_PI_2;
+use std::rc::Rc;
+
+use ndarray::Array2;
+use pallium_core::Result;
+use plotters::style::Color;
+use serde_json::{Value, json};
+
+use super::canvas::{Canvas, Drawing, Hold, POINT, SMALL};
+use super::palette::{BLUE, VERMILLION, community, hex};
+use super::{Figure, Panel, font};
+use crate::folder::RunFolder;
+use crate::network::{Network, NeuronPositions};
+
+/// Connections that are drawn.
+pub const CONNECTIONS: usize = 150;
+/// From where pictures look: angles about the vertical and the horizontal axis,
+/// in radians. Imaged fields are thin along one axis; they are looked at from
+/// there, a little from the side.
+fn view(points: &[[f64; 3]]) -> (f64, f64) {
+    let extent = |k: usize| points.iter().map(|p| p[k].abs()).fold(0.0, f64::max);
+    let thinnest = (0..3).min_by(|&a, &b| extent(a).total_cmp(&extent(b))).unwrap_or(2);
+    match thinnest {
+        0 => (FRAC_PI_2 - 0.4, -0.3),
+        1 => (0.4, -0.95),
+        _ => (0.4, -0.3),
+    }
+}
+
+/// Still pictures: of one task, a panel a variant.
+pub fn figure<'a>(
+    run: &'a RunFolder,
+    task: usize,
+    networks: &'a [Network],
+    places: &'a [NeuronPositions],
+) -> Figure<'a> {
+    let panels = networks
+        .iter()
+        .zip(places)
+        .filter(|(network, _)| network.task == task)
+        .filter_map(|(network, place)| {
+            let positions = place.as_ref().ok()?;
+            Some(Panel {
+                name: format!("neurons of {} in space", run.variants[network.variant]),
+                draw: Box::new(move |width| panel(width, run, network, positions)),
+                wide: false,
+            })
+        })
+        .collect();
+    Figure {
+        id: format!("space-{}", run.tasks[task].slug()),
+        title: format!("Neurons in space, {}", run.tasks[task].short()),
+        caption: caption(),
+        panels,
+        small: true,
+    }
+}
+
+/// What such a picture shows.
+pub fn caption() -> String {
+    format!(
+        "Somata where they were recorded, coloured by community of the trained matrix (the six largest; others \
+         grey), of the run of median accuracy; lines: the {CONNECTIONS} strongest connections, vermillion positive, \
+         blue negative."
+    )
+}
+
+/// Positions about their middle, in units of half the largest extent.
+pub fn centred(positions: &Array2<f64>) -> Vec<[f64; 3]> {
+    let bounds = |axis: usize| {
+        let column = positions.column(axis);
+        let low = column.iter().copied().fold(f64::INFINITY, f64::min);
+        (low, column.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+    };
+    let bounds = [bounds(0), bounds(1), bounds(2)];
+    let half = bounds.iter().map(|(a, b)| 0.5 * (b - a)).fold(1e-9, f64::max);
+    positions
+        .rows()
+        .into_iter()
+        .map(|row| [0, 1, 2].map(|k| (row[k] - 0.5 * (bounds[k].0 + bounds[k].1)) / half))
+        .collect()
+}
+
+/// A point on the picture's plane, and how near it is.
+fn seen([x, y, z]: [f64; 3], view: (f64, f64)) -> (f64, f64, f64) {
+    let ((sa, ca), (sb, cb)) = (view.0.sin_cos(), view.1.sin_cos());
+    let (x, z) = (ca * x + sa * z, ca * z - sa * x);
+    (x, cb * y - sb * z, sb * y + cb * z)
+}
+
+fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>) -> Result<Drawing> {
+    let scale = 0.5 * width / 1.25;
+    let points = centred(positions);
+    let from = view(&points);
+    let points: Vec<(f64, f64, f64)> = points.into_iter().map(|p| seen(p, from)).collect();
+    let (low, high) = points
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.1), high.max(p.1)));
+    let (top, pad) = (5.0, 3.0);
+    let canvas = Canvas::new(width, top + 2.0 * pad + scale * (high - low).max(0.0));
+    let title = font::fit(&run.variants[network.variant], 0.6 * width / (8.5 * POINT));
+    canvas.text(&title, (0.0, 2.4), 8.5, Hold::Start)?;
+    canvas.note(&format!("run {}", network.run), (width, 2.4), SMALL, Hold::End)?;
+    let points: Vec<(f64, f64, f64)> = points
+        .into_iter()
+        .map(|(x, y, near)| (0.5 * width + scale * x, top + pad + scale * (y - low), near))
+        .collect();
+    let strongest = network.strongest(CONNECTIONS);
+    let most = strongest.first().map_or(1.0, |c| c.2.abs());
+    for (i, j, w) in strongest.iter().rev() {
+        let (Some(a), Some(b)) = (points.get(*i), points.get(*j)) else { continue };
+        let colour = if *w < 0.0 { BLUE } else { VERMILLION };
+        let strength = f64::from(w.abs() / most);
+        canvas.line(&[(a.0, a.1), (b.0, b.1)], colour.mix(0.2 + 0.6 * strength), 0.12 + 0.2 * strength)?;
+    }
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|&a, &b| points[a].2.total_cmp(&points[b].2));
+    let radius = (width / 85.0 * 0.9 * (300.0 / points.len() as f64).sqrt()).clamp(0.3, 1.2);
+    for i in order {
+        let number = network.communities.of[i];
+        let colour = community(number, network.communities.sizes[number]);
+        let (x, y, near) = points[i];
+        canvas.circle((x, y), radius * (1.0 + 0.25 * near), colour.mix(0.85), true)?;
+    }
+    Ok(canvas.finish())
+}
+
+/// What the page's script needs to turn the picture: the networks whose places
+/// are known, and these places, each once.
+pub fn data(run: &RunFolder, networks: &[Network], places: &[NeuronPositions]) -> Value {
+    let round = |v: f64| (v * 1000.0).round() / 1000.0;
+    let known = || networks.iter().zip(places).filter_map(|(n, place)| Some((n, place.as_ref().ok()?)));
+    let mut distinct: Vec<&Rc<Array2<f64>>> = Vec::new();
+    for (_, place) in known() {
+        if !distinct.iter().any(|other| Rc::ptr_eq(other, place)) {
+            distinct.push(place);
+        }
+    }
+    let extent = |positions: &Array2<f64>| {
+        let span = |k: usize| {
+            let column = positions.column(k);
+            let low = column.iter().copied().fold(f64::INFINITY, f64::min);
+            column.iter().copied().fold(f64::NEG_INFINITY, f64::max) - low
+        };
+        (0..3).map(span).fold(0.0, f64::max)
+    };
+    let places: Vec<Value> = distinct
+        .iter()
+        .map(|positions| {
+            let points = centred(positions);
+            let from = view(&points);
+            let points: Vec<[f64; 3]> = points.into_iter().map(|p| p.map(round)).collect();
+            json!({ "points": points, "half_um": round(0.5 * extent(positions)), "view": [from.0, from.1] })
+        })
+        .collect();
+    let networks: Vec<Value> = known()
+        .map(|(network, place)| {
+            let connections: Vec<Value> = network
+                .strongest(CONNECTIONS)
+                .into_iter()
+                // Four digits are more than a line's width shows.
+                .map(|(i, j, w)| json!([i, j, format!("{w:.3e}").parse::<f64>().unwrap_or_default()]))
+                .collect();
+            json!({
+                "variant": run.variants[network.variant],
+                "task": run.tasks[network.task].short(),
+                "run": network.run,
+                "place": distinct.iter().position(|other| Rc::ptr_eq(other, place)),
+                "community": network.communities.of,
+                "sizes": network.communities.sizes,
+                "connections": connections,
+            })
+        })
+        .collect();
+    let palette: Vec<String> = super::palette::SERIES.iter().map(|c| hex(*c)).collect();
+    json!({
+        "places": places,
+        "networks": networks,
+        "palette": palette,
+        "grey": hex(super::palette::GREY),
+        "positive": hex(VERMILLION),
+        "negative": hex(BLUE),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_centred_and_keep_their_proportions() {
+        let positions = ndarray::array![[0.0, 10.0, 5.0], [100.0, 30.0, 5.0]];
+        assert_eq!(centred(&positions), [[-1.0, -0.2, 0.0], [1.0, 0.2, 0.0]]);
+        let (x, y, z) = seen([0.3, -0.4, 0.5], (0.4, -0.9));
+        assert!(((x * x + y * y + z * z) - 0.5).abs() < 1e-12, "turning keeps lengths");
+    }
+}

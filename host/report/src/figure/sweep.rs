@@ -1,0 +1,147 @@
+//! Accuracy over the points of a sweep, a line a variant.
+
+use pallium_core::Result;
+
+use super::accuracy::levels_across;
+use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, Hold, LINE, POINT, SMALL};
+use super::curves::legend_of;
+use super::palette::look;
+use super::{Figure, Panel, font};
+use crate::folder::{RunFolder, base, point};
+use crate::summary::Group;
+
+/// Whether any variant is a point of a sweep.
+pub fn swept(run: &RunFolder) -> bool {
+    run.variants.iter().any(|name| !point(name).is_empty())
+}
+
+/// What is varied, and how: variants without their points, and the points, each
+/// once and in order.
+struct Sweep<'a> {
+    bases: Vec<&'a str>,
+    points: Vec<&'a str>,
+}
+
+impl<'a> Sweep<'a> {
+    fn of(run: &'a RunFolder) -> Self {
+        let mut sweep = Sweep { bases: Vec::new(), points: Vec::new() };
+        for name in &run.variants {
+            if !sweep.bases.contains(&base(name)) {
+                sweep.bases.push(base(name));
+            }
+            if !sweep.points.contains(&point(name)) {
+                sweep.points.push(point(name));
+            }
+        }
+        sweep
+    }
+
+    /// The axis, if there is one alone, and what its points are called.
+    fn labels(&self) -> (String, Vec<&'a str>) {
+        let split: Option<Vec<(&str, &str)>> = self.points.iter().map(|p| p.split_once('=')).collect();
+        match split {
+            Some(pairs) if pairs.iter().all(|p| p.0 == pairs[0].0 && !p.1.contains('=')) => {
+                (pairs[0].0.to_owned(), pairs.into_iter().map(|p| p.1).collect())
+            }
+            _ => (String::new(), self.points.clone()),
+        }
+    }
+}
+
+/// The figure: a panel a task.
+pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
+    let mut panels: Vec<Panel<'a>> = run
+        .tasks
+        .iter()
+        .enumerate()
+        .map(|(task, about)| Panel {
+            name: format!("accuracy on {} over the sweep", about.short()),
+            draw: Box::new(move |width| panel(width, run, task, &groups[task])),
+            wide: false,
+        })
+        .collect();
+    let bases: Vec<String> = Sweep::of(run).bases.into_iter().map(str::to_owned).collect();
+    panels.push(legend_of(bases));
+    Figure {
+        id: "sweep".into(),
+        title: "Accuracy over the sweep".into(),
+        caption: "Means and 95 % intervals at each point; points stand at equal distances, whatever their \
+                  values. Lines: chance (dotted), the best without memory (dashed), the ideal (solid)."
+            .into(),
+        panels,
+        small: false,
+    }
+}
+
+fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Result<Drawing> {
+    let sweep = Sweep::of(run);
+    let (axis, names) = sweep.labels();
+    let height = (0.68 * width).clamp(42.0, 60.0);
+    let canvas = Canvas::new(width, height);
+    let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
+    canvas.text(run.tasks[task].short(), (frame.left, 2.4), 8.5, Hold::Start)?;
+    let known = run.tasks[task].info.as_ref().map(|i| i.levels);
+    let lowest = groups
+        .iter()
+        .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))
+        .chain(known.map(|l| l.chance))
+        .fold(1.0, f64::min);
+    let count = names.len() as f64;
+    // As many names as have room.
+    let widest = names.iter().map(|n| font::width(n)).fold(0.0, f64::max) * SMALL * POINT + 1.5;
+    let step = (widest * count / (frame.right - frame.left)).ceil().max(1.0) as usize;
+    let room = step as f64 * (frame.right - frame.left) / count / (SMALL * POINT);
+    let ticks = names.iter().enumerate().step_by(step).map(|(at, n)| (at as f64, font::fit(n, room)));
+    let x = Axis::labelled(-0.5, count - 0.5, ticks.collect());
+    let y = Axis::new((lowest - 0.03).max(0.0), 1.02, 6);
+    let chart = Chart::new(&canvas, frame, x, y)?;
+    chart.name(&axis, "accuracy")?;
+    if let Some(known) = known {
+        levels_across(&chart, known, (-0.5, count - 0.5))?;
+    }
+    // Variants stand beside each other, so that intervals can be told apart.
+    let apart = 0.5 / sweep.bases.len().max(1) as f64;
+    for (place, variant) in sweep.bases.iter().enumerate() {
+        let shift = apart * (place as f64 - 0.5 * (sweep.bases.len() - 1) as f64);
+        let own = groups.iter().filter(|g| base(&g.variant) == *variant);
+        let known: Vec<(f64, f64, &Group)> = own
+            .filter_map(|g| {
+                let at = sweep.points.iter().position(|p| *p == point(&g.variant))?;
+                Some((at as f64 + shift, g.mean?, g))
+            })
+            .collect();
+        canvas.of_variant(place, || {
+            let look = look(place);
+            let line: Vec<(f64, f64)> = known.iter().map(|k| (k.0, k.1)).collect();
+            if line.len() > 1 {
+                chart.line(&line, look.colour, LINE, look.dash)?;
+            }
+            for &(x, mean, group) in &known {
+                canvas.titled(
+                    &format!("{}: {mean:.3} (n = {})", group.variant, group.values.len()),
+                    || {
+                        if let Some((low, high)) = group.interval {
+                            chart.line(&[(x, low), (x, high)], look.colour, 0.2, "")?;
+                        }
+                        canvas.mark(chart.at((x, mean)), 0.75, look, 1.0)
+                    },
+                )?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(canvas.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_axis_is_named_once() {
+        let of = |points: &[&'static str]| Sweep { bases: vec!["W"], points: points.to_vec() }.labels();
+        assert_eq!(of(&["λ=0.1", "λ=1"]), ("λ".to_owned(), vec!["0.1", "1"]));
+        assert_eq!(of(&["a=1, b=2", "a=1, b=3"]), (String::new(), vec!["a=1, b=2", "a=1, b=3"]));
+        assert_eq!(of(&["", "a=1"]), (String::new(), vec!["", "a=1"]));
+    }
+}

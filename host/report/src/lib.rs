@@ -1,0 +1,144 @@
+//! Reports: what a run folder has to say, as tables, figures and a page.
+//!
+//! [`folder`] reads a run folder; [`summary`] sums its runs up and tests them,
+//! [`published`] holds them against the paper's tables; [`network`] looks into
+//! single networks. [`tables`] and [`figure`] show it, [`page`] puts it into
+//! one HTML file, [`document`] into JSON; [`compare`] puts several folders side
+//! by side. A report reads finished cells alone, and changes nothing.
+
+pub mod communities;
+pub mod compare;
+pub mod departures;
+pub mod document;
+pub mod figure;
+pub mod folder;
+pub mod network;
+pub mod page;
+pub mod published;
+pub mod run_table;
+pub mod short;
+pub mod summary;
+pub mod table;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use std::path::Path;
+
+use pallium_core::Result;
+
+use figure::Figure;
+use figure::curves::LearningCurves;
+use figure::matrices::Pictures;
+use folder::RunFolder;
+use network::Network;
+use published::Paper;
+use summary::{Group, TaskStatistics};
+
+/// Everything that a report says.
+pub struct Report {
+    /// The run.
+    pub run: RunFolder,
+    /// The published table that it is held against.
+    pub paper: Option<Paper>,
+    /// What it computes otherwise than the paper did, if it is held against it.
+    pub departures: Vec<String>,
+    /// Accuracies that tables show, by task, then variant.
+    pub accuracy: Vec<Vec<Group>>,
+    /// Running accuracies, which are what is published; the same order.
+    pub running: Vec<Vec<Group>>,
+    /// Measures of organization.
+    pub measures: Vec<String>,
+    /// Their values, by task, then measure, then variant.
+    pub organization: Vec<Vec<Vec<Group>>>,
+    /// Tests, by task.
+    pub statistics: Vec<TaskStatistics>,
+}
+
+impl Report {
+    /// Reads the run folder at `root` and sums it up.
+    ///
+    /// # Errors
+    /// As [`RunFolder::read`].
+    pub fn of(root: &Path) -> Result<Self> {
+        let run = RunFolder::read(root)?;
+        let paper = Paper::of(&run);
+        let measures = run.network_measures();
+        let variants = 0..run.variants.len();
+        let groups = |task: usize, split: &str, measure: &str| -> Vec<Group> {
+            variants.clone().map(|v| summary::group(&run, paper, v, task, (split, measure))).collect()
+        };
+        let tasks = 0..run.tasks.len();
+        let (split, headline) = run.headline();
+        let accuracy = tasks.clone().map(|t| groups(t, &split, &headline)).collect();
+        let running = tasks.clone().map(|t| groups(t, "train", "running_accuracy")).collect();
+        let organization =
+            tasks.clone().map(|t| measures.iter().map(|m| groups(t, "", m)).collect()).collect();
+        let statistics = tasks.map(|t| summary::statistics(&run, t)).collect();
+        let departures = if paper.is_some() { departures::departures(&run)? } else { Vec::new() };
+        Ok(Report { paper, departures, accuracy, running, organization, statistics, measures, run })
+    }
+}
+
+/// What figures are drawn from, beyond the numbers.
+pub struct Material {
+    /// Learning curves.
+    pub curves: LearningCurves,
+    /// Networks of median accuracy, by task, then variant.
+    pub networks: Vec<Network>,
+    /// Their images, in the same order.
+    pub pictures: Vec<Pictures>,
+    /// Where the neurons of each network are, in the same order, or why that is
+    /// not known.
+    pub places: Vec<network::NeuronPositions>,
+}
+
+impl Material {
+    /// Reads it. Neurons are where `positions` says.
+    ///
+    /// # Errors
+    /// Never, but for a bug: what cannot be read is left out with a word.
+    pub fn of(run: &RunFolder, positions: &network::Positions<'_>) -> Result<Self> {
+        let networks = network::representatives(run);
+        Ok(Material {
+            curves: LearningCurves::read(run),
+            pictures: Pictures::of(&networks)?,
+            places: network::places(run, &networks, positions),
+            networks,
+        })
+    }
+}
+
+/// All figures of a report that there is something to show in.
+pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>> {
+    let run = &report.run;
+    let mut figures = vec![figure::accuracy::figure(run, &report.accuracy)];
+    if figure::sweep::swept(run) {
+        figures.push(figure::sweep::figure(run, &report.accuracy));
+    }
+    if !material.curves.is_empty() {
+        figures.push(figure::curves::figure(run, &material.curves));
+    }
+    figures.push(figure::effects::figure(run, &report.statistics));
+    for task in 0..run.tasks.len() {
+        if !report.measures.is_empty() {
+            figures.push(figure::organization::figure(run, task, &report.measures));
+        }
+    }
+    for task in 0..run.tasks.len() {
+        if material.networks.iter().any(|n| n.task == task) {
+            figures.push(figure::matrices::figure(run, task, &material.networks, &material.pictures));
+        }
+    }
+    if !material.networks.is_empty() {
+        figures.push(figure::weights::figure(run, &material.networks));
+    }
+    for task in 0..run.tasks.len() {
+        let mut known = material.networks.iter().zip(&material.places);
+        if known.any(|(network, place)| network.task == task && place.is_ok()) {
+            figures.push(figure::space::figure(run, task, &material.networks, &material.places));
+        }
+    }
+    figures
+}

@@ -1,0 +1,166 @@
+//! A trained network to look at: weights before and after, communities.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ndarray::Array2;
+use pallium_core::{Error, Result};
+
+use super::communities::{Communities, communities};
+use super::folder::{CellResult, RunFolder};
+use pallium_record::outcome::Status;
+use pallium_record::training::TrainingFile;
+use pallium_record::weights;
+
+/// Variants whose networks are looked into: beyond, pictures are too small to
+/// see anything in.
+pub const VARIANTS: usize = 16;
+/// Magnitudes above this quantile are connections, as in the measures of
+/// organization.
+const QUANTILE: f64 = 0.9;
+
+/// The recurrent weights of one cell.
+#[derive(Debug)]
+pub struct Network {
+    /// Place of the variant.
+    pub variant: usize,
+    /// Place of the task.
+    pub task: usize,
+    /// The run.
+    pub run: u32,
+    /// Before training; row = from, column = to.
+    pub initial: Array2<f32>,
+    /// After it.
+    pub trained: Array2<f32>,
+    /// Communities of the strongest tenth of the trained weights.
+    pub communities: Communities,
+}
+
+impl Network {
+    /// Number of neurons.
+    pub fn neurons(&self) -> usize {
+        self.trained.nrows()
+    }
+
+    /// The strongest `count` connections between different neurons: from, to,
+    /// weight; strongest first.
+    pub fn strongest(&self, count: usize) -> Vec<(usize, usize, f32)> {
+        let mut all: Vec<(usize, usize, f32)> = self
+            .trained
+            .indexed_iter()
+            .filter(|((i, j), w)| i != j && **w != 0.0)
+            .map(|((i, j), w)| (i, j, *w))
+            .collect();
+        let order = |a: &(usize, usize, f32), b: &(usize, usize, f32)| {
+            b.2.abs().total_cmp(&a.2.abs()).then((a.0, a.1).cmp(&(b.0, b.1)))
+        };
+        if count < all.len() {
+            all.select_nth_unstable_by(count, order);
+            all.truncate(count);
+        }
+        all.sort_by(order);
+        all
+    }
+}
+
+/// For each task and variant (of the first [`VARIANTS`]) the network of the run
+/// whose accuracy is the median (the lower one of two), in the order of tasks,
+/// then variants.
+pub fn representatives(run: &RunFolder) -> Vec<Network> {
+    let (split, measure) = run.headline();
+    let places =
+        (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(VARIANTS)).map(move |v| (v, t)));
+    let chosen: Vec<(&CellResult, &TrainingFile)> = places
+        .filter_map(|(variant, task)| {
+            let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
+            let mut known: Vec<_> =
+                ok.filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?))).collect();
+            known.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.run.cmp(&b.1.run)));
+            let middle = known.len().checked_sub(1)? / 2;
+            known.get(middle).map(|(_, cell, about)| (*cell, *about))
+        })
+        .collect();
+    let look = |(cell, about): &(&CellResult, &TrainingFile)| match network(cell, about) {
+        Ok(network) => Some(network),
+        Err(e) => {
+            tracing::warn!("left out of the figures: {e}");
+            None
+        }
+    };
+    // Finding communities is what takes time.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = chosen.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = chosen
+            .chunks(part)
+            .map(|cells| scope.spawn(move || cells.iter().filter_map(look).collect::<Vec<_>>()))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn network(cell: &CellResult, about: &TrainingFile) -> Result<Network> {
+    let path = about.folder.join("weights.safetensors");
+    let damaged = |what: &str| {
+        Error::input(format!("{}: {what}", path.display()))
+            .help("move its folder away and start the run again")
+    };
+    let found = weights::read(&path)?;
+    // Of several recurrent blocks, the first.
+    let block = about.model_info.block_names.first().map_or("recurrent", String::as_str);
+    let neurons = about.model_info.neurons;
+    let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
+    let trained = found.block(block, neurons).ok_or_else(|| shape(block))?;
+    if found.initial.dim() != (neurons, neurons) {
+        return Err(shape("initial"));
+    }
+    let initial = found.initial;
+    if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
+        return Err(damaged("it has weights that are not finite"));
+    }
+    Ok(Network {
+        variant: cell.variant,
+        task: cell.task,
+        run: cell.run,
+        communities: communities(&trained, QUANTILE),
+        initial,
+        trained,
+    })
+}
+
+/// Positions of a network's neurons, N×3 in micrometres, or why they are not
+/// known.
+pub type NeuronPositions = std::result::Result<Rc<Array2<f64>>, String>;
+
+/// Gives the positions of a training's neurons, N×3, in micrometres. The report
+/// itself knows no plugins; whoever makes it does.
+pub type Positions<'a> = dyn Fn(&RunFolder, &TrainingFile) -> Result<Array2<f64>> + 'a;
+
+/// Where the neurons of each network are (N×3, in micrometres), or why that is
+/// not known: the source of the neurons is not there (a plugin that is not
+/// loaded, a field that has moved) or knows no positions. In a sweep over
+/// fields these are different neurons.
+pub fn places(run: &RunFolder, networks: &[Network], positions: &Positions<'_>) -> Vec<NeuronPositions> {
+    let mut known: BTreeMap<String, NeuronPositions> = BTreeMap::new();
+    let place = |network: &Network| -> NeuronPositions {
+        let about = run.example_of(network.variant).ok_or("no cell is finished")?;
+        let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
+        let found = known
+            .entry(source)
+            .or_insert_with(|| positions(run, about).map(Rc::new).map_err(|e| e.to_string()))
+            .clone()?;
+        match found.nrows() == network.neurons() {
+            true => Ok(found),
+            false => Err(format!(
+                "`{}` has {} neurons now, and had {}",
+                about.spec.substrate.id,
+                found.nrows(),
+                network.neurons()
+            )),
+        }
+    };
+    networks.iter().map(place).collect()
+}

@@ -1,0 +1,105 @@
+//! Tables and figures as HTML.
+
+use maud::{Markup, PreEscaped, html};
+use pallium_core::Result;
+
+use crate::figure::Figure;
+use crate::figure::palette::{Mark, hex, look};
+use crate::table::{Cell, Kind, Table};
+
+/// What the panel is called that names variants.
+const LEGEND: &str = "legend: variants";
+
+/// A table whose columns can be sorted.
+pub fn table(table: &Table) -> Markup {
+    html! {
+        div.table id=(table.id) {
+            div.bar {
+                h3 { (table.title) }
+                button.save type="button" data-csv=(table.id) { "CSV" }
+            }
+            div.scroll tabindex="0" role="region" aria-label=(table.title) {
+                table {
+                    thead { tr {
+                        @for column in &table.columns {
+                            th scope="col" class=[column.numeric.then_some("num")] {
+                                button type="button" { (column.title) }
+                            }
+                        }
+                    } }
+                    tbody {
+                        @for row in &table.rows {
+                            // What is no variant stays below them.
+                            tr data-last=[last(row)] {
+                                @for (place, cell) in row.iter().enumerate() {
+                                    @let class = class(cell.kind, table.columns.get(place).is_some_and(|c| c.numeric));
+                                    @let note = (!cell.note.is_empty()).then_some(&cell.note);
+                                    @let sort = cell.sort.map(|v| v.to_string());
+                                    @if place == 0 {
+                                        th scope="row" class=(class) data-s=[sort] title=[note] {
+                                            @if let Kind::Variant(place) = cell.kind {
+                                                @let look = look(place);
+                                                span class={ "swatch " (mark(look.mark)) }
+                                                    style={ "background:" (hex(look.colour)) } {}
+                                            }
+                                            (cell.text)
+                                        }
+                                    } @else {
+                                        td class=(class) data-s=[sort] title=[note] { (cell.text) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            @if !table.caption.is_empty() { p.caption { (table.caption) } }
+        }
+    }
+}
+
+fn last(row: &[Cell]) -> Option<&'static str> {
+    row.first().is_some_and(|c| c.kind == Kind::Faint).then_some("")
+}
+
+fn mark(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Circle => "circle",
+        Mark::Triangle => "triangle",
+        Mark::Square => "square",
+        Mark::Diamond => "diamond",
+    }
+}
+
+fn class(kind: Kind, numeric: bool) -> String {
+    let kind = match kind {
+        Kind::Plain | Kind::Variant(_) => "",
+        Kind::Good => "good",
+        Kind::Bad => "bad",
+        Kind::Faint => "faint",
+    };
+    if numeric { format!("num {kind}") } else { kind.into() }
+}
+
+/// A figure with what it shows, to be saved as a file.
+///
+/// # Errors
+/// Never, but for a bug.
+pub fn figure(figure: &Figure<'_>) -> Result<Markup> {
+    let panels = figure.for_screen()?;
+    Ok(html! {
+        figure id={ "figure-" (figure.id) } class=[figure.small.then_some("small")] {
+            div.bar {
+                h3 { (figure.title) }
+                button.save type="button" data-svg=(figure.id) { "SVG" }
+            }
+            div.panels { @for (_, svg) in &panels { (PreEscaped(svg)) } }
+            figcaption {
+                (figure.caption)
+                @if figure.panels.iter().any(|p| p.name == LEGEND) {
+                    span.screen { " Press a name in the legend to single it out." }
+                }
+            }
+        }
+    })
+}

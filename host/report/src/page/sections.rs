@@ -1,0 +1,322 @@
+//! The sections of a report, in their order.
+
+use maud::{Markup, PreEscaped, html};
+use pallium_core::Result;
+
+use super::Section;
+use super::html::{figure, table};
+use crate::figure::{Figure, escape, space};
+use crate::network::VARIANTS;
+use crate::published::{RUNS, SOURCE};
+use crate::summary::PAIRED;
+use crate::text::{date, duration, measure_name};
+use crate::{Material, Report};
+use pallium_profile as profile;
+use pallium_record::outcome::Status;
+
+/// All sections.
+///
+/// # Errors
+/// Never, but for a bug.
+pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Result<Vec<Section>> {
+    let section = |id, title: &str, body| Section { id, title: title.into(), body };
+    let of = |prefix: &str| -> Result<Markup> {
+        let own: Vec<Markup> =
+            figures.iter().filter(|f| f.id.starts_with(prefix)).map(figure).collect::<Result<_>>()?;
+        Ok(html! { @for one in own { (one) } })
+    };
+    let tasks = 0..report.run.tasks.len();
+    let tables = |make: &dyn Fn(usize) -> crate::table::Table| {
+        html! { @for task in tasks.clone() { (table(&make(task))) } }
+    };
+    let mut sections = vec![
+        section("short", "In short", short(report)),
+        section(
+            "accuracy",
+            "Accuracy",
+            html! {
+                (of("accuracy")?)
+                (of("sweep")?)
+                (tables(&|t| report.accuracy_table(t)))
+            },
+        ),
+        section(
+            "effects",
+            "Effects",
+            html! {
+                (of("effects")?)
+                (tables(&|t| report.effects_table(t)))
+                details {
+                    summary { "Do variants differ at all?" }
+                    (tables(&|t| report.omnibus_table(t)))
+                }
+                @if report.statistics.iter().any(|s| !s.points.is_empty()) {
+                    details {
+                        summary { "From point to point" }
+                        (tables(&|t| report.points_table(t)))
+                    }
+                }
+                @if report.run.variants.len() > PAIRED {
+                    p.missing {
+                        "All pairs of so many variants are no family of tests; " code { "pallium stats" }
+                        " takes those that matter."
+                    }
+                } @else {
+                    details {
+                        summary { "All pairs of variants" }
+                        (tables(&|t| report.pairs_table(t)))
+                    }
+                }
+            },
+        ),
+    ];
+    if !material.curves.is_empty() {
+        sections.push(section("learning", "Learning", of("learning")?));
+    }
+    if !report.measures.is_empty() {
+        sections.push(section(
+            "organization",
+            "Organization",
+            html! {
+                (tables(&|t| report.organization_table(t)))
+                (in_turn(&own(figures, "organization"))?)
+            },
+        ));
+    }
+    if !material.networks.is_empty() {
+        let matrices = in_turn(&own(figures, "matrices"))?;
+        let body = html! {
+            @if report.run.variants.len() > VARIANTS {
+                p.missing { "Matrices, weights and neurons are of the first " (VARIANTS) " variants." }
+            }
+            (matrices)
+        };
+        sections.push(section("matrices", "Matrices", body));
+        sections.push(section("weights", "Weights", of("weights")?));
+        sections.push(section("space", "Neurons", neurons(report, material)));
+    }
+    sections.push(section("cells", "Not counted", not_counted(report)));
+    sections.push(section("run", "What was run", what_was_run(report)?));
+    sections.push(section("methods", "Methods", methods(report)));
+    Ok(sections)
+}
+
+fn own<'a, 'b>(figures: &'b [Figure<'a>], prefix: &str) -> Vec<&'b Figure<'a>> {
+    figures.iter().filter(|f| f.id.starts_with(prefix)).collect()
+}
+
+/// Figures of which one is open, so that a page stays short.
+fn in_turn(figures: &[&Figure<'_>]) -> Result<Markup> {
+    let drawn: Vec<Markup> = figures.iter().map(|f| figure(f)).collect::<Result<_>>()?;
+    Ok(html! {
+        @for (place, (one, drawn)) in figures.iter().zip(drawn).enumerate() {
+            details open[place == 0] {
+                summary { (one.title) }
+                (drawn)
+            }
+        }
+    })
+}
+
+fn short(report: &Report) -> Markup {
+    html! {
+        ul.short { @for sentence in report.in_short() { li { (sentence) } } }
+        (table(&report.overview()))
+        @let steps = report.steps_table();
+        @if !steps.rows.is_empty() { (table(&steps)) }
+    }
+}
+
+fn neurons(report: &Report, material: &Material) -> Markup {
+    if material.places.iter().all(|place| place.is_err()) {
+        let why = material.places.iter().find_map(|place| place.as_ref().err());
+        return html! {
+            p.missing { "Where the neurons are is not known here: " (why.map_or("", String::as_str)) "." }
+        };
+    }
+    let data = space::data(&report.run, &material.networks, &material.places).to_string();
+    // No text in a script element may look like its end.
+    let data = data.replace('<', "\\u003c");
+    html! {
+        figure id="figure-space" {
+            div.bar {
+                h3 { "Neurons in space" }
+                button.save type="button" data-svg="space" { "SVG" }
+            }
+            div.controls {
+                label { "Network " select id="space-network" {} }
+                label { input type="checkbox" id="space-spin"; " turn" }
+                button type="button" id="space-reset" { "Reset view" }
+            }
+            div.panels.one {
+                svg.space id="space-view" viewBox="0 0 1000 1000" tabindex="0" role="img"
+                    aria-label="Neurons in space. Arrow keys turn the picture, plus and minus change its size." {}
+            }
+            p #space-about .caption aria-live="polite" {}
+            figcaption {
+                (space::caption()) " Drag or use the arrow keys to turn it; pinch, the wheel, + and − change its size; \
+                0 resets."
+            }
+            noscript { p { "Turning the picture needs a browser with scripts." } }
+            script type="application/json" id="space-data" { (PreEscaped(data)) }
+        }
+    }
+}
+
+fn not_counted(report: &Report) -> Markup {
+    let uncounted = report.uncounted_table();
+    html! {
+        @if uncounted.rows.is_empty() {
+            p { "Every cell that has run ended as it should, with every measure." }
+        } @else {
+            (table(&uncounted))
+        }
+        @if report.run.missing > 0 {
+            p { (report.run.missing) " of " (report.run.manifest.cells) " cells are still to run." }
+        }
+        @if report.run.stale > 0 {
+            p {
+                (report.run.stale) " folders in cells/ belong to another state of the experiment, of its plugins \
+                or of its data, or were finished after results.csv was written; they are not counted."
+            }
+        }
+    }
+}
+
+fn what_was_run(report: &Report) -> Result<Markup> {
+    let run = &report.run;
+    let manifest = &run.manifest;
+    let example = run.example();
+    let switches = &profile::profiles()?.switches;
+    let usual = |name: &str| switches.iter().find(|s| s.name == name)?.values.get(&manifest.profile);
+    let meaning = |name: &str, value: &str| {
+        let switch = switches.iter().find(|s| s.name == name)?;
+        let value = switch.alternatives.get(value).map_or_else(String::new, |v| format!(": {v}"));
+        Some(format!("{}{value}", switch.about))
+    };
+    let short = |sum: &str| sum.chars().take(12).collect::<String>();
+    let mut notes: Vec<&String> =
+        run.cells.iter().filter_map(|c| c.about.as_ref()).flat_map(|a| &a.notes).collect();
+    notes.sort();
+    notes.dedup();
+    let facts: Vec<(&str, String)> = [
+        ("experiment", manifest.file.display().to_string()),
+        ("overrides", manifest.overrides.join(", ")),
+        ("profile", manifest.profile.clone()),
+        ("seed", manifest.seed.to_string()),
+        ("runs", manifest.runs.to_string()),
+        (
+            "neurons",
+            example.map_or_else(String::new, |e| format!("{} of {}", e.model_info.neurons, run.field())),
+        ),
+        (
+            "training",
+            example.map_or_else(String::new, |e| {
+                let t = &e.spec.training;
+                format!(
+                    "{} epochs of {} trials in batches of {}; {} validation and {} test trials",
+                    t.epochs, t.trials, t.batch, t.validation, t.test
+                )
+            }),
+        ),
+        (
+            "model",
+            example.map_or_else(String::new, |e| {
+                format!("{}, {} parameters", e.spec.model.id, e.model_info.parameters)
+            }),
+        ),
+        ("last begun", date(manifest.started)),
+        ("computing", format!("{} in all, over all cells", duration(run.seconds()))),
+        (
+            "machine",
+            format!(
+                "{} ({}, {} cores, {})",
+                manifest.machine.name.as_deref().unwrap_or("unnamed"),
+                manifest.machine.cpu.as_deref().unwrap_or("unknown processor"),
+                manifest.machine.cores,
+                manifest.machine.system
+            ),
+        ),
+        ("Pallium", format!("{}, core {}", manifest.pallium, manifest.core)),
+        ("folder", run.root.display().to_string()),
+    ]
+    .into_iter()
+    .filter(|(_, text)| !text.is_empty())
+    .collect();
+    Ok(html! {
+        dl.facts { @for (name, text) in &facts { dt { (name) } dd { (text) } } }
+        (table(&report.variants_table()))
+        @if !notes.is_empty() {
+            h3 { "What the data's source says" }
+            ul { @for note in notes { li { (note) } } }
+        }
+        details {
+            summary { "Switches" }
+            dl.facts {
+                @for (name, value) in &manifest.switches {
+                    dt { (name) }
+                    dd {
+                        @if usual(name).is_some_and(|u| u != value) { strong { (value) } " (set by hand)" } @else { (value) }
+                        @if let Some(about) = meaning(name, value) { br; span.faint { (about) } }
+                    }
+                }
+            }
+        }
+        details {
+            summary { "Plugins and data" }
+            dl.facts {
+                @for plugin in &manifest.plugins {
+                    dt { (plugin.name) } dd { (plugin.version) ", SHA-256 " code { (short(&plugin.sha256)) "…" } }
+                }
+                @for (component, sums) in &manifest.data {
+                    dt { "data of " (component) }
+                    dd { @for sum in sums { "SHA-256 " code { (short(sum)) "…" } " " } }
+                }
+            }
+        }
+        details {
+            summary { "The experiment, resolved" }
+            pre { (PreEscaped(escape(&run.experiment))) }
+        }
+    })
+}
+
+fn methods(report: &Report) -> Markup {
+    let diverged = report.run.count(|s| *s == Status::Diverged);
+    html! {
+        dl.facts {
+            dt { "Runs without a value" }
+            dd {
+                "Diverged and failed runs are counted and named, and never averaged in"
+                @if diverged > 0 { " (here " (diverged) " diverged)" }
+                "."
+            }
+            dt { "Intervals" } dd { (report.what_is_shown()) }
+            dt { "Tests" }
+            dd {
+                "Mann–Whitney (two-sided; exact for small samples without ties), Holm 1979; planned contrasts of ranks \
+                for the factors W, D and C; Cliff's δ (1993); Spearman's ρ. All as "
+                code { "pallium stats" } " computes them."
+            }
+            dt { "Representative runs" }
+            dd { "Matrices, weights and neurons are of the run of median accuracy (the lower of two) of each variant and task." }
+            dt { "Communities" }
+            dd {
+                "Magnitudes above their 0.9 quantile, without self-loops, undirected; greedy modularity (Clauset, Newman, \
+                Moore 2004)."
+            }
+            @if !report.measures.is_empty() {
+                dt { "Measures" }
+                dd { (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", ")) }
+            }
+            @if let Some(paper) = report.paper {
+                dt { "Published values" }
+                dd {
+                    (SOURCE) ", " (paper.name()) ", " (RUNS) " runs a cell. A result agrees if both diverged, if the 95 % t \
+                    intervals overlap, or if an accuracy differs by at most 0.02 (all published runs share one data set, \
+                    whose composition alone moves an accuracy by ±0.014) and another measure by at most 10 %."
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What came out, variants against tasks.
+
+use comfy_table::{Cell as Box, CellAlignment, ContentArrangement, Table, presets};
+use pallium_core::{Levels, random};
+use serde::Serialize;
+
+use pallium_profile::{Accuracy, Interval};
+use pallium_record::identity::Cell;
+use pallium_record::outcome::Status;
+use pallium_record::store::{Record, Records};
+use pallium_stats as stats;
+
+/// Coverage of the intervals.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Accuracies of an experiment, summed up over runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The measure.
+    pub measure: String,
+    /// The split that it is of.
+    pub split: String,
+    /// Kind of the intervals.
+    pub interval: Interval,
+    /// Coverage of the intervals.
+    pub confidence: f64,
+    /// The tasks, in the order of the experiment.
+    pub tasks: Vec<TaskLevels>,
+    /// One entry for each variant and task, by variant, then by task.
+    pub groups: Vec<Group>,
+}
+
+/// A task and how well one can do at it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskLevels {
+    /// The task's label.
+    pub task: String,
+    /// Accuracy of guessing; unknown until a cell of the task is finished.
+    pub chance: Option<f64>,
+    /// The best without memory, where known.
+    pub memoryless: Option<f64>,
+    /// The best possible, where known.
+    pub ideal: Option<f64>,
+}
+
+/// The runs of one variant on one task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// The variant.
+    pub variant: String,
+    /// The task's label.
+    pub task: String,
+    /// Number of runs with a value.
+    pub n: usize,
+    /// Their mean, if there are any.
+    pub mean: Option<f64>,
+    /// Lower end of the interval; there is none of a single run.
+    pub lower: Option<f64>,
+    /// Upper end of the interval.
+    pub upper: Option<f64>,
+    /// Number of runs that diverged.
+    pub diverged: usize,
+    /// Number of runs that failed.
+    pub failed: usize,
+    /// Number of runs that are still to do.
+    pub missing: usize,
+}
+
+/// Sums up what is known of the cells of `plan`. `seed` is for resampling.
+pub fn summarise(
+    plan: &[Cell],
+    records: &Records,
+    accuracy: Accuracy,
+    interval: Interval,
+    seed: u64,
+) -> Summary {
+    let (split, measure) = match accuracy {
+        Accuracy::Running => ("train", "running_accuracy"),
+        Accuracy::Evaluated => ("test", "accuracy"),
+    };
+    let mut tasks: Vec<TaskLevels> = Vec::new();
+    let mut variants: Vec<&str> = Vec::new();
+    for (cell, record) in plan.iter().zip(records) {
+        let spec = &cell.spec;
+        if !variants.contains(&spec.variant.as_str()) {
+            variants.push(&spec.variant);
+        }
+        let known = match record {
+            Some(Record::Finished(finished)) => Some(finished.levels),
+            _ => None,
+        };
+        match tasks.iter_mut().find(|t| t.task == spec.task) {
+            Some(task) if task.chance.is_none() => *task = levels(&spec.task, known),
+            Some(_) => {}
+            None => tasks.push(levels(&spec.task, known)),
+        }
+    }
+    let mut groups = Vec::new();
+    for variant in variants {
+        for task in &tasks {
+            let mut values = Vec::new();
+            let (mut diverged, mut failed, mut missing) = (0, 0, 0);
+            let of_group = |cell: &Cell| cell.spec.variant == variant && cell.spec.task == task.task;
+            let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
+            for (_, record) in &cells {
+                match record {
+                    Some(Record::Finished(finished)) => match finished.value(split, measure) {
+                        Some(value) => values.push(value),
+                        None if finished.status == Status::Diverged => diverged += 1,
+                        None => {}
+                    },
+                    Some(Record::Failed(_)) => failed += 1,
+                    None => missing += 1,
+                }
+            }
+            if cells.is_empty() {
+                continue;
+            }
+            let seed = random::derive(seed, 0, &format!("interval {variant} {}", task.task));
+            let ends = ends(&values, interval, seed);
+            groups.push(Group {
+                variant: variant.into(),
+                task: task.task.clone(),
+                n: values.len(),
+                mean: mean(&values),
+                lower: ends.map(|e| e.0),
+                upper: ends.map(|e| e.1),
+                diverged,
+                failed,
+                missing,
+            });
+        }
+    }
+    Summary { measure: measure.into(), split: split.into(), interval, confidence: CONFIDENCE, tasks, groups }
+}
+
+fn levels(task: &str, known: Option<Levels>) -> TaskLevels {
+    TaskLevels {
+        task: task.into(),
+        chance: known.map(|l| l.chance),
+        memoryless: known.and_then(|l| l.memoryless),
+        ideal: known.and_then(|l| l.ideal),
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| stats::mean(values))
+}
+
+/// The ends of an interval of the mean that covers [`CONFIDENCE`]; `None` of
+/// fewer than two values.
+///
+/// The bootstrap's resamples are drawn from `seed`, as many as
+/// [`resamples_of`](stats::analysis::resamples_of) says.
+pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)> {
+    let (low, high) = match interval {
+        Interval::T => stats::t_interval(values, CONFIDENCE),
+        Interval::Bootstrap => {
+            let resamples = stats::analysis::resamples_of(values.len());
+            stats::bootstrap_bca(values, stats::mean, CONFIDENCE, resamples, seed)
+        }
+    };
+    (low.is_finite() && high.is_finite()).then_some((low, high))
+}
+
+impl Summary {
+    /// The table and what its numbers are, for people.
+    pub fn render(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        let heads = self.tasks.iter().map(|t| t.task.as_str());
+        table.set_header(std::iter::once("variant").chain(heads).map(Box::new));
+        let mut variants: Vec<&str> = Vec::new();
+        for group in &self.groups {
+            if !variants.contains(&group.variant.as_str()) {
+                variants.push(&group.variant);
+            }
+        }
+        for variant in variants {
+            let mut row = vec![Box::new(variant)];
+            for task in &self.tasks {
+                let group = self.groups.iter().find(|g| g.variant == variant && g.task == task.task);
+                let text = group.map_or_else(String::new, Group::text);
+                row.push(Box::new(text).set_alignment(CellAlignment::Right));
+            }
+            table.add_row(row);
+        }
+        let level = |name: &str, of: &dyn Fn(&TaskLevels) -> Option<f64>| {
+            let mut row = vec![Box::new(name)];
+            row.extend(self.tasks.iter().map(|task| {
+                let text = of(task).map_or_else(|| "–".into(), |value| format!("{value:.3}"));
+                Box::new(text).set_alignment(CellAlignment::Right)
+            }));
+            row
+        };
+        table.add_row(level("chance", &|t| t.chance));
+        table.add_row(level("best without memory", &|t| t.memoryless));
+        table.add_row(level("ideal", &|t| t.ideal));
+        let what = match self.measure.as_str() {
+            "running_accuracy" => "running accuracy of the last training epoch".to_owned(),
+            _ => format!("accuracy on {} trials after training", self.split),
+        };
+        let kind = match self.interval {
+            Interval::T => "t",
+            Interval::Bootstrap => "bootstrap",
+        };
+        let percent = 100.0 * self.confidence;
+        format!("{table}\n{what}: mean ± half of the {percent:.0} % {kind} interval (number of runs)")
+    }
+}
+
+impl Group {
+    fn text(&self) -> String {
+        let mut text = match (self.mean, self.lower, self.upper) {
+            (Some(mean), Some(lower), Some(upper)) => format!("{mean:.3} ± {:.3}", (upper - lower) / 2.0),
+            (Some(mean), ..) => format!("{mean:.3}"),
+            (None, ..) => "–".into(),
+        };
+        text.push_str(&format!(" ({}", self.n));
+        for (count, what) in [(self.diverged, "diverged"), (self.failed, "failed"), (self.missing, "to do")] {
+            if count > 0 {
+                text.push_str(&format!("; {count} {what}"));
+            }
+        }
+        text.push(')');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_record::identity::identify;
+    use pallium_record::outcome::Value;
+    use pallium_record::spec::CellSpec;
+    use pallium_record::store::Finished;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Twenty runs of one variant, and scipy's `t.interval(0.95, …)` of them.
+    const RUNS: [f64; 20] = [
+        0.75, 0.6875, 0.5625, 0.6875, 0.75, 0.5, 0.625, 0.375, 0.5, 0.375, 0.625, 0.5, 0.6875, 0.6875, 0.625,
+        0.3125, 0.625, 0.6875, 0.6875, 0.4375,
+    ];
+    const SCIPY: (f64, f64) = (0.5226701580055356, 0.6460798419944643);
+
+    fn record(value: Option<f64>, status: Status) -> Option<Record> {
+        let levels = Levels { chance: 0.25, memoryless: Some(0.625), ideal: None };
+        let values = vec![Value::new("test", "accuracy", value)];
+        Some(Record::Finished(Finished {
+            status,
+            values,
+            times: vec![],
+            levels,
+            curve: vec![],
+            unmeasured: 0,
+        }))
+    }
+
+    fn plan(runs: usize) -> Vec<Cell> {
+        (0..runs)
+            .map(|run| {
+                let spec: CellSpec = serde_json::from_value(json!({
+                    "variant": "W*D", "task": "t", "run": run, "seed": 7, "data_seed": "per-run",
+                    "substrate": {"use": "s"}, "weights": {"use": "w"},
+                    "geometry": {"space": "none", "coordinate_layout": "rows",
+                                 "coordinate_scale": "micrometre", "distance_scale": "none"},
+                    "constraints": [], "task_component": {"use": "t"}, "model": {"use": "m"}, "metrics": [],
+                    "training": {"epochs": 1, "trials": 1, "validation": 1, "test": 1, "batch": 1},
+                }))
+                .unwrap();
+                identify(spec, &|_| Ok(None)).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_t_interval_is_scipys() {
+        let (lower, upper) = ends(&RUNS, Interval::T, 0).unwrap();
+        assert!((lower - SCIPY.0).abs() < 1e-12, "{lower}");
+        assert!((upper - SCIPY.1).abs() < 1e-12, "{upper}");
+    }
+
+    #[test]
+    fn the_bootstrap_is_repeatable_and_close_to_what_theory_says() {
+        let found = ends(&RUNS, Interval::Bootstrap, 1).unwrap();
+        assert_eq!(Some(found), ends(&RUNS, Interval::Bootstrap, 1));
+        // Off the grid of sixteenths, on which both seeds end at the same point.
+        let uneven: Vec<f64> = (0..20).zip(RUNS).map(|(i, v)| v + f64::from(i * i) * 1e-4).collect();
+        let seeds = [1, 2].map(|seed| ends(&uneven, Interval::Bootstrap, seed));
+        assert_ne!(seeds[0], seeds[1]);
+        // The means of resamples spread by s·√((n−1)/n)/√n, normally.
+        let mean = mean(&RUNS).unwrap();
+        let spread = (RUNS.iter().map(|v| (v - mean).powi(2)).sum::<f64>()).sqrt() / RUNS.len() as f64;
+        assert!((found.1 - found.0 - 2.0 * 1.96 * spread).abs() < 0.05 * spread * 4.0, "{found:?}");
+        assert_eq!(ends(&[0.5; 5], Interval::Bootstrap, 0), Some((0.5, 0.5)));
+        assert_eq!(ends(&[0.5], Interval::T, 0), None);
+        assert_eq!(ends(&[], Interval::Bootstrap, 0), None);
+    }
+
+    #[test]
+    fn runs_that_diverged_failed_or_are_to_come_are_counted_and_not_averaged() {
+        let plan = plan(5);
+        let records = vec![
+            record(Some(0.5), Status::Ok),
+            record(None, Status::Diverged),
+            Some(Record::Failed("killed".into())),
+            None,
+            record(Some(0.7), Status::Ok),
+        ];
+        let summary = summarise(&plan, &records, Accuracy::Evaluated, Interval::T, 0);
+        let group = &summary.groups[0];
+        assert_eq!((group.n, group.diverged, group.failed, group.missing), (2, 1, 1, 1));
+        assert!((group.mean.unwrap() - 0.6).abs() < 1e-12);
+        let text = summary.render();
+        assert!(text.contains("0.600 ± 1.271 (2; 1 diverged; 1 failed; 1 to do)"), "{text}");
+        assert!(text.contains("0.250") && text.contains("0.625") && text.contains("best without memory"));
+    }
+
+    #[test]
+    fn one_run_has_a_mean_and_no_interval() {
+        let records = vec![record(Some(0.5), Status::Ok)];
+        let summary = summarise(&plan(1), &records, Accuracy::Evaluated, Interval::Bootstrap, 0);
+        assert_eq!((summary.groups[0].mean, summary.groups[0].lower), (Some(0.5), None));
+        assert!(summary.render().contains("0.500 (1)"));
+        // The other accuracy is not there, and not made up.
+        let running = summarise(&plan(1), &records, Accuracy::Running, Interval::T, 0);
+        assert_eq!(running.groups[0].mean, None);
+    }
+}

@@ -1,0 +1,188 @@
+//! A report in a few sentences.
+
+use super::Report;
+use super::published::{FIELD, RUNS, SOURCE, Verdict};
+use super::summary::{Group, incomparable};
+use super::text::{count, three};
+use pallium_record::outcome::Status;
+
+/// Names that are listed; the rest is counted.
+const LISTED: usize = 8;
+
+/// How many results agree with the published ones.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Tally {
+    /// Agree.
+    pub same: usize,
+    /// Do not.
+    pub differs: usize,
+    /// Have nothing to be compared with.
+    pub cannot_be_compared: usize,
+    /// Those that do not agree, by name.
+    pub differing: Vec<String>,
+}
+
+impl Tally {
+    fn of<'a>(groups: impl Iterator<Item = &'a Group>, name: impl Fn(&Group) -> String) -> Self {
+        let mut tally = Tally::default();
+        for group in groups {
+            match &group.verdict {
+                Some(Verdict::Same(_)) => tally.same += 1,
+                Some(Verdict::Differs(_)) => {
+                    tally.differs += 1;
+                    tally.differing.push(name(group));
+                }
+                Some(Verdict::CannotBeCompared(_)) => tally.cannot_be_compared += 1,
+                None => {}
+            }
+        }
+        tally
+    }
+
+    /// Number of results with a published counterpart.
+    pub fn all(&self) -> usize {
+        self.same + self.differs + self.cannot_be_compared
+    }
+}
+
+impl Report {
+    /// Agreement of accuracies with the published table.
+    pub fn accuracy_tally(&self) -> Tally {
+        Tally::of(self.running.iter().flatten(), |g| format!("{} on {}", g.variant, self.short_task(&g.task)))
+    }
+
+    /// Agreement of measures of organization.
+    pub fn organization_tally(&self) -> Tally {
+        let groups = self.organization.iter().flatten().flatten();
+        Tally::of(groups, |g| {
+            let measure = super::text::measure_name(&g.measure);
+            format!("{measure} of {} on {}", g.variant, self.short_task(&g.task))
+        })
+    }
+
+    fn short_task<'a>(&'a self, label: &'a str) -> &'a str {
+        self.run.tasks.iter().find(|t| t.label == label).map_or(label, |t| t.short())
+    }
+
+    /// The report in a few sentences: what was run, what came out best, and how
+    /// it agrees with what is published.
+    pub fn in_short(&self) -> Vec<String> {
+        let run = &self.run;
+        let mut told = Vec::new();
+        let ok = run.count(|s| *s == Status::Ok);
+        let mut parts = vec![format!("{ok} of {} done", count(run.manifest.cells, "cell"))];
+        for (number, what) in [
+            (run.count(|s| *s == Status::Diverged), "diverged"),
+            (run.count(|s| matches!(s, Status::Failed(_))), "failed"),
+            (run.missing, "still to run"),
+        ] {
+            if number > 0 {
+                parts.push(format!("{number} {what}"));
+            }
+        }
+        let neurons = match run.example() {
+            Some(_) => format!(" neurons of {},", run.field()),
+            None => String::new(),
+        };
+        told.push(format!(
+            "{}: {} on {}, {},{neurons} profile {}.",
+            parts.join(", "),
+            count(run.variants.len(), "variant"),
+            count(run.tasks.len(), "task"),
+            count(run.manifest.runs as usize, "run"),
+            run.manifest.profile
+        ));
+        told.extend((0..run.tasks.len()).filter_map(|task| self.best(task)));
+        told.extend(self.agreement());
+        told
+    }
+
+    /// Which variant did best on a task.
+    fn best(&self, task: usize) -> Option<String> {
+        let groups = self.accuracy[task].iter().filter(|g| g.mean.is_some());
+        // The first of several.
+        let best = groups.reduce(|best, group| if group.mean > best.mean { group } else { best })?;
+        let mean = best.mean?;
+        let levels = self.run.tasks[task].info.as_ref().map(|i| i.levels);
+        let above = match (best.above_memoryless, levels.and_then(|l| l.memoryless)) {
+            (Some(above), Some(memoryless)) => {
+                let runs = count(best.values.len(), "run");
+                let verb = if best.values.len() == 1 { "is" } else { "are" };
+                format!(
+                    "; {above} of {runs} {verb} above the {} that is possible without memory",
+                    three(memoryless)
+                )
+            }
+            _ => String::new(),
+        };
+        let stuck =
+            self.accuracy[task].iter().filter(|g| g.above_memoryless == Some(0) && !g.values.is_empty());
+        let stuck: Vec<&str> = stuck.map(|g| g.variant.as_str()).collect();
+        let stuck = match stuck.len() {
+            0 => String::new(),
+            n if n == self.run.variants.len() => " No run of any variant is.".into(),
+            n if n <= LISTED => format!(" No run of {} is.", stuck.join("; ")),
+            n => format!(" No run of {n} variants is."),
+        };
+        Some(format!(
+            "{}: best is {} with {}{above}.{stuck}",
+            self.run.tasks[task].short(),
+            best.variant,
+            super::text::mean_half(Some(mean), best.half()),
+        ))
+    }
+
+    /// How the run agrees with the published table.
+    fn agreement(&self) -> Vec<String> {
+        let Some(paper) = self.paper else { return Vec::new() };
+        let about = format!("{SOURCE}, {}: field {FIELD}, {RUNS} runs", paper.name());
+        let why = (0..self.run.variants.len()).find_map(|v| incomparable(&self.run, v));
+        if let Some(why) = why
+            && self.accuracy_tally().all() == self.accuracy_tally().cannot_be_compared
+        {
+            return vec![format!(
+                "The published values ({about}) are shown beside these, and cannot be compared: {why}."
+            )];
+        }
+        let told = |what: &str, tally: &Tally| {
+            let mut text = format!("of {} {what} {} agree", tally.all(), tally.same);
+            if tally.differs > 0 {
+                let few: Vec<&str> = tally.differing.iter().take(LISTED).map(String::as_str).collect();
+                let more = if tally.differs > LISTED { ", …" } else { "" };
+                let verb = if tally.differs == 1 { "differs" } else { "differ" };
+                text += &format!(", {} {verb} ({}{more})", tally.differs, few.join(", "));
+            }
+            if tally.cannot_be_compared > 0 {
+                text += &format!(", {} cannot be compared", tally.cannot_be_compared);
+            }
+            text
+        };
+        let runs = self.run.manifest.runs as usize;
+        let fewer = match runs < RUNS {
+            true => format!(
+                " With {} here instead of {RUNS}, intervals are wide and overlap easily.",
+                count(runs, "run")
+            ),
+            false => String::new(),
+        };
+        let mut all = vec![format!(
+            "Against the published values ({about}): {}; {}.{fewer}",
+            told("accuracies", &self.accuracy_tally()),
+            told("measures of organization", &self.organization_tally()),
+        )];
+        let departures = &self.departures;
+        if !departures.is_empty() {
+            let few: Vec<&str> = departures.iter().take(LISTED).map(String::as_str).collect();
+            let more = match departures.len() - few.len() {
+                0 => String::new(),
+                rest => format!(" and {rest} more"),
+            };
+            all.push(format!(
+                "This is no repetition of the published study, which agreement with its values does not make it: here \
+                 {}{more}.",
+                few.join(", ")
+            ));
+        }
+        all
+    }
+}

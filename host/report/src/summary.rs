@@ -1,0 +1,408 @@
+//! Runs summed up: by variant, task and measure.
+
+use pallium_core::random;
+use serde::Serialize;
+
+use super::folder::{CellResult, RunFolder, base, point};
+use super::published::{Paper, Published, Sample, Verdict, judge};
+use crate::run_table::ends;
+use pallium_profile::Accuracy;
+use pallium_record::outcome::Status;
+use pallium_record::spec::CoordinateLayout;
+use pallium_stats::{self as stats, Analysis, Design, Options, WideTable, table::Entry};
+
+/// How many standard errors of a share a run must be above what is possible
+/// without memory to count as above it.
+const CLEARLY: f64 = 3.0;
+/// Variants up to which all pairs are listed.
+pub const PAIRED: usize = 16;
+
+/// The runs of a variant on a task, by one measure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// The variant.
+    pub variant: String,
+    /// The task's label.
+    pub task: String,
+    /// The split; empty for what belongs to none.
+    pub split: String,
+    /// The measure.
+    pub measure: String,
+    /// Values, by run.
+    pub values: Vec<f64>,
+    /// The runs that the values are of.
+    pub runs: Vec<u32>,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Ends of the interval that the experiment asks for, 95 %.
+    pub interval: Option<(f64, f64)>,
+    /// Runs that diverged.
+    pub diverged: usize,
+    /// Runs that failed.
+    pub failed: usize,
+    /// Runs that are still to come.
+    pub missing: usize,
+    /// Of an accuracy: runs that are clearly above what is possible without
+    /// memory.
+    pub above_memoryless: Option<usize>,
+    /// The published value, where there is one.
+    pub published: Option<Published>,
+    /// Whether it agrees, where there is one.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
+}
+
+impl Group {
+    /// Half the width of the interval.
+    pub fn half(&self) -> Option<f64> {
+        self.interval.map(|(low, high)| (high - low) / 2.0)
+    }
+
+    /// The runs as the rule of agreement wants them.
+    fn sample(values: &[f64], diverged: usize) -> Sample {
+        let (low, high) = stats::t_interval(values, 0.95);
+        Sample {
+            n: values.len(),
+            mean: (!values.is_empty()).then(|| stats::mean(values)),
+            t: (low.is_finite() && high.is_finite()).then_some((low, high)),
+            diverged,
+        }
+    }
+}
+
+/// Why results of a variant can say nothing about the published ones, if so.
+pub fn incomparable(run: &RunFolder, variant: usize) -> Option<String> {
+    let field = run.field_of(variant)?;
+    (field != super::published::FIELD)
+        .then(|| format!("other neurons: {field}, published {}", super::published::FIELD))
+}
+
+/// The graphs that a variant's small-worldness is judged against.
+fn null_graphs(run: &RunFolder, variant: usize) -> &str {
+    let metrics = run.example_of(variant).map_or(&[][..], |about| &about.spec.metrics);
+    let own = metrics.iter().find(|m| m.id == "organization.small-worldness");
+    own.and_then(|m| m.params.get("null")?.as_str())
+        .or_else(|| run.manifest.switches.get("null").map(String::as_str))
+        .unwrap_or("published")
+}
+
+/// Sums up one measure of one variant on one task.
+pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize, key: (&str, &str)) -> Group {
+    let (split, measure) = key;
+    let cells: Vec<&CellResult> = run.group(variant, task).collect();
+    let known: Vec<(u32, f64)> =
+        cells.iter().filter_map(|c| c.value(split, measure).map(|v| (c.run, v))).collect();
+    let values: Vec<f64> = known.iter().map(|k| k.1).collect();
+    let count = |of: &dyn Fn(&Status) -> bool| cells.iter().filter(|c| of(&c.status)).count();
+    let diverged = count(&|s| *s == Status::Diverged);
+    let (variant_name, label) = (&run.variants[variant], &run.tasks[task].label);
+    // The same seed as the table that `pallium run` ends with, hence the same
+    // ends.
+    let purpose = match (split, measure) == (run.headline().0.as_str(), run.headline().1.as_str()) {
+        true => format!("interval {variant_name} {label}"),
+        false => format!("interval {variant_name} {label} {split} {measure}"),
+    };
+    let seed = random::derive(run.manifest.seed, 0, &purpose);
+    let component = run.tasks[task].component.as_deref().unwrap_or_default();
+    let published = paper.and_then(|p| p.value(measure, variant_name, component));
+    let verdict = published.map(|published| {
+        let wrong_null = || {
+            let null = null_graphs(run, variant);
+            (measure == "small_worldness" && null != "published")
+                .then(|| format!("judged against other graphs (null = {null})"))
+        };
+        let evaluated =
+            || (measure == "accuracy").then(|| "the published accuracy is the running one".to_owned());
+        match incomparable(run, variant).or_else(wrong_null).or_else(evaluated) {
+            Some(why) => Verdict::CannotBeCompared(why),
+            None => judge(measure, &published, &Group::sample(&values, diverged)),
+        }
+    });
+    Group {
+        variant: variant_name.clone(),
+        task: label.clone(),
+        split: split.into(),
+        measure: measure.into(),
+        mean: (!values.is_empty()).then(|| stats::mean(&values)),
+        interval: ends(&values, run.interval, seed),
+        diverged,
+        failed: count(&|s| matches!(s, Status::Failed(_))),
+        missing: (run.manifest.runs as usize).saturating_sub(cells.len()),
+        above_memoryless: threshold(run, task)
+            .filter(|_| measure.ends_with("accuracy"))
+            .map(|bar| values.iter().filter(|v| **v > bar).count()),
+        published,
+        verdict,
+        runs: known.iter().map(|k| k.0).collect(),
+        values,
+    }
+}
+
+/// The accuracy above which a run has clearly used its memory: the best without
+/// memory and three standard errors of a share of the trials that count.
+pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
+    let memoryless = run.tasks[task].info.as_ref()?.levels.memoryless?;
+    let training = &run.example()?.spec.training;
+    let trials = match run.accuracy {
+        Accuracy::Running => training.trials,
+        Accuracy::Evaluated => training.test,
+    };
+    let error = (memoryless * (1.0 - memoryless) / trials.max(1) as f64).sqrt();
+    Some(memoryless + CLEARLY * error)
+}
+
+/// A measure of one task as a wide table: a column a variant, a row a run.
+pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
+    let runs = run.manifest.runs.max(run.cells.iter().map(|c| c.run + 1).max().unwrap_or(0));
+    let column = |variant: usize| -> Vec<Entry> {
+        let mut column = vec![Entry::Missing(String::new()); runs as usize];
+        for cell in run.group(variant, task) {
+            column[cell.run as usize] = match (cell.value(key.0, key.1), &cell.status) {
+                (Some(value), _) => Entry::Value(value),
+                (None, Status::Ok) => Entry::Missing(String::new()),
+                (None, status) => Entry::Missing(status.to_string()),
+            };
+        }
+        column
+    };
+    WideTable {
+        names: run.variants.clone(),
+        runs: (0..runs).map(|r| r.to_string()).collect(),
+        columns: (0..run.variants.len()).map(column).collect(),
+    }
+}
+
+/// What one step in the design does to a task's accuracy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Effect {
+    /// Such as `D* - D`; in a sweep with the point, `D* - D [λ=0.1]`.
+    pub name: String,
+    /// In words.
+    pub meaning: String,
+    /// The factor, if there is one: W, D or C.
+    pub factor: Option<String>,
+    /// The pairs of variants that are compared, the one asked about first.
+    pub pairs: Vec<(String, String)>,
+    /// Mean difference, in the measure's unit.
+    pub difference: f64,
+    /// Cliff's δ, the mean over the pairs.
+    pub delta: f64,
+    /// Probability of so large a difference without an effect.
+    pub p: f64,
+    /// p adjusted by Holm over all effects of the task.
+    pub holm: f64,
+}
+
+impl Effect {
+    /// Its name as people read it: with a minus between levels of a factor.
+    pub fn shown(&self) -> String {
+        match self.factor {
+            Some(_) => self.name.replacen(" - ", " − ", 1),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// A task's statistics.
+#[derive(Debug)]
+pub struct TaskStatistics {
+    /// Everything `pallium stats` knows of the table.
+    pub analysis: Analysis,
+    /// The effects of the design's factors, in a sweep at each of its points;
+    /// each variant against the first where a name tells no factors.
+    pub effects: Vec<Effect>,
+    /// Whether the effects are of factors.
+    pub factorial: bool,
+    /// In a sweep: each point against the one before, and against the first.
+    pub points: Vec<Effect>,
+}
+
+/// Statistics of the headline accuracy of a task.
+pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
+    let (split, measure) = run.headline();
+    let table = wide(run, task, (&split, &measure));
+    let swept = table.names.iter().any(|name| !point(name).is_empty());
+    let design = Design::of_names(&table.names);
+    // Nobody reads all pairs of so many; those of a family are stated.
+    let family = (table.names.len() > PAIRED).then(Vec::new);
+    let options = Options { seed: run.manifest.seed, family, ..Options::default() };
+    let analysis = stats::analyse(&table, &design, &options);
+    let values: Vec<Vec<f64>> = (0..table.names.len()).map(|v| table.values(v)).collect();
+    let effects = contrasts(run, &table, &values);
+    let factorial = !effects.is_empty();
+    let effects = if factorial { effects } else { against_first(&table, &values) };
+    let points = if swept { from_point_to_point(&table, &values) } else { Vec::new() };
+    TaskStatistics { analysis, effects, factorial, points }
+}
+
+/// Planned contrasts of the paper's factors, within each point of a sweep; none
+/// where some names tell no factors, since those are what the study is about.
+fn contrasts(run: &RunFolder, table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
+    let names: Vec<&str> = table.names.iter().map(|name| base(name)).collect();
+    let whole = Design::of_names(&names);
+    if !(0..names.len()).all(|v| whole.knows(v)) {
+        return Vec::new();
+    }
+    let mut points: Vec<&str> = Vec::new();
+    for at in table.names.iter().map(|name| point(name)) {
+        if !points.contains(&at) {
+            points.push(at);
+        }
+    }
+    let mut effects = Vec::new();
+    for at in points {
+        let own: Vec<usize> = (0..names.len()).filter(|&v| point(&table.names[v]) == at).collect();
+        let design = Design::of_names(&own.iter().map(|&v| names[v]).collect::<Vec<_>>());
+        let samples: Vec<&[f64]> = own.iter().map(|&v| values[v].as_slice()).collect();
+        let Ok(found) = stats::contrasts(&design, &samples) else { continue };
+        for c in found {
+            let pairs: Vec<(usize, usize)> = c.pairs.iter().map(|&(a, b)| (own[a], own[b])).collect();
+            let deltas: Vec<f64> =
+                pairs.iter().map(|&(a, b)| stats::cliffs_delta(&values[a], &values[b])).collect();
+            effects.push(Effect {
+                name: if at.is_empty() { c.name() } else { format!("{} [{at}]", c.name()) },
+                meaning: meaning(run, &c.factor, (&c.upper, &c.lower), pairs.first().map(|p| p.0)),
+                factor: Some(c.factor.clone()),
+                pairs: pairs.iter().map(|&(a, b)| (table.names[a].clone(), table.names[b].clone())).collect(),
+                difference: c.difference,
+                delta: stats::mean(&deltas),
+                p: c.p,
+                holm: c.holm,
+            });
+        }
+    }
+    adjust(&mut effects);
+    effects
+}
+
+/// Adjusts p by Holm over all of them.
+fn adjust(effects: &mut [Effect]) {
+    let p: Vec<f64> = effects.iter().map(|e| e.p).collect();
+    for (effect, holm) in effects.iter_mut().zip(stats::holm(&p)) {
+        effect.holm = holm;
+    }
+}
+
+/// Every variant against the first; every point of a sweep against the first of
+/// the same variant.
+fn against_first(table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
+    let swept = table.names.iter().any(|name| !point(name).is_empty());
+    let alike = |a: usize, b: usize| !swept || base(&table.names[a]) == base(&table.names[b]);
+    let pairs = (0..values.len()).filter_map(|v| Some((v, (0..v).find(|&first| alike(first, v))?)));
+    pairwise(table, values, pairs)
+}
+
+/// Every point of a sweep against the one before of the same variant, and
+/// against the first, where that is another.
+fn from_point_to_point(table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
+    let alike = |a: usize, b: usize| base(&table.names[a]) == base(&table.names[b]);
+    let before = (0..values.len()).filter_map(|v| Some((v, (0..v).rev().find(|&other| alike(other, v))?)));
+    let first = (0..values.len()).filter_map(|v| Some((v, (0..v).find(|&other| alike(other, v))?)));
+    let before: Vec<(usize, usize)> = before.collect();
+    let beyond: Vec<(usize, usize)> = first.filter(|pair| !before.contains(pair)).collect();
+    pairwise(table, values, before.into_iter().chain(beyond))
+}
+
+/// Each pair that has values by the Mann–Whitney test.
+fn pairwise(
+    table: &WideTable,
+    values: &[Vec<f64>],
+    pairs: impl Iterator<Item = (usize, usize)>,
+) -> Vec<Effect> {
+    let name = |v: usize| table.names[v].clone();
+    let mut effects: Vec<Effect> = pairs
+        .filter(|&(v, other)| !values[v].is_empty() && !values[other].is_empty())
+        .map(|(v, other)| Effect {
+            name: name(v),
+            meaning: format!("instead of {}", name(other)),
+            factor: None,
+            pairs: vec![(name(v), name(other))],
+            difference: stats::mean(&values[v]) - stats::mean(&values[other]),
+            delta: stats::cliffs_delta(&values[v], &values[other]),
+            p: stats::mann_whitney(&values[v], &values[other]).p,
+            holm: f64::NAN,
+        })
+        .collect();
+    adjust(&mut effects);
+    effects
+}
+
+/// A contrast of the paper's factors in words.
+fn meaning(run: &RunFolder, factor: &str, (upper, lower): (&str, &str), variant: Option<usize>) -> String {
+    // Read with their axes interleaved, positions are nobody's.
+    let interleaved = variant
+        .and_then(|v| run.example_of(v))
+        .is_some_and(|about| about.spec.geometry.coordinate_layout == CoordinateLayout::Interleaved);
+    match (factor, upper, lower) {
+        ("W", "W*", "W") => "weights from activity instead of orthogonal ones",
+        ("W", "W!", "W") => "weights from activity, neurons relabelled, instead of orthogonal ones",
+        ("W", "W!", "W*") => "neurons relabelled instead of each weight at its own neurons",
+        ("D", "D*", "D") if interleaved => {
+            "positions as published (axes interleaved, so not the real ones) instead of a grid"
+        }
+        ("D", "D*", "D") => "real positions instead of a grid",
+        ("C", "C", "none") => "communicability on top of distance",
+        ("C", "C*", "none") => "communicability like the connectome's on top of distance",
+        ("C", "C*", "C") => "communicability like the connectome's instead of plain",
+        _ => return format!("{upper} instead of {lower}"),
+    }
+    .into()
+}
+
+/// Spearman's correlation of a network measure with accuracy over all runs of a
+/// task.
+pub fn correlation(run: &RunFolder, task: usize, measure: &str) -> (stats::Test, usize) {
+    let (split, headline) = run.headline();
+    let cells = run.cells.iter().filter(|c| c.task == task);
+    let (x, y): (Vec<f64>, Vec<f64>) =
+        cells.filter_map(|c| Some((c.value("", measure)?, c.value(&split, &headline)?))).unzip();
+    (stats::spearman(&x, &y), x.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: &[(&str, &[f64])]) -> (WideTable, Vec<Vec<f64>>) {
+        let table = WideTable {
+            names: columns.iter().map(|c| c.0.into()).collect(),
+            runs: vec!["0".into(), "1".into()],
+            columns: vec![Vec::new(); columns.len()],
+        };
+        (table, columns.iter().map(|c| c.1.to_vec()).collect())
+    }
+
+    fn told(effects: Vec<Effect>) -> Vec<(String, String, f64)> {
+        effects.into_iter().map(|e| (e.pairs[0].0.clone(), e.pairs[0].1.clone(), e.difference)).collect()
+    }
+
+    fn effects(columns: &[(&str, &[f64])]) -> Vec<(String, String, f64)> {
+        let (table, values) = table(columns);
+        told(against_first(&table, &values))
+    }
+
+    #[test]
+    fn variants_are_held_against_the_first_and_points_against_their_own() {
+        let of = |a: &str, b: &str, d: f64| (a.to_owned(), b.to_owned(), d);
+        let found = effects(&[("x", &[1.0, 2.0]), ("y", &[2.0, 3.0]), ("z", &[])]);
+        assert_eq!(found, [of("y", "x", 1.0)]);
+        let found = effects(&[
+            ("W[λ=1]", &[1.0, 1.0]),
+            ("W[λ=2]", &[3.0, 3.0]),
+            ("V[λ=1]", &[0.0, 0.0]),
+            ("V[λ=2]", &[5.0, 5.0]),
+        ]);
+        assert_eq!(found, [of("W[λ=2]", "W[λ=1]", 2.0), of("V[λ=2]", "V[λ=1]", 5.0)]);
+        assert!(effects(&[]).is_empty());
+        let (table, values) = table(&[
+            ("W[λ=1]", &[1.0, 1.0]),
+            ("V[λ=1]", &[0.0, 0.0]),
+            ("W[λ=2]", &[3.0, 3.0]),
+            ("W[λ=3]", &[7.0, 7.0]),
+        ]);
+        assert_eq!(
+            told(from_point_to_point(&table, &values)),
+            [of("W[λ=2]", "W[λ=1]", 2.0), of("W[λ=3]", "W[λ=2]", 4.0), of("W[λ=3]", "W[λ=1]", 6.0)]
+        );
+    }
+}

@@ -1,0 +1,518 @@
+//! The tables of a report.
+
+use super::Report;
+use super::folder::last_words;
+use super::published::Verdict;
+use super::summary::{Effect, Group, TaskStatistics};
+use super::table::{Cell, Kind, Table};
+use super::text::{count, mean_half, measure_name, p_cell, p_value, signed, three, two};
+use pallium_profile::{Accuracy, Interval};
+use pallium_record::outcome::Status;
+use pallium_record::spec::{DataSeed, Space};
+
+/// Characters of a failed cell's last words.
+const WORDS: usize = 400;
+
+impl Report {
+    /// What accuracy and interval are.
+    pub fn what_is_shown(&self) -> String {
+        let accuracy = match self.run.accuracy {
+            Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
+            Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
+        };
+        let interval = match self.run.interval {
+            Interval::T => "t",
+            Interval::Bootstrap => "BCa bootstrap",
+        };
+        format!("{accuracy}: mean ± half of the 95 % {interval} interval over runs that have a value.")
+    }
+
+    /// Accuracies, variants against tasks: the counterpart of the published
+    /// table.
+    pub fn overview(&self) -> Table {
+        let tasks: Vec<&str> = self.run.tasks.iter().map(|t| t.short()).collect();
+        let paper = self.paper.map(|paper| paper.name());
+        let mut table = Table::new("overview", "Accuracy", self.what_is_shown());
+        if let Some(paper) = paper {
+            table.caption += &format!(
+                " In brackets: the published mean ({}, {paper}), and whether it agrees: = same, ≠ differs, ? \
+                 cannot be compared.",
+                super::published::SOURCE
+            );
+        }
+        table = table.columns(["variant"]).columns(tasks.iter().map(|t| format!("#{t}")));
+        for (place, variant) in self.run.variants.iter().enumerate() {
+            let mut row = vec![Cell::text(variant).kind(Kind::Variant(place))];
+            for task in 0..tasks.len() {
+                let group = &self.accuracy[task][place];
+                let mut cell = Cell::number(group.mean, mean_half(group.mean, group.half()));
+                if group.values.is_empty() {
+                    cell.text = absent(group);
+                }
+                let against = &self.running[task][place];
+                if let (Some(published), Some(verdict)) = (&against.published, &against.verdict) {
+                    let mark = match verdict {
+                        Verdict::Same(_) => "=",
+                        Verdict::Differs(_) => "≠",
+                        Verdict::CannotBeCompared(_) => "?",
+                    };
+                    cell.text += &format!(" ({} {mark})", published.mean.map_or_else(|| "–".into(), three));
+                    cell.note = format!("{}: {}", verdict.name(), verdict.why());
+                    cell.kind = kind(verdict);
+                }
+                row.push(cell);
+            }
+            table.row(row);
+        }
+        let level = |name: &str, of: &dyn Fn(&pallium_core::Levels) -> Option<f64>| {
+            let mut row = vec![Cell::text(name).kind(Kind::Faint)];
+            row.extend(self.run.tasks.iter().map(|t| {
+                let value = t.info.as_ref().and_then(|i| of(&i.levels));
+                Cell::number(value, value.map_or_else(|| "–".into(), three)).kind(Kind::Faint)
+            }));
+            row
+        };
+        table.row(level("chance", &|l| Some(l.chance)));
+        table.row(level("best without memory", &|l| l.memoryless));
+        table.row(level("ideal", &|l| l.ideal));
+        table
+    }
+
+    /// A task's accuracies in detail.
+    pub fn accuracy_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let running = self.run.accuracy == Accuracy::Running;
+        let published = self.running[task].iter().any(|g| g.published.is_some());
+        let mut caption = self.what_is_shown();
+        if let Some(bar) = super::summary::threshold(&self.run, task) {
+            let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels.memoryless);
+            caption += &format!(
+                " Above memoryless: runs above {bar:.3}, that is {} and three standard errors of a share of the \
+                 trials.",
+                memoryless.map_or_else(|| "–".into(), three)
+            );
+        }
+        let mut columns = vec!["variant", "#mean", "#95 % interval", "#runs", "#above memoryless"];
+        if published {
+            if !running {
+                columns.push("#running accuracy");
+            }
+            columns.extend(["#published", "#published interval", "verdict"]);
+            caption += " Verdicts hold running accuracies against the published ones.";
+        }
+        let uncounted = self.accuracy[task].iter().any(|g| !absent(g).is_empty());
+        columns.extend(uncounted.then_some("not counted"));
+        let mut table = Table::new(
+            format!("accuracy-{}", self.run.tasks[task].slug()),
+            format!("Accuracy, {name}"),
+            caption,
+        )
+        .columns(columns);
+        for (place, group) in self.accuracy[task].iter().enumerate() {
+            let range = |ends: Option<(f64, f64)>| match ends {
+                Some((low, high)) => format!("{} – {}", three(low), three(high)),
+                None => "–".into(),
+            };
+            let n = group.values.len();
+            let mut row = vec![
+                Cell::text(&group.variant).kind(Kind::Variant(place)),
+                Cell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
+                Cell::number(group.half(), range(group.interval)),
+                Cell::number(n as f64, n.to_string()),
+                match group.above_memoryless {
+                    Some(above) if n > 0 => {
+                        let share = above as f64 / n as f64;
+                        Cell::number(share, format!("{:.0} %", 100.0 * share)).note(format!("{above} of {n}"))
+                    }
+                    _ => Cell::text("–"),
+                },
+            ];
+            if published {
+                let against = &self.running[task][place];
+                if !running {
+                    row.push(Cell::number(against.mean, mean_half(against.mean, against.half())));
+                }
+                row.extend(published_cells(against));
+            }
+            row.extend(uncounted.then(|| Cell::text(absent(group)).kind(Kind::Faint)));
+            table.row(row);
+        }
+        table
+    }
+
+    /// A task's measures of organization.
+    pub fn organization_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let groups = &self.organization[task];
+        let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
+        let mut caption = String::from("Of the trained recurrent matrix: mean ± half of the 95 % interval.");
+        if (0..groups.len()).any(published) {
+            caption += " Published values beside ours: = same, ≠ differs, ? cannot be compared.";
+        }
+        let mut table = Table::new(
+            format!("organization-table-{}", self.run.tasks[task].slug()),
+            format!("Organization, {name}"),
+            caption,
+        )
+        .columns(["variant"]);
+        for (place, measure) in self.measures.iter().enumerate() {
+            table = table.columns([format!("#{}", measure_name(measure))]);
+            if published(place) {
+                table = table.columns(["#published"]);
+            }
+        }
+        for (variant, label) in self.run.variants.iter().enumerate() {
+            let mut row = vec![Cell::text(label).kind(Kind::Variant(variant))];
+            for (place, of_measure) in groups.iter().enumerate() {
+                let group = &of_measure[variant];
+                row.push(
+                    Cell::number(group.mean, mean_half(group.mean, group.half()))
+                        .note(count(group.values.len(), "run")),
+                );
+                if published(place) {
+                    row.push(match (&group.published, &group.verdict) {
+                        (Some(published), Some(verdict)) => {
+                            let mark = match verdict {
+                                Verdict::Same(_) => "=",
+                                Verdict::Differs(_) => "≠",
+                                Verdict::CannotBeCompared(_) => "?",
+                            };
+                            let text = published.mean.map_or_else(|| "–".into(), three);
+                            Cell::number(published.mean, format!("{text} {mark}"))
+                                .note(format!("{}: {}", verdict.name(), verdict.why()))
+                                .kind(kind(verdict))
+                        }
+                        _ => Cell::text("–"),
+                    });
+                }
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// What the steps of the design do.
+    pub fn effects_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let TaskStatistics { effects, factorial, points, .. } = &self.statistics[task];
+        let caption = match (factorial, points.is_empty()) {
+            (true, true) => {
+                "Planned contrasts on ranks, all else equal; Holm over the rows of this table; δ is the mean over \
+                 the pairs of variants compared."
+            }
+            (true, false) => {
+                "Planned contrasts on ranks within each point of the sweep, all else equal; Holm over the rows of this \
+                 table; δ is the mean over the pairs of variants compared."
+            }
+            (false, _) => {
+                "Each variant against the first, each point of a sweep against the first of its variant: Mann–Whitney, \
+                 two-sided; Holm over the rows of this table."
+            }
+        };
+        let title = format!("Effects on accuracy, {name}");
+        self.effects_as(effects, format!("effects-{}", self.run.tasks[task].slug()), title, caption)
+    }
+
+    /// In a sweep: each point against the one before it, and against the first.
+    pub fn points_table(&self, task: usize) -> Table {
+        let title = format!("From point to point, {}", self.run.tasks[task].short());
+        let caption = "Each point of a sweep against the one before it, then against the first, of the same variant: \
+                       Mann–Whitney, two-sided; Holm over the rows of this table.";
+        let id = format!("points-{}", self.run.tasks[task].slug());
+        self.effects_as(&self.statistics[task].points, id, title, caption)
+    }
+
+    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: &str) -> Table {
+        let mut table = Table::new(id, title, caption).columns([
+            "effect",
+            "in words",
+            "#difference",
+            "#Cliff's δ",
+            "#p",
+            "#p (Holm)",
+        ]);
+        let factorial = effects.iter().any(|e| e.factor.is_some());
+        if factorial {
+            table = table.columns(["compared"]);
+        }
+        for effect in effects {
+            let pairs: Vec<String> = effect.pairs.iter().map(|(a, b)| format!("{a} with {b}")).collect();
+            let sure = effect.holm < super::figure::effects::SIGNIFICANT;
+            let kind = if sure { Kind::Plain } else { Kind::Faint };
+            let mut row = vec![
+                Cell::text(effect.shown()),
+                Cell::text(&effect.meaning).kind(kind),
+                Cell::number(effect.difference, signed(effect.difference)).kind(kind),
+                Cell::number(effect.delta, signed(effect.delta)).kind(kind),
+                Cell::number(effect.p, p_cell(effect.p)).kind(kind),
+                Cell::number(effect.holm, p_cell(effect.holm)).kind(kind),
+            ];
+            row.extend(factorial.then(|| Cell::text(pairs.join(", ")).kind(kind)));
+            table.row(row);
+        }
+        table
+    }
+
+    /// Whether variants differ at all, and whether the levels of each factor
+    /// do.
+    pub fn omnibus_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let analysis = &self.statistics[task].analysis;
+        let mut table = Table::new(
+            format!("omnibus-{}", self.run.tasks[task].slug()),
+            format!("Tests over all variants, {name}"),
+            "Kruskal–Wallis over all variants, and between the levels of each factor with their variants pooled; analysis \
+             of variance of ranks, additive, type II: what a factor explains beyond the others.",
+        )
+        .columns(["test", "of", "#statistic", "#degrees of freedom", "#p"]);
+        let mut add = |test: &str, of: &str, (statistic, df, p): (f64, Option<String>, f64)| {
+            table.row(vec![
+                Cell::text(test),
+                Cell::text(of),
+                Cell::number(statistic, two(statistic)),
+                Cell::text(df.unwrap_or_else(|| "–".into())),
+                Cell::number(p, p_cell(p)),
+            ]);
+        };
+        let groups = analysis.variants.iter().filter(|v| v.n > 0).count();
+        let df = (groups > 1).then(|| (groups - 1).to_string());
+        add("Kruskal–Wallis, H", "all variants", (analysis.kruskal.statistic, df, analysis.kruskal.p));
+        let Ok(factors) = &analysis.factors else { return table };
+        for (factor, test) in &factors.kruskal {
+            add("Kruskal–Wallis, H", factor, (test.statistic, None, test.p));
+        }
+        match &factors.additive {
+            Ok(anova) => {
+                for term in &anova.terms {
+                    let df = format!("{}, {}", term.df, anova.residual_df);
+                    add("variance of ranks, F", &term.name, (term.f, Some(df), term.p));
+                }
+            }
+            Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
+        }
+        if let Err(why) = &factors.interactions {
+            table.caption += &format!(" Interactions are not told apart: {}.", why.message);
+        }
+        table
+    }
+
+    /// All pairs of variants.
+    pub fn pairs_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let analysis = &self.statistics[task].analysis;
+        let mut table = Table::new(
+            format!("pairs-{}", self.run.tasks[task].slug()),
+            format!("All pairs of variants, {name}"),
+            "Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over all pairs that have a p. State the few \
+             comparisons that matter before looking, and test those alone: `pallium stats --family`.",
+        )
+        .columns(["first", "second", "#difference", "#U", "#p", "#p (Holm)", "#p (BH)", "#Cliff's δ"]);
+        // Only then are the same runs of two variants a pair.
+        let paired = self.run.example().is_some_and(|about| about.spec.data_seed == DataSeed::PerRun);
+        if paired {
+            table = table.columns(["#p (Wilcoxon)", "#p (permutation)"]);
+            table.caption += " Each run has trials of its own, which all variants share, so that runs are paired, too: \
+                              Wilcoxon's signed ranks, and a permutation of the mean difference, not adjusted.";
+        }
+        for (pair, adjusted) in analysis.pairs.iter().zip(&analysis.family) {
+            let (a, b) = (&analysis.variants[pair.a], &analysis.variants[pair.b]);
+            let difference = a.mean - b.mean;
+            let mut row = vec![
+                Cell::text(&a.name).kind(Kind::Variant(pair.a)),
+                Cell::text(&b.name).kind(Kind::Variant(pair.b)),
+                Cell::number(difference, signed(difference)),
+                Cell::number(pair.mann_whitney.u, crate::text::human(pair.mann_whitney.u)),
+                Cell::number(adjusted.p, p_cell(adjusted.p)),
+                Cell::number(adjusted.holm, p_cell(adjusted.holm)),
+                Cell::number(adjusted.benjamini_hochberg, p_cell(adjusted.benjamini_hochberg)),
+                Cell::number(pair.cliffs_delta, signed(pair.cliffs_delta)),
+            ];
+            if paired {
+                let runs = count(pair.paired, "pair");
+                let tests = [pair.wilcoxon.p, pair.permutation.p];
+                row.extend(tests.map(|p| Cell::number(p, p_cell(p)).note(runs.clone())));
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// The effects of all tasks, in short: difference and p.
+    pub fn steps_table(&self) -> Table {
+        let caption = "Difference in mean accuracy, and p adjusted by Holm within the task; in full below, under Effects.";
+        let tasks = self.run.tasks.iter().map(|t| format!("#{}", t.short()));
+        let mut table = Table::new("steps", "What each step does to accuracy", caption)
+            .columns(["step"])
+            .columns(tasks)
+            .columns(["in words"]);
+        let Some(first) = self.statistics.iter().map(|s| &s.effects).max_by_key(|e| e.len()) else {
+            return table;
+        };
+        for effect in first {
+            let mut row = vec![Cell::text(effect.shown())];
+            for statistics in &self.statistics {
+                let own = statistics.effects.iter().find(|e| e.name == effect.name);
+                row.push(own.map_or_else(
+                    || Cell::text("–"),
+                    |own| {
+                        let sure = own.holm < super::figure::effects::SIGNIFICANT;
+                        Cell::number(
+                            own.difference,
+                            format!("{} ({})", signed(own.difference), p_value(own.holm)),
+                        )
+                        .note(format!("Cliff's δ = {}", signed(own.delta)))
+                        .kind(if sure { Kind::Plain } else { Kind::Faint })
+                    },
+                ));
+            }
+            row.push(Cell::text(&effect.meaning));
+            table.row(row);
+        }
+        table
+    }
+
+    /// What each variant is.
+    pub fn variants_table(&self) -> Table {
+        let mut table = Table::new("variants", "Variants", "").columns([
+            "variant",
+            "initial weights",
+            "distances",
+            "constraints",
+        ]);
+        let told = |use_: &pallium_record::spec::Use| match use_.params.is_empty() {
+            true => use_.id.clone(),
+            false => {
+                let params: Vec<String> =
+                    use_.params.iter().map(|(k, v)| format!("{k} = {}", plain(v))).collect();
+                format!("{} ({})", use_.id, params.join(", "))
+            }
+        };
+        for (place, variant) in self.run.variants.iter().enumerate() {
+            let name = Cell::text(variant).kind(Kind::Variant(place));
+            let Some(about) = self.run.example_of(place) else {
+                table.row(vec![name, Cell::text("no cell is done yet"), Cell::default(), Cell::default()]);
+                continue;
+            };
+            let spec = &about.spec;
+            let space = match spec.geometry.space {
+                Space::None => "none".to_owned(),
+                Space::Soma => "soma".to_owned(),
+                Space::Grid(None) => "grid".to_owned(),
+                Space::Grid(Some([a, b, c])) => format!("grid of {a}×{b}×{c}"),
+            };
+            let space = if spec.geometry.shuffled { format!("{space}, shuffled") } else { space };
+            let constraints: Vec<String> = spec.constraints.iter().map(told).collect();
+            table.row(vec![
+                name,
+                Cell::text(told(&spec.weights)),
+                Cell::text(space),
+                Cell::text(constraints.join("; ")),
+            ]);
+        }
+        table
+    }
+
+    /// Cells that are counted nowhere, and why.
+    pub fn uncounted_table(&self) -> Table {
+        let words = last_words(&self.run.root);
+        let mut table = Table::new(
+            "uncounted",
+            "Cells and measures that are not counted",
+            "A diverged run is a result, and has no accuracy; a failed one is tried again when the run is started \
+             again.",
+        )
+        .columns(["variant", "task", "#run", "status", "why"]);
+        for cell in &self.run.cells {
+            let (variant, task) = (&self.run.variants[cell.variant], &self.run.tasks[cell.task]);
+            let mut add = |status: &str, why: String, note: String| {
+                table.row(vec![
+                    Cell::text(variant).kind(Kind::Variant(cell.variant)),
+                    Cell::text(task.short()),
+                    Cell::number(f64::from(cell.run), cell.run.to_string()),
+                    Cell::text(status).kind(Kind::Bad),
+                    Cell::text(why).note(note),
+                ]);
+            };
+            match &cell.status {
+                Status::Ok => {}
+                Status::Diverged => {
+                    let how = cell.about.as_ref().and_then(|a| a.divergence.as_ref());
+                    let why = how.map_or_else(String::new, |d| match d.epoch {
+                        0 => format!("{} after training", d.what),
+                        epoch => format!("{} in epoch {epoch}, batch {}", d.what, d.batch),
+                    });
+                    add("diverged", why, String::new());
+                }
+                Status::Failed(why) => {
+                    let said = words.get(&(variant.clone(), task.label.clone(), cell.run));
+                    let end = said.map(|log| {
+                        let skip = log.chars().count().saturating_sub(WORDS);
+                        log.chars().skip(skip).collect::<String>()
+                    });
+                    add("failed", why.clone(), end.unwrap_or_default());
+                }
+            }
+            for (measure, why) in &cell.failed_measures {
+                add("measure failed", format!("{}: {why}", measure_name(measure)), String::new());
+            }
+        }
+        table
+    }
+
+    /// The tables that go into a paper.
+    pub fn for_paper(&self) -> Vec<Table> {
+        let mut tables = vec![self.overview()];
+        for task in 0..self.run.tasks.len() {
+            tables.extend([
+                self.accuracy_table(task),
+                self.organization_table(task),
+                self.effects_table(task),
+            ]);
+        }
+        let uncounted = self.uncounted_table();
+        tables.extend((!uncounted.rows.is_empty()).then_some(uncounted));
+        tables
+    }
+}
+
+/// How a verdict looks.
+pub fn kind(verdict: &Verdict) -> Kind {
+    match verdict {
+        Verdict::Same(_) => Kind::Good,
+        Verdict::Differs(_) => Kind::Bad,
+        Verdict::CannotBeCompared(_) => Kind::Faint,
+    }
+}
+
+/// The published value, its interval, and the verdict.
+fn published_cells(group: &Group) -> [Cell; 3] {
+    let Some(published) = &group.published else {
+        return [Cell::text("–"), Cell::text("–"), Cell::text("no published value").kind(Kind::Faint)];
+    };
+    let range = match (published.lower, published.upper) {
+        (Some(low), Some(high)) => format!("{} – {}", three(low), three(high)),
+        _ if published.diverged => "diverged".into(),
+        _ => "–".into(),
+    };
+    let verdict = match &group.verdict {
+        Some(verdict) => Cell::text(format!("{}: {}", verdict.name(), verdict.why())).kind(kind(verdict)),
+        None => Cell::default(),
+    };
+    [
+        Cell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
+        // Sorted by its width, as the interval of the runs is.
+        Cell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
+        verdict,
+    ]
+}
+
+/// Runs without a value in words; nothing if there are none.
+pub fn absent(group: &Group) -> String {
+    let kinds = [(group.diverged, "diverged"), (group.failed, "failed"), (group.missing, "to do")];
+    let told: Vec<String> = kinds.iter().filter(|k| k.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    told.join(", ")
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,403 @@
+//! Reports of run folders that are made up here, file by file.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+use super::published::Verdict;
+use super::*;
+
+const VARIANTS: [&str; 11] =
+    ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
+const TASKS: [(&str, f64); 3] =
+    [("cognition.one-choice", 0.625), ("cognition.go-no-go", 0.5), ("cognition.perceptual-decision", 0.5)];
+
+/// A run folder to be written.
+struct Made<'a> {
+    variants: &'a [&'a str],
+    runs: u32,
+    neurons: usize,
+    field: &'a str,
+    switches: Value,
+    /// Accuracy of a variant, task and run; `None` of a run that diverges.
+    accuracy: &'a dyn Fn(&str, usize, u32) -> Option<f64>,
+}
+
+impl Made<'_> {
+    fn write(&self, root: &Path) {
+        let Made { variants, runs, neurons, .. } = *self;
+        let manifest = json!({
+            "format": 1, "pallium": "0.1.0", "core": "0.1.0", "experiment": "made <up>", "file": "made-up.toml",
+            "about": "<script>", "overrides": [], "profile": "published", "switches": self.switches, "seed": 1, "runs": runs,
+            "cells": variants.len() * 3 * runs as usize, "plugins": [], "data": {}, "started": 0,
+            "machine": {"name": null, "cpu": null, "system": "linux", "architecture": "x86_64", "cores": 2},
+        });
+        put(root, "manifest.json", manifest.to_string().as_bytes());
+        let mut text = format!("runs = {runs}\nabout = \"<script>\"\ntasks = [");
+        text += &TASKS.map(|t| format!("\"{}\"", t.0)).join(", ");
+        text += "]\n[substrate]\nuse = \"no.such\"\n";
+        for variant in variants {
+            text += &format!("[[variant]]\nname = \"{variant}\"\n");
+        }
+        put(root, "experiment.toml", text.as_bytes());
+        let mut table = String::from(HEADER);
+        for run in 0..runs {
+            for (task, (label, memoryless)) in TASKS.iter().enumerate() {
+                for variant in variants {
+                    let name = format!("cells/{}.{task}.{run}", pallium_record::spec::file_name(variant));
+                    let accuracy = (self.accuracy)(variant, task, run);
+                    let rows = rows(variant, label, run, accuracy);
+                    table += &rows;
+                    put(root, &format!("{name}/results.csv"), format!("{HEADER}{rows}").as_bytes());
+                    let about = self.about(variant, label, run, *memoryless, accuracy.is_some());
+                    put(root, &format!("{name}/cell.json"), about.to_string().as_bytes());
+                    let mut curve = String::from(
+                        "epoch,running_loss,running_accuracy,penalty,validation_loss,validation_accuracy\n",
+                    );
+                    for epoch in 1..=10 {
+                        curve += &format!("{epoch},1.5,0.5,0.1,0.{epoch},{}\n", accuracy.unwrap_or(0.5));
+                    }
+                    put(root, &format!("{name}/curves.csv"), curve.as_bytes());
+                    let weights = weights(neurons, u64::from(run) + task as u64 * 77);
+                    put(root, &format!("{name}/weights.safetensors"), &weights);
+                }
+            }
+        }
+        put(root, "results.csv", table.as_bytes());
+    }
+
+    fn about(&self, variant: &str, task: &str, run: u32, memoryless: f64, ok: bool) -> Value {
+        let divergence = json!({ "epoch": 2, "batch": 3, "what": "the loss" });
+        json!({
+            "format": 1, "cell": "", "variant": variant, "task": task, "run": run, "identity": "", "profile": "published",
+            "status": if ok { "ok" } else { "diverged" },
+            "divergence": if ok { Value::Null } else { divergence },
+            "pallium": "0.1.0", "core": "0.1.0", "inputs": {}, "notes": ["a note"],
+            "task_info": {
+                "inputs": 3, "classes": 2, "steps": 4, "step_ms": null, "conditions": [],
+                "levels": {"chance": 0.25, "memoryless": memoryless, "ideal": 1.0},
+            },
+            "model_info": {"neurons": self.neurons, "blocks": 1, "block_names": ["recurrent"], "parameters": 9},
+            "spec": {
+                "variant": variant, "task": task, "run": run, "seed": 1, "data_seed": "shared",
+                "substrate": {"use": "no.such", "params": {"path": format!("somewhere/{}", self.field)}},
+                "weights": {"use": "init.orthogonal"},
+                "geometry": {"space": "none", "coordinate_layout": "rows", "coordinate_scale": "micrometre",
+                             "distance_scale": "none", "shuffled": false},
+                "constraints": [], "task_component": {"use": task}, "model": {"use": "rnn.vanilla"}, "metrics": [],
+                "training": {"epochs": 10, "trials": 5120, "validation": 2560, "test": 2560, "batch": 128},
+            },
+        })
+    }
+}
+
+const HEADER: &str = "variant,task,run,split,measure,value,status\n";
+
+fn put(root: &Path, name: &str, bytes: &[u8]) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn rows(variant: &str, task: &str, run: u32, accuracy: Option<f64>) -> String {
+    let status = if accuracy.is_some() { "ok" } else { "diverged" };
+    let value = |v: f64| if accuracy.is_some() { format!("{v:?}") } else { String::new() };
+    let a = accuracy.unwrap_or(0.0);
+    [
+        ("test", "accuracy", a - 0.01),
+        ("train", "running_accuracy", a),
+        ("", "entropy", 1.0 + a),
+        ("", "modularity", 0.4 + 0.1 * a),
+        ("", "small_worldness", 2.0 - a),
+        ("", "assortativity", 0.1 * a),
+    ]
+    .map(|(split, measure, v)| format!("{variant},{task},{run},{split},{measure},{},{status}\n", value(v)))
+    .concat()
+}
+
+/// Numbers without pattern, so that images are as large as they can be.
+fn weights(neurons: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut matrix = || -> Vec<u8> {
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / 8_388_608.0 - 1.0).to_le_bytes()
+        };
+        (0..neurons * neurons).flat_map(next).collect()
+    };
+    let (initial, recurrent) = (matrix(), matrix());
+    let view = |bytes| TensorView::new(Dtype::F32, vec![neurons, neurons], bytes).unwrap();
+    safetensors::serialize([("initial", view(&initial)), ("recurrent", view(&recurrent))], None).unwrap()
+}
+
+fn switches() -> Value {
+    json!({ "accuracy": "running", "interval": "t", "null": "published", "coordinate_layout": "interleaved" })
+}
+
+fn whole(report: &Report) -> String {
+    let material =
+        Material::of(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here"))).unwrap();
+    let figures = figures(report, &material);
+    page::page(report, &material, &figures).unwrap()
+}
+
+/// Two groups of runs, as the study's.
+fn two_groups(variant: &str, task: usize, run: u32) -> Option<f64> {
+    let jitter = f64::from((run * 7 + task as u32 * 3) % 20) / 2000.0;
+    Some(if variant.contains("W*") && !run.is_multiple_of(4) { 0.98 } else { 0.6 } + jitter)
+}
+
+#[test]
+fn six_hundred_and_sixty_cells_make_a_small_page_quickly() {
+    let scratch = tempfile::tempdir().unwrap();
+    Made {
+        variants: &VARIANTS,
+        runs: 20,
+        neurons: 64,
+        field: "6_6_2",
+        switches: switches(),
+        accuracy: &two_groups,
+    }
+    .write(scratch.path());
+    // Those that are looked into are as large as the study's.
+    for variant in VARIANTS {
+        for task in 0..3 {
+            for run in 0..20 {
+                let name = pallium_record::spec::file_name(variant);
+                let path = scratch.path().join(format!("cells/{name}.{task}.{run}/cell.json"));
+                let text = fs::read_to_string(&path).unwrap().replace("\"neurons\":64", "\"neurons\":312");
+                fs::write(&path, text).unwrap();
+            }
+        }
+    }
+    let large = weights(312, 5);
+    let began = Instant::now();
+    let report = Report::of(scratch.path()).unwrap();
+    let chosen = |v: usize, t: usize| {
+        let mut all: Vec<(f64, u32)> =
+            report.run.group(v, t).map(|c| (c.value("train", "running_accuracy").unwrap(), c.run)).collect();
+        all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        all[(all.len() - 1) / 2].1
+    };
+    for (v, variant) in VARIANTS.iter().enumerate() {
+        for task in 0..3 {
+            let name =
+                format!("cells/{}.{task}.{}", pallium_record::spec::file_name(variant), chosen(v, task));
+            put(scratch.path(), &format!("{name}/weights.safetensors"), &large);
+        }
+    }
+    let page = whole(&report);
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{} bytes in {seconds:.1} s", page.len());
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    assert!(seconds < 20.0, "{seconds} s");
+    assert_eq!(report.run.cells.len(), 660);
+    assert_eq!(page.matches("data:image/png").count(), 66, "before and after of 33 networks");
+    for outside in ["src=\"http", "href=\"http", "url(http", "@import", "fetch("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // What users write is text, never markup.
+    assert!(page.contains("made &lt;up&gt;") && !page.contains("made <up>"));
+    assert!(page.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn values_are_counted_and_held_against_the_published_ones() {
+    let scratch = tempfile::tempdir().unwrap();
+    // As published on the first task; too good on the second; diverged on the
+    // third.
+    let accuracy = |variant: &str, task: usize, run: u32| {
+        let jitter = 0.002 * f64::from(run);
+        match task {
+            0 => {
+                let paper = Paper::Unconstrained.value("accuracy", variant, TASKS[0].0).unwrap();
+                Some(paper.mean.unwrap() + jitter - 0.004)
+            }
+            1 => Some(0.99 + 0.001 * f64::from(run)),
+            _ => None,
+        }
+    };
+    let made = Made {
+        variants: &["W*D*C", "WD*C", "W", "mine"],
+        runs: 5,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        accuracy: &|v, t, r| if v == "mine" { Some(0.7) } else { accuracy(v, t, r) },
+    };
+    made.write(scratch.path());
+    let report = Report::of(scratch.path()).unwrap();
+    assert_eq!(report.paper, Some(Paper::Unconstrained));
+    let tally = report.accuracy_tally();
+    assert_eq!((tally.same, tally.differs, tally.cannot_be_compared), (3 + 2, 1 + 3, 0), "{tally:?}");
+    let group = &report.accuracy[0][0];
+    assert!((group.mean.unwrap() - 0.917).abs() < 1e-12);
+    assert_eq!((group.values.len(), group.above_memoryless), (5, Some(5)));
+    // 0.628 − 0.004 … 0.628 + 0.004 is not clearly above 0.625.
+    assert_eq!(report.accuracy[0][1].above_memoryless, Some(0));
+    let gone = &report.accuracy[2][0];
+    assert_eq!((gone.values.len(), gone.mean, gone.diverged), (0, None, 5));
+    assert!(matches!(&gone.verdict, Some(Verdict::Differs(why)) if why.contains("diverged")));
+    assert!(report.accuracy[0][3].published.is_none());
+    // Every column of numbers can be sorted.
+    let table = report.accuracy_table(0);
+    let place = table.columns.iter().position(|c| c.title == "published interval").unwrap();
+    let widths: Vec<Option<f64>> = table.rows[..4].iter().map(|row| row[place].sort).collect();
+    assert!(widths[..3].iter().all(|w| w.is_some_and(|w| w > 0.0)) && widths[3].is_none(), "{widths:?}");
+    let uncounted = report.uncounted_table();
+    assert_eq!(uncounted.rows.len(), 15);
+    assert_eq!(uncounted.rows[0][4].text, "the loss in epoch 2, batch 3");
+    // One name tells no factors: all against the first.
+    assert!(!report.statistics[0].factorial);
+    let names: Vec<&str> = report.statistics[0].effects.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["WD*C", "W", "mine"]);
+    let text = report.in_short().join("\n");
+    assert!(
+        text.contains("45 of 60 cells done, 15 diverged") && text.contains("of 9 accuracies 5 agree"),
+        "{text}"
+    );
+    let page = whole(&report);
+    assert!(page.contains("15 diverged") && page.contains("the loss in epoch 2"));
+}
+
+#[test]
+fn other_neurons_and_other_measures_cannot_be_compared() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut made = Made {
+        variants: &["W*D*C", "WD*C"],
+        runs: 3,
+        neurons: 8,
+        field: "5_3_4",
+        switches: switches(),
+        accuracy: &|_, _, run| Some(0.9 + 0.01 * f64::from(run)),
+    };
+    made.write(&scratch.path().join("field"));
+    let report = Report::of(&scratch.path().join("field")).unwrap();
+    assert_eq!(report.accuracy_tally().cannot_be_compared, 6);
+    assert!(report.in_short().join(" ").contains("other neurons: 5_3_4"));
+
+    made.field = "6_6_2";
+    made.switches = json!({ "accuracy": "evaluated", "interval": "bootstrap", "null": "matched" });
+    made.write(&scratch.path().join("corrected"));
+    let report = Report::of(&scratch.path().join("corrected")).unwrap();
+    assert_eq!(report.run.headline(), ("test".into(), "accuracy".into()));
+    assert!((report.accuracy[0][0].mean.unwrap() - 0.9).abs() < 1e-12);
+    // What is published is the running accuracy, which the folder has, too.
+    assert_eq!(report.accuracy_tally().cannot_be_compared, 0);
+    let place = |measure: &str| report.measures.iter().position(|m| m == measure).unwrap();
+    let verdict = |measure| report.organization[0][place(measure)][0].verdict.clone().unwrap();
+    assert!(
+        matches!(verdict("small_worldness"), Verdict::CannotBeCompared(why) if why.contains("null = matched"))
+    );
+    assert!(!matches!(verdict("modularity"), Verdict::CannotBeCompared(_)));
+    let effects = &report.statistics[0].effects;
+    assert_eq!(
+        (effects.len(), effects[0].name.as_str(), report.statistics[0].factorial),
+        (1, "W* - W", true)
+    );
+}
+
+#[test]
+fn cells_of_another_state_are_left_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let made = Made {
+        variants: &["W"],
+        runs: 2,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        accuracy: &|_, task, run| Some(0.5 + 0.1 * task as f64 + 0.01 * f64::from(run)),
+    };
+    made.write(scratch.path());
+    // The same cell as it came out before something changed, and one whose
+    // table is not up to date.
+    let old = scratch.path().join("cells/old");
+    fs::create_dir(&old).unwrap();
+    fs::copy(scratch.path().join("cells/W.0.0/cell.json"), old.join("cell.json")).unwrap();
+    put(&old, "results.csv", format!("{HEADER}{}", rows("W", TASKS[0].0, 0, Some(0.99))).as_bytes());
+    let table = fs::read_to_string(scratch.path().join("results.csv")).unwrap();
+    let kept: Vec<&str> = table.lines().filter(|l| !l.contains("perceptual-decision,1")).collect();
+    fs::write(scratch.path().join("results.csv"), kept.join("\n")).unwrap();
+    let report = Report::of(scratch.path()).unwrap();
+    assert_eq!((report.run.cells.len(), report.run.missing, report.run.stale), (5, 1, 2));
+    assert!((report.accuracy[0][0].mean.unwrap() - 0.505).abs() < 1e-12);
+    assert_eq!(report.accuracy[2][0].missing, 1);
+    let folders =
+        |r: &Report| r.run.cells.iter().filter_map(|c| c.about.as_ref()).all(|a| !a.folder.ends_with("old"));
+    assert!(folders(&report));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let error = |root: &Path| Report::of(root).err().unwrap();
+    assert!(error(scratch.path()).message.contains("holds no run"));
+    let made = Made {
+        variants: &["W"],
+        runs: 1,
+        neurons: 4,
+        field: "x",
+        switches: switches(),
+        accuracy: &|_, _, _| Some(0.5),
+    };
+    made.write(scratch.path());
+    // A damaged network costs its picture, not the report.
+    put(scratch.path(), "cells/W.0.0/weights.safetensors", b"nothing");
+    let report = Report::of(scratch.path()).unwrap();
+    let material =
+        Material::of(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here"))).unwrap();
+    assert_eq!(material.networks.len(), 2);
+    assert!(material.places.iter().all(|place| place.is_err()));
+    assert!(whole(&report).contains("Where the neurons are is not known here"));
+    put(scratch.path(), "cells/W.0.0/cell.json", b"{");
+    assert!(error(scratch.path()).message.contains("W.0.0"));
+    put(scratch.path(), "results.csv", HEADER.as_bytes());
+    assert!(error(scratch.path()).message.contains("no results yet"));
+}
+
+#[test]
+fn folders_are_compared_by_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, variants: &[&str], shift: f64, switches: Value| {
+        let folder = scratch.path().join(name);
+        Made {
+            variants,
+            runs: 8,
+            neurons: 8,
+            field: "6_6_2",
+            switches,
+            accuracy: &|_, _, run| Some(0.6 + shift + 0.01 * f64::from(run)),
+        }
+        .write(&folder);
+        folder
+    };
+    let corrected = json!({ "accuracy": "evaluated", "interval": "t", "null": "matched" });
+    let folders = [
+        write("published", &["W", "WD"], 0.0, switches()),
+        write("corrected", &["WD", "WD*"], 0.2, corrected),
+    ];
+    let compared = compare::Comparison::of(&folders).unwrap();
+    assert_eq!(compared.names, ["published", "corrected"]);
+    assert_eq!(compared.variants, ["W", "WD", "WD*"]);
+    // Their tables show different accuracies, so the one that both have.
+    assert_eq!(compared.key, ("test".to_owned(), "accuracy".to_owned()));
+    let against = compared.tasks[0].tests[1][0].unwrap();
+    assert!((against.difference - 0.2).abs() < 1e-12 && against.delta == 1.0, "{against:?}");
+    // scipy: mannwhitneyu(x + 0.2, x, method="exact") of eight each, all apart.
+    assert!((against.p - 2.0 / 12870.0).abs() < 1e-12, "{against:?}");
+    assert!(compared.tasks[0].tests[0][0].is_none() && compared.tasks[0].tests[2][0].is_none());
+    let runs = compared.runs_table();
+    let row = |what: &str| {
+        runs.rows.iter().find(|r| r[0].text == what).map(|r| [r[1].text.clone(), r[2].text.clone()])
+    };
+    assert_eq!(row("null"), Some(["published".into(), "matched".into()]));
+    assert_eq!(row("interval"), None, "what is the same is left out");
+    let page = page::comparison::page(&compared).unwrap();
+    assert!(page.contains("figure-comparison") && page.len() < 1_000_000);
+    let document = compared.document();
+    assert_eq!(document["accuracy"][0]["runs"][1], Value::Null);
+    assert_eq!(document["runs"][1]["name"], "corrected");
+}

@@ -1,0 +1,153 @@
+//! Numbers and names as people read them.
+
+use serde_json::Value;
+
+/// A measure's name in words.
+pub fn measure_name(measure: &str) -> String {
+    match measure {
+        "small_worldness" => "small-worldness".into(),
+        "running_accuracy" => "running accuracy".into(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// A probability: `p = 0.012`, `p < 0.0001`; with an en dash where there is
+/// none.
+pub fn p_value(p: f64) -> String {
+    match p {
+        p if p.is_nan() => "p –".into(),
+        p if p < 1e-4 => "p < 0.0001".into(),
+        p if p < 0.01 => format!("p = {p:.4}"),
+        p => format!("p = {p:.3}"),
+    }
+}
+
+/// A probability for a table's cell.
+pub fn p_cell(p: f64) -> String {
+    match p_value(p) {
+        text if text.starts_with("p = ") => text[4..].into(),
+        text => text[2..].into(),
+    }
+}
+
+/// A number with three decimals, as the published tables have.
+pub fn three(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    let text = format!("{value:.3}");
+    // Minus zero is zero.
+    let text = if text == "-0.000" { "0.000".into() } else { text };
+    text.replace('-', "−")
+}
+
+/// A number with two decimals, as test statistics are written.
+pub fn two(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}").replace('-', "−") } else { "–".into() }
+}
+
+/// The same as [`three`] with its sign.
+pub fn signed(value: f64) -> String {
+    match three(value) {
+        text if value > 0.0 && text != "0.000" => format!("+{text}"),
+        text => text,
+    }
+}
+
+/// Mean and half of the interval.
+pub fn mean_half(mean: Option<f64>, half: Option<f64>) -> String {
+    match (mean, half) {
+        (Some(mean), Some(half)) => format!("{} ± {}", three(mean), three(half)),
+        (Some(mean), None) => three(mean),
+        _ => "–".into(),
+    }
+}
+
+/// A length of time.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}
+
+/// Day and time (UTC) of seconds since 1970, as ISO 8601 has them.
+pub fn date(seconds: u64) -> String {
+    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
+    // Days to a civil date (Hinnant, "chrono-compatible low-level date
+    // algorithms"): years begin in March, so that a leap day is a year's last.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
+}
+
+/// `1 run`, `2 runs`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// A number for a script: `null` where it is not finite.
+pub fn number(value: f64) -> Value {
+    // Adding zero takes the sign off a zero.
+    serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
+}
+
+/// A number for people: whole, or with six significant digits.
+pub fn human(value: f64) -> String {
+    if !value.is_finite() {
+        return "not defined".into();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        return format!("{}", value + 0.0);
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if (-5..9).contains(&magnitude) {
+        format!("{value:.*}", usize::try_from(5 - magnitude).unwrap_or(0))
+    } else {
+        format!("{value:.5e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_people_write_them() {
+        assert_eq!([0.5, 0.004, 1e-9].map(p_value), ["p = 0.500", "p = 0.0040", "p < 0.0001"]);
+        assert_eq!([0.5, 1e-9, f64::NAN].map(p_cell), ["0.500", "< 0.0001", "–"]);
+        assert_eq!([-0.25, -0.0001, f64::NAN].map(three), ["−0.250", "0.000", "–"]);
+        assert_eq!([0.25, -0.25, 0.0].map(signed), ["+0.250", "−0.250", "0.000"]);
+        assert_eq!(mean_half(Some(0.5), None), "0.500");
+        assert_eq!([59.0, 600.0, 7200.0, 1e6].map(duration), ["59 s", "10 min", "2.0 h", "11.6 days"]);
+        assert_eq!((count(1, "run"), count(0, "run")), ("1 run".into(), "0 runs".into()));
+    }
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(date(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(date(1_795_478_111), "2026-11-23 23:55 UTC");
+    }
+
+    #[test]
+    fn numbers_for_people_have_six_digits() {
+        assert_eq!(human(316.0), "316");
+        assert_eq!(human(318.717602), "318.718");
+        assert_eq!(human(0.00766711), "0.00766711");
+        assert_eq!(human(1.5e-9), "1.50000e-9");
+        assert_eq!(human(f64::NAN), "not defined");
+        assert_eq!(human(123456789.5), "123456790");
+        assert_eq!(number(f64::INFINITY), Value::Null);
+        assert_eq!(number(-0.0).to_string(), "0.0");
+    }
+}

@@ -1,0 +1,372 @@
+//! What a cell will cost, found out by doing a little of it.
+//!
+//! No table of component ids could price components that are not written yet,
+//! and no nominal speed fits every machine. So one batch is trained, each
+//! penalty is taken once and each metric is measured once, on this machine and
+//! on the experiment's own substrate, and the rest is multiplication. It takes
+//! about a second for a field of a few hundred neurons.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ndarray::{Array2, Array3, s};
+use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
+use serde::{Deserialize, Serialize};
+
+use crate::geometry;
+use crate::plugins::Catalogue;
+use pallium_record::spec::{CellSpec, Use};
+
+/// What one cell will cost, on one thread of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Seconds.
+    pub seconds: f64,
+    /// Memory of its worker process at its largest, in MB (10^6 bytes).
+    pub memory_mb: f64,
+}
+
+/// Multiply-adds that the trial batch may take; about a twentieth of a second.
+const TRIAL_OPERATIONS: f64 = 2e9;
+/// Above this number of neurons, penalties and metrics are tried on so many of
+/// them and scaled up by the cube of the ratio, which is what dense linear
+/// algebra takes and more than an element-wise penalty does.
+const TRIAL_NEURONS: usize = 700;
+/// Of a worker that holds nothing yet.
+const PROCESS_MB: f64 = 30.0;
+/// Recurrent-sized f32 matrices of a model (weights, gradient, two moments,
+/// transposes) and of a penalty with a matrix exponential.
+const MODEL_MATRICES: f64 = 8.0;
+const PENALTY_MATRICES: f64 = 16.0;
+/// Copies of a batch's hidden activity that a model keeps: its states, and what
+/// each of its recurrent blocks adds. Measured with batches of 2,560 trials:
+/// rnn.vanilla 1.0, rnn.leaky 2.1, rnn.gru 5.3 of three blocks, rnn.lstm 6.4 of
+/// four.
+const STATE_COPIES: f64 = 0.6;
+const BLOCK_COPIES: f64 = 1.4;
+
+/// Prices cells, trying each distinct part once.
+pub struct Estimator<'a> {
+    catalogue: &'a Catalogue,
+    substrates: BTreeMap<String, Arc<Substrate>>,
+    weights: BTreeMap<String, Arc<Matrix>>,
+    models: BTreeMap<String, ModelCost>,
+    seconds: BTreeMap<String, f64>,
+}
+
+/// What one model costs on one task.
+#[derive(Clone, Copy)]
+struct ModelCost {
+    /// Training on one trial, without penalties.
+    train: f64,
+    /// Evaluating one trial.
+    evaluate: f64,
+    /// Generating one trial.
+    generate: f64,
+    /// Recurrent blocks.
+    blocks: f64,
+    /// Steps and input channels of a trial.
+    steps: f64,
+    inputs: f64,
+}
+
+impl<'a> Estimator<'a> {
+    /// An estimator that has tried nothing yet.
+    pub fn new(catalogue: &'a Catalogue) -> Self {
+        Estimator {
+            catalogue,
+            substrates: BTreeMap::new(),
+            weights: BTreeMap::new(),
+            models: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+        }
+    }
+
+    /// What `cell` will cost.
+    ///
+    /// # Errors
+    /// If a component refuses its parameters or its setting, or fails.
+    pub fn cell(&mut self, cell: &CellSpec) -> Result<Cost> {
+        self.price(cell).map_err(|e| e.context(format!("cell {} cannot run", cell.label())))
+    }
+
+    fn price(&mut self, cell: &CellSpec) -> Result<Cost> {
+        let whole = self.substrate(cell)?;
+        let model = self.model(cell, &whole)?;
+        let n = whole.neurons as f64;
+        let tried = if whole.neurons > TRIAL_NEURONS {
+            Arc::new(head(&whole, TRIAL_NEURONS))
+        } else {
+            Arc::clone(&whole)
+        };
+        let scale = (n / tried.neurons as f64).powi(3);
+
+        let mut penalty = 0.0;
+        for constraint in &cell.constraints {
+            penalty += scale * self.constraint(cell, constraint, &tried)?;
+        }
+        let mut metrics = 0.0;
+        for metric in &cell.metrics {
+            metrics += scale * self.metric(cell, metric, &tried)?;
+        }
+
+        let training = &cell.training;
+        let (epochs, batch) = (f64::from(training.epochs), training.batch.min(training.trials) as f64);
+        let (train, validation, test) =
+            (training.trials as f64, training.validation as f64, training.test as f64);
+        let all = train + validation + test;
+        let seconds = model.generate * all
+            + epochs * (train * model.train + (train / batch).ceil() * penalty * model.blocks)
+            + epochs * validation * model.evaluate
+            + all * model.evaluate
+            + metrics;
+
+        let matrix = n * n * 4.0;
+        let constraints = if cell.constraints.is_empty() { 0.0 } else { PENALTY_MATRICES };
+        let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
+            + (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
+            + matrix * (MODEL_MATRICES * model.blocks + constraints)
+            + size(&whole);
+        Ok(Cost { seconds, memory_mb: PROCESS_MB + bytes / 1e6 })
+    }
+
+    fn substrate(&mut self, cell: &CellSpec) -> Result<Arc<Substrate>> {
+        let key = text(&cell.substrate);
+        if let Some(known) = self.substrates.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let seed = cell.derived_seed("substrate");
+        let setting = Setting { seed, threads: 1, ..Setting::default() };
+        let substrate = self.catalogue.substrate(&cell.substrate, &setting)?.substrate(seed)?;
+        substrate.check()?;
+        let substrate = Arc::new(substrate);
+        self.substrates.insert(key, Arc::clone(&substrate));
+        Ok(substrate)
+    }
+
+    fn model(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<ModelCost> {
+        let key = [
+            text(&cell.substrate),
+            text(&cell.task_component),
+            text(&cell.model),
+            text(&cell.weights),
+            cell.training.threads.to_string(),
+        ]
+        .join("\n");
+        if let Some(known) = self.models.get(&key) {
+            return Ok(*known);
+        }
+        let n = substrate.neurons;
+        let base = setting(cell, substrate);
+        let mut task =
+            self.catalogue.task(&cell.task_component, &Setting { seed: cell.trial_seed("task"), ..base })?;
+        let info = task.info();
+        let operations = (3 * n * n * info.steps.max(1)) as f64;
+        let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
+        let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
+        batch.check(info.inputs, info.classes)?;
+        let setting =
+            Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base };
+        let mut model = self.catalogue.model(&cell.model, &setting)?;
+        let blocks = model.info().blocks;
+        // How much a step takes depends on how many units are silent, and on how
+        // far back gradients reach.
+        model.initialise(self.weights(cell, substrate)?.view(), 0)?;
+        let mut gradient = Array3::zeros((blocks, n, n));
+        let step = || {
+            timed(|| {
+                model.forward(&batch.view(), Mode::Train { noise_seed: 0 })?;
+                model.backward(None, gradient.view_mut())?;
+                model.update(gradient.view())
+            })
+        };
+        let train = best(step)?;
+        let evaluate = best(|| timed(|| model.forward(&batch.view(), Mode::Evaluate)))?;
+        let per_trial = |seconds: f64| seconds / count as f64;
+        let cost = ModelCost {
+            train: per_trial(train),
+            evaluate: per_trial(evaluate),
+            generate: per_trial(generate),
+            blocks: blocks as f64,
+            steps: info.steps as f64,
+            inputs: info.inputs as f64,
+        };
+        self.models.insert(key, cost);
+        Ok(cost)
+    }
+
+    fn constraint(&mut self, cell: &CellSpec, constraint: &Use, substrate: &Substrate) -> Result<f64> {
+        let key = [
+            text(&cell.substrate),
+            format!("{:?}", cell.geometry),
+            text(constraint),
+            text(&cell.weights),
+            cell.training.threads.to_string(),
+        ]
+        .join("\n");
+        if let Some(known) = self.seconds.get(&key) {
+            return Ok(*known);
+        }
+        let n = substrate.neurons;
+        let distance =
+            geometry::distances(&cell.geometry, Some(substrate), n, cell.derived_seed("geometry"))?;
+        let setting = Setting {
+            distance: distance.as_ref().map(|d| d.values.view()),
+            distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
+            ..setting(cell, substrate)
+        };
+        // Its own: hard constraints change it.
+        let mut weights = (*self.weights(cell, substrate)?).clone();
+        let mut constraint = self.catalogue.constraint(constraint, &setting)?;
+        let mut gradient = Array2::zeros((n, n));
+        let seconds = best(|| {
+            timed(|| {
+                black_box(constraint.penalty(weights.view(), gradient.view_mut())?);
+                constraint.project(weights.view_mut())
+            })
+        })?;
+        self.seconds.insert(key, seconds);
+        Ok(seconds)
+    }
+
+    fn metric(&mut self, cell: &CellSpec, metric: &Use, substrate: &Substrate) -> Result<f64> {
+        let key = [text(&cell.substrate), text(metric), cell.training.threads.to_string()].join("\n");
+        if let Some(known) = self.seconds.get(&key) {
+            return Ok(*known);
+        }
+        let weights = self.weights(cell, substrate)?;
+        let seed = random::derive(cell.seed, 0, &format!("metric {}", metric.id));
+        let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(cell, substrate) })?;
+        let network = Network {
+            initial: Some(weights.view()),
+            substrate: Some(substrate),
+            ..Network::new(weights.view())
+        };
+        let seconds = if metric.wants_activity() { 0.0 } else { timed(|| metric.measure(&network))?.0 };
+        self.seconds.insert(key, seconds);
+        Ok(seconds)
+    }
+
+    fn weights(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<Arc<Matrix>> {
+        let key = [text(&cell.substrate), text(&cell.weights), substrate.neurons.to_string()].join("\n");
+        if let Some(known) = self.weights.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let seed = cell.derived_seed("weights");
+        let request =
+            WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
+        let setting = Setting { seed, ..setting(cell, substrate) };
+        let weights = Arc::new(self.catalogue.weights(&cell.weights, &setting)?.weights(&request)?);
+        self.weights.insert(key, Arc::clone(&weights));
+        Ok(weights)
+    }
+}
+
+/// How much work each cell is, counted and not timed: multiply-adds of a plain
+/// recurrent network with a matrix exponential a constraint. Timing would be
+/// nearer the truth, but machines that split a plan among themselves must all
+/// come to the same split.
+///
+/// # Errors
+/// If a substrate or a task cannot be built.
+pub fn weigh(cells: &[CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
+    let mut sizes: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let mut weights = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let key = [text(&cell.substrate), text(&cell.task_component)].join("\n");
+        let (neurons, steps) = match sizes.get(&key) {
+            Some(known) => *known,
+            None => {
+                let size = size_of(cell, catalogue)
+                    .map_err(|e| e.context(format!("cell {} cannot run", cell.label())))?;
+                sizes.insert(key, size);
+                size
+            }
+        };
+        weights.push(operations(cell, neurons, steps));
+    }
+    Ok(weights)
+}
+
+/// Neurons, and steps of a trial.
+fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
+    let seed = cell.derived_seed("substrate");
+    let base = Setting { seed, threads: 1, ..Setting::default() };
+    let substrate = catalogue.substrate(&cell.substrate, &base)?.substrate(seed)?;
+    let task = Setting { seed: cell.trial_seed("task"), ..setting(cell, &substrate) };
+    let info = catalogue.task(&cell.task_component, &task)?.info();
+    Ok((substrate.neurons as f64, info.steps as f64))
+}
+
+/// Passes forward and backward are three products with the recurrent matrix, a
+/// penalty with a matrix exponential about forty products of two matrices.
+fn operations(cell: &CellSpec, neurons: f64, steps: f64) -> f64 {
+    let training = &cell.training;
+    let (epochs, train) = (f64::from(training.epochs), training.trials as f64);
+    let (validation, test) = (training.validation as f64, training.test as f64);
+    let step = neurons * neurons * steps;
+    let passes = epochs * (3.0 * train + validation) + train + validation + test;
+    let updates = epochs * (train / training.batch.max(1) as f64).ceil();
+    passes * step + 40.0 * updates * cell.constraints.len() as f64 * neurons.powi(3)
+}
+
+fn setting<'a>(cell: &CellSpec, substrate: &'a Substrate) -> Setting<'a> {
+    Setting {
+        threads: cell.training.threads,
+        neurons: Some(substrate.neurons),
+        substrate: Some(substrate),
+        ..Setting::default()
+    }
+}
+
+fn timed<T>(action: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
+    let clock = Instant::now();
+    let out = action()?;
+    Ok((clock.elapsed().as_secs_f64(), out))
+}
+
+/// The least of several timings: the first one also allocates, and on a busy
+/// machine others take turns.
+fn best<T>(mut once: impl FnMut() -> Result<(f64, T)>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    let clock = Instant::now();
+    for repeat in 0..6 {
+        least = least.min(once()?.0);
+        if repeat > 0 && clock.elapsed().as_secs_f64() > 0.2 {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+fn text(component: &Use) -> String {
+    format!("{} {}", component.id, component.json())
+}
+
+/// The first `neurons` of a substrate.
+fn head(substrate: &Substrate, neurons: usize) -> Substrate {
+    let square = |m: &Array2<f64>| m.slice(s![..neurons, ..neurons]).to_owned();
+    Substrate {
+        name: substrate.name.clone(),
+        neurons,
+        positions: substrate
+            .positions
+            .as_ref()
+            .map(|p| Positions { values: p.values.slice(s![..neurons, ..]).to_owned(), unit_um: p.unit_um }),
+        matrices: substrate.matrices.iter().map(|(name, m)| (name.clone(), square(m))).collect(),
+        ids: substrate.ids.iter().map(|(name, ids)| (name.clone(), ids[..neurons].to_vec())).collect(),
+        events: substrate.events.as_ref().map(|events| events[..neurons].to_vec()),
+        ..Substrate::default()
+    }
+}
+
+/// Bytes of a substrate.
+fn size(substrate: &Substrate) -> f64 {
+    let values = substrate.matrices.values().map(Array2::len).sum::<usize>()
+        + substrate.positions.as_ref().map_or(0, |p| p.values.len())
+        + substrate.ids.values().map(Vec::len).sum::<usize>()
+        + substrate.events.iter().flatten().map(Vec::len).sum::<usize>();
+    8.0 * values as f64
+}

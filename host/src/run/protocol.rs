@@ -1,0 +1,214 @@
+//! What a parent and its worker processes say to each other.
+//!
+//! A job is one line of JSON on the worker's standard input. An event is one
+//! line on its standard output: the character U+001E (record separator, as in
+//! RFC 7464) and a JSON object. Whatever else appears on standard output was
+//! printed by a component and goes to the training's log, together with all of
+//! standard error.
+
+use std::path::PathBuf;
+
+use pallium_core::Error;
+use pallium_record::identity::Cell;
+use pallium_record::outcome::Status;
+use pallium_record::spec::CellSpec;
+use pallium_record::{FORMAT, VERSION};
+use serde::{Deserialize, Serialize};
+
+use super::cost::Cost;
+use crate::plugins::KnownFile;
+
+/// Begins an event on standard output.
+pub const EVENT: u8 = 0x1e;
+
+/// What a worker is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Version of the parent; a worker of another version refuses.
+    pub host: String,
+    /// Version of the stored format.
+    pub format: u32,
+    /// The work.
+    pub work: Work,
+    /// Plugin files to load, as the parent found them.
+    pub plugins: Vec<KnownFile>,
+    /// A folder for what components find worth keeping between cells.
+    pub cache: Option<PathBuf>,
+    /// The most memory that the worker may hold, in MB.
+    pub memory_mb: Option<u64>,
+}
+
+impl Job {
+    /// A job of this version.
+    pub fn new(work: Work, plugins: Vec<KnownFile>, cache: Option<PathBuf>) -> Self {
+        Job { host: VERSION.into(), format: FORMAT, work, plugins, cache, memory_mb: None }
+    }
+}
+
+/// The kinds of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Train one cell and write its folder.
+    Train {
+        /// The cell.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+        /// Name of the profile, for the record.
+        profile: String,
+        /// Number of epochs between checkpoints; 0 for never.
+        checkpoint_every: u32,
+        /// Whether the state after training is kept with the result.
+        keep_state: bool,
+    },
+    /// Take the metrics that are still missing of a finished training.
+    Measure {
+        /// The cell.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+    },
+    /// Build what cells name, without training; see [`train::check`](super::train::check).
+    Check {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
+    /// Tell how much work cells are; see [`cost::weigh`](super::cost::weigh).
+    Weigh {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
+    /// Tell what each cell will cost; see [`Estimator`](super::cost::Estimator).
+    Estimate {
+        /// The cells.
+        cells: Vec<CellSpec>,
+    },
+}
+
+impl Work {
+    /// Threads that the work may use.
+    pub fn threads(&self) -> usize {
+        match self {
+            Work::Train { cell, .. } | Work::Measure { cell, .. } => cell.spec.training.threads,
+            Work::Check { cells } | Work::Weigh { cells } | Work::Estimate { cells } => most_threads(cells),
+        }
+    }
+}
+
+/// The most threads that one of the cells uses; at least 1.
+pub fn most_threads<'a>(cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
+    cells.into_iter().map(|cell| cell.training.threads).max().unwrap_or(1)
+}
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The job is understood and its plugins are loaded.
+    Started,
+    /// An epoch is over.
+    Epoch {
+        /// Number of the epoch, from 1.
+        epoch: u32,
+        /// How many there are.
+        epochs: u32,
+        /// Running loss, in nats.
+        loss: f64,
+        /// Running accuracy.
+        accuracy: f64,
+    },
+    /// The cell is trained and written, but not yet in its place.
+    Finished {
+        /// Where it is written.
+        folder: PathBuf,
+        /// How it ended.
+        status: Status,
+        /// Accuracy on the test trials.
+        accuracy: Option<f64>,
+        /// Running accuracy of the last epoch.
+        running_accuracy: Option<f64>,
+        /// Measures that could not be taken.
+        failed_measures: usize,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// The metrics of a finished training are taken, and their measures are in
+    /// place.
+    Measured {
+        /// Measures that could not be taken.
+        failed_measures: usize,
+    },
+    /// What the next of the cells will cost.
+    Estimated {
+        /// The cost; none if the cell cannot be tried.
+        cost: Option<Cost>,
+        /// Why not.
+        reason: Option<String>,
+    },
+    /// Everything could be built, or was tried.
+    Checked,
+    /// How much work each cell is, in an arbitrary unit.
+    Weighed {
+        /// One entry a cell, in their order.
+        weights: Vec<f64>,
+    },
+    /// The cell is trained, but its result cannot be written.
+    Unwritten(Error),
+    /// The work could not be done.
+    Failed(Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::Kind;
+
+    use super::*;
+
+    #[test]
+    fn events_survive_the_wire() {
+        let failed = Event::Failed(Error::input("no such field").help("name one").context("cell a/b/0"));
+        let finished = Event::Finished {
+            folder: "runs/x/cells/.unfinished/.unfinished-1-a".into(),
+            status: Status::Ok,
+            accuracy: Some(0.625),
+            running_accuracy: None,
+            failed_measures: 0,
+            seconds: 1.5,
+        };
+        let unwritten = Event::Unwritten(Error::new(Kind::Io, "no room"));
+        let weighed = Event::Weighed { weights: vec![0.1, 1e12] };
+        let cost = Cost { seconds: 0.1, memory_mb: 72.0 };
+        let estimated = Event::Estimated { cost: Some(cost), reason: None };
+        for event in [Event::Started, Event::Checked, failed, finished, unwritten, weighed, estimated] {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn a_job_survives_the_wire_bit_for_bit() {
+        let mut spec = super::super::mock::spec();
+        spec.seed = u64::MAX - 1;
+        spec.weights.params.insert("scale".into(), 0.1.into());
+        let cell = Cell {
+            identity: "0123456789abcdef".into(),
+            inputs: vec![],
+            folder: "x".into(),
+            measures: vec![],
+            spec,
+        };
+        let work = Work::Train {
+            cell: Box::new(cell),
+            store: "runs/x".into(),
+            profile: "corrected".into(),
+            checkpoint_every: 1,
+            keep_state: true,
+        };
+        let file = KnownFile { path: "a.so".into(), sha256: "00".into(), stamp: None };
+        let job = Job { memory_mb: Some(500), ..Job::new(work, vec![file], None) };
+        let text = serde_json::to_string(&job).unwrap();
+        assert!(!text.contains('\n'));
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+}

@@ -1,0 +1,251 @@
+//! Wide tables: a column a variant, a row a run.
+
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+use pallium_core::{Error, Result};
+
+use pallium_files as files;
+
+/// Longest table that is read, in bytes: many millions of runs.
+const LONGEST_FILE: u64 = 1 << 28;
+
+/// A table of runs, missing ones known by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WideTable {
+    /// Names of the variants.
+    pub names: Vec<String>,
+    /// Names of the runs: the table's index, or numbers from 1.
+    pub runs: Vec<String>,
+    /// For each variant the value of each run.
+    pub columns: Vec<Vec<Entry>>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A finite number.
+    Value(f64),
+    /// None, and what stands there instead: nothing, `NaN`, `diverged` …
+    Missing(String),
+}
+
+impl Entry {
+    /// The number, if there is one.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Entry::Value(value) => Some(*value),
+            Entry::Missing(_) => None,
+        }
+    }
+}
+
+/// Titles of a first column that names runs and is no variant.
+const INDEX: [&str; 5] = ["", "simulation", "run", "index", "unnamed: 0"];
+
+/// Texts that say that there is no number.
+const NOTHING: [&str; 9] = ["", "na", "n/a", "<na>", "null", "none", "-", "missing", "diverged"];
+
+impl WideTable {
+    /// Reads a CSV file with a header, separated by commas, semicolons or tabs.
+    ///
+    /// A first column that is titled `simulation`, `run` or `index`, or not at
+    /// all, names the runs. An empty cell, a word such as `NaN`, `NA`,
+    /// `diverged` or `failed: why`, and a number that is not finite mean that
+    /// the run has no value.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has no header, two columns of one name, or a
+    /// cell that is none of this; the message names file, line and column.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::of(path, read_text(path)?)
+    }
+
+    /// As [`WideTable::read`], from `bytes`.
+    ///
+    /// # Errors
+    /// As [`WideTable::read`].
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Self::of(path, cells(path, bytes)?)
+    }
+
+    fn of(path: &Path, Text { header, rows }: Text) -> Result<Self> {
+        if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
+            return Err(Error::input(format!("{}: a row a value, where a column a variant is wanted", path.display()))
+                .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
+        }
+        let indexed = header.first().is_some_and(|title| INDEX.contains(&title.to_lowercase().as_str()));
+        let names = header[usize::from(indexed)..].to_vec();
+        if names.is_empty() {
+            return Err(Error::input(format!("{}: no column of values", path.display()))
+                .help("each column holds a variant, each row a run"));
+        }
+        for (place, name) in names.iter().enumerate() {
+            let number = place + 1 + usize::from(indexed);
+            if name.is_empty() {
+                return Err(Error::input(format!("{}, line 1, column {number}: no name", path.display()))
+                    .help("name every column after its variant"));
+            }
+            if names[..place].contains(name) {
+                return Err(Error::input(format!(
+                    "{}, line 1, column {number}: a second column `{name}`",
+                    path.display()
+                ))
+                .help("name every column after its variant"));
+            }
+        }
+        let mut table = WideTable { columns: vec![Vec::new(); names.len()], names, runs: Vec::new() };
+        for (row, (line, cells)) in rows.iter().enumerate() {
+            let (index, cells) = cells.split_at(usize::from(indexed));
+            table.runs.push(
+                index.first().filter(|i| !i.is_empty()).map_or_else(|| (row + 1).to_string(), Clone::clone),
+            );
+            for ((text, name), column) in cells.iter().zip(&table.names).zip(&mut table.columns) {
+                column.push(entry(text).ok_or_else(|| {
+                    Error::input(format!(
+                        "{}, line {line}, column `{name}`: `{text}` is no number",
+                        path.display()
+                    ))
+                    .help("write numbers with a decimal point, and leave cells of missing runs empty")
+                })?);
+            }
+        }
+        Ok(table)
+    }
+
+    /// The values of a variant, without missing runs.
+    pub fn values(&self, variant: usize) -> Vec<f64> {
+        self.columns[variant].iter().filter_map(Entry::value).collect()
+    }
+
+    /// The values of the runs that two variants both have.
+    pub fn paired(&self, a: usize, b: usize) -> (Vec<f64>, Vec<f64>) {
+        let rows = self.columns[a].iter().zip(&self.columns[b]);
+        rows.filter_map(|(a, b)| Some((a.value()?, b.value()?))).unzip()
+    }
+}
+
+fn entry(text: &str) -> Option<Entry> {
+    if let Ok(value) = text.parse::<f64>() {
+        return Some(if value.is_finite() { Entry::Value(value) } else { Entry::Missing(text.into()) });
+    }
+    let word = text.to_lowercase();
+    let nothing = NOTHING.contains(&word.as_str()) || word == "failed" || word.starts_with("failed:");
+    nothing.then(|| Entry::Missing(text.into()))
+}
+
+/// The cells of a CSV file.
+pub(super) struct Text {
+    /// Titles of the columns.
+    pub header: Vec<String>,
+    /// Rows, as long as the header, with the lines they are on.
+    pub rows: Vec<(u64, Vec<String>)>,
+}
+
+/// Reads a CSV file with a header, separated as its first line is.
+pub(super) fn read_text(path: &Path) -> Result<Text> {
+    let bytes = files::bytes(path, LONGEST_FILE).map_err(|e| files::unread(path, &e))?;
+    cells(path, bytes)
+}
+
+/// As [`read_text`], from `bytes`.
+fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        Error::input(format!("{}, line {line}: not UTF-8", path.display()))
+            .help("save the table as CSV in UTF-8")
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    let first = text.lines().next().unwrap_or_default();
+    let separator = [b',', b';', b'\t'].into_iter().find(|s| first.as_bytes().contains(s)).unwrap_or(b',');
+    let mut reader = ReaderBuilder::new().trim(Trim::All).delimiter(separator).from_reader(text.as_bytes());
+    let owned = |record: &StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
+    let header = owned(reader.headers().map_err(|e| malformed(path, &e))?);
+    if header.is_empty() {
+        return Err(Error::input(format!("{}: the file is empty", path.display()))
+            .help("the first line names the columns"));
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| malformed(path, &e))?;
+        rows.push((record.position().map_or(0, csv::Position::line), owned(&record)));
+    }
+    Ok(Text { header, rows })
+}
+
+fn malformed(path: &Path, error: &csv::Error) -> Error {
+    let message = match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+            "{}, line {}: {len} cells, and {expected_len} columns",
+            path.display(),
+            pos.as_ref().map_or(0, csv::Position::line)
+        ),
+        _ => format!("{}: {error}", path.display()),
+    };
+    Error::input(message).help("every line has as many cells as the first; leave cells of missing runs empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<WideTable> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        WideTable::read(file.path())
+    }
+
+    #[test]
+    fn the_index_is_recognised() {
+        for title in ["simulation", "", "Unnamed: 0", "run", "Simulation"] {
+            let table = read(&format!("{title},a,b\n7,1,2\n8,3,4\n")).unwrap();
+            assert_eq!(
+                (table.names, table.runs),
+                (vec!["a".into(), "b".into()], vec!["7".into(), "8".into()]),
+                "{title}"
+            );
+        }
+        let table = read("\u{feff}W*D*C,b\r\n1,2\r\n").unwrap();
+        assert_eq!((table.names[0].as_str(), table.runs), ("W*D*C", vec!["1".to_string()]));
+    }
+
+    #[test]
+    fn what_is_missing_is_no_number() {
+        let table = read("a,b\n1,\nNaN,-inf\nnan,diverged\nNA,failed: out of memory\n 2e-1 ,0.5\n").unwrap();
+        assert_eq!(table.values(0), [1.0, 0.2]);
+        assert_eq!(table.values(1), [0.5]);
+        assert_eq!(table.paired(0, 1), (vec![0.2], vec![0.5]));
+        assert_eq!(table.columns[1][3], Entry::Missing("failed: out of memory".into()));
+        assert_eq!(table.columns[1][0], Entry::Missing(String::new()));
+    }
+
+    #[test]
+    fn other_separators() {
+        for text in ["a;b\n1;2\n", "a\tb\n1\t2\n", "\"a\",b\n1,2"] {
+            assert_eq!(read(text).unwrap().values(1), [2.0], "{text}");
+        }
+        assert_eq!(read("a\n1\n2\n").unwrap().values(0), [1.0, 2.0]);
+        assert_eq!(read("a,b\n").unwrap().values(0), [0.0; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("a,b\n1,2\n1,x7\n", "line 3, column `b`: `x7` is no number"),
+            ("a,b\n1,2\n1\n", "line 3: 1 cells, and 2 columns"),
+            ("a;b\n1;0,5\n", "line 2, column `b`: `0,5` is no number"),
+            ("a,a\n1,2\n", "line 1, column 2: a second column `a`"),
+            ("a,\n1,2\n", "line 1, column 2: no name"),
+            ("simulation\n1\n", "no column of values"),
+            ("variant,task,run,split,measure,value,status\nW,t,0,test,accuracy,1,ok\n", "a row a value"),
+            ("", "the file is empty"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.message.contains(part), "{error}");
+            assert!(error.help.is_some());
+        }
+        assert!(WideTable::read(Path::new("/nowhere.csv")).unwrap_err().message.contains("/nowhere.csv"));
+    }
+}

@@ -1,0 +1,92 @@
+//! Files that users name: ordinary ones, and not longer than makes sense.
+
+pub mod hash;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use pallium_core::{Error, Result};
+
+/// An ordinary file, and its length in bytes.
+///
+/// A pipe or a device is refused before it is opened: opening it would wait
+/// for somebody to write to it, and reading it might never end.
+///
+/// # Errors
+/// If there is no such file.
+pub fn ordinary(path: &Path) -> io::Result<(File, u64)> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() {
+        let what = "not an ordinary file, but a folder, pipe or device";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok((File::open(path)?, about.len()))
+}
+
+/// All bytes of an ordinary file of at most `most` bytes.
+///
+/// # Errors
+/// If there is no such file, or it is longer.
+pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let (file, length) = ordinary(path)?;
+    if length > most {
+        let what = format!("{length} bytes long, and {most} are the most that is read here");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// All text of an ordinary file of at most `most` bytes.
+///
+/// # Errors
+/// If there is no such file, it is longer, or is not UTF-8.
+pub fn text(path: &Path, most: u64) -> io::Result<String> {
+    String::from_utf8(bytes(path, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text in UTF-8"))
+}
+
+/// What could not be read, for a user who named the file.
+pub fn unread(path: &Path, error: &io::Error) -> Error {
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::InvalidInput => "name a file; save what a pipe gives to a file first",
+        io::ErrorKind::InvalidData => "is it the right file?",
+        _ => return Error::io(path, error),
+    };
+    Error::input(format!("{}: {error}", path.display())).help(help)
+}
+
+/// As [`ordinary`], with an error for a user.
+///
+/// # Errors
+/// As [`ordinary`].
+pub fn open(path: &Path) -> Result<(File, u64)> {
+    ordinary(path).map_err(|e| unread(path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ordinary_files_of_a_fitting_length_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(text(&path, 5).unwrap(), "12345");
+        let refused = |path: &Path, said: &str| {
+            let error = unread(path, &text(path, 4).unwrap_err());
+            assert!(error.message.contains(said) && error.help.is_some(), "{error}");
+        };
+        refused(&path, "a: 5 bytes long");
+        refused(folder.path(), "not an ordinary file");
+        refused(&folder.path().join("b"), "b: ");
+        #[cfg(target_os = "linux")]
+        refused(Path::new("/dev/zero"), "not an ordinary file");
+        std::fs::write(&path, b"\xff").unwrap();
+        refused(&path, "not text in UTF-8");
+    }
+}
