@@ -55,8 +55,7 @@ impl Library {
 
     /// The components compiled into this very crate, behind the same wire as
     /// if they had been loaded.
-    #[cfg(feature = "testkit")]
-    pub(crate) fn of_this_crate() -> Self {
+    pub fn from_this_crate() -> Self {
         extern "C" fn manifest() -> abi_stable::std_types::RString {
             super::guard::manifest_json("this crate", "0.0.0", cfg!(panic = "unwind"))
         }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use itertools::Itertools;
-use pallium_core::testkit::World;
 use pallium_core::{Network, Result, Role, Setting};
+use pallium_testkit::World;
 use serde_json::{Map, Value, json};
 
 use super::support;

@@ -102,13 +102,23 @@ impl Core {
         })
     }
 
-    /// The dependency, as a line of a manifest with `more` in its table.
-    fn dependency(&self, more: &str) -> String {
-        let source = match self {
-            Core::Folder(folder) => ("path", folder.to_string_lossy().into_owned()),
+    /// The dependency on the contract, as a line of a manifest.
+    fn dependency(&self) -> String {
+        self.line("pallium-core", "")
+    }
+
+    /// The dependency on the conformance checks, which lie in a folder of the
+    /// contract's and have its version.
+    fn dev_dependency(&self) -> String {
+        self.line("pallium-testkit", "testkit")
+    }
+
+    fn line(&self, name: &str, folder_in_core: &str) -> String {
+        let (key, value) = match self {
+            Core::Folder(core) => ("path", core.join(folder_in_core).to_string_lossy().into_owned()),
             Core::Version(version) => ("version", version.clone()),
         };
-        format!("pallium-core = {{ {} = {}{more} }}", source.0, toml::Value::from(source.1))
+        format!("{name} = {{ {key} = {} }}", toml::Value::from(value))
     }
 }
 
@@ -246,8 +256,8 @@ impl Scaffold {
         let library = self.name.replace('-', "_");
         let file = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let fill = |text: &str| {
-            text.replace("@DEPENDENCY@", &self.core.dependency(""))
-                .replace("@DEV_DEPENDENCY@", &self.core.dependency(", features = [\"testkit\"]"))
+            text.replace("@DEPENDENCY@", &self.core.dependency())
+                .replace("@DEV_DEPENDENCY@", &self.core.dev_dependency())
                 .replace("@USES@", template.uses.trim_end())
                 .replace("@ABOUT@", template.about)
                 .replace("@NAME@", &self.name)

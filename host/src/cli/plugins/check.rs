@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clap::Args;
 use itertools::Itertools;
-use pallium_core::testkit::{self, Finding, Subject, Verdict};
 use pallium_core::{Error, Result, nearest};
+use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

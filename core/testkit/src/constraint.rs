@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use ndarray::Array3;
 
-use super::common::orderly;
-use super::gradient::{entries_within, slope_within};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Constraint, Error, Matrix, Result, Setting};
+use crate::common::orderly;
+use crate::gradient::{entries_within, slope_within};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Constraint, Error, Matrix, Result, Setting};
 
 /// Largest relative error of a gradient: far above what rounding in single
 /// precision does to a right one, far below what a wrong factor does.
@@ -18,7 +18,7 @@ const ENTRY: f64 = 1e-2;
 /// Weights are tried at several scales: a fault may show beyond some size only.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "finite",
         about: "the penalty and its gradient are finite, for weights of zero, a silent neuron and one neuron too",
@@ -299,7 +299,7 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
 }
 
 /// Seconds a call, over about a fifth of a second.
-pub(super) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+pub(crate) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let start = Instant::now();
     let mut calls = 0_u32;
@@ -311,7 +311,7 @@ pub(super) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 /// A duration, for people.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
         s if s < 1.0 => format!("{:.2} ms", s * 1e3),

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Check, Note, Subject, World, broken, passed, world};
-use crate::abi::Manifest;
-use crate::{Error, Kind, Result, Setting};
+use crate::{Check, Note, Subject, World, broken, passed, world};
+use pallium_core::abi::Manifest;
+use pallium_core::{Error, Kind, Result, Setting};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description",
         about: "id, one line on what it does, source, documented parameters",
@@ -32,7 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Whether `error` is an answer, and not a fault.
-pub(super) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
+pub(crate) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
     match result {
         Err(error) if matches!(error.kind, Kind::Panic | Kind::Bug) => {
             Err(error.context(format!("{doing} made it fail in disorder")).help("return an Error instead"))
@@ -51,7 +51,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// What the manifest as a whole promises.
-pub(super) fn manifest(manifest: &Manifest) -> Result<Note> {
+pub(crate) fn manifest(manifest: &Manifest) -> Result<Note> {
     if manifest.components.is_empty() {
         return broken("it offers no component: register each with pallium_core::register!(Role, Type)");
     }

@@ -5,15 +5,15 @@ use ndarray::{Array2, Array3};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::{Batch, Matrix, Positions, Setting, Substrate, random};
+use pallium_core::{Batch, Matrix, Positions, Setting, Substrate, random};
 
 /// Neurons in the world that most checks use: enough for graph measures to be
 /// defined, few enough for finite differences.
-pub(super) const NEURONS: usize = 16;
+pub(crate) const NEURONS: usize = 16;
 /// Input channels of the world's task.
-pub(super) const INPUTS: usize = 3;
+pub(crate) const INPUTS: usize = 3;
 /// Classes of the world's task.
-pub(super) const CLASSES: usize = 2;
+pub(crate) const CLASSES: usize = 2;
 
 /// A substrate with positions, correlation, precision, spike time tiling,
 /// connectome, events and identifiers, and distances in micrometres; the same
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Hidden activity, steps × trials × neurons, positive and smooth in time.
-    pub(super) fn activity(&self, steps: usize, trials: usize) -> Array3<f32> {
+    pub(crate) fn activity(&self, steps: usize, trials: usize) -> Array3<f32> {
         let mut stream = random::stream(3, "testkit activity");
         let n = self.substrate.neurons;
         let phase = Array2::from_shape_fn((trials, n), |_| stream.random_range(0.0..6.0_f32));
@@ -129,7 +129,7 @@ impl World {
     /// A task that any network that remembers a little can learn: for three
     /// steps one of two channels is on, and three steps later its number is
     /// asked for.
-    pub(super) fn trials(&self, count: usize, seed: u64) -> Batch {
+    pub(crate) fn trials(&self, count: usize, seed: u64) -> Batch {
         let mut stream = random::stream(seed, "testkit trials");
         let mut batch = Batch::zeros(count, 6, INPUTS);
         for trial in 0..count {

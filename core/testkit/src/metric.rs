@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use ndarray::{Array2, Array3, Axis};
 use rand::seq::SliceRandom;
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Error, Matrix, Measure, Metric, Network, Positions, Result, Setting, Substrate, random};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Error, Matrix, Measure, Metric, Network, Positions, Result, Setting, Substrate, random};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "measures",
         about: "every measure has a name of its own and is a number for a typical network",

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::{Constraint, Error, Matrix, Result, random};
+use pallium_core::{Constraint, Error, Matrix, Result, random};
 
 /// Directions in which all weights move at once.
 const DIRECTIONS: usize = 6;
@@ -43,10 +43,10 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
 }
 
 /// A function of a matrix that returns its value and adds its gradient.
-pub(super) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
+pub(crate) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
 
 /// [`gradient_error`] of any function of a matrix.
-pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
+pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
     let weights = shortened(weights);
     let magnitude = magnitude(&weights);
 
@@ -101,7 +101,7 @@ pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
 
 /// [`slope_error`], which must not exceed `limit`. A refusal names the entry
 /// that is farthest off, by `place`.
-pub(super) fn slope_within(
+pub(crate) fn slope_within(
     function: &mut Function<'_>,
     weights: &Matrix,
     seed: u64,
@@ -129,7 +129,7 @@ pub(super) fn slope_within(
 /// Every steep entry of a gradient by itself: one that is off shows little in
 /// directions in which all weights move. None must be off by more than `limit`
 /// of itself.
-pub(super) fn entries_within(
+pub(crate) fn entries_within(
     function: &mut Function<'_>,
     weights: &Matrix,
     limit: f64,
@@ -230,7 +230,7 @@ fn slope(function: &mut Function<'_>, weights: &Matrix, direction: &Matrix) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MatrixView, MatrixViewMut};
+    use pallium_core::{MatrixView, MatrixViewMut};
 
     /// Σ |w|³ − w², with a gradient that is off by a factor.
     struct Cubic {

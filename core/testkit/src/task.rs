@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::levels::{Observed, Seen};
-use super::{Check, Note, Subject, World, broken, passed, world};
-use crate::{Batch, Error, Result, Setting, Task, TaskInfo};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::levels::{Observed, Seen};
+use crate::{Check, Note, Subject, World, broken, passed, world};
+use pallium_core::{Batch, Error, Result, Setting, Task, TaskInfo};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description of trials",
         about: "channels, classes, steps, conditions and levels make sense",
@@ -222,13 +222,13 @@ fn chance(subject: &Subject<'_>) -> Result<Note> {
 
 fn memoryless(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Last)?;
-    let Some(stated) = info.levels.memoryless else { return super::skipped("it states none") };
+    let Some(stated) = info.levels.memoryless else { return crate::skipped("it states none") };
     judge(stated, &observed, "the last inputs alone")
 }
 
 fn ideal(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Everything)?;
-    let Some(stated) = info.levels.ideal else { return super::skipped("it states none") };
+    let Some(stated) = info.levels.ideal else { return crate::skipped("it states none") };
     judge(stated, &observed, "the whole trial")
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ndarray::s;
 
-use crate::Batch;
+use pallium_core::Batch;
 
 /// What an observer gets to see of a trial before it must answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Only how often each class is right.
     Nothing,
     /// The inputs at the step that is scored.
@@ -26,14 +26,14 @@ struct Question {
 
 /// Answers that trials ask for. The first half is to learn from, the second to
 /// be tried on.
-pub(super) struct Observed {
+pub(crate) struct Observed {
     learn: Vec<Question>,
     answer: Vec<Question>,
     trials: usize,
 }
 
 /// How well an observer did.
-pub(super) struct Reached {
+pub(crate) struct Reached {
     /// Share of right answers.
     pub accuracy: f64,
     /// Whether everything that can be seen was seen often, so that none can do
@@ -50,7 +50,7 @@ const NEIGHBOURS: usize = 25;
 const MOST: usize = 2000;
 
 impl Observed {
-    pub(super) fn new(batch: &Batch, seen: Seen) -> Self {
+    pub(crate) fn new(batch: &Batch, seen: Seen) -> Self {
         let half = batch.trials() / 2;
         let questions = |trials: std::ops::Range<usize>| {
             let mut all = Vec::new();
@@ -80,7 +80,7 @@ impl Observed {
     }
 
     /// Share of each class among all answers.
-    pub(super) fn shares(&self) -> Vec<(u32, f64)> {
+    pub(crate) fn shares(&self) -> Vec<(u32, f64)> {
         let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
         let mut total = 0.0;
         for question in self.learn.iter().chain(&self.answer) {
@@ -91,13 +91,13 @@ impl Observed {
     }
 
     /// Five standard errors of a share, answers of one trial counting as one.
-    pub(super) fn slack(&self, share: f64) -> f64 {
+    pub(crate) fn slack(&self, share: f64) -> f64 {
         let share = share.clamp(0.02, 0.98);
         5.0 * (share * (1.0 - share) / self.trials.max(1) as f64).sqrt()
     }
 
     /// The best of several observers.
-    pub(super) fn reached(&self) -> Reached {
+    pub(crate) fn reached(&self) -> Reached {
         let mut kinds: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
         for question in &self.learn {
             *kinds.entry(key(&question.seen)).or_default() += 1;
@@ -231,7 +231,7 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
-    use crate::random;
+    use pallium_core::random;
 
     fn batch(trial: impl Fn(&mut random::Stream) -> (Vec<f32>, u32)) -> Batch {
         let mut stream = random::stream(1, "levels");

@@ -1,11 +1,11 @@
 //! What substrate and weight sources promise.
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
 
-pub(super) const SUBSTRATE: &[Check] = &[
+pub(crate) const SUBSTRATE: &[Check] = &[
     Check {
         name: "substrate",
         about: "its parts speak of the same number of neurons and are finite",
@@ -23,7 +23,7 @@ pub(super) const SUBSTRATE: &[Check] = &[
     },
 ];
 
-pub(super) const WEIGHTS: &[Check] = &[
+pub(crate) const WEIGHTS: &[Check] = &[
     Check { name: "weights", about: "N×N and finite", run: weights },
     Check {
         name: "deterministic",

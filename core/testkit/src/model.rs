@@ -2,13 +2,13 @@
 
 use ndarray::{Array3, s};
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::gradient::slope_within;
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::gradient::slope_within;
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "blocks",
         about: "its description, its recurrent blocks and its activity have the shapes that it states",
