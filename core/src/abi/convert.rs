@@ -1,7 +1,7 @@
 //! Between the plain types of the contract and their wire forms.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use abi_stable::std_types::{RResult, RSlice, RSliceMut, RStr, RString, RVec};
@@ -208,16 +208,20 @@ pub(super) fn view_mut<'a, D: Dimension>(
         .ok_or_else(|| malformed(what, &shape, count))
 }
 
-/// The parts of a loan by name.
-pub(super) struct Received<'a>(BTreeMap<&'a str, WireTensor<'a>>);
+/// The parts of a loan. They are few, so a name is found by looking at each.
+pub(super) struct Received<'a>(&'a [WireTensor<'a>]);
 
 impl<'a> Received<'a> {
     pub(super) fn new(loan: &WireLoan<'a>) -> Self {
-        Received(loan.tensors.as_slice().iter().map(|t| (t.name.as_str(), *t)).collect())
+        Received(loan.tensors.as_slice())
     }
 
-    fn get(&self, name: &str) -> Result<&WireTensor<'a>> {
-        self.0.get(name).ok_or_else(|| Error::plugin(format!("`{name}` did not cross the boundary")))
+    fn find(&self, name: &str) -> Option<&'a WireTensor<'a>> {
+        self.0.iter().find(|tensor| tensor.name.as_str() == name)
+    }
+
+    fn get(&self, name: &str) -> Result<&'a WireTensor<'a>> {
+        self.find(name).ok_or_else(|| Error::plugin(format!("`{name}` did not cross the boundary")))
     }
 
     pub(super) fn f32<D: Dimension>(&self, name: &str) -> Result<ArrayView<'a, f32, D>> {
@@ -225,11 +229,11 @@ impl<'a> Received<'a> {
     }
 
     pub(super) fn f32_if<D: Dimension>(&self, name: &str) -> Result<Option<ArrayView<'a, f32, D>>> {
-        self.0.get(name).map(view_f32).transpose()
+        self.find(name).map(view_f32).transpose()
     }
 
     pub(super) fn f64_if<D: Dimension>(&self, name: &str) -> Result<Option<ArrayView<'a, f64, D>>> {
-        self.0.get(name).map(|t| shaped(name, t.shape.as_slice(), t.f64s.as_slice())).transpose()
+        self.find(name).map(|t| shaped(name, t.shape.as_slice(), t.f64s.as_slice())).transpose()
     }
 
     pub(super) fn u32<D: Dimension>(&self, name: &str) -> Result<ArrayView<'a, u32, D>> {
@@ -243,11 +247,11 @@ impl<'a> Received<'a> {
 
     /// Empty if a host of an older core did not send it.
     pub(super) fn u32s_if(&self, name: &str) -> &'a [u32] {
-        self.0.get(name).map_or(&[], |t| t.u32s.as_slice())
+        self.find(name).map_or(&[], |t| t.u32s.as_slice())
     }
 
-    pub(super) fn tensors(&self) -> impl Iterator<Item = &WireTensor<'a>> {
-        self.0.values()
+    pub(super) fn tensors(&self) -> &'a [WireTensor<'a>] {
+        self.0
     }
 }
 
@@ -410,6 +414,11 @@ pub(super) fn lend_setting<'a, R>(
     extra: impl IntoIterator<Item = Part<'a>>,
     call: impl FnOnce(WireLoan<'_>) -> R,
 ) -> Result<R> {
+    let (header, parts) = setting_parts(setting, extra.into_iter().collect())?;
+    Ok(lend(&header, &parts, call))
+}
+
+fn setting_parts<'a>(setting: &Setting<'a>, extra: Vec<Part<'a>>) -> Result<(RString, Vec<Part<'a>>)> {
     let (substrate, mut parts) = match setting.substrate.map(substrate_parts) {
         Some((header, parts)) => (Some(header), parts),
         None => (None, Vec::new()),
@@ -429,28 +438,46 @@ pub(super) fn lend_setting<'a, R>(
         substrate,
         distance_unit_um: setting.distance_unit_um,
     })?;
-    Ok(lend(&header, &parts, call))
+    Ok((header, parts))
+}
+
+/// What a [`Setting`] of the plugin's side borrows from.
+struct OwnedSetting<'a> {
+    header: SettingHeader,
+    substrate: Option<Substrate>,
+    distance: Option<ArrayView<'a, f32, Ix2>>,
+}
+
+impl<'a> OwnedSetting<'a> {
+    fn receive(loan: &WireLoan<'a>) -> Result<Self> {
+        let mut header: SettingHeader = from_json("a setting", loan.header.as_str())?;
+        let received = Received::new(loan);
+        let substrate = header.substrate.take().map(|h| receive_substrate(h, &received)).transpose()?;
+        Ok(OwnedSetting { header, substrate, distance: received.f32_if::<Ix2>("distance")? })
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        let header = &self.header;
+        Setting {
+            seed: header.seed,
+            threads: header.threads,
+            cache: header.cache.as_deref().map(Path::new),
+            neurons: header.neurons,
+            inputs: header.inputs,
+            classes: header.classes,
+            step_ms: header.step_ms,
+            substrate: self.substrate.as_ref(),
+            distance: self.distance,
+            distance_unit_um: header.distance_unit_um,
+        }
+    }
 }
 
 pub(super) fn with_setting<R>(
     loan: &WireLoan<'_>,
     use_it: impl FnOnce(&Setting<'_>) -> Result<R>,
 ) -> Result<R> {
-    let header: SettingHeader = from_json("a setting", loan.header.as_str())?;
-    let received = Received::new(loan);
-    let substrate = header.substrate.map(|h| receive_substrate(h, &received)).transpose()?;
-    use_it(&Setting {
-        seed: header.seed,
-        threads: header.threads,
-        cache: header.cache.as_deref().map(Path::new),
-        neurons: header.neurons,
-        inputs: header.inputs,
-        classes: header.classes,
-        step_ms: header.step_ms,
-        substrate: substrate.as_ref(),
-        distance: received.f32_if::<Ix2>("distance")?,
-        distance_unit_um: header.distance_unit_um,
-    })
+    use_it(&OwnedSetting::receive(loan)?.setting())
 }
 
 // Batches.
