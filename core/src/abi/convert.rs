@@ -1,4 +1,4 @@
-//! Between the plain types of the contract and their wire forms.
+//! Converts the plain types of the contract to their wire forms and back.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -39,22 +39,21 @@ pub(super) fn from_wire<T>(result: WireResult<T>) -> Result<T> {
     }
 }
 
-/// Text of a plugin's, as it may go to a terminal and into a table: control
-/// characters other than line breaks and tabs are replaced.
+/// Text from a plugin, made safe for a terminal and a table: control characters
+/// other than line breaks and tabs are replaced.
 fn printable(text: String) -> String {
     let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if text.contains(odd) { text.replace(odd, "\u{fffd}") } else { text }
 }
 
 pub(super) fn from_json<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::plugin(format!("{what} crossed the boundary malformed: {e}")))
+    serde_json::from_str(text).map_err(|e| Error::plugin(format!("{what} is malformed: {e}")))
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<RString> {
     serde_json::to_string(value)
         .map(RString::from)
-        .map_err(|e| Error::bug(format!("a header cannot be serialised: {e}")))
+        .map_err(|e| Error::bug(format!("a header cannot be serialized: {e}")))
 }
 
 // Lending: arrays borrowed where they are contiguous, copied where not.
@@ -174,7 +173,7 @@ pub(super) fn lend_mut<D: Dimension, R>(
 // Receiving.
 
 fn malformed(what: &str, shape: &[usize], values: usize) -> Error {
-    Error::plugin(format!("`{what}` crossed the boundary malformed: shape {shape:?} with {values} values"))
+    Error::plugin(format!("`{what}` is malformed: shape {shape:?} with {values} values"))
 }
 
 fn shaped<'a, A, D: Dimension>(what: &str, shape: &[usize], values: &'a [A]) -> Result<ArrayView<'a, A, D>> {
@@ -221,7 +220,7 @@ impl<'a> Received<'a> {
     }
 
     fn get(&self, name: &str) -> Result<&'a WireTensor<'a>> {
-        self.find(name).ok_or_else(|| Error::plugin(format!("`{name}` did not cross the boundary")))
+        self.find(name).ok_or_else(|| Error::plugin(format!("the array `{name}` is missing")))
     }
 
     pub(super) fn f32<D: Dimension>(&self, name: &str) -> Result<ArrayView<'a, f32, D>> {
@@ -245,7 +244,7 @@ impl<'a> Received<'a> {
         Ok(self.get(name)?.u32s.as_slice())
     }
 
-    /// Empty if a host of an older core did not send it.
+    /// Empty if the host was built with an older core, which does not send it.
     pub(super) fn u32s_if(&self, name: &str) -> &'a [u32] {
         self.find(name).map_or(&[], |t| t.u32s.as_slice())
     }
@@ -255,7 +254,7 @@ impl<'a> Received<'a> {
     }
 }
 
-/// A parcel as if it had been lent.
+/// Reads a parcel in the way a loan is read.
 pub(super) fn unpack<R>(
     parcel: &WireParcel,
     read: impl FnOnce(&str, &Received<'_>) -> Result<R>,
@@ -552,11 +551,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_plugin_says_cannot_command_a_terminal() {
+    fn control_characters_of_a_plugin_s_error_are_replaced() {
         let error = Error::input("a\u{1b}[2Jb\0c\nd").help("e\u{7}").context("f\rg");
-        let told = from_wire::<()>(to_wire(Err(error))).unwrap_err();
-        assert_eq!(told.message, "f\u{fffd}g");
-        assert_eq!(told.causes, ["a\u{fffd}[2Jb\u{fffd}c\nd"]);
-        assert_eq!(told.help.as_deref(), Some("e\u{fffd}"));
+        let received = from_wire::<()>(to_wire(Err(error))).unwrap_err();
+        assert_eq!(received.message, "f\u{fffd}g");
+        assert_eq!(received.causes, ["a\u{fffd}[2Jb\u{fffd}c\nd"]);
+        assert_eq!(received.help.as_deref(), Some("e\u{fffd}"));
     }
 }

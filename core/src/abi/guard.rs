@@ -207,7 +207,7 @@ impl<T: ?Sized> Guard<T> {
         Ok(())
     }
 
-    fn call_ref<R>(&self, doing: &str, call: impl FnOnce(&T) -> Result<R>) -> WireResult<R> {
+    fn look<R>(&self, doing: &str, call: impl FnOnce(&T) -> Result<R>) -> WireResult<R> {
         let result = self.check_usable().and_then(|()| match &self.component {
             Some(component) => caught(self.id, doing, || call(component)),
             None => Err(closed(self.id)),
@@ -215,7 +215,7 @@ impl<T: ?Sized> Guard<T> {
         self.finish(result)
     }
 
-    fn call_mut<R>(&mut self, doing: &str, call: impl FnOnce(&mut T) -> Result<R>) -> WireResult<R> {
+    fn call<R>(&mut self, doing: &str, call: impl FnOnce(&mut T) -> Result<R>) -> WireResult<R> {
         let id = self.id;
         let result = self.check_usable().and_then(|()| match &mut self.component {
             Some(component) => caught(id, doing, || call(component)),
@@ -246,7 +246,7 @@ impl<T: ?Sized> Drop for Guard<T> {
 
 impl WireSubstrateSource for Guard<dyn SubstrateSource> {
     fn substrate(&mut self, seed: u64) -> WireResult<WireParcel> {
-        self.call_mut("substrate", |source| {
+        self.call("substrate", |source| {
             let substrate = source.substrate(seed)?;
             substrate.check()?;
             substrate_parcel(&substrate)
@@ -254,7 +254,7 @@ impl WireSubstrateSource for Guard<dyn SubstrateSource> {
     }
 
     fn store(&mut self, substrate: WireLoan<'_>, folder: RStr<'_>) -> WireResult<()> {
-        self.call_mut("store", |source| {
+        self.call("store", |source| {
             let header = from_json("a substrate", substrate.header.as_str())?;
             let substrate = receive_substrate(header, &Received::new(&substrate))?;
             source.store(&substrate, std::path::Path::new(folder.as_str()))
@@ -268,7 +268,7 @@ impl WireSubstrateSource for Guard<dyn SubstrateSource> {
 
 impl WireWeightSource for Guard<dyn WeightSource> {
     fn weights(&mut self, request: WireLoan<'_>) -> WireResult<WireTensorBuf> {
-        self.call_mut("weights", |source| {
+        self.call("weights", |source| {
             let received = Received::new(&request);
             let draw = received.f64_if::<Ix2>("draw")?;
             with_setting(&request, |setting| {
@@ -291,7 +291,7 @@ impl WireWeightSource for Guard<dyn WeightSource> {
 impl WireConstraint for Guard<dyn Constraint> {
     fn penalty(&mut self, weights: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
         let (id, size) = (self.id, self.size);
-        self.call_mut("penalty", |constraint| {
+        self.call("penalty", |constraint| {
             let (weights, gradient) = (view_f32::<Ix2>(&weights)?, view_mut::<Ix2>("gradient", gradient)?);
             size.matrix(id, "weights", weights.dim())?;
             Size { neurons: Some(weights.nrows()), ..size }.matrix(id, "gradients", gradient.dim())?;
@@ -301,7 +301,7 @@ impl WireConstraint for Guard<dyn Constraint> {
 
     fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()> {
         let (id, size) = (self.id, self.size);
-        self.call_mut("project", |constraint| {
+        self.call("project", |constraint| {
             let weights = view_mut::<Ix2>("weights", weights)?;
             size.matrix(id, "weights", weights.dim())?;
             constraint.project(weights)
@@ -309,12 +309,12 @@ impl WireConstraint for Guard<dyn Constraint> {
     }
 
     fn wants_activity(&self) -> WireResult<bool> {
-        self.call_ref("wants_activity", |constraint| Ok(constraint.wants_activity()))
+        self.look("wants_activity", |constraint| Ok(constraint.wants_activity()))
     }
 
     fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
         let (id, size) = (self.id, self.size);
-        self.call_mut("activity_penalty", |constraint| {
+        self.call("activity_penalty", |constraint| {
             let (activity, gradient) = (view_f32::<Ix3>(&activity)?, view_mut::<Ix3>("gradient", gradient)?);
             size.cube(id, activity.dim(), gradient.shape())?;
             constraint.activity_penalty(activity, gradient)
@@ -328,11 +328,11 @@ impl WireConstraint for Guard<dyn Constraint> {
 
 impl WireTask for Guard<dyn Task> {
     fn info(&self) -> WireResult<RString> {
-        self.call_ref("info", |task| json(&task.info()))
+        self.look("info", |task| json(&task.info()))
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel> {
-        self.call_mut("trials", |task| task.trials(count, seed).map(batch_parcel))
+        self.call("trials", |task| task.trials(count, seed).map(batch_parcel))
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -342,12 +342,12 @@ impl WireTask for Guard<dyn Task> {
 
 impl WireModel for Guard<dyn Model> {
     fn info(&self) -> WireResult<RString> {
-        self.call_ref("info", |model| json(&model.info()))
+        self.look("info", |model| json(&model.info()))
     }
 
     fn initialise(&mut self, recurrent: WireTensor<'_>, seed: u64) -> WireResult<()> {
         let (id, size) = (self.id, self.size);
-        self.call_mut("initialise", |model| {
+        self.call("initialise", |model| {
             let recurrent = view_f32::<Ix2>(&recurrent)?;
             size.matrix(id, "recurrent weights", recurrent.dim())?;
             model.initialise(recurrent, seed)
@@ -356,7 +356,7 @@ impl WireModel for Guard<dyn Model> {
 
     fn forward(&mut self, batch: WireLoan<'_>, mode: u8, noise_seed: u64) -> WireResult<WireOutcome> {
         let (id, size) = (self.id, self.size);
-        self.call_mut("forward", |model| {
+        self.call("forward", |model| {
             let received = Received::new(&batch);
             let batch = BatchView {
                 inputs: received.f32::<Ix3>("inputs")?,
@@ -388,14 +388,14 @@ impl WireModel for Guard<dyn Model> {
         activity: ROption<WireTensor<'_>>,
         recurrent: WireTensorMut<'_>,
     ) -> WireResult<()> {
-        self.call_mut("backward", |model| {
+        self.call("backward", |model| {
             let activity = activity.into_option().as_ref().map(view_f32::<Ix3>).transpose()?;
             model.backward(activity, view_mut::<Ix3>("gradient", recurrent)?)
         })
     }
 
     fn update(&mut self, recurrent: WireTensor<'_>) -> WireResult<()> {
-        self.call_mut("update", |model| model.update(view_f32::<Ix3>(&recurrent)?))
+        self.call("update", |model| model.update(view_f32::<Ix3>(&recurrent)?))
     }
 
     fn recurrent(&self, block: usize) -> WireResult<WireBorrow<'_>> {
@@ -420,15 +420,15 @@ impl WireModel for Guard<dyn Model> {
     }
 
     fn state(&self) -> WireResult<WireParcel> {
-        self.call_ref("state", |model| model.state().map(state_parcel))
+        self.look("state", |model| model.state().map(state_parcel))
     }
 
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()> {
-        self.call_mut("restore", |model| model.restore(&state_from_loan(&state)))
+        self.call("restore", |model| model.restore(&state_from_loan(&state)))
     }
 
     fn plastic(&self) -> WireResult<bool> {
-        self.call_ref("plastic", |model| Ok(model.plastic()))
+        self.look("plastic", |model| Ok(model.plastic()))
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -445,7 +445,7 @@ fn not_contiguous(id: &str, doing: &str) -> Error {
 type Lent<'a> = (Vec<usize>, Option<&'a [f32]>);
 
 impl Guard<dyn Model> {
-    /// As [`Guard::call_ref`], for results that borrow from the model.
+    /// As [`Guard::look`], for results that borrow from the model.
     fn borrow<'a>(
         &'a self,
         doing: &str,
@@ -465,16 +465,16 @@ impl Guard<dyn Model> {
 
 impl WireMetric for Guard<dyn Metric> {
     fn wants_activity(&self) -> WireResult<bool> {
-        self.call_ref("wants_activity", |metric| Ok(metric.wants_activity()))
+        self.look("wants_activity", |metric| Ok(metric.wants_activity()))
     }
 
     fn invariant(&self) -> WireResult<bool> {
-        self.call_ref("invariant", |metric| Ok(metric.invariant()))
+        self.look("invariant", |metric| Ok(metric.invariant()))
     }
 
     fn measure(&mut self, network: WireLoan<'_>) -> WireResult<RString> {
         let id = self.id;
-        self.call_mut("measure", |metric| {
+        self.call("measure", |metric| {
             let received = Received::new(&network);
             let recurrent = received.f32::<Ix2>("recurrent")?;
             let initial = received.f32_if::<Ix2>("initial")?;
