@@ -70,8 +70,10 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
     let mut twice = gradient.clone();
     function(&weights, &mut twice)?;
     if !same(&gradient, &twice, 2.0) {
-        return Err(Error::plugin("it does not add its gradient to what the matrix holds already")
-            .help("all penalties share one matrix: add to every entry (`*g += …`), and never assign"));
+        return Err(Error::plugin(
+            "it does not add its gradient to the values that the matrix already holds",
+        )
+        .help("all penalties share one matrix: add to every entry (`*g += …`) instead of assigning"));
     }
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
@@ -123,7 +125,7 @@ pub(crate) fn slope_within(
     Err(Error::plugin(format!(
         "{what} is off by {error:.1e} of the slope found by finite differences (at most {limit:.1e}){at}"
     ))
-    .help("it must be the derivative of the very value that is returned, its factor and sign included"))
+    .help("it must be the derivative of the returned value, including factor and sign"))
 }
 
 /// Every steep entry of a gradient by itself: one that is off shows little in
@@ -148,7 +150,7 @@ pub(crate) fn entries_within(
         "{what} is {stated:.5e} at {}, where finite differences give {found:.5e}",
         place(i, j)
     ))
-    .help("it must be the derivative of the very value that is returned, at every entry"))
+    .help("it must be the derivative of the returned value, at every entry"))
 }
 
 /// Weights of ten bits, so that each displaced one is exact in f32.
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_changes_from_call_to_call_is_told_from_one_that_overwrites() {
+    fn a_gradient_that_changes_between_calls_is_distinguished_from_one_that_overwrites() {
         let mut calls = 0.0;
         let mut function = |weights: &Matrix, gradient: &mut Matrix| {
             calls += 1.0;

@@ -17,36 +17,36 @@ pub(crate) enum Seen {
     Everything,
 }
 
-/// An answer that is asked for.
+/// A question to the observer: a scored step and its correct class.
 struct Question {
     seen: Vec<f32>,
     class: u32,
     weight: f64,
 }
 
-/// Answers that trials ask for. The first half is to learn from, the second to
-/// be tried on.
+/// The scored steps of a task's trials: an observer learns from the first half and
+/// is tested on the second.
 pub(crate) struct Observed {
     learn: Vec<Question>,
     answer: Vec<Question>,
     trials: usize,
 }
 
-/// How well an observer did.
+/// The accuracy that an observer reached.
 pub(crate) struct Reached {
-    /// Share of right answers.
+    /// Fraction of correct answers.
     pub accuracy: f64,
-    /// Whether everything that can be seen was seen often, so that none can do
-    /// better.
+    /// Whether every possible observation occurred often, so that no observer can
+    /// be better.
     pub exhaustive: bool,
-    /// Whether what is seen are so few numbers that a good observer is not far
-    /// from the best.
+    /// Whether an observation has so few numbers that this observer is close to the
+    /// best possible one.
     pub few_numbers: bool,
 }
 
-/// Nearest neighbours that vote.
+/// Number of nearest neighbours that vote.
 const NEIGHBOURS: usize = 25;
-/// Questions that neighbours are looked for among, and asked.
+/// Largest number of questions to search for neighbours, and to answer.
 const MOST: usize = 2000;
 
 impl Observed {
@@ -112,9 +112,9 @@ impl Observed {
         Reached { accuracy, exhaustive, few_numbers }
     }
 
-    fn score(&self, asked: &[Question], answer: impl Fn(&Question) -> Option<u32>) -> f64 {
+    fn score(&self, questions: &[Question], answer: impl Fn(&Question) -> Option<u32>) -> f64 {
         let (mut right, mut total) = (0.0, 0.0);
-        for question in asked {
+        for question in questions {
             total += question.weight;
             if answer(question) == Some(question.class) {
                 right += question.weight;
@@ -138,9 +138,9 @@ impl Observed {
     /// seen of equal length, as most trials are.
     fn neighbours(&self) -> f64 {
         let learn = &self.learn[..self.learn.len().min(MOST)];
-        let asked = &self.answer[..self.answer.len().min(MOST)];
+        let questions = &self.answer[..self.answer.len().min(MOST)];
         let scale = self.scale();
-        self.score(asked, |question| {
+        self.score(questions, |question| {
             let mut near: Vec<(f64, &Question)> =
                 learn.iter().map(|other| (apart(&question.seen, &other.seen, &scale), other)).collect();
             let count = NEIGHBOURS.min(near.len());
