@@ -59,10 +59,10 @@ struct Cli {
 
 #[derive(Args, Debug)]
 struct Logging {
-    /// Tells more on standard error; twice tells all.
+    /// More output on stderr: -v info, -vv debug, -vvv trace
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
-    /// What is told on standard error.
+    /// The log level on stderr.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -70,17 +70,17 @@ struct Logging {
         conflicts_with = "verbose",
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "What is told on standard error: off, error, warn, info, debug or trace [default: warn]"
+        help = "Log level on stderr: off, error, warn, info, debug or trace [default: warn]"
     )]
     log: Option<String>,
-    /// What is kept in the run folder's log.jsonl.
+    /// The log level of the run folder's log.jsonl.
     #[arg(
         long,
         value_name = "LEVEL",
         global = true,
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "What is kept in a run folder's log.jsonl [default: info, or what is told if that is more]"
+        help = "Log level of the run folder's log.jsonl [default: info, or that on stderr if more detailed]"
     )]
     keep_log: Option<String>,
 }

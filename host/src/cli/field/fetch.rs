@@ -87,8 +87,8 @@ pub fn fetch(args: &Fetch) -> Result<()> {
     let shown = Shown::new(names.len());
     let mut fields = Vec::new();
     for name in names {
-        let mut told = |file: &str, done, of| shown.file(name, file, done, of);
-        let fetched = fetch::fetch(&source, &client, &cache, (name, out), &mut told)?;
+        let mut on_progress = |file: &str, done, of| shown.file(name, file, done, of);
+        let fetched = fetch::fetch(&source, &client, &cache, (name, out), &mut on_progress)?;
         let how = match (fetched.there, fetched.transferred) {
             (true, _) => "there already".to_owned(),
             (false, 0) => "from the cache".to_owned(),
