@@ -237,7 +237,10 @@ impl Client {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(e) => {
-                    return Err(Failure::Passing(format!("the connection broke after {at} bytes: {e}"), None));
+                    return Err(Failure::Passing(
+                        format!("the connection broke after {at} bytes: {e}"),
+                        None,
+                    ));
                 }
             };
             if at + read as u64 > most {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use itertools::Itertools;
 use pallium_core::{Error, Result};
+use pallium_process::signal;
 
 use super::claim::{Claim, HEARTBEAT, Owner, STALE, Sight, Standing};
 use super::identity::Cell;
@@ -25,7 +26,7 @@ use super::machine::Machine;
 use super::outcome::{Status, one_line};
 use super::store::{Failure, Record, Store};
 use super::worker::{Event, Job, Work};
-use super::workers::{End, GLANCE, LOG_TAIL, Workers, plugins, signal};
+use super::workers::{End, GLANCE, LOG_TAIL, Workers, plugins};
 use crate::plugins::{Catalogue, KnownFile};
 
 /// How often claims of others are looked at.

@@ -5,13 +5,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::{Error, Result, nearest};
+use pallium_process::{exit_text, wait_or_kill};
 use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -356,40 +357,19 @@ impl Running {
 
     /// Kills the process unless it has ended.
     fn end(&mut self) {
-        // Fails only if it has already ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        wait_or_kill(&mut self.child, Duration::ZERO);
     }
 
     /// How the process ended, as the text of a failed check.
     fn post_mortem(&mut self) -> Result<String> {
         let status = self.child.wait().map_err(|e| Error::io(Path::new("a process for the checks"), &e))?;
-        let mut text = ended(status);
+        let mut text = format!("the process {}", exit_text(status));
         let stderr = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let last = crate::run::workers::last_words(&stderr);
         if !last.is_empty() {
             text.push_str(&format!(": {last}"));
         }
         Ok(text)
-    }
-}
-
-fn ended(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(number) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match number {
-            4 => " (illegal instruction)",
-            6 => " (abort)",
-            8 => " (arithmetic fault)",
-            9 => " (killed, perhaps for lack of memory)",
-            11 => " (segmentation fault)",
-            _ => "",
-        };
-        return format!("the process was ended by signal {number}{name}");
-    }
-    match status.code() {
-        Some(code) => format!("the component ended the process with exit code {code}"),
-        None => "the process ended".into(),
     }
 }
 
