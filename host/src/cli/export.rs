@@ -18,7 +18,7 @@ use crate::plugins::Catalogue;
 use crate::run::store::Store;
 use crate::stats::mean;
 
-/// Writes a run folder's results in the layout of other people's tools.
+/// Exports the results of a run folder in the layout of other tools.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium export runs/cortical-blueprint --layout authors --out exported
@@ -33,7 +33,7 @@ pub struct Export {
     /// The layout.
     #[arg(long, value_enum)]
     layout: Layout,
-    /// Where to write.
+    /// The folder to write to.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
 }
@@ -41,7 +41,7 @@ pub struct Export {
 /// A layout to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Layout {
-    /// As the notebooks of arXiv 2606.14975 read it.
+    /// For the notebooks of arXiv 2606.14975.
     Authors,
 }
 
@@ -94,7 +94,7 @@ pub fn export(args: &Export) -> Result<()> {
     let Layout::Authors = args.layout;
     if Store::existing(&args.folder)?.is_none() {
         return Err(Error::input(format!("{} holds no run", args.folder.display()))
-            .help("name a folder that `pallium run` has written"));
+            .help("name a folder that `pallium run` wrote"));
     }
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
@@ -331,7 +331,7 @@ impl Results {
         }
         let malformed = |e: &csv::Error| {
             Error::input(format!("{}: {e}", path.display()))
-                .help("run the experiment again: finished cells are kept")
+                .help("run the experiment again; finished trainings are kept")
         };
         let mut reader = csv::Reader::from_path(path).map_err(|e| malformed(&e))?;
         let mut values = BTreeMap::new();
