@@ -102,7 +102,7 @@ impl<'a> Setting<'a> {
 }
 
 fn missing(what: &str) -> Error {
-    Error::input(format!("this component needs {what}, but the setting has none"))
+    Error::input(format!("this component needs {what}, but there is none"))
 }
 
 #[cfg(test)]
