@@ -4,9 +4,9 @@ use std::path::Path;
 
 use ndarray::{Array1, Array3};
 use ndarray_npy::write_npy;
-use pallium::cell::CellSpec;
 use pallium::plugins::Catalogue;
 use pallium_core::{Batch, Error, Kind, Result, Setting, Substrate};
+use pallium_record::spec::CellSpec;
 use serde_json::{Value, json};
 
 use crate::scene::{self, Scene};

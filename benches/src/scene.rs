@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use pallium::cell::{CellSpec, Use};
 use pallium::experiment::{Experiment, filter};
 use pallium::geometry::{self, Distances};
 use pallium::plugins::Catalogue;
 use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
+use pallium_record::spec::{CellSpec, Use};
 use serde_json::{Value, json};
 
 /// The workspace's root.

@@ -1,4 +1,5 @@
-//! How a component describes itself, and how a plugin's components are found.
+//! How a component describes itself, and how the components of a plugin are
+//! found.
 
 use std::fmt;
 
@@ -10,20 +11,20 @@ use crate::{
     schema_of,
 };
 
-/// What a component is for.
+/// What a component does in an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Role {
-    /// Supplies neurons and what was measured of them.
+    /// Supplies the neurons and the data recorded from them: [`SubstrateSource`].
     Substrate,
-    /// Supplies recurrent weights to start from.
+    /// Supplies the initial recurrent weights: [`WeightSource`].
     Weights,
-    /// Acts on recurrent weights during training.
+    /// Acts on the recurrent weights during training: [`Constraint`].
     Constraint,
-    /// Generates trials.
+    /// Generates trials: [`Task`].
     Task,
-    /// Learns.
+    /// The network that is trained: [`Model`].
     Model,
     /// Measures a network.
     Metric,
@@ -34,7 +35,7 @@ impl Role {
     pub const ALL: [Role; 6] =
         [Role::Substrate, Role::Weights, Role::Constraint, Role::Task, Role::Model, Role::Metric];
 
-    /// The role's name in files and commands.
+    /// The role's name in experiment files and commands, such as `constraint`.
     pub fn name(self) -> &'static str {
         match self {
             Role::Substrate => "substrate",
@@ -53,29 +54,31 @@ impl fmt::Display for Role {
     }
 }
 
-/// A component: what it is called, where it comes from, what it can be told,
-/// and how it is built.
+/// A component: its id, its source, its parameters, and how it is built.
 pub trait Component: Sized + 'static {
-    /// Unique id, `family.name` in lower case with hyphens.
+    /// Unique id: `family.name` in lower-case letters, digits and hyphens, such
+    /// as `spatial.communicability-emd`.
     const ID: &'static str;
-    /// One line on what it does.
+    /// What it does, in one line.
     const ABOUT: &'static str;
-    /// Where it comes from: a paper, or "this work".
+    /// Its source: a paper, or "this work".
     const CITE: &'static str;
     /// Its parameters; declare them with [`params!`](crate::params).
     type Params: DeserializeOwned + Serialize + Default + JsonSchema;
 
-    /// Builds the component.
+    /// Builds the component from its parameters, which are already checked for
+    /// names and types, and the setting of the experiment.
     ///
     /// # Errors
-    /// If a parameter is out of range or the setting lacks what is needed.
+    /// If a parameter is out of range, or the setting lacks something that the
+    /// component needs.
     fn build(params: Self::Params, setting: &Setting<'_>) -> Result<Self>;
 }
 
-/// Builds a boxed component from parameters in JSON.
+/// Builds a boxed component from a JSON object of parameters and a setting.
 pub type Build<T> = fn(&str, &Setting<'_>) -> Result<Box<T>>;
 
-/// The builder of a component, by role.
+/// The function that builds a component, by role.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Builder {
@@ -96,17 +99,17 @@ pub enum Builder {
 /// A component's entry in its library's registry, made by
 /// [`register!`](crate::register).
 pub struct Registration {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its id.
     pub id: &'static str,
-    /// One line on what it does.
+    /// What it does, in one line.
     pub about: &'static str,
-    /// Where it comes from.
+    /// Its source.
     pub cite: &'static str,
     /// JSON schema of its parameters.
     pub schema: fn() -> serde_json::Value,
-    /// How it is built.
+    /// The function that builds it.
     pub builder: Builder,
 }
 
@@ -115,7 +118,7 @@ inventory::collect!(Registration);
 macro_rules! registration {
     ($function:ident, $trait:ident, $role:ident) => {
         impl Registration {
-            #[doc = concat!("Entry of a [`", stringify!($trait), "`].")]
+            #[doc = concat!("The registry entry of a [`", stringify!($trait), "`].")]
             pub const fn $function<T: Component + $trait>() -> Self {
                 Registration {
                     role: Role::$role,
@@ -141,15 +144,15 @@ registration!(task, Task, Task);
 registration!(model, Model, Model);
 registration!(metric, Metric, Metric);
 
-/// The components of this library, sorted by id: inventory's own order changes
-/// between builds.
+/// The components of this library, sorted by id, since the order of the registry
+/// changes between builds.
 pub fn registrations() -> Vec<&'static Registration> {
     let mut all: Vec<_> = inventory::iter::<Registration>.into_iter().collect();
     all.sort_by_key(|r| r.id);
     all
 }
 
-/// Looks a component of this library up by id.
+/// The component of this library with this id.
 pub(crate) fn registration(id: &str) -> Result<&'static Registration> {
     registrations()
         .into_iter()
@@ -157,7 +160,7 @@ pub(crate) fn registration(id: &str) -> Result<&'static Registration> {
         .ok_or_else(|| Error::bug(format!("this library has no component `{id}`")))
 }
 
-/// Registers a component under its role, next to its definition:
+/// Registers a component under the trait of its role, next to its definition:
 /// `pallium_core::register!(Metric, Modularity);`
 #[macro_export]
 macro_rules! register {

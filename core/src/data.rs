@@ -1,5 +1,5 @@
-//! What crosses between the host and a component: matrices, batches of trials,
-//! measures, and the substrate that a network grows on.
+//! The data that pass between the host and a component: matrices, batches of
+//! trials, measures, and the substrate that a network is grown from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,71 +9,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A matrix in row-major order. A recurrent matrix has the weight *from*
-/// neuron i *to* neuron j in row i, column j (the h·W convention).
+/// A matrix in row-major order. In a recurrent matrix, row i, column j is the
+/// weight of the connection *from* neuron i *to* neuron j (the h·W convention).
 pub type Matrix = Array2<f32>;
 /// A borrowed [`Matrix`].
 pub type MatrixView<'a> = ArrayView2<'a, f32>;
 /// A mutably borrowed [`Matrix`].
 pub type MatrixViewMut<'a> = ArrayViewMut2<'a, f32>;
 
-/// Where the neurons are, as recorded.
+/// Soma positions, as recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Positions {
-    /// N×3, in the units of the recording (voxels for MICrONS).
+    /// N×3, in the unit of the recording (voxels for MICrONS).
     pub values: Array2<f64>,
-    /// Micrometres per unit along each of the three axes.
+    /// Micrometres per unit, for each of the three axes.
     pub unit_um: [f64; 3],
 }
 
 impl Positions {
-    /// N×3 positions in micrometres.
+    /// The positions in micrometres, N×3.
     pub fn micrometres(&self) -> Array2<f64> {
         let unit = ndarray::aview1(&self.unit_um);
         &self.values * &unit
     }
 }
 
-/// The neurons that a network is grown from, and what was measured of them.
+/// The neurons that a network is grown from, and the data recorded from them.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Substrate {
-    /// A short name for tables and messages, such as `6_6_2`.
+    /// Short name for tables and messages, such as `6_6_2`.
     pub name: String,
     /// Number of neurons N.
     pub neurons: usize,
     /// Soma positions, if known.
     pub positions: Option<Positions>,
-    /// N×N matrices by name; the names in use are this type's constants.
+    /// N×N matrices by name; [`Substrate::CORRELATION`] and the other constants
+    /// are the names that Pallium's own plugins use.
     pub matrices: BTreeMap<String, Array2<f64>>,
     /// Identifiers of the neurons by name (`root`, `unit`, `target`), N each.
     /// Segmentation ids exceed 2^53: never pass them through a float.
     pub ids: BTreeMap<String, Vec<i64>>,
-    /// Times of each neuron's events in seconds, ascending, if they were asked
-    /// for and recorded.
+    /// Times of each neuron's events (spikes) in seconds, ascending: N lists, if
+    /// events were recorded and requested.
     pub events: Option<Vec<Vec<f64>>>,
-    /// Frames a second of the recording that the events are from (Hz), where
-    /// it had frames.
+    /// Frame rate of the recording that the events come from, in Hz, if it had
+    /// frames.
     pub frame_hz: Option<f64>,
-    /// Names of the matrices that were computed by a recipe of one's choice, or
-    /// made up, and are to be kept as they are. Of all others a source may
-    /// take a better estimate, such as an STTC of another window.
+    /// Names of the matrices that must be kept as they are: the user chose how
+    /// to compute them, or they are synthetic. A source may replace any other
+    /// matrix by a better estimate, such as an STTC with another window.
     pub derived: BTreeSet<String>,
-    /// What a reader of results should know about these data, in plain words.
+    /// Remarks on these data for readers of the results, a sentence each.
     pub notes: Vec<String>,
 }
 
 impl Substrate {
-    /// Pearson correlation of activity.
+    /// Name of the Pearson correlation of activity.
     pub const CORRELATION: &'static str = "correlation";
-    /// Precision matrix of activity (or partial correlation, as the source's
-    /// parameters say).
+    /// Name of the precision matrix of activity, or of the partial correlation
+    /// if the source's parameters say so.
     pub const PRECISION: &'static str = "precision";
-    /// Spike time tiling coefficient, symmetric.
+    /// Name of the spike time tiling coefficient (symmetric).
     pub const STTC: &'static str = "sttc";
-    /// Synapse counts, row presynaptic, in the order of the neurons.
+    /// Name of the connectome: synapse counts, presynaptic neurons in rows, in
+    /// the order of the neurons.
     pub const CONNECTOME: &'static str = "connectome";
 
-    /// A matrix by name, or an error that lists what there is.
+    /// The matrix `name`, N×N.
+    ///
+    /// # Errors
+    /// If the substrate has no such matrix; the help lists those it has.
     pub fn matrix(&self, name: &str) -> Result<ArrayView2<'_, f64>> {
         self.matrices.get(name).map(|m| m.view()).ok_or_else(|| {
             let known: Vec<_> = self.matrices.keys().map(String::as_str).collect();
@@ -82,7 +87,10 @@ impl Substrate {
         })
     }
 
-    /// The positions, or an error.
+    /// The soma positions.
+    ///
+    /// # Errors
+    /// If the substrate has none.
     pub fn positions(&self) -> Result<&Positions> {
         self.positions.as_ref().ok_or_else(|| {
             Error::input(format!("substrate `{}` has no positions", self.name))
@@ -90,7 +98,11 @@ impl Substrate {
         })
     }
 
-    /// Checks that every part speaks of the same number of neurons and is finite.
+    /// Checks that every part has the same number of neurons, and that all
+    /// positions and matrices are finite.
+    ///
+    /// # Errors
+    /// Naming the first part that is wrong, with its row and column.
     pub fn check(&self) -> Result<()> {
         let n = self.neurons;
         let wrong = |what: String| Err(Error::input(format!("substrate `{}`: {what}", self.name)));
@@ -100,19 +112,19 @@ impl Substrate {
         if let Some(positions) = &self.positions {
             if positions.values.dim() != (n, 3) {
                 let (rows, columns) = positions.values.dim();
-                return wrong(format!("positions are {rows}×{columns}, but {n} neurons need {n}×3"));
+                return wrong(format!("expected {n}×3 positions, found {rows}×{columns}"));
             }
             if positions.values.iter().any(|v| !v.is_finite()) {
-                return wrong("a position is not a finite number".into());
+                return wrong("a position is not finite".into());
             }
             if positions.unit_um.iter().any(|v| !v.is_finite() || *v <= 0.0) {
-                return wrong("the size of a position unit must be a positive number of micrometres".into());
+                return wrong("the unit of the positions must be a positive number of micrometres".into());
             }
         }
         for (name, matrix) in &self.matrices {
             if matrix.dim() != (n, n) {
                 let (rows, columns) = matrix.dim();
-                return wrong(format!("matrix `{name}` is {rows}×{columns}, but there are {n} neurons"));
+                return wrong(format!("expected an {n}×{n} matrix `{name}`, found {rows}×{columns}"));
             }
             if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
                 return wrong(format!("matrix `{name}` has {v} at row {i}, column {j}"));
@@ -121,44 +133,46 @@ impl Substrate {
         if let Some(events) = &self.events
             && events.len() != n
         {
-            return wrong(format!("there are event times of {} neurons, not {n}", events.len()));
+            return wrong(format!("expected event times of {n} neurons, found {}", events.len()));
         }
         if self.frame_hz.is_some_and(|hz| !(hz.is_finite() && hz > 0.0)) {
-            return wrong("the number of frames a second must be positive".into());
+            return wrong("the frame rate must be positive".into());
         }
         for (name, ids) in &self.ids {
             if ids.len() != n {
-                return wrong(format!("there are {} `{name}` ids for {n} neurons", ids.len()));
+                return wrong(format!("expected {n} `{name}` ids, found {}", ids.len()));
             }
         }
         Ok(())
     }
 }
 
-/// Trials of a task. Trials may differ in length; steps past a trial's end are
-/// zero and masked.
+/// Trials of a task. Trials may differ in length: steps after the end of a trial
+/// have zero inputs and a zero mask.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// trials × steps × channels.
+    /// Inputs, trials × steps × channels.
     pub inputs: Array3<f32>,
-    /// The right class at each step, trials × steps. Where the mask is zero the
-    /// value is ignored.
+    /// The correct class at each step, trials × steps; ignored where the mask is
+    /// zero.
     pub targets: Array2<u32>,
-    /// Weight of each step in the loss and in the accuracy, trials × steps.
-    /// "One label at the end" is a mask that is 1 at the last step alone.
+    /// Weight of each step in the loss and in the accuracy, trials × steps. A
+    /// trial with one label at its end has the mask 1 at its last step and 0
+    /// elsewhere.
     pub mask: Array2<f32>,
-    /// Weight of each step in the accuracy, trials × steps, where it is another
-    /// than in the loss: a network may learn to fixate at every step and be
-    /// judged by its decisions. A model never sees it.
+    /// Weight of each step in the accuracy, trials × steps, if it differs from
+    /// the weight in the loss: a task may train fixation at every step and count
+    /// only the decisions. Models never see it.
     pub scored: Option<Array2<f32>>,
-    /// Number of steps of each trial.
+    /// Number of steps of each trial, one value a trial.
     pub lengths: Vec<u32>,
-    /// Kind of each trial (an index), for analyses that group trials.
+    /// Condition of each trial, an index into [`TaskInfo::conditions`](crate::TaskInfo::conditions),
+    /// for analyses that group trials.
     pub conditions: Vec<u32>,
 }
 
 impl Batch {
-    /// An all-zero batch: nothing scored, every trial `steps` long.
+    /// An all-zero batch: no step is scored, every trial has `steps` steps.
     pub fn zeros(trials: usize, steps: usize, channels: usize) -> Self {
         Batch {
             inputs: Array3::zeros((trials, steps, channels)),
@@ -175,7 +189,10 @@ impl Batch {
         self.inputs.dim().0
     }
 
-    /// Scores trial `trial` by one label at its last step.
+    /// Sets the label of a trial: `class` at its last step, with mask 1.
+    ///
+    /// # Panics
+    /// If there is no such trial.
     pub fn label_at_end(&mut self, trial: usize, class: u32) {
         if let Some(last) = (self.lengths[trial] as usize).checked_sub(1) {
             self.targets[[trial, last]] = class;
@@ -183,19 +200,20 @@ impl Batch {
         }
     }
 
-    /// Weight of each step in the accuracy, trials × steps.
+    /// Weight of each step in the accuracy, trials × steps: `scored`, or else
+    /// `mask`.
     pub fn accuracy_mask(&self) -> ArrayView2<'_, f32> {
         self.scored.as_ref().unwrap_or(&self.mask).view()
     }
 
-    /// The trials `range`, borrowed, with the weights of the accuracy in place
-    /// of those of the loss.
+    /// The trials in `range`, borrowed, with [`accuracy_mask`](Batch::accuracy_mask)
+    /// as their mask.
     pub fn slice_scored(&self, range: Range<usize>) -> BatchView<'_> {
         let mask = self.scored.as_ref().unwrap_or(&self.mask).slice(s![range.clone(), ..]);
         BatchView { mask, ..self.slice(range) }
     }
 
-    /// The trials `range`, borrowed.
+    /// The trials in `range`, borrowed.
     pub fn slice(&self, range: Range<usize>) -> BatchView<'_> {
         BatchView {
             inputs: self.inputs.slice(s![range.clone(), .., ..]),
@@ -211,7 +229,11 @@ impl Batch {
         self.slice(0..self.trials())
     }
 
-    /// Checks shapes and values against what the task says of itself.
+    /// Checks shapes and values against the number of channels and classes that
+    /// the task states.
+    ///
+    /// # Errors
+    /// Naming the first trial and step that is wrong.
     pub fn check(&self, channels: usize, classes: usize) -> Result<()> {
         let (trials, steps, found) = self.inputs.dim();
         let wrong = |what: String| Err(Error::plugin(format!("a batch of trials is malformed: {what}")));
@@ -219,19 +241,19 @@ impl Batch {
             return wrong(format!("{found} input channels, but the task states {channels}"));
         }
         if self.targets.dim() != (trials, steps) || self.mask.dim() != (trials, steps) {
-            return wrong("targets or mask are not trials × steps".into());
+            return wrong("targets and mask must have the shape trials × steps".into());
         }
         if self.scored.as_ref().is_some_and(|scored| scored.dim() != (trials, steps)) {
-            return wrong("the weights in the accuracy are not trials × steps".into());
+            return wrong("`scored` must have the shape trials × steps".into());
         }
         if self.lengths.len() != trials || self.conditions.len() != trials {
-            return wrong("lengths or conditions are not one per trial".into());
+            return wrong("lengths and conditions must have one value a trial".into());
         }
         if let Some(length) = self.lengths.iter().find(|&&l| l as usize > steps) {
-            return wrong(format!("a trial of {length} steps in a batch of {steps}"));
+            return wrong(format!("a trial has {length} steps, but the batch has {steps}"));
         }
         if self.inputs.iter().any(|v| !v.is_finite()) {
-            return wrong("an input is not a finite number".into());
+            return wrong("an input is not finite".into());
         }
         let masks = || std::iter::once(&self.mask).chain(&self.scored);
         if masks().flatten().any(|v| !v.is_finite() || *v < 0.0) {
@@ -254,18 +276,18 @@ impl Batch {
     }
 }
 
-/// A borrowed stretch of a [`Batch`].
+/// Consecutive trials of a [`Batch`], borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchView<'a> {
-    /// trials × steps × channels.
+    /// Inputs, trials × steps × channels.
     pub inputs: ArrayView3<'a, f32>,
-    /// trials × steps.
+    /// The correct class at each step, trials × steps.
     pub targets: ArrayView2<'a, u32>,
-    /// trials × steps.
+    /// Weight of each step, trials × steps.
     pub mask: ArrayView2<'a, f32>,
-    /// Steps of each trial.
+    /// Number of steps of each trial.
     pub lengths: &'a [u32],
-    /// Kind of each trial.
+    /// Condition of each trial.
     pub conditions: &'a [u32],
 }
 
@@ -281,42 +303,41 @@ impl BatchView<'_> {
 pub struct Tensor {
     /// Name, unique within a model, such as `recurrent` or `adam.m.recurrent`.
     pub name: String,
-    /// Extent along each axis; the product is the number of values.
+    /// Length of each axis; their product is the number of values.
     pub shape: Vec<usize>,
-    /// Values, last axis fastest.
+    /// The values, with the last axis varying fastest.
     pub values: Vec<f32>,
 }
 
-/// Which way a measure is better.
+/// Which direction of a measure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Direction {
-    /// More is better.
+    /// Higher is better.
     Higher,
-    /// Less is better.
+    /// Lower is better.
     Lower,
-    /// Neither, or a way that this version does not know.
+    /// Neither, or a direction that this version does not know.
     #[serde(other)]
     None,
 }
 
-/// One number about a network, with what it means.
+/// One number that describes a network, with its name, unit and direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// Name in tables, such as `small_worldness`.
     pub name: String,
-    /// The value; not a number where the measure is not defined for this
-    /// network.
+    /// The value; NaN if the measure is not defined for this network.
     #[serde(with = "null_is_nan")]
     pub value: f64,
-    /// Unit, empty if the number is dimensionless.
+    /// Unit; empty if the value is dimensionless.
     pub unit: String,
-    /// Which way is better.
+    /// Which direction is better.
     pub direction: Direction,
 }
 
-/// JSON has no NaN; `null` stands for it.
+/// JSON has no NaN, so it is written as `null`.
 mod null_is_nan {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -330,12 +351,12 @@ mod null_is_nan {
 }
 
 impl Measure {
-    /// A dimensionless measure without a better direction.
+    /// A dimensionless measure of which neither direction is better.
     pub fn new(name: impl Into<String>, value: f64) -> Self {
         Measure { name: name.into(), value, unit: String::new(), direction: Direction::None }
     }
 
-    /// States the unit.
+    /// Sets the unit.
     #[must_use]
     pub fn unit(mut self, unit: impl Into<String>) -> Self {
         self.unit = unit.into();

@@ -1,24 +1,25 @@
-//! One flat error, so that it survives the trip between two libraries.
+//! One flat error type: it holds only text and a kind, so that it can pass from
+//! one library to another.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Short for a result with this crate's [`Error`].
+/// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whose turn it is to act on an error.
+/// Who can act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// The user's data, parameter or command is wrong and the user can mend it.
+    /// The user's data, parameter or command is wrong; the user can fix it.
     Input,
-    /// The combination asked for is not supported by this component.
+    /// The component does not support the requested combination.
     Unsupported,
     /// Reading or writing failed for a reason outside the program.
     Io,
-    /// A component broke its contract.
+    /// A component violated its contract.
     Plugin,
     /// A component panicked.
     Panic,
@@ -29,24 +30,24 @@ pub enum Kind {
     Unknown,
 }
 
-/// What went wrong, what to do about it, and what led there.
+/// What went wrong, what to do about it, and what caused it.
 ///
-/// Messages are lowercase fragments that name the file, the place and the
-/// value; `help` says how to mend it.
+/// A message is a lowercase fragment that names the file, the place in it and
+/// the value; `help` says how to fix the problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
-    /// Whose turn it is to act.
+    /// Who can act on it.
     pub kind: Kind,
     /// What went wrong, as a lowercase fragment.
     pub message: String,
-    /// How to mend it, if that is known.
+    /// How to fix it, if that is known.
     pub help: Option<String>,
-    /// What led here, the nearest cause first.
+    /// What caused it, the nearest cause first.
     pub causes: Vec<String>,
 }
 
 impl Error {
-    /// An error of any kind.
+    /// An error of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), help: None, causes: Vec::new() }
     }
@@ -56,34 +57,34 @@ impl Error {
         Self::new(Kind::Input, message)
     }
 
-    /// What is asked for does not go together.
+    /// The requested combination is not supported.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(Kind::Unsupported, message)
     }
 
-    /// A file could not be read or written.
+    /// A file or folder could not be read or written.
     pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(Kind::Io, format!("{}: {error}", path.display()))
     }
 
-    /// A component broke its contract.
+    /// A component violated its contract.
     pub fn plugin(message: impl Into<String>) -> Self {
         Self::new(Kind::Plugin, message)
     }
 
-    /// Something that cannot happen, happened.
+    /// An internal assumption of Pallium does not hold.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::new(Kind::Bug, message)
     }
 
-    /// Adds how to mend it.
+    /// Sets the help: how to fix the problem.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Puts a wider statement in front: the present message becomes the
+    /// Puts a more general message in front; the present message becomes the
     /// nearest cause.
     #[must_use]
     pub fn context(mut self, message: impl Into<String>) -> Self {
@@ -92,14 +93,14 @@ impl Error {
         self
     }
 
-    /// Adds what led here, farther away than the causes known so far.
+    /// Adds a cause behind those known so far.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
-    /// Message, causes and help over several lines, for people.
+    /// The message, its causes and the help, a line each, for a terminal.
     pub fn report(&self) -> String {
         let mut text = self.message.clone();
         for cause in &self.causes {

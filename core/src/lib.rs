@@ -60,8 +60,6 @@ mod parameters;
 pub mod random;
 mod role;
 mod setting;
-#[cfg(feature = "testkit")]
-pub mod testkit;
 
 pub use component::{Builder, Component, Registration, Role, registrations};
 pub use data::{

@@ -1,5 +1,5 @@
-//! Typed, documented parameters: declared once, checked the same way
-//! everywhere, and refused when unknown.
+//! Typed, documented parameters of components. They are declared once with
+//! [`params!`](crate::params); unknown names and wrong types are refused.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// Declares a component's parameters: fields with type, default and doc
-/// comment. The doc comments become the parameters' documentation for users.
+/// Declares the parameters of a component: fields with a type, a default and a
+/// doc comment. Users read the doc comments in `pallium plugins show ID`.
 ///
 /// ```
 /// pallium_core::params! {
-///     /// What this component can be told.
+///     /// Parameters of the example.
 ///     pub struct Params {
 ///         /// Factor λ in front of the penalty (dimensionless).
 ///         strength: f64 = 0.3,
@@ -43,15 +43,16 @@ macro_rules! params {
     };
 }
 
-/// Declares a choice between named alternatives, for use in [`params!`](crate::params).
+/// Declares a parameter type with a fixed list of names, for use in
+/// [`params!`](crate::params).
 ///
 /// ```
 /// pallium_core::choice! {
-///     /// What becomes of the diagonal.
+///     /// What is done with the diagonal.
 ///     pub enum Diagonal {
-///         /// Left as it is.
+///         /// It is kept.
 ///         Keep = "keep",
-///         /// Set to zero.
+///         /// It is set to zero.
 ///         Zero = "zero",
 ///     }
 /// }
@@ -79,11 +80,13 @@ pub fn schema_of<P: JsonSchema>() -> Value {
     schemars::schema_for!(P).to_value()
 }
 
-/// Reads parameters from a JSON object. Unknown names are refused, with the
-/// nearest known one offered; a wrong value is reported with its name.
+/// Parses the parameters of a component from a JSON object; empty text stands
+/// for an empty object.
 ///
 /// # Errors
-/// As said; the message names `component` and the parameter.
+/// If the text is not a JSON object, a name is unknown (the nearest known name
+/// is suggested) or a value has the wrong type. The message names `component`
+/// and the parameter.
 pub fn parse_parameters<P>(component: &str, json: &str) -> Result<P>
 where
     P: DeserializeOwned + JsonSchema,
@@ -95,7 +98,9 @@ where
             .map_err(|e| Error::input(format!("parameters of `{component}` are not valid JSON: {e}")))?
     };
     let Value::Object(given) = value else {
-        return Err(Error::input(format!("parameters of `{component}` must be a table of names and values")));
+        return Err(Error::input(format!(
+            "parameters of `{component}` must be a JSON object of names and values"
+        )));
     };
     let schema = schema_of::<P>();
     let known: Vec<String> = schema
@@ -116,19 +121,20 @@ where
         }
     }
     serde_json::from_value(Value::Object(given.clone())).map_err(|whole| {
-        // serde does not say which field failed: try them one at a time.
+        // serde does not report which field failed, so parse them one at a time.
         for (name, value) in &given {
             let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
             if let Err(e) = serde_json::from_value::<P>(alone) {
                 return Error::input(format!("parameter `{name}` of `{component}` cannot be {value}: {e}"))
-                    .help(format!("`pallium plugins show {component}` tells its type and default"));
+                    .help(format!("`pallium plugins show {component}` documents its type and default"));
             }
         }
         Error::input(format!("parameters of `{component}`: {whole}"))
     })
 }
 
-/// The name among `known` that `name` was probably meant to be.
+/// The name in `known` that is most similar to `name`, ignoring case; `None` if
+/// none is similar enough to be suggested.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     known
@@ -139,18 +145,18 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Refuses a parameter that is negative or not a number.
+/// Checks that the value of parameter `name` is finite and at least 0.
 ///
 /// # Errors
-/// As said.
+/// If it is not.
 pub fn at_least_zero(name: &str, value: f64) -> Result<()> {
     one_of_range(name, value, 0.0, f64::INFINITY)
 }
 
-/// Refuses a parameter outside `low..=high`, or not a finite number.
+/// Checks that the value of parameter `name` is finite and within `low..=high`.
 ///
 /// # Errors
-/// As said.
+/// If it is not.
 pub fn one_of_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if value.is_finite() && (low..=high).contains(&value) {
         return Ok(());
@@ -187,21 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn defaults_fill_what_is_not_given() {
+    fn missing_parameters_take_their_defaults() {
         let p: Example = parse_parameters("x.y", r#"{"repeats": 5, "colour": "green"}"#).unwrap();
         assert_eq!((p.strength, p.repeats, p.colour), (0.3, 5, Colour::Green));
         assert_eq!(parse_parameters::<Example>("x.y", "").unwrap().repeats, 2);
     }
 
     #[test]
-    fn an_unknown_name_is_refused_with_the_nearest() {
+    fn an_unknown_name_is_refused_and_the_nearest_suggested() {
         let e = parse_parameters::<Example>("x.y", r#"{"strenght": 1}"#).unwrap_err();
         assert_eq!(e.message, "`x.y` has no parameter `strenght`");
         assert!(e.help.unwrap().contains("did you mean `strength`?"));
     }
 
     #[test]
-    fn a_wrong_value_is_reported_with_its_name() {
+    fn a_wrong_value_is_reported_with_its_parameter() {
         let e = parse_parameters::<Example>("x.y", r#"{"repeats": -1}"#).unwrap_err();
         assert!(e.message.starts_with("parameter `repeats` of `x.y` cannot be -1"), "{e}");
         let e = parse_parameters::<Example>("x.y", r#"{"colour": "red"}"#).unwrap_err();
@@ -209,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_carries_documentation_and_defaults() {
+    fn the_schema_contains_documentation_and_defaults() {
         let schema = schema_of::<Example>();
         assert_eq!(schema["properties"]["strength"]["description"], "Factor λ.");
         assert_eq!(schema["properties"]["strength"]["default"], 0.3);
     }
 
     #[test]
-    fn ranges_are_kept() {
+    fn values_outside_a_range_are_refused() {
         assert!(at_least_zero("strength", 0.0).is_ok());
         assert!(at_least_zero("strength", -0.1).is_err());
         assert!(at_least_zero("strength", f64::NAN).is_err());

@@ -1,21 +1,22 @@
-//! Randomness that depends on nothing but its seed.
+//! Random streams that depend only on a seed and a purpose.
 //!
-//! Every consumer derives its own stream from a seed and a purpose, so that
-//! the same experiment gives the same bits whatever else ran before it, on
-//! however many workers.
+//! Every consumer derives its own stream, so an experiment gives bit-identical
+//! results whatever ran before it and whatever the number of workers.
 
 use rand::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// The generator: ChaCha with 12 rounds, counter-based and portable.
+/// The generator: ChaCha with 12 rounds, counter-based and the same on every
+/// platform.
 pub type Stream = rand_chacha::ChaCha12Rng;
 
-/// The stream of `purpose` under `seed`. Two purposes never share a stream.
+/// The random stream for `purpose` (any text) under `seed`. Different purposes
+/// have independent streams.
 pub fn stream(seed: u64, purpose: &str) -> Stream {
     Stream::from_seed(key(seed, 0, purpose))
 }
 
-/// A seed derived from an experiment's seed, a run number and a purpose.
+/// A seed derived from the experiment's seed, a run number and a purpose.
 pub fn derive(seed: u64, run: u64, purpose: &str) -> u64 {
     let key = key(seed, run, purpose);
     let mut head = [0; 8];
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn purposes_and_runs_are_apart_and_repeatable() {
+    fn streams_repeat_and_differ_between_purposes_and_runs() {
         assert_eq!(stream(7, "noise").next_u64(), stream(7, "noise").next_u64());
         assert_ne!(stream(7, "noise").next_u64(), stream(7, "data").next_u64());
         assert_ne!(derive(7, 0, "data"), derive(7, 1, "data"));

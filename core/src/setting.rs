@@ -1,4 +1,4 @@
-//! What a component is told when it is built.
+//! The setting that a component is built for.
 
 use std::path::Path;
 
@@ -6,17 +6,16 @@ use ndarray::ArrayView2;
 
 use crate::{Error, Matrix, Result, Substrate};
 
-/// The circumstances that a component is built for. A component asks for what
-/// it needs; asking for what is not there is an error that says how to supply
-/// it.
+/// The part of an experiment that a component is built for. The methods return
+/// what a component needs, or an error that says how the user can supply it.
 #[derive(Clone, Copy, Default)]
 pub struct Setting<'a> {
-    /// Seed of this component's own random stream; see [`crate::random`].
+    /// Seed of this component's random stream; see [`crate::random`].
     pub seed: u64,
-    /// Threads that the component may use; 0 means 1.
+    /// Number of threads that the component may use; 0 means 1.
     pub threads: usize,
-    /// A folder for results that are expensive and depend on nothing but their
-    /// name (null ensembles, say). Files in it may vanish at any time.
+    /// A folder for expensive results that depend only on their file name, such as
+    /// null ensembles. Files in it may be deleted at any time.
     pub cache: Option<&'a Path>,
     /// Number of neurons N.
     pub neurons: Option<usize>,
@@ -24,44 +23,58 @@ pub struct Setting<'a> {
     pub inputs: Option<usize>,
     /// Number of classes of the task.
     pub classes: Option<usize>,
-    /// Duration of a step of the task in milliseconds, where the task states
-    /// one.
+    /// Duration of a step of the task in milliseconds, if the task defines one.
     pub step_ms: Option<f64>,
-    /// The substrate in use.
+    /// The substrate of the experiment.
     pub substrate: Option<&'a Substrate>,
-    /// N×N distances between neurons in the geometry in use, zero diagonal,
-    /// in the geometry's own scale: by default multiples of their mean.
+    /// Distances between neurons in the variant's geometry, N×N with a zero
+    /// diagonal, in the scale of the geometry: by default multiples of their mean.
     pub distance: Option<ArrayView2<'a, f32>>,
-    /// Micrometres in one unit of [`distance`](Setting::distance), where the
-    /// geometry has any: a grid has steps, and no micrometres.
+    /// Micrometres in one unit of [`distance`](Setting::distance); `None` if the
+    /// geometry has none, as a grid.
     pub distance_unit_um: Option<f64>,
 }
 
 impl<'a> Setting<'a> {
-    /// Number of neurons.
+    /// The number of neurons.
+    ///
+    /// # Errors
+    /// If it is unknown.
     pub fn neurons(&self) -> Result<usize> {
         self.neurons.ok_or_else(|| missing("the number of neurons"))
     }
 
-    /// Number of input channels.
+    /// The number of input channels of the task.
+    ///
+    /// # Errors
+    /// If there is no task.
     pub fn inputs(&self) -> Result<usize> {
         self.inputs.ok_or_else(|| missing("a task (its number of input channels)"))
     }
 
-    /// Number of classes.
+    /// The number of classes of the task.
+    ///
+    /// # Errors
+    /// If there is no task.
     pub fn classes(&self) -> Result<usize> {
         self.classes.ok_or_else(|| missing("a task (its number of classes)"))
     }
 
     /// The substrate.
+    ///
+    /// # Errors
+    /// If the experiment has none.
     pub fn substrate(&self) -> Result<&'a Substrate> {
         self.substrate
             .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
     }
 
-    /// The distances between neurons in the variant's geometry, in its own
-    /// scale: by default their mean is 1. For lengths in micrometres ask
+    /// The distances between neurons in the variant's geometry, N×N, in the scale
+    /// of the geometry: by default their mean is 1. For micrometres use
     /// [`distance_um`](Setting::distance_um).
+    ///
+    /// # Errors
+    /// If the variant has no geometry.
     pub fn distance(&self) -> Result<ArrayView2<'a, f32>> {
         self.distance.ok_or_else(|| {
             missing("distances between neurons")
@@ -69,13 +82,13 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// The distances between neurons in micrometres, N×N, whatever they are
-    /// scaled to: those of the variant's geometry, so that shuffled positions
-    /// are shuffled here too.
+    /// The distances between neurons in the variant's geometry in micrometres,
+    /// N×N, whatever the scale of the geometry. If the geometry shuffles
+    /// positions, these are the shuffled ones.
     ///
     /// # Errors
-    /// If there are no distances, or the geometry is not one of micrometres
-    /// (a grid; coordinates scaled to the field's extent, or interleaved).
+    /// If there are no distances, or the geometry has no micrometres: a grid, or
+    /// coordinates that are scaled to the extent of the field or interleaved.
     pub fn distance_um(&self) -> Result<Matrix> {
         let distance = self.distance()?;
         let unit = self.distance_unit_um.ok_or_else(|| {
@@ -89,7 +102,7 @@ impl<'a> Setting<'a> {
 }
 
 fn missing(what: &str) -> Error {
-    Error::input(format!("this component needs {what}, and there is none here"))
+    Error::input(format!("this component needs {what}, but there is none"))
 }
 
 #[cfg(test)]
@@ -97,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn micrometres_are_what_was_divided_out() {
+    fn distances_in_micrometres_undo_the_scale() {
         let distance = ndarray::array![[0.0_f32, 1.5], [1.5, 0.0]];
         let scaled = Setting { distance: Some(distance.view()), ..Setting::default() };
         let error = scaled.distance_um().unwrap_err();

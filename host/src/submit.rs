@@ -1,16 +1,15 @@
-//! Hands an experiment to a batch system, as an array of shards.
+//! Submits an experiment to a batch system, as an array of shards.
 //!
-//! Task *i* of *N* runs `pallium run --shard i/N` into the shared run folder.
-//! So nothing has to be agreed on between tasks: each cell appears whole or not
-//! at all, a task that is killed, requeued or submitted again finds what is
-//! done and continues.
+//! Task *i* of *N* runs `pallium run --shard i/N` with the shared run folder. The
+//! tasks need no coordination: a finished training appears in the folder as a whole,
+//! and a task that is killed, requeued or submitted again skips what is finished.
 //!
-//! A submission is a folder of its own in the run folder:
+//! Each submission has its own folder in the run folder:
 //!
 //! ```text
-//! submissions/1/experiment.toml  the experiment as it was submitted, resolved
-//! submissions/1/submit.sh        the script, with the resources it asks for
-//! submissions/1/task-7.log       what task 7 said
+//! submissions/1/experiment.toml  the experiment as submitted, resolved
+//! submissions/1/submit.sh        the script with the requested resources
+//! submissions/1/task-7.log       the log of task 7
 //! ```
 
 use std::ffi::OsString;
@@ -34,30 +33,30 @@ pub enum Engine {
     HyperQueue,
 }
 
-/// What one task needs.
+/// The resources of one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resources {
-    /// Limit of its time, in minutes.
+    /// Time limit in minutes.
     pub minutes: u64,
-    /// Memory, in MB (10^6 bytes).
+    /// Memory in MB (10^6 bytes).
     pub memory_mb: u64,
-    /// Cells that run at once.
+    /// Number of trainings that run at the same time.
     pub jobs: u32,
-    /// Processors.
+    /// Number of processors.
     pub cpus: u32,
 }
 
 impl Resources {
-    /// What to ask for, the same for all `tasks`: each is a list of cells, of
-    /// so many seconds and MB; `jobs` of them run at once, on `threads` each. An estimate was taken on
-    /// this machine and another may be slower; a task that is cut short costs
-    /// more than a limit that is too long.
-    pub fn of(tasks: &[Vec<(f64, f64)>], jobs: u32, threads: u32) -> Self {
+    /// The resources to request, the same for all `tasks`. Each task is a list of
+    /// trainings with their estimated seconds and MB; `jobs` of them run at the same
+    /// time, with `threads` threads each. The estimates are of this machine and
+    /// another one may be slower, and an interrupted task costs more than a limit
+    /// that is too long, so there is a margin.
+    pub fn estimate(tasks: &[Vec<(f64, f64)>], jobs: u32, threads: u32) -> Self {
         let seconds = |cells: &Vec<(f64, f64)>| {
             let longest = cells.iter().map(|c| c.0).fold(0.0, f64::max);
             let all: f64 = cells.iter().map(|c| c.0).sum();
-            // What whoever starts a cell whenever a processor is free takes
-            // at most.
+            // An upper bound if a training starts whenever a processor is free.
             if jobs == 1 { all } else { all / f64::from(jobs) + longest }
         };
         let seconds = tasks.iter().map(seconds).fold(0.0, f64::max);
@@ -71,24 +70,24 @@ impl Resources {
     }
 }
 
-/// How much slower a node may be than this machine.
+/// Factor by which a node may be slower than this machine.
 const SLACK: f64 = 3.0;
 /// Seconds for starting, reading data and writing results.
 const STARTUP: f64 = 300.0;
 const MEMORY_SLACK: f64 = 1.5;
-/// Of the process that starts the workers, and the check before a run.
+/// Memory of the process that starts the workers, and of the check before a run.
 const PARENT_MB: f64 = 500.0;
 
-/// A submission before it is one.
+/// The contents of a submission.
 #[derive(Clone, Debug)]
 pub struct Submission<'a> {
     /// The batch system.
     pub engine: Engine,
     /// Name of the experiment.
     pub name: &'a str,
-    /// The experiment, resolved.
+    /// The resolved experiment, as TOML.
     pub experiment: &'a str,
-    /// The run folder, absolute.
+    /// Absolute path of the run folder.
     pub out: &'a Path,
     /// This executable.
     pub pallium: &'a Path,
@@ -96,18 +95,18 @@ pub struct Submission<'a> {
     pub plugins: Option<&'a str>,
     /// Further arguments of `pallium run`.
     pub run: &'a [String],
-    /// Number of parts.
+    /// Number of shards.
     pub parts: usize,
-    /// The parts that there is something to do in, from 1, ascending; each is
-    /// a task.
+    /// Numbers of the shards with unfinished trainings, from 1, ascending; each is a
+    /// task.
     pub tasks: &'a [usize],
-    /// What each needs.
+    /// The resources of each task.
     pub resources: Resources,
-    /// The user's own arguments of the batch system.
+    /// Arguments that the user passes to the batch system.
     pub extra: &'a [String],
 }
 
-/// A submission's folder, with everything in it.
+/// A submission whose folder is written.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The folder.
@@ -123,9 +122,9 @@ impl Submission<'_> {
     /// Writes the submission's folder.
     ///
     /// # Errors
-    /// If it cannot be written, or a path cannot stand in a script.
+    /// If it cannot be written, or a path cannot be used in a script.
     pub fn prepare(&self) -> Result<Prepared> {
-        let folder = number(&self.out.join("submissions"))?;
+        let folder = new_folder(&self.out.join("submissions"))?;
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|e| Error::io(&path, &e)).map(|()| path)
@@ -140,7 +139,7 @@ impl Submission<'_> {
             Engine::HyperQueue => &["hq", "--output-mode=json", "submit", "--directives=always"],
         };
         let mut command: Vec<OsString> = start.iter().map(OsString::from).collect();
-        // After the directives in precedence: the user has the last word.
+        // Arguments take precedence over directives, so the user can override them.
         command.extend(self.extra.iter().map(OsString::from));
         command.push(script.clone().into());
         Ok(Prepared { folder, script, command, engine: self.engine })
@@ -160,14 +159,14 @@ impl Submission<'_> {
                 line(format!("#SBATCH --job-name={name}"));
                 line(format!("#SBATCH --array={tasks}"));
                 line(format!("#SBATCH --cpus-per-task={cpus}"));
-                // Slurm's M are MiB: a little more than was meant.
+                // Slurm's M is a MiB, slightly more than a MB.
                 line(format!("#SBATCH --mem={memory_mb}M"));
                 line(format!("#SBATCH --time={minutes}"));
                 line(format!("#SBATCH --chdir={cwd}"));
                 line(format!("#SBATCH --output={log}%a.log"));
                 line("#SBATCH --open-mode=append".into());
-                // A task that is preempted or loses its node starts again, and
-                // continues. A minute before the limit it is told to stop.
+                // A task that is preempted or loses its node starts again and
+                // continues. It gets a signal to stop a minute before the limit.
                 line("#SBATCH --requeue".into());
                 line("#SBATCH --signal=B:TERM@60".into());
                 "SLURM_ARRAY_TASK_ID"
@@ -182,7 +181,7 @@ impl Submission<'_> {
                 line(format!("#HQ --cwd={cwd}"));
                 line(format!("#HQ --stdout={log}%{{TASK_ID}}.log"));
                 line(format!("#HQ --stderr={log}%{{TASK_ID}}.err.log"));
-                // Losing a worker is no fault of the task's.
+                // The loss of a worker does not count against the task.
                 line("#HQ --crash-limit=100".into());
                 "HQ_TASK_ID"
             }
@@ -191,71 +190,71 @@ impl Submission<'_> {
             line(format!("export PALLIUM_PLUGIN_PATH={}", quote(plugins)));
         }
         let mut words = vec![
-            text_of(self.pallium)?.to_owned(),
+            unicode(self.pallium)?.to_owned(),
             "run".into(),
-            text_of(&folder.join("experiment.toml"))?.to_owned(),
+            unicode(&folder.join("experiment.toml"))?.to_owned(),
             "--out".into(),
-            text_of(self.out)?.to_owned(),
+            unicode(self.out)?.to_owned(),
             "--jobs".into(),
             jobs.to_string(),
         ];
         words.extend(self.run.iter().cloned());
         let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-        // `exec`: signals of the batch system reach the program itself.
+        // `exec`, so that signals of the batch system reach the program itself.
         line(format!("exec {} --shard \"${{{index}}}/{parts}\"", words.join(" ")));
         Ok(text)
     }
 }
 
 impl Prepared {
-    /// Submits it: the number of the job.
+    /// Submits the script and returns the number of the job.
     ///
     /// # Errors
-    /// If the batch system is not there or does not want it. The folder stays.
+    /// If the batch system is missing or refuses the job. The folder is kept.
     pub fn submit(&self) -> Result<String> {
         let (program, arguments) = self.command.split_first().ok_or_else(|| Error::bug("no command"))?;
         let program = program.to_string_lossy();
         let output = Command::new(&*program).args(arguments).stdin(Stdio::null()).output().map_err(|e| {
             match e.kind() {
-                io::ErrorKind::NotFound => Error::input(format!("there is no `{program}` on this machine"))
+                io::ErrorKind::NotFound => Error::input(format!("cannot find `{program}` on this machine"))
                     .help(format!(
-                        "submit where the batch system is; the script is {}",
+                        "run this command on a machine with the batch system, or submit {}",
                         self.script.display()
                     )),
                 _ => Error::new(Kind::Io, format!("`{program}` cannot be started: {e}")),
             }
         })?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let complaint = String::from_utf8_lossy(&output.stderr);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            let reason = format!("{}{}", complaint.trim(), said.trim());
-            return Err(Error::input(format!("`{program}` did not take the job: {reason}")).help(format!(
-                "arguments after `--` go to `{program}` as they are, such as -- --partition=NAME; \
+            let reason = format!("{}{}", stderr.trim(), stdout.trim());
+            return Err(Error::input(format!("`{program}` refused the job: {reason}")).help(format!(
+                "arguments after `--` are passed to `{program}`, such as -- --partition=NAME; \
                  the script is {}",
                 self.script.display()
             )));
         }
         let id = match self.engine {
             // NUMBER or NUMBER;CLUSTER.
-            Engine::Slurm => said.trim().split(';').next().map(str::to_owned).filter(|id| is_number(id)),
-            Engine::HyperQueue => serde_json::from_str::<serde_json::Value>(said.trim())
+            Engine::Slurm => stdout.trim().split(';').next().map(str::to_owned).filter(|id| is_number(id)),
+            Engine::HyperQueue => serde_json::from_str::<serde_json::Value>(stdout.trim())
                 .ok()
                 .and_then(|answer| Some(answer.get("id")?.as_u64()?.to_string())),
         };
         id.ok_or_else(|| {
-            Error::new(Kind::Io, format!("`{program}` answered without a job's number: {}", said.trim()))
-                .help("the job may be queued all the same; look before submitting again")
+            Error::new(Kind::Io, format!("`{program}` returned no job number: {}", stdout.trim()))
+                .help("the job may be queued nevertheless; check before submitting again")
         })
     }
 
-    /// The command that submits it, as one would type it.
+    /// The command that submits it, quoted for a shell.
     pub fn command_line(&self) -> String {
         self.command.iter().map(|word| quote(&word.to_string_lossy())).join(" ")
     }
 }
 
 impl Engine {
-    /// How to look at a job, and how to end it.
+    /// The commands that show and cancel the job `id`.
     pub fn watch(self, id: &str) -> [String; 2] {
         match self {
             Engine::Slurm => [format!("squeue --job {id} --array"), format!("scancel {id}")],
@@ -264,7 +263,7 @@ impl Engine {
     }
 }
 
-/// Ascending numbers as both engines read them: `1-4,7,9-10`.
+/// Ascending numbers in the notation of both engines: `1-4,7,9-10`.
 fn ranges(numbers: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &number in numbers {
@@ -281,8 +280,8 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A new folder in `all`, named by the next free number.
-fn number(all: &Path) -> Result<PathBuf> {
+/// Creates a folder in `all`, named by the next free number.
+fn new_folder(all: &Path) -> Result<PathBuf> {
     fs::create_dir_all(all).map_err(|e| Error::io(all, &e))?;
     for number in 1_u32.. {
         let folder = all.join(number.to_string());
@@ -295,27 +294,27 @@ fn number(all: &Path) -> Result<PathBuf> {
     Err(Error::bug("there are too many submissions"))
 }
 
-fn text_of(path: &Path) -> Result<&str> {
+fn unicode(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
-        Error::input(format!("{}: a script cannot hold a name that is not Unicode", path.display()))
+        Error::input(format!("{}: a batch script cannot contain a name that is not Unicode", path.display()))
             .help("rename the folder")
     })
 }
 
-/// A path where a directive names one: there is no quoting that both engines
-/// understand, and `%` begins a placeholder.
+/// A path for a directive. There is no quoting that both engines support, and `%`
+/// starts a placeholder.
 fn directive_path(path: &Path) -> Result<String> {
-    let text = text_of(path)?;
+    let text = unicode(path)?;
     if text.contains(|c: char| c.is_whitespace() || "\"'\\%#".contains(c)) {
         return Err(Error::input(format!(
-            "{text}: a batch script cannot name a folder with spaces, quotes, \\, % or # in its name"
+            "{text}: a batch script cannot contain a path with spaces, quotes, \\, % or #"
         ))
-        .help("choose another folder with --out, and another working folder"));
+        .help("choose another folder with --out, or run the command in another folder"));
     }
     Ok(text.into())
 }
 
-/// A word for a shell.
+/// A word, quoted for a shell if necessary.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -348,17 +347,26 @@ mod tests {
     }
 
     #[test]
-    fn resources_leave_room() {
+    fn resources_have_a_margin() {
         let tasks = [vec![(100.0, 200.0); 3], vec![(100.0, 100.0)]];
-        // The longest task, three times, and five minutes.
-        assert_eq!(Resources::of(&tasks, 1, 1), Resources { minutes: 20, memory_mb: 800, jobs: 1, cpus: 1 });
-        // Two at once: 150 s if they could be cut, one cell more at worst.
-        assert_eq!(Resources::of(&tasks, 2, 4), Resources { minutes: 18, memory_mb: 1100, jobs: 2, cpus: 8 });
-        assert_eq!(Resources::of(&[], 1, 1), Resources { minutes: 5, memory_mb: 500, jobs: 1, cpus: 1 });
+        // Three times the longest task, plus five minutes.
+        assert_eq!(
+            Resources::estimate(&tasks, 1, 1),
+            Resources { minutes: 20, memory_mb: 800, jobs: 1, cpus: 1 }
+        );
+        // Two at the same time: 150 s if they could be split, plus one training.
+        assert_eq!(
+            Resources::estimate(&tasks, 2, 4),
+            Resources { minutes: 18, memory_mb: 1100, jobs: 2, cpus: 8 }
+        );
+        assert_eq!(
+            Resources::estimate(&[], 1, 1),
+            Resources { minutes: 5, memory_mb: 500, jobs: 1, cpus: 1 }
+        );
     }
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_read_them_otherwise() {
+    fn words_with_special_characters_are_quoted() {
         assert_eq!(quote("a/b-c.toml"), "a/b-c.toml");
         assert_eq!(quote("W*D*C/t/0"), "'W*D*C/t/0'");
         assert_eq!(quote("it's"), "'it'\\''s'");
@@ -366,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_in_ranges() {
+    fn numbers_are_joined_into_ranges() {
         assert_eq!(ranges(&[1, 2, 3, 4]), "1-4");
         assert_eq!(ranges(&[2, 4, 5, 9]), "2,4-5,9");
         assert_eq!(ranges(&[]), "");
     }
 
     #[test]
-    fn a_script_names_resources_logs_and_its_shard() {
+    fn a_script_contains_resources_logs_and_its_shard() {
         let here = tempfile::tempdir().unwrap();
         let run = ["--only".to_owned(), "W*/*/0".to_owned()];
         let prepared = Submission { run: &run, ..submission(Engine::Slurm, here.path()) }.prepare().unwrap();
@@ -403,7 +411,7 @@ mod tests {
                 here.path().display()
             )
         );
-        // Another one does not overwrite it.
+        // A second submission does not overwrite it.
         let again = submission(Engine::HyperQueue, here.path()).prepare().unwrap();
         assert!(again.folder.ends_with("submissions/2"));
         let text = fs::read_to_string(&again.script).unwrap();
@@ -430,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_no_directive_can_name_is_refused() {
+    fn a_folder_that_a_directive_cannot_contain_is_refused() {
         let here = tempfile::tempdir().unwrap();
         let out = here.path().join("my runs");
         let error = submission(Engine::Slurm, &out).prepare().unwrap_err();

@@ -238,7 +238,7 @@ fn each_fault_of_a_model_is_found() {
         (
             "lossy",
             "restores",
-            "`optimizer.velocity.recurrent` is not as it was saved",
+            "`optimizer.velocity.recurrent` differs from the saved state",
             "        (self.learnt, self.differentiated) = (false, false);\n        Ok(())\n    }\n}\n",
             "        self.velocity[RECURRENT].fill(0.0);\n        Ok(())\n    }\n}\n",
         ),

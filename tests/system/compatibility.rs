@@ -192,7 +192,7 @@ pub fn of_another_series() -> PathBuf {
 #[test]
 fn a_core_of_another_series_is_refused_with_what_to_do() {
     pallium_with(&[&of_another_series()], &["plugins", "list"]).refused(&[
-        "was built against pallium-core 0.2.0, and this is 0.1.0",
+        "was built against pallium-core 0.2.0, but this is 0.1.0",
         "build the plugin again against pallium-core 0.1.0",
     ]);
 }

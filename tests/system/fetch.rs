@@ -269,10 +269,10 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
     // A folder that was changed is neither taken for the field nor overwritten.
     std::fs::write(other.path().join(MADE_UP).join("corr_matrix.npy"), "mine").unwrap();
     fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--offline"])
-        .refused(&["its corr_matrix.npy has been changed or lost"]);
+        .refused(&["its corr_matrix.npy is changed or missing"]);
     std::fs::create_dir(scene.out.path().join("4_7_6")).unwrap();
     std::fs::write(scene.out.path().join("4_7_6/notes"), "mine").unwrap();
-    scene.fetch(&["4_7_6"]).refused(&["was not made by `pallium field fetch`"]);
+    scene.fetch(&["4_7_6"]).refused(&["was not created by `pallium field fetch`"]);
 }
 
 #[test]
@@ -303,9 +303,10 @@ fn a_command_that_was_cut_off_goes_on_where_it_stopped() {
     let scene = Scene::made_up();
     let file = format!("{MADE_UP}/corr_matrix.npy");
     scene.server.will(&file, &[Act::BreakOff(30_000), Act::HangUp, Act::HangUp, Act::HangUp]);
-    scene
-        .fetch(&[MADE_UP])
-        .refused(&["corr_matrix.npy could not be fetched in 3 attempts", "goes on from there"]);
+    scene.fetch(&[MADE_UP]).refused(&[
+        "corr_matrix.npy could not be fetched in 3 attempts",
+        "the same command continues the download",
+    ]);
     scene.is_empty();
     scene.server.asked();
     scene.fetch(&[MADE_UP]).ok();
@@ -362,8 +363,8 @@ fn wrong_bytes_are_refused() {
     let listing = Server::start([("listing".to_owned(), listing(&made_up(MADE_UP)).into_bytes())]);
     let by_listing = ["--listing", &format!("{}/listing", listing.address)];
     for (act, said) in [
-        (Act::Wrong, "git's sum of it"),
-        (Act::TooLong, "the server offers 51006 bytes, and the file has 50006"),
+        (Act::Wrong, "its git hash is"),
+        (Act::TooLong, "the server offers 51006 bytes, but the file has 50006"),
         (Act::Page, "offers 26 bytes"),
     ] {
         scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[act; 4]);
@@ -379,7 +380,7 @@ fn wrong_bytes_are_refused() {
     // Without any sum, by its looks.
     let scene = Scene::made_up();
     scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[Act::Page]);
-    scene.fetch(&[MADE_UP]).refused(&["sttc_matrix.npy", "does not begin as a .npy file"]);
+    scene.fetch(&[MADE_UP]).refused(&["sttc_matrix.npy", "does not start like a .npy file"]);
     scene.is_empty();
     // In the cache.
     scene.fetch(&[MADE_UP]).ok();
@@ -390,7 +391,7 @@ fn wrong_bytes_are_refused() {
     std::fs::remove_dir_all(scene.out.path().join(MADE_UP)).unwrap();
     scene.server.asked();
     let again = scene.fetch(&[MADE_UP]).ok();
-    assert!(again.stderr.contains("corr_matrix.npy is fetched again"), "{}", again.stderr);
+    assert!(again.stderr.contains("corr_matrix.npy is downloaded again"), "{}", again.stderr);
     scene.is_right(MADE_UP);
     assert_eq!(scene.server.asked().len(), 1);
 }
@@ -444,7 +445,7 @@ fn what_is_absent_or_refused_is_said() {
     scene.is_empty();
     scene.server.will(&format!("{MADE_UP}/connectome_4_7_4.csv"), &[Act::Status(403)]);
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
-    scene.fetch(&[MADE_UP]).refused(&["connectome_4_7_4.csv is refused by the server: 403"]);
+    scene.fetch(&[MADE_UP]).refused(&["the server refused", "connectome_4_7_4.csv: 403"]);
     // Not of the release; nothing at all; both.
     scene.fetch(&["4_7_3"]).refused(&["no field `4_7_3`", "did you mean `4_7_"]);
     scene.fetch(&["../../etc"]).refused(&["no field `../../etc`"]);
@@ -462,7 +463,7 @@ fn without_network_and_cache_it_is_said_plainly() {
     fetch(scratch.path(), &[MADE_UP, "--url", "http://127.0.0.1:9/x", "--out", text(&out)])
         .refused(&["could not be fetched in 3 attempts", "Without a network"]);
     fetch(scratch.path(), &[MADE_UP, "--offline", "--out", text(&out)])
-        .refused(&["is not in the cache, and the network is not to be used"]);
+        .refused(&["is not in the cache, and --offline forbids the network"]);
     fetch(scratch.path(), &[MADE_UP, "--url", "ftp://127.0.0.1/x", "--out", text(&out)]).refused(&["ftp://"]);
     assert!(!out.exists());
 }

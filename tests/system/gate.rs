@@ -113,7 +113,7 @@ fn an_id_that_two_files_offer_is_refused_with_both_names() {
         "two plugins offer `cognition.",
         "libcopy.so",
         "libpallium_cognition",
-        "same file twice",
+        "both files are identical",
     ]);
 }
 

@@ -180,7 +180,7 @@ fn what_is_missing_is_told_before_anything_runs() {
         pallium(&["run", text(&file), "--out", text(&scratch.path().join("none"))])
     };
     plan("environment = \"lab:Remember\", python = \"/no/such/python\"")
-        .refused(&["`/no/such/python`: there is no such program", "PALLIUM_PYTHON"]);
+        .refused(&["`/no/such/python`: no such program", "PALLIUM_PYTHON"]);
     plan(&format!("environment = \"no_such_lab:Task\", python = \"{python}\""))
         .refused(&["there is no Python module `no_such_lab` in", "-m pip install no_such_lab"]);
     plan(&format!("environment = \"Rember\", path = \"lab.py\", python = \"{python}\""))

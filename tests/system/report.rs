@@ -437,7 +437,7 @@ fn what_is_no_report_is_refused() {
     std::fs::write(nothing.join("results.csv"), "a,b\n").unwrap();
     pallium(&["report", text(&nothing)]).refused(&["holds no run", "pallium run"]);
     pallium(&["report", text(&nothing.join("results.csv"))]).refused(&["is not a folder"]);
-    pallium(&["report", text(&run()), "--json", "--latex", "-"]).refused(&["two documents"]);
+    pallium(&["report", text(&run()), "--json", "--latex", "-"]).refused(&["only one document"]);
     let lost = scratch.path().join("no/such/folder/report.html");
     pallium(&["report", text(&run()), "--html", text(&lost)]).refused(&["report.html", "make it first"]);
     pallium(&["report", text(&run()), "--html", text(scratch.path())]).refused(&["is a folder"]);
@@ -635,7 +635,7 @@ fn a_sweep_over_fields_shows_each_where_it_is() {
         arguments.extend(["--set", set]);
     }
     let ended = pallium(&arguments).ok();
-    assert!(ended.stderr.contains("12 cells to run"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("12 trainings to run"), "{}", ended.stderr);
     let document = pallium(&["report", text(&out), "--json"]).ok().json();
     assert_eq!(document["field"], "5_3_8 and 4_7_2");
     // The paper's factors are asked about in each field.

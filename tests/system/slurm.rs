@@ -297,7 +297,7 @@ fn a_script_can_be_looked_at_first() {
     let out = scratch.path().join("out");
     let arguments = ["submit", text(&file), "--engine", "slurm", "--out", text(&out), "--only", "W/*/*"];
     let ended = pallium(&[&arguments[..], &["--array-size", "3", "--dry-run"]].concat()).ok();
-    assert!(ended.stdout.contains("not submitted: 6 of 6 cells as 3 tasks"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("not submitted: 6 of 6 trainings as 3 tasks"), "{}", ended.stdout);
     let script = fs::read_to_string(out.join("submissions/1/submit.sh")).unwrap();
     for part in ["#SBATCH --array=1-3\n", "#SBATCH --time=", "#SBATCH --mem=", "--only 'W/*/*'"] {
         assert!(script.contains(part), "no {part} in\n{script}");
@@ -340,7 +340,7 @@ fn hyperqueue_runs_the_whole_array() {
     let (said, complaint) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{complaint}");
-    assert!(said.contains("submitted as job 7: 12 of 12 cells as 3 tasks"), "{said}");
+    assert!(said.contains("submitted as job 7: 12 of 12 trainings as 3 tasks"), "{said}");
     assert!(said.contains("hq job progress 7"), "{said}");
     let arguments = fs::read_to_string(kept).unwrap();
     assert!(

@@ -379,7 +379,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
             ended.stderr
         );
     }
-    for part in ["12 of 24 cells done, 1 diverged, 11 failed", "to try just these again:"] {
+    for part in ["12 of 24 trainings done, 1 diverged, 11 failed", "to run only these again:"] {
         assert!(ended.stderr.contains(part), "no «{part}» in:\n{}", ended.stderr);
     }
     // The good ones are what they are without the others.
@@ -399,7 +399,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     // The same command tries what failed and nothing else; the log of each is kept.
     let again = run(&["--jobs", "2", "--cell-memory", "1000", "--only", "abort", "--only", "good 1"]);
     assert_eq!(again.code, Some(3));
-    assert!(again.stderr.contains("1 cells to run; 1 are in"), "{}", again.stderr);
+    assert!(again.stderr.contains("1 trainings to run; 1 are already in"), "{}", again.stderr);
     let first =
         run(&["--jobs", "1", "--fail-fast", "--only", "abort", "--only", "segfault", "--only", "exit-zero"]);
     assert_eq!(first.code, Some(3));

@@ -1,7 +1,7 @@
-//! Between the plain types of the contract and their wire forms.
+//! Converts the plain types of the contract to their wire forms and back.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use abi_stable::std_types::{RResult, RSlice, RSliceMut, RStr, RString, RVec};
@@ -39,22 +39,21 @@ pub(super) fn from_wire<T>(result: WireResult<T>) -> Result<T> {
     }
 }
 
-/// Text of a plugin's, as it may go to a terminal and into a table: control
-/// characters other than line breaks and tabs are replaced.
+/// Text from a plugin, made safe for a terminal and a table: control characters
+/// other than line breaks and tabs are replaced.
 fn printable(text: String) -> String {
     let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if text.contains(odd) { text.replace(odd, "\u{fffd}") } else { text }
 }
 
 pub(super) fn from_json<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::plugin(format!("{what} crossed the boundary malformed: {e}")))
+    serde_json::from_str(text).map_err(|e| Error::plugin(format!("{what} is malformed: {e}")))
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<RString> {
     serde_json::to_string(value)
         .map(RString::from)
-        .map_err(|e| Error::bug(format!("a header cannot be serialised: {e}")))
+        .map_err(|e| Error::bug(format!("a header cannot be serialized: {e}")))
 }
 
 // Lending: arrays borrowed where they are contiguous, copied where not.
@@ -174,7 +173,7 @@ pub(super) fn lend_mut<D: Dimension, R>(
 // Receiving.
 
 fn malformed(what: &str, shape: &[usize], values: usize) -> Error {
-    Error::plugin(format!("`{what}` crossed the boundary malformed: shape {shape:?} with {values} values"))
+    Error::plugin(format!("`{what}` is malformed: shape {shape:?} with {values} values"))
 }
 
 fn shaped<'a, A, D: Dimension>(what: &str, shape: &[usize], values: &'a [A]) -> Result<ArrayView<'a, A, D>> {
@@ -208,16 +207,20 @@ pub(super) fn view_mut<'a, D: Dimension>(
         .ok_or_else(|| malformed(what, &shape, count))
 }
 
-/// The parts of a loan by name.
-pub(super) struct Received<'a>(BTreeMap<&'a str, WireTensor<'a>>);
+/// The parts of a loan. They are few, so a name is found by looking at each.
+pub(super) struct Received<'a>(&'a [WireTensor<'a>]);
 
 impl<'a> Received<'a> {
     pub(super) fn new(loan: &WireLoan<'a>) -> Self {
-        Received(loan.tensors.as_slice().iter().map(|t| (t.name.as_str(), *t)).collect())
+        Received(loan.tensors.as_slice())
     }
 
-    fn get(&self, name: &str) -> Result<&WireTensor<'a>> {
-        self.0.get(name).ok_or_else(|| Error::plugin(format!("`{name}` did not cross the boundary")))
+    fn find(&self, name: &str) -> Option<&'a WireTensor<'a>> {
+        self.0.iter().find(|tensor| tensor.name.as_str() == name)
+    }
+
+    fn get(&self, name: &str) -> Result<&'a WireTensor<'a>> {
+        self.find(name).ok_or_else(|| Error::plugin(format!("the array `{name}` is missing")))
     }
 
     pub(super) fn f32<D: Dimension>(&self, name: &str) -> Result<ArrayView<'a, f32, D>> {
@@ -225,11 +228,11 @@ impl<'a> Received<'a> {
     }
 
     pub(super) fn f32_if<D: Dimension>(&self, name: &str) -> Result<Option<ArrayView<'a, f32, D>>> {
-        self.0.get(name).map(view_f32).transpose()
+        self.find(name).map(view_f32).transpose()
     }
 
     pub(super) fn f64_if<D: Dimension>(&self, name: &str) -> Result<Option<ArrayView<'a, f64, D>>> {
-        self.0.get(name).map(|t| shaped(name, t.shape.as_slice(), t.f64s.as_slice())).transpose()
+        self.find(name).map(|t| shaped(name, t.shape.as_slice(), t.f64s.as_slice())).transpose()
     }
 
     pub(super) fn u32<D: Dimension>(&self, name: &str) -> Result<ArrayView<'a, u32, D>> {
@@ -241,17 +244,17 @@ impl<'a> Received<'a> {
         Ok(self.get(name)?.u32s.as_slice())
     }
 
-    /// Empty if a host of an older core did not send it.
+    /// Empty if the host was built with an older core, which does not send it.
     pub(super) fn u32s_if(&self, name: &str) -> &'a [u32] {
-        self.0.get(name).map_or(&[], |t| t.u32s.as_slice())
+        self.find(name).map_or(&[], |t| t.u32s.as_slice())
     }
 
-    pub(super) fn tensors(&self) -> impl Iterator<Item = &WireTensor<'a>> {
-        self.0.values()
+    pub(super) fn tensors(&self) -> &'a [WireTensor<'a>] {
+        self.0
     }
 }
 
-/// A parcel as if it had been lent.
+/// Reads a parcel in the way a loan is read.
 pub(super) fn unpack<R>(
     parcel: &WireParcel,
     read: impl FnOnce(&str, &Received<'_>) -> Result<R>,
@@ -410,6 +413,11 @@ pub(super) fn lend_setting<'a, R>(
     extra: impl IntoIterator<Item = Part<'a>>,
     call: impl FnOnce(WireLoan<'_>) -> R,
 ) -> Result<R> {
+    let (header, parts) = setting_parts(setting, extra.into_iter().collect())?;
+    Ok(lend(&header, &parts, call))
+}
+
+fn setting_parts<'a>(setting: &Setting<'a>, extra: Vec<Part<'a>>) -> Result<(RString, Vec<Part<'a>>)> {
     let (substrate, mut parts) = match setting.substrate.map(substrate_parts) {
         Some((header, parts)) => (Some(header), parts),
         None => (None, Vec::new()),
@@ -429,28 +437,46 @@ pub(super) fn lend_setting<'a, R>(
         substrate,
         distance_unit_um: setting.distance_unit_um,
     })?;
-    Ok(lend(&header, &parts, call))
+    Ok((header, parts))
+}
+
+/// What a [`Setting`] of the plugin's side borrows from.
+struct OwnedSetting<'a> {
+    header: SettingHeader,
+    substrate: Option<Substrate>,
+    distance: Option<ArrayView<'a, f32, Ix2>>,
+}
+
+impl<'a> OwnedSetting<'a> {
+    fn receive(loan: &WireLoan<'a>) -> Result<Self> {
+        let mut header: SettingHeader = from_json("a setting", loan.header.as_str())?;
+        let received = Received::new(loan);
+        let substrate = header.substrate.take().map(|h| receive_substrate(h, &received)).transpose()?;
+        Ok(OwnedSetting { header, substrate, distance: received.f32_if::<Ix2>("distance")? })
+    }
+
+    fn setting(&self) -> Setting<'_> {
+        let header = &self.header;
+        Setting {
+            seed: header.seed,
+            threads: header.threads,
+            cache: header.cache.as_deref().map(Path::new),
+            neurons: header.neurons,
+            inputs: header.inputs,
+            classes: header.classes,
+            step_ms: header.step_ms,
+            substrate: self.substrate.as_ref(),
+            distance: self.distance,
+            distance_unit_um: header.distance_unit_um,
+        }
+    }
 }
 
 pub(super) fn with_setting<R>(
     loan: &WireLoan<'_>,
     use_it: impl FnOnce(&Setting<'_>) -> Result<R>,
 ) -> Result<R> {
-    let header: SettingHeader = from_json("a setting", loan.header.as_str())?;
-    let received = Received::new(loan);
-    let substrate = header.substrate.map(|h| receive_substrate(h, &received)).transpose()?;
-    use_it(&Setting {
-        seed: header.seed,
-        threads: header.threads,
-        cache: header.cache.as_deref().map(Path::new),
-        neurons: header.neurons,
-        inputs: header.inputs,
-        classes: header.classes,
-        step_ms: header.step_ms,
-        substrate: substrate.as_ref(),
-        distance: received.f32_if::<Ix2>("distance")?,
-        distance_unit_um: header.distance_unit_um,
-    })
+    use_it(&OwnedSetting::receive(loan)?.setting())
 }
 
 // Batches.
@@ -525,11 +551,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_plugin_says_cannot_command_a_terminal() {
+    fn control_characters_of_a_plugin_s_error_are_replaced() {
         let error = Error::input("a\u{1b}[2Jb\0c\nd").help("e\u{7}").context("f\rg");
-        let told = from_wire::<()>(to_wire(Err(error))).unwrap_err();
-        assert_eq!(told.message, "f\u{fffd}g");
-        assert_eq!(told.causes, ["a\u{fffd}[2Jb\u{fffd}c\nd"]);
-        assert_eq!(told.help.as_deref(), Some("e\u{fffd}"));
+        let received = from_wire::<()>(to_wire(Err(error))).unwrap_err();
+        assert_eq!(received.message, "f\u{fffd}g");
+        assert_eq!(received.causes, ["a\u{fffd}[2Jb\u{fffd}c\nd"]);
+        assert_eq!(received.help.as_deref(), Some("e\u{fffd}"));
     }
 }

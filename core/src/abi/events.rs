@@ -1,10 +1,10 @@
-//! Log events on their way from a plugin to the host.
+//! Forwards log events from a plugin to the host.
 //!
-//! Every library has its own copy of `tracing`'s dispatcher, so an event in a
-//! plugin reaches nobody by itself. The plugin installs a small subscriber
-//! that hands each event, as level, origin and text, to a function of the
-//! host, which emits it anew. The origin is the event's target, followed by
-//! the spans it is in, from the outermost: `lab::model > fit{step=3}`.
+//! Every library has its own copy of `tracing`'s dispatcher, so the host's
+//! subscriber does not receive a plugin's events. The plugin installs a small
+//! subscriber that passes each event, as level, origin and text, to a function of
+//! the host, which emits it again. The origin is the event's target, followed by
+//! its spans from the outermost: `lab::model > fit{step=3}`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ extern "C" fn receive(level: u8, origin: RStr<'_>, message: RStr<'_>) {
     }
 }
 
-/// The host's sink, at the most detailed level that the host listens to.
+/// The host's sink, at the most detailed level that the host logs.
 pub(super) fn host_log() -> WireLog {
     let level = LevelFilter::current().into_level().map_or(0, number);
     WireLog { level, sink: receive }
@@ -55,13 +55,13 @@ static LEVEL: AtomicU8 = AtomicU8::new(0);
 pub(super) extern "C" fn log_to(log: WireLog) {
     LEVEL.store(log.level, Ordering::Relaxed);
     if SINK.set(log.sink).is_ok() {
-        // Fails only if the plugin's author installed a subscriber; theirs wins.
+        // Fails only if the plugin installed its own subscriber, which then stays.
         let _ = tracing::subscriber::set_global_default(Forward::default());
     }
     tracing::callsite::rebuild_interest_cache();
 }
 
-/// A span that lives, as text, and how many handles there are to it.
+/// An open span as text, and the number of handles to it.
 struct Span {
     name: &'static str,
     fields: String,
@@ -75,7 +75,7 @@ struct Forward {
 }
 
 thread_local! {
-    /// The spans that this thread is in, from the outermost.
+    /// The spans that this thread has entered, from the outermost.
     static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -196,15 +196,15 @@ impl Visit for Text {
 mod tests {
     use super::*;
 
-    static HEARD: Mutex<Vec<(u8, String, String)>> = Mutex::new(Vec::new());
+    static EVENTS: Mutex<Vec<(u8, String, String)>> = Mutex::new(Vec::new());
 
-    extern "C" fn hear(level: u8, origin: RStr<'_>, message: RStr<'_>) {
-        HEARD.lock().unwrap().push((level, origin.to_string(), message.to_string()));
+    extern "C" fn on_event(level: u8, origin: RStr<'_>, message: RStr<'_>) {
+        EVENTS.lock().unwrap().push((level, origin.to_string(), message.to_string()));
     }
 
     #[test]
-    fn events_arrive_with_their_spans_and_spans_are_forgotten() {
-        let _ = SINK.set(hear);
+    fn events_arrive_with_their_spans_and_closed_spans_are_removed() {
+        let _ = SINK.set(on_event);
         LEVEL.store(4, Ordering::Relaxed);
         let forward = std::sync::Arc::new(Forward::default());
         tracing::subscriber::with_default(std::sync::Arc::clone(&forward), || {
@@ -218,13 +218,13 @@ mod tests {
             tracing::debug!(target: "lab", "out");
         });
         assert!(forward.spans().is_empty());
-        let heard = HEARD.lock().unwrap();
+        let events = EVENTS.lock().unwrap();
         let expected = [
             (3, "lab", "grown neurons=3"),
             (2, "lab > fit{step=3 loss=0.5} > deep", "slow"),
             (4, "lab", "out"),
         ];
-        let heard: Vec<_> = heard.iter().map(|(l, o, m)| (*l, o.as_str(), m.as_str())).collect();
-        assert_eq!(heard, expected);
+        let events: Vec<_> = events.iter().map(|(l, o, m)| (*l, o.as_str(), m.as_str())).collect();
+        assert_eq!(events, expected);
     }
 }

@@ -31,14 +31,14 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Prepares the library of the crate `name`: panics are kept for the error that
-/// reports them instead of being printed in the middle of the host's output.
+/// Prepares the library of the crate `name`: the text of a panic is kept for
+/// the error that reports it, instead of being printed into the host's output.
 pub fn start(name: &'static str) {
     std::panic::set_hook(Box::new(move |info| {
         let text = payload_text(info.payload());
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        // An index out of range panics in the library that is indexed; who
-        // asked is what its author wants to know.
+        // An index out of range panics inside ndarray or the standard library;
+        // the plugin's author needs the calling line of the plugin.
         let elsewhere = info.location().is_none_or(|l| Path::new(l.file()).is_absolute());
         let caller = if elsewhere && memory_for_a_backtrace() {
             frame_of(name, &Backtrace::force_capture().to_string())
@@ -50,15 +50,15 @@ pub fn start(name: &'static str) {
     }));
 }
 
-/// Whether there is memory left to find the names and lines of a backtrace.
+/// Whether enough memory is free to resolve the names and lines of a backtrace.
 ///
-/// The standard library does so under a lock that its report of a failed
-/// allocation takes as well: where memory ran out meanwhile, as at the limit of
-/// a worker's memory, the thread would wait for itself for ever.
+/// The standard library resolves them under a lock, and its report of a failed
+/// allocation takes the same lock. If memory runs out in between (a worker has
+/// a memory limit), the thread deadlocks.
 fn memory_for_a_backtrace() -> bool {
-    /// Several times what a library of 100 MB of debug information takes.
+    /// Several times what a library with 100 MB of debug information takes.
     const ENOUGH: usize = 256 << 20;
-    // A request that nobody looks at could be left out by the compiler.
+    // Without `black_box` the compiler may remove an unused allocation.
     let mut room = Vec::<u8>::new();
     let found = room.try_reserve_exact(ENOUGH);
     std::hint::black_box(&mut room);
@@ -95,17 +95,20 @@ fn payload_text(payload: &(dyn Any + Send)) -> String {
 
 /// Runs plugin code; a panic becomes an error.
 fn caught<R>(id: &str, doing: &str, call: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        let text = PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| payload_text(&*payload));
-        // Dropping a payload may panic in its turn.
-        std::mem::forget(payload);
-        Err(Error::new(Kind::Panic, format!("component `{id}` panicked in {doing}: {text}"))
-            .help("this is a fault of the plugin that provides the component; tell its author"))
-    })
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(id, doing, payload)))
 }
 
-/// A component, and whether it panicked before: then its state cannot be
-/// trusted and it answers nothing more.
+/// Kept out of [`caught`], which is compiled once for each of its callers.
+fn panic_error(id: &str, doing: &str, payload: Box<dyn Any + Send>) -> Error {
+    let text = PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| payload_text(&*payload));
+    // Dropping a payload may panic as well.
+    std::mem::forget(payload);
+    Error::new(Kind::Panic, format!("component `{id}` panicked in {doing}: {text}"))
+        .help("this is a bug in the plugin that provides the component; report it to the plugin's author")
+}
+
+/// A component, and whether it panicked: after a panic its state cannot be
+/// trusted, so every further call is refused.
 struct Guard<T: ?Sized> {
     id: &'static str,
     component: Option<Box<T>>,
@@ -113,7 +116,7 @@ struct Guard<T: ?Sized> {
     size: Size,
 }
 
-/// What the component was built for; calls that do not fit it are refused
+/// The size that the component was built for. Calls of another size are refused
 /// before they reach the component, so that authors need not check shapes.
 #[derive(Clone, Copy)]
 struct Size {
@@ -123,21 +126,22 @@ struct Size {
 }
 
 impl Size {
-    fn of(setting: &Setting<'_>) -> Self {
+    fn from_setting(setting: &Setting<'_>) -> Self {
         Size { neurons: setting.neurons, inputs: setting.inputs, classes: setting.classes }
     }
 
-    /// Refuses what is not N×N.
+    /// Refuses a matrix that is not N×N.
     fn matrix(&self, id: &str, what: &str, (rows, columns): (usize, usize)) -> Result<()> {
         let n = self.neurons.unwrap_or(rows);
         if (rows, columns) == (n, n) {
             return Ok(());
         }
         Err(Error::input(format!("`{id}` was built for {n} neurons, but {what} are {rows}×{columns}"))
-            .help("build the component anew for the other size"))
+            .help("build the component for the other size"))
     }
 
-    /// Refuses activity that is not of N neurons, or has no gradient of its shape.
+    /// Refuses activity of another number of neurons than N, and a gradient of
+    /// another shape than the activity.
     fn cube(&self, id: &str, activity: (usize, usize, usize), gradient: &[usize]) -> Result<()> {
         let (steps, trials, columns) = activity;
         let n = self.neurons.unwrap_or(columns);
@@ -149,29 +153,29 @@ impl Size {
         )))
     }
 
-    /// Refuses a batch that contradicts itself or the setting.
+    /// Refuses a batch whose parts disagree with each other or with the setting.
     fn batch(&self, id: &str, batch: &BatchView<'_>) -> Result<()> {
         let (trials, steps, channels) = batch.dim();
         let wrong = |what: String| Err(Error::input(format!("a batch does not fit `{id}`: {what}")));
         if let Some(inputs) = self.inputs
             && channels != inputs
         {
-            return wrong(format!("it has {channels} input channels, and the model was built for {inputs}"));
+            return wrong(format!("it has {channels} input channels, but the model was built for {inputs}"));
         }
         if batch.targets.dim() != (trials, steps) || batch.mask.dim() != (trials, steps) {
-            return wrong(format!("targets or mask are not {trials} trials × {steps} steps"));
+            return wrong(format!("targets or mask do not have {trials} trials × {steps} steps"));
         }
         if batch.lengths.len() != trials || batch.conditions.len() != trials {
-            return wrong(format!("lengths or conditions are not one for each of {trials} trials"));
+            return wrong(format!("expected {trials} lengths and conditions, one a trial"));
         }
         if let Some(length) = batch.lengths.iter().find(|&&length| length as usize > steps) {
-            return wrong(format!("a trial has {length} steps of {steps}"));
+            return wrong(format!("a trial has {length} steps, but the batch has {steps}"));
         }
         let classes = self.classes.map_or(u64::MAX, |c| c as u64);
         let scored = batch.targets.iter().zip(batch.mask.iter()).filter(|(_, mask)| **mask > 0.0);
         if let Some((class, _)) = { scored }.find(|(class, _)| u64::from(**class) >= classes) {
             return wrong(format!(
-                "it asks for class {class}, and the model was built for {classes} classes"
+                "a target has class {class}, but the model was built for {classes} classes"
             ));
         }
         Ok(())
@@ -183,17 +187,20 @@ impl<T: ?Sized> Guard<T> {
         Guard { id, component: Some(component), poisoned: AtomicBool::new(false), size }
     }
 
-    fn settle<R>(&self, result: Result<R>) -> WireResult<R> {
+    /// The wire form of a result; a panic makes the component unusable.
+    fn finish<R>(&self, result: Result<R>) -> WireResult<R> {
         if matches!(&result, Err(error) if error.kind == Kind::Panic) {
             self.poisoned.store(true, Ordering::Relaxed);
         }
         to_wire(result)
     }
 
-    fn refuse(&self) -> Result<()> {
+    /// # Errors
+    /// If the component panicked earlier.
+    fn check_usable(&self) -> Result<()> {
         if self.poisoned.load(Ordering::Relaxed) {
             return Err(Error::plugin(format!(
-                "component `{}` panicked before and is not called again",
+                "component `{}` panicked earlier and is not called again",
                 self.id
             )));
         }
@@ -201,20 +208,20 @@ impl<T: ?Sized> Guard<T> {
     }
 
     fn look<R>(&self, doing: &str, call: impl FnOnce(&T) -> Result<R>) -> WireResult<R> {
-        let result = self.refuse().and_then(|()| match &self.component {
+        let result = self.check_usable().and_then(|()| match &self.component {
             Some(component) => caught(self.id, doing, || call(component)),
             None => Err(closed(self.id)),
         });
-        self.settle(result)
+        self.finish(result)
     }
 
     fn call<R>(&mut self, doing: &str, call: impl FnOnce(&mut T) -> Result<R>) -> WireResult<R> {
         let id = self.id;
-        let result = self.refuse().and_then(|()| match &mut self.component {
+        let result = self.check_usable().and_then(|()| match &mut self.component {
             Some(component) => caught(id, doing, || call(component)),
             None => Err(closed(id)),
         });
-        self.settle(result)
+        self.finish(result)
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -232,7 +239,7 @@ fn closed(id: &str) -> Error {
 
 impl<T: ?Sized> Drop for Guard<T> {
     fn drop(&mut self) {
-        // The host closes before it drops; this is for when it could not.
+        // The host calls `close` before it drops; this covers the case that it could not.
         let _ = self.close();
     }
 }
@@ -400,7 +407,7 @@ impl WireModel for Guard<dyn Model> {
 
     fn recurrent_mut(&mut self, block: usize) -> WireResult<WireTensorMut<'_>> {
         let id = self.id;
-        let result = self.refuse().and_then(|()| match &mut self.component {
+        let result = self.check_usable().and_then(|()| match &mut self.component {
             Some(model) => caught(id, "recurrent_mut", || {
                 let view = model.recurrent_mut(block)?;
                 let shape = RVec::from(view.shape().to_vec());
@@ -444,7 +451,7 @@ impl Guard<dyn Model> {
         doing: &str,
         call: impl FnOnce(&'a dyn Model) -> Result<Lent<'a>>,
     ) -> WireResult<WireBorrow<'a>> {
-        let result = self.refuse().and_then(|()| match &self.component {
+        let result = self.check_usable().and_then(|()| match &self.component {
             Some(component) => caught(self.id, doing, || {
                 let (shape, values) = call(component.as_ref())?;
                 let values = values.ok_or_else(|| not_contiguous(self.id, doing))?;
@@ -452,7 +459,7 @@ impl Guard<dyn Model> {
             }),
             None => Err(closed(self.id)),
         });
-        self.settle(result)
+        self.finish(result)
     }
 }
 
@@ -475,7 +482,7 @@ impl WireMetric for Guard<dyn Metric> {
             let (rows, columns) = recurrent.dim();
             if rows != columns {
                 return Err(Error::input(format!(
-                    "`{id}` measures square matrices, and this is {rows}×{columns}"
+                    "`{id}` measures square matrices, but this one is {rows}×{columns}"
                 )));
             }
             let size = Size { neurons: Some(rows), inputs: None, classes: None };
@@ -516,7 +523,7 @@ macro_rules! builder {
                     return Err(Error::bug(format!("`{id}` is not a {}", stringify!($role))));
                 };
                 let (component, size) = with_setting(&setting, |setting: &Setting<'_>| {
-                    Ok((build(params.as_str(), setting)?, Size::of(setting)))
+                    Ok((build(params.as_str(), setting)?, Size::from_setting(setting)))
                 })?;
                 let guard: Guard<dyn $trait> = Guard::new(registration.id, component, size);
                 Ok($object::from_value(guard, TD_Opaque))

@@ -1,4 +1,4 @@
-//! The host's side: a loaded library's components as plain traits again.
+//! The host's side: components of a loaded library as plain traits.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ use crate::{
     WeightRequest, WeightSource,
 };
 
-/// A plugin library that was let in.
+/// A plugin library whose module passed the layout check.
 #[derive(Clone, Copy)]
 pub struct Library {
     module: PluginModuleRef,
@@ -31,10 +31,10 @@ macro_rules! build {
         build!($function, $trait, |_object| -> Result<()> { Ok(()) });
     };
     ($function:ident, $trait:ident, $info:expr) => {
-        #[doc = concat!("Builds a [`", stringify!($trait), "`] of this library.")]
+        #[doc = concat!("Builds a [`", stringify!($trait), "`] of this library from its id, a JSON object of parameters and a setting.")]
         ///
         /// # Errors
-        /// Whatever the component's constructor reports, its panic included.
+        /// If the component's constructor fails or panics.
         pub fn $function(&self, id: &str, params: &str, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
             let object = lend_setting(setting, [], |loan| {
                 self.module.$function()(RStr::from_str(id), RStr::from_str(params), loan)
@@ -47,26 +47,26 @@ macro_rules! build {
 }
 
 impl Library {
-    /// Takes a module that passed the layout check, and connects its log.
+    /// Wraps a module that passed the layout check, and connects its log to the
+    /// host's.
     pub fn new(module: PluginModuleRef) -> Self {
         module.log_to()(host_log());
         Library { module }
     }
 
-    /// The components compiled into this very crate, behind the same wire as
-    /// if they had been loaded.
-    #[cfg(feature = "testkit")]
-    pub(crate) fn of_this_crate() -> Self {
+    /// The components that are compiled into the running program, behind the same
+    /// wire as those of a loaded library.
+    pub fn from_this_crate() -> Self {
         extern "C" fn manifest() -> abi_stable::std_types::RString {
             super::guard::manifest_json("this crate", "0.0.0", cfg!(panic = "unwind"))
         }
         Library { module: super::guard::module(manifest) }
     }
 
-    /// What the plugin says of itself.
+    /// The plugin's manifest.
     ///
     /// # Errors
-    /// If the plugin failed to say it.
+    /// If the plugin does not return a valid one.
     pub fn manifest(&self) -> Result<Manifest> {
         let text = self.module.manifest()();
         from_json("a plugin's manifest", text.as_str()).map_err(|e| {
@@ -88,8 +88,8 @@ impl Library {
 
 static CLOSE_FAILURES: Mutex<Vec<Error>> = Mutex::new(Vec::new());
 
-/// Errors of components that failed while they were dropped, since the last
-/// time this was asked. A drop cannot return an error, and it must not be lost.
+/// Returns and clears the errors of components that failed in `drop`, which
+/// itself cannot return them.
 pub fn take_close_failures() -> Vec<Error> {
     match CLOSE_FAILURES.lock() {
         Ok(mut failures) => std::mem::take(&mut *failures),
@@ -97,7 +97,7 @@ pub fn take_close_failures() -> Vec<Error> {
     }
 }
 
-/// What every wire object can do.
+/// The method that every wire object has.
 trait Close {
     fn close_now(&mut self) -> WireResult<()>;
 }
@@ -113,7 +113,7 @@ macro_rules! close {
 }
 close!(SubstrateBox, WeightBox, ConstraintBox, TaskBox, ModelBox, MetricBox);
 
-/// A wire object under its id, with what it says of itself.
+/// A wire object, with its id and its description.
 struct Loaded<O: Close, I = ()> {
     id: String,
     object: O,
@@ -136,8 +136,8 @@ impl<O: Close, I> Loaded<O, I> {
         from_json(&format!("{what} of `{}`", self.id), text)
     }
 
-    /// A question whose answer cannot fail in the plain trait; a panic there
-    /// is logged and answered with `otherwise`.
+    /// The value of a method that cannot fail in the plain trait; if it panicked,
+    /// the error is logged and `otherwise` returned.
     fn or<T>(&self, answer: WireResult<T>, otherwise: T) -> T {
         from_wire(answer).unwrap_or_else(|error| {
             tracing::error!(component = self.id, "{error}");

@@ -1,11 +1,11 @@
-//! What a plugin says of itself.
+//! The description of a plugin.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Role;
 
 /// A plugin's manifest, as JSON on the wire. Unknown keys are ignored, so that
-/// it can grow.
+/// later versions can add some.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     /// Name of the plugin's crate.
@@ -14,8 +14,8 @@ pub struct Manifest {
     pub version: String,
     /// Version of pallium-core that the plugin was built against.
     pub core_version: String,
-    /// Whether panics unwind in the plugin; a plugin that aborts would take
-    /// the host with it and is refused.
+    /// Whether panics unwind in the plugin. If they abort, they would end the
+    /// host, so the host refuses such a plugin.
     pub unwinds: bool,
     /// The components, sorted by id.
     pub components: Vec<ComponentEntry>,
@@ -24,13 +24,13 @@ pub struct Manifest {
 /// A component in a [`Manifest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentEntry {
-    /// Its role's name; a host skips components of roles that it does not know.
+    /// Name of its role; a host skips components with roles that it does not know.
     pub role: String,
     /// Its id.
     pub id: String,
-    /// One line on what it does.
+    /// What it does, in one line.
     pub about: String,
-    /// Where it comes from.
+    /// Its source.
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,

@@ -1,16 +1,17 @@
-//! How an object of a role travels between two separately compiled libraries.
+//! How components pass between the host and a separately compiled plugin.
 //!
-//! This is the only folder that names `abi_stable`, and with the host's loader
-//! the only place with `unsafe`. Authors of plugins need nothing of it.
+//! This is the only folder of this crate that names `abi_stable` and the only one
+//! with `unsafe`. Plugin authors do not need it.
 //!
-//! - `wire`: what crosses. Numbers cross as borrowed slices with a shape,
-//!   everything else as JSON text; so nothing but a new method ever changes a
-//!   layout.
-//! - `guard`: the plugin's side. Wraps a component of a plain trait, catches
-//!   its panics, and answers in wire types.
-//! - `loaded`: the host's side. Makes a wire object a component of the same
-//!   plain trait again.
-//! - `events`: log events on their way from a plugin to the host.
+//! - `wire`: the types that cross. Arrays cross as borrowed slices with a shape,
+//!   everything else as JSON text, so that only a new method changes a layout.
+//! - `convert`: plain types to wire types and back.
+//! - `guard`: the plugin's side. Wraps a component, catches its panics and
+//!   returns wire types.
+//! - `loaded`: the host's side. Wraps a wire object as a component of the same
+//!   plain trait.
+//! - `events`: forwards log events from a plugin to the host.
+//! - `manifest`: the description of a plugin.
 
 mod convert;
 mod events;

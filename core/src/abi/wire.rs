@@ -1,11 +1,11 @@
-//! What crosses the boundary.
+//! The types that cross between the host and a plugin.
 //!
-//! A rule keeps plugins of different ages together: structs here never change;
-//! traits and the module only grow at their end, a trait by methods with a
-//! default, and `last_prefix_field` stays where it is. In JSON that comes from a
-//! plugin, a new key has a default (`#[serde(default)]`); keys are never taken
-//! away. `tests/system/compatibility.rs` grows a copy of this crate in all of
-//! these ways and runs old and new together, both ways round.
+//! These rules keep plugins and hosts of different versions compatible: structs
+//! here never change; traits and the module only grow at their end, a trait by
+//! methods with a default, and `last_prefix_field` stays where it is. In JSON from
+//! a plugin, a new key has a default (`#[serde(default)]`), and no key is ever
+//! removed. `tests/system/compatibility.rs` extends a copy of this crate in all of
+//! these ways and tests old plugins with the new host and the reverse.
 
 use abi_stable::{
     StableAbi,
@@ -15,8 +15,8 @@ use abi_stable::{
     std_types::{RBox, ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec},
 };
 
-/// An array lent for the time of a call, row-major. Exactly one of the value
-/// slices is in use; the others are empty.
+/// An array that is lent for the duration of a call, row-major. Exactly one of
+/// the value slices is used; the others are empty.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct WireTensor<'a> {

@@ -10,25 +10,24 @@ use super::support;
 use pallium_report::compare::Comparison;
 use pallium_report::table::terminal;
 
-/// Puts run folders side by side: what they differ in, accuracies with tests,
-/// organization, and how each agrees with the published tables.
+/// Compares run folders: differences of their experiments, accuracies with tests,
+/// organization, and agreement with the published tables.
 ///
-/// Variants and tasks are matched by name. Accuracies are those that all of
-/// the runs show in their tables, or, where these differ, those on the test
-/// trials after training.
+/// Variants and tasks are matched by name. The accuracy is the one that all runs
+/// show in their tables, or, if they differ, that on the test trials after training.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium compare runs/published runs/corrected --html compared.html
 
-Differences and tests are against the first folder.")]
+The other folders are compared with the first one.")]
 pub struct Compare {
     /// The run folders, two or more.
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
-    /// Writes a page into this file.
+    /// Write a page to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -36,8 +35,8 @@ pub struct Compare {
 /// Runs the command.
 ///
 /// # Errors
-/// If there are fewer than two folders, one holds no run with results, or the
-/// page cannot be written.
+/// If there are fewer than two folders, one does not contain a run with results, or
+/// the page cannot be written.
 pub fn compare(args: &Compare) -> Result<()> {
     args.html.iter().try_for_each(|file| check_file(file))?;
     let comparison = Comparison::of(&args.folders)?;

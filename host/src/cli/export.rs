@@ -20,7 +20,7 @@ use pallium_record::store::Store;
 use pallium_record::training::TrainingFile;
 use pallium_stats::mean;
 
-/// Writes a run folder's results in the layout of other people's tools.
+/// Exports the results of a run folder in the layout of other tools.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium export runs/cortical-blueprint --layout authors --out exported
@@ -35,7 +35,7 @@ pub struct Export {
     /// The layout.
     #[arg(long, value_enum)]
     layout: Layout,
-    /// Where to write.
+    /// The folder to write to.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
 }
@@ -43,7 +43,7 @@ pub struct Export {
 /// A layout to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Layout {
-    /// As the notebooks of arXiv 2606.14975 read it.
+    /// For the notebooks of arXiv 2606.14975.
     Authors,
 }
 
@@ -96,7 +96,7 @@ pub fn export(args: &Export) -> Result<()> {
     let Layout::Authors = args.layout;
     let Some(store) = Store::existing(&args.folder)? else {
         return Err(Error::input(format!("{} holds no run", args.folder.display()))
-            .help("name a folder that `pallium run` has written"));
+            .help("name a folder that `pallium run` wrote"));
     };
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;

@@ -15,7 +15,7 @@ use crate::plugins::Catalogue;
 #[command(after_help = "Example:
   pallium measure weights.npy --profile published --json
 
-The graph that is measured has an edge wherever |w| exceeds its 0.9 quantile; \
+The graph has an edge wherever |w| exceeds its 0.9 quantile; \
 the file holds an N×N array of real numbers, as numpy.save writes it.")]
 pub struct Measure {
     /// The matrix, in numpy's format; row i, column j is the weight from i to j.
@@ -23,10 +23,10 @@ pub struct Measure {
     file: PathBuf,
     #[command(flatten)]
     profile: ProfileArgs,
-    /// Seed of the random graphs that small-worldness is judged against.
+    /// Seed of the random graphs with which small-worldness is compared.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -49,7 +49,7 @@ const COUNTS: [&str; 3] = ["neurons", "edges", "communities"];
 /// Runs the command.
 ///
 /// # Errors
-/// If the file is no square matrix, or a metric is missing or fails.
+/// If the file does not hold a square matrix, or a metric is missing or fails.
 pub fn measure(args: &Measure) -> Result<()> {
     let matrix = npy::read_square_f32(&args.file)?;
     let neurons = matrix.nrows();

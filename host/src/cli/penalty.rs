@@ -13,7 +13,7 @@ use crate::geometry;
 use crate::plugins::Catalogue;
 use pallium_record::spec::Space;
 
-/// Applies one constraint to any matrix: its penalty, and its gradient.
+/// Computes the penalty of one constraint on any matrix, and its gradient.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium penalty spatial.distance --weights weights.npy --field data/6_6_2 \\
@@ -27,25 +27,25 @@ pub struct Penalty {
     /// The matrix, N×N, in numpy's format.
     #[arg(long, value_name = "FILE.npy")]
     weights: PathBuf,
-    /// The field whose neurons these are.
+    /// Folder of the field with these neurons.
     #[arg(long, value_name = "DIR")]
     field: Option<PathBuf>,
-    /// Where distances come from: `soma`, `grid`, `grid:AxBxC` or `none`
+    /// Geometry of the distances: `soma`, `grid`, `grid:AxBxC` or `none`
     /// [default: soma with a field, none without]
     #[arg(long, value_parser = geometry::parse_space)]
     geometry: Option<Space>,
     #[command(flatten)]
     profile: ProfileArgs,
-    /// Sets a parameter of the constraint; may be given several times.
+    /// Set a parameter of the constraint; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// Writes the gradient, N×N in single precision.
+    /// Write the gradient to this file, N×N in single precision.
     #[arg(long, value_name = "OUT.npy")]
     gradient: Option<PathBuf>,
-    /// Replaces OUT.npy if it exists.
+    /// Replace OUT.npy if it exists.
     #[arg(long, requires = "gradient")]
     force: bool,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -53,8 +53,8 @@ pub struct Penalty {
 /// Runs the command.
 ///
 /// # Errors
-/// If the file is no square matrix, the field has another number of neurons,
-/// or the constraint is missing, wrongly set, or lacks what it needs.
+/// If the file does not hold a square matrix, the field has another number of
+/// neurons, or the constraint is missing, wrongly set, or lacks something it needs.
 pub fn penalty(args: &Penalty) -> Result<()> {
     if let Some(path) = &args.gradient {
         npy::check_free(path, args.force)?;
@@ -81,7 +81,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
             substrate.name,
             substrate.neurons
         ))
-        .help("give the field that the weights belong to"));
+        .help("name the field of these weights"));
     }
     let default = if substrate.is_some() { Space::Soma } else { Space::None };
     let geometry = args.profile.geometry(args.geometry.clone().unwrap_or(default))?;
@@ -97,7 +97,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     let mut gradient = Array2::zeros(weights.dim());
     let value = constraint.penalty(weights.view(), gradient.view_mut())?;
     if constraint.wants_activity() {
-        tracing::warn!("`{}` also acts on activity, which a matrix alone does not have", args.id);
+        tracing::warn!("`{}` also acts on activity, which is ignored here", args.id);
     }
     let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
     if let Some(path) = &args.gradient {

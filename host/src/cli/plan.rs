@@ -16,12 +16,11 @@ use crate::run::workers::Workers;
 use pallium_record::identity;
 use pallium_record::spec::CellSpec;
 
-/// How long trying things out may take; a component that hangs must not hang
-/// the plan.
+/// Time limit of the estimates, since a component may hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Lists the cells of an experiment, with the time and the memory they will
-/// take on this machine.
+/// Lists the trainings of an experiment, with their estimated time and memory on
+/// this machine.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plan experiments/quickstart.toml --set runs=1 --only 'W*D*C' --json
@@ -29,21 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 Patterns of --only are variant/task/run or a part of it. A part that is a name
 stands for that name alone; otherwise `*` stands for any text.")]
 pub struct Plan {
-    /// The experiment.
+    /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]
     experiment: PathBuf,
-    /// Overrides a key of the file, such as training.epochs=2; may be given
-    /// several times.
+    /// Override a key of the file, such as training.epochs=2; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Keeps the cells that match; may be given several times.
+    /// List only the trainings that match; may be repeated.
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
-    /// Cells that will run at once [default: as many as there are cores for
-    /// their threads]
+    /// Number of trainings that will run at the same time [default: as many as
+    /// there are cores for their threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -82,9 +80,8 @@ fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Val
     }))
 }
 
-/// The cost of each cell, in order; `None` for those that could not be tried.
-/// They are tried in processes of their own: a component that crashes or hangs
-/// takes neither the plan nor a submission with it.
+/// The cost of each training, in order; `None` if there is no estimate. They are
+/// made in processes of their own, since a component may crash or hang.
 pub(super) fn estimate(catalogue: &Catalogue, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
     // Runs cost the same: only the first one's cells are tried.
     let mut first = BTreeMap::new();
@@ -139,7 +136,7 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
     )
 }
 
-/// A time to the precision that an estimate has.
+/// A duration, rounded to the precision of an estimate.
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "under 1 s".into(),

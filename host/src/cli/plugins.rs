@@ -1,5 +1,5 @@
-//! `pallium plugins`: what is loaded, what each component can be told, and
-//! plugins of one's own: begun, and checked.
+//! `pallium plugins`: lists and documents components, creates plugin crates and
+//! checks plugin files.
 
 mod check;
 mod markdown;
@@ -10,15 +10,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use itertools::Itertools;
-use pallium_core::testkit::World;
 use pallium_core::{Network, Result, Role, Setting};
+use pallium_testkit::World;
 use serde_json::{Map, Value, json};
 
 use super::support;
 use crate::plugins::{Catalogue, Entry, Refused};
 use pallium_record::spec::Use;
 
-/// Shows what is loaded, and begins and checks plugins of one's own.
+/// Lists and documents components; creates and checks plugins.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins show spatial.communicability")]
@@ -33,39 +33,39 @@ enum Command {
     Show(Show),
     New(new::New),
     Check(check::Check),
-    /// Runs checks for a parent process, which alone knows how to ask.
+    /// Runs checks for a parent process.
     #[command(hide = true)]
     CheckWorker(check::Worker),
 }
 
-/// Lists every component, and the plugin file it comes from.
+/// Lists every component and its plugin file.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins list --json
 
 Plugins are found beside the executable (files named libpallium_*) and in $PALLIUM_PLUGIN_PATH. A
-file in a folder that is no plugin, or is refused, is warned of and left out; one that is named itself
-and refused ends in exit code 2.")]
+file in a folder that is not a plugin, or is refused, is left out with a warning. If the variable
+names a file itself and that is refused, the exit code is 2.")]
 struct List {
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
-    /// Prints a page with all that is known of each component: what it does,
-    /// where it comes from, and its parameters.
+    /// Print a Markdown page that documents each component: what it does, its
+    /// source and its parameters.
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
 }
 
-/// Shows what a component does, where it comes from, and its parameters.
+/// Documents a component: what it does, its source and its parameters.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins show spatial.communicability
   pallium plugins show target/release/libmy_penalty.so")]
 struct Show {
-    /// The component, or a plugin file, of which all components are shown.
+    /// A component, or a plugin file to document all of its components.
     #[arg(value_name = "ID|FILE")]
     id: String,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -83,7 +83,7 @@ pub fn plugins(args: &Plugins) -> Result<ExitCode> {
             } else {
                 list(&catalogue, args.json)?;
             }
-            return told(refused);
+            return report_refused(refused);
         }
         Command::Show(args) => {
             if let Some(file) = file(&args.id) {
@@ -93,7 +93,7 @@ pub fn plugins(args: &Plugins) -> Result<ExitCode> {
                 let (catalogue, mut refused) = Catalogue::survey()?;
                 match catalogue.get(&args.id) {
                     Ok(entry) => show(&catalogue, &[entry], args.json, false)?,
-                    // It may be in one that was refused.
+                    // The component may be in a refused plugin.
                     Err(error) if refused.is_empty() => return Err(error),
                     Err(error) => {
                         let last = refused.remove(0);
@@ -109,12 +109,12 @@ pub fn plugins(args: &Plugins) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says which files were refused: an error for a file that was named itself, a
-/// warning for one that lies in a folder.
-fn told(refused: Vec<Refused>) -> Result<ExitCode> {
+/// Reports the refused files: an error for a file that the user named, a warning
+/// for one in a folder.
+fn report_refused(refused: Vec<Refused>) -> Result<ExitCode> {
     let (named, found): (Vec<_>, Vec<_>) = refused.into_iter().partition(|file| file.named);
     for file in found {
-        tracing::warn!("left out: {}", file.error.report());
+        tracing::warn!("plugin left out: {}", file.error.report());
     }
     let mut named = named.into_iter();
     let Some(first) = named.next() else { return Ok(ExitCode::SUCCESS) };
@@ -124,11 +124,11 @@ fn told(refused: Vec<Refused>) -> Result<ExitCode> {
     Err(first.error)
 }
 
-/// The plugin file that `text` names, if it is no id.
+/// The plugin file that `text` names, unless it is an id.
 fn file(text: &str) -> Option<PathBuf> {
     let path = Path::new(text);
-    let like_one = text.contains(std::path::MAIN_SEPARATOR) || text.ends_with(std::env::consts::DLL_SUFFIX);
-    (like_one || path.is_file()).then(|| path.to_owned())
+    let is_path = text.contains(std::path::MAIN_SEPARATOR) || text.ends_with(std::env::consts::DLL_SUFFIX);
+    (is_path || path.is_file()).then(|| path.to_owned())
 }
 
 fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
@@ -138,7 +138,7 @@ fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
     }
     if catalogue.entries().next().is_none() {
         return support::print(
-            "no plugin is beside the executable or in $PALLIUM_PLUGIN_PATH; \
+            "found no plugin beside the executable or in $PALLIUM_PLUGIN_PATH; \
              `cargo build --release` at the root of the project builds Pallium's own\n",
         );
     }
@@ -165,22 +165,22 @@ fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
     support::print(&format!("\n{}", files.concat()))
 }
 
-/// Shows components: `several` as a list, as those of a file are.
+/// Documents components; in JSON `several` prints a list even of one.
 fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) -> Result<()> {
     let mut documents = Vec::new();
     let mut pages = Vec::new();
     for entry in entries {
         let parameters = parameters(&entry.schema);
-        let gives = gives(catalogue, entry);
+        let details = details(catalogue, entry);
         if json {
             let mut object = summary(entry);
             object.insert("cite".into(), entry.cite.clone().into());
             object.insert("parameters".into(), parameters.iter().map(Parameter::to_json).collect());
             object.insert("example".into(), example(entry, &parameters).into());
-            object.extend(gives);
+            object.extend(details);
             documents.push(Value::Object(object));
         } else {
-            pages.push(page(entry, &parameters, &gives));
+            pages.push(page(entry, &parameters, &details));
         }
     }
     if json {
@@ -190,9 +190,9 @@ fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) ->
     support::print(&pages.join("\n"))
 }
 
-/// What a component of some roles gives, at its defaults and where that can be
-/// found out: what a task says of itself, and names of a metric's measures.
-fn gives(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
+/// What can be found out by building a component with its defaults: the
+/// description of a task, and the names of a metric's measures.
+fn details(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
     let component = Use::new(&entry.id);
     let found = match entry.role {
         Role::Task => catalogue.task(&component, &Setting::default()).ok().map(|task| {
@@ -221,10 +221,10 @@ fn gives(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
     found.unwrap_or_default()
 }
 
-/// [`gives`], in words.
-fn given_words(gives: &Map<String, Value>) -> String {
+/// [`details`] as text.
+fn details_text(details: &Map<String, Value>) -> String {
     let mut text = String::new();
-    if let Some(measures) = gives.get("measures").and_then(Value::as_array) {
+    if let Some(measures) = details.get("measures").and_then(Value::as_array) {
         text.push_str("\nMeasures:\n");
         for measure in measures {
             let word = |key: &str| measure[key].as_str().unwrap_or_default();
@@ -232,13 +232,13 @@ fn given_words(gives: &Map<String, Value>) -> String {
             text.push_str(&format!("  {}{unit}\n", word("name")));
         }
     }
-    if let Some(task) = gives.get("trials") {
+    if let Some(task) = details.get("trials") {
         let level =
             |name: &str| task["levels"][name].as_f64().map_or_else(|| "not stated".into(), support::human);
         let conditions: Vec<&str> =
             task["conditions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         text.push_str(&format!(
-            "\nTrials at the defaults: {} input channels, {} classes, {} steps at most\n  \
+            "\nTrials with the default parameters: {} input channels, {} classes, at most {} steps\n  \
              levels: chance {}, memoryless {}, ideal {}\n",
             task["inputs"],
             task["classes"],
@@ -266,14 +266,13 @@ fn summary(entry: &Entry) -> Map<String, Value> {
     ])
 }
 
-/// A parameter, as people want to know it.
+/// A parameter, as it is documented.
 #[derive(Debug, PartialEq)]
 struct Parameter {
     name: String,
-    /// What kind of value, in words.
+    /// The kind of value, in words.
     kind: String,
-    /// The values that are allowed, each with what it means, where they can be
-    /// listed.
+    /// The allowed values with their descriptions, if they can be listed.
     allowed: Vec<(Value, String)>,
     default: Value,
     about: String,
@@ -308,15 +307,15 @@ fn parameters(schema: &Value) -> Vec<Parameter> {
         .collect()
 }
 
-/// A schema may refer to itself; nobody reads further than this.
+/// Limit of nesting, since a schema may refer to itself.
 const DEPTH: usize = 8;
 
-/// What `schema` refers to, or itself.
+/// The schema that `schema` refers to, or itself.
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     schema["$ref"].as_str().and_then(|reference| root.pointer(reference.strip_prefix('#')?)).unwrap_or(schema)
 }
 
-/// The alternatives of a schema that has some.
+/// The alternatives of a schema, if it has any.
 fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
     ["oneOf", "anyOf", "allOf"].iter().find_map(|key| schema[*key].as_array())
 }
@@ -325,7 +324,7 @@ fn is_null(schema: &Value) -> bool {
     schema["type"] == "null"
 }
 
-/// What kind of value a schema describes, in words.
+/// The kind of value that a schema describes, in words.
 fn kind(schema: &Value, root: &Value, depth: usize) -> String {
     let schema = resolve(schema, root);
     if depth > DEPTH {
@@ -400,7 +399,7 @@ fn range(schema: &Value) -> String {
     }
 }
 
-/// The values that a schema lists, each with what it means.
+/// The values that a schema lists, with their descriptions.
 fn allowed(schema: &Value, root: &Value, depth: usize) -> Vec<(Value, String)> {
     let schema = resolve(schema, root);
     if depth > DEPTH {
@@ -414,17 +413,17 @@ fn allowed(schema: &Value, root: &Value, depth: usize) -> Vec<(Value, String)> {
     }
     let Some(all) = alternatives(schema) else { return Vec::new() };
     let lists: Vec<_> = all.iter().filter(|s| !is_null(s)).map(|s| allowed(s, root, depth + 1)).collect();
-    // If one alternative is open-ended, the list would not be the whole truth.
+    // If one alternative cannot be listed, the list would be incomplete.
     if lists.iter().any(Vec::is_empty) { Vec::new() } else { lists.concat() }
 }
 
-/// Text of a description, its lines joined as they are to be read.
+/// A description as one line.
 fn text(description: &Value) -> String {
     description.as_str().unwrap_or_default().split_whitespace().join(" ")
 }
 
-/// A component's page, for people.
-fn page(entry: &Entry, parameters: &[Parameter], gives: &Map<String, Value>) -> String {
+/// The documentation of a component as text.
+fn page(entry: &Entry, parameters: &[Parameter], details: &Map<String, Value>) -> String {
     let mut page = format!("{} ({})\n  {}\n  {}\n", entry.id, entry.role, entry.about, entry.cite);
     match &entry.plugin {
         Some(p) => page.push_str(&format!("  from {} {}, {}\n", p.name, p.version, p.path.display())),
@@ -445,7 +444,7 @@ fn page(entry: &Entry, parameters: &[Parameter], gives: &Map<String, Value>) -> 
             page.push_str(&format!("      {value}{about}\n"));
         }
     }
-    page.push_str(&given_words(gives));
+    page.push_str(&details_text(details));
     page.push_str("\nIn an experiment file:\n");
     for line in example(entry, parameters).lines() {
         page.push_str(&format!("  {line}\n"));
@@ -453,11 +452,11 @@ fn page(entry: &Entry, parameters: &[Parameter], gives: &Map<String, Value>) -> 
     page
 }
 
-/// How a component is used in an experiment file, as TOML.
+/// An example of the component in an experiment file, as TOML.
 fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     let id = toml::Value::from(entry.id.as_str()).to_string();
     let settings: Vec<String> = parameters.iter().filter_map(setting).collect();
-    // On one line only so much can be read.
+    // More than two settings make the line too long to read.
     let inline = match settings.as_slice() {
         [] => id.clone(),
         some => format!("{{ use = {id}, {} }}", some[..some.len().min(2)].join(", ")),
@@ -479,8 +478,8 @@ fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     }
 }
 
-/// A parameter at its default, as TOML; a folder, which has no default, at
-/// some name.
+/// A parameter at its default, as TOML; a path, which has no default, with the name
+/// of a released field.
 fn setting(parameter: &Parameter) -> Option<String> {
     let value = match &parameter.default {
         Value::Null | Value::String(_) if parameter.name == "path" => toml::Value::from("data/6_6_2"),
@@ -497,7 +496,7 @@ mod tests {
     use super::*;
 
     pallium_core::choice! {
-        /// What becomes of the diagonal.
+        /// What is done with the diagonal.
         pub enum Diagonal {
             /// Left as
             /// it is.
@@ -560,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_keep_the_order_in_which_they_are_declared() {
+    fn parameters_keep_their_order_of_declaration() {
         let schema = pallium_core::schema_of::<Params>();
         let names: Vec<_> = parameters(&schema).into_iter().map(|p| p.name).collect();
         assert_eq!(
@@ -573,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_said_in_words() {
+    fn kinds_are_described_in_words() {
         for (name, kind) in [
             ("strength", "number"),
             ("repeats", "whole number, at least 0"),
@@ -594,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_values_are_listed_with_what_they_mean() {
+    fn allowed_values_are_listed_with_their_descriptions() {
         let both =
             vec![(json!("keep"), "Left as it is.".to_string()), (json!("zero"), "Set to zero.".into())];
         assert_eq!(described("diagonal").allowed, both);
@@ -604,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_without_end_or_sense_is_survived() {
+    fn endless_and_malformed_schemas_are_survived() {
         let endless = json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
         assert_eq!(parameters(&endless).len(), 1);
         let own = json!({"properties": {"a": {"$ref": "#/properties/a"}}});
@@ -616,11 +615,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_tells_all_and_its_example_is_toml() {
+    fn a_page_is_complete_and_its_example_is_toml() {
         let catalogue = Catalogue::in_process([&SAMPLE]);
         let entry = catalogue.get("sample.metric").unwrap();
         let parameters = parameters(&entry.schema);
-        let page = page(entry, &parameters, &gives(&catalogue, entry));
+        let page = page(entry, &parameters, &details(&catalogue, entry));
         for part in [
             "sample.metric (metric)",
             "measures nothing",

@@ -18,14 +18,14 @@ use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
 use pallium_report::{Material, Report as Found, figures, page};
 
-/// Where a report is written unless something else is asked for.
+/// Default file name of a report.
 pub const PAGE: &str = "report.html";
 
 /// Makes a report of a run folder: tables, statistics and figures in one HTML
 /// file that needs no network, or as single files for a paper.
 ///
-/// Finished cells are what counts, so it may be made while a run is under way.
-/// Where nothing else is asked for, it is DIR/report.html.
+/// It contains the finished trainings, so it can be made during a run. Without
+/// further options, it is written to DIR/report.html.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium report runs/quickstart --figures figures --latex tables.tex
@@ -37,19 +37,19 @@ pub struct Report {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Writes the page into this file.
+    /// Write the page to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Writes each figure into this folder, as SVG and PDF.
+    /// Write each figure to this folder, as SVG and PDF.
     #[arg(long, value_name = "DIR")]
     figures: Option<PathBuf>,
-    /// Writes tables for LaTeX (with booktabs); `-` is standard output.
+    /// Write the tables as LaTeX (with booktabs); `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     latex: Option<PathBuf>,
-    /// Writes tables as Markdown; `-` is standard output.
+    /// Write the tables as Markdown; `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     markdown: Option<PathBuf>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -57,13 +57,13 @@ pub struct Report {
 /// Runs the command.
 ///
 /// # Errors
-/// If the folder holds no run with results, or a file cannot be written.
+/// If the folder does not contain a run with results, or a file cannot be written.
 pub fn report(args: &Report) -> Result<()> {
     let begun = Instant::now();
     let on_stdout = [&args.latex, &args.markdown].into_iter().flatten().filter(|p| is_stdout(p)).count();
     if on_stdout + usize::from(args.json) > 1 {
-        return Err(Error::input("two documents for one standard output")
-            .help("give all but one of --json, --latex and --markdown a file"));
+        return Err(Error::input("only one document can be written to standard output")
+            .help("name a file for all but one of --json, --latex and --markdown"));
     }
     let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
     named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
@@ -163,35 +163,33 @@ pub fn page_of(folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Refuses what cannot be a file to write, before any work is done for it.
+/// Refuses a path that cannot be written as a file, before any work is done.
 ///
 /// # Errors
-/// If it is a folder, or is to be in one that does not exist.
+/// If it is a folder, or its folder does not exist.
 pub fn check_file(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Err(
-            Error::input(format!("{} is a folder", path.display())).help("give the name of a file to write")
-        );
+        return Err(Error::input(format!("{} is a folder", path.display())).help("name a file"));
     }
     match path.parent().filter(|p| !p.as_os_str().is_empty()) {
         Some(folder) if !folder.is_dir() => {
             Err(Error::input(format!("the folder {} does not exist", folder.display()))
-                .help(format!("make it first: {} is to be in it", path.display())))
+                .help(format!("create it first, for {}", path.display())))
         }
         _ => Ok(()),
     }
 }
 
-/// Refuses what cannot be a folder of figures.
+/// Refuses a path that cannot be a folder.
 fn check_folder(path: &Path) -> Result<()> {
     if path.exists() && !path.is_dir() {
         return Err(Error::input(format!("{} is not a folder", path.display()))
-            .help("name a folder for the figures; it is made if it is not there"));
+            .help("name a folder for the figures; it is created if necessary"));
     }
     Ok(())
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file completely or not at all.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -209,8 +207,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map_err(|e| e.error)
     };
     write().map(drop).map_err(|e| match e.kind() {
-        PermissionDenied | ReadOnlyFilesystem => Error::io(path, &e)
-            .help("name a place where you may write; `--html FILE` says where the page goes"),
+        PermissionDenied | ReadOnlyFilesystem => {
+            Error::io(path, &e).help("choose a place that you can write to with `--html FILE`")
+        }
         _ => Error::io(path, &e),
     })
 }

@@ -36,70 +36,69 @@ use pallium_report::run_table::{self, Summary};
 /// How often `results.csv` is brought up to date during a run.
 const REFRESH: Duration = Duration::from_secs(5);
 
-/// How many failures are listed.
+/// Maximum number of failures listed.
 const SHOWN: usize = 20;
 
-/// Exit code of a run in which cells failed.
+/// Exit code of a run in which trainings failed.
 const SOME_FAILED: u8 = 3;
-/// Exit code of a run that was interrupted, as shells have it.
+/// Exit code of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// Runs every cell of an experiment that the run folder does not hold yet, and
-/// shows what came out.
+/// Runs the trainings of an experiment that the run folder does not contain yet,
+/// and prints the results.
 ///
-/// Each cell runs in a process of its own: one that crashes, takes too long or
-/// wants too much memory is recorded as failed and costs the others nothing.
-/// Started again, a run continues, cells that were under way from their last
-/// epoch; failed cells are tried again. Several runs may be at one folder at
-/// once, also from several machines.
+/// Each training (one variant, task and run) has a process of its own. If it
+/// crashes, takes too long or needs too much memory, it is recorded as failed and
+/// the others continue. The same command continues an interrupted run: unfinished
+/// trainings from their last checkpoint, failed ones from the start. Several
+/// processes and machines can work on one folder at the same time.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium run experiments/quickstart.toml --out runs/quickstart --jobs 2
 
-The exit code is 0 if all is done, 2 if something has to be mended first, 3 if
-cells failed, 130 if the run was interrupted.")]
+The exit code is 0 if all trainings finished, 2 if the input has to be fixed, 3 if
+trainings failed, 130 if the run was interrupted.")]
 pub struct Run {
-    /// The experiment.
+    /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]
     experiment: PathBuf,
-    /// The run folder [default: runs/NAME, after the experiment]
+    /// The run folder [default: runs/NAME with the name of the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Cells that run at once [default: as many as there are cores for
-    /// their threads]
+    /// Number of trainings that run at the same time [default: as many as
+    /// there are cores for their threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
-    /// Overrides a key of the file, such as training.epochs=2; may be given
-    /// several times.
+    /// Override a key of the file, such as training.epochs=2; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Runs the cells that match variant/task/run or a part of it; may be
-    /// given several times.
+    /// Run only the trainings that match variant/task/run or a part of it; may be
+    /// repeated.
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
-    /// Runs one part of the cells out of N that make up the whole, such as 2/3.
-    /// Every machine splits alike, by the work that cells are.
+    /// Run shard I of N, such as 2/3. Every machine makes the same shards, balanced
+    /// by estimated work.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// The longest that one cell may take, in seconds [default: no limit]
+    /// Time limit of a training in seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     cell_timeout: Option<f64>,
-    /// The most memory that one cell may hold, in MB [default: no limit]
+    /// Memory limit of a training in MB [default: no limit]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(LEAST_MEMORY_MB..), allow_negative_numbers = true)]
     cell_memory: Option<u64>,
-    /// Keeps a checkpoint of each training after every N epochs; 0 keeps none.
+    /// Write a checkpoint of each training after every N epochs; 0 writes none.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     checkpoint_every: u32,
-    /// Writes event files for TensorBoard into the run folder's tensorboard/.
+    /// Write event files for TensorBoard to the run folder's tensorboard/.
     #[arg(long)]
     tensorboard: bool,
-    /// Stops at the first cell that fails.
+    /// Stop at the first training that fails.
     #[arg(long)]
     fail_fast: bool,
-    /// Shows what would run, and runs nothing.
+    /// Show what would run without running it.
     #[arg(long)]
     dry_run: bool,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -107,8 +106,8 @@ pub struct Run {
 /// Runs the command.
 ///
 /// # Errors
-/// If the experiment, a plugin, the data or the run folder is not as it should
-/// be; nothing has been run then. That cells fail is told by the exit code.
+/// If the experiment, a plugin, the data or the run folder is wrong; then nothing
+/// has run. Failed trainings are reported by the exit code.
 pub fn run(args: &Run) -> Result<ExitCode> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
@@ -180,7 +179,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         on_signal.set();
     });
     if let Err(e) = handler {
-        tracing::warn!("Ctrl-C will end this process at once: {e}");
+        tracing::warn!("Ctrl-C will end this process immediately: {e}");
     }
     let begun = Instant::now();
     let mut records = Records::new();
@@ -223,7 +222,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         "run ends"
     );
     if interrupted.is_set() {
-        tell!("interrupted; what is finished is kept. The same command continues:\n  {}", command());
+        tell!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(if tally.failed.len() + tally.failed_measures > 0 {
@@ -239,7 +238,7 @@ fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
     if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
     }
-    super::report::page_of(out).inspect_err(|e| tell!("no report was made: {e}")).ok()
+    super::report::page_of(out).inspect_err(|e| tell!("the report could not be made: {e}")).ok()
 }
 
 /// One cell of each variant and task: what is wrong with one run of them is
@@ -289,19 +288,20 @@ fn train(
 
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
-    let mut parts = Vec::new();
-    for (number, what) in [(pending, "to train"), (to_measure, "to measure"), (held, "done")] {
-        if number > 0 {
-            parts.push(format!("{number} {what}"));
-        }
+    match (pending, held) {
+        (_, 0) => tell!("{pending} trainings to run, in {place}"),
+        (0, _) => tell!("all {held} trainings are already in {place}"),
+        _ => tell!("{pending} trainings to run; {held} are already in {place}"),
     }
-    tell!("trainings in {place}: {}", if parts.is_empty() { "none".into() } else { parts.join(", ") });
+    if to_measure > 0 {
+        tell!("{to_measure} finished trainings lack a metric; it is taken without training again");
+    }
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
         tell!(
             "{} trainings in {place} belong to an earlier state of the experiment, its plugins or its data; \
-             they are kept but not counted: {}{dots}",
+             they are kept, but not counted: {}{dots}",
             stale.len(),
             few.join(", ")
         );
@@ -465,7 +465,7 @@ impl<'a> Tally<'a> {
 
     fn tell(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
         let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
-        let mut parts = vec![format!("{ok} of {cells} cells done")];
+        let mut parts = vec![format!("{ok} of {cells} trainings done")];
         for (count, what) in [
             (*diverged, "diverged"),
             (failed.len(), "failed"),
@@ -484,7 +484,7 @@ impl<'a> Tally<'a> {
             tell!("  … and {} more", measures.len() - SHOWN);
         }
         if !failed.is_empty() {
-            let mut table = support::table(["failed cell", "reason"]);
+            let mut table = support::table(["failed training", "reason"]);
             for (cell, why) in failed.iter().take(SHOWN) {
                 table.add_row([Field::new(cell.spec.label()), Field::new(why)]);
             }
@@ -493,13 +493,13 @@ impl<'a> Tally<'a> {
                 tell!("… and {} more", failed.len() - SHOWN);
             }
             let folder = store.root().join("failed");
-            tell!("what each said last is in {}", folder.display());
-            tell!("to try just these again:\n  {}", self.again(args));
+            tell!("their last output is in {}", folder.display());
+            tell!("to run only these again:\n  {}", self.again(args));
         }
         Ok(())
     }
 
-    /// The command that runs the failed cells and nothing else.
+    /// The command that runs only the failed trainings.
     fn again(&self, args: &Run) -> String {
         let mut words = command_words();
         // Whatever is not done is done by the same command; beyond a few, its

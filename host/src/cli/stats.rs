@@ -12,21 +12,21 @@ use pallium_stats::{
     self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
 };
 
-/// Compares the columns of a table: one variant a column, one run a row.
+/// Compares the columns of a table with one variant a column and one run a row.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium stats accuracy.csv --json
 
-An empty cell is a run without a value: it is counted, named and left out. \
+An empty entry is a run without a value: it is counted, listed and left out. \
 The first column may name the runs (titled `simulation`, or not at all). \
 Columns named as the paper does (W*D*C) are compared by factor, too.")]
 pub struct Stats {
     /// The table, in CSV.
     #[arg(value_name = "TABLE.csv")]
     file: PathBuf,
-    /// A pair of columns whose p-values are adjusted together, as `A vs B`; a
-    /// column's name stands for all of its pairs; may be given several times or
-    /// hold several, separated by commas [default: all pairs].
+    /// The family of tests whose p-values are adjusted together: pairs of columns
+    /// as `A vs B`, or a column for all of its pairs; may be repeated or contain
+    /// several, separated by commas [default: all pairs].
     #[arg(long, value_name = "PAIR")]
     family: Vec<String>,
     /// A CSV file with the factors: the first column names variants, every
@@ -36,18 +36,18 @@ pub struct Stats {
     /// Coverage of the intervals.
     #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
     confidence: f64,
-    /// Resamples behind bootstrap intervals and large permutation tests
+    /// Number of resamples of bootstrap intervals and large permutation tests
     /// [default: 99999 up to 200 runs, 9999 beyond].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(99..), allow_negative_numbers = true)]
     resamples: Option<u32>,
     /// Seed of the resamples.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Prints the paired tests, too: for tables in which the same run of two
-    /// variants shares its data. (JSON always holds them.)
+    /// Print the paired tests, too, for tables in which the same run of two
+    /// variants shares its data. (JSON always contains them.)
     #[arg(long)]
     paired: bool,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +81,7 @@ pub fn stats(args: &Stats) -> Result<()> {
     }
 }
 
-/// Pairs that the user names, spelt as the user does.
+/// The pairs that the user names, spelt as by the user.
 struct Family {
     pairs: Vec<(usize, usize)>,
     names: Vec<String>,
@@ -124,10 +124,12 @@ impl Family {
                 .map(|(a, b)| ((a, b), key(&names[a], &names[b])))
                 .unzip(),
             (None, None) => {
-                return Err(Error::input(format!("--family `{text}` is no pair of columns")).help(format!(
-                    "write `A vs B`, or a column's name for all of its pairs; the columns are {}",
-                    names.join(", ")
-                )));
+                return Err(Error::input(format!("--family `{text}` is not a pair of columns")).help(
+                    format!(
+                        "write `A vs B`, or a column's name for all of its pairs; the columns are {}",
+                        names.join(", ")
+                    ),
+                ));
             }
         };
         for ((a, b), name) in pairs.into_iter().zip(spelt) {

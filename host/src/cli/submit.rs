@@ -1,4 +1,4 @@
-//! `pallium submit`: hands an experiment to a batch system.
+//! `pallium submit`: submits an experiment to a batch system.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,60 +17,57 @@ use crate::submit::{Engine, Resources, Submission, quote};
 use pallium_record::identity::{self, Cell};
 use pallium_record::store::Store;
 
-/// Work that a task is given at least, in seconds, unless --array-size says
-/// otherwise: a task that ends sooner costs the batch system more than it does.
+/// Minimum work of a task in seconds, unless --array-size is set: shorter tasks cost
+/// more in scheduling than they do.
 const LEAST_WORK: f64 = 600.0;
-/// Most tasks, unless --array-size says otherwise: Slurm's own default limit
-/// of an array's size.
+/// Maximum number of tasks, unless --array-size is set: Slurm's default limit.
 const MOST_TASKS: usize = 1000;
-/// What is asked for where nothing is known of a cell.
+/// Seconds and MB of a training without an estimate.
 const UNKNOWN: (f64, f64) = (3600.0, 2000.0);
 
-/// Hands an experiment to a batch system as an array of shards, and returns at
-/// once.
+/// Submits an experiment to a batch system as an array of shards, and returns.
 ///
-/// Each task runs its part of the cells into the same run folder. Submitted
-/// again, what is missing runs; nothing runs twice.
+/// Each task runs its share of the trainings with the same run folder. A second
+/// submission runs only what is missing.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium submit experiments/quickstart.toml --engine slurm --array-size 4 --dry-run -- --partition=short
 
-Time and memory of a task follow from `pallium plan`, measured on this machine.
-What comes after `--` goes to `sbatch` or to `hq submit` and has precedence.")]
+Time and memory of a task are those that `pallium plan` estimates on this machine, with a margin.
+Arguments after `--` are passed to `sbatch` or `hq submit` and take precedence.")]
 pub struct Submit {
-    /// The experiment.
+    /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]
     experiment: PathBuf,
     /// The batch system.
     #[arg(long, value_enum)]
     engine: Engine,
-    /// The run folder, which all nodes must see [default: runs/NAME, after the
-    /// experiment]
+    /// The run folder, which all nodes must be able to access [default:
+    /// runs/NAME with the name of the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of tasks [default: as many as have ten minutes of work each, at
-    /// most one a cell and 1000]
+    /// Number of tasks [default: so many that each has ten minutes of work; at
+    /// most one a training, and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     array_size: Option<u32>,
-    /// Cells that a task runs at once; it asks for the processors of their
-    /// threads.
+    /// Number of trainings that a task runs at the same time; it requests
+    /// processors for all of their threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: u32,
-    /// Overrides a key of the file, such as training.epochs=2; may be given
-    /// several times.
+    /// Override a key of the file, such as training.epochs=2; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Submits the cells that match variant/task/run or a part of it; may be
-    /// given several times.
+    /// Submit only the trainings that match variant/task/run or a part of it; may
+    /// be repeated.
     #[arg(long = "only", value_name = "GLOB")]
     only: Vec<String>,
-    /// Writes the script and submits nothing.
+    /// Write the script without submitting it.
     #[arg(long)]
     dry_run: bool,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
-    /// Arguments of the batch system.
+    /// Arguments for the batch system.
     #[arg(last = true, value_name = "ENGINE ARGS")]
     extra: Vec<String>,
 }
@@ -79,7 +76,7 @@ pub struct Submit {
 ///
 /// # Errors
 /// If the experiment is wrong, the run folder is of another kind, or the batch
-/// system does not take the job.
+/// system refuses the job.
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = Catalogue::discover(&experiment.plugin_path)?;
@@ -110,7 +107,7 @@ pub fn submit(args: &Submit) -> Result<()> {
         if args.json {
             support::print_json(&json!({ "folder": out, "cells": 0, "tasks": 0, "job": null }))?;
         }
-        tell!("all {all} cells are in {} already; there is nothing to submit", out.display());
+        tell!("all {all} trainings are finished in {}; nothing to submit", out.display());
         return Ok(());
     }
 
@@ -119,8 +116,8 @@ pub fn submit(args: &Submit) -> Result<()> {
         .map(|cost| cost.map_or(UNKNOWN, |cost| (cost.seconds, cost.memory_mb)))
         .collect();
     let parts = parts(args, &costs, cells.len());
-    // As the tasks themselves will deal them out; those with nothing to do are
-    // left out.
+    // In the same way as the tasks themselves will; tasks without unfinished
+    // trainings are left out.
     let dealt = shard::deal(&cells, &weights, parts);
     let mut loads: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     for (at, cost) in pending.iter().zip(&costs) {
@@ -130,7 +127,7 @@ pub fn submit(args: &Submit) -> Result<()> {
     }
     let (tasks, loads): (Vec<usize>, Vec<_>) = loads.into_iter().unzip();
     let threads = u32::try_from(most_threads(cells.iter().map(|cell| &cell.spec))).unwrap_or(u32::MAX);
-    let resources = Resources::of(&loads, args.jobs, threads);
+    let resources = Resources::estimate(&loads, args.jobs, threads);
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
     let plugins = match std::env::var("PALLIUM_PLUGIN_PATH") {
@@ -172,7 +169,7 @@ pub fn submit(args: &Submit) -> Result<()> {
     let place = out.display();
     let Resources { minutes, memory_mb, cpus, .. } = resources;
     let what = format!(
-        "{} of {all} cells as {} task{}, each {minutes} min, {memory_mb} MB, {cpus} cpu{}",
+        "{} of {all} trainings as {} task{}, each {minutes} min, {memory_mb} MB, {cpus} cpu{}",
         pending.len(),
         tasks.len(),
         if tasks.len() == 1 { "" } else { "s" },
@@ -188,16 +185,15 @@ pub fn submit(args: &Submit) -> Result<()> {
              script   {}\n\
              watch    {watch}\n\
              logs     {}/task-*.log\n\
-             end it   {cancel}\n\
-             results  {place}/results.csv; the same `pallium submit` runs what is missing then\n",
+             cancel   {cancel}\n\
+             results  {place}/results.csv; afterwards the same `pallium submit` runs what is missing\n",
             prepared.script.display(),
             quote(&prepared.folder.to_string_lossy()),
         ),
     })
 }
 
-/// In how many parts `all` cells are dealt out, where `costs` are of those that
-/// are still to run.
+/// The number of shards for `all` trainings; `costs` are those of the unfinished ones.
 fn parts(args: &Submit, costs: &[(f64, f64)], all: usize) -> usize {
     if let Some(size) = args.array_size {
         return usize::try_from(size).unwrap_or(usize::MAX).min(all);
@@ -207,13 +203,13 @@ fn parts(args: &Submit, costs: &[(f64, f64)], all: usize) -> usize {
     tasks.clamp(1, costs.len().div_ceil(args.jobs as usize).min(MOST_TASKS))
 }
 
-/// A plugin path that means the same from any folder.
+/// A plugin path with absolute paths.
 fn absolute(path: &str) -> Result<String> {
     let paths = std::env::split_paths(path)
         .map(|path| std::path::absolute(&path).map_err(|e| Error::io(&path, &e)))
         .collect::<Result<Vec<_>>>()?;
     let joined = std::env::join_paths(paths)
-        .map_err(|e| Error::input(format!("PALLIUM_PLUGIN_PATH={path}: {e}")).help("correct it"))?;
+        .map_err(|e| Error::input(format!("PALLIUM_PLUGIN_PATH={path}: {e}")).help("rename the folder"))?;
     joined.into_string().map_err(|_| {
         Error::input(format!("PALLIUM_PLUGIN_PATH={path} is not Unicode")).help("rename the folder")
     })

@@ -10,7 +10,7 @@ use super::npy;
 use super::support::{self, ProfileArgs};
 use crate::plugins::Catalogue;
 
-/// Writes the recurrent weights that training would start from.
+/// Writes the initial recurrent weights of a weight source.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium weights microns.functional --field data/6_6_2 --seed 1 --out weights.npy
@@ -21,32 +21,32 @@ pub struct Weights {
     /// The weight source.
     #[arg(value_name = "ID")]
     id: String,
-    /// The field to grow from.
+    /// Folder of the field.
     #[arg(long, value_name = "DIR")]
     field: Option<PathBuf>,
-    /// Number of neurons, for a source that needs no field.
+    /// Number of neurons, if the source does not need a field.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000), allow_negative_numbers = true)]
     neurons: Option<u32>,
     /// The experiment's seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: u64,
-    /// The run; the weights are those that this run of an experiment with this
-    /// seed starts from.
+    /// Number of the run: the weights are those with which this run of an
+    /// experiment with this seed starts.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
-    /// Where to write.
+    /// The file to write.
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
-    /// An N×N draw to use instead of the source's own (the lognormal factor L
-    /// of functional weights), so that results can be compared with others'.
+    /// N×N random numbers to use instead of the source's own (the lognormal
+    /// factor L of functional weights), to compare with other programs.
     #[arg(long, value_name = "FILE.npy")]
     lognormal: Option<PathBuf>,
     #[command(flatten)]
     profile: ProfileArgs,
-    /// Sets a parameter of the source; may be given several times.
+    /// Set a parameter of the source; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// Replaces FILE.npy if it exists.
+    /// Replace FILE.npy if it exists.
     #[arg(long)]
     force: bool,
 }
@@ -54,7 +54,7 @@ pub struct Weights {
 /// Runs the command.
 ///
 /// # Errors
-/// If the source is missing, wrongly set, or lacks what it needs; if the draw
+/// If the source is missing, wrongly set, or lacks something it needs; if the draw
 /// has another size; or if the file exists already.
 pub fn weights(args: &Weights) -> Result<()> {
     npy::check_free(&args.out, args.force)?;
@@ -81,8 +81,8 @@ pub fn weights(args: &Weights) -> Result<()> {
         (Some(field), _) => field.neurons,
         (None, Some(n)) => n,
         (None, None) => {
-            return Err(Error::input("it is not said how many neurons there are")
-                .help("give the field to grow from with --field, or their number with --neurons"));
+            return Err(Error::input("the number of neurons is unknown")
+                .help("name a field with --field, or set --neurons"));
         }
     };
     let draw = args.lognormal.as_deref().map(npy::read_square).transpose()?;

@@ -1,8 +1,8 @@
-//! Files that have been fetched, kept in the user's cache folder.
+//! The user's cache of downloaded files.
 //!
-//! A file that is coming has `.part` at the end of its name; if the transfer is
-//! cut off, the next one goes on from there. A file under its own name has been
-//! checked, and its sum noted beside it, so that it can be checked again.
+//! A file has the ending `.part` during its download; if that is interrupted, the
+//! next one continues it. A file under its own name has been verified; its hash is
+//! recorded beside it, so that it can be verified again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,66 +18,66 @@ use super::transfer::{Client, End};
 use super::{Proof, SUMS};
 use pallium_files::hash::hex;
 
-/// What is known of a file before it is fetched.
+/// What is known about a file before it is downloaded.
 pub struct Expected {
     /// SHA-256.
     pub sha256: Option<&'static str>,
-    /// What the release's listing says.
+    /// Its entry in the release's listing.
     pub blob: Option<Blob>,
     /// Whether the release may lack it.
     pub optional: bool,
 }
 
 /// A file in the cache.
-pub struct Got {
-    /// Where it is.
+pub struct CachedFile {
+    /// Its path.
     pub path: PathBuf,
-    /// Its length.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// How much of it came over the network now.
+    /// Bytes that this call transferred over the network.
     pub transferred: u64,
     /// Its SHA-256.
     pub sha256: String,
-    /// By what it was found to be right.
+    /// How it was verified.
     pub proof: Proof,
 }
 
-/// Length and sums of a file.
+/// Size and hashes of a file.
 struct Sums {
     bytes: u64,
     sha256: String,
     blob_sha1: String,
 }
 
-/// What has been fetched of one field.
+/// The cached files of one field.
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// The part of the cache at `root` that is for the field `name`.
+    /// Opens the cache of the field `name` inside the folder `root`.
     ///
     /// # Errors
-    /// If it cannot be made.
-    pub fn of(root: &Path, name: &str) -> Result<Self> {
+    /// If its folder cannot be created.
+    pub fn open(root: &Path, name: &str) -> Result<Self> {
         let folder = root.join("fields").join(&COMMIT[..12]).join(name);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         Ok(Cache { folder })
     }
 
-    /// The file `name`: as cached, or else from `url`; `None` if it is optional
-    /// and does not exist there. Without a client, there is only the cache.
+    /// The file `name` from the cache, or else from `url`; `None` if it is optional
+    /// and does not exist there. Without a client, only the cache is used.
     ///
     /// # Errors
-    /// If the file cannot be had, or is not what it should be.
+    /// If the file cannot be downloaded, or its verification fails.
     pub fn file(
         &self,
         name: &str,
         expected: &Expected,
         client: Option<&Client>,
         url: &str,
-        told: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Option<Got>> {
+        on_progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<Option<CachedFile>> {
         let path = self.folder.join(name);
         let part = self.folder.join(format!("{name}.part"));
         if let Some(got) = self.cached(&path, name, expected)? {
@@ -89,9 +89,9 @@ impl Cache {
         }
         let Some(client) = client else {
             return Err(Error::input(format!(
-                "{name} is not in the cache, and the network is not to be used"
+                "{name} is not in the cache, and --offline forbids the network"
             ))
-            .help("leave --offline away once, where there is a network"));
+            .help("run the command once without --offline"));
         };
         let mut file = File::options()
             .create(true)
@@ -100,19 +100,19 @@ impl Cache {
             .write(true)
             .open(&part)
             .map_err(|e| Error::io(&part, &e))?;
-        // Another process may be fetching the same file: it is waited for.
+        // Waits for another process that downloads the same file.
         file.lock().map_err(|e| Error::io(&part, &e))?;
         if let Some(got) = self.cached(&path, name, expected)? {
             return Ok(Some(got));
         }
         let size = expected.blob.as_ref().map(|blob| blob.size);
         let mut transferred = 0;
-        // What was left by a transfer that was cut off may be of another file:
-        // if the whole is wrong, it is fetched once more from its beginning.
+        // The rest of an interrupted transfer may belong to another version of
+        // the file: if the complete file is wrong, it is downloaded once more.
         for attempt in 0.. {
             let begun = file.metadata().map_err(|e| Error::io(&part, &e))?.len();
-            match client.download(url, &mut file, &part, size, told)? {
-                End::Whole { received } => transferred += received,
+            match client.download(url, &mut file, &part, size, on_progress)? {
+                End::Complete { received } => transferred += received,
                 End::Absent if expected.optional => {
                     drop(file);
                     let _ = std::fs::remove_file(&part);
@@ -121,8 +121,9 @@ impl Cache {
                 }
                 End::Absent => {
                     let _ = std::fs::remove_file(&part);
-                    return Err(Error::input(format!("{url} does not exist"))
-                        .help("check the address given by --url or $PALLIUM_FIELDS_URL: it must hold the fields' folders"));
+                    return Err(Error::input(format!("{url} does not exist")).help(
+                        "check --url or $PALLIUM_FIELDS_URL: it must contain the folders of the fields",
+                    ));
                 }
             }
             let sums = sums(&mut file, &part)?;
@@ -131,26 +132,25 @@ impl Cache {
                     self.note(name, &sums.sha256)?;
                     std::fs::rename(&part, &path).map_err(|e| Error::io(&path, &e))?;
                     let Sums { bytes, sha256, .. } = sums;
-                    return Ok(Some(Got { path, bytes, transferred, sha256, proof }));
+                    return Ok(Some(CachedFile { path, bytes, transferred, sha256, proof }));
                 }
                 Err(what) => {
                     file.set_len(0).map_err(|e| Error::io(&part, &e))?;
                     if begun > 0 && attempt == 0 {
-                        tracing::info!("{url}: {what}; fetching it from its beginning");
+                        tracing::info!("{url}: {what}; downloading it again from the beginning");
                         continue;
                     }
                     let _ = std::fs::remove_file(&part);
-                    return Err(Error::input(format!("{url} is not the file of the release: {what}")).help(
-                        "the server gives something else; try again later, without a proxy, or from another --url",
-                    ));
+                    return Err(Error::input(format!("{url} is not the file of the release: {what}"))
+                        .help("try again later, without a proxy, or with another --url"));
                 }
             }
         }
-        Err(Error::bug("the attempts to fetch a file have no end"))
+        Err(Error::bug("a download was attempted without end"))
     }
 
-    /// The file under its own name, if it is there and still right.
-    fn cached(&self, path: &Path, name: &str, expected: &Expected) -> Result<Option<Got>> {
+    /// The file under its own name, if it exists and verification succeeds.
+    fn cached(&self, path: &Path, name: &str, expected: &Expected) -> Result<Option<CachedFile>> {
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -161,11 +161,11 @@ impl Cache {
         match proof(&sums, name, &mut file, expected, noted.as_deref()) {
             Ok(proof) if noted.is_some() => {
                 let Sums { bytes, sha256, .. } = sums;
-                Ok(Some(Got { path: path.into(), bytes, transferred: 0, sha256, proof }))
+                Ok(Some(CachedFile { path: path.into(), bytes, transferred: 0, sha256, proof }))
             }
             wrong => {
-                let what = wrong.err().unwrap_or_else(|| "its sum was not noted".into());
-                tracing::warn!("{} is fetched again: {what}", path.display());
+                let what = wrong.err().unwrap_or_else(|| "its hash was not recorded".into());
+                tracing::warn!("{} is downloaded again: {what}", path.display());
                 std::fs::remove_file(path).map_err(|e| Error::io(path, &e))?;
                 Ok(None)
             }
@@ -192,8 +192,8 @@ impl Cache {
     }
 }
 
-/// Sums by file, of text as `sha256sum` writes it. Names that would lead out of
-/// the folder are left out.
+/// The hashes by file, from text in the format of `sha256sum`. Names that lead out
+/// of the folder are left out.
 pub fn read_sums(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| line.split_once("  "))
@@ -202,7 +202,7 @@ pub fn read_sums(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Text as `sha256sum` writes it.
+/// Text in the format of `sha256sum`.
 pub fn sums_text(sums: &BTreeMap<String, String>) -> String {
     sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
 }
@@ -226,7 +226,7 @@ fn sums(file: &mut File, path: &Path) -> Result<Sums> {
     Ok(Sums { bytes, sha256: hex(&sha256.finalize()), blob_sha1: hex(&sha1.finalize()) })
 }
 
-/// By what a file is right, or what is wrong with it.
+/// How a file is verified, or what is wrong with it.
 fn proof(
     sums: &Sums,
     name: &str,
@@ -236,32 +236,32 @@ fn proof(
 ) -> Result<Proof, String> {
     if let Some(blob) = &expected.blob {
         if sums.bytes != blob.size {
-            return Err(format!("it has {} bytes, and should have {}", sums.bytes, blob.size));
+            return Err(format!("it has {} bytes instead of {}", sums.bytes, blob.size));
         }
         if sums.blob_sha1 != blob.sha1 {
-            return Err(format!("git's sum of it is {}, and should be {}", sums.blob_sha1, blob.sha1));
+            return Err(format!("its git hash is {} instead of {}", sums.blob_sha1, blob.sha1));
         }
     }
     match (expected.sha256, &expected.blob, noted) {
         (Some(known), _, _) if known == sums.sha256 => Ok(Proof::Known),
-        (Some(known), ..) => Err(format!("its SHA-256 is {}, and should be {known}", sums.sha256)),
+        (Some(known), ..) => Err(format!("its SHA-256 is {} instead of {known}", sums.sha256)),
         (None, Some(_), _) => Ok(Proof::Listed),
         (None, None, Some(noted)) if noted == sums.sha256 => Ok(Proof::Noted),
-        (None, None, Some(noted)) => Err(format!("its SHA-256 is {}, and was {noted}", sums.sha256)),
-        (None, None, None) => looks_right(name, file).map(|()| Proof::Length),
+        (None, None, Some(noted)) => Err(format!("its SHA-256 is {}, but was {noted}", sums.sha256)),
+        (None, None, None) => check_start(name, file).map(|()| Proof::Length),
     }
 }
 
-/// Whether a file begins as its kind does, so that an error page or a pointer
-/// to a file is not taken for the file.
-fn looks_right(name: &str, file: &mut File) -> Result<(), String> {
+/// Checks the first bytes of a file, so that an error page or a Git LFS pointer is
+/// not taken for it.
+fn check_start(name: &str, file: &mut File) -> Result<(), String> {
     let start: &[u8] = if name.ends_with(".npy") { b"\x93NUMPY" } else { b",0" };
     let mut found = vec![0; start.len()];
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut found));
     match read {
         Ok(()) if found == start => Ok(()),
         _ => Err(format!(
-            "it does not begin as a {} does",
+            "it does not start like a {}",
             if start.len() == 6 { ".npy file" } else { "connectome" }
         )),
     }

@@ -1,5 +1,5 @@
-//! Downloading of released fields: what the release holds, transfer that
-//! survives a bad line, and a cache, so that nothing is fetched twice.
+//! Downloads released fields: the list of the release, transfers that resume after
+//! a failure, and a cache, so that no file is downloaded twice.
 
 mod cache;
 mod release;
@@ -15,35 +15,35 @@ use pallium_files::hash;
 pub use release::{FIELDS, LISTING_URL, Listing, RELEASE_URL, names};
 pub use transfer::{Client, Patience};
 
-/// File that keeps the sums of the others, as `sha256sum -c` reads it.
+/// File with the SHA-256 of the others, in the format of `sha256sum -c`.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// Where files come from.
+/// The source of the files.
 pub struct Source {
-    /// Address of the folder that holds the folders of the fields.
+    /// URL of the folder that contains the folders of the fields.
     pub url: String,
-    /// The release's own list of files and their sums, if it could be had.
+    /// The release's list of files with their hashes, if it is available.
     pub listing: Option<Listing>,
     /// Whether the network may be used.
     pub offline: bool,
 }
 
-/// By what a file was found to be the right one, the strongest first.
+/// How a file was verified, from the strongest way to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
     /// SHA-256 known to Pallium.
     Known,
-    /// Size and git's sum in the release's own listing.
+    /// Size and git hash in the release's listing.
     Listed,
-    /// SHA-256 noted when the file was first fetched.
+    /// SHA-256 recorded when the file was first downloaded.
     Noted,
-    /// Nothing but the length that the server told, and the look of its first
-    /// bytes: the first time that a file is fetched without a listing.
+    /// Only the length that the server stated and the first bytes: the first
+    /// download of a file without a listing.
     Length,
 }
 
 impl Proof {
-    /// In words.
+    /// The description in messages and JSON.
     pub fn words(self) -> &'static str {
         match self {
             Proof::Known => "known SHA-256",
@@ -54,45 +54,45 @@ impl Proof {
     }
 }
 
-/// What became of a field.
+/// A downloaded field.
 pub struct Fetched {
-    /// Where it is.
+    /// Its folder.
     pub folder: PathBuf,
     /// Number of files.
     pub files: usize,
-    /// Their length together.
+    /// Total size in bytes.
     pub bytes: u64,
-    /// How much of that came over the network.
+    /// Bytes that were transferred over the network.
     pub transferred: u64,
-    /// The weakest proof among the files.
+    /// The weakest verification among the files.
     pub proof: Proof,
     /// Whether the release has event times of this field.
     pub has_spikes: bool,
-    /// Whether the folder was whole already.
+    /// Whether the folder was already complete.
     pub there: bool,
 }
 
-/// Fetches the field `name` to the new folder `out/name`, by way of the cache.
-/// `told` hears how many bytes have come, and of how many if that is known.
+/// Downloads the field `name` to the new folder `out/name`, through the cache.
+/// `on_progress` receives the file, the bytes so far and the total if it is known.
 ///
-/// A folder that an earlier call has made, and that is as it was, is left
-/// alone. A new folder appears when it is whole, not before.
+/// An unchanged folder of an earlier call is kept. A new folder appears only when it
+/// is complete.
 ///
 /// # Errors
-/// If the folder exists and is another one, a file cannot be had, or one is
-/// not what it should be.
+/// If the folder exists with other contents, a file cannot be downloaded, or its
+/// verification fails.
 pub fn fetch(
     source: &Source,
     client: &Client,
     cache: &Path,
     (name, out): (&str, &Path),
-    told: &mut dyn FnMut(&str, u64, Option<u64>),
+    on_progress: &mut dyn FnMut(&str, u64, Option<u64>),
 ) -> Result<Fetched> {
     let folder = out.join(name);
-    if let Some(whole) = whole(&folder)? {
-        return Ok(whole);
+    if let Some(complete) = complete(&folder)? {
+        return Ok(complete);
     }
-    let cache = Cache::of(cache, name)?;
+    let cache = Cache::open(cache, name)?;
     let mut fetched = Fetched {
         folder: folder.clone(),
         files: 0,
@@ -116,8 +116,8 @@ pub fn fetch(
         };
         let url = format!("{}/{name}/{}", source.url.trim_end_matches('/'), file.name);
         let client = (!source.offline).then_some(client);
-        let mut told = |done, of| told(&file.name, done, of);
-        let Some(got) = cache.file(&file.name, &expected, client, &url, &mut told)? else { continue };
+        let mut on_progress = |done, total| on_progress(&file.name, done, total);
+        let Some(got) = cache.file(&file.name, &expected, client, &url, &mut on_progress)? else { continue };
         fetched.files += 1;
         fetched.bytes += got.bytes;
         fetched.transferred += got.transferred;
@@ -130,19 +130,19 @@ pub fn fetch(
     Ok(fetched)
 }
 
-/// A folder of that name that holds what its own sums say.
-fn whole(folder: &Path) -> Result<Option<Fetched>> {
+/// The field in `folder`, if it agrees with the hashes that are stored in it.
+fn complete(folder: &Path) -> Result<Option<Fetched>> {
     let empty = || std::fs::read_dir(folder).map(|mut entries| entries.next().is_none());
     if !folder.exists() || empty().map_err(|e| Error::io(folder, &e))? {
         return Ok(None);
     }
     let other = |what: String| {
         Error::input(format!("{} exists and {what}", folder.display()))
-            .help("name another folder for --out, or remove this one first")
+            .help("choose another folder with --out, or remove this one first")
     };
     let list = folder.join(SUMS);
     if !list.is_file() {
-        return Err(other("was not made by `pallium field fetch`".into()));
+        return Err(other("was not created by `pallium field fetch`".into()));
     }
     let text = std::fs::read_to_string(&list).map_err(|e| Error::io(&list, &e))?;
     let mut bytes = 0;
@@ -151,7 +151,7 @@ fn whole(folder: &Path) -> Result<Option<Fetched>> {
         let file = folder.join(&name);
         let same = file.is_file() && hash::file(&file)? == sum;
         if !same {
-            return Err(other(format!("its {name} has been changed or lost")));
+            return Err(other(format!("its {name} is changed or missing")));
         }
         bytes += std::fs::metadata(&file).map_err(|e| Error::io(&file, &e))?.len();
         sums.insert(name, sum);
@@ -173,13 +173,13 @@ fn whole(folder: &Path) -> Result<Option<Fetched>> {
     }))
 }
 
-/// Copies `files` to a folder that takes its name when all are there.
+/// Copies `files` to a temporary folder, which is renamed to `folder` when complete.
 fn place(folder: &Path, files: &[(PathBuf, String)], sums: &BTreeMap<String, String>) -> Result<()> {
     let parent = folder.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
     let beside =
         tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
-    // One level down, since the temporary folder itself is private.
+    // A folder inside it, since the permissions of the temporary folder are private.
     let inside = beside.path().join("field");
     std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
     for (from, name) in files {

@@ -1,7 +1,7 @@
-//! What the release of the fields holds, and where it is.
+//! The contents of the released fields, and their URL.
 //!
-//! The repository <https://github.com/neurovium/CorticalBlueprintRNN> (MIT) at
-//! one commit, so that the files are the same for ever: a folder
+//! The release is the repository <https://github.com/neurovium/CorticalBlueprintRNN>
+//! (MIT) at one commit, so that the files never change. It has a folder
 //! `Model/DATA/info/<session>_<scan>_<field>` for each of 56 fields.
 
 use std::collections::BTreeMap;
@@ -14,21 +14,21 @@ use sha2::{Digest, Sha256};
 use super::transfer::Client;
 use pallium_files::hash::hex;
 
-/// Address of the folder that holds the folders of the fields.
+/// URL of the folder that contains the folders of the fields.
 pub const RELEASE_URL: &str = "https://raw.githubusercontent.com/neurovium/CorticalBlueprintRNN/\
                                97e2b14f635bba57a4c9923f9ba97a28ec119d81/Model/DATA/info";
-/// Address of git's list of all files of that commit.
+/// URL of git's list of all files of that commit.
 pub const LISTING_URL: &str = "https://api.github.com/repos/neurovium/CorticalBlueprintRNN/git/trees/\
                                97e2b14f635bba57a4c9923f9ba97a28ec119d81?recursive=1";
-/// The same commit, as a name for what is cached of it.
+/// The same commit, which names the cache folder.
 pub const COMMIT: &str = "97e2b14f635bba57a4c9923f9ba97a28ec119d81";
-/// Where in the repository the folders of the fields are.
-const WHERE: &str = "Model/DATA/info/";
+/// Path of the folders of the fields in the repository.
+const FIELDS_PATH: &str = "Model/DATA/info/";
 
-/// SHA-256 of files that are known byte by byte, as `sha256sum` writes it.
+/// SHA-256 of the files that Pallium knows, in the format of `sha256sum`.
 const KNOWN: &str = include_str!("release.sha256");
 
-/// The fields, and how many neurons each has.
+/// The fields with their numbers of neurons.
 pub const FIELDS: [(&str, u32); 56] = [
     ("4_7_2", 88),
     ("4_7_4", 566),
@@ -121,13 +121,13 @@ pub fn known_sum(field: &str, file: &str) -> Option<&'static str> {
     })
 }
 
-/// The fields that were asked for, each once, in the release's order.
+/// The requested fields, each once, in the order of the release.
 ///
 /// # Errors
-/// If one is not of the release; the nearest name is offered.
-pub fn names(asked: &[String], all: bool) -> Result<Vec<&'static str>> {
+/// If one is not in the release; the help suggests the nearest name.
+pub fn names(requested: &[String], all: bool) -> Result<Vec<&'static str>> {
     let known = || FIELDS.iter().map(|(name, _)| *name);
-    if let Some(unknown) = asked.iter().find(|asked| !known().any(|name| name == *asked)) {
+    if let Some(unknown) = requested.iter().find(|name| !known().any(|known| known == *name)) {
         let error = Error::input(format!("the release has no field `{unknown}`"));
         return Err(match nearest(unknown, known()) {
             Some(near) => {
@@ -136,10 +136,10 @@ pub fn names(asked: &[String], all: bool) -> Result<Vec<&'static str>> {
             None => error.help("`pallium field fetch --list` shows all"),
         });
     }
-    Ok(known().filter(|name| all || asked.iter().any(|asked| asked == name)).collect())
+    Ok(known().filter(|name| all || requested.iter().any(|requested| requested == name)).collect())
 }
 
-/// Size of a file and git's sum of it.
+/// Size and git hash of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Bytes.
@@ -153,10 +153,10 @@ pub struct Blob {
 pub struct Listing(BTreeMap<String, Blob>);
 
 impl Listing {
-    /// Reads what git's list of a tree, as GitHub gives it, says of fields.
+    /// Parses the entries of fields in git's list of a tree, in GitHub's format.
     ///
     /// # Errors
-    /// If it is something else, or not the whole list.
+    /// If it has another format, or is incomplete.
     pub fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Tree {
@@ -171,22 +171,22 @@ impl Listing {
             size: Option<u64>,
         }
         let tree: Tree = serde_json::from_str(text)
-            .map_err(|e| Error::input(format!("the list of the release's files cannot be read: {e}")))?;
+            .map_err(|e| Error::input(format!("the list of released files cannot be parsed: {e}")))?;
         let blob = |entry: Entry| {
-            let path = entry.path.strip_prefix(WHERE)?.to_owned();
+            let path = entry.path.strip_prefix(FIELDS_PATH)?.to_owned();
             Some((path, Blob { size: entry.size?, sha1: entry.sha }))
         };
         let files: BTreeMap<String, Blob> = tree.tree.into_iter().filter_map(blob).collect();
         if files.is_empty() || tree.truncated {
-            return Err(Error::input("the list of the release's files is not whole"));
+            return Err(Error::input("the list of released files is incomplete"));
         }
         Ok(Listing(files))
     }
 
-    /// The list at `url`, once fetched kept in the cache folder `cache`.
+    /// The list at `url`, which is then kept in the cache folder `cache`.
     ///
     /// # Errors
-    /// If it cannot be had, or read.
+    /// If it cannot be downloaded or parsed.
     pub fn obtain(url: &str, client: &Client, cache: &Path, offline: bool) -> Result<Self> {
         let folder = cache.join("fields").join(&COMMIT[..12]);
         let kept = folder.join(format!("listing-{}.json", &hex(&Sha256::digest(url))[..12]));
@@ -194,7 +194,7 @@ impl Listing {
             return Ok(listing);
         }
         if offline {
-            return Err(Error::input("git's list of the release's files is not in the cache"));
+            return Err(Error::input("the list of released files is not in the cache"));
         }
         let text = client.text(url)?;
         let listing = Self::parse(&text)?;
@@ -206,7 +206,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// What it says of a file.
+    /// The entry of a file.
     pub fn get(&self, field: &str, file: &str) -> Option<&Blob> {
         self.0.get(&format!("{field}/{file}"))
     }
@@ -217,10 +217,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_release_is_whole() {
+    fn the_release_is_complete() {
         assert_eq!(FIELDS.iter().map(|(_, neurons)| neurons).sum::<u32>(), 19_178);
         assert!(FIELDS.is_sorted());
-        // Every sum is of a file that is fetched.
+        // Every hash belongs to a file of the release.
         for line in KNOWN.lines() {
             let (sum, path) = line.split_once("  ").unwrap();
             let (field, file) = path.split_once('/').unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_asked_for_by_name() {
+    fn fields_are_requested_by_name() {
         let ask = |asked: &[&str]| names(&asked.iter().map(|s| s.to_string()).collect::<Vec<_>>(), false);
         assert_eq!(ask(&["6_6_2", "4_7_2", "6_6_2"]).unwrap(), ["4_7_2", "6_6_2"]);
         assert_eq!(names(&[], true).unwrap().len(), 56);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn listings_are_read() {
+    fn listings_are_parsed() {
         let text = r#"{"sha": "x", "tree": [
             {"path": "README.md", "type": "blob", "sha": "aa", "size": 3},
             {"path": "Model/DATA/info/5_3_8", "type": "tree", "sha": "bb"},

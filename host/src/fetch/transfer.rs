@@ -1,5 +1,5 @@
-//! Getting a file over HTTP from a server that may stall, break off, or answer
-//! something else.
+//! Downloads over HTTP from a server that may stall, disconnect or return something
+//! else.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,22 +13,22 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
-/// Longest file that is fetched without knowing how long it must be.
+/// Maximum size of a file whose size is unknown, in bytes.
 const LONGEST: u64 = 1 << 30;
-/// Longest text that is fetched.
+/// Maximum size of a text, in bytes.
 const LONGEST_TEXT: u64 = 32 << 20;
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const BUFFER: usize = 1 << 16;
 
-/// How long is waited for a server.
+/// Timeouts and retries.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a connection, an answer, or its next bytes.
+    /// Maximum time to wait for a connection, a response or its next bytes.
     pub stall: Duration,
-    /// Attempts after the first one that bring nothing new.
+    /// Number of further attempts after one that transferred nothing.
     pub retries: u32,
-    /// Pause before the first of them; each is twice as long as the one before.
+    /// Pause before the first of them; each further pause is twice as long.
     pub pause: Duration,
 }
 
@@ -41,32 +41,31 @@ impl Default for Patience {
 /// How a transfer ended.
 #[derive(Debug, PartialEq)]
 pub enum End {
-    /// The file is whole.
-    Whole {
-        /// Bytes that came over the network.
+    /// The file is complete.
+    Complete {
+        /// Bytes that were transferred over the network.
         received: u64,
     },
     /// The server has no such file.
     Absent,
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 enum Failure {
-    /// It may go better next time, after a pause of at least this.
+    /// Another attempt may succeed, after a pause of at least this.
     Passing(String, Option<Duration>),
-    /// It will not.
+    /// Another attempt would fail, too.
     Final(Error),
 }
 
-/// Fetches files.
+/// An HTTP client with retries.
 pub struct Client {
     agent: Agent,
     patience: Patience,
 }
 
 impl Client {
-    /// A client for addresses that begin as `url` does: from `https`, no
-    /// redirection leads to `http`.
+    /// A client for the scheme of `url`: `https` URLs may not redirect to `http`.
     pub fn new(url: &str, patience: Patience) -> Self {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
@@ -82,26 +81,26 @@ impl Client {
             .timeout_per_read(Some(patience.stall))
             .timeout_per_write(Some(patience.stall))
             .user_agent(concat!("pallium/", env!("CARGO_PKG_VERSION")))
-            // What is checked and resumed are the bytes of the file itself.
+            // Verification and resuming need the bytes of the file itself.
             .accept_encoding("identity")
             .tls_config(tls)
             .build();
         Client { agent: Agent::new_with_config(config), patience }
     }
 
-    /// Fetches `url` to the end of what `file` holds already (a transfer that
-    /// was cut off), of `size` bytes if that is known.
+    /// Downloads `url` and appends it to `file`, which holds the beginning that an
+    /// interrupted transfer left. `size` is the size in bytes, if known.
     ///
     /// # Errors
-    /// If the server cannot be reached or does not give the file, however often
-    /// it is asked; what has come stays in `file`.
+    /// If the server cannot be reached or does not return the file after all
+    /// attempts; the bytes received stay in `file`.
     pub fn download(
         &self,
         url: &str,
         file: &mut File,
         path: &Path,
         size: Option<u64>,
-        told: &mut dyn FnMut(u64, Option<u64>),
+        on_progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<End> {
         let failed = |e: std::io::Error| Error::io(path, &e);
         let mut received = 0;
@@ -113,18 +112,18 @@ impl Client {
                 begin = 0;
             }
             if size == Some(begin) && begin > 0 {
-                return Ok(End::Whole { received });
+                return Ok(End::Complete { received });
             }
             file.seek(SeekFrom::End(0)).map_err(failed)?;
-            let mut came = 0;
-            let outcome = self.attempt(url, (file, path), begin, size, &mut came, told);
-            received += came;
+            let mut new = 0;
+            let outcome = self.attempt(url, (file, path), begin, size, &mut new, on_progress);
+            received += new;
             match outcome {
-                Ok(true) => return Ok(End::Whole { received }),
+                Ok(true) => return Ok(End::Complete { received }),
                 Ok(false) => return Ok(End::Absent),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(what, pause)) => {
-                    fruitless = if came > 0 { 0 } else { fruitless + 1 };
+                    fruitless = if new > 0 { 0 } else { fruitless + 1 };
                     if fruitless > self.patience.retries {
                         return Err(unreachable(url, &what, fruitless));
                     }
@@ -137,10 +136,10 @@ impl Client {
         }
     }
 
-    /// The text at `url`.
+    /// Downloads the text at `url`.
     ///
     /// # Errors
-    /// As [`Client::download`]; also if there is none.
+    /// As [`Client::download`], and if it does not exist.
     pub fn text(&self, url: &str) -> Result<String> {
         let mut fruitless = 0;
         loop {
@@ -175,23 +174,23 @@ impl Client {
         request.call().map_err(|e| match e {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
                 Failure::Final(
-                    Error::input(format!("{url} cannot be asked for: {e}"))
-                        .help("an address begins with https:// or http://"),
+                    Error::input(format!("{url} cannot be requested: {e}"))
+                        .help("use a URL that starts with https:// or http://"),
                 )
             }
             e => Failure::Passing(e.to_string(), None),
         })
     }
 
-    /// One request; whether the file is whole now, or absent.
+    /// Makes one request; false if the server has no such file.
     fn attempt(
         &self,
         url: &str,
         (file, path): (&mut File, &Path),
         begin: u64,
         size: Option<u64>,
-        came: &mut u64,
-        told: &mut dyn FnMut(u64, Option<u64>),
+        new: &mut u64,
+        on_progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<bool, Failure> {
         let local = |e: std::io::Error| Failure::Final(Error::io(path, &e));
         let mut response = self.get(url, begin)?;
@@ -201,14 +200,17 @@ impl Client {
                 Some((from, total)) if from == begin => (from, total),
                 _ => {
                     file.set_len(0).map_err(local)?;
-                    return Err(Failure::Passing("it gave another part than was asked for".into(), None));
+                    return Err(Failure::Passing(
+                        "the server returned another range than requested".into(),
+                        None,
+                    ));
                 }
             },
-            // What is there is all there is, or not a part of this file: only
-            // the sum can tell, and the file from its beginning decides.
+            // The local part is already complete or belongs to another file; a
+            // download from the beginning decides.
             StatusCode::RANGE_NOT_SATISFIABLE if begin > 0 => {
                 file.set_len(0).map_err(local)?;
-                return Err(Failure::Passing("it has no more than is here already".into(), None));
+                return Err(Failure::Passing("the server has no further bytes".into(), None));
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(false),
             status => return Err(refusal(url, status, &response)),
@@ -217,7 +219,7 @@ impl Client {
             && size != total
         {
             return Err(Failure::Passing(
-                format!("the server offers {total} bytes, and the file has {size}"),
+                format!("the server offers {total} bytes, but the file has {size}"),
                 None,
             ));
         }
@@ -230,36 +232,41 @@ impl Client {
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; BUFFER];
         loop {
-            told(at, total);
+            on_progress(at, total);
             let read = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => read,
-                Err(e) => return Err(Failure::Passing(format!("it broke off after {at} bytes: {e}"), None)),
+                Err(e) => {
+                    return Err(Failure::Passing(
+                        format!("the connection broke after {at} bytes: {e}"),
+                        None,
+                    ));
+                }
             };
             if at + read as u64 > most {
                 file.set_len(0).map_err(local)?;
                 return Err(Failure::Final(
-                    Error::input(format!("{url} is longer than the {most} bytes that it may have"))
-                        .help("the server gives something else than the file of the release"),
+                    Error::input(format!("{url} is larger than {most} bytes"))
+                        .help("the server does not return the file of the release; check --url"),
                 ));
             }
             file.write_all(&buffer[..read]).map_err(local)?;
             at += read as u64;
-            // What only repeats what was here before is no progress.
+            // Bytes that repeat what was here before are not progress.
             if at > begin {
-                *came += read as u64;
+                *new += read as u64;
             }
         }
         match total {
             Some(total) if at < total => {
-                Err(Failure::Passing(format!("it broke off after {at} of {total} bytes"), None))
+                Err(Failure::Passing(format!("the connection broke after {at} of {total} bytes"), None))
             }
             _ => Ok(true),
         }
     }
 }
 
-/// Length of the body, where the server tells.
+/// Size of the body, if the server states it.
 fn length(response: &Response<Body>) -> Option<u64> {
     response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -276,17 +283,16 @@ fn refusal(url: &str, status: StatusCode, response: &Response<Body>) -> Failure 
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if !passing {
         return Failure::Final(
-            Error::input(format!("{url} is refused by the server: {status}"))
-                .help("check the address, or whether a proxy stands between"),
+            Error::input(format!("the server refused {url}: {status}")).help("check the URL and the proxy"),
         );
     }
     let wait = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-    Failure::Passing(format!("the server answers {status}"), wait.map(Duration::from_secs))
+    Failure::Passing(format!("the server returned {status}"), wait.map(Duration::from_secs))
 }
 
 fn unreachable(url: &str, what: &str, attempts: u32) -> Error {
     Error::input(format!("{url} could not be fetched in {attempts} attempts: {what}")).help(
-        "check the network, $HTTPS_PROXY, or --url; what has come is kept, and the same command goes on from there. \
-         Without a network, copy the fields' folders from a machine that has them",
+        "check the network, $HTTPS_PROXY and --url; the same command continues the download. \
+         Without a network, copy the folders of the fields from another machine",
     )
 }

@@ -1,4 +1,4 @@
-//! What is loaded: components by id, and the plugin file each comes from.
+//! The loaded components by id, and the plugin file of each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use pallium_record::spec::Use;
 /// A plugin file that passed the gate.
 #[derive(Clone, Debug)]
 pub struct PluginFile {
-    /// Where it was loaded from.
+    /// Its path.
     pub path: PathBuf,
     /// Name of the crate.
     pub name: String,
@@ -27,19 +27,18 @@ pub struct PluginFile {
     pub core_version: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// What it looked like when the sum was taken.
+    /// Its stamp when the hash was computed.
     pub stamp: Option<Stamp>,
 }
 
 impl PluginFile {
-    /// What another process needs to load the same file.
+    /// The description by which another process loads the same file.
     pub fn known(&self) -> KnownFile {
         KnownFile { path: self.path.clone(), sha256: self.sha256.clone(), stamp: self.stamp }
     }
 }
 
-/// What tells cheaply that a file is still the same: its length, and when it
-/// was last changed.
+/// Length and modification time of a file: a cheap test of whether it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     length: u64,
@@ -48,49 +47,49 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of the file at `path`, where the system tells.
-    pub fn of(path: &Path) -> Option<Self> {
+    /// The stamp of the file at `path`; `None` if the system provides none.
+    pub fn from_file(path: &Path) -> Option<Self> {
         let about = std::fs::metadata(path).ok()?;
         let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
         Some(Stamp { length: about.len(), changed: u64::try_from(changed).ok()? })
     }
 }
 
-/// A plugin file as another process found it.
+/// A plugin file that another process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// What it looked like when the sum was taken.
+    /// Its stamp when the hash was computed.
     pub stamp: Option<Stamp>,
 }
 
-/// A file that was not let in.
+/// A file that the gate refused.
 #[derive(Debug)]
 pub struct Refused {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Whether the file itself was named, and not the folder it lies in.
+    /// Whether the user named the file itself, and not the folder it is in.
     pub named: bool,
-    /// Why not.
+    /// The reason.
     pub error: Error,
 }
 
 /// A component that can be built.
 pub struct Entry {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// Its id.
     pub id: String,
-    /// One line on what it does.
+    /// What it does, in one line.
     pub about: String,
-    /// Where it comes from.
+    /// Its source.
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
-    /// The file it comes from; `None` for one registered in this process.
+    /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
 }
@@ -113,7 +112,7 @@ macro_rules! build {
         ///
         /// # Errors
         /// If there is no such component, a parameter is wrong, or the setting
-        /// lacks what it needs.
+        /// lacks something that it needs.
         pub fn $function(&self, component: &Use, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
             let entry = self.find(&component.id, Role::$role)?;
             match &entry.source {
@@ -162,11 +161,11 @@ impl Catalogue {
         Self::load(&discovery::plugin_files(extra)?)
     }
 
-    /// As [`Catalogue::discover`], for looking around: a file that is refused
-    /// is left out, and returned with the reason.
+    /// As [`Catalogue::discover`], but refused files are left out and returned
+    /// with the reason.
     ///
     /// # Errors
-    /// If a folder that was named does not exist or cannot be read.
+    /// If a named folder does not exist or cannot be read.
     pub fn survey() -> Result<(Self, Vec<Refused>)> {
         let mut catalogue = Catalogue::default();
         let mut refused = Vec::new();
@@ -190,27 +189,26 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Loads the plugins of `files`, in this order, and makes sure that they
-    /// are the same as they were: by their stamps, and where one has changed
-    /// by the sum.
+    /// Loads the plugins of `files`, in this order, and checks that they have not
+    /// changed: by the stamp, and if that has changed, by the hash.
     ///
     /// # Errors
     /// As [`Catalogue::discover`], or if a file was replaced.
     pub fn load_known(files: &[KnownFile]) -> Result<Self> {
         let mut catalogue = Catalogue::default();
         for file in files {
-            let same = file.stamp.is_some() && Stamp::of(&file.path) == file.stamp;
+            let same = file.stamp.is_some() && Stamp::from_file(&file.path) == file.stamp;
             catalogue.add(&file.path, same.then_some(file.sha256.as_str()))?;
             if catalogue.plugins.last().is_some_and(|loaded| loaded.sha256 != file.sha256) {
                 return Err(Error::input(format!("{} was replaced during the run", file.path.display()))
-                    .help("start the run again: cells that used the old file keep their own identity"));
+                    .help("start the run again: trainings that used the old file keep their results"));
             }
         }
         Ok(catalogue)
     }
 
     fn add(&mut self, path: &Path, known: Option<&str>) -> Result<()> {
-        let stamp = Stamp::of(path);
+        let stamp = Stamp::from_file(path);
         let admitted = gate::admit_known(path, known)?;
         let manifest = admitted.manifest;
         let plugin = Arc::new(PluginFile {
@@ -225,7 +223,7 @@ impl Catalogue {
         for component in manifest.components {
             let Some(role) = component.role() else {
                 tracing::warn!(
-                    "{}: `{}` has the role `{}`, which this version does not know; it is left out",
+                    "{}: `{}` has the role `{}`, which this version does not know; the component is left out",
                     path.display(),
                     component.id,
                     component.role
@@ -245,7 +243,7 @@ impl Catalogue {
                     path.display()
                 ));
                 return Err(if other_sum == Some(plugin.sha256.as_str()) {
-                    error.help("they are the same file twice: remove one of them, or one of the folders from the plugin path")
+                    error.help("both files are identical: remove one of them, or one of the folders from the plugin path")
                 } else {
                     error.help("remove one of them, or rename the component in one")
                 });
@@ -261,7 +259,7 @@ impl Catalogue {
             };
             entries.push(entry);
         }
-        // All or none of a file.
+        // Either all components of a file are added or none.
         self.entries.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
         self.plugins.push(plugin);
         Ok(())
@@ -277,10 +275,10 @@ impl Catalogue {
         self.entries.values()
     }
 
-    /// A component by id, whatever its role.
+    /// The component with this id, of any role.
     ///
     /// # Errors
-    /// If there is none; the nearest known id is offered.
+    /// If there is none; the help suggests the nearest id.
     pub fn get(&self, id: &str) -> Result<&Entry> {
         self.entries.get(id).ok_or_else(|| {
             let error = Error::input(format!("there is no component `{id}`"));
@@ -291,10 +289,10 @@ impl Catalogue {
         })
     }
 
-    /// A component by id that must play `role`.
+    /// The component with this id and role.
     ///
     /// # Errors
-    /// As [`Catalogue::get`], or if it plays another role.
+    /// As [`Catalogue::get`], or if it has another role.
     pub fn find(&self, id: &str, role: Role) -> Result<&Entry> {
         let entry = self.get(id)?;
         if entry.role != role {

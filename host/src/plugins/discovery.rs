@@ -1,39 +1,40 @@
-//! Where plugins are looked for.
+//! Finds plugin files.
 
 use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result};
 
-/// The variable that lists further folders, separated as in `PATH`.
+/// The environment variable that lists further folders and files, separated as in
+/// `PATH`.
 pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
 
 /// Plugin files in the order in which they are loaded: beside the executable,
 /// then the folders of `$PALLIUM_PLUGIN_PATH`, then `extra`; by name within a
 /// folder. A path in the last two may also be a file.
 ///
-/// Beside the executable lie Cargo's other products too, so there only files
-/// that have the name of a plugin (`libpallium_….so`) count; in the other
-/// places everything that has the ending of a shared library does.
+/// The folder of the executable also contains other libraries that Cargo built, so
+/// only files named like a plugin (`libpallium_….so`) are taken from it; from the
+/// other folders, every shared library is.
 ///
 /// # Errors
-/// If a folder that was named does not exist or cannot be read.
+/// If a named folder does not exist or cannot be read.
 pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found_files(extra)?.into_iter().map(|found| found.path).collect())
 }
 
 /// A file that may be a plugin.
-pub struct Found {
-    /// Where it is.
+pub struct FoundFile {
+    /// Its path.
     pub path: PathBuf,
-    /// Whether the file itself was named, and not the folder it lies in.
+    /// Whether the user named the file itself, and not the folder it is in.
     pub named: bool,
 }
 
-/// As [`plugin_files`], with how each was found.
+/// As [`plugin_files`], with the way in which each file was found.
 ///
 /// # Errors
 /// As [`plugin_files`].
-pub fn found_files(extra: &[PathBuf]) -> Result<Vec<Found>> {
+pub fn found_files(extra: &[PathBuf]) -> Result<Vec<FoundFile>> {
     let mut files = Vec::new();
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
@@ -51,13 +52,13 @@ pub fn found_files(extra: &[PathBuf]) -> Result<Vec<Found>> {
             add_folder(&mut files, &path, |_| true)?;
         } else {
             return Err(Error::input(format!("plugin folder {} does not exist", path.display()))
-                .help(format!("it is named in {from}: correct it there")));
+                .help(format!("correct or remove it in {from}")));
         }
     }
     Ok(files)
 }
 
-fn add_folder(files: &mut Vec<Found>, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
+fn add_folder(files: &mut Vec<FoundFile>, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
         let path = entry.map_err(|e| Error::io(folder, &e))?.path();
@@ -72,11 +73,11 @@ fn add_folder(files: &mut Vec<Found>, folder: &Path, wanted: impl Fn(&str) -> bo
     Ok(())
 }
 
-/// The same file may be reachable in several ways; it counts once.
-fn push(files: &mut Vec<Found>, path: PathBuf, named: bool) {
+/// Adds a file unless it is there already under another path.
+fn push(files: &mut Vec<FoundFile>, path: PathBuf, named: bool) {
     let real = |p: &Path| std::fs::canonicalize(p).unwrap_or_else(|_| p.to_owned());
     let path_real = real(&path);
     if !files.iter().any(|known| real(&known.path) == path_real) {
-        files.push(Found { path, named });
+        files.push(FoundFile { path, named });
     }
 }

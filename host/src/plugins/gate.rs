@@ -1,5 +1,5 @@
-//! The gate: what a file must pass before its components are offered. The
-//! plainest check comes first, and every refusal says what to do.
+//! The gate: the checks that a file must pass before its components are offered.
+//! The simplest check comes first, and every refusal says what to do.
 
 use std::path::Path;
 
@@ -17,22 +17,22 @@ use pallium_files::hash;
 pub struct Admitted {
     /// The open library.
     pub library: Library,
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: Manifest,
     /// SHA-256 of the file.
     pub sha256: String,
 }
 
-/// Loads the plugin at `path`, or says why not.
+/// Loads the plugin at `path`.
 ///
 /// # Errors
-/// One message per cause: no such file, not a shared library, cut short, not
+/// One message for each cause: no such file, not a shared library, cut short, not
 /// loadable, not a plugin, built against another contract, panics abort.
 pub fn admit(path: &Path) -> Result<Admitted> {
     admit_known(path, None)
 }
 
-/// As [`admit`], for a file whose SHA-256 may be `known` already.
+/// As [`admit`], for a file whose SHA-256 may already be `known`.
 pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> {
     elf::check(path)?;
     let sha256 = match known {
@@ -40,10 +40,10 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
         None => hash::file(path)?,
     };
 
-    // Without a `/` in it the dynamic linker would look in the system's folders.
+    // The dynamic linker searches the system's folders for a path without `/`.
     let full = std::path::absolute(path).map_err(|e| Error::io(path, &e))?;
-    // SAFETY: loading runs the library's initialisers. That is what a plugin
-    // is: code that the user chose to run. The library is never unloaded.
+    // SAFETY: loading runs the library's initializers, which is code that the
+    // user chose to run. The library is never unloaded.
     #[expect(unsafe_code, reason = "loading a plugin")]
     let opened = unsafe { libloading::Library::new(&full) };
     let opened = opened.map_err(|e| {
@@ -61,7 +61,7 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
     }
 
     let header = lib_header_from_path(&full).map_err(|e| contract_mismatch(path, &e))?;
-    // Asked first, since it is plainer than any difference in layout.
+    // Checked first, since its message is plainer than that of a layout mismatch.
     same_series(path, header.version_strings().version.as_str())?;
     let module = module(header).map_err(|e| contract_mismatch(path, &e))?;
     let library = Library::new(module);
@@ -75,7 +75,7 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
     Ok(Admitted { library, manifest, sha256 })
 }
 
-/// What the dynamic linker said: that is the source of the error.
+/// The message of the dynamic linker, which is the innermost source of the error.
 fn reason(error: &libloading::Error) -> String {
     let mut nearest: &dyn std::error::Error = error;
     while let Some(source) = nearest.source() {
@@ -84,37 +84,36 @@ fn reason(error: &libloading::Error) -> String {
     nearest.to_string()
 }
 
-/// The plugin's module, if its layout is that of this contract: the same, grown
-/// at its ends since (a plugin of a newer core), or not yet as grown (a plugin
-/// of an older core).
+/// The plugin's module, if its layout is compatible: the same as here, extended at
+/// its ends (a newer core), or not yet extended as here (an older core).
 fn module(header: &'static LibHeader) -> Result<PluginModuleRef, LibraryError> {
     let module = header.init_root_module::<PluginModuleRef>();
     let Err(LibraryError::AbiInstability(_)) = &module else { return module };
-    // abi_stable lets the library alone be ahead. Growth at the end is the same
-    // in both directions: every access to a field or a method beyond the first
-    // version's asks the library at hand whether it has it, and otherwise
-    // takes the default of this side. So ask with the sides exchanged.
+    // abi_stable allows only the library to be newer. Extension at the end is
+    // safe in both directions: every access to a later field or method checks
+    // whether the library has it, and otherwise takes the default of this side.
+    // So the check is repeated with the sides exchanged.
     let behind = header.layout().is_some_and(|theirs| {
         check_layout_compatibility(theirs, <PluginModuleRef as StableAbi>::LAYOUT).is_ok()
     });
     if !behind {
         return module;
     }
-    // SAFETY: the layouts agree up to the end of the shorter one, as was just
-    // found out.
+    // SAFETY: the check above found that the layouts agree up to the end of the
+    // shorter one.
     #[expect(unsafe_code, reason = "abi_stable's own check allows growth in one direction only")]
     unsafe {
         header.init_root_module_with_unchecked_layout::<PluginModuleRef>()
     }
 }
 
-/// Refuses a plugin whose core is of another series than this one.
+/// Refuses a plugin that was built against an incompatible version of the core.
 fn same_series(path: &Path, core_version: &str) -> Result<()> {
     if compatible(core_version, pallium_core::VERSION) {
         return Ok(());
     }
     Err(Error::input(format!(
-        "{} was built against pallium-core {core_version}, and this is {}",
+        "{} was built against pallium-core {core_version}, but this is {}",
         path.display(),
         pallium_core::VERSION
     ))
@@ -139,23 +138,23 @@ fn contract_mismatch(path: &Path, error: &LibraryError) -> Error {
     Error::input(format!("{} was built against another version of the plugin contract", path.display()))
         .because(first_difference(&text))
         .help(format!(
-            "build the plugin again against pallium-core {}; `--log debug` shows the whole difference",
+            "build the plugin again against pallium-core {}; `--log debug` shows the full difference",
             pallium_core::VERSION
         ))
 }
 
-/// The layout checker explains a mismatch in up to thousands of lines; the
-/// first difference is enough for people.
+/// The first difference in a report of the layout checker, which can have
+/// thousands of lines.
 fn first_difference(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let at = lines.iter().position(|line| line.starts_with("Error:"));
-    let told = at.and_then(|at| {
+    let difference = at.and_then(|at| {
         let after = |heading: &str| {
             let heading = at + lines[at..].iter().position(|line| *line == heading)?;
             lines.get(heading + 1).map(|line| line.trim_start_matches("field_name:"))
         };
         let (expected, found) = (after("Expected:")?, after("Found:")?);
-        // The way to the place, down to its last named step.
+        // The path to the place, down to its last named step.
         let way = lines[..at].iter().rposition(|line| line.starts_with("Layout of expected type"))?;
         let step = lines[..way].iter().rev().filter_map(|line| line.strip_prefix("field_name:"));
         let step = step.into_iter().find(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
@@ -163,8 +162,8 @@ fn first_difference(text: &str) -> String {
         let what = lines[at].trim_start_matches("Error:");
         Some(format!("{what}{place}: {found} instead of {expected}"))
     });
-    let told = told.unwrap_or_else(|| lines.first().copied().unwrap_or_default().to_owned());
-    told.chars().take(400).collect()
+    let difference = difference.unwrap_or_else(|| lines.first().copied().unwrap_or_default().to_owned());
+    difference.chars().take(400).collect()
 }
 
 #[cfg(test)]
@@ -172,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_difference_of_a_layout_is_told_in_a_line() {
+    fn the_first_difference_of_a_layout_is_reported_in_a_line() {
         let text = "Compared <this>:\n  a\n0 error(s).\n\n2 error(s)inside:\n    <other>\n    field_name:0\n    \
             type:VTable\n\n    field_name:project\n    type:AFunctionPointer\n\nLayout of expected type:\n    \
             field_name:other\nLayout of found type:\n    x\n\nError:unexpected field\nExpected:\n    \
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn minor_versions_before_one_are_apart() {
+    fn minor_versions_before_one_are_incompatible() {
         assert!(compatible("0.1.0", "0.1.7"));
         assert!(!compatible("0.1.0", "0.2.0"));
         assert!(compatible("1.2.0", "1.9.1"));
@@ -197,7 +196,7 @@ mod tests {
         std::fs::write(&text, "just notes").unwrap();
         assert!(admit(&text).err().unwrap().message.contains("not a shared library"));
 
-        // This very test is an ELF file of this machine.
+        // The test executable is an ELF file for this machine.
         let own = std::env::current_exe().unwrap();
         let cut = folder.path().join("libcut.so");
         let mut bytes = std::fs::read(&own).unwrap();

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use itertools::Itertools;
 use pallium_core::{Error, Result};
+use pallium_process::signal;
 
 use super::progress_event::ProgressEvent;
 use super::protocol::{Event, Job, Work};
-use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins, signal};
+use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
 use crate::plugins::{Catalogue, KnownFile};
 use pallium_record::claim::{Claim, ClaimSnapshot, ClaimStatus, HEARTBEAT, STALE};
 use pallium_record::identity::Cell;
@@ -386,6 +387,7 @@ mod tests {
     use super::*;
     use crate::limits::Limits;
     use pallium_record::identity::identify;
+    use pallium_record::outcome::Status;
 
     fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
         static PROFILES: BTreeMap<String, String> = BTreeMap::new();

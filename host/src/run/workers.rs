@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pallium_core::{Error, Kind, Result};
+use pallium_process::{exit_text, signal, wait_or_kill};
 use tracing::level_filters::LevelFilter;
 
 use super::cost::Cost;
@@ -366,36 +367,12 @@ impl End {
 
     fn exit_text(&self) -> String {
         let Some(exit) = self.exit else { return "did not end and was killed".into() };
-        if let Some(number) = signal(exit) {
-            let name = match number {
-                4 => " (illegal instruction)",
-                6 => " (abort)",
-                7 => " (bus error)",
-                8 => " (arithmetic error)",
-                9 => " (killed from outside, most often because memory ran out)",
-                11 => " (segmentation fault)",
-                15 => " (termination)",
-                24 => " (limit of processor time)",
-                _ => "",
-            };
-            return format!("was ended by signal {number}{name}");
-        }
         match exit.code() {
             Some(101) => "panicked (exit code 101)".into(),
-            Some(code) => format!("ended with exit code {code} without a result"),
-            None => "ended without a result".into(),
+            Some(_) => format!("{} without a result", exit_text(exit)),
+            None => exit_text(exit),
         }
     }
-}
-
-#[cfg(unix)]
-pub(super) fn signal(exit: ExitStatus) -> Option<i32> {
-    std::os::unix::process::ExitStatusExt::signal(&exit)
-}
-
-#[cfg(not(unix))]
-pub(super) fn signal(_: ExitStatus) -> Option<i32> {
-    None
 }
 
 /// Waits for a worker for as long as `patience` lasts (or, where its output has
@@ -404,18 +381,7 @@ pub(super) fn signal(_: ExitStatus) -> Option<i32> {
 fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
     let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
     let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(exit)) => return Some(exit),
-            Ok(None) if begun.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
-            _ => break,
-        }
-    }
-    // Fails only if it has just ended.
-    let _ = child.kill();
-    let _ = child.wait();
-    None
+    wait_or_kill(child, patience)
 }
 
 /// Reads a worker's standard output: events are passed on, the rest is logged.

@@ -1,7 +1,7 @@
-//! New plugin crates: what `pallium plugins new` writes.
+//! New plugin crates, as written by `pallium plugins new`.
 //!
-//! The templates are whole crates with a useful component for each role; they
-//! build, pass their own tests and load as they are.
+//! There is a template for each role, with a useful component. The crate made from
+//! it builds, passes its tests and loads without changes.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ const MANIFEST: &str = include_str!("templates/Cargo.toml.in");
 const README: &str = include_str!("templates/README.md.in");
 const EXPERIMENT: &str = include_str!("templates/experiment.toml.in");
 
-/// What goes into a new crate beside its name.
+/// The parts of a new crate that depend on its role.
 struct Template {
     /// `src/lib.rs`.
     library: &'static str,
-    /// What the example does, in a sentence for the README.
+    /// What the component does, as the end of a sentence in the README.
     about: &'static str,
-    /// The lines of the experiment file in which the component is used.
+    /// The lines of the experiment file that use the component.
     uses: &'static str,
 }
 
@@ -35,12 +35,12 @@ fn template(role: Role) -> Result<Template> {
         ),
         Role::Constraint => (
             include_str!("templates/constraint.rs.in"),
-            "pulls the summed strength of every neuron's inputs towards a set point, as synaptic scaling does",
+            "pulls the summed input strength of every neuron towards a set point, as synaptic scaling does",
             include_str!("templates/constraint.toml.in"),
         ),
         Role::Task => (
             include_str!("templates/task.rs.in"),
-            "asks which of two noisy cues was shown before a delay",
+            "requires a network to remember which of two noisy cues was shown before a delay",
             include_str!("templates/task.toml.in"),
         ),
         Role::Model => (
@@ -50,7 +50,7 @@ fn template(role: Role) -> Result<Template> {
         ),
         Role::Metric => (
             include_str!("templates/metric.rs.in"),
-            "measures how much of a network's strength runs both ways between two neurons",
+            "measures the share of a network's strength that is reciprocal",
             include_str!("templates/metric.toml.in"),
         ),
         _ => return Err(Error::bug(format!("there is no template for the role {role}"))),
@@ -58,22 +58,22 @@ fn template(role: Role) -> Result<Template> {
     Ok(Template { library, about, uses })
 }
 
-/// Where a plugin's `pallium-core` comes from.
+/// The source of a plugin's `pallium-core` and `pallium-testkit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Core {
-    /// A checkout of `core/`.
+    /// The folder `core` of a checkout of Pallium.
     Folder(PathBuf),
-    /// A published version.
+    /// A version in a registry that the user's Cargo has access to.
     Version(String),
 }
 
 impl Core {
-    /// Reads what a user wrote: a version such as `0.1`, or a folder, which may
-    /// also be the one that holds `core/`.
+    /// Parses the value of `--core`: a version such as `0.1`, the folder `core` or
+    /// the folder that contains it.
     ///
     /// # Errors
-    /// If it is neither.
-    pub fn read(text: &str) -> Result<Self> {
+    /// If it is none of these.
+    pub fn parse(text: &str) -> Result<Self> {
         let version = text.split('.').count() <= 3
             && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
         if version {
@@ -81,38 +81,52 @@ impl Core {
         }
         let given = Path::new(text);
         [given.to_owned(), given.join("core")].into_iter().find_map(|folder| checkout(&folder)).ok_or_else(|| {
-            Error::input(format!("there is no pallium-core in {text}"))
-                .help("--core takes the folder `core` of a checkout of Pallium, or a published version such as 0.1")
+            Error::input(format!("no pallium-core in {text}")).help(
+                "--core takes the folder `core` of a checkout of Pallium, or a version such as 0.1 if your registry has pallium-core",
+            )
         })
     }
 
     /// The checkout that this executable was built from.
     ///
     /// # Errors
-    /// If it is no longer there.
-    pub fn of_this_executable() -> Result<Self> {
-        Self::beside(Path::new(env!("CARGO_MANIFEST_DIR")))
+    /// If it no longer exists.
+    pub fn from_build() -> Result<Self> {
+        Self::from_host_folder(Path::new(env!("CARGO_MANIFEST_DIR")))
     }
 
-    fn beside(host: &Path) -> Result<Self> {
+    fn from_host_folder(host: &Path) -> Result<Self> {
         let folder = host.parent().unwrap_or(host).join("core");
         checkout(&folder).ok_or_else(|| {
-            Error::input(format!("pallium-core is not found: this executable was built from {}, which is no longer there", folder.display()))
-                .help("say where it is: --core FOLDER (the folder `core` of a checkout of Pallium) or --core VERSION")
+            Error::input(format!(
+                "cannot find pallium-core: this executable was built from {}, which no longer exists",
+                folder.display()
+            ))
+            .help("name the folder `core` of a checkout of Pallium with --core FOLDER")
         })
     }
 
-    /// The dependency, as a line of a manifest with `more` in its table.
-    fn dependency(&self, more: &str) -> String {
-        let source = match self {
-            Core::Folder(folder) => ("path", folder.to_string_lossy().into_owned()),
+    /// The dependency on pallium-core, as a line of a manifest.
+    fn dependency(&self) -> String {
+        self.line("pallium-core", "")
+    }
+
+    /// The dependency on pallium-testkit, as a line of a manifest. Its folder is
+    /// inside that of pallium-core, and it has the same version.
+    fn dev_dependency(&self) -> String {
+        self.line("pallium-testkit", "testkit")
+    }
+
+    fn line(&self, name: &str, folder_in_core: &str) -> String {
+        let (key, value) = match self {
+            Core::Folder(core) => ("path", core.join(folder_in_core).to_string_lossy().into_owned()),
             Core::Version(version) => ("version", version.clone()),
         };
-        format!("pallium-core = {{ {} = {}{more} }}", source.0, toml::Value::from(source.1))
+        format!("{name} = {{ {key} = {} }}", toml::Value::from(value))
     }
 }
 
-/// `folder` in full, if it is a checkout of pallium-core.
+/// The full path of `folder`, if it contains pallium-core.
 fn checkout(folder: &Path) -> Option<Core> {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
     let manifest: toml::Table = manifest.parse().ok()?;
@@ -121,7 +135,7 @@ fn checkout(folder: &Path) -> Option<Core> {
     (name == "pallium-core").then_some(Core::Folder(full))
 }
 
-/// A crate to be written.
+/// A new plugin crate.
 #[derive(Debug)]
 pub struct Scaffold {
     /// Name of the crate.
@@ -130,7 +144,7 @@ pub struct Scaffold {
     pub role: Role,
     /// Id of its component.
     pub id: String,
-    /// Where pallium-core comes from.
+    /// The source of pallium-core.
     pub core: Core,
 }
 
@@ -138,7 +152,7 @@ impl Scaffold {
     /// A crate with a component `id`, by default `own.NAME`.
     ///
     /// # Errors
-    /// If the name cannot be that of a crate, or the id is none.
+    /// If the name or the id is not allowed.
     pub fn new(name: &str, role: Role, id: Option<&str>, core: Core) -> Result<Self> {
         let word = |text: &str| {
             text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -146,112 +160,46 @@ impl Scaffold {
                 && !text.contains("--")
                 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
-        // Names by which Cargo or Rust know something else.
-        let taken = [
-            "core",
-            "std",
-            "alloc",
-            "test",
-            "proc-macro",
-            "deps",
-            "build",
-            "examples",
-            "incremental",
-            "pallium",
-            "pallium-core",
-            "fn",
-            "mod",
-            "use",
-            "self",
-            "super",
-            "crate",
-            "type",
-            "impl",
-            "struct",
-            "trait",
-            "match",
-            "move",
-            "loop",
-            "static",
-            "const",
-            "extern",
-            "enum",
-            "as",
-            "if",
-            "in",
-            "let",
-            "pub",
-            "ref",
-            "for",
-            "else",
-            "where",
-            "while",
-            "async",
-            "await",
-            "dyn",
-            "break",
-            "continue",
-            "return",
-            "true",
-            "false",
-            "unsafe",
-            "abstract",
-            "become",
-            "box",
-            "do",
-            "final",
-            "macro",
-            "override",
-            "priv",
-            "try",
-            "typeof",
-            "unsized",
-            "virtual",
-            "yield",
-            "gen",
-        ];
-        if taken.contains(&name) {
-            return Err(Error::input(format!("a plugin cannot be called `{name}`")).help(format!(
-                "Cargo or Rust know something else by that name; choose another, such as my-{name}"
-            )));
-        }
+        let refused = |why: String| Error::input(format!("a plugin cannot have the name `{name}`")).help(why);
         if !word(name) {
-            return Err(Error::input(format!("a plugin cannot be called `{name}`")).help(
-                "use lower-case letters, digits and hyphens, beginning with a letter, such as my-penalty",
+            return Err(refused(
+                "use lower-case letters, digits and hyphens, starting with a letter, such as my-penalty"
+                    .into(),
             ));
+        }
+        // The crate depends on these, and its component may not hide a name that
+        // the template uses.
+        let type_name = type_name(name);
+        let mut words = template(role)?.library.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if ["pallium-core", "pallium-testkit"].contains(&name) || words.any(|word| word == type_name) {
+            return Err(refused(format!(
+                "its code already uses that name; choose another, such as my-{name}"
+            )));
         }
         let id = id.map_or_else(|| format!("own.{name}"), str::to_owned);
         if !matches!(id.split_once('.'), Some((family, name)) if word(family) && word(name)) {
-            return Err(Error::input(format!("`{id}` is no id")).help(
-                "an id is family.name in lower-case letters, digits and hyphens, such as lab.my-penalty",
+            return Err(Error::input(format!("`{id}` is not a valid id")).help(
+                "write family.name in lower-case letters, digits and hyphens, such as lab.my-penalty",
             ));
         }
         Ok(Scaffold { name: name.into(), role, id, core })
     }
 
-    /// The files of the crate, by their path in it.
+    /// The files of the crate: their paths in it and their contents.
     ///
     /// # Errors
     /// If there is no template for the role.
     pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
         let template = template(self.role)?;
-        let type_name: String = self
-            .name
-            .split('-')
-            .filter_map(|word| {
-                let mut letters = word.chars();
-                letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
-            })
-            .collect();
         let library = self.name.replace('-', "_");
         let file = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let fill = |text: &str| {
-            text.replace("@DEPENDENCY@", &self.core.dependency(""))
-                .replace("@DEV_DEPENDENCY@", &self.core.dependency(", features = [\"testkit\"]"))
+            text.replace("@DEPENDENCY@", &self.core.dependency())
+                .replace("@DEV_DEPENDENCY@", &self.core.dev_dependency())
                 .replace("@USES@", template.uses.trim_end())
                 .replace("@ABOUT@", template.about)
                 .replace("@NAME@", &self.name)
-                .replace("@TYPE@", &type_name)
+                .replace("@TYPE@", &type_name(&self.name))
                 .replace("@ID@", &self.id)
                 .replace("@ROLE@", self.role.name())
                 .replace("@FILE@", &file)
@@ -265,11 +213,11 @@ impl Scaffold {
         ])
     }
 
-    /// Writes the crate into `folder`, which must not exist.
+    /// Writes the crate to `folder`, which must not exist.
     ///
     /// # Errors
-    /// If it exists or cannot be written, or a Cargo workspace around it would
-    /// take the crate in.
+    /// If the folder exists or cannot be written, or the crate would become a
+    /// member of a Cargo workspace above it.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let files = self.files()?;
         if folder.exists() {
@@ -287,11 +235,20 @@ impl Scaffold {
     }
 }
 
-/// Refuses a folder that a Cargo workspace around it would take for one of its
-/// members: then neither would build, since a plugin is a workspace of its own.
+/// The name of the component's type: `my-penalty` becomes `MyPenalty`.
+fn type_name(name: &str) -> String {
+    let capitalized = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    name.split('-').filter_map(capitalized).collect()
+}
+
+/// Refuses a folder that a Cargo workspace above it lists as a member: a plugin is
+/// its own workspace, so neither would build.
 fn refuse_members(folder: &Path) -> Result<()> {
     let full = std::path::absolute(folder).map_err(|e| Error::io(folder, &e))?;
-    // As Cargo does: links are followed, and the folder itself is not there yet.
+    // Cargo follows links; the folder itself does not exist yet.
     let full = match (full.parent().and_then(|parent| std::fs::canonicalize(parent).ok()), full.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => full,
@@ -316,16 +273,16 @@ fn refuse_members(folder: &Path) -> Result<()> {
             && !excluded
         {
             return Err(Error::input(format!(
-                "{} would be a member of the workspace of {} (members has \"{pattern}\"), and a plugin stands alone",
+                "{} would be a member of the workspace of {} (members has \"{pattern}\"), but a plugin is its own workspace",
                 folder.display(),
                 path.display()
             ))
             .help(format!(
-                "begin it elsewhere with --dir, or add exclude = [\"{}\"] to [workspace] in that file first",
+                "choose another folder with --dir, or first add exclude = [\"{}\"] to [workspace] in that file",
                 relative.display()
             )));
         }
-        // Cargo looks no further than the nearest workspace.
+        // Cargo considers only the nearest workspace.
         return Ok(());
     }
     Ok(())
@@ -340,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn every_placeholder_is_filled() {
         for role in Role::ALL {
             let made = Scaffold::new("my-own-thing", role, None, Core::Version("0.1".into())).unwrap();
             for (name, text) in made.files().unwrap() {
@@ -361,7 +318,7 @@ mod tests {
     #[test]
     fn names_and_ids_are_checked() {
         assert_eq!(scaffold("my-penalty").unwrap().id, "own.my-penalty");
-        for wrong in ["", "My-Penalty", "3d", "a--b", "a-", "a_b", "core", "type", "../x"] {
+        for wrong in ["", "My-Penalty", "3d", "a--b", "a-", "a_b", "pallium-core", "../x"] {
             assert!(scaffold(wrong).is_err(), "{wrong}");
         }
         let id = |id| Scaffold::new("a", Role::Task, Some(id), Core::Version("0.1".into()));
@@ -370,19 +327,19 @@ mod tests {
 
     #[test]
     fn the_core_is_a_version_or_a_checkout() {
-        assert_eq!(Core::read("0.1").unwrap(), Core::Version("0.1".into()));
-        let own = Core::of_this_executable().unwrap();
+        assert_eq!(Core::parse("0.1").unwrap(), Core::Version("0.1".into()));
+        let own = Core::from_build().unwrap();
         let Core::Folder(folder) = &own else { panic!("{own:?}") };
-        assert_eq!(Core::read(folder.to_str().unwrap()).unwrap(), own);
-        assert_eq!(Core::read(folder.parent().unwrap().to_str().unwrap()).unwrap(), own);
-        let error = Core::read("/nowhere").unwrap_err();
+        assert_eq!(Core::parse(folder.to_str().unwrap()).unwrap(), own);
+        assert_eq!(Core::parse(folder.parent().unwrap().to_str().unwrap()).unwrap(), own);
+        let error = Core::parse("/nowhere").unwrap_err();
         assert!(error.message.contains("/nowhere") && error.help.is_some());
-        let gone = Core::beside(Path::new("/nowhere/host")).unwrap_err();
+        let gone = Core::from_host_folder(Path::new("/nowhere/host")).unwrap_err();
         assert!(gone.message.contains("/nowhere/core") && gone.help.unwrap().contains("--core"));
     }
 
     #[test]
-    fn a_workspace_that_would_take_it_in_is_told_of() {
+    fn a_workspace_that_lists_the_folder_as_a_member_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("Cargo.toml");
         let begin = |place: &str| scaffold("a").unwrap().write(&folder.path().join(place));
@@ -399,9 +356,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_is_told_from_one_that_is_misspelt() {
+    fn a_name_that_the_code_uses_gets_another_help_than_a_malformed_one() {
         let help = |name| scaffold(name).unwrap_err().help.unwrap();
-        assert!(help("core").contains("my-core") && help("A").contains("lower-case"));
+        for taken in ["pallium-core", "params", "constraint", "self"] {
+            assert!(help(taken).contains(&format!("my-{taken}")), "{taken}");
+        }
+        assert!(help("A").contains("lower-case"));
+        assert!(scaffold("core").is_ok() && scaffold("type").is_ok(), "a library may have these names");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use pallium_core::ndarray::{Array3, s};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
-use pallium_core::testkit::assert_all_conform;
+use pallium_testkit::assert_all_conform;
 
 use crate::participation_ratio::ParticipationRatio;
 use crate::recording::Recording;

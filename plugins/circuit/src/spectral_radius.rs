@@ -141,7 +141,7 @@ mod tests {
     use pallium_core::ndarray::array;
     use pallium_core::rand::Rng;
     use pallium_core::rand_distr::StandardNormal;
-    use pallium_core::testkit::World;
+    use pallium_testkit::World;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use pallium_core::ndarray::{Array2, Array3};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{Value, json};
-use pallium_core::testkit::{World, assert_all_conform};
+use pallium_testkit::{World, assert_all_conform};
 
 use crate::dale::Dale;
 use crate::mask::Mask;

@@ -6,7 +6,7 @@ use std::path::Path;
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
-use pallium_core::testkit::{World, assert_all_conform};
+use pallium_testkit::{World, assert_all_conform};
 
 use crate::assortativity::{Assortativity, Ends, assortativity};
 use crate::charpath::Charpath;

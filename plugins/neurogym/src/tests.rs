@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::Command;
 
+use pallium_core::parse_parameters;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value};
-use pallium_core::{parse_parameters, testkit};
+use pallium_testkit as testkit;
 
 use crate::design::{Design, blank, lay_out, trials};
 use crate::yang19::{Decision, Matching, Reach};

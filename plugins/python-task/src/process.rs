@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value};
 use pallium_core::tracing;
+use pallium_process::{exit_text, wait_or_kill};
 
 /// The helper that the process runs.
 const HELPER: &str = include_str!("worker.py");
@@ -21,24 +22,24 @@ const KEPT_LINES: usize = 12;
 /// Longest line kept, in bytes.
 const KEPT_BYTES: usize = 400;
 
-/// How often it is looked whether the process is still there. Processes that it
-/// started may hold its pipes open after its end.
-const GLANCE: Duration = Duration::from_millis(100);
+/// How often the process is checked while an answer is awaited: its own child
+/// processes may keep its pipes open after its end.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the last lines of a process that has ended are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait for the last output of a process that has ended.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// Most bytes behind one answer (4 GiB).
+/// Maximum number of bytes that follow an answer (4 GiB).
 const MOST_BYTES: u64 = 1 << 32;
 
-/// An answer: what follows `ok`, and the bytes behind it.
+/// An answer: the value of `ok`, and the bytes that follow it.
 pub type Answer = (Value, Vec<u8>);
 
 /// Why there is no answer.
 pub enum Failure {
-    /// The process is gone, or had to be ended; another one may do better.
+    /// The process ended or was killed; a new one may succeed.
     Died(Error),
-    /// The process says what is wrong.
+    /// The process reported an error.
     Refused(Error),
 }
 
@@ -49,7 +50,7 @@ type Tail = Arc<Mutex<VecDeque<String>>>;
 pub struct Process {
     child: Child,
     requests: Option<ChildStdin>,
-    /// Behind a lock that is never contended, for a receiver cannot be shared.
+    /// Behind a lock, which is never contended, since a receiver is not `Sync`.
     answers: Mutex<Receiver<std::io::Result<Answer>>>,
     tail: Tail,
     readers: Vec<JoinHandle<()>>,
@@ -57,7 +58,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `python` with the helper; it is given up if an answer takes
+    /// Starts `python` with the helper. The process is killed if an answer takes
     /// longer than `patience`.
     ///
     /// # Errors
@@ -67,7 +68,7 @@ impl Process {
         command.args(["-u", "-c", HELPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PYTHONHASHSEED", "0");
-        // One cell, one thread: many run side by side.
+        // Many trainings run at the same time, so each keeps to its threads.
         let threads = threads.max(1).to_string();
         for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(name, &threads);
@@ -76,8 +77,8 @@ impl Process {
         let (requests, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Tail::default();
         let mut readers = Vec::new();
-        // Without bound, so that a late answer that nobody waits for any more
-        // holds up nobody. There is one answer a request.
+        // Unbounded, so that a late answer that nobody awaits does not block the
+        // reader. There is one answer a request.
         let (send, answers) = channel();
         if let Some(output) = output {
             readers.push(thread::spawn(move || {
@@ -98,30 +99,32 @@ impl Process {
         Ok(Process { child, requests, answers: Mutex::new(answers), tail, readers, patience })
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     ///
     /// # Errors
-    /// As [`Failure`] says. After the process died it must not be asked again.
+    /// See [`Failure`]. After [`Failure::Died`] no further request is possible.
     pub fn ask(&mut self, request: &Value) -> Result<Answer, Failure> {
         let line = format!("{request}\n");
-        let Some(pipe) = &mut self.requests else { return Err(Failure::Died(Error::bug("it was ended"))) };
-        // Whether it could be written shows in the answer.
+        let Some(pipe) = &mut self.requests else {
+            return Err(Failure::Died(Error::bug("the process was ended")));
+        };
+        // If the request cannot be written, there will be no answer.
         let _ = pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush());
         let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + self.patience;
         let mut gone = false;
-        let heard = loop {
+        let outcome = loop {
             let left = until.saturating_duration_since(Instant::now());
-            match answers.recv_timeout(left.min(GLANCE)) {
-                // Once more, for what it said just before its end.
+            match answers.recv_timeout(left.min(POLL_INTERVAL)) {
+                // One more turn, for an answer just before its end.
                 Err(RecvTimeoutError::Timeout) if gone => break Err(RecvTimeoutError::Disconnected),
-                Err(RecvTimeoutError::Timeout) if left > GLANCE => {
+                Err(RecvTimeoutError::Timeout) if left > POLL_INTERVAL => {
                     gone = matches!(self.child.try_wait(), Ok(Some(_)));
                 }
-                heard => break heard,
+                outcome => break outcome,
             }
         };
-        match heard {
+        match outcome {
             Ok(Ok((mut answer, bytes))) => match answer["error"].as_str() {
                 None => Ok((answer["ok"].take(), bytes)),
                 Some(message) => {
@@ -132,13 +135,13 @@ impl Process {
             },
             Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Failure::Died(self.post_mortem())),
             Err(RecvTimeoutError::Timeout) => {
-                self.end();
+                self.end(Duration::ZERO);
                 Err(Failure::Died(
                     self.with_tail(Error::plugin(format!(
-                        "the Python process did not answer within {} s and was ended",
+                        "the Python process did not answer within {} s and was killed",
                         self.patience.as_secs_f64()
                     )))
-                    .help("raise the parameter `patience_s` if the task may take that long"),
+                    .help("raise the parameter `patience_s` if the task needs more time"),
                 ))
             }
         }
@@ -146,24 +149,16 @@ impl Process {
 
     /// How the process ended.
     fn post_mortem(&mut self) -> Error {
-        // Its pipe is closed, so it has ended or is about to.
-        let until = Instant::now() + Duration::from_secs(5);
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
-                Ok(status) => break status,
-                Err(_) => break None,
-            }
-        };
-        self.end();
-        let how = status.map_or("closed its output".to_owned(), described);
+        // Its output is closed, so it has ended or is about to.
+        let status = self.end(Duration::from_secs(5));
+        let how = status.map_or("closed its output".to_owned(), exit_text);
         self.with_tail(Error::plugin(format!("the Python process {how}")))
     }
 
     fn with_tail(&mut self, mut error: Error) -> Error {
-        // All of it is there once the readers are done; they are not while a
-        // process that this one started holds its pipes open.
-        let until = Instant::now() + LAST_WORDS;
+        // The output is complete when the readers end; they do not while a child
+        // process of this one keeps its pipes open.
+        let until = Instant::now() + EXIT_GRACE;
         while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < until {
             thread::sleep(Duration::from_millis(2));
         }
@@ -171,35 +166,28 @@ impl Process {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if !tail.is_empty() {
             let lines: Vec<&str> = tail.iter().map(String::as_str).collect();
-            error.causes.push(format!("its last words: {}", lines.join(" | ")));
+            error.causes.push(format!("its last output: {}", lines.join(" | ")));
         }
         error
     }
 
-    /// Ends the process, if it has not ended.
-    fn end(&mut self) {
+    /// Closes its input, waits until it ends, and kills it after `patience`.
+    fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
         self.requests = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        wait_or_kill(&mut self.child, patience)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Without further requests it ends by itself, and closes what the task
-        // has open.
-        self.requests = None;
-        let until = Instant::now() + Duration::from_secs(2);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.end();
+        // When its input closes the helper ends, and the task can close its files.
+        self.end(Duration::from_secs(2));
     }
 }
 
-/// The interpreter that `python` stands for. It may be a launcher (pyenv's,
-/// say) that runs the interpreter as a process of its own, which could then
-/// neither be ended nor asked how it ended.
+/// The path of the interpreter behind `python`, which may be a launcher (such as
+/// pyenv's) that runs the interpreter as another process. That one could neither be
+/// killed nor report how it ended.
 fn interpreter(python: &str) -> Result<String> {
     let probe = ["-c", "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)"];
     let output = Command::new(python)
@@ -209,23 +197,23 @@ fn interpreter(python: &str) -> Result<String> {
         .map_err(|e| unstartable(python, &reason(&e)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or("it says nothing");
-        return Err(unstartable(python, &format!("it {}: {last}", described(output.status))));
+        let last = said.lines().last().unwrap_or("no message");
+        return Err(unstartable(python, &format!("it {}: {last}", exit_text(output.status))));
     }
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(if path.is_empty() { python.to_owned() } else { path })
 }
 
 fn unstartable(python: &str, why: &str) -> Error {
-    Error::input(format!("Python cannot be started: `{python}`: {why}")).help(
-        "install Python 3.8 or later, or name it with the parameter `python` or the variable PALLIUM_PYTHON",
+    Error::input(format!("cannot start Python: `{python}`: {why}")).help(
+        "install Python 3.8 or later, or set its path by the parameter `python` or the variable PALLIUM_PYTHON",
     )
 }
 
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "there is no such program".into(),
-        ErrorKind::PermissionDenied => "it may not be run".into(),
+        ErrorKind::NotFound => "no such program".into(),
+        ErrorKind::PermissionDenied => "no permission to run it".into(),
         _ => error.to_string(),
     }
 }
@@ -245,7 +233,7 @@ fn read_answer(output: &mut impl BufRead) -> std::io::Result<Answer> {
     if bytes.len() as u64 == count { Ok((answer, bytes)) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Reads to the end; hands each line to the log, and keeps the last ones.
+/// Reads standard error to its end, logs each line and keeps the last ones.
 fn keep_tail(complaints: impl Read, tail: &Tail) {
     let mut complaints = BufReader::new(complaints);
     let mut line = Vec::new();
@@ -264,24 +252,5 @@ fn keep_tail(complaints: impl Read, tail: &Tail) {
             tail.pop_front();
         }
         tail.push_back(text);
-    }
-}
-
-/// How a process ended, in words.
-fn described(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match signal {
-            6 => " (abort)",
-            9 => " (killed; where memory is short, the system does that)",
-            11 => " (segmentation fault)",
-            15 => " (terminated)",
-            _ => "",
-        };
-        return format!("was ended by signal {signal}{name}");
-    }
-    match status.code() {
-        Some(code) => format!("ended with exit code {code}"),
-        None => "ended".into(),
     }
 }

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{Value, json};
-use pallium_core::{Kind, parse_parameters, testkit};
+use pallium_core::{Kind, parse_parameters};
+use pallium_testkit as testkit;
 
 use crate::task::{Params, PythonTask};
 

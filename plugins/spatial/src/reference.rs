@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray_npy::NpzReader;
 use pallium_core::ndarray::{Array1, Array2, aview1};
+use pallium_core::parse_parameters;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
-use pallium_core::{parse_parameters, testkit};
+use pallium_testkit as testkit;
 
 use crate::communicability::Communicability;
 use crate::communicability_emd::CommunicabilityEmd;

@@ -166,7 +166,7 @@ fn shrink(w: &mut [f32], d: &[f32], threshold: f32) {
 
 #[cfg(test)]
 mod tests {
-    use pallium_core::testkit::World;
+    use pallium_testkit::World;
 
     use super::*;
 
@@ -229,7 +229,7 @@ mod tests {
             let value = constraint.penalty(w.view(), gradient.view_mut()).unwrap();
             assert!((value - expected).abs() < 1e-5 * expected.max(1e-9), "{value} {expected}");
             assert_eq!(gradient.iter().any(|&g| g != 0.0), expected > 0.0);
-            let error = pallium_core::testkit::gradient_error(&mut constraint, &w, 1).unwrap();
+            let error = pallium_testkit::gradient_error(&mut constraint, &w, 1).unwrap();
             assert!(error < 1e-3, "{error}");
             let mut after = w.clone();
             constraint.project(after.view_mut()).unwrap();

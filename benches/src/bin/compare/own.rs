@@ -8,11 +8,11 @@ use std::time::Instant;
 use clap::Args;
 use ndarray::Array2;
 use ndarray_npy::{read_npy, write_npy};
-use pallium::cell::Use;
 use pallium::plugins::Catalogue;
 use pallium::run::train::{Options, train};
 use pallium_benches::{scene, turns};
 use pallium_core::{Error, Kind, Network, Result, Setting};
+use pallium_record::spec::Use;
 use serde_json::{Value, json};
 
 use crate::matrices::{BIN_S, WINDOW_S};

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pallium::run::machine::Machine;
 use pallium_benches::report::Sample;
 use pallium_benches::turns::{self, Side};
 use pallium_benches::{peak, watch};
 use pallium_core::{Error, Kind, Result};
+use pallium_record::machine::Machine;
 
 /// A round: the machine's peak, then a turn of each side.
 pub(crate) struct Round {

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use pallium::plugins::Catalogue;
-use pallium::run::machine::Machine;
 use pallium_benches::report::{Sample, digits, seconds, spread};
 use pallium_benches::{scene, watch};
 use pallium_core::{Error, Kind, Result};
+use pallium_record::machine::Machine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -31,7 +31,7 @@ pub struct Derive {
     /// The field's folder, with event times.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Where to write: a new folder, or an empty one.
+    /// The folder to write: a new or an empty one.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
     /// The recipe.
@@ -62,13 +62,13 @@ pub struct Derive {
     /// Penalty of the graphical lasso [default: by cross-validation].
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     alpha: Option<f64>,
-    /// Sets any parameter of `microns.derived`; may be given several times.
+    /// Set any parameter of `microns.derived`; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
     /// Threads to use; the result does not depend on it [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
     threads: Option<u16>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }

@@ -12,14 +12,13 @@ use serde_json::{Value, json};
 use crate::cli::support;
 use crate::fetch::{self, Client, FIELDS, LISTING_URL, Listing, Patience, RELEASE_URL, Source};
 
-/// Downloads released fields, each into a folder of its own.
+/// Downloads released fields, each to its own folder.
 ///
 /// Files are kept in the user's cache ($XDG_CACHE_HOME/pallium, or
-/// ~/.cache/pallium), so that no file is fetched twice and a transfer that was
-/// cut off goes on where it stopped; what is cached needs no network. Files are
-/// checked by sums that Pallium knows, by git's own sums of the release, or by
-/// those noted at the first fetch, and each folder keeps its files' SHA-256 in
-/// SHA256SUMS.
+/// ~/.cache/pallium): no file is downloaded twice, an interrupted download
+/// continues, and cached files need no network. Files are verified by hashes that
+/// Pallium knows, by the git hashes of the release, or by those recorded at the
+/// first download. Each folder has the SHA-256 of its files in SHA256SUMS.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field fetch 6_6_2 5_3_4 --out data
@@ -33,30 +32,30 @@ pub struct Fetch {
     /// All fields of the release.
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// Shows what there is, and fetches nothing.
+    /// List the released fields without downloading.
     #[arg(long, conflicts_with_all = ["names", "all"])]
     list: bool,
-    /// Folder for the fields' folders.
+    /// Folder in which the fields' folders are created.
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Address of a mirror: a folder that holds the fields' folders
+    /// URL of a mirror: a folder that contains the fields' folders
     /// [default: the release on GitHub].
     #[arg(long, value_name = "URL", env = "PALLIUM_FIELDS_URL")]
     url: Option<String>,
-    /// Address of git's list of the release's files, with their sums
+    /// URL of git's list of the release's files, with their hashes
     /// [default: GitHub's for its own release, none for a mirror].
     #[arg(long, value_name = "URL", env = "PALLIUM_FIELDS_LISTING")]
     listing: Option<String>,
-    /// Uses what is cached, and never the network.
+    /// Use only the cache, never the network.
     #[arg(long)]
     offline: bool,
-    /// Seconds to wait for a server that says nothing.
+    /// Seconds to wait for a server that does not respond.
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
-    /// Attempts after one that brought nothing.
+    /// Number of further attempts after one that transferred nothing.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=20))]
     retries: u32,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -64,14 +63,14 @@ pub struct Fetch {
 /// Runs the command.
 ///
 /// # Errors
-/// If a field is not of the release, a file cannot be had or is not what it
-/// should be, or a folder cannot be written. Fields before it are there.
+/// If a field is not in the release, a file cannot be downloaded or verified, or a
+/// folder cannot be written. Earlier fields are kept.
 pub fn fetch(args: &Fetch) -> Result<()> {
     let (false, Some(out)) = (args.list, &args.out) else { return list(args.json) };
     let names = fetch::names(&args.names, args.all)?;
     let cache = support::cache_folder().ok_or_else(|| {
-        Error::input("there is no folder to keep fetched files in")
-            .help("set $XDG_CACHE_HOME to a folder that can be written to")
+        Error::input("there is no cache folder for downloaded files")
+            .help("set $XDG_CACHE_HOME to a folder that you can write to")
     })?;
     let url = args.url.clone().unwrap_or_else(|| RELEASE_URL.into());
     let stall = Duration::from_secs(args.timeout.into());
@@ -80,15 +79,15 @@ pub fn fetch(args: &Fetch) -> Result<()> {
     let listing_url = args.listing.clone().or_else(|| args.url.is_none().then(|| LISTING_URL.into()));
     let listing = listing_url.and_then(|url| {
         Listing::obtain(&url, &Client::new(&url, patience), &cache, args.offline)
-            .map_err(|e| tracing::warn!("doing without git's sums of the release: {e}"))
+            .map_err(|e| tracing::warn!("continuing without the git hashes of the release: {e}"))
             .ok()
     });
     let source = Source { url, listing, offline: args.offline };
     let shown = Shown::new(names.len());
     let mut fields = Vec::new();
     for name in names {
-        let mut told = |file: &str, done, of| shown.file(name, file, done, of);
-        let fetched = fetch::fetch(&source, &client, &cache, (name, out), &mut told)?;
+        let mut on_progress = |file: &str, done, of| shown.file(name, file, done, of);
+        let fetched = fetch::fetch(&source, &client, &cache, (name, out), &mut on_progress)?;
         let how = match (fetched.there, fetched.transferred) {
             (true, _) => "there already".to_owned(),
             (false, 0) => "from the cache".to_owned(),
@@ -136,7 +135,7 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// What a person who waits sees: a bar on a terminal, a line a field elsewhere.
+/// The progress display: a bar on a terminal, a line for each field elsewhere.
 struct Shown {
     bar: Option<ProgressBar>,
 }

@@ -18,7 +18,7 @@ const TABLES: &str = "microns.tables";
 /// and their cells, and synapses.
 ///
 /// Tables are read row by row, so they may be of any length; csv and csv.gz.
-/// There is no activity in them: add spikes_<field>.npy to a folder, and derive.
+/// They contain no activity: add spikes_<field>.npy to a folder, and run `derive`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields
@@ -34,17 +34,17 @@ pub struct FromTables {
     /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id.
     #[arg(long, value_name = "FILE")]
     synapses: Option<PathBuf>,
-    /// A field, <session>_<scan>_<field>; may be given several times
+    /// A field, <session>_<scan>_<field>; may be repeated
     /// [default: all].
     #[arg(long = "field", value_name = "NAME")]
     fields: Vec<String>,
-    /// Folder for the fields' folders: a new one, or an empty one.
+    /// Folder in which the fields' folders are created: a new or an empty one.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Sets a further parameter of `microns.tables`; may be given several times.
+    /// Set a further parameter of `microns.tables`; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
@@ -111,5 +111,5 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
         return support::print_json(&json!({ "fields": told }));
     }
     support::print_table(&table)?;
-    support::print(&format!("\nthe folders are in {}\n", args.out.display()))
+    support::print(&format!("\nwrote the folders to {}\n", args.out.display()))
 }

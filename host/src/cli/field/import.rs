@@ -22,20 +22,20 @@ const NWB: &str = "nwb.field";
 
 `pallium plugins show nwb.field` documents what --param can set.")]
 pub struct Import {
-    /// The file that holds the recording.
+    /// The NWB file of the recording.
     #[arg(value_name = "FILE.nwb")]
     file: PathBuf,
     /// The field of the scan: its number, or the name of its table of ROIs;
-    /// may be left out where there is one alone.
+    /// may be left out if there is only one.
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
-    /// Where to write: a new folder, or an empty one.
+    /// The folder to write: a new or an empty one.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The substrate component that reads the file.
     #[arg(long = "use", value_name = "ID", default_value = NWB)]
     source: String,
-    /// Sets a further parameter of that component; may be given several times.
+    /// Set a further parameter of that component; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
 }

@@ -15,8 +15,8 @@ use pallium_record::spec::Use;
 /// Columns of the bars in the profile's table.
 const BAR: usize = 20;
 
-/// A page about a field: its neurons, how connection and correlation go with
-/// distance, whether the connectome is in order, and what to beware of.
+/// Describes a field: its neurons, connection and correlation by distance, the order
+/// of its connectome, and known problems.
 ///
 /// A released connectome is in another neuron order than every other file of
 /// its field; distances are shown both for that order and for the one restored.
@@ -27,10 +27,10 @@ pub struct Info {
     /// The field's folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Writes a figure of connection and correlation by distance.
+    /// Write a figure of connection and correlation by distance to this file.
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }

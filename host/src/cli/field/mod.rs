@@ -20,8 +20,7 @@ use super::support;
 use crate::plugins::Catalogue;
 use pallium_record::spec::Use;
 
-/// Looks at a field, recomputes its matrices, puts its connectome in order, or
-/// makes a field up.
+/// Describes, downloads, imports, recomputes, restores and synthesizes fields.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field info data/6_6_2 --svg 6_6_2.svg")]
@@ -90,7 +89,7 @@ fn check_free(out: &Path) -> Result<()> {
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
         return Err(Error::input(format!("{} exists and is not empty", out.display()))
-            .help("name another folder, or remove this one first"));
+            .help("choose another folder, or remove this one first"));
     }
     Ok(())
 }

@@ -12,17 +12,17 @@ use crate::cli::support;
 /// What is written, with a place for the name.
 const TEMPLATE: &str = include_str!("field.toml");
 
-/// Begins a field of one's own: a field.toml that says what the files beside it
-/// hold, with every choice explained.
+/// Creates a field.toml for your own data, which describes the files beside it and
+/// explains every option.
 ///
-/// It reads as it stands once the files that it names are there: cells.csv,
-/// connections.csv and events.csv.
+/// It is complete once the files that it names exist: cells.csv, connections.csv
+/// and events.csv.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field new data/mine
   pallium field info data/mine")]
 pub struct New {
-    /// The field's folder; files that are there already stay as they are.
+    /// The field's folder; existing files are kept.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }
@@ -45,5 +45,5 @@ pub fn new(args: &New) -> Result<()> {
         _ => failed(&e),
     })?;
     file.write_all(text.as_bytes()).map_err(|e| failed(&e))?;
-    support::print(&format!("{} says what belongs beside it, and how to say it otherwise\n", path.display()))
+    support::print(&format!("wrote {}; it describes the files that belong beside it\n", path.display()))
 }

@@ -9,7 +9,7 @@ use super::{check_free, read, store};
 use crate::cli::support;
 use crate::plugins::Catalogue;
 
-/// Writes a field anew with its connectome in the order of its neurons.
+/// Writes a copy of a field with its connectome in the order of its neurons.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field restore data/6_6_2 --out data/6_6_2-restored")]
@@ -17,7 +17,7 @@ pub struct Restore {
     /// The field's folder, as released.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Where to write: a new folder, or an empty one.
+    /// The folder to write: a new or an empty one.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
 }

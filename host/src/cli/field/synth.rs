@@ -11,15 +11,15 @@ use crate::cli::support;
 use crate::plugins::Catalogue;
 use pallium_record::spec::Use;
 
-/// Writes a made-up field with the statistics of real ones, or of a given one.
+/// Writes a synthetic field with the statistics of real ones, or of a given one.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
-  pallium field synth --like data/5_6_8 --spikes --seed 1 --out data/made-up
+  pallium field synth --like data/5_6_8 --spikes --seed 1 --out data/synthetic
 
 Without --like the statistics are those of several real fields:
-  pallium field synth --neurons 100 --seed 1 --out data/made-up")]
+  pallium field synth --neurons 100 --seed 1 --out data/synthetic")]
 pub struct Synth {
-    /// Number of neurons; with --like, as many as that field has unless given.
+    /// Number of neurons [default with --like: those of that field].
     #[arg(
         long,
         value_name = "N",
@@ -27,24 +27,24 @@ pub struct Synth {
         required_unless_present = "like"
     , allow_negative_numbers = true)]
     neurons: Option<u32>,
-    /// Learns the statistics from this field's folder: positions, connection by
+    /// Take the statistics from this field's folder: positions, connection by
     /// distance, synapse counts, correlation by distance, and rates.
     #[arg(long, value_name = "DIR")]
     like: Option<PathBuf>,
-    /// Draws event times, too; the field to learn from must have some.
+    /// Draw event times, too; the field of --like must have some.
     #[arg(long, requires = "like")]
     spikes: bool,
-    /// Length of the made-up recording in seconds [default: the field's].
+    /// Length of the synthetic recording in seconds [default: the field's].
     #[arg(long, value_name = "SECONDS", requires = "spikes", allow_negative_numbers = true)]
     length: Option<f64>,
     /// Seed of the draw.
     #[arg(long, allow_negative_numbers = true)]
     seed: u64,
-    /// Where to write: a new folder, or an empty one.
+    /// The folder to write: a new or an empty one.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Sets a further parameter of `synthetic.field`, or with --like of
-    /// `synthetic.like`; may be given several times.
+    /// Set a further parameter of `synthetic.field`, or with --like of
+    /// `synthetic.like`; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
 }
@@ -52,7 +52,7 @@ pub struct Synth {
 /// Runs the command.
 ///
 /// # Errors
-/// If the field cannot be learnt from, made or written.
+/// If the field of --like cannot be read, or the field not be made or written.
 pub fn synth(args: &Synth) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;
@@ -75,5 +75,9 @@ pub fn synth(args: &Synth) -> Result<()> {
     let field = catalogue.substrate(&source, &setting)?.substrate(args.seed)?;
     field.check()?;
     store(&catalogue, &field, &args.out)?;
-    support::print(&format!("a made-up field of {} neurons is in {}\n", field.neurons, args.out.display()))
+    support::print(&format!(
+        "wrote a synthetic field of {} neurons to {}\n",
+        field.neurons,
+        args.out.display()
+    ))
 }

@@ -1,19 +1,19 @@
-//! `pallium plugins check`: whether the components of a plugin file keep the
-//! promises of their roles.
+//! `pallium plugins check`: runs the conformance checks on a plugin file.
 //!
-//! Each component is tried in a process of its own, so that a plugin that
-//! crashes or hangs costs one check: the process is started again behind it.
+//! Each component is checked in a process of its own. If the plugin crashes or
+//! hangs, that check fails and a new process runs the remaining ones.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use clap::Args;
 use itertools::Itertools;
-use pallium_core::testkit::{self, Finding, Subject, Verdict};
 use pallium_core::{Error, Result, nearest};
+use pallium_process::{exit_text, wait_or_kill};
+use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -21,35 +21,34 @@ use super::support;
 use crate::plugins;
 use pallium_files as files;
 
-/// Tries out whether the components of a plugin file keep the promises of
-/// their roles.
+/// Checks whether the components of a plugin file keep the promises of their roles.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins check target/release/libmy_penalty.so
 
-Every component is built in a small made-up world and called as a run would call it. Each component
-is tried in a process of its own; one that crashes or hangs costs a check and nothing else.
+Every component is built on a small synthetic substrate and called as a run would call it, in a
+process of its own, so that a crash or a hang fails only that check.
 
 The exit code is 0 if no check failed, 2 if one did.")]
 pub struct Check {
     /// The plugin file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only this component; may be given several times.
+    /// Check only this component; may be repeated.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
-    /// Sets a parameter of a component, such as `my.penalty.strength=0.1`.
+    /// Set a parameter of a component, such as `my.penalty.strength=0.1`.
     #[arg(long = "param", value_name = "ID.NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// How long a single check may take, in seconds.
+    /// Time limit of a single check, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     timeout: u64,
-    /// Prints one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
 }
 
-/// What a worker is asked.
+/// Arguments of a worker process.
 #[derive(Args, Debug)]
 pub struct Worker {
     file: PathBuf,
@@ -61,20 +60,20 @@ pub struct Worker {
     params: String,
 }
 
-/// A worker's lines begin with this; all others are the plugin's own talk.
+/// The prefix of a worker's messages; other lines are output of the plugin.
 const MARK: &str = "@pallium-check ";
 
-/// What a worker says.
+/// A message of a worker.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Said {
+enum Message {
     /// A check begins.
     Begin(String),
-    /// It ended.
+    /// A check ended.
     Found(Finding),
-    /// What the file offers.
+    /// The plugin and its components.
     Offers { name: String, version: String, core_version: String, components: Vec<Offered> },
-    /// The worker is through.
+    /// All checks ended.
     Done,
 }
 
@@ -87,9 +86,9 @@ struct Offered {
     parameters: Vec<String>,
 }
 
-fn say(said: &Said) -> Result<()> {
-    let text = serde_json::to_string(said).map_err(|e| Error::bug(e.to_string()))?;
-    // The plugin may have left a line unfinished.
+fn send(message: &Message) -> Result<()> {
+    let text = serde_json::to_string(message).map_err(|e| Error::bug(e.to_string()))?;
+    // The plugin may have printed an unfinished line.
     support::print(&format!("\n{MARK}{text}\n"))
 }
 
@@ -98,7 +97,7 @@ fn say(said: &Said) -> Result<()> {
 /// # Errors
 /// If there is no such component.
 pub fn worker(args: &Worker) -> Result<()> {
-    let Some(id) = &args.component else { return whole(&args.file) };
+    let Some(id) = &args.component else { return check_file(&args.file) };
     let admitted = plugins::admit(&args.file)?;
     let entry = admitted.manifest.components.iter().find(|c| c.id == *id);
     let entry = entry.ok_or_else(|| Error::bug(format!("{} has no `{id}`", args.file.display())))?;
@@ -107,14 +106,14 @@ pub fn worker(args: &Worker) -> Result<()> {
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
     for check in checks.iter().skip(args.skip) {
-        say(&Said::Begin(check.name.into()))?;
-        say(&Said::Found(subject.run(check)))?;
+        send(&Message::Begin(check.name.into()))?;
+        send(&Message::Found(subject.run(check)))?;
     }
-    say(&Said::Done)
+    send(&Message::Done)
 }
 
-fn whole(file: &Path) -> Result<()> {
-    say(&Said::Begin("loads".into()))?;
+fn check_file(file: &Path) -> Result<()> {
+    send(&Message::Begin("loads".into()))?;
     let start = std::time::Instant::now();
     let admitted = plugins::admit(file);
     let finding = |verdict, detail: String, help| Finding {
@@ -128,15 +127,15 @@ fn whole(file: &Path) -> Result<()> {
         Ok(admitted) => admitted,
         Err(error) => {
             let text = std::iter::once(error.message).chain(error.causes).join(": ");
-            say(&Said::Found(finding(Verdict::Failed, text, error.help)))?;
-            return say(&Said::Done);
+            send(&Message::Found(finding(Verdict::Failed, text, error.help)))?;
+            return send(&Message::Done);
         }
     };
-    say(&Said::Found(finding(Verdict::Passed, format!("sha256 {}…", &admitted.sha256[..12]), None)))?;
-    say(&Said::Begin("manifest".into()))?;
+    send(&Message::Found(finding(Verdict::Passed, format!("sha256 {}…", &admitted.sha256[..12]), None)))?;
+    send(&Message::Begin("manifest".into()))?;
     let manifest = &admitted.manifest;
-    say(&Said::Found(testkit::check_manifest(manifest)))?;
-    say(&Said::Offers {
+    send(&Message::Found(testkit::check_manifest(manifest)))?;
+    send(&Message::Offers {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         core_version: manifest.core_version.clone(),
@@ -150,12 +149,12 @@ fn whole(file: &Path) -> Result<()> {
             })
             .collect(),
     })?;
-    say(&Said::Done)
+    send(&Message::Done)
 }
 
-/// The findings on one component, or on the file as a whole.
+/// The findings on a component, or on the file itself.
 struct Part {
-    /// Its id; the file's name for the file.
+    /// Id of the component, or name of the file.
     id: String,
     role: String,
     findings: Vec<Finding>,
@@ -164,11 +163,11 @@ struct Part {
 /// Runs the command.
 ///
 /// # Errors
-/// If the file cannot be read, a component that was named is not in it, or no
-/// process can be started.
+/// If the file cannot be read or does not have a named component, or a process
+/// cannot be started.
 pub fn check(args: &Check) -> Result<ExitCode> {
     let remedy = format!(
-        "build the plugin with `cargo build --release` and name the library it makes: target/release/{}….{}",
+        "build the plugin with `cargo build --release` and name its library: target/release/{}….{}",
         std::env::consts::DLL_PREFIX,
         std::env::consts::DLL_EXTENSION
     );
@@ -181,15 +180,15 @@ pub fn check(args: &Check) -> Result<ExitCode> {
         findings: supervise(&args.file, None, &Map::new(), limit, &mut offers)?,
     }];
     let (about, components) = match offers {
-        Some(Said::Offers { name, version, core_version, components }) => {
+        Some(Message::Offers { name, version, core_version, components }) => {
             (json!({"plugin": name, "version": version, "core_version": core_version}), components)
         }
         _ => (json!({}), Vec::new()),
     };
     let known = |id: &String| components.iter().any(|known| known.id == *id);
     if let Some(id) = args.only.iter().find(|id| !components.is_empty() && !known(id)) {
-        return Err(Error::input(format!("{} offers no component `{id}`", args.file.display()))
-            .help(format!("it offers: {}", components.iter().map(|c| c.id.as_str()).join(", "))));
+        return Err(Error::input(format!("{} has no component `{id}`", args.file.display()))
+            .help(format!("it has: {}", components.iter().map(|c| c.id.as_str()).join(", "))));
     }
     let mut params = parameters(&args.params, &components)?;
     for Offered { id, role, .. } in &components {
@@ -210,8 +209,8 @@ pub fn check(args: &Check) -> Result<ExitCode> {
     Ok(ExitCode::from(if counts[1] == 0 { 0 } else { 2 }))
 }
 
-/// Parameters by component. Both ids and names of parameters are free of what
-/// would make `ID.NAME` ambiguous: an id has one dot, a name none.
+/// The parameters by component. `ID.NAME` is unambiguous, since an id has one dot
+/// and a parameter's name none.
 fn parameters(
     given: &[(String, Value)],
     components: &[Offered],
@@ -230,7 +229,7 @@ fn parameters(
             let all: Vec<String> = all.collect();
             let near = nearest(key, all.iter().map(String::as_str)).or(all.first().map(String::as_str));
             let such = near.map(|near| format!(", such as --param {near}=…")).unwrap_or_default();
-            return Err(Error::input(format!("--param {key}: this names no component of the file"))
+            return Err(Error::input(format!("--param {key}: the file has no such component"))
                 .help(format!("write --param ID.NAME=VALUE{such}")));
         };
         let id = component.id.as_str();
@@ -243,22 +242,22 @@ fn parameters(
             });
         }
         if all.entry(id.into()).or_default().insert(name.into(), value.clone()).is_some() {
-            return Err(Error::input(format!("--param {key} is given twice")).help("give it once"));
+            return Err(Error::input(format!("duplicate --param {key}")).help("set it once"));
         }
     }
     Ok(all)
 }
 
-/// Runs the checks of a component in worker processes, as many as it takes.
+/// Runs the checks of a component, in as many worker processes as needed.
 fn supervise(
     file: &Path,
     component: Option<&str>,
     params: &Map<String, Value>,
     limit: Duration,
-    offers: &mut Option<Said>,
+    offers: &mut Option<Message>,
 ) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = Vec::new();
-    // How many checks there were after the last that did not end.
+    // Number of findings after the last check that hung.
     let mut hung = None;
     loop {
         let skip = findings.len();
@@ -266,13 +265,13 @@ fn supervise(
         let mut begun = None;
         let broken = loop {
             match worker.lines.recv_timeout(limit) {
-                Ok(Said::Begin(name)) => begun = Some(name),
-                Ok(Said::Found(finding)) => {
+                Ok(Message::Begin(name)) => begun = Some(name),
+                Ok(Message::Found(finding)) => {
                     begun = None;
                     findings.push(finding);
                 }
-                Ok(said @ Said::Offers { .. }) => *offers = Some(said),
-                Ok(Said::Done) => {
+                Ok(message @ Message::Offers { .. }) => *offers = Some(message),
+                Ok(Message::Done) => {
                     worker.end();
                     return Ok(findings);
                 }
@@ -280,21 +279,20 @@ fn supervise(
                     worker.end();
                     break format!("it did not end within {} s", limit.as_secs());
                 }
-                Err(RecvTimeoutError::Disconnected) => break worker.obituary()?,
+                Err(RecvTimeoutError::Disconnected) => break worker.post_mortem()?,
             }
         };
         let Some(check) = begun else {
-            // Between two checks, or before the first: starting again would
-            // end in the same way.
+            // It ended between two checks or before the first, so a new process
+            // would end in the same way.
             findings.push(failure("process".into(), broken, 0.0));
             return Ok(findings);
         };
         let late = broken.starts_with("it did not end");
         findings.push(failure(check, broken, if late { limit.as_secs_f64() } else { 0.0 }));
-        // What hangs in two checks in turn hangs in all: most likely it is
-        // never built.
+        // If two checks in a row hang, all will: most likely the constructor hangs.
         if late && hung.replace(findings.len()) == Some(findings.len() - 1) {
-            let text = "two checks in turn did not end; the others were not tried";
+            let text = "two checks in a row did not end; the others were not run";
             findings.push(failure("process".into(), text.into(), 0.0));
             return Ok(findings);
         }
@@ -311,7 +309,7 @@ fn failure(check: String, detail: String, seconds: f64) -> Finding {
 /// A worker process.
 struct Running {
     child: Child,
-    lines: mpsc::Receiver<Said>,
+    lines: mpsc::Receiver<Message>,
     errors: Option<std::thread::JoinHandle<String>>,
 }
 
@@ -335,11 +333,11 @@ impl Running {
             std::thread::spawn(move || {
                 let mut out = BufReader::new(out);
                 let mut line = Vec::new();
-                // A plugin may write what is no text.
+                // A plugin may print bytes that are not text.
                 while out.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                    let said = std::str::from_utf8(&line).ok().and_then(|l| l.strip_prefix(MARK));
-                    if let Some(said) = said.and_then(|text| serde_json::from_str(text).ok())
-                        && send.send(said).is_err()
+                    let text = std::str::from_utf8(&line).ok().and_then(|l| l.strip_prefix(MARK));
+                    if let Some(message) = text.and_then(|text| serde_json::from_str(text).ok())
+                        && send.send(message).is_err()
                     {
                         break;
                     }
@@ -350,7 +348,7 @@ impl Running {
         let errors = child.stderr.take().map(|mut err| {
             std::thread::spawn(move || {
                 let mut text = Vec::new();
-                // What cannot be read is not there to be told.
+                // Output that cannot be read is left out.
                 let _ = err.read_to_end(&mut text);
                 String::from_utf8_lossy(&text).into_owned()
             })
@@ -358,19 +356,17 @@ impl Running {
         Ok(Running { child, lines, errors })
     }
 
-    /// Ends the process if it has not ended by itself.
+    /// Kills the process unless it has ended.
     fn end(&mut self) {
-        // Fails only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        wait_or_kill(&mut self.child, Duration::ZERO);
     }
 
-    /// How the process ended, said as what is wrong.
-    fn obituary(&mut self) -> Result<String> {
+    /// How the process ended, as the text of a failed check.
+    fn post_mortem(&mut self) -> Result<String> {
         let status = self.child.wait().map_err(|e| Error::io(Path::new("a process for the checks"), &e))?;
-        let mut text = ended(status);
-        let said = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let last = crate::run::workers::last_words(&said);
+        let mut text = format!("the process {}", exit_text(status));
+        let stderr = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let last = crate::run::workers::last_words(&stderr);
         if !last.is_empty() {
             text.push_str(&format!(": {last}"));
         }
@@ -378,26 +374,7 @@ impl Running {
     }
 }
 
-fn ended(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(number) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        let name = match number {
-            4 => " (illegal instruction)",
-            6 => " (abort)",
-            8 => " (arithmetic fault)",
-            9 => " (killed, perhaps for lack of memory)",
-            11 => " (segmentation fault)",
-            _ => "",
-        };
-        return format!("the process was ended by signal {number}{name}");
-    }
-    match status.code() {
-        Some(code) => format!("the component ended the process with exit code {code}"),
-        None => "the process ended".into(),
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
+fn verdict_text(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "FAILED",
@@ -406,14 +383,14 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 fn print_table(parts: &[Part], [passed, failed, skipped]: [usize; 3]) -> Result<()> {
-    let mut table = support::table(["component", "check", "result", "found"]);
+    let mut table = support::table(["component", "check", "result", "details"]);
     for part in parts {
         let mut name = format!("{} ({})", part.id, part.role);
         for finding in &part.findings {
             table.add_row([
                 std::mem::take(&mut name),
                 finding.check.clone(),
-                word(finding.verdict).into(),
+                verdict_text(finding.verdict).into(),
                 finding.detail.clone(),
             ]);
         }
@@ -458,7 +435,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_go_to_their_component() {
+    fn parameters_are_assigned_to_their_component() {
         let offered = Offered {
             id: "my.penalty".into(),
             role: "constraint".into(),

@@ -1,4 +1,4 @@
-//! `pallium plugins new`: a plugin of one's own, begun.
+//! `pallium plugins new`: creates a plugin crate.
 
 use std::path::PathBuf;
 
@@ -9,30 +9,29 @@ use super::support;
 use crate::plugins::Catalogue;
 use crate::scaffold::{Core, Scaffold};
 
-/// Begins a plugin of one's own: a crate that builds, passes its tests and
-/// loads, with a component to start from.
+/// Creates a plugin: a crate with a working example component and its tests.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins new my-penalty --role constraint
 
-The crate stands alone and depends on pallium-core only: on the checkout that this executable was
-built from, or on what --core says.")]
+The crate is its own workspace. It depends on the pallium-core of the checkout that this executable
+was built from; --core names another one.")]
 pub struct New {
     /// Name of the crate, and of its folder.
     #[arg(value_name = "NAME")]
     name: String,
-    /// What its component is for: substrate, weights, constraint, task, model
-    /// or metric.
+    /// Role of its component: substrate, weights, constraint, task, model or
+    /// metric.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
     /// Id of its component [default: own.NAME].
     #[arg(long, value_name = "FAMILY.NAME")]
     id: Option<String>,
-    /// Where pallium-core is: the folder `core` of a checkout, or a published
-    /// version.
+    /// The pallium-core to depend on: the folder `core` of a checkout, or a
+    /// version if your registry has pallium-core (crates.io does not).
     #[arg(long, value_name = "PATH|VERSION")]
     core: Option<String>,
-    /// Where the crate's folder is made.
+    /// The folder in which the crate's folder is created.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     dir: PathBuf,
 }
@@ -40,19 +39,19 @@ pub struct New {
 fn role(text: &str) -> std::result::Result<Role, String> {
     Role::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
         let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
-        format!("it is one of {}", names.join(", "))
+        format!("expected one of {}", names.join(", "))
     })
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// If the name is none for a crate, pallium-core is not found, or the folder
-/// exists or cannot be written.
+/// If the name is not allowed, pallium-core is not found, or the folder exists or
+/// cannot be written.
 pub fn new(args: &New) -> Result<()> {
     let core = match &args.core {
-        Some(text) => Core::read(text)?,
-        None => Core::of_this_executable()?,
+        Some(text) => Core::parse(text)?,
+        None => Core::from_build()?,
     };
     let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
     let folder = args.dir.join(&args.name);
@@ -62,7 +61,7 @@ pub fn new(args: &New) -> Result<()> {
     {
         let whose = taken.plugin.as_ref().map_or_else(|| "Pallium".into(), |p| p.path.display().to_string());
         tracing::warn!(
-            "{whose} offers `{}` already: two plugins with one id cannot be loaded together; change ID in {}",
+            "`{}` is already an id of {whose}; two plugins with one id cannot be loaded together, so change ID in {}",
             scaffold.id,
             folder.join("src/lib.rs").display()
         );
@@ -70,7 +69,7 @@ pub fn new(args: &New) -> Result<()> {
     let library = args.name.replace('-', "_");
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     support::print(&format!(
-        "{} has a {} component `{}`. Next:\n  \
+        "created {} with a {} component `{}`. Next:\n  \
          cd {}\n  \
          cargo test\n  \
          cargo build --release\n  \

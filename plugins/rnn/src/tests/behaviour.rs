@@ -403,5 +403,5 @@ fn count_threads() {
 
 #[test]
 fn conforms() {
-    pallium_core::testkit::assert_all_conform();
+    pallium_testkit::assert_all_conform();
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ndarray::s;
 
-use crate::Batch;
+use pallium_core::Batch;
 
 /// What an observer gets to see of a trial before it must answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Only how often each class is right.
     Nothing,
     /// The inputs at the step that is scored.
@@ -17,40 +17,40 @@ pub(super) enum Seen {
     Everything,
 }
 
-/// An answer that is asked for.
+/// A question to the observer: a scored step and its correct class.
 struct Question {
     seen: Vec<f32>,
     class: u32,
     weight: f64,
 }
 
-/// Answers that trials ask for. The first half is to learn from, the second to
-/// be tried on.
-pub(super) struct Observed {
+/// The scored steps of a task's trials: an observer learns from the first half and
+/// is tested on the second.
+pub(crate) struct Observed {
     learn: Vec<Question>,
     answer: Vec<Question>,
     trials: usize,
 }
 
-/// How well an observer did.
-pub(super) struct Reached {
-    /// Share of right answers.
+/// The accuracy that an observer reached.
+pub(crate) struct Reached {
+    /// Fraction of correct answers.
     pub accuracy: f64,
-    /// Whether everything that can be seen was seen often, so that none can do
-    /// better.
+    /// Whether every possible observation occurred often, so that no observer can
+    /// be better.
     pub exhaustive: bool,
-    /// Whether what is seen are so few numbers that a good observer is not far
-    /// from the best.
+    /// Whether an observation has so few numbers that this observer is close to the
+    /// best possible one.
     pub few_numbers: bool,
 }
 
-/// Nearest neighbours that vote.
+/// Number of nearest neighbours that vote.
 const NEIGHBOURS: usize = 25;
-/// Questions that neighbours are looked for among, and asked.
+/// Largest number of questions to search for neighbours, and to answer.
 const MOST: usize = 2000;
 
 impl Observed {
-    pub(super) fn new(batch: &Batch, seen: Seen) -> Self {
+    pub(crate) fn new(batch: &Batch, seen: Seen) -> Self {
         let half = batch.trials() / 2;
         let questions = |trials: std::ops::Range<usize>| {
             let mut all = Vec::new();
@@ -80,7 +80,7 @@ impl Observed {
     }
 
     /// Share of each class among all answers.
-    pub(super) fn shares(&self) -> Vec<(u32, f64)> {
+    pub(crate) fn shares(&self) -> Vec<(u32, f64)> {
         let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
         let mut total = 0.0;
         for question in self.learn.iter().chain(&self.answer) {
@@ -91,13 +91,13 @@ impl Observed {
     }
 
     /// Five standard errors of a share, answers of one trial counting as one.
-    pub(super) fn slack(&self, share: f64) -> f64 {
+    pub(crate) fn slack(&self, share: f64) -> f64 {
         let share = share.clamp(0.02, 0.98);
         5.0 * (share * (1.0 - share) / self.trials.max(1) as f64).sqrt()
     }
 
     /// The best of several observers.
-    pub(super) fn reached(&self) -> Reached {
+    pub(crate) fn reached(&self) -> Reached {
         let mut kinds: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
         for question in &self.learn {
             *kinds.entry(key(&question.seen)).or_default() += 1;
@@ -112,9 +112,9 @@ impl Observed {
         Reached { accuracy, exhaustive, few_numbers }
     }
 
-    fn score(&self, asked: &[Question], answer: impl Fn(&Question) -> Option<u32>) -> f64 {
+    fn score(&self, questions: &[Question], answer: impl Fn(&Question) -> Option<u32>) -> f64 {
         let (mut right, mut total) = (0.0, 0.0);
-        for question in asked {
+        for question in questions {
             total += question.weight;
             if answer(question) == Some(question.class) {
                 right += question.weight;
@@ -138,9 +138,9 @@ impl Observed {
     /// seen of equal length, as most trials are.
     fn neighbours(&self) -> f64 {
         let learn = &self.learn[..self.learn.len().min(MOST)];
-        let asked = &self.answer[..self.answer.len().min(MOST)];
+        let questions = &self.answer[..self.answer.len().min(MOST)];
         let scale = self.scale();
-        self.score(asked, |question| {
+        self.score(questions, |question| {
             let mut near: Vec<(f64, &Question)> =
                 learn.iter().map(|other| (apart(&question.seen, &other.seen, &scale), other)).collect();
             let count = NEIGHBOURS.min(near.len());
@@ -231,7 +231,7 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
-    use crate::random;
+    use pallium_core::random;
 
     fn batch(trial: impl Fn(&mut random::Stream) -> (Vec<f32>, u32)) -> Batch {
         let mut stream = random::stream(1, "levels");

@@ -2,42 +2,46 @@
 
 use std::collections::BTreeSet;
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::levels::{Observed, Seen};
-use super::{Check, Note, Subject, World, broken, passed, world};
-use crate::{Batch, Error, Result, Setting, Task, TaskInfo};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::levels::{Observed, Seen};
+use crate::{Check, Note, Subject, World, broken, passed, world};
+use pallium_core::{Batch, Error, Result, Setting, Task, TaskInfo};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description of trials",
-        about: "channels, classes, steps, conditions and levels make sense",
+        about: "channels, classes, steps, conditions and levels are plausible",
         run: info,
     },
-    Check { name: "trials", about: "as many as asked for, finite, and as the description says", run: trials },
+    Check {
+        name: "trials",
+        about: "trials have the requested number, are finite and match the description",
+        run: trials,
+    },
     Check {
         name: "deterministic",
-        about: "the same seed gives the same trials, again and in another instance; another seed others",
+        about: "the same seed gives the same trials, in a second call and in another instance; another seed gives others",
         run: deterministic,
     },
     Check {
         name: "chance",
-        about: "the stated chance level is what guessing reaches on its own trials",
+        about: "the stated chance level is what guessing reaches on the task's trials",
         run: chance,
     },
     Check {
         name: "memoryless",
-        about: "the stated memoryless level is what an observer of the last inputs alone reaches",
+        about: "the stated memoryless level is what an observer of only the last inputs reaches",
         run: memoryless,
     },
     Check {
         name: "ideal",
-        about: "the stated ideal level is not below what an observer of whole trials reaches",
+        about: "the stated ideal level is not below what an observer of complete trials reaches",
         run: ideal,
     },
     Check {
         name: "survives",
-        about: "no trial, one trial and any seed end in an error at worst",
+        about: "no trial, one trial and any seed cause at most an error",
         run: survives,
     },
     Check { name: "time", about: "how long a call takes", run: time },
@@ -65,7 +69,7 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
     }
     let names: BTreeSet<&String> = info.conditions.iter().collect();
     if names.len() != info.conditions.len() || names.iter().any(|n| n.trim().is_empty()) {
-        return broken(format!("conditions need a name each, and these are {:?}", info.conditions));
+        return broken(format!("conditions must have unique names, found {:?}", info.conditions));
     }
     if info.step_ms.is_some_and(|ms| !ms.is_finite() || ms <= 0.0) {
         return broken("a step must last longer than 0 ms");
@@ -125,7 +129,10 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         shortest = shortest.min(batch.lengths.iter().copied().min().unwrap_or(0) as usize);
         occurring.extend(batch.conditions.iter().copied());
         if let Some(&kind) = batch.conditions.iter().find(|&&c| c as usize >= info.conditions.len().max(1)) {
-            return broken(format!("a trial has condition {kind}, but {} are named", info.conditions.len()));
+            return broken(format!(
+                "a trial has condition {kind}, but only {} have a name",
+                info.conditions.len()
+            ));
         }
         if let Some(trial) = (0..wanted).find(|&t| batch.accuracy_mask().row(t).iter().all(|&m| m == 0.0)) {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
@@ -145,7 +152,7 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
             "condition {never}, `{}`, occurs in none of {many} trials",
             info.conditions[never]
         ))
-        .help("name the conditions that occur, in the order of their numbers in `Batch::conditions`"));
+        .help("name the conditions that occur, in the order of their indices in `Batch::conditions`"));
     }
     passed(format!("the longest of {many} has {longest} steps"))
 }
@@ -222,13 +229,13 @@ fn chance(subject: &Subject<'_>) -> Result<Note> {
 
 fn memoryless(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Last)?;
-    let Some(stated) = info.levels.memoryless else { return super::skipped("it states none") };
+    let Some(stated) = info.levels.memoryless else { return crate::skipped("it states none") };
     judge(stated, &observed, "the last inputs alone")
 }
 
 fn ideal(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Everything)?;
-    let Some(stated) = info.levels.ideal else { return super::skipped("it states none") };
+    let Some(stated) = info.levels.ideal else { return crate::skipped("it states none") };
     judge(stated, &observed, "the whole trial")
 }
 

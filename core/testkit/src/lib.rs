@@ -1,24 +1,24 @@
-//! The conformance checks: what every component promises, tried out (feature
-//! `testkit`).
+//! Conformance checks: they test whether a component keeps the promises of its
+//! role.
 //!
-//! `pallium plugins check FILE` runs them on a plugin file; in a plugin's own
-//! tests one line runs the same ones on all components of the crate:
+//! `pallium plugins check FILE` runs them on a plugin file. In a plugin's own
+//! tests one line runs the same checks on all components of the crate:
 //!
 //! ```toml
 //! [dev-dependencies]
-//! pallium-core = { version = "0.1", features = ["testkit"] }
+//! pallium-testkit = { path = "…/pallium/core/testkit" }
 //! ```
 //!
 //! ```text
 //! #[test]
 //! fn conforms() {
-//!     pallium_core::testkit::assert_all_conform();
+//!     pallium_testkit::assert_all_conform();
 //! }
 //! ```
 //!
-//! A component is called through the same wire as one that was loaded from a
-//! file, so that a panic, a malformed answer and a wrong shape are seen as a
-//! host sees them.
+//! Components are called through the same wire as those of a loaded file, so a
+//! panic, a malformed result and a wrong shape are reported as a host would report
+//! them.
 
 mod common;
 mod constraint;
@@ -35,44 +35,44 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::abi::{ComponentEntry, Library, Manifest};
-use crate::{
+use pallium_core::abi::{ComponentEntry, Library, Manifest};
+use pallium_core::{
     Constraint, Error, Kind, Metric, Model, Result, Role, Setting, SubstrateSource, Task, WeightSource,
 };
 
 pub use gradient::gradient_error;
 pub use world::World;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The promise is kept.
+    /// The component keeps the promise.
     Passed,
-    /// It is not.
+    /// It does not.
     Failed,
-    /// It does not apply, or could not be tried.
+    /// The check does not apply, or could not be run.
     Skipped,
 }
 
-/// What a check found.
+/// The outcome of a check, with its details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Name of the check.
     pub check: String,
-    /// How it came out.
+    /// The result.
     pub verdict: Verdict,
-    /// Figures, or what is wrong.
+    /// Numbers found, or what is wrong.
     pub detail: String,
-    /// How to mend it, where that is known.
+    /// How to fix it, if that is known.
     pub help: Option<String>,
-    /// How long the check took, in seconds.
+    /// Duration of the check in seconds.
     pub seconds: f64,
 }
 
-/// What a check that did not fail has to say.
+/// The result of a check that did not fail.
 pub(crate) enum Note {
-    /// It passed, with these figures.
+    /// It passed, with these numbers.
     Passed(String),
     /// It does not apply, for this reason.
     Skipped(String),
@@ -91,12 +91,12 @@ fn broken<T>(what: impl Into<String>) -> Result<T> {
     Err(Error::plugin(what))
 }
 
-/// A promise of components of a role, and how it is tried.
+/// A promise that components of a role make, and the function that checks it.
 #[derive(Clone, Copy)]
 pub struct Check {
-    /// Its name.
+    /// Name of the check.
     pub name: &'static str,
-    /// What is promised.
+    /// The promise.
     pub about: &'static str,
     run: fn(&Subject<'_>) -> Result<Note>,
 }
@@ -110,6 +110,8 @@ pub fn checks(role: Role) -> Vec<Check> {
         Role::Task => task::CHECKS,
         Role::Model => model::CHECKS,
         Role::Metric => metric::CHECKS,
+        // `Role` may grow; a test below fails if a role has no checks here.
+        _ => &[],
     };
     [common::CHECKS, own].concat()
 }
@@ -122,8 +124,8 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// A component of a library, with the parameters that it cannot do without
-    /// or is to be tested with.
+    /// A component of a library, with the parameters that it requires or that
+    /// it is to be tested with.
     pub fn new(library: Library, entry: &'a ComponentEntry, given: Map<String, Value>) -> Self {
         Subject { library, entry, given }
     }
@@ -135,8 +137,8 @@ impl<'a> Subject<'a> {
             Some(reason) if check.name != "description" && check.name != "parameters" => skipped(reason),
             _ => (check.run)(self),
         };
-        // A panic in drop comes to light only after the object is gone.
-        let closing = crate::abi::take_close_failures().into_iter().next();
+        // A panic in `drop` is reported only after the object is dropped.
+        let closing = pallium_core::abi::take_close_failures().into_iter().next();
         let outcome = match closing {
             Some(error) if outcome.is_ok() => Err(error),
             _ => outcome,
@@ -157,12 +159,12 @@ impl<'a> Subject<'a> {
         self.entry.role().map(checks).unwrap_or_default().iter().map(|check| self.run(check)).collect()
     }
 
-    /// Which parameter must be given before the component can be built at all,
-    /// said as a reason.
+    /// Names the parameter without which the component cannot be built, if there is
+    /// one, as the reason for a skipped check.
     fn lacking(&self) -> Option<String> {
         let world = World::new(world::NEURONS, 1);
         let mut outcome = self.try_build(&self.params(), &world.setting());
-        // A source that reads may find out only then.
+        // A source that reads files may report a missing path only when it reads.
         if outcome.is_ok() && self.entry.role() == Some(Role::Substrate) {
             outcome = self.substrate(&world.setting()).and_then(|mut source| source.substrate(1)).map(drop);
         }
@@ -177,7 +179,7 @@ impl<'a> Subject<'a> {
             let words = || text.split(|c: char| !c.is_alphanumeric() && c != '_');
             empty && !self.given.contains_key(name) && words().any(|word| word == name)
         })?;
-        Some(format!("it cannot be built without `{name}`: give --param {}.{name}=…", self.entry.id))
+        Some(format!("it needs the parameter `{name}`: set --param {}.{name}=…", self.entry.id))
     }
 
     fn properties(&self) -> Vec<(String, Value)> {
@@ -207,7 +209,7 @@ impl<'a> Subject<'a> {
             Some(Role::Task) => self.library.task(id, params, setting).map(drop),
             Some(Role::Model) => self.library.model(id, params, setting).map(drop),
             Some(Role::Metric) => self.library.metric(id, params, setting).map(drop),
-            None => Err(Error::unsupported(format!("this version knows no role `{}`", self.entry.role))),
+            _ => Err(Error::unsupported(format!("this version has no role `{}`", self.entry.role))),
         }
     }
 
@@ -236,7 +238,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What a manifest as a whole promises.
+/// Checks a plugin's manifest.
 pub fn check_manifest(manifest: &Manifest) -> Finding {
     let start = Instant::now();
     let outcome = common::manifest(manifest);
@@ -248,13 +250,13 @@ pub fn check_manifest(manifest: &Manifest) -> Finding {
     Finding { check: "manifest".into(), verdict, detail, help: None, seconds: start.elapsed().as_secs_f64() }
 }
 
-/// Runs every check on component `id` of this crate, with `given` parameters
-/// (a JSON object).
+/// Runs every check on component `id` of this crate, with the parameters `given`
+/// (a JSON object), and returns their outcomes.
 ///
 /// # Panics
 /// If this crate registers no such component.
 pub fn check_component(id: &str, given: &Value) -> Vec<Finding> {
-    let library = Library::of_this_crate();
+    let library = Library::from_this_crate();
     let manifest = library.manifest().unwrap_or_else(|error| panic!("{error}"));
     let entry = manifest.components.iter().find(|c| c.id == id);
     let entry = entry.unwrap_or_else(|| panic!("this crate registers no component `{id}`"));
@@ -262,25 +264,25 @@ pub fn check_component(id: &str, given: &Value) -> Vec<Finding> {
     Subject::new(library, entry, given).run_all()
 }
 
-/// Fails a test unless component `id` of this crate keeps every promise of its
-/// role, with `given` parameters (a JSON object).
+/// Asserts that component `id` of this crate passes every check of its role, with
+/// the parameters `given` (a JSON object).
 ///
 /// # Panics
-/// With every broken promise, one a line.
+/// If a check fails; the message lists the failed checks, one a line.
 #[track_caller]
 pub fn assert_conforms(id: &str, given: &Value) {
     let broken = complaints(id, check_component(id, given));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Fails a test unless every component of this crate keeps every promise of
-/// its role, and their descriptions too.
+/// Asserts that every component of this crate passes every check of its role, and
+/// that the manifest of the crate is valid.
 ///
 /// # Panics
-/// With every broken promise, one a line.
+/// If a check fails; the message lists the failed checks, one a line.
 #[track_caller]
 pub fn assert_all_conform() {
-    let manifest = Library::of_this_crate().manifest().unwrap_or_else(|error| panic!("{error}"));
+    let manifest = Library::from_this_crate().manifest().unwrap_or_else(|error| panic!("{error}"));
     let mut broken = complaints("the crate", vec![check_manifest(&manifest)]);
     for entry in &manifest.components {
         broken.extend(complaints(&entry.id, check_component(&entry.id, &Value::Null)));
@@ -296,4 +298,16 @@ fn complaints(id: &str, findings: Vec<Finding>) -> Vec<String> {
             format!("{id}: {}: {}{help}", f.check, f.detail)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_checks_of_its_own() {
+        for role in Role::ALL {
+            assert!(checks(role).len() > common::CHECKS.len(), "{role}");
+        }
+    }
 }

@@ -2,48 +2,40 @@
 
 use ndarray::{Array3, s};
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::gradient::slope_within;
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::gradient::slope_within;
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Batch, Error, Matrix, Mode, Model, Outcome, Result, Tensor};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "blocks",
-        about: "its description, its recurrent blocks and its activity have the shapes that it states",
+        about: "description, recurrent blocks and activity have the stated shapes",
         run: blocks,
     },
-    Check { name: "outcome", about: "loss and right answers are weighted by the mask", run: outcome },
+    Check { name: "outcome", about: "loss and correct answers are weighted by the mask", run: outcome },
     Check {
         name: "deterministic",
-        about: "the same seeds give the same bits, again and in another instance",
+        about: "the same seeds give bit-identical results, in a second training and in another instance",
         run: deterministic,
     },
     Check {
         name: "gradient",
-        about: "the gradient of the recurrent blocks is the slope of the loss, and of a term on activity",
+        about: "the gradient of the recurrent blocks is the derivative of the loss and of a term on activity",
         run: gradient,
     },
-    Check {
-        name: "fixed",
-        about: "recurrent blocks that are said not to be plastic never change",
-        run: fixed,
-    },
+    Check { name: "fixed", about: "recurrent blocks do not change if `plastic` is false", run: fixed },
     Check {
         name: "update",
-        about: "an update goes down the gradient that it is given, penalties included, and trains all weights",
+        about: "an update follows the given gradient, penalties included, and trains all parameters",
         run: update,
     },
-    Check { name: "learns", about: "it learns to remember one of two stimuli over three steps", run: learns },
-    Check {
-        name: "restores",
-        about: "a restored model goes on exactly as the one that was saved",
-        run: restores,
-    },
+    Check { name: "learns", about: "learns to remember one of two stimuli for three steps", run: learns },
+    Check { name: "restores", about: "a restored model continues bit-identically", run: restores },
     Check {
         name: "survives",
-        about: "calls out of order, wrong shapes and inputs that are not finite end in an error at worst",
+        about: "calls out of order, wrong shapes and inputs that are not finite cause at most an error",
         run: survives,
     },
     Check { name: "time", about: "how long a training step takes", run: time },
@@ -93,7 +85,7 @@ fn blocks(subject: &Subject<'_>) -> Result<Note> {
         ));
     }
     if model.recurrent(0)? != start(&world) {
-        return broken("after `initialise`, block 0 is not the matrix that was given");
+        return broken("after `initialise`, block 0 is not the given matrix");
     }
     let batch = world.trials(5, 1);
     for mode in [Mode::Train { noise_seed: 1 }, Mode::Record] {
@@ -110,13 +102,13 @@ fn blocks(subject: &Subject<'_>) -> Result<Note> {
         }
         model.recurrent_mut(block)?[[1, 2]] = 0.125;
         if model.recurrent(block)?[[1, 2]] != 0.125 {
-            return broken(format!("what is written into block {block} is not there afterwards"));
+            return broken(format!("values written to block {block} are lost"));
         }
     }
     let trained: usize =
         model.state()?.iter().filter(|t| !t.name.starts_with("optimizer.")).map(|t| t.values.len()).sum();
     if trained != info.parameters {
-        return broken(format!("it states {} parameters, and its state has {trained}", info.parameters));
+        return broken(format!("it states {} parameters, but its state has {trained}", info.parameters));
     }
     passed(format!(
         "{} block{}, {} parameters",
@@ -144,7 +136,7 @@ fn outcome(subject: &Subject<'_>) -> Result<Note> {
             || !outcome.loss.is_finite()
             || outcome.loss < 0.0
         {
-            return broken(format!("loss {}, {} right of {weight}", outcome.loss, outcome.correct));
+            return broken(format!("loss {}, {} of {weight} correct", outcome.loss, outcome.correct));
         }
         Ok(())
     };
@@ -202,15 +194,16 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let (one, two) = (trained(subject, &world)?, trained(subject, &world)?);
     if bits(&one.0) != bits(&two.0) || one.1 != two.1 {
-        return Err(Error::plugin("two trainings with the same seeds end in different weights")
-            .help("draw only from pallium_core::random::stream, with the seeds that are given, and sum in a fixed order"));
+        return Err(Error::plugin("two trainings with the same seeds give different weights").help(
+            "draw only from pallium_core::random::stream, with the given seeds, and sum in a fixed order",
+        ));
     }
     let mut model = built(subject, &world, 9)?;
     step(&mut *model, &world.trials(16, 1), 1)?;
     model.initialise(start(&world).view(), 9)?;
     let again = model.state()?;
     if bits(&again) != bits(&built(subject, &world, 9)?.state()?) {
-        return broken("`initialise` does not make it forget its former training");
+        return broken("`initialise` does not reset the effects of an earlier training");
     }
     let other = built(subject, &world, 10)?.state()?;
     if bits(&again) == bits(&other) {
@@ -224,7 +217,7 @@ fn fixed(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut model = built(subject, &world, 1)?;
     if model.plastic() {
-        return skipped("its recurrent blocks are plastic");
+        return skipped("`plastic` is true");
     }
     let blocks = |model: &dyn Model| -> Result<Vec<Matrix>> {
         (0..model.info().blocks).map(|block| Ok(model.recurrent(block)?.to_owned())).collect()
@@ -234,11 +227,11 @@ fn fixed(subject: &Subject<'_>) -> Result<Note> {
         model.forward(&world.trials(16, seed).view(), Mode::Train { noise_seed: seed })?;
         let mut gradient = zeros(&*model);
         model.backward(None, gradient.view_mut())?;
-        // As if a penalty had asked for a change.
+        // As the gradient of a penalty would.
         model.update(gradient.mapv(|g| g + 1.0).view())?;
     }
     if blocks(&*model)? != before {
-        return broken("it says that its recurrent blocks are not plastic, and `update` changed them");
+        return broken("`plastic` is false, but `update` changed the recurrent blocks");
     }
     passed("5 updates")
 }
@@ -247,7 +240,7 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut model = built(subject, &world, 1)?;
     if !model.plastic() {
-        return skipped("its recurrent blocks are not plastic");
+        return skipped("`plastic` is false");
     }
     let info = model.info();
     let n = info.neurons;
@@ -306,14 +299,14 @@ fn overwrites(model: &mut dyn Model, batch: &Batch) -> Result<()> {
     Err(Error::plugin(
         "`backward` does not overwrite the matrix it is given: its result depends on what was in it",
     )
-    .help("assign the gradient to every entry; the matrix is not cleared before (only constraints add)"))
+    .help("assign the gradient to every entry; the matrix is not cleared first (only constraints add)"))
 }
 
 fn update(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut first = built(subject, &world, 1)?;
     if !first.plastic() {
-        return skipped("its recurrent blocks are not plastic");
+        return skipped("`plastic` is false");
     }
     let initial = first.state()?;
     for seed in 0..4 {
@@ -358,7 +351,9 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
             return Err(Error::plugin(format!(
                 "an update of block `{name}` {what} the gradient that `update` is given"
             ))
-            .help("use the gradient that `update` is given for the recurrent blocks: it has the penalties in it"));
+            .help(
+                "use the gradient that `update` receives for the recurrent blocks: it includes the penalties",
+            ));
         }
     }
     passed("")
@@ -383,7 +378,7 @@ fn learns(subject: &Subject<'_>) -> Result<Note> {
             let outcome = model.forward(&test.view(), Mode::Evaluate)?;
             let accuracy = outcome.correct / outcome.weight;
             if accuracy >= 0.95 && outcome.loss < before.loss {
-                return passed(format!("{:.0} % right after {} updates", 100.0 * accuracy, seed + 1));
+                return passed(format!("{:.0} % correct after {} updates", 100.0 * accuracy, seed + 1));
             }
         }
     }
@@ -406,8 +401,8 @@ fn restores(subject: &Subject<'_>) -> Result<Note> {
     let mut other = built(subject, &world, 2)?;
     other.restore(&state).map_err(|e| e.context("`restore` refuses what `state` returned"))?;
     if let Some(name) = differing(&state, &other.state()?) {
-        return Err(Error::plugin(format!("after `restore`, `{name}` is not as it was saved"))
-            .help("`restore` must put back every tensor that `state` returns"));
+        return Err(Error::plugin(format!("after `restore`, `{name}` differs from the saved state"))
+            .help("`restore` must restore every tensor that `state` returns"));
     }
     for seed in 4..8 {
         let batch = world.trials(16, seed);
@@ -417,8 +412,8 @@ fn restores(subject: &Subject<'_>) -> Result<Note> {
             let first = differing.map(|name| format!(", first in `{name}`")).unwrap_or_default();
             let count = seed - 3;
             let updates = if count == 1 { "update" } else { "updates" };
-            return Err(Error::plugin(format!("{count} {updates} after `restore` it has gone another way{first}"))
-                .help("`state` must hold everything that the next update depends on: the optimizer's moments and its count of updates too"));
+            return Err(Error::plugin(format!("{count} {updates} after `restore` it differs from the original{first}"))
+                .help("`state` must contain everything that the next update depends on, including the optimizer's moments and its number of updates"));
         }
     }
     for at in (0..state.len()).filter(|&at| !state[at].values.is_empty()) {

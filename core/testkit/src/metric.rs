@@ -5,30 +5,30 @@ use std::collections::BTreeSet;
 use ndarray::{Array2, Array3, Axis};
 use rand::seq::SliceRandom;
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Error, Matrix, Measure, Metric, Network, Positions, Result, Setting, Substrate, random};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Error, Matrix, Measure, Metric, Network, Positions, Result, Setting, Substrate, random};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "measures",
-        about: "every measure has a name of its own and is a number for a typical network",
+        about: "measures have unique names, and some are finite for a typical network",
         run: measures,
     },
     Check {
         name: "deterministic",
-        about: "the same network gives the same bits, again and in another instance",
+        about: "the same network gives bit-identical results, in a second call and in another instance",
         run: deterministic,
     },
     Check {
         name: "relabelling",
-        about: "relabelling the neurons changes nothing, where it says so",
+        about: "permuting the neurons changes nothing, if `invariant` is true",
         run: relabelling,
     },
     Check {
         name: "survives",
-        about: "networks of zeros, not finite, of one neuron or of a wrong shape end in an error at worst",
+        about: "networks of zeros, with values that are not finite, of one neuron or of a wrong shape cause at most an error",
         run: survives,
     },
     Check { name: "time", about: "how long a call takes", run: time },
@@ -109,22 +109,22 @@ fn measures(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let found = built(subject, &world)?.measure(&Sample::new(&world).network())?;
     if found.is_empty() {
-        return broken("it measures nothing");
+        return broken("it returned no measure");
     }
     let mut names = BTreeSet::new();
     for measure in &found {
         if measure.name.trim().is_empty() || measure.name.chars().any(|c| c.is_control() || c == ',') {
-            return broken(format!("`{}` is no name for a column of a table", measure.name.escape_debug()));
+            return broken(format!("`{}` cannot be the name of a measure", measure.name.escape_debug()));
         }
         if !names.insert(&measure.name) {
-            return broken(format!("it measures `{}` twice", measure.name));
+            return broken(format!("duplicate measure `{}`", measure.name));
         }
     }
     if found.iter().all(|m| !m.value.is_finite()) {
-        return broken(format!("no measure of a typical network of {} neurons is a number", world::NEURONS));
+        return broken(format!("no measure is finite for a typical network of {} neurons", world::NEURONS));
     }
-    let told: Vec<String> = found.iter().map(|m| format!("{} = {:.4}", m.name, m.value)).collect();
-    passed(told.join(", "))
+    let values: Vec<String> = found.iter().map(|m| format!("{} = {:.4}", m.name, m.value)).collect();
+    passed(values.join(", "))
 }
 
 /// The first measure in which two results differ by more than `relative`.
@@ -162,7 +162,7 @@ fn relabelling(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut metric = built(subject, &world)?;
     if !metric.invariant() {
-        return skipped("it says that it depends on the order of neurons, or draws");
+        return skipped("`invariant` is false");
     }
     let sample = Sample::new(&world);
     let straight = metric.measure(&sample.network())?;
@@ -172,7 +172,7 @@ fn relabelling(subject: &Subject<'_>) -> Result<Note> {
         let relabelled = metric.measure(&sample.relabelled(&order).network())?;
         if let Some(text) = difference(&straight, &relabelled, RELABELLED) {
             return Err(Error::plugin(format!("relabelling the neurons matters: {text}"))
-                .help("make it independent of the order of neurons, or let `invariant` return false"));
+                .help("make it independent of the order of the neurons, or return false from `invariant`"));
         }
     }
     passed("3 orders")

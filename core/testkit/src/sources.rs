@@ -1,38 +1,34 @@
 //! What substrate and weight sources promise.
 
-use super::common::orderly;
-use super::constraint::{duration, repeat};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
+use crate::common::orderly;
+use crate::constraint::{duration, repeat};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
 
-pub(super) const SUBSTRATE: &[Check] = &[
+pub(crate) const SUBSTRATE: &[Check] = &[
     Check {
         name: "substrate",
-        about: "its parts speak of the same number of neurons and are finite",
+        about: "all parts have the same number of neurons and are finite",
         run: substrate,
     },
     Check {
         name: "deterministic",
-        about: "the same seed gives the same substrate, again and in another instance",
+        about: "the same seed gives the same substrate, in a second call and in another instance",
         run: same_substrate,
     },
-    Check {
-        name: "store",
-        about: "what it stores it reads again, where it has a format of its own",
-        run: store,
-    },
+    Check { name: "store", about: "reads what it stored, if it has a format of its own", run: store },
 ];
 
-pub(super) const WEIGHTS: &[Check] = &[
+pub(crate) const WEIGHTS: &[Check] = &[
     Check { name: "weights", about: "N×N and finite", run: weights },
     Check {
         name: "deterministic",
-        about: "the same seed gives the same weights, again and in another instance",
+        about: "the same seed gives the same weights, in a second call and in another instance",
         run: same_weights,
     },
     Check {
         name: "survives",
-        about: "one neuron, no substrate and a substrate that lacks things end in an error at worst",
+        about: "one neuron, no substrate and an incomplete substrate cause at most an error",
         run: survives,
     },
     Check { name: "time", about: "how long a call takes", run: time },
@@ -95,22 +91,22 @@ fn store(subject: &Subject<'_>) -> Result<Note> {
 
 fn compare(first: &Substrate, back: &Substrate) -> Result<Note> {
     if first.neurons != back.neurons {
-        return broken(format!("{} neurons were stored and {} read again", first.neurons, back.neurons));
+        return broken(format!("{} neurons were stored, but {} were read", first.neurons, back.neurons));
     }
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(1.0);
     if let (Some(a), Some(b)) = (&first.positions, &back.positions)
         && a.micrometres().iter().zip(&b.micrometres()).any(|(a, b)| !near(*a, *b))
     {
-        return broken("positions were stored and others read again");
+        return broken("the positions that were read differ from those stored");
     }
     if first.positions.is_some() && back.positions.is_none() {
-        return broken("positions were stored and none read again");
+        return broken("positions were stored, but none were read");
     }
     for (name, matrix) in &first.matrices {
         match back.matrices.get(name) {
-            None => return broken(format!("matrix `{name}` was stored and not read again")),
+            None => return broken(format!("matrix `{name}` was stored, but not read")),
             Some(again) if matrix.iter().zip(again).any(|(a, b)| !near(*a, *b)) => {
-                return broken(format!("matrix `{name}` was stored and another read again"));
+                return broken(format!("the matrix `{name}` that was read differs from the one stored"));
             }
             Some(_) => {}
         }

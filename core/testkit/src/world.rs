@@ -1,30 +1,30 @@
-//! A small made-up world to build components in: neurons with everything that
-//! can be known of them.
+//! A small synthetic world to build components in: neurons with data of every
+//! kind that a substrate can hold.
 
 use ndarray::{Array2, Array3};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::{Batch, Matrix, Positions, Setting, Substrate, random};
+use pallium_core::{Batch, Matrix, Positions, Setting, Substrate, random};
 
-/// Neurons in the world that most checks use: enough for graph measures to be
+/// Number of neurons in the world that most checks use: enough for graph measures to be
 /// defined, few enough for finite differences.
-pub(super) const NEURONS: usize = 16;
+pub(crate) const NEURONS: usize = 16;
 /// Input channels of the world's task.
-pub(super) const INPUTS: usize = 3;
+pub(crate) const INPUTS: usize = 3;
 /// Classes of the world's task.
-pub(super) const CLASSES: usize = 2;
+pub(crate) const CLASSES: usize = 2;
 
 /// A substrate with positions, correlation, precision, spike time tiling,
-/// connectome, events and identifiers, and distances in micrometres; the same
-/// for the same size and seed.
+/// connectome, events and identifiers, and distances in micrometres. The same size
+/// and seed give the same world.
 pub struct World {
     substrate: Substrate,
     distance: Matrix,
 }
 
 impl World {
-    /// A world of `neurons`.
+    /// A world with that many neurons.
     pub fn new(neurons: usize, seed: u64) -> Self {
         let n = neurons;
         let mut stream = random::stream(seed, "testkit world");
@@ -72,7 +72,7 @@ impl World {
         ]
         .map(|(name, matrix)| (name.to_owned(), matrix));
         let substrate = Substrate {
-            name: format!("made-up {n}"),
+            name: format!("synthetic {n}"),
             neurons: n,
             positions: Some(positions),
             matrices: matrices.into(),
@@ -83,7 +83,7 @@ impl World {
         World { substrate, distance }
     }
 
-    /// The setting in which components are built here; nothing is missing.
+    /// A setting with every field set except `cache`.
     pub fn setting(&self) -> Setting<'_> {
         Setting {
             seed: 1,
@@ -104,8 +104,8 @@ impl World {
         &self.substrate
     }
 
-    /// Recurrent weights such as a trained network has: normal, of spectral
-    /// radius near 1, a fifth of the connections absent.
+    /// Recurrent weights similar to those of a trained network, N×N: normally
+    /// distributed, with a spectral radius near 1 and a fifth of them zero.
     pub fn weights(&self, seed: u64) -> Matrix {
         let n = self.substrate.neurons;
         let scale = 1.0 / (n as f64).sqrt();
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Hidden activity, steps × trials × neurons, positive and smooth in time.
-    pub(super) fn activity(&self, steps: usize, trials: usize) -> Array3<f32> {
+    pub(crate) fn activity(&self, steps: usize, trials: usize) -> Array3<f32> {
         let mut stream = random::stream(3, "testkit activity");
         let n = self.substrate.neurons;
         let phase = Array2::from_shape_fn((trials, n), |_| stream.random_range(0.0..6.0_f32));
@@ -126,10 +126,10 @@ impl World {
         })
     }
 
-    /// A task that any network that remembers a little can learn: for three
-    /// steps one of two channels is on, and three steps later its number is
-    /// asked for.
-    pub(super) fn trials(&self, count: usize, seed: u64) -> Batch {
+    /// Trials of a task that every network with some memory can learn: one of two
+    /// channels is on for three steps, and its number is the label three steps
+    /// later.
+    pub(crate) fn trials(&self, count: usize, seed: u64) -> Batch {
         let mut stream = random::stream(seed, "testkit trials");
         let mut batch = Batch::zeros(count, 6, INPUTS);
         for trial in 0..count {

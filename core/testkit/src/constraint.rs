@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use ndarray::Array3;
 
-use super::common::orderly;
-use super::gradient::{entries_within, slope_within};
-use super::{Check, Note, Subject, World, broken, passed, skipped, world};
-use crate::{Constraint, Error, Matrix, Result, Setting};
+use crate::common::orderly;
+use crate::gradient::{entries_within, slope_within};
+use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
+use pallium_core::{Constraint, Error, Matrix, Result, Setting};
 
 /// Largest relative error of a gradient: far above what rounding in single
 /// precision does to a right one, far below what a wrong factor does.
@@ -18,31 +18,31 @@ const ENTRY: f64 = 1e-2;
 /// Weights are tried at several scales: a fault may show beyond some size only.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "finite",
-        about: "the penalty and its gradient are finite, for weights of zero, a silent neuron and one neuron too",
+        about: "the penalty and its gradient are finite, also at zero, with a silent neuron and for one neuron",
         run: finite,
     },
     Check {
         name: "deterministic",
-        about: "the same weights give the same bits, again and in another instance",
+        about: "the same weights give bit-identical results, in a second call and in another instance",
         run: deterministic,
     },
     Check {
         name: "gradient",
-        about: "the gradient is the slope of the penalty, and is added",
+        about: "the gradient is the derivative of the penalty, and is added",
         run: gradient,
     },
     Check {
         name: "project",
-        about: "the hard part leaves finite weights finite, and changes nothing the second time",
+        about: "projection keeps finite weights finite, and a second projection changes nothing",
         run: project,
     },
-    Check { name: "activity", about: "the same of a penalty on activity", run: activity },
+    Check { name: "activity", about: "the same checks of a penalty on activity", run: activity },
     Check {
         name: "survives",
-        about: "wrong shapes, weights that are not finite and one neuron end in an error at worst",
+        about: "wrong shapes, weights that are not finite and a single neuron cause at most an error",
         run: survives,
     },
     Check { name: "time", about: "how long a call takes", run: time },
@@ -188,7 +188,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
         let mut other = before.clone();
         subject.constraint(&world.setting())?.project(other.view_mut())?;
         if bits(&once) != bits(&other) {
-            return broken(format!("at {what} another instance projects otherwise"));
+            return broken(format!("at {what} another instance gives other weights"));
         }
         let mut twice = once.clone();
         constraint.project(twice.view_mut())?;
@@ -200,14 +200,14 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
                 return Err(Error::plugin(format!(
                     "the second time it changes weights by up to {most:.1e} (at {what})"
                 ))
-                .help("it must bring weights to what is allowed, and leave those that are there alone"));
+                .help("it must project onto the allowed weights and leave allowed weights unchanged"));
             }
         }
         changed += before.iter().zip(&once).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
         size += once.len();
     }
     if changed == 0 {
-        skipped("it has no hard part, or nothing to do here")
+        skipped("it has no projection, or the projection changed nothing")
     } else {
         passed(format!("it changed {changed} of {size} weights"))
     }
@@ -225,9 +225,9 @@ fn activity(subject: &Subject<'_>) -> Result<Note> {
             return Err(Error::plugin(format!(
                 "`activity_penalty` returns {value}, but is never called, since `wants_activity` is false"
             ))
-            .help("let `wants_activity` return true"));
+            .help("return true from `wants_activity`"));
         }
-        return skipped("it looks at no activity");
+        return skipped("it does not use activity");
     }
     let flat = Matrix::from_shape_vec((steps * trials, n), cube.iter().copied().collect())
         .map_err(|e| Error::bug(e.to_string()))?;
@@ -293,13 +293,16 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
     let each = repeat(|| value(&mut *constraint, &weights).map(drop))?;
     let last = value(&mut *constraint, &weights)?;
     if first.0.to_bits() != last.0.to_bits() || bits(&first.1) != bits(&last.1) {
-        return broken(format!("after many calls the same weights cost {} instead of {}", last.0, first.0));
+        return broken(format!(
+            "after many calls the penalty at the same weights is {} instead of {}",
+            last.0, first.0
+        ));
     }
     passed(format!("{} a penalty at N = 100", duration(each)))
 }
 
 /// Seconds a call, over about a fifth of a second.
-pub(super) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+pub(crate) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let start = Instant::now();
     let mut calls = 0_u32;
@@ -311,7 +314,7 @@ pub(super) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 /// A duration, for people.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
         s if s < 1.0 => format!("{:.2} ms", s * 1e3),

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::{Constraint, Error, Matrix, Result, random};
+use pallium_core::{Constraint, Error, Matrix, Result, random};
 
 /// Directions in which all weights move at once.
 const DIRECTIONS: usize = 6;
@@ -43,10 +43,10 @@ pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u
 }
 
 /// A function of a matrix that returns its value and adds its gradient.
-pub(super) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
+pub(crate) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
 
 /// [`gradient_error`] of any function of a matrix.
-pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
+pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
     let weights = shortened(weights);
     let magnitude = magnitude(&weights);
 
@@ -70,8 +70,10 @@ pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
     let mut twice = gradient.clone();
     function(&weights, &mut twice)?;
     if !same(&gradient, &twice, 2.0) {
-        return Err(Error::plugin("it does not add its gradient to what the matrix holds already")
-            .help("all penalties share one matrix: add to every entry (`*g += …`), and never assign"));
+        return Err(Error::plugin(
+            "it does not add its gradient to the values that the matrix already holds",
+        )
+        .help("all penalties share one matrix: add to every entry (`*g += …`) instead of assigning"));
     }
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
@@ -101,7 +103,7 @@ pub(super) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
 
 /// [`slope_error`], which must not exceed `limit`. A refusal names the entry
 /// that is farthest off, by `place`.
-pub(super) fn slope_within(
+pub(crate) fn slope_within(
     function: &mut Function<'_>,
     weights: &Matrix,
     seed: u64,
@@ -123,13 +125,13 @@ pub(super) fn slope_within(
     Err(Error::plugin(format!(
         "{what} is off by {error:.1e} of the slope found by finite differences (at most {limit:.1e}){at}"
     ))
-    .help("it must be the derivative of the very value that is returned, its factor and sign included"))
+    .help("it must be the derivative of the returned value, including factor and sign"))
 }
 
 /// Every steep entry of a gradient by itself: one that is off shows little in
 /// directions in which all weights move. None must be off by more than `limit`
 /// of itself.
-pub(super) fn entries_within(
+pub(crate) fn entries_within(
     function: &mut Function<'_>,
     weights: &Matrix,
     limit: f64,
@@ -148,7 +150,7 @@ pub(super) fn entries_within(
         "{what} is {stated:.5e} at {}, where finite differences give {found:.5e}",
         place(i, j)
     ))
-    .help("it must be the derivative of the very value that is returned, at every entry"))
+    .help("it must be the derivative of the returned value, at every entry"))
 }
 
 /// Weights of ten bits, so that each displaced one is exact in f32.
@@ -230,7 +232,7 @@ fn slope(function: &mut Function<'_>, weights: &Matrix, direction: &Matrix) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MatrixView, MatrixViewMut};
+    use pallium_core::{MatrixView, MatrixViewMut};
 
     /// Σ |w|³ − w², with a gradient that is off by a factor.
     struct Cubic {
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_changes_from_call_to_call_is_told_from_one_that_overwrites() {
+    fn a_gradient_that_changes_between_calls_is_distinguished_from_one_that_overwrites() {
         let mut calls = 0.0;
         let mut function = |weights: &Matrix, gradient: &mut Matrix| {
             calls += 1.0;

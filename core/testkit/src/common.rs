@@ -4,38 +4,38 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Check, Note, Subject, World, broken, passed, world};
-use crate::abi::Manifest;
-use crate::{Error, Kind, Result, Setting};
+use crate::{Check, Note, Subject, World, broken, passed, world};
+use pallium_core::abi::Manifest;
+use pallium_core::{Error, Kind, Result, Setting};
 
-pub(super) const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description",
-        about: "id, one line on what it does, source, documented parameters",
+        about: "has a valid id, a one-line description, a source and documented parameters",
         run: description,
     },
     Check {
         name: "defaults",
-        about: "it can be built with its defaults, and those are what it states",
+        about: "can be built with its defaults, which are those of its schema",
         run: defaults,
     },
     Check {
         name: "parameters",
-        about: "unknown names and values of another type are refused",
+        about: "refuses unknown parameters and values of the wrong type",
         run: parameters,
     },
     Check {
         name: "settings",
-        about: "extreme parameters and a setting without anything end in an error at worst",
+        about: "extreme parameters and an empty setting cause at most an error",
         run: settings,
     },
 ];
 
-/// Whether `error` is an answer, and not a fault.
-pub(super) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
+/// Lets pass an error that a component returned; a panic or a bug fails the check.
+pub(crate) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
     match result {
         Err(error) if matches!(error.kind, Kind::Panic | Kind::Bug) => {
-            Err(error.context(format!("{doing} made it fail in disorder")).help("return an Error instead"))
+            Err(error.context(format!("{doing} made it panic")).help("return an Error instead"))
         }
         _ => Ok(()),
     }
@@ -50,15 +50,15 @@ fn is_id(id: &str) -> bool {
     matches!(id.split_once('.'), Some((family, name)) if part(family) && part(name))
 }
 
-/// What the manifest as a whole promises.
-pub(super) fn manifest(manifest: &Manifest) -> Result<Note> {
+/// Checks the manifest of a plugin.
+pub(crate) fn manifest(manifest: &Manifest) -> Result<Note> {
     if manifest.components.is_empty() {
         return broken("it offers no component: register each with pallium_core::register!(Role, Type)");
     }
     let mut seen = BTreeSet::new();
     for component in &manifest.components {
         if !seen.insert(&component.id) {
-            return broken(format!("it offers `{}` twice", component.id));
+            return broken(format!("duplicate component `{}`", component.id));
         }
     }
     passed(format!(
@@ -74,7 +74,7 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<Note> {
 fn description(subject: &Subject<'_>) -> Result<Note> {
     let entry = subject.entry;
     if !is_id(&entry.id) {
-        return Err(Error::plugin(format!("`{}` is no id", entry.id))
+        return Err(Error::plugin(format!("`{}` is not a valid id", entry.id))
             .help("an id is family.name in lower-case letters, digits and hyphens"));
     }
     if entry.about.trim().is_empty() || entry.about.lines().count() > 1 {
@@ -113,7 +113,7 @@ fn defaults(subject: &Subject<'_>) -> Result<Note> {
     }
     subject
         .try_build(&Value::Object(stated).to_string(), &setting)
-        .map_err(|e| e.context("it refuses the defaults that it states"))?;
+        .map_err(|e| e.context("it refuses the defaults of its own schema"))?;
     passed("")
 }
 
@@ -137,7 +137,7 @@ fn parameters(subject: &Subject<'_>) -> Result<Note> {
             Err(error.context(format!("`{name}` = {value} must be refused")))
         }
         Err(error) if !error.to_string().contains(name) => {
-            broken(format!("the refusal of `{name}` = {value} does not name it: {error}"))
+            broken(format!("the error for `{name}` = {value} does not name the parameter: {error}"))
         }
         Err(_) => Ok(()),
     };
@@ -163,7 +163,7 @@ fn settings(subject: &Subject<'_>) -> Result<Note> {
     let mut tried = 0;
     for (name, property) in subject.properties() {
         let types = types(&property);
-        // Large whole numbers are left out: to ask for much memory is no fault.
+        // Large integers are left out: they may rightly request much memory.
         let values = if types.contains(&"number") {
             vec![json!(0.0), json!(-1.0), json!(1e300), json!(-1e300), json!(1e-300)]
         } else if types.contains(&"integer") {
@@ -181,7 +181,7 @@ fn settings(subject: &Subject<'_>) -> Result<Note> {
             tried += 1;
         }
     }
-    orderly("a setting without anything", subject.try_build(&subject.params(), &Setting::default()))?;
+    orderly("an empty setting", subject.try_build(&subject.params(), &Setting::default()))?;
     for n in [0, 1] {
         let small = if n == 0 { None } else { Some(World::new(n, 1)) };
         let setting =
