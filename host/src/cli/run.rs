@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use comfy_table::Cell as Field;
 use pallium_core::Result;
 use serde_json::json;
 
 use super::support;
 use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
+use crate::report::text::duration;
 use crate::run::export;
 use crate::run::identity::{self, Cell, HOST};
 use crate::run::limits::{LEAST_MEMORY_MB, Limits};
@@ -21,7 +21,7 @@ use crate::run::log;
 use crate::run::machine::Machine;
 use crate::run::outcome::Status;
 use crate::run::pool::{Pool, Report};
-use crate::run::progress::{Progress, duration};
+use crate::run::progress::Progress;
 use crate::run::shard::Shard;
 use crate::run::store::{FORMAT, Manifest, Plugin, Record, Records, Store};
 use crate::run::table::{self, Summary};
@@ -325,7 +325,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         let mut table = support::table(["variant", "task", "run", "state"]);
         for (cell, state) in &rows {
             let run = cell.spec.run.to_string();
-            table.add_row([&cell.spec.variant, &cell.spec.task, &run, *state].map(Field::new));
+            table.add_row([cell.spec.variant.as_str(), &cell.spec.task, &run, *state]);
         }
         support::print_table(&table)?;
     }
@@ -441,7 +441,7 @@ impl<'a> Tally<'a> {
         if !failed.is_empty() {
             let mut table = support::table(["failed cell", "reason"]);
             for (cell, why) in failed.iter().take(SHOWN) {
-                table.add_row([Field::new(cell.spec.label()), Field::new(why)]);
+                table.add_row([cell.spec.label(), why.to_string()]);
             }
             tell!("{table}");
             if failed.len() > SHOWN {

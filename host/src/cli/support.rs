@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
 use serde_json::{Map, Value};
@@ -14,6 +13,8 @@ use serde_json::{Map, Value};
 use crate::cell::{CellSpec, Geometry, Space, Use};
 use crate::experiment::profile;
 use crate::plugins::Catalogue;
+use crate::report::table::TextTable;
+pub use crate::report::text::human;
 use crate::run::worker::most_threads;
 
 /// Id of the substrate source that reads a field's folder.
@@ -176,45 +177,23 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// A table without lines, for people.
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    // On a terminal, long cells wrap; elsewhere a row stays a line.
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    table
+/// A table for people.
+pub fn table<const N: usize>(header: [&str; N]) -> TextTable {
+    TextTable::new(header)
 }
 
 /// Prints a table made by [`table`].
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_table(table: &Table) -> Result<()> {
-    print(&format!("{}\n", table.trim_fmt()))
+pub fn print_table(table: &TextTable) -> Result<()> {
+    print(&format!("{table}\n"))
 }
 
 /// A number for a script: `null` where it is not finite.
 pub fn number(value: f64) -> Value {
     // Adding zero takes the sign off a zero.
     serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
-}
-
-/// A number for people: whole, or with six significant digits.
-pub fn human(value: f64) -> String {
-    if !value.is_finite() {
-        return "not defined".into();
-    }
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        return format!("{}", value + 0.0);
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if (-5..9).contains(&magnitude) {
-        format!("{value:.*}", usize::try_from(5 - magnitude).unwrap_or(0))
-    } else {
-        format!("{value:.5e}")
-    }
 }
 
 /// Names and values as a JSON object.
@@ -291,13 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_for_people_have_six_digits() {
-        assert_eq!(human(316.0), "316");
-        assert_eq!(human(318.717602), "318.718");
-        assert_eq!(human(0.00766711), "0.00766711");
-        assert_eq!(human(1.5e-9), "1.50000e-9");
-        assert_eq!(human(f64::NAN), "not defined");
-        assert_eq!(human(123456789.5), "123456790");
+    fn scripts_get_null_for_what_is_not_a_number() {
         assert_eq!(number(f64::INFINITY), Value::Null);
         assert_eq!(number(-0.0).to_string(), "0.0");
     }

@@ -362,11 +362,8 @@ impl Comparison {
     }
 
     /// The page.
-    ///
-    /// # Errors
-    /// Never, but for a bug.
-    pub fn page(&self) -> Result<String> {
-        let figure = page::figure_html(&self.figure())?;
+    pub fn page(&self) -> String {
+        let figure = page::figure_html(&self.figure());
         let agreement = self.agreement_table();
         let sections = [
             Section {
@@ -392,7 +389,7 @@ impl Comparison {
             },
         ];
         let lead = html! { p.about { (self.reports.len()) " runs side by side." } };
-        Ok(page::document(&self.names.join(" / "), &lead, &sections))
+        page::document(&self.names.join(" / "), &lead, &sections)
     }
 
     /// One JSON document.

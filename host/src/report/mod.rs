@@ -90,22 +90,19 @@ pub struct Material {
     pub pictures: Vec<Pictures>,
     /// Where the neurons of each network are, in the same order, or why that is
     /// not known.
-    pub places: Vec<figure::space::Place>,
+    pub places: Vec<figure::space::KnownPositions>,
 }
 
 impl Material {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// Never, but for a bug: what cannot be read is left out with a word.
-    pub fn of(run: &RunFolder) -> Result<Self> {
+    /// Reads it. What cannot be read is left out, with a line in the log.
+    pub fn read(run: &RunFolder) -> Self {
         let networks = network::representatives(run);
-        Ok(Material {
+        Material {
             curves: LearningCurves::read(run),
-            pictures: Pictures::of(&networks)?,
+            pictures: Pictures::draw(&networks),
             places: network::places(run, &networks),
             networks,
-        })
+        }
     }
 }
 

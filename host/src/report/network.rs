@@ -10,7 +10,7 @@ use pallium_core::{Error, Result};
 use safetensors::{Dtype, SafeTensors};
 
 use super::communities::{Communities, communities};
-use super::figure::space::Place;
+use super::figure::space::KnownPositions;
 use super::folder::{CellAbout, CellResult, RunFolder};
 use crate::run::outcome::Status;
 
@@ -24,9 +24,9 @@ const QUANTILE: f64 = 0.9;
 /// The recurrent weights of one cell.
 #[derive(Debug)]
 pub struct Network {
-    /// Place of the variant.
+    /// KnownPositions of the variant.
     pub variant: usize,
-    /// Place of the task.
+    /// KnownPositions of the task.
     pub task: usize,
     /// The run.
     pub run: u32,
@@ -144,9 +144,9 @@ fn square(tensors: &SafeTensors<'_>, name: &str, neurons: usize) -> Option<Array
 /// not known: the source of the neurons is not there (a plugin that is not
 /// loaded, a field that has moved) or knows no positions. In a sweep over
 /// fields these are different neurons.
-pub fn places(run: &RunFolder, networks: &[Network]) -> Vec<Place> {
-    let mut known: BTreeMap<String, Place> = BTreeMap::new();
-    let place = |network: &Network| -> Place {
+pub fn places(run: &RunFolder, networks: &[Network]) -> Vec<KnownPositions> {
+    let mut known: BTreeMap<String, KnownPositions> = BTreeMap::new();
+    let place = |network: &Network| -> KnownPositions {
         let about = run.example_of(network.variant).ok_or("no cell is finished")?;
         let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
         let found = known
