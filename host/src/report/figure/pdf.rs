@@ -329,3 +329,61 @@ fn write_font(
     let bytes = compress_to_vec_zlib(font::FONT, USUAL);
     pdf.stream(file, &bytes).filter(Filter::FlateDecode).pair(Name(b"Length1"), font::FONT.len() as i32);
 }
+
+#[cfg(test)]
+mod tests {
+    use miniz_oxide::inflate::decompress_to_vec_zlib;
+    use ndarray::array;
+
+    use super::super::canvas::Canvas;
+    use super::super::palette::{BLUE, INK};
+    use super::*;
+
+    /// The document's streams in order, decompressed.
+    fn streams(pdf: &[u8]) -> Vec<String> {
+        let mark = b"\nstream\n";
+        let starts = pdf.windows(mark.len()).enumerate().filter(|(_, part)| part == mark);
+        starts
+            .map(|(start, _)| decompress_to_vec_zlib(&pdf[start + mark.len()..]).unwrap())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn elements_are_drawn_in_millimetres_from_the_upper_left() {
+        let canvas = Canvas::new(85.0, 25.4);
+        canvas.dashed(&[(0.0, 0.125), (1.0, 2.0)], BLUE.fade(0.5), 0.3, &[0.8, 0.4]);
+        canvas.block((1.0, 2.0), (4.0, 8.0), INK);
+        canvas.upwards("x", (10.0, 20.0), 10.0);
+        canvas.image((5.0, 6.0), (3.0, 2.0), &Rc::new(Raster::new(&array![[1.0, -1.0]], 1.0)));
+        let content = &streams(&document(&canvas.finish(), "a title"))[0];
+        let size = 10.0 * POINT;
+        let upwards = format!(
+            "0 -1 -1 0 {} {} Tm",
+            coordinate(10.0 + BASELINE * size),
+            coordinate(20.0 + 0.5 * size * font::width("x"))
+        );
+        for part in [
+            // Points in a millimetre, and the height in points.
+            "2.8346457 0 0 -2.8346457 0 72 cm",
+            "/A500 gs\n0 0.447 0.698 RG\n0.3 w\n[0.8 0.4] 0 d\n0 0.125 m\n1 2 l\nS\n",
+            "/A1000 gs\n0 0 0 rg\n1 2 3 6 re\nf\n",
+            &upwards,
+            "3 0 0 -2 5 8 cm\n/I0 Do\n",
+        ] {
+            assert!(content.contains(part), "no {part} in {content}");
+        }
+    }
+
+    #[test]
+    fn text_can_be_searched_and_copied() {
+        let canvas = Canvas::new(85.0, 10.0);
+        canvas.text("λ − λ", (1.0, 2.0), 7.5, Anchor::Start);
+        // The page, the characters of the glyphs, the font.
+        let [_, map, _] = <[String; 3]>::try_from(streams(&document(&canvas.finish(), "a title"))).unwrap();
+        for (c, code) in [('λ', "03BB"), ('−', "2212"), (' ', "0020")] {
+            assert!(map.contains(&format!("<{:04X}> <{code}>", font::glyph(c))), "no {c} in {map}");
+        }
+        assert!(map.contains("3 beginbfchar"), "{map}");
+    }
+}

@@ -100,18 +100,19 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
+        let mut end = |line: &mut String| lines.push(std::mem::take(line).trim_end().to_owned());
         for word in paragraph.split_inclusive(' ') {
             if !line.is_empty() && measure_text_width(&line) + measure_text_width(word.trim_end()) > width {
-                lines.push(std::mem::take(&mut line));
+                end(&mut line);
             }
             for c in word.chars() {
                 if c != ' ' && measure_text_width(&line) >= width.max(1) {
-                    lines.push(std::mem::take(&mut line));
+                    end(&mut line);
                 }
                 line.push(c);
             }
         }
-        lines.push(line);
+        end(&mut line);
     }
     lines
 }
@@ -147,7 +148,7 @@ mod tests {
              \x20                   of many words\n\
              λ                –"
         );
-        assert_eq!(wrapped("abcdefgh ij", 4), ["abcd", "efgh ", "ij"]);
+        assert_eq!(wrapped("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
         assert_eq!(wrapped("", 4), [""]);
     }
 }
