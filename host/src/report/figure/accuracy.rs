@@ -164,7 +164,7 @@ fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) {
         });
     } else {
         let why = match (group.diverged, group.failed) {
-            (0, 0) => "not run yet".to_owned(),
+            (0, 0) => "to do".to_owned(),
             (0, failed) => format!("{failed} failed"),
             (diverged, _) => format!("{diverged} diverged"),
         };
