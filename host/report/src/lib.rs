@@ -95,18 +95,16 @@ pub struct Material {
 }
 
 impl Material {
-    /// Reads it. Neurons are where `positions` says.
-    ///
-    /// # Errors
-    /// Never, but for a bug: what cannot be read is left out with a word.
-    pub fn of(run: &RunFolder, positions: &network::Positions<'_>) -> Result<Self> {
+    /// Reads it. Neurons are where `positions` says. What cannot be read is left
+    /// out, with a line in the log.
+    pub fn read(run: &RunFolder, positions: &network::Positions<'_>) -> Self {
         let networks = network::representatives(run);
-        Ok(Material {
+        Material {
             curves: LearningCurves::read(run),
-            pictures: Pictures::of(&networks)?,
+            pictures: Pictures::draw(&networks),
             places: network::places(run, &networks, positions),
             networks,
-        })
+        }
     }
 }
 

@@ -22,9 +22,9 @@ const QUANTILE: f64 = 0.9;
 /// The recurrent weights of one cell.
 #[derive(Debug)]
 pub struct Network {
-    /// Place of the variant.
+    /// KnownPositions of the variant.
     pub variant: usize,
-    /// Place of the task.
+    /// KnownPositions of the task.
     pub task: usize,
     /// The run.
     pub run: u32,

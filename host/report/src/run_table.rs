@@ -1,9 +1,10 @@
 //! What came out, variants against tasks.
 
-use comfy_table::{Cell as Box, CellAlignment, ContentArrangement, Table, presets};
 use pallium_core::{Levels, random};
 use serde::Serialize;
 
+use crate::table::TextTable;
+use crate::text::three;
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::identity::Cell;
 use pallium_record::outcome::Status;
@@ -166,11 +167,8 @@ pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)>
 impl Summary {
     /// The table and what its numbers are, for people.
     pub fn render(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED);
-        table.set_content_arrangement(ContentArrangement::Dynamic);
         let heads = self.tasks.iter().map(|t| t.task.as_str());
-        table.set_header(std::iter::once("variant").chain(heads).map(Box::new));
+        let mut table = TextTable::new(std::iter::once("variant").chain(heads));
         let mut variants: Vec<&str> = Vec::new();
         for group in &self.groups {
             if !variants.contains(&group.variant.as_str()) {
@@ -178,21 +176,16 @@ impl Summary {
             }
         }
         for variant in variants {
-            let mut row = vec![Box::new(variant)];
+            let mut row = vec![variant.to_owned()];
             for task in &self.tasks {
                 let group = self.groups.iter().find(|g| g.variant == variant && g.task == task.task);
-                let text = group.map_or_else(String::new, Group::text);
-                row.push(Box::new(text).set_alignment(CellAlignment::Right));
+                row.push(group.map_or_else(String::new, Group::text));
             }
             table.add_row(row);
         }
-        let level = |name: &str, of: &dyn Fn(&TaskLevels) -> Option<f64>| {
-            let mut row = vec![Box::new(name)];
-            row.extend(self.tasks.iter().map(|task| {
-                let text = of(task).map_or_else(|| "–".into(), |value| format!("{value:.3}"));
-                Box::new(text).set_alignment(CellAlignment::Right)
-            }));
-            row
+        let level = |name: &str, of: &dyn Fn(&TaskLevels) -> Option<f64>| -> Vec<String> {
+            let levels = self.tasks.iter().map(|task| of(task).map_or_else(|| "–".into(), three));
+            std::iter::once(name.into()).chain(levels).collect()
         };
         table.add_row(level("chance", &|t| t.chance));
         table.add_row(level("best without memory", &|t| t.memoryless));

@@ -321,7 +321,7 @@ impl Report {
                 Cell::text(&a.name).kind(Kind::Variant(pair.a)),
                 Cell::text(&b.name).kind(Kind::Variant(pair.b)),
                 Cell::number(difference, signed(difference)),
-                Cell::number(pair.mann_whitney.u, crate::text::human(pair.mann_whitney.u)),
+                Cell::number(pair.mann_whitney.u, super::text::human(pair.mann_whitney.u)),
                 Cell::number(adjusted.p, p_cell(adjusted.p)),
                 Cell::number(adjusted.holm, p_cell(adjusted.holm)),
                 Cell::number(adjusted.benjamini_hochberg, p_cell(adjusted.benjamini_hochberg)),

@@ -138,8 +138,7 @@ fn switches() -> Value {
 }
 
 fn whole(report: &Report) -> String {
-    let material =
-        Material::of(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here"))).unwrap();
+    let material = Material::read(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here")));
     let figures = figures(report, &material);
     page::page(report, &material, &figures).unwrap()
 }
@@ -347,11 +346,10 @@ fn what_cannot_be_read_is_named() {
     // A damaged network costs its picture, not the report.
     put(scratch.path(), "cells/W.0.0/weights.safetensors", b"nothing");
     let report = Report::of(scratch.path()).unwrap();
-    let material =
-        Material::of(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here"))).unwrap();
+    let material = Material::read(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here")));
     assert_eq!(material.networks.len(), 2);
     assert!(material.places.iter().all(|place| place.is_err()));
-    assert!(whole(&report).contains("Where the neurons are is not known here"));
+    assert!(whole(&report).contains("The positions of the neurons are unknown"));
     put(scratch.path(), "cells/W.0.0/cell.json", b"{");
     assert!(error(scratch.path()).message.contains("W.0.0"));
     put(scratch.path(), "results.csv", HEADER.as_bytes());
@@ -395,7 +393,7 @@ fn folders_are_compared_by_name() {
     };
     assert_eq!(row("null"), Some(["published".into(), "matched".into()]));
     assert_eq!(row("interval"), None, "what is the same is left out");
-    let page = page::comparison::page(&compared).unwrap();
+    let page = page::comparison::page(&compared);
     assert!(page.contains("figure-comparison") && page.len() < 1_000_000);
     let document = compared.document();
     assert_eq!(document["accuracy"][0]["runs"][1], Value::Null);

@@ -1,4 +1,4 @@
-//! Numbers and names as people read them.
+//! Numbers, names and times as people read them.
 
 use serde_json::Value;
 
@@ -63,13 +63,34 @@ pub fn mean_half(mean: Option<f64>, half: Option<f64>) -> String {
     }
 }
 
-/// A length of time.
+/// A length of time, to the two or three digits that people care for.
 pub fn duration(seconds: f64) -> String {
     match seconds {
-        s if s < 90.0 => format!("{s:.0} s"),
-        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 1.0 => "under 1 s".into(),
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 597.0 => format!("{:.1} min", s / 60.0),
+        s if s < 5970.0 => format!("{:.0} min", s / 60.0),
         s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
         s => format!("{:.1} days", s / 86_400.0),
+    }
+}
+
+/// A number with so many significant digits.
+pub fn significant(value: f64, digits: i32) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    format!("{value:.*}", usize::try_from(digits - 1 - magnitude).unwrap_or(0))
+}
+
+/// A number in full if it is whole, or with six significant digits.
+pub fn human(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "not defined".into(),
+        size if value.fract() == 0.0 && size < 1e15 => format!("{}", value + 0.0),
+        1e-5..1e9 => significant(value, 6),
+        _ => format!("{value:.5e}"),
     }
 }
 
@@ -101,22 +122,6 @@ pub fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
 }
 
-/// A number for people: whole, or with six significant digits.
-pub fn human(value: f64) -> String {
-    if !value.is_finite() {
-        return "not defined".into();
-    }
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        return format!("{}", value + 0.0);
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if (-5..9).contains(&magnitude) {
-        format!("{value:.*}", usize::try_from(5 - magnitude).unwrap_or(0))
-    } else {
-        format!("{value:.5e}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,8 +133,29 @@ mod tests {
         assert_eq!([-0.25, -0.0001, f64::NAN].map(three), ["−0.250", "0.000", "–"]);
         assert_eq!([0.25, -0.25, 0.0].map(signed), ["+0.250", "−0.250", "0.000"]);
         assert_eq!(mean_half(Some(0.5), None), "0.500");
-        assert_eq!([59.0, 600.0, 7200.0, 1e6].map(duration), ["59 s", "10 min", "2.0 h", "11.6 days"]);
+        assert_eq!(
+            [0.2, 59.0, 99.4, 192.0, 600.0, 7200.0, 1e6].map(duration),
+            ["under 1 s", "59 s", "99 s", "3.2 min", "10 min", "2.0 h", "11.6 days"]
+        );
         assert_eq!((count(1, "run"), count(0, "run")), ("1 run".into(), "0 runs".into()));
+    }
+
+    #[test]
+    fn numbers_have_as_many_digits_as_asked() {
+        assert_eq!([0.0, 0.123, 12.3, 0.00456].map(|v| significant(v, 2)), ["0", "0.12", "12", "0.0046"]);
+        for (value, text) in [
+            (316.0, "316"),
+            (-0.0, "0"),
+            (318.717602, "318.718"),
+            (0.00766711, "0.00766711"),
+            (1.5e-9, "1.50000e-9"),
+            (f64::NAN, "not defined"),
+            (123456789.5, "123456790"),
+            (-2.5e10, "-25000000000"),
+            (2.5e15 + 0.5, "2.50000e15"),
+        ] {
+            assert_eq!(human(value), text);
+        }
     }
 
     #[test]
@@ -140,13 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_for_people_have_six_digits() {
-        assert_eq!(human(316.0), "316");
-        assert_eq!(human(318.717602), "318.718");
-        assert_eq!(human(0.00766711), "0.00766711");
-        assert_eq!(human(1.5e-9), "1.50000e-9");
-        assert_eq!(human(f64::NAN), "not defined");
-        assert_eq!(human(123456789.5), "123456790");
+    fn scripts_get_null_for_what_is_not_a_number() {
         assert_eq!(number(f64::INFINITY), Value::Null);
         assert_eq!(number(-0.0).to_string(), "0.0");
     }

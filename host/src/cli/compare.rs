@@ -41,7 +41,7 @@ pub fn compare(args: &Compare) -> Result<()> {
     args.html.iter().try_for_each(|file| check_file(file))?;
     let comparison = Comparison::of(&args.folders)?;
     if let Some(file) = &args.html {
-        write(file, pallium_report::page::comparison::page(&comparison)?.as_bytes())?;
+        write(file, pallium_report::page::comparison::page(&comparison).as_bytes())?;
     }
     if args.json {
         support::print_json(&comparison.document())?;

@@ -15,6 +15,7 @@ use crate::run::cost::Cost;
 use crate::run::workers::Workers;
 use pallium_record::identity;
 use pallium_record::spec::CellSpec;
+use pallium_report::text::duration;
 
 /// Time limit of the estimates, since a component may hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,26 +137,12 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
     )
 }
 
-/// A duration, rounded to the precision of an estimate.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1.0 => "under 1 s".into(),
-        s if s < 99.5 => format!("{s:.0} s"),
-        s if s < 5940.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn times_and_totals_are_told_briefly() {
-        assert_eq!(duration(0.2), "under 1 s");
-        assert_eq!(duration(42.3), "42 s");
-        assert_eq!(duration(600.0), "10 min");
-        assert_eq!(duration(7200.0), "2.0 h");
         let cost = |seconds| Some(Cost { seconds, memory_mb: 50.0 });
         assert_eq!(
             total(&[cost(10.0), cost(20.0), cost(30.0)], 2),

@@ -13,7 +13,7 @@ use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
 use ndarray::Array2;
 use pallium_record::training::TrainingFile;
-use pallium_report::figure::{COLUMNS, Figure, pdf};
+use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
 use pallium_report::{Material, Report as Found, figures, page};
@@ -78,7 +78,7 @@ pub fn report(args: &Report) -> Result<()> {
     let mut written = Vec::new();
     let mut pictures = 0;
     if page_file.is_some() || args.figures.is_some() {
-        let material = Material::of(&report.run, &positions)?;
+        let material = Material::read(&report.run, &positions);
         let figures = figures(&report, &material);
         if let Some(folder) = &args.figures {
             written = write_figures(folder, &figures)?;
@@ -137,9 +137,8 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
     let mut written = Vec::new();
     for figure in figures {
         for (name, width) in COLUMNS {
-            let svg = figure.svg(width)?;
             let stem = format!("{}-{name}", pallium_record::spec::file_name(&figure.id));
-            for (ending, bytes) in [("svg", svg.clone().into_bytes()), ("pdf", pdf::pdf(&svg)?)] {
+            for (ending, bytes) in [("svg", figure.svg(width).into_bytes()), ("pdf", figure.pdf(width))] {
                 let file = folder.join(format!("{stem}.{ending}"));
                 write(&file, &bytes)?;
                 written.push(file);
@@ -155,7 +154,7 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
 /// As [`report`].
 pub fn page_of(folder: &Path) -> Result<PathBuf> {
     let report = Found::of(folder)?;
-    let material = Material::of(&report.run, &positions)?;
+    let material = Material::read(&report.run, &positions);
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
     // So that what is left by a kill belongs to the run, and is cleared with it.

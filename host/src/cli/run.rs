@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use comfy_table::Cell as Field;
 use itertools::Itertools;
 use pallium_core::Result;
 use serde_json::json;
@@ -18,7 +17,7 @@ use crate::limits::{LEAST_MEMORY_MB, Limits};
 use crate::plugins::Catalogue;
 use crate::run::log;
 use crate::run::pool::Pool;
-use crate::run::progress::{Progress, duration};
+use crate::run::progress::Progress;
 use crate::run::progress_event::ProgressEvent;
 use crate::run::shard::Shard;
 use crate::run::workers::{Stop, Workers};
@@ -32,6 +31,7 @@ use pallium_record::store::{Record, Records, Store};
 use pallium_record::tensorboard::TensorBoardWriter;
 use pallium_record::{FORMAT, VERSION};
 use pallium_report::run_table::{self, Summary};
+use pallium_report::text::duration;
 
 /// How often `results.csv` is brought up to date during a run.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -367,7 +367,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         let mut table = support::table(["variant", "task", "run", "state"]);
         for (cell, state) in &rows {
             let run = cell.spec.run.to_string();
-            table.add_row([&cell.spec.variant, &cell.spec.task, &run, *state].map(Field::new));
+            table.add_row([cell.spec.variant.as_str(), &cell.spec.task, &run, *state]);
         }
         support::print_table(&table)?;
     }
@@ -486,7 +486,7 @@ impl<'a> Tally<'a> {
         if !failed.is_empty() {
             let mut table = support::table(["failed training", "reason"]);
             for (cell, why) in failed.iter().take(SHOWN) {
-                table.add_row([Field::new(cell.spec.label()), Field::new(why)]);
+                table.add_row([cell.spec.label(), why.to_string()]);
             }
             tell!("{table}");
             if failed.len() > SHOWN {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use comfy_table::Table;
 use pallium_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::support::{self, human, number};
+use pallium_report::table::TextTable;
 use pallium_stats::{
     self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
 };
@@ -285,7 +285,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
         if low.is_nan() { "not defined".into() } else { format!("{} … {}", human(low), human(high)) }
     };
     let mut parts = Vec::new();
-    let mut add = |title: String, table: Table| parts.push(format!("{title}\n{}", table.trim_fmt()));
+    let mut add = |title: String, table: TextTable| parts.push(format!("{title}\n{}", table));
 
     let (t, bootstrap) = (format!("t, {percent} %"), format!("bootstrap, {percent} %"));
     let mut table = support::table(["variant", "runs", "missing", "mean", &t, &bootstrap]);
@@ -347,7 +347,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
     for (factor, test) in &factors.kruskal {
         table.add_row([factor.clone(), human(test.statistic), human(test.p)]);
     }
-    parts.push(format!("Kruskal–Wallis by factor\n{}", table.trim_fmt()));
+    parts.push(format!("Kruskal–Wallis by factor\n{}", table));
     let titles = [("additive", &factors.additive), ("with interactions", &factors.interactions)];
     for (title, anova) in titles {
         let title = format!("Analysis of variance of ranks, type II, {title}");
@@ -363,7 +363,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
                 let out: Vec<&str> = anova.left_out.iter().map(|&v| name(v)).collect();
                 let out =
                     if out.is_empty() { String::new() } else { format!(" (without {})", out.join(", ")) };
-                parts.push(format!("{title}{out}\n{}", table.trim_fmt()));
+                parts.push(format!("{title}{out}\n{}", table));
             }
             Err(why) => parts.push(format!("{title}: refused, {why}")),
         }
@@ -377,7 +377,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
                     [c.name(), human(c.difference), human(c.t), c.df.to_string(), human(c.p), human(c.holm)];
                 table.add_row(cells.into_iter().chain([pairs.join(", ")]));
             }
-            parts.push(format!("Planned contrasts, on ranks\n{}", table.trim_fmt()));
+            parts.push(format!("Planned contrasts, on ranks\n{}", table));
         }
         Err(why) => parts.push(format!("Planned contrasts: refused, {why}")),
     }

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
 use serde_json::{Map, Value};
@@ -17,6 +16,7 @@ pub use pallium_report::text::{human, number};
 
 use crate::plugins::Catalogue;
 use crate::run::protocol::most_threads;
+use pallium_report::table::TextTable;
 
 /// Id of the substrate source that reads a field's folder.
 pub const FIELD: &str = "microns.field";
@@ -178,23 +178,17 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// A table without lines, for people.
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    // On a terminal, long cells wrap; elsewhere a row stays a line.
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    table
+/// A table for people.
+pub fn table<const N: usize>(header: [&str; N]) -> TextTable {
+    TextTable::new(header)
 }
 
 /// Prints a table made by [`table`].
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_table(table: &Table) -> Result<()> {
-    print(&format!("{}\n", table.trim_fmt()))
+pub fn print_table(table: &TextTable) -> Result<()> {
+    print(&format!("{table}\n"))
 }
 
 /// Names and values as a JSON object.

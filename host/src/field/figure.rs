@@ -1,64 +1,56 @@
-//! A field's figure: connection and correlation by distance, as SVG.
+//! A field's figure: connection and correlation by distance.
 
-use std::path::Path;
-
-use pallium_core::{Error, Kind, Result};
-use plotters::coord::Shift;
-use plotters::prelude::*;
+use pallium_core::{Error, Result};
 
 use super::page::Page;
 use super::relations::Bin;
+use pallium_report::figure::canvas::{Anchor, Canvas, HAIRLINE, LINE, SMALL, TITLE};
+use pallium_report::figure::chart::{Axis, Chart, Frame};
+use pallium_report::figure::drawing::Drawing;
+use pallium_report::figure::palette::{BLUE, Colour, VERMILLION};
+use pallium_report::figure::{Figure, Panel};
 
-const SIZE: (u32, u32) = (900, 380);
-const BLUE_INK: RGBColor = RGBColor(0x2b, 0x5c, 0x8a);
-const RED_INK: RGBColor = RGBColor(0xb0, 0x3a, 0x2e);
+/// Width in millimetres: two columns of a journal's page.
+const WIDTH: f64 = 176.0;
 
-/// Draws `page` as an SVG document.
+/// Draws the field's figure as an SVG document.
 ///
 /// # Errors
-/// If the field has no positions, hence no distances to draw against.
+/// If the field has no positions, so that there are no distances.
 pub fn svg(page: &Page) -> Result<String> {
     if page.profile.is_empty() {
         return Err(Error::input(format!("field `{}` has no positions to draw a figure of", page.name))
             .help("leave out --svg"));
     }
-    let mut text = String::new();
-    draw(page, &mut text).map_err(|e| Error::new(Kind::Bug, format!("drawing {}: {e}", page.name)))?;
-    Ok(text)
+    let connected = |bin: &Bin| Some((100.0 * bin.probability?, 0.0));
+    let correlation = |bin: &Bin| Some((bin.correlation?, bin.correlation_sd?));
+    let panel = |name: &'static str, colour, of: fn(&Bin) -> Option<(f64, f64)>| Panel {
+        name: name.into(),
+        draw: Box::new(move |width| panel(width, page, name, colour, of)),
+        wide: false,
+    };
+    let figure = Figure {
+        id: "field".into(),
+        title: format!("field {}: {} neurons", page.name, page.neurons),
+        caption: String::new(),
+        panels: vec![
+            panel("connected (% of pairs)", BLUE, connected),
+            panel("correlation (mean ± sd)", VERMILLION, correlation),
+        ],
+        small: false,
+    };
+    Ok(figure.svg(WIDTH))
 }
 
-/// Writes the figure into a file.
-///
-/// # Errors
-/// As [`svg`], or if the file cannot be written.
-pub fn write_svg(page: &Page, path: &Path) -> Result<()> {
-    std::fs::write(path, svg(page)?).map_err(|e| Error::io(path, &e))
-}
-
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn draw(page: &Page, text: &mut String) -> Drawn {
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
-    let title = format!("field {}: {} neurons", page.name, page.neurons);
-    let root = root.titled(&title, ("sans-serif", 20))?;
-    let (left, right) = root.split_horizontally(SIZE.0 / 2);
-    panel(&left, page, "connected (% of pairs)", BLUE_INK, |bin| Some((100.0 * bin.probability?, 0.0)))?;
-    panel(&right, page, "correlation (mean ± sd)", RED_INK, |bin| {
-        Some((bin.correlation?, bin.correlation_sd?))
-    })?;
-    root.present()?;
-    Ok(())
-}
-
-/// One quantity by distance: a value and how far it scatters.
+/// One quantity by distance. `of` gives its value in a bin, and the half length
+/// of the bar through it.
 fn panel(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    width: f64,
     page: &Page,
-    what: &str,
-    ink: RGBColor,
-    of: impl Fn(&Bin) -> Option<(f64, f64)>,
-) -> Drawn {
+    quantity: &str,
+    colour: Colour,
+    of: fn(&Bin) -> Option<(f64, f64)>,
+) -> Drawing {
     let middle = |bin: &Bin| 0.5 * (bin.from_um + bin.to_um);
     let points: Vec<(f64, f64, f64)> =
         page.profile.iter().filter_map(|bin| of(bin).map(|(value, sd)| (middle(bin), value, sd))).collect();
@@ -66,29 +58,24 @@ fn panel(
     let low = points.iter().map(|(_, v, sd)| v - sd).fold(0.0, f64::min);
     let high = points.iter().map(|(_, v, sd)| v + sd).fold(0.0, f64::max);
     let high = if high > low { high + 0.05 * (high - low) } else { low + 1.0 };
-    let mut chart = ChartBuilder::on(area)
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .build_cartesian_2d(0.0..farthest, low..high)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("distance (µm)")
-        .y_desc(what)
-        .x_labels(6)
-        .draw()?;
-    if points.is_empty() {
-        return Ok(());
+
+    let canvas = Canvas::new(width, 0.68 * width);
+    let frame = Frame { left: 14.0, top: 6.5, right: width - 3.0, bottom: canvas.height - 8.5 };
+    canvas.text(&format!("field {}", page.name), (frame.left, 2.4), TITLE, Anchor::Start);
+    canvas.note(&format!("{} neurons", page.neurons), (frame.right, 2.4), SMALL, Anchor::End);
+    let chart = Chart::new(&canvas, frame, Axis::new(0.0, farthest, 6), Axis::new(low, high, 6));
+    chart.name_axes("distance (µm)", quantity);
+    for &(x, value, sd) in points.iter().filter(|p| p.2 > 0.0) {
+        chart.line(&[(x, value - sd), (x, value + sd)], colour.fade(0.4), HAIRLINE, &[]);
     }
-    chart.draw_series(
-        points.iter().filter(|(_, _, sd)| *sd > 0.0).map(|&(x, v, sd)| {
-            PathElement::new(vec![(x, v - sd), (x, v + sd)], ink.mix(0.4).stroke_width(1))
-        }),
-    )?;
-    chart.draw_series(LineSeries::new(points.iter().map(|&(x, v, _)| (x, v)), ink.stroke_width(2)))?;
-    chart.draw_series(points.iter().map(|&(x, v, _)| Circle::new((x, v), 3, ink.filled())))?;
-    Ok(())
+    let line: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).collect();
+    if line.len() > 1 {
+        chart.line(&line, colour, LINE, &[]);
+    }
+    for point in line {
+        canvas.circle(chart.at(point), 0.6, colour, true);
+    }
+    canvas.finish()
 }
 
 #[cfg(test)]
@@ -100,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_whole_and_repeatable() {
+    fn a_figure_is_complete_and_repeatable() {
         let mut field = Substrate { name: "a<b".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
             values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]],

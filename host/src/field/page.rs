@@ -1,4 +1,4 @@
-//! One page about a field.
+//! A summary of a field, which `pallium field info` prints.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use super::relations::{
     profile, wiring,
 };
 
-/// Connected pairs below which nothing about wiring is certain.
+/// Number of connected pairs below which statements about wiring are uncertain.
 const FEW_CONNECTIONS: u64 = 20;
-/// Share of the weight on the diagonal above which it deserves a warning.
+/// Share of the weight on the diagonal above which there is a warning.
 const HEAVY_DIAGONAL: f64 = 0.25;
 /// Correlation above which two neurons may be one.
 const TWINS: f64 = 0.8;
@@ -66,10 +66,10 @@ pub struct Weights {
     pub diagonal_share: f64,
 }
 
-/// Sentences that a user should read.
+/// Warnings, as sentences.
 pub type Warnings = Vec<String>;
 
-/// What is known about a field. The first six keys are a promise to scripts.
+/// The summary of a field. Scripts rely on the first six keys.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Page {
     /// Number of neurons.
@@ -103,15 +103,15 @@ pub struct Page {
     pub profile: Vec<Bin>,
     /// Weights grown from the field.
     pub functional_weights: Option<Weights>,
-    /// What a field can have and this one has not.
+    /// Data that a field can have and this one lacks.
     pub missing: Vec<String>,
-    /// What a user should know.
+    /// Properties of the data that users do not expect.
     pub warnings: Warnings,
-    /// What the source says of the data.
+    /// Notes of the data's source.
     pub notes: Vec<String>,
 }
 
-/// Looks at a field: `released` with its connectome as it is stored and event
+/// Summarizes a field: `released` with its connectome as it is stored and event
 /// times if there are any, `restored` with the connectome in the order of the
 /// neurons (`None` where that is not possible), and `weights` grown from it.
 pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
@@ -217,20 +217,20 @@ fn missing(field: &Substrate) -> Vec<String> {
     missing
 }
 
-/// Everything that would surprise someone who trusted the data.
+/// Warnings of properties of the data that users do not expect.
 fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Array2<f64>>) -> Warnings {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
     match (&page.order.released, &page.order.restored) {
         (Some(released), Some(restored)) if !released.plausible && restored.plausible => warn(format!(
-            "the connectome is stored in another order than the neurons: as it stands, connected pairs are \
-             {:.0} µm apart, no nearer than random ones (p = {:.2}); put in order they are {:.0} µm apart \
-             (p = {}). `pallium field restore` writes it in order",
+            "the connectome is stored in another order than the neurons: as stored, connected pairs are \
+             {:.0} µm apart, no nearer than random ones (p = {:.2}); in the neurons' order they are {:.0} µm apart \
+             (p = {}). `pallium field restore` restores the order",
             released.mean_connected_um, released.p, restored.mean_connected_um, restored.p
         )),
         (_, Some(restored)) if !restored.plausible => warn(format!(
-            "connected pairs are {:.0} µm apart, random ones {:.0} µm: that is no clear difference (p = {:.2}), \
-             so the connectome may be in another order than the neurons, or too sparse to tell",
+            "connected pairs are {:.0} µm apart, random ones {:.0} µm, which is not clearly different (p = {:.2}): \
+             the connectome may be in another order than the neurons, or too sparse to decide",
             restored.mean_connected_um, restored.mean_permuted_um, restored.p
         )),
         (Some(released), None) if !released.plausible => warn(format!(
@@ -243,7 +243,7 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
     if let Some(wiring) = &page.wiring {
         if wiring.connected_pairs < FEW_CONNECTIONS {
             warn(format!(
-                "only {} pairs are connected: whatever is said about wiring is uncertain",
+                "only {} pairs are connected: statements about wiring are uncertain",
                 wiring.connected_pairs
             ));
         }
@@ -258,7 +258,7 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
     if let Some(weights) = page.functional_weights.as_ref().filter(|w| w.diagonal_share > HEAVY_DIAGONAL) {
         warn(format!(
             "{:.0} % of the weight of W* is on the diagonal, where a neuron excites itself: compare with the \
-             control diagonal = \"zero\" before wiring among neurons is given the credit",
+             control diagonal = \"zero\" before you attribute an effect to wiring between neurons",
             100.0 * weights.diagonal_share
         ));
     }
@@ -281,7 +281,10 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
         ));
     }
     if let Some(activity) = page.activity.as_ref().filter(|activity| !activity.silent.is_empty()) {
-        warn(format!("{} neurons have no events: nothing relates them to others", activity.silent.len()));
+        warn(format!(
+            "{} neurons have no events, so they correlate with no other neuron",
+            activity.silent.len()
+        ));
     }
     let twins = correlation.map(|r| pairs_beyond(r, |r| r > TWINS)).unwrap_or_default();
     if let Some((i, j, r)) = twins.first() {
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_tells_what_is_there() {
+    fn a_page_shows_what_a_field_has() {
         let field = field();
         let weights = Weights { spectral_radius: 5.0, diagonal_share: 0.4 };
         let page = page(&field, Some(&field), Some(weights));
@@ -368,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_and_nothing_fails() {
+    fn a_field_without_data_has_a_page_that_lists_what_it_lacks() {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,

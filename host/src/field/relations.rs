@@ -5,9 +5,9 @@ use pallium_core::rand::seq::SliceRandom;
 use pallium_core::{Positions, random};
 use serde::Serialize;
 
-/// Permutations at most, and table look-ups that they may cost together.
+/// The largest number of permutations, and of table look-ups for all of them.
 const PERMUTATIONS: (usize, usize) = (9999, 200_000_000);
-/// Bins of distance at most.
+/// The largest number of distance bins.
 const BINS: usize = 24;
 
 /// Distances between somata in µm, N×N, zero diagonal.
@@ -92,15 +92,16 @@ pub fn pearson(values: impl Iterator<Item = (f64, f64)> + Clone) -> Option<f64> 
     (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
 }
 
-/// Whether connected neurons are nearer than the order of the neurons would
-/// make them by chance.
+/// Whether connected neurons are nearer to each other than in random orders of
+/// the neurons.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Order {
     /// Mean distance of connected pairs (µm).
     pub mean_connected_um: f64,
     /// Its mean over permutations of the neurons (µm).
     pub mean_permuted_um: f64,
-    /// Share of permutations (this one counted) with connected pairs as near.
+    /// Share of permutations, the order as it is among them, with connected pairs
+    /// as near.
     pub p: f64,
     /// Number of permutations.
     pub permutations: usize,
@@ -128,7 +129,7 @@ pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> 
         let total: f64 = connected.iter().map(|&(i, j)| distance[[places[i], places[j]]]).sum();
         let mean = total / connected.len() as f64;
         sum += mean;
-        // Equal but for rounding counts as near.
+        // Means that differ only by rounding count as near.
         if mean <= mean_connected_um * (1.0 + 1e-12) {
             as_near += 1;
         }

@@ -10,6 +10,7 @@ use super::progress_event::ProgressEvent;
 use pallium_profile::Accuracy;
 use pallium_record::identity::Cell;
 use pallium_record::outcome::Status;
+use pallium_report::text::duration;
 
 /// A run's progress, on standard error.
 pub struct Progress<'a> {
@@ -157,25 +158,12 @@ fn remaining(elapsed: Duration, done: usize, all: usize) -> String {
     format!("; about {} left", duration(seconds))
 }
 
-/// A length of time as people say it.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn time_is_told_plainly() {
-        assert_eq!(duration(59.4), "59 s");
-        assert_eq!(duration(61.0), "1 min 1 s");
-        assert_eq!(duration(7261.0), "2 h 1 min");
         assert_eq!(remaining(Duration::from_secs(10), 5, 20), "; about 30 s left");
         assert_eq!(remaining(Duration::from_secs(10), 20, 20), "");
     }

@@ -1,21 +1,25 @@
-//! Accuracy of every run, variants below one another.
+//! Accuracy of every run, one row for each variant.
 
-use pallium_core::{Levels, Result};
+use pallium_core::Levels;
 
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, LINE, POINT, SMALL, TEXT};
-use super::palette::{INK, ink, look};
+use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, SMALL, TEXT, TITLE, diamond};
+use super::chart::{Axis, Chart, Frame};
+use super::drawing::Drawing;
+use super::palette::{INK, series_style};
 use super::{Figure, Panel, font};
 use crate::folder::RunFolder;
 use crate::summary::Group;
-
-use plotters::style::Color;
 
 /// Height of a variant's row, in millimetres.
 const ROW: f64 = 5.0;
 /// The largest share of a panel's width that names may take.
 const NAMES: f64 = 0.42;
+/// Dashes of the lines of reference, in millimetres.
+const CHANCE: &[f64] = &[0.15, 0.35];
+const MEMORYLESS: &[f64] = &[0.7, 0.4];
+const IDEAL: &[f64] = &[];
 
-/// The figure: a panel a task.
+/// The figure: one panel for each task.
 pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
     let panels = run
         .tasks
@@ -32,45 +36,45 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
     Figure {
         id: "accuracy".into(),
         title: "Accuracy".into(),
-        caption:
-            "Dots: runs. Box: quartiles (of five runs or more). Diamond and bar: mean and 95 % interval. \
+        caption: "Dots: runs. Box: quartiles (from five runs on). Diamond and bar: mean and 95 % interval. \
                   Open diamond below: the published mean and interval, where there is one. Lines: chance \
                   (dotted), the best without memory (dashed), the ideal (solid)."
-                .into(),
+            .into(),
         panels,
         small: false,
     }
 }
 
-/// Millimetres that names of rows take.
+/// The width that the names of rows take, in millimetres.
 pub fn margin<'a>(names: impl Iterator<Item = &'a str>, width: f64) -> f64 {
     let widest = names.map(font::width).fold(0.0, f64::max) * TEXT * POINT;
     (widest + 3.0).min(NAMES * width)
 }
 
-/// The name of a row, cut where it is too long.
-pub fn row_name(canvas: &Canvas, name: &str, right: f64, y: f64) -> Result<()> {
+/// Writes the name of a row, shortened where it is too long.
+pub fn row_name(canvas: &Canvas, name: &str, right: f64, y: f64) {
     let room = (right - 2.0) / (TEXT * POINT);
-    canvas.text(&font::fit(name, room), (right - 1.6, y), TEXT, Hold::End)
+    canvas.text(&font::fit(name, room), (right - 1.6, y), TEXT, Anchor::End)
 }
 
-/// Lines of what one can do at a task, across a chart whose vertical axis is
+/// Draws a task's levels of reference across a chart whose vertical axis is
 /// accuracy.
-pub fn levels_across(chart: &Chart<'_>, levels: Levels, (first, last): (f64, f64)) -> Result<()> {
-    let lines = [(Some(levels.chance), "3 7"), (levels.memoryless, "14 8"), (levels.ideal, "")];
+pub fn levels_across(chart: &Chart<'_>, levels: Levels, (first, last): (f64, f64)) {
+    let lines = [(Some(levels.chance), CHANCE), (levels.memoryless, MEMORYLESS), (levels.ideal, IDEAL)];
     for (level, dash) in lines {
         if let Some(level) = level {
-            chart.line(&[(first, level), (last, level)], ink(0.4), 0.2, dash)?;
+            chart.line(&[(first, level), (last, level)], INK.fade(0.4), 0.2, dash);
         }
     }
-    Ok(())
 }
 
-/// Lines of what one can do at a task, named at the top.
-pub fn levels(chart: &Chart<'_>, levels: Levels) -> Result<()> {
+/// Draws a task's levels of reference with their names at the top, on a chart
+/// whose horizontal axis is accuracy.
+pub fn levels(chart: &Chart<'_>, levels: Levels) {
     let Frame { top, bottom, .. } = chart.frame;
-    let mut lines: Vec<(f64, String, &str)> = vec![(levels.chance, "chance".into(), "3 7")];
-    for (level, name, dash) in [(levels.memoryless, "no memory", "14 8"), (levels.ideal, "ideal", "")] {
+    let mut lines = vec![(levels.chance, "chance".to_owned(), CHANCE)];
+    for (level, name, dash) in [(levels.memoryless, "no memory", MEMORYLESS), (levels.ideal, "ideal", IDEAL)]
+    {
         let Some(level) = level else { continue };
         match lines.iter_mut().find(|l| (l.0 - level).abs() < 1e-9) {
             Some(line) => {
@@ -81,24 +85,21 @@ pub fn levels(chart: &Chart<'_>, levels: Levels) -> Result<()> {
         }
     }
     for (level, name, dash) in lines {
-        let x = chart.x_of(level);
-        chart.canvas.group(&format!("stroke-dasharray=\"{dash}\""), || {
-            chart.canvas.line(&[(x, top), (x, bottom)], ink(0.55), 0.2)
-        })?;
+        let x = chart.x(level);
+        chart.canvas.dashed(&[(x, top), (x, bottom)], INK.fade(0.55), 0.2, dash);
         let half = 0.5 * font::width(&name) * SMALL * POINT;
         let middle = x.min(chart.canvas.width - half).max(half);
-        chart.canvas.note(&name, (middle, top - 1.6), SMALL, Hold::Middle)?;
+        chart.canvas.note(&name, (middle, top - 1.6), SMALL, Anchor::Middle);
     }
-    Ok(())
 }
 
-fn panel(width: f64, title: &str, known: Option<Levels>, groups: &[Group]) -> Result<Drawing> {
+fn panel(width: f64, title: &str, known: Option<Levels>, groups: &[Group]) -> Drawing {
     let left = margin(groups.iter().map(|g| g.variant.as_str()), width);
     let top = 9.0;
     let bottom = top + ROW * groups.len() as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.0);
     let frame = Frame { left, top, right: width - 3.0, bottom };
-    canvas.text(title, (left, 2.4), 8.5, Hold::Start)?;
+    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
 
     let all = groups.iter().flat_map(|g| g.values.iter().copied());
     let published = groups.iter().filter_map(|g| g.published.as_ref());
@@ -108,22 +109,22 @@ fn panel(width: f64, title: &str, known: Option<Levels>, groups: &[Group]) -> Re
         .fold(1.0, f64::min);
     let low = ((lowest - 0.03) * 10.0).floor() / 10.0;
     let x = Axis::new(low.max(0.0), 1.02, ((frame.right - left) / 8.0).max(3.0) as usize);
-    let chart = Chart::new(&canvas, frame, x, Axis::labelled(0.0, groups.len() as f64, Vec::new()))?;
-    chart.name("accuracy", "")?;
+    let chart = Chart::new(&canvas, frame, x, Axis::labelled(0.0, groups.len() as f64, Vec::new()));
+    chart.name_axes("accuracy", "");
     if let Some(known) = known {
-        levels(&chart, known)?;
+        levels(&chart, known);
     }
     for (place, group) in groups.iter().enumerate() {
         let y = top + ROW * (place as f64 + 0.5) + 0.5;
-        canvas.of_variant(place, || row(&chart, place, group, y))?;
+        canvas.variant(place, || row(&chart, place, group, y));
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
-fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) -> Result<()> {
+fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) {
     let canvas = chart.canvas;
-    row_name(canvas, &group.variant, chart.frame.left, y)?;
-    let look = look(place);
+    row_name(canvas, &group.variant, chart.frame.left, y);
+    let style = series_style(place);
     if let Some(published) = group.published.filter(|p| !p.diverged)
         && let Some(mean) = published.mean
     {
@@ -131,50 +132,44 @@ fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) -> Result<()> {
         canvas.titled(&text, || {
             let below = y + 1.75;
             if let (Some(low), Some(high)) = (published.lower, published.upper) {
-                canvas.line(&[(chart.x_of(low), below), (chart.x_of(high), below)], ink(0.6), HAIR)?;
+                canvas.line(&[(chart.x(low), below), (chart.x(high), below)], INK.fade(0.6), HAIRLINE);
             }
-            let (x, r) = (chart.x_of(mean), 0.65);
-            canvas.line(
-                &[(x - r, below), (x, below - r), (x + r, below), (x, below + r), (x - r, below)],
-                ink(0.75),
-                HAIR,
-            )
-        })?;
+            canvas.outline(&diamond((chart.x(mean), below), 0.65), INK.fade(0.75));
+        });
     }
     if group.values.len() >= 5 {
         let mut sorted = group.values.clone();
         sorted.sort_by(f64::total_cmp);
-        let [q1, q2, q3] = [0.25, 0.5, 0.75].map(|q| chart.x_of(quantile(&sorted, q)));
+        let [q1, q2, q3] = [0.25, 0.5, 0.75].map(|q| chart.x(quantile(&sorted, q)));
         let (up, down) = (y - 1.25, y + 1.05);
-        canvas.block((q1, up), (q3, down), look.colour.mix(0.16))?;
-        canvas.line(&[(q1, up), (q3, up), (q3, down), (q1, down), (q1, up)], look.colour.mix(0.7), HAIR)?;
-        canvas.line(&[(q2, up), (q2, down)], look.colour, 0.25)?;
+        canvas.block((q1, up), (q3, down), style.colour.fade(0.16));
+        let quartiles = Frame { left: q1, top: up, right: q3, bottom: down };
+        canvas.outline(&quartiles.corners(), style.colour.fade(0.7));
+        canvas.line(&[(q2, up), (q2, down)], style.colour, 0.25);
     }
     for ((value, run), offset) in group.values.iter().zip(&group.runs).zip(scatter(&group.values)) {
-        let at = (chart.x_of(*value), y - 0.1 + offset);
+        let at = (chart.x(*value), y - 0.1 + offset);
         canvas.titled(&format!("{}, run {run}: {value:.3}", group.variant), || {
-            canvas.mark(at, 0.6, look, 0.7)
-        })?;
+            canvas.marker(at, 0.6, style, 0.7)
+        });
     }
     if let Some(mean) = group.mean {
         let half = group.half().map_or_else(String::new, |h| format!(" ± {h:.3}"));
         canvas.titled(&format!("{}: {mean:.3}{half} (n = {})", group.variant, group.values.len()), || {
             if let Some((low, high)) = group.interval {
-                let ends = [(chart.x_of(low), y - 0.1), (chart.x_of(high), y - 0.1)];
-                canvas.line(&ends, INK, LINE)?;
+                let ends = [(chart.x(low), y - 0.1), (chart.x(high), y - 0.1)];
+                canvas.line(&ends, INK, LINE);
             }
-            let (x, y, r) = (chart.x_of(mean), y - 0.1, 0.75);
-            canvas.polygon(&[(x - r, y), (x, y - r), (x + r, y), (x, y + r)], INK)
-        })?;
+            canvas.polygon(&diamond((chart.x(mean), y - 0.1), 0.75), INK);
+        });
     } else {
         let why = match (group.diverged, group.failed) {
             (0, 0) => "to do".to_owned(),
             (0, failed) => format!("{failed} failed"),
             (diverged, _) => format!("{diverged} diverged"),
         };
-        canvas.note(&why, (chart.frame.left + 2.0, y), SMALL, Hold::Start)?;
+        canvas.note(&why, (chart.frame.left + 2.0, y), SMALL, Anchor::Start);
     }
-    Ok(())
 }
 
 /// Quantile of sorted values, linearly interpolated.
@@ -187,8 +182,8 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     }
 }
 
-/// Offsets that keep equal values apart: the more neighbours, the farther, in
-/// turns to either side.
+/// Vertical offsets in millimetres that keep similar values apart: each next
+/// neighbour is moved farther, alternately up and down.
 fn scatter(values: &[f64]) -> Vec<f64> {
     const NEAR: f64 = 0.012;
     const STEP: f64 = 0.26;

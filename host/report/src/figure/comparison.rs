@@ -1,14 +1,17 @@
-//! Accuracies of several runs beside each other.
+//! Accuracies of several run folders side by side.
 
-use pallium_core::{Levels, Result};
+use pallium_core::Levels;
 
 use super::accuracy::{levels, margin, row_name};
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, LINE, POINT, TEXT};
-use super::palette::{ink, look};
+use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, TEXT, TITLE, diamond};
+use super::chart::{Axis, Chart, Frame};
+use super::drawing::Drawing;
+use super::palette::{INK, series_style};
 use super::{Figure, Panel, font};
 use crate::compare::{Comparison, SharedTask};
 
-/// The figure: a panel a task, rows of variants, a mark a run folder.
+/// The figure: one panel for each task, one row for each variant, one mark for
+/// each run folder.
 pub fn figure(comparison: &Comparison) -> Figure<'_> {
     let mut panels: Vec<Panel<'_>> = comparison
         .tasks
@@ -36,7 +39,7 @@ pub fn figure(comparison: &Comparison) -> Figure<'_> {
     }
 }
 
-fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Result<Drawing> {
+fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {
     let step = 1.7;
     let papers = comparison.papers();
     let row = (step * (comparison.names.len() + papers.len()) as f64 + 1.2).max(5.0);
@@ -47,7 +50,7 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Result<Drawi
     let bottom = top + row * variants.len() as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.0);
     let frame = Frame { left, top, right: width - 3.0, bottom };
-    canvas.text(&task.name, (left, 2.4), 8.5, Hold::Start)?;
+    canvas.text(&task.name, (left, 2.4), TITLE, Anchor::Start);
     let known: Option<Levels> = comparison
         .reports
         .iter()
@@ -61,30 +64,29 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Result<Drawi
         .fold(1.0, f64::min);
     let low = (((lowest - 0.03) * 10.0).floor() / 10.0).max(0.0);
     let count = ((frame.right - left) / 8.0).max(3.0) as usize;
-    let chart =
-        Chart::new(&canvas, frame, Axis::new(low, 1.02, count), Axis::labelled(0.0, 1.0, Vec::new()))?;
-    chart.name("accuracy", "")?;
+    let chart = Chart::new(&canvas, frame, Axis::new(low, 1.02, count), Axis::labelled(0.0, 1.0, Vec::new()));
+    chart.name_axes("accuracy", "");
     if let Some(known) = known {
-        levels(&chart, known)?;
+        levels(&chart, known);
     }
     for (place, &variant) in variants.iter().enumerate() {
         let start = top + row * place as f64 + 0.5;
-        row_name(&canvas, &comparison.variants[variant], left, start + 0.5 * row)?;
-        canvas.line(&[(frame.left, start + row), (frame.right, start + row)], ink(0.12), HAIR)?;
+        row_name(&canvas, &comparison.variants[variant], left, start + 0.5 * row);
+        canvas.line(&[(frame.left, start + row), (frame.right, start + row)], INK.fade(0.12), HAIRLINE);
         for (number, group) in task.rows[variant].iter().enumerate() {
             let Some(group) = group else { continue };
             let Some(mean) = group.mean else { continue };
             let y = start + 1.2 + step * number as f64;
-            let look = look(number);
+            let style = series_style(number);
             let text = format!("{}, {}: {mean:.3}", comparison.names[number], group.variant);
-            canvas.of_variant(number, || {
+            canvas.variant(number, || {
                 canvas.titled(&text, || {
                     if let Some((low, high)) = group.interval {
-                        canvas.line(&[(chart.x_of(low), y), (chart.x_of(high), y)], look.colour, LINE)?;
+                        canvas.line(&[(chart.x(low), y), (chart.x(high), y)], style.colour, LINE);
                     }
-                    canvas.mark((chart.x_of(mean), y), 0.75, look, 1.0)
+                    canvas.marker((chart.x(mean), y), 0.75, style, 1.0)
                 })
-            })?;
+            });
         }
         for (number, &paper) in papers.iter().enumerate() {
             let published = comparison.published_in(paper, task, variant, "running_accuracy");
@@ -92,27 +94,25 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Result<Drawi
             let Some(mean) = published.mean else { continue };
             let y = start + 1.2 + step * (comparison.names.len() + number) as f64;
             if let (Some(low), Some(high)) = (published.lower, published.upper) {
-                canvas.line(&[(chart.x_of(low), y), (chart.x_of(high), y)], ink(0.6), HAIR)?;
+                canvas.line(&[(chart.x(low), y), (chart.x(high), y)], INK.fade(0.6), HAIRLINE);
             }
-            let (x, r) = (chart.x_of(mean), 0.75);
             canvas.titled(&format!("published, {}: {mean:.3}", paper.name()), || {
-                let corners = [(x - r, y), (x, y - r), (x + r, y), (x, y + r), (x - r, y)];
-                canvas.line(&corners, ink(0.8), 0.2)
-            })?;
+                canvas.outline(&diamond((chart.x(mean), y), 0.75), INK.fade(0.8));
+            });
         }
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
-fn legend(width: f64, names: &[String]) -> Result<Drawing> {
+fn legend(width: f64, names: &[String]) -> Drawing {
     let canvas = Canvas::new(width, 4.4 * names.len() as f64 + 1.0);
     for (place, name) in names.iter().enumerate() {
         let y = 2.4 + 4.4 * place as f64;
-        canvas.of_variant(place, || {
-            canvas.mark((3.0, y), 0.9, look(place), 1.0)?;
+        canvas.variant(place, || {
+            canvas.marker((3.0, y), 0.9, series_style(place), 1.0);
             let room = (width - 8.0) / (TEXT * POINT);
-            canvas.text(&font::fit(name, room), (6.0, y), TEXT, Hold::Start)
-        })?;
+            canvas.text(&font::fit(name, room), (6.0, y), TEXT, Anchor::Start)
+        });
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pallium_core::Result;
-use plotters::style::Color;
-
 use super::accuracy::{levels_across, quantile};
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, Hold, LINE, POINT, TEXT};
-use super::palette::look;
+use super::canvas::{Anchor, Canvas, LINE, POINT, TEXT, TITLE};
+use super::chart::{Axis, Chart, Frame};
+use super::drawing::Drawing;
+use super::palette::series_style;
 use super::{Figure, Panel, font};
 use crate::folder::{RunFolder, curve};
 use pallium_record::outcome::{Epoch, Status};
@@ -79,7 +78,8 @@ fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<Point> {
         .collect()
 }
 
-/// The figure: accuracy and loss on the validation trials, a panel a task.
+/// The figure: accuracy and loss on the validation trials, one panel for each
+/// task.
 pub fn figure<'a>(run: &'a RunFolder, curves: &'a LearningCurves) -> Figure<'a> {
     let mut panels = Vec::new();
     for what in [What::Accuracy, What::Loss] {
@@ -98,19 +98,19 @@ pub fn figure<'a>(run: &'a RunFolder, curves: &'a LearningCurves) -> Figure<'a> 
         title: "Learning curves".into(),
         caption: "Accuracy and cross-entropy on the validation trials after each epoch, without noise and \
                   penalty: mean over runs that did not diverge; band: the middle half of them (quartiles), which shows \
-                  where some runs have escaped and others have not."
+                  where some runs have learned and others have not."
             .into(),
         panels,
         small: false,
     }
 }
 
-/// The variants' marks, across a figure.
+/// A legend of the variants, across a figure.
 pub fn legend(run: &RunFolder) -> Panel<'_> {
     legend_of(run.variants.clone())
 }
 
-/// The marks of whatever is told apart by them, across a figure.
+/// A legend of these names, across a figure.
 pub fn legend_of<'a>(names: Vec<String>) -> Panel<'a> {
     Panel {
         name: "legend: variants".into(),
@@ -122,28 +122,26 @@ pub fn legend_of<'a>(names: Vec<String>) -> Panel<'a> {
             let canvas = Canvas::new(width, 4.4 * rows as f64 + 1.0);
             for (place, variant) in names.iter().enumerate() {
                 let (x, y) = ((place % columns) as f64 * column, 2.4 + 4.4 * (place / columns) as f64);
-                canvas.of_variant(place, || {
-                    let look = look(place);
-                    canvas.group(&format!("stroke-dasharray=\"{}\"", look.dash), || {
-                        canvas.line(&[(x + 0.5, y), (x + 7.5, y)], look.colour, 0.45)
-                    })?;
-                    canvas.mark((x + 4.0, y), 0.9, look, 1.0)?;
+                canvas.variant(place, || {
+                    let style = series_style(place);
+                    canvas.dashed(&[(x + 0.5, y), (x + 7.5, y)], style.colour, 0.45, style.dash);
+                    canvas.marker((x + 4.0, y), 0.9, style, 1.0);
                     let room = (column - 9.5) / (TEXT * POINT);
-                    canvas.text(&font::fit(variant, room), (x + 9.0, y), TEXT, Hold::Start)
-                })?;
+                    canvas.text(&font::fit(variant, room), (x + 9.0, y), TEXT, Anchor::Start)
+                });
             }
-            Ok(canvas.finish())
+            canvas.finish()
         }),
         wide: true,
     }
 }
 
-fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what: What) -> Result<Drawing> {
+fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what: What) -> Drawing {
     let all = if what == What::Accuracy { &curves.accuracy[task] } else { &curves.loss[task] };
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
-    canvas.text(run.tasks[task].short(), (frame.left, 2.4), 8.5, Hold::Start)?;
+    canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
     let points = || all.iter().flatten();
     let last = points().map(|p| p.epoch).fold(1.0, f64::max);
     let ends =
@@ -158,36 +156,35 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     let y = Axis::new(low.min(high - 1e-6), high, 6);
     let first = if last > 1.0 { 1.0 } else { 0.5 };
     let chart =
-        Chart::new(&canvas, frame, Axis::new(first, last.max(first + 0.5), 10.min(last as usize + 1)), y)?;
-    chart.name(
+        Chart::new(&canvas, frame, Axis::new(first, last.max(first + 0.5), 10.min(last as usize + 1)), y);
+    chart.name_axes(
         "epoch",
         if what == What::Accuracy { "validation accuracy" } else { "validation loss (nats)" },
-    )?;
+    );
     if let (What::Accuracy, Some(levels)) = (what, levels) {
-        levels_across(&chart, levels, (first, last))?;
+        levels_across(&chart, levels, (first, last));
     }
     for (place, curve) in all.iter().enumerate() {
-        canvas.of_variant(place, || {
-            let look = look(place);
+        canvas.variant(place, || {
+            let style = series_style(place);
             let clamp = |v: f64| v.clamp(low, high);
             let mut shape: Vec<(f64, f64)> =
                 curve.iter().filter_map(|p| Some((p.epoch, clamp(p.band?.1)))).collect();
             shape.extend(curve.iter().rev().filter_map(|p| Some((p.epoch, clamp(p.band?.0)))));
             if shape.len() > 2 {
-                chart.shape(&shape, look.colour.mix(0.13))?;
+                chart.polygon(&shape, style.colour.fade(0.13));
             }
             let middle: Vec<(f64, f64)> = curve.iter().map(|p| (p.epoch, p.mean)).collect();
             if middle.len() > 1 {
-                chart.line(&middle, look.colour, LINE, look.dash)?;
+                chart.line(&middle, style.colour, LINE, style.dash);
             }
             for (at, point) in curve.iter().zip(&middle) {
-                // The last one is told apart by its mark, too.
+                // The marker identifies the line where colours repeat.
                 if at.epoch == last {
-                    canvas.mark(chart.at(*point), 0.8, look, 1.0)?;
+                    canvas.marker(chart.at(*point), 0.8, style, 1.0);
                 }
             }
-            Ok(())
-        })?;
+        });
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }

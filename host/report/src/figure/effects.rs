@@ -1,22 +1,20 @@
-//! What each step in the design does: Cliff's δ, and whether it is more than
-//! chance.
-
-use pallium_core::Result;
-use plotters::style::Color;
+//! The effect of each step in the design: Cliff's δ, and its significance.
 
 use super::accuracy::{margin, row_name};
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, SMALL};
-use super::palette::{BLUE, GREY, VERMILLION, ink};
+use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};
+use super::chart::{Axis, Chart, Frame};
+use super::drawing::Drawing;
+use super::palette::{BLUE, GREY, INK, VERMILLION};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
 use crate::summary::{Effect, TaskStatistics};
 use crate::text::p_value;
 
 const ROW: f64 = 5.6;
-/// Adjusted p below which an effect is taken for one.
+/// Adjusted p below which an effect is significant.
 pub const SIGNIFICANT: f64 = 0.05;
 
-/// The figure: a panel a task.
+/// The figure: one panel for each task.
 pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figure<'a> {
     let panels = run
         .tasks
@@ -40,8 +38,8 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
         id: "effects".into(),
         title: "Effects on accuracy".into(),
         caption: format!(
-            "{what} Cliff's δ: share of pairs of runs in which the one named first does better, less the share in \
-             which it does worse. Full marks: p below {SIGNIFICANT} after Holm's adjustment over all rows of the \
+            "{what} Cliff's δ: share of pairs of runs in which the one named first does better, minus the share in \
+             which it does worse. Filled marks: p below {SIGNIFICANT} after Holm's adjustment over all rows of the \
              panel."
         ),
         panels,
@@ -49,32 +47,32 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
     }
 }
 
-fn panel(width: f64, title: &str, effects: &[Effect]) -> Result<Drawing> {
+fn panel(width: f64, title: &str, effects: &[Effect]) -> Drawing {
     let left = margin(effects.iter().map(|e| e.name.as_str()), width);
     let top = 9.0;
     let bottom = top + ROW * effects.len().max(1) as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.5);
     let frame = Frame { left, top, right: width - 15.5, bottom };
-    canvas.text(title, (left, 2.4), 8.5, Hold::Start)?;
-    canvas.note("p (Holm)", (width, top - 1.6), SMALL, Hold::End)?;
+    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.note("p (Holm)", (width, top - 1.6), SMALL, Anchor::End);
     let rows = Axis::labelled(0.0, 1.0, Vec::new());
     let count = if frame.right - left > 35.0 { 5 } else { 3 };
-    let chart = Chart::new(&canvas, frame, Axis::new(-1.05, 1.05, count), rows)?;
-    chart.name("Cliff's δ", "")?;
-    let zero = chart.x_of(0.0);
-    canvas.line(&[(zero, top), (zero, bottom)], ink(0.5), 0.2)?;
-    canvas.note("worse", (frame.left + 0.5, top - 1.6), SMALL, Hold::Start)?;
-    canvas.note("better", (frame.right - 0.5, top - 1.6), SMALL, Hold::End)?;
+    let chart = Chart::new(&canvas, frame, Axis::new(-1.05, 1.05, count), rows);
+    chart.name_axes("Cliff's δ", "");
+    let zero = chart.x(0.0);
+    canvas.line(&[(zero, top), (zero, bottom)], INK.fade(0.5), 0.2);
+    canvas.note("worse", (frame.left + 0.5, top - 1.6), SMALL, Anchor::Start);
+    canvas.note("better", (frame.right - 0.5, top - 1.6), SMALL, Anchor::End);
     if effects.is_empty() {
-        canvas.note("nothing to compare yet", (left + 2.0, top + 3.0), SMALL, Hold::Start)?;
+        canvas.note("nothing to compare yet", (left + 2.0, top + 3.0), SMALL, Anchor::Start);
     }
     for (row, effect) in effects.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5) + 0.5;
-        row_name(&canvas, &effect.shown(), left, y)?;
-        canvas.line(&[(frame.left, y), (frame.right, y)], ink(0.12), HAIR)?;
-        let sure = effect.holm < SIGNIFICANT;
+        row_name(&canvas, &effect.shown(), left, y);
+        canvas.line(&[(frame.left, y), (frame.right, y)], INK.fade(0.12), HAIRLINE);
+        let significant = effect.holm < SIGNIFICANT;
         let colour = match effect.delta {
-            d if !sure || d.is_nan() => GREY,
+            d if !significant || d.is_nan() => GREY,
             d if d < 0.0 => BLUE,
             _ => VERMILLION,
         };
@@ -82,14 +80,14 @@ fn panel(width: f64, title: &str, effects: &[Effect]) -> Result<Drawing> {
             let title =
                 format!("{}: difference {:+.3}, δ {:+.2}", effect.meaning, effect.difference, effect.delta);
             canvas.titled(&title, || {
-                let x = chart.x_of(effect.delta);
-                canvas.line(&[(zero, y), (x, y)], colour.mix(0.8), 0.5)?;
-                canvas.circle((x, y), 1.1, colour, sure)
-            })?;
+                let x = chart.x(effect.delta);
+                canvas.line(&[(zero, y), (x, y)], colour.fade(0.8), 0.5);
+                canvas.circle((x, y), 1.1, colour, significant)
+            });
         }
         let p =
             if effect.holm.is_nan() { "–".into() } else { p_value(effect.holm).replacen("p = ", "", 1) };
-        canvas.note(p.trim_start_matches("p "), (width, y), SMALL, Hold::End)?;
+        canvas.note(p.trim_start_matches("p "), (width, y), SMALL, Anchor::End);
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }

@@ -1,33 +1,44 @@
-//! The typeface that PDFs carry, and how wide text is in it.
+//! The font that PDFs embed, and the width of text in it.
 //!
-//! Roboto Regular (Google 2011–2017, Apache License 2.0), reduced to Latin and
-//! Greek letters and the signs of statistics. SVG files name Helvetica and
-//! Arial, which are as wide within a few percent.
+//! Roboto Regular (Google 2011–2017, Apache License 2.0), reduced to the
+//! outlines of Latin and Greek letters and of the symbols that statistics uses.
+//! SVG files name Helvetica and Arial, whose widths are within a few percent of
+//! it.
 
 use std::sync::LazyLock;
 
+use ttf_parser::Face;
+
 /// The font file.
 pub const FONT: &[u8] = include_bytes!("font/Roboto-Regular-subset.ttf");
-/// Its family's name.
-pub const FAMILY: &str = "Roboto";
-/// What SVG files ask for.
+/// The families that SVG files ask for.
 pub const FAMILIES: &str = "Helvetica, Arial, sans-serif";
 
-/// Width of text at size 1.
-pub fn width(text: &str) -> f64 {
-    static FACE: LazyLock<Option<ttf_parser::Face<'static>>> =
-        LazyLock::new(|| ttf_parser::Face::parse(FONT, 0).ok());
-    /// Of a letter that the font does not have.
-    const UNKNOWN: f64 = 0.6;
-    let advance = |c: char| {
-        let face = FACE.as_ref()?;
-        let glyph = face.glyph_index(c)?;
-        Some(f64::from(face.glyph_hor_advance(glyph)?) / f64::from(face.units_per_em()))
-    };
-    text.chars().map(|c| advance(c).unwrap_or(UNKNOWN)).sum()
+/// The font, parsed. It is a part of this source, and a test parses it.
+pub fn face() -> &'static Face<'static> {
+    static FACE: LazyLock<Face<'static>> =
+        LazyLock::new(|| Face::parse(FONT, 0).expect("the embedded font is a font"));
+    &FACE
 }
 
-/// `text`, or as much of it as fits into `limit` at size 1, and dots.
+/// The index of a character's glyph; 0, an empty box, where the font has none.
+pub fn glyph(c: char) -> u16 {
+    face().glyph_index(c).map_or(0, |glyph| glyph.0)
+}
+
+/// The width of a glyph at size 1.
+pub fn advance(glyph: u16) -> f64 {
+    let units = face().glyph_hor_advance(ttf_parser::GlyphId(glyph)).unwrap_or(0);
+    f64::from(units) / f64::from(face().units_per_em())
+}
+
+/// The width of text at size 1.
+pub fn width(text: &str) -> f64 {
+    text.chars().map(|c| advance(glyph(c))).sum()
+}
+
+/// `text`, or as much of its beginning as fits into `limit` at size 1, and an
+/// ellipsis.
 pub fn fit(text: &str, limit: f64) -> String {
     if width(text) <= limit {
         return text.into();
@@ -47,9 +58,10 @@ mod tests {
         assert!((width("W") - 1787.0 / 2048.0).abs() < 0.02, "{}", width("W"));
         assert!((width("00") - 2.0 * width("0")).abs() < 1e-12);
         assert!(width("iii") < width("WWW"));
-        for sign in "δρλσ±−×≤…µ".chars() {
-            assert_ne!(width(&sign.to_string()), 0.6, "{sign} is not in the font");
+        for symbol in "AΩδρλσ±−×≤≥≠…µ–°⁻⁸".chars() {
+            assert_ne!(glyph(symbol), 0, "{symbol} is not in the font");
         }
+        assert_eq!(glyph('漢'), 0);
     }
 
     #[test]

@@ -1,78 +1,73 @@
 //! Recurrent matrices before and after training, neurons by community.
 
-use ndarray::Array2;
-use pallium_core::Result;
+use std::rc::Rc;
 
-use super::canvas::{Canvas, Drawing, Frame, HAIR, Hold, POINT, SMALL};
-use super::palette::{BLUE, VERMILLION, community, ink};
-use super::{Figure, Panel, png};
+use ndarray::Array2;
+
+use super::canvas::{Anchor, Canvas, POINT, SMALL, TITLE};
+use super::chart::Frame;
+use super::drawing::Drawing;
+use super::palette::{BLUE, INK, VERMILLION, community_colour};
+use super::raster::{self, Raster};
+use super::{Figure, Panel};
 use crate::communities::graph;
 use crate::folder::RunFolder;
 use crate::network::Network;
-use plotters::style::Color;
+use crate::text::significant;
 
-/// Pixels of all matrices of a report together: what keeps it small.
+/// Pixels of all matrices of a report together, which limits its size.
 const PIXELS: usize = 1_600_000;
-/// No image needs more pixels across, on a screen or in print.
+/// Pixels across an image: enough on a screen and in print.
 const SIDE: usize = 320;
-/// Share of entries whose magnitude is within the scale.
+/// Share of entries whose magnitude is within the colour scale.
 const WITHIN: f64 = 0.99;
 
-/// A network's images, made once for all widths.
+/// A network's heat maps, made once for all widths.
 pub struct Pictures {
     before: Picture,
     after: Picture,
-    /// Communities in order, with the share of neurons each has.
-    blocks: Vec<(usize, usize)>,
 }
 
 struct Picture {
-    address: String,
+    raster: Rc<Raster>,
     limit: f32,
 }
 
 impl Pictures {
     /// Makes those of all networks.
-    ///
-    /// # Errors
-    /// Never, but for a bug.
-    pub fn of(networks: &[Network]) -> Result<Vec<Self>> {
+    pub fn draw(networks: &[Network]) -> Vec<Self> {
         let budget = PIXELS / (2 * networks.len()).max(1);
         let side = ((budget as f64).sqrt() as usize).min(SIDE);
-        networks.iter().map(|network| Self::make(network, side)).collect()
+        networks.iter().map(|network| Self::of_network(network, side)).collect()
     }
 
-    fn make(network: &Network, side: usize) -> Result<Self> {
+    fn of_network(network: &Network, side: usize) -> Self {
         let degree: Vec<usize> = graph(&network.trained, 0.9).iter().map(Vec::len).collect();
         let order = network.communities.order(&degree);
-        let picture = |matrix: &Array2<f32>| -> Result<Picture> {
+        let picture = |matrix: &Array2<f32>| {
             let n = matrix.nrows();
             let ordered = Array2::from_shape_fn((n, n), |(i, j)| matrix[[order[i], order[j]]]);
-            let reduced = png::reduced(&ordered, side);
+            let reduced = raster::reduced(&ordered, side);
             let limit = limit(&reduced);
-            Ok(Picture { address: png::address(&png::signed(&reduced, limit)?), limit })
+            Picture { raster: Rc::new(Raster::new(&reduced, limit)), limit }
         };
-        Ok(Pictures {
-            before: picture(&network.initial)?,
-            after: picture(&network.trained)?,
-            blocks: network.communities.sizes.iter().copied().enumerate().collect(),
-        })
+        Pictures { before: picture(&network.initial), after: picture(&network.trained) }
     }
 }
 
-/// The magnitude that nearly all entries off the diagonal stay within: what a
-/// neuron does to itself is often far stronger, and hides the rest.
+/// The magnitude that nearly all entries off the diagonal are below. Entries on
+/// the diagonal are often far larger, and would hide the rest.
 fn limit(matrix: &Array2<f32>) -> f32 {
     let apart = matrix.indexed_iter().filter(|((i, j), _)| i != j);
     let mut all: Vec<f32> = apart.map(|(_, w)| w.abs()).collect();
     let Some(last) = all.len().checked_sub(1) else { return 0.0 };
     let place = (WITHIN * last as f64) as usize;
     let (_, found, above) = all.select_nth_unstable_by(place, f32::total_cmp);
-    // Where nearly all is zero, what is not is what there is to see.
+    // Where nearly all entries are zero, show those that are not.
     if *found > 0.0 { *found } else { above.iter().copied().fold(0.0, f32::max) }
 }
 
-/// The figure of a task: a panel a variant.
+/// The figure of a task: one panel for each variant.
 pub fn figure<'a>(
     run: &'a RunFolder,
     task: usize,
@@ -103,9 +98,9 @@ pub fn figure<'a>(
         id: format!("matrices-{}", run.tasks[task].slug()),
         title: format!("Recurrent weights before and after training, {}", run.tasks[task].short()),
         caption:
-            "Of each variant the run of median accuracy. Rows: from, columns: to; neurons by community of \
+            "The run of median accuracy of each variant. Rows: from, columns: to; neurons by community of \
                   the trained matrix (bars at the edges: the largest communities), within it by degree. Each \
-                  matrix has its own scale, within which 99 % of its entries off the diagonal are; of large \
+                  matrix has its own scale, which covers 99 % of its entries off the diagonal; of large \
                   networks, neighbouring entries are averaged."
                 .into(),
         panels,
@@ -113,7 +108,7 @@ pub fn figure<'a>(
     }
 }
 
-fn panel(width: f64, run: &RunFolder, network: &Network, pictures: &Pictures) -> Result<Drawing> {
+fn panel(width: f64, run: &RunFolder, network: &Network, pictures: &Pictures) -> Drawing {
     const BAR: f64 = 1.2;
     let gap = 4.0;
     let side = (width - gap - 2.0 * BAR - 1.0) / 2.0;
@@ -121,63 +116,52 @@ fn panel(width: f64, run: &RunFolder, network: &Network, pictures: &Pictures) ->
     let canvas = Canvas::new(width, top + side + BAR + 5.0);
     let q = network.communities.modularity;
     let variant = &run.variants[network.variant];
-    let title = super::font::fit(variant, (0.5 * width) / (8.5 * POINT));
-    canvas.text(&title, (0.0, 2.4), 8.5, Hold::Start)?;
+    let title = super::font::fit(variant, (0.5 * width) / (TITLE * POINT));
+    canvas.text(&title, (0.0, 2.4), TITLE, Anchor::Start);
     let about = match q.is_nan() {
         true => format!("run {}", network.run),
         false => format!("run {}, Q = {q:.2}", network.run),
     };
-    canvas.note(&about, (width, 2.4), SMALL, Hold::End)?;
+    canvas.note(&about, (width, 2.4), SMALL, Anchor::End);
     for (place, picture, name) in [(0, &pictures.before, "before"), (1, &pictures.after, "after")] {
         let left = place as f64 * (side + gap + BAR) + BAR + 0.4;
         let frame = Frame { left, top, right: left + side, bottom: top + side };
-        canvas.image((left, top), (side, side), &picture.address);
-        let corners = [
-            (frame.left, frame.top),
-            (frame.right, frame.top),
-            (frame.right, frame.bottom),
-            (frame.left, frame.bottom),
-            (frame.left, frame.top),
-        ];
-        canvas.line(&corners, ink(0.4), HAIR)?;
+        canvas.image((left, top), (side, side), &picture.raster);
+        canvas.outline(&frame.corners(), INK.fade(0.4));
         let neurons = network.neurons() as f64;
         let mut start = 0.0;
-        for &(number, size) in pictures.blocks.iter().filter(|b| b.1 > 1) {
+        for (number, &size) in network.communities.sizes.iter().enumerate().filter(|c| *c.1 > 1) {
             let end = start + size as f64;
             let (a, b) = (side * start / neurons, side * end / neurons);
-            let colour = community(number, size);
-            canvas.block((left - BAR - 0.2, top + a), (left - 0.2, top + b), colour)?;
-            canvas.block((left + a, frame.bottom + 0.2), (left + b, frame.bottom + 0.2 + BAR), colour)?;
+            let colour = community_colour(number, size);
+            canvas.block((left - BAR - 0.2, top + a), (left - 0.2, top + b), colour);
+            canvas.block((left + a, frame.bottom + 0.2), (left + b, frame.bottom + 0.2 + BAR), colour);
             start = end;
         }
-        canvas.note(name, (left, top - 1.8), SMALL, Hold::Start)?;
-        canvas.note(&format!("±{}", short(picture.limit)), (frame.right, top - 1.8), SMALL, Hold::End)?;
+        canvas.note(name, (left, top - 1.8), SMALL, Anchor::Start);
+        canvas.note(
+            &format!("±{}", significant(picture.limit.into(), 2)),
+            (frame.right, top - 1.8),
+            SMALL,
+            Anchor::End,
+        );
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
-/// Two significant digits.
-fn short(value: f32) -> String {
-    if value == 0.0 {
-        return "0".into();
-    }
-    let digits = (1 - value.abs().log10().floor() as i32).clamp(0, 8);
-    format!("{value:.*}", digits as usize)
-}
-
-fn legend(width: f64) -> Result<Drawing> {
+fn legend(width: f64) -> Drawing {
     let canvas = Canvas::new(width, 6.0);
     let (left, length) = (16.0, 30.0);
     let steps = 60;
-    canvas.note("−scale", (left - 1.5, 3.0), SMALL, Hold::End)?;
+    canvas.note("−scale", (left - 1.5, 3.0), SMALL, Anchor::End);
     for step in 0..steps {
         let at = (f64::from(step) + 0.5) / f64::from(steps) * 2.0 - 1.0;
         let colour = if at < 0.0 { BLUE } else { VERMILLION };
         let x = left + length * f64::from(step) / f64::from(steps);
-        canvas.block((x, 1.6), (x + length / f64::from(steps), 4.4), colour.mix(at.abs()))?;
+        canvas.block((x, 1.6), (x + length / f64::from(steps), 4.4), colour.fade(at.abs()));
     }
-    canvas.note("+scale", (left + length + 1.5, 3.0), SMALL, Hold::Start)?;
-    Ok(canvas.finish())
+    canvas.note("+scale", (left + length + 1.5, 3.0), SMALL, Anchor::Start);
+    canvas.finish()
 }
 
 #[cfg(test)]
@@ -194,10 +178,5 @@ mod tests {
         sparse[[1, 2]] = -0.5_f32;
         assert_eq!(limit(&sparse), 0.5);
         assert_eq!(limit(&Array2::zeros((3, 3))), 0.0);
-    }
-
-    #[test]
-    fn scales_have_two_digits() {
-        assert_eq!([0.0, 0.123, 12.3, 0.00456].map(short), ["0", "0.12", "12", "0.0046"]);
     }
 }

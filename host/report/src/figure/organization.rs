@@ -1,16 +1,16 @@
-//! Network organization against accuracy, every run a mark.
+//! Network organization against accuracy, one mark for each run.
 
-use pallium_core::Result;
-
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, Hold, SMALL};
+use super::canvas::{Anchor, Canvas, SMALL};
+use super::chart::{Axis, Chart, Frame};
 use super::curves::legend;
-use super::palette::look;
+use super::drawing::Drawing;
+use super::palette::series_style;
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
 use crate::summary::correlation;
 use crate::text::{measure_name, p_value};
 
-/// The figure of a task: a panel a measure.
+/// The figure of a task: one panel for each measure.
 pub fn figure<'a>(run: &'a RunFolder, task: usize, measures: &'a [String]) -> Figure<'a> {
     let mut panels: Vec<Panel<'a>> = measures
         .iter()
@@ -24,15 +24,16 @@ pub fn figure<'a>(run: &'a RunFolder, task: usize, measures: &'a [String]) -> Fi
     Figure {
         id: format!("organization-{}", run.tasks[task].slug()),
         title: format!("Organization against accuracy, {}", run.tasks[task].short()),
-        caption: "Every run a mark. ρ: Spearman's correlation over all runs of the task; variants differ in \
-                  both, so it does not say that within a variant one goes with the other."
-            .into(),
+        caption:
+            "One mark for each run. ρ: Spearman's correlation over all runs of the task; variants differ in \
+                  both, so it does not imply a correlation within a variant."
+                .into(),
         panels,
         small: false,
     }
 }
 
-fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Result<Drawing> {
+fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Drawing {
     let height = (0.68 * width).clamp(42.0, 58.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.5, bottom: height - 8.5 };
@@ -55,23 +56,22 @@ fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Result<Draw
     let (bottom, _) = range(|p| p.3);
     let count = ((frame.right - frame.left) / 9.0).max(3.0) as usize;
     let x = Axis::new(low - pad, high + pad, count);
-    let chart = Chart::new(&canvas, frame, x, Axis::new((bottom - 0.04).max(0.0), 1.03, 6))?;
-    chart.name(measure_name(measure).as_str(), "accuracy")?;
+    let chart = Chart::new(&canvas, frame, x, Axis::new((bottom - 0.04).max(0.0), 1.03, 6));
+    chart.name_axes(measure_name(measure).as_str(), "accuracy");
     let (test, n) = correlation(run, task, measure);
-    let told = match test.statistic.is_nan() {
+    let statistics = match test.statistic.is_nan() {
         true => format!("n = {n}"),
         false => format!("ρ = {:.2}, {}, n = {n}", test.statistic, p_value(test.p)).replace('-', "−"),
     };
-    canvas.note(&told, (frame.right, 2.4), SMALL, Hold::End)?;
+    canvas.note(&statistics, (frame.right, 2.4), SMALL, Anchor::End);
     for (variant, name) in run.variants.iter().enumerate() {
-        canvas.of_variant(variant, || {
+        canvas.variant(variant, || {
             for (_, number, x, y) in points.iter().filter(|p| p.0 == variant) {
                 canvas.titled(&format!("{name}, run {number}: {x:.3}, accuracy {y:.3}"), || {
-                    canvas.mark(chart.at((*x, *y)), 0.75, look(variant), 0.55)
-                })?;
+                    canvas.marker(chart.at((*x, *y)), 0.75, series_style(variant), 0.55)
+                });
             }
-            Ok(())
-        })?;
+        });
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }

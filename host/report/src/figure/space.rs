@@ -1,25 +1,24 @@
-//! Neurons where they are, coloured by community, with the strongest
-//! connections between them.
+//! Neurons in space, coloured by community, with the strongest connections
+//! between them.
 
 use std::f64::consts::FRAC_PI_2;
 use std::rc::Rc;
 
 use ndarray::Array2;
-use pallium_core::Result;
-use plotters::style::Color;
 use serde_json::{Value, json};
 
-use super::canvas::{Canvas, Drawing, Hold, POINT, SMALL};
-use super::palette::{BLUE, VERMILLION, community, hex};
+use super::canvas::{Anchor, Canvas, POINT, SMALL, TITLE};
+use super::drawing::Drawing;
+use super::palette::{BLUE, GREY, VERMILLION, community_colour};
 use super::{Figure, Panel, font};
 use crate::folder::RunFolder;
 use crate::network::{Network, NeuronPositions};
 
-/// Connections that are drawn.
+/// Number of connections that are drawn.
 pub const CONNECTIONS: usize = 150;
-/// From where pictures look: angles about the vertical and the horizontal axis,
-/// in radians. Imaged fields are thin along one axis; they are looked at from
-/// there, a little from the side.
+/// The direction of view: angles about the vertical and the horizontal axis, in
+/// radians. Imaged fields are thin along one axis; the view is along it, a
+/// little from the side.
 fn view(points: &[[f64; 3]]) -> (f64, f64) {
     let extent = |k: usize| points.iter().map(|p| p[k].abs()).fold(0.0, f64::max);
     let thinnest = (0..3).min_by(|&a, &b| extent(a).total_cmp(&extent(b))).unwrap_or(2);
@@ -30,7 +29,7 @@ fn view(points: &[[f64; 3]]) -> (f64, f64) {
     }
 }
 
-/// Still pictures: of one task, a panel a variant.
+/// The figure of a task: one panel for each variant.
 pub fn figure<'a>(
     run: &'a RunFolder,
     task: usize,
@@ -59,10 +58,10 @@ pub fn figure<'a>(
     }
 }
 
-/// What such a picture shows.
+/// The caption of such a picture.
 pub fn caption() -> String {
     format!(
-        "Somata where they were recorded, coloured by community of the trained matrix (the six largest; others \
+        "Somata at their recorded positions, coloured by community of the trained matrix (the six largest; others \
          grey), of the run of median accuracy; lines: the {CONNECTIONS} strongest connections, vermillion positive, \
          blue negative."
     )
@@ -84,14 +83,14 @@ pub fn centred(positions: &Array2<f64>) -> Vec<[f64; 3]> {
         .collect()
 }
 
-/// A point on the picture's plane, and how near it is.
+/// A point on the picture's plane, and how near it is to the viewer.
 fn seen([x, y, z]: [f64; 3], view: (f64, f64)) -> (f64, f64, f64) {
     let ((sa, ca), (sb, cb)) = (view.0.sin_cos(), view.1.sin_cos());
     let (x, z) = (ca * x + sa * z, ca * z - sa * x);
     (x, cb * y - sb * z, sb * y + cb * z)
 }
 
-fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>) -> Result<Drawing> {
+fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>) -> Drawing {
     let scale = 0.5 * width / 1.25;
     let points = centred(positions);
     let from = view(&points);
@@ -101,9 +100,9 @@ fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.1), high.max(p.1)));
     let (top, pad) = (5.0, 3.0);
     let canvas = Canvas::new(width, top + 2.0 * pad + scale * (high - low).max(0.0));
-    let title = font::fit(&run.variants[network.variant], 0.6 * width / (8.5 * POINT));
-    canvas.text(&title, (0.0, 2.4), 8.5, Hold::Start)?;
-    canvas.note(&format!("run {}", network.run), (width, 2.4), SMALL, Hold::End)?;
+    let title = font::fit(&run.variants[network.variant], 0.6 * width / (TITLE * POINT));
+    canvas.text(&title, (0.0, 2.4), TITLE, Anchor::Start);
+    canvas.note(&format!("run {}", network.run), (width, 2.4), SMALL, Anchor::End);
     let points: Vec<(f64, f64, f64)> = points
         .into_iter()
         .map(|(x, y, near)| (0.5 * width + scale * x, top + pad + scale * (y - low), near))
@@ -114,22 +113,22 @@ fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>
         let (Some(a), Some(b)) = (points.get(*i), points.get(*j)) else { continue };
         let colour = if *w < 0.0 { BLUE } else { VERMILLION };
         let strength = f64::from(w.abs() / most);
-        canvas.line(&[(a.0, a.1), (b.0, b.1)], colour.mix(0.2 + 0.6 * strength), 0.12 + 0.2 * strength)?;
+        canvas.line(&[(a.0, a.1), (b.0, b.1)], colour.fade(0.2 + 0.6 * strength), 0.12 + 0.2 * strength);
     }
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| points[a].2.total_cmp(&points[b].2));
     let radius = (width / 85.0 * 0.9 * (300.0 / points.len() as f64).sqrt()).clamp(0.3, 1.2);
     for i in order {
         let number = network.communities.of[i];
-        let colour = community(number, network.communities.sizes[number]);
+        let colour = community_colour(number, network.communities.sizes[number]);
         let (x, y, near) = points[i];
-        canvas.circle((x, y), radius * (1.0 + 0.25 * near), colour.mix(0.85), true)?;
+        canvas.circle((x, y), radius * (1.0 + 0.25 * near), colour.fade(0.85), true);
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
-/// What the page's script needs to turn the picture: the networks whose places
-/// are known, and these places, each once.
+/// The data that the page's script rotates: the networks whose positions are
+/// known, and these positions, each once.
 pub fn data(run: &RunFolder, networks: &[Network], places: &[NeuronPositions]) -> Value {
     let round = |v: f64| (v * 1000.0).round() / 1000.0;
     let known = || networks.iter().zip(places).filter_map(|(n, place)| Some((n, place.as_ref().ok()?)));
@@ -175,14 +174,14 @@ pub fn data(run: &RunFolder, networks: &[Network], places: &[NeuronPositions]) -
             })
         })
         .collect();
-    let palette: Vec<String> = super::palette::SERIES.iter().map(|c| hex(*c)).collect();
+    let palette: Vec<String> = super::palette::SERIES.iter().map(|c| c.hex()).collect();
     json!({
         "places": places,
         "networks": networks,
         "palette": palette,
-        "grey": hex(super::palette::GREY),
-        "positive": hex(VERMILLION),
-        "negative": hex(BLUE),
+        "grey": GREY.hex(),
+        "positive": VERMILLION.hex(),
+        "negative": BLUE.hex(),
     })
 }
 

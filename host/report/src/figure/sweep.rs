@@ -1,11 +1,11 @@
-//! Accuracy over the points of a sweep, a line a variant.
-
-use pallium_core::Result;
+//! Accuracy over the points of a sweep, one line for each variant.
 
 use super::accuracy::levels_across;
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, Hold, LINE, POINT, SMALL};
+use super::canvas::{Anchor, Canvas, LINE, POINT, SMALL, TITLE};
+use super::chart::{Axis, Chart, Frame};
 use super::curves::legend_of;
-use super::palette::look;
+use super::drawing::Drawing;
+use super::palette::series_style;
 use super::{Figure, Panel, font};
 use crate::folder::{RunFolder, base, point};
 use crate::summary::Group;
@@ -15,15 +15,14 @@ pub fn swept(run: &RunFolder) -> bool {
     run.variants.iter().any(|name| !point(name).is_empty())
 }
 
-/// What is varied, and how: variants without their points, and the points, each
-/// once and in order.
+/// The variants without their points, and the points, each once and in order.
 struct Sweep<'a> {
     bases: Vec<&'a str>,
     points: Vec<&'a str>,
 }
 
 impl<'a> Sweep<'a> {
-    fn of(run: &'a RunFolder) -> Self {
+    fn new(run: &'a RunFolder) -> Self {
         let mut sweep = Sweep { bases: Vec::new(), points: Vec::new() };
         for name in &run.variants {
             if !sweep.bases.contains(&base(name)) {
@@ -36,7 +35,8 @@ impl<'a> Sweep<'a> {
         sweep
     }
 
-    /// The axis, if there is one alone, and what its points are called.
+    /// The name of the parameter, if the sweep varies only one, and the labels of
+    /// the points.
     fn labels(&self) -> (String, Vec<&'a str>) {
         let split: Option<Vec<(&str, &str)>> = self.points.iter().map(|p| p.split_once('=')).collect();
         match split {
@@ -48,7 +48,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// The figure: a panel a task.
+/// The figure: one panel for each task.
 pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
     let mut panels: Vec<Panel<'a>> = run
         .tasks
@@ -60,12 +60,12 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
             wide: false,
         })
         .collect();
-    let bases: Vec<String> = Sweep::of(run).bases.into_iter().map(str::to_owned).collect();
+    let bases: Vec<String> = Sweep::new(run).bases.into_iter().map(str::to_owned).collect();
     panels.push(legend_of(bases));
     Figure {
         id: "sweep".into(),
         title: "Accuracy over the sweep".into(),
-        caption: "Means and 95 % intervals at each point; points stand at equal distances, whatever their \
+        caption: "Means and 95 % intervals at each point; the points are evenly spaced, whatever their \
                   values. Lines: chance (dotted), the best without memory (dashed), the ideal (solid)."
             .into(),
         panels,
@@ -73,13 +73,13 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
     }
 }
 
-fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Result<Drawing> {
-    let sweep = Sweep::of(run);
+fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Drawing {
+    let sweep = Sweep::new(run);
     let (axis, names) = sweep.labels();
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
-    canvas.text(run.tasks[task].short(), (frame.left, 2.4), 8.5, Hold::Start)?;
+    canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
     let known = run.tasks[task].info.as_ref().map(|i| i.levels);
     let lowest = groups
         .iter()
@@ -87,19 +87,19 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Result<D
         .chain(known.map(|l| l.chance))
         .fold(1.0, f64::min);
     let count = names.len() as f64;
-    // As many names as have room.
+    // Labels that have room.
     let widest = names.iter().map(|n| font::width(n)).fold(0.0, f64::max) * SMALL * POINT + 1.5;
     let step = (widest * count / (frame.right - frame.left)).ceil().max(1.0) as usize;
     let room = step as f64 * (frame.right - frame.left) / count / (SMALL * POINT);
     let ticks = names.iter().enumerate().step_by(step).map(|(at, n)| (at as f64, font::fit(n, room)));
     let x = Axis::labelled(-0.5, count - 0.5, ticks.collect());
     let y = Axis::new((lowest - 0.03).max(0.0), 1.02, 6);
-    let chart = Chart::new(&canvas, frame, x, y)?;
-    chart.name(&axis, "accuracy")?;
+    let chart = Chart::new(&canvas, frame, x, y);
+    chart.name_axes(&axis, "accuracy");
     if let Some(known) = known {
-        levels_across(&chart, known, (-0.5, count - 0.5))?;
+        levels_across(&chart, known, (-0.5, count - 0.5));
     }
-    // Variants stand beside each other, so that intervals can be told apart.
+    // Variants are shifted against each other, so that intervals do not overlap.
     let apart = 0.5 / sweep.bases.len().max(1) as f64;
     for (place, variant) in sweep.bases.iter().enumerate() {
         let shift = apart * (place as f64 - 0.5 * (sweep.bases.len() - 1) as f64);
@@ -110,27 +110,23 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Result<D
                 Some((at as f64 + shift, g.mean?, g))
             })
             .collect();
-        canvas.of_variant(place, || {
-            let look = look(place);
+        canvas.variant(place, || {
+            let style = series_style(place);
             let line: Vec<(f64, f64)> = known.iter().map(|k| (k.0, k.1)).collect();
             if line.len() > 1 {
-                chart.line(&line, look.colour, LINE, look.dash)?;
+                chart.line(&line, style.colour, LINE, style.dash);
             }
             for &(x, mean, group) in &known {
-                canvas.titled(
-                    &format!("{}: {mean:.3} (n = {})", group.variant, group.values.len()),
-                    || {
-                        if let Some((low, high)) = group.interval {
-                            chart.line(&[(x, low), (x, high)], look.colour, 0.2, "")?;
-                        }
-                        canvas.mark(chart.at((x, mean)), 0.75, look, 1.0)
-                    },
-                )?;
+                canvas.titled(&format!("{}: {mean:.3} (n = {})", group.variant, group.values.len()), || {
+                    if let Some((low, high)) = group.interval {
+                        chart.line(&[(x, low), (x, high)], style.colour, 0.2, &[]);
+                    }
+                    canvas.marker(chart.at((x, mean)), 0.75, style, 1.0)
+                });
             }
-            Ok(())
-        })?;
+        });
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
 #[cfg(test)]

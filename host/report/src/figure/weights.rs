@@ -1,29 +1,29 @@
-//! How large weights are, before and after training.
+//! Distribution of weights before and after training.
 
 use ndarray::Array2;
-use pallium_core::Result;
-use plotters::style::Color;
 
 use super::accuracy::{margin, row_name};
-use super::canvas::{Axis, Canvas, Chart, Drawing, Frame, HAIR, Hold, SMALL};
-use super::palette::{ink, look};
+use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};
+use super::chart::{Axis, Chart, Frame};
+use super::drawing::Drawing;
+use super::palette::{INK, series_style};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
 use crate::network::Network;
 
-/// Decades that are shown; what is smaller counts as zero.
+/// The decades that are shown; smaller weights count as zero.
 const LOW: f64 = -8.0;
 const HIGH: f64 = 1.5;
 const BINS: usize = 57;
 const ROW: f64 = 6.4;
 
-/// Weights of one matrix by magnitude.
+/// The weights of one matrix by magnitude.
 struct Spread {
-    /// Share of the weights a bin.
+    /// Share of the weights in each bin.
     bins: Vec<f64>,
-    /// Share of those that count as zero.
+    /// Share of the weights that count as zero.
     zero: f64,
-    /// Share of those above zero among those that do not.
+    /// Share of positive weights among the others, if there are any.
     positive: Option<f64>,
 }
 
@@ -44,7 +44,7 @@ fn spread(matrix: &Array2<f32>) -> Spread {
     Spread { bins, zero: zero / total, positive: (rest > 0.0).then(|| positive / rest) }
 }
 
-/// The figure: a panel a task.
+/// The figure: one panel for each task.
 pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
     let panels = run
         .tasks
@@ -71,46 +71,46 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
     }
 }
 
-fn panel(width: f64, run: &RunFolder, title: &str, networks: &[&Network]) -> Result<Drawing> {
+fn panel(width: f64, run: &RunFolder, title: &str, networks: &[&Network]) -> Drawing {
     let names = networks.iter().map(|n| run.variants[n.variant].as_str());
     let left = margin(names, width);
     let top = 9.0;
     let bottom = top + ROW * networks.len().max(1) as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.5);
     let frame = Frame { left, top, right: width - 17.0, bottom };
-    canvas.text(title, (left, 2.4), 8.5, Hold::Start)?;
-    canvas.note("positive, zero", (width, top - 1.6), SMALL, Hold::End)?;
+    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.note("positive, zero", (width, top - 1.6), SMALL, Anchor::End);
     let count = ((frame.right - left) / 12.0).max(2.0) as usize;
     let rows = Axis::labelled(0.0, 1.0, Vec::new());
-    let chart = Chart::new(&canvas, frame, Axis::logarithmic(LOW, HIGH, count), rows)?;
-    chart.name("magnitude of weights", "")?;
+    let chart = Chart::new(&canvas, frame, Axis::logarithmic(LOW, HIGH, count), rows);
+    chart.name_axes("magnitude of weights", "");
     for (row, network) in networks.iter().enumerate() {
         let base = top + ROW * (row as f64 + 1.0);
-        canvas.of_variant(network.variant, || {
-            row_name(&canvas, &run.variants[network.variant], left, base - 2.0)?;
-            canvas.line(&[(left, base), (frame.right, base)], ink(0.15), HAIR)?;
+        canvas.variant(network.variant, || {
+            row_name(&canvas, &run.variants[network.variant], left, base - 2.0);
+            canvas.line(&[(left, base), (frame.right, base)], INK.fade(0.15), HAIRLINE);
             let (before, after) = (spread(&network.initial), spread(&network.trained));
             let peak = |s: &Spread| s.bins.iter().copied().fold(1e-12, f64::max);
             let outline = |s: &Spread| -> Vec<(f64, f64)> {
                 let height = (ROW - 0.8) / peak(s);
                 let middle = |k: usize| LOW + (HIGH - LOW) * (k as f64 + 0.5) / BINS as f64;
-                s.bins.iter().enumerate().map(|(k, v)| (chart.x_of(middle(k)), base - height * v)).collect()
+                s.bins.iter().enumerate().map(|(k, v)| (chart.x(middle(k)), base - height * v)).collect()
             };
-            let colour = look(network.variant).colour;
+            let colour = series_style(network.variant).colour;
             let mut full = vec![(left, base)];
             full.extend(outline(&after));
             full.push((frame.right, base));
-            canvas.polygon(&full, colour.mix(0.45))?;
-            canvas.line(&outline(&before), ink(0.8), 0.2)?;
+            canvas.polygon(&full, colour.fade(0.45));
+            canvas.line(&outline(&before), INK.fade(0.8), 0.2);
             let share = |v: f64| format!("{:.0} %", 100.0 * v);
             let mut text = after.positive.map_or_else(|| "–".into(), share);
             if after.zero >= 0.005 {
                 text = format!("{text}, {}", share(after.zero));
             }
-            canvas.note(&text, (width, base - 2.0), SMALL, Hold::End)
-        })?;
+            canvas.note(&text, (width, base - 2.0), SMALL, Anchor::End)
+        });
     }
-    Ok(canvas.finish())
+    canvas.finish()
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
 //! The page of several run folders side by side.
 
 use maud::html;
-use pallium_core::Result;
 
 use super::{Section, document, figure_html, table_html};
 use crate::compare::Comparison;
 use crate::figure::comparison::figure;
 
 /// The page as HTML.
-///
-/// # Errors
-/// Never, but for a bug.
-pub fn page(comparison: &Comparison) -> Result<String> {
-    let shown = figure_html(&figure(comparison))?;
+pub fn page(comparison: &Comparison) -> String {
+    let shown = figure_html(&figure(comparison));
     let agreement = comparison.agreement_table();
     let sections = [
         Section {
@@ -38,5 +34,5 @@ pub fn page(comparison: &Comparison) -> Result<String> {
         },
     ];
     let lead = html! { p.about { (comparison.reports.len()) " runs side by side." } };
-    Ok(document(&comparison.names.join(" / "), &lead, &sections))
+    document(&comparison.names.join(" / "), &lead, &sections)
 }

@@ -1,10 +1,9 @@
 //! Tables and figures as HTML.
 
 use maud::{Markup, PreEscaped, html};
-use pallium_core::Result;
 
 use crate::figure::Figure;
-use crate::figure::palette::{Mark, hex, look};
+use crate::figure::palette::{Marker, series_style};
 use crate::table::{Cell, Kind, Table};
 
 /// What the panel is called that names variants.
@@ -38,9 +37,9 @@ pub fn table(table: &Table) -> Markup {
                                     @if place == 0 {
                                         th scope="row" class=(class) data-s=[sort] title=[note] {
                                             @if let Kind::Variant(place) = cell.kind {
-                                                @let look = look(place);
-                                                span class={ "swatch " (mark(look.mark)) }
-                                                    style={ "background:" (hex(look.colour)) } {}
+                                                @let style = series_style(place);
+                                                span class={ "swatch " (marker(style.marker)) }
+                                                    style={ "background:" (style.colour.hex()) } {}
                                             }
                                             (cell.text)
                                         }
@@ -62,12 +61,12 @@ fn last(row: &[Cell]) -> Option<&'static str> {
     row.first().is_some_and(|c| c.kind == Kind::Faint).then_some("")
 }
 
-fn mark(mark: Mark) -> &'static str {
-    match mark {
-        Mark::Circle => "circle",
-        Mark::Triangle => "triangle",
-        Mark::Square => "square",
-        Mark::Diamond => "diamond",
+fn marker(marker: Marker) -> &'static str {
+    match marker {
+        Marker::Circle => "circle",
+        Marker::Triangle => "triangle",
+        Marker::Square => "square",
+        Marker::Diamond => "diamond",
     }
 }
 
@@ -81,19 +80,15 @@ fn class(kind: Kind, numeric: bool) -> String {
     if numeric { format!("num {kind}") } else { kind.into() }
 }
 
-/// A figure with what it shows, to be saved as a file.
-///
-/// # Errors
-/// Never, but for a bug.
-pub fn figure(figure: &Figure<'_>) -> Result<Markup> {
-    let panels = figure.for_screen()?;
-    Ok(html! {
+/// A figure with its caption, to be saved as a file.
+pub fn figure(figure: &Figure<'_>) -> Markup {
+    html! {
         figure id={ "figure-" (figure.id) } class=[figure.small.then_some("small")] {
             div.bar {
                 h3 { (figure.title) }
                 button.save type="button" data-svg=(figure.id) { "SVG" }
             }
-            div.panels { @for (_, svg) in &panels { (PreEscaped(svg)) } }
+            div.panels { @for svg in figure.for_screen() { (PreEscaped(svg)) } }
             figcaption {
                 (figure.caption)
                 @if figure.panels.iter().any(|p| p.name == LEGEND) {
@@ -101,5 +96,5 @@ pub fn figure(figure: &Figure<'_>) -> Result<Markup> {
                 }
             }
         }
-    })
+    }
 }

@@ -55,7 +55,7 @@ const figureSvg = (figure) => {
   const boxes = panels.map((svg) => svg.viewBox.baseVal);
   const legend = (i) => panels[i].classList.contains("legend");
   const columns = Math.min(3, panels.filter((_, i) => !legend(i)).length) || 1;
-  const gap = 60;
+  const gap = 30;
   let [x, y, tallest, place, width] = [0, 0, 0, 0, 0];
   const parts = [];
   panels.forEach((svg, i) => {
@@ -76,8 +76,8 @@ const figureSvg = (figure) => {
     place += 1;
   });
   const height = y + tallest;
-  // Twenty units a millimetre.
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width / 20}mm" height="${height / 20}mm" ` +
+  // Ten units are a millimetre.
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width / 10}mm" height="${height / 10}mm" ` +
     `viewBox="0 0 ${width} ${height}" color="#000000" font-family="Helvetica, Arial, sans-serif">` +
     `<rect width="100%" height="100%" fill="#FFFFFF"/>${parts.join("\n")}</svg>\n`;
 };

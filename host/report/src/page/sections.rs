@@ -5,7 +5,7 @@ use pallium_core::Result;
 
 use super::Section;
 use super::html::{figure, table};
-use crate::figure::{Figure, escape, space};
+use crate::figure::{Figure, space};
 use crate::network::VARIANTS;
 use crate::published::{RUNS, SOURCE};
 use crate::summary::PAIRED;
@@ -17,14 +17,10 @@ use pallium_record::outcome::Status;
 /// All sections.
 ///
 /// # Errors
-/// Never, but for a bug.
+/// If the profiles that come with Pallium cannot be read, which is a bug.
 pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Result<Vec<Section>> {
     let section = |id, title: &str, body| Section { id, title: title.into(), body };
-    let of = |prefix: &str| -> Result<Markup> {
-        let own: Vec<Markup> =
-            figures.iter().filter(|f| f.id.starts_with(prefix)).map(figure).collect::<Result<_>>()?;
-        Ok(html! { @for one in own { (one) } })
-    };
+    let drawn = |prefix: &str| html! { @for one in own(figures, prefix) { (figure(one)) } };
     let tasks = 0..report.run.tasks.len();
     let tables = |make: &dyn Fn(usize) -> crate::table::Table| {
         html! { @for task in tasks.clone() { (table(&make(task))) } }
@@ -35,8 +31,8 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             "accuracy",
             "Accuracy",
             html! {
-                (of("accuracy")?)
-                (of("sweep")?)
+                (drawn("accuracy"))
+                (drawn("sweep"))
                 (tables(&|t| report.accuracy_table(t)))
             },
         ),
@@ -44,7 +40,7 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             "effects",
             "Effects",
             html! {
-                (of("effects")?)
+                (drawn("effects"))
                 (tables(&|t| report.effects_table(t)))
                 details {
                     summary { "Do variants differ at all?" }
@@ -58,8 +54,8 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
                 }
                 @if report.run.variants.len() > PAIRED {
                     p.missing {
-                        "All pairs of so many variants are no family of tests; " code { "pallium stats" }
-                        " takes those that matter."
+                        "Pairwise tests are omitted above " (PAIRED) " variants; " code { "pallium stats --family" }
+                        " tests the pairs that you choose."
                     }
                 } @else {
                     details {
@@ -71,7 +67,7 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
         ),
     ];
     if !material.curves.is_empty() {
-        sections.push(section("learning", "Learning", of("learning")?));
+        sections.push(section("learning", "Learning", drawn("learning")));
     }
     if !report.measures.is_empty() {
         sections.push(section(
@@ -79,20 +75,20 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             "Organization",
             html! {
                 (tables(&|t| report.organization_table(t)))
-                (in_turn(&own(figures, "organization"))?)
+                (in_turn(&own(figures, "organization")))
             },
         ));
     }
     if !material.networks.is_empty() {
-        let matrices = in_turn(&own(figures, "matrices"))?;
+        let matrices = in_turn(&own(figures, "matrices"));
         let body = html! {
             @if report.run.variants.len() > VARIANTS {
-                p.missing { "Matrices, weights and neurons are of the first " (VARIANTS) " variants." }
+                p.missing { "Matrices, weights and neurons are shown for the first " (VARIANTS) " variants." }
             }
             (matrices)
         };
         sections.push(section("matrices", "Matrices", body));
-        sections.push(section("weights", "Weights", of("weights")?));
+        sections.push(section("weights", "Weights", drawn("weights")));
         sections.push(section("space", "Neurons", neurons(report, material)));
     }
     sections.push(section("cells", "Not counted", not_counted(report)));
@@ -106,16 +102,15 @@ fn own<'a, 'b>(figures: &'b [Figure<'a>], prefix: &str) -> Vec<&'b Figure<'a>> {
 }
 
 /// Figures of which one is open, so that a page stays short.
-fn in_turn(figures: &[&Figure<'_>]) -> Result<Markup> {
-    let drawn: Vec<Markup> = figures.iter().map(|f| figure(f)).collect::<Result<_>>()?;
-    Ok(html! {
-        @for (place, (one, drawn)) in figures.iter().zip(drawn).enumerate() {
+fn in_turn(figures: &[&Figure<'_>]) -> Markup {
+    html! {
+        @for (place, one) in figures.iter().enumerate() {
             details open[place == 0] {
                 summary { (one.title) }
-                (drawn)
+                (figure(one))
             }
         }
-    })
+    }
 }
 
 fn short(report: &Report) -> Markup {
@@ -131,11 +126,11 @@ fn neurons(report: &Report, material: &Material) -> Markup {
     if material.places.iter().all(|place| place.is_err()) {
         let why = material.places.iter().find_map(|place| place.as_ref().err());
         return html! {
-            p.missing { "Where the neurons are is not known here: " (why.map_or("", String::as_str)) "." }
+            p.missing { "The positions of the neurons are unknown: " (why.map_or("", String::as_str)) "." }
         };
     }
     let data = space::data(&report.run, &material.networks, &material.places).to_string();
-    // No text in a script element may look like its end.
+    // Text in a script element must not look like the element's end.
     let data = data.replace('<', "\\u003c");
     html! {
         figure id="figure-space" {
@@ -167,12 +162,12 @@ fn not_counted(report: &Report) -> Markup {
     let uncounted = report.uncounted_table();
     html! {
         @if uncounted.rows.is_empty() {
-            p { "Every cell that has run ended as it should, with every measure." }
+            p { "Every cell that has run ended normally, with every measure." }
         } @else {
             (table(&uncounted))
         }
         @if report.run.missing > 0 {
-            p { (report.run.missing) " of " (report.run.manifest.cells) " cells are still to run." }
+            p { (report.run.missing) " of " (report.run.manifest.cells) " cells have not run yet." }
         }
         @if report.run.stale > 0 {
             p {
@@ -225,8 +220,8 @@ fn what_was_run(report: &Report) -> Result<Markup> {
                 format!("{}, {} parameters", e.spec.model.id, e.model_info.parameters)
             }),
         ),
-        ("last begun", date(manifest.started)),
-        ("computing", format!("{} in all, over all cells", duration(run.seconds()))),
+        ("last started", date(manifest.started)),
+        ("computing time", format!("{}, summed over all cells", duration(run.seconds()))),
         (
             "machine",
             format!(
@@ -247,7 +242,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
         dl.facts { @for (name, text) in &facts { dt { (name) } dd { (text) } } }
         (table(&report.variants_table()))
         @if !notes.is_empty() {
-            h3 { "What the data's source says" }
+            h3 { "Notes of the data's source" }
             ul { @for note in notes { li { (note) } } }
         }
         details {
@@ -276,7 +271,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
         }
         details {
             summary { "The experiment, resolved" }
-            pre { (PreEscaped(escape(&run.experiment))) }
+            pre { (run.experiment) }
         }
     })
 }
@@ -299,7 +294,7 @@ fn methods(report: &Report) -> Markup {
                 code { "pallium stats" } " computes them."
             }
             dt { "Representative runs" }
-            dd { "Matrices, weights and neurons are of the run of median accuracy (the lower of two) of each variant and task." }
+            dd { "Matrices, weights and neurons show, for each variant and task, the run of median accuracy (the lower of two)." }
             dt { "Communities" }
             dd {
                 "Magnitudes above their 0.9 quantile, without self-loops, undirected; greedy modularity (Clauset, Newman, \

@@ -27,8 +27,8 @@ pub fn latex(table: &Table) -> String {
     text
 }
 
-/// Numbers go into math, so that a minus is one; what else there is in such a
-/// cell stays text.
+/// Numbers are set in math mode, so that a minus is one; other text in a column
+/// of numbers stays text.
 fn number(text: &str) -> String {
     let plain =
         |c: char| c.is_ascii_digit() || matches!(c, '.' | '−' | '±' | '+' | '<' | ' ' | '[' | ']' | ',');

@@ -1,4 +1,4 @@
-//! Tables, before they are HTML, Markdown, LaTeX or text.
+//! Tables, which are written as HTML, Markdown, LaTeX or text.
 
 mod latex;
 mod markdown;
@@ -6,7 +6,7 @@ mod terminal;
 
 pub use latex::latex;
 pub use markdown::markdown;
-pub use terminal::terminal;
+pub use terminal::{TextTable, terminal};
 
 /// A table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,11 +35,11 @@ pub struct Column {
 /// A cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
-    /// What it says.
+    /// Its text.
     pub text: String,
-    /// What it is sorted by, if not by its text.
+    /// The key it is sorted by, if not its text.
     pub sort: Option<f64>,
-    /// What else there is to say.
+    /// A note, shown under the pointer.
     pub note: String,
     /// What it is.
     pub kind: Kind,
@@ -67,7 +67,7 @@ impl Table {
         Table { id: id.into(), title: title.into(), caption: caption.into(), ..Table::default() }
     }
 
-    /// With columns; titles that begin with `#` are of numbers.
+    /// With these columns. A title that begins with `#` is of a column of numbers.
     #[must_use]
     pub fn columns<S: AsRef<str>>(mut self, titles: impl IntoIterator<Item = S>) -> Self {
         self.columns.extend(titles.into_iter().map(|title| {
@@ -91,19 +91,19 @@ impl Cell {
         Cell { text: text.into(), ..Cell::default() }
     }
 
-    /// A number, spelt as `text`.
+    /// A number, written as `text`.
     pub fn number(value: impl Into<Option<f64>>, text: impl Into<String>) -> Self {
         Cell { text: text.into(), sort: value.into().filter(|v| v.is_finite()), ..Cell::default() }
     }
 
-    /// With something else to say.
+    /// With a note.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 
-    /// Of a kind.
+    /// With a kind.
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
