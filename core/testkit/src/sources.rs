@@ -1,5 +1,7 @@
 //! What substrate and weight sources promise.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::common::orderly;
 use crate::constraint::{duration, repeat};
 use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
@@ -67,7 +69,10 @@ fn store(subject: &Subject<'_>) -> Result<Note> {
     let setting = Setting { seed: 1, ..Setting::default() };
     let mut source = subject.substrate(&setting)?;
     let first = source.substrate(1)?;
-    let folder = std::env::temp_dir().join(format!("pallium-check-{}", std::process::id()));
+    // Tests of one program run at the same time, and each needs its own folder.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("pallium-check-{}-{number}", std::process::id()));
     let inside = folder.join("stored");
     std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
     let outcome = source.store(&first, &inside);
