@@ -8,7 +8,7 @@
 //! - `<!-- test: dry -->`: `pallium run` and `pallium submit` get `--dry-run`;
 //! - `<!-- test: REASON -->`: the block is not run, for that reason. The options
 //!   of its `pallium` commands are still checked, and so are the packages and
-//!   programs that its `cargo` commands name.
+//!   programs that its `cargo` commands name. `needs python3` runs where that is.
 //!
 //! `sh` blocks run in a shell in which trainings are small. `python` blocks run
 //! where their modules are installed and are otherwise compiled. A `toml` block
@@ -23,7 +23,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{executable, from_a_shell, own_cargo, root, text};
+use crate::harness::{executable, pallium, root, text};
 
 /// What a comment before a block asks for.
 enum Treatment {
@@ -94,6 +94,9 @@ struct Scratch {
     python: Option<PathBuf>,
 }
 
+/// The reason that does not hold where there is a Python.
+const NEEDS_PYTHON: &str = "needs python3";
+
 /// `pallium` with small trainings, as `DOCS` says: `run`, `dry` or `options`.
 const PALLIUM: &str = r#"#!/bin/sh
 command=$1
@@ -126,7 +129,7 @@ impl Scratch {
     fn new() -> Self {
         let scratch = Scratch { folder: tempfile::tempdir().unwrap(), python: python() };
         let at = |path: &str| scratch.folder.path().join(path);
-        for folder in ["bin", "home", "data", "target", "experiments"] {
+        for folder in ["bin", "home", "data", "docs", "target", "experiments"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
         for entry in fs::read_dir(root().join("experiments")).unwrap() {
@@ -269,7 +272,7 @@ fn commands(script: &str) -> Vec<String> {
 /// What is wrong with a `cargo` command: a package, a program or a bench that
 /// does not exist.
 fn unknown_to_cargo(command: &str) -> Option<String> {
-    let metadata = from_a_shell(&own_cargo())
+    let metadata = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
         .output()
@@ -298,7 +301,9 @@ fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
                 if command.starts_with("pallium ") {
                     scratch.shell("options", &command)?;
                 }
-                if let Some(wrong) = command.starts_with("cargo ").then(|| unknown_to_cargo(&command)).flatten() {
+                if let Some(wrong) =
+                    command.starts_with("cargo ").then(|| unknown_to_cargo(&command)).flatten()
+                {
                     return Err(wrong);
                 }
             }
@@ -320,10 +325,14 @@ fn every_block_of_the_documentation_runs() {
         for block in &blocks {
             *seen.entry(block.language.clone()).or_default() += 1;
             if block.language == "sh" && !python.is_empty() {
-                wrong.push_str(&scratch.python(&page, &std::mem::take(&mut python)).err().unwrap_or_default());
+                wrong
+                    .push_str(&scratch.python(&page, &std::mem::take(&mut python)).err().unwrap_or_default());
                 scratch.record();
             }
             let result = match (&block.treatment, block.language.as_str()) {
+                (Treatment::Not(reason), "sh") if reason == NEEDS_PYTHON && scratch.python.is_some() => {
+                    scratch.shell("run", &block.body)
+                }
                 (Treatment::Not(reason), _) => {
                     println!("{page}:{}: not run: {reason}", block.line);
                     unrun(&scratch, block)
@@ -336,9 +345,14 @@ fn every_block_of_the_documentation_runs() {
                     python.push((block.line, block.body.as_str()));
                     Ok(())
                 }
-                (Treatment::Run, "rust") if ["README.md", "docs/writing-a-plugin.md"].contains(&page.as_str()) => Ok(()),
+                (Treatment::Run, "rust")
+                    if ["README.md", "docs/writing-a-plugin.md"].contains(&page.as_str()) =>
+                {
+                    Ok(())
+                }
                 (Treatment::Run, "text") => {
-                    let command = block.body.lines().find(|l| l.starts_with("pallium ") || l.starts_with("cargo "));
+                    let command =
+                        block.body.lines().find(|l| l.starts_with("pallium ") || l.starts_with("cargo "));
                     command.map_or(Ok(()), |l| Err(format!("`{l}` belongs into a block of sh")))
                 }
                 (_, language) => Err(format!("nothing is known of a block of «{language}»")),
@@ -427,7 +441,7 @@ fn the_book_holds_every_page() {
 fn the_reference_names_every_command() {
     let page = read("docs/command-line.md");
     let commands = |arguments: &[&str]| -> Vec<String> {
-        let help = crate::harness::pallium(arguments).ok().stdout;
+        let help = pallium(arguments).ok().stdout;
         let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
         let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
         names.filter(|name| !name.is_empty() && *name != "help").map(str::to_owned).collect()
