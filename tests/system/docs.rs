@@ -269,15 +269,20 @@ fn commands(script: &str) -> Vec<String> {
     script.replace("\\\n", " ").lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// What is wrong with a `cargo` command: a package, a program or a bench that
-/// does not exist.
-fn unknown_to_cargo(command: &str) -> Option<String> {
+/// What cargo knows of the workspace.
+fn metadata() -> Value {
     let metadata = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
         .output()
         .expect("cargo starts");
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo writes JSON");
+    serde_json::from_slice(&metadata.stdout).expect("cargo writes JSON")
+}
+
+/// What is wrong with a `cargo` command: a package, a program or a bench that
+/// does not exist.
+fn unknown_to_cargo(command: &str) -> Option<String> {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     let words: Vec<&str> = command.split_whitespace().take_while(|word| *word != "--").collect();
     words.windows(2).find_map(|pair| {
@@ -434,6 +439,22 @@ fn the_book_holds_every_page() {
         if let Some(name) = page.strip_prefix("docs/").filter(|name| *name != "SUMMARY.md") {
             assert_eq!(summary.matches(&format!("]({name})")).count(), 1, "{name}");
         }
+    }
+}
+
+#[test]
+fn the_code_map_names_every_crate() {
+    let map = read("docs/architecture.md");
+    for package in metadata()["packages"].as_array().unwrap() {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        let folder = manifest.parent().unwrap().strip_prefix(root()).unwrap();
+        assert!(map.contains(&format!("`{}/`", folder.display())), "{}", folder.display());
+    }
+    // Whatever the map names exists.
+    for path in
+        map.split('`').skip(1).step_by(2).filter(|code| code.contains('/') && !code.contains(['…', ' ', '*']))
+    {
+        assert!(root().join(path).exists() || path.starts_with("plugins/*"), "{path}");
     }
 }
 

@@ -61,7 +61,7 @@ fn family(id: &str) -> &str {
 }
 
 /// A parameter as a row of a table.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Row {
     name: String,
     text: String,
