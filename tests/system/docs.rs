@@ -443,6 +443,19 @@ fn the_book_holds_every_page() {
 }
 
 #[test]
+fn the_reference_names_every_ready_experiment() {
+    let page = read("docs/experiment-file.md");
+    let list = page.split("\n## Ready experiments\n").nth(1).unwrap();
+    for entry in fs::read_dir(root().join("experiments")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(list.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
+
+#[test]
 fn the_code_map_names_every_crate() {
     let map = read("docs/architecture.md");
     for package in metadata()["packages"].as_array().unwrap() {
