@@ -199,11 +199,11 @@ impl Scratch {
     /// The recording that the tutorial makes in Python, where numpy is missing.
     fn record(&self) {
         let folder = self.path().join("data/lab");
-        if folder.exists() {
+        if folder.join("traces.npy").exists() {
             return;
         }
         println!("docs/tutorial.md: its recording is made here, for want of numpy");
-        fs::create_dir(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         let number = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1009) as f64 / 1009.0;
         let positions = ndarray::Array2::from_shape_fn((60, 3), |(i, j)| 400.0 * number(i, j));
         // Each neuron is active now and then, and some of them together.
