@@ -59,10 +59,10 @@ struct Cli {
 
 #[derive(Args, Debug)]
 struct Logging {
-    /// More output on standard error: -v info, -vv debug, -vvv trace.
+    /// Tells more on standard error; twice tells all.
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
-    /// Level of output on standard error.
+    /// What is told on standard error.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -70,17 +70,17 @@ struct Logging {
         conflicts_with = "verbose",
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "Level of output on standard error: off, error, warn, info, debug or trace [default: warn]"
+        help = "What is told on standard error: off, error, warn, info, debug or trace [default: warn]"
     )]
     log: Option<String>,
-    /// Level of what the run folder's log.jsonl keeps.
+    /// What is kept in the run folder's log.jsonl.
     #[arg(
         long,
         value_name = "LEVEL",
         global = true,
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "Level of what a run folder's log.jsonl keeps [default: info, or that on standard error if it is more]"
+        help = "What is kept in a run folder's log.jsonl [default: info, or what is told if that is more]"
     )]
     keep_log: Option<String>,
 }
