@@ -11,26 +11,26 @@ use pallium_core::Role;
 use super::{Parameter, parameters};
 use crate::plugins::{Catalogue, Entry};
 
-/// What the page begins with.
+/// The beginning of the page.
 const HEAD: &str = "# Components
 
-Everything that an experiment file can name. `pallium plugins show ID` prints one of these entries with an example.
+All components that an experiment file can name. `pallium plugins show ID` prints one of these entries with an example.
 Parameters that components of a family share are listed once, before the first of them.
 
-This page is what `pallium plugins list --markdown` prints.
+This page is the output of `pallium plugins list --markdown`; a test compares them.
 ";
 
-/// What a table of parameters begins with.
+/// The beginning of a table of parameters.
 const PARAMETERS: &str = "\n| parameter | value | default | |\n|---|---|---|---|\n";
 
-/// The page of a catalogue: components by role, each with its parameters.
+/// The page of a catalogue: components by role, with their parameters.
 pub(super) fn page(catalogue: &Catalogue) -> String {
     let mut page = HEAD.to_owned();
     let of = |role: Role| catalogue.entries().filter(move |entry| entry.role == role);
     for role in Role::ALL.into_iter().filter(|role| of(*role).next().is_some()) {
         page.push_str(&format!("\n## {}\n\n| component | what it does |\n|---|---|\n", heading(role)));
         for entry in of(role) {
-            // GitHub's name of a heading: letters, digits and hyphens stay.
+            // GitHub's anchor of a heading keeps letters, digits and hyphens.
             let anchor: String = entry.id.chars().filter(|c| *c != '.').collect();
             page.push_str(&format!("| [`{}`](#{anchor}) | {} |\n", entry.id, cell(&entry.about)));
         }
@@ -92,8 +92,8 @@ fn shared(all: &[Vec<Row>]) -> Vec<Row> {
 
 fn heading(role: Role) -> &'static str {
     match role {
-        Role::Substrate => "Substrates: neurons, and what was measured of them",
-        Role::Weights => "Weights to start from",
+        Role::Substrate => "Substrates: neurons and the data recorded from them",
+        Role::Weights => "Initial weights",
         Role::Constraint => "Constraints",
         Role::Task => "Tasks",
         Role::Model => "Models",
