@@ -1,8 +1,8 @@
-//! The command line: what users type, and what the executable answers.
+//! The command line.
 //!
 //! Results go to standard output, everything else to standard error. The exit
-//! code is 0 when all went well, 2 for what the user can mend, 3 when a run
-//! finished and some cells failed, and 101 for a bug.
+//! code is 0 for success, 2 for a mistake that the user can fix, 3 if a run
+//! finished and some trainings failed, and 101 for a bug.
 
 /// Writes a line to standard error; if even that is gone there is nobody to
 /// tell.
@@ -59,10 +59,10 @@ struct Cli {
 
 #[derive(Args, Debug)]
 struct Logging {
-    /// Tells more on standard error; twice tells all.
+    /// More output on stderr: -v info, -vv debug, -vvv trace
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
-    /// What is told on standard error.
+    /// The log level on stderr.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -70,17 +70,17 @@ struct Logging {
         conflicts_with = "verbose",
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "What is told on standard error: off, error, warn, info, debug or trace [default: warn]"
+        help = "Log level on stderr: off, error, warn, info, debug or trace [default: warn]"
     )]
     log: Option<String>,
-    /// What is kept in the run folder's log.jsonl.
+    /// The log level of the run folder's log.jsonl.
     #[arg(
         long,
         value_name = "LEVEL",
         global = true,
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "What is kept in a run folder's log.jsonl [default: info, or what is told if that is more]"
+        help = "Log level of the run folder's log.jsonl [default: info, or that on stderr if more detailed]"
     )]
     keep_log: Option<String>,
 }
@@ -119,7 +119,7 @@ enum Command {
     Field(field::Field),
     Stats(stats::Stats),
     Export(export::Export),
-    /// Runs cells for a parent process, which alone knows how to ask.
+    /// Runs trainings for a parent process.
     #[command(hide = true)]
     Worker,
 }
@@ -128,13 +128,13 @@ enum Command {
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
-        let cause = panic.payload_as_str().unwrap_or("it does not say why");
+        let cause = panic.payload_as_str().unwrap_or("no message");
         say(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
     }));
     run_with(std::env::args_os())
 }
 
-const BUG: &str = "  help: this is a bug in pallium, not a mistake of yours; \
+const BUG: &str = "  help: this is a bug in pallium; \
     please report this message and the command to Pallium's developers";
 
 fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
