@@ -1,15 +1,37 @@
 //! The contract between Pallium and its plugins, and the only crate that a
 //! plugin author depends on.
 //!
-//! A plugin is one shared library that offers *components*. A component plays
-//! one of six *roles*: it supplies a [substrate](SubstrateSource) (the neurons
-//! and what was measured of them), [weights](WeightSource) to start from,
-//! a [constraint](Constraint) on the recurrent weights, a [task](Task), a
-//! [model](Model) or a [metric](Metric). Each role is a plain Rust trait on
-//! ndarray views; how an object of that trait travels between the host and a
+//! A plugin is one shared library (`crate-type = ["cdylib"]`) that offers
+//! *components*. `pallium plugins new NAME --role ROLE` creates a crate that
+//! builds and passes its checks; `docs/writing-a-plugin.md` explains it step by
+//! step.
+//!
+//! # The parts of a component
+//!
+//! 1. A type with its parameters: [`params!`], and [`choice!`] for parameters
+//!    with named values.
+//! 2. [`Component`]: id, description, citation, and `build`, which receives the
+//!    parameters and the [`Setting`] (neurons, distances, substrate, seed).
+//! 3. One of six roles, a plain Rust trait on ndarray views:
+//!
+//!    | role | supplies |
+//!    |---|---|
+//!    | [`SubstrateSource`] | the neurons, and what was measured of them |
+//!    | [`WeightSource`] | the recurrent matrix to start from |
+//!    | [`Constraint`] | a penalty with its gradient, a hard constraint, a penalty on activity |
+//!    | [`Task`] | trials with targets and masks per step |
+//!    | [`Model`] | a network: forward, backward, update, state |
+//!    | [`Metric`] | named measures of a trained network |
+//!
+//! 4. [`register!`] beside the component, and [`plugin!`] as the last line of
+//!    `lib.rs`.
+//!
+//! Three rules hold everywhere: return an [`Error`] and do not panic; draw only
+//! from [`random::stream`] with a given seed; do not print, but log through
+//! [`tracing`]. How an object of a role's trait reaches the host from a
 //! separately compiled library is the business of [`abi`] alone.
 //!
-//! A whole plugin:
+//! # A complete plugin
 //!
 //! ```
 //! use pallium_core::prelude::*;

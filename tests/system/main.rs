@@ -10,6 +10,7 @@ mod compatibility;
 mod components;
 mod crates;
 mod data;
+mod docs;
 mod experiments;
 mod fetch;
 mod gate;

@@ -1,4 +1,9 @@
 //! The catalogue of components as a page of Markdown.
+//!
+//! Components of a family often have the same parameter with the same default
+//! (a task's `dt_ms`). Such a parameter is documented once for the family.
+
+use std::collections::BTreeMap;
 
 use itertools::Itertools;
 use pallium_core::Role;
@@ -10,8 +15,13 @@ use crate::plugins::{Catalogue, Entry};
 const HEAD: &str = "# Components
 
 All components that an experiment file can name. `pallium plugins show ID` prints one of these entries with an example.
+Parameters that components of a family share are listed once, before the first of them.
+
 This page is the output of `pallium plugins list --markdown`; a test compares them.
 ";
+
+/// The beginning of a table of parameters.
+const PARAMETERS: &str = "\n| parameter | value | default | |\n|---|---|---|---|\n";
 
 /// The page of a catalogue: components by role, with their parameters.
 pub(super) fn page(catalogue: &Catalogue) -> String {
@@ -24,9 +34,60 @@ pub(super) fn page(catalogue: &Catalogue) -> String {
             let anchor: String = entry.id.chars().filter(|c| *c != '.').collect();
             page.push_str(&format!("| [`{}`](#{anchor}) | {} |\n", entry.id, cell(&entry.about)));
         }
-        of(role).for_each(|entry| page.push_str(&section(entry)));
+        for (family, entries) in &of(role).chunk_by(|entry| family(&entry.id).to_owned()) {
+            let entries = entries.collect_vec();
+            let rows = entries.iter().map(|entry| rows(entry)).collect_vec();
+            let shared = shared(&rows);
+            // A heading is an anchor, so it names the role too.
+            let title = format!("{family}: shared {} parameters", role.name());
+            if !shared.is_empty() {
+                page.push_str(&format!(
+                    "\n### {title}\n{PARAMETERS}{}",
+                    shared.iter().map(|row| &row.text).join("")
+                ));
+            }
+            let anchor = title.replace(':', "").replace(' ', "-");
+            for (entry, rows) in entries.iter().zip(&rows) {
+                page.push_str(&section(entry, rows, &shared, &anchor));
+            }
+        }
     }
     page
+}
+
+/// The family of a component: its id up to the dot.
+fn family(id: &str) -> &str {
+    id.split('.').next().unwrap_or(id)
+}
+
+/// A parameter as a row of a table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Row {
+    name: String,
+    text: String,
+}
+
+fn rows(entry: &Entry) -> Vec<Row> {
+    let row = |parameter: &Parameter| {
+        let (kind, default, about) = (value(parameter), default(parameter), cell(&parameter.about));
+        let text = format!("| `{}` | {kind} | {default} | {about} |\n", parameter.name);
+        Row { name: parameter.name.clone(), text }
+    };
+    parameters(&entry.schema).iter().map(row).collect()
+}
+
+/// Rows that several components have, in the order in which they come; of
+/// rows of one name the most frequent.
+fn shared(all: &[Vec<Row>]) -> Vec<Row> {
+    let counts = all.iter().flatten().counts();
+    let mut best: BTreeMap<&str, (usize, &Row)> = BTreeMap::new();
+    for (row, count) in counts.iter().filter(|(_, count)| **count > 1).sorted() {
+        let known = best.entry(&row.name).or_insert((*count, row));
+        if *count > known.0 {
+            *known = (*count, row);
+        }
+    }
+    all.iter().flatten().unique().filter(|row| best.values().any(|(_, b)| b == row)).cloned().collect()
 }
 
 fn heading(role: Role) -> &'static str {
@@ -41,7 +102,7 @@ fn heading(role: Role) -> &'static str {
     }
 }
 
-fn section(entry: &Entry) -> String {
+fn section(entry: &Entry, rows: &[Row], shared: &[Row], anchor: &str) -> String {
     let plugin = entry.plugin.as_ref().map_or("built in", |plugin| &plugin.name);
     let mut about = entry.about.chars();
     let about =
@@ -52,22 +113,22 @@ fn section(entry: &Entry) -> String {
         plain(&about),
         plain(&entry.cite)
     );
-    let parameters = parameters(&entry.schema);
-    if parameters.is_empty() {
-        return text;
+    let (common, own): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| shared.contains(row));
+    if !own.is_empty() {
+        text.push_str(PARAMETERS);
+        own.iter().for_each(|row| text.push_str(&row.text));
     }
-    text.push_str("\n| parameter | value | default | |\n|---|---|---|---|\n");
-    for parameter in &parameters {
-        let (kind, default, about) = (value(parameter), default(parameter), cell(&parameter.about));
-        text.push_str(&format!("| `{}` | {kind} | {default} | {about} |\n", parameter.name));
+    if !common.is_empty() {
+        let names = common.iter().map(|row| format!("`{}`", row.name)).join(", ");
+        text.push_str(&format!("\n[Shared](#{anchor}): {names}.\n"));
     }
     text
 }
 
-/// What may be said: a kind of value, or the values there are.
+/// The kind of value, or the values that are allowed.
 fn value(parameter: &Parameter) -> String {
     if parameter.allowed.is_empty() {
-        return cell(&parameter.kind);
+        return cell(&parameter.kind.replace("` or table of `", "`, `"));
     }
     let mut allowed = parameter.allowed.iter().map(|(value, about)| {
         let about = about.trim_end_matches('.');
@@ -138,6 +199,32 @@ mod tests {
         }
     }
     static SAMPLE: Registration = Registration::metric::<Sample>();
+
+    struct Other;
+    impl Component for Other {
+        const ID: &'static str = "sample.other";
+        const ABOUT: &'static str = "measures w";
+        const CITE: &'static str = "this work";
+        type Params = Params;
+        fn build(_: Params, _: &Setting<'_>) -> Result<Self> {
+            Ok(Other)
+        }
+    }
+    impl Metric for Other {
+        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<Measure>> {
+            Ok(Vec::new())
+        }
+    }
+    static OTHER: Registration = Registration::metric::<Other>();
+
+    #[test]
+    fn parameters_of_a_family_are_listed_once() {
+        let page = page(&Catalogue::in_process([&SAMPLE, &OTHER]));
+        assert!(page.contains("\n### sample: shared metric parameters\n\n| parameter"), "{page}");
+        assert_eq!(page.matches("| `number` | number, or none | none | A number. |").count(), 1);
+        let line = "\n[Shared](#sample-shared-metric-parameters): `which`, `number`.\n";
+        assert_eq!(page.matches(line).count(), 2);
+    }
 
     #[test]
     fn an_entry_has_everything_and_tables_stay_whole() {
