@@ -1,8 +1,9 @@
 //! `connectivity.assortativity`: whether like connects to like.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, present};
+use crate::graph::{Graph, Kind, present};
 
 pallium_core::choice! {
     /// Which connections of the two ends are compared, where directions count.

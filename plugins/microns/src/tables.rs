@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
-use crate::field::FRAME_HZ;
-use crate::rows::{Header, Rows, number, shown};
-use crate::store;
+use pallium_fields::folder::FRAME_HZ;
+use pallium_fields::rows::{Header, Rows, number, shown};
+use pallium_fields::store;
 
 /// Target of the events that tell how far the work is.
 const PROGRESS: &str = "progress";
@@ -344,7 +344,7 @@ mod tests {
     use pallium_core::ndarray::array;
 
     use super::*;
-    use crate::testing::Folder;
+    use pallium_testing::Folder;
 
     const ROOT: i64 = 864_691_135_927_097_000;
 

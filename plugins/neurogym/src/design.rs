@@ -12,7 +12,7 @@ use rand_distr::StandardNormal;
 use crate::duration::Duration;
 
 /// Most steps a trial may have: far beyond what a network can be trained on,
-/// so that a slip of the pen is told and not run.
+/// so that a typing mistake is refused.
 const MOST_STEPS: usize = 100_000;
 
 /// Most input values in one draw of trials (8 GiB).

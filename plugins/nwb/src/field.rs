@@ -124,7 +124,7 @@ impl SubstrateSource for Field {
     fn substrate(&mut self, _seed: u64) -> Result<Substrate> {
         let params = &self.params;
         if params.path.is_empty() {
-            return Err(Error::input("`nwb.field` is not told which file to read")
+            return Err(Error::input("`nwb.field`: parameter `path` is not set")
                 .help("set substrate.path to an .nwb file; `synthetic.field` needs no data"));
         }
         let root = hdf5::open(&PathBuf::from(&params.path))?;
@@ -508,7 +508,7 @@ mod tests {
             assert!(error.message.contains(said) && error.help.is_some(), "{error}");
             assert_eq!(error.kind, Kind::Input, "{error}");
         };
-        refused(std::path::Path::new(""), "not told which file");
+        refused(std::path::Path::new(""), "`path` is not set");
         refused(&folder.path().join("absent.nwb"), "does not exist");
         refused(folder.path(), "is not a file");
         let other = folder.path().join("other.nwb");

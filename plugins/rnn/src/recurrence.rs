@@ -14,10 +14,9 @@
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
+use pallium_linalg::{View, Write, product};
 use pulp::Simd;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
@@ -338,9 +337,9 @@ impl Part<Rectified> for Fused {
             }
 
             if first < end {
-                let delta = matrix(&deltas[(first - start) * size..(end - start) * size], neurons);
+                let delta = View::new(&deltas[(first - start) * size..(end - start) * size], neurons);
                 let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
-                product(&mut self.drive, Accum::Add, matrix(input, width).transpose(), delta);
+                product(&mut self.drive, Write::Add, View::new(input, width).transposed(), delta, 1.0);
             }
             // The first step has no state before it.
             let from = first.max(1);
@@ -378,15 +377,4 @@ pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) ->
 
 pub(crate) fn gaps() -> Error {
     Error::bug("a step of the hidden states does not lie in one piece")
-}
-
-/// `values` as rows of `columns` values.
-pub(crate) fn matrix(values: &[f32], columns: usize) -> MatRef<'_, f32> {
-    MatRef::from_row_major_slice(values, values.len() / columns, columns)
-}
-
-/// `out` ← `left`·`right`, or that added to `out`; in this thread.
-pub(crate) fn product(out: &mut [f32], accumulate: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    let out = MatMut::from_row_major_slice_mut(out, left.nrows(), right.ncols());
-    matmul(out, accumulate, left, right, 1.0, Par::Seq);
 }

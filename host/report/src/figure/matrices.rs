@@ -6,7 +6,6 @@ use pallium_core::Result;
 use super::canvas::{Canvas, Drawing, Frame, HAIR, Hold, POINT, SMALL};
 use super::palette::{BLUE, VERMILLION, community, ink};
 use super::{Figure, Panel, png};
-use crate::communities::graph;
 use crate::folder::RunFolder;
 use crate::network::Network;
 use plotters::style::Color;
@@ -43,8 +42,7 @@ impl Pictures {
     }
 
     fn make(network: &Network, side: usize) -> Result<Self> {
-        let degree: Vec<usize> = graph(&network.trained, 0.9).iter().map(Vec::len).collect();
-        let order = network.communities.order(&degree);
+        let order = network.by_community();
         let picture = |matrix: &Array2<f32>| -> Result<Picture> {
             let n = matrix.nrows();
             let ordered = Array2::from_shape_fn((n, n), |(i, j)| matrix[[order[i], order[j]]]);
