@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_add_up_to_the_whole() {
+    fn moments_of_parts_add_up() {
         let events = vec![vec![0.05, 0.1, 0.35, 0.9], vec![0.1, 0.5], vec![], vec![0.35, 0.36, 0.95, 1.15]];
         let counts = Counts::of(&events, 0.2, 1.21).unwrap();
         assert_eq!((counts.bins(), counts.neurons()), (6, 4));

@@ -147,9 +147,11 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Substrate> {
 
     if let Some(file) = listing.one("positions", "npy")? {
         let rows = npy::read_lists(&file, &|shape| match *shape {
-            // What is wider is no list of coordinates, however long.
-            [n, k] if k > 3 => Err(Error::input(format!("{}: {n}×{k} are no positions", file.display()))
-                .help("a row a neuron is expected, with three coordinates")),
+            // Wider rows are not coordinates.
+            [n, k] if k > 3 => {
+                Err(Error::input(format!("{}: expected N×3 positions, found {n}×{k}", file.display()))
+                    .help("a row a neuron is expected, with three coordinates"))
+            }
             _ => Ok(()),
         })?;
         count.agree(&file, rows.len())?;
@@ -731,7 +733,7 @@ mod tests {
         let released = Reading { sttc: Sttc::Released, ..with_events };
         let field = read(folder.path(), &released).unwrap();
         assert!(field.derived.is_empty() && field.matrices["sttc"][[0, 1]] == 0.4);
-        // However often it is stored, it is no less a released one.
+        // A field that is stored again is still a released one.
         let place = Folder::new();
         let again = place.path().join("again");
         crate::store::write(&field, &again).unwrap();

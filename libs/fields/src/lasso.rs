@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_varies_together_needs_no_penalty() {
+    fn independent_neurons_need_no_penalty() {
         let s = array![[2.0, 0.0], [0.0, 4.0]];
         let folds = [Fold { train: s.clone(), test: s.clone() }];
         let chosen = cross_validated(&s, &folds, Descent::Plain, 1, &|_| {}).unwrap();

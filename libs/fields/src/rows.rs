@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn mistakes_are_reported_with_their_line() {
         let mut table = rows(b"id,x\n864691135927097730,1.5\n\n864691135927097730.0,inf\n1\n");
         let header = table.header().unwrap();
         assert!(table.advance_under(&header).unwrap());
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_text_is_unpacked_and_damage_is_told() {
+    fn packed_text_is_unpacked_and_damage_is_reported() {
         use std::io::Write;
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         packed.write_all(b"a,b\n1,2\n").unwrap();

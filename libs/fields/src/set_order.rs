@@ -110,7 +110,8 @@ mod tests {
         let Some(golden) = golden_json() else { return };
         for field in ["5_3_8", "5_3_4", "6_6_2"] {
             let Some(folder) = real_field(field) else { return };
-            let ids = crate::npy::read_ids(&folder.join(format!("root_ids_{field}.npy")), &npy::any).unwrap();
+            let ids = pallium_npy::read_ids(&folder.join(format!("root_ids_{field}.npy")), &pallium_npy::any)
+                .unwrap();
             let order = set_order(&ids).unwrap();
             let expected = &golden[field]["connectome"];
             assert_eq!(checksum(&order) as u64, expected["order_checksum"].as_u64().unwrap());

@@ -46,8 +46,7 @@ pub fn write<T: Element, D: Dimension>(
     let sides: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
     // A tuple of one has a comma, too.
     let shape = if let [side] = sides.as_slice() { format!("{side},") } else { sides.join(", ") };
-    let mut header =
-        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape}), }}", T::DESCRIPTION);
+    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape})}}", T::DESCRIPTION);
     let start = b"\x93NUMPY\x01\x00".len() + 2;
     let length = (start + header.len() + 1).next_multiple_of(ALIGNMENT) - start;
     header.extend(std::iter::repeat_n(' ', length - header.len() - 1));

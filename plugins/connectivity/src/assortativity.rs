@@ -94,6 +94,6 @@ pub fn assortativity(graph: &Graph, ends: Option<Ends>) -> f64 {
     }
     let mean = half / count;
     let spread = square / count - mean * mean;
-    // What rounding leaves of a spread that is none.
+    // Rounding leaves this much of a spread of 0.
     if spread > 1e-12 * (square / count) { (product / count - mean * mean) / spread } else { f64::NAN }
 }

@@ -1,4 +1,4 @@
-//! `field.described`: anyone's own field, as plain files beside a `field.toml`
+//! `field.described`: a field of your own, as plain files beside a `field.toml`
 //! that describes them (see [`pallium_fields::described`]).
 
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ pallium_core::params! {
     }
 }
 
-/// A field of one's own: plain files, described by a `field.toml`.
+/// A field of your own: plain files, described by a `field.toml`.
 pub struct Described {
     params: Params,
 }
 
 impl Component for Described {
     const ID: &'static str = "field.described";
-    const ABOUT: &'static str = "anyone's own field: plain files, described by a field.toml";
+    const ABOUT: &'static str = "a field of your own: plain files, described by a field.toml";
     const CITE: &'static str = "this work";
     type Params = Params;
 

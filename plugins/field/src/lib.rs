@@ -1,4 +1,4 @@
-//! Anyone's own field of neurons.
+//! Fields of neurons from your own data.
 //!
 //! | component | role | what |
 //! |---|---|---|

@@ -19,8 +19,8 @@ pallium_core::params! {
         /// Coincidence window of the spike time tiling coefficient: half a
         /// frame, recomputed from event times where the folder has them, or
         /// 100 ms as released, whose tiles are longer than a frame, which
-        /// biases the coefficient negative. A matrix that was derived or made
-        /// up stays as it is.
+        /// biases the coefficient negative. A derived or synthetic matrix
+        /// stays as it is.
         sttc: Sttc = Sttc::HalfFrame,
         /// Whether to load event times where the folder has them, for
         /// components that ask for them.
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_asked_for() {
+    fn a_missing_path_is_an_error() {
         let mut field = Field::build(Params::default(), &Setting::default()).unwrap();
         let error = field.substrate(0).unwrap_err();
         assert!(error.help.unwrap().contains("substrate.path"));

@@ -132,7 +132,7 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
     })?;
     if substrate.neurons != n {
         let (name, has) = (&substrate.name, substrate.neurons);
-        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are asked for"))
+        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
             .help("leave the number of neurons to the substrate"));
     }
     let mut product = unit_scaled(substrate.matrix(Substrate::STTC)?, Substrate::STTC)?;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_matrices_are_reported() {
         let mut field = small();
         let params = Params::default();
         assert!(functional_weights(&params, &request(&field, 0)).is_ok());

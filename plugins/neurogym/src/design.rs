@@ -24,7 +24,7 @@ pub const FIXATION: usize = 0;
 /// The class that means: keep fixating.
 pub const FIXATE: u32 = 0;
 
-/// What all tasks are told, and the size of what they make.
+/// Parameters that all tasks have, and the size of their trials.
 pub struct Frame {
     /// Name of the random stream that trials are drawn from.
     pub purpose: &'static str,

@@ -82,13 +82,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_is_the_middle() {
-        assert_eq!(median(vec![]), 0.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
-
-    #[test]
     fn steep_rises_are_events_and_drifts_are_not() {
         let frames = 400;
         let times: Vec<f64> = (0..frames).map(|f| f as f64 / 10.0).collect();

@@ -44,7 +44,7 @@ pub(crate) fn pairs(nodes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pallium_graph::examples::*;
+    use pallium_graph::{Graph, examples::*};
 
     fn density(graph: &Graph) -> Vec<f64> {
         let mut metric = Density::build(GraphParams { quantile: 0.0 }, &Setting::default()).unwrap();

@@ -34,7 +34,7 @@ const MOST_BYTES: u64 = 1 << 32;
 /// An answer: what follows `ok`, and the bytes behind it.
 pub type Answer = (Value, Vec<u8>);
 
-/// Why there is no answer.
+/// Why a request has no answer.
 pub enum Failure {
     /// The process is gone, or had to be ended; another one may do better.
     Died(Error),

@@ -108,7 +108,7 @@ struct Rectify;
 impl Finish for Rectify {
     #[inline(always)]
     fn finish<S: Simd, const VECTORS: usize>(&self, simd: S, _: Range<usize>, sums: &mut [S::f32s; VECTORS]) {
-        // What is no number is not below 0, and stays.
+        // NaN is not below 0, and stays.
         let zero = simd.splat_f32s(0.0);
         for sum in sums {
             *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
@@ -224,12 +224,7 @@ impl Part<Rectified> for Fused {
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
-                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[*trial, step, channel]];
-                }
-                row[layer.channels] = 1.0;
-            }
+            self.scoring.fill_inputs(batch, step, input);
             self.forward.step(layer, self.scoring.order(), input, (step > 0).then_some(&*previous), next);
             self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
@@ -265,10 +260,7 @@ impl Part<Rectified> for Fused {
         carry.clear();
         carry.resize(if leaky { size } else { 0 }, 0.0);
 
-        let steps = match activity {
-            Some(_) => self.scoring.steps(),
-            None => self.scoring.scored_steps(),
-        };
+        let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
         // Whether any gradient may reach the step before the present one.
         let mut alive = false;
@@ -304,11 +296,7 @@ impl Part<Rectified> for Fused {
                     }
                     self.scoring.add_gradient(step, delta, neurons, &mut scored);
                     if let Some(activity) = activity {
-                        let term = activity.index_axis(Axis(0), step);
-                        match term.as_slice() {
-                            Some(term) => add(delta, term),
-                            None => delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term),
-                        }
+                        add_step(delta, activity, step);
                     }
                     if leaky && step > 0 {
                         let previous = hidden.index_axis(Axis(0), step - 1);
@@ -373,6 +361,15 @@ pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) ->
         room.extend_from_slice(step.as_slice().ok_or_else(gaps)?);
     }
     Ok(room)
+}
+
+/// Adds what `terms` (steps × trials × N) has for `step` to `sum`.
+pub(crate) fn add_step(sum: &mut [f32], terms: ArrayView3<'_, f32>, step: usize) {
+    let term = terms.index_axis(Axis(0), step);
+    match term.as_slice() {
+        Some(term) => add(sum, term),
+        None => sum.iter_mut().zip(term).for_each(|(sum, term)| *sum += term),
+    }
 }
 
 pub(crate) fn gaps() -> Error {

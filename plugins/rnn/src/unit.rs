@@ -20,7 +20,7 @@ use rand_distr::StandardNormal;
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
 use crate::elementwise::settle;
 use crate::readout::{Readout, Score};
-use crate::recurrence::{ROWS, gaps, together};
+use crate::recurrence::{ROWS, add_step, gaps, together};
 use crate::scoring::Scoring;
 
 /// A recurrent unit. All of its slices are trials × N, row by row.
@@ -282,12 +282,7 @@ impl<U: Unit> Part<U> for Stepped {
 
         let (mut cursor, mut score) = (0, Score::default());
         for step in 0..self.scoring.scored_steps() {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
-                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[*trial, step, channel]];
-                }
-                row[layer.channels] = 1.0;
-            }
+            self.scoring.fill_inputs(batch, step, input);
             let (kept, state) = next.split_at_mut(stride);
             let before = Before { kept: &previous[..stride], hidden: &previous[stride..] };
             layer.step(input, step == 0, &mut self.noise, kept, before, state);
@@ -326,10 +321,7 @@ impl<U: Unit> Part<U> for Stepped {
         let mut deltas = std::mem::take(&mut self.deltas);
         deltas.resize(U::DELTAS * row, 0.0);
 
-        let steps = match activity {
-            Some(_) => self.scoring.steps(),
-            None => self.scoring.scored_steps(),
-        };
+        let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
         // Whether any gradient reaches the step before the present one.
         let mut alive = false;
@@ -358,8 +350,7 @@ impl<U: Unit> Part<U> for Stepped {
                 }
                 self.scoring.add_gradient(step, delta, n, &mut scored);
                 if let Some(activity) = activity {
-                    let term = activity.index_axis(Axis(0), step);
-                    delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term);
+                    add_step(delta, activity, step);
                 }
                 // What stands past a trial's end is not computed but zero.
                 self.scoring.silence(step, delta, n);

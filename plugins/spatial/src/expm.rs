@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_long_products_reach_is_reached() {
+    fn entries_that_only_long_products_reach_are_right() {
         // A ring, whose far side is reached by products of eight factors.
         let ring = Array2::from_shape_fn((9, 9), |(i, j)| f64::from(u8::from((i + 1) % 9 == j)));
         let expected = series(&ring);

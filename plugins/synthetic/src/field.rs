@@ -1,4 +1,4 @@
-//! `synthetic.field`: a made-up field with the statistics of imaged ones, so
+//! `synthetic.field`: a synthetic field with the statistics of imaged ones, so
 //! that everything can be tried without data.
 
 use pallium_core::random::Stream;
@@ -86,7 +86,7 @@ pub struct Synthetic {
 
 impl Component for Synthetic {
     const ID: &'static str = "synthetic.field";
-    const ABOUT: &'static str = "a made-up field with the statistics of imaged ones; needs no data";
+    const ABOUT: &'static str = "a synthetic field with the statistics of imaged ones; needs no data";
     const CITE: &'static str = "this work; statistics of the MICrONS fields released with arXiv 2606.14975";
     type Params = Params;
 
@@ -281,6 +281,16 @@ mod tests {
         Synthetic::build(params, &Setting::default()).unwrap().substrate(seed).unwrap()
     }
 
+    /// Functional weights W*, with 1 in place of the lognormal draw.
+    fn functional_weights(field: &Substrate) -> Array2<f64> {
+        let correlation = &field.matrices["correlation"];
+        let low = correlation.iter().copied().fold(f64::INFINITY, f64::min);
+        let mut weights = (correlation - low) / (1.0 - low) * &field.matrices["sttc"];
+        weights *= 0.1 / weights.mean().unwrap();
+        weights.mapv_inplace(|w| if w != 0.0 { w.max(0.01) } else { w });
+        weights
+    }
+
     fn off_diagonal(matrix: &Array2<f64>) -> Vec<f64> {
         matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, &v)| v).collect()
     }
@@ -317,8 +327,7 @@ mod tests {
                 (off_diagonal(&field.matrices["correlation"]), off_diagonal(&field.matrices["sttc"]));
             let connected: Vec<f64> =
                 d.iter().zip(&wiring).filter(|(_, w)| **w > 0.0).map(|(d, _)| *d).collect();
-            let request = WeightRequest { neurons: n, substrate: Some(&field), seed, draw: None };
-            let weights = functional_weights(&functional::Params::default(), &request).unwrap();
+            let weights = functional_weights(&field);
             let (mc, ms) = (moments(&c), moments(&s));
             all.push(vec![
                 moments(&d).0,
@@ -361,12 +370,7 @@ mod tests {
         for (neurons, real) in [(312, 0.40), (632, 0.19)] {
             let shares = (0..4).map(|seed| {
                 let field = field(neurons, seed);
-                // As W* is made, with 1 in place of the lognormal draw.
-                let correlation = &field.matrices["correlation"];
-                let low = correlation.iter().copied().fold(f64::INFINITY, f64::min);
-                let mut weights = (correlation - low) / (1.0 - low) * &field.matrices["sttc"];
-                weights *= 0.1 / weights.mean().unwrap();
-                weights.mapv_inplace(|w| if w != 0.0 { w.max(0.01) } else { w });
+                let weights = functional_weights(&field);
                 weights.diag().sum() / weights.sum()
             });
             let share = shares.sum::<f64>() / 4.0;
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_whole_and_repeatable() {
+    fn the_field_is_complete_and_repeatable() {
         let field = example();
         assert_eq!(field.name, "synthetic-100");
         assert_eq!(field, example());

@@ -161,7 +161,7 @@ fn coordinates(path: &Path, shape: &[usize]) -> Result<()> {
 }
 
 fn no_positions(path: &Path, n: usize, k: usize) -> Error {
-    Error::input(format!("{}: {n}×{k} are no positions", path.display()))
+    Error::input(format!("{}: expected N×3 positions, found {n}×{k}", path.display()))
         .help("a row a neuron is expected, with three coordinates, or two if all somata are in one plane")
 }
 

@@ -1,4 +1,4 @@
-//! A field of one's own: plain files beside a `field.toml` that describes them.
+//! A field of your own: plain files beside a `field.toml` that describes them.
 //!
 //! | table of `field.toml` | says |
 //! |---|---|
@@ -141,7 +141,7 @@ impl FileRef {
 /// Whether a `field.toml` describes other files; one that Pallium has written
 /// beside the files of a field does not.
 pub fn describes(text: &str) -> bool {
-    // What cannot be parsed is told by whoever reads it in earnest.
+    // A file that cannot be parsed is reported when it is read.
     let begins = |line: &str| {
         let name = line.trim_start().trim_start_matches('[').trim_start();
         TABLES.iter().any(|table| {

@@ -5,6 +5,7 @@ use pallium_core::{
 };
 
 use super::*;
+use crate::folder::ConnectomeOrder;
 use pallium_testing::Folder;
 
 const READING: Reading =
@@ -385,7 +386,7 @@ fn arrays_that_do_not_fit_are_refused_before_they_are_read() {
     };
     hole("wide.npy", "3, 333333333", "<f8");
     folder.file("f.npy", b"");
-    refused(&folder, "[positions]\nfile = \"wide.npy\"\nunit = \"um\"", &["are no positions"]);
+    refused(&folder, "[positions]\nfile = \"wide.npy\"\nunit = \"um\"", &["expected N×3 positions"]);
     hole("square.npy", "31622, 31622", "<f8");
     let with = |more: &str| format!("[ids]\ncell = {{ file = \"cells.csv\", column = \"cell\" }}\n{more}");
     refused(&folder, &with("[matrices]\nx = \"square.npy\""), &["square.npy is for 31622 neurons"]);

@@ -1,4 +1,4 @@
-//! Events that have given rates and whose counts correlate as asked:
+//! Events with given rates, whose counts correlate as required:
 //! thresholded Gaussians (Macke, Berens, Ecker, Tolias and Bethge 2009).
 
 use pallium_core::{

@@ -1,4 +1,4 @@
-//! `synthetic.like`: a made-up field with the statistics of a given one, with
+//! `synthetic.like`: a synthetic field with the statistics of a given one, with
 //! or without event times.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pallium_core::params! {
         neurons: u32 = 0,
         /// Whether to draw event times, too; the field must have some.
         spikes: bool = false,
-        /// Length of the made-up recording (s), for `spikes`; 0 means that of
+        /// Length of the synthetic recording (s), for `spikes`; 0 means that of
         /// the field.
         length_s: f64 = 0.0,
         /// Frames a second of both recordings (Hz); 0 means what the field
@@ -78,7 +78,8 @@ pub struct Like {
 
 impl Component for Like {
     const ID: &'static str = "synthetic.like";
-    const ABOUT: &'static str = "a made-up field with the statistics of a given one, with or without events";
+    const ABOUT: &'static str =
+        "a synthetic field with the statistics of a given one, with or without events";
     const CITE: &'static str = "this work; Macke et al. 2009 (correlated events)";
     type Params = Params;
 

@@ -77,7 +77,7 @@ fn a_sample_has_the_statistics_of_its_field() {
 }
 
 #[test]
-fn events_have_the_rates_and_the_correlations_asked_for() {
+fn events_have_the_requested_rates_and_correlations() {
     let rates = Rates { sorted: vec![0.1, 0.2, 0.3, 1.0], length: 100.0, persistence: 0.5 };
     let target = ndarray::array![[1.0, 0.2, 0.05], [0.2, 1.0, -0.02], [0.05, -0.02, 1.0]];
     let length = 400_000.0;
