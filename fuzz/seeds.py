@@ -38,10 +38,8 @@ arrays = {f"{kind}{order}": matrix.astype(order + kind) for kind in ("f4", "f8",
 arrays |= {"fortran": np.asfortranarray(matrix), "bool": matrix > 3, "list": matrix[0], "u1": matrix.astype("u1")}
 for name, array in arrays.items():
     put("npy", name, npy(array))
-    put("measure", name, npy(array))
 for version in ((1, 0), (2, 0), (3, 0)):
     put("npy", f"version{version[0]}", npy(matrix, version))
-    put("measure", f"version{version[0]}", npy(matrix, version))
 
 objects = {
     "positions": lists([1, 2, 3], [4, 5, 6]),
@@ -102,7 +100,7 @@ lists_of = {
     "arrays": (b'[events]\nfile = "c.npz"\nunit = "frame"\n', b""),
     "parquet": (b'[connectome]\nfile = "d.parquet"\nlayout = "edges"\npre = "from"\npost = "to"\n', b""),
 }
-connections = (HERE.parent / "plugins/microns/fixtures/edges-snappy.parquet").read_bytes()
+connections = (HERE.parent / "libs/fields/fixtures/edges-snappy.parquet").read_bytes()
 for name, (more, rows) in lists_of.items():
     put("described", name, folder(described + more, cells, rows, packed.getvalue(), connections))
 traces = b'frame_hz = 5\n[traces]\nfile = "c.npz"\narray = "t"\nlayout = "frames-by-neurons"\ndetector = "rises"\n'

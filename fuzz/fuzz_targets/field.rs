@@ -1,41 +1,13 @@
 //! Folders of fields: positions, ids, matrices, events, the connectome and the
 //! card, together.
-//!
-//! The input is the files one after the other, each with its length (two
-//! bytes, the most significant last) before it.
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../plugins/microns/src/activity.rs"]
-mod activity;
-#[path = "../../plugins/microns/src/connectome.rs"]
-mod connectome;
-#[path = "../../plugins/microns/src/counts.rs"]
-mod counts;
-#[path = "../../plugins/microns/src/described/mod.rs"]
-mod described;
-#[path = "../../plugins/microns/src/field.rs"]
-mod field;
-#[path = "../../plugins/microns/src/folder.rs"]
-mod folder;
-#[path = "../../plugins/microns/src/npy.rs"]
-mod npy;
-#[path = "../../plugins/microns/src/parallel.rs"]
-mod parallel;
-#[path = "../../plugins/microns/src/pickle.rs"]
-mod pickle;
-#[path = "../../plugins/microns/src/rows.rs"]
-mod rows;
-#[path = "../../plugins/microns/src/set_order.rs"]
-mod set_order;
-#[path = "../../plugins/microns/src/store.rs"]
-mod store;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use folder::{ConnectomeOrder, Reading, Sttc};
 use libfuzzer_sys::fuzz_target;
+use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fuzz::unpack;
 
 const FILES: [&str; 6] = [
     "positions_a.npy",
@@ -46,29 +18,10 @@ const FILES: [&str; 6] = [
     "field.toml",
 ];
 
-/// In memory, where there is such a place.
-static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let shared = PathBuf::from("/dev/shm");
-    let base = if shared.is_dir() { shared } else { std::env::temp_dir() };
-    let folder = base.join(format!("pallium-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder for the field");
-    folder
-});
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| pallium_fuzz::folder("field"));
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut rest = bytes;
-    for name in FILES {
-        let path = FOLDER.join(name);
-        let _ = std::fs::remove_file(&path);
-        if let Some((length, after)) = rest.split_first_chunk::<2>() {
-            let (file, after) = after.split_at(after.len().min(u16::from_le_bytes(*length).into()));
-            rest = after;
-            // An empty file is one that is not there.
-            if !file.is_empty() {
-                std::fs::write(&path, file).expect("a file of the field");
-            }
-        }
-    }
+    unpack(bytes, &FOLDER, &FILES);
     for (order, sttc) in
         [(ConnectomeOrder::Released, Sttc::Released), (ConnectomeOrder::Restored, Sttc::HalfFrame)]
     {

@@ -1,21 +1,18 @@
 //! Arrays of numbers and of lists, each file read in every way there is.
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../plugins/microns/src/npy.rs"]
-mod npy;
-#[path = "../../plugins/microns/src/pickle.rs"]
-mod pickle;
 
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use pallium_npy as npy;
 
 fuzz_target!(|bytes: &[u8]| {
     let (path, length) = (Path::new("fuzzed.npy"), bytes.len() as u64);
     if let Ok(matrix) = npy::matrix(path, bytes, length, &npy::any) {
         assert!(matrix.iter().all(|v| v.is_finite()) && matrix.is_standard_layout());
+        assert!(matrix.len() <= bytes.len());
     }
+    let _ = npy::array(path, bytes, length, &npy::any);
     let _ = npy::ids(path, bytes, length, &npy::any);
     let _ = npy::list(path, bytes, length, &npy::any);
     if let Ok(lists) = npy::lists(path, bytes, length, &npy::any) {

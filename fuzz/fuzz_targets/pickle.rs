@@ -1,18 +1,13 @@
 //! Pickles of object arrays, without the header of a file before them.
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../plugins/microns/src/npy.rs"]
-mod npy;
-#[path = "../../plugins/microns/src/pickle.rs"]
-mod pickle;
 
 use libfuzzer_sys::fuzz_target;
+use pallium_npy::pickle::object_array;
 
 fuzz_target!(|bytes: &[u8]| {
     // The header's shape is the first byte's.
     let Some((&arrays, pickle)) = bytes.split_first() else { return };
-    if let Ok(pieces) = pickle::object_array(pickle, &[arrays.into()]) {
+    if let Ok(pieces) = object_array(pickle, &[arrays.into()]) {
         assert_eq!(pieces.len(), usize::from(arrays));
         assert!(pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>() <= pickle.len());
         for piece in pieces {

@@ -1,15 +1,10 @@
 //! Wide tables, as `pallium stats` reads them.
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../host/src/files.rs"]
-mod files;
-#[path = "../../host/src/stats/table.rs"]
-mod table;
 
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use pallium_stats::table;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(table) = table::WideTable::parse(Path::new("fuzzed.csv"), bytes.to_vec()) {

@@ -303,11 +303,14 @@ fn shipped_plugins_keep_their_promises() {
         "circuit",
         "cognition",
         "connectivity",
+        "field",
+        "init",
         "microns",
         "neurogym",
         "organization",
         "rnn",
         "spatial",
+        "synthetic",
     ] {
         let file = plugin(&format!("pallium_{name}"));
         every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());

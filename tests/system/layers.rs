@@ -16,8 +16,8 @@ fn dependencies(manifest: &str) -> Vec<String> {
         .collect()
 }
 
-fn plugins() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(root().join("plugins"))
+fn folders(place: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(root().join(place))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -26,18 +26,52 @@ fn plugins() -> Vec<String> {
     names
 }
 
+fn plugins() -> Vec<String> {
+    folders("plugins")
+}
+
+/// Crates of `libs/`: what several plugins, or the host and plugins, need.
+fn libraries() -> Vec<String> {
+    folders("libs").into_iter().map(|folder| format!("pallium-{folder}")).collect()
+}
+
+/// Asserts that a crate depends on none of ours but the core and the libraries.
+fn knows_only_core_and_libraries(folder: &str) {
+    let libraries = libraries();
+    let others: Vec<_> = dependencies(&format!("{folder}/Cargo.toml"))
+        .into_iter()
+        .filter(|name| name.starts_with("pallium") && name != "pallium-core" && !libraries.contains(name))
+        .collect();
+    assert!(others.is_empty(), "{folder} depends on {others:?}");
+}
+
 #[test]
 fn plugins_know_only_the_core_and_the_libraries() {
     for plugin in plugins() {
-        let ours: Vec<_> = dependencies(&format!("plugins/{plugin}/Cargo.toml"))
-            .into_iter()
-            .filter(|name| name.starts_with("pallium"))
-            .collect();
+        knows_only_core_and_libraries(&format!("plugins/{plugin}"));
+    }
+}
+
+#[test]
+fn libraries_know_only_the_core_and_each_other() {
+    for library in folders("libs") {
+        knows_only_core_and_libraries(&format!("libs/{library}"));
+    }
+}
+
+#[test]
+fn only_one_library_names_faer() {
+    for plugin in plugins() {
         assert!(
-            ours.iter().all(|name| CORE.contains(&name.as_str())),
-            "plugins/{plugin} depends on {ours:?}"
+            !dependencies(&format!("plugins/{plugin}/Cargo.toml")).contains(&"faer".to_owned()),
+            "{plugin}"
         );
     }
+    let of: Vec<_> = folders("libs")
+        .into_iter()
+        .filter(|library| dependencies(&format!("libs/{library}/Cargo.toml")).contains(&"faer".to_owned()))
+        .collect();
+    assert_eq!(of, ["linalg"], "faer is generic: every crate that names it compiles it again");
 }
 
 #[test]
@@ -92,7 +126,7 @@ fn only_the_wire_and_the_loader_name_abi_stable() {
         }
     }
     let mut found = Vec::new();
-    for ring in ["core/src", "core/testkit", "host/src", "plugins"] {
+    for ring in ["core/src", "core/testkit", "host/src", "libs", "plugins"] {
         visit(&root().join(ring), &mut found);
     }
     found.retain(|path| !path.starts_with("core/src/abi/") && path != "host/src/plugins/gate.rs");

@@ -215,10 +215,12 @@ fn the_conformance_checks_pass_for_fields_of_ones_own() {
     let units =
         "session,scan_idx,field,unit_id,pt_root_id,pt_position\n1,2,3,4,5,[1 2 3]\n1,2,4,4,6,[1 2 3]\n";
     std::fs::write(scratch.path().join("units.csv"), units).unwrap();
-    let file = plugin("pallium_microns");
     let path = format!("field.described.path={}", text(scratch.path()));
     let table = format!("microns.tables.coregistration={}", text(&scratch.path().join("units.csv")));
-    for (id, param) in [("field.described", path), ("microns.tables", table)] {
+    for (plugin_name, id, param) in
+        [("pallium_field", "field.described", path), ("pallium_microns", "microns.tables", table)]
+    {
+        let file = plugin(plugin_name);
         let told = pallium(&["plugins", "check", text(&file), "--only", id, "--param", &param, "--json"])
             .ok()
             .json();

@@ -6,7 +6,6 @@
 //! one HTML file, [`document`] into JSON; [`compare`] puts several folders side
 //! by side. A report reads finished cells alone, and changes nothing.
 
-pub mod communities;
 pub mod compare;
 pub mod departures;
 pub mod document;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use ndarray::Array2;
 use pallium_core::{Error, Result};
+use pallium_graph::communities::{ORDERS, Partition, best_partition};
+use pallium_graph::strong_connections;
 
-use super::communities::{Communities, communities};
 use super::folder::{CellResult, RunFolder};
 use pallium_record::outcome::Status;
 use pallium_record::training::TrainingFile;
@@ -32,14 +33,25 @@ pub struct Network {
     pub initial: Array2<f32>,
     /// After it.
     pub trained: Array2<f32>,
-    /// Communities of the strongest tenth of the trained weights.
-    pub communities: Communities,
+    /// Number of strong connections of each neuron after training.
+    pub degrees: Vec<usize>,
+    /// Communities of the graph of strong connections, as
+    /// `organization.modularity` finds them.
+    pub communities: Partition,
 }
 
 impl Network {
     /// Number of neurons.
     pub fn neurons(&self) -> usize {
         self.trained.nrows()
+    }
+
+    /// Neurons in order of their community, within it by number of strong
+    /// connections.
+    pub fn by_community(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.neurons()).collect();
+        order.sort_by_key(|&i| (self.communities.community[i], usize::MAX - self.degrees[i], i));
+        order
     }
 
     /// The strongest `count` connections between different neurons: from, to,
@@ -121,11 +133,13 @@ fn network(cell: &CellResult, about: &TrainingFile) -> Result<Network> {
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("it has weights that are not finite"));
     }
+    let (graph, _) = strong_connections(trained.view(), QUANTILE);
     Ok(Network {
         variant: cell.variant,
         task: cell.task,
         run: cell.run,
-        communities: communities(&trained, QUANTILE),
+        degrees: graph.degrees(),
+        communities: best_partition(&graph, ORDERS),
         initial,
         trained,
     })

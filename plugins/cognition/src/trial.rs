@@ -9,7 +9,7 @@ use pallium_core::prelude::*;
 use rand::Rng;
 
 /// Most steps a trial may have: far beyond what a network can be trained on,
-/// so that a slip of the pen is told and not run.
+/// so that a typing mistake is refused.
 const MOST_STEPS: u32 = 100_000;
 
 /// Most input values in one draw of trials (8 GiB).

@@ -1,8 +1,9 @@
 //! `connectivity.assortativity`: whether like connects to like.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, present};
+use crate::graph::{Graph, Kind, present};
 
 pallium_core::choice! {
     /// Which connections of the two ends are compared, where directions count.
@@ -93,6 +94,6 @@ pub fn assortativity(graph: &Graph, ends: Option<Ends>) -> f64 {
     }
     let mean = half / count;
     let spread = square / count - mean * mean;
-    // What rounding leaves of a spread that is none.
+    // Rounding leaves this much of a spread of 0.
     if spread > 1e-12 * (square / count) { (product / count - mean * mean) / spread } else { f64::NAN }
 }

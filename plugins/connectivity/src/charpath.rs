@@ -1,8 +1,9 @@
 //! `connectivity.charpath`: how far apart nodes are.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, mean};
+use crate::graph::{Graph, Kind, mean};
 use crate::paths::distances;
 
 pallium_core::params! {

@@ -1,10 +1,10 @@
 //! `connectivity.clustering-coef`: how often neighbours are connected.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
+use pallium_linalg::{View, Write, product};
 
-use crate::graph::{Graph, Kind, check_quantile, mean, present};
+use crate::graph::{Graph, Kind, mean, present};
 
 pallium_core::params! {
     /// Which graph is measured.
@@ -67,8 +67,7 @@ pub fn clustering(graph: &Graph) -> Vec<f64> {
         }
     }
     let mut square = vec![0.0; n * n];
-    let view = MatRef::from_row_major_slice(&s, n, n);
-    matmul(MatMut::from_row_major_slice_mut(&mut square, n, n), Accum::Replace, view, view, 1.0, Par::Seq);
+    product(&mut square, Write::Replace, View::new(&s, n), View::new(&s, n), 1.0);
     let degrees: Vec<f64> =
         graph.out_sums(present).iter().zip(graph.in_sums(present)).map(|(a, b)| a + b).collect();
     (0..n)

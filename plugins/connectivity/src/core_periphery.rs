@@ -1,8 +1,9 @@
 //! `connectivity.core-periphery`: a densely connected core and the rest.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile};
+use crate::graph::{Graph, Kind};
 use crate::modularity::check_gamma;
 
 pallium_core::params! {

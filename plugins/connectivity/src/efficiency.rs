@@ -1,8 +1,9 @@
 //! `connectivity.efficiency`: how short the ways are.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, mean, present};
+use crate::graph::{Graph, Kind, mean, present};
 use crate::paths::inverse_distances;
 
 pallium_core::params! {

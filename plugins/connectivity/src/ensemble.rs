@@ -2,11 +2,11 @@
 //! those of random networks.
 
 use pallium_core::prelude::*;
-use pallium_core::rand::{Rng, RngCore};
+use pallium_graph::{Rewire, Rewiring, check_quantile};
 
 use crate::clustering_coef::clustering;
 use crate::efficiency::global_efficiency;
-use crate::graph::{Graph, Kind, check_quantile, mean};
+use crate::graph::{Graph, Kind, mean};
 
 /// An ensemble of random networks.
 pub struct Ensemble {
@@ -58,59 +58,32 @@ impl Ensemble {
 
 /// A network whose connections trade ends: of i → j and k → l become i → l and k
 /// → j, weights staying with their sources (undirected: with either end).
-pub struct Rewiring {
+pub struct Weighted {
     pub graph: Graph,
     directed: bool,
-    /// One direction each, if undirected.
-    edges: Vec<(usize, usize)>,
 }
 
-impl Rewiring {
+impl Weighted {
     /// Starts from `graph` itself.
-    pub fn new(graph: Graph, directed: bool) -> Self {
-        let edges = graph.edges().filter(|(i, j, _)| directed || i < j).map(|(i, j, _)| (i, j)).collect();
-        Rewiring { graph, directed, edges }
+    pub fn rewiring(graph: Graph, directed: bool) -> Rewiring<Self> {
+        let edges: Vec<(usize, usize)> =
+            graph.edges().filter(|(i, j, _)| directed || i < j).map(|(i, j, _)| (i, j)).collect();
+        Rewiring::of_edges(Weighted { graph, directed }, directed, edges)
+    }
+}
+
+impl Rewire for Weighted {
+    fn joined(&self, i: usize, j: usize) -> bool {
+        self.graph.weight(i, j) > 0.0
     }
 
-    /// Tries `attempts` swaps for each connection; those that would make a
-    /// connection to itself or a second one are left out, and those that
-    /// `accepts` refuses.
-    pub fn swap(
-        &mut self,
-        attempts: u32,
-        rng: &mut impl RngCore,
-        accepts: impl Fn(&Graph, [usize; 4]) -> bool,
-    ) {
-        let count = self.edges.len() as u32;
-        if count < 2 {
-            return;
-        }
-        for _ in 0..attempts * count {
-            let first = rng.random_range(0..count) as usize;
-            let second = rng.random_range(0..count) as usize;
-            let ((i, j), (mut k, mut l)) = (self.edges[first], self.edges[second]);
-            if !self.directed && rng.random_range(0..2_u32) == 1 {
-                (k, l) = (l, k);
-            }
-            let graph = &mut self.graph;
-            // Equal connections show as loops or as connections that are there.
-            if i == l || k == j || graph.weight(i, l) > 0.0 || graph.weight(k, j) > 0.0 || first == second {
-                continue;
-            }
-            if !accepts(graph, [i, j, k, l]) {
-                continue;
-            }
-            for (from, old, new) in [(i, j, l), (k, l, j)] {
-                let weight = graph.weight(from, old);
-                graph.set(from, old, 0.0);
-                graph.set(from, new, weight);
-                if !self.directed {
-                    graph.set(old, from, 0.0);
-                    graph.set(new, from, weight);
-                }
-            }
-            self.edges[first] = (i, l);
-            self.edges[second] = (k, j);
+    fn redirect(&mut self, from: usize, old: usize, new: usize) {
+        let weight = self.graph.weight(from, old);
+        self.graph.set(from, old, 0.0);
+        self.graph.set(from, new, weight);
+        if !self.directed {
+            self.graph.set(old, from, 0.0);
+            self.graph.set(new, from, weight);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The graph of strong connections.
 
 use pallium_core::prelude::*;
+use pallium_graph::{quantile_of_magnitudes, recurrent};
 
 pallium_core::choice! {
     /// What of a connection counts.
@@ -69,18 +70,10 @@ impl Graph {
     /// # Errors
     /// If the recurrent matrix is not square or not finite.
     pub fn of(network: &Network<'_>, kind: Kind, quantile: f64) -> Result<Self> {
-        let weights = network.recurrent;
-        let (n, columns) = weights.dim();
-        if n != columns {
-            return Err(Error::input(format!("the recurrent matrix is {n}×{columns}"))
-                .help("it must be square: row i, column j is the weight from neuron i to neuron j"));
-        }
-        if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
-            return Err(Error::input(format!("the recurrent matrix has {w} at row {i}, column {j}"))
-                .help("connectivity is measured on finite weights; did the run diverge?"));
-        }
+        let weights = recurrent(network)?;
+        let n = weights.nrows();
+        let threshold = quantile_of_magnitudes(weights, quantile);
         let mut sizes: Vec<f64> = weights.iter().map(|w| f64::from(w.abs())).collect();
-        let threshold = linear_quantile(&sizes, quantile);
         sizes.iter_mut().filter(|w| **w <= threshold).for_each(|w| *w = 0.0);
         let mut graph = Graph::new(n, sizes);
         if !kind.weighted() {
@@ -158,26 +151,6 @@ impl Graph {
 /// 1 for a connection, 0 for none.
 pub fn present(weight: f64) -> f64 {
     f64::from(u8::from(weight > 0.0))
-}
-
-/// The quantile, interpolated linearly between neighbours as numpy does by
-/// default; not a number if there are no values.
-fn linear_quantile(values: &[f64], quantile: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let position = quantile * last as f64;
-    let index = (position.floor() as usize).min(last);
-    let fraction = position - index as f64;
-    let (_, low, above) = sorted.select_nth_unstable_by(index, f64::total_cmp);
-    let low = *low;
-    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
-    // Numpy's order of operations, for equality to the last bit.
-    if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
-}
-
-/// Refuses a quantile outside 0 to 1.
-pub fn check_quantile(quantile: f64) -> Result<()> {
-    one_of_range("quantile", quantile, 0.0, 1.0)
 }
 
 /// The mean; not a number of nothing.

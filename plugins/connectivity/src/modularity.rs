@@ -1,9 +1,11 @@
 //! `connectivity.modularity`: how well the network falls into communities.
 
-use faer::{Mat, Par, Side};
+use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
+use pallium_linalg::symmetric;
 
-use crate::graph::{Graph, Kind, check_quantile};
+use crate::graph::{Graph, Kind};
 
 pallium_core::params! {
     /// Which graph is measured, and how.
@@ -128,18 +130,16 @@ fn split(
     if n < 2 {
         return None;
     }
-    let mut b = Mat::from_fn(n, n, |i, j| matrix(group[i], group[j]));
+    let mut b = Array2::from_shape_fn((n, n), |(i, j)| matrix(group[i], group[j]));
     for i in 0..n {
         let row: f64 = (0..n).map(|j| matrix(group[i], group[j])).sum();
-        b[(i, i)] -= row;
+        b[[i, i]] -= row;
     }
-    // One core a cell: parallel work is the host's to hand out.
-    faer::set_global_parallelism(Par::Seq);
-    let eigen = b.self_adjoint_eigen(Side::Lower).ok()?;
-    let vector = eigen.U().col(n - 1);
+    let eigen = symmetric(b.view())?;
+    let vector = eigen.vectors.column(n - 1);
     let mut side: Vec<f64> = (0..n).map(|i| if vector[i] >= 0.0 { 1.0 } else { -1.0 }).collect();
     // What each node is drawn to: (B·side), kept up to date as nodes move.
-    let mut pull: Vec<f64> = (0..n).map(|i| (0..n).map(|j| b[(i, j)] * side[j]).sum()).collect();
+    let mut pull: Vec<f64> = (0..n).map(|i| (0..n).map(|j| b[[i, j]] * side[j]).sum()).collect();
     let quality = |side: &[f64], pull: &[f64]| side.iter().zip(pull).map(|(s, p)| s * p).sum::<f64>();
     let tolerance = 1e-10 * total;
     let mut best = quality(&side, &pull);
@@ -150,14 +150,14 @@ fn split(
         let mut reached = best;
         let mut kept: Option<(f64, Vec<f64>, Vec<f64>)> = None;
         for _ in 0..n {
-            let gain = |i: usize| 4.0 * (b[(i, i)] - trial[i] * trial_pull[i]);
+            let gain = |i: usize| 4.0 * (b[[i, i]] - trial[i] * trial_pull[i]);
             let free = (0..n).filter(|&i| !moved[i]);
             let node = free.reduce(|a, c| if gain(c) > gain(a) { c } else { a })?;
             reached += gain(node);
             trial[node] = -trial[node];
             moved[node] = true;
             let change = 2.0 * trial[node];
-            trial_pull.iter_mut().enumerate().for_each(|(i, p)| *p += b[(i, node)] * change);
+            trial_pull.iter_mut().enumerate().for_each(|(i, p)| *p += b[[i, node]] * change);
             if reached > kept.as_ref().map_or(best, |(q, _, _)| *q) + tolerance {
                 kept = Some((reached, trial.clone(), trial_pull.clone()));
             }

@@ -2,7 +2,7 @@
 
 use pallium_core::prelude::*;
 
-use crate::ensemble::{Ensemble, Rewiring};
+use crate::ensemble::{Ensemble, Weighted};
 use crate::graph::Kind;
 
 pallium_core::params! {
@@ -51,16 +51,15 @@ impl Metric for NullDegreePreserving {
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps);
-        let mut chain: Option<Rewiring> = None;
+        let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps as usize);
+        let mut chain = None;
         self.ensemble.compare(network, "degree_preserving", |graph, rng| {
             let chain = chain.get_or_insert_with(|| {
-                let mut first = Rewiring::new(graph.clone(), directed);
-                first.swap(10 * swaps, rng, |_, _| true);
+                let mut first = Weighted::rewiring(graph.clone(), directed);
+                first.swap(10 * swaps, rng);
                 first
             });
-            chain.swap(swaps, rng, |_, _| true);
-            chain.graph.clone()
+            chain.swap(swaps, rng).graph.clone()
         })
     }
 }

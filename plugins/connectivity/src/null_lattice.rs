@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_core::rand::{RngCore, seq::SliceRandom};
 
-use crate::ensemble::{Ensemble, Rewiring};
+use crate::ensemble::{Ensemble, Weighted};
 use crate::graph::{Graph, Kind};
 
 pallium_core::params! {
@@ -68,10 +68,10 @@ pub fn lattice(graph: &Graph, directed: bool, swaps: u32, rng: &mut impl RngCore
         let direct = place[i].abs_diff(place[j]);
         direct.min(n - direct) as f64
     };
-    let mut rewiring = Rewiring::new(graph.clone(), directed);
-    rewiring.swap(swaps, rng, |graph, [i, j, k, l]| {
+    let accepts = |Weighted { graph, .. }: &Weighted, [i, j, k, l]: [usize; 4]| {
         let (one, two) = (graph.weight(i, j), graph.weight(k, l));
         one * apart(i, l) + two * apart(k, j) <= one * apart(i, j) + two * apart(k, l)
-    });
-    rewiring.graph
+    };
+    let mut rewiring = Weighted::rewiring(graph.clone(), directed);
+    rewiring.swap_if(swaps as usize, rng, accepts).graph.clone()
 }

@@ -2,8 +2,9 @@
 //! communities.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, mean};
+use crate::graph::{Graph, Kind, mean};
 use crate::modularity::{check_gamma, communities};
 
 pallium_core::choice! {

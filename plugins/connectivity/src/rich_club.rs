@@ -1,8 +1,9 @@
 //! `connectivity.rich-club`: how densely hubs are connected.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, check_quantile, present};
+use crate::graph::{Graph, Kind, present};
 
 pallium_core::params! {
     /// Which graph is measured, and how.

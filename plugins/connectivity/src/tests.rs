@@ -13,7 +13,7 @@ use crate::charpath::Charpath;
 use crate::clustering_coef::{ClusteringCoef, clustering};
 use crate::core_periphery::{coreness, gains};
 use crate::efficiency::{Efficiency, global_efficiency};
-use crate::ensemble::Rewiring;
+use crate::ensemble::Weighted;
 use crate::graph::{Graph, Kind, mean, present};
 use crate::modularity::{communities, modularity};
 use crate::null_degree_preserving::NullDegreePreserving;
@@ -269,10 +269,10 @@ fn null_models_keep_what_they_state() {
         };
         let mut rng = random::stream(1, "test");
         let matched = dealt(&graph, directed, &mut rng);
-        let mut rewiring = Rewiring::new(graph.clone(), directed);
-        rewiring.swap(20, &mut rng, |_, _| true);
+        let mut rewiring = Weighted::rewiring(graph.clone(), directed);
+        let rewired = rewiring.swap(20, &mut rng).graph.clone();
         let lattice = lattice(&graph, directed, 20, &mut rng);
-        for null in [&matched, &rewiring.graph, &lattice] {
+        for null in [&matched, &rewired, &lattice] {
             assert_eq!(sorted(null), sorted(&graph), "{kind:?}: other weights");
             assert!((0..60).all(|i| null.weight(i, i) == 0.0));
             if !directed {
@@ -280,14 +280,14 @@ fn null_models_keep_what_they_state() {
             }
         }
         assert_ne!(degrees(&matched), degrees(&graph));
-        for null in [&rewiring.graph, &lattice] {
+        for null in [&rewired, &lattice] {
             assert_eq!(degrees(null), degrees(&graph), "{kind:?}");
             let shared = graph.edges().filter(|&(i, j, _)| null.weight(i, j) > 0.0).count();
             assert!(shared * 2 < graph.edges().count(), "{kind:?}: {shared} connections are where they were");
         }
         let c = |graph: &Graph| mean(clustering(graph));
-        assert!(c(&lattice) > 1.3 * c(&rewiring.graph), "{kind:?}: {} {}", c(&lattice), c(&rewiring.graph));
-        assert!(global_efficiency(&lattice) < global_efficiency(&rewiring.graph));
+        assert!(c(&lattice) > 1.3 * c(&rewired), "{kind:?}: {} {}", c(&lattice), c(&rewired));
+        assert!(global_efficiency(&lattice) < global_efficiency(&rewired));
     }
 }
 

@@ -45,7 +45,7 @@ pub fn diagonal(matrix: &mut Array2<f64>, choice: Diagonal) {
 }
 
 /// Shuffles. `bins` is the number of distance bins with equally many pairs
-/// each; `substrate` is asked for positions if they matter.
+/// each; positions are read from `substrate` if they matter.
 ///
 /// # Errors
 /// If distances matter and the substrate has no positions.
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_asked_for() {
+    fn binned_shuffles_need_positions() {
         let (mut matrix, mut substrate) = example();
         substrate.positions = None;
         let error = shuffle(&mut matrix, Shuffle::DistanceBinned, 4, &substrate, &mut random::stream(0, "t"));

@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::prelude::*;
 
-use crate::folder::{self, ConnectomeOrder, Reading, Sttc};
-use crate::store;
-
-/// Frames a second of the two-photon recordings (one frame lasts 158.7 ms).
-pub const FRAME_HZ: f64 = 6.3009;
+use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::store;
 
 pallium_core::params! {
     /// Which field, and how it is read.
@@ -22,8 +19,8 @@ pallium_core::params! {
         /// Coincidence window of the spike time tiling coefficient: half a
         /// frame, recomputed from event times where the folder has them, or
         /// 100 ms as released, whose tiles are longer than a frame, which
-        /// biases the coefficient negative. A matrix that was derived or made
-        /// up stays as it is.
+        /// biases the coefficient negative. A derived or synthetic matrix
+        /// stays as it is.
         sttc: Sttc = Sttc::HalfFrame,
         /// Whether to load event times where the folder has them, for
         /// components that ask for them.
@@ -67,7 +64,7 @@ impl Component for Field {
 impl SubstrateSource for Field {
     fn substrate(&mut self, _seed: u64) -> Result<Substrate> {
         if self.path.as_os_str().is_empty() {
-            return Err(Error::input("`microns.field` is not told which field to read").help(
+            return Err(Error::input("`microns.field`: parameter `path` is not set").help(
                 "set substrate.path to the folder of a field, such as path = \"data/6_6_2\"; \
                  `synthetic.field` needs no data",
             ));
@@ -84,7 +81,7 @@ pallium_core::register!(SubstrateSource, Field);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{golden_json, real_field};
+    use pallium_testing::{golden_json, real_field};
 
     fn field(name: &str, json: &str) -> Option<Substrate> {
         let path = real_field(name)?;
@@ -169,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_asked_for() {
+    fn a_missing_path_is_an_error() {
         let mut field = Field::build(Params::default(), &Setting::default()).unwrap();
         let error = field.substrate(0).unwrap_err();
         assert!(error.help.unwrap().contains("substrate.path"));

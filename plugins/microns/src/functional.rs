@@ -4,10 +4,10 @@ use pallium_core::{
     ndarray::{Array2, ArrayView2},
     prelude::*,
 };
+use pallium_weights::{checked_draw, spectral_radius};
 use rand_distr::{Distribution, LogNormal};
 
 use crate::controls::{self, Diagonal, Shuffle};
-use crate::spectrum::spectral_radius;
 
 pallium_core::choice! {
     /// The functional matrix beside the spike time tiling coefficient.
@@ -132,7 +132,7 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
     })?;
     if substrate.neurons != n {
         let (name, has) = (&substrate.name, substrate.neurons);
-        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are asked for"))
+        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
             .help("leave the number of neurons to the substrate"));
     }
     let mut product = unit_scaled(substrate.matrix(Substrate::STTC)?, Substrate::STTC)?;
@@ -157,7 +157,7 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
 
     let mut weights = match request.draw {
         Some(draw) => {
-            let draw = checked(draw, n)?;
+            let draw = checked_draw(draw, n)?;
             if let Some(((i, j), value)) = draw.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(Error::input(format!("the draw has {value} at row {i}, column {j}"))
                     .help("a lognormal draw is never below 0"));
@@ -190,20 +190,6 @@ fn scale(weights: &mut Array2<f64>, to: f64, from: f64) -> Result<()> {
     Ok(())
 }
 
-/// Checks a draw that was given.
-pub(crate) fn checked(draw: ArrayView2<'_, f64>, n: usize) -> Result<ArrayView2<'_, f64>> {
-    if draw.dim() != (n, n) {
-        let (rows, columns) = draw.dim();
-        return Err(Error::input(format!("the draw is {rows}×{columns}, but there are {n} neurons"))
-            .help("give N×N numbers"));
-    }
-    if let Some(((i, j), value)) = draw.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::input(format!("the draw has {value} at row {i}, column {j}"))
-            .help("every number must be finite"));
-    }
-    Ok(draw)
-}
-
 /// Min-max scaling over all entries.
 fn unit_scaled(matrix: ArrayView2<'_, f64>, name: &str) -> Result<Array2<f64>> {
     let (low, high) =
@@ -231,7 +217,8 @@ mod tests {
     use pallium_core::ndarray::array;
 
     use super::*;
-    use crate::testing::{golden_matrix, real_substrate};
+    use crate::testing::real_substrate;
+    use pallium_testing::golden_matrix;
 
     fn request(substrate: &Substrate, seed: u64) -> WeightRequest<'_> {
         WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None }
@@ -331,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_matrices_are_reported() {
         let mut field = small();
         let params = Params::default();
         assert!(functional_weights(&params, &request(&field, 0)).is_ok());

@@ -44,12 +44,12 @@ pallium_core::register!(WeightSource, Relabelled);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spectrum::spectral_radius;
-    use crate::synthetic;
+    use crate::testing::random_field;
+    use pallium_weights::spectral_radius;
 
     #[test]
     fn it_is_the_same_matrix_under_other_names() {
-        let field = synthetic::example();
+        let field = random_field(60);
         let n = field.neurons;
         let request = WeightRequest { neurons: n, substrate: Some(&field), seed: 9, draw: None };
         let plain = functional_weights(&Params::default(), &request).unwrap().mapv(|w| w as f32);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
-use crate::field::FRAME_HZ;
-use crate::rows::{Header, Rows, number, shown};
-use crate::store;
+use pallium_fields::folder::FRAME_HZ;
+use pallium_fields::rows::{Header, Rows, number, shown};
+use pallium_fields::store;
 
 /// Target of the events that tell how far the work is.
 const PROGRESS: &str = "progress";
-/// Rows after which it is told anew.
+/// Rows between two reports of progress.
 const TELL: u64 = 1 << 20;
 /// Most neurons in one field; the largest released one has 632.
 const MOST_NEURONS: usize = 20_000;
@@ -167,7 +167,7 @@ impl Field {
 
 fn read(params: &Params) -> Result<Vec<Field>> {
     if params.coregistration.is_empty() {
-        return Err(Error::input("`microns.tables` is not told which tables to read")
+        return Err(Error::input("`microns.tables`: parameter `coregistration` is not set")
             .help("set coregistration to the table of units and cells, and synapses to that of synapses"));
     }
     let mut fields = coregistration(params)?;
@@ -204,7 +204,7 @@ impl Place {
             Place::Whole(column) => {
                 let text = rows.cell(column);
                 bracketed(text).ok_or_else(|| {
-                    rows.wrong(&format!("`{}` in column `pt_position` is no position", shown(text)))
+                    rows.wrong(&format!("`{}` in column `pt_position` is not a position", shown(text)))
                         .help("three numbers in brackets are expected, such as [175232 133248 19834]")
                 })
             }
@@ -221,7 +221,7 @@ fn bracketed(text: &[u8]) -> Option<[f64; 3]> {
     numbers.next().is_none().then_some(position)
 }
 
-/// The fields that are asked for, in the order of their numbers.
+/// The requested fields, in the order of their numbers.
 fn coregistration(params: &Params) -> Result<Vec<Field>> {
     let path = PathBuf::from(&params.coregistration);
     let mut rows = Rows::open(&path)?;
@@ -292,7 +292,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     }
     let there: Vec<String> = found.values().map(|field| field.name.clone()).collect();
     if let Some(missing) = params.fields.iter().find(|name| !there.contains(name)) {
-        let any = if there.is_empty() { "none of those asked for".into() } else { there.join(", ") };
+        let any = if there.is_empty() { "none of those requested".into() } else { there.join(", ") };
         return Err(Error::input(format!("{} has no units of field `{missing}`", path.display()))
             .help(format!("a field's name is <session>_<scan>_<field>, such as 6_6_2; there is {any}")));
     }
@@ -344,7 +344,7 @@ mod tests {
     use pallium_core::ndarray::array;
 
     use super::*;
-    use crate::testing::Folder;
+    use pallium_testing::Folder;
 
     const ROOT: i64 = 864_691_135_927_097_000;
 
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_table_is_told() {
+    fn mistakes_in_a_table_are_reported_with_their_line() {
         let folder = Folder::new();
         let (units, synapses) = (units(true), synapses());
         let refused = |units: &str, synapses: &str, change: fn(&mut Params), said: &str| {
@@ -454,7 +454,7 @@ mod tests {
             "line 6: units 100 and 104 of field 6_6_2 are one cell",
         );
         refused(&units, &synapses, |p| p.coregistration = "nowhere.csv".into(), "nowhere.csv does not exist");
-        refused(&units, &synapses, |p| p.coregistration.clear(), "which tables to read");
+        refused(&units, &synapses, |p| p.coregistration.clear(), "`coregistration` is not set");
         let head: String = units.lines().take(1).map(|line| format!("{line}\n")).collect();
         refused(&head, &synapses, nothing, "no unit with a cell");
         let whole = super::tests::units(false);

@@ -12,7 +12,7 @@ use rand_distr::StandardNormal;
 use crate::duration::Duration;
 
 /// Most steps a trial may have: far beyond what a network can be trained on,
-/// so that a slip of the pen is told and not run.
+/// so that a typing mistake is refused.
 const MOST_STEPS: usize = 100_000;
 
 /// Most input values in one draw of trials (8 GiB).
@@ -24,7 +24,7 @@ pub const FIXATION: usize = 0;
 /// The class that means: keep fixating.
 pub const FIXATE: u32 = 0;
 
-/// What all tasks are told, and the size of what they make.
+/// Parameters that all tasks have, and the size of their trials.
 pub struct Frame {
     /// Name of the random stream that trials are drawn from.
     pub purpose: &'static str,

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn invalid_durations_are_refused() {
         for (text, part) in [
             ("-1", "has the duration -1"),
             ("1e9", "has the duration 1000000000"),

@@ -54,7 +54,7 @@ fn simpson(f: impl Fn(f64) -> f64, from: f64, to: f64, intervals: usize) -> f64 
 
 /// The mean of `accuracy` over a distribution of steps.
 pub fn over(steps: &BTreeMap<usize, f64>, accuracy: impl Fn(usize) -> f64) -> f64 {
-    // A hair above 1 is no accuracy.
+    // Rounding may leave a value just above 1.
     steps.iter().map(|(&k, p)| p * accuracy(k)).sum::<f64>().min(1.0)
 }
 

@@ -487,7 +487,7 @@ fn levels_follow_from_the_parameters() {
 }
 
 #[test]
-fn what_makes_no_task_is_refused() {
+fn parameters_that_make_no_task_are_refused() {
     fn refused<C: Component>(parameters: &str, part: &str) {
         let e = task::<C>(parameters).err().unwrap_or_else(|| panic!("{parameters} is accepted"));
         assert!(e.to_string().contains(part) && e.help.is_some(), "{parameters}: {e}");

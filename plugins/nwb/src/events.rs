@@ -1,6 +1,7 @@
 //! Event times: as the file has them, or the steep rises of traces.
 
 use pallium_core::prelude::*;
+use pallium_fields::rises::steep_rises;
 
 use crate::hdf5::{Column, Node};
 use crate::scan::Plane;
@@ -8,9 +9,6 @@ use crate::traces::Traces;
 
 /// Names of columns of event times, in the table of ROIs or in `/units`.
 const NAMES: [&str; 2] = ["spike_times", "event_times"];
-/// A normal distribution's standard deviation is this many times the middle
-/// of its absolute deviations.
-const SD_OF_MAD: f64 = 1.4826;
 
 /// Event times that the file has for the ROIs in `rows`: a ragged column of
 /// the table of ROIs, or of the table of units where that has as many rows.
@@ -66,43 +64,15 @@ fn ragged(column: &Column, ends: &Column) -> Result<Vec<Vec<f64>>> {
     Ok(rows)
 }
 
-/// The frames at which a trace rises steeply, as times.
-///
-/// A rise is the difference of two frames in succession. Their noise is taken
-/// from their middle absolute deviation, which few events do not move, and a
-/// rise by more than `threshold` standard deviations of it is an event, at the
-/// time of the later frame. Slow drifts and the unit of the trace do not
-/// matter. A trace that rests most of the time, as a deconvolved one does, has
-/// no noise by this measure, and every rise of it is an event.
+/// The times of the frames at which a trace rises steeply (see [`steep_rises`]).
 pub fn detected(traces: &Traces, threshold: f64) -> Vec<Vec<f64>> {
+    let times = |frames: Vec<usize>| frames.into_iter().map(|frame| traces.times[frame]).collect();
     traces
         .values
         .rows()
         .into_iter()
-        .map(|trace| {
-            let rises: Vec<f64> =
-                trace.iter().zip(trace.iter().skip(1)).map(|(before, after)| after - before).collect();
-            let middle = median(rises.clone());
-            let noise = SD_OF_MAD * median(rises.iter().map(|rise| (rise - middle).abs()).collect());
-            let steep = middle.max(0.0) + threshold * noise;
-            rises.iter().zip(&traces.times[1..]).filter(|(rise, _)| **rise > steep).map(|(_, t)| *t).collect()
-        })
+        .map(|trace| times(steep_rises(trace.iter().copied(), threshold)))
         .collect()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    if even {
-        let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        f64::midpoint(lower, *upper)
-    } else {
-        *upper
-    }
 }
 
 #[cfg(test)]
@@ -110,13 +80,6 @@ mod tests {
     use pallium_core::ndarray::Array2;
 
     use super::*;
-
-    #[test]
-    fn the_middle_is_the_middle() {
-        assert_eq!(median(vec![]), 0.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
 
     #[test]
     fn steep_rises_are_events_and_drifts_are_not() {

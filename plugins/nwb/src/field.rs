@@ -124,7 +124,7 @@ impl SubstrateSource for Field {
     fn substrate(&mut self, _seed: u64) -> Result<Substrate> {
         let params = &self.params;
         if params.path.is_empty() {
-            return Err(Error::input("`nwb.field` is not told which file to read")
+            return Err(Error::input("`nwb.field`: parameter `path` is not set")
                 .help("set substrate.path to an .nwb file; `synthetic.field` needs no data"));
         }
         let root = hdf5::open(&PathBuf::from(&params.path))?;
@@ -262,7 +262,7 @@ fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result<Vec
     if rows.is_empty() {
         return Err(plane
             .table
-            .bad(format!("has {} ROIs, and none of the kind that is asked for", plane.rows()))
+            .bad(format!("has {} ROIs, and none of the requested kind", plane.rows()))
             .help("choose others with the parameter `rois`: \"matched\", \"soma\" or \"all\""));
     }
     Ok(rows)
@@ -288,7 +288,7 @@ fn in_volume(
 /// Takes the segmentation ids where they are integers.
 fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> {
     let Some(column) = plane.table.column("pt_root_id")? else { return Ok(()) };
-    if !column.is_whole() {
+    if !column.is_complete() {
         field.notes.push(
             "ids: pt_root_id is kept as floats in this file, which have rounded ids beyond 2^53; it is not \
              used: take root ids from a coregistration table"
@@ -377,7 +377,7 @@ mod tests {
         let expected = part(&numbers(&about["correlation"]), &rows, &rows, rois);
         near(correlation.iter().copied(), &expected, 1e-12, "correlation");
         assert_eq!(correlation, correlation.t());
-        // Floats are no ids.
+        // Floats are not ids.
         assert_eq!(found.ids.keys().collect::<Vec<_>>(), ["roi"]);
         assert_eq!(found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
         assert!(
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_said_with_a_remedy() {
+    fn a_missing_table_is_reported_with_a_remedy() {
         let scan = kept();
         let refused = |params: Value, said: &str, remedy: &str| {
             let error = field(&scan, params.clone()).unwrap_err();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scan_is_refused() {
+    fn files_that_are_not_scans_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |path: &std::path::Path, said: &str| {
             let params = Params { path: path.to_str().unwrap().into(), ..Params::default() };
@@ -508,7 +508,7 @@ mod tests {
             assert!(error.message.contains(said) && error.help.is_some(), "{error}");
             assert_eq!(error.kind, Kind::Input, "{error}");
         };
-        refused(std::path::Path::new(""), "not told which file");
+        refused(std::path::Path::new(""), "`path` is not set");
         refused(&folder.path().join("absent.nwb"), "does not exist");
         refused(folder.path(), "is not a file");
         let other = folder.path().join("other.nwb");
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fuzzing_found_stays_mended() {
+    fn files_found_by_fuzzing_are_refused() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/found/nwb");
         let mut tried = 0;
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -221,7 +221,7 @@ impl Column {
     }
 
     /// Whether its elements are whole numbers.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         matches!(self.dataset.dtype(), Datatype::FixedPoint { .. })
     }
 
@@ -253,7 +253,7 @@ impl Column {
     /// All elements, last axis fastest.
     ///
     /// # Errors
-    /// If they are no numbers, or cannot be read.
+    /// If they are not numbers, or cannot be read.
     pub fn numbers(&self) -> Result<Vec<f64>> {
         self.shape()?;
         self.selected(&SliceInfo::all(self.dataset.ndim()))
@@ -301,7 +301,7 @@ impl Column {
     /// All elements as integers, exact to 64 bits.
     ///
     /// # Errors
-    /// If they are no integers, too large, or cannot be read.
+    /// If they are not integers, too large, or cannot be read.
     pub fn integers(&self) -> Result<Vec<i64>> {
         self.shape()?;
         let all = SliceInfo::all(self.dataset.ndim());
@@ -332,7 +332,7 @@ impl Column {
     /// All elements as text.
     ///
     /// # Errors
-    /// If they are no text, or cannot be read.
+    /// If they are not text, or cannot be read.
     pub fn texts(&self) -> Result<Vec<String>> {
         self.shape()?;
         self.dataset.read_strings().map_err(|e| self.refused(&e))

@@ -1,8 +1,9 @@
 //! Whether neurons with many connections connect to each other.
 
 use pallium_core::prelude::*;
+use pallium_graph::{Graph, check_quantile};
 
-use crate::graph::{Graph, GraphParams};
+use crate::graph::{GraphParams, graph_of};
 
 /// `assortativity`: correlation of the degrees at the two ends of an edge
 /// (Newman 2002), of the [graph](crate::graph). Not a number where all these
@@ -17,14 +18,14 @@ impl Component for Assortativity {
     const CITE: &'static str = "Newman 2002";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        params.check()?;
+        check_quantile(params.quantile)?;
         Ok(Assortativity { params })
     }
 }
 
 impl Metric for Assortativity {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = Graph::of(network, self.params.quantile)?;
+        let (graph, _) = graph_of(network, self.params.quantile)?;
         Ok(vec![Measure::new("assortativity", degree_assortativity(&graph))])
     }
 }
@@ -46,7 +47,7 @@ pub fn degree_assortativity(graph: &Graph) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::examples::*;
 
     #[test]
     fn of_known_graphs() {

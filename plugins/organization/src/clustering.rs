@@ -1,8 +1,9 @@
 //! How often two neighbours of a neuron are neighbours themselves.
 
 use pallium_core::prelude::*;
+use pallium_graph::{Graph, check_quantile};
 
-use crate::graph::{Graph, GraphParams};
+use crate::graph::{GraphParams, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `clustering`: mean over all neurons of the share of pairs of neighbours
@@ -18,14 +19,14 @@ impl Component for Clustering {
     const CITE: &'static str = "Watts and Strogatz 1998";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        params.check()?;
+        check_quantile(params.quantile)?;
         Ok(Clustering { params })
     }
 }
 
 impl Metric for Clustering {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = Graph::of(network, self.params.quantile)?;
+        let (graph, _) = graph_of(network, self.params.quantile)?;
         Ok(vec![Measure::new("clustering", mean_clustering(&graph))])
     }
 }
@@ -55,7 +56,7 @@ pub(crate) fn mean_clustering_within(two_steps: &TwoSteps) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::examples::*;
 
     #[test]
     fn of_known_graphs() {

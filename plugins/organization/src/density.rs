@@ -1,8 +1,9 @@
 //! How many pairs of neurons are joined.
 
 use pallium_core::prelude::*;
+use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, GraphParams};
+use crate::graph::{GraphParams, graph_of};
 
 /// `edges`, `density` (share of all pairs; not a number for one neuron) and
 /// `threshold` (what |weight| has to exceed) of the [graph](crate::graph).
@@ -16,14 +17,14 @@ impl Component for Density {
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975)";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        params.check()?;
+        check_quantile(params.quantile)?;
         Ok(Density { params })
     }
 }
 
 impl Metric for Density {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, threshold) = Graph::of(network, self.params.quantile)?;
+        let (graph, threshold) = graph_of(network, self.params.quantile)?;
         let edges = graph.size() as f64;
         Ok(vec![
             Measure::new("edges", edges),
@@ -43,7 +44,7 @@ pub(crate) fn pairs(nodes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::{Graph, examples::*};
 
     fn density(graph: &Graph) -> Vec<f64> {
         let mut metric = Density::build(GraphParams { quantile: 0.0 }, &Setting::default()).unwrap();

@@ -2,9 +2,10 @@
 
 use multiversion::multiversion;
 use pallium_core::prelude::*;
+use pallium_graph::{Graph, check_quantile, ones};
 
 use crate::density::pairs;
-use crate::graph::{Graph, GraphParams, ones};
+use crate::graph::{GraphParams, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
@@ -20,14 +21,14 @@ impl Component for Efficiency {
     const CITE: &'static str = "Latora and Marchiori 2001";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        params.check()?;
+        check_quantile(params.quantile)?;
         Ok(Efficiency { params })
     }
 }
 
 impl Metric for Efficiency {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = Graph::of(network, self.params.quantile)?;
+        let (graph, _) = graph_of(network, self.params.quantile)?;
         Ok(vec![Measure::new("efficiency", global_efficiency(&graph))])
     }
 }
@@ -132,7 +133,7 @@ fn beside(graph: &Graph, frontier: &[u64], nodes: &[u64], found: &mut [u64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::examples::*;
 
     #[test]
     fn of_known_graphs() {

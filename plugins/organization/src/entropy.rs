@@ -2,7 +2,7 @@
 
 use pallium_core::prelude::*;
 
-use crate::graph::recurrent;
+use pallium_graph::recurrent;
 
 pallium_core::params! {
     /// How the distribution is looked at.

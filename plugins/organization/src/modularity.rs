@@ -1,10 +1,10 @@
 //! How well the network falls into communities.
 
-use multiversion::multiversion;
 use pallium_core::prelude::*;
-use rand::seq::SliceRandom;
+use pallium_graph::check_quantile;
+use pallium_graph::communities::{ORDERS, best_partition};
 
-use crate::graph::{Graph, GraphParams};
+use crate::graph::graph_of;
 
 pallium_core::params! {
     /// Which graph is measured, and how.
@@ -15,21 +15,19 @@ pallium_core::params! {
         /// Number of times that the greedy merging is done, breaking equal
         /// gains in another order each time; the best result counts (1 to
         /// 10,000). 1 is the algorithm as published.
-        orders: u32 = 16,
+        orders: u32 = ORDERS,
     }
 }
 
 /// `modularity` Q of the partition that greedy merging finds, and its number
 /// of `communities`, of the [graph](crate::graph).
 ///
-/// Starting from single neurons, the two joined communities whose merging
-/// raises Q most are merged, until all mergers lower it (Clauset, Newman and
-/// Moore 2004). In a graph without weights many gains are equal, and which is
-/// taken first is left to chance, which moves the final Q of small or
-/// unstructured networks by up to 0.02. So gains are compared as integers,
-/// where equal is equal, and several orders are tried. The orders do not
-/// depend on the numbering of the neurons ([`Graph::canonical`]), nor on any
-/// seed.
+/// The two joined communities whose merging raises Q most are merged, starting
+/// from single neurons, until all mergers lower it (Clauset, Newman and Moore
+/// 2004; see [`pallium_graph::communities`]). In a graph without weights many
+/// gains are equal, and which is taken first moves the final Q of small or
+/// unstructured networks by up to 0.02; so several orders are tried. The result
+/// depends neither on the numbering of the neurons nor on any seed.
 ///
 /// Q is not a number without edges; then every neuron is its own community.
 pub struct Modularity {
@@ -42,7 +40,7 @@ impl Component for Modularity {
     const CITE: &'static str = "Clauset, Newman and Moore 2004";
     type Params = Params;
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        GraphParams { quantile: params.quantile }.check()?;
+        check_quantile(params.quantile)?;
         one_of_range("orders", f64::from(params.orders), 1.0, 10_000.0)?;
         Ok(Modularity { params })
     }
@@ -50,319 +48,12 @@ impl Component for Modularity {
 
 impl Metric for Modularity {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = Graph::of(network, self.params.quantile)?;
-        let (modularity, communities) = best_modularity(&graph, self.params.orders);
-        Ok(vec![Measure::new("modularity", modularity), Measure::new("communities", communities as f64)])
+        let (graph, _) = graph_of(network, self.params.quantile)?;
+        let found = best_partition(&graph, self.params.orders);
+        Ok(vec![
+            Measure::new("modularity", found.modularity),
+            Measure::new("communities", found.sizes.len() as f64),
+        ])
     }
 }
 pallium_core::register!(Metric, Modularity);
-
-/// The highest modularity that greedy merging reaches over `orders` orders of
-/// equal gains, and its number of communities.
-pub fn best_modularity(graph: &Graph, orders: u32) -> (f64, usize) {
-    let graph = graph.canonical();
-    let mut order: Vec<usize> = (0..graph.nodes()).collect();
-    let mut rng = random::stream(0, "orders of equal gains in modularity");
-    let mut best = (f64::NAN, graph.nodes());
-    for round in 0..orders {
-        if round > 0 {
-            order.shuffle(&mut rng);
-        }
-        let graph = graph.relabelled(&order);
-        let (community, tied) = greedy_communities(&graph);
-        let found = modularity(&graph, &community);
-        if best.0.is_nan() || found > best.0 {
-            let communities = community.iter().enumerate().filter(|&(node, &c)| node == c).count();
-            best = (found, communities);
-        }
-        if !tied {
-            break;
-        }
-    }
-    best
-}
-
-/// Modularity of a partition (Newman and Girvan 2004); not a number without
-/// edges. `community` gives each node's community as a number below the number
-/// of nodes.
-pub fn modularity(graph: &Graph, community: &[usize]) -> f64 {
-    let mut within = vec![0i128; graph.nodes()];
-    let mut degree = vec![0i128; graph.nodes()];
-    let mut edges = 0i128;
-    for (i, j) in graph.edges() {
-        edges += 1;
-        degree[community[i]] += 1;
-        degree[community[j]] += 1;
-        if community[i] == community[j] {
-            within[community[i]] += 1;
-        }
-    }
-    if edges == 0 {
-        return f64::NAN;
-    }
-    let within: i128 = within.iter().sum();
-    let squares: i128 = degree.iter().map(|d| d * d).sum();
-    (4 * edges * within - squares) as f64 / (4 * edges * edges) as f64
-}
-
-/// A gain below every gain: there is no merger.
-const NONE: i64 = i64::MIN;
-
-/// Communities while they are merged. Everything is by community, those that
-/// are gone included, so that loops run through all of a row without asking.
-struct Merging {
-    nodes: usize,
-    /// Twice the number of edges.
-    ends: i64,
-    /// Sum of degrees.
-    degree: Vec<i64>,
-    /// `between[i·nodes + j]`: number of edges between communities i and j ≠ i,
-    /// as `between[j·nodes + i]`; zero once either is gone.
-    between: Vec<u32>,
-    /// Names of the communities that are left and have edges, ascending.
-    alive: Vec<usize>,
-    /// The gain of a community's best merger; if stale, a bound on it.
-    gain: Vec<i64>,
-    /// With whom that is; if stale, with whom it was.
-    partner: Vec<usize>,
-    /// Whether the best merger has to be looked for again before it is used.
-    /// Most never are, which is what makes this fast.
-    stale: Vec<bool>,
-    /// Room for the gains of one community's mergers, and for its row.
-    gains: Vec<i64>,
-    row: Vec<u32>,
-}
-
-impl Merging {
-    #[inline(always)]
-    fn new(graph: &Graph) -> Self {
-        let nodes = graph.nodes();
-        let degree: Vec<i64> = graph.degrees().into_iter().map(|k| k as i64).collect();
-        let mut between = vec![0; nodes * nodes];
-        for i in 0..nodes {
-            for j in graph.neighbours(i) {
-                between[i * nodes + j] = 1;
-            }
-        }
-        let mut merging = Merging {
-            nodes,
-            ends: degree.iter().sum(),
-            between,
-            alive: (0..nodes).filter(|&i| degree[i] > 0).collect(),
-            gain: vec![NONE; nodes],
-            partner: vec![usize::MAX; nodes],
-            stale: vec![false; nodes],
-            gains: vec![NONE; nodes],
-            row: vec![0; nodes],
-            degree,
-        };
-        for i in 0..nodes {
-            merging.search(i);
-        }
-        merging
-    }
-
-    /// Looks for the best merger of i; the lower number wins among equals.
-    /// Only joined communities are merged: others would lose anyway. A gain is
-    /// twice the squared number of edges times what Q gains: an integer.
-    #[inline(always)]
-    fn search(&mut self, i: usize) {
-        let row = &self.between[i * self.nodes..(i + 1) * self.nodes];
-        let (ends, own) = (self.ends, self.degree[i]);
-        let mut most = NONE;
-        for ((gain, &joined), &degree) in self.gains.iter_mut().zip(row).zip(&self.degree) {
-            *gain = if joined > 0 { ends * i64::from(joined) - own * degree } else { NONE };
-            most = most.max(*gain);
-        }
-        self.gain[i] = most;
-        self.partner[i] = if most > NONE { first_of(&self.gains, most) } else { usize::MAX };
-        self.stale[i] = false;
-    }
-
-    /// The best merger of all, and whether another is as good.
-    #[inline(always)]
-    fn choose(&mut self) -> Option<(usize, usize, bool)> {
-        loop {
-            let mut most = NONE;
-            for &gain in &self.gain {
-                most = most.max(gain);
-            }
-            // Q would fall from here on.
-            if most < 0 {
-                return None;
-            }
-            let i = first_of(&self.gain, most);
-            if self.stale[i] {
-                self.search(i);
-            } else {
-                // A single best pair is the best of both its members.
-                let mut equal = 0;
-                for &gain in &self.gain {
-                    equal += usize::from(gain == most);
-                }
-                return Some((i, self.partner[i], equal > 2));
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn merge(&mut self, from: usize, into: usize) {
-        let nodes = self.nodes;
-        self.alive.retain(|&k| k != from);
-        self.gain[from] = NONE;
-        self.degree[into] += self.degree[from];
-        self.row.copy_from_slice(&self.between[from * nodes..(from + 1) * nodes]);
-        self.between[into * nodes + from] = 0;
-        for &k in self.alive.iter().filter(|&&k| k != into) {
-            let mut joined = self.between[into * nodes + k];
-            if self.row[k] > 0 {
-                joined += self.row[k];
-                self.between[into * nodes + k] = joined;
-                self.between[k * nodes + into] = joined;
-                self.between[k * nodes + from] = 0;
-            }
-            if joined > 0 {
-                let gain = self.ends * i64::from(joined) - self.degree[k] * self.degree[into];
-                let known = self.gain[k];
-                if gain > known || !self.stale[k] && gain == known && into < self.partner[k] {
-                    (self.gain[k], self.partner[k], self.stale[k]) = (gain, into, false);
-                    continue;
-                }
-            }
-            // The gain that was known has fallen or is gone.
-            self.stale[k] |= self.partner[k] == from || self.partner[k] == into;
-        }
-        self.search(into);
-    }
-}
-
-/// Where the first of the gains lies that equal `most`. All are looked at: in
-/// vectors that is faster than to stop at it.
-#[inline(always)]
-fn first_of(gains: &[i64], most: i64) -> usize {
-    let mut first = u64::MAX;
-    for (at, &gain) in (0..).zip(gains) {
-        first = first.min(if gain == most { at } else { u64::MAX });
-    }
-    first as usize
-}
-
-/// Each node's community, named after one of its members, and whether any
-/// choice was between equal gains.
-// Compiled once for each instruction set: gains are looked through in vectors,
-// in loops, since closures would be compiled for any processor.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2", "x86_64+avx2"))]
-pub fn greedy_communities(graph: &Graph) -> (Vec<usize>, bool) {
-    let mut merging = Merging::new(graph);
-    // Whom a community was merged into; itself as long as it is there.
-    let mut community: Vec<usize> = (0..graph.nodes()).collect();
-    let mut tied = false;
-    while let Some((from, into, equal)) = merging.choose() {
-        tied |= equal;
-        merging.merge(from, into);
-        community[from] = into;
-    }
-    for node in 0..community.len() {
-        while community[community[node]] != community[node] {
-            community[node] = community[community[node]];
-        }
-    }
-    (community, tied)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::examples::*;
-
-    fn greedy(graph: &Graph) -> (f64, usize) {
-        let mut metric =
-            Modularity::build(Params { quantile: 0.0, ..Params::default() }, &Setting::default()).unwrap();
-        let weights = weights(graph);
-        let found = metric.measure(&Network::new(weights.view())).unwrap();
-        (found[0].value, found[1].value as usize)
-    }
-
-    #[test]
-    fn of_a_given_partition() {
-        // networkx 3.6.1: community.modularity(karate_club_graph(),
-        // [range(0, 34, 2), range(1, 34, 2)], weight=None) and halves.
-        let parity: Vec<usize> = (0..34).map(|i| i % 2).collect();
-        assert!((modularity(&karate(), &parity) - -8.218277449054123e-05).abs() < 1e-14);
-        let halves: Vec<usize> = (0..34).map(|i| i / 17).collect();
-        assert!((modularity(&karate(), &halves) - 0.24326101249178175).abs() < 1e-14);
-    }
-
-    #[test]
-    fn of_known_graphs() {
-        assert_eq!(greedy(&complete(12)), (0.0, 1));
-        let (q, communities) = greedy(&Graph::empty(6));
-        assert!(q.is_nan() && communities == 6);
-        // Four cliques of five, joined in a circle by single edges:
-        // Q = 40/44 − 4·(22/88)².
-        let mut cliques = Graph::empty(20);
-        for c in 0..4 {
-            for i in 0..5 {
-                for j in 0..i {
-                    cliques.join(5 * c + i, 5 * c + j);
-                }
-            }
-            cliques.join(5 * c, (5 * c + 6) % 20);
-        }
-        let (q, communities) = greedy(&cliques);
-        assert_eq!(communities, 4);
-        assert!((q - (40.0 / 44.0 - 0.25)).abs() < 1e-14);
-    }
-
-    #[test]
-    fn greedy_merging_finds_what_networkx_finds() {
-        // networkx 3.6.1: greedy_modularity_communities(karate_club_graph(), weight=None)
-        let (q, _) = greedy(&karate());
-        assert!((q - 0.3806706114398422).abs() < 0.01, "{q}");
-    }
-
-    #[test]
-    fn relabelling_changes_nothing() {
-        for graph in [karate(), random(90, 0.05, 1), random(90, 0.2, 2), ring(60, 3)] {
-            let expected = greedy(&graph);
-            for seed in 0..6 {
-                assert_eq!(greedy(&shuffled(&graph, seed)), expected);
-            }
-        }
-    }
-
-    #[test]
-    fn each_merge_is_the_best_there_is() {
-        // The greedy rule by brute force, on graphs where ties are broken the
-        // same way: the final Q is that of the definition.
-        for seed in 0..8 {
-            let graph = random(25, 0.2, seed);
-            let mut community: Vec<usize> = (0..25).collect();
-            loop {
-                let now = modularity(&graph, &community);
-                let mut best = (f64::MIN, 0, 0);
-                for a in 0..25 {
-                    for b in 0..25 {
-                        let joined = graph
-                            .edges()
-                            .any(|(i, j)| [(a, b), (b, a)].contains(&(community[i], community[j])));
-                        if a != b && joined {
-                            let merged: Vec<usize> =
-                                community.iter().map(|&c| if c == a { b } else { c }).collect();
-                            let gain = modularity(&graph, &merged) - now;
-                            if gain > best.0 + 1e-12 {
-                                best = (gain, a, b);
-                            }
-                        }
-                    }
-                }
-                if best.0 < -1e-12 {
-                    break;
-                }
-                community.iter_mut().filter(|c| **c == best.1).for_each(|c| *c = best.2);
-            }
-            let (expected, (found, _)) = (modularity(&graph, &community), greedy_communities(&graph));
-            assert!((modularity(&graph, &found) - expected).abs() < 1e-12, "seed {seed}");
-        }
-    }
-}

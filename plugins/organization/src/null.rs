@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | [published()] | nothing but N; density 0.18, self-loops | N | 47 ms for 1,000, once |
 //! | [matched()] | number of edges | N, edges | 11 ms for 100 graphs |
-//! | [degree-preserving](DegreePreserving) | every degree | the graph | 23 ms for 100 graphs |
+//! | [degree-preserving](pallium_graph::Rewiring) | every degree | the graph | 23 ms for 100 graphs |
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,11 +14,12 @@ use std::sync::{Mutex, PoisonError};
 use multiversion::multiversion;
 use pallium_core::prelude::*;
 use pallium_core::tracing::debug;
+use pallium_graph::Graph;
 use rand::{Rng, RngCore};
 
 use crate::clustering::mean_clustering_within;
 use crate::efficiency::global_efficiency_within;
-use crate::graph::Graph;
+
 use crate::two_steps::TwoSteps;
 
 /// Mean clustering C and global efficiency E of a graph, or of an ensemble.
@@ -245,59 +246,13 @@ fn below(bound: usize, rng: &mut impl RngCore) -> usize {
     rng.random_range(0..bound as u32) as usize
 }
 
-/// Graphs with the degrees of a given one, by swapping the ends of pairs of
-/// edges: (a, b), (c, d) become (a, d), (c, b), unless that would make a loop
-/// or a double edge (Maslov and Sneppen 2002).
-pub struct DegreePreserving {
-    graph: Graph,
-    edges: Vec<(u32, u32)>,
-}
-
-impl DegreePreserving {
-    /// Starts from `graph` itself.
-    pub fn new(graph: Graph) -> Self {
-        let edges = graph.edges().map(|(i, j)| (i as u32, j as u32)).collect();
-        DegreePreserving { graph, edges }
-    }
-
-    /// Tries `attempts` swaps per edge and shows the graph reached.
-    pub fn next(&mut self, attempts: usize, rng: &mut impl RngCore) -> &Graph {
-        let edges = self.edges.len();
-        if edges < 2 {
-            return &self.graph;
-        }
-        for _ in 0..attempts * edges {
-            let first = below(edges, rng);
-            // Also draws which way round the second edge is read.
-            let second = below(2 * edges, rng);
-            let (second, turned) = (second / 2, second % 2 == 1);
-            let (a, b) = self.edges[first];
-            let (c, d) =
-                if turned { (self.edges[second].1, self.edges[second].0) } else { self.edges[second] };
-            let [i, j, k, l] = [a, b, c, d].map(|node| node as usize);
-            // Equal edges, and edges that share a node the wrong way, show as
-            // loops or as edges that are there already.
-            if i == l || k == j || self.graph.joined(i, l) || self.graph.joined(k, j) {
-                continue;
-            }
-            self.graph.part(i, j);
-            self.graph.part(k, l);
-            self.graph.join(i, l);
-            self.graph.join(k, j);
-            self.edges[first] = (a, d);
-            self.edges[second] = (c, b);
-        }
-        &self.graph
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::{Rewiring, examples::*};
 
     fn ensemble(count: usize, mut draw: impl FnMut() -> Graph) -> [(f64, f64); 2] {
         let all: Vec<_> = (0..count).map(|_| Coefficients::of(&draw())).collect();
@@ -423,10 +378,10 @@ mod tests {
     fn swaps_keep_every_degree_and_forget_the_rest() {
         let mut rng = random::stream(4, "test");
         let degrees = karate().degrees();
-        let mut chain = DegreePreserving::new(karate());
-        chain.next(10, &mut rng);
+        let mut chain = Rewiring::new(karate());
+        chain.swap(10, &mut rng);
         let found = ensemble(4000, || {
-            let graph = chain.next(3, &mut rng).clone();
+            let graph = chain.swap(3, &mut rng).clone();
             assert_eq!(graph.degrees(), degrees);
             assert!((0..34).all(|i| !graph.joined(i, i)));
             graph
@@ -435,14 +390,14 @@ mod tests {
         agree("karate club", found, [(0.356_752_53, 1.37e-3), (0.507_634_59, 1.47e-4)]);
         // The only graphs with these degrees.
         for graph in [complete(6), star(6), Graph::empty(6), from_edges(6, &[(0, 1)])] {
-            assert!(*DegreePreserving::new(graph.clone()).next(20, &mut rng) == graph);
+            assert!(*Rewiring::new(graph.clone()).swap(20, &mut rng) == graph);
         }
         // Two disjoint edges can become each of the three pairings.
         let pairs = from_edges(4, &[(0, 1), (2, 3)]);
-        let mut chain = DegreePreserving::new(pairs);
+        let mut chain = Rewiring::new(pairs);
         let mut seen = [0; 4];
         for _ in 0..3000 {
-            let graph = chain.next(1, &mut rng);
+            let graph = chain.swap(1, &mut rng);
             let partner = graph.neighbours(0).next().unwrap();
             seen[partner] += 1;
         }

@@ -1,18 +1,16 @@
 //! Values of networkx 3.6.1 and scipy 1.17 for eight weight matrices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value};
+use pallium_npy::npz::Npz;
+use pallium_testing::golden;
 
+/// The folder of reference values, if it is at hand.
 fn folder() -> Option<PathBuf> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden"));
-    if folder.join("metrics.json").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: there is no {}", folder.display());
-    None
+    Some(golden("metrics.json")?.parent()?.to_owned())
 }
 
 fn measure<C: Component + Metric>(weights: &Matrix, json: &str) -> Vec<Measure> {
@@ -57,7 +55,7 @@ fn the_metrics_of_eight_matrices() {
     let expected = expected.as_object().unwrap();
     assert_eq!(expected.len(), 8);
     for (file, expected) in expected {
-        let weights: Matrix = ndarray_npy::read_npy(folder.join("weights").join(file)).unwrap();
+        let weights = trained(&folder, file);
         compare(file, &all(&weights), expected, 1e-12);
         // The ratios of the values above to the means of 1,000 graphs drawn
         // with numpy (see the tests of `null`).
@@ -72,6 +70,11 @@ fn the_metrics_of_eight_matrices() {
     }
 }
 
+fn trained(folder: &Path, file: &str) -> Matrix {
+    let path = folder.join("weights").join(file);
+    pallium_npy::read_matrix(&path, &pallium_npy::any).unwrap().mapv(|w| w as f32)
+}
+
 #[test]
 fn the_metrics_of_initial_weights() {
     let Some(folder) = folder() else { return };
@@ -79,17 +82,12 @@ fn the_metrics_of_initial_weights() {
     let fields: Value = serde_json::from_str(&text).unwrap();
     for field in ["5_3_8", "5_3_4", "6_6_2"] {
         for kind in ["bio", "gaussian"] {
-            let file = std::fs::File::open(folder.join(format!("field_{field}.npz"))).unwrap();
-            let mut archive = ndarray_npy::NpzReader::new(file).unwrap();
-            if !archive.names().unwrap().iter().any(|name| name == kind) {
+            let mut archive = Npz::open(&folder.join(format!("field_{field}.npz"))).unwrap();
+            if !archive.names().contains(&kind) {
                 println!("{field} has no {kind}");
                 continue;
             };
-            // The largest is stored in single precision.
-            let weights: Matrix = archive.by_name(kind).unwrap_or_else(|_| {
-                let weights: pallium_core::ndarray::Array2<f64> = archive.by_name(kind).unwrap();
-                weights.mapv(|w| w as f32)
-            });
+            let weights = archive.matrix(kind).unwrap().mapv(|w| w as f32);
             let place = format!("{field} {kind}");
             // These were measured in double precision, of which weights keep single.
             compare(&place, &all(&weights), &fields[field]["metrics"][kind], 1e-6);
@@ -101,8 +99,8 @@ fn the_metrics_of_initial_weights() {
 #[test]
 #[ignore = "prints timings"]
 fn timings() {
-    use crate::graph::Graph;
     use crate::null::*;
+    use pallium_graph::Rewiring;
     let Some(folder) = folder() else { return };
     let time = |what: &str, run: &mut dyn FnMut()| {
         let mut times: Vec<f64> = (0..15)
@@ -117,9 +115,9 @@ fn timings() {
     };
     for file in ["trained_one_choice_W.npy", "trained_one_choice_WDsC.npy", "trained_one_choice_WsDsC.npy"] {
         println!("{file}");
-        let weights: Matrix = ndarray_npy::read_npy(folder.join("weights").join(file)).unwrap();
-        let graph = Graph::of(&Network::new(weights.view()), 0.9).unwrap().0;
-        time("graph", &mut || drop(Graph::of(&Network::new(weights.view()), 0.9)));
+        let weights = trained(&folder, file);
+        let graph = crate::graph::graph_of(&Network::new(weights.view()), 0.9).unwrap().0;
+        time("graph", &mut || drop(crate::graph::graph_of(&Network::new(weights.view()), 0.9)));
         time("canonical", &mut || drop(graph.canonical()));
         time("clustering", &mut || {
             crate::clustering::mean_clustering(&graph);
@@ -127,7 +125,7 @@ fn timings() {
         time("efficiency", &mut || {
             crate::efficiency::global_efficiency(&graph);
         });
-        time("greedy", &mut || drop(crate::modularity::greedy_communities(&graph)));
+        time("greedy", &mut || drop(pallium_graph::communities::greedy_communities(&graph)));
         let values: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
         time("entropy", &mut || {
             crate::entropy::entropy(&values, 100);
@@ -139,9 +137,9 @@ fn timings() {
         let mut coins = Coins::from_rng(&mut rng);
         time("published graph", &mut || drop(published_graph(312, &mut coins)));
         time("matched graph", &mut || drop(matched(312, graph.size(), &mut rng)));
-        let mut chain = DegreePreserving::new(graph.clone());
+        let mut chain = Rewiring::new(graph.clone());
         time("swaps", &mut || {
-            chain.next(1, &mut rng);
+            chain.swap(1, &mut rng);
         });
         for null in ["published", "matched", "degree-preserving"] {
             let params = format!(r#"{{"null": "{null}"}}"#);
@@ -159,7 +157,7 @@ fn timings() {
         let variance = all.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / 999.0;
         println!("{edges} edges: standard deviation of a matched graph's σ {:.5}", variance.sqrt() / mean);
         time("modularity, 16 orders", &mut || {
-            crate::modularity::best_modularity(&graph, 16);
+            pallium_graph::communities::best_partition(&graph, 16);
         });
         time("published null of 1,000", &mut || {
             draw_published(312, 1000);

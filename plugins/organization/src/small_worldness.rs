@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use pallium_core::prelude::*;
+use pallium_graph::{Graph, Rewiring, check_quantile};
 
-use crate::graph::{Graph, GraphParams};
-use crate::null::{Coefficients, DegreePreserving, matched, published};
+use crate::graph::graph_of;
+use crate::null::{Coefficients, matched, published};
 
 pallium_core::choice! {
     /// What a network is compared with.
@@ -70,7 +71,7 @@ impl Component for SmallWorldness {
         "Humphries and Gurney 2008; Latora and Marchiori 2001; Maslov and Sneppen 2002";
     type Params = Params;
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        GraphParams { quantile: params.quantile }.check()?;
+        check_quantile(params.quantile)?;
         if let Some(graphs) = params.graphs {
             one_of_range("graphs", f64::from(graphs), 1.0, 1e6)?;
         }
@@ -95,15 +96,15 @@ impl SmallWorldness {
             return (0..self.graphs()).map(|_| Coefficients::of(&matched(nodes, edges, &mut rng))).collect();
         }
         let attempts = self.params.swaps as usize;
-        let mut chain = DegreePreserving::new(graph.canonical());
-        chain.next(10 * attempts, &mut rng);
-        (0..self.graphs()).map(|_| Coefficients::of(chain.next(attempts, &mut rng))).collect()
+        let mut chain = Rewiring::new(graph.canonical());
+        chain.swap(10 * attempts, &mut rng);
+        (0..self.graphs()).map(|_| Coefficients::of(chain.swap(attempts, &mut rng))).collect()
     }
 }
 
 impl Metric for SmallWorldness {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = Graph::of(network, self.params.quantile)?;
+        let (graph, _) = graph_of(network, self.params.quantile)?;
         let name = "small_worldness";
         let edgeless = graph.size() == 0;
         let own = Coefficients::of(&graph);
@@ -142,7 +143,7 @@ fn compare(own: Coefficients, ensemble: &[Coefficients]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
+    use pallium_graph::examples::*;
 
     const ALL: [Null; 3] = [Null::Published, Null::Matched, Null::DegreePreserving];
 

@@ -1,9 +1,8 @@
 //! How strongly activity can feed back on itself.
 
-use faer::Mat;
 use pallium_core::prelude::*;
 
-use crate::graph::recurrent;
+use pallium_graph::recurrent;
 
 pallium_core::params! {
     /// The spectral radius has no parameters.
@@ -35,18 +34,10 @@ pallium_core::register!(Metric, SpectralRadius);
 /// entries or the iteration does not converge.
 pub fn spectral_radius(weights: MatrixView<'_>) -> f64 {
     let n = weights.nrows();
-    if n == 0 {
-        return f64::NAN;
-    }
-    // One core a cell: parallel work is the host's to hand out.
-    faer::set_global_parallelism(faer::Par::Seq);
-    match Mat::from_fn(n, n, |i, j| f64::from(weights[[i, j]])).eigenvalues() {
-        Ok(values) => values.iter().map(|z| z.re.hypot(z.im)).fold(0.0, f64::max),
-        Err(error) => {
-            pallium_core::tracing::warn!("no eigenvalues of a {n}×{n} matrix: {error:?}");
-            f64::NAN
-        }
-    }
+    pallium_linalg::spectral_radius(weights.mapv(f64::from).view()).unwrap_or_else(|| {
+        pallium_core::tracing::warn!("the eigenvalues of a {n}×{n} matrix cannot be found");
+        f64::NAN
+    })
 }
 
 #[cfg(test)]

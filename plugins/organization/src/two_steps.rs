@@ -3,7 +3,7 @@
 
 use multiversion::multiversion;
 
-use crate::graph::Graph;
+use pallium_graph::Graph;
 
 /// See [the module](self).
 pub struct TwoSteps {
@@ -125,7 +125,7 @@ fn add(a: u64, b: u64, c: u64) -> (u64, u64) {
 const ROOM: usize = 64 + 8;
 
 /// Positions of the ones in a row, ascending, written into `room`. As
-/// [`ones`](crate::graph::ones), but whether a bit is one decides no branch:
+/// [`ones`](pallium_graph::ones), but whether a bit is one decides no branch:
 /// on random graphs every wrong guess would cost as much as three neighbours.
 /// `room` has [`ROOM`] places more than the row has bits.
 #[inline(always)]
@@ -167,8 +167,8 @@ const ONES_OF_BYTES: [[u32; 8]; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::examples::*;
-    use crate::graph::ones;
+    use pallium_graph::examples::*;
+    use pallium_graph::ones;
 
     #[test]
     fn is_what_looking_pair_by_pair_finds() {

@@ -1,7 +1,7 @@
 //! Tasks that are written in Python: NeuroGym's, Gymnasium-style ones, or a
 //! lab's own class. `docs/python-task.md` is the user's page.
 //!
-//! The task runs in a process of its own, which is asked over pipes for trials
+//! The task runs in a process of its own, from which trials are requested over pipes
 //! by the hundred; no interpreter is linked.
 
 mod process;

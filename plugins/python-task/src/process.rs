@@ -35,7 +35,7 @@ const MOST_BYTES: u64 = 1 << 32;
 /// An answer: the value of `ok`, and the bytes that follow it.
 pub type Answer = (Value, Vec<u8>);
 
-/// Why there is no answer.
+/// Why a request has no answer.
 pub enum Failure {
     /// The process ended or was killed; a new one may succeed.
     Died(Error),

@@ -13,7 +13,7 @@ use crate::process::{Answer, Failure, Process};
 /// The variable that names the Python to use where no parameter does.
 const PYTHON: &str = "PALLIUM_PYTHON";
 
-/// Trials that are asked for at a time.
+/// Trials in one request.
 const AT_A_TIME: usize = 256;
 
 /// Trials that are looked at to learn a task's size.
@@ -115,7 +115,7 @@ struct Drawn {
 impl Component for PythonTask {
     const ID: &'static str = "python.task";
     const ABOUT: &'static str =
-        "a task written in Python: NeuroGym's, Gymnasium-style, or a class of one's own";
+        "a task written in Python: NeuroGym's, Gymnasium-style, or a class of your own";
     const CITE: &'static str = "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium)";
     type Params = Params;
 

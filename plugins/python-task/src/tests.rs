@@ -139,7 +139,7 @@ fn a_module_in_a_folder_and_from_the_working_directory() {
 }
 
 #[test]
-fn what_is_no_environment_is_told() {
+fn objects_that_are_not_environments_are_reported() {
     if !python() {
         return;
     }

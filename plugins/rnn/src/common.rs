@@ -194,7 +194,7 @@ pub(crate) fn no_block(block: usize, blocks: usize) -> Error {
 
 /// There is no activity.
 pub(crate) fn no_activity() -> Error {
-    Error::input("there is no activity to look at").help("run a batch to train or to record first")
+    Error::input("no activity has been recorded").help("run a batch to train or to record first")
 }
 
 /// There is nothing to differentiate.

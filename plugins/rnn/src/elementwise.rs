@@ -66,7 +66,7 @@ pub(crate) fn gate(delta: &mut [f32], hidden: &[f32]) {
 /// On return `carry` is the whole gradient in h_t and `delta` the gradient in
 /// the argument of the relu.
 ///
-/// Whether the relu passed is told from `hidden` > (1 − leak)·`previous`, both
+/// Whether the relu passed follows from `hidden` > (1 − leak)·`previous`, both
 /// sides computed as in [`activate_leaky`]. The comparison errs only where what
 /// passed was too small to change h_t in f32.
 pub(crate) fn gate_leaky(delta: &mut [f32], carry: &mut [f32], hidden: &[f32], previous: &[f32], leak: f32) {
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_negligible_is_gone() {
+    fn negligible_gradients_become_zero() {
         let mut values = vec![0.0, -0.0, 1e-40, -1e-40, 9e-31, -9e-31];
         assert!(!settle(&mut values));
         assert!(values.iter().all(|value| value.to_bits() == 0));

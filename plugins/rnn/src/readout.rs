@@ -9,12 +9,11 @@
 //! component stays within the threads that its setting grants.
 
 use candle_core::{D, Device, Tensor as Values, Var};
-use faer::Accum;
 use pallium_core::prelude::*;
+use pallium_linalg::{View, Write, product};
 
 use crate::elementwise::{AdamStep, add};
 use crate::optimizer::Moments;
-use crate::recurrence::{matrix, product};
 
 /// Multiplications in a product above which candle's engine (the gemm crate)
 /// would distribute it over threads: 48·48·256, less a margin.
@@ -157,13 +156,19 @@ impl Readout {
                 let in_logits = in_logits.flatten_all()?.to_vec1::<f32>()?;
                 let (neurons, classes) = (self.neurons, self.classes);
                 let readout = self.weights.flatten_all()?.to_vec1::<f32>()?;
-                let slopes = matrix(&in_logits, classes);
+                let slopes = View::new(&in_logits, classes);
                 let known = gradient.states.len();
                 gradient.states.resize(known + count * neurons, 0.0);
                 let in_states = &mut gradient.states[known..];
-                product(in_states, Accum::Replace, slopes, matrix(&readout, classes).transpose());
+                product(in_states, Write::Replace, slopes, View::new(&readout, classes).transposed(), 1.0);
                 let (in_weights, in_bias) = gradient.parameters.split_at_mut(neurons * classes);
-                product(in_weights, Accum::Add, matrix(&pending.states, neurons).transpose(), slopes);
+                product(
+                    in_weights,
+                    Write::Add,
+                    View::new(&pending.states, neurons).transposed(),
+                    slopes,
+                    1.0,
+                );
                 in_logits.chunks_exact(classes).for_each(|row| add(in_bias, row));
             }
         }

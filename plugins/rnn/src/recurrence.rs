@@ -14,10 +14,9 @@
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
+use pallium_linalg::{View, Write, product};
 use pulp::Simd;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
@@ -109,7 +108,7 @@ struct Rectify;
 impl Finish for Rectify {
     #[inline(always)]
     fn finish<S: Simd, const VECTORS: usize>(&self, simd: S, _: Range<usize>, sums: &mut [S::f32s; VECTORS]) {
-        // What is no number is not below 0, and stays.
+        // NaN is not below 0, and stays.
         let zero = simd.splat_f32s(0.0);
         for sum in sums {
             *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
@@ -225,12 +224,7 @@ impl Part<Rectified> for Fused {
         let (mut cursor, mut score) = (0, Score::default());
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
-                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[*trial, step, channel]];
-                }
-                row[layer.channels] = 1.0;
-            }
+            self.scoring.fill_inputs(batch, step, input);
             self.forward.step(layer, self.scoring.order(), input, (step > 0).then_some(&*previous), next);
             self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
@@ -266,10 +260,7 @@ impl Part<Rectified> for Fused {
         carry.clear();
         carry.resize(if leaky { size } else { 0 }, 0.0);
 
-        let steps = match activity {
-            Some(_) => self.scoring.steps(),
-            None => self.scoring.scored_steps(),
-        };
+        let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
         // Whether any gradient may reach the step before the present one.
         let mut alive = false;
@@ -305,11 +296,7 @@ impl Part<Rectified> for Fused {
                     }
                     self.scoring.add_gradient(step, delta, neurons, &mut scored);
                     if let Some(activity) = activity {
-                        let term = activity.index_axis(Axis(0), step);
-                        match term.as_slice() {
-                            Some(term) => add(delta, term),
-                            None => delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term),
-                        }
+                        add_step(delta, activity, step);
                     }
                     if leaky && step > 0 {
                         let previous = hidden.index_axis(Axis(0), step - 1);
@@ -338,9 +325,9 @@ impl Part<Rectified> for Fused {
             }
 
             if first < end {
-                let delta = matrix(&deltas[(first - start) * size..(end - start) * size], neurons);
+                let delta = View::new(&deltas[(first - start) * size..(end - start) * size], neurons);
                 let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
-                product(&mut self.drive, Accum::Add, matrix(input, width).transpose(), delta);
+                product(&mut self.drive, Write::Add, View::new(input, width).transposed(), delta, 1.0);
             }
             // The first step has no state before it.
             let from = first.max(1);
@@ -376,17 +363,15 @@ pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) ->
     Ok(room)
 }
 
+/// Adds what `terms` (steps × trials × N) has for `step` to `sum`.
+pub(crate) fn add_step(sum: &mut [f32], terms: ArrayView3<'_, f32>, step: usize) {
+    let term = terms.index_axis(Axis(0), step);
+    match term.as_slice() {
+        Some(term) => add(sum, term),
+        None => sum.iter_mut().zip(term).for_each(|(sum, term)| *sum += term),
+    }
+}
+
 pub(crate) fn gaps() -> Error {
     Error::bug("a step of the hidden states does not lie in one piece")
-}
-
-/// `values` as rows of `columns` values.
-pub(crate) fn matrix(values: &[f32], columns: usize) -> MatRef<'_, f32> {
-    MatRef::from_row_major_slice(values, values.len() / columns, columns)
-}
-
-/// `out` ← `left`·`right`, or that added to `out`; in this thread.
-pub(crate) fn product(out: &mut [f32], accumulate: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    let out = MatMut::from_row_major_slice_mut(out, left.nrows(), right.ncols());
-    matmul(out, accumulate, left, right, 1.0, Par::Seq);
 }

@@ -1,10 +1,8 @@
 //! `rnn.reservoir`: an echo-state network.
 
-use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
+use pallium_core::ndarray::{Array2, ArrayView3, ArrayViewMut3};
 use pallium_core::prelude::*;
+use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
 use crate::common::{
@@ -13,7 +11,6 @@ use crate::common::{
 };
 use crate::elementwise::tanh_leaky;
 use crate::optimizer::{count_of, count_tensor, exact_of, exact_tensor};
-use crate::recurrence::{matrix, product};
 
 pallium_core::params! {
     /// Parameters of the reservoir and of its read-out.
@@ -160,9 +157,9 @@ impl Reservoir {
     /// From `previous` (none at the first step) and `input` to `next`.
     fn step(&self, input: &[f32], previous: Option<&[f32]>, zeros: &[f32], next: &mut [f32]) {
         let n = self.neurons;
-        product(next, Accum::Replace, matrix(input, self.channels + 1), matrix(&self.drive, n));
+        product(next, Write::Replace, View::new(input, self.channels + 1), View::new(&self.drive, n), 1.0);
         if let Some(previous) = previous {
-            product(next, Accum::Add, matrix(previous, n), matrix(&self.recurrent, n));
+            product(next, Write::Add, View::new(previous, n), View::new(&self.recurrent, n), 1.0);
         }
         tanh_leaky(next, previous.unwrap_or(zeros), self.params.leak as f32);
     }
@@ -203,9 +200,10 @@ impl Reservoir {
         let mut answers = vec![0.0; self.scored.classes.len() * k];
         product(
             &mut answers,
-            Accum::Replace,
-            matrix(&self.scored.states, self.neurons + 1),
-            matrix(&self.readout, k),
+            Write::Replace,
+            View::new(&self.scored.states, self.neurons + 1),
+            View::new(&self.readout, k),
+            1.0,
         );
         let (mut loss, mut correct) = (0.0, 0.0);
         for ((row, &class), &weight) in
@@ -235,12 +233,10 @@ impl Reservoir {
         for (row, &class) in targets.chunks_exact_mut(k).zip(&self.scored.classes) {
             row[class as usize] = 1.0;
         }
-        let weighted = MatRef::from_row_major_slice(&weighted, rows, f).transpose();
+        let weighted = View::new(&weighted, f).transposed();
         let Regression { gram, cross, weight } = &mut self.regression;
         for (sum, right, columns) in [(gram, &wide, f), (cross, &targets, k)] {
-            let right = MatRef::from_row_major_slice(right, rows, columns);
-            let sum = MatMut::from_row_major_slice_mut(sum, f, columns);
-            matmul(sum, Accum::Add, weighted, right, 1.0, Par::Seq);
+            product(sum, Write::Add, weighted, View::new(right, columns), 1.0);
         }
         *weight += weights.iter().map(|&w| f64::from(w)).sum::<f64>();
     }
@@ -253,17 +249,16 @@ impl Reservoir {
             return Ok(());
         }
         let ridge = |i: usize, j: usize| if i == j && i < self.neurons { self.params.ridge } else { 0.0 };
-        let gram = Mat::from_fn(f, f, |i, j| gram[i * f + j] / weight + ridge(i, j));
-        let cross = Mat::from_fn(f, k, |i, j| cross[i * k + j] / weight);
-        let factors = gram.llt(Side::Lower).map_err(|_| {
+        let gram = Array2::from_shape_fn((f, f), |(i, j)| gram[i * f + j] / weight + ridge(i, j));
+        let cross = Array2::from_shape_fn((f, k), |(i, j)| cross[i * k + j] / weight);
+        let solution = pallium_linalg::solve(gram.view(), cross.view()).ok_or_else(|| {
             Error::input(
                 "the read-out's regression has no solution: activity is not finite, or `ridge` is too small",
             )
             .help("raise `ridge`, or scale the recurrent weights down")
         })?;
-        let solution = factors.solve(&cross);
         for (i, row) in self.readout.chunks_exact_mut(k).enumerate() {
-            row.iter_mut().enumerate().for_each(|(j, w)| *w = solution[(i, j)] as f32);
+            row.iter_mut().enumerate().for_each(|(j, w)| *w = solution[[i, j]] as f32);
         }
         Ok(())
     }

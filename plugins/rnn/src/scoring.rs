@@ -108,6 +108,18 @@ impl Scoring {
         &self.order
     }
 
+    /// Writes the inputs at `step` of the trials that rows are computed from,
+    /// each with a 1 after it: rows × (C + 1).
+    pub fn fill_inputs(&self, batch: &BatchView<'_>, step: usize, inputs: &mut [f32]) {
+        let channels = batch.dim().2;
+        for (row, &trial) in inputs.chunks_exact_mut(channels + 1).zip(&self.firsts) {
+            for (channel, value) in row[..channels].iter_mut().enumerate() {
+                *value = batch.inputs[[trial, step, channel]];
+            }
+            row[channels] = 1.0;
+        }
+    }
+
     /// The trials of the batch that the rows of the states are computed from.
     pub fn firsts(&self) -> &[usize] {
         &self.firsts
@@ -171,6 +183,12 @@ impl Scoring {
     /// Number of steps up to the last that counts.
     pub fn scored_steps(&self) -> usize {
         self.scored.last().map_or(0, |last| last.step + 1)
+    }
+
+    /// Number of steps that a gradient may reach: up to the last that counts, or
+    /// all if there is a gradient in the activity.
+    pub fn gradient_steps(&self, activity: bool) -> usize {
+        if activity { self.steps() } else { self.scored_steps() }
     }
 
     /// Number of steps and trials that count.

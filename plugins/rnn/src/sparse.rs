@@ -738,7 +738,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_seen() {
+    fn nan_is_not_taken_for_silence() {
         let (rows, n) = (9, 20);
         let mut left = vec![0.0; rows * n];
         let order: Vec<u32> = (0..rows as u32).collect();

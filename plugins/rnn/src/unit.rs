@@ -10,17 +10,17 @@
 
 use std::ops::Range;
 
-use faer::Accum;
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
+use pallium_linalg::{View, Write, product};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
 use crate::elementwise::settle;
 use crate::readout::{Readout, Score};
-use crate::recurrence::{ROWS, gaps, matrix, product, together};
+use crate::recurrence::{ROWS, add_step, gaps, together};
 use crate::scoring::Scoring;
 
 /// A recurrent unit. All of its slices are trials × N, row by row.
@@ -125,22 +125,23 @@ impl<U: Unit> Layer<U> {
         next: &mut [f32],
     ) {
         let (n, size) = (self.neurons, next.len());
-        let input = matrix(input, self.channels + 1);
+        let input = View::new(input, self.channels + 1);
         for block in 0..Self::COUNT {
-            let drive = matrix(&self.weights[self.drive(block)], n);
-            product(&mut kept[U::DRIVE[block] * size..][..size], Accum::Replace, input, drive);
+            let drive = View::new(&self.weights[self.drive(block)], n);
+            product(&mut kept[U::DRIVE[block] * size..][..size], Write::Replace, input, drive, 1.0);
             let to = &mut kept[U::RECURRENT[block] * size..][..size];
             let apart = U::RECURRENT[block] != U::DRIVE[block];
             match (first, apart) {
                 (true, true) => to.fill(0.0),
                 (true, false) => {}
                 (false, _) => {
-                    let accumulate = if apart { Accum::Replace } else { Accum::Add };
+                    let accumulate = if apart { Write::Replace } else { Write::Add };
                     product(
                         to,
                         accumulate,
-                        matrix(before.hidden, n),
-                        matrix(&self.weights[self.block(block)], n),
+                        View::new(before.hidden, n),
+                        View::new(&self.weights[self.block(block)], n),
+                        1.0,
                     );
                 }
             }
@@ -281,12 +282,7 @@ impl<U: Unit> Part<U> for Stepped {
 
         let (mut cursor, mut score) = (0, Score::default());
         for step in 0..self.scoring.scored_steps() {
-            for (row, trial) in input.chunks_exact_mut(width).zip(self.scoring.firsts()) {
-                for (channel, value) in row[..layer.channels].iter_mut().enumerate() {
-                    *value = batch.inputs[[*trial, step, channel]];
-                }
-                row[layer.channels] = 1.0;
-            }
+            self.scoring.fill_inputs(batch, step, input);
             let (kept, state) = next.split_at_mut(stride);
             let before = Before { kept: &previous[..stride], hidden: &previous[stride..] };
             layer.step(input, step == 0, &mut self.noise, kept, before, state);
@@ -325,10 +321,7 @@ impl<U: Unit> Part<U> for Stepped {
         let mut deltas = std::mem::take(&mut self.deltas);
         deltas.resize(U::DELTAS * row, 0.0);
 
-        let steps = match activity {
-            Some(_) => self.scoring.steps(),
-            None => self.scoring.scored_steps(),
-        };
+        let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
         // Whether any gradient reaches the step before the present one.
         let mut alive = false;
@@ -347,18 +340,17 @@ impl<U: Unit> Part<U> for Stepped {
                 let (own, delta) = self.step.split_at_mut(U::DELTAS * size);
                 if alive {
                     for (block, later) in deltas.chunks_exact(row).take(blocks).enumerate() {
-                        let later = matrix(&later[(step + 1 - start) * size..][..size], n);
-                        let weights = matrix(&layer.weights[layer.block(block)], n).transpose();
-                        let accumulate = if block == 0 { Accum::Replace } else { Accum::Add };
-                        product(delta, accumulate, later, weights);
+                        let later = View::new(&later[(step + 1 - start) * size..][..size], n);
+                        let weights = View::new(&layer.weights[layer.block(block)], n).transposed();
+                        let accumulate = if block == 0 { Write::Replace } else { Write::Add };
+                        product(delta, accumulate, later, weights, 1.0);
                     }
                 } else {
                     delta.fill(0.0);
                 }
                 self.scoring.add_gradient(step, delta, n, &mut scored);
                 if let Some(activity) = activity {
-                    let term = activity.index_axis(Axis(0), step);
-                    delta.iter_mut().zip(term).for_each(|(delta, term)| *delta += term);
+                    add_step(delta, activity, step);
                 }
                 // What stands past a trial's end is not computed but zero.
                 self.scoring.silence(step, delta, n);
@@ -391,7 +383,7 @@ impl<U: Unit> Part<U> for Stepped {
             for (block, drive) in self.drive.chunks_exact_mut(width * n).enumerate() {
                 let delta = &vector(&deltas, U::DRIVE_DELTA[block], row)
                     [(first - start) * size..(end - start) * size];
-                product(drive, Accum::Add, matrix(input, width).transpose(), matrix(delta, n));
+                product(drive, Write::Add, View::new(input, width).transposed(), View::new(delta, n), 1.0);
             }
             // The first step has no state before it.
             let from = first.max(1);
@@ -399,7 +391,13 @@ impl<U: Unit> Part<U> for Stepped {
                 let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
                 for (block, recurrent) in recurrent.chunks_exact_mut(n * n).enumerate() {
                     let delta = &vector(&deltas, block, row)[(from - start) * size..(end - start) * size];
-                    product(recurrent, Accum::Add, matrix(state, n).transpose(), matrix(delta, n));
+                    product(
+                        recurrent,
+                        Write::Add,
+                        View::new(state, n).transposed(),
+                        View::new(delta, n),
+                        1.0,
+                    );
                 }
             }
             end = if first > start { 0 } else { start };

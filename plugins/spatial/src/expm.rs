@@ -15,12 +15,12 @@
 
 use std::ops::{Add, AddAssign, Mul};
 
-use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, traits::ComplexField};
+use pallium_linalg::{View, Write, product_on_threads};
 use pulp::Arch;
 
 /// A number type that the exponential is computed in.
 pub(crate) trait Real:
-    ComplexField + Copy + Add<Output = Self> + AddAssign + Mul<Output = Self>
+    pallium_linalg::Real + Add<Output = Self> + AddAssign + Mul<Output = Self>
 {
     /// Number of squarings q at which the truncation error for an argument of
     /// norm 1 lies below the rounding error of the type.
@@ -202,23 +202,30 @@ impl<T: Real> Exponential<T> {
         let Exponential { n, threads, arch, scheme, argument: a, square, inner, left, right, powers, .. } =
             self;
         let scale = scheme.scale;
-        let product = |to: &mut [T], accum, l: Factor<'_, T>, r: Factor<'_, T>, factor| {
-            product(*n, *threads, to, accum, l, r, factor);
+        let n = *n;
+        let product = |to: &mut [T], write, left: View<'_, T>, right: View<'_, T>, factor| {
+            product_on_threads(*threads, to, write, left, right, factor);
         };
         let one = T::nearest(1.0);
-        product(square, Accum::Replace, Plain(a), Plain(a), scale * scale);
+        product(square, Write::Replace, View::new(a, n), View::new(a, n), scale * scale);
         arch.dispatch(|| scheme.inner(inner, a, square));
-        product(left, Accum::Replace, Plain(square), Plain(inner), one);
+        product(left, Write::Replace, View::new(square, n), View::new(inner, n), one);
         let first = &mut powers[0];
         arch.dispatch(|| scheme.factors(left, right, first, a, square));
-        for (r, e) in right.iter_mut().zip(&mut *first).step_by(*n + 1) {
+        for (r, e) in right.iter_mut().zip(&mut *first).step_by(n + 1) {
             *r += scheme.x4;
             *e += one;
         }
-        product(first, Accum::Add, Plain(left), Plain(right), one);
+        product(first, Write::Add, View::new(left, n), View::new(right, n), one);
         for k in 1..powers.len() {
             let (done, next) = powers.split_at_mut(k);
-            product(&mut next[0], Accum::Replace, Plain(&done[k - 1]), Plain(&done[k - 1]), one);
+            product(
+                &mut next[0],
+                Write::Replace,
+                View::new(&done[k - 1], n),
+                View::new(&done[k - 1], n),
+                one,
+            );
         }
     }
 
@@ -241,72 +248,28 @@ impl<T: Real> Exponential<T> {
             other,
         } = self;
         let scale = scheme.scale;
-        let product = |to: &mut [T], accum, l: Factor<'_, T>, r: Factor<'_, T>, factor| {
-            product(*n, *threads, to, accum, l, r, factor);
+        let n = *n;
+        let product = |to: &mut [T], write, left: View<'_, T>, right: View<'_, T>, factor| {
+            product_on_threads(*threads, to, write, left, right, factor);
         };
         let one = T::nearest(1.0);
         for power in powers.iter().rev().skip(1) {
-            product(spare, Accum::Replace, Plain(adjoint), Transposed(power), one);
-            product(spare, Accum::Add, Transposed(power), Plain(adjoint), one);
+            product(spare, Write::Replace, View::new(adjoint, n), View::new(power, n).transposed(), one);
+            product(spare, Write::Add, View::new(power, n).transposed(), View::new(adjoint, n), one);
             std::mem::swap(adjoint, spare);
         }
         // Adjoints of V and R …
-        product(spare, Accum::Replace, Plain(adjoint), Transposed(right), one);
-        product(other, Accum::Replace, Transposed(left), Plain(adjoint), one);
+        product(spare, Write::Replace, View::new(adjoint, n), View::new(right, n).transposed(), one);
+        product(other, Write::Replace, View::new(left, n).transposed(), View::new(adjoint, n), one);
         // … become those of X²U and X².
         arch.dispatch(|| scheme.factors_adjoint(adjoint, spare, other));
-        product(other, Accum::Add, Plain(spare), Transposed(inner), one);
+        product(other, Write::Add, View::new(spare, n), View::new(inner, n).transposed(), one);
         // `left` and `right` are done with: their memory takes the adjoint of U.
-        product(left, Accum::Replace, Transposed(square), Plain(spare), one);
+        product(left, Write::Replace, View::new(square, n).transposed(), View::new(spare, n), one);
         arch.dispatch(|| scheme.inner_adjoint(adjoint, other, left));
-        product(adjoint, Accum::Add, Plain(other), Transposed(a), scale * scale);
-        product(adjoint, Accum::Add, Transposed(a), Plain(other), scale * scale);
+        product(adjoint, Write::Add, View::new(other, n), View::new(a, n).transposed(), scale * scale);
+        product(adjoint, Write::Add, View::new(a, n).transposed(), View::new(other, n), scale * scale);
     }
-}
-
-/// A factor of a product, as stored or transposed.
-#[derive(Clone, Copy)]
-pub(crate) enum Factor<'a, T> {
-    Plain(&'a [T]),
-    Transposed(&'a [T]),
-}
-use Factor::{Plain, Transposed};
-
-impl<'a, T> Factor<'a, T> {
-    fn view(self, n: usize) -> MatRef<'a, T> {
-        match self {
-            Plain(entries) => MatRef::from_row_major_slice(entries, n, n),
-            Transposed(entries) => MatRef::from_column_major_slice(entries, n, n),
-        }
-    }
-}
-
-/// `to` = (or +=) factor · left · right, row blocks dealt out to the threads.
-pub(crate) fn product<T: Real>(
-    n: usize,
-    threads: usize,
-    to: &mut [T],
-    accum: Accum,
-    left: Factor<'_, T>,
-    right: Factor<'_, T>,
-    factor: T,
-) {
-    let (left, right) = (left.view(n), right.view(n));
-    if threads == 1 {
-        let to = MatMut::from_row_major_slice_mut(to, n, n);
-        matmul(to, accum, left, right, factor, Par::Seq);
-        return;
-    }
-    let rows = n.div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        for (block, to) in to.chunks_mut(rows * n).enumerate() {
-            scope.spawn(move || {
-                let count = to.len() / n;
-                let left = left.subrows(block * rows, count);
-                matmul(MatMut::from_row_major_slice_mut(to, count, n), accum, left, right, factor, Par::Seq);
-            });
-        }
-    });
 }
 
 #[cfg(test)]
@@ -394,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_long_products_reach_is_reached() {
+    fn entries_that_only_long_products_reach_are_right() {
         // A ring, whose far side is reached by products of eight factors.
         let ring = Array2::from_shape_fn((9, 9), |(i, j)| f64::from(u8::from((i + 1) % 9 == j)));
         let expected = series(&ring);

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_comes_last() {
+    fn values_that_are_not_numbers_come_last() {
         let mut ranks = Ranks::new(4);
         let sorted: Vec<_> = ranks.sort(&[f32::NAN, 2.0, f32::INFINITY, 0.0]).map(|(_, k)| k).collect();
         assert_eq!(sorted, [3, 1, 2, 0]);

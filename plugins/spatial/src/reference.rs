@@ -452,7 +452,7 @@ fn the_order_of_the_connectome_does_not_matter() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn shapes_that_do_not_fit_are_refused() {
     let (_, distance, connectome) = spread(0.0);
     let substrate = substrate(&connectome);
     let whole =

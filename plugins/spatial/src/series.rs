@@ -6,9 +6,8 @@
 //! a value in a matrix's entries, Ā gains H̄_k·H_k+1ᵀ and H̄_k+1 is Aᵀ·H̄_k: two
 //! products for each of the forward pass.
 
-use faer::Accum;
+use pallium_linalg::{View, Write, product_on_threads};
 
-use crate::expm::{Factor, product};
 use crate::network::Function;
 
 /// Σ_k c_k·Aᵏ for N×N matrices in row-major order, k from 0 to K ≥ 1. All memory
@@ -70,8 +69,8 @@ impl Function for Series {
         for (k, level) in levels.iter_mut().enumerate().rev() {
             match above {
                 Some(above) => {
-                    let (left, right) = (Factor::Plain(argument), Factor::Plain(above));
-                    product(*n, *threads, level, Accum::Replace, left, right, 1.0);
+                    let (left, right) = (View::new(argument, *n), View::new(above, *n));
+                    product_on_threads(*threads, level, Write::Replace, left, right, 1.0);
                 }
                 None => level.iter_mut().zip(argument.iter()).for_each(|(h, a)| *h = coefficients[k + 1] * a),
             }
@@ -84,9 +83,10 @@ impl Function for Series {
         let Series { n, threads, coefficients, argument, levels, adjoint, spare, sum } = self;
         sum.fill(0.0);
         for above in levels.iter().skip(1) {
-            let (back, up) = (Factor::Plain(adjoint), Factor::Transposed(above));
-            product(*n, *threads, sum, Accum::Add, back, up, 1.0);
-            product(*n, *threads, spare, Accum::Replace, Factor::Transposed(argument), back, 1.0);
+            let (back, up) = (View::new(adjoint, *n), View::new(above, *n).transposed());
+            product_on_threads(*threads, sum, Write::Add, back, up, 1.0);
+            let argument = View::new(argument, *n).transposed();
+            product_on_threads(*threads, spare, Write::Replace, argument, back, 1.0);
             std::mem::swap(adjoint, spare);
         }
         let last = coefficients.last().copied().unwrap_or(0.0);

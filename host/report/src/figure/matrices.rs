@@ -10,7 +10,6 @@ use super::drawing::Drawing;
 use super::palette::{BLUE, INK, VERMILLION, community_colour};
 use super::raster::{self, Raster};
 use super::{Figure, Panel};
-use crate::communities::graph;
 use crate::folder::RunFolder;
 use crate::network::Network;
 use crate::text::significant;
@@ -42,8 +41,7 @@ impl Pictures {
     }
 
     fn of_network(network: &Network, side: usize) -> Self {
-        let degree: Vec<usize> = graph(&network.trained, 0.9).iter().map(Vec::len).collect();
-        let order = network.communities.order(&degree);
+        let order = network.by_community();
         let picture = |matrix: &Array2<f32>| {
             let n = matrix.nrows();
             let ordered = Array2::from_shape_fn((n, n), |(i, j)| matrix[[order[i], order[j]]]);

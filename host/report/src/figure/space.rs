@@ -119,7 +119,7 @@ fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>
     order.sort_by(|&a, &b| points[a].2.total_cmp(&points[b].2));
     let radius = (width / 85.0 * 0.9 * (300.0 / points.len() as f64).sqrt()).clamp(0.3, 1.2);
     for i in order {
-        let number = network.communities.of[i];
+        let number = network.communities.community[i];
         let colour = community_colour(number, network.communities.sizes[number]);
         let (x, y, near) = points[i];
         canvas.circle((x, y), radius * (1.0 + 0.25 * near), colour.fade(0.85), true);
@@ -168,7 +168,7 @@ pub fn data(run: &RunFolder, networks: &[Network], places: &[NeuronPositions]) -
                 "task": run.tasks[network.task].short(),
                 "run": network.run,
                 "place": distinct.iter().position(|other| Rc::ptr_eq(other, place)),
-                "community": network.communities.of,
+                "community": network.communities.community,
                 "sizes": network.communities.sizes,
                 "connections": connections,
             })

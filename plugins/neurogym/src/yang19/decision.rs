@@ -117,7 +117,7 @@ const ONLY_FIRST: Rule = Rule { shown: [true, true], weights: [1.0, 0.0] };
 const ONLY_SECOND: Rule = Rule { shown: [true, true], weights: [0.0, 1.0] };
 const BOTH: Rule = Rule { shown: [true, true], weights: [1.0, 1.0] };
 
-/// Strengths that differ by less are told apart by chance alone.
+/// Strengths that differ by less are distinguished by chance alone.
 const TIE: f64 = 1e-6;
 
 /// Two directions, each shown as a bump of some strength; the right answer is

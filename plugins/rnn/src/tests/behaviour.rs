@@ -272,7 +272,7 @@ fn a_batch_without_anything_to_score_teaches_nothing() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn shapes_that_do_not_fit_are_refused() {
     let mut model = build(SMALL, 1, quiet());
     let n = SMALL.neurons;
     let refused = |result: Result<Outcome>, text: &str| {

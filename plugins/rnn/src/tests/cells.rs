@@ -234,7 +234,7 @@ fn recurrent_noise_is_as_stated() {
 }
 
 #[test]
-fn time_constants_are_drawn_and_trained_where_asked() {
+fn time_constants_are_drawn_and_trained_if_set() {
     let setting = Setting { neurons: Some(400), inputs: Some(2), classes: Some(2), ..Setting::default() };
     let of = |params: Value| {
         let mut model: Trained<Leaky> = build(params, &setting);
@@ -273,7 +273,7 @@ fn time_constants_are_drawn_and_trained_where_asked() {
 }
 
 #[test]
-fn gates_start_as_asked() {
+fn gates_start_as_their_parameter_states() {
     let setting = setting(1);
     let given = Matrix::from_shape_fn((N, N), |(i, j)| (i * N + j) as f32);
     for (gates, sum) in [("same", 630.0), ("zero", 0.0), ("relabelled", 630.0)] {

@@ -3,10 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pallium_core::ndarray::Array3;
 use pallium_core::prelude::*;
+use pallium_linalg::{View, Write, product};
 
 use super::{FULL, Size, batch, build};
 use crate::vanilla::{Params, Vanilla};
@@ -58,19 +57,12 @@ fn peak() -> f64 {
     work as f64 / least / 1e6
 }
 
-/// faer's own rate for the product at the heart of a step.
+/// The rate of the product at the heart of a step.
 fn product_rate(size: Size) -> f64 {
     let (b, n) = (size.trials, size.neurons);
     let (left, right, mut out) = (vec![0.3_f32; b * n], vec![0.2_f32; n * n], vec![0.0_f32; b * n]);
     let (least, _) = times(200, || {
-        matmul(
-            MatMut::from_row_major_slice_mut(&mut out, b, n),
-            Accum::Replace,
-            MatRef::from_row_major_slice(&left, b, n),
-            MatRef::from_row_major_slice(&right, n, n),
-            1.0,
-            Par::Seq,
-        );
+        product(&mut out, Write::Replace, View::new(&left, n), View::new(&right, n), 1.0);
     });
     (2 * b * n * n) as f64 / least / 1e6
 }

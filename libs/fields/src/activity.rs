@@ -1,0 +1,236 @@
+//! Pairwise measures of activity from event times, in the conventions by which
+//! the matrices of the released fields were made.
+//!
+//! A recording lasts from 0 to [`recorded_until`]: 0.1 s past the last event of
+//! any neuron. Both measures take time in proportion to the number of
+//! coincidences, not of pairs.
+
+use pallium_core::{ndarray::Array2, prelude::*};
+
+use crate::counts::Counts;
+use crate::parallel;
+
+/// Width of a bin of event counts in seconds, as released.
+pub const BIN_S: f64 = 0.2;
+/// Coincidence window Δt in seconds, as released. Its tiles are 200 ms long, but
+/// events stand on frames of 158.7 ms and coincide only within one, so that
+/// fewer coincidences occur by chance than the tiles let expect: the coefficient
+/// is biased negative. With Δt of half a frame a tile is just as long as a frame.
+pub const RELEASED_WINDOW_S: f64 = 0.1;
+
+/// The end of a recording in seconds: 0.1 s after the last event of any neuron.
+pub fn recorded_until(events: &[Vec<f64>]) -> f64 {
+    events.iter().filter_map(|times| times.last()).fold(0.0, |end: f64, &t| end.max(t)) + 0.1
+}
+
+/// Checks that event times are finite, not negative and ascending.
+///
+/// # Errors
+/// If not; the message names the neuron and the place.
+pub fn check_events(events: &[Vec<f64>]) -> Result<()> {
+    for (neuron, times) in events.iter().enumerate() {
+        let mut before = 0.0;
+        for (place, &time) in times.iter().enumerate() {
+            if !time.is_finite() || time < before {
+                return Err(Error::input(format!(
+                    "event {place} of neuron {neuron} is at {time} s, after one at {before} s"
+                ))
+                .help("event times must be finite, at least 0, and ascending"));
+            }
+            before = time;
+        }
+    }
+    Ok(())
+}
+
+/// Spike time tiling coefficient of all pairs, N×N, symmetric, 1 on the
+/// diagonal (Cutts and Eglen 2014, equation 4).
+///
+/// `events` are ascending times in seconds, `window` is Δt in seconds and
+/// `end` that of the recording. Events coincide if they are at most Δt apart,
+/// inclusive. The tiles ±Δt around events are clipped to the recording, and
+/// where they overlap they count once. A neuron without events has coefficient
+/// 0 with all others: there is nothing to tell. The result is the same for any
+/// number of `threads`.
+///
+/// # Errors
+/// If the times are not as said, or window and end not positive numbers.
+pub fn sttc(events: &[Vec<f64>], window: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
+    check_events(events)?;
+    for (name, value) in [("the coincidence window", window), ("the end of the recording", end)] {
+        if !(value.is_finite() && value > 0.0) {
+            return Err(Error::input(format!("{name} is {value} s")).help("it must be a positive number"));
+        }
+    }
+    let n = events.len();
+    let covered: Vec<f64> = events.iter().map(|times| tiled(times, window, end) / end).collect();
+
+    // All events in the order of time, so that those near an event of one
+    // neuron are its neighbours in this list, whosever they are.
+    let mut all: Vec<(f64, u32)> = events
+        .iter()
+        .zip(0_u32..)
+        .flat_map(|(times, neuron)| times.iter().map(move |&t| (t, neuron)))
+        .collect();
+    // The stable sort merges what is in order already: each neuron's events.
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut places: Vec<Vec<u32>> = events.iter().map(|times| Vec::with_capacity(times.len())).collect();
+    for (place, &(_, neuron)) in (0_u32..).zip(&all) {
+        places[neuron as usize].push(place);
+    }
+
+    // near[b][a]: share of a's events within Δt of an event of b.
+    let mut near = Array2::<f64>::zeros((n, n));
+    parallel::for_each(near.outer_iter_mut().zip(&places), threads, |(mut counts, places)| {
+        // Events before this have been counted: windows of b may overlap.
+        let mut next = 0;
+        for &place in places {
+            let place = place as usize;
+            let time = all[place].0;
+            let mut first = place;
+            while first > next && time - all[first - 1].0 <= window {
+                first -= 1;
+            }
+            next = first.max(next);
+            while let Some(&(_, a)) = all.get(next).filter(|e| e.0 - time <= window) {
+                counts[a as usize] += 1.0;
+                next += 1;
+            }
+        }
+        for (count, times) in counts.iter_mut().zip(events).filter(|(count, _)| **count > 0.0) {
+            *count /= times.len() as f64;
+        }
+    });
+
+    let term = |p: f64, t: f64| {
+        let rest = 1.0 - p * t;
+        if rest == 0.0 { 1.0 } else { (p - t) / rest }
+    };
+    Ok(Array2::from_shape_fn((n, n), |(a, b)| {
+        if a == b {
+            1.0
+        } else if events[a].is_empty() || events[b].is_empty() {
+            0.0
+        } else {
+            // The same order of summands on both sides of the diagonal.
+            let (a, b) = (a.min(b), a.max(b));
+            (0.5 * (term(near[[b, a]], covered[b]) + term(near[[a, b]], covered[a]))).clamp(-1.0, 1.0)
+        }
+    }))
+}
+
+/// Length of the union of the tiles ±`window` around `times` in 0..`end`.
+fn tiled(times: &[f64], window: f64, end: f64) -> f64 {
+    let (mut total, mut reached) = (0.0, 0.0);
+    for &time in times {
+        let (from, to) = ((time - window).max(reached), (time + window).min(end));
+        if to > from {
+            total += to - from;
+            reached = to;
+        }
+    }
+    total
+}
+
+/// Pearson correlation of event counts in bins of `bin` seconds from 0, N×N,
+/// symmetric, 1 on the diagonal.
+///
+/// Only whole bins before `end` count. A neuron whose count never changes has
+/// correlation 0 with all others. The result is the same for any number of
+/// `threads`.
+///
+/// # Errors
+/// If the times are not ascending, or there are fewer than two bins.
+pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
+    let counts = Counts::of(events, bin, end)?;
+    Ok(counts.moments(0..counts.bins(), threads).correlation())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pallium_npy as npy;
+    use pallium_testing::real_field;
+
+    fn largest_difference(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+        assert_eq!(a.dim(), b.dim());
+        a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn reproduces_the_released_matrices() {
+        for field in ["5_3_8", "4_7_2", "5_3_4", "5_6_8"] {
+            let Some(folder) = real_field(field) else { return };
+            let events = npy::read_lists(&folder.join(format!("spikes_{field}.npy")), &npy::any).unwrap();
+            let end = recorded_until(&events);
+            let correlation = count_correlation(&events, BIN_S, end, 2).unwrap();
+            let released = npy::read_matrix(&folder.join("corr_matrix.npy"), &npy::any).unwrap();
+            let off = largest_difference(&correlation, &released);
+            assert!(off < 1e-12, "{field}: correlation off by {off}");
+            let mut released = npy::read_matrix(&folder.join("sttc_matrix.npy"), &npy::any).unwrap();
+            let n = released.nrows();
+            for i in 0..n {
+                for j in i + 1..n {
+                    released[[i, j]] = released[[j, i]];
+                }
+            }
+            let off = largest_difference(&sttc(&events, RELEASED_WINDOW_S, end, 2).unwrap(), &released);
+            assert!(off < 1e-10, "{field}: sttc off by {off}");
+        }
+    }
+
+    /// By the definition, pair by pair.
+    fn plain_sttc(a: &[f64], b: &[f64], window: f64, end: f64) -> f64 {
+        let near = |a: &[f64], b: &[f64]| {
+            a.iter().filter(|x| b.iter().any(|y| (*x - y).abs() <= window)).count() as f64 / a.len() as f64
+        };
+        let steps = 200_000;
+        let inside = |times: &[f64]| {
+            let at = |k: usize| (k as f64 + 0.5) * end / f64::from(steps);
+            (0..steps as usize).filter(|&k| times.iter().any(|t| (t - at(k)).abs() <= window)).count() as f64
+                / f64::from(steps)
+        };
+        let (ta, tb, pa, pb) = (inside(a), inside(b), near(a, b), near(b, a));
+        0.5 * ((pa - tb) / (1.0 - pa * tb) + (pb - ta) / (1.0 - pb * ta))
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        // Ties, overlapping tiles, tiles beyond both ends, exact distances.
+        let events =
+            vec![vec![0.0, 0.5, 0.625, 3.0, 9.9], vec![0.25, 0.875, 3.0, 3.0, 5.0], vec![2.75, 3.25, 10.0]];
+        let (window, end) = (0.25, 10.1);
+        let all = sttc(&events, window, end, 3).unwrap();
+        for a in 0..3 {
+            for b in 0..3 {
+                let expected = if a == b { 1.0 } else { plain_sttc(&events[a], &events[b], window, end) };
+                assert!((all[[a, b]] - expected).abs() < 1e-4, "{a} {b}: {} {expected}", all[[a, b]]);
+            }
+        }
+        assert_eq!(all, all.t());
+    }
+
+    #[test]
+    fn silent_and_constant_neurons_tell_nothing() {
+        let events = vec![vec![], vec![0.1, 0.3, 0.5], vec![0.3]];
+        let all = sttc(&events, 0.1, 0.6, 1).unwrap();
+        assert_eq!((all[[0, 0]], all[[0, 1]], all[[1, 0]]), (1.0, 0.0, 0.0));
+        let all = count_correlation(&events, 0.2, 0.65, 1).unwrap();
+        assert_eq!((all[[1, 1]], all[[1, 2]], all[[0, 2]]), (1.0, 0.0, 0.0));
+        assert!(all.iter().all(|v| v.is_finite()));
+        assert_eq!(recorded_until(&[vec![], vec![]]), 0.1);
+    }
+
+    #[test]
+    fn unusable_times_are_refused() {
+        for (times, place) in [(vec![0.2, 0.1], 1), (vec![-1.0], 0), (vec![0.1, f64::NAN], 1)] {
+            let events = [vec![], times];
+            let error = sttc(&events, 0.1, 1.0, 1).unwrap_err();
+            assert!(error.message.starts_with(&format!("event {place} of neuron 1")), "{error}");
+            assert!(count_correlation(&events, 0.2, 1.0, 1).is_err());
+        }
+        assert!(sttc(&[vec![]], 0.0, 1.0, 1).is_err());
+        assert!(sttc(&[vec![]], 0.1, f64::NAN, 1).is_err());
+        assert!(count_correlation(&[vec![]], 0.2, 0.3, 1).is_err());
+    }
+}

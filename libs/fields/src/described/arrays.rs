@@ -1,0 +1,423 @@
+//! Positions, ids and matrices from npy, npz and csv.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pallium_core::{ndarray::Array2, prelude::*};
+use serde::Deserialize;
+
+use super::{FileRef, Format, MOST_NEURONS, check};
+use crate::folder::Count;
+use crate::rows::{Rows, number, shown};
+use pallium_npy as npy;
+use pallium_npy::npz::{Member, Npz};
+
+/// Bytes that the head of an npy may have beside its numbers.
+const HEAD: u64 = 1 << 17;
+
+/// The unit that positions are in.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    /// Voxels, of a size of their own.
+    Voxel,
+    /// Nanometres.
+    Nm,
+    /// Micrometres.
+    Um,
+    /// Millimetres.
+    Mm,
+}
+
+/// Where soma positions are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionsSpec {
+    /// The file: npy or npz, N×3 (or N×2, all somata in one plane), or csv.
+    file: String,
+    /// Name of the array in an npz.
+    array: Option<String>,
+    /// Names of a csv's columns; x, y and z unless said.
+    columns: Option<Vec<String>>,
+    /// Their unit.
+    unit: Unit,
+    /// Edge lengths of a voxel (nm), for `unit = "voxel"`.
+    voxel_size_nm: Option<[f64; 3]>,
+}
+
+impl PositionsSpec {
+    /// The file.
+    pub fn source(&self) -> FileRef {
+        FileRef { file: self.file.clone(), array: self.array.clone(), column: None }
+    }
+
+    /// Micrometres per unit along each axis.
+    fn unit_um(&self, path: &Path) -> Result<[f64; 3]> {
+        let wrong = |what: &str, help: &str| {
+            Err(Error::input(format!("the positions of {}: {what}", path.display())).help(help))
+        };
+        match (self.unit, self.voxel_size_nm) {
+            (Unit::Voxel, Some(nm)) if nm.iter().all(|nm| nm.is_finite() && *nm > 0.0) => {
+                Ok(nm.map(|nm| nm / 1e3))
+            }
+            (Unit::Voxel, Some(_)) => wrong(
+                "voxel_size_nm is not three positive numbers",
+                "give the edges of a voxel, in nanometres",
+            ),
+            (Unit::Voxel, None) => wrong(
+                "the size of the voxels is not given",
+                "add voxel_size_nm = [x, y, z], the edges of a voxel in nanometres (MICrONS: [4, 4, 40])",
+            ),
+            (_, Some(_)) => wrong(
+                "they are in a unit of length, and have a voxel size all the same",
+                "say unit = \"voxel\", or take voxel_size_nm out",
+            ),
+            (Unit::Nm, None) => Ok([1e-3; 3]),
+            (Unit::Um, None) => Ok([1.0; 3]),
+            (Unit::Mm, None) => Ok([1e3; 3]),
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// If the file is not what the description says.
+    pub fn read(&self, folder: &Path) -> Result<Positions> {
+        let source = self.source();
+        let path = source.path(folder);
+        let unit_um = self.unit_um(&path)?;
+        let format = source.format(folder, &[Format::Npy, Format::Npz, Format::Csv])?;
+        if self.columns.is_some() && format != Format::Csv {
+            return Err(Error::input(format!("{}: `columns` are for a csv", path.display()))
+                .help("an array must be N×3; take `columns` out"));
+        }
+        let values = match format {
+            Format::Csv => self.read_rows(&path)?,
+            Format::Npz => {
+                let mut archive = Npz::open(&path)?;
+                let Member { called, npy, length } = archive.array(self.array.as_deref(), 0)?;
+                let values = npy::matrix(&called, npy, length, &|shape| coordinates(&called, shape))?;
+                planes(&called, values)?
+            }
+            _ => {
+                let lists = npy::read_lists(&path, &|shape| coordinates(&path, shape))?;
+                let width = lists.first().map_or(0, Vec::len);
+                if let Some(i) = lists.iter().position(|list| list.len() != width) {
+                    return Err(Error::input(format!(
+                        "{}: neuron {i} has {} coordinates, neuron 0 has {width}",
+                        path.display(),
+                        lists[i].len()
+                    ))
+                    .help("three are expected"));
+                }
+                let values = Array2::from_shape_fn((lists.len(), width), |(i, k)| lists[i][k]);
+                if let Some(((i, _), v)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
+                    return Err(Error::input(format!("{}: neuron {i} has coordinate {v}", path.display()))
+                        .help("leave the neuron out of all files of the field"));
+                }
+                planes(&path, values)?
+            }
+        };
+        Ok(Positions { values, unit_um })
+    }
+
+    fn read_rows(&self, path: &Path) -> Result<Array2<f64>> {
+        let default = || ["x", "y", "z"].map(str::to_owned).to_vec();
+        let names = self.columns.clone().unwrap_or_else(default);
+        if !(2..=3).contains(&names.len()) {
+            return Err(Error::input(format!("{}: {} columns are named", path.display(), names.len()))
+                .help("name three columns of coordinates, or two if all somata are in one plane"));
+        }
+        let mut rows = Rows::open(path)?;
+        let header = rows.header()?;
+        let columns = names.iter().map(|name| header.column(name)).collect::<Result<Vec<_>>>()?;
+        let mut values = Vec::new();
+        while rows.advance_under(&header)? {
+            for (&column, name) in columns.iter().zip(&names) {
+                values.push(rows.number(column, name)?);
+            }
+            if values.len() > names.len() * MOST_NEURONS {
+                return Err(rows.wrong("more neurons than can be read").help(TOO_MANY));
+            }
+        }
+        let shape = (values.len() / names.len(), names.len());
+        let values =
+            Array2::from_shape_vec(shape, values).map_err(|e| Error::bug(format!("positions: {e}")))?;
+        planes(path, values)
+    }
+}
+
+const TOO_MANY: &str = "at most 20,000 are read: every matrix has a row and a column for each";
+
+/// Refuses an array that cannot be one of coordinates.
+fn coordinates(path: &Path, shape: &[usize]) -> Result<()> {
+    match *shape {
+        [n, k @ (..=1 | 4..)] => Err(no_positions(path, n, k)),
+        [n, ..] if n > MOST_NEURONS => {
+            Err(Error::input(format!("{} is for {n} neurons", path.display())).help(TOO_MANY))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_positions(path: &Path, n: usize, k: usize) -> Error {
+    Error::input(format!("{}: expected N×3 positions, found {n}×{k}", path.display()))
+        .help("a row a neuron is expected, with three coordinates, or two if all somata are in one plane")
+}
+
+/// Three coordinates; of two, the third is 0.
+fn planes(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
+    match values.dim() {
+        (_, 3) => Ok(values),
+        (n, 2) => Ok(Array2::from_shape_fn((n, 3), |(i, k)| if k < 2 { values[[i, k]] } else { 0.0 })),
+        (n, k) => Err(no_positions(path, n, k)),
+    }
+}
+
+/// Ids of neurons: integers of 64 bits.
+///
+/// # Errors
+/// If they are anything else.
+pub fn ids(folder: &Path, file: &FileRef, count: &Count) -> Result<Vec<i64>> {
+    let path = file.path(folder);
+    let one_each = |shape: &[usize]| check(count, &path, shape[0]);
+    match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
+        Format::Npz => {
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), 0)?;
+            npy::ids(&called, npy, length, &one_each)
+        }
+        Format::Csv => {
+            let mut rows = Rows::open(&path)?;
+            let header = rows.header()?;
+            let Some(name) = &file.column else {
+                return Err(Error::input(format!("{}: which column are the ids in?", path.display()))
+                    .help(format!("say {{ file = \"{}\", column = … }}", file.file)));
+            };
+            let column = header.column(name)?;
+            let mut ids = Vec::new();
+            while rows.advance_under(&header)? {
+                ids.push(rows.id(column, name)?);
+                if ids.len() > MOST_NEURONS {
+                    return Err(rows.wrong("more neurons than can be read").help(TOO_MANY));
+                }
+            }
+            Ok(ids)
+        }
+        _ => npy::read_ids(&path, &one_each),
+    }
+}
+
+/// What stands before the rows and above the columns of a matrix in a csv.
+#[derive(Default, Debug, PartialEq)]
+pub struct Labels {
+    rows: Option<Vec<String>>,
+    columns: Option<Vec<String>>,
+}
+
+/// A square matrix, of as many rows as there are neurons where that is known.
+///
+/// # Errors
+/// If it is none, or not finite.
+pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f64>, Labels)> {
+    let path = file.path(folder);
+    let square = |shape: &[usize]| {
+        let (rows, columns) = (shape[0], shape[1]);
+        if rows != columns {
+            return Err(Error::input(format!("{}: {rows}×{columns} is not square", path.display()))
+                .help("a row and a column a neuron are expected; is the file complete?"));
+        }
+        check(count, &path, rows)
+    };
+    Ok(match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
+        Format::Npz => {
+            let expected = (count.neurons() as u64).pow(2).saturating_mul(8) + HEAD;
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), expected)?;
+            (npy::matrix(&called, npy, length, &square)?, Labels::default())
+        }
+        Format::Csv if file.column.is_some() => {
+            return Err(Error::input(format!("{}: a column is no matrix", path.display()))
+                .help("take `column` out: all rows and columns are read"));
+        }
+        Format::Csv => {
+            let (matrix, labels) = table(&path)?;
+            square(matrix.shape())?;
+            (matrix, labels)
+        }
+        _ => (npy::read_matrix(&path, &square)?, Labels::default()),
+    })
+}
+
+/// Rows of numbers, with or without labels before and above them.
+fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
+    let mut rows = Rows::open(path)?;
+    let mut header: Option<Vec<String>> = None;
+    let mut labels = Vec::new();
+    let mut values: Vec<f64> = Vec::new();
+    let mut width = 0;
+    let mut first_column = Vec::new();
+    while rows.advance()? {
+        if width == 0 {
+            width = rows.len();
+            if width > MOST_NEURONS + 1 {
+                return Err(rows.wrong(&format!("{width} columns are more than can be read")).help(TOO_MANY));
+            }
+            // A line that is not all numbers names the columns.
+            if rows.cells().any(|cell| number(cell).is_none()) {
+                header = Some(rows.cells().map(shown).collect());
+                continue;
+            }
+        }
+        if rows.len() != width {
+            return Err(rows
+                .wrong(&format!("{} cells, but the first line has {width}", rows.len()))
+                .help("every line must have as many; is the file complete?"));
+        }
+        for column in 0..width {
+            let cell = rows.cell(column);
+            match number(cell) {
+                Some(value) if column == 0 => first_column.push(Some(value)),
+                Some(value) => values.push(value),
+                None if column == 0 && header.is_some() => first_column.push(None),
+                None => {
+                    return Err(rows
+                        .wrong(&format!("cell {}: `{}` is no finite number", column + 1, shown(cell)))
+                        .help("every element must be a finite number: leave the neuron out, or repair it"));
+                }
+            }
+        }
+        if header.is_some() {
+            labels.push(shown(rows.cell(0)));
+        }
+        if first_column.len() > MOST_NEURONS {
+            return Err(rows.wrong("more rows than can be read").help(TOO_MANY));
+        }
+    }
+    let n = first_column.len();
+    if width == 1 && n > 1 {
+        return Err(Error::input(format!("{}: every line is a single cell", path.display()))
+            .help("cells must be separated by commas: numpy.savetxt(…, delimiter=\",\")"));
+    }
+    let shaped = |shape, values| {
+        Array2::from_shape_vec(shape, values).map_err(|e| Error::bug(format!("a matrix of text: {e}")))
+    };
+    if n == 0 {
+        return Err(Error::input(format!("{} has no numbers", path.display())).help("is the file complete?"));
+    }
+    // As many rows as columns of numbers, so the first column is of labels.
+    if let Some(header) = &mut header
+        && n == width - 1
+    {
+        header.remove(0);
+        let labels = Labels { rows: Some(labels), columns: Some(std::mem::take(header)) };
+        return Ok((shaped((n, width - 1), values)?, labels));
+    }
+    let mut all = Vec::with_capacity(n * width);
+    for (i, first) in first_column.into_iter().enumerate() {
+        let Some(first) = first else {
+            return Err(Error::input(format!(
+                "{}: {n} rows of {width} cells, `{}` the first of row {i}",
+                path.display(),
+                labels.get(i).map_or("", String::as_str)
+            ))
+            .help(
+                "with labels before the rows and above the columns, there must be one more column than rows",
+            ));
+        };
+        all.push(first);
+        all.extend_from_slice(&values[i * (width - 1)..(i + 1) * (width - 1)]);
+    }
+    Ok((shaped((n, width), all)?, Labels { rows: None, columns: header }))
+}
+
+/// `matrix` in the order of the neurons: each row and column goes where its
+/// label says, the id of a neuron or its number from 0. Where the field has no
+/// ids, other labels say nothing, and the order is taken as it stands.
+///
+/// # Errors
+/// If a label is no id although the field has some, one occurs twice, or rows
+/// and columns are labelled differently by what says nothing.
+pub fn in_order(
+    matrix: Array2<f64>,
+    labels: &Labels,
+    ids: &BTreeMap<String, Vec<i64>>,
+    path: &Path,
+) -> Result<Array2<f64>> {
+    let Some(columns) = &labels.columns else { return Ok(matrix) };
+    let rows = labels.rows.as_ref().unwrap_or(columns);
+    let (Some(to_row), Some(to_column)) = (places(rows, ids, path)?, places(columns, ids, path)?) else {
+        if rows != columns {
+            return Err(Error::input(format!(
+                "{}: rows and columns are labelled differently",
+                path.display()
+            ))
+            .help("label both with the neurons' ids, in any order, or both alike"));
+        }
+        return Ok(matrix);
+    };
+    let mut ordered = Array2::zeros(matrix.dim());
+    for ((i, j), &value) in matrix.indexed_iter() {
+        ordered[[to_row[i], to_column[j]]] = value;
+    }
+    Ok(ordered)
+}
+
+/// Which neuron each label means; `None` if they say nothing.
+fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> Result<Option<Vec<usize>>> {
+    let wrong = |what: String| {
+        Error::input(format!("{}: {what}", path.display()))
+            .help("label every row and column with the id of its neuron (an integer), or write the matrix without labels")
+    };
+    let numbers: Vec<Option<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    let by_number = (0..labels.len() as i64).zip(0..).collect();
+    let by_id = ids.iter().map(|(kind, ids)| (kind.as_str(), ids.iter().copied().zip(0..).collect()));
+    // Of several meanings the one that most labels have.
+    let meanings = by_id.chain([("", by_number)]);
+    let best = meanings
+        .map(|(kind, index): (&str, BTreeMap<i64, usize>)| {
+            let found: Vec<Option<usize>> =
+                numbers.iter().map(|number| index.get(&(*number)?).copied()).collect();
+            (kind, found)
+        })
+        .min_by_key(|(_, found)| found.iter().filter(|place| place.is_none()).count());
+    let Some((kind, found)) = best else { return Ok(None) };
+    if let Some(stranger) = found.iter().position(Option::is_none) {
+        let some = found.iter().any(Option::is_some);
+        return match labels.get(stranger) {
+            Some(label) if !ids.is_empty() && some && !kind.is_empty() => {
+                Err(wrong(format!("the label {label} is no `{kind}` id, as others are")))
+            }
+            Some(label) if !ids.is_empty() => {
+                Err(wrong(format!("the label `{label}` is no id of the field's neurons")))
+            }
+            _ => Ok(None),
+        };
+    }
+    let places: Vec<usize> = found.into_iter().flatten().collect();
+    let mut seen = vec![false; places.len()];
+    for (&place, label) in places.iter().zip(labels) {
+        match seen.get_mut(place) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return Err(wrong(format!("the label {label} occurs twice, or others are missing"))),
+        }
+    }
+    Ok(Some(places))
+}
+
+/// Numbers of one array: of an npy, or of an npz.
+///
+/// # Errors
+/// If the file is none.
+pub fn wide(folder: &Path, file: &FileRef, expected: u64) -> Result<(PathBuf, Array2<f64>)> {
+    let path = file.path(folder);
+    match file.format(folder, &[Format::Npy, Format::Npz])? {
+        Format::Npz => {
+            let mut archive = Npz::open(&path)?;
+            let Member { called, npy, length } = archive.array(file.array.as_deref(), expected)?;
+            let matrix = npy::matrix(&called, npy, length, &npy::any)?;
+            Ok((called, matrix))
+        }
+        _ => npy::read_matrix(&path, &npy::any).map(|matrix| (path, matrix)),
+    }
+}

@@ -1,0 +1,320 @@
+//! A field of your own: plain files beside a `field.toml` that describes them.
+//!
+//! | table of `field.toml` | says |
+//! |---|---|
+//! | `[positions]` | soma positions (npy, npz, csv), their unit, and the voxels' size |
+//! | `[ids]` | identifiers of the neurons by kind (npy, npz, csv) |
+//! | `[matrices]` | matrices of activity by name (npy, npz, csv) |
+//! | `[connectome]` | a matrix (npy, npz, csv) or a list of connections (csv, parquet) |
+//! | `[events]` | event times (npy, npz, csv) |
+//! | `[traces]` | fluorescence (npy, npz), and how events are found in it |
+//!
+//! Everything is in one order of neurons, that of positions and ids, or says by
+//! id which neuron it means. Ids are 64-bit integers throughout. `pallium field
+//! new` writes a description to begin with.
+
+mod arrays;
+mod connectome;
+mod events;
+mod traces;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pallium_core::{ndarray::Array2, prelude::*};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+
+use crate::folder::{self, CARD, Count, Reading, Sttc};
+use crate::rows::shown;
+
+/// Most neurons that a field may have.
+const MOST_NEURONS: usize = 20_000;
+/// Tables that make of a `field.toml` a description of other files.
+const TABLES: [&str; 6] = ["positions", "ids", "matrices", "connectome", "events", "traces"];
+
+/// A description of a field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    /// The field's name; that of its folder if none is given.
+    name: Option<String>,
+    /// Frames a second of the recording.
+    frame_hz: Option<f64>,
+    /// What a reader of results should know.
+    #[serde(default)]
+    notes: Vec<String>,
+    positions: Option<arrays::PositionsSpec>,
+    #[serde(default)]
+    ids: BTreeMap<String, FileRef>,
+    #[serde(default)]
+    matrices: BTreeMap<String, FileRef>,
+    connectome: Option<connectome::Spec>,
+    events: Option<events::Spec>,
+    traces: Option<traces::Spec>,
+}
+
+/// A file, or a part of one: `"a.npy"`, `{ file = "a.npz", array = "x" }` or
+/// `{ file = "a.csv", column = "x" }`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+struct FileRef {
+    /// Path, from the description's folder.
+    file: String,
+    /// Name of the array in an npz.
+    array: Option<String>,
+    /// Name of the column in a csv.
+    column: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for FileRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = FileRef;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a file's name, or { file = …, array = … } or { file = …, column = … }")
+            }
+            fn visit_str<E: serde::de::Error>(self, file: &str) -> Result<FileRef, E> {
+                Ok(FileRef { file: file.into(), ..FileRef::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FileRef, A::Error> {
+                FileRef::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Kinds of files, by the ends of their names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Format {
+    Npy,
+    Npz,
+    Csv,
+    Parquet,
+}
+
+impl FileRef {
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.file)
+    }
+
+    /// The file's kind, if it is one of `allowed`.
+    fn format(&self, folder: &Path, allowed: &[Format]) -> Result<Format> {
+        let name = self.file.to_ascii_lowercase();
+        let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+        let format = match () {
+            () if ends(&[".npy"]) => Some(Format::Npy),
+            () if ends(&[".npz"]) => Some(Format::Npz),
+            () if ends(&[".csv", ".csv.gz"]) => Some(Format::Csv),
+            () if ends(&[".parquet", ".pq"]) => Some(Format::Parquet),
+            () => None,
+        };
+        let path = self.path(folder);
+        let Some(format) = format.filter(|format| allowed.contains(format)) else {
+            let kinds = |format: &Format| match format {
+                Format::Npy => ".npy",
+                Format::Npz => ".npz",
+                Format::Csv => ".csv or .csv.gz",
+                Format::Parquet => ".parquet",
+            };
+            let kinds: Vec<_> = allowed.iter().map(kinds).collect();
+            return Err(Error::input(format!("{} is of no kind that can be read here", path.display()))
+                .help(format!("the name must end in {}", kinds.join(", "))));
+        };
+        for (said, name, of) in
+            [(self.array.is_some(), "array", Format::Npz), (self.column.is_some(), "column", Format::Csv)]
+        {
+            if said && format != of {
+                return Err(Error::input(format!(
+                    "{}: `{name}` is for another kind of file",
+                    path.display()
+                ))
+                .help("arrays have names in an npz, columns in a csv"));
+            }
+        }
+        Ok(format)
+    }
+}
+
+/// Whether a `field.toml` describes other files; one that Pallium has written
+/// beside the files of a field does not.
+pub fn describes(text: &str) -> bool {
+    // A file that cannot be parsed is reported when it is read.
+    let begins = |line: &str| {
+        let name = line.trim_start().trim_start_matches('[').trim_start();
+        TABLES.iter().any(|table| {
+            name.strip_prefix(table).is_some_and(|rest| rest.trim_start().starts_with([']', '.', '=']))
+        })
+    };
+    match text.parse::<toml::Table>() {
+        Ok(table) => TABLES.iter().any(|name| table.contains_key(*name)),
+        Err(_) => text.lines().any(begins),
+    }
+}
+
+/// Reads the field that `text` in `folder` describes.
+///
+/// # Errors
+/// If the description is not understood, or a file is not what it says.
+pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
+    let description = parse(folder, text)?;
+    let Description { name, frame_hz, notes, positions, .. } = &description;
+    let at = folder.join(CARD);
+    if let Some(hz) = frame_hz.filter(|hz| !(hz.is_finite() && *hz > 0.0)) {
+        return Err(Error::input(format!("{}: frame_hz is {hz}", at.display()))
+            .help("it must be a positive number: frames a second"));
+    }
+    let mut substrate = Substrate {
+        name: name.clone().unwrap_or_else(|| folder::folder_name(folder)),
+        frame_hz: reading.frame_hz.or(*frame_hz),
+        notes: notes.clone(),
+        ..Substrate::default()
+    };
+    let mut count = Count::default();
+    if let Some(spec) = positions {
+        let positions = spec.read(folder)?;
+        agree(&mut count, &spec.source().path(folder), positions.values.nrows())?;
+        substrate.positions = Some(positions);
+    }
+    for (kind, file) in &description.ids {
+        let ids = arrays::ids(folder, file, &count)?;
+        agree(&mut count, &file.path(folder), ids.len())?;
+        folder::refuse_repeats(&file.path(folder), &ids)?;
+        substrate.ids.insert(kind.clone(), ids);
+    }
+    for (name, file) in &description.matrices {
+        if name == Substrate::CONNECTOME {
+            return Err(Error::input(format!(
+                "{}: `{name}` is among the matrices of activity",
+                at.display()
+            ))
+            .help("give it a table of its own: [connectome]"));
+        }
+        let (matrix, labels) = arrays::matrix(folder, file, &count)?;
+        agree(&mut count, &file.path(folder), matrix.nrows())?;
+        let matrix = arrays::in_order(matrix, &labels, &substrate.ids, &file.path(folder))?;
+        symmetric(&file.path(folder), &matrix)?;
+        if [Substrate::CORRELATION, Substrate::STTC].contains(&name.as_str()) {
+            coefficients(&file.path(folder), &matrix)?;
+        }
+        substrate.matrices.insert(name.clone(), matrix);
+        substrate.derived.insert(name.clone());
+    }
+    if let Some(spec) = &description.connectome {
+        let (wiring, note) = spec.read(folder, &mut count, &substrate.ids)?;
+        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+        substrate.notes.extend(note);
+    }
+    activity(folder, &description, reading, &mut count, &mut substrate)?;
+    substrate.neurons = count.neurons();
+    if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.neurons == 0 {
+        return Err(Error::input(format!("{} describes no neurons", at.display()))
+            .help("name [positions] or [ids], or at least one matrix"));
+    }
+    if !substrate.matrices.contains_key(Substrate::CORRELATION)
+        && (description.events.is_some() || description.traces.is_some())
+    {
+        substrate
+            .notes
+            .push("correlation: none is given; `pallium field derive` computes it from the events".into());
+    }
+    Ok(substrate)
+}
+
+fn parse(folder: &Path, text: &str) -> Result<Description> {
+    let path = folder.join(CARD);
+    let description: Description = toml::from_str(text).map_err(|e| {
+        let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        Error::input(format!("{}, line {line}: {}", path.display(), e.message()))
+            .help("`pallium field new DIR` writes a description that explains all names")
+    })?;
+    if description.events.is_some() && description.traces.is_some() {
+        return Err(Error::input(format!("{} has both [events] and [traces]", path.display()))
+            .help("events are read from one of them: take the other out"));
+    }
+    for name in description.matrices.keys().chain(description.ids.keys()) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(Error::input(format!("{}: `{}` is no name", path.display(), shown(name.as_bytes())))
+                .help("name matrices and ids with letters, digits, - and _"));
+        }
+    }
+    Ok(description)
+}
+
+/// Event times, given or found in traces.
+fn activity(
+    folder: &Path,
+    description: &Description,
+    reading: &Reading,
+    count: &mut Count,
+    substrate: &mut Substrate,
+) -> Result<()> {
+    let frame_hz = substrate.frame_hz;
+    let sttc_of = frame_hz
+        .filter(|_| reading.sttc == Sttc::HalfFrame && !substrate.matrices.contains_key(Substrate::STTC));
+    if !reading.events && sttc_of.is_none() {
+        return Ok(());
+    }
+    let events = match (&description.events, &description.traces) {
+        (Some(spec), _) => spec.read(folder, count, &substrate.ids, frame_hz)?,
+        (None, Some(spec)) => {
+            let (events, note) = spec.read(folder, count, frame_hz)?;
+            substrate.notes.push(note);
+            events
+        }
+        (None, None) => return Ok(()),
+    };
+    if let Some(frame_hz) = sttc_of {
+        folder::half_frame_sttc(substrate, &events, frame_hz)?;
+    }
+    if reading.events {
+        substrate.events = Some(events);
+    }
+    Ok(())
+}
+
+fn agree(count: &mut Count, file: &Path, neurons: usize) -> Result<()> {
+    check(count, file, neurons)?;
+    count.agree(file, neurons)
+}
+
+/// Whether `file` may be for so many neurons.
+fn check(count: &Count, file: &Path, neurons: usize) -> Result<()> {
+    if neurons > MOST_NEURONS {
+        return Err(Error::input(format!("{} is for {neurons} neurons", file.display()))
+            .help(format!("at most {MOST_NEURONS} are read: every matrix has a row and a column for each")));
+    }
+    count.check(file, neurons)
+}
+
+/// Refuses a matrix of activity that says one thing of a pair and another of
+/// the pair turned round.
+fn symmetric(file: &Path, matrix: &Array2<f64>) -> Result<()> {
+    let scale = matrix.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    for ((i, j), &a) in matrix.indexed_iter().filter(|((i, j), _)| j > i) {
+        let b = matrix[[j, i]];
+        if (a - b).abs() > 1e-6 * scale {
+            return Err(Error::input(format!(
+                "{}: {a} at row {i}, column {j}, but {b} at row {j}, column {i}",
+                file.display()
+            ))
+            .help("matrices of activity are symmetric; where one triangle is filled, mirror it"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses coefficients that are none: beyond −1 and 1, but for rounding.
+fn coefficients(file: &Path, matrix: &Array2<f64>) -> Result<()> {
+    match matrix.indexed_iter().find(|(_, v)| v.abs() > 1.0 + 1e-6) {
+        None => Ok(()),
+        Some(((i, j), v)) => Err(Error::input(format!("{}: {v} at row {i}, column {j}", file.display()))
+            .help("a coefficient lies between -1 and 1; give a matrix that is none another name")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

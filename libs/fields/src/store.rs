@@ -1,0 +1,210 @@
+//! Writing of a field's folder, without pickles, so that nothing is lost when
+//! [`folder`](crate::folder) reads it again.
+
+use std::path::Path;
+
+use pallium_core::{
+    Kind,
+    ndarray::{Array2, ArrayBase, Data, Dimension, aview1},
+    prelude::*,
+};
+
+use pallium_npy::Element;
+
+use crate::activity::check_events;
+use crate::folder::{CARD, Card, MATRICES, StoredOrder, VERSION};
+
+/// Writes `substrate` as the new folder `folder`.
+///
+/// All files are written beside it first and take its name together at the
+/// end, so that a folder of that name is never half-written.
+///
+/// # Errors
+/// If the folder exists and is not empty, or cannot be written.
+pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
+    substrate.check()?;
+    if substrate.positions.is_none() && substrate.matrices.is_empty() {
+        return Err(Error::input(format!(
+            "`{}` has neither positions nor matrices, and no folder is a field without",
+            substrate.name
+        ))
+        .help(
+            "give its positions; or, where there are events, `pallium field derive` makes matrices of them",
+        ));
+    }
+    if let Some(events) = &substrate.events {
+        check_events(events).map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
+    }
+    if let Some(name) = substrate
+        .matrices
+        .keys()
+        .chain(substrate.ids.keys())
+        .find(|name| name.is_empty() || name.contains("_ids") || name.as_str() != file_name(name))
+    {
+        return Err(Error::input(format!("`{name}` cannot be part of a file's name"))
+            .help("name matrices and ids with letters, digits, - and _"));
+    }
+    if let Some(sttc) = substrate.matrices.get(Substrate::STTC)
+        && !substrate.derived.contains(Substrate::STTC)
+        && let Some(((i, j), value)) = sttc.indexed_iter().find(|((i, j), v)| **v != sttc[[*j, *i]])
+    {
+        return Err(Error::input(format!(
+            "the `sttc` matrix has {value} at row {i}, column {j}, but {} at row {j}, column {i}",
+            sttc[[j, i]]
+        ))
+        .help("spike time tiling is symmetric: what is stored as such must be"));
+    }
+    if folder.exists() {
+        let mut entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
+        if entries.next().is_some() {
+            return Err(Error::input(format!("{} exists and is not empty", folder.display()))
+                .help("name another folder, or remove this one first"));
+        }
+    }
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
+    let beside =
+        tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
+    // One level down, since the temporary folder itself is private.
+    let inside = beside.path().join("field");
+    std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
+    fill(substrate, &inside)?;
+    std::fs::rename(&inside, folder).map_err(|e| Error::io(folder, &e))
+}
+
+fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
+    let field = file_name(&substrate.name);
+    if let Some(positions) = &substrate.positions {
+        array(&folder.join(format!("positions_{field}.npy")), &positions.values)?;
+    }
+    for (name, matrix) in &substrate.matrices {
+        if name == Substrate::CONNECTOME {
+            let root = substrate.ids.get("root");
+            connectome(&folder.join(format!("connectome_{field}.csv")), matrix, root)?;
+            continue;
+        }
+        let known = MATRICES.iter().find(|(_, known)| known == name);
+        let file = known.map_or_else(|| format!("matrix_{name}.npy"), |(file, _)| (*file).to_owned());
+        array(&folder.join(file), matrix)?;
+    }
+    for (name, ids) in &substrate.ids {
+        array(&folder.join(format!("{name}_ids_{field}.npy")), &aview1(ids))?;
+    }
+    if let Some(events) = &substrate.events {
+        let times: Vec<f64> = events.iter().flatten().copied().collect();
+        let ends = events.iter().scan(0, |end, times| {
+            *end += times.len() as i64;
+            Some(*end)
+        });
+        let offsets: Vec<i64> = std::iter::once(0).chain(ends).collect();
+        array(&folder.join(format!("event_times_{field}.npy")), &aview1(&times))?;
+        array(&folder.join(format!("event_offsets_{field}.npy")), &aview1(&offsets))?;
+    }
+    let card = Card {
+        version: Some(VERSION),
+        name: Some(substrate.name.clone()),
+        position_unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
+        connectome_order: Some(StoredOrder::Neurons),
+        sttc: None,
+        frame_hz: substrate.frame_hz,
+        derived: substrate.derived.clone(),
+        notes: substrate.notes.clone(),
+    };
+    let path = folder.join(CARD);
+    let text = toml::to_string(&card).map_err(|e| Error::bug(format!("cannot write {CARD}: {e}")))?;
+    std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))
+}
+
+/// `name` with everything but letters, digits, `-` and `_` replaced.
+fn file_name(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let safe: String = name.chars().map(safe).collect();
+    if safe.is_empty() { "field".into() } else { safe }
+}
+
+fn array<T: Element, D: Dimension>(path: &Path, array: &ArrayBase<impl Data<Elem = T>, D>) -> Result<()> {
+    let file = std::fs::File::create_new(path).map_err(|e| Error::io(path, &e))?;
+    pallium_npy::write(file, array).map_err(|e| Error::io(path, &e))
+}
+
+fn connectome(path: &Path, wiring: &Array2<f64>, root: Option<&Vec<i64>>) -> Result<()> {
+    let labels: Vec<String> = match root {
+        Some(ids) => ids.iter().map(ToString::to_string).collect(),
+        None => (0..wiring.nrows()).map(|i| i.to_string()).collect(),
+    };
+    let failed = |e: csv::Error| Error::new(Kind::Io, format!("{}: {e}", path.display()));
+    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    writer.write_record(std::iter::once("").chain(labels.iter().map(String::as_str))).map_err(failed)?;
+    for (label, row) in labels.iter().zip(wiring.rows()) {
+        let counts = row.iter().map(ToString::to_string);
+        writer.write_record(std::iter::once(label.clone()).chain(counts)).map_err(failed)?;
+    }
+    writer.flush().map_err(|e| Error::io(path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::{self, ConnectomeOrder, Reading, Sttc};
+    use pallium_testing::{Folder, real_field};
+
+    const READING: Reading =
+        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
+
+    #[test]
+    fn a_stored_field_reads_back_the_same() {
+        let Some(path) = real_field("5_3_8") else { return };
+        let field = folder::read(&path, &READING).unwrap();
+        let place = Folder::new();
+        let folder = place.path().join("new").join("field");
+        write(&field, &folder).unwrap();
+        assert_eq!(folder::read(&folder, &READING).unwrap(), field);
+        // Stored, read and stored again: still the same.
+        let again = place.path().join("again");
+        std::fs::create_dir(&again).unwrap();
+        write(&folder::read(&folder, &READING).unwrap(), &again).unwrap();
+        assert_eq!(folder::read(&again, &READING).unwrap(), field);
+        let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "something was left beside: {left:?}");
+    }
+
+    #[test]
+    fn anything_in_a_substrate_survives() {
+        let mut odd = Substrate { name: "a b/ü".into(), neurons: 2, ..Substrate::default() };
+        odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]]);
+        odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]]);
+        odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]]);
+        odd.derived.insert("sttc".into());
+        odd.frame_hz = Some(30.0);
+        odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN]);
+        odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
+        odd.notes = vec!["say \"this\"\nand that".into()];
+        let place = Folder::new();
+        let folder = place.path().join("odd");
+        write(&odd, &folder).unwrap();
+        assert_eq!(folder::read(&folder, &READING).unwrap(), odd);
+    }
+
+    #[test]
+    fn nothing_is_written_over() {
+        let place = Folder::new();
+        place.file("something", b"");
+        let field = Substrate {
+            neurons: 1,
+            matrices: [("sttc".into(), ndarray::array![[1.0]])].into(),
+            ..Substrate::default()
+        };
+        let error = write(&field, place.path()).unwrap_err();
+        assert!(error.kind == Kind::Input && error.message.contains("not empty"), "{error}");
+        let mut bad = field.clone();
+        bad.matrices.insert("a/b".into(), ndarray::array![[1.0]]);
+        assert!(write(&bad, &place.path().join("x")).unwrap_err().message.contains("`a/b`"));
+        let mut bad = field;
+        bad.neurons = 2;
+        assert!(write(&bad, &place.path().join("x")).is_err());
+        assert!(!place.path().join("x").exists());
+    }
+}

@@ -1,0 +1,75 @@
+//! Small graphs whose measures are known, for tests.
+
+use pallium_core::prelude::*;
+
+use crate::graph::Graph;
+
+/// A graph with these edges.
+pub fn from_edges(nodes: usize, edges: &[(usize, usize)]) -> Graph {
+    let mut graph = Graph::empty(nodes);
+    for &(i, j) in edges {
+        graph.join(i, j);
+    }
+    graph
+}
+
+/// Every node joined to every other.
+pub fn complete(nodes: usize) -> Graph {
+    let edges: Vec<_> = (0..nodes).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+    from_edges(nodes, &edges)
+}
+
+/// Each node joined to the `reach` next ones on a circle.
+pub fn ring(nodes: usize, reach: usize) -> Graph {
+    let edges: Vec<_> = (0..nodes).flat_map(|i| (1..=reach).map(move |k| (i, (i + k) % nodes))).collect();
+    from_edges(nodes, &edges)
+}
+
+/// Node 0 joined to all others.
+pub fn star(nodes: usize) -> Graph {
+    from_edges(nodes, &(1..nodes).map(|i| (0, i)).collect::<Vec<_>>())
+}
+
+/// Zachary's karate club, 34 members and 78 friendships (Zachary 1977).
+pub fn karate() -> Graph {
+    let edges: Vec<_> =
+        KARATE.iter().enumerate().flat_map(|(i, list)| list.iter().map(move |&j| (i, j))).collect();
+    from_edges(34, &edges)
+}
+
+/// A random graph without loops, each pair joined with probability `share`.
+pub fn random(nodes: usize, share: f64, seed: u64) -> Graph {
+    use rand::Rng;
+    let mut rng = random::stream(seed, "example graph");
+    let mut graph = Graph::empty(nodes);
+    for i in 0..nodes {
+        for j in 0..i {
+            if rng.random_bool(share) {
+                graph.join(i, j);
+            }
+        }
+    }
+    graph
+}
+
+/// The same graph with its nodes renamed at random.
+pub fn shuffled(graph: &Graph, seed: u64) -> Graph {
+    use rand::seq::SliceRandom;
+    let mut order: Vec<usize> = (0..graph.nodes()).collect();
+    order.shuffle(&mut random::stream(seed, "shuffle"));
+    graph.relabelled(&order)
+}
+
+/// A matrix whose graph at quantile 0 is `graph`.
+pub fn weights(graph: &Graph) -> Matrix {
+    Matrix::from_shape_fn((graph.nodes(), graph.nodes()), |(i, j)| f32::from(graph.joined(i, j)))
+}
+
+#[rustfmt::skip]
+const KARATE: [&[usize]; 34] = [
+    &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 17, 19, 21, 31], &[2, 3, 7, 13, 17, 19, 21, 30],
+    &[3, 7, 8, 9, 13, 27, 28, 32], &[7, 12, 13], &[6, 10], &[6, 10, 16], &[16], &[], &[30, 32, 33],
+    &[33], &[], &[], &[], &[33], &[32, 33], &[32, 33], &[], &[], &[32, 33], &[33], &[32, 33], &[],
+    &[32, 33], &[25, 27, 29, 32, 33], &[25, 27, 31], &[31], &[29, 33], &[33], &[31, 33], &[32, 33],
+    &[32, 33], &[32, 33], &[33], &[],
+];

@@ -1,0 +1,157 @@
+//! Decompositions of matrices in double precision, and what follows from them.
+
+use faer::linalg::solvers::{DenseSolveCore, Solve};
+use faer::{Mat, Side};
+use ndarray::{Array2, ArrayView2};
+
+fn dense(matrix: ArrayView2<'_, f64>) -> Mat<f64> {
+    let (rows, columns) = matrix.dim();
+    Mat::from_fn(rows, columns, |i, j| matrix[[i, j]])
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix.
+#[derive(Clone, Debug)]
+pub struct Symmetric {
+    /// Eigenvalues, ascending.
+    pub values: Vec<f64>,
+    /// Column k is the eigenvector of eigenvalue k, of length 1.
+    pub vectors: Array2<f64>,
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix, of which the lower half
+/// is read; none if the iteration does not converge.
+pub fn symmetric(matrix: ArrayView2<'_, f64>) -> Option<Symmetric> {
+    let eigen = dense(matrix).self_adjoint_eigen(Side::Lower).ok()?;
+    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
+    Some(Symmetric {
+        values: values.iter().copied().collect(),
+        vectors: Array2::from_shape_fn(matrix.dim(), |at| vectors[at]),
+    })
+}
+
+/// Logarithm of the determinant of a symmetric matrix: by Cholesky, or from its
+/// eigenvalues if it is not positive definite; −∞ if the determinant is not
+/// above 0.
+pub fn log_determinant(matrix: ArrayView2<'_, f64>) -> f64 {
+    let dense = dense(matrix);
+    if let Ok(factor) = dense.llt(Side::Lower) {
+        let l = factor.L();
+        return 2.0 * (0..matrix.nrows()).map(|i| l[(i, i)].ln()).sum::<f64>();
+    }
+    match dense.self_adjoint_eigenvalues(Side::Lower) {
+        Ok(values) if values.iter().filter(|v| **v < 0.0).count() % 2 == 0 => {
+            values.iter().map(|v| v.abs().ln()).sum()
+        }
+        _ => f64::NEG_INFINITY,
+    }
+}
+
+/// Inverse of a symmetric matrix, by Cholesky; none if it is not positive
+/// definite.
+pub fn inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
+    let inverse = dense(matrix).llt(Side::Lower).ok()?.inverse();
+    Some(Array2::from_shape_fn(matrix.dim(), |(i, j)| inverse[(i.max(j), i.min(j))]))
+}
+
+/// Inverse of a symmetric matrix; if it is not positive definite, the
+/// pseudo-inverse, in which eigenvalues below N·ε times the largest count as 0.
+/// None if the eigenvalues cannot be found.
+pub fn pseudo_inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
+    if let Some(inverse) = inverse(matrix) {
+        return Some(inverse);
+    }
+    let p = matrix.nrows();
+    let eigen = dense(matrix).self_adjoint_eigen(Side::Lower).ok()?;
+    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
+    let largest = (0..p).map(|k| values[k].abs()).fold(0.0, f64::max);
+    let least = largest * p as f64 * f64::EPSILON;
+    let scaled =
+        Mat::from_fn(p, p, |i, k| if values[k].abs() > least { vectors[(i, k)] / values[k] } else { 0.0 });
+    let inverse = &scaled * vectors.transpose();
+    Some(Array2::from_shape_fn((p, p), |(i, j)| inverse[(i.max(j), i.min(j))]))
+}
+
+/// X with `matrix`·X = `right`, `matrix` symmetric, by Cholesky; none if it is
+/// not positive definite.
+pub fn solve(matrix: ArrayView2<'_, f64>, right: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
+    let solution = dense(matrix).llt(Side::Lower).ok()?.solve(&dense(right));
+    Some(Array2::from_shape_fn(right.dim(), |at| solution[at]))
+}
+
+/// A QR decomposition.
+#[derive(Clone, Debug)]
+pub struct Qr {
+    /// The orthogonal factor Q.
+    pub q: Array2<f64>,
+    /// The diagonal of R.
+    pub diagonal: Vec<f64>,
+}
+
+/// QR decomposition of an N×N matrix by Householder reflections. The signs of
+/// R's diagonal are as they come.
+pub fn qr(matrix: ArrayView2<'_, f64>) -> Qr {
+    let decomposed = dense(matrix).qr();
+    let (q, r) = (decomposed.compute_thin_Q(), decomposed.thin_R());
+    Qr {
+        q: Array2::from_shape_fn(matrix.dim(), |at| q[at]),
+        diagonal: (0..matrix.nrows()).map(|j| r[(j, j)]).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, array};
+
+    use super::*;
+
+    fn close(a: &Array2<f64>, b: &Array2<f64>) -> bool {
+        a.dim() == b.dim() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-13)
+    }
+
+    #[test]
+    fn eigenvectors_make_the_matrix_again() {
+        let matrix = array![[2.0, 0.5, 0.1], [0.5, 1.0, -0.2], [0.1, -0.2, 3.0]];
+        let Symmetric { values, vectors } = symmetric(matrix.view()).unwrap();
+        assert!(values.is_sorted());
+        let again = vectors.dot(&Array2::from_diag(&Array1::from(values))).dot(&vectors.t());
+        assert!(close(&again, &matrix), "{again}");
+    }
+
+    #[test]
+    fn determinants_of_any_sign() {
+        let of = |matrix: Array2<f64>| log_determinant(matrix.view());
+        assert!((of(array![[2.0, 1.0], [1.0, 3.0]]) - 5_f64.ln()).abs() < 1e-14);
+        assert_eq!(of(array![[1.0, 2.0], [2.0, 1.0]]), f64::NEG_INFINITY);
+        assert!((of(array![[-2.0, 0.0], [0.0, -3.0]]) - 6_f64.ln()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn an_inverse_inverts() {
+        let matrix = array![[2.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 3.0]];
+        let inverse = inverse(matrix.view()).unwrap();
+        assert!(close(&matrix.dot(&inverse), &Array2::eye(3)));
+        assert!(super::inverse(array![[1.0, 2.0], [2.0, 1.0]].view()).is_none());
+        assert_eq!(pseudo_inverse(matrix.view()).unwrap(), inverse);
+        let right = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        let solution = solve(matrix.view(), right.view()).unwrap();
+        assert!(close(&matrix.dot(&solution), &right));
+        assert!(solve(array![[0.0]].view(), array![[1.0]].view()).is_none());
+    }
+
+    #[test]
+    fn the_pseudo_inverse_of_a_singular_matrix() {
+        let matrix = array![[1.0, 1.0], [1.0, 1.0]];
+        assert!(close(&pseudo_inverse(matrix.view()).unwrap(), &array![[0.25, 0.25], [0.25, 0.25]]));
+        // Indefinite, with an inverse.
+        let matrix = array![[1.0, 2.0], [2.0, 1.0]];
+        assert!(close(&matrix.dot(&pseudo_inverse(matrix.view()).unwrap()), &Array2::eye(2)));
+    }
+
+    #[test]
+    fn columns_of_q_are_orthonormal_and_span_those_of_the_matrix() {
+        // By hand: columns (3, 4) and (1, 2).
+        let Qr { q, diagonal } = qr(array![[3.0, 1.0], [4.0, 2.0]].view());
+        let positive = Array2::from_shape_fn((2, 2), |(i, j)| q[[i, j]] * diagonal[j].signum());
+        assert!(close(&positive, &array![[0.6, -0.8], [0.8, 0.6]]), "{positive}");
+    }
+}

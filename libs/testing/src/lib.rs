@@ -1,0 +1,93 @@
+//! What tests of several crates share: real fields and reference values, where
+//! they are at hand, and folders.
+//!
+//! Failures here are failures of a test, so everything panics.
+
+use std::path::{Path, PathBuf};
+
+use pallium_core::{ndarray::Array2, random, serde_json};
+use pallium_npy::npz::Npz;
+
+/// Where data and reference values may lie: beside the repository.
+const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+
+/// The folder of a real field, if the data are at hand.
+pub fn real_field(name: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("PALLIUM_DATA").map_or_else(|| Path::new(BESIDE).join("data"), PathBuf::from);
+    let folder = data.join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!(
+        "skipped: there is no field {name} in {}; set PALLIUM_DATA to where the fields are",
+        data.display()
+    );
+    None
+}
+
+/// A file of reference values, if they are at hand.
+pub fn golden(name: &str) -> Option<PathBuf> {
+    let path = Path::new(BESIDE).join("golden").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: there are no reference values at {}", path.display());
+    None
+}
+
+/// The reference values of the fields.
+pub fn golden_json() -> Option<serde_json::Value> {
+    let text = std::fs::read(golden("fields.json")?).expect("a file that can be read");
+    Some(serde_json::from_slice(&text).expect("JSON"))
+}
+
+/// A matrix of a field's reference values, whichever float it was written as.
+pub fn golden_matrix(field: &str, name: &str) -> Option<Array2<f64>> {
+    let mut archive = Npz::open(&golden(&format!("field_{field}.npz"))?).expect("an archive");
+    Some(archive.matrix(name).expect("a matrix of that name"))
+}
+
+/// A folder that is removed after the test.
+pub struct Folder(tempfile::TempDir);
+
+impl Default for Folder {
+    fn default() -> Self {
+        Folder::new()
+    }
+}
+
+impl Folder {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file into it.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).expect("a file that can be written");
+        path
+    }
+}
+
+/// Event times of `neurons` neurons that share some of their events, on frames
+/// of 158.7 ms over `length` seconds.
+pub fn sparse_events(neurons: usize, length: f64, seed: u64) -> Vec<Vec<f64>> {
+    use pallium_core::rand::Rng;
+    let mut stream = random::stream(seed, "test events");
+    let mut events = vec![Vec::new(); neurons];
+    for frame in 1..(length * 6.3009) as u32 {
+        let shared = stream.random::<f64>() < 0.05;
+        for times in &mut events {
+            if stream.random::<f64>() < if shared { 0.5 } else { 0.05 } {
+                times.push(f64::from(frame) / 6.3009);
+            }
+        }
+    }
+    events
+}

@@ -1,0 +1,11 @@
+//! Synthetic fields of neurons.
+//!
+//! | component | role | what |
+//! |---|---|---|
+//! | `synthetic.field` | substrate | a field with the statistics of imaged ones; needs no data |
+//! | `synthetic.like` | substrate | a field with the statistics of a given one |
+
+mod field;
+mod like;
+
+pallium_core::plugin!();
