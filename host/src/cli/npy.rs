@@ -296,7 +296,6 @@ mod tests {
     #[test]
     fn what_fuzzing_found_stays_mended() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/found/measure");
-        let began = std::time::Instant::now();
         let mut tried = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             assert!(read_square(&entry.unwrap().path()).unwrap_err().help.is_some());
@@ -308,8 +307,6 @@ mod tests {
         for bracket in ["(", "[", "{", "(1, ", "{1: "] {
             message(&file(&format!("{start}{}", bracket.repeat(MOST_BRACKETS - 1)), &[]));
         }
-        // Nine seconds and more before.
-        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 
     #[test]
