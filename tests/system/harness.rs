@@ -373,7 +373,7 @@ pub fn results(folder: &Path) -> Vec<BTreeMap<String, String>> {
     let header = reader.headers().unwrap().clone();
     assert_eq!(
         header.iter().collect::<Vec<_>>(),
-        ["variant", "task", "run", "split", "measure", "value", "status"],
+        ["variant", "task", "run", "split", "measure", "value", "status", "folder"],
         "the columns of results.csv are a promise"
     );
     reader

@@ -12,15 +12,16 @@ use crate::harness::{cargo, execute, root};
 
 /// Each layer, and the layers that its crates may depend on. A crate's tests may
 /// use the testkit besides.
-const RULES: [(&str, &[&str]); 8] = [
+const RULES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("testkit", &["core"]),
     ("libs", &["libs", "core"]),
     ("plugins", &["libs", "core"]),
     ("record", &["libs", "core"]),
     ("stats", &["libs", "core"]),
-    ("report", &["record", "stats", "libs", "core"]),
-    ("host", &["report", "record", "stats", "testkit", "libs", "core"]),
+    ("profile", &["record", "libs", "core"]),
+    ("report", &["profile", "record", "stats", "libs", "core"]),
+    ("host", &["report", "profile", "record", "stats", "testkit", "libs", "core"]),
 ];
 
 /// The layer of a crate by its folder below the root; none for what stands
