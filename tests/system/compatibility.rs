@@ -3,6 +3,9 @@
 //! The contract grows in the ways that `core/src/abi/wire.rs` allows. A copy of
 //! the core, grown in all of these ways at once, stands for a newer one; the
 //! present core is then the older.
+//!
+//! All crates are built in one call of cargo, without optimization: layouts do
+//! not depend on it, and results here are sums of a few numbers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,163 +13,262 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::crates::{cargo, core_copy, fixture_of, library, place};
-use crate::harness::{pallium, pallium_with, plugin, root, text};
+use crate::crates::copy;
+use crate::harness::{
+    Built, Scratch, cargo, cargo_outside, execute, fixture, pallium, pallium_with, program, root, shared,
+    skipped, text,
+};
+
+/// Where a line goes in a source file of the core: looked up by the first line
+/// of an item, so that only a renamed item needs a change here.
+enum Place {
+    /// Right after the line that begins so.
+    After(&'static str),
+    /// Before the end of the item whose first line begins so.
+    AtEndOf(&'static str),
+    /// At the end of the file.
+    Last,
+}
+
+use Place::{After, AtEndOf, Last};
 
 /// A core of the same series with a new last field of the module, new methods
-/// at the ends of two traits, a new role, a new kind of error, new keys in the
-/// manifest and in settings, and a new array in settings.
-const GROWTH: &[(&str, &str, &str)] = &[
+/// at the ends of two traits, a new kind of error, new keys in the manifest and
+/// in settings, and a new array in settings.
+const GROWTH: &[(&str, Place, &str)] = &[
     (
         "abi/wire.rs",
-        "    pub metric: extern \"C\" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<MetricBox, WireError>,\n",
-        "    pub metric: extern \"C\" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<MetricBox, WireError>,\n    \
-         /// New.\n    #[sabi(missing_field(option))]\n    pub greeting: extern \"C\" fn() -> RString,\n",
-    ),
-    (
-        "abi/wire.rs",
-        "    fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;\n    \
-         #[sabi(last_prefix_field)]\n    fn close(&mut self) -> WireResult<()>;\n",
-        "    fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;\n    \
-         #[sabi(last_prefix_field)]\n    fn close(&mut self) -> WireResult<()>;\n    \
-         fn motto(&self) -> WireResult<RString> {\n        RResult::ROk(RString::from(\"none yet\"))\n    }\n",
+        AtEndOf("pub struct PluginModule {"),
+        "/// New.\n#[sabi(missing_field(option))]\npub greeting: extern \"C\" fn() -> RString,",
     ),
     (
         "abi/wire.rs",
-        "    fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel>;\n    \
-         #[sabi(last_prefix_field)]\n    fn close(&mut self) -> WireResult<()>;\n",
-        "    fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel>;\n    \
-         #[sabi(last_prefix_field)]\n    fn close(&mut self) -> WireResult<()>;\n    \
-         fn hint(&self, at: WireTensor<'_>) -> WireResult<f64> {\n        RResult::ROk(at.f32s.len() as f64)\n    }\n",
+        AtEndOf("pub trait WireConstraint:"),
+        "fn motto(&self) -> WireResult<RString> { RResult::ROk(RString::from(\"none yet\")) }",
     ),
     (
-        "abi/guard.rs",
-        "        metric,\n    }\n    .leak_into_prefix()\n}\n",
-        "        metric,\n        greeting,\n    }\n    .leak_into_prefix()\n}\n\nextern \"C\" fn greeting() -> RString {\n    RString::from(\"hello\")\n}\n",
+        "abi/wire.rs",
+        AtEndOf("pub trait WireTask:"),
+        "fn hint(&self, at: WireTensor<'_>) -> WireResult<f64> { RResult::ROk(at.f32s.len() as f64) }",
     ),
+    ("abi/guard.rs", After("PluginModule {"), "greeting,"),
+    ("abi/guard.rs", Last, "extern \"C\" fn greeting() -> RString { RString::from(\"hello\") }"),
     (
         "abi/guard.rs",
-        "        self.look(\"wants_activity\", |constraint| Ok(constraint.wants_activity()))\n    }\n",
-        "        self.look(\"wants_activity\", |constraint| Ok(constraint.wants_activity()))\n    }\n\n    \
-         fn motto(&self) -> WireResult<RString> {\n        self.look(\"motto\", |constraint| Ok(RString::from(constraint.motto())))\n    }\n",
+        AtEndOf("impl WireConstraint for Guard"),
+        "fn motto(&self) -> WireResult<RString> { self.look(\"motto\", |c| Ok(RString::from(c.motto()))) }",
     ),
-    (
-        "abi/guard.rs",
-        "            unwinds,\n",
-        "            unwinds,\n            homepage: Some(\"https://example.org\".into()),\n",
-    ),
+    ("abi/guard.rs", After("Ok(Manifest {"), "homepage: Some(\"https://example.org\".into()),"),
     (
         "abi/manifest.rs",
-        "    /// The components, sorted by id.\n",
-        "    /// New.\n    #[serde(default)]\n    pub homepage: Option<String>,\n    /// The components, sorted by id.\n",
+        After("pub struct Manifest {"),
+        "/// New.\n#[serde(default)]\npub homepage: Option<String>,",
     ),
     (
         "abi/loaded.rs",
-        "    build!(substrate, SubstrateSource);\n",
-        "    /// New.\n    pub fn greeting(&self) -> Option<String> {\n        self.module.greeting().map(|greet| greet().into_string())\n    }\n\n    \
-         build!(substrate, SubstrateSource);\n",
+        AtEndOf("impl Library {"),
+        "/// New.\npub fn greeting(&self) -> Option<String> { self.module.greeting().map(|greet| greet().into_string()) }",
     ),
     (
         "abi/loaded.rs",
-        "impl Constraint for Loaded<ConstraintBox> {\n",
-        "impl Constraint for Loaded<ConstraintBox> {\n    fn motto(&self) -> String {\n        \
-         self.or(self.object.motto().map(|m| m.into_string()), String::new())\n    }\n\n",
+        AtEndOf("impl Constraint for Loaded<"),
+        "fn motto(&self) -> String { self.or(self.object.motto().map(|m| m.into_string()), String::new()) }",
     ),
+    ("abi/convert.rs", AtEndOf("struct SettingHeader {"), "#[serde(default)]\nlaboratory: Option<String>,"),
+    ("abi/convert.rs", After("let header = json(&SettingHeader {"), "laboratory: Some(\"here\".into()),"),
     (
         "abi/convert.rs",
-        "struct SettingHeader {\n",
-        "struct SettingHeader {\n    #[serde(default)]\n    laboratory: Option<String>,\n",
-    ),
-    (
-        "abi/convert.rs",
-        "    let header = json(&SettingHeader {\n",
-        "    let header = json(&SettingHeader {\n        laboratory: Some(\"here\".into()),\n",
-    ),
-    (
-        "abi/convert.rs",
-        "    parts.extend(extra);\n",
-        "    parts.push(Part::f32(\"orientation\", ndarray::aview1(&[1.0_f32, 0.0, 0.0])));\n    parts.extend(extra);\n",
+        After("parts.extend(extra);"),
+        "parts.push(Part::f32(\"orientation\", ndarray::aview1(&[1.0_f32, 0.0, 0.0])));",
     ),
     (
         "role.rs",
-        "    /// Whether [`Constraint::activity_penalty`] does anything; asked once.\n",
-        "    /// New.\n    fn motto(&self) -> String {\n        \"has none\".into()\n    }\n\n    \
-         /// Whether [`Constraint::activity_penalty`] does anything; asked once.\n",
+        AtEndOf("pub trait Constraint:"),
+        "/// New.\nfn motto(&self) -> String { \"has none\".into() }",
     ),
-    (
-        "component.rs",
-        "    /// Measures a network.\n    Metric,\n",
-        "    /// Measures a network.\n    Metric,\n    /// New.\n    Analysis,\n",
-    ),
-    ("component.rs", "    pub const ALL: [Role; 6] =\n", "    pub const ALL: [Role; 7] =\n"),
-    ("component.rs", "Role::Model, Role::Metric];", "Role::Model, Role::Metric, Role::Analysis];"),
-    (
-        "component.rs",
-        "            Role::Metric => \"metric\",\n",
-        "            Role::Metric => \"metric\",\n            Role::Analysis => \"analysis\",\n",
-    ),
-    (
-        "error.rs",
-        "    /// A bug in Pallium itself.\n    Bug,\n",
-        "    /// A bug in Pallium itself.\n    Bug,\n    /// New.\n    Weather,\n",
-    ),
+    ("error.rs", After("pub enum Kind {"), "/// New.\nWeather,"),
 ];
 
-static NEWER_CORE: LazyLock<PathBuf> = LazyLock::new(|| core_copy("newer-core", "0.1.9", GROWTH));
-static NEWER_PLUGIN: LazyLock<PathBuf> =
-    LazyLock::new(|| library(&fixture_of("newer", "newer", &NEWER_CORE)));
+/// A core of the same series in which a method in the middle has another
+/// parameter, which the contract does not allow.
+const CHANGE: &[(&str, &str, &str)] = &[
+    (
+        "abi/wire.rs",
+        "fn project(&mut self, weights: WireTensorMut<'_>)",
+        "fn project(&mut self, weights: WireTensorMut<'_>, strength: f64)",
+    ),
+    (
+        "abi/guard.rs",
+        "fn project(&mut self, weights: WireTensorMut<'_>)",
+        "fn project(&mut self, weights: WireTensorMut<'_>, _strength: f64)",
+    ),
+    ("abi/loaded.rs", "self.object.project(weights)", "self.object.project(weights, 1.0)"),
+];
+
+/// `source` with `text` at a place.
+fn grown(source: &str, place: &Place, text: &str) -> String {
+    let lines: Vec<&str> = source.lines().collect();
+    let first = |start: &str| {
+        let mut found = (0..lines.len()).filter(|&at| lines[at].trim_start().starts_with(start));
+        let at = found.next().unwrap_or_else(|| panic!("no line begins with «{start}»"));
+        assert!(found.next().is_none(), "several lines begin with «{start}»");
+        at
+    };
+    let at = match place {
+        After(start) => first(start) + 1,
+        AtEndOf(start) => {
+            let at = first(start);
+            // As rustfmt writes it: the end is as far in as the beginning.
+            let margin = &lines[at][..lines[at].len() - lines[at].trim_start().len()];
+            let end = format!("{margin}}}");
+            at + lines[at..].iter().position(|line| line.starts_with(&end)).expect("an item has an end")
+        }
+        Last => lines.len(),
+    };
+    [&lines[..at], &[text], &lines[at..]].concat().join("\n") + "\n"
+}
 
 #[test]
-fn a_plugin_of_a_newer_core_loads_and_its_new_role_is_left_out() {
-    let listed = pallium_with(&[&NEWER_PLUGIN], &["plugins", "list"]).ok();
-    assert!(
-        listed.stdout.contains("newer.constraint") && !listed.stdout.contains("newer.analysis"),
-        "{}",
-        listed.stdout
+fn growth_goes_to_the_end_of_an_item() {
+    let source = "trait A: B {\n    fn a() {\n    }\n}\n\ntrait C {\n}\n";
+    assert_eq!(
+        grown(source, &AtEndOf("trait A:"), "x"),
+        "trait A: B {\n    fn a() {\n    }\nx\n}\n\ntrait C {\n}\n"
     );
-    assert!(
-        listed.stderr.contains("`newer.analysis` has the role `analysis`, which this version does not know"),
-        "{}",
-        listed.stderr
+    assert_eq!(
+        grown(source, &After("trait C"), "x"),
+        "trait A: B {\n    fn a() {\n    }\n}\n\ntrait C {\nx\n}\n"
     );
-    let checked = pallium(&["plugins", "check", text(&NEWER_PLUGIN), "--only", "newer.constraint", "--json"])
-        .ok()
-        .json();
+}
+
+/// A copy of the core as another version, in a workspace of its own.
+fn core_copy(name: &str, version: &str, edit: impl Fn(&str, String) -> String) -> PathBuf {
+    let to = shared("compatibility").join(name);
+    copy(&root().join("core"), &to.join("core"));
+    let mut manifest: toml::Table =
+        std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let workspace = manifest["workspace"].as_table_mut().unwrap();
+    workspace.insert("members".into(), toml::Value::try_from(["core"]).unwrap());
+    workspace.remove("default-members");
+    workspace["package"].as_table_mut().unwrap().insert("version".into(), version.into());
+    std::fs::write(to.join("Cargo.toml"), manifest.to_string()).unwrap();
+    let source = to.join("core/src");
+    for file in [
+        "abi/wire.rs",
+        "abi/guard.rs",
+        "abi/manifest.rs",
+        "abi/loaded.rs",
+        "abi/convert.rs",
+        "role.rs",
+        "error.rs",
+    ] {
+        let path = source.join(file);
+        std::fs::write(&path, edit(file, std::fs::read_to_string(&path).unwrap())).unwrap();
+    }
+    to.join("core")
+}
+
+/// The newer plugin and host, an older plugin, one of a changed contract, and
+/// one built in another way.
+static CRATES: LazyLock<Built> = LazyLock::new(|| {
+    let newer = core_copy("newer", "0.1.9", |file, source| {
+        let edits = GROWTH.iter().filter(|(of, ..)| *of == file);
+        edits.fold(source, |source, (_, place, text)| grown(&source, place, text))
+    });
+    let changed = core_copy("changed", "0.1.1", |file, source| {
+        let edits = CHANGE.iter().filter(|(of, ..)| *of == file);
+        edits.fold(source, |source, (_, from, to)| {
+            assert_eq!(source.matches(from).count(), 1, "{file}: {from}");
+            source.replace(from, to)
+        })
+    });
+    let present = root().join("core");
+    let folder = shared("compatibility").join("crates");
+    let member = |name: &str, core: &Path, library: &str, source: &str, more: &str| {
+        let place = folder.join(name).join("src");
+        std::fs::create_dir_all(&place).unwrap();
+        let core = text(core);
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.3.0\"\nedition = \"2024\"\n{library}\n\
+             [dependencies]\npallium-core = {{ path = {core:?} }}\n{more}"
+        );
+        std::fs::write(folder.join(name).join("Cargo.toml"), manifest).unwrap();
+        let from = root().join("tests/fixtures").join(source);
+        let main = if library.is_empty() { "main.rs" } else { "lib.rs" };
+        std::fs::copy(from, place.join(main)).unwrap();
+        place
+    };
+    let library = "[lib]\ncrate-type = [\"cdylib\"]\n";
+    member("newer", &newer, library, "grown/newer.rs", "");
+    member("changed", &changed, library, "outside.rs", "");
+    member("unlike", &present, library, "outside.rs", "");
+    // The gate is the present one; it must not stand in the way of growth.
+    let host = member(
+        "newer-host",
+        &newer,
+        "",
+        "grown/host.rs",
+        "abi_stable = { version = \"=0.11.3\", default-features = false }\nlibloading = \"0.9\"\ntracing = \"0.1\"\n",
+    );
+    let gate = std::fs::read_to_string(root().join("host/src/plugins/gate.rs")).unwrap();
+    std::fs::create_dir_all(host.join("plugins")).unwrap();
+    std::fs::write(host.join("plugins/gate.rs"), gate.split("#[cfg(test)]").next().unwrap()).unwrap();
+    let mut workspace = String::from("[workspace]\nmembers = [\"*\"]\nresolver = \"3\"\n");
+    for name in ["pallium-core", "unlike"] {
+        let checks = "debug-assertions = true\noverflow-checks = true\n";
+        workspace += &format!("[profile.release.package.{name}]\n{checks}");
+    }
+    std::fs::write(folder.join("Cargo.toml"), workspace).unwrap();
+    std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    for (name, version) in [("ndarray", "0.17.1"), ("serde_json", "1.0.140")] {
+        let update = ["update", "--package", name, "--precise", version];
+        if execute(cargo_outside(&folder).args(update)).code != Some(0) {
+            skipped(&format!(
+                "{name} {version} cannot be had here, so its version is the same on both sides"
+            ));
+        }
+    }
+    Built::by(cargo_outside(&folder).args(["build", "--release", "--workspace", "--keep-going"]))
+});
+
+#[test]
+fn a_plugin_of_a_newer_core_loads() {
+    let file = CRATES.library("newer");
+    let checked =
+        pallium(&["plugins", "check", text(&file), "--only", "newer.constraint", "--json"]).ok().json();
     assert_eq!(
         (&checked["failed"], &checked["core_version"]),
         (&Value::from(0), &Value::from("0.1.9")),
         "{checked:#}"
     );
-}
-
-#[test]
-fn an_error_of_a_kind_that_is_not_known_keeps_its_message() {
-    let ended = pallium(&[
-        "plugins",
-        "check",
-        text(&NEWER_PLUGIN),
-        "--only",
-        "newer.constraint",
-        "--param",
-        "newer.constraint.fail=true",
-    ]);
+    // An error of a kind that is not known here keeps its message.
+    let fail = ["--only", "newer.constraint", "--param", "newer.constraint.fail=true"];
+    let ended = pallium(&[&["plugins", "check", text(&file)], &fail[..]].concat());
     assert_eq!(ended.code, Some(2));
     assert!(ended.stdout.contains("the weather is not fit for penalties"), "{}", ended.stdout);
 }
 
 #[test]
+fn a_component_of_a_role_that_is_not_known_is_left_out() {
+    let known = pallium_with(&[&fixture("claims")], &["plugins", "list", "--json"]).ok().json();
+    assert!(known.as_array().unwrap().iter().any(|component| component["id"] == "claims.metric"));
+    let component = "{ \"role\": \"analysis\", \"id\": \"claims.analysis\", \"about\": \"new\", \"cite\": \"new\", \"schema\": {} }";
+    let mut command = program(&["plugins", "list"]);
+    command.env("PALLIUM_PLUGIN_PATH", fixture("claims"));
+    command.env("PALLIUM_FIXTURE_MANIFEST", format!("{{ \"components\": [{component}] }}"));
+    let listed = execute(&mut command).ok();
+    assert!(!listed.stdout.contains("claims.analysis"), "{}", listed.stdout);
+    assert!(
+        listed.stderr.contains("`claims.analysis` has the role `analysis`, which this version does not know"),
+        "{}",
+        listed.stderr
+    );
+}
+
+#[test]
 fn a_plugin_of_an_older_core_runs_in_a_newer_host() {
-    let older = library(&fixture_of("outside", "older", &root().join("core")));
-    // The gate is the present one; it must not stand in the way of growth.
-    let folder = fixture_of("newer-host", "newer-host", &NEWER_CORE);
-    std::fs::create_dir_all(folder.join("src/plugins")).unwrap();
-    for file in ["hash.rs", "plugins/elf.rs", "plugins/gate.rs"] {
-        std::fs::copy(root().join("host/src").join(file), folder.join("src").join(file)).unwrap();
-    }
-    let host = cargo(&folder, &[], &["build", "--release"]).artifact("fixture-newer-host", "");
-    let output = Command::new(host).args([&older, &*NEWER_PLUGIN]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut host = Command::new(CRATES.executable("newer-host"));
+    let told = execute(host.args([fixture("outside"), CRATES.library("newer")])).ok().json();
     let (old, new) = (&told[0], &told[1]);
     assert_eq!((&old["id"], &old["core"]), (&Value::from("outside.long-connections"), &Value::from("0.1.0")));
     // What the older plugin does not have is the newer host's default.
@@ -180,86 +282,43 @@ fn a_plugin_of_an_older_core_runs_in_a_newer_host() {
     assert_eq!((&new["penalty"], &new["homepage"]), (&Value::from(5.0), &Value::from("https://example.org")));
 }
 
-/// A plugin that was built against core 0.2.
-pub fn of_another_series() -> PathBuf {
-    static PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
-        let other = core_copy("other-core", "0.2.0", &[]);
-        library(&fixture_of("outside", "other-series", &other))
-    });
-    PLUGIN.clone()
-}
-
 #[test]
-fn a_core_of_another_series_is_refused_with_what_to_do() {
-    pallium_with(&[&of_another_series()], &["plugins", "list"]).refused(&[
-        "was built against pallium-core 0.2.0, but this is 0.1.0",
-        "build the plugin again against pallium-core 0.1.0",
-    ]);
-}
-
-#[test]
-fn a_contract_that_changed_in_the_middle_is_refused_with_what_to_do() {
-    let changed = core_copy(
-        "changed-core",
-        "0.1.1",
-        &[
-            (
-                "abi/wire.rs",
-                "    fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()>;\n",
-                "    fn project(&mut self, weights: WireTensorMut<'_>, strength: f64) -> WireResult<()>;\n",
-            ),
-            (
-                "abi/guard.rs",
-                "    fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()> {\n",
-                "    fn project(&mut self, weights: WireTensorMut<'_>, _strength: f64) -> WireResult<()> {\n",
-            ),
-            ("abi/loaded.rs", "self.object.project(weights)", "self.object.project(weights, 1.0)"),
-        ],
-    );
-    let plugin = library(&fixture_of("outside", "changed", &changed));
-    let refusal = pallium_with(&[&plugin], &["plugins", "list"]).refused(&[
+fn a_contract_that_changed_in_the_middle_is_refused() {
+    let refusal = pallium_with(&[&CRATES.library("changed")], &["plugins", "list"]).refused(&[
         "another version of the plugin contract",
         "build the plugin again against pallium-core 0.1.0",
     ]);
     assert!(refusal.stderr.lines().count() < 15, "{}", refusal.stderr);
 }
 
-fn has_nightly() -> bool {
-    let listed = Command::new("rustup").args(["toolchain", "list"]).output();
-    listed
-        .is_ok_and(|out| String::from_utf8_lossy(&out.stdout).lines().any(|line| line.starts_with("nightly")))
-}
-
 #[test]
-fn another_compiler_profile_and_other_versions_of_dependencies_do_not_matter() {
-    let folder = fixture_of("outside", "unlike", &root().join("core"));
-    std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    let older = [("ndarray", "0.17.1"), ("serde_json", "1.0.140")];
-    for (name, version) in older {
-        let updated = cargo(&folder, &[], &["update", "--package", name, "--precise", version]);
-        if !updated.success {
-            println!(
-                "skipped: {name} {version} cannot be had here: {}",
-                updated.stderr.lines().last().unwrap_or_default()
-            );
-        }
-    }
-    let nightly = has_nightly();
-    if !nightly {
-        println!("skipped: no nightly toolchain is installed, so the compiler is the same on both sides");
-    }
-    let program: &[&str] = if nightly { &["rustup", "run", "nightly", "cargo"] } else { &[] };
-    // The debug profile: no --release.
-    let built = cargo(&folder, program, &["build", "--config", "profile.dev.debug=false"]);
-    let file = built.artifact("fixture_unlike", std::env::consts::DLL_SUFFIX);
-    trains(&file);
+fn another_profile_and_other_versions_of_dependencies_do_not_matter() {
+    keeps_its_promises(&CRATES.library("unlike"));
 }
 
-fn trains(file: &Path) {
+/// Takes a minute and a half, since everything is built again, so only
+/// `PALLIUM_TOOLCHAIN=nightly` (or another that rustup knows) asks for it.
+#[test]
+fn another_compiler_does_not_matter() {
+    let Ok(toolchain) = std::env::var("PALLIUM_TOOLCHAIN") else {
+        return skipped("set PALLIUM_TOOLCHAIN to a toolchain of rustup, such as nightly");
+    };
+    let folder = shared("compatibility").join("crates");
+    let library = CRATES.library("unlike");
+    let scratch = Scratch::new();
+    let mut command = cargo();
+    command.current_dir(&folder).env("CARGO_TARGET_DIR", scratch.path());
+    // Cargo asks rustup for the compiler.
+    command.env_remove("RUSTC").env_remove("RUSTDOC").env("RUSTUP_TOOLCHAIN", toolchain);
+    execute(command.args(["build", "--package", "unlike"])).ok();
+    keeps_its_promises(&scratch.path().join("debug").join(library.file_name().unwrap()));
+}
+
+/// Passes the checks and trains.
+fn keeps_its_promises(file: &Path) {
     pallium(&["plugins", "check", text(file)]).ok();
-    let folder = place("unlike-run");
-    std::fs::create_dir_all(&folder).unwrap();
-    let experiment = folder.join("e.toml");
+    let scratch = Scratch::new();
+    let experiment = scratch.path().join("e.toml");
     std::fs::write(
         &experiment,
         "runs = 1\ntasks = [\"cognition.go-no-go\"]\n[substrate]\nuse = \"synthetic.field\"\nneurons = 20\n\
@@ -267,6 +326,5 @@ fn trains(file: &Path) {
          [[variant]]\nname = \"a\"\ngeometry = \"soma\"\nconstraints = [\"outside.long-connections\", \"spatial.l1\"]\n",
     )
     .unwrap();
-    pallium_with(&[file], &["run", text(&experiment), "--out", text(&folder.join("out"))]).ok();
-    assert!(plugin("pallium_spatial").exists());
+    pallium_with(&[file], &["run", text(&experiment), "--out", text(&scratch.path().join("out"))]).ok();
 }

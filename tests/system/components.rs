@@ -3,7 +3,7 @@
 use crate::harness::{pallium, root};
 
 #[test]
-fn the_page_of_components_is_what_the_plugins_say() {
+fn the_components_page_is_up_to_date() {
     let page = pallium(&["plugins", "list", "--markdown"]).ok().stdout;
     let path = root().join("docs/components.md");
     let written = std::fs::read_to_string(&path).unwrap();
@@ -25,6 +25,6 @@ fn the_page_of_components_is_what_the_plugins_say() {
 }
 
 #[test]
-fn a_catalogue_is_one_kind_of_text_at_a_time() {
+fn markdown_and_json_exclude_each_other() {
     pallium(&["plugins", "list", "--markdown", "--json"]).refused(&["cannot be used with"]);
 }

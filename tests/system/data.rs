@@ -8,7 +8,7 @@ use ndarray::Array2;
 use ndarray_npy::ReadNpyExt;
 use serde_json::Value;
 
-use crate::harness::{field, golden, pallium, read_json, text};
+use crate::harness::{Scratch, field, golden, pallium, read_json, text};
 
 fn matrix(folder: &Path, file: &str) -> Array2<f64> {
     Array2::read_npy(File::open(folder.join(file)).unwrap()).unwrap()
@@ -31,7 +31,7 @@ fn number(json: &Value, path: &str) -> f64 {
 fn the_published_recipe_gives_the_released_matrices() {
     for name in ["5_3_8", "4_7_2", "5_6_8"] {
         let Some(folder) = field(name) else { return };
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new();
         let out = scratch.path().join("derived");
         let told = pallium(&[
             "field",
@@ -70,7 +70,7 @@ fn the_published_recipe_gives_the_released_matrices() {
 #[test]
 fn the_corrected_recipe_takes_half_a_frame_and_adds_partial_correlations() {
     let Some(folder) = field("5_3_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let out = scratch.path().join("derived");
     let told = pallium(&["field", "derive", text(&folder), "--out", text(&out), "--json"]).ok().json();
     // Computed with numpy by the definition.
@@ -117,9 +117,9 @@ fn the_corrected_recipe_takes_half_a_frame_and_adds_partial_correlations() {
 }
 
 #[test]
-fn a_restored_field_is_read_as_the_released_one_is() {
+fn a_restored_field_gives_the_same_weights_as_the_released_one() {
     let Some(folder) = field("5_3_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let out = scratch.path().join("restored");
     pallium(&["field", "restore", text(&folder), "--out", text(&out)]).ok();
     for profile in ["corrected", "published"] {
@@ -142,9 +142,9 @@ fn a_restored_field_is_read_as_the_released_one_is() {
 }
 
 #[test]
-fn a_page_about_a_field() {
+fn field_info_agrees_with_the_reference() {
     let Some(reference) = golden("fields.json").map(|path| read_json(&path)) else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     for name in ["5_3_8", "5_3_4", "6_6_2"] {
         let Some(folder) = field(name) else { return };
         let page = info(&folder);
@@ -180,9 +180,9 @@ fn a_page_about_a_field() {
 }
 
 #[test]
-fn a_field_made_after_another_has_a_page_like_its() {
+fn a_synthetic_field_resembles_its_model() {
     let Some(folder) = field("5_6_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let real = info(&folder);
     for (spikes, seed) in [(false, "1"), (true, "2")] {
         let out = scratch.path().join(seed);
@@ -221,8 +221,8 @@ fn a_field_made_after_another_has_a_page_like_its() {
 }
 
 #[test]
-fn a_made_up_field_is_asked_for_properly() {
-    let scratch = tempfile::tempdir().unwrap();
+fn field_synth_checks_its_options() {
+    let scratch = Scratch::new();
     let out = scratch.path().join("made");
     pallium(&["field", "synth", "--seed", "1", "--out", text(&out)]).refused(&["--neurons"]);
     pallium(&["field", "synth", "--neurons", "20", "--spikes", "--seed", "1", "--out", text(&out)])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::{field, pallium, pallium_in, pallium_with, results, root, text};
+use crate::harness::{Scratch, field, pallium, pallium_in, pallium_with, results, root, text};
 
 /// Every file of a run folder that holds results, without times and places.
 fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -34,28 +34,24 @@ const SMALL: &str = "seed = 11\nruns = 2\n\
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let file = scratch.path().join("small.toml");
     std::fs::write(&file, SMALL).unwrap();
-    let run = |name: &str, jobs: &str, extra: &[&str]| {
+    let run = |name: &str, jobs: &str, seed: &str| {
         let out = scratch.path().join(name);
-        let mut arguments = vec!["run", text(&file), "--out", text(&out), "--jobs", jobs];
-        arguments.extend(extra);
-        pallium(&arguments).ok();
+        let all = ["run", text(&file), "--out", text(&out), "--jobs", jobs, "--set", "runs=1", "--set", seed];
+        pallium(&all).ok();
         science(&out)
     };
-    let one = run("one", "1", &[]);
-    assert_eq!(one.len(), 2 * 3 * 2 * 3 + 1);
-    assert!(one == run("three", "3", &[]), "three jobs gave other results than one");
-    // In parts and continued, too.
-    run("parts", "2", &["--only", "*/cognition.go-no-go/*"]);
-    assert!(one == run("parts", "2", &[]), "a continued run gave other results than one in a piece");
-    assert!(one != run("other", "2", &["--set", "seed=12"]), "the seed changes nothing");
+    let one = run("one", "1", "seed=11");
+    assert_eq!(one.len(), 2 * 3 * 3 + 1);
+    assert!(one == run("three", "3", "seed=11"), "three jobs gave other results than one");
+    assert!(one != run("other", "3", "seed=12"), "the seed changes nothing");
 }
 
 #[test]
 fn results_are_tidy_and_complete() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let file = scratch.path().join("small.toml");
     std::fs::write(&file, SMALL).unwrap();
     let out = scratch.path().join("out");
@@ -93,8 +89,8 @@ fn results_are_tidy_and_complete() {
 }
 
 #[test]
-fn the_run_folder_may_be_named_in_any_way() {
-    let scratch = tempfile::tempdir().unwrap();
+fn the_run_folder_may_be_relative_or_have_spaces() {
+    let scratch = Scratch::new();
     std::fs::write(scratch.path().join("small.toml"), SMALL).unwrap();
     let few = ["--set", "runs=1", "--only", "W/cognition.go-no-go/0"];
     for out in [vec![], vec!["--out", "near"], vec!["--out", "./a/../near2/"], vec!["--out", "with space"]] {
@@ -108,8 +104,8 @@ fn the_run_folder_may_be_named_in_any_way() {
 }
 
 #[test]
-fn what_no_longer_matches_is_reported_and_left_alone() {
-    let scratch = tempfile::tempdir().unwrap();
+fn cells_of_an_earlier_experiment_are_reported_and_left_alone() {
+    let scratch = Scratch::new();
     let file = scratch.path().join("small.toml");
     std::fs::write(&file, SMALL).unwrap();
     let out = scratch.path().join("out");
@@ -136,7 +132,7 @@ fn what_no_longer_matches_is_reported_and_left_alone() {
 #[test]
 fn a_real_field_trains() {
     let Some(folder) = field("5_3_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let out = scratch.path().join("out");
     let experiment = root().join("experiments/cortical-blueprint.toml");
     let path = format!("substrate.path={}", text(&folder));
@@ -165,27 +161,45 @@ fn a_real_field_trains() {
 }
 
 #[test]
-fn every_experiment_file_can_be_planned() {
+fn every_experiment_file_runs_dry_on_synthetic_neurons() {
+    let cells = BTreeMap::from([
+        ("controls.toml", 600),
+        ("corrected.toml", 660),
+        ("cortical-blueprint.toml", 660),
+        ("cross-field.toml", 660),
+        ("ladder.toml", 1800),
+        ("lambda.toml", 750),
+        ("matched-communicability.toml", 180),
+        ("matched-l1.toml", 240),
+        ("positive-only.toml", 660),
+        ("precision.toml", 660),
+        ("quickstart.toml", 60),
+        ("sttc-only.toml", 660),
+    ]);
+    let scratch = Scratch::new();
+    let out = scratch.path().join("out");
+    let mut known = 0;
     for entry in std::fs::read_dir(root().join("experiments")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_none_or(|e| e != "toml") {
-            continue;
+        let all = ["run", text(&path), "--dry-run", "--json", "--out", text(&out)];
+        let synthetic = ["--set", "substrate.use=synthetic.field", "--set", "substrate.neurons=16"];
+        let dry = pallium(&[&all[..], &synthetic].concat()).ok().json();
+        let found = dry["cells"].as_array().unwrap().len();
+        match cells.get(path.file_name().unwrap().to_str().unwrap()) {
+            Some(expected) => {
+                assert_eq!(found, *expected, "{}", path.display());
+                known += 1;
+            }
+            None => assert!(found > 0, "{}", path.display()),
         }
-        let Some(folder) = field("5_3_8") else { return };
-        let set = format!("substrate.path={}", text(&folder));
-        let quick = text(&path).ends_with("quickstart.toml");
-        let mut arguments = vec!["plan", text(&path), "--json"];
-        if !quick {
-            arguments.extend(["--set", &set]);
-        }
-        let plan = pallium(&arguments).ok().json();
-        assert!(!plan.as_array().unwrap().is_empty(), "{}", path.display());
+        assert!(!out.exists(), "a dry run writes nothing");
     }
+    assert_eq!(known, cells.len());
 }
 
 #[test]
 fn what_a_run_refuses_is_refused_by_plan_and_dry_run() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Scratch::new();
     let file = folder.path().join("x.toml");
     std::fs::write(
         &file,

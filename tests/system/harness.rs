@@ -1,9 +1,19 @@
-//! What the tests share: the executable built once, fixtures built outside the
-//! workspace, commands run and their output kept.
+//! What the tests share: the programs under test, commands and what came of
+//! them, folders to work in, and recorded data.
+//!
+//! Whatever a test starts goes through [`execute`] or [`start`], which note the
+//! command line, the folder and the output among the output of the test. The
+//! test runner shows that when the test fails, and only then; the folder of a
+//! failed test ([`Scratch`]) is kept and named. So a failure can be looked into
+//! without being repeated.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{LazyLock, Mutex};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -12,107 +22,54 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
-/// A command as it would be started from a shell: without what cargo tells tests
-/// about their package. A dependency whose build asks for that would be built
-/// anew, and with it the program: when a test starts, and by whoever builds next.
-pub fn from_a_shell(program: &str) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|p| told.starts_with(p))
-        {
-            command.env_remove(name);
+/// Text of a path, for an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+/// A folder of one test. It is removed when the test has passed and kept, with
+/// a note where it is, when the test has failed.
+pub struct Scratch(Option<tempfile::TempDir>);
+
+impl Scratch {
+    pub fn new() -> Self {
+        Scratch(Some(tempfile::Builder::new().prefix("pallium-test-").tempdir().unwrap()))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().expect("it is taken on drop only").path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let (true, Some(folder)) = (std::thread::panicking(), self.0.take()) {
+            println!("the folder of this test is kept: {}", folder.keep().display());
         }
     }
-    command
 }
 
-/// The cargo that runs these tests.
-pub fn own_cargo() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
-}
-
-fn cargo(folder: &Path, arguments: &[&str]) -> Vec<PathBuf> {
-    let output = from_a_shell(&own_cargo())
-        .current_dir(folder)
-        .args(["build", "--release", "--message-format=json-render-diagnostics"])
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "cargo build {arguments:?} failed in {}", folder.display());
-    String::from_utf8(output.stdout)
-        .expect("cargo writes UTF-8")
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
-        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
-        .filter_map(|name| name.as_str().map(PathBuf::from))
-        .collect()
-}
-
-/// Everything that `cargo build --release` makes at the root: the executable
-/// and the plugins beside it. (`cargo test` alone does not build plugins.)
-static PRODUCTS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
-    let products = cargo(&root(), &[]);
-    let executable = root().join("target/release/pallium");
-    let mut products: Vec<_> =
-        products.into_iter().filter(|p| p.extension().is_some_and(|e| e == "so" || e == "dylib")).collect();
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    products.push(folder.map_or(executable, |f| f.join("release/pallium")));
-    products
-});
-
-/// The executable.
-pub fn executable() -> PathBuf {
-    PRODUCTS.last().expect("the executable is built").clone()
-}
-
-/// The plugin library of a crate of this workspace, such as `pallium_spatial`.
-pub fn plugin(name: &str) -> PathBuf {
-    PRODUCTS
-        .iter()
-        .find(|p| p.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(name)))
-        .unwrap_or_else(|| panic!("{name} was not built"))
-        .clone()
-}
-
-/// A crate of `fixtures/`, copied out of the workspace and built there on its
-/// own; the library it makes.
-pub fn fixture(name: &str, arguments: &[&str]) -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    LazyLock::force(&PRODUCTS);
-    let from = root().join("tests/fixtures").join(name);
-    let to = std::env::temp_dir().join(format!("pallium-fixtures-{}", std::process::id())).join(name);
-    std::fs::create_dir_all(to.join("src")).unwrap();
-    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
-    let core = root().join("core");
-    std::fs::write(to.join("Cargo.toml"), manifest.replace("CORE", core.to_str().unwrap())).unwrap();
-    std::fs::copy(from.join("src/lib.rs"), to.join("src/lib.rs")).unwrap();
-    // The same versions as here, so that what is built already is used again.
-    std::fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).unwrap();
-    let target = root().join("target");
-    let mut all = vec!["--target-dir", target.to_str().unwrap()];
-    all.extend(arguments);
-    let products = cargo(&to, &all);
-    let library = products
-        .iter()
-        .rev()
-        .find(|p| {
-            p.extension().is_some_and(|e| e == "so" || e == "dylib")
-                && p.to_string_lossy().contains("fixture")
-        })
-        .expect("the fixture makes a library");
-    // A later build of the same name must not change this one.
-    let kept = to.join(format!("lib{name}-{}.so", arguments.len()));
-    std::fs::copy(library, &kept).unwrap();
-    kept
+/// A folder for what several tests share, such as a finished run, below cargo's
+/// folder for tests. It stays until the next run of the tests.
+pub fn shared(name: &str) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let runs_still = |process: &str| Path::new("/proc").join(process).exists();
+        for folder in std::fs::read_dir(all).into_iter().flatten().flatten() {
+            if !folder.file_name().to_str().is_some_and(runs_still) {
+                let _ = std::fs::remove_dir_all(folder.path());
+            }
+        }
+        all.join(std::process::id().to_string())
+    });
+    let folder = FOLDER.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// How a command ended.
 pub struct Ended {
-    /// Exit code, if it was not ended by a signal.
+    /// Exit code, if no signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -122,15 +79,15 @@ impl Ended {
     /// Fails unless the command succeeded.
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(0), "the command should succeed (see above)");
         self
     }
 
-    /// Fails unless the command ended as a user's mistake does, and its
-    /// message has all of `parts`.
+    /// Fails unless the command ended as a user's mistake does, and its message
+    /// has all of `parts`.
     #[track_caller]
     pub fn refused(self, parts: &[&str]) -> Self {
-        assert_eq!(self.code, Some(2), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(2), "the command should refuse its input (see above)");
         for part in parts {
             assert!(self.stderr.contains(part), "no «{part}» in:\n{}", self.stderr);
         }
@@ -144,6 +101,227 @@ impl Ended {
     }
 }
 
+/// Runs a command to its end, without standard input.
+pub fn execute(command: &mut Command) -> Ended {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
+    noted(command, output.status, &output.stdout, &output.stderr)
+}
+
+/// Starts a command and does not wait for it.
+pub fn start(mut command: Command) -> Running {
+    // Into files: a pipe that nobody reads would fill up and block the command.
+    let [stdout, stderr] = [(), ()].map(|()| tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null());
+    command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    let child = command.spawn().unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
+    Running { command, child, stdout, stderr }
+}
+
+/// A command that is under way; killed if the test ends before it.
+pub struct Running {
+    command: Command,
+    child: Child,
+    stdout: File,
+    stderr: File,
+}
+
+impl Running {
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let [stdout, stderr] = [&mut self.stdout, &mut self.stderr].map(|file| {
+            let mut bytes = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        noted(&self.command, status, &stdout, &stderr)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `look` finds what the test waits for; `what` says what that is.
+/// A test that would wait for ever fails instead, after much longer than a busy
+/// machine takes.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Notes what a command was and what it wrote.
+fn noted(command: &Command, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Ended {
+    let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    // As a shell would take it, with the folder and what is set in the environment.
+    println!("$ {command:?}\n{status}");
+    for (name, text) in [("stdout", &stdout), ("stderr", &stderr)] {
+        // The end of a long output says most.
+        let from = text.ceil_char_boundary(text.len().saturating_sub(8_000));
+        if !text.is_empty() {
+            println!("{name}:\n{}", &text[from..]);
+        }
+    }
+    Ended { code: status.code(), stdout, stderr }
+}
+
+/// Cargo as it would be started from a shell: without what it tells tests about
+/// their package. Build scripts that look at that would run again, and with
+/// them the program would be built again: now, and by whoever builds next.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|p| text.starts_with(p))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Cargo for a crate outside the workspace. It shares the workspace's target
+/// folder, where all such crates find what the first of them needed, and is built
+/// without optimization, which is quicker.
+pub fn cargo_outside(folder: &Path) -> Command {
+    let mut command = cargo();
+    command.current_dir(folder).env("CARGO_TARGET_DIR", target());
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "false").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+    command
+}
+
+/// Cargo's target folder, in which this test lies as `PROFILE/deps/system-…`.
+fn target() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(3).expect("a test lies three folders below the target folder").to_owned()
+}
+
+/// What a call of cargo made.
+pub struct Built {
+    success: bool,
+    /// Libraries and executables.
+    files: Vec<PathBuf>,
+    /// What cargo wrote, warnings of the compiler included.
+    pub stderr: String,
+}
+
+impl Built {
+    /// Runs a command of cargo that builds.
+    pub fn by(command: &mut Command) -> Built {
+        command.arg("--message-format=json-render-diagnostics");
+        let output = command.stdin(Stdio::null()).output().expect("cargo starts");
+        let stdout = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+        let messages = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let files = messages
+            .filter(|message| message["reason"] == "compiler-artifact")
+            .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+            .filter_map(|name| name.as_str().map(PathBuf::from))
+            .collect();
+        let stderr = format!("$ {command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        Built { success: output.status.success(), files, stderr }
+    }
+
+    /// Fails unless everything was built.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!(self.success, "{}", self.stderr);
+        self
+    }
+
+    /// The library of the crate `name`, such as `pallium_spatial`.
+    #[track_caller]
+    pub fn library(&self, name: &str) -> PathBuf {
+        let file = format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        self.file(|found| found == file, name)
+    }
+
+    /// The executable `name`.
+    #[track_caller]
+    pub fn executable(&self, name: &str) -> PathBuf {
+        let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        self.file(|found| found == file, name)
+    }
+
+    #[track_caller]
+    fn file(&self, is: impl Fn(&str) -> bool, name: &str) -> PathBuf {
+        let found = self.files.iter().find(|path| path.file_name().and_then(|f| f.to_str()).is_some_and(&is));
+        found.unwrap_or_else(|| panic!("{name} is not built:\n{}", self.stderr)).clone()
+    }
+}
+
+/// The executable, the plugins beside it and the fixtures, as the command of the
+/// README builds them: after `cargo test --release --workspace`, which leaves
+/// out plugins alone, cargo finds nothing else to do.
+static PRODUCTS: LazyLock<Built> = LazyLock::new(|| {
+    let all = ["--workspace", "--exclude", "pallium-benches", "--lib", "--bins", "--examples"];
+    Built::by(cargo().current_dir(root()).args(["build", "--release"]).args(all)).ok()
+});
+
+/// The executable.
+pub fn executable() -> PathBuf {
+    PRODUCTS.executable("pallium")
+}
+
+/// The plugin library of a crate of this workspace, such as `pallium_spatial`.
+pub fn plugin(name: &str) -> PathBuf {
+    PRODUCTS.library(name)
+}
+
+/// The libraries of the workspace that other crates can link, by name.
+pub fn libraries() -> Vec<(String, PathBuf)> {
+    let folder = executable().parent().expect("it lies in a folder").to_owned();
+    let own = PRODUCTS.files.iter().filter(|path| path.parent() == Some(&folder));
+    let name = |path: &PathBuf| {
+        let stem = path.file_stem()?.to_str()?.strip_prefix("lib")?;
+        (path.extension()? == "rlib").then(|| (stem.to_owned(), path.clone()))
+    };
+    own.filter_map(name).collect()
+}
+
+/// The library of `fixtures/{name}.rs`.
+pub fn fixture(name: &str) -> PathBuf {
+    plugin(&format!("fixture_{name}"))
+}
+
+/// The executable, to be run at the root with no plugins but its own.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(executable());
+    command.current_dir(root()).args(arguments).env("PALLIUM_PLUGIN_PATH", "");
+    command
+}
+
+/// Runs the executable at the root.
+pub fn pallium(arguments: &[&str]) -> Ended {
+    execute(&mut program(arguments))
+}
+
 /// Runs the executable at the root, with `plugins` on the plugin path.
 pub fn pallium_with(plugins: &[&Path], arguments: &[&str]) -> Ended {
     pallium_in(&root(), plugins, arguments)
@@ -151,44 +329,36 @@ pub fn pallium_with(plugins: &[&Path], arguments: &[&str]) -> Ended {
 
 /// Runs the executable in `folder`, with `plugins` on the plugin path.
 pub fn pallium_in(folder: &Path, plugins: &[&Path], arguments: &[&str]) -> Ended {
-    let output = Command::new(executable())
-        .current_dir(folder)
-        .args(arguments)
-        .env("PALLIUM_PLUGIN_PATH", std::env::join_paths(plugins).unwrap())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the executable starts");
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let path = std::env::join_paths(plugins).unwrap();
+    execute(program(arguments).current_dir(folder).env("PALLIUM_PLUGIN_PATH", path))
 }
 
-/// Runs the executable at the root.
-pub fn pallium(arguments: &[&str]) -> Ended {
-    pallium_with(&[], arguments)
+/// Says that a test is skipped, or a part of it, and why: past the test runner,
+/// which shows nothing of a test that has passed.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
 }
 
-/// A real field, or `None` with a plain word about it.
+/// A recorded field, or `None` and a word about it.
 pub fn field(name: &str) -> Option<PathBuf> {
     let folder = match std::env::var_os("PALLIUM_DATA") {
         Some(folder) => PathBuf::from(folder),
         None => root().join("../shared/data"),
     };
-    found(folder.join(name))
+    found(folder.join(name), "recorded fields are looked for in ../shared/data or $PALLIUM_DATA")
 }
 
-/// A file of reference values, or `None` with a plain word about it.
+/// A file of reference values, or `None` and a word about it.
 pub fn golden(name: &str) -> Option<PathBuf> {
-    found(root().join("../shared/golden").join(name))
+    found(root().join("../shared/golden").join(name), "reference values of recorded fields go with them")
 }
 
-fn found(path: PathBuf) -> Option<PathBuf> {
+fn found(path: PathBuf, why: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: {} is not here", path.display());
+    skipped(&format!("{} does not exist; {why}", path.display()));
     None
 }
 
@@ -198,21 +368,16 @@ pub fn read_json(path: &Path) -> Value {
 }
 
 /// Rows of a `results.csv` as maps from column to text.
-pub fn results(folder: &Path) -> Vec<std::collections::BTreeMap<String, String>> {
+pub fn results(folder: &Path) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_path(folder.join("results.csv")).unwrap();
     let header = reader.headers().unwrap().clone();
     assert_eq!(
         header.iter().collect::<Vec<_>>(),
-        ["variant", "task", "run", "split", "measure", "value", "status"],
+        ["variant", "task", "run", "split", "measure", "value", "status", "folder"],
         "the columns of results.csv are a promise"
     );
     reader
         .records()
         .map(|row| header.iter().map(str::to_owned).zip(row.unwrap().iter().map(str::to_owned)).collect())
         .collect()
-}
-
-/// Text of a path, for an argument.
-pub fn text(path: &Path) -> &str {
-    path.to_str().expect("test paths are UTF-8")
 }

@@ -5,44 +5,26 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use ndarray::{Array2, array};
 use ndarray_npy::WriteNpyExt;
 
-use crate::harness::{Ended, executable, root, text};
+use crate::harness::{Ended, Scratch, executable, root, start, text, wait_for};
 
 /// Address space that a command may have, in kB: libraries and threads take
 /// some of it, and a file of three gigabytes does not fit.
 const MEMORY: &str = "2500000";
 
-/// Runs the executable with little memory, and ends it after some seconds.
+/// Runs the executable with little memory; fails if it does not end.
 #[track_caller]
 fn confined(arguments: &[&str]) -> Ended {
-    let mut child = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {MEMORY} && exec \"$0\" \"$@\""), text(&executable())])
-        .args(arguments)
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > end {
-            child.kill().unwrap();
-            panic!("pallium {arguments:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let output = child.wait_with_output().unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {MEMORY} && exec \"$0\" \"$@\""), text(&executable())]);
+    command.args(arguments).current_dir(root());
+    let mut running = start(command);
+    wait_for("the end of a command on a bad file", || running.has_ended().then_some(()));
+    running.wait()
 }
 
 fn write(path: &Path, matrix: &Array2<f64>) {
@@ -102,7 +84,7 @@ const FILES: [&str; 6] = [
 /// Whether `change` of a file, wherever one is read, is refused, and the
 /// message names the file.
 fn refused_everywhere(change: impl Fn(&Path)) {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let folder = field(scratch.path());
     confined(&["field", "derive", text(&folder), "--out", text(&scratch.path().join("good"))]).ok();
     let odd = scratch.path().join("odd.file");
@@ -132,24 +114,24 @@ fn refused_everywhere(change: impl Fn(&Path)) {
 }
 
 #[test]
-fn a_pipe_is_not_waited_for() {
+fn a_pipe_is_refused() {
     refused_everywhere(|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()));
 }
 
 #[test]
-fn a_folder_is_no_file() {
+fn a_folder_in_the_place_of_a_file_is_refused() {
     refused_everywhere(|path| std::fs::create_dir(path).unwrap());
 }
 
 #[test]
-fn three_gigabytes_of_nothing_are_not_read() {
+fn a_file_of_three_gigabytes_of_zeros_is_refused() {
     // Holes: they take no room on the disk.
     refused_everywhere(|path| File::create(path).unwrap().set_len(3 << 30).unwrap());
 }
 
 #[test]
 fn an_empty_file_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let folder = field(scratch.path());
     for name in FILES.iter().filter(|name| **name != "field.toml") {
         let path = folder.join(name);
@@ -161,8 +143,8 @@ fn an_empty_file_is_refused() {
 }
 
 #[test]
-fn what_is_nested_deeply_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
+fn deeply_nested_text_is_refused() {
+    let scratch = Scratch::new();
     let folder = field(scratch.path());
     let deep = scratch.path().join("deep");
     let nested = "[".repeat(200_000);
@@ -185,7 +167,7 @@ fn what_is_nested_deeply_is_refused() {
 
 #[test]
 fn a_small_file_cannot_ask_for_much_memory() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let folder = field(scratch.path());
     let npy = |descr: &str, shape: &str, data: &[u8]| {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");

@@ -1,5 +1,6 @@
-//! Wrong input: every message names the file, the place and the remedy, and
-//! the exit code is 2.
+//! Wrong input beyond what `refusals.rs` covers: files that are not there,
+//! matrices, fields and command lines. Every message names the file, the place
+//! and the remedy, and the exit code is 2.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,65 +8,19 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use ndarray_npy::WriteNpyExt;
 
-use crate::harness::{field, pallium, text};
-
-fn experiment(folder: &Path, lines: &str) -> PathBuf {
-    let file = folder.join("experiment.toml");
-    std::fs::write(&file, lines).unwrap();
-    file
-}
-
-const BASE: &str = "runs = 1\ntasks = [\"cognition.go-no-go\"]\n\
-    [substrate]\nuse = \"synthetic.field\"\nneurons = 16\n\
-    [training]\nepochs = 1\ntrials = 32\nbatch = 16\n";
-
-fn variant(lines: &str) -> String {
-    format!("{BASE}[[variant]]\nname = \"a\"\nweights = \"init.orthogonal\"\n{lines}\n")
-}
+use crate::harness::{Scratch, field, pallium, text};
 
 #[test]
-fn experiment_files_with_mistakes() {
-    let scratch = tempfile::tempdir().unwrap();
-    let refused = |lines: &str, parts: &[&str]| {
-        let file = experiment(scratch.path(), lines);
-        let out = scratch.path().join("out");
-        pallium(&["run", text(&file), "--out", text(&out)]).refused(parts);
-        assert!(
-            !out.join("cells").exists() || std::fs::read_dir(out.join("cells")).unwrap().next().is_none()
-        );
-    };
-    refused(
-        &variant("constraints = [\"spatial.distanse\"]"),
-        &["spatial.distanse", "did you mean `spatial.distance`"],
-    );
-    refused(
-        &variant("constraints = [{ use = \"spatial.l1\", strenght = 1.0 }]"),
-        &["strenght", "`strength`"],
-    );
-    refused(
-        &variant("constraints = [{ use = \"spatial.l1\", strength = -1.0 }]"),
-        &["strength", "-1", "at least 0"],
-    );
-    refused(&variant("constraints = [{ use = \"spatial.l1\", strength = \"much\" }]"), &["strength", "much"]);
-    refused(
-        &variant("constraints = [\"spatial.distance\"]\ngeometry = \"none\""),
-        &["spatial.distance", "geometry"],
-    );
-    refused(&variant("constraints = [\"cognition.go-no-go\"]"), &["cognition.go-no-go", "constraint"]);
-    refused(&variant("constrains = [\"spatial.l1\"]"), &["constrains", "constraints", "experiment.toml"]);
-    refused(&variant("").replace("epochs = 1", "epoch = 1"), &["epoch", "did you mean `epochs`"]);
-    refused(&variant("").replace("runs = 1", "runs = 0"), &["runs"]);
-    refused("runs = [", &["experiment.toml:1", "not valid TOML"]);
-    refused(&format!("profile = \"pubished\"\n{}", variant("")), &["pubished", "published"]);
-}
-
-#[test]
-fn files_that_are_not_there() {
+fn missing_files_are_refused() {
     pallium(&["run", "nowhere.toml"]).refused(&["nowhere.toml"]);
     pallium(&["measure", "nowhere.npy"]).refused(&["nowhere.npy"]);
     pallium(&["field", "info", "/nowhere/field"]).refused(&["/nowhere/field"]);
-    let scratch = tempfile::tempdir().unwrap();
-    let file = experiment(scratch.path(), &variant(""));
+    let scratch = Scratch::new();
+    let file = scratch.path().join("experiment.toml");
+    let experiment = "runs = 1\ntasks = [\"cognition.go-no-go\"]\n\
+        [substrate]\nuse = \"synthetic.field\"\nneurons = 16\n[training]\nepochs = 1\ntrials = 32\n\
+        [[variant]]\nname = \"a\"\n";
+    std::fs::write(&file, experiment).unwrap();
     pallium(&[
         "run",
         text(&file),
@@ -82,8 +37,8 @@ fn files_that_are_not_there() {
 }
 
 #[test]
-fn matrices_with_mistakes() {
-    let scratch = tempfile::tempdir().unwrap();
+fn faulty_matrices_are_refused() {
+    let scratch = Scratch::new();
     let path = scratch.path().join("w.npy");
     let write = |matrix: Array2<f64>| matrix.write_npy(File::create(&path).unwrap()).unwrap();
     write(Array2::zeros((3, 4)));
@@ -101,8 +56,8 @@ fn matrices_with_mistakes() {
 }
 
 /// A real field with one file changed by `change`.
-fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, PathBuf) {
-    let scratch = tempfile::tempdir().unwrap();
+fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new();
     let folder = scratch.path().join(source.file_name().unwrap());
     std::fs::create_dir(&folder).unwrap();
     for entry in std::fs::read_dir(source).unwrap() {
@@ -117,7 +72,7 @@ fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (te
 }
 
 #[test]
-fn fields_with_mistakes() {
+fn faulty_fields_are_refused() {
     let Some(source) = field("5_3_8") else { return };
     let refused = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, parts: &[&str]| {
         let (_scratch, folder) = spoilt(&source, file, change);
@@ -153,7 +108,7 @@ fn fields_with_mistakes() {
 }
 
 #[test]
-fn command_lines_with_mistakes() {
+fn faulty_command_lines_are_refused() {
     pallium(&["weights", "init.orthogonl", "--seed", "1", "--neurons", "5", "--out", "/tmp/never.npy"])
         .refused(&["init.orthogonl", "init.orthogonal"]);
     pallium(&["weights", "init.orthogonal", "--seed", "1", "--neurons", "-5", "--out", "/tmp/never.npy"])

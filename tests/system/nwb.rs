@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{pallium, plugin, root, text};
+use crate::harness::{Scratch, pallium, plugin, root, text};
 
 /// A scan that pynwb wrote: field 1 not matched to the volume, field 2 as in
 /// the released files, field 3 with event times.
@@ -13,7 +13,7 @@ fn scan() -> PathBuf {
 
 #[test]
 fn a_field_of_a_scan_becomes_a_folder_and_its_matrices_are_derived() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let (folder, derived) = (scratch.path().join("field"), scratch.path().join("derived"));
     let scan = scan();
     let import = |more: &[&str]| {
@@ -37,8 +37,8 @@ fn a_field_of_a_scan_becomes_a_folder_and_its_matrices_are_derived() {
 }
 
 #[test]
-fn a_scan_is_trained_on_as_it_is() {
-    let scratch = tempfile::tempdir().unwrap();
+fn an_experiment_trains_on_a_scan_directly() {
+    let scratch = Scratch::new();
     let (file, out) = (scratch.path().join("experiment.toml"), scratch.path().join("run"));
     let experiment = format!(
         "runs = 1\ntasks = [\"cognition.go-no-go\"]\n\
@@ -55,7 +55,7 @@ fn a_scan_is_trained_on_as_it_is() {
 }
 
 #[test]
-fn it_keeps_the_promises_of_a_substrate() {
+fn a_scan_passes_the_checks_of_a_substrate() {
     let path = format!("nwb.field.path={}", text(&scan()));
     let file = plugin("pallium_nwb");
     let arguments =

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use ndarray_npy::ReadNpyExt;
 use serde_json::Value;
 
-use crate::harness::{field, pallium, plugin, text};
+use crate::harness::{Scratch, field, pallium, plugin, text};
 
 /// The released field 5_3_8 in the shape that a template asks for, and how its
 /// cells are called.
@@ -47,9 +47,9 @@ fn info(folder: &Path) -> Value {
 }
 
 #[test]
-fn a_new_description_reads_as_it_stands_once_its_files_are_there() {
+fn a_new_description_is_valid_once_its_files_exist() {
     let Some(released) = field("5_3_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let own = scratch.path().join("it's \"mine\"");
     pallium(&["field", "new", text(&own)]).ok();
     pallium(&["field", "info", text(&own)]).refused(&["cells.csv does not exist"]);
@@ -163,7 +163,7 @@ fn tables(names: &[&str], folder: &Path) -> Option<()> {
 
 #[test]
 fn fields_from_tables_are_the_released_ones() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let names = ["4_7_2", "5_3_4", "5_3_8"];
     if tables(&names, scratch.path()).is_none() {
         return;
@@ -204,8 +204,8 @@ fn fields_from_tables_are_the_released_ones() {
 }
 
 #[test]
-fn the_conformance_checks_pass_for_fields_of_ones_own() {
-    let scratch = tempfile::tempdir().unwrap();
+fn the_conformance_checks_pass_for_user_fields() {
+    let scratch = Scratch::new();
     std::fs::write(scratch.path().join("x.csv"), "x,y,z,id\n1,2,3,7\n4,5,6,9\n").unwrap();
     std::fs::write(
         scratch.path().join("field.toml"),

@@ -1,10 +1,10 @@
 //! `docs/writing-a-plugin.md` as its readers follow it, and the README's
 //! constraint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::crates::{cargo, library, place};
-use crate::harness::{pallium, pallium_with, results, root, text};
+use crate::crates::{begin, library};
+use crate::harness::{Built, Scratch, cargo_outside, execute, pallium, pallium_with, results, root, text};
 
 /// The code blocks of the page in a language, in order; the README's come last.
 fn blocks(language: &str) -> Vec<String> {
@@ -14,25 +14,22 @@ fn blocks(language: &str) -> Vec<String> {
     page.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned() + "\n").collect()
 }
 
-/// A crate begun for a role, in a folder of this test.
-fn begun(name: &str, role: &str) -> PathBuf {
-    let parent = place("page");
-    pallium(&["plugins", "new", name, "--role", role, "--dir", text(&parent)]).ok();
-    parent.join(name)
-}
-
+/// Step by step, with cargo, in a crate that stands alone.
 #[test]
 fn the_first_plugin_of_the_page_runs() {
-    let folder = begun("long-wires", "constraint");
+    let folder = begin("page", "long-wires", "constraint");
     let first = &blocks("rust")[0];
     assert!(first.ends_with("pallium_core::plugin!();\n"), "the first piece is a whole lib.rs");
     std::fs::write(folder.join("src/lib.rs"), first).unwrap();
     let experiment = blocks("toml").into_iter().find(|b| b.contains("own.long-wires")).unwrap();
     std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
-    let tested = cargo(&folder, &[], &["test", "--release"]);
-    assert!(tested.success, "{}\n{}", tested.stdout, tested.stderr);
-    let file = library(&folder);
-    assert_eq!(file.file_name().unwrap(), "liblong_wires.so");
+    execute(cargo_outside(&folder).args(["test", "--release"])).ok();
+    let built = Built::by(cargo_outside(&folder).args(["build", "--release"])).ok().library("long_wires");
+    assert_eq!(built.file_name().unwrap(), "liblong_wires.so");
+    // Where cargo puts it for a crate that has a target folder of its own.
+    let file = folder.join("target/release/liblong_wires.so");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::copy(built, &file).unwrap();
     pallium(&["plugins", "check", text(&file)]).ok();
     let out = folder.join("runs/first");
     pallium(&["run", text(&folder.join("experiment.toml")), "--out", text(&out)]).ok();
@@ -44,19 +41,19 @@ fn the_first_plugin_of_the_page_runs() {
 
 #[test]
 fn every_piece_of_the_page_compiles_conforms_and_trains() {
-    let folder = begun("all-pieces", "constraint");
+    let folder = begin("page", "all-pieces", "constraint");
     let pieces = blocks("rust");
-    let mut lib = String::new();
+    let mut lib = String::from("//! All pieces of the page.\n");
     for (number, piece) in pieces.iter().enumerate() {
         let piece = piece.replace("\npallium_core::plugin!();\n", "\n");
         lib.push_str(&format!("/// A piece.\npub mod piece{number} {{\n{piece}}}\n"));
     }
-    lib.push_str("pallium_core::plugin!();\n");
-    std::fs::write(folder.join("src/lib.rs"), lib).unwrap();
+    std::fs::write(folder.join("src/lib.rs"), lib + "pallium_core::plugin!();\n").unwrap();
     let file = library(&folder);
     let report = pallium(&["plugins", "check", text(&file), "--json"]).ok().json();
     assert_eq!(report["parts"].as_array().unwrap().len(), 1 + pieces.len(), "one component a piece");
-    let experiment = folder.join("all.toml");
+    let scratch = Scratch::new();
+    let experiment = scratch.path().join("all.toml");
     std::fs::write(
         &experiment,
         "runs = 1\ntasks = [\"own.stronger\"]\n[substrate]\nuse = \"own.ring\"\n\
@@ -66,7 +63,7 @@ fn every_piece_of_the_page_compiles_conforms_and_trains() {
          constraints = [\"own.long-wires\", \"own.clip\", \"spatial.distance\"]\n",
     )
     .unwrap();
-    let out = folder.join("out");
+    let out = scratch.path().join("out");
     pallium_with(&[&file], &["run", text(&experiment), "--out", text(&out)]).ok();
     let rows = results(&out);
     let measures: Vec<&str> = rows.iter().map(|row| row["measure"].as_str()).collect();
@@ -88,12 +85,11 @@ fn other_pieces_of_the_page_are_valid() {
 /// stimuli and a metric, each in a crate of its own, together with components
 /// of all of Pallium's plugins.
 #[test]
-fn components_of_ones_own_train_together_with_all_others() {
+fn components_of_several_new_plugins_train_together() {
     let own = [("far", "constraint"), ("cue", "task"), ("both-ways", "metric")];
-    let files: Vec<PathBuf> = own.iter().map(|(name, role)| library(&begun(name, role))).collect();
-    let folder = place("together");
-    std::fs::create_dir_all(&folder).unwrap();
-    let experiment = folder.join("e.toml");
+    let files = own.map(|(name, role)| library(&begin("page", name, role)));
+    let scratch = Scratch::new();
+    let experiment = scratch.path().join("e.toml");
     std::fs::write(
         &experiment,
         "runs = 1\ntasks = [\"own.cue\", \"cognition.go-no-go\"]\nmodel = \"rnn.vanilla\"\n\
@@ -104,8 +100,8 @@ fn components_of_ones_own_train_together_with_all_others() {
          constraints = [\"own.far\", \"spatial.communicability\", \"spatial.non-negative\"]\n",
     )
     .unwrap();
-    let out = folder.join("out");
-    let paths: Vec<&std::path::Path> = files.iter().map(PathBuf::as_path).collect();
+    let out = scratch.path().join("out");
+    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     pallium_with(&paths, &["run", text(&experiment), "--out", text(&out)]).ok();
     let rows = results(&out);
     assert!(rows.iter().all(|row| row["status"] == "ok"));

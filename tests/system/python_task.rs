@@ -1,11 +1,10 @@
 //! A lab's own task, in a Python process, through the whole system.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
-use crate::harness::{executable, pallium, read_json, results, root, text};
+use crate::harness::{Scratch, pallium, program, read_json, results, root, skipped, start, text, wait_for};
 
 /// The Python to test with: the interpreter itself, not a launcher.
 static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -15,7 +14,7 @@ static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
 
 fn python() -> Option<&'static str> {
     if PYTHON.is_none() {
-        println!("skipped: there is no python3 here");
+        skipped("there is no python3 here");
     }
     PYTHON.as_deref()
 }
@@ -43,9 +42,9 @@ fn documented() -> String {
 }
 
 #[test]
-fn the_documented_environment_is_learnt() {
+fn a_network_learns_the_documented_environment() {
     let Some(python) = python() else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let task = format!(
         "{{ use = \"python.task\", environment = \"Remember\", path = \"lab.py\", python = \"{python}\" }}"
     );
@@ -75,7 +74,7 @@ fn the_documented_environment_is_learnt() {
 #[test]
 fn a_process_that_is_killed_fails_its_cell_alone() {
     let Some(python) = python() else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let lab = format!(
         "{}\n\n\
          class Killed(Remember):\n    count = 0\n\n    def reset(self, seed=None):\n        \
@@ -110,7 +109,7 @@ fn a_process_that_is_killed_fails_its_cell_alone() {
 #[test]
 fn a_process_killed_from_outside_is_started_again() {
     let Some(python) = python() else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     // Slow enough to be caught at it; it tells its number.
     let lab = format!(
         "{}\n\n\
@@ -125,14 +124,9 @@ fn a_process_killed_from_outside_is_started_again() {
     );
     let file = written(scratch.path(), &lab, &task);
     let run = |out: &Path| {
-        Command::new(executable())
-            .current_dir(scratch.path())
-            .args(["run", text(&file), "--out", text(out)])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = program(&["run", text(&file), "--out", text(out)]);
+        command.current_dir(scratch.path());
+        start(command)
     };
     let pid = || {
         let names = std::fs::read_dir(scratch.path()).unwrap().map(|e| e.unwrap().path());
@@ -147,22 +141,13 @@ fn a_process_killed_from_outside_is_started_again() {
     };
     let out = scratch.path().join("out");
     let child = run(&out);
-    let until = Instant::now() + Duration::from_secs(120);
-    let victim = loop {
-        if let Some(pid) = pid() {
-            break pid;
-        }
-        assert!(Instant::now() < until, "it never began");
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let victim = wait_for("the slow part of the task", pid);
     assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
-    let ended = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{said}");
+    child.wait().ok();
     let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
     assert!(log.contains("ended by signal 9") && log.contains("it is started again"), "{log}");
     let undisturbed = scratch.path().join("undisturbed");
-    assert!(run(&undisturbed).wait().unwrap().success());
+    run(&undisturbed).wait().ok();
     let values = |out: &Path| -> Vec<_> {
         let rows = results(out).into_iter().filter(|r| !r["measure"].starts_with("seconds_"));
         rows.map(|r| r["value"].clone()).collect()
@@ -171,9 +156,9 @@ fn a_process_killed_from_outside_is_started_again() {
 }
 
 #[test]
-fn what_is_missing_is_told_before_anything_runs() {
+fn a_missing_program_or_class_is_reported_before_the_run() {
     let Some(python) = python() else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let plan = |task: &str| {
         let file = written(scratch.path(), &documented(), &format!("{{ use = \"python.task\", {task} }}"));
         pallium(&["plan", text(&file)]);

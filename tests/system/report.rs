@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::harness::{field, pallium, pallium_in, read_json, results, root, text};
+use crate::crates::copy;
+use crate::harness::{Scratch, field, pallium, pallium_in, read_json, results, root, shared, skipped, text};
 
 /// A small run, made once for all tests that only read it.
-static RUN: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let scratch = tempfile::tempdir().unwrap();
+static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
     let experiment = root().join("experiments/quickstart.toml");
-    let out = scratch.path().join("run");
+    let out = shared("report").join("run");
     let sets = ["runs=2", "training.epochs=2", "training.trials=128", "substrate.neurons=24"];
     let mut arguments = vec!["run", text(&experiment), "--out", text(&out)];
     for set in &sets {
@@ -26,16 +26,16 @@ static RUN: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
         ended.stdout
     );
     assert!(out.join("report.html").exists());
-    scratch
+    out
 });
 
 fn run() -> PathBuf {
-    RUN.path().join("run")
+    RUN.clone()
 }
 
 /// A report of the run, in a file of its own.
 fn page(name: &str) -> PathBuf {
-    let file = RUN.path().join(name);
+    let file = shared("report").join(name);
     pallium(&["report", text(&run()), "--html", text(&file)]).ok();
     file
 }
@@ -107,11 +107,11 @@ fn the_page_is_one_file_that_asks_for_nothing() {
         assert!(page.contains(&format!(">{part}</h2>")), "{part}");
     }
     // Where nothing is asked for, the page is in the run folder.
-    let copy = tempfile::tempdir().unwrap();
-    copy_folder(&run(), &copy.path().join("copy"));
-    std::fs::remove_file(copy.path().join("copy/report.html")).unwrap();
-    pallium_in(copy.path(), &[], &["report", "copy"]).ok();
-    assert!(copy.path().join("copy/report.html").exists());
+    let elsewhere = Scratch::new();
+    copy(&run(), &elsewhere.path().join("copy"));
+    std::fs::remove_file(elsewhere.path().join("copy/report.html")).unwrap();
+    pallium_in(elsewhere.path(), &[], &["report", "copy"]).ok();
+    assert!(elsewhere.path().join("copy/report.html").exists());
 }
 
 #[test]
@@ -136,18 +136,6 @@ fn communities_are_those_that_modularity_measures() {
         checked += 1;
     }
     assert!(checked >= 10, "{checked}");
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 /// What a page's reader does, and what comes of it, put at the page's end. It
@@ -258,7 +246,7 @@ fn chromium() -> Option<String> {
         ended.is_ok_and(|status| status.success())
     });
     if found.is_none() {
-        println!("skipped: there is no Chromium here (on Debian: apt-get install chromium)");
+        skipped("there is no Chromium here (on Debian: apt-get install chromium)");
     }
     found.map(str::to_owned)
 }
@@ -266,7 +254,7 @@ fn chromium() -> Option<String> {
 /// Opens a page in a browser of a width, does what the probe does, and says
 /// what was found.
 fn opened(browser: &str, page: &Path, width: u32) -> Value {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let html = std::fs::read_to_string(page).unwrap();
     let html = html.replacen("<body>", &format!("<body>{LISTEN}"), 1);
     let html = html.replacen("</body>", &format!("{PROBE}</body>"), 1);
@@ -344,7 +332,7 @@ fn the_page_fits_a_phone() {
     let Some(browser) = chromium() else { return };
     let page = page("phone.html");
     // The narrowest window that Chromium opens by itself is wider than a phone.
-    let framed = RUN.path().join("framed.html");
+    let framed = shared("report").join("framed.html");
     let inner = std::fs::read_to_string(&page).unwrap();
     // A run of one's own may have long names of variants, also in the list of networks.
     let measure = "<script>addEventListener('load', () => { const e = document.documentElement; \
@@ -359,7 +347,7 @@ fn the_page_fits_a_phone() {
         page.display()
     );
     std::fs::write(&framed, outer).unwrap();
-    let profile = tempfile::tempdir().unwrap();
+    let profile = Scratch::new();
     let output = Command::new(browser)
         .args([
             "--headless",
@@ -383,7 +371,7 @@ fn the_page_fits_a_phone() {
 
 #[test]
 fn figures_fit_a_journals_page() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let folder = scratch.path().join("figures");
     let document = pallium(&["report", text(&run()), "--figures", text(&folder), "--json"]).ok().json();
     let written = document["written"].as_array().unwrap();
@@ -402,7 +390,7 @@ fn figures_fit_a_journals_page() {
     }
     let told = Command::new("pdftotext").arg(folder.join("accuracy-two-column.pdf")).arg("-").output();
     match told {
-        Err(_) => println!("skipped: there is no pdftotext here (on Debian: apt-get install poppler-utils)"),
+        Err(_) => skipped("there is no pdftotext here (on Debian: apt-get install poppler-utils)"),
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stdout);
             for word in ["W*D*C*", "perceptual-decision", "accuracy", "chance"] {
@@ -413,10 +401,10 @@ fn figures_fit_a_journals_page() {
 }
 
 #[test]
-fn tables_go_into_papers() {
+fn tables_are_written_as_markdown_and_latex() {
     let markdown = pallium(&["report", text(&run()), "--markdown", "-"]).ok().stdout;
     assert!(markdown.starts_with("### Accuracy\n\n| variant |"), "{markdown}");
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let file = scratch.path().join("tables.tex");
     pallium(&["report", text(&run()), "--latex", text(&file)]).ok();
     let latex = std::fs::read_to_string(&file).unwrap();
@@ -428,34 +416,26 @@ fn tables_go_into_papers() {
 }
 
 #[test]
-fn what_is_no_report_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
-    let nothing = scratch.path().join("nothing");
-    pallium(&["report", text(&nothing)]).refused(&["does not exist", "pallium run"]);
-    std::fs::create_dir(&nothing).unwrap();
-    pallium(&["report", text(&nothing)]).refused(&["holds no run", "pallium run"]);
-    std::fs::write(nothing.join("results.csv"), "a,b\n").unwrap();
-    pallium(&["report", text(&nothing)]).refused(&["holds no run", "pallium run"]);
-    pallium(&["report", text(&nothing.join("results.csv"))]).refused(&["is not a folder"]);
-    pallium(&["report", text(&run()), "--json", "--latex", "-"]).refused(&["only one document"]);
-    let lost = scratch.path().join("no/such/folder/report.html");
-    pallium(&["report", text(&run()), "--html", text(&lost)]).refused(&["report.html", "make it first"]);
-    pallium(&["report", text(&run()), "--html", text(scratch.path())]).refused(&["is a folder"]);
+fn a_report_that_is_refused_writes_nothing() {
+    let scratch = Scratch::new();
+    let other = scratch.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let table = other.join("results.csv");
+    std::fs::write(&table, "a,b\n").unwrap();
+    pallium(&["report", text(&other)]).refused(&["holds no run", "pallium run"]);
+    pallium(&["report", text(&table)]).refused(&["is not a folder"]);
     pallium(&["report", text(&run()), "--latex", text(scratch.path())]).refused(&["is a folder"]);
-    let taken = nothing.join("results.csv");
-    pallium(&["report", text(&run()), "--figures", text(&taken)]).refused(&["is not a folder"]);
-    let (own, fresh) = (run(), scratch.path().join("fresh"));
-    pallium(&["report", text(&own), "--html", text(&lost), "--figures", text(&fresh)])
-        .refused(&["report.html"]);
-    assert!(!fresh.exists(), "a refusal writes nothing");
+    let (lost, fresh) = (scratch.path().join("no/such/folder/report.html"), scratch.path().join("fresh"));
+    pallium(&["report", text(&run()), "--html", text(&lost), "--figures", text(&fresh)])
+        .refused(&["report.html", "make it first"]);
+    assert!(!fresh.exists());
     pallium(&["compare", text(&run()), text(&run()), "--html", text(&lost)]).refused(&["report.html"]);
-    pallium(&["compare", text(&run())]).refused(&["one run folder alone", "pallium report"]);
     pallium(&["compare", text(&run()), text(&scratch.path().join("none"))]).refused(&["does not exist"]);
 }
 
 #[test]
 fn runs_are_compared() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let experiment = root().join("experiments/quickstart.toml");
     let out = scratch.path().join("published");
     let sets =
@@ -497,7 +477,7 @@ fn runs_are_compared() {
 /// The spec of the only cell that a run of an experiment file with these
 /// options trains.
 fn spec(file: &str, extra: &[&str]) -> Value {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let experiment = root().join("experiments").join(file);
     let out = scratch.path().join("out");
     let small =
@@ -558,48 +538,9 @@ fn experiment_files_change_what_they_say() {
 }
 
 #[test]
-fn every_experiment_file_runs_dry_on_synthetic_neurons() {
-    for (file, cells) in [
-        ("controls.toml", 600),
-        ("corrected.toml", 660),
-        ("cortical-blueprint.toml", 660),
-        ("cross-field.toml", 660),
-        ("ladder.toml", 1800),
-        ("lambda.toml", 750),
-        ("matched-communicability.toml", 180),
-        ("matched-l1.toml", 240),
-        ("positive-only.toml", 660),
-        ("precision.toml", 660),
-        ("quickstart.toml", 60),
-        ("sttc-only.toml", 660),
-    ] {
-        let experiment = root().join("experiments").join(file);
-        let scratch = tempfile::tempdir().unwrap();
-        let out = scratch.path().join("out");
-        let sets = ["substrate.use=synthetic.field", "substrate.neurons=16"];
-        let dry = pallium(&[
-            "run",
-            text(&experiment),
-            "--dry-run",
-            "--json",
-            "--out",
-            text(&out),
-            "--set",
-            sets[0],
-            "--set",
-            sets[1],
-        ])
-        .ok()
-        .json();
-        assert_eq!(dry["cells"].as_array().unwrap().len(), cells, "{file}");
-        assert!(!out.exists(), "a dry run writes nothing");
-    }
-}
-
-#[test]
 fn other_fields_are_named_and_not_compared() {
     let Some(folder) = field("5_3_8") else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let out = scratch.path().join("out");
     let experiment = root().join("experiments/cortical-blueprint.toml");
     let path = format!("substrate.path={}", text(&folder));
@@ -623,7 +564,7 @@ fn other_fields_are_named_and_not_compared() {
 #[test]
 fn a_sweep_over_fields_shows_each_where_it_is() {
     let (Some(small), Some(large)) = (field("5_3_8"), field("4_7_2")) else { return };
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let out = scratch.path().join("out");
     let experiment = root().join("experiments/cross-field.toml");
     let path = format!("substrate.path={{sweep=[\"{}\",\"{}\"]}}", text(&small), text(&large));

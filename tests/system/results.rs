@@ -10,21 +10,31 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::harness::{fixture, pallium, pallium_with, root, text};
+use crate::harness::{Scratch, fixture, pallium, pallium_with, root, shared, skipped, text};
 
 /// A folder with the run that docs/results.md speaks of, a little shorter.
-static SCRATCH: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let scratch = tempfile::tempdir().unwrap();
-    let out = scratch.path().join("runs/quickstart");
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = shared("results");
+    let out = folder.join("runs/quickstart");
     let file = root().join("experiments/quickstart.toml");
-    let arguments =
-        ["run", text(&file), "--out", text(&out), "--set", "runs=1", "--set", "training.epochs=3"];
+    let arguments = [
+        "run",
+        text(&file),
+        "--out",
+        text(&out),
+        "--set",
+        "runs=1",
+        "--set",
+        "training.epochs=3",
+        "--set",
+        "training.trials=256",
+    ];
     pallium(&[&arguments[..], &["--tensorboard", "--keep-log", "debug"]].concat()).ok();
-    scratch
+    folder
 });
 
 fn out() -> PathBuf {
-    SCRATCH.path().join("runs/quickstart")
+    FOLDER.join("runs/quickstart")
 }
 
 /// Runs `code` in `folder`. `Err` is the module that is not there.
@@ -51,8 +61,11 @@ fn the_lines_of_python_in_the_documentation_work() {
         page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() >= 9, "{}", blocks.len());
     for block in blocks {
-        if let Err(missing) = python(SCRATCH.path(), block) {
-            println!("skipped, for want of {missing}: {}", block.lines().last().unwrap_or_default());
+        if let Err(missing) = python(&FOLDER, block) {
+            skipped(&format!(
+                "no Python module {missing}, for: {}",
+                block.lines().last().unwrap_or_default()
+            ));
         }
     }
 }
@@ -72,8 +85,8 @@ last = curves[curves.epoch == 3].set_index(['variant', 'task', 'run'])['running_
 same = csv[csv.measure == 'running_accuracy'].set_index(['variant', 'task', 'run'])['value']
 assert (last.sort_index() == same.sort_index()).all()
 ";
-    if let Err(missing) = python(SCRATCH.path(), code) {
-        println!("skipped, for want of {missing}");
+    if let Err(missing) = python(&FOLDER, code) {
+        skipped(&format!("there is no Python module {missing}"));
     }
 }
 
@@ -101,14 +114,14 @@ for cell in cells:
         assert event.step == 3 and math.isclose(event.value, float(row['value']), rel_tol=1e-6, abs_tol=1e-30), tag
     assert len(events.Tags()['scalars']) == 5 + len(values)
 ";
-    if let Err(missing) = python(SCRATCH.path(), code) {
-        println!("skipped, for want of {missing}");
+    if let Err(missing) = python(&FOLDER, code) {
+        skipped(&format!("there is no Python module {missing}"));
     }
 }
 
 #[test]
-fn tensorboard_files_are_made_up_for_and_otherwise_left() {
-    let scratch = tempfile::tempdir().unwrap();
+fn damaged_tensorboard_files_are_written_again_and_whole_ones_left() {
+    let scratch = Scratch::new();
     let out = scratch.path().join("out");
     let file = root().join("experiments/quickstart.toml");
     let run = |extra: &[&str]| {
@@ -167,8 +180,8 @@ for name in ours:
     assert (ours[name] == theirs[name].numpy()).all(), name
 ";
     for code in [code, torch] {
-        if let Err(missing) = python(SCRATCH.path(), code) {
-            println!("skipped, for want of {missing}");
+        if let Err(missing) = python(&FOLDER, code) {
+            skipped(&format!("there is no Python module {missing}"));
         }
     }
 }
@@ -211,8 +224,8 @@ assert checked >= 4
 "
     )
     .replace("runs/quickstart/cells/*/weights.safetensors\")[0]", "\" + folder + \"/weights.safetensors\")[0]");
-    if let Err(missing) = python(SCRATCH.path(), &code) {
-        println!("skipped, for want of {missing}");
+    if let Err(missing) = python(&FOLDER, &code) {
+        skipped(&format!("there is no Python module {missing}"));
     }
 }
 
@@ -246,9 +259,9 @@ fn within(line: &Value, name: &str) -> bool {
 }
 
 #[test]
-fn what_a_plugin_says_arrives_with_its_spans() {
-    let own = fixture("outside", &[]);
-    let scratch = tempfile::tempdir().unwrap();
+fn log_events_of_a_plugin_keep_their_spans() {
+    let own = fixture("outside");
+    let scratch = Scratch::new();
     let (file, out) = (scratch.path().join("own.toml"), scratch.path().join("out"));
     let experiment = "seed = 3\ntasks = [\"cognition.go-no-go\"]\n\
         [substrate]\nuse = \"synthetic.field\"\nneurons = 20\n[training]\nepochs = 1\ntrials = 64\n\
@@ -269,8 +282,8 @@ fn what_a_plugin_says_arrives_with_its_spans() {
 }
 
 #[test]
-fn the_log_keeps_what_it_is_told_to() {
-    let scratch = tempfile::tempdir().unwrap();
+fn keep_log_sets_the_level_of_the_log() {
+    let scratch = Scratch::new();
     let file = root().join("experiments/quickstart.toml");
     let lines = |name: &str, level: &[&str]| {
         let out = scratch.path().join(name);

@@ -6,13 +6,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{executable, pallium, results, root, text};
+use crate::harness::{Ended, Scratch, execute, pallium, program, results, skipped, text, wait_for};
 
 /// Twelve cells, most of them of some seconds.
 const EXPERIMENT: &str = "seed = 5\nruns = 3\n\
@@ -49,7 +49,7 @@ fn finished(out: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// A cluster of one node: this machine.
 struct Slurm {
-    place: tempfile::TempDir,
+    place: Scratch,
     daemons: Vec<Child>,
 }
 
@@ -67,7 +67,7 @@ impl Slurm {
         if String::from_utf8_lossy(&user.stdout).trim() != "0" {
             return Err("its daemons run as root only".into());
         }
-        let place = tempfile::Builder::new().prefix("pallium-slurm-").tempdir().map_err(|e| e.to_string())?;
+        let place = Scratch::new();
         let here = place.path();
         fs::set_permissions(here, PermissionsExt::from_mode(0o755)).map_err(|e| e.to_string())?;
         for folder in ["state", "spool", "munge"] {
@@ -128,8 +128,7 @@ impl Slurm {
             slurm.daemons.push(child.map_err(|e| format!("{daemon}: {e}"))?);
             sleep(Duration::from_millis(300));
         }
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        for _ in 0..150 {
             if slurm.ask("sinfo", &["--noheader", "--format=%T"]).trim() == "idle" {
                 return Ok(slurm);
             }
@@ -139,22 +138,16 @@ impl Slurm {
         Err(format!("its node does not come up:\n{}\n{}", log("ctld.log"), log("d.log")))
     }
 
-    fn run(&self, command: &mut Command) -> Output {
-        command.env("SLURM_CONF", self.place.path().join("slurm.conf")).env("PATH", search_path(&[]));
-        command.stdin(Stdio::null()).output().unwrap()
+    fn run(&self, command: &mut Command) -> Ended {
+        execute(command.env("SLURM_CONF", self.place.path().join("slurm.conf")).env("PATH", search_path(&[])))
     }
 
     fn ask(&self, program: &str, arguments: &[&str]) -> String {
-        String::from_utf8_lossy(&self.run(Command::new(program).args(arguments)).stdout).into_owned()
+        self.run(Command::new(program).args(arguments)).stdout
     }
 
     fn submit(&self, arguments: &[&str]) -> Value {
-        let mut command = Command::new(executable());
-        let output = self.run(command.current_dir(root()).arg("submit").args(arguments).arg("--json"));
-        let (said, complaint) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}\n{complaint}");
-        serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e} in:\n{said}"))
+        self.run(program(&["submit"]).args(arguments).arg("--json")).ok().json()
     }
 
     /// Tasks that are queued or run, as `TASK STATE` lines.
@@ -164,15 +157,10 @@ impl Slurm {
     }
 
     fn wait(&self, job: &str) {
-        let begun = Instant::now();
-        while !self.queue(job).is_empty() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(300),
-                "job {job} does not end: {:?}",
-                self.queue(job)
-            );
+        wait_for("the end of a job", || {
             sleep(Duration::from_millis(200));
-        }
+            self.queue(job).is_empty().then_some(())
+        });
     }
 }
 
@@ -180,19 +168,18 @@ impl Drop for Slurm {
     fn drop(&mut self) {
         self.ask("scancel", &["--state=PENDING", "--user=root"]);
         self.ask("scancel", &["--full", "--signal=KILL", "--user=root"]);
-        let begun = Instant::now();
-        while !self.ask("squeue", &["--noheader"]).trim().is_empty()
-            && begun.elapsed() < Duration::from_secs(10)
-        {
+        for _ in 0..50 {
+            if self.ask("squeue", &["--noheader"]).trim().is_empty() {
+                break;
+            }
             sleep(Duration::from_millis(200));
         }
         for daemon in self.daemons.iter_mut().rev() {
-            let asked = Command::new("kill").arg(daemon.id().to_string()).status();
-            let begun = Instant::now();
-            while asked.is_ok()
-                && matches!(daemon.try_wait(), Ok(None))
-                && begun.elapsed() < Duration::from_secs(5)
-            {
+            let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+            for _ in 0..100 {
+                if !matches!(daemon.try_wait(), Ok(None)) {
+                    break;
+                }
                 sleep(Duration::from_millis(50));
             }
             let _ = daemon.kill();
@@ -212,38 +199,31 @@ fn search_path(first: &[&Path]) -> std::ffi::OsString {
 }
 
 #[test]
-fn a_task_that_is_killed_is_made_up_for_by_submitting_again() {
+fn submitting_again_makes_up_for_a_killed_task() {
     let slurm = match Slurm::start() {
         Ok(slurm) => slurm,
         Err(why) => {
-            println!("skipped: Slurm cannot be started here: {why}");
-            return;
+            return skipped(&format!("Slurm cannot be started here: {why}"));
         }
     };
-    let scratch = tempfile::Builder::new().prefix("pallium-array-").tempdir().unwrap();
+    let scratch = Scratch::new();
     let file = experiment(scratch.path(), 150);
     let out = scratch.path().join("out");
     let again = ["--engine", "slurm", "--array-size", "4", "--out", text(&out)];
     let arguments = [&[text(&file)], &again[..]].concat();
 
-    let begun = Instant::now();
     let first = slurm.submit(&arguments);
-    println!("submitted in {:.1} s", begun.elapsed().as_secs_f64());
     let job = first["job"].as_str().unwrap();
     assert_eq!((first["tasks"].as_u64(), first["cells"].as_u64()), (Some(4), Some(CELLS as u64)));
     assert!(Path::new(first["script"].as_str().unwrap()).starts_with(&out));
 
     // In the middle: a task that has finished a cell and has more to do.
-    let begun = Instant::now();
-    let killed = loop {
-        assert!(begun.elapsed() < Duration::from_secs(120), "no task gets to work: {:?}", slurm.queue(job));
+    let killed = wait_for("a task at work that has finished a cell", || {
+        sleep(Duration::from_millis(50));
         let running =
             slurm.queue(job).into_iter().find_map(|line| line.strip_suffix(" RUNNING").map(str::to_owned));
-        if let (Some(task), false) = (running, finished(&out).is_empty()) {
-            break task;
-        }
-        sleep(Duration::from_millis(50));
-    };
+        running.filter(|_| !finished(&out).is_empty())
+    });
     slurm.ask("scancel", &["--full", "--signal=KILL", &format!("{job}_{killed}")]);
     slurm.wait(job);
     let done = finished(&out);
@@ -274,25 +254,21 @@ fn a_task_that_is_killed_is_made_up_for_by_submitting_again() {
 }
 
 #[test]
-fn what_slurm_does_not_take_is_told() {
-    let scratch = tempfile::tempdir().unwrap();
+fn a_submission_that_slurm_refuses_is_reported() {
+    let scratch = Scratch::new();
     let file = experiment(scratch.path(), 1);
     let out = scratch.path().join("out");
     let fake = scratch.path().join("bin");
     fs::create_dir(&fake).unwrap();
     script(&fake.join("sbatch"), "echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1");
-    let mut command = Command::new(executable());
-    command.current_dir(root()).args(["submit", text(&file), "--engine", "slurm", "--out", text(&out)]);
-    command.args(["--", "--partition=nowhere"]).env("PATH", search_path(&[&fake]));
-    let output = command.output().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{complaint}");
-    assert!(complaint.contains("invalid partition") && complaint.contains("submit.sh"), "{complaint}");
+    let mut command = program(&["submit", text(&file), "--engine", "slurm", "--out", text(&out)]);
+    execute(command.args(["--", "--partition=nowhere"]).env("PATH", search_path(&[&fake])))
+        .refused(&["invalid partition", "submit.sh"]);
 }
 
 #[test]
-fn a_script_can_be_looked_at_first() {
-    let scratch = tempfile::tempdir().unwrap();
+fn a_dry_run_writes_the_script_alone() {
+    let scratch = Scratch::new();
     let file = experiment(scratch.path(), 1);
     let out = scratch.path().join("out");
     let arguments = ["submit", text(&file), "--engine", "slurm", "--out", text(&out), "--only", "W/*/*"];
@@ -312,7 +288,7 @@ fn script(path: &Path, body: &str) {
 
 #[test]
 fn hyperqueue_runs_the_whole_array() {
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let file = experiment(scratch.path(), 1);
     let out = scratch.path().join("out");
     let fake = scratch.path().join("bin");
@@ -333,15 +309,11 @@ fn hyperqueue_runs_the_whole_array() {
             text(&kept)
         ),
     );
-    let mut command = Command::new(executable());
-    command.current_dir(root()).args(["submit", text(&file), "--engine", "hyperqueue", "--out", text(&out)]);
+    let mut command = program(&["submit", text(&file), "--engine", "hyperqueue", "--out", text(&out)]);
     command.args(["--array-size", "3", "--", "--priority=5"]).env("PATH", search_path(&[&fake]));
-    let output = command.output().unwrap();
-    let (said, complaint) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{complaint}");
-    assert!(said.contains("submitted as job 7: 12 of 12 trainings as 3 tasks"), "{said}");
-    assert!(said.contains("hq job progress 7"), "{said}");
+    let ended = execute(&mut command).ok();
+    assert!(ended.stdout.contains("submitted as job 7: 12 of 12 trainings as 3 tasks"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("hq job progress 7"), "{}", ended.stdout);
     let arguments = fs::read_to_string(kept).unwrap();
     assert!(
         arguments.starts_with("--output-mode=json submit --directives=always --priority=5 /"),

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ended, executable, fixture, pallium, pallium_with, results, root, text};
+use crate::harness::{
+    Ended, Running, Scratch, execute, fixture, pallium, pallium_with, program, results, shared, skipped,
+    start, text, wait_for,
+};
 
-/// Sixty small cells, with penalties, metrics and a model that is interrupted
+/// Many small trainings, with penalties, metrics and a model that is interrupted
 /// between epochs.
-const SIXTY: &str = "seed = 11\nruns = 10\n\
+const MANY: &str = "seed = 11\nruns = 4\n\
     tasks = [\"cognition.one-choice\", \"cognition.go-no-go\"]\n\
     [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
     [training]\nepochs = 4\ntrials = 32\nbatch = 8\n\
@@ -20,15 +24,31 @@ const SIXTY: &str = "seed = 11\nruns = 10\n\
     [[variant]]\nname = \"W*D*C*\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
     constraints = [\"spatial.communicability-emd\"]\n";
 
+/// How many.
+const COUNT: usize = 24;
+
+/// The results of [`MANY`] from a run that one process made alone and that
+/// nothing disturbed.
+static UNDISTURBED: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
+    let folder = shared("survival");
+    let file = folder.join("x.toml");
+    std::fs::write(&file, MANY).unwrap();
+    let out = folder.join("undisturbed");
+    pallium(&["run", text(&file), "--out", text(&out), "--jobs", "1"]).ok();
+    let files = science(&out);
+    assert_eq!(files.len(), COUNT * 4 + 1);
+    files
+});
+
 /// A folder with an experiment in it.
 struct Scene {
-    folder: tempfile::TempDir,
+    folder: Scratch,
     file: PathBuf,
 }
 
 impl Scene {
     fn new(experiment: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Scratch::new();
         let file = folder.path().join("x.toml");
         std::fs::write(&file, experiment).unwrap();
         Scene { folder, file }
@@ -48,11 +68,8 @@ impl Scene {
         pallium(&self.arguments(out, extra))
     }
 
-    fn start(&self, out: &Path, extra: &[&str]) -> Child {
-        let mut command = Command::new(executable());
-        command.current_dir(root()).args(self.arguments(out, extra));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().unwrap()
+    fn start(&self, out: &Path, extra: &[&str]) -> Running {
+        start(program(&self.arguments(out, extra)))
     }
 }
 
@@ -125,21 +142,15 @@ fn is_at_work(process: u32) -> bool {
 
 fn signal(name: &str, process: u32) {
     // It may be gone already.
-    let _ = Command::new("kill").args([name, &process.to_string()]).stderr(Stdio::null()).status().unwrap();
+    execute(Command::new("kill").args([name, &process.to_string()]));
 }
 
 #[test]
 fn the_number_of_jobs_and_of_machines_changes_nothing() {
-    let scene = Scene::new(SIXTY);
-    let reference = scene.out("one");
-    scene.run(&reference, &["--jobs", "1"]).ok();
-    let reference = science(&reference);
-    assert_eq!(reference.len(), 60 * 4 + 1);
-    for jobs in ["2", "4"] {
-        let out = scene.out(jobs);
-        scene.run(&out, &["--jobs", jobs]).ok();
-        same(&out, &reference);
-    }
+    let scene = Scene::new(MANY);
+    let out = scene.out("four");
+    scene.run(&out, &["--jobs", "4"]).ok();
+    same(&out, &UNDISTURBED);
 
     // In three parts, in any order; each part says how the whole stands.
     let out = scene.out("parts");
@@ -151,29 +162,20 @@ fn the_number_of_jobs_and_of_machines_changes_nothing() {
         let cells = rows.iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count() as u64;
         assert_eq!(cells, sizes.iter().sum::<u64>(), "after part {at}");
     }
-    assert_eq!(sizes.iter().sum::<u64>(), 60);
-    assert!(sizes.iter().all(|&size| (15..=25).contains(&size)), "{sizes:?}");
-    same(&out, &reference);
+    assert_eq!(sizes.iter().sum::<u64>(), COUNT as u64);
+    assert!(sizes.iter().all(|&size| (6..=10).contains(&size)), "{sizes:?}");
+    same(&out, &UNDISTURBED);
     scene.run(&out, &["--shard", "4/3"]).refused(&["1/3, 2/3 or 3/3"]);
 
     // Three runs at one folder at once share the cells among themselves.
     let out = scene.out("together");
-    let runs: Vec<_> = (0..3)
-        .map(|_| {
-            let mut command = Command::new(executable());
-            command.current_dir(root()).args(scene.arguments(&out, &["--jobs", "1"]));
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-        })
-        .collect();
-    let mut trained = Vec::new();
-    for run in runs {
-        let ended = run.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(ended.status.success(), "{told}");
-        trained.push(told.lines().filter(|line| line.starts_with('[') && line.contains("accuracy")).count());
-    }
-    assert_eq!(trained.iter().sum::<usize>(), 60, "{trained:?}");
-    same(&out, &reference);
+    let runs = [(), (), ()].map(|()| scene.start(&out, &["--jobs", "1"]));
+    let trained = runs.map(|run| {
+        let ended = run.wait().ok();
+        ended.stderr.lines().filter(|line| line.starts_with('[') && line.contains("accuracy")).count()
+    });
+    assert_eq!(trained.iter().sum::<usize>(), COUNT, "{trained:?}");
+    same(&out, &UNDISTURBED);
 }
 
 /// Who runs one folder together: the arguments of each.
@@ -189,32 +191,28 @@ const CREWS: [&[&[&str]]; 5] = [
     &[&["--jobs", "1"], &["--jobs", "2"]],
 ];
 
-/// Kills runs and workers at random moments, `PALLIUM_KILLS` times or 30, and
+/// Kills runs and workers at random moments, `PALLIUM_KILLS` times or 12, and
 /// continues them; each time a folder comes to its end it is compared, and a new
 /// one begun. Some folders are run by one process, some by several at once.
 #[test]
-fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
-    let kills: u32 = std::env::var("PALLIUM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
-    let scene = Scene::new(SIXTY);
-    let reference = scene.out("undisturbed");
-    scene.run(&reference, &["--jobs", "2"]).ok();
-    let reference = science(&reference);
-
+fn killed_runs_and_workers_lose_nothing_and_leave_nothing_half_written() {
+    let kills: u32 = std::env::var("PALLIUM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let scene = Scene::new(MANY);
     let mut dice = Dice(u64::from(kills));
     let (mut done, mut rounds, mut mid_cell) = (0, 0, 0);
     while done < kills {
         let out = scene.out(&format!("round {rounds}"));
         let crew = CREWS[rounds % CREWS.len()];
         loop {
-            let mut runs: Vec<Child> = crew.iter().map(|extra| scene.start(&out, extra)).collect();
+            let mut runs: Vec<Running> = crew.iter().map(|extra| scene.start(&out, extra)).collect();
             let end = Instant::now() + Duration::from_millis(dice.below(900));
-            while Instant::now() < end && runs.iter_mut().any(|run| run.try_wait().unwrap().is_none()) {
+            while Instant::now() < end && runs.iter_mut().any(|run| !run.has_ended()) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             // One of them is hit for certain, each other perhaps.
             let first = dice.below(runs.len() as u64) as usize;
             for (at, run) in runs.iter_mut().enumerate() {
-                if run.try_wait().unwrap().is_some() || (at != first && dice.below(2) == 0) {
+                if run.has_ended() || (at != first && dice.below(2) == 0) {
                     continue;
                 }
                 let workers = children(run.id());
@@ -227,14 +225,14 @@ fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
                     signal("-KILL", worker);
                 }
                 if run_dies {
-                    run.kill().unwrap();
+                    run.kill();
                 }
                 let killed = run_dies || hit.is_some();
                 done += u32::from(killed);
                 mid_cell += u32::from(killed && hit.is_some());
             }
             // None of one that was killed.
-            let codes: Vec<Option<i32>> = runs.iter_mut().map(|run| run.wait().unwrap().code()).collect();
+            let codes: Vec<Option<i32>> = runs.into_iter().map(|run| run.wait().code).collect();
             assert!(codes.iter().flatten().all(|code| matches!(code, 0 | 3)), "{codes:?}");
             if codes.iter().all(|&code| code == Some(0)) {
                 break;
@@ -245,7 +243,7 @@ fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
                 break;
             }
         }
-        same(&out, &reference);
+        same(&out, &UNDISTURBED);
         rounds += 1;
     }
     println!(
@@ -254,8 +252,8 @@ fn whoever_is_killed_and_whenever_nothing_is_lost_and_nothing_is_half() {
 }
 
 #[test]
-fn a_training_goes_on_from_its_last_epoch_with_the_same_bits() {
-    let experiment = SIXTY.replace("epochs = 4", "epochs = 300").replace("runs = 10", "runs = 1");
+fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
+    let experiment = MANY.replace("epochs = 4", "epochs = 300").replace("runs = 4", "runs = 1");
     let scene = Scene::new(&experiment);
     let only = ["--only", "W*D*C/cognition.one-choice/0", "--jobs", "1"];
     let reference = scene.out("undisturbed");
@@ -282,22 +280,20 @@ fn a_training_goes_on_from_its_last_epoch_with_the_same_bits() {
             let files = std::fs::read_dir(out.join("cells/.checkpoints")).ok()?;
             files.flatten().map(|file| file.path()).find(|path| !text(path).contains(".unfinished"))
         };
-        let patience = Instant::now();
-        while every != "0" && kept().is_none() {
-            assert!(
-                patience.elapsed() < Duration::from_secs(60) && run.try_wait().unwrap().is_none(),
-                "{name}"
-            );
+        if every != "0" {
+            wait_for("a checkpoint", || {
+                assert!(!run.has_ended(), "{name}: the run ended before its first checkpoint");
+                kept()
+            });
         }
         let workers = children(run.id());
-        run.kill().unwrap();
-        run.wait().unwrap();
+        run.kill();
+        run.wait();
         // The workers are killed with the run; one that was in the middle of
         // replacing its checkpoint may outlive it by that much.
-        while workers.iter().any(|&worker| is_at_work(worker)) {
-            assert!(patience.elapsed() < Duration::from_secs(90), "{name}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for("the end of the workers", || {
+            workers.iter().all(|&worker| !is_at_work(worker)).then_some(())
+        });
         if damage {
             let place = kept().unwrap();
             let mut bytes = std::fs::read(&place).unwrap();
@@ -326,7 +322,7 @@ fn rogue_variant(mode: &str) -> String {
 
 #[test]
 fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
-    let rogue = fixture("rogue", &[]);
+    let rogue = fixture("rogue");
     let weights = |mode: &str| {
         format!(
             "[[variant]]\nname = \"weights {mode}\"\nweights = {{ use = \"rogue.weights\", mode = \"{mode}\" }}\n"
@@ -409,8 +405,8 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
 /// Cells are tried out before they are planned or submitted; what breaks then
 /// costs an estimate, and no study.
 #[test]
-fn a_crash_while_cells_are_tried_out_costs_their_own_estimate() {
-    let rogue = fixture("rogue", &[]);
+fn a_crash_during_a_trial_run_costs_its_own_estimate_alone() {
+    let rogue = fixture("rogue");
     let bad = [
         ("panic-in-constructor", "panicked in its constructor"),
         ("panic-in-penalty", "panicked in penalty"),
@@ -442,26 +438,23 @@ fn a_crash_while_cells_are_tried_out_costs_their_own_estimate() {
 }
 
 #[test]
-fn an_interrupted_run_says_so_and_continues() {
-    let scene = Scene::new(SIXTY);
+fn an_interrupted_run_exits_with_130_and_continues() {
+    let scene = Scene::new(MANY);
     let out = scene.out("out");
     let mut run = scene.start(&out, &["--jobs", "2"]);
-    let patience = Instant::now();
-    while std::fs::read_dir(out.join("cells")).map_or(0, |cells| cells.count()) < 6 {
-        assert!(patience.elapsed() < Duration::from_secs(60) && run.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for("the first finished cells", || {
+        assert!(!run.has_ended(), "the run ended before it was interrupted");
+        (std::fs::read_dir(out.join("cells")).map_or(0, |cells| cells.count()) >= 4).then_some(())
+    });
     signal("-INT", run.id());
-    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(run.wait().code, Some(130));
     // Nobody is at anything any more, and results are of what is finished.
     assert!(!out.join("cells/.claims").exists());
     let finished =
         results(&out).iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count();
-    assert!((1..60).contains(&finished), "{finished}");
-    let reference = scene.out("undisturbed");
-    scene.run(&reference, &[]).ok();
+    assert!((1..COUNT).contains(&finished), "{finished}");
     scene.run(&out, &[]).ok();
-    same(&out, &science(&reference));
+    same(&out, &UNDISTURBED);
 }
 
 /// A small file system of its own, or `None` with a plain word about it.
@@ -470,13 +463,11 @@ struct Small(PathBuf);
 impl Small {
     fn new(place: PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&place).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", text(&place)])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !mounted {
-            println!("skipped: a small file system cannot be mounted here, which takes root");
+        let option = format!("size={size}");
+        if execute(Command::new("mount").args(["-t", "tmpfs", "-o", &option, "tmpfs", text(&place)])).code
+            != Some(0)
+        {
+            skipped("a small file system cannot be mounted here, which takes root");
             return None;
         }
         Some(Small(place))
@@ -484,22 +475,20 @@ impl Small {
 
     fn resize(&self, size: &str) {
         let option = format!("remount,size={size}");
-        assert!(Command::new("mount").args(["-o", &option, text(&self.0)]).status().unwrap().success());
+        execute(Command::new("mount").args(["-o", &option, text(&self.0)])).ok();
     }
 }
 
 impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        execute(Command::new("umount").arg("-l").arg(&self.0));
     }
 }
 
 #[test]
-fn a_full_disk_is_said_plainly_and_the_run_continues_once_there_is_room() {
-    let scene = Scene::new(SIXTY);
-    let Some(small) = Small::new(scene.out("small"), "700k") else { return };
-    let reference = scene.out("undisturbed");
-    scene.run(&reference, &["--jobs", "2"]).ok();
+fn a_full_disk_is_reported_and_the_run_continues_once_there_is_room() {
+    let scene = Scene::new(MANY);
+    let Some(small) = Small::new(scene.out("small"), "300k") else { return };
     let out = small.0.join("out");
     for _ in 0..2 {
         scene.run(&out, &["--jobs", "2"]).refused(&[
@@ -512,7 +501,7 @@ fn a_full_disk_is_said_plainly_and_the_run_continues_once_there_is_room() {
     assert_eq!(failed, 0, "a full disk is no fault of a cell");
     small.resize("50m");
     scene.run(&out, &["--jobs", "2"]).ok();
-    same(&out, &science(&reference));
+    same(&out, &UNDISTURBED);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::harness::{pallium, results, text};
+use crate::harness::{Scratch, pallium, results, text};
 
 /// Trains `tasks` (as they stand in a file) at some rate (0: not at all); the
 /// accuracy and the loss of each on the test trials.
@@ -47,7 +47,7 @@ fn every_neurogym_task_trains() {
         .map(|c| format!("{}", c["id"]))
         .collect();
     assert_eq!(ids.len(), 28);
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new();
     let before = trained(scratch.path(), &ids.join(", "), 0.0);
     let after = trained(scratch.path(), &ids.join(", "), 0.003);
     assert_eq!((before.len(), after.len()), (28, 28));
@@ -58,8 +58,8 @@ fn every_neurogym_task_trains() {
 }
 
 #[test]
-fn the_accuracy_is_that_of_the_decision_whatever_the_loss_counts() {
-    let scratch = tempfile::tempdir().unwrap();
+fn the_accuracy_does_not_depend_on_the_weights_of_the_loss() {
+    let scratch = Scratch::new();
     let of = |weight: f64| {
         let task = format!(
             "{{ use = \"neurogym.context-decision-making\", fixation_weight = {weight} }}, \
@@ -76,8 +76,8 @@ fn the_accuracy_is_that_of_the_decision_whatever_the_loss_counts() {
 }
 
 #[test]
-fn wrong_durations_are_told_in_words() {
-    let scratch = tempfile::tempdir().unwrap();
+fn wrong_durations_are_refused() {
+    let scratch = Scratch::new();
     let file = scratch.path().join("wrong.toml");
     let plan = |duration: &str| {
         let task = format!("{{ use = \"neurogym.delay-match-sample\", delay = {duration} }}");

@@ -340,25 +340,4 @@ mod tests {
             assert!(FunctionalWeights::build(params, &Setting::default()).is_err(), "{json}");
         }
     }
-
-    #[test]
-    fn making_weights_is_quick() {
-        let Some(field) = real_substrate("6_6_2") else { return };
-        let mut best = f64::INFINITY;
-        for seed in 0..5 {
-            let start = std::time::Instant::now();
-            functional_weights(&Params::default(), &request(&field, seed)).unwrap();
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        println!("functional weights of 6_6_2: {:.1} ms", best * 1e3);
-        for diagonal in [Diagonal::Keep, Diagonal::Zero, Diagonal::Only] {
-            for shuffle in [Shuffle::None, Shuffle::OffDiagonal, Shuffle::All, Shuffle::DistanceBinned] {
-                let start = std::time::Instant::now();
-                let params = Params { diagonal, shuffle, ..Params::default() };
-                functional_weights(&params, &request(&field, 0)).unwrap();
-                println!("{diagonal:?}, {shuffle:?}: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-        assert!(best < 0.2 || cfg!(debug_assertions), "{best} s");
-    }
 }

@@ -16,10 +16,7 @@ fn folder() -> Option<PathBuf> {
 fn measure<C: Component + Metric>(weights: &Matrix, json: &str) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(C::ID, json).unwrap();
     let mut metric = C::build(params, &Setting::default()).unwrap();
-    let start = Instant::now();
-    let found = metric.measure(&Network::new(weights.view())).unwrap();
-    println!("{:8.2} ms {} {json}", start.elapsed().as_secs_f64() * 1e3, C::ID);
-    found
+    metric.measure(&Network::new(weights.view())).unwrap()
 }
 
 fn all(weights: &Matrix) -> Vec<Measure> {
@@ -73,6 +70,20 @@ fn the_metrics_of_eight_matrices() {
 fn trained(folder: &Path, file: &str) -> Matrix {
     let path = folder.join("weights").join(file);
     pallium_npy::read_matrix(&path, &pallium_npy::any).unwrap().mapv(|w| w as f32)
+}
+
+/// Kept with the code, so that values are compared on every machine.
+#[test]
+fn the_metrics_of_a_small_network() {
+    let parsed = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let expected = parsed(include_str!("../fixtures/5_3_8.json"));
+    let field = parsed(include_str!("../../spatial/fixtures/5_3_8.json"));
+    for kind in ["bio", "gaussian"] {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(field["weights"][kind].clone()).unwrap();
+        let weights = Matrix::from_shape_fn((rows.len(), rows.len()), |(i, j)| rows[i][j] as f32);
+        // These were measured in double precision, of which weights keep single.
+        compare(kind, &all(&weights), &expected[kind], 1e-6);
+    }
 }
 
 #[test]

@@ -214,10 +214,12 @@ fn a_process_that_always_dies_says_how() {
     assert!(error.contains("ended with exit code 3"), "{error}");
     #[cfg(unix)]
     {
-        let start = std::time::Instant::now();
-        let error = died(json!({"arguments": {"at": 300, "how": "orphan"}, "restarts": 0}), 400).to_string();
+        let here = tempfile::tempdir().unwrap();
+        let arguments = json!({"at": 300, "how": "orphan", "once": here.path().join("died")});
+        let error = died(json!({"arguments": arguments, "restarts": 0}), 400).to_string();
         assert!(error.contains("ended with exit code 3") && error.contains("about to go"), "{error}");
-        assert!(start.elapsed().as_secs() < 50, "it waited for the end of a process that the task started");
+        let ended = here.path().join("died and its orphan ended");
+        assert!(!ended.exists(), "it waited for the end of a process that the task started");
     }
     let error = died(json!({"arguments": {"at": 300, "how": "read"}}), 400).to_string();
     assert!(error.contains("EOFError"), "requests are nothing to read for the task: {error}");

@@ -1,0 +1,134 @@
+//! Plugin files in use: what they offer, how they describe it, and what a fault
+//! in one of them costs. What is refused is in `refusals.rs`.
+
+use crate::harness::{Scratch, fixture, pallium, pallium_with, results, text};
+
+#[test]
+fn the_shipped_plugins_load_side_by_side() {
+    let list = pallium(&["plugins", "list", "--json"]).ok().json();
+    let ids: Vec<&str> = list.as_array().unwrap().iter().filter_map(|c| c["id"].as_str()).collect();
+    for id in [
+        "microns.field",
+        "microns.functional",
+        "microns.relabelled",
+        "init.orthogonal",
+        "synthetic.field",
+        "spatial.l1",
+        "spatial.distance",
+        "spatial.communicability",
+        "spatial.communicability-emd",
+        "spatial.non-negative",
+        "cognition.one-choice",
+        "cognition.go-no-go",
+        "cognition.perceptual-decision",
+        "rnn.vanilla",
+        "organization.entropy",
+        "organization.modularity",
+        "organization.assortativity",
+        "organization.clustering",
+        "organization.efficiency",
+        "organization.small-worldness",
+    ] {
+        assert!(ids.contains(&id), "{id} is missing from {ids:?}");
+    }
+}
+
+#[test]
+fn every_component_documents_itself() {
+    let list = pallium(&["plugins", "list", "--json"]).ok().json();
+    for component in list.as_array().unwrap() {
+        let id = component["id"].as_str().unwrap();
+        assert!(component["about"].as_str().is_some_and(|text| !text.is_empty()), "{id} has no `about`");
+    }
+    // Of one component a role, in both forms.
+    for id in [
+        "synthetic.field",
+        "init.orthogonal",
+        "spatial.distance",
+        "cognition.go-no-go",
+        "rnn.vanilla",
+        "organization.entropy",
+    ] {
+        let shown = pallium(&["plugins", "show", id]).ok();
+        assert!(shown.stdout.contains(id), "{}", shown.stdout);
+        let json = pallium(&["plugins", "show", id, "--json"]).ok().json();
+        for key in ["about", "cite"] {
+            assert!(json[key].as_str().is_some_and(|text| !text.is_empty()), "{id} has no `{key}`");
+        }
+    }
+    pallium(&["plugins", "show", "spatial.distanse"])
+        .refused(&["spatial.distanse", "did you mean `spatial.distance`?"]);
+}
+
+#[test]
+fn a_plugin_on_the_path_is_offered_without_a_change_to_the_host() {
+    let own = fixture("outside");
+    let shown = pallium_with(&[&own], &["plugins", "show", "outside.long-connections"]).ok();
+    for part in ["limit_um", "300", "Distance in micrometres up to which a connection is free"] {
+        assert!(shown.stdout.contains(part), "no «{part}» in:\n{}", shown.stdout);
+    }
+}
+
+#[test]
+fn a_constraint_of_another_plugin_trains_beside_the_shipped_ones() {
+    let own = fixture("outside");
+    let scratch = Scratch::new();
+    let file = scratch.path().join("own.toml");
+    std::fs::write(
+        &file,
+        "seed = 3\nruns = 1\ntasks = [\"cognition.one-choice\"]\n\
+         [substrate]\nuse = \"synthetic.field\"\nneurons = 30\n\
+         [training]\nepochs = 2\ntrials = 256\nbatch = 64\n\
+         [[variant]]\nname = \"own\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
+         constraints = [{ use = \"outside.long-connections\", limit_um = 150.0 }, \"spatial.communicability\"]\n",
+    )
+    .unwrap();
+    let out = scratch.path().join("out");
+    pallium_with(&[&own], &["run", text(&file), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(rows.iter().all(|row| row["status"] == "ok"));
+    let penalty = rows.iter().find(|row| row["measure"] == "penalty" && row["split"] == "test").unwrap();
+    assert!(penalty["value"].parse::<f64>().unwrap() > 0.0);
+}
+
+#[test]
+fn a_panic_in_a_single_command_is_reported_and_does_not_end_the_program() {
+    let rogue = fixture("rogue");
+    let scratch = Scratch::new();
+    let weights = scratch.path().join("w.npy");
+    pallium(&["weights", "init.orthogonal", "--neurons", "9", "--seed", "1", "--out", text(&weights)]).ok();
+    for (mode, place) in [
+        ("panic-in-constructor", "its constructor: the constructor had enough at tests/fixtures/rogue.rs:"),
+        ("panic-in-penalty", "penalty: the penalty had enough of 81 weights at tests/fixtures/rogue.rs:"),
+        ("panic-in-index", ", called by <fixture_rogue::Rogue as "),
+        ("panic-in-drop", "drop: the drop had enough at tests/fixtures/rogue.rs:"),
+    ] {
+        let mode = format!("mode={mode}");
+        pallium_with(
+            &[&rogue],
+            &["penalty", "rogue.constraint", "--weights", text(&weights), "--param", &mode],
+        )
+        .refused(&["`rogue.constraint` panicked in", place, "fault of the plugin"]);
+    }
+}
+
+#[test]
+fn what_a_plugin_logs_is_in_the_log_of_its_cell() {
+    let rogue = fixture("rogue");
+    let scratch = Scratch::new();
+    let file = scratch.path().join("talk.toml");
+    std::fs::write(
+        &file,
+        "seed = 3\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
+         [substrate]\nuse = \"synthetic.field\"\nneurons = 20\n\
+         [training]\nepochs = 1\ntrials = 64\nbatch = 32\n\
+         [metrics]\nuse = []\n\
+         [[variant]]\nname = \"talk\"\nconstraints = [{ use = \"rogue.constraint\", mode = \"talk\" }]\n",
+    )
+    .unwrap();
+    let out = scratch.path().join("out");
+    pallium_with(&[&rogue], &["run", text(&file), "--out", text(&out)]).ok();
+    let cell = std::fs::read_dir(out.join("cells")).unwrap().next().unwrap().unwrap().path();
+    let log = std::fs::read_to_string(cell.join("log.txt")).unwrap();
+    assert!(log.contains("the rogue says warn") && log.contains("weights=400"), "{log}");
+}
