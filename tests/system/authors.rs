@@ -70,16 +70,17 @@ fn a_new_plugin_is_refused_with_what_to_do() {
     let dir = text(folder.path());
     let new = |arguments: &[&str]| pallium(&[&["plugins", "new", "--dir", dir], arguments].concat());
     new(&["My_Penalty", "--role", "constraint"]).refused(&["My_Penalty", "lower-case letters"]);
-    new(&["a", "--role", "penalty"])
+    new(&["my-task", "--role", "penalty"])
         .refused(&["penalty", "substrate, weights, constraint, task, model, metric"]);
-    new(&["a", "--role", "task", "--id", "a.b.c"]).refused(&["a.b.c", "family.name"]);
-    new(&["a", "--role", "task", "--core", "/nowhere"]).refused(&["no pallium-core in /nowhere", "--core"]);
+    new(&["my-task", "--role", "task", "--id", "a.b.c"]).refused(&["a.b.c", "family.name"]);
+    new(&["my-task", "--role", "task", "--core", "/nowhere"])
+        .refused(&["no pallium-core in /nowhere", "--core"]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refusal writes nothing");
-    new(&["a", "--role", "task", "--core", "0.1"]).ok();
-    let manifest = std::fs::read_to_string(folder.path().join("a/Cargo.toml")).unwrap();
+    new(&["my-task", "--role", "task", "--core", "0.1"]).ok();
+    let manifest = std::fs::read_to_string(folder.path().join("my-task/Cargo.toml")).unwrap();
     assert!(manifest.contains("pallium-core = { version = \"0.1\" }"), "{manifest}");
-    new(&["a", "--role", "task"]).refused(&["exists already"]);
-    new(&["b", "--role", "task", "--core", text(&root())]).ok();
+    new(&["my-task", "--role", "task"]).refused(&["exists already"]);
+    new(&["other-task", "--role", "task", "--core", text(&root())]).ok();
 }
 
 /// The names of the checks that failed, by component.
@@ -298,6 +299,15 @@ fn mentions(folder: &std::path::Path, part: &str) -> bool {
     })
 }
 
+/// The smallest field that its owner described.
+fn own_field() -> Scratch {
+    let folder = Scratch::new();
+    let description = "name = \"own\"\n[positions]\nfile = \"positions.csv\"\nunit = \"um\"\n";
+    std::fs::write(folder.path().join("field.toml"), description).unwrap();
+    std::fs::write(folder.path().join("positions.csv"), "x,y,z\n0,0,0\n20,0,5\n0,40,0\n").unwrap();
+    folder
+}
+
 /// Most plugins run the checks among their own tests; here are the others.
 #[test]
 fn shipped_plugins_keep_their_promises() {
@@ -310,7 +320,13 @@ fn shipped_plugins_keep_their_promises() {
             continue;
         }
         let file = plugin(&format!("pallium_{}", name.replace('-', "_")));
-        every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());
+        let own = own_field();
+        let param = format!("field.described.path={}", text(own.path()));
+        let mut check = vec!["plugins", "check", text(&file), "--json"];
+        if name == "field" {
+            check.extend(["--param", &param]);
+        }
+        every_check_passes(&pallium(&check).ok().json());
         checked += 1;
     }
     assert!(checked > 0, "nothing is left to check here: remove this test");

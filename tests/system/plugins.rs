@@ -108,7 +108,7 @@ fn a_panic_in_a_single_command_is_reported_and_does_not_end_the_program() {
             &[&rogue],
             &["penalty", "rogue.constraint", "--weights", text(&weights), "--param", &mode],
         )
-        .refused(&["`rogue.constraint` panicked in", place, "fault of the plugin"]);
+        .refused(&["`rogue.constraint` panicked in", place, "a bug in the plugin"]);
     }
 }
 

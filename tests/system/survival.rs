@@ -36,7 +36,7 @@ static UNDISTURBED: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let out = folder.join("undisturbed");
     pallium(&["run", text(&file), "--out", text(&out), "--jobs", "1"]).ok();
     let files = science(&out);
-    assert_eq!(files.len(), COUNT * 4 + 1);
+    assert_eq!(files.len(), COUNT * 7 + 1);
     files
 });
 
@@ -87,9 +87,14 @@ fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
     assert_eq!(names(&out.join("failed")), Vec::<String>::new());
     let mut files = BTreeMap::new();
     for cell in names(&out.join("cells")) {
-        for name in ["cell.json", "results.csv", "curves.csv", "weights.safetensors"] {
-            let path = out.join("cells").join(&cell).join(name);
-            files.insert(format!("{cell}/{name}"), std::fs::read(path).unwrap());
+        let folder = out.join("cells").join(&cell);
+        let mut found: Vec<String> =
+            ["cell.json", "results.csv", "curves.csv", "weights.safetensors"].map(String::from).into();
+        // A training that diverged has no state and no measures.
+        found.extend(names(&folder).into_iter().filter(|name| name == "state.safetensors"));
+        found.extend(names(&folder.join("measures")).into_iter().map(|name| format!("measures/{name}")));
+        for name in found {
+            files.insert(format!("{cell}/{name}"), std::fs::read(folder.join(&name)).unwrap());
         }
     }
     let rows: Vec<String> = results(out)
@@ -350,7 +355,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     for (number, (mode, ..)) in bad.iter().enumerate() {
         // Good cells among the bad.
         experiment
-            .push_str(&format!("[[variant]]\nname = \"good {number}\"\nconstraints = [\"spatial.l1\"]\n"));
+            .push_str(&format!("[[variant]]\nname = \"good {number}\"\nconstraints = [{{ use = \"spatial.l1\", strength = {} }}]\n", number + 1));
         experiment.push_str(&mode.strip_prefix("weights ").map_or_else(|| rogue_variant(mode), weights));
     }
     let scene = Scene::new(&experiment);
@@ -369,7 +374,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
         assert_eq!(row["value"], "", "{mode}");
         // What failed is listed, with its reason and the way to try it again.
         assert_eq!(
-            ended.stderr.contains(&format!("\n {mode}/cognition.go-no-go/0 ")),
+            ended.stderr.contains(&format!("\n{mode}/cognition.go-no-go/0 ")),
             status != "diverged",
             "{mode}: {}",
             ended.stderr
@@ -434,7 +439,7 @@ fn a_crash_during_a_trial_run_costs_its_own_estimate_alone() {
     let out = scene.out("submitted");
     let all = ["submit", text(&scene.file), "--engine", "slurm", "--dry-run", "--out", text(&out)];
     let ended = pallium_with(&[&rogue], &all).ok();
-    assert!(ended.stdout.contains("not submitted: 10 of 10 cells"), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("not submitted: 10 of 10 trainings"), "{}{}", ended.stdout, ended.stderr);
 }
 
 #[test]

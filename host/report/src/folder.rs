@@ -131,7 +131,9 @@ impl RunFolder {
         }
         let store = Store::existing(root)?.ok_or_else(|| none("holds no run"))?;
         let manifest = store.manifest()?;
-        let rows = results::read(&root.join("results.csv"))?;
+        let rows = results::read(&root.join("results.csv")).map_err(|e| {
+            e.help("run the experiment again: the table is written anew from the finished trainings")
+        })?;
         if rows.is_empty() {
             return Err(Error::input(format!("{} has no results yet", root.display()))
                 .help("wait until the first trainings are done, or start the run again"));

@@ -316,7 +316,10 @@ struct Results(BTreeMap<Key, f64>);
 
 impl Results {
     fn read(path: &Path) -> Result<Self> {
-        let rows = results::read(path)?.into_iter();
+        let rows = results::read(path).map_err(|e| {
+            e.help("run the experiment again: the table is written anew from the finished trainings")
+        })?;
+        let rows = rows.into_iter();
         let values = rows.filter_map(|row| {
             let number = row.value.value?;
             Some(((row.variant, row.task, row.run, row.value.split, row.value.measure), number))

@@ -258,7 +258,7 @@ impl Experiment {
             if let Err(must) = schema::check_value(schema, name, value) {
                 return Err(at
                     .error(format!("parameter `{name}` of `{id}` cannot be {value}: it must be {must}"))
-                    .help(format!("`pallium plugins show {id}` tells its type and default")));
+                    .help(format!("`pallium plugins show {id}` documents its type and default")));
             }
             params.insert(name.clone(), value.clone());
         }

@@ -321,7 +321,7 @@ mod tests {
         for wrong in ["", "My-Penalty", "3d", "a--b", "a-", "a_b", "pallium-core", "../x"] {
             assert!(scaffold(wrong).is_err(), "{wrong}");
         }
-        let id = |id| Scaffold::new("a", Role::Task, Some(id), Core::Version("0.1".into()));
+        let id = |id| Scaffold::new("my-task", Role::Task, Some(id), Core::Version("0.1".into()));
         assert!(id("lab.a").is_ok() && id("lab").is_err() && id("lab.a.b").is_err() && id("Lab.a").is_err());
     }
 

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Assertion")]
+    #[should_panic(expected = "assertion failed")]
     fn shapes_that_do_not_fit_panic() {
         let values = array![1.0, 2.0, 3.0, 4.0];
         let view = View::new(values.as_slice().unwrap(), 2);

@@ -281,11 +281,16 @@ mod tests {
         Synthetic::build(params, &Setting::default()).unwrap().substrate(seed).unwrap()
     }
 
-    /// Functional weights W*, with 1 in place of the lognormal draw.
+    /// Functional weights W* before the last scaling, with 1 in place of the
+    /// lognormal draw.
     fn functional_weights(field: &Substrate) -> Array2<f64> {
-        let correlation = &field.matrices["correlation"];
-        let low = correlation.iter().copied().fold(f64::INFINITY, f64::min);
-        let mut weights = (correlation - low) / (1.0 - low) * &field.matrices["sttc"];
+        let unit_scaled = |name: &str| {
+            let matrix = &field.matrices[name];
+            let low = matrix.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = matrix.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            (matrix - low) / (high - low)
+        };
+        let mut weights = unit_scaled("correlation") * unit_scaled("sttc");
         weights *= 0.1 / weights.mean().unwrap();
         weights.mapv_inplace(|w| if w != 0.0 { w.max(0.01) } else { w });
         weights
