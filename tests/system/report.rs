@@ -427,7 +427,7 @@ fn a_report_that_is_refused_writes_nothing() {
     pallium(&["report", text(&run()), "--latex", text(scratch.path())]).refused(&["is a folder"]);
     let (lost, fresh) = (scratch.path().join("no/such/folder/report.html"), scratch.path().join("fresh"));
     pallium(&["report", text(&run()), "--html", text(&lost), "--figures", text(&fresh)])
-        .refused(&["report.html", "make it first"]);
+        .refused(&["report.html", "create it first"]);
     assert!(!fresh.exists());
     pallium(&["compare", text(&run()), text(&run()), "--html", text(&lost)]).refused(&["report.html"]);
     pallium(&["compare", text(&run()), text(&scratch.path().join("none"))]).refused(&["does not exist"]);

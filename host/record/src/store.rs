@@ -1,25 +1,25 @@
 //! Where each file of a run folder is, and how it gets there.
 //!
-//! What is under way is in folders of `cells/` whose names begin with a dot;
-//! they are gone when nothing is under way:
+//! Hidden folders of `cells/` hold work in progress. They are removed when
+//! there is none:
 //!
 //! ```text
-//! cells/.unfinished/  folders of trainings that are being written, marked with their writer
-//! cells/.checkpoints/ trainings after their last epoch, see [`checkpoint`]
-//! cells/.claims/      which process works on which training, see [`claim`](crate::claim)
+//! cells/.unfinished/  folders that are being written, marked with their writer
+//! cells/.checkpoints/ states of trainings after an epoch, see `checkpoint`
+//! cells/.claims/      which process works on which training, see `claim`
 //! ```
 //!
-//! A training's folder is written in `.unfinished/`, forced to disk, and
-//! renamed: it appears whole or not at all. So a run folder can be shared by
-//! many processes and machines without locks, killed at any moment, and
-//! continued.
+//! A training's folder is written in `.unfinished/`, forced to disk and
+//! renamed, so it appears completely or not at all. A run folder can therefore
+//! be shared by many processes and machines without locks, killed at any
+//! moment, and continued.
 //!
-//! A folder's name ends in the head of the training's identity, by which it is
-//! found again under whatever name its variant has now. Trainings that the
-//! current experiment does not ask for (because the experiment, a plugin or the
-//! data have changed since) are left alone: they are neither overwritten nor
-//! mixed in. `results.csv` holds exactly the cells of the experiment that was
-//! run last, whether or not that run was limited to some of them.
+//! A folder's name ends in the beginning of the training's identity, by which
+//! it is found even if its variant was renamed. Trainings that the current
+//! experiment does not contain (because the experiment, a plugin or the data
+//! have changed) are neither changed nor counted. `results.csv` holds exactly
+//! the trainings of the last experiment, even if that run was limited to some
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -45,29 +45,30 @@ use crate::training::{FILE, Failure, FailureFile, Trained, TrainingFile};
 use crate::weights::{self, Weights};
 use crate::{FORMAT, OLDEST_FORMAT, parquet};
 
-/// The files of a finished training, beside `cell.json`.
+/// The files of a finished training, besides `cell.json`.
 const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", "weights.safetensors"];
-/// The folder of a training's measures.
+/// The folder with a training's measures.
 const MEASURES: &str = "measures";
-/// The state of a finished training, from which it can be continued.
+/// The state of a finished training, to continue from.
 const STATE: &str = "state.safetensors";
-/// A file or folder is unfinished for as long as it takes to write a few files.
+/// Age at which an unfinished file of another machine is abandoned; writing
+/// takes seconds.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// A cell that is done, as read back.
+/// A finished training, as read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// [`Status::Ok`] or [`Status::Diverged`].
     pub status: Status,
-    /// Its values.
+    /// Its values and measures.
     pub values: Vec<Value>,
-    /// Its `seconds_…`.
+    /// Its durations.
     pub times: Vec<Value>,
-    /// How well one can do at its task.
+    /// Reference levels of its task.
     pub levels: Levels,
     /// Its learning curve.
     pub curve: Vec<Epoch>,
-    /// Number of metrics that have not been taken yet.
+    /// Number of metrics that are missing.
     pub unmeasured: usize,
 }
 
@@ -78,16 +79,16 @@ impl Finished {
     }
 }
 
-/// What a run folder knows of a cell.
+/// What a run folder contains of a training.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// It is done.
+    /// It is finished.
     Finished(Finished),
-    /// It failed the last time it was run.
+    /// It failed when it was last run.
     Failed(String),
 }
 
-/// The part of `manifest.json` that every version of it has.
+/// The part of `manifest.json` that all its versions share.
 #[derive(Deserialize)]
 struct ManifestHead {
     format: u32,
@@ -100,32 +101,32 @@ pub struct Store {
 }
 
 impl Store {
-    /// The run folder at `root`, which is not looked at.
+    /// The run folder at `root`, without reading it.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        // Whole, so that what workers report can be compared with it.
+        // Absolute, so that paths reported by workers can be compared with it.
         Store { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
-    /// The run folder at `root` if there is one already.
+    /// The run folder at `root`, if it exists.
     ///
     /// # Errors
-    /// If another version of Pallium wrote it, or something else did.
+    /// If another version of Pallium or another program wrote it.
     pub fn existing(root: &Path) -> Result<Option<Self>> {
         let store = Store::at(root);
-        // Looked at first: another process that begins a run here writes the
-        // manifest before all else.
+        // Checked before the manifest is read: another process that creates a run
+        // here writes the manifest first.
         let occupied = ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists());
         if root.exists() && !root.is_dir() {
             return Err(Error::input(format!("{} is not a folder", root.display()))
-                .help("choose a folder for the run with --out; it is made if it is not there"));
+                .help("choose another folder with --out; it is created if necessary"));
         }
         let path = root.join("manifest.json");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound && occupied => {
                 return Err(Error::input(format!(
-                    "{} holds something, but no run of Pallium's",
+                    "{} is not empty and not a run folder of Pallium",
                     root.display()
                 ))
                 .help("choose another folder with --out"));
@@ -136,7 +137,7 @@ impl Store {
         let head: ManifestHead = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if !(OLDEST_FORMAT..=FORMAT).contains(&head.format) {
             return Err(Error::input(format!(
-                "{} was written in format {}, and this version reads formats {OLDEST_FORMAT} to {FORMAT}",
+                "{} has format {}, but this version reads formats {OLDEST_FORMAT} to {FORMAT}",
                 root.display(),
                 head.format
             ))
@@ -145,8 +146,8 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// Makes the run folder at `root`, or continues it, and records what is
-    /// about to run in it. `experiment` becomes `experiment.toml`.
+    /// Creates or continues the run folder at `root` and writes its manifest.
+    /// `experiment` becomes `experiment.toml`.
     ///
     /// # Errors
     /// As [`Store::existing`], or if the folder cannot be written.
@@ -157,12 +158,12 @@ impl Store {
         };
         fs::create_dir_all(root).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => {
-                Error::io(root, &e).help("no folder can be made there; choose another with --out")
+                Error::io(root, &e).help("the folder cannot be created there; choose another with --out")
             }
             _ => unwritten(root, &e),
         })?;
-        // First of all: it is what makes the folder a run's, also if this
-        // process is killed at the next line.
+        // The manifest first: it marks the folder as a run even if this process is
+        // killed at the next line.
         replace(&root.join("manifest.json"), &json_text(manifest)?)?;
         replace(&root.join("experiment.toml"), experiment.as_bytes())?;
         for folder in [store.cells(), store.failures()] {
@@ -172,7 +173,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -180,7 +181,7 @@ impl Store {
     /// Reads `manifest.json`.
     ///
     /// # Errors
-    /// If it is not there or not understood.
+    /// If it is missing or cannot be parsed.
     pub fn manifest(&self) -> Result<Manifest> {
         let path = self.root.join("manifest.json");
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
@@ -207,17 +208,17 @@ impl Store {
         self.cells().join(".claims")
     }
 
-    /// Where a cell's checkpoint is kept while it trains.
+    /// The checkpoint file of a training.
     pub fn checkpoint(&self, cell: &Cell, every: u32) -> CheckpointFile {
         CheckpointFile { path: self.checkpoints().join(&cell.folder), identity: cell.identity.clone(), every }
     }
 
-    /// The file that says who is at a cell.
+    /// The claim file of a training.
     pub fn claim_of(&self, cell: &Cell) -> PathBuf {
         self.claims().join(&cell.folder)
     }
 
-    /// Claims a cell for this process, or says who has it.
+    /// Claims a training for this process, or returns the claim of another.
     ///
     /// # Errors
     /// If the folder cannot be written.
@@ -234,16 +235,15 @@ impl Store {
         self.failures().join(format!("{}.json", cell.folder))
     }
 
-    /// Whether the folder holds this cell's training, finished.
+    /// Whether the folder contains this training, finished.
     ///
     /// # Errors
-    /// If there is a folder of its name with something else in it.
+    /// If its folder exists with other contents.
     pub fn holds(&self, cell: &Cell) -> Result<bool> {
         self.training(cell).map(|found| found.is_some())
     }
 
-    /// Whether the folder holds this cell's training and the measures of all of
-    /// its metrics.
+    /// Whether the folder contains this training and all of its measures.
     ///
     /// # Errors
     /// As [`Store::holds`].
@@ -254,14 +254,13 @@ impl Store {
         })
     }
 
-    /// The metrics that have not been taken of a finished training, by their
-    /// places in the spec.
+    /// The metrics of a finished training that are missing, as positions in the
+    /// spec.
     ///
     /// # Errors
     /// As [`Store::holds`], or if the training is not finished.
     pub fn to_measure(&self, cell: &Cell) -> Result<Vec<usize>> {
-        let file =
-            self.training(cell)?.ok_or_else(|| Error::bug("a training to be measured is not there"))?;
+        let file = self.training(cell)?.ok_or_else(|| Error::bug("a training to be measured is missing"))?;
         Ok(self.unmeasured(cell, &file))
     }
 
@@ -278,18 +277,18 @@ impl Store {
         missing.map(|(at, _)| at).collect()
     }
 
-    /// Reads `cell.json` of a finished training, if it is there.
+    /// Reads and checks `cell.json` of a finished training, if it exists.
     fn training(&self, cell: &Cell) -> Result<Option<TrainingFile>> {
         let folder = self.folder(cell);
         let path = folder.join(FILE);
-        // The folder may appear between the two looks.
+        // The folder may appear between the two checks.
         if !path.exists() && (!folder.exists() || !path.exists() && !folder.exists()) {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).map_err(|e| damaged(&path, &e))?;
         let file: TrainingFile = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if file.identity != cell.identity && !earlier::is_same(&file, cell)? {
-            return Err(damaged(&path, &"it belongs to another training than its folder's name says"));
+            return Err(damaged(&path, &"it belongs to another training than its folder's name"));
         }
         for name in FILES {
             let path = folder.join(name);
@@ -302,9 +301,9 @@ impl Store {
         Ok(Some(TrainingFile { folder, ..file }))
     }
 
-    /// Finds trainings that are finished under another name: gives each cell of
-    /// `plan` the folder that holds its training, if there is one. Cells with
-    /// the same training share a folder.
+    /// Sets the folder of each cell of `plan` to the one that holds its
+    /// training, even if it was trained under another name. Cells with the same
+    /// training share a folder.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -369,8 +368,8 @@ impl Store {
         Ok(names)
     }
 
-    /// Names of the folders of finished trainings that no cell of `plan` stands
-    /// for, sorted.
+    /// Names of the folders of finished trainings that are not in `plan`,
+    /// sorted.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -381,8 +380,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Writes a trained cell into a new folder that does not count yet; pass
-    /// it to [`Store::commit`].
+    /// Writes a training to a new unfinished folder; see [`Store::commit`].
     ///
     /// # Errors
     /// If it cannot be written.
@@ -392,8 +390,8 @@ impl Store {
             fs::create_dir_all(&place)?;
             temporary(0o777).tempdir_in(&place)
         };
-        // Whoever finishes a run at the same time removes folders that are
-        // empty. The folder removes itself if anything goes wrong below.
+        // A process that finishes a run at the same time removes empty folders. The
+        // new folder removes itself if anything below fails.
         let folder = make().or_else(|_| make()).map_err(|e| unwritten(&place, &e))?;
         let spec = &cell.spec;
         let place = folder.path();
@@ -426,8 +424,8 @@ impl Store {
         weights::read(&self.folder(cell).join("weights.safetensors"))
     }
 
-    /// Adds the measures of one metric, by its place in the spec, to a finished
-    /// training.
+    /// Adds the measures of one metric, given by its position in the spec, to a
+    /// finished training.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -441,10 +439,11 @@ impl Store {
         replace(&folder.join(name), &results::write(&rows)?)
     }
 
-    /// Moves a folder from [`Store::write`] to its place, with `log`, all of it
-    /// forced to disk before.
+    /// Moves a folder from [`Store::write`] into place, with `log`, after all
+    /// of it is on disk.
     ///
-    /// If someone else has finished the same cell meanwhile, theirs stays.
+    /// If another process has finished the same training meanwhile, that result
+    /// stays.
     ///
     /// # Errors
     /// If it cannot be moved.
@@ -472,24 +471,25 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a folder from [`Store::write`] that is not wanted after all.
+    /// Removes an unfinished file or folder.
     pub fn discard(&self, unfinished: &Path) {
         let removed =
             if unfinished.is_dir() { fs::remove_dir_all(unfinished) } else { fs::remove_file(unfinished) };
-        // Others clear away too.
+        // Another process may have removed it.
         if let Err(e) = removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
         {
             tracing::warn!("{}: cannot remove it: {e}", unfinished.display());
         }
     }
 
-    /// Whether `folder` is one that [`Store::write`] may have made.
+    /// Whether [`Store::write`] may have created `folder`.
     pub fn is_unfinished(&self, folder: &Path) -> bool {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         folder.parent() == Some(&self.unfinished()) && name.starts_with(UNFINISHED)
     }
 
-    /// Records that a cell failed, unless someone else has finished it.
+    /// Records the failure of a training, unless another process has finished
+    /// it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -500,20 +500,20 @@ impl Store {
         replace(&self.failure(cell), &json_text(&FailureFile::new(cell, failure))?)
     }
 
-    /// The file of a failed cell.
+    /// The file that records the failure of a training.
     pub fn failure_of(&self, cell: &Cell) -> PathBuf {
         self.failure(cell)
     }
 
-    /// When a cell failed for the last time, if it did.
+    /// When a training last failed, if it did.
     pub fn failed_at(&self, cell: &Cell) -> Option<SystemTime> {
         fs::metadata(self.failure(cell)).and_then(|about| about.modified()).ok()
     }
 
-    /// What the folder knows of a cell, if anything.
+    /// What the folder contains of a training, if anything.
     ///
     /// # Errors
-    /// If what it knows cannot be read.
+    /// If it cannot be read.
     pub fn record(&self, cell: &Cell) -> Result<Option<Record>> {
         if let Some(file) = self.training(cell)? {
             return self.finished(cell, &file).map(|f| Some(Record::Finished(f)));
@@ -532,7 +532,7 @@ impl Store {
         let mut values = read("results.csv")?;
         let measures = file.folder.join(MEASURES);
         if file.format != earlier::FORMAT || measures.exists() {
-            // Format 1 kept measures in the same table.
+            // Format 1 stored measures in the same table.
             values.retain(|value| !value.split.is_empty());
             for name in cell.measures.iter().filter(|name| measures.join(name).exists()) {
                 add_measures(&mut values, read(&format!("{MEASURES}/{name}"))?);
@@ -548,8 +548,8 @@ impl Store {
         })
     }
 
-    /// What the folder knows of each cell of `plan`; `known` holds what has
-    /// been read before, so that a finished cell is read once.
+    /// Updates the records of `plan`; finished trainings in `known` are not
+    /// read again.
     ///
     /// # Errors
     /// As [`Store::record`].
@@ -563,10 +563,10 @@ impl Store {
         Ok(())
     }
 
-    /// Brings `records` and `results.csv` up to date.
+    /// Updates `records` and `results.csv`.
     ///
-    /// Several processes may do so at once, and the slowest one's file stays:
-    /// so whoever has written looks again whether there is more by now.
+    /// If several processes do so at once, the slowest one's file stays; so
+    /// each process checks afterwards whether more trainings have finished.
     ///
     /// # Errors
     /// If something cannot be read or written.
@@ -630,9 +630,10 @@ impl Store {
         replace(&path, &table::finish(file)?)
     }
 
-    /// Removes what processes have left that are gone: files half written, and
-    /// what belongs to cells that are finished. Of other machines it is not
-    /// known whether they are gone, so they are given an hour.
+    /// Removes what ended processes have left: unfinished files, and
+    /// checkpoints and claims of finished trainings. Whether processes of other
+    /// machines have ended is unknown, so their files are removed after an
+    /// hour.
     pub fn clear(&self) {
         let under_way = [self.unfinished(), self.checkpoints(), self.claims()];
         for place in under_way.iter().chain(&[self.root.clone(), self.failures()]) {
@@ -652,19 +653,19 @@ impl Store {
         }
     }
 
-    /// As [`Store::clear`], and removes the folders of what is under way where
-    /// nothing is.
+    /// As [`Store::clear`]; also removes the folders of work in progress if
+    /// they are empty.
     pub fn tidy(&self) {
         self.clear();
         for place in [self.unfinished(), self.checkpoints(), self.claims()] {
-            // It fails where there is something in it, and is meant to.
+            // This fails if the folder is not empty, as intended.
             let _ = fs::remove_dir(place);
         }
     }
 }
 
-/// The rows of `results.csv`, in the order of `plan`. A failed cell has one row,
-/// of its test accuracy, without a value.
+/// The rows of `results.csv`, in the order of `plan`. A failed training has one
+/// row, a test accuracy without a value.
 fn rows(plan: &[Cell], records: &Records) -> Vec<Row> {
     let mut rows = Vec::new();
     for (cell, record) in plan.iter().zip(records) {
@@ -684,9 +685,9 @@ fn rows(plan: &[Cell], records: &Records) -> Vec<Row> {
     rows
 }
 
-/// Adds measures to values. Where two metrics have measures of one name, or one
-/// metric is taken twice with different parameters, both are kept and numbered
-/// in the order of the metrics.
+/// Adds measures to values. If several metrics have measures of the same name,
+/// or a metric is used twice with different parameters, all are kept and
+/// numbered in the order of the metrics.
 fn add_measures(values: &mut Vec<Value>, measures: Vec<Value>) {
     for measure in measures {
         let taken = |name: &str| values.iter().any(|v| v.split.is_empty() && v.measure == name);
@@ -696,7 +697,7 @@ fn add_measures(values: &mut Vec<Value>, measures: Vec<Value>) {
     }
 }
 
-/// Indented, so that people can read it.
+/// Indented JSON, for people.
 fn json_text(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|e| unwritable(&e))?;
     text.push(b'\n');
@@ -708,7 +709,7 @@ fn is_old(entry: &fs::DirEntry) -> bool {
     changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED))
 }
 
-/// What is known of each cell of a plan, in its order.
+/// The records of a plan, in its order.
 pub type Records = Vec<Option<Record>>;
 
 #[cfg(test)]

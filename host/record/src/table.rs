@@ -1,4 +1,4 @@
-//! What all CSV files of a run folder share: numbers, errors, bytes.
+//! Functions shared by the CSV files of a run folder.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub fn number(value: f64) -> String {
     if value.is_finite() { format!("{value:?}") } else { String::new() }
 }
 
-/// A number of a table; `None` for an empty field.
+/// Parses a number of a table; `None` for an empty field.
 ///
 /// # Errors
 /// If the text is neither empty nor a number.
@@ -48,7 +48,7 @@ pub fn unwritable(error: &dyn Display) -> Error {
     Error::bug(format!("a table cannot be written: {error}"))
 }
 
-/// The error for a file that does not hold what was written into it.
+/// The error for a file whose contents are not as written.
 pub fn damaged(path: &Path, what: &dyn Display) -> Error {
     Error::new(Kind::Input, format!("{} is damaged: {what}", path.display()))
         .help("move its folder away and start the run again: the training is repeated")

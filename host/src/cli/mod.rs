@@ -4,8 +4,7 @@
 //! code is 0 for success, 2 for a mistake that the user can fix, 3 if a run
 //! finished and some trainings failed, and 101 for a bug.
 
-/// Writes a line to standard error; if even that is gone there is nobody to
-/// tell.
+/// Writes a line to standard error.
 macro_rules! tell {
     ($($text:tt)*) => {
         $crate::cli::say(&format!("{}\n", format_args!($($text)*)))
@@ -88,7 +87,7 @@ struct Logging {
 impl Logging {
     fn level(&self) -> LevelFilter {
         match (&self.log, self.verbose) {
-            // clap let only the names of levels through.
+            // clap accepts only names of levels.
             (Some(name), _) => name.parse().unwrap_or(LevelFilter::WARN),
             (None, 0) => LevelFilter::WARN,
             (None, 1) => LevelFilter::INFO,
@@ -141,8 +140,8 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(e) => {
-            // Also --help and --version come this way; a reader that has gone
-            // away is no error.
+            // --help and --version are printed here too; a closed output is not an
+            // error.
             let _ = e.print();
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
@@ -155,11 +154,11 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .with_target(false)
         .without_time()
         .with_filter(
-            // The course of a run is shown otherwise.
+            // Progress of a run is shown by other means.
             filter_fn(move |event| *event.level() <= level && event.target() != log::COURSE)
                 .with_max_level_hint(level),
         );
-    // Only these have a run folder.
+    // Only these commands have a run folder.
     let kept = matches!(cli.command, Command::Run(_) | Command::Worker)
         .then(|| log::layer(cli.logging.kept_level()));
     let waited_for = matches!(&cli.command, Command::Field(args) if args.takes_long());
@@ -197,23 +196,23 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Export(args) => export::export(args),
     };
     done?;
-    // A component that fails while it is dropped cannot say so itself.
+    // A component that fails while it is dropped cannot return its error.
     match pallium_core::abi::take_close_failures().into_iter().next() {
         Some(error) => Err(error),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// The exit code of an error: whoever can mend it decides.
+/// The exit code of an error, by who can fix it.
 fn code_of(error: &Error) -> u8 {
     match error.kind {
         Kind::Bug => 101,
-        // A faulty plugin, too, is for the user to remove or to replace.
+        // The user can remove or replace a faulty plugin.
         _ => 2,
     }
 }
 
-/// Writes to standard error; if even that is gone there is nobody to tell.
+/// Writes to standard error; nothing can report a failure of that.
 fn say(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
@@ -224,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// Every command, with the commands below it.
+    /// A command and its subcommands.
     fn commands(command: &clap::Command) -> Vec<&clap::Command> {
         let below = command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help");
         std::iter::once(command).chain(below.flat_map(commands)).collect()
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_shows_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         let root = Cli::command();
         for command in commands(&root) {
             let name = command.get_name();
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_commands_that_would_be_accepted() {
+    fn examples_are_valid_commands() {
         let root = Cli::command();
         let mut checked = 0;
         for command in commands(&root) {
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn users_mistakes_and_bugs_have_their_codes() {
+    fn mistakes_and_bugs_have_different_exit_codes() {
         assert_eq!(code_of(&Error::input("x")), 2);
         assert_eq!(code_of(&Error::unsupported("x")), 2);
         assert_eq!(code_of(&Error::io(std::path::Path::new("x"), &std::io::Error::other("y"))), 2);

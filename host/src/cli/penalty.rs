@@ -1,4 +1,4 @@
-//! `pallium penalty`: one constraint on any matrix.
+//! `pallium penalty`: the penalty of one constraint on any matrix.
 
 use std::path::PathBuf;
 

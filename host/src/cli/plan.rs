@@ -1,4 +1,4 @@
-//! `pallium plan`: the cells of an experiment and what they will cost.
+//! `pallium plan`: the trainings of an experiment and their cost.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,10 +81,10 @@ fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Val
     }))
 }
 
-/// The cost of each training, in order; `None` if there is no estimate. They are
-/// made in processes of their own, since a component may crash or hang.
+/// The cost of each training, in order; `None` without an estimate. Costs are
+/// estimated in other processes, since a component may crash or hang.
 pub(super) fn estimate(catalogue: &Catalogue, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
-    // Runs cost the same: only the first one's cells are tried.
+    // Runs have the same cost, so only those of the first run are tried.
     let mut first = BTreeMap::new();
     for cell in cells {
         first.entry((&cell.variant, &cell.task)).or_insert(cell);
@@ -120,7 +120,8 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
     let seconds: f64 = known.iter().map(|c| c.seconds).sum();
     let memory = known.iter().map(|c| c.memory_mb).fold(0.0, f64::max);
     let at_once = jobs.min(costs.len()).max(1);
-    // The last cells leave workers idle, so a study is never shorter than one.
+    // The last trainings leave workers idle, so a study takes at least as long
+    // as one.
     let longest = known.iter().map(|c| c.seconds).fold(0.0, f64::max);
     let wall = (seconds / at_once as f64).max(longest);
     let without = match costs.len() - known.len() {
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_totals_are_told_briefly() {
+    fn times_and_totals_are_summarized() {
         let cost = |seconds| Some(Cost { seconds, memory_mb: 50.0 });
         assert_eq!(
             total(&[cost(10.0), cost(20.0), cost(30.0)], 2),

@@ -165,7 +165,7 @@ fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
     support::print(&format!("\n{}", files.concat()))
 }
 
-/// Documents components; in JSON `several` prints a list even of one.
+/// Documents components; in JSON, `several` prints a list even of one.
 fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) -> Result<()> {
     let mut documents = Vec::new();
     let mut pages = Vec::new();
@@ -190,8 +190,8 @@ fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) ->
     support::print(&pages.join("\n"))
 }
 
-/// What can be found out by building a component with its defaults: the
-/// description of a task, and the names of a metric's measures.
+/// Details that require building a component with its defaults: the description
+/// of a task, and the names of a metric's measures.
 fn details(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
     let component = Use::new(&entry.id);
     let found = match entry.role {
@@ -266,11 +266,11 @@ fn summary(entry: &Entry) -> Map<String, Value> {
     ])
 }
 
-/// A parameter, as it is documented.
+/// The documentation of a parameter.
 #[derive(Debug, PartialEq)]
 struct Parameter {
     name: String,
-    /// The kind of value, in words.
+    /// The kind of value, as text.
     kind: String,
     /// The allowed values with their descriptions, if they can be listed.
     allowed: Vec<(Value, String)>,
@@ -307,10 +307,10 @@ fn parameters(schema: &Value) -> Vec<Parameter> {
         .collect()
 }
 
-/// Limit of nesting, since a schema may refer to itself.
+/// Maximum nesting, since a schema may refer to itself.
 const DEPTH: usize = 8;
 
-/// The schema that `schema` refers to, or itself.
+/// The schema that `schema` refers to, or `schema` itself.
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     schema["$ref"].as_str().and_then(|reference| root.pointer(reference.strip_prefix('#')?)).unwrap_or(schema)
 }
@@ -324,7 +324,7 @@ fn is_null(schema: &Value) -> bool {
     schema["type"] == "null"
 }
 
-/// The kind of value that a schema describes, in words.
+/// Describes the kind of value of a schema.
 fn kind(schema: &Value, root: &Value, depth: usize) -> String {
     let schema = resolve(schema, root);
     if depth > DEPTH {
@@ -456,7 +456,7 @@ fn page(entry: &Entry, parameters: &[Parameter], details: &Map<String, Value>) -
 fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     let id = toml::Value::from(entry.id.as_str()).to_string();
     let settings: Vec<String> = parameters.iter().filter_map(setting).collect();
-    // More than two settings make the line too long to read.
+    // More than two settings make the line too long.
     let inline = match settings.as_slice() {
         [] => id.clone(),
         some => format!("{{ use = {id}, {} }}", some[..some.len().min(2)].join(", ")),
@@ -478,7 +478,7 @@ fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     }
 }
 
-/// A parameter at its default, as TOML; a path, which has no default, with the name
+/// A parameter at its default, as TOML; a path without a default gets the name
 /// of a released field.
 fn setting(parameter: &Parameter) -> Option<String> {
     let value = match &parameter.default {
@@ -603,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_and_malformed_schemas_are_survived() {
+    fn recursive_and_malformed_schemas_are_accepted() {
         let endless = json!({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}});
         assert_eq!(parameters(&endless).len(), 1);
         let own = json!({"properties": {"a": {"$ref": "#/properties/a"}}});
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_complete_and_its_example_is_toml() {
+    fn a_page_is_complete_and_its_example_is_valid_toml() {
         let catalogue = Catalogue::in_process([&SAMPLE]);
         let entry = catalogue.get("sample.metric").unwrap();
         let parameters = parameters(&entry.schema);
@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_default_is_left_out_and_a_folder_named() {
+    fn a_null_default_is_omitted_and_a_path_gets_an_example() {
         assert_eq!(setting(&described("path")).unwrap(), "path = \"data/6_6_2\"");
         assert_eq!(setting(&described("perhaps")), None);
         assert_eq!(setting(&described("triple")).unwrap(), "triple = [4.0, 4.0, 40.0]");

@@ -1,4 +1,4 @@
-//! `pallium report`: what a run folder has to say.
+//! `pallium report`: tables, statistics and figures of a run folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ fn text(report: &Found) -> String {
     format!("{}\n\n{}", sentences.join("\n"), tables.join("\n"))
 }
 
-/// Writes figures in both widths and both formats; the files.
+/// Writes figures in both widths and both formats; returns the paths.
 fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let mut written = Vec::new();
@@ -148,7 +148,8 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
     Ok(written)
 }
 
-/// Makes the page of a run folder, in it; the file. A run ends with it.
+/// Writes the page of a run folder to its default path, at the end of a run;
+/// returns the path.
 ///
 /// # Errors
 /// As [`report`].
@@ -157,7 +158,8 @@ pub fn page_of(folder: &Path) -> Result<PathBuf> {
     let material = Material::read(&report.run, &positions);
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
-    // So that what is left by a kill belongs to the run, and is cleared with it.
+    // With a temporary name of the run folder, so that an interrupted write is
+    // removed with its other unfinished files.
     pallium_record::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
     Ok(file)
 }
@@ -198,7 +200,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".pallium-");
-        // As any new file has them: less what the user's mask takes away.
+        // With the permissions of the umask.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder)?;
@@ -217,12 +219,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// it was trained with.
 fn positions(run: &RunFolder, about: &TrainingFile) -> Result<Array2<f64>> {
     let spec = &about.spec;
-    // Plugins of the run's own experiment file, where it names some.
+    // The experiment file of the run may name plugins.
     let file = run.root.join("experiment.toml");
     let places = Experiment::load(&file, &[]).map(|e| e.plugin_path).unwrap_or_default();
     let catalogue = Catalogue::discover(&places)?;
     let mut source = spec.substrate.clone();
-    // As it is stored: recomputing what is not drawn would take its time.
+    // The connectome as stored: restoring its order takes time, and it is not
+    // drawn.
     if let Some(sttc) = source.params.get_mut("sttc") {
         *sttc = "released".into();
     }

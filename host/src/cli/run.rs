@@ -1,5 +1,5 @@
-//! `pallium run`: runs every cell of an experiment that its folder does not
-//! hold yet.
+//! `pallium run`: runs the trainings of an experiment that its folder does not
+//! contain yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use pallium_record::{FORMAT, VERSION};
 use pallium_report::run_table::{self, Summary};
 use pallium_report::text::duration;
 
-/// How often `results.csv` is brought up to date during a run.
+/// Interval between updates of `results.csv` during a run.
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// Maximum number of failures listed.
@@ -115,7 +115,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let expansion = experiment.expansion(&catalogue)?;
     let specs = expansion.cells.clone();
     let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
-    // All cells, whatever --only says: results.csv is of the experiment.
+    // All trainings, even with --only: results.csv belongs to the experiment.
     let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
     let out = args
         .out
@@ -123,7 +123,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
 
     let stop = Stop::new();
-    // Nothing is written before it is clear that the run can begin.
+    // Nothing is written before the run can begin.
     let store = match Store::existing(&out)? {
         Some(store) => store,
         None => Store::at(&out),
@@ -164,7 +164,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         if store.is_complete(cell)? {
             held += 1;
         } else if seen.insert(&cell.folder) {
-            // Cells with the same training share a folder, and are run once.
+            // Cells with the same training share a folder, so it is run once.
             to_measure += usize::from(store.holds(cell)?);
             pending.push(cell);
         }
@@ -232,8 +232,8 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     })
 }
 
-/// Makes the report of what there is, unless the run is to be continued. Results
-/// are kept whatever comes of it.
+/// Writes the report, unless the run was interrupted. A failure of the report
+/// does not affect the results.
 fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
     if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
@@ -241,8 +241,7 @@ fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
     super::report::page_of(out).inspect_err(|e| tell!("the report could not be made: {e}")).ok()
 }
 
-/// One cell of each variant and task: what is wrong with one run of them is
-/// wrong with all.
+/// Checks one run of each variant and task: a mistake affects all runs.
 fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()> {
     let mut first = BTreeMap::new();
     for (at, cell) in pending.iter().enumerate() {
@@ -294,7 +293,7 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
         _ => tell!("{pending} trainings to run; {held} are already in {place}"),
     }
     if to_measure > 0 {
-        tell!("{to_measure} finished trainings lack a metric; it is taken without training again");
+        tell!("{to_measure} finished trainings lack a metric, which is computed without training again");
     }
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
@@ -308,7 +307,7 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
     }
 }
 
-/// Follows a run in its event files.
+/// Appends an event to the event files.
 fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&Cell]) -> Result<()> {
     let cell = |at: &usize| cells.get(*at).copied();
     match event {
@@ -424,7 +423,7 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
     })
 }
 
-/// How the wanted cells stand.
+/// The status of the selected trainings.
 #[derive(Default)]
 struct Tally<'a> {
     cells: usize,
@@ -432,9 +431,9 @@ struct Tally<'a> {
     diverged: usize,
     missing: usize,
     failed_measures: usize,
-    /// Cells that failed, with their reasons.
+    /// Failed trainings, with their reasons.
     failed: Vec<(&'a Cell, &'a str)>,
-    /// Measures that failed, in words.
+    /// Failed measures, as text.
     measures: Vec<String>,
 }
 
@@ -502,8 +501,8 @@ impl<'a> Tally<'a> {
     /// The command that runs only the failed trainings.
     fn again(&self, args: &Run) -> String {
         let mut words = command_words();
-        // Whatever is not done is done by the same command; beyond a few, its
-        // length is worth more than that it leaves out the rest.
+        // The same command runs everything that is not done. With many failures a
+        // short command is better than an exact one.
         if self.missing == 0 || self.failed.len() > SHOWN {
             return words.join(" ");
         }
@@ -571,7 +570,7 @@ fn document(
     })
 }
 
-/// The command line, quoted for a shell where need be.
+/// The command line, quoted for a shell.
 fn command() -> String {
     command_words().join(" ")
 }
@@ -580,12 +579,12 @@ fn command_words() -> Vec<String> {
     std::env::args_os().map(|word| quote(&word.to_string_lossy())).collect()
 }
 
-/// Reads a length of time.
+/// Parses a duration.
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|s| *s > 0.0 && Duration::try_from_secs_f64(*s).is_ok())
-        .ok_or_else(|| "it must be a number of seconds above 0".into())
+        .ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
 #[cfg(test)]
@@ -603,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_above_zero() {
+    fn durations_are_above_zero() {
         assert_eq!(seconds("2.5"), Ok(2.5));
         for wrong in ["0", "-1", "nan", "inf", "1e300", "x"] {
             assert!(seconds(wrong).is_err(), "{wrong}");

@@ -12,7 +12,8 @@ use pallium_stats::{
     self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
 };
 
-/// Compares the columns of a table with one variant a column and one run a row.
+/// Compares the columns of a table with one column per variant and one row per
+/// run.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium stats accuracy.csv --json
@@ -81,7 +82,7 @@ pub fn stats(args: &Stats) -> Result<()> {
     }
 }
 
-/// The pairs that the user names, spelt as by the user.
+/// The pairs of the family, and their names as written by the user.
 struct Family {
     pairs: Vec<(usize, usize)>,
     names: Vec<String>,
@@ -94,7 +95,7 @@ impl Family {
         }
         let mut family = Family { pairs: Vec::new(), names: Vec::new() };
         for text in given {
-            // A comma may also be a part of a name.
+            // A name may contain a comma.
             match family.add(text.trim(), names) {
                 Err(_) if text.contains([',', ';']) => {
                     for part in text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
@@ -133,7 +134,7 @@ impl Family {
             }
         };
         for ((a, b), name) in pairs.into_iter().zip(spelt) {
-            // Twice the same pair would count as two tests.
+            // A repeated pair would count as two tests.
             if !self.pairs.contains(&(a, b)) && !self.pairs.contains(&(b, a)) {
                 self.pairs.push((a, b));
                 self.names.push(name);
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pair_is_refused() {
+    fn a_family_without_valid_pairs_is_refused() {
         assert!(read(&["W vs Q"]).unwrap_err().help.unwrap().contains("W*D*C, WD, W"));
         assert!(read(&["W vs W"]).unwrap_err().message.contains("with itself"));
         assert!(read(&["W vs WD, W vs Q"]).unwrap_err().message.contains("`W vs Q`"));

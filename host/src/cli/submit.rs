@@ -75,7 +75,7 @@ pub struct Submit {
 /// Runs the command.
 ///
 /// # Errors
-/// If the experiment is wrong, the run folder is of another kind, or the batch
+/// If the experiment is wrong, the run folder is not one, or the batch
 /// system refuses the job.
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
@@ -116,8 +116,8 @@ pub fn submit(args: &Submit) -> Result<()> {
         .map(|cost| cost.map_or(UNKNOWN, |cost| (cost.seconds, cost.memory_mb)))
         .collect();
     let parts = parts(args, &costs, cells.len());
-    // In the same way as the tasks themselves will; tasks without unfinished
-    // trainings are left out.
+    // Sharded as the tasks themselves do; tasks without unfinished trainings
+    // are left out.
     let dealt = shard::deal(&cells, &weights, parts);
     let mut loads: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     for (at, cost) in pending.iter().zip(&costs) {

@@ -30,8 +30,8 @@ pub struct Weights {
     /// The experiment's seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: u64,
-    /// Number of the run: the weights are those with which this run of an
-    /// experiment with this seed starts.
+    /// Number of the run: these are the initial weights of this run in an
+    /// experiment with this seed.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
     /// The file to write.
@@ -97,7 +97,7 @@ pub fn weights(args: &Weights) -> Result<()> {
         .help("the draw needs one entry for each pair of neurons"));
     }
 
-    // As a cell derives it.
+    // The same derivation as in a training.
     let seed = random::derive(args.seed, u64::from(args.run), "weights");
     let setting = Setting { seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
     let request =

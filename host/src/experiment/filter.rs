@@ -1,4 +1,4 @@
-//! Choosing cells by pattern.
+//! Selects trainings by pattern.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,18 @@ use pallium_core::{Error, Result, nearest};
 
 use pallium_record::spec::CellSpec;
 
-/// The cells that at least one pattern of `only` matches, in their order; all
-/// of them if there are no patterns.
+/// The trainings that match at least one pattern of `only`, in their order; all
+/// of them without patterns.
 ///
 /// A pattern is `variant/task/run`, or a part of that (`variant/task`,
 /// `task/run`, `variant/run`, or one of the three), or `variant=…`, `task=…`,
-/// `run=…`. Each part is a glob, except that a part which *is* a name stands
-/// for that name alone: `*` is a letter in `W*D*C`. A pattern none of whose
-/// parts is a name is also tried on the whole label, where `*` crosses `/`.
+/// `run=…`. Each part is a glob, except that a part which is an existing name
+/// matches that name alone: `*` is a letter in `W*D*C`. A pattern without
+/// existing names is also matched against the complete label, where `*` crosses
+/// `/`.
 ///
 /// # Errors
-/// If a pattern is malformed or matches no cell.
+/// If a pattern is malformed or matches no training.
 pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
     if only.is_empty() {
         return Ok(cells);
@@ -33,14 +34,16 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
             *keep |= matches;
         }
         if !any {
-            let error = Error::input(format!("--only {text}: this matches no cell"));
+            let error = Error::input(format!("--only {text}: no training matches"));
             let known = names.0.iter().flatten().map(String::as_str);
-            // A name that is in the pattern is not what was mistyped.
+            // An existing name in the pattern is not the mistake.
             let near = nearest(text, known).filter(|near| !text.split('/').any(|part| part == *near));
             return Err(match near {
-                Some(near) => error.help(format!("did you mean `{near}`? `pallium plan` lists the cells")),
+                Some(near) => {
+                    error.help(format!("did you mean `{near}`? `pallium plan` lists the trainings"))
+                }
                 None => error.help(format!(
-                    "cells are called variant/task/run, as in `{}`; `pallium plan` lists them",
+                    "a training is variant/task/run, such as `{}`; `pallium plan` lists them",
                     cells.first().map(CellSpec::label).unwrap_or_default()
                 )),
             });
@@ -49,7 +52,7 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
     Ok(cells.into_iter().zip(keep).filter_map(|(cell, keep)| keep.then_some(cell)).collect())
 }
 
-/// The names in use: variants, tasks, runs.
+/// The existing names: variants, tasks, runs.
 struct Names([BTreeSet<String>; 3]);
 
 impl Names {
@@ -84,7 +87,7 @@ impl Part {
     }
 }
 
-/// Which of variant, task and run the parts of a pattern may stand for.
+/// Which of variant, task and run the parts of a pattern may be.
 struct Pattern {
     readings: Vec<Vec<(usize, Part)>>,
     whole: Option<GlobMatcher>,
@@ -116,7 +119,7 @@ impl Pattern {
                 .collect::<Result<_>>()?;
             readings.push(reading);
         }
-        // A reading in which more parts are names is what was meant.
+        // The reading with the most existing names is the intended one.
         let named = |reading: &Vec<(usize, Part)>| {
             reading.iter().filter(|(_, part)| matches!(part, Part::Name(_))).count()
         };
@@ -144,7 +147,7 @@ fn glob(text: &str, whole: &str) -> Result<GlobMatcher> {
         .build()
         .map(|glob| glob.compile_matcher())
         .map_err(|e| {
-            Error::input(format!("--only {whole}: this is not a pattern: {}", e.kind()))
-                .help("`*` stands for any text, `?` for any letter, `\\*` for a star")
+            Error::input(format!("--only {whole}: not a valid pattern: {}", e.kind()))
+                .help("`*` matches any text, `?` any letter, `\\*` an asterisk")
         })
 }

@@ -33,7 +33,7 @@ pub struct Source {
 pub enum Proof {
     /// SHA-256 known to Pallium.
     Known,
-    /// Size and git hash in the release's listing.
+    /// Size and git's sum in the release's listing.
     Listed,
     /// SHA-256 recorded when the file was first downloaded.
     Noted,

@@ -42,8 +42,8 @@ pub fn svg(page: &Page) -> Result<String> {
     Ok(figure.svg(WIDTH))
 }
 
-/// One quantity by distance. `of` gives its value in a bin, and the half length
-/// of the bar through it.
+/// One quantity by distance. `of` returns its value in a bin, and half the
+/// length of its error bar.
 fn panel(
     width: f64,
     page: &Page,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_complete_and_repeatable() {
+    fn a_figure_is_complete_and_reproducible() {
         let mut field = Substrate { name: "a<b".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
             values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]],

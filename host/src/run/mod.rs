@@ -1,11 +1,11 @@
-//! Running the cells of an experiment.
+//! Runs the trainings of an experiment.
 //!
-//! [`shard`] selects the cells of this machine; [`pool`] claims each training
-//! and hands it to a [`worker`] process ([`workers`] starts and follows it);
-//! there [`train`] builds the components, `training_loop` trains, and the run
-//! folder's store writes the result, which the parent moves into place in one
-//! step. [`progress`] shows how it goes, and [`log`] keeps it. Nothing here
-//! knows a file format: those are `pallium-record`'s.
+//! [`shard`] selects the trainings of this machine; [`pool`] claims each one
+//! and passes it to a [`worker`] process ([`workers`] starts and supervises
+//! it). There [`train`] builds the components, `training_loop` trains, and the
+//! run folder's store writes the result, which the parent moves into place in
+//! one step. [`progress`] shows the progress, [`log`] records it. No module
+//! here knows a file format: those are in `pallium-record`.
 
 pub mod cost;
 pub mod log;

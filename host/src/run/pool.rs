@@ -1,13 +1,13 @@
-//! The parent's side of a run: cells in [worker processes](super::workers), a
-//! few at a time.
+//! The parent's side of a run: a few [worker processes](super::workers) at a
+//! time, each with one training.
 //!
-//! A worker that crashes, panics, is killed or says nothing intelligible costs
-//! its own cell and nothing else: the cell is recorded as failed, with the
-//! reason and the end of its log.
+//! A worker that crashes, panics, is killed or sends an invalid event costs
+//! only its own training, which is recorded as failed, with the reason and the
+//! end of its log.
 //!
-//! Other processes may be at the same run folder. A cell is claimed before it
-//! is run; those that others are at wait for the end, and are taken over if
-//! the others turn out to be gone.
+//! Several processes may work on one run folder. Each training is claimed
+//! before it starts. Trainings that other processes have claimed wait until the
+//! end, and are taken over if those processes have ended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -32,19 +32,19 @@ use pallium_record::owner::Owner;
 use pallium_record::store::{Record, Store};
 use pallium_record::training::Failure;
 
-/// How often claims of others are looked at.
+/// How often the claims of other processes are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How cells are run.
+/// How trainings are run.
 #[derive(Clone, Debug)]
 pub struct Pool<'a> {
-    /// The processes that cells run in.
+    /// How worker processes are started.
     pub workers: Workers,
-    /// Workers at a time.
+    /// Maximum number of workers at a time.
     pub jobs: usize,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
-    /// Number of epochs between checkpoints; 0 for never.
+    /// Number of epochs between checkpoints; 0 writes none.
     pub checkpoint_every: u32,
     /// Whether the state after training is kept with each result.
     pub keep_state: bool,
@@ -54,19 +54,19 @@ pub struct Pool<'a> {
     pub profiles: &'a BTreeMap<String, String>,
 }
 
-/// What a thread of the pool sends.
+/// A message from a thread of the pool.
 enum Message {
     Progress(ProgressEvent),
-    /// The run folder cannot be written: no cell can be kept any more.
+    /// The run folder cannot be written, so no training can be stored any more.
     Broken(Error),
 }
 
 impl Pool<'_> {
-    /// Runs `cells`, telling `observe` how it goes.
+    /// Trains `cells`, and passes what happens to `observe`.
     ///
     /// # Errors
-    /// If the run folder cannot be written, or `observe` fails; running
-    /// workers are stopped then. That a cell fails is not an error.
+    /// If the run folder cannot be written, or `observe` fails; running workers
+    /// are stopped then. A failed training is not an error.
     pub fn run(
         &self,
         cells: &[&Cell],
@@ -82,7 +82,7 @@ impl Pool<'_> {
             for _ in 0..self.jobs.clamp(1, cells.len().max(1)) {
                 let (send, queue, plugins) = (send.clone(), &queue, &plugins);
                 scope.spawn(move || {
-                    // Nobody listens any more only if the run is over.
+                    // Sending fails only when the run is over.
                     let tell = |message| drop(send.send(message));
                     while !self.workers.stop.is_set() {
                         let turn = queue.next(&mut |report| tell(Message::Progress(report)));
@@ -133,7 +133,7 @@ impl Pool<'_> {
         outcome
     }
 
-    /// Runs one cell to its end. An error is of the run folder.
+    /// Runs one training to its end. An error concerns the run folder.
     fn cell(
         &self,
         at: usize,
@@ -187,12 +187,15 @@ impl Pool<'_> {
                         seconds: *seconds,
                     });
                 }
-                format!("its process left its result in {}, which is not its place", folder.display())
+                format!(
+                    "its process wrote its result to {}, which is not in cells/.unfinished",
+                    folder.display()
+                )
             }
             Some(Event::Measured { failed_measures }) => {
                 return self.measured(at, cell, *failed_measures);
             }
-            // What stands in the way of this result does so of any other.
+            // The cause would affect every other result as well.
             Some(Event::Unwritten(error)) => return Err(error.clone()),
             Some(Event::Failed(error)) => {
                 std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
@@ -210,10 +213,10 @@ impl Pool<'_> {
         Ok(ProgressEvent::Failed(at, failure))
     }
 
-    /// Reports a training whose missing metrics were taken.
+    /// Reports a training whose missing metrics were computed.
     fn measured(&self, at: usize, cell: &Cell, failed_measures: usize) -> Result<ProgressEvent> {
         let Some(Record::Finished(finished)) = self.store.record(cell)? else {
-            return Err(Error::bug(format!("{} is gone after it was measured", cell.folder)));
+            return Err(Error::bug(format!("{} was removed while it was measured", cell.folder)));
         };
         Ok(ProgressEvent::Done {
             cell: at,
@@ -238,8 +241,8 @@ impl Pool<'_> {
         )
     }
 
-    /// Whether a worker was ended by a signal that is meant for the whole run
-    /// (a batch system's, say) and that this process is about to receive too.
+    /// Whether a worker was ended by a signal for the complete run (from a
+    /// batch system, say), which this process is about to receive too.
     fn stopped_too(&self, end: &End) -> bool {
         if !end.exit.and_then(signal).is_some_and(|signal| [1, 2, 15].contains(&signal)) {
             return false;
@@ -252,17 +255,17 @@ impl Pool<'_> {
     }
 }
 
-/// What a thread of the pool does next.
+/// The next action of a thread of the pool.
 enum Turn {
-    /// Run this cell, which is claimed.
+    /// Run this training, which is claimed.
     Run(usize, Claim),
     /// Ask again a little later.
     Wait,
-    /// Nothing: all is done or being done.
+    /// Nothing: all trainings are finished or in progress.
     End,
 }
 
-/// The cells that are still to be run, in their order.
+/// The trainings that remain to be run, in order.
 struct Queue<'a> {
     store: &'a Store,
     cells: &'a [&'a Cell],
@@ -274,16 +277,16 @@ struct Queue<'a> {
 
 struct Waiting {
     fresh: VecDeque<usize>,
-    /// Cells that other processes are at.
+    /// Trainings that other processes have claimed.
     others: BTreeMap<usize, Other>,
     looked: Instant,
-    /// Whether it was told that only others' are left.
+    /// Whether it was reported that only trainings of others remain.
     told: bool,
 }
 
 struct Other {
     claim: ClaimSnapshot,
-    /// When the cell had failed for the last time when it was first seen.
+    /// When the training had last failed, when it was first seen.
     failed: Option<SystemTime>,
 }
 
@@ -298,14 +301,14 @@ impl<'a> Queue<'a> {
         Queue { store, cells, owner: Owner::this(), state: Mutex::new(state), claims: Mutex::default() }
     }
 
-    /// What to do next. An error is of the run folder.
+    /// The next action. An error concerns the run folder.
     fn next(&self, tell: &mut dyn FnMut(ProgressEvent)) -> Result<Turn> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             while let Some(at) = state.fresh.pop_front() {
                 let Some(cell) = self.cells.get(at) else { continue };
                 match self.store.claim(cell, &self.owner)? {
-                    // Another process may have finished it since.
+                    // Another process may have finished it in the meantime.
                     Ok(_) if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
                     Ok(claim) => {
                         self.claims().push(claim.path().to_owned());
@@ -336,7 +339,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Sees what has become of the cells that other processes were at.
+    /// Checks the trainings that other processes had claimed.
     fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
         for (at, other) in std::mem::take(&mut state.others) {
             let Some(cell) = self.cells.get(at) else { continue };
@@ -366,12 +369,12 @@ impl<'a> Queue<'a> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a claim up.
+    /// Forgets a claim.
     fn leave(&self, claim: Claim) {
         self.claims().retain(|path| path != claim.path());
     }
 
-    /// Gives signs of life.
+    /// Renews all claims.
     fn touch(&self) {
         self.claims().iter().for_each(|path| Claim::touch(path));
     }
@@ -402,7 +405,7 @@ mod tests {
         }
     }
 
-    /// Runs one cell by a shell script in a worker's place.
+    /// Runs one training with a shell script in place of the worker.
     fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         run_within(Limits::default(), script, stop)
     }
@@ -439,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_worker_dies_of_is_the_cells_reason() {
+    fn the_cause_of_a_workers_death_is_the_reason_of_the_failure() {
         for (script, reason) in [
             ("kill -SEGV $$", "its process was ended by signal 11 (segmentation fault)"),
             ("kill -KILL $$", "was ended by signal 9 (killed from outside"),
@@ -449,7 +452,7 @@ mod tests {
                 "printf 'error: bad\\n  help: tell us\\n' >&2; exit 101",
                 "panicked (exit code 101); its last words: error: bad",
             ),
-            ("printf '\\036{\"event\":\"dance\"}\\n'; sleep 20", "its process said something unintelligible"),
+            ("printf '\\036{\"event\":\"dance\"}\\n'; sleep 20", "its process sent an invalid event"),
             (
                 "printf '\\036{\"event\":\"failed\",\"kind\":\"input\",\"message\":\"no field\",\"help\":null,\"causes\":[\"so\"]}\\n'",
                 "no field: so",
@@ -461,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_component_prints_is_logged_and_does_no_harm() {
+    fn output_of_a_component_is_logged_and_ignored() {
         let failure =
             failure("echo hello; printf 'half a line\\036{\"event\":\"started\"}\\n'; echo bye >&2; exit 1");
         for words in ["hello\n", "half a line", "bye\n", "W*D/alternating/0 on "] {
@@ -471,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_left_behind_does_not_hold_the_run_up() {
+    fn a_process_left_behind_does_not_delay_the_run() {
         let said = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
         let (_here, reports, took) = run(&format!("sleep 15 & {said}"), &Stop::new());
         assert!(matches!(reports.as_slice(), [ProgressEvent::Failed(..)]), "{reports:?}");
@@ -490,7 +493,9 @@ mod tests {
             seconds: 0.0,
         };
         let text = serde_json::to_string(&event).unwrap();
-        assert!(failure(&format!("printf '\\036%s\\n' '{text}'")).reason.contains("not its place"));
+        assert!(
+            failure(&format!("printf '\\036%s\\n' '{text}'")).reason.contains("not in cells/.unfinished")
+        );
     }
 
     #[test]
@@ -509,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_takes_too_long_is_ended_and_says_how_far_it_came() {
+    fn a_worker_that_takes_too_long_is_ended_and_its_epoch_reported() {
         let limits = Limits { timeout: Some(Duration::from_millis(400)), memory_mb: None };
         let epoch =
             r#"printf '\036{"event":"epoch","epoch":3,"epochs":10,"loss":1.0,"accuracy":0.5}\n'; sleep 30"#;
@@ -525,12 +530,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_runs_out_of_memory_is_told_from_others() {
+    fn a_worker_that_runs_out_of_memory_is_recognized() {
         let limits = Limits { timeout: None, memory_mb: Some(100) };
         for (script, reason) in [
             (
                 "echo 'memory allocation of 7 bytes failed' >&2; kill -ABRT $$",
-                "it wanted more than its limit of 100 MB of memory: memory allocation of 7 bytes failed",
+                "it needed more than its limit of 100 MB of memory: memory allocation of 7 bytes failed",
             ),
             ("kill -SEGV $$", "signal 11 (segmentation fault) within a limit of 100 MB of memory"),
         ] {
@@ -541,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_cannot_be_written_stops_the_run_and_is_not_the_cells_failure() {
+    fn a_result_that_cannot_be_written_stops_the_run_and_is_no_failure_of_the_training() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         let said = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
@@ -553,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boxedthat_another_process_is_at_is_waited_for() {
+    fn a_training_that_another_process_has_claimed_is_waited_for() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
@@ -562,7 +567,7 @@ mod tests {
             spec.run = run;
             identify(spec, &mock::catalogue().files()).unwrap()
         });
-        // The other one is this process too, by another name.
+        // The other process is this one under another machine name.
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cells[0], &other).unwrap().unwrap());
         let pool = pool(&store, &["sh", "-c", "exit 3"]);
@@ -580,13 +585,13 @@ mod tests {
         })
         .unwrap();
         assert!(heard.contains(&"process 1 on elsewhere".into()), "{heard:?}");
-        // The first one was given up without a result, so it was run here.
+        // The first claim was released without a result, so the training runs here.
         assert!(heard.last().unwrap().starts_with("0: its process ended with exit code 3"), "{heard:?}");
         assert_eq!(heard.len(), 3);
     }
 
     #[test]
-    fn what_another_process_comes_to_is_taken_over() {
+    fn the_result_of_another_process_is_taken_over() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
@@ -613,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_not_there_fails_the_cell() {
+    fn a_missing_command_fails_the_training() {
         let here = tempfile::tempdir().unwrap();
         let store = Store::at(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
@@ -630,7 +635,8 @@ mod tests {
         })
         .unwrap();
         assert!(failed[0].contains("cannot be started"), "{failed:?}");
-        // The first failure stops the run, though a thread may be at the next.
+        // The first failure stops the run, though another thread may have started
+        // the next.
         assert!(pool.workers.stop.is_set());
     }
 }

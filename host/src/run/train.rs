@@ -1,8 +1,8 @@
-//! Trains one cell in this process.
+//! Runs one training in this process.
 //!
-//! Every draw comes from the cell's own seeds, every sum is taken in a fixed
-//! order, and nothing here depends on the clock: the same cell gives the same
-//! bytes, whatever ran before it and on however many workers.
+//! Every draw comes from the training's own seeds, every sum has a fixed order,
+//! and nothing here depends on the clock: the same specification gives the same
+//! bytes, whatever ran before it and with any number of workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,31 +22,31 @@ use pallium_record::spec::{CellSpec, Use};
 use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
 
-/// Test trials whose hidden activity is recorded for metrics that ask for it.
+/// Number of test trials whose hidden activity is recorded for metrics that
+/// need it.
 pub const RECORDED_TRIALS: usize = 256;
 
 /// The splits, in the order in which results are written.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
-/// Circumstances of a training that must not change its result.
+/// Options that must not change the result of a training.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// A folder for what components find worth keeping between cells.
+    /// Folder in which components may cache results.
     pub cache: Option<&'a Path>,
-    /// Where the training is kept from epoch to epoch, and continued from.
+    /// Where checkpoints are written, and continued from.
     pub checkpoint: Option<&'a CheckpointFile>,
     /// Whether the state after training is kept with the result.
     pub keep_state: bool,
 }
 
-/// Trains a cell and measures the result. `observe` hears of every epoch that
-/// is trained here; a training that is continued does not repeat those behind
-/// it.
+/// Trains a network and measures it. `observe` receives every epoch that is
+/// trained here; a continued training does not repeat earlier ones.
 ///
 /// # Errors
 /// If a component is missing, refuses its parameters or its setting, or fails.
-/// A loss or weight that is not finite is not an error but a diverged cell; a
-/// metric that fails leaves a value that says so.
+/// A loss or weight that is not finite is not an error: the training has
+/// diverged. A metric that fails leaves a value with the reason.
 pub fn train(
     spec: &CellSpec,
     catalogue: &Catalogue,
@@ -71,7 +71,7 @@ pub fn train(
     let model_info = model.info();
     if model_info.neurons != substrate.neurons || model_info.blocks == 0 {
         return Err(Error::plugin(format!(
-            "`{}` has {} neurons and {} recurrent blocks, where {} neurons and at least one block are due",
+            "`{}` has {} neurons and {} recurrent blocks; expected {} neurons and at least one block",
             spec.model.id, model_info.neurons, model_info.blocks, substrate.neurons
         )));
     }
@@ -116,7 +116,7 @@ pub fn train(
     let diverged = divergence.is_some();
     let state = match diverged || !options.keep_state {
         true => None,
-        // Seconds differ each time and stand in `times.csv`.
+        // Durations vary between repetitions, so they are in `times.csv` alone.
         false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: model.state()? }),
     };
     let mut values = Vec::new();
@@ -163,14 +163,14 @@ pub fn train(
     })
 }
 
-/// Builds what `specs` name, each distinct piece once and for the first cell
-/// that uses it, and computes initial weights and distances, without training:
-/// what is wrong with an experiment shows here within a moment.
+/// Builds the components of `specs` without training: each distinct one once,
+/// initial weights and distances included. Mistakes in an experiment show here
+/// within a moment.
 ///
 /// # Errors
-/// The first error, naming the cell that it would hit first. A component that
-/// panics or breaks its contract is let pass: that is for each cell to find
-/// out, and to record.
+/// The first error, with the training that it would affect first. A component
+/// that panics or breaks its contract is not an error here: each training finds
+/// that out and records it.
 pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -> Result<()> {
     let mut substrates = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -181,7 +181,7 @@ pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -
             Err(error) if !matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) => {
                 tracing::warn!(cell = spec.label(), "{error}");
             }
-            outcome => outcome.map_err(|e| e.context(format!("cell {} cannot run", spec.label())))?,
+            outcome => outcome.map_err(|e| e.context(format!("training {} cannot run", spec.label())))?,
         }
     }
     Ok(())
@@ -203,7 +203,8 @@ fn check_cell(
     check_training(spec)?;
     let space = format!("{:?}", spec.geometry);
     let place = [source.clone(), space];
-    // All of a variant's cells share these parts; most cells end here.
+    // All runs of a variant and task share these parts, so most specifications
+    // end here.
     let mut whole = place.to_vec();
     whole.extend(spec.components().map(text));
     if !first(&whole) {
@@ -252,7 +253,7 @@ fn setting<'a>(
     }
 }
 
-/// The setting of whatever depends on the task.
+/// Completes a setting for components that depend on the task.
 fn of_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
     Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
 }
@@ -325,8 +326,9 @@ fn build_model(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Re
     catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
 }
 
-/// Puts the model at its start. Where its recurrent weights never change, hard
-/// constraints shape them here, once; a penalty could do nothing but be paid.
+/// Initialises the model. If its recurrent weights never change, hard
+/// constraints shape them once, here; a penalty would have no effect on them,
+/// so it is refused.
 fn begin(
     spec: &CellSpec,
     model: &mut dyn Model,
@@ -360,9 +362,9 @@ fn build_metrics(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> 
     spec.metrics.iter().map(|m| build_metric(spec, m, catalogue, base)).collect()
 }
 
-/// A metric's seed is the experiment's, not the run's, so that an ensemble of
-/// null graphs is the same for all cells: it is drawn once, and differences
-/// between runs are the networks' own.
+/// Builds a metric. Its seed depends on the experiment and not on the run, so
+/// all trainings are compared with the same ensemble of null graphs, and
+/// differences between runs come from the networks.
 fn build_metric(
     spec: &CellSpec,
     component: &Use,
@@ -385,9 +387,9 @@ fn check_training(spec: &CellSpec) -> Result<()> {
     Ok(())
 }
 
-/// Takes metrics of a finished training, by their places in the spec, without
-/// training again: the network is built anew and gets the parameters that were
-/// stored.
+/// Computes metrics of a finished training, given by their positions in the
+/// spec, without training again: the network is rebuilt and gets the stored
+/// parameters.
 ///
 /// # Errors
 /// If a component is missing, refuses its parameters or its setting, or the
@@ -413,7 +415,7 @@ pub fn measure_finished(
         .collect::<Result<Vec<_>>>()?;
     let trials = Trials::draw(spec, task.as_mut(), &info)?;
     model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
-    // The optimizer does not matter here, so its state stays as it begins.
+    // Metrics do not depend on the optimizer, so its state stays initial.
     let mut state = model.state()?;
     for tensor in state.iter_mut().filter(|tensor| !super::training_loop::is_optimizer(tensor)) {
         let stored = weights.parameters.iter().find(|stored| stored.name == tensor.name);
@@ -425,7 +427,7 @@ pub fn measure_finished(
     measure(spec, wanted, &mut metrics, model.as_mut(), &weights.initial, &substrate, &trials)
 }
 
-/// The measures of each metric. `places` says which metrics of the spec they are.
+/// The measures of each metric. `places` are their positions in the spec.
 fn measure(
     spec: &CellSpec,
     places: &[usize],
@@ -486,8 +488,8 @@ mod tests {
     }
 
     /// The same arithmetic by hand: w ← w − rate·((w − target) + 2·strength·w),
-    /// all weights alike. Returns the losses without and with penalty of each
-    /// batch, and the weight at the end.
+    /// all weights equal. Returns the losses without and with penalty of each
+    /// batch, and the final weight.
     fn by_hand(weights: f64, rate: f64, strength: f64, steps: usize) -> (Vec<(f64, f64)>, f64) {
         let mut w: f64 = 1.0;
         let mut losses = Vec::new();
@@ -505,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn the_course_is_as_computed_by_hand() {
+    fn losses_and_weights_agree_with_a_computation_by_hand() {
         let trained = run(&spec());
         let (losses, w) = by_hand(9.0, 0.1, 0.5, 6);
         assert_eq!(trained.status, Status::Ok);
@@ -545,7 +547,7 @@ mod tests {
         let go = |observe: &mut dyn FnMut(&Epoch)| train(&long, &catalogue(), &options, observe).unwrap();
         let whole = run(&long);
         for epochs in 1..=6 {
-            // The checkpoint of each epoch is what an interruption after it leaves.
+            // An interruption after an epoch leaves that epoch's checkpoint.
             let mut kept = None;
             go(&mut |at| {
                 if at.epoch == epochs + 1 {
@@ -565,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_the_model_refuses_does_no_harm() {
+    fn a_state_that_the_model_refuses_is_ignored() {
         let here = tempfile::tempdir().unwrap();
         let place = CheckpointFile { path: here.path().join("kept"), identity: String::new(), every: 1 };
         let options = Options { checkpoint: Some(&place), ..Options::default() };
@@ -586,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hard_part_acts_after_the_update() {
+    fn hard_constraints_act_after_the_update() {
         let mut hard = spec();
         hard.constraints = vec![with("mock.ridge", "least", 0.9)];
         let trained = run(&hard);
@@ -632,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accuracy_may_weigh_steps_otherwise_than_the_loss() {
+    fn the_accuracy_may_weight_steps_differently_from_the_loss() {
         let mut other = spec();
         other.task_component = with("mock.task", "scored", true);
         let (usual, other) = (run(&spec()), run(&other));
@@ -652,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_cell_gives_the_same_numbers_and_runs_differ_in_their_noise() {
+    fn the_same_specification_gives_the_same_numbers_and_runs_differ_in_their_noise() {
         let mut noisy = spec();
         noisy.model = with("mock.model", "noise", 0.001);
         let (first, again) = (run(&noisy), run(&noisy));
@@ -662,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_diverges_says_so_and_has_no_numbers() {
+    fn a_diverged_training_is_marked_and_has_no_numbers() {
         let mut wild = spec();
         wild.training.epochs = 200;
         wild.model = with("mock.model", "rate", 10.0);
@@ -677,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_may_be_undefined_fail_ask_for_activity_and_share_a_name() {
+    fn metrics_may_be_undefined_fail_use_activity_and_share_a_name() {
         let mut measured = spec();
         measured.metrics = ["fails", "undefined", "activity", "sum", "again"]
             .map(|kind| with("mock.metric", "kind", kind))
@@ -692,7 +694,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_may_be_empty_and_epochs_none() {
+    fn splits_and_the_number_of_epochs_may_be_zero() {
         let mut bare = spec();
         bare.training = pallium_record::spec::Training {
             epochs: 0,
@@ -712,12 +714,12 @@ mod tests {
     }
 
     #[test]
-    fn a_check_finds_the_users_mistakes_and_leaves_crashes_to_the_cells() {
+    fn a_check_finds_the_users_mistakes_and_leaves_crashes_to_the_trainings() {
         let check = |spec: CellSpec| check(&[self::spec(), spec], &catalogue(), &Options::default());
         assert!(check(spec()).is_ok());
         let bad = CellSpec { weights: with("mock.weights", "scale", -1.0), variant: "bad".into(), ..spec() };
         let error = check(bad).unwrap_err();
-        assert!(error.report().contains("cell bad/alternating/0 cannot run"), "{}", error.report());
+        assert!(error.report().contains("training bad/alternating/0 cannot run"), "{}", error.report());
         assert!(error.report().contains("at least 0"));
         let unknown = CellSpec { model: with("mock.model", "rat", 0.1), ..spec() };
         assert!(check(unknown).unwrap_err().report().contains("did you mean `rate`"));

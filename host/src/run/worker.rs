@@ -1,8 +1,8 @@
-//! A worker process: does one job from standard input, and reports on standard
+//! A worker process: reads one job from standard input and reports on standard
 //! output; see [`protocol`](super::protocol).
 //!
-//! Standard input stays open for as long as the parent lives. When it closes,
-//! the worker ends: nobody is left to receive its result.
+//! Standard input stays open while the parent lives. When it closes, the worker
+//! ends, since its result would not be received.
 
 use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
@@ -20,14 +20,14 @@ use pallium_record::VERSION;
 use pallium_record::outcome::Value;
 use pallium_record::store::Store;
 
-/// Exit code of a worker whose parent is gone.
+/// Exit code of a worker whose parent has ended.
 const ORPHANED: i32 = 70;
 
-/// The process of a worker: does the job on standard input.
+/// Runs the job on standard input.
 ///
 /// # Errors
-/// If the parent does not listen. A job that cannot be done is told to the
-/// parent, and ends with exit code 1.
+/// If the parent does not listen. A job that fails is reported to the parent,
+/// with exit code 1.
 pub fn main() -> Result<ExitCode> {
     pallium_record::durable::write_for_parent();
     let event = receive().and_then(|job| perform(&job)).unwrap_or_else(|error| {
@@ -48,16 +48,16 @@ fn receive() -> Result<Job> {
         .lock()
         .read_line(&mut line)
         .map_err(|e| Error::bug(format!("a worker cannot read its job: {e}")))?;
-    let hint = "workers are started by `pallium run`; there is no need to start one by hand";
+    let hint = "`pallium run` starts workers; do not start one by hand";
     let job: Job = serde_json::from_str(&line)
-        .map_err(|e| Error::input(format!("a worker does not understand its job: {e}")).help(hint))?;
+        .map_err(|e| Error::input(format!("a worker cannot parse its job: {e}")).help(hint))?;
     std::thread::spawn(end_with_parent);
     if (job.host.as_str(), job.format) != (VERSION, FORMAT) {
         return Err(Error::input(format!(
             "the executable was replaced while it ran: version {} started a worker of version {VERSION}",
             job.host
         ))
-        .help("start the run again; it continues"));
+        .help("repeat the command: the run continues"));
     }
     Ok(job)
 }
@@ -115,7 +115,7 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = gone {
                 return Err(error);
             }
-            // A component that fails while it is dropped cannot say so itself.
+            // A component that fails while it is dropped cannot return its error.
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }

@@ -1,10 +1,10 @@
-//! Ranks, ties sharing their mean rank.
+//! Ranks, with mean ranks for ties.
 
-/// Ranks of values, from 1, and what ties there are.
+/// Ranks of values, from 1, and the sizes of ties.
 pub(super) struct Ranks {
     /// The rank of each value, in the order of the values.
     pub ranks: Vec<f64>,
-    /// Size of each group of equal values, sizes of one included.
+    /// Size of each group of equal values, including groups of one.
     pub groups: Vec<usize>,
 }
 
@@ -18,12 +18,12 @@ impl Ranks {
         let mut first = 0;
         while first < order.len() {
             let mut end = first + 1;
-            // `==` and not the order of bits: 0 and -0 are one value.
+            // `==` and not the order of bits, so that 0 and -0 are equal.
             while end < order.len() && values[order[end]] == values[order[first]] {
                 end += 1;
             }
             for &place in &order[first..end] {
-                // Twice a mean rank is a whole number, so this is exact.
+                // Twice a mean rank is an integer, so this is exact.
                 ranks[place] = (first + end + 1) as f64 / 2.0;
             }
             groups.push(end - first);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_share_their_mean_rank() {
+    fn ties_have_their_mean_rank() {
         let r = Ranks::of(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]);
         assert_eq!(r.ranks, [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
         assert_eq!(r.groups, [2, 1, 3]);

@@ -52,7 +52,8 @@ pub struct FromTables {
 /// Runs the command.
 ///
 /// # Errors
-/// If a table cannot be read, or a folder not be written; then none is.
+/// If a table cannot be read or a folder cannot be written; then no folder is
+/// written.
 pub fn from_tables(args: &FromTables) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;
@@ -71,12 +72,12 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
     let beside =
         tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
-    // One level down, since the temporary folder itself is private.
+    // In a subfolder, since the temporary folder itself is private.
     let inside = beside.path().join("fields");
     std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
     let mut told: Vec<Value> = Vec::new();
     let mut table = support::table(["field", "neurons", "synapses", "notes"]);
-    // The source deals its fields out by seed, round and round.
+    // The source returns its fields in turn, by seed.
     for seed in 0.. {
         let field = source.substrate(seed)?;
         field.check()?;

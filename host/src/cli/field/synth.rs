@@ -52,7 +52,8 @@ pub struct Synth {
 /// Runs the command.
 ///
 /// # Errors
-/// If the field of --like cannot be read, or the field not be made or written.
+/// If the field of --like cannot be read, or the new one cannot be created or
+/// written.
 pub fn synth(args: &Synth) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;

@@ -21,7 +21,8 @@ use super::support;
 use crate::plugins;
 use pallium_files as files;
 
-/// Checks whether the components of a plugin file keep the promises of their roles.
+/// Checks whether the components of a plugin file meet the requirements of
+/// their roles.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins check target/release/libmy_penalty.so
