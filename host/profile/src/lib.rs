@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use pallium_core::{Error, Result, nearest};
+use pallium_record::spec::{CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use pallium_record::spec::{CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space};
 
 /// The accuracy and loss in tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

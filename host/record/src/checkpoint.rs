@@ -253,24 +253,24 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let place = place(here.path());
         place.save(&checkpoint());
-        let whole = fs::read(&place.path).unwrap();
-        for length in [0, 7, 70, whole.len() - 1] {
-            fs::write(&place.path, &whole[..length]).unwrap();
+        let bytes = fs::read(&place.path).unwrap();
+        for length in [0, 7, 70, bytes.len() - 1] {
+            fs::write(&place.path, &bytes[..length]).unwrap();
             assert!(place.load(5).is_none(), "{length}");
             assert!(!place.path.exists());
         }
-        for at in [0, 64, 400, whole.len() - 1] {
-            let mut bad = whole.clone();
+        for at in [0, 64, 400, bytes.len() - 1] {
+            let mut bad = bytes.clone();
             bad[at] ^= 1;
             fs::write(&place.path, &bad).unwrap();
             assert!(place.load(5).is_none(), "{at}");
         }
-        fs::write(&place.path, &whole).unwrap();
+        fs::write(&place.path, &bytes).unwrap();
         assert!(CheckpointFile { identity: "other".into(), ..place.clone() }.load(5).is_none());
         // A checkpoint with more epochs than the training.
-        fs::write(&place.path, &whole).unwrap();
+        fs::write(&place.path, &bytes).unwrap();
         assert!(place.load(1).is_none());
-        fs::write(&place.path, &whole).unwrap();
+        fs::write(&place.path, &bytes).unwrap();
         assert!(place.load(2).is_some());
     }
 

@@ -154,7 +154,7 @@ mod tests {
     fn a_claim_excludes_others_until_it_is_dropped() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("claims/a");
-        let claim = Claim::take(&path, &Owner::this()).unwrap().unwrap();
+        let claim = Claim::take(&path, &Owner::current()).unwrap().unwrap();
         let snapshot = Claim::take(&path, &other()).unwrap().unwrap_err();
         assert!(snapshot.owner().contains(&std::process::id().to_string()), "{}", snapshot.owner());
         assert!(matches!(Claim::look(&path, &snapshot, STALE).unwrap(), ClaimStatus::Alive(_)));
@@ -169,9 +169,11 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a");
         // Another process may have the same number since.
-        for dead in [Owner { process: u32::MAX, ..Owner::this() }, Owner { started: 1, ..Owner::this() }] {
+        for dead in
+            [Owner { process: u32::MAX, ..Owner::current() }, Owner { started: 1, ..Owner::current() }]
+        {
             fs::write(&path, serde_json::to_vec(&dead).unwrap()).unwrap();
-            let taken = Claim::take(&path, &Owner::this()).unwrap();
+            let taken = Claim::take(&path, &Owner::current()).unwrap();
             assert_eq!(taken.is_ok(), cfg!(target_os = "linux"));
         }
     }
@@ -182,7 +184,7 @@ mod tests {
         let path = here.path().join("a");
         let stale = Duration::from_millis(200);
         std::mem::forget(Claim::take(&path, &other()).unwrap().unwrap());
-        let mut snapshot = Claim::take(&path, &Owner::this()).unwrap().unwrap_err();
+        let mut snapshot = Claim::take(&path, &Owner::current()).unwrap().unwrap_err();
         for _ in 0..3 {
             std::thread::sleep(stale * 2 / 3);
             Claim::touch(&path);
@@ -201,7 +203,7 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a");
         fs::write(&path, "").unwrap();
-        let snapshot = Claim::take(&path, &Owner::this()).unwrap().unwrap_err();
+        let snapshot = Claim::take(&path, &Owner::current()).unwrap().unwrap_err();
         assert_eq!(snapshot.owner(), "another process");
         assert!(matches!(Claim::look(&path, &snapshot, STALE).unwrap(), ClaimStatus::Alive(_)));
         assert!(matches!(Claim::look(&path, &snapshot, Duration::ZERO).unwrap(), ClaimStatus::Gone));

@@ -9,7 +9,7 @@ use pallium_core::Result;
 
 use crate::outcome::{Epoch, Status};
 use crate::spec::CellSpec;
-use crate::table::{self, Table, damaged, number, parse_number, unwritable};
+use crate::table::{self, CsvTable, damaged, number, parse_number, unwritable};
 
 /// The columns of an epoch.
 pub const COLUMNS: [&str; 6] =
@@ -79,7 +79,7 @@ pub fn read(path: &Path) -> Result<Vec<Epoch>> {
 }
 
 /// The learning curves of a run folder, under construction.
-pub struct Curves(Table);
+pub struct Curves(CsvTable);
 
 impl Curves {
     /// A table without rows.

@@ -16,15 +16,15 @@ pub const UNFINISHED: &str = ".unfinished-";
 /// An error of writing into a run folder, with a remedy.
 pub fn unwritten(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let told = Error::io(path, error);
+    let plain = Error::io(path, error);
     match error.kind() {
-        StorageFull | QuotaExceeded => told.context("no space left for results").help(
+        StorageFull | QuotaExceeded => plain.context("no space left for results").help(
             "free some space and repeat the command: finished trainings are kept and the run continues",
         ),
         ReadOnlyFilesystem | PermissionDenied => {
-            told.help("make the folder writable or choose another with --out, and repeat the command")
+            plain.help("make the folder writable or choose another with --out, and repeat the command")
         }
-        _ => told,
+        _ => plain,
     }
 }
 
@@ -65,7 +65,7 @@ pub fn write_for_parent() {
 #[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a Unix matter"))]
 pub fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     static MARK: LazyLock<String> = LazyLock::new(|| {
-        let writer = WRITER.get().map_or_else(Owner::this, |&process| Owner::process(process));
+        let writer = WRITER.get().map_or_else(Owner::current, |&process| Owner::from_process(process));
         format!("@{}", writer.mark())
     });
     let mut builder = tempfile::Builder::new();

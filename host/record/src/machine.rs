@@ -21,7 +21,7 @@ pub struct Machine {
 
 impl Machine {
     /// This machine.
-    pub fn this() -> Self {
+    pub fn current() -> Self {
         let line = |path| fs::read_to_string(path).ok().map(|text: String| text.trim().to_owned());
         let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -24,14 +24,14 @@ pub struct Owner {
 
 impl Owner {
     /// This process.
-    pub fn this() -> Self {
-        Self::process(std::process::id())
+    pub fn current() -> Self {
+        Self::from_process(std::process::id())
     }
 
     /// The process of this machine with the number `process`.
-    pub fn process(number: u32) -> Self {
+    pub fn from_process(number: u32) -> Self {
         Owner {
-            machine: Machine::this().name.unwrap_or_else(|| "a machine".into()),
+            machine: Machine::current().name.unwrap_or_else(|| "a machine".into()),
             system: system().unwrap_or_default(),
             process: number,
             started: started(number).unwrap_or(0),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_mark_shows_whether_its_process_has_ended() {
-        let this = Owner::this();
+        let this = Owner::current();
         let elsewhere = Owner { system: "another boot".into(), ..this.clone() };
         assert!(!Owner::is_gone_by_mark(&this.mark()));
         let gone = Owner { started: this.started + 1, ..this.clone() }.mark();

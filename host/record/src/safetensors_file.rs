@@ -36,9 +36,9 @@ pub fn with_metadata(file: &[u8], about: &BTreeMap<&str, &str>) -> Result<Vec<u8
     let comma = if tensors.starts_with('}') { "" } else { "," };
     let mut header = format!("{{\"__metadata__\":{about}{comma}{tensors}").into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    let mut whole = Vec::with_capacity(8 + header.len() + data.len());
-    whole.extend((header.len() as u64).to_le_bytes());
-    whole.extend(header);
-    whole.extend(data);
-    Ok(whole)
+    let mut bytes = Vec::with_capacity(8 + header.len() + data.len());
+    bytes.extend((header.len() as u64).to_le_bytes());
+    bytes.extend(header);
+    bytes.extend(data);
+    Ok(bytes)
 }

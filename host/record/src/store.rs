@@ -102,7 +102,7 @@ pub struct Store {
 
 impl Store {
     /// The run folder at `root`, without reading it.
-    pub fn at(root: impl Into<PathBuf>) -> Self {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         // Absolute, so that paths reported by workers can be compared with it.
         Store { root: std::path::absolute(&root).unwrap_or(root) }
@@ -113,7 +113,7 @@ impl Store {
     /// # Errors
     /// If another version of Pallium or another program wrote it.
     pub fn existing(root: &Path) -> Result<Option<Self>> {
-        let store = Store::at(root);
+        let store = Store::new(root);
         // Checked before the manifest is read: another process that creates a run
         // here writes the manifest first.
         let occupied = ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists());
@@ -154,7 +154,7 @@ impl Store {
     pub fn open(root: &Path, manifest: &Manifest, experiment: &str) -> Result<Self> {
         let store = match Self::existing(root)? {
             Some(store) => store,
-            None => Store::at(root),
+            None => Store::new(root),
         };
         fs::create_dir_all(root).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => {

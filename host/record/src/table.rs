@@ -6,13 +6,13 @@ use std::path::Path;
 use pallium_core::{Error, Kind, Result};
 
 /// A CSV file in memory.
-pub type Table = csv::Writer<Vec<u8>>;
+pub type CsvTable = csv::Writer<Vec<u8>>;
 
 /// A CSV file with a header and no rows.
 ///
 /// # Errors
 /// None in practice; writing into memory does not fail.
-pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<Table> {
+pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<CsvTable> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(columns).map_err(|e| unwritable(&e))?;
     Ok(table)
@@ -22,7 +22,7 @@ pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<Tab
 ///
 /// # Errors
 /// None in practice; writing into memory does not fail.
-pub fn finish(table: Table) -> Result<Vec<u8>> {
+pub fn finish(table: CsvTable) -> Result<Vec<u8>> {
     table.into_inner().map_err(|e| unwritable(&e))
 }
 

@@ -103,7 +103,7 @@ impl<'a> TensorBoardWriter<'a> {
                 let scalars = scalars(finished);
                 // Every scalar is one record, so the length does not depend on
                 // their order.
-                if length(&self.place(cell)) != Some(whole(&scalars).len() as u64) {
+                if length(&self.place(cell)) != Some(encode(&scalars).len() as u64) {
                     self.rewrite(cell, &scalars)?;
                 }
             }
@@ -149,7 +149,7 @@ fn begin(place: &Path) -> io::Result<File> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => fs::create_dir_all(place)?,
     }
-    let machine = Machine::this().name.unwrap_or_else(|| "machine".into());
+    let machine = Machine::current().name.unwrap_or_else(|| "machine".into());
     let name = format!("events.out.tfevents.{:010}.{machine}.{}", now() as u64, std::process::id());
     let mut file = File::create(place.join(name))?;
     file.write_all(&header())?;
@@ -169,7 +169,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-fn whole(scalars: &[Scalar]) -> Vec<u8> {
+fn encode(scalars: &[Scalar]) -> Vec<u8> {
     [header(), records(scalars)].concat()
 }
 
@@ -254,6 +254,6 @@ mod tests {
     fn the_length_does_not_depend_on_the_order() {
         let scalars: Vec<Scalar> = (1..200).map(|at| (format!("tag{}", at % 7), at, f64::from(at))).collect();
         let backwards: Vec<Scalar> = scalars.iter().rev().cloned().collect();
-        assert_eq!(whole(&scalars).len(), whole(&backwards).len());
+        assert_eq!(encode(&scalars).len(), encode(&backwards).len());
     }
 }

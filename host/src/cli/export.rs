@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use pallium_core::{Error, Result};
-use serde_json::Value;
-
-use super::support;
-use crate::experiment::Experiment;
-use crate::geometry::extents_for;
-use crate::plugins::Catalogue;
 use pallium_profile::Accuracy;
 use pallium_record::results;
 use pallium_record::spec::{CellSpec, Space, Use, file_name};
 use pallium_record::store::Store;
 use pallium_record::training::TrainingFile;
 use pallium_stats::mean;
+use serde_json::Value;
+
+use super::support;
+use crate::experiment::Experiment;
+use crate::geometry::extents_for;
+use crate::plugins::Catalogue;
 
 /// Exports the results of a run folder in the layout of other tools.
 #[derive(Args, Debug)]

@@ -5,9 +5,9 @@
 //! finished and some trainings failed, and 101 for a bug.
 
 /// Writes a line to standard error.
-macro_rules! tell {
+macro_rules! status {
     ($($text:tt)*) => {
-        $crate::cli::say(&format!("{}\n", format_args!($($text)*)))
+        $crate::cli::write_stderr(&format!("{}\n", format_args!($($text)*)))
     };
 }
 
@@ -109,7 +109,7 @@ enum Command {
     Run(run::Run),
     Plan(plan::Plan),
     Submit(submit::Submit),
-    Report(report::Report),
+    Report(report::ReportArgs),
     Compare(compare::Compare),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
         let cause = panic.payload_as_str().unwrap_or("no message");
-        say(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
+        write_stderr(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
     }));
     run_with(std::env::args_os())
 }
@@ -147,7 +147,7 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let level = cli.logging.level();
-    let told = tracing_subscriber::fmt::layer()
+    let to_stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .log_internal_errors(false)
@@ -155,24 +155,24 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .without_time()
         .with_filter(
             // Progress of a run is shown by other means.
-            filter_fn(move |event| *event.level() <= level && event.target() != log::COURSE)
+            filter_fn(move |event| *event.level() <= level && event.target() != log::TRAINING_EVENTS)
                 .with_max_level_hint(level),
         );
     // Only these commands have a run folder.
-    let kept = matches!(cli.command, Command::Run(_) | Command::Worker)
+    let to_folder = matches!(cli.command, Command::Run(_) | Command::Worker)
         .then(|| log::layer(cli.logging.kept_level()));
-    let waited_for = matches!(&cli.command, Command::Field(args) if args.takes_long());
+    let shows_progress = matches!(&cli.command, Command::Field(args) if args.takes_long());
     let progress =
-        (waited_for && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
-    if tracing_subscriber::registry().with(told).with(kept).with(progress).try_init().is_err() {
-        say("warning: logging was set up twice\n");
+        (shows_progress && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
+    if tracing_subscriber::registry().with(to_stderr).with(to_folder).with(progress).try_init().is_err() {
+        write_stderr("warning: logging was set up twice\n");
     }
     match dispatch(&cli.command) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {}\n", error.report()));
+            write_stderr(&format!("error: {}\n", error.report()));
             if error.kind == Kind::Bug {
-                say(&format!("{BUG}\n"));
+                write_stderr(&format!("{BUG}\n"));
             }
             ExitCode::from(code_of(&error))
         }
@@ -213,7 +213,7 @@ fn code_of(error: &Error) -> u8 {
 }
 
 /// Writes to standard error; nothing can report a failure of that.
-fn say(text: &str) {
+fn write_stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

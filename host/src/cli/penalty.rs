@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Result, Setting};
+use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
 use super::npy;
 use super::support::{self, ProfileArgs};
 use crate::geometry;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Space;
 
 /// Computes the penalty of one constraint on any matrix, and its gradient.
 #[derive(Args, Debug)]

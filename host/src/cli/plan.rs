@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use pallium_core::Result;
+use pallium_record::identity;
+use pallium_record::spec::CellSpec;
+use pallium_report::text::duration;
 use serde_json::{Value, json};
 
 use super::support;
@@ -13,9 +16,6 @@ use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::cost::Cost;
 use crate::run::workers::Workers;
-use pallium_record::identity;
-use pallium_record::spec::CellSpec;
-use pallium_report::text::duration;
 
 /// Time limit of the estimates, since a component may hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ pub fn plan(args: &Plan) -> Result<()> {
         let list: Result<Vec<_>> =
             cells.iter().zip(&costs).map(|(cell, cost)| row(cell, *cost, &catalogue)).collect();
         support::print_json(&Value::Array(list?))?;
-        tell!("{}", total(&costs, jobs));
+        status!("{}", total(&costs, jobs));
         return Ok(());
     }
     table(&cells, &costs)?;
@@ -90,7 +90,7 @@ pub(super) fn estimate(catalogue: &Catalogue, cells: &[CellSpec]) -> Result<Vec<
         first.entry((&cell.variant, &cell.task)).or_insert(cell);
     }
     let wanted: Vec<&CellSpec> = first.values().copied().collect();
-    let workers = Workers::of_this_executable(support::cache_folder())?;
+    let workers = Workers::new(support::cache_folder())?;
     let costs = workers.estimate(&wanted, catalogue, PATIENCE)?;
     let known: BTreeMap<_, _> = first.keys().zip(costs).collect();
     Ok(cells.iter().map(|c| known.get(&(&c.variant, &c.task)).copied().flatten()).collect())

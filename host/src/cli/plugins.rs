@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use itertools::Itertools;
 use pallium_core::{Network, Result, Role, Setting};
+use pallium_record::spec::Use;
 use pallium_testkit::World;
 use serde_json::{Map, Value, json};
 
 use super::support;
 use crate::plugins::{Catalogue, Entry, Refused};
-use pallium_record::spec::Use;
 
 /// Lists and documents components; creates and checks plugins.
 #[derive(Args, Debug)]

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use pallium_core::{Error, Result};
-use serde_json::json;
-
-use super::support;
-use crate::experiment::Experiment;
-use crate::plugins::Catalogue;
 use ndarray::Array2;
+use pallium_core::{Error, Result};
 use pallium_record::training::TrainingFile;
 use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
 use pallium_report::{Material, Report as Found, figures, page};
+use serde_json::json;
+
+use super::support;
+use crate::experiment::Experiment;
+use crate::plugins::Catalogue;
 
 /// Default file name of a report.
 pub const PAGE: &str = "report.html";
@@ -33,7 +33,7 @@ pub const PAGE: &str = "report.html";
 Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
 each as SVG and PDF. Results are held against the published tables where the run \
 has their variants, tasks and neurons.")]
-pub struct Report {
+pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -58,7 +58,7 @@ pub struct Report {
 ///
 /// # Errors
 /// If the folder does not contain a run with results, or a file cannot be written.
-pub fn report(args: &Report) -> Result<()> {
+pub fn report(args: &ReportArgs) -> Result<()> {
     let begun = Instant::now();
     let on_stdout = [&args.latex, &args.markdown].into_iter().flatten().filter(|p| is_stdout(p)).count();
     if on_stdout + usize::from(args.json) > 1 {
@@ -111,10 +111,10 @@ pub fn report(args: &Report) -> Result<()> {
         support::print(&text(&report))?;
     }
     if let Some(folder) = &args.figures {
-        tell!("written: {pictures} files of figures in {}", folder.display());
+        status!("written: {pictures} files of figures in {}", folder.display());
     }
     for file in &written[pictures..] {
-        tell!("written: {}", file.display());
+        status!("written: {}", file.display());
     }
     tracing::info!(seconds = begun.elapsed().as_secs_f64(), "report made");
     Ok(())

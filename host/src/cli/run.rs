@@ -9,6 +9,16 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::identity::{self, Cell};
+use pallium_record::machine::Machine;
+use pallium_record::manifest::{Manifest, Plugin};
+use pallium_record::outcome::Status;
+use pallium_record::spec::CellSpec;
+use pallium_record::store::{Record, Records, Store};
+use pallium_record::tensorboard::TensorBoardWriter;
+use pallium_record::{FORMAT, VERSION};
+use pallium_report::run_table::{self, Summary};
+use pallium_report::text::duration;
 use serde_json::json;
 
 use super::support;
@@ -22,16 +32,6 @@ use crate::run::progress_event::ProgressEvent;
 use crate::run::shard::Shard;
 use crate::run::workers::{Stop, Workers};
 use crate::submit::quote;
-use pallium_record::identity::{self, Cell};
-use pallium_record::machine::Machine;
-use pallium_record::manifest::{Manifest, Plugin};
-use pallium_record::outcome::Status;
-use pallium_record::spec::CellSpec;
-use pallium_record::store::{Record, Records, Store};
-use pallium_record::tensorboard::TensorBoardWriter;
-use pallium_record::{FORMAT, VERSION};
-use pallium_report::run_table::{self, Summary};
-use pallium_report::text::duration;
 
 /// Interval between updates of `results.csv` during a run.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     // Nothing is written before the run can begin.
     let store = match Store::existing(&out)? {
         Some(store) => store,
-        None => Store::at(&out),
+        None => Store::new(&out),
     };
     store.locate(&mut plan)?;
     let mut wanted: Vec<Cell> =
@@ -138,7 +138,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
                 memory_mb: args.cell_memory.or(experiment.limits.memory_mb),
             },
             stop: stop.clone(),
-            ..Workers::of_this_executable(support::cache_folder())?
+            ..Workers::new(support::cache_folder())?
         },
         jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
         fail_fast: args.fail_fast,
@@ -202,7 +202,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
 
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
-    let tally = Tally::of(&wanted, &plan, &records);
+    let tally = Tally::new(&wanted, &plan, &records);
     let page = page(&out, &tally, interrupted.is_set());
     if args.json {
         support::print_json(&document(&out, &tally, held, &stale, &summary, &store, page.as_deref()))?;
@@ -213,7 +213,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         };
         support::print(&format!("{}\nresults in {}\n{report}", summary.render(), out.display()))?;
     }
-    tally.tell(args, &store, begun.elapsed())?;
+    tally.print(args, &store, begun.elapsed())?;
     tracing::info!(
         ok = tally.ok,
         diverged = tally.diverged,
@@ -222,7 +222,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         "run ends"
     );
     if interrupted.is_set() {
-        tell!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
+        status!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(if tally.failed.len() + tally.failed_measures > 0 {
@@ -238,7 +238,7 @@ fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
     if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
     }
-    super::report::page_of(out).inspect_err(|e| tell!("the report could not be made: {e}")).ok()
+    super::report::page_of(out).inspect_err(|e| status!("the report could not be made: {e}")).ok()
 }
 
 /// Checks one run of each variant and task: a mistake affects all runs.
@@ -288,17 +288,17 @@ fn train(
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
     match (pending, held) {
-        (_, 0) => tell!("{pending} trainings to run, in {place}"),
-        (0, _) => tell!("all {held} trainings are already in {place}"),
-        _ => tell!("{pending} trainings to run; {held} are already in {place}"),
+        (_, 0) => status!("{pending} trainings to run, in {place}"),
+        (0, _) => status!("all {held} trainings are already in {place}"),
+        _ => status!("{pending} trainings to run; {held} are already in {place}"),
     }
     if to_measure > 0 {
-        tell!("{to_measure} finished trainings lack a metric, which is computed without training again");
+        status!("{to_measure} finished trainings lack a metric, which is computed without training again");
     }
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
-        tell!(
+        status!(
             "{} trainings in {place} belong to an earlier state of the experiment, its plugins or its data; \
              they are kept, but not counted: {}{dots}",
             stale.len(),
@@ -418,7 +418,7 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         cells: plan.len(),
         plugins,
         data,
-        machine: Machine::this(),
+        machine: Machine::current(),
         started: since.map_or(0, |time| time.as_secs()),
     })
 }
@@ -438,7 +438,7 @@ struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    fn of(wanted: &'a [Cell], plan: &[Cell], records: &'a Records) -> Self {
+    fn new(wanted: &'a [Cell], plan: &[Cell], records: &'a Records) -> Self {
         let mut tally = Tally { cells: wanted.len(), ..Tally::default() };
         let known: BTreeMap<&str, &Option<Record>> =
             plan.iter().map(|cell| cell.folder.as_str()).zip(records).collect();
@@ -462,7 +462,7 @@ impl<'a> Tally<'a> {
         tally
     }
 
-    fn tell(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
+    fn print(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
         let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
         let mut parts = vec![format!("{ok} of {cells} trainings done")];
         for (count, what) in [
@@ -475,25 +475,25 @@ impl<'a> Tally<'a> {
                 parts.push(format!("{count} {what}"));
             }
         }
-        tell!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
+        status!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
         for reason in measures.iter().take(SHOWN) {
-            tell!("  {reason}");
+            status!("  {reason}");
         }
         if measures.len() > SHOWN {
-            tell!("  … and {} more", measures.len() - SHOWN);
+            status!("  … and {} more", measures.len() - SHOWN);
         }
         if !failed.is_empty() {
             let mut table = support::table(["failed training", "reason"]);
             for (cell, why) in failed.iter().take(SHOWN) {
                 table.add_row([cell.spec.label(), why.to_string()]);
             }
-            tell!("{table}");
+            status!("{table}");
             if failed.len() > SHOWN {
-                tell!("… and {} more", failed.len() - SHOWN);
+                status!("… and {} more", failed.len() - SHOWN);
             }
             let folder = store.root().join("failed");
-            tell!("their last output is in {}", folder.display());
-            tell!("to run only these again:\n  {}", self.again(args));
+            status!("their last output is in {}", folder.display());
+            status!("to run only these again:\n  {}", self.again(args));
         }
         Ok(())
     }

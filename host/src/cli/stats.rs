@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
-use serde_json::{Map, Value, json};
-
-use super::support::{self, human, number};
 use pallium_report::table::TextTable;
 use pallium_stats::{
     self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
 };
+use serde_json::{Map, Value, json};
+
+use super::support::{self, human, number};
 
 /// Compares the columns of a table with one column per variant and one row per
 /// run.
@@ -65,7 +65,7 @@ pub fn stats(args: &Stats) -> Result<()> {
     let table = WideTable::read(&args.file)?;
     let design = match &args.factors {
         Some(path) => Design::read(path, &table.names)?,
-        None => Design::of_names(&table.names),
+        None => Design::from_names(&table.names),
     };
     let family = Family::read(&args.family, &table.names)?;
     let options = Options {

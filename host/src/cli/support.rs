@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
-use serde_json::{Map, Value};
-
 use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, Geometry, Space, Use};
 pub use pallium_report::text::{human, number};
+use serde_json::{Map, Value};
+
+use pallium_report::table::TextTable;
 
 use crate::plugins::Catalogue;
 use crate::run::protocol::most_threads;
-use pallium_report::table::TextTable;
 
 /// Id of the substrate component that reads a field's folder.
 pub const FIELD: &str = "microns.field";
@@ -197,8 +197,8 @@ pub fn parameters<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Valu
 
 /// Number of simultaneous trainings: as requested, or as many as use all cores
 /// with their threads.
-pub fn jobs<'a>(asked: Option<u32>, cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
-    match asked {
+pub fn jobs<'a>(requested: Option<u32>, cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
+    match requested {
         Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX),
         None => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);

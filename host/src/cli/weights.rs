@@ -69,8 +69,8 @@ pub fn weights(args: &Weights) -> Result<()> {
         }
         None => None,
     };
-    let asked = args.neurons.map(|n| n as usize);
-    let neurons = match (&substrate, asked) {
+    let requested = args.neurons.map(|n| n as usize);
+    let neurons = match (&substrate, requested) {
         (Some(field), Some(n)) if field.neurons != n => {
             return Err(Error::input(format!(
                 "--neurons is {n}, but field `{}` has {}",

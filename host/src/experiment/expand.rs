@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use pallium_core::{Error, Result, Role};
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
 use super::{Component, Experiment, Variant, schema};
 use crate::plugins::Catalogue;
-use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, Use};
 
 /// Maximum number of trainings, far above any study.
 const MOST_CELLS: u64 = 1_000_000;

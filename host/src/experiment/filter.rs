@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 use pallium_core::{Error, Result, nearest};
-
 use pallium_record::spec::CellSpec;
 
 /// The trainings that match at least one pattern of `only`, in their order; all
@@ -23,7 +22,7 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
     if only.is_empty() {
         return Ok(cells);
     }
-    let names = Names::of(&cells);
+    let names = KnownNames::from_cells(&cells);
     let mut keep = vec![false; cells.len()];
     for text in only {
         let pattern = Pattern::parse(text, &names)?;
@@ -53,11 +52,11 @@ pub fn filter(cells: Vec<CellSpec>, only: &[String]) -> Result<Vec<CellSpec>> {
 }
 
 /// The existing names: variants, tasks, runs.
-struct Names([BTreeSet<String>; 3]);
+struct KnownNames([BTreeSet<String>; 3]);
 
-impl Names {
-    fn of(cells: &[CellSpec]) -> Self {
-        Names([
+impl KnownNames {
+    fn from_cells(cells: &[CellSpec]) -> Self {
+        KnownNames([
             cells.iter().map(|c| c.variant.clone()).collect(),
             cells.iter().map(|c| c.task.clone()).collect(),
             cells.iter().map(|c| c.run.to_string()).collect(),
@@ -72,11 +71,11 @@ enum Part {
 }
 
 impl Part {
-    fn parse(text: &str, names: &BTreeSet<String>, whole: &str) -> Result<Self> {
+    fn parse(text: &str, names: &BTreeSet<String>, complete: &str) -> Result<Self> {
         if names.contains(text) {
             return Ok(Part::Name(text.to_string()));
         }
-        Ok(Part::Glob(glob(text, whole)?))
+        Ok(Part::Glob(glob(text, complete)?))
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -90,18 +89,18 @@ impl Part {
 /// Which of variant, task and run the parts of a pattern may be.
 struct Pattern {
     readings: Vec<Vec<(usize, Part)>>,
-    whole: Option<GlobMatcher>,
+    label: Option<GlobMatcher>,
 }
 
 impl Pattern {
-    fn parse(text: &str, names: &Names) -> Result<Self> {
+    fn parse(text: &str, names: &KnownNames) -> Result<Self> {
         let is_name = names.0.iter().any(|all| all.contains(text));
         if !is_name
             && let Some((key, rest)) = text.split_once('=')
             && let Some(field) = ["variant", "task", "run"].iter().position(|known| *known == key.trim())
         {
             let part = Part::parse(rest.trim(), &names.0[field], text)?;
-            return Ok(Pattern { readings: vec![vec![(field, part)]], whole: None });
+            return Ok(Pattern { readings: vec![vec![(field, part)]], label: None });
         }
         let parts: Vec<_> = text.split('/').collect();
         let fields: &[&[usize]] = match parts.len() {
@@ -125,14 +124,14 @@ impl Pattern {
         };
         let most = readings.iter().map(named).max().unwrap_or(0);
         readings.retain(|reading| named(reading) == most);
-        let whole = if most == 0 { Some(glob(text, text)?) } else { None };
-        Ok(Pattern { readings, whole })
+        let label = if most == 0 { Some(glob(text, text)?) } else { None };
+        Ok(Pattern { readings, label })
     }
 
     fn matches(&self, cell: &CellSpec) -> bool {
         let run = cell.run.to_string();
         let fields = [cell.variant.as_str(), cell.task.as_str(), run.as_str()];
-        self.whole.as_ref().is_some_and(|glob| glob.is_match(cell.label()))
+        self.label.as_ref().is_some_and(|glob| glob.is_match(cell.label()))
             || self
                 .readings
                 .iter()
@@ -140,14 +139,14 @@ impl Pattern {
     }
 }
 
-fn glob(text: &str, whole: &str) -> Result<GlobMatcher> {
+fn glob(text: &str, complete: &str) -> Result<GlobMatcher> {
     GlobBuilder::new(text)
         .literal_separator(false)
         .backslash_escape(true)
         .build()
         .map(|glob| glob.compile_matcher())
         .map_err(|e| {
-            Error::input(format!("--only {whole}: not a valid pattern: {}", e.kind()))
+            Error::input(format!("--only {complete}: not a valid pattern: {}", e.kind()))
                 .help("`*` matches any text, `?` any letter, `\\*` an asterisk")
         })
 }

@@ -22,9 +22,10 @@ pub use filter::filter;
 pub use sweep::Coordinate;
 pub use tree::Place;
 
-use crate::limits::Limits;
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::spec::{DataSeed, Geometry, Training, Use};
+
+use crate::limits::Limits;
 
 /// A component as an experiment file names it, before profile and defaults are
 /// applied.
@@ -115,8 +116,8 @@ pub struct Experiment {
     pub defaults: BTreeMap<String, Component>,
     /// Limits of each training.
     pub limits: Limits,
-    /// Names that come from the axes of single variants and single tasks.
-    names: (sweep::Names, sweep::Names),
+    /// SweptNames that come from the axes of single variants and single tasks.
+    names: (sweep::SweptNames, sweep::SweptNames),
     /// The axes of the complete experiment; the other fields describe its first
     /// point.
     sweep: sweep::Sweep,

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pallium_core::{Error, Result};
+use pallium_files as files;
+use pallium_profile as profile;
+use pallium_record::spec::{Geometry, Space, Training, Use};
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
@@ -12,9 +15,6 @@ use super::tree::{Node, Place, Table, Value, check_keys};
 use super::{Component, Experiment, Task, Variant};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
-use pallium_files as files;
-use pallium_profile as profile;
-use pallium_record::spec::{Geometry, Space, Training, Use};
 
 /// Maximum length of an experiment file, in bytes.
 const LONGEST_FILE: u64 = 1 << 24;
@@ -129,11 +129,11 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
 /// The experiment as one file, with sweeps as written.
 fn resolved(path: &Path, tree: &Node) -> Result<String> {
     let top = tree.table("an experiment file")?;
-    let whole = Node {
+    let complete = Node {
         value: Value::Table(with_name(top, &name_of(path, top)?, &Place::file(path))),
         ..tree.clone()
     };
-    toml::to_string(&whole.toml()?)
+    toml::to_string(&complete.toml()?)
         .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))
 }
 
@@ -150,14 +150,14 @@ fn read(
     sources: &[(PathBuf, String)],
     sets: &[String],
     resolved_text: &str,
-    names: &(sweep::Names, sweep::Names),
+    names: &(sweep::SweptNames, sweep::SweptNames),
 ) -> Result<Experiment> {
     let file = Place::file(path);
     let top = tree.table("an experiment file")?;
     check_keys(top, &KEYS[1..], "an experiment file")?;
     let text = |key: &str| top.get(key).map(|node| node.text(&format!("`{key}`"))).transpose();
-    let whole = |key: &str, low: u64, high: u64| {
-        top.get(key).map(|node| node.whole(&format!("`{key}`"), low, high)).transpose()
+    let integer = |key: &str, low: u64, high: u64| {
+        top.get(key).map(|node| node.integer(&format!("`{key}`"), low, high)).transpose()
     };
 
     let name = name_of(path, top)?;
@@ -254,8 +254,8 @@ fn read(
         sources: sources.to_vec(),
         overrides: sets.to_vec(),
         resolved_text: resolved_text.into(),
-        seed: whole("seed", 0, i64::MAX as u64)?.unwrap_or(0),
-        runs: narrow(whole("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
+        seed: integer("seed", 0, i64::MAX as u64)?.unwrap_or(0),
+        runs: narrow(integer("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
         profile,
         switches,
         accuracy,
@@ -293,7 +293,7 @@ fn limits(node: Option<&Node>) -> Result<Limits> {
     };
     let memory = table
         .get("cell_memory")
-        .map(|node| node.whole("`limits.cell_memory`", LEAST_MEMORY_MB, u64::MAX >> 22));
+        .map(|node| node.integer("`limits.cell_memory`", LEAST_MEMORY_MB, u64::MAX >> 22));
     Ok(Limits { timeout, memory_mb: memory.transpose()? })
 }
 
@@ -318,20 +318,20 @@ fn training(node: Option<&Node>) -> Result<Training> {
         return Err(node.at.error("unknown key `learning_rate` in [training]").help(help));
     }
     check_keys(table, TRAINING, "[training]")?;
-    let whole = |key: &str, default: u64| match table.get(key) {
-        Some(node) => node.whole(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
+    let integer = |key: &str, default: u64| match table.get(key) {
+        Some(node) => node.integer(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
         None => Ok(default),
     };
-    let trials = whole("trials", TRIALS)?;
+    let trials = integer("trials", TRIALS)?;
     let half = (trials / 2).max(1);
     Ok(Training {
-        epochs: narrow(whole("epochs", EPOCHS)?)?,
+        epochs: narrow(integer("epochs", EPOCHS)?)?,
         trials: narrow(trials)?,
-        validation: narrow(whole("validation", half)?)?,
-        test: narrow(whole("test", half)?)?,
-        batch: narrow(whole("batch", BATCH)?)?,
+        validation: narrow(integer("validation", half)?)?,
+        test: narrow(integer("test", half)?)?,
+        batch: narrow(integer("batch", BATCH)?)?,
         threads: match table.get("threads") {
-            Some(node) => narrow(node.whole("`training.threads`", 1, MOST_THREADS)?)?,
+            Some(node) => narrow(node.integer("`training.threads`", 1, MOST_THREADS)?)?,
             None => 1,
         },
     })
@@ -392,7 +392,7 @@ fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<
     }
     let mut geometry = profile::geometry_of(&own, placed(space)?)?;
     if let Some(node) = table.get("shuffled") {
-        geometry.shuffled = node.truth("`shuffled`")?;
+        geometry.shuffled = node.boolean("`shuffled`")?;
         if geometry.shuffled && geometry.space == Space::None {
             return Err(node.at.error("the space `none` has no positions to shuffle"));
         }

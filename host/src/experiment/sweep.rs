@@ -55,12 +55,12 @@ impl Swept {
 }
 
 /// The names created by axes of single variants or tasks, with their points.
-pub(super) type Names = BTreeMap<String, Swept>;
+pub(super) type SweptNames = BTreeMap<String, Swept>;
 
 /// The axes of the complete experiment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sweep {
-    /// Names of the axes, and labels of their values.
+    /// SweptNames of the axes, and labels of their values.
     pub axes: Vec<(String, Vec<String>)>,
     /// For each point the position on each axis, and the experiment there.
     /// Empty without axes.
@@ -90,8 +90,8 @@ impl Axis {
 
 /// Expands the axes of single variants and tasks. Returns the names of variants
 /// and of tasks that they create.
-pub(super) fn write_out(tree: &mut Node) -> Result<(Names, Names)> {
-    let mut names = (Names::new(), Names::new());
+pub(super) fn write_out(tree: &mut Node) -> Result<(SweptNames, SweptNames)> {
+    let mut names = (SweptNames::new(), SweptNames::new());
     let Value::Table(top) = &mut tree.value else { return Ok(names) };
     for (key, node) in top.iter() {
         let listed =
@@ -112,7 +112,7 @@ pub(super) fn write_out(tree: &mut Node) -> Result<(Names, Names)> {
     Ok(names)
 }
 
-fn write_out_list(top: &mut Table, key: &str, fallback: &str, names: &mut Names) -> Result<()> {
+fn write_out_list(top: &mut Table, key: &str, fallback: &str, names: &mut SweptNames) -> Result<()> {
     let Some(list) = top.get_mut(key) else { return Ok(()) };
     if !has_sweep(list) {
         return Ok(());
@@ -373,7 +373,7 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
         _ => Err(need(key)?.wrong(&format!("`{key}`"), "a number")),
     };
     let (from, to) = (number("from")?, number("to")?);
-    let steps = need("steps")?.whole("`steps`", 2, MOST as u64)?;
+    let steps = need("steps")?.integer("`steps`", 2, MOST as u64)?;
     let log = match range.get("scale").map(|scale| (scale, scale.text("`scale`"))) {
         None => false,
         Some((scale, text)) => match text?.as_str() {
@@ -388,7 +388,7 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
             .error(format!("a logarithmic range from {from} to {to}"))
             .help("both ends must be above 0"));
     }
-    let whole = range.get("whole").map(|node| node.truth("`whole`")).transpose()?.unwrap_or(false);
+    let whole = range.get("whole").map(|node| node.boolean("`whole`")).transpose()?.unwrap_or(false);
     let ends_whole = from.fract() == 0.0 && to.fract() == 0.0;
     (0..steps)
         .map(|step| {

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use pallium_core::Registration;
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
 use pallium_core::prelude::*;
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::run::cost::Estimator;
-use pallium_profile as profile;
-
 use super::{Accuracy, Experiment, Interval, filter};
 use crate::plugins::Catalogue;
-use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
+use crate::run::cost::Estimator;
 
 const NEURONS: usize = 6;
 

@@ -156,7 +156,7 @@ impl Node {
     }
 
     /// The node as a boolean.
-    pub(super) fn truth(&self, what: &str) -> Result<bool> {
+    pub(super) fn boolean(&self, what: &str) -> Result<bool> {
         match &self.value {
             Value::Leaf(serde_json::Value::Bool(truth)) => Ok(*truth),
             _ => Err(self.wrong(what, "true or false")),
@@ -164,10 +164,10 @@ impl Node {
     }
 
     /// The node as an integer from `low` to `high`.
-    pub(super) fn whole(&self, what: &str, low: u64, high: u64) -> Result<u64> {
+    pub(super) fn integer(&self, what: &str, low: u64, high: u64) -> Result<u64> {
         match &self.value {
             Value::Leaf(serde_json::Value::Number(number)) => match number.as_u64() {
-                Some(whole) if (low..=high).contains(&whole) => Ok(whole),
+                Some(number) if (low..=high).contains(&number) => Ok(number),
                 _ if number.as_i64().is_some_and(|n| n < low as i64) => Err(self
                     .at
                     .error(format!("{what} is {number}"))

@@ -8,9 +8,8 @@ mod transfer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pallium_core::{Error, Result};
-
 use cache::Cache;
+use pallium_core::{Error, Result};
 use pallium_files::hash;
 pub use release::{FIELDS, LISTING_URL, Listing, RELEASE_URL, names};
 pub use transfer::{Client, Patience};

@@ -1,14 +1,14 @@
 //! A field's figure: connection and correlation by distance.
 
 use pallium_core::{Error, Result};
-
-use super::page::Page;
-use super::relations::Bin;
 use pallium_report::figure::canvas::{Anchor, Canvas, HAIRLINE, LINE, SMALL, TITLE};
 use pallium_report::figure::chart::{Axis, Chart, Frame};
 use pallium_report::figure::drawing::Drawing;
 use pallium_report::figure::palette::{BLUE, Colour, VERMILLION};
 use pallium_report::figure::{Figure, Panel};
+
+use super::page::Page;
+use super::relations::Bin;
 
 /// Width in millimetres: two columns of a journal's page.
 const WIDTH: f64 = 176.0;

@@ -13,11 +13,11 @@ use std::time::Instant;
 
 use ndarray::{Array2, Array3, s};
 use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
+use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
 use crate::geometry;
 use crate::plugins::Catalogue;
-use pallium_record::spec::{CellSpec, Use};
 
 /// The cost of one training, on one thread of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,13 +93,13 @@ impl<'a> Estimator<'a> {
     }
 
     fn price(&mut self, cell: &CellSpec) -> Result<Cost> {
-        let whole = self.substrate(cell)?;
-        let model = self.model(cell, &whole)?;
-        let n = whole.neurons as f64;
-        let tried = if whole.neurons > TRIAL_NEURONS {
-            Arc::new(head(&whole, TRIAL_NEURONS))
+        let substrate = self.substrate(cell)?;
+        let model = self.model(cell, &substrate)?;
+        let n = substrate.neurons as f64;
+        let tried = if substrate.neurons > TRIAL_NEURONS {
+            Arc::new(head(&substrate, TRIAL_NEURONS))
         } else {
-            Arc::clone(&whole)
+            Arc::clone(&substrate)
         };
         let scale = (n / tried.neurons as f64).powi(3);
 
@@ -128,7 +128,7 @@ impl<'a> Estimator<'a> {
         let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
             + (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
             + matrix * (MODEL_MATRICES * model.blocks + constraints)
-            + size(&whole);
+            + size(&substrate);
         Ok(Cost { seconds, memory_mb: PROCESS_MB + bytes / 1e6 })
     }
 

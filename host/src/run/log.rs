@@ -16,6 +16,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use pallium_record::machine::Machine;
+use pallium_record::outcome::Status;
 use tracing::level_filters::LevelFilter;
 use tracing::span::EnteredSpan;
 use tracing_subscriber::Layer;
@@ -23,18 +25,16 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::progress_event::ProgressEvent;
-use pallium_record::machine::Machine;
-use pallium_record::outcome::Status;
 
 /// Name of the log within a run folder.
 pub const NAME: &str = "log.jsonl";
 
 /// Target of the events that [`on_event`] logs; a terminal shows them as
 /// progress.
-pub const COURSE: &str = "course";
+pub const TRAINING_EVENTS: &str = "course";
 
 /// Bytes buffered until the run folder is known.
-const BEFORE: usize = 256 << 10;
+const BUFFER_LIMIT: usize = 256 << 10;
 
 enum Sink {
     /// The run folder is not known yet.
@@ -50,7 +50,7 @@ static SINK: Mutex<Sink> = Mutex::new(Sink::Waiting(Vec::new()));
 /// Events logged while the span lives carry the name of this process.
 pub fn open(root: &Path) -> EnteredSpan {
     let path = root.join(NAME);
-    let machine = Machine::this().name.unwrap_or_default();
+    let machine = Machine::current().name.unwrap_or_default();
     let span = tracing::info_span!("process", machine, number = std::process::id());
     if level() == LevelFilter::OFF {
         return span.entered();
@@ -96,27 +96,31 @@ where
 /// Logs an event of a training; `name` maps its number to its folder.
 pub fn on_event(event: &ProgressEvent, name: impl Fn(usize) -> String) {
     match event {
-        ProgressEvent::Started(cell) => tracing::info!(target: COURSE, cell = name(*cell), "started"),
+        ProgressEvent::Started(cell) => {
+            tracing::info!(target: TRAINING_EVENTS, cell = name(*cell), "started")
+        }
         &ProgressEvent::Epoch { cell, epoch, epochs, loss, accuracy } => {
-            tracing::debug!(target: COURSE, cell = name(cell), epoch, epochs, loss, accuracy, "epoch");
+            tracing::debug!(target: TRAINING_EVENTS, cell = name(cell), epoch, epochs, loss, accuracy, "epoch");
         }
         ProgressEvent::Done { cell, status, accuracy, seconds, failed_measures, .. } => {
             let (cell, status, accuracy, seconds) = (name(*cell), status.to_string(), *accuracy, *seconds);
             let log = format!("cells/{cell}/log.txt");
             if *failed_measures > 0 || status != Status::Ok.to_string() {
-                tracing::warn!(target: COURSE, cell, status, accuracy, seconds, failed_measures, log, "done");
+                tracing::warn!(target: TRAINING_EVENTS, cell, status, accuracy, seconds, failed_measures, log, "done");
             } else {
-                tracing::info!(target: COURSE, cell, status, accuracy, seconds, log, "done");
+                tracing::info!(target: TRAINING_EVENTS, cell, status, accuracy, seconds, log, "done");
             }
         }
         ProgressEvent::Failed(cell, failure) => {
             let cell = name(*cell);
             let log = format!("failed/{cell}.json");
-            tracing::error!(target: COURSE, cell, reason = failure.reason, log, "failed");
+            tracing::error!(target: TRAINING_EVENTS, cell, reason = failure.reason, log, "failed");
         }
-        ProgressEvent::Stopped(cell) => tracing::warn!(target: COURSE, cell = name(*cell), "stopped"),
+        ProgressEvent::Stopped(cell) => {
+            tracing::warn!(target: TRAINING_EVENTS, cell = name(*cell), "stopped")
+        }
         ProgressEvent::Elsewhere(cell) => {
-            tracing::info!(target: COURSE, cell = name(*cell), "done elsewhere")
+            tracing::info!(target: TRAINING_EVENTS, cell = name(*cell), "done elsewhere")
         }
         // They are repeated often.
         ProgressEvent::Waiting(..) | ProgressEvent::Tick => {}
@@ -139,7 +143,9 @@ struct Line;
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *SINK.lock().unwrap_or_else(PoisonError::into_inner) {
-            Sink::Waiting(before) if before.len() + bytes.len() <= BEFORE => before.extend_from_slice(bytes),
+            Sink::Waiting(before) if before.len() + bytes.len() <= BUFFER_LIMIT => {
+                before.extend_from_slice(bytes)
+            }
             Sink::Waiting(_) => {}
             Sink::Open(file) => append(file, bytes),
         }

@@ -3,11 +3,11 @@
 use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::prelude::*;
 use pallium_core::{Registration, params};
-
-use crate::plugins::Catalogue;
 use pallium_record::spec::{
     CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
 };
+
+use crate::plugins::Catalogue;
 
 params! {
     /// The substrate's parameters.

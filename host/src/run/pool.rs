@@ -19,11 +19,6 @@ use std::time::{Duration, Instant, SystemTime};
 use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_process::signal;
-
-use super::progress_event::ProgressEvent;
-use super::protocol::{Event, Job, Work};
-use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
-use crate::plugins::{Catalogue, KnownFile};
 use pallium_record::claim::{Claim, ClaimSnapshot, ClaimStatus, HEARTBEAT, STALE};
 use pallium_record::identity::Cell;
 use pallium_record::machine::Machine;
@@ -32,8 +27,13 @@ use pallium_record::owner::Owner;
 use pallium_record::store::{Record, Store};
 use pallium_record::training::Failure;
 
+use super::progress_event::ProgressEvent;
+use super::protocol::{Event, Job, Work};
+use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
+use crate::plugins::{Catalogue, KnownFile};
+
 /// How often the claims of other processes are checked.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How trainings are run.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub struct Pool<'a> {
 }
 
 /// A message from a thread of the pool.
-enum Message {
+enum PoolMessage {
     Progress(ProgressEvent),
     /// The run folder cannot be written, so no training can be stored any more.
     Broken(Error),
@@ -83,9 +83,9 @@ impl Pool<'_> {
                 let (send, queue, plugins) = (send.clone(), &queue, &plugins);
                 scope.spawn(move || {
                     // Sending fails only when the run is over.
-                    let tell = |message| drop(send.send(message));
+                    let emit = |message| drop(send.send(message));
                     while !self.workers.stop.is_set() {
-                        let turn = queue.next(&mut |report| tell(Message::Progress(report)));
+                        let turn = queue.next(&mut |report| emit(PoolMessage::Progress(report)));
                         let (at, claim) = match turn {
                             Ok(Turn::Run(at, claim)) => (at, claim),
                             Ok(Turn::Wait) => {
@@ -93,12 +93,12 @@ impl Pool<'_> {
                                 continue;
                             }
                             Ok(Turn::End) => break,
-                            Err(error) => return tell(Message::Broken(error)),
+                            Err(error) => return emit(PoolMessage::Broken(error)),
                         };
                         let (Some(cell), Some(plugins)) = (cells.get(at), plugins.get(at)) else { break };
                         let last = self.cell(at, cell, plugins.clone(), &send);
-                        queue.leave(claim);
-                        tell(last.map_or_else(Message::Broken, Message::Progress));
+                        queue.release(claim);
+                        emit(last.map_or_else(PoolMessage::Broken, PoolMessage::Progress));
                     }
                 });
             }
@@ -106,8 +106,8 @@ impl Pool<'_> {
             let mut beat = Instant::now();
             loop {
                 let report = match receive.recv_timeout(POLL_INTERVAL) {
-                    Ok(Message::Progress(report)) => report,
-                    Ok(Message::Broken(error)) => {
+                    Ok(PoolMessage::Progress(report)) => report,
+                    Ok(PoolMessage::Broken(error)) => {
                         self.workers.stop.set();
                         outcome = std::mem::replace(&mut outcome, Ok(())).and(Err(error));
                         continue;
@@ -139,7 +139,7 @@ impl Pool<'_> {
         at: usize,
         cell: &Cell,
         plugins: Vec<KnownFile>,
-        send: &Sender<Message>,
+        send: &Sender<PoolMessage>,
     ) -> Result<ProgressEvent> {
         let (boxed, store) = (Box::new(cell.clone()), self.store.root().to_owned());
         let work = match self.store.holds(cell)? {
@@ -164,7 +164,7 @@ impl Pool<'_> {
                 }
                 _ => return,
             };
-            let _ = send.send(Message::Progress(report));
+            let _ = send.send(PoolMessage::Progress(report));
         });
         let reason = match &end.last {
             Some(Event::Finished {
@@ -229,7 +229,7 @@ impl Pool<'_> {
     }
 
     fn headline(&self, cell: &Cell) -> String {
-        let machine = Machine::this();
+        let machine = Machine::current();
         format!(
             "{} on {} ({}, {}, {} cores); threads: {}",
             cell.spec.label(),
@@ -279,9 +279,9 @@ struct Waiting {
     fresh: VecDeque<usize>,
     /// Trainings that other processes have claimed.
     others: BTreeMap<usize, Other>,
-    looked: Instant,
+    checked: Instant,
     /// Whether it was reported that only trainings of others remain.
-    told: bool,
+    reported: bool,
 }
 
 struct Other {
@@ -295,21 +295,21 @@ impl<'a> Queue<'a> {
         let state = Waiting {
             fresh: (0..cells.len()).collect(),
             others: BTreeMap::new(),
-            looked: Instant::now(),
-            told: false,
+            checked: Instant::now(),
+            reported: false,
         };
-        Queue { store, cells, owner: Owner::this(), state: Mutex::new(state), claims: Mutex::default() }
+        Queue { store, cells, owner: Owner::current(), state: Mutex::new(state), claims: Mutex::default() }
     }
 
     /// The next action. An error concerns the run folder.
-    fn next(&self, tell: &mut dyn FnMut(ProgressEvent)) -> Result<Turn> {
+    fn next(&self, emit: &mut dyn FnMut(ProgressEvent)) -> Result<Turn> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             while let Some(at) = state.fresh.pop_front() {
                 let Some(cell) = self.cells.get(at) else { continue };
                 match self.store.claim(cell, &self.owner)? {
                     // Another process may have finished it in the meantime.
-                    Ok(_) if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
+                    Ok(_) if self.store.is_complete(cell)? => emit(ProgressEvent::Elsewhere(at)),
                     Ok(claim) => {
                         self.claims().push(claim.path().to_owned());
                         return Ok(Turn::Run(at, claim));
@@ -323,16 +323,16 @@ impl<'a> Queue<'a> {
             if state.others.is_empty() {
                 return Ok(Turn::End);
             }
-            if !state.told {
-                state.told = true;
+            if !state.reported {
+                state.reported = true;
                 let owner = state.others.values().next().map(|o| o.claim.owner()).unwrap_or_default();
-                tell(ProgressEvent::Waiting(state.others.len(), owner));
+                emit(ProgressEvent::Waiting(state.others.len(), owner));
             }
-            if state.looked.elapsed() < LOOK {
+            if state.checked.elapsed() < CHECK_INTERVAL {
                 return Ok(Turn::Wait);
             }
-            state.looked = Instant::now();
-            self.look_at_others(&mut state, tell)?;
+            state.checked = Instant::now();
+            self.check_others(&mut state, emit)?;
             if state.fresh.is_empty() && !state.others.is_empty() {
                 return Ok(Turn::Wait);
             }
@@ -340,13 +340,13 @@ impl<'a> Queue<'a> {
     }
 
     /// Checks the trainings that other processes had claimed.
-    fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
+    fn check_others(&self, state: &mut Waiting, emit: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
         for (at, other) in std::mem::take(&mut state.others) {
             let Some(cell) = self.cells.get(at) else { continue };
             let path = self.store.claim_of(cell);
-            let standing = Claim::look(&path, &other.claim, STALE).map_err(|e| Error::io(&path, &e))?;
-            match standing {
-                _ if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
+            let status = Claim::look(&path, &other.claim, STALE).map_err(|e| Error::io(&path, &e))?;
+            match status {
+                _ if self.store.is_complete(cell)? => emit(ProgressEvent::Elsewhere(at)),
                 ClaimStatus::Alive(claim) => {
                     state.others.insert(at, Other { claim, ..other });
                 }
@@ -354,9 +354,9 @@ impl<'a> Queue<'a> {
                 ClaimStatus::Gone => match self.store.record(cell)? {
                     Some(Record::Failed(reason)) => {
                         let log = String::new();
-                        tell(ProgressEvent::Failed(at, Failure { reason, error: None, log }));
+                        emit(ProgressEvent::Failed(at, Failure { reason, error: None, log }));
                     }
-                    Some(Record::Finished(f)) if f.unmeasured == 0 => tell(ProgressEvent::Elsewhere(at)),
+                    Some(Record::Finished(f)) if f.unmeasured == 0 => emit(ProgressEvent::Elsewhere(at)),
                     Some(Record::Finished(_)) => state.fresh.push_back(at),
                     None => state.fresh.push_back(at),
                 },
@@ -370,7 +370,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Forgets a claim.
-    fn leave(&self, claim: Claim) {
+    fn release(&self, claim: Claim) {
         self.claims().retain(|path| path != claim.path());
     }
 
@@ -385,12 +385,13 @@ impl<'a> Queue<'a> {
 mod tests {
     use std::ffi::OsString;
 
+    use pallium_record::identity::identify;
+    use pallium_record::outcome::Status;
+
     use super::super::mock;
     use super::super::workers::Stop;
     use super::*;
     use crate::limits::Limits;
-    use pallium_record::identity::identify;
-    use pallium_record::outcome::Status;
 
     fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
         static PROFILES: BTreeMap<String, String> = BTreeMap::new();
@@ -416,7 +417,7 @@ mod tests {
         stop: &Stop,
     ) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let mut pool = pool(&store, &["sh", "-c", script]);
         pool.workers.limits = limits;
@@ -475,8 +476,8 @@ mod tests {
 
     #[test]
     fn a_process_left_behind_does_not_delay_the_run() {
-        let said = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
-        let (_here, reports, took) = run(&format!("sleep 15 & {said}"), &Stop::new());
+        let event = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
+        let (_here, reports, took) = run(&format!("sleep 15 & {event}"), &Stop::new());
         assert!(matches!(reports.as_slice(), [ProgressEvent::Failed(..)]), "{reports:?}");
         assert!(took < Duration::from_secs(8), "{took:?}");
     }
@@ -548,10 +549,10 @@ mod tests {
     #[test]
     fn a_result_that_cannot_be_written_stops_the_run_and_is_no_failure_of_the_training() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
-        let said = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
+        let store = Store::new(here.path());
+        let event = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
-        let pool = pool(&store, &["sh", "-c", said]);
+        let pool = pool(&store, &["sh", "-c", event]);
         let error = pool.run(&[&cell], &mock::catalogue(), &mut |_| Ok(())).unwrap_err();
         assert_eq!(error.message, "no room");
         assert!(pool.workers.stop.is_set() && !here.path().join("failed").exists());
@@ -560,7 +561,7 @@ mod tests {
     #[test]
     fn a_training_that_another_process_has_claimed_is_waited_for() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let cells = [0, 1].map(|run| {
             let mut spec = mock::spec();
@@ -571,34 +572,34 @@ mod tests {
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cells[0], &other).unwrap().unwrap());
         let pool = pool(&store, &["sh", "-c", "exit 3"]);
-        let mut heard = Vec::new();
+        let mut seen = Vec::new();
         pool.run(&[&cells[0], &cells[1]], &mock::catalogue(), &mut |report| {
             match report {
                 ProgressEvent::Waiting(1, owner) => {
-                    heard.push(owner);
+                    seen.push(owner);
                     held = None;
                 }
-                ProgressEvent::Failed(at, failure) => heard.push(format!("{at}: {}", failure.reason)),
+                ProgressEvent::Failed(at, failure) => seen.push(format!("{at}: {}", failure.reason)),
                 _ => {}
             }
             Ok(())
         })
         .unwrap();
-        assert!(heard.contains(&"process 1 on elsewhere".into()), "{heard:?}");
+        assert!(seen.contains(&"process 1 on elsewhere".into()), "{seen:?}");
         // The first claim was released without a result, so the training runs here.
-        assert!(heard.last().unwrap().starts_with("0: its process ended with exit code 3"), "{heard:?}");
-        assert_eq!(heard.len(), 3);
+        assert!(seen.last().unwrap().starts_with("0: its process ended with exit code 3"), "{seen:?}");
+        assert_eq!(seen.len(), 3);
     }
 
     #[test]
     fn the_result_of_another_process_is_taken_over() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cell, &other).unwrap().unwrap());
-        let mut heard = Vec::new();
+        let mut seen = Vec::new();
         pool(&store, &["sh", "-c", "exit 3"])
             .run(&[&cell], &mock::catalogue(), &mut |report| {
                 match report {
@@ -608,19 +609,19 @@ mod tests {
                         store.fail(&cell, &failure)?;
                         held = None;
                     }
-                    ProgressEvent::Failed(_, failure) => heard.push(failure.reason),
+                    ProgressEvent::Failed(_, failure) => seen.push(failure.reason),
                     _ => {}
                 }
                 Ok(())
             })
             .unwrap();
-        assert_eq!(heard, ["it was bad"]);
+        assert_eq!(seen, ["it was bad"]);
     }
 
     #[test]
     fn a_missing_command_fails_the_training() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let pool = Pool { jobs: 1, fail_fast: true, ..pool(&store, &["/no/such/pallium"]) };
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();

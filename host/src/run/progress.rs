@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use super::progress_event::ProgressEvent;
 use pallium_profile::Accuracy;
 use pallium_record::identity::Cell;
 use pallium_record::outcome::Status;
 use pallium_report::text::duration;
+
+use super::progress_event::ProgressEvent;
 
 /// The progress display of a run, on standard error.
 pub struct Progress<'a> {

@@ -70,9 +70,10 @@ pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use pallium_record::identity::identify;
+
     use super::super::mock;
     use super::*;
-    use pallium_record::identity::identify;
 
     fn cells(count: u32) -> Vec<Cell> {
         (0..count)

@@ -12,15 +12,15 @@ use pallium_core::{
     Constraint, Error, Kind, Matrix, Metric, Mode, Model, Network, Result, Setting, Substrate, Task,
     TaskInfo, WeightRequest, random,
 };
-
-use super::training_loop::{TrainingLoop, Trials};
-use crate::geometry::{self, Distances};
-use crate::plugins::Catalogue;
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Epoch, Status, Value};
 use pallium_record::spec::{CellSpec, Use};
 use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
+
+use super::training_loop::{TrainingLoop, Trials};
+use crate::geometry::{self, Distances};
+use crate::plugins::Catalogue;
 
 /// Number of test trials whose hidden activity is recorded for metrics that
 /// need it.
@@ -63,7 +63,7 @@ pub fn train(
     let base = setting(spec, options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
-    let base = of_task(&info, base);
+    let base = with_task(&info, base);
     let initial = grow_weights(spec, catalogue, &base, &substrate)?;
     let mut constraints = build_constraints(spec, catalogue, &base)?;
     let mut model = build_model(spec, catalogue, &base)?;
@@ -205,15 +205,15 @@ fn check_cell(
     let place = [source.clone(), space];
     // All runs of a variant and task share these parts, so most specifications
     // end here.
-    let mut whole = place.to_vec();
-    whole.extend(spec.components().map(text));
-    if !first(&whole) {
+    let mut all = place.to_vec();
+    all.extend(spec.components().map(text));
+    if !first(&all) {
         return Ok(());
     }
     let distance = distances(spec, substrate)?;
     let base = setting(spec, options, substrate, distance.as_ref());
     let info = build_task(spec, catalogue, &base)?.info();
-    let base = of_task(&info, base);
+    let base = with_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     if first(&at("weights", text(&spec.weights))) {
         grow_weights(spec, catalogue, &base, substrate)?;
@@ -254,7 +254,7 @@ fn setting<'a>(
 }
 
 /// Completes a setting for components that depend on the task.
-fn of_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
+fn with_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
     Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
 }
 
@@ -406,7 +406,7 @@ pub fn measure_finished(
     let base = setting(spec, options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
-    let base = of_task(&info, base);
+    let base = with_task(&info, base);
     let mut model = build_model(spec, catalogue, &base)?;
     let mut metrics = wanted
         .iter()
@@ -479,9 +479,10 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
+    use pallium_record::checkpoint::Checkpoint;
+
     use super::super::mock::{catalogue, spec, with};
     use super::*;
-    use pallium_record::checkpoint::Checkpoint;
 
     fn run(spec: &CellSpec) -> Trained {
         train(spec, &catalogue(), &Options::default(), &mut |_| ()).unwrap()
@@ -545,7 +546,7 @@ mod tests {
         long.model = with("mock.model", "noise", 0.001);
         let options = Options { checkpoint: Some(&place), ..Options::default() };
         let go = |observe: &mut dyn FnMut(&Epoch)| train(&long, &catalogue(), &options, observe).unwrap();
-        let whole = run(&long);
+        let uninterrupted = run(&long);
         for epochs in 1..=6 {
             // An interruption after an epoch leaves that epoch's checkpoint.
             let mut kept = None;
@@ -557,11 +558,14 @@ mod tests {
             if let Some(kept) = kept {
                 std::fs::write(&place.path, kept).unwrap();
             }
-            let mut heard = Vec::new();
-            let continued = go(&mut |at| heard.push(at.epoch));
-            assert_eq!(heard, (epochs + 1..=6).collect::<Vec<_>>());
-            assert_eq!((&continued.values, &continued.curves), (&whole.values, &whole.curves));
-            assert_eq!(continued.parameters[0], whole.parameters[0]);
+            let mut epochs_trained = Vec::new();
+            let continued = go(&mut |at| epochs_trained.push(at.epoch));
+            assert_eq!(epochs_trained, (epochs + 1..=6).collect::<Vec<_>>());
+            assert_eq!(
+                (&continued.values, &continued.curves),
+                (&uninterrupted.values, &uninterrupted.curves)
+            );
+            assert_eq!(continued.parameters[0], uninterrupted.parameters[0]);
             std::fs::remove_file(&place.path).unwrap();
         }
     }

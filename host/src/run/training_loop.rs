@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::{Batch, Constraint, Error, Mode, Model, Outcome, Result, Task, TaskInfo, Tensor, random};
-
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Divergence, Epoch};
 use pallium_record::spec::CellSpec;

@@ -8,6 +8,10 @@ use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
 
 use pallium_core::{Error, Kind, Result};
+use pallium_record::FORMAT;
+use pallium_record::VERSION;
+use pallium_record::outcome::Value;
+use pallium_record::store::Store;
 
 use super::cost::{self, Estimator};
 use super::log;
@@ -15,10 +19,6 @@ use super::protocol::{EVENT, Event, Job, Work};
 use super::train::{self, Options};
 use crate::limits;
 use crate::plugins::Catalogue;
-use pallium_record::FORMAT;
-use pallium_record::VERSION;
-use pallium_record::outcome::Value;
-use pallium_record::store::Store;
 
 /// Exit code of a worker whose parent has ended.
 const ORPHANED: i32 = 70;
@@ -98,7 +98,7 @@ fn perform(job: &Job) -> Result<Event> {
         }
         Work::Train { cell, store, profile, checkpoint_every, keep_state } => {
             let _log = log::open(store);
-            let store = Store::at(store);
+            let store = Store::new(store);
             let checkpoint = store.checkpoint(cell, *checkpoint_every);
             let options = Options { checkpoint: Some(&checkpoint), keep_state: *keep_state, ..options };
             let epochs = cell.spec.training.epochs;
@@ -136,7 +136,7 @@ fn perform(job: &Job) -> Result<Event> {
         }
         Work::Measure { cell, store } => {
             let _log = log::open(store);
-            let store = Store::at(store);
+            let store = Store::new(store);
             let wanted = store.to_measure(cell)?;
             let weights = store.weights(cell)?;
             let measures = train::measure_finished(&cell.spec, &wanted, &weights, &catalogue, &options)?;

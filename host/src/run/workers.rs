@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use pallium_core::{Error, Kind, Result};
 use pallium_process::{exit_text, signal, wait_or_kill};
+use pallium_record::spec::CellSpec;
 use tracing::level_filters::LevelFilter;
 
 use super::cost::Cost;
 use super::protocol::{EVENT, Event, Job, Work};
 use crate::limits::Limits;
 use crate::plugins::{Catalogue, KnownFile};
-use pallium_record::spec::CellSpec;
 
 /// How often a silent worker is checked.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -31,16 +31,16 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// after its end.
 const EXIT_GRACE: Duration = Duration::from_secs(10);
 /// Time for a worker to end after its output has closed.
-const SETTLE: Duration = Duration::from_secs(1);
+const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// Time limit of the check before a run, which is optional.
-const CHECK: Duration = Duration::from_secs(120);
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
 /// Bytes of a log that are kept from its beginning, and from its end.
 const LOG: (usize, usize) = (64 << 10, 192 << 10);
 /// Longest line on a worker's standard output.
-const LINE: u64 = 1 << 20;
+const LONGEST_LINE: u64 = 1 << 20;
 /// Number of attempts to compute the work of trainings: it has no substitute,
 /// since all machines must compute the same shards.
-const WEIGHINGS: usize = 3;
+const WEIGH_ATTEMPTS: usize = 3;
 
 /// Bytes of a log in the record of a failure.
 pub(super) const LOG_TAIL: usize = 16 << 10;
@@ -84,7 +84,7 @@ impl Workers {
     ///
     /// # Errors
     /// If the executable cannot be found.
-    pub fn of_this_executable(cache: Option<PathBuf>) -> Result<Self> {
+    pub fn new(cache: Option<PathBuf>) -> Result<Self> {
         let executable = std::env::current_exe()
             .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
         Ok(Workers { command: vec![executable.into(), "worker".into()], cache, ..Workers::default() })
@@ -102,7 +102,7 @@ impl Workers {
         let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
         let job = Job::new(work, plugins, self.cache.clone());
         let job = Job { memory_mb: self.limits.memory_mb, ..job };
-        let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
+        let patience = self.limits.timeout.map_or(CHECK_LIMIT, |limit| limit.min(CHECK_LIMIT));
         let end = self.drive(&job, Some(patience), &mut |_| ());
         match end.last {
             Some(Event::Failed(error))
@@ -133,8 +133,8 @@ impl Workers {
         let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
         let job = Job::new(work, plugins, self.cache.clone());
         let mut reason = String::new();
-        for _ in 0..WEIGHINGS {
-            let end = self.drive(&job, Some(CHECK), &mut |_| ());
+        for _ in 0..WEIGH_ATTEMPTS {
+            let end = self.drive(&job, Some(CHECK_LIMIT), &mut |_| ());
             match end.last {
                 Some(Event::Weighed { weights }) if weights.len() == cells.len() => return Ok(weights),
                 Some(Event::Failed(error)) => return Err(error),
@@ -173,13 +173,13 @@ impl Workers {
             let work = Work::Estimate { cells: rest.iter().copied().cloned().collect() };
             let job = Job::new(work, plugins, self.cache.clone());
             let left = patience.saturating_sub(begun.elapsed());
-            let mut heard = next;
+            let mut current = next;
             let end = self.drive(&job, Some(left), &mut |event| {
                 if let Event::Estimated { cost, reason } = event
-                    && let (Some(place), Some(cell)) = (costs.get_mut(heard), cells.get(heard))
+                    && let (Some(place), Some(cell)) = (costs.get_mut(current), cells.get(current))
                 {
                     *place = *cost;
-                    heard += 1;
+                    current += 1;
                     if let Some(reason) = reason {
                         no_estimate(cell, reason);
                     }
@@ -192,20 +192,20 @@ impl Workers {
                 tracing::warn!("estimating took too long; some trainings have no estimate");
                 break;
             }
-            if let Some(cell) = cells.get(heard) {
+            if let Some(cell) = cells.get(current) {
                 let reason = match &end.last {
                     Some(Event::Failed(error)) => error.to_string(),
                     _ => end.reason(&Limits::default(), None),
                 };
                 no_estimate(cell, &reason);
             }
-            next = heard + 1;
+            next = current + 1;
         }
         Ok(costs)
     }
 
     /// Starts a worker on `job` and supervises it to its end.
-    pub(super) fn drive(&self, job: &Job, limit: Option<Duration>, hear: &mut dyn FnMut(&Event)) -> End {
+    pub(super) fn drive(&self, job: &Job, limit: Option<Duration>, on_event: &mut dyn FnMut(&Event)) -> End {
         let begun = Instant::now();
         let log = SharedLog::default();
         let mut end =
@@ -217,7 +217,7 @@ impl Workers {
                 return end;
             }
         };
-        let (lines, heard) = mpsc::channel();
+        let (lines, received) = mpsc::channel();
         if let Some(errors) = child.stderr.take() {
             let (log, done) = (log.clone(), lines.clone());
             thread::spawn(move || {
@@ -240,9 +240,9 @@ impl Workers {
         }
         let mut deadline: Option<Instant> = None;
         loop {
-            match heard.recv_timeout(POLL_INTERVAL) {
+            match received.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(event)) => {
-                    hear(&event);
+                    on_event(&event);
                     if !matches!(event, Event::Started | Event::Epoch { .. } | Event::Estimated { .. }) {
                         end.last = Some(event);
                         deadline.get_or_insert(Instant::now() + EXIT_GRACE);
@@ -275,7 +275,8 @@ impl Workers {
                 break;
             }
         }
-        end.exit = farewell(&mut child, if end.last.is_some() { EXIT_GRACE } else { Duration::ZERO }, &end);
+        end.exit =
+            wait_for_exit(&mut child, if end.last.is_some() { EXIT_GRACE } else { Duration::ZERO }, &end);
         end
     }
 
@@ -376,11 +377,11 @@ impl End {
     }
 }
 
-/// Waits for a worker for up to `patience`, or [`SETTLE`] if its output has
+/// Waits for a worker for up to `patience`, or [`OUTPUT_GRACE`] if its output has
 /// closed, then kills it. `None` if it had to be killed.
-fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
+fn wait_for_exit(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
     let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
-    let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
+    let patience = if at_once { Duration::ZERO } else { patience.max(OUTPUT_GRACE) };
     wait_or_kill(child, patience)
 }
 
@@ -390,7 +391,7 @@ fn listen(output: impl Read, events: &Sender<Result<Event, String>>, log: &Share
     let mut line = Vec::new();
     loop {
         line.clear();
-        match output.by_ref().take(LINE).read_until(b'\n', &mut line) {
+        match output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -475,10 +476,10 @@ impl SharedLog {
 pub(crate) fn last_words(text: &str) -> String {
     // Reports of panics and aborts put the message before the advice. Progress
     // is not a cause.
-    const ASIDES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
+    const NOT_CAUSES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
     let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty());
     let line = lines.clone().find(|line| line.starts_with("memory allocation of "));
-    let line = line.or_else(|| lines.find(|line| !ASIDES.iter().any(|aside| line.starts_with(aside))));
+    let line = line.or_else(|| lines.find(|line| !NOT_CAUSES.iter().any(|prefix| line.starts_with(prefix))));
     line.unwrap_or_default().chars().take(200).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use pallium_core::{Result, random};
 
-use super::table::{Entry, WideTable};
+use super::table::{TableEntry, WideTable};
 use super::{
     Anova, Contrast, Design, MannWhitney, Order, PairedPermutation, Test, Wilcoxon, benjamini_hochberg,
     bootstrap_bca, cliffs_delta, contrasts, holm, kruskal, mann_whitney, mean, paired_permutation,
@@ -152,8 +152,8 @@ fn variant(table: &WideTable, place: usize, values: &[f64], options: &Options) -
     let seed = random::derive(options.seed, 0, &format!("interval {name}"));
     let resamples = options.resamples.unwrap_or_else(|| resamples_of(values.len()));
     let missing = table.runs.iter().zip(&table.columns[place]).filter_map(|(run, entry)| match entry {
-        Entry::Missing(text) => Some((run.clone(), text.clone())),
-        Entry::Value(_) => None,
+        TableEntry::Missing(text) => Some((run.clone(), text.clone())),
+        TableEntry::Value(_) => None,
     });
     Variant {
         n: values.len(),
@@ -246,7 +246,7 @@ mod tests {
         let rows = columns.iter().map(|(_, c)| c.len()).max().unwrap_or(0);
         let entries = |column: &[f64]| {
             (0..rows)
-                .map(|i| column.get(i).map_or(Entry::Missing(String::new()), |&v| Entry::Value(v)))
+                .map(|i| column.get(i).map_or(TableEntry::Missing(String::new()), |&v| TableEntry::Value(v)))
                 .collect()
         };
         WideTable {
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn missing_runs_are_listed_and_left_out() {
         let table = table(&[("WD", &[1.0, 2.0, 3.0]), ("WD*", &[4.0, 6.0]), ("none", &[])]);
-        let found = analyse(&table, &Design::of_names(&table.names), &Options::default());
+        let found = analyse(&table, &Design::from_names(&table.names), &Options::default());
         assert_eq!(found.variants[1].mean, 5.0);
         assert_eq!(found.variants[1].missing, [("3".to_string(), String::new())]);
         assert_eq!((found.variants[2].n, found.variants[2].missing.len()), (0, 3));
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn tables_without_factors_give_the_reason() {
         let table = table(&[("a", &[1.0, 2.0, 3.0]), ("b", &[4.0, 6.0])]);
-        let found = analyse(&table, &Design::of_names(&table.names), &Options::default());
+        let found = analyse(&table, &Design::from_names(&table.names), &Options::default());
         assert!(found.factors.unwrap_err().contains("--factors"));
     }
 
@@ -286,7 +286,7 @@ mod tests {
     fn an_interval_does_not_depend_on_other_columns() {
         let values: &[f64] = &[0.1, 0.5, 0.2, 0.9, 0.4];
         let options = Options { resamples: Some(99), ..Options::default() };
-        let of = |t: WideTable| analyse(&t, &Design::of_names(&t.names), &options).variants.pop().unwrap();
+        let of = |t: WideTable| analyse(&t, &Design::from_names(&t.names), &options).variants.pop().unwrap();
         assert_eq!(
             of(table(&[("x", values)])),
             of(table(&[("y", &[1.0, 2.0, 3.0, 4.0, 5.0]), ("x", values)]))

@@ -81,7 +81,7 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
     // The model describes variants, not runs: their mean ranks, weighted by
     // their number of runs, with the spread within variants as the error.
     let pool: Vec<f64> = used.iter().flat_map(|&v| samples[v].iter().copied()).collect();
-    let ranks = Ranks::of(&pool).ranks;
+    let ranks = Ranks::new(&pool).ranks;
     let middle = (ranks.len() as f64 + 1.0) / 2.0;
     let (mut rest, mut within) = (ranks.as_slice(), 0.0);
     let mut weighted = Vec::with_capacity(used.len());
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn the_additive_analysis_agrees_with_statsmodels() {
         let samples = samples(11);
-        let found = rank_anova(&Design::of_names(&NAMES), &slices(&samples), Order::Additive).unwrap();
+        let found = rank_anova(&Design::from_names(&NAMES), &slices(&samples), Order::Additive).unwrap();
         assert_eq!(found.left_out, [5]);
         ADDITIVE.iter().zip(&found.terms).for_each(|(expected, term)| near(term, *expected));
     }
@@ -276,7 +276,7 @@ mod tests {
     fn interactions_of_a_full_layout_agree_with_statsmodels() {
         let names = ["WDC", "WD*C", "W*DC", "W*D*C", "WDC*", "WD*C*", "W*DC*", "W*D*C*"];
         let samples = samples(8);
-        let found = rank_anova(&Design::of_names(&names), &slices(&samples), Order::Interactions).unwrap();
+        let found = rank_anova(&Design::from_names(&names), &slices(&samples), Order::Interactions).unwrap();
         let terms: Vec<&str> = found.terms.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(terms, ["W", "D", "C", "W × D", "W × C", "D × C", "W × D × C"]);
         INTERACTIONS.iter().zip(&found.terms).for_each(|(expected, term)| near(term, *expected));
@@ -284,28 +284,28 @@ mod tests {
 
     #[test]
     fn inseparable_effects_are_refused() {
-        let design = Design::of_names(&NAMES);
+        let design = Design::from_names(&NAMES);
         let all = samples(11);
         let error = rank_anova(&design, &slices(&all), Order::Interactions).unwrap_err();
         assert!(error.message.contains("only 10 of the 18 combinations of W, D, C have runs"), "{error}");
         // W* and C always come together.
-        let together = Design::of_names(&["W*D*C", "WD*", "WD", "W*DC"]);
+        let together = Design::from_names(&["W*D*C", "WD*", "WD", "W*DC"]);
         let error = rank_anova(&together, &slices(&all[..4]), Order::Additive).unwrap_err();
         assert!(error.message.contains("the effect of C=C is a sum of other effects"), "{error}");
-        let one = Design::of_names(&["W", "Wide"]);
+        let one = Design::from_names(&["W", "Wide"]);
         assert!(
             rank_anova(&one, &slices(&all[..2]), Order::Additive).unwrap_err().message.contains("no factor")
         );
         let single = [vec![1.0], vec![2.0]];
         let error =
-            rank_anova(&Design::of_names(&["WD", "WD*"]), &slices(&single), Order::Additive).unwrap_err();
+            rank_anova(&Design::from_names(&["WD", "WD*"]), &slices(&single), Order::Additive).unwrap_err();
         assert!(error.message.contains("2 values cannot determine 2 parameters"), "{error}");
     }
 
     #[test]
     fn constant_factors_are_left_out_and_equal_values_give_nan() {
         let same = vec![vec![1.0; 4]; 2];
-        let found = rank_anova(&Design::of_names(&["WD", "WD*"]), &slices(&same), Order::Additive).unwrap();
+        let found = rank_anova(&Design::from_names(&["WD", "WD*"]), &slices(&same), Order::Additive).unwrap();
         assert_eq!(found.constant, ["W", "C"]);
         assert_eq!(found.terms.len(), 1);
         assert!(found.terms[0].p.is_nan());

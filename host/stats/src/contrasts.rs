@@ -52,7 +52,7 @@ impl Contrast {
 /// # Errors
 /// If no variant has two values, so that the spread within variants is unknown.
 pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
-    let ranks = Ranks::of(&samples.concat()).ranks;
+    let ranks = Ranks::new(&samples.concat()).ranks;
     let (mut rest, mut within, mut groups) = (ranks.as_slice(), 0.0, 0);
     let mut centres = Vec::with_capacity(samples.len());
     for sample in samples {
@@ -123,7 +123,7 @@ mod tests {
             .map(|i| (0..4 + i % 3).map(|j| ((i * i * 7 + j * j * 5 + i * j) % 23) as f64).collect())
             .collect();
         let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
-        let found = contrasts(&Design::of_names(&names), &samples).unwrap();
+        let found = contrasts(&Design::from_names(&names), &samples).unwrap();
         let of = |name: &str| found.iter().find(|c| c.name() == name).unwrap();
         let pairs: Vec<usize> = found.iter().map(|c| c.pairs.len()).collect();
         assert_eq!(pairs, [2, 2, 2, 3, 2, 1, 3]);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn edges() {
-        let design = Design::of_names(&["WD", "WD*"]);
+        let design = Design::from_names(&["WD", "WD*"]);
         assert!(
             contrasts(&design, &[&[1.0], &[2.0]]).unwrap_err().message.contains("no variant has two values")
         );

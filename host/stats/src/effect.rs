@@ -9,7 +9,7 @@ use super::ranks::Ranks;
 pub fn cliffs_delta(a: &[f64], b: &[f64]) -> f64 {
     let (n1, n2) = (a.len() as f64, b.len() as f64);
     // The sum of ranks is exact, and faster than all pairs.
-    let sum: f64 = Ranks::of(&[a, b].concat()).ranks[..a.len()].iter().sum();
+    let sum: f64 = Ranks::new(&[a, b].concat()).ranks[..a.len()].iter().sum();
     let u = sum - n1 * (n1 + 1.0) / 2.0;
     (2.0 * u - n1 * n2) / (n1 * n2)
 }

@@ -34,7 +34,7 @@ impl Design {
     /// A variant without distances has no level of D, since the question is
     /// whether real distances differ from a grid's; a variant without
     /// communicability has the level `none`.
-    pub fn of_names<S: AsRef<str>>(names: &[S]) -> Self {
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
         let factor = |name: &str, levels: &[&str]| Factor {
             name: name.into(),
             levels: levels.iter().map(|&l| l.into()).collect(),
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn matched_pairs_differ_in_one_factor() {
         let names = ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W"];
-        let design = Design::of_names(&names);
+        let design = Design::from_names(&names);
         assert_eq!(design.matched(0, 0, 1), [(1, 0)]);
         assert_eq!(design.matched(1, 0, 1), [(2, 1), (4, 3)]);
         assert_eq!(design.matched(2, 0, 1), [(3, 1), (4, 2)]);

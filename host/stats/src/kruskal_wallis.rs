@@ -14,7 +14,7 @@ pub fn kruskal(samples: &[&[f64]]) -> Test {
     if samples.len() < 2 {
         return Test::UNDEFINED;
     }
-    let ranks = Ranks::of(&samples.concat());
+    let ranks = Ranks::new(&samples.concat());
     let n = ranks.ranks.len() as f64;
     let middle = (n + 1.0) / 2.0;
     let mut rest = ranks.ranks.as_slice();

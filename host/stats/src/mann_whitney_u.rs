@@ -31,7 +31,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
     if a.is_empty() || b.is_empty() {
         return MannWhitney { u: f64::NAN, p: f64::NAN, method: Method::Normal };
     }
-    let ranks = Ranks::of(&[a, b].concat());
+    let ranks = Ranks::new(&[a, b].concat());
     let (n1, n2) = (a.len() as f64, b.len() as f64);
     let u = ranks.ranks[..a.len()].iter().sum::<f64>() - n1 * (n1 + 1.0) / 2.0;
     let smaller = u.min(n1 * n2 - u);

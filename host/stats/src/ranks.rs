@@ -10,7 +10,7 @@ pub(super) struct Ranks {
 
 impl Ranks {
     /// Ranks `values`, none of which may be NaN.
-    pub fn of(values: &[f64]) -> Self {
+    pub fn new(values: &[f64]) -> Self {
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
         let mut ranks = vec![0.0; values.len()];
@@ -49,12 +49,12 @@ mod tests {
 
     #[test]
     fn ties_have_their_mean_rank() {
-        let r = Ranks::of(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]);
+        let r = Ranks::new(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]);
         assert_eq!(r.ranks, [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
         assert_eq!(r.groups, [2, 1, 3]);
         assert!(r.tied());
         assert_eq!(r.tie_term(), 6.0 + 24.0);
-        assert!(!Ranks::of(&[2.0, 1.0]).tied());
-        assert!(Ranks::of(&[]).ranks.is_empty());
+        assert!(!Ranks::new(&[2.0, 1.0]).tied());
+        assert!(Ranks::new(&[]).ranks.is_empty());
     }
 }

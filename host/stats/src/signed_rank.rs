@@ -33,7 +33,7 @@ pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
     let pairs = a.len();
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|d| *d != 0.0).collect();
     let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
-    let ranks = Ranks::of(&sizes);
+    let ranks = Ranks::new(&sizes);
     let positive: f64 = ranks.ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(r, _)| r).sum();
     let n = differences.len() as f64;
     let w = positive.min(n * (n + 1.0) / 2.0 - positive);

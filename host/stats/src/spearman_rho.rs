@@ -20,7 +20,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Test {
     // Twice the distance from the middle rank is an integer, so sums are exact.
     let centred = |values: &[f64]| -> Vec<f64> {
         let middle = values.len() as f64 + 1.0;
-        Ranks::of(values).ranks.iter().map(|r| 2.0 * r - middle).collect()
+        Ranks::new(values).ranks.iter().map(|r| 2.0 * r - middle).collect()
     };
     let (a, b) = (centred(a), centred(b));
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();

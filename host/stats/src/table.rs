@@ -4,7 +4,6 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use pallium_core::{Error, Result};
-
 use pallium_files as files;
 
 /// Maximum length of a table in bytes: many millions of runs.
@@ -18,24 +17,24 @@ pub struct WideTable {
     /// Names of the runs: the table's index, or numbers from 1.
     pub runs: Vec<String>,
     /// For each variant the value of each run.
-    pub columns: Vec<Vec<Entry>>,
+    pub columns: Vec<Vec<TableEntry>>,
 }
 
 /// One cell of the table.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum TableEntry {
     /// A finite number.
     Value(f64),
     /// No number, and the text in its place: empty, `NaN`, `diverged` …
     Missing(String),
 }
 
-impl Entry {
+impl TableEntry {
     /// The number, if there is one.
     pub fn value(&self) -> Option<f64> {
         match self {
-            Entry::Value(value) => Some(*value),
-            Entry::Missing(_) => None,
+            TableEntry::Value(value) => Some(*value),
+            TableEntry::Missing(_) => None,
         }
     }
 }
@@ -58,7 +57,7 @@ impl WideTable {
     /// If the file cannot be read, has no header, two columns with one name, or
     /// an invalid cell; the message names file, line and column.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::of(path, read_text(path)?)
+        Self::from_text(path, read_text(path)?)
     }
 
     /// As [`WideTable::read`], from `bytes`.
@@ -66,10 +65,10 @@ impl WideTable {
     /// # Errors
     /// As [`WideTable::read`].
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Self::of(path, cells(path, bytes)?)
+        Self::from_text(path, cells(path, bytes)?)
     }
 
-    fn of(path: &Path, Text { header, rows }: Text) -> Result<Self> {
+    fn from_text(path: &Path, Text { header, rows }: Text) -> Result<Self> {
         if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
             return Err(Error::input(format!("{} has one row per value; expected one column per variant", path.display()))
                 .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
@@ -115,7 +114,7 @@ impl WideTable {
 
     /// The values of a variant, without missing runs.
     pub fn values(&self, variant: usize) -> Vec<f64> {
-        self.columns[variant].iter().filter_map(Entry::value).collect()
+        self.columns[variant].iter().filter_map(TableEntry::value).collect()
     }
 
     /// The values of the runs with a value in both variants.
@@ -125,13 +124,17 @@ impl WideTable {
     }
 }
 
-fn entry(text: &str) -> Option<Entry> {
+fn entry(text: &str) -> Option<TableEntry> {
     if let Ok(value) = text.parse::<f64>() {
-        return Some(if value.is_finite() { Entry::Value(value) } else { Entry::Missing(text.into()) });
+        return Some(if value.is_finite() {
+            TableEntry::Value(value)
+        } else {
+            TableEntry::Missing(text.into())
+        });
     }
     let word = text.to_lowercase();
     let nothing = NOTHING.contains(&word.as_str()) || word == "failed" || word.starts_with("failed:");
-    nothing.then(|| Entry::Missing(text.into()))
+    nothing.then(|| TableEntry::Missing(text.into()))
 }
 
 /// The cells of a CSV file.
@@ -219,8 +222,8 @@ mod tests {
         assert_eq!(table.values(0), [1.0, 0.2]);
         assert_eq!(table.values(1), [0.5]);
         assert_eq!(table.paired(0, 1), (vec![0.2], vec![0.5]));
-        assert_eq!(table.columns[1][3], Entry::Missing("failed: out of memory".into()));
-        assert_eq!(table.columns[1][0], Entry::Missing(String::new()));
+        assert_eq!(table.columns[1][3], TableEntry::Missing("failed: out of memory".into()));
+        assert_eq!(table.columns[1][0], TableEntry::Missing(String::new()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn manifest() -> Manifest {
         cells: 2,
         plugins: vec![],
         data: BTreeMap::new(),
-        machine: Machine::this(),
+        machine: Machine::current(),
         started: 0,
     }
 }
@@ -104,7 +104,7 @@ fn files_of_ended_processes_are_removed() {
     let (_here, store) = opened();
     let cells = [cell(0), cell(1)];
     let own = store.write(&cells[1], &trained(&cells[1]), "corrected").unwrap();
-    let gone = Owner { started: 1, ..Owner::this() }.mark();
+    let gone = Owner { started: 1, ..Owner::current() }.mark();
     let places = [store.root.clone(), store.failures(), store.checkpoints(), store.claims()];
     for place in &places {
         fs::create_dir_all(place).unwrap();
@@ -363,16 +363,16 @@ fn a_damaged_training_is_reported_and_not_overwritten() {
     assert_eq!(error.kind, Kind::Input);
     assert!(error.report().contains("another training"), "{}", error.report());
     fs::rename(store.folder(&other), store.folder(&cell)).unwrap();
-    for (name, said) in [("results.csv", "is empty"), ("weights.safetensors", "No such file")] {
+    for (name, reason) in [("results.csv", "is empty"), ("weights.safetensors", "No such file")] {
         let path = store.folder(&cell).join(name);
         let before = fs::read(&path).unwrap();
-        if said == "is empty" {
+        if reason == "is empty" {
             fs::write(&path, "").unwrap()
         } else {
             fs::remove_file(&path).unwrap()
         }
-        let told = store.holds(&cell).unwrap_err().report();
-        assert!(told.contains(name) && told.contains(said), "{told}");
+        let report = store.holds(&cell).unwrap_err().report();
+        assert!(report.contains(name) && report.contains(reason), "{report}");
         fs::write(&path, before).unwrap();
     }
     assert!(store.holds(&cell).unwrap());

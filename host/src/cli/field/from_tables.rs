@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pallium_core::{Error, Result};
+use pallium_record::spec::Use;
 use serde_json::{Value, json};
 
 use super::{check_free, store};
 use crate::cli::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// The source of fields in tables.
 const TABLES: &str = "microns.tables";
@@ -75,13 +75,13 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     // In a subfolder, since the temporary folder itself is private.
     let inside = beside.path().join("fields");
     std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
-    let mut told: Vec<Value> = Vec::new();
+    let mut fields: Vec<Value> = Vec::new();
     let mut table = support::table(["field", "neurons", "synapses", "notes"]);
     // The source returns its fields in turn, by seed.
     for seed in 0.. {
         let field = source.substrate(seed)?;
         field.check()?;
-        if told.first().is_some_and(|first| first["name"] == field.name.as_str()) {
+        if fields.first().is_some_and(|first| first["name"] == field.name.as_str()) {
             break;
         }
         store(&catalogue, &field, &inside.join(&field.name))?;
@@ -99,7 +99,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
                 .collect::<Vec<_>>()
                 .join("; "),
         ]);
-        told.push(json!({
+        fields.push(json!({
             "name": field.name,
             "folder": args.out.join(&field.name),
             "neurons": field.neurons,
@@ -109,7 +109,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     }
     std::fs::rename(&inside, &args.out).map_err(|e| Error::io(&args.out, &e))?;
     if args.json {
-        return support::print_json(&json!({ "fields": told }));
+        return support::print_json(&json!({ "fields": fields }));
     }
     support::print_table(&table)?;
     support::print(&format!("\nwrote the folders to {}\n", args.out.display()))

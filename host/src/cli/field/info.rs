@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Kind, Result, Substrate, WeightRequest};
+use pallium_record::spec::Use;
+use pallium_report::text::p_cell;
 
 use super::read;
 use crate::cli::support;
 use crate::field::{Order, Page, Weights, page, svg};
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
-use pallium_report::text::p_cell;
 
 /// Columns of the bars in the profile's table.
 const BAR: usize = 20;

@@ -14,10 +14,10 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use pallium_core::{Error, Result, Substrate};
+use pallium_record::spec::Use;
 
 use super::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// Describes, downloads, imports, recomputes, restores and synthesizes fields.
 #[derive(Args, Debug)]

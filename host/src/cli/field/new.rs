@@ -34,8 +34,9 @@ pub struct New {
 pub fn new(args: &New) -> Result<()> {
     let folder = &args.folder;
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-    let whole = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
-    let name = whole.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned());
+    let absolute = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
+    let name =
+        absolute.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned());
     let path = folder.join("field.toml");
     let failed = |e: &std::io::Error| Error::io(&path, e);
     let text = TEMPLATE.replace("NAME", &toml::Value::String(name).to_string());

@@ -64,10 +64,10 @@ impl Progress {
 
 impl<S: Subscriber> Layer<S> for Progress {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut told = Told::default();
-        event.record(&mut told);
-        if told.origin == "progress"
-            && let Some((what, fraction)) = parse(&told.message)
+        let mut message = ProgressMessage::default();
+        event.record(&mut message);
+        if message.origin == "progress"
+            && let Some((what, fraction)) = parse(&message.message)
         {
             self.show(what, fraction);
         }
@@ -81,12 +81,12 @@ fn parse(message: &str) -> Option<(&str, f64)> {
 }
 
 #[derive(Default)]
-struct Told {
+struct ProgressMessage {
     origin: String,
     message: String,
 }
 
-impl Visit for Told {
+impl Visit for ProgressMessage {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "origin" {
             value.clone_into(&mut self.origin);
