@@ -23,7 +23,7 @@
 //! ```
 //!
 //! [`store`] knows where each file is and writes it durably, [`finished`]
-//! decides whether a training is done, [`run_tables`] collects the tables of
+//! decides whether a training is done, `run_tables` collects the tables of
 //! all trainings, and [`identity`] decides which trainings and measurements are
 //! the same. This crate knows nothing of plugins, experiment files or how
 //! networks train.
@@ -33,6 +33,7 @@ pub mod claim;
 pub mod curves;
 pub mod durable;
 pub mod earlier;
+pub mod finished;
 pub mod identity;
 pub mod machine;
 pub mod manifest;
@@ -40,7 +41,9 @@ pub mod outcome;
 pub mod owner;
 mod parquet;
 pub mod results;
+mod run_tables;
 mod safetensors_file;
+pub mod seeds;
 pub mod spec;
 pub mod store;
 mod table;

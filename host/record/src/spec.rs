@@ -1,7 +1,6 @@
 //! The specification of a training: one variant, on one task, in one run, with
 //! everything that determines its result.
 
-use pallium_core::random;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -163,21 +162,6 @@ impl CellSpec {
     /// `variant/task/run`, for messages and `--only` patterns.
     pub fn label(&self) -> String {
         format!("{}/{}/{}", self.variant, self.task, self.run)
-    }
-
-    /// The seed of a purpose within this cell. Variants and tasks of one run
-    /// share it, so that they are paired.
-    pub fn derived_seed(&self, purpose: &str) -> u64 {
-        random::derive(self.seed, u64::from(self.run), purpose)
-    }
-
-    /// The seed of trials of `split`.
-    pub fn trial_seed(&self, split: &str) -> u64 {
-        let run = match self.data_seed {
-            DataSeed::Shared => 0,
-            DataSeed::PerRun => u64::from(self.run),
-        };
-        random::derive(self.seed, run, &format!("trials {split}"))
     }
 
     /// Every component that the cell uses.

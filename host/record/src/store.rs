@@ -27,66 +27,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use pallium_core::{Error, Levels, Result};
+use pallium_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CheckpointFile};
 use crate::claim::{Claim, ClaimSnapshot};
-use crate::curves::{self, Curves};
+use crate::curves;
 use crate::durable::{UNFINISHED, replace, sync, sync_all, temporary, unwritten, write};
 use crate::earlier;
 use crate::identity::Cell;
 use crate::manifest::Manifest;
-use crate::outcome::{Epoch, Status, Value};
+use crate::outcome::{Status, Value};
 use crate::owner::Owner;
 use crate::results::{self, Row};
-use crate::table::{self, damaged, unwritable};
+use crate::table::{damaged, unwritable};
 use crate::training::{FILE, Failure, FailureFile, Trained, TrainingFile};
 use crate::weights::{self, Weights};
-use crate::{FORMAT, OLDEST_FORMAT, parquet};
+use crate::{FORMAT, OLDEST_FORMAT};
 
-/// The files of a finished training, besides `cell.json`.
-const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", "weights.safetensors"];
 /// The folder with a training's measures.
-const MEASURES: &str = "measures";
+pub(crate) const MEASURES: &str = "measures";
 /// The state of a finished training, to continue from.
 const STATE: &str = "state.safetensors";
 /// Age at which an unfinished file of another machine is abandoned; writing
 /// takes seconds.
 const ABANDONED: Duration = Duration::from_secs(3600);
-
-/// A finished training, as read back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
-    /// [`Status::Ok`] or [`Status::Diverged`].
-    pub status: Status,
-    /// Its values and measures.
-    pub values: Vec<Value>,
-    /// Its durations.
-    pub times: Vec<Value>,
-    /// Reference levels of its task.
-    pub levels: Levels,
-    /// Its learning curve.
-    pub curve: Vec<Epoch>,
-    /// Number of metrics that are missing.
-    pub unmeasured: usize,
-}
-
-impl Finished {
-    /// A value by split and measure.
-    pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
-        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
-    }
-}
-
-/// What a run folder contains of a training.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// It is finished.
-    Finished(Finished),
-    /// It failed when it was last run.
-    Failed(String),
-}
 
 /// The part of `manifest.json` that all its versions share.
 #[derive(Deserialize)]
@@ -188,7 +153,7 @@ impl Store {
         serde_json::from_str(&text).map_err(|e| damaged(&path, &e))
     }
 
-    fn cells(&self) -> PathBuf {
+    pub(crate) fn cells(&self) -> PathBuf {
         self.root.join("cells")
     }
 
@@ -214,7 +179,7 @@ impl Store {
     }
 
     /// The claim file of a training.
-    pub fn claim_of(&self, cell: &Cell) -> PathBuf {
+    pub fn claim_file(&self, cell: &Cell) -> PathBuf {
         self.claims().join(&cell.folder)
     }
 
@@ -223,82 +188,17 @@ impl Store {
     /// # Errors
     /// If the folder cannot be written.
     pub fn claim(&self, cell: &Cell, owner: &Owner) -> Result<Result<Claim, ClaimSnapshot>> {
-        let path = self.claim_of(cell);
+        let path = self.claim_file(cell);
         Claim::take(&path, owner).map_err(|e| unwritten(&path, &e))
     }
 
-    fn folder(&self, cell: &Cell) -> PathBuf {
+    pub(crate) fn folder(&self, cell: &Cell) -> PathBuf {
         self.cells().join(&cell.folder)
     }
 
-    fn failure(&self, cell: &Cell) -> PathBuf {
+    /// The file that records the failure of a training.
+    pub fn failure_file(&self, cell: &Cell) -> PathBuf {
         self.failures().join(format!("{}.json", cell.folder))
-    }
-
-    /// Whether the folder contains this training, finished.
-    ///
-    /// # Errors
-    /// If its folder exists with other contents.
-    pub fn holds(&self, cell: &Cell) -> Result<bool> {
-        self.training(cell).map(|found| found.is_some())
-    }
-
-    /// Whether the folder contains this training and all of its measures.
-    ///
-    /// # Errors
-    /// As [`Store::holds`].
-    pub fn is_complete(&self, cell: &Cell) -> Result<bool> {
-        Ok(match self.training(cell)? {
-            Some(file) => self.unmeasured(cell, &file).is_empty(),
-            None => false,
-        })
-    }
-
-    /// The metrics of a finished training that are missing, as positions in the
-    /// spec.
-    ///
-    /// # Errors
-    /// As [`Store::holds`], or if the training is not finished.
-    pub fn to_measure(&self, cell: &Cell) -> Result<Vec<usize>> {
-        let file = self.training(cell)?.ok_or_else(|| Error::bug("a training to be measured is missing"))?;
-        Ok(self.unmeasured(cell, &file))
-    }
-
-    fn unmeasured(&self, cell: &Cell, file: &TrainingFile) -> Vec<usize> {
-        if file.status == Status::Diverged {
-            return Vec::new();
-        }
-        let folder = self.folder(cell).join(MEASURES);
-        // Format 1 kept all measures in one table.
-        if file.format == earlier::FORMAT && !folder.exists() && earlier::has_same_metrics(file, cell) {
-            return Vec::new();
-        }
-        let missing = cell.measures.iter().enumerate().filter(|(_, name)| !folder.join(name).exists());
-        missing.map(|(at, _)| at).collect()
-    }
-
-    /// Reads and checks `cell.json` of a finished training, if it exists.
-    fn training(&self, cell: &Cell) -> Result<Option<TrainingFile>> {
-        let folder = self.folder(cell);
-        let path = folder.join(FILE);
-        // The folder may appear between the two checks.
-        if !path.exists() && (!folder.exists() || !path.exists() && !folder.exists()) {
-            return Ok(None);
-        }
-        let text = fs::read_to_string(&path).map_err(|e| damaged(&path, &e))?;
-        let file: TrainingFile = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
-        if file.identity != cell.identity && !earlier::is_same(&file, cell)? {
-            return Err(damaged(&path, &"it belongs to another training than its folder's name"));
-        }
-        for name in FILES {
-            let path = folder.join(name);
-            match fs::metadata(&path) {
-                Ok(about) if about.len() > 0 => {}
-                Ok(_) => return Err(damaged(&path, &"it is empty")),
-                Err(e) => return Err(damaged(&path, &e)),
-            }
-        }
-        Ok(Some(TrainingFile { folder, ..file }))
     }
 
     /// Sets the folder of each cell of `plan` to the one that holds its
@@ -462,7 +362,7 @@ impl Store {
             }
         }
         sync(&self.cells())?;
-        for past in [self.failure(cell), self.checkpoints().join(&cell.folder)] {
+        for past in [self.failure_file(cell), self.checkpoints().join(&cell.folder)] {
             match fs::remove_file(&past) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unwritten(&past, &e)),
                 _ => {}
@@ -497,137 +397,12 @@ impl Store {
         if self.holds(cell)? {
             return Ok(());
         }
-        replace(&self.failure(cell), &json_text(&FailureFile::new(cell, failure))?)
-    }
-
-    /// The file that records the failure of a training.
-    pub fn failure_of(&self, cell: &Cell) -> PathBuf {
-        self.failure(cell)
+        replace(&self.failure_file(cell), &json_text(&FailureFile::new(cell, failure))?)
     }
 
     /// When a training last failed, if it did.
     pub fn failed_at(&self, cell: &Cell) -> Option<SystemTime> {
-        fs::metadata(self.failure(cell)).and_then(|about| about.modified()).ok()
-    }
-
-    /// What the folder contains of a training, if anything.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn record(&self, cell: &Cell) -> Result<Option<Record>> {
-        if let Some(file) = self.training(cell)? {
-            return self.finished(cell, &file).map(|f| Some(Record::Finished(f)));
-        }
-        let path = self.failure(cell);
-        if !path.exists() {
-            return Ok(None);
-        }
-        FailureFile::read(&path).map(|file| Some(Record::Failed(file.failure.reason)))
-    }
-
-    fn finished(&self, cell: &Cell, file: &TrainingFile) -> Result<Finished> {
-        let read = |name: &str| -> Result<Vec<Value>> {
-            Ok(results::read(&file.folder.join(name))?.into_iter().map(|row| row.value).collect())
-        };
-        let mut values = read("results.csv")?;
-        let measures = file.folder.join(MEASURES);
-        if file.format != earlier::FORMAT || measures.exists() {
-            // Format 1 stored measures in the same table.
-            values.retain(|value| !value.split.is_empty());
-            for name in cell.measures.iter().filter(|name| measures.join(name).exists()) {
-                add_measures(&mut values, read(&format!("{MEASURES}/{name}"))?);
-            }
-        }
-        Ok(Finished {
-            status: file.status.clone(),
-            values,
-            times: read("times.csv")?,
-            levels: file.task_info.levels,
-            curve: curves::read(&file.folder.join("curves.csv"))?,
-            unmeasured: self.unmeasured(cell, file).len(),
-        })
-    }
-
-    /// Updates the records of `plan`; finished trainings in `known` are not
-    /// read again.
-    ///
-    /// # Errors
-    /// As [`Store::record`].
-    pub fn records(&self, plan: &[Cell], known: &mut Records) -> Result<()> {
-        known.resize(plan.len(), None);
-        for (cell, record) in plan.iter().zip(known.iter_mut()) {
-            if !matches!(record, Some(Record::Finished(finished)) if finished.unmeasured == 0) {
-                *record = self.record(cell)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Updates `records` and `results.csv`.
-    ///
-    /// If several processes do so at once, the slowest one's file stays; so
-    /// each process checks afterwards whether more trainings have finished.
-    ///
-    /// # Errors
-    /// If something cannot be read or written.
-    pub fn refresh(&self, plan: &[Cell], records: &mut Records) -> Result<()> {
-        self.until_settled(plan, records, &|rows, _| {
-            replace(&self.root.join("results.csv"), &results::write(rows)?)
-        })
-    }
-
-    /// As [`Store::refresh`], and writes `results.parquet` and `curves.csv` too.
-    ///
-    /// # Errors
-    /// If something cannot be read or written.
-    pub fn export(&self, plan: &[Cell], records: &mut Records) -> Result<()> {
-        self.until_settled(plan, records, &|rows, records| {
-            replace(&self.root.join("results.csv"), &results::write(rows)?)?;
-            replace(&self.root.join("results.parquet"), &parquet::write(rows)?)?;
-            let mut curves = Curves::new()?;
-            for (cell, record) in plan.iter().zip(records) {
-                if let Some(Record::Finished(finished)) = record {
-                    curves.add(&cell.spec, &finished.curve, &finished.status, &cell.folder)?;
-                }
-            }
-            replace(&self.root.join("curves.csv"), &curves.finish()?)
-        })
-    }
-
-    fn until_settled(
-        &self,
-        plan: &[Cell],
-        records: &mut Records,
-        write: &dyn Fn(&[Row], &Records) -> Result<()>,
-    ) -> Result<()> {
-        self.records(plan, records)?;
-        loop {
-            write(&rows(plan, records), records)?;
-            let before = records.clone();
-            self.records(plan, records)?;
-            if *records == before {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Writes `axes.csv`, or removes it if there are no axes.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write_axes(&self, rows: &[Vec<String>]) -> Result<()> {
-        let path = self.root.join("axes.csv");
-        if rows.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritten(&path, &e)),
-                _ => Ok(()),
-            };
-        }
-        let mut file = csv::Writer::from_writer(Vec::new());
-        for row in rows {
-            file.write_record(row).map_err(|e| unwritable(&e))?;
-        }
-        replace(&path, &table::finish(file)?)
+        fs::metadata(self.failure_file(cell)).and_then(|about| about.modified()).ok()
     }
 
     /// Removes what ended processes have left: unfinished files, and
@@ -664,39 +439,6 @@ impl Store {
     }
 }
 
-/// The rows of `results.csv`, in the order of `plan`. A failed training has one
-/// row, a test accuracy without a value.
-fn rows(plan: &[Cell], records: &Records) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (cell, record) in plan.iter().zip(records) {
-        match record {
-            Some(Record::Finished(finished)) => {
-                let folder = Some(cell.folder.as_str());
-                rows.extend(results::rows(&cell.spec, &finished.values, &finished.status, folder));
-                rows.extend(results::rows(&cell.spec, &finished.times, &finished.status, folder));
-            }
-            Some(Record::Failed(reason)) => {
-                let nothing = [Value::new("test", "accuracy", None)];
-                rows.extend(results::rows(&cell.spec, &nothing, &Status::Failed(reason.clone()), None));
-            }
-            None => {}
-        }
-    }
-    rows
-}
-
-/// Adds measures to values. If several metrics have measures of the same name,
-/// or a metric is used twice with different parameters, all are kept and
-/// numbered in the order of the metrics.
-fn add_measures(values: &mut Vec<Value>, measures: Vec<Value>) {
-    for measure in measures {
-        let taken = |name: &str| values.iter().any(|v| v.split.is_empty() && v.measure == name);
-        let numbered = (2..).map(|number| format!("{}_{number}", measure.measure));
-        let name = std::iter::once(measure.measure.clone()).chain(numbered).find(|name| !taken(name));
-        values.push(Value { measure: name.unwrap_or_default(), ..measure });
-    }
-}
-
 /// Indented JSON, for people.
 fn json_text(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|e| unwritable(&e))?;
@@ -708,9 +450,6 @@ fn is_old(entry: &fs::DirEntry) -> bool {
     let changed = entry.metadata().and_then(|about| about.modified());
     changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED))
 }
-
-/// The records of a plan, in its order.
-pub type Records = Vec<Option<Record>>;
 
 #[cfg(test)]
 mod tests;

@@ -18,9 +18,10 @@ use std::time::SystemTime;
 use pallium_core::{Error, Result};
 
 use crate::curves;
+use crate::finished::{Finished, Record, Records};
 use crate::identity::Cell;
 use crate::machine::Machine;
-use crate::store::{Finished, Record, Records, Store};
+use crate::store::Store;
 
 /// The columns of `curves.csv` that are known during a training.
 const LIVE: [&str; 2] = ["running_loss", "running_accuracy"];

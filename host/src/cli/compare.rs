@@ -7,7 +7,7 @@ use pallium_core::Result;
 use pallium_report::compare::Comparison;
 use pallium_report::table::terminal;
 
-use super::report::{check_file, write};
+use super::output::{check_file, write};
 use super::support;
 
 /// Compares run folders: differences of their experiments, accuracies with tests,

@@ -16,6 +16,7 @@ mod export;
 mod field;
 mod measure;
 pub mod npy;
+mod output;
 mod penalty;
 mod plan;
 mod plugins;

@@ -5,6 +5,8 @@ use std::path::Path;
 use ndarray::Array2;
 use pallium_core::{Error, Matrix, Result};
 
+use super::output::{check_free, exists, folder_of, temporary};
+
 /// Reads an N×N matrix of finite numbers, N > 0, of any number type that numpy
 /// writes.
 ///
@@ -47,14 +49,8 @@ pub fn read_square_f32(path: &Path) -> Result<Matrix> {
 /// If the file exists and `replace` is not set, or cannot be written.
 pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
     check_free(path, replace)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".pallium-").suffix(".npy");
-    // Temporary files are private by default; this one gets the permissions of
-    // the user's other files.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(|e| match e.kind() {
+    let folder = folder_of(path);
+    let file = temporary(folder).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
             Error::input(format!("the folder `{}` does not exist", folder.display())).help("create it first")
         }
@@ -67,26 +63,6 @@ pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
         std::io::ErrorKind::AlreadyExists => exists(path),
         _ => Error::io(path, &e.error),
     })
-}
-
-/// Refuses a path that exists, unless it is a file that may be replaced. Called
-/// before long work whose result is written there.
-///
-/// # Errors
-/// If the path cannot be written to.
-pub fn check_free(path: &Path, replace: bool) -> Result<()> {
-    match std::fs::metadata(path) {
-        // A file never replaces a folder or a device.
-        Ok(found) if !found.is_file() => Err(Error::input(format!("`{}` is not a file", path.display()))
-            .help("give the name of a file to write")),
-        Ok(_) if !replace => Err(exists(path)),
-        _ => Ok(()),
-    }
-}
-
-fn exists(path: &Path) -> Error {
-    Error::input(format!("`{}` exists already", path.display()))
-        .help("choose another name, or replace it with --force")
 }
 
 #[cfg(test)]

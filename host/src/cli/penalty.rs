@@ -9,6 +9,7 @@ use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
 use super::npy;
+use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::geometry;
 use crate::plugins::Catalogue;
@@ -57,7 +58,7 @@ pub struct Penalty {
 /// neurons, or the constraint is missing, wrongly set, or lacks something it needs.
 pub fn penalty(args: &Penalty) -> Result<()> {
     if let Some(path) = &args.gradient {
-        npy::check_free(path, args.force)?;
+        check_free(path, args.force)?;
     }
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();

@@ -1,6 +1,5 @@
 //! `pallium report`: tables, statistics and figures of a run folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,9 +10,10 @@ use pallium_record::training::TrainingFile;
 use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
-use pallium_report::{Material, Report as Found, figures, page};
+use pallium_report::{Material, Report, figures, page};
 use serde_json::json;
 
+use super::output::{check_file, check_folder, write};
 use super::support;
 use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
@@ -68,7 +68,7 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
     named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
-    let report = Found::of(&args.folder)?;
+    let report = Report::of(&args.folder)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
     let page_file = match &args.html {
         Some(file) => Some(file.clone()),
@@ -124,7 +124,7 @@ fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn text(report: &Found) -> String {
+fn text(report: &Report) -> String {
     let sentences: Vec<String> = report.in_short().iter().map(|s| format!("- {s}")).collect();
     let tables = [report.overview(), report.steps_table()];
     let tables: Vec<String> = tables.iter().filter(|t| !t.rows.is_empty()).map(terminal).collect();
@@ -154,7 +154,7 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
 /// # Errors
 /// As [`report`].
 pub fn page_of(folder: &Path) -> Result<PathBuf> {
-    let report = Found::of(folder)?;
+    let report = Report::of(folder)?;
     let material = Material::read(&report.run, &positions);
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
@@ -162,57 +162,6 @@ pub fn page_of(folder: &Path) -> Result<PathBuf> {
     // removed with its other unfinished files.
     pallium_record::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
     Ok(file)
-}
-
-/// Refuses a path that cannot be written as a file, before any work is done.
-///
-/// # Errors
-/// If it is a folder, or its folder does not exist.
-pub fn check_file(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::input(format!("{} is a folder", path.display())).help("name a file"));
-    }
-    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => {
-            Err(Error::input(format!("the folder {} does not exist", folder.display()))
-                .help(format!("create it first, for {}", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a path that cannot be a folder.
-fn check_folder(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_dir() {
-        return Err(Error::input(format!("{} is not a folder", path.display()))
-            .help("name a folder for the figures; it is created if necessary"));
-    }
-    Ok(())
-}
-
-/// Writes a file completely or not at all.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".pallium-");
-        // With the permissions of the umask.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|e| e.error)
-    };
-    write().map(drop).map_err(|e| match e.kind() {
-        PermissionDenied | ReadOnlyFilesystem => {
-            Error::io(path, &e).help("choose a place that you can write to with `--html FILE`")
-        }
-        _ => Error::io(path, &e),
-    })
 }
 
 /// Positions of a training's neurons, N×3 in micrometres, from the source that

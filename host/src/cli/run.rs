@@ -1,6 +1,8 @@
 //! `pallium run`: runs the trainings of an experiment that its folder does not
 //! contain yet.
 
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,18 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
 use pallium_record::machine::Machine;
 use pallium_record::manifest::{Manifest, Plugin};
-use pallium_record::outcome::Status;
 use pallium_record::spec::CellSpec;
-use pallium_record::store::{Record, Records, Store};
+use pallium_record::store::Store;
 use pallium_record::tensorboard::TensorBoardWriter;
 use pallium_record::{FORMAT, VERSION};
 use pallium_report::run_table::{self, Summary};
-use pallium_report::text::duration;
 use serde_json::json;
 
+use self::tally::{Tally, command};
 use super::support;
 use crate::experiment::{Experiment, filter};
 use crate::limits::{LEAST_MEMORY_MB, Limits};
@@ -31,13 +33,9 @@ use crate::run::progress::Progress;
 use crate::run::progress_event::ProgressEvent;
 use crate::run::shard::Shard;
 use crate::run::workers::{Stop, Workers};
-use crate::submit::quote;
 
 /// Interval between updates of `results.csv` during a run.
 const REFRESH: Duration = Duration::from_secs(5);
-
-/// Maximum number of failures listed.
-const SHOWN: usize = 20;
 
 /// Exit code of a run in which trainings failed.
 const SOME_FAILED: u8 = 3;
@@ -213,7 +211,8 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         };
         support::print(&format!("{}\nresults in {}\n{report}", summary.render(), out.display()))?;
     }
-    tally.print(args, &store, begun.elapsed())?;
+    let selected = [("--only", !args.only.is_empty()), ("--shard", args.shard.is_some())];
+    tally.print(&selected, &store, begun.elapsed())?;
     tracing::info!(
         ok = tally.ok,
         diverged = tally.diverged,
@@ -423,116 +422,6 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
     })
 }
 
-/// The status of the selected trainings.
-#[derive(Default)]
-struct Tally<'a> {
-    cells: usize,
-    ok: usize,
-    diverged: usize,
-    missing: usize,
-    failed_measures: usize,
-    /// Failed trainings, with their reasons.
-    failed: Vec<(&'a Cell, &'a str)>,
-    /// Failed measures, as text.
-    measures: Vec<String>,
-}
-
-impl<'a> Tally<'a> {
-    fn new(wanted: &'a [Cell], plan: &[Cell], records: &'a Records) -> Self {
-        let mut tally = Tally { cells: wanted.len(), ..Tally::default() };
-        let known: BTreeMap<&str, &Option<Record>> =
-            plan.iter().map(|cell| cell.folder.as_str()).zip(records).collect();
-        for cell in wanted {
-            match known.get(cell.folder.as_str()).copied().and_then(Option::as_ref) {
-                Some(Record::Finished(finished)) => {
-                    match finished.status {
-                        Status::Diverged => tally.diverged += 1,
-                        _ => tally.ok += 1,
-                    }
-                    for value in finished.values.iter().filter(|v| v.failed.is_some()) {
-                        tally.failed_measures += 1;
-                        let why = value.failed.as_deref().unwrap_or_default();
-                        tally.measures.push(format!("{}: {}: {why}", cell.spec.label(), value.measure));
-                    }
-                }
-                Some(Record::Failed(why)) => tally.failed.push((cell, why)),
-                None => tally.missing += 1,
-            }
-        }
-        tally
-    }
-
-    fn print(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
-        let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
-        let mut parts = vec![format!("{ok} of {cells} trainings done")];
-        for (count, what) in [
-            (*diverged, "diverged"),
-            (failed.len(), "failed"),
-            (*missing, "still to run"),
-            (*failed_measures, "measures failed"),
-        ] {
-            if count > 0 {
-                parts.push(format!("{count} {what}"));
-            }
-        }
-        status!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
-        for reason in measures.iter().take(SHOWN) {
-            status!("  {reason}");
-        }
-        if measures.len() > SHOWN {
-            status!("  … and {} more", measures.len() - SHOWN);
-        }
-        if !failed.is_empty() {
-            let mut table = support::table(["failed training", "reason"]);
-            for (cell, why) in failed.iter().take(SHOWN) {
-                table.add_row([cell.spec.label(), why.to_string()]);
-            }
-            status!("{table}");
-            if failed.len() > SHOWN {
-                status!("… and {} more", failed.len() - SHOWN);
-            }
-            let folder = store.root().join("failed");
-            status!("their last output is in {}", folder.display());
-            status!("to run only these again:\n  {}", self.again(args));
-        }
-        Ok(())
-    }
-
-    /// The command that runs only the failed trainings.
-    fn again(&self, args: &Run) -> String {
-        let mut words = command_words();
-        // The same command runs everything that is not done. With many failures a
-        // short command is better than an exact one.
-        if self.missing == 0 || self.failed.len() > SHOWN {
-            return words.join(" ");
-        }
-        for (option, given) in [("--only", !args.only.is_empty()), ("--shard", args.shard.is_some())] {
-            if given {
-                remove_option(&mut words, option);
-            }
-        }
-        for (cell, _) in &self.failed {
-            words.push("--only".into());
-            words.push(quote(&cell.spec.label()));
-        }
-        words.join(" ")
-    }
-}
-
-/// Removes every use of an option and its value from quoted words.
-fn remove_option(words: &mut Vec<String>, option: &str) {
-    let mut keep = Vec::new();
-    let mut rest = std::mem::take(words).into_iter();
-    while let Some(word) = rest.next() {
-        if word == option {
-            rest.next();
-        } else if !word.trim_start_matches('\'').starts_with(&format!("{option}=")) {
-            keep.push(word);
-        }
-    }
-    *words = keep;
-}
-
 fn document(
     out: &Path,
     tally: &Tally,
@@ -548,7 +437,7 @@ fn document(
         .map(|(cell, why)| {
             json!({
                 "cell": cell.folder, "variant": cell.spec.variant, "task": cell.spec.task,
-                "run": cell.spec.run, "reason": why, "file": store.failure_of(cell),
+                "run": cell.spec.run, "reason": why, "file": store.failure_file(cell),
             })
         })
         .collect();
@@ -570,15 +459,6 @@ fn document(
     })
 }
 
-/// The command line, quoted for a shell.
-fn command() -> String {
-    command_words().join(" ")
-}
-
-fn command_words() -> Vec<String> {
-    std::env::args_os().map(|word| quote(&word.to_string_lossy())).collect()
-}
-
 /// Parses a duration.
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse()
@@ -590,16 +470,6 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn options_are_removed_with_their_values() {
-        let mut words: Vec<String> =
-            ["run", "--only", "'a*'", "x.toml", "--only=b", "'--only=c*'", "--shard", "1/3", "--onlyx", "d"]
-                .map(String::from)
-                .into();
-        remove_option(&mut words, "--only");
-        assert_eq!(words, ["run", "x.toml", "--shard", "1/3", "--onlyx", "d"]);
-    }
 
     #[test]
     fn durations_are_above_zero() {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Error, Result, Setting, WeightRequest, random};
+use pallium_core::{Error, Result, Setting, WeightRequest};
+use pallium_record::seeds::run_seed;
 use serde_json::Value;
 
 use super::npy;
+use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::plugins::Catalogue;
 
@@ -57,7 +59,7 @@ pub struct Weights {
 /// If the source is missing, wrongly set, or lacks something it needs; if the draw
 /// has another size; or if the file exists already.
 pub fn weights(args: &Weights) -> Result<()> {
-    npy::check_free(&args.out, args.force)?;
+    check_free(&args.out, args.force)?;
     let catalogue = Catalogue::discover(&[])?;
     let source = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&source.id, pallium_core::Role::Weights)?;
@@ -97,8 +99,7 @@ pub fn weights(args: &Weights) -> Result<()> {
         .help("the draw needs one entry for each pair of neurons"));
     }
 
-    // The same derivation as in a training.
-    let seed = random::derive(args.seed, u64::from(args.run), "weights");
+    let seed = run_seed(args.seed, args.run, "weights");
     let setting = Setting { seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
     let request =
         WeightRequest { neurons, substrate: substrate.as_ref(), seed, draw: draw.as_ref().map(|d| d.view()) };

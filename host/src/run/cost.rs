@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, Array3, s};
-use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
+use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest};
 use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
@@ -237,7 +237,7 @@ impl<'a> Estimator<'a> {
             return Ok(*known);
         }
         let weights = self.weights(cell, substrate)?;
-        let seed = random::derive(cell.seed, 0, &format!("metric {}", metric.id));
+        let seed = cell.metric_seed(&metric.id);
         let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(cell, substrate) })?;
         let network = Network {
             initial: Some(weights.view()),

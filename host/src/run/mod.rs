@@ -2,11 +2,14 @@
 //!
 //! [`shard`] selects the trainings of this machine; [`pool`] claims each one
 //! and passes it to a [`worker`] process ([`workers`] starts and supervises
-//! it). There [`train`] builds the components, `training_loop` trains, and the
-//! run folder's store writes the result, which the parent moves into place in
-//! one step. [`progress`] shows the progress, [`log`] records it. No module
+//! it). There `components` builds the components, [`train`] and `training_loop`
+//! train and measure, and the run folder's store writes the result, which the
+//! parent moves into place in one step. Before, [`check`] builds each component
+//! once to find mistakes. [`progress`] shows the progress, [`log`] records it. No module
 //! here knows a file format: those are in `pallium-record`.
 
+pub mod check;
+pub mod components;
 pub mod cost;
 pub mod log;
 #[cfg(test)]

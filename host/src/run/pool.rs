@@ -20,11 +20,12 @@ use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_process::signal;
 use pallium_record::claim::{Claim, ClaimSnapshot, ClaimStatus, HEARTBEAT, STALE};
+use pallium_record::finished::Record;
 use pallium_record::identity::Cell;
 use pallium_record::machine::Machine;
 use pallium_record::outcome::one_line;
 use pallium_record::owner::Owner;
-use pallium_record::store::{Record, Store};
+use pallium_record::store::Store;
 use pallium_record::training::Failure;
 
 use super::progress_event::ProgressEvent;
@@ -343,7 +344,7 @@ impl<'a> Queue<'a> {
     fn check_others(&self, state: &mut Waiting, emit: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
         for (at, other) in std::mem::take(&mut state.others) {
             let Some(cell) = self.cells.get(at) else { continue };
-            let path = self.store.claim_of(cell);
+            let path = self.store.claim_file(cell);
             let status = Claim::look(&path, &other.claim, STALE).map_err(|e| Error::io(&path, &e))?;
             match status {
                 _ if self.store.is_complete(cell)? => emit(ProgressEvent::Elsewhere(at)),

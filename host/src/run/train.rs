@@ -4,22 +4,20 @@
 //! and nothing here depends on the clock: the same specification gives the same
 //! bytes, whatever ran before it and with any number of workers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Instant;
 
-use pallium_core::{
-    Constraint, Error, Kind, Matrix, Metric, Mode, Model, Network, Result, Setting, Substrate, Task,
-    TaskInfo, WeightRequest, random,
-};
-use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
+use pallium_core::{Constraint, Error, Matrix, Metric, Mode, Model, Network, Result, Substrate};
+use pallium_record::checkpoint::Checkpoint;
 use pallium_record::outcome::{Epoch, Status, Value};
-use pallium_record::spec::{CellSpec, Use};
+use pallium_record::spec::CellSpec;
 use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
 
+use super::components::{
+    Options, begin, build_constraints, build_metric, build_metrics, build_model, build_task, check_training,
+    distances, grow_weights, read_substrate, setting, with_task,
+};
 use super::training_loop::{TrainingLoop, Trials};
-use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
 
 /// Number of test trials whose hidden activity is recorded for metrics that
@@ -28,17 +26,6 @@ pub const RECORDED_TRIALS: usize = 256;
 
 /// The splits, in the order in which results are written.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
-
-/// Options that must not change the result of a training.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// Folder in which components may cache results.
-    pub cache: Option<&'a Path>,
-    /// Where checkpoints are written, and continued from.
-    pub checkpoint: Option<&'a CheckpointFile>,
-    /// Whether the state after training is kept with the result.
-    pub keep_state: bool,
-}
 
 /// Trains a network and measures it. `observe` receives every epoch that is
 /// trained here; a continued training does not repeat earlier ones.
@@ -163,230 +150,6 @@ pub fn train(
     })
 }
 
-/// Builds the components of `specs` without training: each distinct one once,
-/// initial weights and distances included. Mistakes in an experiment show here
-/// within a moment.
-///
-/// # Errors
-/// The first error, with the training that it would affect first. A component
-/// that panics or breaks its contract is not an error here: each training finds
-/// that out and records it.
-pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -> Result<()> {
-    let mut substrates = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    let mut first = |parts: &[String]| seen.insert(parts.join("\n"));
-    for spec in specs {
-        let outcome = check_cell(spec, catalogue, options, &mut substrates, &mut first);
-        match outcome {
-            Err(error) if !matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) => {
-                tracing::warn!(cell = spec.label(), "{error}");
-            }
-            outcome => outcome.map_err(|e| e.context(format!("training {} cannot run", spec.label())))?,
-        }
-    }
-    Ok(())
-}
-
-fn check_cell(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    options: &Options<'_>,
-    substrates: &mut BTreeMap<String, Substrate>,
-    first: &mut dyn FnMut(&[String]) -> bool,
-) -> Result<()> {
-    let text = |component: &Use| format!("{} {}", component.id, component.json());
-    let source = text(&spec.substrate);
-    if !substrates.contains_key(&source) {
-        substrates.insert(source.clone(), read_substrate(spec, catalogue, options)?);
-    }
-    let Some(substrate) = substrates.get(&source) else { return Ok(()) };
-    check_training(spec)?;
-    let space = format!("{:?}", spec.geometry);
-    let place = [source.clone(), space];
-    // All runs of a variant and task share these parts, so most specifications
-    // end here.
-    let mut all = place.to_vec();
-    all.extend(spec.components().map(text));
-    if !first(&all) {
-        return Ok(());
-    }
-    let distance = distances(spec, substrate)?;
-    let base = setting(spec, options, substrate, distance.as_ref());
-    let info = build_task(spec, catalogue, &base)?.info();
-    let base = with_task(&info, base);
-    let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
-    if first(&at("weights", text(&spec.weights))) {
-        grow_weights(spec, catalogue, &base, substrate)?;
-    }
-    for constraint in &spec.constraints {
-        if first(&at("constraint", text(constraint))) {
-            build_constraint(spec, constraint, catalogue, &base)?;
-        }
-    }
-    let mut model = build_model(spec, catalogue, &base)?;
-    if !model.plastic() {
-        let initial = grow_weights(spec, catalogue, &base, substrate)?;
-        begin(spec, model.as_mut(), &initial, &mut build_constraints(spec, catalogue, &base)?)?;
-    }
-    for metric in &spec.metrics {
-        if first(&at("metric", text(metric))) {
-            build_metric(spec, metric, catalogue, &base)?;
-        }
-    }
-    Ok(())
-}
-
-fn setting<'a>(
-    spec: &CellSpec,
-    options: &Options<'a>,
-    substrate: &'a Substrate,
-    distance: Option<&'a Distances>,
-) -> Setting<'a> {
-    Setting {
-        threads: spec.training.threads,
-        cache: options.cache,
-        neurons: Some(substrate.neurons),
-        substrate: Some(substrate),
-        distance: distance.map(|d| d.values.view()),
-        distance_unit_um: distance.and_then(|d| d.unit_um),
-        ..Setting::default()
-    }
-}
-
-/// Completes a setting for components that depend on the task.
-fn with_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
-    Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
-}
-
-fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Substrate> {
-    let seed = spec.derived_seed("substrate");
-    let setting =
-        Setting { seed, threads: spec.training.threads, cache: options.cache, ..Setting::default() };
-    let substrate = catalogue
-        .substrate(&spec.substrate, &setting)?
-        .substrate(seed)
-        .map_err(|e| e.context(format!("`{}` gives no substrate", spec.substrate.id)))?;
-    substrate.check()?;
-    Ok(substrate)
-}
-
-fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Distances>> {
-    geometry::distances(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
-}
-
-fn grow_weights(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-    substrate: &Substrate,
-) -> Result<Matrix> {
-    let seed = spec.derived_seed("weights");
-    let request = WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
-    let weights = catalogue
-        .weights(&spec.weights, &Setting { seed, ..*base })?
-        .weights(&request)
-        .map_err(|e| e.context(format!("`{}` gives no weights", spec.weights.id)))?;
-    let n = substrate.neurons;
-    if weights.dim() != (n, n) {
-        let (rows, columns) = weights.dim();
-        return Err(Error::plugin(format!(
-            "`{}` gave {rows}×{columns} weights for {n} neurons",
-            spec.weights.id
-        )));
-    }
-    if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
-        return Err(Error::plugin(format!("`{}` gave the weight {w} from {i} to {j}", spec.weights.id)));
-    }
-    Ok(weights.as_standard_layout().into_owned())
-}
-
-fn build_constraints(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Vec<Box<dyn Constraint>>> {
-    spec.constraints.iter().map(|c| build_constraint(spec, c, catalogue, base)).collect()
-}
-
-fn build_constraint(
-    spec: &CellSpec,
-    component: &Use,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Box<dyn Constraint>> {
-    let seed = spec.derived_seed(&format!("constraint {}", component.id));
-    catalogue.constraint(component, &Setting { seed, ..*base })
-}
-
-fn build_task(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Task>> {
-    catalogue.task(&spec.task_component, &Setting { seed: spec.trial_seed("task"), ..*base })
-}
-
-fn build_model(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Model>> {
-    catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
-}
-
-/// Initialises the model. If its recurrent weights never change, hard
-/// constraints shape them once, here; a penalty would have no effect on them,
-/// so it is refused.
-fn begin(
-    spec: &CellSpec,
-    model: &mut dyn Model,
-    initial: &Matrix,
-    constraints: &mut [Box<dyn Constraint>],
-) -> Result<()> {
-    model
-        .initialise(initial.view(), spec.derived_seed("model"))
-        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
-    if model.plastic() {
-        return Ok(());
-    }
-    let mut gradient = Matrix::zeros(initial.dim());
-    for (constraint, component) in constraints.iter_mut().zip(&spec.constraints) {
-        for block in 0..model.info().blocks {
-            let penalty = constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
-            if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
-                return Err(Error::unsupported(format!(
-                    "`{}` is a penalty, and the recurrent weights of `{}` never change",
-                    component.id, spec.model.id
-                ))
-                .help("leave it out, or train them with another model; hard constraints shape such weights once, before training"));
-            }
-            constraint.project(model.recurrent_mut(block)?)?;
-        }
-    }
-    Ok(())
-}
-
-fn build_metrics(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Vec<Box<dyn Metric>>> {
-    spec.metrics.iter().map(|m| build_metric(spec, m, catalogue, base)).collect()
-}
-
-/// Builds a metric. Its seed depends on the experiment and not on the run, so
-/// all trainings are compared with the same ensemble of null graphs, and
-/// differences between runs come from the networks.
-fn build_metric(
-    spec: &CellSpec,
-    component: &Use,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Box<dyn Metric>> {
-    let seed = random::derive(spec.seed, 0, &format!("metric {}", component.id));
-    catalogue.metric(component, &Setting { seed, ..*base })
-}
-
-fn check_training(spec: &CellSpec) -> Result<()> {
-    let training = &spec.training;
-    if training.batch == 0 {
-        return Err(Error::input("training.batch is 0").help("set it to 1 or more; 128 is usual"));
-    }
-    if training.trials == 0 && training.epochs > 0 {
-        return Err(Error::input(format!("training.trials is 0, and training.epochs {}", training.epochs))
-            .help("set training.epochs to 0 to measure untrained networks"));
-    }
-    Ok(())
-}
-
 /// Computes metrics of a finished training, given by their positions in the
 /// spec, without training again: the network is rebuilt and gets the stored
 /// parameters.
@@ -479,8 +242,10 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
-    use pallium_record::checkpoint::Checkpoint;
+    use pallium_record::checkpoint::CheckpointFile;
+    use pallium_record::spec::Use;
 
+    use super::super::check::check;
     use super::super::mock::{catalogue, spec, with};
     use super::*;
 

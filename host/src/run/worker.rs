@@ -13,10 +13,11 @@ use pallium_record::VERSION;
 use pallium_record::outcome::Value;
 use pallium_record::store::Store;
 
+use super::components::Options;
 use super::cost::{self, Estimator};
 use super::log;
 use super::protocol::{EVENT, Event, Job, Work};
-use super::train::{self, Options};
+use super::{check, train};
 use crate::limits;
 use crate::plugins::Catalogue;
 
@@ -82,7 +83,7 @@ fn perform(job: &Job) -> Result<Event> {
     let options = Options { cache: job.cache.as_deref(), checkpoint: None, keep_state: false };
     match &job.work {
         Work::Check { cells } => {
-            train::check(cells, &catalogue, &options)?;
+            check::check(cells, &catalogue, &options)?;
             Ok(Event::Checked)
         }
         Work::Weigh { cells } => Ok(Event::Weighed { weights: cost::weigh(cells, &catalogue)? }),

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use pallium_core::Kind;
 
 use super::*;
+use crate::finished::{Finished, Record, Records};
 use crate::machine::Machine;
 use crate::spec::Use;
 use crate::testing::{self, cell, cell_of};
@@ -113,7 +116,7 @@ fn files_of_ended_processes_are_removed() {
     fs::create_dir_all(store.unfinished().join(format!("{UNFINISHED}abc123@{gone}/sub"))).unwrap();
     for cell in &cells {
         fs::write(store.checkpoint(cell, 1).path, "").unwrap();
-        fs::write(store.claim_of(cell), "").unwrap();
+        fs::write(store.claim_file(cell), "").unwrap();
     }
     keep(&store, &cells[0]);
     store.clear();

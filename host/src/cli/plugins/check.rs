@@ -150,7 +150,7 @@ fn check_file(file: &Path) -> Result<()> {
             .map(|c| Offered {
                 id: c.id.clone(),
                 role: c.role.clone(),
-                parameters: super::parameters(&c.schema).into_iter().map(|p| p.name).collect(),
+                parameters: super::parameters::parameters(&c.schema).into_iter().map(|p| p.name).collect(),
             })
             .collect(),
     })?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use itertools::Itertools;
 use pallium_core::Role;
 
-use super::{Parameter, parameters};
+use super::parameters::{Parameter, parameters};
 use crate::plugins::{Catalogue, Entry};
 
 /// The beginning of the page.
