@@ -108,7 +108,7 @@ pub fn parse_space(text: &str) -> Result<Space> {
 /// N×3 coordinates of the somata, read and scaled as `geometry` says.
 fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) -> Result<Array2<f64>> {
     let substrate = substrate.ok_or_else(|| {
-        Error::input("geometry `soma` needs a substrate, but there is none")
+        Error::input("geometry `soma` needs a substrate")
             .help("name a substrate with positions, or use a grid geometry")
     })?;
     if substrate.neurons != neurons {

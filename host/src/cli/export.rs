@@ -25,9 +25,9 @@ use crate::plugins::Catalogue;
 #[command(after_help = "Example:
   pallium export runs/cortical-blueprint --layout authors --out exported
 
-`authors` is what the statistics notebooks of arXiv 2606.14975 read: a folder \
-such as 6_6_2_sttc-corr with a table a task and metric, one variant a column \
-and one run a row. Runs without a value are empty cells.")]
+`authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
+such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
+and one row per run. Runs without a value are empty cells.")]
 pub struct Export {
     /// The run folder.
     #[arg(value_name = "DIR")]

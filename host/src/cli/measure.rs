@@ -16,7 +16,7 @@ use crate::plugins::Catalogue;
   pallium measure weights.npy --profile published --json
 
 The graph has an edge wherever |w| exceeds its 0.9 quantile; \
-the file holds an N×N array of real numbers, as numpy.save writes it.")]
+the file contains an N×N array of real numbers, as numpy.save writes it.")]
 pub struct Measure {
     /// The matrix, in numpy's format; row i, column j is the weight from i to j.
     #[arg(value_name = "FILE.npy")]

@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[command(after_help = "Example:
   pallium plan experiments/quickstart.toml --set runs=1 --only 'W*D*C' --json
 
-Patterns of --only are variant/task/run or a part of it. A part that is a name
-stands for that name alone; otherwise `*` stands for any text.")]
+Patterns of --only are variant/task/run or a part of it. A part that is an existing
+name matches that name alone; otherwise `*` matches any text.")]
 pub struct Plan {
     /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]

@@ -31,8 +31,8 @@ pub const PAGE: &str = "report.html";
   pallium report runs/quickstart --figures figures --latex tables.tex
 
 Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
-each as SVG and PDF. Results are held against the published tables where the run \
-has their variants, tasks and neurons.")]
+each as SVG and PDF. Results are compared with the published tables if the run \
+has the same variants, tasks and neurons.")]
 pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]

@@ -19,8 +19,8 @@ use super::support::{self, human, number};
   pallium stats accuracy.csv --json
 
 An empty entry is a run without a value: it is counted, listed and left out. \
-The first column may name the runs (titled `simulation`, or not at all). \
-Columns named as the paper does (W*D*C) are compared by factor, too.")]
+The first column may name the runs (titled `simulation`, or without a title). \
+Columns with names as in the paper (W*D*C) are also compared by factor.")]
 pub struct Stats {
     /// The table, in CSV.
     #[arg(value_name = "TABLE.csv")]
@@ -318,7 +318,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
             let row = numbers.into_iter().chain([p.spearman.statistic, p.spearman.p]).map(human);
             table.add_row([key(name(p.a), name(p.b)), p.paired.to_string()].into_iter().chain(row));
         }
-        add("Wilcoxon, permutation and Spearman, over runs that both have".into(), table);
+        add("Wilcoxon, permutation and Spearman, over runs with a value in both".into(), table);
     }
 
     let Test { statistic, p } = analysis.kruskal;
@@ -337,7 +337,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
         })
         .collect();
     if !missing.is_empty() {
-        parts.push(format!("Missing, and left out\n{}", missing.join("\n")));
+        parts.push(format!("Missing values (left out)\n{}", missing.join("\n")));
     }
     format!("{}\n", parts.join("\n\n"))
 }
@@ -366,7 +366,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
                     if out.is_empty() { String::new() } else { format!(" (without {})", out.join(", ")) };
                 parts.push(format!("{title}{out}\n{}", table));
             }
-            Err(why) => parts.push(format!("{title}: refused, {why}")),
+            Err(why) => parts.push(format!("{title}: not computed, {why}")),
         }
     }
     match &factors.contrasts {
@@ -380,7 +380,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
             }
             parts.push(format!("Planned contrasts, on ranks\n{}", table));
         }
-        Err(why) => parts.push(format!("Planned contrasts: refused, {why}")),
+        Err(why) => parts.push(format!("Planned contrasts: not computed, {why}")),
     }
     if !factors.unknown.is_empty() {
         parts.push(format!("Without factors: {}", factors.unknown.join(", ")));

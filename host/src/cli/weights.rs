@@ -17,7 +17,7 @@ use crate::plugins::Catalogue;
 #[command(after_help = "Example:
   pallium weights microns.functional --field data/6_6_2 --seed 1 --out weights.npy
 
-The file holds an N×N array in single precision; row i, column j is the weight \
+The file contains an N×N array in single precision; row i, column j is the weight \
 from neuron i to neuron j.")]
 pub struct Weights {
     /// The weight source.
@@ -108,5 +108,5 @@ pub fn weights(args: &Weights) -> Result<()> {
         .and_then(|mut source| source.weights(&request))
         .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))?;
     npy::write(&args.out, &weights, args.force)?;
-    support::print(&format!("{neurons}×{neurons} weights of {} are in {}\n", args.id, args.out.display()))
+    support::print(&format!("{neurons}×{neurons} weights of {} written to {}\n", args.id, args.out.display()))
 }

@@ -333,7 +333,7 @@ fn values(node: &Node, table: &Table) -> Result<Vec<(String, Node)>> {
     for label in &labels {
         let clash = !seen.insert(label);
         if clash || label.is_empty() || label.contains('/') || label.chars().any(char::is_control) {
-            let what = if clash { "stands for two values" } else { "cannot name a value" };
+            let what = if clash { "is the name of two values" } else { "cannot name a value" };
             return Err(node
                 .at
                 .error(format!("`{label}` {what} of a sweep"))

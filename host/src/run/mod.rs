@@ -18,6 +18,7 @@ pub mod pool;
 pub mod progress;
 pub mod progress_event;
 pub mod protocol;
+mod queue;
 pub mod shard;
 pub mod train;
 mod training_loop;

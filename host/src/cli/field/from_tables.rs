@@ -23,7 +23,7 @@ const TABLES: &str = "microns.tables";
 #[command(after_help = "Example:
   pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields
 
-Two fields, and of a cell's several units the one that fits best:
+Two fields; if a cell has several units, use the one that fits best:
   pallium field from-tables --coregistration c.csv --synapses s.csv --field 6_6_2 --field 5_3_4 \\
     --param repeats=best-score --out fields")]
 pub struct FromTables {

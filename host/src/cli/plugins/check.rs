@@ -93,7 +93,7 @@ fn send(message: &CheckMessage) -> Result<()> {
     support::print(&format!("\n{MARK}{text}\n"))
 }
 
-/// Runs checks on one component, or on the file as a whole.
+/// Runs checks on one component, or on the file itself.
 ///
 /// # Errors
 /// If there is no such component.

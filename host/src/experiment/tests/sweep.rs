@@ -217,7 +217,7 @@ fn mistakes_in_sweeps_are_reported_with_their_place() {
             "",
         ),
         (epochs("{ sweep = [1], step = 2 }"), "x.toml:1: unknown key `step` in a sweep", "sweep"),
-        (epochs("{ sweep = [1, 1] }"), "x.toml:1: `1` stands for two values of a sweep", "labels"),
+        (epochs("{ sweep = [1, 1] }"), "x.toml:1: `1` is the name of two values of a sweep", "labels"),
         (epochs("{ sweep = [1, 2], labels = ['a'] }"), "x.toml:1: 1 labels for 2 values", ""),
         (epochs("{ sweep = [1, 0] }"), "x.toml:1: `training.epochs` is 0", "at least 1"),
         (epochs("{ sweep = [1, { sweep = [2] }] }"), "x.toml:1: a value that is swept is itself a sweep", ""),
