@@ -434,7 +434,7 @@ fn a_crash_during_a_trial_run_costs_its_own_estimate_alone() {
     let out = scene.out("submitted");
     let all = ["submit", text(&scene.file), "--engine", "slurm", "--dry-run", "--out", text(&out)];
     let ended = pallium_with(&[&rogue], &all).ok();
-    assert!(ended.stdout.contains("not submitted: 10 of 10 cells"), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("not submitted: 10 of 10 trainings"), "{}{}", ended.stdout, ended.stderr);
 }
 
 #[test]
