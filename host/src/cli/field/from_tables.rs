@@ -1,6 +1,6 @@
 //! `pallium field from-tables`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
@@ -8,6 +8,7 @@ use pallium_record::spec::Use;
 use serde_json::{Value, json};
 
 use super::{check_free, store};
+use crate::cli::output::folder_of;
 use crate::cli::support;
 use crate::plugins::Catalogue;
 
@@ -68,7 +69,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     let mut source =
         catalogue.substrate(&Use { id: TABLES.into(), params }, &support::setting(None, None, None))?;
 
-    let parent = args.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder_of(&args.out);
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
     let beside =
         tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
