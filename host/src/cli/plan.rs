@@ -104,7 +104,7 @@ fn table(cells: &[CellSpec], costs: &[Option<Cost>]) -> Result<()> {
             None => lines.push((&cell.variant, &cell.task, 1, *cost)),
         }
     }
-    let mut table = support::table(["variant", "task", "runs", "time of a run", "memory"]);
+    let mut table = support::table(["variant", "task", "runs", "time per run", "memory"]);
     for (variant, task, runs, cost) in lines {
         let (time, memory) = match cost {
             Some(cost) => (duration(cost.seconds), format!("{:.0} MB", cost.memory_mb)),
@@ -129,7 +129,7 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
         n => format!(" ({n} without an estimate)"),
     };
     format!(
-        "{} cell{}{without}: about {} of one core, {} with {at_once} at once, {:.0} MB at a time",
+        "{} training{}{without}: about {} on one core, {} with {at_once} at a time, {:.0} MB in total",
         costs.len(),
         if costs.len() == 1 { "" } else { "s" },
         duration(seconds),
@@ -147,11 +147,11 @@ mod tests {
         let cost = |seconds| Some(Cost { seconds, memory_mb: 50.0 });
         assert_eq!(
             total(&[cost(10.0), cost(20.0), cost(30.0)], 2),
-            "3 cells: about 60 s of one core, 30 s with 2 at once, 100 MB at a time"
+            "3 trainings: about 60 s on one core, 30 s with 2 at a time, 100 MB in total"
         );
         assert_eq!(
             total(&[cost(10.0), None], 8),
-            "2 cells (1 without an estimate): about 10 s of one core, 10 s with 2 at once, 100 MB at a time"
+            "2 trainings (1 without an estimate): about 10 s on one core, 10 s with 2 at a time, 100 MB in total"
         );
     }
 }
