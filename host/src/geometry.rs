@@ -1,10 +1,9 @@
-//! Distances between neurons: where the neurons are, how that is read, and
-//! what the distances are scaled to.
+//! Distances between neurons: their positions, how these are read, and how the
+//! distances are scaled.
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use pallium_core::rand::seq::SliceRandom;
 use pallium_core::{Error, Positions, Result, Substrate, random};
-
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
 /// Distances between neurons.
@@ -12,22 +11,22 @@ use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geo
 pub struct Distances {
     /// N×N, Euclidean, zero diagonal.
     pub values: Array2<f32>,
-    /// Micrometres in a unit of these, where the geometry has any.
+    /// Micrometres per unit of distance, if the geometry has a length unit.
     pub unit_um: Option<f64>,
 }
 
-/// N×N Euclidean distances, zero diagonal; `None` where there is no space.
+/// N×N Euclidean distances, zero diagonal; `None` without a space.
 ///
-/// They are in units of what `geometry` scales to: fractions of the field's
-/// extent along each axis (`minmax`), micrometres, grid steps, or multiples of
-/// their own mean over the N·(N−1) entries off the diagonal (`mean-one`).
-/// Coordinate layout and scale apply to somata alone; a grid has unit steps.
-/// `seed` is that of the run and matters to shuffled positions alone.
+/// `geometry` sets their unit: fractions of the field's extent along each axis
+/// (`minmax`), micrometres, grid steps, or multiples of their own mean over the
+/// N·(N−1) entries off the diagonal (`mean-one`). Coordinate layout and scale
+/// apply to somata alone; a grid has unit steps. `seed` is that of the run and
+/// affects only shuffled positions.
 ///
 /// # Errors
-/// If somata are asked for and the substrate is missing, has another number of
-/// neurons or no positions; if a grid has fewer points than there are neurons;
-/// or if no two neurons are apart, so that their mean distance cannot be 1.
+/// If the geometry is `soma` and the substrate is missing, has another number
+/// of neurons or no positions; if a grid has fewer points than neurons; or if
+/// all neurons are at the same place, so that their mean distance cannot be 1.
 pub fn distances(
     geometry: &Geometry,
     substrate: Option<&Substrate>,
@@ -66,11 +65,11 @@ pub fn distances(
 /// Extents of a grid for `neurons` neurons: two layers, since a field is wide
 /// and flat, each as nearly square as possible.
 ///
-/// A layer holds half of the neurons, rounded up. It is filled exactly if some
-/// rectangle no longer than three times its width does so (the squarest one,
-/// the first axis the longer one unless it is the half's rounded square root);
-/// otherwise the squarest rectangle with enough points is taken. That gives
-/// 12×13×2 for 312 neurons, as published, 7×5×2 for 70 and 7×3×2 for 42.
+/// A layer holds half of the neurons, rounded up. If rectangles with a ratio of
+/// sides up to three fill it exactly, the squarest of them is taken, with the
+/// longer side first unless that is the rounded square root of the half;
+/// otherwise the squarest rectangle with enough points. That gives 12×13×2 for
+/// 312 neurons, as published, 7×5×2 for 70 and 7×3×2 for 42.
 pub fn extents_for(neurons: usize) -> [usize; 3] {
     let layer = neurons.div_ceil(2).max(1);
     let side = ((layer as f64).sqrt().round() as usize).max(1);
@@ -81,14 +80,14 @@ pub fn extents_for(neurons: usize) -> [usize; 3] {
     exact.unwrap_or([side, layer.div_ceil(side), 2])
 }
 
-/// Reads `none`, `soma`, `grid` or `grid:AxBxC`, as people write it.
+/// Parses `none`, `soma`, `grid` or `grid:AxBxC`.
 ///
 /// # Errors
-/// If it is none of these, or an extent is not a positive whole number.
+/// If it is none of these, or an extent is not a positive integer.
 pub fn parse_space(text: &str) -> Result<Space> {
     let wrong = || {
         Error::input(format!("`{text}` is not a geometry"))
-            .help("it is `none`, `soma`, `grid`, or `grid:AxBxC` such as `grid:12x13x2`")
+            .help("expected `none`, `soma`, `grid`, or `grid:AxBxC` such as `grid:12x13x2`")
     };
     match text {
         "none" => Ok(Space::None),
@@ -109,7 +108,7 @@ pub fn parse_space(text: &str) -> Result<Space> {
 /// N×3 coordinates of the somata, read and scaled as `geometry` says.
 fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) -> Result<Array2<f64>> {
     let substrate = substrate.ok_or_else(|| {
-        Error::input("distances between somata are asked for, and there is no substrate")
+        Error::input("geometry `soma` needs a substrate")
             .help("name a substrate with positions, or use a grid geometry")
     })?;
     if substrate.neurons != neurons {
@@ -129,7 +128,7 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
         CoordinateScale::Minmax => points.columns_mut().into_iter().for_each(|mut axis| {
             let low = axis.iter().copied().fold(f64::INFINITY, f64::min);
             let high = axis.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            // An axis along which nothing varies tells no neurons apart.
+            // An axis without extent has no scale.
             let extent = if high > low { high - low } else { 1.0 };
             axis.mapv_inplace(|v| (v - low) / extent);
         }),
@@ -137,8 +136,8 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
     Ok(points)
 }
 
-/// The N×3 table taken for a 3×N one: coordinate `axis` of neuron i is the
-/// number at place axis·N + i when the table is read along its rows.
+/// The N×3 table read as a 3×N one: coordinate `axis` of neuron i is the number
+/// at position axis·N + i when the table is read along its rows.
 fn interleaved(positions: &Positions) -> Array2<f64> {
     let neurons = positions.values.nrows();
     Array2::from_shape_fn((neurons, 3), |(i, axis)| {
@@ -155,7 +154,7 @@ fn grid([a, b, c]: [usize; 3], neurons: usize) -> Result<Array2<f64>> {
     if points.is_none_or(|points| points < neurons) {
         let [x, y, z] = extents_for(neurons);
         return Err(Error::input(format!("a grid of {a}×{b}×{c} has too few points for {neurons} neurons"))
-            .help(format!("use `grid:{x}x{y}x{z}`, or `grid` to let the extents be chosen")));
+            .help(format!("use `grid:{x}x{y}x{z}`, or `grid` to choose the extents automatically")));
     }
     Ok(Array2::from_shape_fn((neurons, 3), |(i, axis)| {
         let coordinate = match axis {
@@ -186,9 +185,10 @@ mod tests {
 
     use super::*;
 
-    /// Five neurons at invented places; units are 0.5×0.5×2 µm. The expected
-    /// numbers below come from numpy: `sqrt(((p[:,None]-p[None])**2).sum(-1))`
-    /// of `p*[.5,.5,2]`, of `p` scaled per column, and of `p.reshape(3,-1).T`.
+    /// Five neurons at synthetic positions; units are 0.5×0.5×2 µm. The
+    /// expected numbers below come from numpy:
+    /// `sqrt(((p[:,None]-p[None])**2).sum(-1))` of `p*[.5,.5,2]`, of `p` scaled
+    /// per column, and of `p.reshape(3,-1).T`.
     fn substrate() -> Substrate {
         Substrate {
             name: "invented".into(),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn shuffled_positions_are_the_same_ones_dealt_out_anew() {
+    fn shuffled_positions_are_a_permutation_that_depends_on_the_seed() {
         let shuffled = Geometry { shuffled: true, ..geometry(Space::Grid(None)) };
         let of = |seed| distances(&shuffled, None, 42, seed).unwrap().unwrap().values;
         let straight = distances(&geometry(Space::Grid(None)), None, 42, 1).unwrap().unwrap().values;
@@ -334,9 +334,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_placed_is_refused_with_a_remedy() {
+    fn missing_positions_are_refused_with_a_remedy() {
         let error = distances(&geometry(Space::Soma), None, 5, 0).unwrap_err();
-        assert!(error.to_string().contains("there is no substrate"), "{error}");
+        assert!(error.to_string().contains("needs a substrate"), "{error}");
         let error = distances(&geometry(Space::Soma), Some(&substrate()), 6, 0).unwrap_err();
         assert!(error.message.contains("`invented` has 5 neurons, but the network has 6"), "{error}");
         let error = distances(&geometry(Space::Grid(Some([2, 2, 2]))), None, 9, 0).unwrap_err();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn geometries_are_read_as_people_write_them() {
+    fn geometries_are_parsed_from_text() {
         assert_eq!(parse_space("grid").unwrap(), Space::Grid(None));
         assert_eq!(parse_space("grid:12x13x2").unwrap(), Space::Grid(Some([12, 13, 2])));
         assert_eq!(parse_space("soma").unwrap(), Space::Soma);

@@ -1,5 +1,5 @@
-//! The host: finds and loads plugins, reads experiment files, expands them
-//! into cells, runs the cells in worker processes, and keeps the results.
+//! The host: finds and loads plugins, reads experiment files, expands them into
+//! trainings, runs these in worker processes, and stores the results.
 
 pub mod cli;
 pub mod experiment;

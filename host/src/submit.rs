@@ -1,7 +1,7 @@
 //! Submits an experiment to a batch system, as an array of shards.
 //!
 //! Task *i* of *N* runs `pallium run --shard i/N` with the shared run folder. The
-//! tasks need no coordination: a finished training appears in the folder as a whole,
+//! tasks need no coordination: a finished training appears in the folder in one step,
 //! and a task that is killed, requeued or submitted again skips what is finished.
 //!
 //! Each submission has its own folder in the run folder:

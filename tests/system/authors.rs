@@ -25,7 +25,7 @@ fn role(role: &str) {
     }
     assert!(std::fs::read_to_string(folder.join("README.md")).unwrap().contains(&format!("own.{name}")));
     let tested = test(&folder).ok();
-    assert!(tested.stdout.contains("it_keeps_the_promises_of_its_role ... ok"));
+    assert!(tested.stdout.contains("it_passes_the_conformance_checks ... ok"));
     let file = library(&folder);
     every_check_passes(&pallium(&["plugins", "check", text(&file), "--json"]).ok().json());
     let out = folder.join("runs/first");

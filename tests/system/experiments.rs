@@ -216,7 +216,7 @@ fn what_a_run_refuses_is_refused_by_plan_and_dry_run() {
         if command.first() == Some(&"run") {
             arguments.extend(["--out", text(&out)]);
         }
-        pallium(&arguments).refused(&["cell W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
+        pallium(&arguments).refused(&["training W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
     }
     assert!(!out.exists(), "a refusal writes nothing");
 }

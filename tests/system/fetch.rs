@@ -249,7 +249,7 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
     assert_eq!(scene.server.asked().len(), 9);
     // There already: nothing is asked for. Another place: the cache is enough.
     let again = scene.fetch(&[MADE_UP]).ok();
-    assert!(again.stderr.contains("there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("already present"), "{}", again.stderr);
     let other = Scratch::new();
     let told =
         fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--url", "http://127.0.0.1:9/"])

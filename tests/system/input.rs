@@ -33,7 +33,7 @@ fn missing_files_are_refused() {
     pallium(&["run", text(&file), "--set", "substrat.path=/x"]).refused(&["substrat"]);
     // A file where a folder belongs, and more than anyone can run.
     pallium(&["run", text(&file), "--out", text(&file)]).refused(&["is not a folder", "--out"]);
-    pallium(&["run", text(&file), "--set", "runs=1000000000"]).refused(&["1000000000 runs", "at most"]);
+    pallium(&["run", text(&file), "--set", "runs=1000000000"]).refused(&["1000000000 runs", "the maximum"]);
 }
 
 #[test]

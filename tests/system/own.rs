@@ -53,7 +53,7 @@ fn a_new_description_is_valid_once_its_files_exist() {
     let own = scratch.path().join("it's \"mine\"");
     pallium(&["field", "new", text(&own)]).ok();
     pallium(&["field", "info", text(&own)]).refused(&["cells.csv does not exist"]);
-    pallium(&["field", "new", text(&own)]).refused(&["field.toml is there already"]);
+    pallium(&["field", "new", text(&own)]).refused(&["field.toml already exists"]);
     as_plain_text(&released, &own);
     let card = std::fs::read_to_string(own.join("field.toml")).unwrap();
     // MICrONS: voxels, and another frame rate than the template's.

@@ -145,7 +145,7 @@ fn tables_at_the_edge_are_answered() {
 fn bad_cells_are_named() {
     let folder = Scratch::new();
     let file = written(&folder, "simulation,a,b\n0,1,2\n1,high,2\n");
-    pallium(&["stats", text(&file)]).refused(&["table.csv, line 3, column `a`: `high` is no number"]);
+    pallium(&["stats", text(&file)]).refused(&["table.csv, line 3, column `a`: `high` is not a number"]);
     pallium(&["stats", "nowhere.csv"]).refused(&["nowhere.csv"]);
     pallium(&["stats", text(&file), "--confidence", "95"]).refused(&["0.95"]);
 }
@@ -386,5 +386,5 @@ fn what_cannot_be_exported_is_refused() {
     let scratch = Scratch::new();
     let export =
         |run: &Path| pallium(&["export", text(run), "--layout", "authors", "--out", text(scratch.path())]);
-    export(&scratch.path().join("nothing")).refused(&["nothing holds no run"]);
+    export(&scratch.path().join("nothing")).refused(&["nothing does not contain a run"]);
 }

@@ -497,9 +497,9 @@ fn a_full_disk_is_reported_and_the_run_continues_once_there_is_room() {
     let out = small.0.join("out");
     for _ in 0..2 {
         scene.run(&out, &["--jobs", "2"]).refused(&[
-            "there is no room left for results",
+            "no space left for results",
             "free some space",
-            "the same command again",
+            "repeat the command",
         ]);
     }
     let failed = std::fs::read_dir(out.join("failed")).map_or(0, |files| files.count());

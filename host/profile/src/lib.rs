@@ -1,24 +1,23 @@
 //! Profiles: named sets of switches, read from `profiles.toml`.
 //!
-//! The switches, their values and what they act on are data; this file knows
-//! only the kinds of target there are.
+//! Switches, their values and their targets are data; this file knows only the
+//! kinds of target.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use pallium_core::{Error, Result, nearest};
+use pallium_record::spec::{CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use pallium_record::spec::{CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space};
-
-/// The accuracy and the loss that tables show.
+/// The accuracy and loss in tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Accuracy {
-    /// The running mean over the last training epoch.
+    /// Running mean over the last training epoch.
     Running,
-    /// Of the trained network.
+    /// Evaluation of the trained network.
     Evaluated,
 }
 
@@ -50,27 +49,27 @@ pub struct Profiles {
 pub struct Profile {
     /// Name, as in `profile = "published"`.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub about: String,
 }
 
-/// One decision on which profiles differ.
+/// One difference between profiles.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Switch {
     /// Name, as under `[switches]`.
     pub name: String,
-    /// What it decides.
+    /// What it controls.
     pub about: String,
-    /// Its possible values, each with what it means.
+    /// Its possible values with their meanings.
     pub alternatives: BTreeMap<String, String>,
-    /// What it acts on.
+    /// Its targets.
     pub targets: Vec<Target>,
     /// Its value under each profile.
     #[serde(flatten)]
     pub values: BTreeMap<String, String>,
 }
 
-/// What a switch acts on.
+/// A target of a switch.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Target {
@@ -85,7 +84,7 @@ pub enum Target {
         component: String,
         /// The parameter.
         parameter: String,
-        /// Only in variants that use this constraint.
+        /// If set, only in variants that use this constraint.
         #[serde(default)]
         when_constraint: Option<String>,
     },
@@ -107,9 +106,8 @@ pub fn profiles() -> Result<&'static Profiles> {
 }
 
 /// Refuses a profile that does not exist.
-///
 /// # Errors
-/// As said; the names that do exist are listed.
+/// If it does not exist; the help lists the profiles.
 pub fn check_name(profile: &str) -> Result<()> {
     let names: Vec<_> = profiles()?.profiles.iter().map(|p| p.name.as_str()).collect();
     if names.contains(&profile) {
@@ -122,7 +120,7 @@ pub fn check_name(profile: &str) -> Result<()> {
 /// Refuses a switch or a value that does not exist.
 ///
 /// # Errors
-/// As said; the nearest switch, or the values there are, are offered.
+/// If it does not exist; the help names the nearest switch, or the values.
 pub fn check_switch(name: &str, value: &str) -> Result<()> {
     let table = profiles()?;
     let Some(switch) = table.switches.iter().find(|s| s.name == name) else {
@@ -138,7 +136,7 @@ pub fn check_switch(name: &str, value: &str) -> Result<()> {
     }
     let known: Vec<_> = switch.alternatives.keys().map(String::as_str).collect();
     Err(Error::input(format!("switch `{name}` cannot be `{value}`"))
-        .help(format!("it can be: {}", known.join(", "))))
+        .help(format!("values: {}", known.join(", "))))
 }
 
 /// The value of every switch under `profile`.
@@ -157,8 +155,7 @@ pub fn switches(profile: &str) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
-/// The value of every switch under `profile`, except where `overrides` say
-/// otherwise.
+/// The value of every switch under `profile`, with `overrides`.
 ///
 /// # Errors
 /// If there is no such profile, switch or value.
@@ -171,7 +168,7 @@ pub fn resolve(profile: &str, overrides: &BTreeMap<String, String>) -> Result<BT
     Ok(values)
 }
 
-/// The parameters that resolved `switches` give to `component` in a variant
+/// The parameters that resolved `switches` set for `component` in a variant
 /// with these `constraints` (ids).
 ///
 /// # Errors
@@ -196,8 +193,8 @@ pub fn parameters(
     Ok(parameters)
 }
 
-/// The parameters that a profile gives to a component that is used alone:
-/// targets limited to a constraint do not take part.
+/// The parameters that a profile sets for a component outside an experiment;
+/// targets limited to a constraint do not apply.
 ///
 /// # Errors
 /// If there is no such profile, switch or value.
@@ -239,7 +236,7 @@ pub fn settings(switches: &BTreeMap<String, String>) -> Result<(DataSeed, Accura
     Ok((host(switches, "data_seed")?, host(switches, "accuracy")?, host(switches, "interval")?))
 }
 
-/// The host setting `name`, from whichever switch targets it.
+/// The host setting `name`, from the switch that targets it.
 fn host<T: serde::de::DeserializeOwned>(switches: &BTreeMap<String, String>, name: &str) -> Result<T> {
     let switch = profiles()?
         .switches
@@ -277,7 +274,7 @@ mod tests {
             }
             assert_ne!(switch.values["published"], switch.values["corrected"], "{}", switch.name);
             assert!(!switch.targets.is_empty() && !switch.about.is_empty(), "{}", switch.name);
-            // Every alternative of a host setting must be one that the host understands.
+            // The host must accept every alternative of its settings.
             for target in &switch.targets {
                 if let Target::Host { .. } = target {
                     for value in switch.alternatives.keys() {
@@ -356,7 +353,7 @@ mod tests {
         let e = check_switch("coordinate_layout", "columns").unwrap_err();
         assert_eq!(
             e.to_string(),
-            "switch `coordinate_layout` cannot be `columns` (it can be: interleaved, rows)"
+            "switch `coordinate_layout` cannot be `columns` (values: interleaved, rows)"
         );
     }
 }

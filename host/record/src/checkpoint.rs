@@ -1,19 +1,19 @@
-//! The state of a training, in full: model, optimizer and curves so far.
+//! The complete state of a training: model, optimizer and curves so far.
 //!
-//! While a training runs, its state is kept from epoch to epoch, so that after
-//! an interruption it continues and ends with the same bits. A finished
-//! training keeps its last state as `state.safetensors`, so that it can be
-//! continued.
+//! While a training runs, its state is stored after epochs, so that after an
+//! interruption it continues and its results are bit-identical to an
+//! uninterrupted run. A finished training keeps its last state as
+//! `state.safetensors`, from which it can be continued.
 //!
-//! Everything that a training draws is drawn anew from its seeds, and the noise
-//! of a batch depends on the batch's number alone. So the model's state, the
-//! number of epochs and the curves are all there is to keep.
+//! All random draws of a training follow from its seeds, and the noise of a
+//! batch depends on the batch's number alone. So the model's state, the number
+//! of epochs and the curves are sufficient.
 //!
-//! The file is a safetensors file with the model's tensors (f32); its metadata
+//! The file is a safetensors file with the model's tensors (f32). Its metadata
 //! hold the identity of the training, the curves, the seconds so far, the order
 //! of the tensors and a SHA-256 of all of these. The file is replaced in one
-//! step but not forced to disk: after a loss of power the sum tells, and the
-//! training begins anew.
+//! step but not forced to disk: after a power failure the hash does not match,
+//! and the training starts again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,24 +30,24 @@ use crate::durable;
 use crate::outcome::Epoch;
 use crate::safetensors_file::{f32_bytes, floats, with_metadata};
 
-/// What kind of file it is, and the version of its format.
+/// Kind of file and version of its format.
 const KIND: &str = "pallium training state 2";
 
-/// A training after an epoch.
+/// The state of a training after an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// One entry for each epoch behind it.
+    /// One entry per completed epoch.
     pub curves: Vec<Epoch>,
-    /// How long they took, in seconds.
+    /// Duration of these epochs, in seconds.
     pub seconds: f64,
     /// The model's state.
     pub state: Vec<Tensor>,
 }
 
-/// Where a training's checkpoint is kept.
+/// The file of a training's checkpoint.
 #[derive(Clone, Debug)]
 pub struct CheckpointFile {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
     /// Identity of the training.
     pub identity: String,
@@ -56,13 +56,14 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Whether one is due after `epoch`.
+    /// Whether a checkpoint is due after `epoch`.
     pub fn is_due(&self, epoch: u32) -> bool {
         self.every > 0 && epoch.is_multiple_of(self.every)
     }
 
-    /// The checkpoint of at most `epochs` epochs, if there is one, complete and
-    /// of this training. One that cannot be used is logged and removed.
+    /// The checkpoint, if there is one that is complete, belongs to this
+    /// training and has at most `epochs` epochs. One that cannot be used is
+    /// logged and removed.
     pub fn load(&self, epochs: u32) -> Option<Checkpoint> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -83,18 +84,21 @@ impl CheckpointFile {
 
     /// Logs why the checkpoint is not used, and removes it.
     pub fn reject(&self, why: &str) {
-        tracing::warn!("the checkpoint {} is not used, the training begins anew: {why}", self.path.display());
+        tracing::warn!(
+            "the checkpoint {} is not used, so the training starts again: {why}",
+            self.path.display()
+        );
         if let Err(e) = fs::remove_file(&self.path) {
             tracing::debug!("{}: {e}", self.path.display());
         }
     }
 
-    /// Replaces the checkpoint. A training does not fail for want of one, so an
-    /// error is only logged.
+    /// Replaces the checkpoint. A training can finish without one, so an error
+    /// is only logged.
     pub fn save(&self, checkpoint: &Checkpoint) {
         let saved = encode(checkpoint, &self.identity).and_then(|bytes| self.replace(&bytes));
         if let Err(error) = saved {
-            tracing::warn!("no checkpoint is kept of epoch {}: {error}", checkpoint.curves.len());
+            tracing::warn!("cannot write the checkpoint of epoch {}: {error}", checkpoint.curves.len());
         }
     }
 
@@ -217,7 +221,7 @@ mod tests {
             state: vec![
                 tensor("recurrent", &[1, 2, 2], &[0.1, -0.0, f32::MIN_POSITIVE, 1e30]),
                 tensor("bias", &[0], &[]),
-                // A number may be kept as the bits of an f32 that is none.
+                // A value may have the bits of an f32 NaN.
                 tensor("optimizer.updates", &[1], &[f32::from_bits(0x7f80_0001)]),
             ],
         }
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back_bit_for_bit() {
+    fn a_state_is_read_back_bit_for_bit() {
         let here = tempfile::tempdir().unwrap();
         let place = place(here.path());
         assert!(place.load(5).is_none());
@@ -245,33 +249,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_foreign_or_damaged_is_removed() {
+    fn a_foreign_or_damaged_checkpoint_is_removed() {
         let here = tempfile::tempdir().unwrap();
         let place = place(here.path());
         place.save(&checkpoint());
-        let whole = fs::read(&place.path).unwrap();
-        for length in [0, 7, 70, whole.len() - 1] {
-            fs::write(&place.path, &whole[..length]).unwrap();
+        let bytes = fs::read(&place.path).unwrap();
+        for length in [0, 7, 70, bytes.len() - 1] {
+            fs::write(&place.path, &bytes[..length]).unwrap();
             assert!(place.load(5).is_none(), "{length}");
             assert!(!place.path.exists());
         }
-        for at in [0, 64, 400, whole.len() - 1] {
-            let mut bad = whole.clone();
+        for at in [0, 64, 400, bytes.len() - 1] {
+            let mut bad = bytes.clone();
             bad[at] ^= 1;
             fs::write(&place.path, &bad).unwrap();
             assert!(place.load(5).is_none(), "{at}");
         }
-        fs::write(&place.path, &whole).unwrap();
+        fs::write(&place.path, &bytes).unwrap();
         assert!(CheckpointFile { identity: "other".into(), ..place.clone() }.load(5).is_none());
-        // Of a longer training than the cell has.
-        fs::write(&place.path, &whole).unwrap();
+        // A checkpoint with more epochs than the training.
+        fs::write(&place.path, &bytes).unwrap();
         assert!(place.load(1).is_none());
-        fs::write(&place.path, &whole).unwrap();
+        fs::write(&place.path, &bytes).unwrap();
         assert!(place.load(2).is_some());
     }
 
     #[test]
-    fn checkpoints_are_due_every_so_many_epochs() {
+    fn checkpoints_are_due_at_multiples_of_the_interval() {
         let at =
             |every, epoch| CheckpointFile { path: "a".into(), identity: String::new(), every }.is_due(epoch);
         assert!(at(1, 1) && at(3, 6) && !at(3, 4) && !at(0, 3));

@@ -1,14 +1,13 @@
-//! Who is at which cell, so that several processes in one run folder do not do
-//! the same work.
+//! Which process works on which training, so that several processes in one run
+//! folder do not repeat work.
 //!
-//! A claim is a small file that names a process. It is advice and no lock:
-//! where it is missing or judged wrongly, two processes train the same cell,
-//! come to the same bytes, and the first one's folder stays. A claim counts for
-//! as long as its process gives signs of life by touching it. One that has not
-//! been touched for [`STALE`] is taken over; that is measured on the own clock,
-//! since machines that share a folder need not agree on the time. A process of
-//! this very machine is asked for directly, so that a run that was killed can
-//! be continued at once.
+//! A claim is a small file that names a process. It is advisory: if it is
+//! missing or misjudged, two processes run the same training, compute the same
+//! bytes, and the first folder stays. A claim is valid while its process keeps
+//! touching it. One that is untouched for [`STALE`] is taken over; this is
+//! measured on the local clock, since machines that share a folder may disagree
+//! on the time. A process of this machine is looked up directly, so that a
+//! killed run can be continued at once.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,7 +21,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long a claim may stay untouched.
 pub const STALE: Duration = Duration::from_secs(60);
 
-/// What another's claim looked like, and since when.
+/// The contents of another process's claim, and since when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimSnapshot {
     touched: Option<SystemTime>,
@@ -40,7 +39,7 @@ impl ClaimSnapshot {
         Ok(Some(ClaimSnapshot { touched: about.modified().ok(), owner, since: Instant::now() }))
     }
 
-    /// Who it is, for people.
+    /// The owner, for messages.
     pub fn owner(&self) -> String {
         match &self.owner {
             Some(owner) => format!("process {} on {}", owner.process, owner.machine),
@@ -49,30 +48,30 @@ impl ClaimSnapshot {
     }
 }
 
-/// How another's claim stands.
+/// The status of another process's claim.
 #[derive(Debug)]
 pub enum ClaimStatus {
-    /// Its process is at it.
+    /// Its process is working.
     Alive(ClaimSnapshot),
-    /// There is none any more.
+    /// The claim is gone.
     Gone,
 }
 
-/// This process's claim on a cell. Given up when dropped.
+/// This process's claim on a training. Released when dropped.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
 }
 
 impl Claim {
-    /// Claims what `path` stands for, or says who has it.
+    /// Takes the claim at `path`, or returns the claim of its owner.
     ///
     /// # Errors
     /// If the claim cannot be written.
     pub fn take(path: &Path, owner: &Owner) -> io::Result<Result<Claim, ClaimSnapshot>> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let text = serde_json::to_vec(owner)?;
-        // Whoever finishes a run removes folders that are empty.
+        // A process that finishes a run removes empty folders.
         for attempt in 0..100 {
             fs::create_dir_all(folder)?;
             let write = || {
@@ -94,8 +93,8 @@ impl Claim {
         Err(io::Error::other("a claim cannot be written"))
     }
 
-    /// Looks again at another's claim, which last looked like `before`. A
-    /// claim that is stale is removed.
+    /// Checks another process's claim, which was `before` at the last check. A
+    /// stale claim is removed.
     ///
     /// # Errors
     /// If it cannot be read or removed.
@@ -112,7 +111,8 @@ impl Claim {
         Ok(ClaimStatus::Alive(ClaimSnapshot { since, ..now }))
     }
 
-    /// Gives a sign of life. If someone has judged this process dead, so be it.
+    /// Renews the claim. An error is ignored: another process may have taken it
+    /// over.
     pub fn touch(path: &Path) {
         let touched =
             File::options().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
@@ -151,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_keeps_others_away_until_it_is_dropped() {
+    fn a_claim_excludes_others_until_it_is_dropped() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("claims/a");
-        let claim = Claim::take(&path, &Owner::this()).unwrap().unwrap();
+        let claim = Claim::take(&path, &Owner::current()).unwrap().unwrap();
         let snapshot = Claim::take(&path, &other()).unwrap().unwrap_err();
         assert!(snapshot.owner().contains(&std::process::id().to_string()), "{}", snapshot.owner());
         assert!(matches!(Claim::look(&path, &snapshot, STALE).unwrap(), ClaimStatus::Alive(_)));
@@ -165,24 +165,26 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_of_a_process_that_is_gone_is_taken_over_at_once() {
+    fn a_claim_of_an_ended_process_is_taken_over_at_once() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a");
-        // The number may have been given to another process since.
-        for dead in [Owner { process: u32::MAX, ..Owner::this() }, Owner { started: 1, ..Owner::this() }] {
+        // Another process may have the same number since.
+        for dead in
+            [Owner { process: u32::MAX, ..Owner::current() }, Owner { started: 1, ..Owner::current() }]
+        {
             fs::write(&path, serde_json::to_vec(&dead).unwrap()).unwrap();
-            let taken = Claim::take(&path, &Owner::this()).unwrap();
+            let taken = Claim::take(&path, &Owner::current()).unwrap();
             assert_eq!(taken.is_ok(), cfg!(target_os = "linux"));
         }
     }
 
     #[test]
-    fn a_claim_from_elsewhere_counts_as_long_as_it_is_touched() {
+    fn a_claim_of_another_machine_is_valid_while_it_is_touched() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a");
         let stale = Duration::from_millis(200);
         std::mem::forget(Claim::take(&path, &other()).unwrap().unwrap());
-        let mut snapshot = Claim::take(&path, &Owner::this()).unwrap().unwrap_err();
+        let mut snapshot = Claim::take(&path, &Owner::current()).unwrap().unwrap_err();
         for _ in 0..3 {
             std::thread::sleep(stale * 2 / 3);
             Claim::touch(&path);
@@ -197,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_cannot_be_read_counts_until_it_is_stale() {
+    fn an_unreadable_claim_is_valid_until_it_is_stale() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a");
         fs::write(&path, "").unwrap();
-        let snapshot = Claim::take(&path, &Owner::this()).unwrap().unwrap_err();
+        let snapshot = Claim::take(&path, &Owner::current()).unwrap().unwrap_err();
         assert_eq!(snapshot.owner(), "another process");
         assert!(matches!(Claim::look(&path, &snapshot, STALE).unwrap(), ClaimStatus::Alive(_)));
         assert!(matches!(Claim::look(&path, &snapshot, Duration::ZERO).unwrap(), ClaimStatus::Gone));

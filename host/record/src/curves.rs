@@ -1,7 +1,7 @@
-//! `curves.csv`: learning curves, a row for each epoch.
+//! `curves.csv`: learning curves, one row per epoch.
 //!
-//! A training has its own; that of the run folder holds the curves of all
-//! trainings, with the columns that name them around it.
+//! Each training has its own table. The table of the run folder holds the
+//! curves of all trainings, with columns that identify them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use pallium_core::Result;
 
 use crate::outcome::{Epoch, Status};
 use crate::spec::CellSpec;
-use crate::table::{self, Table, damaged, number, parse_number, unwritable};
+use crate::table::{self, CsvTable, damaged, number, parse_number, unwritable};
 
 /// The columns of an epoch.
 pub const COLUMNS: [&str; 6] =
@@ -28,8 +28,8 @@ fn fields(epoch: &Epoch) -> [String; 6] {
     ]
 }
 
-/// The values of an epoch, in the order of the last five of [`COLUMNS`]; NaN
-/// where there is none.
+/// The values of an epoch, in the order of the last five of [`COLUMNS`]; NaN if
+/// missing.
 pub fn values(epoch: &Epoch) -> [f64; 5] {
     [
         epoch.running_loss,
@@ -78,11 +78,11 @@ pub fn read(path: &Path) -> Result<Vec<Epoch>> {
     Ok(curve)
 }
 
-/// The curves of a run folder in the making.
-pub struct Curves(Table);
+/// The learning curves of a run folder, under construction.
+pub struct Curves(CsvTable);
 
 impl Curves {
-    /// Without rows.
+    /// A table without rows.
     ///
     /// # Errors
     /// None in practice; writing into memory does not fail.
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn curves_are_read_back_as_written() {
         let curve = [Epoch {
             epoch: 1,
             running_loss: 0.1 + 0.2,

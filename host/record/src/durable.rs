@@ -1,5 +1,5 @@
-//! Writing so that nothing is ever half there: files and folders are written
-//! under names that do not count yet, forced to disk, and renamed.
+//! Durable writes: files and folders are written under temporary names, forced
+//! to disk and renamed, so none is ever visible half-written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,30 +10,31 @@ use pallium_core::{Error, Result};
 
 use crate::owner::Owner;
 
-/// Begins the name of what is being written and does not count yet.
+/// Prefix of the names of unfinished files and folders.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// An error of writing into a run folder: where there is no room, say how to
-/// go on.
+/// An error of writing into a run folder, with a remedy.
 pub fn unwritten(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let told = Error::io(path, error);
+    let plain = Error::io(path, error);
     match error.kind() {
-        StorageFull | QuotaExceeded => told.context("there is no room left for results").help(
-            "free some space and give the same command again: what is finished is kept, and the run continues",
+        StorageFull | QuotaExceeded => plain.context("no space left for results").help(
+            "free some space and repeat the command: finished trainings are kept and the run continues",
         ),
-        ReadOnlyFilesystem | PermissionDenied => told
-            .help("make the folder writable, or choose another with --out, and give the same command again"),
-        _ => told,
+        ReadOnlyFilesystem | PermissionDenied => {
+            plain.help("make the folder writable or choose another with --out, and repeat the command")
+        }
+        _ => plain,
     }
 }
 
-/// Writes a file that lies where nobody looks yet.
+/// Writes a file in a folder that is still unfinished.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|e| unwritten(path, &e))
 }
 
-/// Replaces a file in one step: a reader sees the old one or the new one.
+/// Replaces a file in one step: a reader sees either the old or the new
+/// contents.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
@@ -45,25 +46,26 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map(drop).map_err(|e| unwritten(path, &e))
 }
 
-/// The process that what is written is for; this one, if nothing is said.
+/// The process that files are written for; this one by default.
 static WRITER: OnceLock<u32> = OnceLock::new();
 
-/// Says that this process writes for the one that started it, which takes over
-/// what is written when this one has ended already. Until then nobody may clear
-/// it away.
+/// Marks files of this process as its parent's, which takes them over after
+/// this process has ended. Otherwise another process could remove them in
+/// between.
 pub fn write_for_parent() {
     #[cfg(unix)]
-    // Fails only if it was said before.
+    // Fails only if it was set before.
     let _ = WRITER.set(std::os::unix::process::parent_id());
 }
 
-/// Makes files and folders that do not count yet. Temporary files are for the
-/// owner's eyes alone by default; results are for whom the user's own setting
-/// lets see them. Their names say whose they are; see [`Store::clear`](crate::store::Store::clear).
+/// Creates temporary files and folders, with the permissions that the user's
+/// umask leaves of `mode`. (Temporary files are private by default; results are
+/// not.) Their names contain the process that they are written for; see
+/// [`Store::clear`](crate::store::Store::clear).
 #[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a Unix matter"))]
 pub fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     static MARK: LazyLock<String> = LazyLock::new(|| {
-        let writer = WRITER.get().map_or_else(Owner::this, |&process| Owner::process(process));
+        let writer = WRITER.get().map_or_else(Owner::current, |&process| Owner::from_process(process));
         format!("@{}", writer.mark())
     });
     let mut builder = tempfile::Builder::new();
@@ -73,9 +75,9 @@ pub fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// Forces the files of a folder and its list of names to disk, all at once:
-/// the system writes them together, where one after the other each would wait
-/// for the disk.
+/// Forces the files of a folder and its directory entries to disk, in parallel:
+/// the system can write them together, while one after the other each would
+/// wait for the disk.
 pub fn sync_all(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).map_err(|e| unwritten(folder, &e))?;
     let mut paths = vec![folder.to_owned()];
@@ -90,8 +92,8 @@ pub fn sync_all(folder: &Path) -> Result<()> {
     })
 }
 
-/// Forces a file, or a folder's list of names where the system can do that, to
-/// disk.
+/// Forces a file to disk, or the entries of a folder where the system supports
+/// it.
 pub fn sync(path: &Path) -> Result<()> {
     if cfg!(unix) || path.is_file() {
         File::open(path).and_then(|file| file.sync_all()).map_err(|e| unwritten(path, &e))?;

@@ -1,10 +1,10 @@
-//! Trainings in folders of format 1.
+//! Compatibility with folders of format 1.
 //!
 //! Format 1 identified a training together with its names, its metrics and the
-//! hashes of whole plugin files. Version 0.1.0 of Pallium computes the same
-//! bits before and after the change of format, so a training of format 1 counts
-//! as the same if its spec and data are the same, and if each of its plugins
-//! either belongs to Pallium itself or is the same file as today.
+//! hashes of complete plugin files. Version 0.1.0 of Pallium computes the same
+//! bits before and after the change of format. So a training of format 1 is the
+//! same if its spec and data are the same, and if each of its plugins is either
+//! a part of Pallium or the same file as today.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::identity::{Cell, essence};
 use crate::spec::CellSpec;
 use crate::training::TrainingFile;
 
-/// The format.
+/// The number of this format.
 pub const FORMAT: u32 = 1;
 
 /// Plugins that came with Pallium when folders were written in format 1.
@@ -51,15 +51,14 @@ pub fn is_same(file: &TrainingFile, cell: &Cell) -> Result<bool> {
         == content(&cell.spec, cell.inputs.iter().map(|(k, v)| (k, v)))?)
 }
 
-/// Whether the metrics that `file` holds in its `results.csv` are those of
-/// `cell`.
+/// Whether the metrics in the `results.csv` of `file` are those of `cell`.
 pub fn has_same_metrics(file: &TrainingFile, cell: &Cell) -> bool {
     file.spec.metrics == cell.spec.metrics
 }
 
 /// Hash of spec and data.
 fn content<'a>(spec: &CellSpec, inputs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<String> {
-    // Data of metrics do not count for the training.
+    // Data of metrics do not affect the training.
     let metrics: Vec<String> = spec.metrics.iter().map(|metric| format!("data {}", metric.id)).collect();
     let data: BTreeMap<String, String> = inputs
         .filter(|(name, _)| name.starts_with("data ") && !metrics.contains(name))

@@ -1,14 +1,14 @@
 //! What a result depends on, and the identity that follows from it.
 //!
 //! A *training* depends on its spec (data, initial weights, geometry,
-//! constraints, task, model, training settings and seeds), on the files of the
-//! plugins that its components come from, and on the contents of the data that
-//! they read. It does not depend on the names of variant and task, on
-//! descriptions, on where data lie, or on the metrics taken afterwards. So a
-//! variant can be renamed and a metric added without training again.
+//! constraints, task, model, training settings and seeds), on the plugin files
+//! of its components, and on the contents of the data that they read. It does
+//! not depend on names of variants and tasks, descriptions, paths of data, or
+//! metrics. So a variant can be renamed and a metric added without training
+//! again.
 //!
-//! A *measurement* depends on the metric, its parameters and its plugin's file;
-//! it is kept with the training that it was taken of.
+//! A *measurement* depends on the metric, its parameters and its plugin file.
+//! It is stored with its training.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,26 +27,27 @@ use crate::{FORMAT, VERSION};
 /// The parameter of a component that names data to read.
 const PATH: &str = "path";
 
-/// A cell of an experiment and the training that it stands for.
+/// A cell of an experiment (variant × task × run) and the training that it
+/// needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    /// The cell.
+    /// The specification of the cell.
     pub spec: CellSpec,
-    /// What the training depends on beside the spec, by name: SHA-256 of the
-    /// plugin file of each component (`component ID`) and of the data that it
-    /// reads (`data ID`), the version of Pallium (`pallium`) and of the format
-    /// (`format`). Sorted by name.
+    /// What the training depends on besides the spec, sorted by name: SHA-256
+    /// of the plugin file of each component (`component ID`) and of the data
+    /// that it reads (`data ID`), the version of Pallium (`pallium`) and of the
+    /// format (`format`).
     pub inputs: Vec<(String, String)>,
     /// Identity of the training: a hash of spec and inputs, in hexadecimal.
     pub identity: String,
     /// Name of the training's folder.
     pub folder: String,
-    /// Name of the file of each metric's measures, in the order of the spec.
+    /// Name of the file with each metric's measures, in the order of the spec.
     pub measures: Vec<String>,
 }
 
-/// Finds the SHA-256 of the plugin file of a component by its id; `None` for a
-/// component of the executable itself.
+/// Returns the SHA-256 of the plugin file of a component by its id; `None` for
+/// a component of the executable itself.
 pub type Files<'a> = dyn Fn(&str) -> Result<Option<String>> + 'a;
 
 /// The part of a spec that a training depends on.
@@ -104,8 +105,8 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
     })
 }
 
-/// Name of the file of a metric's measures: its id, and the head of a hash of
-/// what they depend on.
+/// Name of the file with a metric's measures: its id, and the beginning of a
+/// hash of what they depend on.
 fn measurement(metric: &Use, files: &Files<'_>) -> Result<String> {
     let mut inputs = BTreeMap::new();
     add_inputs(&mut inputs, metric, files)?;
@@ -125,7 +126,8 @@ fn trained_components(spec: &CellSpec) -> impl Iterator<Item = &Use> {
     [&spec.substrate, &spec.weights, &spec.task_component, &spec.model].into_iter().chain(&spec.constraints)
 }
 
-/// A component without the place of its data, which count by their content.
+/// A component without the path of its data, which are identified by their
+/// contents.
 fn without_path(component: &Use) -> Use {
     let mut component = component.clone();
     if let Some(path) = component.params.get_mut(PATH)
@@ -136,8 +138,8 @@ fn without_path(component: &Use) -> Use {
     component
 }
 
-/// Adds the plugin file and the data of a component. Each path is read once in
-/// a process.
+/// Adds the plugin file and the data of a component. Each path is read once per
+/// process.
 fn add_inputs(inputs: &mut BTreeMap<String, String>, component: &Use, files: &Files<'_>) -> Result<()> {
     if let Some(sha256) = files(&component.id)? {
         inputs.insert(format!("component {}", component.id), sha256);
@@ -145,7 +147,7 @@ fn add_inputs(inputs: &mut BTreeMap<String, String>, component: &Use, files: &Fi
     if let Some(path) = component.params.get(PATH).and_then(Value::as_str) {
         let sum =
             data_once(Path::new(path)).map_err(|e| e.context(format!("the data of `{}`", component.id)))?;
-        // One component twice with different data is still told apart.
+        // The same component with different data needs another name.
         let mut name = format!("data {}", component.id);
         while inputs.get(&name).is_some_and(|known| *known != sum) {
             name.push('+');
@@ -166,16 +168,15 @@ fn data_once(path: &Path) -> Result<String> {
     Ok(sum)
 }
 
-/// SHA-256 of a file, or of a folder: of its files' names and sums in the
-/// order of the names, subfolders included. Names that begin with a dot do not
-/// count.
+/// SHA-256 of a file, or of a folder: of the names and hashes of its files in
+/// the order of their names, including subfolders. Hidden files do not count.
 ///
 /// # Errors
-/// If there is nothing, or something cannot be read.
+/// If the path does not exist or cannot be read.
 pub fn data(path: &Path) -> Result<String> {
     if !path.exists() {
-        return Err(Error::input(format!("{}: there is no such file or folder", path.display()))
-            .help("correct `path`; that of a field for one run with --set substrate.path=DIR"));
+        return Err(Error::input(format!("{} does not exist", path.display()))
+            .help("correct `path`; --set substrate.path=DIR sets the path of a field for one run"));
     }
     if path.is_file() {
         return hash::file(path);
@@ -187,22 +188,23 @@ pub fn data(path: &Path) -> Result<String> {
     Ok(hash::hex(&sum.finalize()))
 }
 
-/// Deepest level of subfolders; deeper than any data set, and the end of a
-/// chain of links that leads in a circle.
+/// Maximum depth of subfolders, which also ends a cycle of links.
 const DEPTH: usize = 16;
 
 fn listed(folder: &Path, prefix: &str, depth: usize) -> Result<BTreeMap<String, PathBuf>> {
     if depth > DEPTH {
-        return Err(Error::input(format!("{}: folders within folders, {DEPTH} deep", folder.display()))
-            .help("`path` must name the folder of the data alone"));
+        return Err(Error::input(format!(
+            "{} has subfolders more than {DEPTH} levels deep",
+            folder.display()
+        ))
+        .help("set `path` to the folder that contains only the data"));
     }
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
         let path = entry.map_err(|e| Error::io(folder, &e))?.path();
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
-            return Err(
-                Error::input(format!("{}: the name is not Unicode", path.display())).help("rename it")
-            );
+            return Err(Error::input(format!("the name of {} is not valid Unicode", path.display()))
+                .help("rename it"));
         };
         if name.starts_with('.') {
             continue;
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_follows_the_data_and_not_their_place() {
+    fn the_identity_depends_on_the_data_and_not_on_their_path() {
         let here = tempfile::tempdir().unwrap();
         let make = |name: &str, text: &str| {
             let folder = here.path().join(name);
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_training_depends_on_counts() {
+    fn the_identity_depends_on_spec_and_inputs() {
         let identity = |change: &dyn Fn(&mut CellSpec)| {
             let mut spec = testing::spec();
             change(&mut spec);
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_metrics_do_not_count() {
+    fn the_identity_does_not_depend_on_names_and_metrics() {
         let base = identify(testing::spec());
         let mut renamed = testing::spec();
         renamed.variant = "another name".into();
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rebuilt_plugin_counts_for_its_own_components_alone() {
+    fn a_rebuilt_plugin_affects_its_own_components_alone() {
         let with = |changed: &'static str| {
             let file = move |id: &str| Ok(Some(if id == changed { "new" } else { "old" }.to_owned()));
             super::identify(testing::spec(), &file).unwrap()
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_of_a_file_is_the_usual_one() {
+    fn the_hash_of_a_file_is_its_sha256() {
         let here = tempfile::tempdir().unwrap();
         let file = here.path().join("abc");
         fs::write(&file, "abc").unwrap();
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_data_are_named() {
+    fn missing_data_are_reported_with_path_and_component() {
         let mut spec = testing::spec();
         spec.substrate.params.insert("path".into(), Value::String("/no/such/field".into()));
         let error = super::identify(spec, &|_| Ok(None)).unwrap_err();

@@ -1,5 +1,5 @@
-//! The run folder: the format of every file in it, its writer and its reader,
-//! and the identities by which finished work is recognised.
+//! The run folder: the format of every file, its writer and its reader, and the
+//! identities by which finished work is recognized.
 //!
 //! ```text
 //! manifest.json     versions, plugins, data, profile, switches, seed, machine   manifest
@@ -22,15 +22,18 @@
 //!   log.txt               output of its process
 //! ```
 //!
-//! [`store`] knows where each file is and writes them durably; [`identity`]
-//! decides what counts as the same training and the same measurement. This
-//! crate knows nothing of plugins, experiment files or how networks train.
+//! [`store`] knows where each file is and writes it durably, [`finished`]
+//! decides whether a training is done, `run_tables` collects the tables of
+//! all trainings, and [`identity`] decides which trainings and measurements are
+//! the same. This crate knows nothing of plugins, experiment files or how
+//! networks train.
 
 pub mod checkpoint;
 pub mod claim;
 pub mod curves;
 pub mod durable;
 pub mod earlier;
+pub mod finished;
 pub mod identity;
 pub mod machine;
 pub mod manifest;
@@ -38,7 +41,9 @@ pub mod outcome;
 pub mod owner;
 mod parquet;
 pub mod results;
+mod run_tables;
 mod safetensors_file;
+pub mod seeds;
 pub mod spec;
 pub mod store;
 mod table;
@@ -54,5 +59,5 @@ pub const FORMAT: u32 = 2;
 /// The oldest format that can still be opened.
 pub const OLDEST_FORMAT: u32 = 1;
 
-/// Version of Pallium, a part of every training's identity.
+/// Version of Pallium, which is a part of every training's identity.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,15 +1,15 @@
-//! What machine this is, for the record.
+//! The machine that a run used, for the record.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// The machine that cells ran on.
+/// A machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The machine's name, if the system tells it.
+    /// Name of the machine, if the system provides it.
     pub name: Option<String>,
-    /// Model of the processor, if the system tells it.
+    /// Model of the processor, if the system provides it.
     pub cpu: Option<String>,
     /// Operating system and kernel.
     pub system: String,
@@ -21,7 +21,7 @@ pub struct Machine {
 
 impl Machine {
     /// This machine.
-    pub fn this() -> Self {
+    pub fn current() -> Self {
         let line = |path| fs::read_to_string(path).ok().map(|text: String| text.trim().to_owned());
         let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -18,19 +18,20 @@ pub struct Manifest {
     pub core: String,
     /// Name of the experiment.
     pub experiment: String,
-    /// What it is about, in its author's words; empty if nothing is said.
+    /// Description of the experiment; may be empty.
     #[serde(default)]
     pub about: String,
     /// Names of the variants, in the order of the experiment. Empty in
-    /// folders that were written before manifests had them.
+    /// manifests of older versions.
     #[serde(default)]
     pub variants: Vec<String>,
-    /// Labels of the tasks, in the order of the experiment; as above.
+    /// Labels of the tasks, in the order of the experiment. Empty in manifests
+    /// of older versions.
     #[serde(default)]
     pub tasks: Vec<String>,
-    /// The experiment's file.
+    /// Path of the experiment file.
     pub file: PathBuf,
-    /// `path=value` overrides that it was run with.
+    /// `path=value` overrides of the run.
     pub overrides: Vec<String>,
     /// Name of the profile.
     pub profile: String,
@@ -40,7 +41,7 @@ pub struct Manifest {
     pub seed: u64,
     /// Number of runs.
     pub runs: u32,
-    /// Number of cells.
+    /// Number of trainings.
     pub cells: usize,
     /// Plugins in use.
     pub plugins: Vec<Plugin>,
@@ -48,7 +49,7 @@ pub struct Manifest {
     pub data: BTreeMap<String, Vec<String>>,
     /// The machine that last ran in this folder.
     pub machine: Machine,
-    /// When that was, in seconds since 1970.
+    /// Start of the last run, in seconds since 1970.
     pub started: u64,
 }
 
@@ -63,6 +64,6 @@ pub struct Plugin {
     pub core_version: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Where it was.
+    /// Path of the file.
     pub path: PathBuf,
 }

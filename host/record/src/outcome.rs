@@ -1,20 +1,20 @@
-//! What a cell's training comes to: a status, values and curves.
+//! The outcome of a training: status, values and curves.
 
 use std::fmt;
 
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
-/// How a cell ended.
+/// How a training ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It trained to the end and every number is finite.
+    /// It completed, and every number is finite.
     Ok,
-    /// The loss or a weight stopped being a finite number. That is a result
-    /// like any other; the cell is not run again.
+    /// The loss or a weight became infinite or NaN. This is a result; the
+    /// training is not repeated.
     Diverged,
-    /// It could not be run, for this reason; it is run again next time.
+    /// It failed for this reason; it is repeated by the next run.
     Failed(String),
 }
 
@@ -39,29 +39,28 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text without line breaks, for a table's cell.
+/// A text without line breaks, for one cell of a table.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().join(" ")
 }
 
-/// One number about a trained cell.
+/// One number about a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// `train`, `validation` or `test`; empty for what belongs to no split.
+    /// `train`, `validation` or `test`; empty for a measure without a split.
     pub split: String,
     /// Name of the measure, such as `accuracy`.
     pub measure: String,
-    /// The number, always finite; `None` where there is none: the cell
-    /// diverged, the split has no trials, or the measure is not defined for
-    /// this network (modularity of a graph without edges, say).
+    /// The number, always finite. `None` if the training diverged, the split
+    /// has no trials, or the measure is undefined for this network (modularity
+    /// of a graph without edges, for example).
     pub value: Option<f64>,
-    /// Why this one measure could not be taken, where that is so. The rest of
-    /// the cell stands.
+    /// Why this measure failed, if it did. Other values are not affected.
     pub failed: Option<String>,
 }
 
 impl Value {
-    /// A value; one that is not finite counts as not defined.
+    /// A value; a number that is not finite is undefined.
     pub fn new(split: &str, measure: impl Into<String>, value: Option<f64>) -> Self {
         Value {
             split: split.into(),
@@ -77,28 +76,28 @@ impl Value {
 pub struct Epoch {
     /// Number of the epoch, from 1.
     pub epoch: u32,
-    /// Mean over the epoch's batches, each weighted by its trials, of the loss
-    /// with penalty, each taken before the batch's update, noise on; in nats.
+    /// Mean over the epoch's batches of the loss with penalty, weighted by
+    /// their trials; each taken before the batch's update, with noise; in nats.
     pub running_loss: f64,
-    /// Share of right answers in the same passes.
+    /// Share of correct answers in the same passes.
     pub running_accuracy: f64,
-    /// The part of `running_loss` that is penalty.
+    /// The penalty within `running_loss`.
     pub penalty: f64,
     /// Cross-entropy on the validation trials after the epoch, without noise
-    /// and without penalty, in nats; `None` without validation trials.
+    /// and penalty, in nats; `None` without validation trials.
     pub validation_loss: Option<f64>,
     /// Accuracy on the validation trials after the epoch.
     pub validation_accuracy: Option<f64>,
 }
 
-/// Where and how a training left the finite numbers.
+/// Where a training diverged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divergence {
-    /// Epoch, from 1; 0 if it showed only after training.
+    /// Epoch, from 1; 0 if it diverged after training.
     pub epoch: u32,
-    /// Batch within the epoch, from 1; 0 after the epoch's last.
+    /// Batch within the epoch, from 1; 0 after the last batch.
     pub batch: usize,
-    /// What was not finite.
+    /// The value that was not finite.
     pub what: String,
 }
 
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_survives_being_written() {
+    fn a_status_is_read_back_as_written() {
         for status in [Status::Ok, Status::Diverged, Status::Failed("killed: signal 9, out of memory".into())]
         {
             assert_eq!(Status::parse(&status.to_string()), Some(status));

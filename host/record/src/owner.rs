@@ -8,50 +8,50 @@ use sha2::{Digest, Sha256};
 
 use crate::machine::Machine;
 
-/// A process, among all that ever ran on any machine.
+/// A process, identified among all processes on any machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The machine's name, for people.
+    /// Name of the machine, for messages.
     pub machine: String,
-    /// What tells running systems apart: the boot and the space of process
-    /// numbers; empty where the system does not say.
+    /// Identifies the running system: its boot and namespace of process
+    /// numbers; empty if the system does not provide them.
     pub system: String,
     /// Process number.
     pub process: u32,
-    /// When it started, in the system's own count; 0 if unknown.
+    /// Start time in the system's own unit; 0 if unknown.
     pub started: u64,
 }
 
 impl Owner {
     /// This process.
-    pub fn this() -> Self {
-        Self::process(std::process::id())
+    pub fn current() -> Self {
+        Self::from_process(std::process::id())
     }
 
-    /// The process of this machine with that number.
-    pub fn process(number: u32) -> Self {
+    /// The process of this machine with the number `process`.
+    pub fn from_process(number: u32) -> Self {
         Owner {
-            machine: Machine::this().name.unwrap_or_else(|| "a machine".into()),
+            machine: Machine::current().name.unwrap_or_else(|| "a machine".into()),
             system: system().unwrap_or_default(),
             process: number,
             started: started(number).unwrap_or(0),
         }
     }
 
-    /// Whether the process has ended for certain. Nothing is known of processes
-    /// on other machines.
+    /// Whether the process has certainly ended. Processes on other machines are
+    /// unknown.
     pub fn is_gone(&self) -> bool {
         !self.system.is_empty()
             && system().as_ref() == Some(&self.system)
             && started(self.process) != Some(self.started)
     }
 
-    /// A short name for it, to be a part of a file's name.
+    /// A short identifier, used in file names.
     pub fn mark(&self) -> String {
         format!("{}.{}.{}", self.process, self.started, short(&self.system))
     }
 
-    /// Whether the process of a [`mark`](Owner::mark) is known to be gone.
+    /// Whether the process with this [`mark`](Owner::mark) has certainly ended.
     pub fn is_gone_by_mark(mark: &str) -> bool {
         let Some(system) = system() else { return false };
         let parts: Vec<&str> = mark.split('.').collect();
@@ -71,12 +71,12 @@ fn system() -> Option<String> {
     Some(format!("{} {}", boot.trim(), space.display()))
 }
 
-/// When a process of this machine started, if it runs.
+/// Start time of a process of this machine, if it runs.
 fn started(process: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold anything, parentheses included.
+    // The name in parentheses may contain parentheses.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    // A process that has ended but was not yet waited for is gone as well.
+    // A process that has ended but was not waited for counts as ended.
     if matches!(fields.first(), Some(&"Z" | &"X")) {
         return None;
     }
@@ -88,8 +88,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_shows_whether_its_process_is_gone() {
-        let this = Owner::this();
+    fn a_mark_shows_whether_its_process_has_ended() {
+        let this = Owner::current();
         let elsewhere = Owner { system: "another boot".into(), ..this.clone() };
         assert!(!Owner::is_gone_by_mark(&this.mark()));
         let gone = Owner { started: this.started + 1, ..this.clone() }.mark();

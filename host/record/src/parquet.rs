@@ -1,6 +1,6 @@
 //! `results.parquet`: the rows of `results.csv` with types. `run` is a 32-bit
-//! integer, `value` a double or null, the rest text; `split` and `folder` are
-//! null where there is none.
+//! integer, `value` a double or null, the others are text; `split` and `folder`
+//! may be null.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::VERSION;
 use crate::results::Row;
 use crate::table::unwritable;
 
-/// The columns and their types, in the order in which [`write`] puts them.
+/// The columns and their types, in the order of [`write`].
 fn schema() -> Result<Type> {
     const REQUIRED: Repetition = Repetition::REQUIRED;
     const OPTIONAL: Repetition = Repetition::OPTIONAL;
@@ -44,7 +44,7 @@ fn schema() -> Result<Type> {
 /// The rows as a Parquet file.
 ///
 /// # Errors
-/// If the number of a run is above 2^31 − 1.
+/// If a run has a number above 2^31 − 1.
 pub fn write(rows: &[Row]) -> Result<Vec<u8>> {
     let properties = WriterProperties::builder().set_created_by(format!("pallium {VERSION}")).build();
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema()?), Arc::new(properties))
@@ -78,7 +78,7 @@ fn text<'t>(group: &mut Group<'_>, cells: impl Iterator<Item = &'t str>) -> Resu
     put::<ByteArrayType>(group, &texts, None)
 }
 
-/// As [`text`], with a level for each row: 1 where there is a text.
+/// As [`text`], with a level for each row: 1 if it has a text.
 fn optional_text<'t>(group: &mut Group<'_>, cells: impl Iterator<Item = Option<&'t str>>) -> Result<()> {
     let cells: Vec<Option<&str>> = cells.collect();
     let present: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_keep_their_order_and_get_types() {
+    fn rows_keep_their_order_and_have_types() {
         let failed = Status::Failed("one, two".into());
         let bytes = write(&[
             row("W*D", 0, Value::new("test", "accuracy", Some(0.1)), Status::Ok, Some("a")),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_is_a_table() {
+    fn an_empty_table_can_be_written() {
         let file = SerializedFileReader::new(bytes::Bytes::from(write(&[]).unwrap())).unwrap();
         assert_eq!(file.metadata().file_metadata().num_rows(), 0);
     }

@@ -1,6 +1,5 @@
-//! `results.csv`, `times.csv` and `measures/*.csv`: a row for each value.
-//!
-//! All of them have the same columns, written and read here.
+//! `results.csv`, `times.csv` and `measures/*.csv`: one row per value, all with
+//! the same columns.
 
 use std::path::Path;
 
@@ -24,15 +23,14 @@ pub struct Row {
     pub run: u32,
     /// The value, its split and its measure.
     pub value: Value,
-    /// How the training ended; for a measure that could not be taken, its
-    /// failure.
+    /// How the training ended, or why the measure failed.
     pub status: Status,
-    /// The training's folder under `cells/`; `None` if it failed, or if the
-    /// table does not say.
+    /// The training's folder in `cells/`; `None` if it failed, or in tables of
+    /// format 1.
     pub folder: Option<String>,
 }
 
-/// Rows for the values of one cell.
+/// Rows for the values of one training.
 pub fn rows(
     spec: &CellSpec,
     values: &[Value],
@@ -82,7 +80,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>> {
     if !header.iter().take(known.len()).eq(known.iter().copied())
         || !header.iter().skip(known.len()).all(|column| last.contains(&column))
     {
-        return Err(damaged(path, &"its columns are not those of a table of results"));
+        return Err(damaged(path, &"it does not have the columns of a table of results"));
     }
     let mut rows = Vec::new();
     for record in file.records() {
@@ -114,7 +112,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn rows_are_read_back_as_written() {
         let values = [
             Value::new("test", "accuracy", Some(0.1 + 0.2)),
             Value::new("", "entropy", None),

@@ -1,28 +1,27 @@
-//! A cell: one variant, on one task, in one run, with everything that
-//! determines its result spelt out.
+//! The specification of a training: one variant, on one task, in one run, with
+//! everything that determines its result.
 
-use pallium_core::random;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A component and what it is told.
+/// A component and its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Use {
     /// The component's id.
     #[serde(rename = "use")]
     pub id: String,
-    /// Its parameters; what is absent takes the component's default.
+    /// Its parameters; others have the component's defaults.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
 }
 
 impl Use {
-    /// A component with its defaults.
+    /// A component with default parameters.
     pub fn new(id: impl Into<String>) -> Self {
         Use { id: id.into(), params: Map::new() }
     }
 
-    /// The parameters as the JSON text that crosses to the plugin.
+    /// The parameters as JSON text, as they are passed to the plugin.
     pub fn json(&self) -> String {
         Value::Object(self.params.clone()).to_string()
     }
@@ -31,26 +30,27 @@ impl Use {
 /// Where distances between neurons come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Geometry {
-    /// Which space the neurons are in.
+    /// The space of the neurons.
     pub space: Space,
     /// How an N×3 table of positions is read.
     pub coordinate_layout: CoordinateLayout,
-    /// What the coordinates are scaled to.
+    /// How coordinates are scaled.
     pub coordinate_scale: CoordinateScale,
-    /// What the distances are scaled to.
+    /// How distances are scaled.
     pub distance_scale: DistanceScale,
-    /// Control: positions dealt out anew among the neurons, afresh every run.
+    /// Control: positions are permuted among the neurons, differently in every
+    /// run.
     #[serde(default)]
     pub shuffled: bool,
 }
 
-/// Which space the neurons are in.
+/// The space of the neurons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Space {
-    /// None: constraints that ask for distances are refused.
+    /// No space: constraints that need distances are refused.
     None,
-    /// The somata's recorded positions.
+    /// Recorded positions of the somata.
     Soma,
     /// A regular grid of A×B×C points, A·B·C ≥ N, filled in numpy's
     /// `meshgrid(x, y, z)` order; `None` lets the host choose the extents.
@@ -61,13 +61,14 @@ pub enum Space {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoordinateLayout {
-    /// As 3×N without transposing, as published: the axes interleave.
+    /// As a 3×N table without transposing it, as published: the axes
+    /// interleave.
     Interleaved,
-    /// A neuron a row.
+    /// One neuron per row.
     Rows,
 }
 
-/// What soma coordinates are scaled to.
+/// How soma coordinates are scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoordinateScale {
@@ -77,13 +78,13 @@ pub enum CoordinateScale {
     Micrometre,
 }
 
-/// What distances are scaled to.
+/// How distances are scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DistanceScale {
-    /// Left as they are.
+    /// Unscaled.
     None,
-    /// To mean 1 off the diagonal.
+    /// To a mean of 1 off the diagonal.
     MeanOne,
 }
 
@@ -97,7 +98,7 @@ pub enum DataSeed {
     PerRun,
 }
 
-/// How long and on how much a network trains.
+/// The length of a training and its numbers of trials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Training {
     /// Passes over the training trials.
@@ -110,8 +111,8 @@ pub struct Training {
     pub test: usize,
     /// Trials per batch; the last batch of an epoch may be smaller.
     pub batch: usize,
-    /// Threads that compute one cell, at least 1. Sums that threads share are
-    /// added in another order, so the number is part of what identifies a cell.
+    /// Number of threads of a training, at least 1. Threads add sums in another
+    /// order, so the number is a part of the training's identity.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub threads: usize,
 }
@@ -120,12 +121,13 @@ fn one() -> usize {
     1
 }
 
-/// Cells of one thread are identified as they were before there was a choice.
+/// One thread is left out of the text, so older identities stay valid.
 fn is_one(threads: &usize) -> bool {
     *threads == 1
 }
 
-/// A cell, fully resolved: profile, switches and defaults have gone into it.
+/// A completely resolved specification, including profile, switches and
+/// defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// Name of the variant, as in the experiment file (`W*D*C`).
@@ -162,21 +164,6 @@ impl CellSpec {
         format!("{}/{}/{}", self.variant, self.task, self.run)
     }
 
-    /// The seed of a purpose within this cell. Variants and tasks of one run
-    /// share it, so that they are paired.
-    pub fn derived_seed(&self, purpose: &str) -> u64 {
-        random::derive(self.seed, u64::from(self.run), purpose)
-    }
-
-    /// The seed of trials of `split`.
-    pub fn trial_seed(&self, split: &str) -> u64 {
-        let run = match self.data_seed {
-            DataSeed::Shared => 0,
-            DataSeed::PerRun => u64::from(self.run),
-        };
-        random::derive(self.seed, run, &format!("trials {split}"))
-    }
-
     /// Every component that the cell uses.
     pub fn components(&self) -> impl Iterator<Item = &Use> {
         [&self.substrate, &self.weights, &self.task_component, &self.model]
@@ -185,19 +172,18 @@ impl CellSpec {
             .chain(&self.metrics)
     }
 
-    /// A name for the cell's folder: readable on every file system, and unique
-    /// through the head of its identity. Long names are cut.
+    /// Name of the training's folder: allowed on every file system, and unique
+    /// because it contains the beginning of the identity. Long names are cut.
     pub fn folder_name(&self, identity: &str) -> String {
         let cut = |text: &str, length| -> String { text.chars().take(length).collect() };
-        // File systems take 255 bytes, and what is under way has a prefix.
+        // File systems allow 255 bytes, and temporary names have a prefix.
         let (variant, task) = (cut(&file_name(&self.variant), 100), cut(&file_name(&self.task), 60));
         format!("{variant}.{task}.{:03}.{}", self.run, cut(identity, 12))
     }
 }
 
-/// A name as it is written on disk: `*` becomes `s`, `!` becomes `p`, anything
-/// else that a file system might mind becomes `-`; so does a dot in front, which
-/// would hide the file.
+/// A name for the file system: `*` becomes `s`, `!` becomes `p`, and other
+/// special characters `-`; so does a leading dot, which would hide the file.
 pub fn file_name(name: &str) -> String {
     let name = name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("-{rest}"));
     name.chars()
@@ -215,7 +201,7 @@ mod tests {
     use super::file_name;
 
     #[test]
-    fn names_fit_any_file_system_and_are_never_hidden() {
+    fn names_are_allowed_on_any_file_system_and_not_hidden() {
         assert_eq!(file_name("W*D*C*"), "WsDsCs");
         assert_eq!(file_name("W!D a/b"), "WpD-a-b");
         assert_eq!(file_name(".5"), "-5");

@@ -1,4 +1,4 @@
-//! What all CSV files of a run folder share: numbers, errors, bytes.
+//! Functions shared by the CSV files of a run folder.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use pallium_core::{Error, Kind, Result};
 
 /// A CSV file in memory.
-pub type Table = csv::Writer<Vec<u8>>;
+pub type CsvTable = csv::Writer<Vec<u8>>;
 
 /// A CSV file with a header and no rows.
 ///
 /// # Errors
 /// None in practice; writing into memory does not fail.
-pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<Table> {
+pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<CsvTable> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(columns).map_err(|e| unwritable(&e))?;
     Ok(table)
@@ -22,7 +22,7 @@ pub fn with_header<'a>(columns: impl IntoIterator<Item = &'a str>) -> Result<Tab
 ///
 /// # Errors
 /// None in practice; writing into memory does not fail.
-pub fn finish(table: Table) -> Result<Vec<u8>> {
+pub fn finish(table: CsvTable) -> Result<Vec<u8>> {
     table.into_inner().map_err(|e| unwritable(&e))
 }
 
@@ -32,7 +32,7 @@ pub fn number(value: f64) -> String {
     if value.is_finite() { format!("{value:?}") } else { String::new() }
 }
 
-/// A number of a table; `None` for an empty field.
+/// Parses a number of a table; `None` for an empty field.
 ///
 /// # Errors
 /// If the text is neither empty nor a number.
@@ -48,7 +48,7 @@ pub fn unwritable(error: &dyn Display) -> Error {
     Error::bug(format!("a table cannot be written: {error}"))
 }
 
-/// The error for a file that does not hold what was written into it.
+/// The error for a file whose contents are not as written.
 pub fn damaged(path: &Path, what: &dyn Display) -> Error {
     Error::new(Kind::Input, format!("{} is damaged: {what}", path.display()))
         .help("move its folder away and start the run again: the training is repeated")

@@ -1,8 +1,8 @@
 //! Learning curves for TensorBoard: `tensorboard --logdir OUT/tensorboard`.
 //!
-//! Each training has a folder with one file of events. While it trains, the file
-//! grows by an epoch at a time (running loss and accuracy); once it is done, the
-//! rest of its curve and its final values are added.
+//! Each training has a folder with one event file. During the training, running
+//! loss and accuracy of each epoch are appended; afterwards the rest of the
+//! curve and the final values.
 //!
 //! The file is a sequence of records: length (u64), its checksum (u32), a
 //! protocol buffer `Event` of one scalar, its checksum (u32), little-endian.
@@ -18,32 +18,32 @@ use std::time::SystemTime;
 use pallium_core::{Error, Result};
 
 use crate::curves;
+use crate::finished::{Finished, Record, Records};
 use crate::identity::Cell;
 use crate::machine::Machine;
-use crate::store::{Finished, Record, Records, Store};
+use crate::store::Store;
 
-/// What is known of an epoch while a training runs, by the columns of
-/// `curves.csv`.
+/// The columns of `curves.csv` that are known during a training.
 const LIVE: [&str; 2] = ["running_loss", "running_accuracy"];
 
 /// A value at a step.
 type Scalar = (String, u32, f64);
 
-/// Writes event files of the trainings of a run.
+/// Writes the event files of a run's trainings.
 pub struct TensorBoardWriter<'a> {
     store: &'a Store,
-    /// The files of trainings under way, by folder, and the first epoch that
-    /// was written.
+    /// The files of trainings in progress by folder, and the first epoch
+    /// written.
     live: BTreeMap<String, (File, Option<u32>)>,
 }
 
 impl<'a> TensorBoardWriter<'a> {
-    /// A writer into a run folder.
+    /// A writer for the run folder of `store`.
     pub fn new(store: &'a Store) -> Self {
         TensorBoardWriter { store, live: BTreeMap::new() }
     }
 
-    /// Begins the file of a training.
+    /// Creates the file of a training.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -54,8 +54,7 @@ impl<'a> TensorBoardWriter<'a> {
         Ok(())
     }
 
-    /// Adds an epoch, with its running loss and accuracy, to the file of a
-    /// training that was started.
+    /// Appends an epoch to the file of a training in progress.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -70,7 +69,7 @@ impl<'a> TensorBoardWriter<'a> {
         Ok(())
     }
 
-    /// Adds what is still missing of a training that is finished.
+    /// Appends what is missing to the file of a finished training.
     ///
     /// # Errors
     /// If something cannot be read or written.
@@ -79,7 +78,7 @@ impl<'a> TensorBoardWriter<'a> {
         let Some(Record::Finished(finished)) = self.store.record(cell)? else { return Ok(()) };
         let scalars = scalars(&finished);
         match live {
-            // Written from its first epoch on: only the rest is missing.
+            // The file has every epoch, so only the other scalars are missing.
             Some((mut file, Some(1))) => {
                 let rest: Vec<Scalar> =
                     scalars.into_iter().filter(|(tag, ..)| !LIVE.contains(&tag.as_str())).collect();
@@ -94,7 +93,8 @@ impl<'a> TensorBoardWriter<'a> {
         self.live.remove(&cell.folder);
     }
 
-    /// Writes the files of finished trainings that were not followed here.
+    /// Writes the files of finished trainings that were not followed in this
+    /// process.
     ///
     /// # Errors
     /// If something cannot be read or written.
@@ -102,9 +102,9 @@ impl<'a> TensorBoardWriter<'a> {
         for (cell, record) in plan.iter().zip(records) {
             if let Some(Record::Finished(finished)) = record {
                 let scalars = scalars(finished);
-                // Every scalar is a record of its own, so that the length is
-                // the same in whichever order they were written.
-                if length(&self.place(cell)) != Some(whole(&scalars).len() as u64) {
+                // Every scalar is one record, so the length does not depend on
+                // their order.
+                if length(&self.place(cell)) != Some(encode(&scalars).len() as u64) {
                     self.rewrite(cell, &scalars)?;
                 }
             }
@@ -123,8 +123,8 @@ impl<'a> TensorBoardWriter<'a> {
     }
 }
 
-/// Everything about a finished training: its curve, and its values under
-/// `final/` at the last epoch.
+/// All scalars of a finished training: its curve, and its values under `final/`
+/// at the last epoch.
 fn scalars(finished: &Finished) -> Vec<Scalar> {
     let mut scalars = Vec::new();
     let mut last = 0;
@@ -144,20 +144,20 @@ fn scalars(finished: &Finished) -> Vec<Scalar> {
     scalars
 }
 
-/// Makes the folder anew with a file that has no scalars yet.
+/// Recreates the folder, with a file without scalars.
 fn begin(place: &Path) -> io::Result<File> {
     match fs::remove_dir_all(place) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => fs::create_dir_all(place)?,
     }
-    let machine = Machine::this().name.unwrap_or_else(|| "machine".into());
+    let machine = Machine::current().name.unwrap_or_else(|| "machine".into());
     let name = format!("events.out.tfevents.{:010}.{machine}.{}", now() as u64, std::process::id());
     let mut file = File::create(place.join(name))?;
     file.write_all(&header())?;
     Ok(file)
 }
 
-/// Bytes of all files of a cell's folder.
+/// Total size of the files in a training's folder.
 fn length(place: &Path) -> Option<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(place).ok()? {
@@ -170,11 +170,11 @@ fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-fn whole(scalars: &[Scalar]) -> Vec<u8> {
+fn encode(scalars: &[Scalar]) -> Vec<u8> {
     [header(), records(scalars)].concat()
 }
 
-/// The event that a file begins with, which says what kind of file it is.
+/// The first event of a file, which states the kind of file.
 fn header() -> Vec<u8> {
     record(&[fixed64(1, now()), bytes(3, b"brain.Event:2")].concat())
 }
@@ -198,7 +198,7 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-// Protocol buffers: a field is its number and kind, then its content.
+// In protocol buffers a field is its number and kind, followed by its content.
 
 fn key(field: u8, kind: u8) -> u8 {
     field << 3 | kind
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_have_the_published_form() {
+    fn records_have_the_published_format() {
         // RFC 3720, B.4: 32 bytes of zeros have CRC-32C 8a9136aa.
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(varint(300), [0xac, 0x02]);
@@ -255,6 +255,6 @@ mod tests {
     fn the_length_does_not_depend_on_the_order() {
         let scalars: Vec<Scalar> = (1..200).map(|at| (format!("tag{}", at % 7), at, f64::from(at))).collect();
         let backwards: Vec<Scalar> = scalars.iter().rev().cloned().collect();
-        assert_eq!(whole(&scalars).len(), whole(&backwards).len());
+        assert_eq!(encode(&scalars).len(), encode(&backwards).len());
     }
 }

@@ -1,4 +1,4 @@
-//! A spec for tests, and a training of it with small numbers.
+//! A spec and a training with small numbers, for tests.
 
 use std::collections::BTreeMap;
 

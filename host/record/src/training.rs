@@ -1,5 +1,5 @@
-//! A finished or failed training: `cell.json` and `failed/NAME.json`, and all
-//! that is written of one.
+//! The records of a finished or failed training: `cell.json` and
+//! `failed/NAME.json`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,32 +15,32 @@ use crate::spec::CellSpec;
 use crate::table::damaged;
 use crate::{FORMAT, VERSION};
 
-/// Name of the file that says what was trained.
+/// Name of the file that describes a finished training.
 pub const FILE: &str = "cell.json";
 
-/// A training that ended, or that diverged.
+/// The result of a training that completed or diverged.
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// [`Status::Ok`] or [`Status::Diverged`].
     pub status: Status,
-    /// Where and how it diverged, if it did.
+    /// Where it diverged, if it did.
     pub divergence: Option<Divergence>,
-    /// Notes of the substrate's source for the reader of results.
+    /// Notes of the substrate's source about the data.
     pub notes: Vec<String>,
     /// Description of the task.
     pub task: TaskInfo,
     /// Description of the model.
     pub model: ModelInfo,
-    /// `accuracy`, `task_loss` and `penalty` on every split after training, and
-    /// `running_accuracy` and `running_loss` of the last epoch; without values
-    /// if the training diverged.
+    /// `accuracy`, `task_loss` and `penalty` of every split after training, and
+    /// `running_accuracy` and `running_loss` of the last epoch; `None` if the
+    /// training diverged.
     pub values: Vec<Value>,
     /// The measures of each metric, in the order of the spec; empty if the
     /// training diverged.
     pub measures: Vec<Vec<Value>>,
-    /// `seconds_…`, kept apart because they differ each time.
+    /// `seconds_…`, stored apart because they vary.
     pub times: Vec<Value>,
-    /// One entry for each epoch that was completed.
+    /// One entry per completed epoch.
     pub curves: Vec<Epoch>,
     /// The substrate's identifiers of the neurons, N each, by name (`root`).
     pub ids: BTreeMap<String, Vec<i64>>,
@@ -48,8 +48,8 @@ pub struct Trained {
     pub initial: Matrix,
     /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
-    /// Everything needed to continue; `None` if the training diverged or its
-    /// state is not to be kept.
+    /// The state to continue from; `None` if the training diverged or its state
+    /// is not stored.
     pub state: Option<Checkpoint>,
 }
 
@@ -60,16 +60,17 @@ impl Trained {
     }
 }
 
-/// `cell.json`: what was trained, from what, and how it ended.
+/// `cell.json`: the specification and inputs of a training, and how it ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainingFile {
     /// Version of the format.
     pub format: u32,
-    /// `variant/task/run` when it was trained.
+    /// `variant/task/run` at the time of training.
     pub cell: String,
-    /// Name of the variant when it was trained; it may have been renamed since.
+    /// Name of the variant at the time of training; it may have been renamed
+    /// since.
     pub variant: String,
-    /// Label of the task when it was trained.
+    /// Label of the task at the time of training.
     pub task: String,
     /// Number of the run, from 0.
     pub run: u32,
@@ -79,23 +80,23 @@ pub struct TrainingFile {
     pub profile: String,
     /// [`Status::Ok`] or [`Status::Diverged`].
     pub status: Status,
-    /// Where and how it diverged.
+    /// Where it diverged.
     pub divergence: Option<Divergence>,
     /// Version of Pallium.
     pub pallium: String,
     /// Version of pallium-core.
     pub core: String,
-    /// What the result depends on beside the spec.
+    /// What the result depends on besides the spec.
     pub inputs: BTreeMap<String, String>,
-    /// Notes of the substrate's source for the reader of results.
+    /// Notes of the substrate's source about the data.
     pub notes: Vec<String>,
     /// Description of the task.
     pub task_info: TaskInfo,
     /// Description of the model.
     pub model_info: ModelInfo,
-    /// What was trained.
+    /// The specification.
     pub spec: CellSpec,
-    /// The training's folder.
+    /// Path of the training's folder.
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -140,7 +141,7 @@ impl TrainingFile {
 /// Why a training failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// In one line.
+    /// The reason, in one line.
     pub reason: String,
     /// The error, if the training's process reported one.
     pub error: Option<Error>,

@@ -1,7 +1,7 @@
-//! `weights.safetensors`: what a network started from and what it learned.
+//! `weights.safetensors`: the weights before and after training.
 //!
-//! `initial` (f32, N×N) holds the recurrent weights before training; further
-//! tensors hold the trained parameters under the model's names (f32), and
+//! `initial` (f32, N×N) is the recurrent matrix before training. Further
+//! tensors are the trained parameters, by the model's names (f32), and
 //! `ids.NAME` the identifiers of the neurons (i64) in the order of rows and
 //! columns. Row = from, column = to.
 
@@ -20,25 +20,25 @@ use crate::safetensors_file::{f32_bytes, floats, with_metadata};
 use crate::table::damaged;
 use crate::training::Trained;
 
-/// How recurrent matrices are to be read.
+/// Orientation of recurrent matrices.
 pub const ORIENTATION: &str = "row = from, column = to";
 
 /// The tensor of the recurrent weights before training.
 const INITIAL: &str = "initial";
-/// Begins the name of a tensor of identifiers.
+/// Prefix of the tensors with identifiers.
 const IDS: &str = "ids.";
 
-/// What the file holds, as read back.
+/// The contents of the file.
 #[derive(Clone, Debug)]
 pub struct Weights {
     /// Recurrent weights before training, N×N.
     pub initial: Matrix,
-    /// Trained parameters by name; none if the training diverged.
+    /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
 }
 
 impl Weights {
-    /// A recurrent block of `neurons`×`neurons` by its name, if it is there.
+    /// The recurrent block `name` of `neurons`×`neurons`, if it exists.
     pub fn block(&self, name: &str, neurons: usize) -> Option<Matrix> {
         let tensor = self.parameters.iter().find(|tensor| tensor.name == name)?;
         let square = tensor.shape == [neurons, neurons];
@@ -121,6 +121,6 @@ pub fn read(path: &Path) -> Result<Weights> {
         }
     }
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
-    let initial = initial.ok_or_else(|| damaged(path, &format!("there is no matrix `{INITIAL}`")))?;
+    let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
     Ok(Weights { initial, parameters })
 }

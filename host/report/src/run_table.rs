@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::table::TextTable;
 use crate::text::three;
 use pallium_profile::{Accuracy, Interval};
+use pallium_record::finished::{Record, Records};
 use pallium_record::identity::Cell;
 use pallium_record::outcome::Status;
-use pallium_record::store::{Record, Records};
 use pallium_stats as stats;
 
 /// Coverage of the intervals.
@@ -223,10 +223,10 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use pallium_record::finished::Finished;
     use pallium_record::identity::identify;
     use pallium_record::outcome::Value;
     use pallium_record::spec::CellSpec;
-    use pallium_record::store::Finished;
     use serde_json::json;
 
     use super::*;

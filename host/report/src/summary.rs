@@ -9,7 +9,7 @@ use crate::run_table::ends;
 use pallium_profile::Accuracy;
 use pallium_record::outcome::Status;
 use pallium_record::spec::CoordinateLayout;
-use pallium_stats::{self as stats, Analysis, Design, Options, WideTable, table::Entry};
+use pallium_stats::{self as stats, Analysis, Design, Options, WideTable, table::TableEntry};
 
 /// How many standard errors of a share a run must be above what is possible
 /// without memory to count as above it.
@@ -154,13 +154,13 @@ pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
 /// A measure of one task as a wide table: a column a variant, a row a run.
 pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
     let runs = run.manifest.runs.max(run.cells.iter().map(|c| c.run + 1).max().unwrap_or(0));
-    let column = |variant: usize| -> Vec<Entry> {
-        let mut column = vec![Entry::Missing(String::new()); runs as usize];
+    let column = |variant: usize| -> Vec<TableEntry> {
+        let mut column = vec![TableEntry::Missing(String::new()); runs as usize];
         for cell in run.group(variant, task) {
             column[cell.run as usize] = match (cell.value(key.0, key.1), &cell.status) {
-                (Some(value), _) => Entry::Value(value),
-                (None, Status::Ok) => Entry::Missing(String::new()),
-                (None, status) => Entry::Missing(status.to_string()),
+                (Some(value), _) => TableEntry::Value(value),
+                (None, Status::Ok) => TableEntry::Missing(String::new()),
+                (None, status) => TableEntry::Missing(status.to_string()),
             };
         }
         column
@@ -222,7 +222,7 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
     let (split, measure) = run.headline();
     let table = wide(run, task, (&split, &measure));
     let swept = table.names.iter().any(|name| !point(name).is_empty());
-    let design = Design::of_names(&table.names);
+    let design = Design::from_names(&table.names);
     // Nobody reads all pairs of so many; those of a family are stated.
     let family = (table.names.len() > PAIRED).then(Vec::new);
     let options = Options { seed: run.manifest.seed, family, ..Options::default() };
@@ -239,7 +239,7 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
 /// where some names tell no factors, since those are what the study is about.
 fn contrasts(run: &RunFolder, table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
     let names: Vec<&str> = table.names.iter().map(|name| base(name)).collect();
-    let whole = Design::of_names(&names);
+    let whole = Design::from_names(&names);
     if !(0..names.len()).all(|v| whole.knows(v)) {
         return Vec::new();
     }
@@ -252,7 +252,7 @@ fn contrasts(run: &RunFolder, table: &WideTable, values: &[Vec<f64>]) -> Vec<Eff
     let mut effects = Vec::new();
     for at in points {
         let own: Vec<usize> = (0..names.len()).filter(|&v| point(&table.names[v]) == at).collect();
-        let design = Design::of_names(&own.iter().map(|&v| names[v]).collect::<Vec<_>>());
+        let design = Design::from_names(&own.iter().map(|&v| names[v]).collect::<Vec<_>>());
         let samples: Vec<&[f64]> = own.iter().map(|&v| values[v].as_slice()).collect();
         let Ok(found) = stats::contrasts(&design, &samples) else { continue };
         for c in found {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::Result;
-
-use super::report::{check_file, write};
-use super::support;
 use pallium_report::compare::Comparison;
 use pallium_report::table::terminal;
+
+use super::output::{check_file, write};
+use super::support;
 
 /// Compares run folders: differences of their experiments, accuracies with tests,
 /// organization, and agreement with the published tables.
@@ -50,7 +50,7 @@ pub fn compare(args: &Compare) -> Result<()> {
         support::print(&tables.join("\n"))?;
     }
     if let Some(file) = &args.html {
-        tell!("written: {}", file.display());
+        status!("written: {}", file.display());
     }
     Ok(())
 }

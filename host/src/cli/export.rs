@@ -1,4 +1,4 @@
-//! `pallium export`: a run folder in the layout of other people's tools.
+//! `pallium export`: a run folder in the layout of other tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use pallium_core::{Error, Result};
-use serde_json::Value;
-
-use super::support;
-use crate::experiment::Experiment;
-use crate::geometry::extents_for;
-use crate::plugins::Catalogue;
 use pallium_profile::Accuracy;
 use pallium_record::results;
 use pallium_record::spec::{CellSpec, Space, Use, file_name};
 use pallium_record::store::Store;
 use pallium_record::training::TrainingFile;
 use pallium_stats::mean;
+use serde_json::Value;
+
+use super::support;
+use crate::experiment::Experiment;
+use crate::geometry::extents_for;
+use crate::plugins::Catalogue;
 
 /// Exports the results of a run folder in the layout of other tools.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium export runs/cortical-blueprint --layout authors --out exported
 
-`authors` is what the statistics notebooks of arXiv 2606.14975 read: a folder \
-such as 6_6_2_sttc-corr with a table a task and metric, one variant a column \
-and one run a row. Runs without a value are empty cells.")]
+`authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
+such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
+and one row per run. Runs without a value are empty cells.")]
 pub struct Export {
     /// The run folder.
     #[arg(value_name = "DIR")]
@@ -47,21 +47,21 @@ enum Layout {
     Authors,
 }
 
-/// The columns, in the order that the notebooks rely on.
+/// The columns, in the order that the notebooks expect.
 const VARIANTS: [&str; 11] =
     ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
 
 /// The tasks, in the order of their numbers.
 const TASKS: [&str; 3] = ["cognition.one-choice", "cognition.go-no-go", "cognition.perceptual-decision"];
 
-/// A metric, and the rows of `results.csv` that add up to it.
+/// A metric, and the rows of `results.csv` whose sum it is.
 type Metric = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// The metrics, in the order of `metrics.csv`.
 fn metrics(accuracy: Accuracy) -> [Metric; 8] {
     let [acc, loss, validation_acc, validation_loss]: [Metric; 4] = match accuracy {
-        // The loss is the one that training goes down, so the penalty is in it;
-        // and what is called validation is the test set.
+        // The published loss is the training loss, with the penalty; the published
+        // validation set is the test set.
         Accuracy::Running => [
             ("Accuracy", &[("train", "running_accuracy")]),
             ("Loss", &[("train", "running_loss")]),
@@ -90,12 +90,12 @@ fn metrics(accuracy: Accuracy) -> [Metric; 8] {
 /// Runs the command.
 ///
 /// # Errors
-/// If the folder holds no run, none of the eleven variants or of the three
-/// tasks, or the files cannot be written.
+/// If the folder does not contain a run, none of the eleven variants or of the
+/// three tasks, or the files cannot be written.
 pub fn export(args: &Export) -> Result<()> {
     let Layout::Authors = args.layout;
     let Some(store) = Store::existing(&args.folder)? else {
-        return Err(Error::input(format!("{} holds no run", args.folder.display()))
+        return Err(Error::input(format!("{} does not contain a run", args.folder.display()))
             .help("name a folder that `pallium run` wrote"));
     };
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
@@ -116,7 +116,7 @@ pub fn export(args: &Export) -> Result<()> {
     let tasks = foreign(&TASKS, &mut cells.iter().map(|c| c.task_component.id.as_str()));
     for (what, others) in [("variants", variants), ("tasks", tasks)] {
         if !others.is_empty() {
-            tracing::warn!("left out, since the layout has no place for these {what}: {}", others.join(", "));
+            tracing::warn!("left out, since the layout does not have these {what}: {}", others.join(", "));
         }
     }
     let chosen: Vec<&CellSpec> = cells
@@ -125,7 +125,7 @@ pub fn export(args: &Export) -> Result<()> {
         .collect();
     let Some(first) = chosen.first() else {
         return Err(Error::input(format!(
-            "{}: none of its cells has a place in the layout",
+            "{}: the layout has none of its variants or tasks",
             args.folder.display()
         ))
         .help(format!(
@@ -179,19 +179,19 @@ pub fn export(args: &Export) -> Result<()> {
     support::print(&format!("{}\n", folder.display()))
 }
 
-/// Standard deviation with n − 1; there is none of fewer than two values.
+/// Standard deviation with n − 1; `None` of fewer than two values.
 fn deviation(values: &[f64]) -> Option<f64> {
     let centre = mean(values);
     let squares: f64 = values.iter().map(|v| (v - centre).powi(2)).sum();
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }
 
-/// The shortest text that reads back as the same number; nothing for none.
+/// The shortest text that reads back as the same number; empty for `None`.
 fn text(value: Option<f64>) -> String {
     value.map_or_else(String::new, |v| format!("{v:?}"))
 }
 
-/// What the experiment says about all of its cells.
+/// Settings that all trainings of the experiment share.
 struct Study<'a> {
     experiment: &'a Experiment,
     catalogue: &'a Catalogue,
@@ -200,7 +200,7 @@ struct Study<'a> {
 }
 
 impl Study<'_> {
-    /// Session, scan and field, or what else there is to call the substrate.
+    /// Session, scan and field, or another name for the substrate.
     fn field(&self) -> String {
         let substrate = &self.first.substrate;
         let path = substrate.params.get("path").and_then(Value::as_str).map(Path::new);
@@ -208,7 +208,7 @@ impl Study<'_> {
         name.unwrap_or_else(|| substrate.id.clone())
     }
 
-    /// The functional matrix that initial weights are made from.
+    /// The functional matrix of the initial weights.
     fn matrix(&self) -> Option<Value> {
         let functional =
             |c: &&&CellSpec| matches!(c.weights.id.as_str(), "microns.functional" | "microns.relabelled");
@@ -230,14 +230,14 @@ impl Study<'_> {
         format!("{}_sttc{matrix}{sign}", file_name(&self.field()))
     }
 
-    /// A component's parameter, as given or as the component has it by default.
+    /// A component's parameter, as set or by default.
     fn parameter(&self, component: &Use, name: &str) -> Option<Value> {
         let default =
             || self.catalogue.get(&component.id).ok()?.schema["properties"][name].get("default").cloned();
         component.params.get(name).cloned().or_else(default)
     }
 
-    /// What constraints have for a parameter, each value once.
+    /// The values of a parameter of constraints, each once.
     fn strengths(&self, name: &str) -> Option<Value> {
         let mut values: Vec<Value> = Vec::new();
         for constraint in self.cells.iter().flat_map(|c| &c.constraints) {
@@ -251,7 +251,7 @@ impl Study<'_> {
         }
     }
 
-    /// `config.txt`: the notebook's lines, then what it has none for.
+    /// `config.txt`: the lines of the notebooks, followed by others.
     fn config(&self, neurons: Option<usize>) -> String {
         let truth = |yes: bool| if yes { "True" } else { "False" }.to_owned();
         let plain = |value: Option<Value>| match value {
@@ -282,7 +282,7 @@ impl Study<'_> {
             ("network_grid", grid.map_or_else(|| "None".into(), |[a, b, c]| format!("({a}, {b}, {c})"))),
             ("sign_constraint", truth(self.positive())),
             ("use_only_sttc", truth(matrix == "none")),
-            // Spelt as the notebooks spell it.
+            // Spelt as in the notebooks.
             ("use_precison_matrix", truth(matrix == "precision")),
             ("noise_level", plain(self.parameter(&self.first.model, "noise"))),
             ("regu_strength", plain(self.strengths("strength"))),
@@ -300,7 +300,7 @@ impl Study<'_> {
     }
 }
 
-/// Number of neurons, as a finished training recorded it.
+/// Number of neurons, as recorded with a finished training.
 fn neurons(store: &Store) -> Option<usize> {
     let names = store.trainings().ok()?;
     let mut files =
@@ -361,13 +361,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_back_and_nothing_is_empty() {
+    fn numbers_are_read_back_and_none_is_empty() {
         assert_eq!(text(Some(0.1 + 0.2)).parse::<f64>().unwrap(), 0.1 + 0.2);
         assert_eq!(text(None), "");
     }
 
     #[test]
-    fn published_losses_have_the_penalty_in_them() {
+    fn published_losses_include_the_penalty() {
         let of = |accuracy, name| metrics(accuracy).into_iter().find(|(n, _)| *n == name).unwrap().1;
         assert_eq!(of(Accuracy::Running, "Validation_Loss"), [("test", "task_loss"), ("test", "penalty")]);
         assert_eq!(of(Accuracy::Evaluated, "Loss"), [("test", "task_loss")]);

@@ -16,7 +16,7 @@ use crate::plugins::Catalogue;
   pallium measure weights.npy --profile published --json
 
 The graph has an edge wherever |w| exceeds its 0.9 quantile; \
-the file holds an N×N array of real numbers, as numpy.save writes it.")]
+the file contains an N×N array of real numbers, as numpy.save writes it.")]
 pub struct Measure {
     /// The matrix, in numpy's format; row i, column j is the weight from i to j.
     #[arg(value_name = "FILE.npy")]
@@ -31,8 +31,8 @@ pub struct Measure {
     json: bool,
 }
 
-/// The metrics, and the measures that scripts rely on, in the order in which
-/// they are printed.
+/// The metrics, and those measures that are printed under fixed names, in this
+/// order.
 const METRICS: [&str; 7] = [
     "organization.density",
     "organization.modularity",
@@ -43,7 +43,7 @@ const METRICS: [&str; 7] = [
     "organization.entropy",
 ];
 
-/// Measures that count something.
+/// Measures that are integers.
 const COUNTS: [&str; 3] = ["neurons", "edges", "communities"];
 
 /// Runs the command.
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_whole_and_undefined_measures_null() {
+    fn counts_are_integers_and_undefined_measures_null() {
         assert_eq!(value("edges", 12.0).to_string(), "12");
         assert_eq!(value("density", 1.0).to_string(), "1.0");
         assert_eq!(value("assortativity", f64::NAN), Value::Null);

@@ -4,11 +4,10 @@
 //! code is 0 for success, 2 for a mistake that the user can fix, 3 if a run
 //! finished and some trainings failed, and 101 for a bug.
 
-/// Writes a line to standard error; if even that is gone there is nobody to
-/// tell.
-macro_rules! tell {
+/// Writes a line to standard error.
+macro_rules! status {
     ($($text:tt)*) => {
-        $crate::cli::say(&format!("{}\n", format_args!($($text)*)))
+        $crate::cli::write_stderr(&format!("{}\n", format_args!($($text)*)))
     };
 }
 
@@ -17,6 +16,7 @@ mod export;
 mod field;
 mod measure;
 pub mod npy;
+mod output;
 mod penalty;
 mod plan;
 mod plugins;
@@ -88,7 +88,7 @@ struct Logging {
 impl Logging {
     fn level(&self) -> LevelFilter {
         match (&self.log, self.verbose) {
-            // clap let only the names of levels through.
+            // clap accepts only names of levels.
             (Some(name), _) => name.parse().unwrap_or(LevelFilter::WARN),
             (None, 0) => LevelFilter::WARN,
             (None, 1) => LevelFilter::INFO,
@@ -110,7 +110,7 @@ enum Command {
     Run(run::Run),
     Plan(plan::Plan),
     Submit(submit::Submit),
-    Report(report::Report),
+    Report(report::ReportArgs),
     Compare(compare::Compare),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
         let cause = panic.payload_as_str().unwrap_or("no message");
-        say(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
+        write_stderr(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
     }));
     run_with(std::env::args_os())
 }
@@ -141,39 +141,39 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(e) => {
-            // Also --help and --version come this way; a reader that has gone
-            // away is no error.
+            // --help and --version are printed here too; a closed output is not an
+            // error.
             let _ = e.print();
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
     let level = cli.logging.level();
-    let told = tracing_subscriber::fmt::layer()
+    let to_stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .with_filter(
-            // The course of a run is shown otherwise.
-            filter_fn(move |event| *event.level() <= level && event.target() != log::COURSE)
+            // Progress of a run is shown by other means.
+            filter_fn(move |event| *event.level() <= level && event.target() != log::TRAINING_EVENTS)
                 .with_max_level_hint(level),
         );
-    // Only these have a run folder.
-    let kept = matches!(cli.command, Command::Run(_) | Command::Worker)
+    // Only these commands have a run folder.
+    let to_folder = matches!(cli.command, Command::Run(_) | Command::Worker)
         .then(|| log::layer(cli.logging.kept_level()));
-    let waited_for = matches!(&cli.command, Command::Field(args) if args.takes_long());
+    let shows_progress = matches!(&cli.command, Command::Field(args) if args.takes_long());
     let progress =
-        (waited_for && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
-    if tracing_subscriber::registry().with(told).with(kept).with(progress).try_init().is_err() {
-        say("warning: logging was set up twice\n");
+        (shows_progress && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
+    if tracing_subscriber::registry().with(to_stderr).with(to_folder).with(progress).try_init().is_err() {
+        write_stderr("warning: logging was set up twice\n");
     }
     match dispatch(&cli.command) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {}\n", error.report()));
+            write_stderr(&format!("error: {}\n", error.report()));
             if error.kind == Kind::Bug {
-                say(&format!("{BUG}\n"));
+                write_stderr(&format!("{BUG}\n"));
             }
             ExitCode::from(code_of(&error))
         }
@@ -197,24 +197,24 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
         Command::Export(args) => export::export(args),
     };
     done?;
-    // A component that fails while it is dropped cannot say so itself.
+    // A component that fails while it is dropped cannot return its error.
     match pallium_core::abi::take_close_failures().into_iter().next() {
         Some(error) => Err(error),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// The exit code of an error: whoever can mend it decides.
+/// The exit code of an error, by who can fix it.
 fn code_of(error: &Error) -> u8 {
     match error.kind {
         Kind::Bug => 101,
-        // A faulty plugin, too, is for the user to remove or to replace.
+        // The user can remove or replace a faulty plugin.
         _ => 2,
     }
 }
 
-/// Writes to standard error; if even that is gone there is nobody to tell.
-fn say(text: &str) {
+/// Writes to standard error; nothing can report a failure of that.
+fn write_stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// Every command, with the commands below it.
+    /// A command and its subcommands.
     fn commands(command: &clap::Command) -> Vec<&clap::Command> {
         let below = command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help");
         std::iter::once(command).chain(below.flat_map(commands)).collect()
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_says_what_it_does_and_shows_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         let root = Cli::command();
         for command in commands(&root) {
             let name = command.get_name();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_commands_that_would_be_accepted() {
+    fn examples_are_valid_commands() {
         let root = Cli::command();
         let mut checked = 0;
         for command in commands(&root) {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn users_mistakes_and_bugs_have_their_codes() {
+    fn mistakes_and_bugs_have_different_exit_codes() {
         assert_eq!(code_of(&Error::input("x")), 2);
         assert_eq!(code_of(&Error::unsupported("x")), 2);
         assert_eq!(code_of(&Error::io(std::path::Path::new("x"), &std::io::Error::other("y"))), 2);

@@ -1,16 +1,17 @@
-//! Square matrices in numpy's `.npy` format.
+//! Square matrices in `.npy` files that a user names.
 
 use std::path::Path;
 
 use ndarray::Array2;
 use pallium_core::{Error, Matrix, Result};
 
-/// Reads an N×N matrix of finite numbers, N > 0, in single or double precision
-/// or of integers, in either order and byte order.
+use super::output::{check_free, exists, folder_of, temporary};
+
+/// Reads an N×N matrix of finite numbers, N > 0, of any number type that numpy
+/// writes.
 ///
 /// # Errors
-/// If the file cannot be read, is not such a matrix, or has fewer or more bytes
-/// than its header states; the message names file, place and remedy.
+/// If the file cannot be read or is not such a matrix.
 pub fn read_square(path: &Path) -> Result<Array2<f64>> {
     pallium_npy::read_matrix(path, &|shape| {
         let (what, help) = match *shape {
@@ -28,36 +29,30 @@ pub fn read_square(path: &Path) -> Result<Array2<f64>> {
 /// As [`read_square`], in single precision.
 ///
 /// # Errors
-/// As [`read_square`], or if a value is beyond what single precision holds.
+/// As [`read_square`], or if a value exceeds single precision.
 pub fn read_square_f32(path: &Path) -> Result<Matrix> {
     let matrix = read_square(path)?;
     if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| !(**v as f32).is_finite()) {
         return Err(Error::input(format!(
-            "`{}` has {v:e} at row {i}, column {j}, which single precision cannot hold",
+            "`{}` has {v:e} at row {i}, column {j}, which exceeds single precision",
             path.display()
         ))
-        .help("recurrent weights are kept in single precision; scale the matrix"));
+        .help("recurrent weights are stored in single precision; scale the matrix"));
     }
     Ok(matrix.mapv(|v| v as f32))
 }
 
-/// Writes a matrix, in single precision as it is held: under another name
-/// first, then renamed, so that no half-written file is ever seen.
+/// Writes a matrix in single precision, under a temporary name that is then
+/// replaced, so that no half-written file is visible.
 ///
 /// # Errors
 /// If the file exists and `replace` is not set, or cannot be written.
 pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
     check_free(path, replace)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".pallium-").suffix(".npy");
-    // A temporary file is private by default; this one becomes the user's own,
-    // with the permissions that the user's files have.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(|e| match e.kind() {
+    let folder = folder_of(path);
+    let file = temporary(folder).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
-            Error::input(format!("the folder `{}` does not exist", folder.display())).help("make it first")
+            Error::input(format!("the folder `{}` does not exist", folder.display())).help("create it first")
         }
         _ => Error::io(folder, &e),
     })?;
@@ -70,26 +65,6 @@ pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
     })
 }
 
-/// Refuses a file that exists already, unless it may be replaced; asked before
-/// long work whose result is to go there.
-///
-/// # Errors
-/// As said.
-pub fn check_free(path: &Path, replace: bool) -> Result<()> {
-    match std::fs::metadata(path) {
-        // A folder or a device is never replaced by a file.
-        Ok(found) if !found.is_file() => Err(Error::input(format!("`{}` is not a file", path.display()))
-            .help("give the name of a file to write")),
-        Ok(_) if !replace => Err(exists(path)),
-        _ => Ok(()),
-    }
-}
-
-fn exists(path: &Path) -> Error {
-    Error::input(format!("`{}` exists already", path.display()))
-        .help("choose another name, or replace it with --force")
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::array;
@@ -97,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_square_matrices_are_read() {
+    fn matrices_that_are_not_square_finite_and_small_enough_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.npy");
         let message = |matrix: Array2<f64>| {
@@ -114,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_only_when_asked() {
+    fn a_file_is_replaced_only_on_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.npy");
         write(&path, &array![[1.5f32]], false).unwrap();
@@ -133,7 +108,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_written_file_has_ordinary_permissions() {
+    fn a_written_file_has_the_permissions_of_the_umask() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (ours, plain) = (folder.path().join("w.npy"), folder.path().join("plain"));

@@ -1,17 +1,18 @@
-//! `pallium penalty`: one constraint on any matrix.
+//! `pallium penalty`: the penalty of one constraint on any matrix.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Result, Setting};
+use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
 use super::npy;
+use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::geometry;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Space;
 
 /// Computes the penalty of one constraint on any matrix, and its gradient.
 #[derive(Args, Debug)]
@@ -57,7 +58,7 @@ pub struct Penalty {
 /// neurons, or the constraint is missing, wrongly set, or lacks something it needs.
 pub fn penalty(args: &Penalty) -> Result<()> {
     if let Some(path) = &args.gradient {
-        npy::check_free(path, args.force)?;
+        check_free(path, args.force)?;
     }
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();

@@ -1,4 +1,4 @@
-//! `pallium plan`: the cells of an experiment and what they will cost.
+//! `pallium plan`: the trainings of an experiment and their cost.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use pallium_core::Result;
+use pallium_record::identity;
+use pallium_record::spec::CellSpec;
+use pallium_report::text::duration;
 use serde_json::{Value, json};
 
 use super::support;
@@ -13,9 +16,6 @@ use crate::experiment::{Experiment, filter};
 use crate::plugins::Catalogue;
 use crate::run::cost::Cost;
 use crate::run::workers::Workers;
-use pallium_record::identity;
-use pallium_record::spec::CellSpec;
-use pallium_report::text::duration;
 
 /// Time limit of the estimates, since a component may hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[command(after_help = "Example:
   pallium plan experiments/quickstart.toml --set runs=1 --only 'W*D*C' --json
 
-Patterns of --only are variant/task/run or a part of it. A part that is a name
-stands for that name alone; otherwise `*` stands for any text.")]
+Patterns of --only are variant/task/run or a part of it. A part that is an existing
+name matches that name alone; otherwise `*` matches any text.")]
 pub struct Plan {
     /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]
@@ -61,7 +61,7 @@ pub fn plan(args: &Plan) -> Result<()> {
         let list: Result<Vec<_>> =
             cells.iter().zip(&costs).map(|(cell, cost)| row(cell, *cost, &catalogue)).collect();
         support::print_json(&Value::Array(list?))?;
-        tell!("{}", total(&costs, jobs));
+        status!("{}", total(&costs, jobs));
         return Ok(());
     }
     table(&cells, &costs)?;
@@ -81,16 +81,16 @@ fn row(cell: &CellSpec, cost: Option<Cost>, catalogue: &Catalogue) -> Result<Val
     }))
 }
 
-/// The cost of each training, in order; `None` if there is no estimate. They are
-/// made in processes of their own, since a component may crash or hang.
+/// The cost of each training, in order; `None` without an estimate. Costs are
+/// estimated in other processes, since a component may crash or hang.
 pub(super) fn estimate(catalogue: &Catalogue, cells: &[CellSpec]) -> Result<Vec<Option<Cost>>> {
-    // Runs cost the same: only the first one's cells are tried.
+    // Runs have the same cost, so only those of the first run are tried.
     let mut first = BTreeMap::new();
     for cell in cells {
         first.entry((&cell.variant, &cell.task)).or_insert(cell);
     }
     let wanted: Vec<&CellSpec> = first.values().copied().collect();
-    let workers = Workers::of_this_executable(support::cache_folder())?;
+    let workers = Workers::new(support::cache_folder())?;
     let costs = workers.estimate(&wanted, catalogue, PATIENCE)?;
     let known: BTreeMap<_, _> = first.keys().zip(costs).collect();
     Ok(cells.iter().map(|c| known.get(&(&c.variant, &c.task)).copied().flatten()).collect())
@@ -104,7 +104,7 @@ fn table(cells: &[CellSpec], costs: &[Option<Cost>]) -> Result<()> {
             None => lines.push((&cell.variant, &cell.task, 1, *cost)),
         }
     }
-    let mut table = support::table(["variant", "task", "runs", "time of a run", "memory"]);
+    let mut table = support::table(["variant", "task", "runs", "time per run", "memory"]);
     for (variant, task, runs, cost) in lines {
         let (time, memory) = match cost {
             Some(cost) => (duration(cost.seconds), format!("{:.0} MB", cost.memory_mb)),
@@ -120,7 +120,8 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
     let seconds: f64 = known.iter().map(|c| c.seconds).sum();
     let memory = known.iter().map(|c| c.memory_mb).fold(0.0, f64::max);
     let at_once = jobs.min(costs.len()).max(1);
-    // The last cells leave workers idle, so a study is never shorter than one.
+    // The last trainings leave workers idle, so a study takes at least as long
+    // as one.
     let longest = known.iter().map(|c| c.seconds).fold(0.0, f64::max);
     let wall = (seconds / at_once as f64).max(longest);
     let without = match costs.len() - known.len() {
@@ -128,7 +129,7 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
         n => format!(" ({n} without an estimate)"),
     };
     format!(
-        "{} cell{}{without}: about {} of one core, {} with {at_once} at once, {:.0} MB at a time",
+        "{} training{}{without}: about {} on one core, {} with {at_once} at a time, {:.0} MB in total",
         costs.len(),
         if costs.len() == 1 { "" } else { "s" },
         duration(seconds),
@@ -142,15 +143,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_totals_are_told_briefly() {
+    fn times_and_totals_are_summarized() {
         let cost = |seconds| Some(Cost { seconds, memory_mb: 50.0 });
         assert_eq!(
             total(&[cost(10.0), cost(20.0), cost(30.0)], 2),
-            "3 cells: about 60 s of one core, 30 s with 2 at once, 100 MB at a time"
+            "3 trainings: about 60 s on one core, 30 s with 2 at a time, 100 MB in total"
         );
         assert_eq!(
             total(&[cost(10.0), None], 8),
-            "2 cells (1 without an estimate): about 10 s of one core, 10 s with 2 at once, 100 MB at a time"
+            "2 trainings (1 without an estimate): about 10 s on one core, 10 s with 2 at a time, 100 MB in total"
         );
     }
 }

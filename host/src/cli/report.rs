@@ -1,22 +1,22 @@
-//! `pallium report`: what a run folder has to say.
+//! `pallium report`: tables, statistics and figures of a run folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use pallium_core::{Error, Result};
-use serde_json::json;
-
-use super::support;
-use crate::experiment::Experiment;
-use crate::plugins::Catalogue;
 use ndarray::Array2;
+use pallium_core::{Error, Result};
 use pallium_record::training::TrainingFile;
 use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
-use pallium_report::{Material, Report as Found, figures, page};
+use pallium_report::{Material, Report, figures, page};
+use serde_json::json;
+
+use super::output::{check_file, check_folder, write};
+use super::support;
+use crate::experiment::Experiment;
+use crate::plugins::Catalogue;
 
 /// Default file name of a report.
 pub const PAGE: &str = "report.html";
@@ -31,9 +31,9 @@ pub const PAGE: &str = "report.html";
   pallium report runs/quickstart --figures figures --latex tables.tex
 
 Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
-each as SVG and PDF. Results are held against the published tables where the run \
-has their variants, tasks and neurons.")]
-pub struct Report {
+each as SVG and PDF. Results are compared with the published tables if the run \
+has the same variants, tasks and neurons.")]
+pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -58,7 +58,7 @@ pub struct Report {
 ///
 /// # Errors
 /// If the folder does not contain a run with results, or a file cannot be written.
-pub fn report(args: &Report) -> Result<()> {
+pub fn report(args: &ReportArgs) -> Result<()> {
     let begun = Instant::now();
     let on_stdout = [&args.latex, &args.markdown].into_iter().flatten().filter(|p| is_stdout(p)).count();
     if on_stdout + usize::from(args.json) > 1 {
@@ -68,7 +68,7 @@ pub fn report(args: &Report) -> Result<()> {
     let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
     named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
-    let report = Found::of(&args.folder)?;
+    let report = Report::of(&args.folder)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
     let page_file = match &args.html {
         Some(file) => Some(file.clone()),
@@ -111,10 +111,10 @@ pub fn report(args: &Report) -> Result<()> {
         support::print(&text(&report))?;
     }
     if let Some(folder) = &args.figures {
-        tell!("written: {pictures} files of figures in {}", folder.display());
+        status!("written: {pictures} files of figures in {}", folder.display());
     }
     for file in &written[pictures..] {
-        tell!("written: {}", file.display());
+        status!("written: {}", file.display());
     }
     tracing::info!(seconds = begun.elapsed().as_secs_f64(), "report made");
     Ok(())
@@ -124,14 +124,14 @@ fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn text(report: &Found) -> String {
+fn text(report: &Report) -> String {
     let sentences: Vec<String> = report.in_short().iter().map(|s| format!("- {s}")).collect();
     let tables = [report.overview(), report.steps_table()];
     let tables: Vec<String> = tables.iter().filter(|t| !t.rows.is_empty()).map(terminal).collect();
     format!("{}\n\n{}", sentences.join("\n"), tables.join("\n"))
 }
 
-/// Writes figures in both widths and both formats; the files.
+/// Writes figures in both widths and both formats; returns the paths.
 fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let mut written = Vec::new();
@@ -148,81 +148,33 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
     Ok(written)
 }
 
-/// Makes the page of a run folder, in it; the file. A run ends with it.
+/// Writes the page of a run folder to its default path, at the end of a run;
+/// returns the path.
 ///
 /// # Errors
 /// As [`report`].
 pub fn page_of(folder: &Path) -> Result<PathBuf> {
-    let report = Found::of(folder)?;
+    let report = Report::of(folder)?;
     let material = Material::read(&report.run, &positions);
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);
-    // So that what is left by a kill belongs to the run, and is cleared with it.
+    // With a temporary name of the run folder, so that an interrupted write is
+    // removed with its other unfinished files.
     pallium_record::durable::replace(&file, page::page(&report, &material, &figures)?.as_bytes())?;
     Ok(file)
-}
-
-/// Refuses a path that cannot be written as a file, before any work is done.
-///
-/// # Errors
-/// If it is a folder, or its folder does not exist.
-pub fn check_file(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::input(format!("{} is a folder", path.display())).help("name a file"));
-    }
-    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => {
-            Err(Error::input(format!("the folder {} does not exist", folder.display()))
-                .help(format!("create it first, for {}", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a path that cannot be a folder.
-fn check_folder(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_dir() {
-        return Err(Error::input(format!("{} is not a folder", path.display()))
-            .help("name a folder for the figures; it is created if necessary"));
-    }
-    Ok(())
-}
-
-/// Writes a file completely or not at all.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".pallium-");
-        // As any new file has them: less what the user's mask takes away.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|e| e.error)
-    };
-    write().map(drop).map_err(|e| match e.kind() {
-        PermissionDenied | ReadOnlyFilesystem => {
-            Error::io(path, &e).help("choose a place that you can write to with `--html FILE`")
-        }
-        _ => Error::io(path, &e),
-    })
 }
 
 /// Positions of a training's neurons, N×3 in micrometres, from the source that
 /// it was trained with.
 fn positions(run: &RunFolder, about: &TrainingFile) -> Result<Array2<f64>> {
     let spec = &about.spec;
-    // Plugins of the run's own experiment file, where it names some.
+    // The experiment file of the run may name plugins.
     let file = run.root.join("experiment.toml");
     let places = Experiment::load(&file, &[]).map(|e| e.plugin_path).unwrap_or_default();
     let catalogue = Catalogue::discover(&places)?;
     let mut source = spec.substrate.clone();
-    // As it is stored: recomputing what is not drawn would take its time.
+    // The connectome as stored: restoring its order takes time, and it is not
+    // drawn.
     if let Some(sttc) = source.params.get_mut("sttc") {
         *sttc = "released".into();
     }

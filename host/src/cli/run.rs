@@ -1,5 +1,7 @@
-//! `pallium run`: runs every cell of an experiment that its folder does not
-//! hold yet.
+//! `pallium run`: runs the trainings of an experiment that its folder does not
+//! contain yet.
+
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,8 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::finished::{Record, Records};
+use pallium_record::identity::{self, Cell};
+use pallium_record::machine::Machine;
+use pallium_record::manifest::{Manifest, Plugin};
+use pallium_record::spec::CellSpec;
+use pallium_record::store::Store;
+use pallium_record::tensorboard::TensorBoardWriter;
+use pallium_record::{FORMAT, VERSION};
+use pallium_report::run_table::{self, Summary};
 use serde_json::json;
 
+use self::tally::{Tally, command};
 use super::support;
 use crate::experiment::{Experiment, filter};
 use crate::limits::{LEAST_MEMORY_MB, Limits};
@@ -21,23 +33,9 @@ use crate::run::progress::Progress;
 use crate::run::progress_event::ProgressEvent;
 use crate::run::shard::Shard;
 use crate::run::workers::{Stop, Workers};
-use crate::submit::quote;
-use pallium_record::identity::{self, Cell};
-use pallium_record::machine::Machine;
-use pallium_record::manifest::{Manifest, Plugin};
-use pallium_record::outcome::Status;
-use pallium_record::spec::CellSpec;
-use pallium_record::store::{Record, Records, Store};
-use pallium_record::tensorboard::TensorBoardWriter;
-use pallium_record::{FORMAT, VERSION};
-use pallium_report::run_table::{self, Summary};
-use pallium_report::text::duration;
 
-/// How often `results.csv` is brought up to date during a run.
+/// Interval between updates of `results.csv` during a run.
 const REFRESH: Duration = Duration::from_secs(5);
-
-/// Maximum number of failures listed.
-const SHOWN: usize = 20;
 
 /// Exit code of a run in which trainings failed.
 const SOME_FAILED: u8 = 3;
@@ -115,7 +113,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let expansion = experiment.expansion(&catalogue)?;
     let specs = expansion.cells.clone();
     let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
-    // All cells, whatever --only says: results.csv is of the experiment.
+    // All trainings, even with --only: results.csv belongs to the experiment.
     let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
     let out = args
         .out
@@ -123,10 +121,10 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
 
     let stop = Stop::new();
-    // Nothing is written before it is clear that the run can begin.
+    // Nothing is written before the run can begin.
     let store = match Store::existing(&out)? {
         Some(store) => store,
-        None => Store::at(&out),
+        None => Store::new(&out),
     };
     store.locate(&mut plan)?;
     let mut wanted: Vec<Cell> =
@@ -138,7 +136,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
                 memory_mb: args.cell_memory.or(experiment.limits.memory_mb),
             },
             stop: stop.clone(),
-            ..Workers::of_this_executable(support::cache_folder())?
+            ..Workers::new(support::cache_folder())?
         },
         jobs: support::jobs(args.jobs, plan.iter().map(|cell| &cell.spec)),
         fail_fast: args.fail_fast,
@@ -164,7 +162,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         if store.is_complete(cell)? {
             held += 1;
         } else if seen.insert(&cell.folder) {
-            // Cells with the same training share a folder, and are run once.
+            // Cells with the same training share a folder, so it is run once.
             to_measure += usize::from(store.holds(cell)?);
             pending.push(cell);
         }
@@ -202,7 +200,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
 
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
-    let tally = Tally::of(&wanted, &plan, &records);
+    let tally = Tally::new(&wanted, &plan, &records);
     let page = page(&out, &tally, interrupted.is_set());
     if args.json {
         support::print_json(&document(&out, &tally, held, &stale, &summary, &store, page.as_deref()))?;
@@ -213,7 +211,8 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         };
         support::print(&format!("{}\nresults in {}\n{report}", summary.render(), out.display()))?;
     }
-    tally.tell(args, &store, begun.elapsed())?;
+    let selected = [("--only", !args.only.is_empty()), ("--shard", args.shard.is_some())];
+    tally.print(&selected, &store, begun.elapsed())?;
     tracing::info!(
         ok = tally.ok,
         diverged = tally.diverged,
@@ -222,7 +221,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
         "run ends"
     );
     if interrupted.is_set() {
-        tell!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
+        status!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(if tally.failed.len() + tally.failed_measures > 0 {
@@ -232,17 +231,16 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     })
 }
 
-/// Makes the report of what there is, unless the run is to be continued. Results
-/// are kept whatever comes of it.
+/// Writes the report, unless the run was interrupted. A failure of the report
+/// does not affect the results.
 fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
     if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
     }
-    super::report::page_of(out).inspect_err(|e| tell!("the report could not be made: {e}")).ok()
+    super::report::page_of(out).inspect_err(|e| status!("the report could not be made: {e}")).ok()
 }
 
-/// One cell of each variant and task: what is wrong with one run of them is
-/// wrong with all.
+/// Checks one run of each variant and task: a mistake affects all runs.
 fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()> {
     let mut first = BTreeMap::new();
     for (at, cell) in pending.iter().enumerate() {
@@ -289,17 +287,17 @@ fn train(
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
     match (pending, held) {
-        (_, 0) => tell!("{pending} trainings to run, in {place}"),
-        (0, _) => tell!("all {held} trainings are already in {place}"),
-        _ => tell!("{pending} trainings to run; {held} are already in {place}"),
+        (_, 0) => status!("{pending} trainings to run, in {place}"),
+        (0, _) => status!("all {held} trainings are already in {place}"),
+        _ => status!("{pending} trainings to run; {held} are already in {place}"),
     }
     if to_measure > 0 {
-        tell!("{to_measure} finished trainings lack a metric; it is taken without training again");
+        status!("{to_measure} finished trainings lack a metric, which is computed without training again");
     }
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
-        tell!(
+        status!(
             "{} trainings in {place} belong to an earlier state of the experiment, its plugins or its data; \
              they are kept, but not counted: {}{dots}",
             stale.len(),
@@ -308,7 +306,7 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
     }
 }
 
-/// Follows a run in its event files.
+/// Appends an event to the event files.
 fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&Cell]) -> Result<()> {
     let cell = |at: &usize| cells.get(*at).copied();
     match event {
@@ -419,119 +417,9 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         cells: plan.len(),
         plugins,
         data,
-        machine: Machine::this(),
+        machine: Machine::current(),
         started: since.map_or(0, |time| time.as_secs()),
     })
-}
-
-/// How the wanted cells stand.
-#[derive(Default)]
-struct Tally<'a> {
-    cells: usize,
-    ok: usize,
-    diverged: usize,
-    missing: usize,
-    failed_measures: usize,
-    /// Cells that failed, with their reasons.
-    failed: Vec<(&'a Cell, &'a str)>,
-    /// Measures that failed, in words.
-    measures: Vec<String>,
-}
-
-impl<'a> Tally<'a> {
-    fn of(wanted: &'a [Cell], plan: &[Cell], records: &'a Records) -> Self {
-        let mut tally = Tally { cells: wanted.len(), ..Tally::default() };
-        let known: BTreeMap<&str, &Option<Record>> =
-            plan.iter().map(|cell| cell.folder.as_str()).zip(records).collect();
-        for cell in wanted {
-            match known.get(cell.folder.as_str()).copied().and_then(Option::as_ref) {
-                Some(Record::Finished(finished)) => {
-                    match finished.status {
-                        Status::Diverged => tally.diverged += 1,
-                        _ => tally.ok += 1,
-                    }
-                    for value in finished.values.iter().filter(|v| v.failed.is_some()) {
-                        tally.failed_measures += 1;
-                        let why = value.failed.as_deref().unwrap_or_default();
-                        tally.measures.push(format!("{}: {}: {why}", cell.spec.label(), value.measure));
-                    }
-                }
-                Some(Record::Failed(why)) => tally.failed.push((cell, why)),
-                None => tally.missing += 1,
-            }
-        }
-        tally
-    }
-
-    fn tell(&self, args: &Run, store: &Store, elapsed: Duration) -> Result<()> {
-        let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
-        let mut parts = vec![format!("{ok} of {cells} trainings done")];
-        for (count, what) in [
-            (*diverged, "diverged"),
-            (failed.len(), "failed"),
-            (*missing, "still to run"),
-            (*failed_measures, "measures failed"),
-        ] {
-            if count > 0 {
-                parts.push(format!("{count} {what}"));
-            }
-        }
-        tell!("{} in {}", parts.join(", "), duration(elapsed.as_secs_f64()));
-        for reason in measures.iter().take(SHOWN) {
-            tell!("  {reason}");
-        }
-        if measures.len() > SHOWN {
-            tell!("  … and {} more", measures.len() - SHOWN);
-        }
-        if !failed.is_empty() {
-            let mut table = support::table(["failed training", "reason"]);
-            for (cell, why) in failed.iter().take(SHOWN) {
-                table.add_row([cell.spec.label(), why.to_string()]);
-            }
-            tell!("{table}");
-            if failed.len() > SHOWN {
-                tell!("… and {} more", failed.len() - SHOWN);
-            }
-            let folder = store.root().join("failed");
-            tell!("their last output is in {}", folder.display());
-            tell!("to run only these again:\n  {}", self.again(args));
-        }
-        Ok(())
-    }
-
-    /// The command that runs only the failed trainings.
-    fn again(&self, args: &Run) -> String {
-        let mut words = command_words();
-        // Whatever is not done is done by the same command; beyond a few, its
-        // length is worth more than that it leaves out the rest.
-        if self.missing == 0 || self.failed.len() > SHOWN {
-            return words.join(" ");
-        }
-        for (option, given) in [("--only", !args.only.is_empty()), ("--shard", args.shard.is_some())] {
-            if given {
-                remove_option(&mut words, option);
-            }
-        }
-        for (cell, _) in &self.failed {
-            words.push("--only".into());
-            words.push(quote(&cell.spec.label()));
-        }
-        words.join(" ")
-    }
-}
-
-/// Removes every use of an option and its value from quoted words.
-fn remove_option(words: &mut Vec<String>, option: &str) {
-    let mut keep = Vec::new();
-    let mut rest = std::mem::take(words).into_iter();
-    while let Some(word) = rest.next() {
-        if word == option {
-            rest.next();
-        } else if !word.trim_start_matches('\'').starts_with(&format!("{option}=")) {
-            keep.push(word);
-        }
-    }
-    *words = keep;
 }
 
 fn document(
@@ -549,7 +437,7 @@ fn document(
         .map(|(cell, why)| {
             json!({
                 "cell": cell.folder, "variant": cell.spec.variant, "task": cell.spec.task,
-                "run": cell.spec.run, "reason": why, "file": store.failure_of(cell),
+                "run": cell.spec.run, "reason": why, "file": store.failure_file(cell),
             })
         })
         .collect();
@@ -571,21 +459,12 @@ fn document(
     })
 }
 
-/// The command line, quoted for a shell where need be.
-fn command() -> String {
-    command_words().join(" ")
-}
-
-fn command_words() -> Vec<String> {
-    std::env::args_os().map(|word| quote(&word.to_string_lossy())).collect()
-}
-
-/// Reads a length of time.
+/// Parses a duration.
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|s| *s > 0.0 && Duration::try_from_secs_f64(*s).is_ok())
-        .ok_or_else(|| "it must be a number of seconds above 0".into())
+        .ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
 #[cfg(test)]
@@ -593,17 +472,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_removed_with_their_values() {
-        let mut words: Vec<String> =
-            ["run", "--only", "'a*'", "x.toml", "--only=b", "'--only=c*'", "--shard", "1/3", "--onlyx", "d"]
-                .map(String::from)
-                .into();
-        remove_option(&mut words, "--only");
-        assert_eq!(words, ["run", "x.toml", "--shard", "1/3", "--onlyx", "d"]);
-    }
-
-    #[test]
-    fn times_are_above_zero() {
+    fn durations_are_above_zero() {
         assert_eq!(seconds("2.5"), Ok(2.5));
         for wrong in ["0", "-1", "nan", "inf", "1e300", "x"] {
             assert!(seconds(wrong).is_err(), "{wrong}");

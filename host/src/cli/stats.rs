@@ -4,22 +4,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
-use serde_json::{Map, Value, json};
-
-use super::support::{self, human, number};
 use pallium_report::table::TextTable;
 use pallium_stats::{
     self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
 };
+use serde_json::{Map, Value, json};
 
-/// Compares the columns of a table with one variant a column and one run a row.
+use super::support::{self, human, number};
+
+/// Compares the columns of a table with one column per variant and one row per
+/// run.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium stats accuracy.csv --json
 
 An empty entry is a run without a value: it is counted, listed and left out. \
-The first column may name the runs (titled `simulation`, or not at all). \
-Columns named as the paper does (W*D*C) are compared by factor, too.")]
+The first column may name the runs (titled `simulation`, or without a title). \
+Columns with names as in the paper (W*D*C) are also compared by factor.")]
 pub struct Stats {
     /// The table, in CSV.
     #[arg(value_name = "TABLE.csv")]
@@ -64,7 +65,7 @@ pub fn stats(args: &Stats) -> Result<()> {
     let table = WideTable::read(&args.file)?;
     let design = match &args.factors {
         Some(path) => Design::read(path, &table.names)?,
-        None => Design::of_names(&table.names),
+        None => Design::from_names(&table.names),
     };
     let family = Family::read(&args.family, &table.names)?;
     let options = Options {
@@ -81,7 +82,7 @@ pub fn stats(args: &Stats) -> Result<()> {
     }
 }
 
-/// The pairs that the user names, spelt as by the user.
+/// The pairs of the family, and their names as written by the user.
 struct Family {
     pairs: Vec<(usize, usize)>,
     names: Vec<String>,
@@ -94,7 +95,7 @@ impl Family {
         }
         let mut family = Family { pairs: Vec::new(), names: Vec::new() };
         for text in given {
-            // A comma may also be a part of a name.
+            // A name may contain a comma.
             match family.add(text.trim(), names) {
                 Err(_) if text.contains([',', ';']) => {
                     for part in text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
@@ -133,7 +134,7 @@ impl Family {
             }
         };
         for ((a, b), name) in pairs.into_iter().zip(spelt) {
-            // Twice the same pair would count as two tests.
+            // A repeated pair would count as two tests.
             if !self.pairs.contains(&(a, b)) && !self.pairs.contains(&(b, a)) {
                 self.pairs.push((a, b));
                 self.names.push(name);
@@ -317,7 +318,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
             let row = numbers.into_iter().chain([p.spearman.statistic, p.spearman.p]).map(human);
             table.add_row([key(name(p.a), name(p.b)), p.paired.to_string()].into_iter().chain(row));
         }
-        add("Wilcoxon, permutation and Spearman, over runs that both have".into(), table);
+        add("Wilcoxon, permutation and Spearman, over runs with a value in both".into(), table);
     }
 
     let Test { statistic, p } = analysis.kruskal;
@@ -336,7 +337,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
         })
         .collect();
     if !missing.is_empty() {
-        parts.push(format!("Missing, and left out\n{}", missing.join("\n")));
+        parts.push(format!("Missing values (left out)\n{}", missing.join("\n")));
     }
     format!("{}\n", parts.join("\n\n"))
 }
@@ -365,7 +366,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
                     if out.is_empty() { String::new() } else { format!(" (without {})", out.join(", ")) };
                 parts.push(format!("{title}{out}\n{}", table));
             }
-            Err(why) => parts.push(format!("{title}: refused, {why}")),
+            Err(why) => parts.push(format!("{title}: not computed, {why}")),
         }
     }
     match &factors.contrasts {
@@ -379,7 +380,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
             }
             parts.push(format!("Planned contrasts, on ranks\n{}", table));
         }
-        Err(why) => parts.push(format!("Planned contrasts: refused, {why}")),
+        Err(why) => parts.push(format!("Planned contrasts: not computed, {why}")),
     }
     if !factors.unknown.is_empty() {
         parts.push(format!("Without factors: {}", factors.unknown.join(", ")));
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pair_is_refused() {
+    fn a_family_without_valid_pairs_is_refused() {
         assert!(read(&["W vs Q"]).unwrap_err().help.unwrap().contains("W*D*C, WD, W"));
         assert!(read(&["W vs W"]).unwrap_err().message.contains("with itself"));
         assert!(read(&["W vs WD, W vs Q"]).unwrap_err().message.contains("`W vs Q`"));

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pallium_core::{Error, Result};
+use pallium_record::identity::{self, Cell};
+use pallium_record::store::Store;
 use serde_json::json;
 
 use super::{plan, support};
@@ -14,8 +16,6 @@ use crate::run::protocol::most_threads;
 use crate::run::shard;
 use crate::run::workers::Workers;
 use crate::submit::{Engine, Resources, Submission, quote};
-use pallium_record::identity::{self, Cell};
-use pallium_record::store::Store;
 
 /// Minimum work of a task in seconds, unless --array-size is set: shorter tasks cost
 /// more in scheduling than they do.
@@ -75,7 +75,7 @@ pub struct Submit {
 /// Runs the command.
 ///
 /// # Errors
-/// If the experiment is wrong, the run folder is of another kind, or the batch
+/// If the experiment is wrong, the run folder is not one, or the batch
 /// system refuses the job.
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
@@ -88,7 +88,7 @@ pub fn submit(args: &Submit) -> Result<()> {
     let store = Store::existing(&out)?;
     let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
     let all = wanted.len();
-    let workers = Workers::of_this_executable(support::cache_folder())?;
+    let workers = Workers::new(support::cache_folder())?;
     let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue)?;
     let mut cells: Vec<Cell> =
         wanted.into_iter().map(|spec| identity::identify(spec, &catalogue.files())).collect::<Result<_>>()?;
@@ -107,7 +107,7 @@ pub fn submit(args: &Submit) -> Result<()> {
         if args.json {
             support::print_json(&json!({ "folder": out, "cells": 0, "tasks": 0, "job": null }))?;
         }
-        tell!("all {all} trainings are finished in {}; nothing to submit", out.display());
+        status!("all {all} trainings are finished in {}; nothing to submit", out.display());
         return Ok(());
     }
 
@@ -116,8 +116,8 @@ pub fn submit(args: &Submit) -> Result<()> {
         .map(|cost| cost.map_or(UNKNOWN, |cost| (cost.seconds, cost.memory_mb)))
         .collect();
     let parts = parts(args, &costs, cells.len());
-    // In the same way as the tasks themselves will; tasks without unfinished
-    // trainings are left out.
+    // Sharded as the tasks themselves do; tasks without unfinished trainings
+    // are left out.
     let dealt = shard::deal(&cells, &weights, parts);
     let mut loads: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     for (at, cost) in pending.iter().zip(&costs) {

@@ -1,5 +1,5 @@
-//! What the commands share: options that mean the same everywhere, the
-//! circumstances that a component is built for, and printing.
+//! Code shared by commands: common options, settings for single components, and
+//! printing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,36 +8,37 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ndarray::ArrayView2;
 use pallium_core::{Error, Result, Setting, Substrate};
-use serde_json::{Map, Value};
-
 use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, Geometry, Space, Use};
 pub use pallium_report::text::{human, number};
+use serde_json::{Map, Value};
+
+use pallium_report::table::TextTable;
 
 use crate::plugins::Catalogue;
 use crate::run::protocol::most_threads;
-use pallium_report::table::TextTable;
 
-/// Id of the substrate source that reads a field's folder.
+/// Id of the substrate component that reads a field's folder.
 pub const FIELD: &str = "microns.field";
 
-/// How the study is computed.
+/// The profile and its switches.
 #[derive(Args, Clone, Debug)]
 pub struct ProfileArgs {
-    /// The named set of switches that decides how things are computed
-    /// (`published` repeats the paper's computation, faults included).
+    /// Named set of switches that control the computation (`published` repeats
+    /// the paper's computation, including its errors).
     #[arg(long, value_name = "PROFILE", default_value = "corrected")]
     pub profile: String,
-    /// Sets one switch of the profile; may be given several times.
+    /// Set a switch of the profile; may be repeated.
     #[arg(long = "switch", value_name = "NAME=VALUE", value_parser = text_pair)]
     pub switches: Vec<(String, String)>,
 }
 
 impl ProfileArgs {
-    /// The component `id` as the profile sets it, and as `given` says beyond.
+    /// The component `id` with the parameters of the profile and of `given`,
+    /// which take precedence.
     ///
     /// # Errors
-    /// If there is no such profile, switch or value, or a parameter is given
+    /// If there is no such profile, switch or value, or a parameter is set
     /// twice. Unknown parameters are refused when the component is built.
     pub fn component(&self, id: &str, given: &[(String, Value)]) -> Result<Use> {
         let mut params = profile::component_defaults(&self.profile, &self.overrides()?, id)?;
@@ -45,7 +46,7 @@ impl ProfileArgs {
         Ok(Use { id: id.into(), params: params.into_iter().collect() })
     }
 
-    /// `space` as the profile reads and scales it.
+    /// The geometry of `space` under the profile.
     ///
     /// # Errors
     /// If there is no such profile, switch or value.
@@ -58,9 +59,8 @@ impl ProfileArgs {
     }
 }
 
-/// Reads `NAME=VALUE`: JSON, a list or table as TOML writes it, or else text
-/// as it stands. A bare word is never read as TOML, to which the name `6_6_2`
-/// is the number 662.
+/// Parses `NAME=VALUE`: JSON, a TOML list or table, or otherwise text. A single
+/// word is never parsed as TOML, where the name `6_6_2` is the number 662.
 ///
 /// # Errors
 /// If there is no name or no `=`.
@@ -80,14 +80,14 @@ pub fn value_pair(text: &str) -> Result<(String, Value), String> {
     Ok((name, value))
 }
 
-/// Reads `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 ///
 /// # Errors
 /// If there is no name or no `=`.
 pub fn text_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.trim().into())),
-        _ => Err("it must be a name, `=` and a value, such as `strength=0.1`".into()),
+        _ => Err("expected NAME=VALUE, such as `strength=0.1`".into()),
     }
 }
 
@@ -95,13 +95,13 @@ fn once_each<V: Clone>(option: &str, given: &[(String, V)]) -> Result<BTreeMap<S
     let mut values = BTreeMap::new();
     for (name, value) in given {
         if values.insert(name.clone(), value.clone()).is_some() {
-            return Err(Error::input(format!("{option} {name} is given twice")).help("give it once"));
+            return Err(Error::input(format!("duplicate {option} {name}")).help("set it once"));
         }
     }
     Ok(values)
 }
 
-/// The substrate that is kept in `folder`, read by [`FIELD`] with `params`.
+/// The substrate in `folder`, read by [`FIELD`] with `params`.
 ///
 /// # Errors
 /// If the folder does not hold a field, or the path is not valid Unicode.
@@ -112,7 +112,7 @@ pub fn field(catalogue: &Catalogue, mut reader: Use, folder: &Path) -> Result<Su
     Ok(substrate)
 }
 
-/// A path as text, for a parameter of a component.
+/// A path as text, for a component's parameter.
 ///
 /// # Errors
 /// If it is not valid Unicode.
@@ -122,8 +122,7 @@ pub fn path_text(path: &Path) -> Result<String> {
     })
 }
 
-/// The circumstances of a component that a command builds by itself, with
-/// every core at its disposal.
+/// The setting of a component that a command builds alone, with all cores.
 pub fn setting<'a>(
     neurons: Option<usize>,
     substrate: Option<&'a Substrate>,
@@ -133,15 +132,15 @@ pub fn setting<'a>(
     Setting { threads, neurons, substrate, distance, ..Setting::default() }
 }
 
-/// An error of building a component for a command: where the component lacks
-/// something, the remedy is one of the command's `options`, not a line of an
-/// experiment file.
+/// Replaces the help of an error about something that a component lacks: in a
+/// command the remedy is one of its `options`, not a line of an experiment
+/// file.
 pub fn lacking(error: Error, options: &str) -> Error {
     if error.to_string().contains("there is none") { error.help(options) } else { error }
 }
 
-/// The user's cache folder for what is expensive and can be made again; `None`
-/// where there is no home to put it.
+/// The user's cache folder for results that are slow to compute; `None` without
+/// a home folder.
 pub fn cache_folder() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -151,14 +150,14 @@ pub fn cache_folder() -> Option<PathBuf> {
     match std::fs::create_dir_all(&folder) {
         Ok(()) => Some(folder),
         Err(e) => {
-            tracing::info!("doing without a cache: {}: {e}", folder.display());
+            tracing::info!("continuing without a cache: {}: {e}", folder.display());
             None
         }
     }
 }
 
-/// Prints to standard output. A reader that has gone away (`pallium … | head`)
-/// is no error.
+/// Prints to standard output. A closed reader (`pallium … | head`) is not an
+/// error.
 ///
 /// # Errors
 /// If writing fails for another reason.
@@ -178,7 +177,7 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// A table for people.
+/// A table for the terminal.
 pub fn table<const N: usize>(header: [&str; N]) -> TextTable {
     TextTable::new(header)
 }
@@ -196,10 +195,10 @@ pub fn parameters<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Valu
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// How many cells run at once: as many as were asked for, or as many as keep
-/// the cores busy with their threads.
-pub fn jobs<'a>(asked: Option<u32>, cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
-    match asked {
+/// Number of simultaneous trainings: as requested, or as many as use all cores
+/// with their threads.
+pub fn jobs<'a>(requested: Option<u32>, cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
+    match requested {
         Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX),
         None => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_goes_before_the_profile() {
+    fn options_take_precedence_over_the_profile() {
         let profile = |name: &str, switches: &[(&str, &str)]| ProfileArgs {
             profile: name.into(),
             switches: switches.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
@@ -252,11 +251,11 @@ mod tests {
         assert!(profile("pubished", &[]).component("spatial.l1", &[]).is_err());
         let twice = [("strength".to_string(), json!(1)), ("strength".to_string(), json!(2))];
         let error = profile("corrected", &[]).component("spatial.l1", &twice).unwrap_err();
-        assert_eq!(error.message, "--param strength is given twice");
+        assert_eq!(error.message, "duplicate --param strength");
     }
 
     #[test]
-    fn what_a_component_lacks_is_supplied_by_options() {
+    fn the_remedy_for_a_missing_input_is_an_option() {
         let error = Setting::default().distance().unwrap_err().context("cannot build `x`");
         assert_eq!(lacking(error, "--geometry").help.unwrap(), "--geometry");
         let error = Setting::default().substrate().unwrap_err();

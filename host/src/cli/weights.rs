@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Error, Result, Setting, WeightRequest, random};
+use pallium_core::{Error, Result, Setting, WeightRequest};
+use pallium_record::seeds::run_seed;
 use serde_json::Value;
 
 use super::npy;
+use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::plugins::Catalogue;
 
@@ -15,7 +17,7 @@ use crate::plugins::Catalogue;
 #[command(after_help = "Example:
   pallium weights microns.functional --field data/6_6_2 --seed 1 --out weights.npy
 
-The file holds an N×N array in single precision; row i, column j is the weight \
+The file contains an N×N array in single precision; row i, column j is the weight \
 from neuron i to neuron j.")]
 pub struct Weights {
     /// The weight source.
@@ -30,8 +32,8 @@ pub struct Weights {
     /// The experiment's seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: u64,
-    /// Number of the run: the weights are those with which this run of an
-    /// experiment with this seed starts.
+    /// Number of the run: these are the initial weights of this run in an
+    /// experiment with this seed.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
     /// The file to write.
@@ -57,7 +59,7 @@ pub struct Weights {
 /// If the source is missing, wrongly set, or lacks something it needs; if the draw
 /// has another size; or if the file exists already.
 pub fn weights(args: &Weights) -> Result<()> {
-    npy::check_free(&args.out, args.force)?;
+    check_free(&args.out, args.force)?;
     let catalogue = Catalogue::discover(&[])?;
     let source = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&source.id, pallium_core::Role::Weights)?;
@@ -69,8 +71,8 @@ pub fn weights(args: &Weights) -> Result<()> {
         }
         None => None,
     };
-    let asked = args.neurons.map(|n| n as usize);
-    let neurons = match (&substrate, asked) {
+    let requested = args.neurons.map(|n| n as usize);
+    let neurons = match (&substrate, requested) {
         (Some(field), Some(n)) if field.neurons != n => {
             return Err(Error::input(format!(
                 "--neurons is {n}, but field `{}` has {}",
@@ -97,8 +99,7 @@ pub fn weights(args: &Weights) -> Result<()> {
         .help("the draw needs one entry for each pair of neurons"));
     }
 
-    // As a cell derives it.
-    let seed = random::derive(args.seed, u64::from(args.run), "weights");
+    let seed = run_seed(args.seed, args.run, "weights");
     let setting = Setting { seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
     let request =
         WeightRequest { neurons, substrate: substrate.as_ref(), seed, draw: draw.as_ref().map(|d| d.view()) };
@@ -107,5 +108,5 @@ pub fn weights(args: &Weights) -> Result<()> {
         .and_then(|mut source| source.weights(&request))
         .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))?;
     npy::write(&args.out, &weights, args.force)?;
-    support::print(&format!("{neurons}×{neurons} weights of {} are in {}\n", args.id, args.out.display()))
+    support::print(&format!("{neurons}×{neurons} weights of {} written to {}\n", args.id, args.out.display()))
 }

@@ -1,35 +1,36 @@
-//! From an [`Experiment`] to its cells, checked against what is loaded.
+//! Expands an [`Experiment`] into its cells and checks them against the loaded
+//! components.
 
 use std::collections::BTreeMap;
 
 use pallium_core::{Error, Result, Role};
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
 use super::{Component, Experiment, Variant, schema};
 use crate::plugins::Catalogue;
-use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, Use};
 
-/// Cells of an experiment: far beyond any study, and still listed in a moment.
+/// Maximum number of trainings, far above any study.
 const MOST_CELLS: u64 = 1_000_000;
 
-/// The cells of an experiment, and what their names stand for.
+/// The trainings of an experiment, and the meaning of their names.
 #[derive(Clone, Debug, Default)]
 pub struct Expansion {
-    /// Every cell, in order.
+    /// Every training, in order.
     pub cells: Vec<CellSpec>,
-    /// The axes, in the order in which they are first met.
+    /// The axes of sweeps, in order of first use.
     pub axes: Vec<String>,
-    /// Name of each variant's profile.
+    /// Profile of each variant.
     pub profiles: BTreeMap<String, String>,
-    /// Where each variant with each task is, on the axes that concern it.
+    /// Coordinates of each variant and task on the axes that concern them.
     places: Vec<(String, String, Vec<Coordinate>)>,
 }
 
 impl Expansion {
-    /// The axes as a table: a header, then a row for each variant and task,
-    /// with nothing where an axis does not concern them. Empty without axes.
+    /// The axes as a table: a header, then one row per variant and task, with
+    /// empty fields for axes that do not concern them. Empty without axes.
     pub fn axes_table(&self) -> Vec<Vec<String>> {
         if self.axes.is_empty() {
             return Vec::new();
@@ -49,12 +50,13 @@ impl Expansion {
 }
 
 impl Experiment {
-    /// Every cell: all of run 0, then all of run 1, and so on, so that a study
-    /// that is interrupted has whole runs; within a run by task, then by
+    /// Every training: all of run 0, then all of run 1, and so on, so that an
+    /// interrupted study has complete runs; within a run by task, then by
     /// variant, in the order of the file.
     ///
-    /// A parameter comes from where the component is named, else from
-    /// `[defaults]`, else from the switches, else it is the component's own.
+    /// A parameter comes from the place where the component is used, else from
+    /// `[defaults]`, else from the switches, else it has the component's
+    /// default.
     ///
     /// # Errors
     /// If a component is not loaded, plays another role, or does not take a
@@ -63,7 +65,8 @@ impl Experiment {
         Ok(self.expansion(catalogue)?.cells)
     }
 
-    /// Every cell, and what their names stand for; see [`Experiment::expand`].
+    /// Every training, and the meaning of their names; see
+    /// [`Experiment::expand`].
     ///
     /// # Errors
     /// As [`Experiment::expand`].
@@ -73,7 +76,7 @@ impl Experiment {
             [] => alone.into(),
             points => points.iter().map(|(at, experiment)| (at.clone(), experiment)).collect(),
         };
-        // Cells of run 0, by task, then by variant, at each point.
+        // The trainings of run 0 by task, then by variant, at each point.
         let grids: BTreeMap<&[usize], Vec<Vec<CellSpec>>> = points
             .iter()
             .map(|(at, experiment)| Ok((at.as_slice(), experiment.grid(catalogue)?)))
@@ -85,7 +88,7 @@ impl Experiment {
             let of = |at: &[usize]| {
                 grids.get(at).map(|tasks| tasks.iter().map(|t| t.get(number)).collect::<Vec<_>>())
             };
-            // An axis that makes no difference here does not multiply.
+            // An axis that changes nothing here does not multiply.
             let matters: Vec<bool> = axes
                 .iter()
                 .enumerate()
@@ -114,7 +117,7 @@ impl Experiment {
                     name.at.push(Coordinate { axis: axis.clone(), value });
                 }
                 if out.profiles.insert(name.name(), experiment.profile.clone()).is_some() {
-                    return Err(variant.at.error(format!("the variant `{}` is there twice", name.name())));
+                    return Err(variant.at.error(format!("duplicate variant `{}`", name.name())));
                 }
                 variants.push((number, at.as_slice(), name));
             }
@@ -136,11 +139,11 @@ impl Experiment {
         let all = out.cells.len() as u64 * u64::from(self.runs);
         if all > MOST_CELLS {
             return Err(Error::input(format!(
-                "{} variants and tasks, {} runs each, make {all} cells",
+                "{} pairs of variant and task with {} runs each are {all} trainings",
                 out.cells.len(),
                 self.runs
             ))
-            .help(format!("there can be at most {MOST_CELLS}; set fewer `runs`")));
+            .help(format!("the maximum is {MOST_CELLS}; reduce `runs`")));
         }
         let first = std::mem::take(&mut out.cells);
         for run in 0..self.runs {
@@ -149,7 +152,8 @@ impl Experiment {
         Ok(out)
     }
 
-    /// The cells of run 0 without what is swept, by task, then by variant.
+    /// The trainings of run 0 at one point of a sweep, by task, then by
+    /// variant.
     fn grid(&self, catalogue: &Catalogue) -> Result<Vec<Vec<CellSpec>>> {
         for (id, given) in &self.defaults {
             let entry = catalogue.get(id).map_err(|e| placed(e, &given.at))?;
@@ -211,8 +215,8 @@ impl Experiment {
         given.iter().map(|one| self.resolve(catalogue, role, one, constraints)).collect()
     }
 
-    /// A component with everything that it is told, sorted by name so that the
-    /// same cell always has the same text.
+    /// A component with all of its parameters, sorted by name so that the same
+    /// training always has the same text.
     fn resolve(
         &self,
         catalogue: &Catalogue,
@@ -231,7 +235,7 @@ impl Experiment {
                     "the profile `{}` sets parameter `{name}` of `{id}` to {value}, which `{id}` does not take",
                     self.profile
                 ))
-                .help("the plugin is of another version than this executable: build both anew"));
+                .help("the plugin has another version than this executable: rebuild both"));
             }
         }
         let mut params = switched;
@@ -243,7 +247,7 @@ impl Experiment {
         Ok(Use { id: id.clone(), params })
     }
 
-    /// `below` with the parameters of `given` over it, each checked.
+    /// `below` with the parameters in `given` replaced, each of them checked.
     fn checked(
         &self,
         schema: &Value,
@@ -265,20 +269,22 @@ impl Experiment {
         Ok(params)
     }
 
-    /// A substrate that is read from a path needs one that exists.
+    /// A substrate that reads a path needs an existing one.
     fn check_substrate(&self, catalogue: &Catalogue, substrate: &Use) -> Result<()> {
         let properties = schema::properties(&catalogue.get(&substrate.id)?.schema);
         let Some(property) = properties.get("path") else { return Ok(()) };
         let is_empty = |value: Option<&Value>| value.is_none_or(|v| v.is_null() || v == "");
         let given = substrate.params.get("path");
-        // A default of no path at all says that there need not be one.
+        // If the default is null, the path is optional.
         let optional = property.get("default").is_some_and(Value::is_null);
         if is_empty(given) && is_empty(property.get("default")) && !optional {
             return Err(self
                 .substrate
                 .at
                 .error(format!("the substrate `{}` needs a path", substrate.id))
-                .help("say which data to use: --set substrate.path=FOLDER, or path = \"FOLDER\" under [substrate]"));
+                .help(
+                    "name its data with --set substrate.path=FOLDER, or path = \"FOLDER\" under [substrate]",
+                ));
         }
         if let Some(path) = given.and_then(Value::as_str)
             && !std::path::Path::new(path).exists()
@@ -288,7 +294,7 @@ impl Experiment {
                 .flatten()
                 .find_map(|c| c.parameters_at.get("path"))
                 .unwrap_or(&self.substrate.at);
-            return Err(at.error(format!("there is nothing at `{path}`")).help(
+            return Err(at.error(format!("`{path}` does not exist")).help(
                 "a path in a file is relative to that file, a path given by --set to the current folder",
             ));
         }

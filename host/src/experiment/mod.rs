@@ -1,9 +1,9 @@
-//! Experiment files: what is compared with what, on which tasks, how often.
+//! Experiment files: variants and tasks to compare, and the number of runs.
 //!
 //! [`Experiment::load`] reads a file, its bases and the `--set` overrides, and
 //! checks everything that can be checked without plugins.
-//! [`Experiment::expand`] checks the components against a catalogue and spells
-//! every cell out.
+//! [`Experiment::expand`] checks the components against a catalogue and
+//! resolves the specification of every training.
 
 mod expand;
 mod filter;
@@ -22,26 +22,27 @@ pub use filter::filter;
 pub use sweep::Coordinate;
 pub use tree::Place;
 
-use crate::limits::Limits;
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::spec::{DataSeed, Geometry, Training, Use};
 
-/// A component as an experiment file names it, before profile and defaults go
-/// into it.
+use crate::limits::Limits;
+
+/// A component as an experiment file names it, before profile and defaults are
+/// applied.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// The component and the parameters written with it.
+    /// The component and the parameters written there.
     pub component: Use,
-    /// Where it is named.
+    /// Place of its name.
     pub at: Place,
-    /// Where each parameter is written.
+    /// Place of each parameter.
     pub parameters_at: BTreeMap<String, Place>,
 }
 
 /// A task and its label.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Label in tables: the component's id unless the file says otherwise.
+    /// Label in tables; by default the component's id.
     pub name: String,
     /// The component.
     pub component: Component,
@@ -52,33 +53,33 @@ pub struct Task {
 pub struct Variant {
     /// Name in tables, such as `W*D*C`.
     pub name: String,
-    /// Where it is written.
+    /// Place of the variant.
     pub at: Place,
     /// Initial recurrent weights.
     pub weights: Component,
-    /// Distances between neurons; switches have gone into it.
+    /// Distances between neurons, with switches applied.
     pub geometry: Geometry,
-    /// Its own constraints, then those of the whole experiment.
+    /// Its own constraints, then those of the experiment.
     pub constraints: Vec<Component>,
 }
 
 /// An experiment, read and checked.
 #[derive(Clone, Debug)]
 pub struct Experiment {
-    /// Name in reports: the file's name unless it says otherwise.
+    /// Name in reports; by default the file's name.
     pub name: String,
-    /// What it is about, in the author's words; empty if nothing is said.
+    /// Description; may be empty.
     pub about: String,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The file and its bases, itself first, as read.
+    /// The file and its bases, itself first.
     pub sources: Vec<(PathBuf, String)>,
     /// The file's text.
     pub source_text: String,
     /// The overrides, `path=value`.
     pub overrides: Vec<String>,
-    /// Everything together as one file without base and overrides, paths made
-    /// absolute: loading it gives the same cells from any folder.
+    /// The experiment as one file without base and overrides, with absolute
+    /// paths: loading it gives the same trainings from any folder.
     pub resolved_text: String,
     /// Seed of all randomness.
     pub seed: u64,
@@ -88,13 +89,13 @@ pub struct Experiment {
     pub profile: String,
     /// The value of every switch.
     pub switches: BTreeMap<String, String>,
-    /// The accuracy that tables show.
+    /// The accuracy in tables.
     pub accuracy: Accuracy,
-    /// The interval that tables show.
+    /// The interval in tables.
     pub interval: Interval,
     /// Whether runs share their trials.
     pub data_seed: DataSeed,
-    /// Folders and files to look for plugins in, absolute.
+    /// Folders and files with plugins, absolute.
     pub plugin_path: Vec<PathBuf>,
     /// The substrate.
     pub substrate: Component,
@@ -104,19 +105,20 @@ pub struct Experiment {
     pub metrics: Vec<Component>,
     /// Training.
     pub training: Training,
-    /// Whether the state after training is kept with each result, to continue
-    /// from; not a part of what identifies a training.
+    /// Whether the state after training is stored with each result, to continue
+    /// from; it does not affect the identity of a training.
     pub keep_state: bool,
     /// Tasks, in the order of the file.
     pub tasks: Vec<Task>,
     /// Variants, in the order of the file.
     pub variants: Vec<Variant>,
-    /// Parameters wherever a component is used, by its id.
+    /// Default parameters of components, by id.
     pub defaults: BTreeMap<String, Component>,
-    /// What bounds each cell.
+    /// Limits of each training.
     pub limits: Limits,
-    /// What the axes of single variants and of single tasks have made.
-    names: (sweep::Names, sweep::Names),
-    /// The axes of the whole experiment; what is said above is its first point.
+    /// SweptNames that come from the axes of single variants and single tasks.
+    names: (sweep::SweptNames, sweep::SweptNames),
+    /// The axes of the complete experiment; the other fields describe its first
+    /// point.
     sweep: sweep::Sweep,
 }

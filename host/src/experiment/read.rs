@@ -1,10 +1,13 @@
-//! From the tree of a file to an [`Experiment`].
+//! Reads an [`Experiment`] from the tree of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pallium_core::{Error, Result};
+use pallium_files as files;
+use pallium_profile as profile;
+use pallium_record::spec::{Geometry, Space, Training, Use};
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
@@ -12,11 +15,8 @@ use super::tree::{Node, Place, Table, Value, check_keys};
 use super::{Component, Experiment, Task, Variant};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
-use pallium_files as files;
-use pallium_profile as profile;
-use pallium_record::spec::{Geometry, Space, Training, Use};
 
-/// Longest experiment file that is read, in bytes.
+/// Maximum length of an experiment file, in bytes.
 const LONGEST_FILE: u64 = 1 << 24;
 
 const KEYS: &[&str] = &[
@@ -43,12 +43,12 @@ const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
-// What a file that says nothing gets: the published study's set-up.
+// Defaults: the settings of the published study.
 const RUNS: u64 = 20;
 const EPOCHS: u64 = 10;
 const TRIALS: u64 = 5120;
 const BATCH: u64 = 128;
-/// More than any machine of today has; a slip of the keyboard is caught.
+/// More threads than any machine has; this catches a typing error.
 const MOST_THREADS: u64 = 1024;
 const PROFILE: &str = "corrected";
 const FIELD: &str = "microns.field";
@@ -66,18 +66,17 @@ const METRICS: &[&str] = &[
 ];
 
 impl Experiment {
-    /// Reads the experiment file at `path`, laid over its base if it names
-    /// one, with each `path=value` of `sets` laid over that, in order.
+    /// Reads the experiment file at `path`, merged over its base if it names
+    /// one, with each `path=value` of `sets` merged over that, in order.
     ///
     /// # Errors
-    /// If a file cannot be read, a key is unknown or a value is not what it
-    /// must be; messages name file and line, or the override.
+    /// If a file cannot be read, a key is unknown or a value is wrong; messages
+    /// name file and line, or the override.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
         let mut sources = Vec::new();
         let mut tree = load_layers(path, None, &mut sources)?;
-        // Overrides are joined before they meet the file: where one of them
-        // changes a component, what the others say of its parameters must not
-        // depend on their order.
+        // Overrides are merged with each other first: if one of them changes a
+        // component, the parameters in the others must not depend on their order.
         let over = sets.iter().map(|text| Node::parse_set(text)).reduce(|all, one| all?.overlay(one?));
         if let Some(over) = over {
             tree = tree.overlay(over?)?;
@@ -96,19 +95,19 @@ impl Experiment {
     }
 }
 
-/// The tree of the file at `path` over that of its base, and so on.
+/// The tree of the file at `path` merged over that of its base, recursively.
 fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, String)>) -> Result<Node> {
     let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     if let Some(at) = from
         && sources.iter().any(|(known, _)| canonical(known) == canonical(path))
     {
         return Err(at
-            .error(format!("`{}` is its own base, directly or through others", path.display()))
-            .help("an experiment file cannot build on itself"));
+            .error(format!("`{}` is its own base, directly or indirectly", path.display()))
+            .help("remove or change `base` in one of the files"));
     }
     let text = files::text(path, LONGEST_FILE).map_err(|e| match from {
-        Some(at) => at.error(format!("the base `{}` cannot be read: {e}", path.display())),
-        None => Error::input(format!("{}: the experiment file cannot be read: {e}", path.display())),
+        Some(at) => at.error(format!("cannot read the base `{}`: {e}", path.display())),
+        None => Error::input(format!("{}: cannot read the experiment file: {e}", path.display())),
     })?;
     let mut tree = Node::parse(path, &text)?;
     sources.push((path.to_path_buf(), text));
@@ -120,21 +119,21 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     let beside = path.parent().unwrap_or(Path::new("")).join(base.text("base")?);
     let mut below = load_layers(&beside, Some(&base.at), sources)?;
     if let Value::Table(table) = &mut below.value {
-        // A file that builds on another is not the other.
+        // A file does not inherit the name and description of its base.
         table.remove("name");
         table.remove("about");
     }
     below.overlay(tree)
 }
 
-/// The experiment as one file, sweeps as they are written.
+/// The experiment as one file, with sweeps as written.
 fn resolved(path: &Path, tree: &Node) -> Result<String> {
     let top = tree.table("an experiment file")?;
-    let whole = Node {
+    let complete = Node {
         value: Value::Table(with_name(top, &name_of(path, top)?, &Place::file(path))),
         ..tree.clone()
     };
-    toml::to_string(&whole.toml()?)
+    toml::to_string(&complete.toml()?)
         .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))
 }
 
@@ -151,14 +150,14 @@ fn read(
     sources: &[(PathBuf, String)],
     sets: &[String],
     resolved_text: &str,
-    names: &(sweep::Names, sweep::Names),
+    names: &(sweep::SweptNames, sweep::SweptNames),
 ) -> Result<Experiment> {
     let file = Place::file(path);
     let top = tree.table("an experiment file")?;
     check_keys(top, &KEYS[1..], "an experiment file")?;
     let text = |key: &str| top.get(key).map(|node| node.text(&format!("`{key}`"))).transpose();
-    let whole = |key: &str, low: u64, high: u64| {
-        top.get(key).map(|node| node.whole(&format!("`{key}`"), low, high)).transpose()
+    let integer = |key: &str, low: u64, high: u64| {
+        top.get(key).map(|node| node.integer(&format!("`{key}`"), low, high)).transpose()
     };
 
     let name = name_of(path, top)?;
@@ -204,10 +203,10 @@ fn read(
         }
         None => METRICS.iter().map(|id| plain(id, &file)).collect(),
     };
-    // A metric names its measures itself, so used twice it would write the
+    // A metric names its measures itself, so using it twice would write the
     // same rows twice.
-    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "the metric").map_err(|e| {
-        e.help("a run measures it once; with other parameters, `pallium measure` takes any saved weights")
+    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "metric").map_err(|e| {
+        e.help("a run computes each metric once; `pallium measure` computes metrics of saved weights")
     })?;
 
     let tasks = match top.get("tasks") {
@@ -216,10 +215,12 @@ fn read(
     };
     if tasks.is_empty() {
         let at = top.get("tasks").map_or(&file, |node| &node.at);
-        return Err(at.error("there are no tasks").help("add, say, tasks = [\"cognition.one-choice\"]"));
+        return Err(at
+            .error("there are no tasks")
+            .help("add them, such as tasks = [\"cognition.one-choice\"]"));
     }
-    unique(tasks.iter().map(|t| (t.name.as_str(), &t.component.at)), "the task")
-        .map_err(|e| e.help("a task that is used twice needs names: { use = \"…\", name = \"…\" }"))?;
+    unique(tasks.iter().map(|t| (t.name.as_str(), &t.component.at)), "task")
+        .map_err(|e| e.help("a task that is used twice needs two names: { use = \"…\", name = \"…\" }"))?;
 
     let everywhere = match top.get("constraints") {
         Some(node) => components(node, "a constraint")?,
@@ -233,13 +234,13 @@ fn read(
         let at = top.get("variant").map_or(&file, |node| &node.at);
         return Err(at.error("there are no variants").help("add a [[variant]] with a name"));
     }
-    unique(variants.iter().map(|v| (v.name.as_str(), &v.at)), "the variant")?;
+    unique(variants.iter().map(|v| (v.name.as_str(), &v.at)), "variant")?;
 
     let mut defaults = BTreeMap::new();
     if let Some(node) = top.get("defaults") {
         for (id, node) in node.table("`defaults`")? {
             let table = node.table(&format!("defaults of `{id}`")).map_err(|e| {
-                e.help(format!("write [defaults.\"{id}\"], the id in quotes, and parameters below"))
+                e.help(format!("write [defaults.\"{id}\"], with the id in quotes, and its parameters below"))
             })?;
             defaults.insert(id.clone(), parameters(id, node, table, &[])?);
         }
@@ -253,8 +254,8 @@ fn read(
         sources: sources.to_vec(),
         overrides: sets.to_vec(),
         resolved_text: resolved_text.into(),
-        seed: whole("seed", 0, i64::MAX as u64)?.unwrap_or(0),
-        runs: narrow(whole("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
+        seed: integer("seed", 0, i64::MAX as u64)?.unwrap_or(0),
+        runs: narrow(integer("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
         profile,
         switches,
         accuracy,
@@ -292,7 +293,7 @@ fn limits(node: Option<&Node>) -> Result<Limits> {
     };
     let memory = table
         .get("cell_memory")
-        .map(|node| node.whole("`limits.cell_memory`", LEAST_MEMORY_MB, u64::MAX >> 22));
+        .map(|node| node.integer("`limits.cell_memory`", LEAST_MEMORY_MB, u64::MAX >> 22));
     Ok(Limits { timeout, memory_mb: memory.transpose()? })
 }
 
@@ -317,20 +318,20 @@ fn training(node: Option<&Node>) -> Result<Training> {
         return Err(node.at.error("unknown key `learning_rate` in [training]").help(help));
     }
     check_keys(table, TRAINING, "[training]")?;
-    let whole = |key: &str, default: u64| match table.get(key) {
-        Some(node) => node.whole(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
+    let integer = |key: &str, default: u64| match table.get(key) {
+        Some(node) => node.integer(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
         None => Ok(default),
     };
-    let trials = whole("trials", TRIALS)?;
+    let trials = integer("trials", TRIALS)?;
     let half = (trials / 2).max(1);
     Ok(Training {
-        epochs: narrow(whole("epochs", EPOCHS)?)?,
+        epochs: narrow(integer("epochs", EPOCHS)?)?,
         trials: narrow(trials)?,
-        validation: narrow(whole("validation", half)?)?,
-        test: narrow(whole("test", half)?)?,
-        batch: narrow(whole("batch", BATCH)?)?,
+        validation: narrow(integer("validation", half)?)?,
+        test: narrow(integer("test", half)?)?,
+        batch: narrow(integer("batch", BATCH)?)?,
         threads: match table.get("threads") {
-            Some(node) => narrow(node.whole("`training.threads`", 1, MOST_THREADS)?)?,
+            Some(node) => narrow(node.integer("`training.threads`", 1, MOST_THREADS)?)?,
             None => 1,
         },
     })
@@ -382,7 +383,7 @@ fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<
     let Some(space) = table.get("space") else {
         return Err(node.at.error("a geometry has no space").help("add space = \"soma\" or \"grid\""));
     };
-    // A geometry may depart from the switches for itself alone.
+    // A geometry may set switches for itself alone.
     let mut own = switches.clone();
     for (key, node) in table.iter().filter(|(key, _)| switches.contains_key(*key)) {
         let value = node.text(&format!("`{key}`"))?;
@@ -391,9 +392,9 @@ fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<
     }
     let mut geometry = profile::geometry_of(&own, placed(space)?)?;
     if let Some(node) = table.get("shuffled") {
-        geometry.shuffled = node.truth("`shuffled`")?;
+        geometry.shuffled = node.boolean("`shuffled`")?;
         if geometry.shuffled && geometry.space == Space::None {
-            return Err(node.at.error("there are no positions to shuffle in the space `none`"));
+            return Err(node.at.error("the space `none` has no positions to shuffle"));
         }
     }
     Ok(geometry)
@@ -408,20 +409,20 @@ fn task(node: &Node) -> Result<Task> {
     Ok(Task { name: name.unwrap_or_else(|| component.component.id.clone()), component })
 }
 
-/// A name that can stand in `variant/task/run` and in tables.
+/// A name for use in `variant/task/run` and in tables.
 fn label(node: &Node, what: &str) -> Result<String> {
     let name = node.text(what)?;
     if name.trim().is_empty() || name.trim() != name {
         return Err(node
             .at
-            .error(format!("{what} is `{name}`"))
-            .help("it must have letters, and none of them blanks at its ends"));
+            .error(format!("{what} cannot be `{name}`"))
+            .help("it must not be empty, or begin or end with a space"));
     }
     if name.contains('/') || name.chars().any(char::is_control) {
         return Err(node
             .at
-            .error(format!("{what} is `{name}`"))
-            .help("it cannot have `/` or line breaks in it"));
+            .error(format!("{what} cannot be `{name}`"))
+            .help("it must not contain `/` or line breaks"));
     }
     Ok(name)
 }
@@ -430,7 +431,7 @@ fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> 
     let mut seen = BTreeSet::new();
     for (name, at) in names {
         if !seen.insert(name) {
-            return Err(at.error(format!("{what} `{name}` is there twice")));
+            return Err(at.error(format!("duplicate {what} `{name}`")));
         }
     }
     Ok(())
@@ -444,8 +445,8 @@ fn components(node: &Node, what: &str) -> Result<Vec<Component>> {
     node.list().into_iter().map(|node| component(node, what, None, &[])).collect()
 }
 
-/// `"id"` or `{ use = "id", parameter = … }`; `implied` is the id where `use`
-/// may be left out, `reserved` are keys that are not parameters.
+/// Reads `"id"` or `{ use = "id", parameter = … }`; `implied` is the id if
+/// `use` is missing, `reserved` are keys that are not parameters.
 fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) -> Result<Component> {
     match &node.value {
         Value::Leaf(_) => Ok(plain(&node.text(what)?, &node.at)),
@@ -457,8 +458,8 @@ fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) 
                 (None, None) => {
                     return Err(node
                         .at
-                        .error(format!("{what} does not say which component it is"))
-                        .help("add use = \"…\"; `pallium plugins list` shows what there is"));
+                        .error(format!("{what} does not name its component"))
+                        .help("add use = \"…\"; `pallium plugins list` lists the components"));
                 }
             };
             let mut reserved = reserved.to_vec();
@@ -480,9 +481,7 @@ fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result
                 absolute
                     .to_str()
                     .ok_or_else(|| {
-                        value
-                            .at
-                            .error(format!("the path `{path}` leads through a folder whose name is not text"))
+                        value.at.error(format!("the absolute path of `{path}` is not valid Unicode"))
                     })?
                     .into()
             }
@@ -495,7 +494,7 @@ fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result
     Ok(out)
 }
 
-/// Puts a place in front of an error's message.
+/// Prefixes an error's message with a place.
 fn at_place(mut error: Error, at: &Place) -> Error {
     error.message = format!("{at}: {}", error.message);
     error

@@ -1,17 +1,17 @@
-//! Whether a value fits a parameter's JSON schema: the part of JSON Schema
-//! that schemars produces for plain structs, lists, options and choices.
+//! Checks values of parameters against their JSON schemas: the part of JSON
+//! Schema that schemars generates for structs, lists, options and choices.
 
 use pallium_core::{Result, nearest};
 use serde_json::{Map, Value};
 
 use super::tree::Place;
 
-/// The parameters that a component knows, by name.
+/// The parameters of a component, by name.
 pub(super) fn properties(schema: &Value) -> Map<String, Value> {
     schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Refuses a parameter that `component` does not know.
+/// Refuses a parameter that `component` does not have.
 pub(super) fn check_name(component: &str, schema: &Value, name: &str, at: &Place) -> Result<()> {
     let known = properties(schema);
     if known.contains_key(name) {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_judged_as_serde_would_judge_them() {
+    fn values_are_accepted_as_serde_accepts_them() {
         let schema = pallium_core::schema_of::<Params>();
         let cases = [
             ("strength", json!(1), true),

@@ -1,10 +1,10 @@
-//! Sweeps: `{ sweep = [0.1, 0.3, 1.0] }` where a value may stand makes an axis
-//! of it, and the experiment has one variant for each of its points.
+//! Sweeps: `{ sweep = [0.1, 0.3, 1.0] }` in place of a value makes it an axis,
+//! and the experiment has one variant for each of its points.
 //!
 //! An axis inside a `[[variant]]` multiplies that variant, one inside an entry
-//! of `tasks` that task, and any other the whole experiment, except that a
-//! variant to which it makes no difference is not repeated. The first two are
-//! written out here, before the tree is read; the last gives one tree a point.
+//! of `tasks` that task, and any other the complete experiment, except that a
+//! variant which it does not affect is not repeated. The first two kinds are
+//! expanded here, before the tree is read; the last gives one tree per point.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use serde_json::Number;
 use super::Experiment;
 use super::tree::{Node, Table, Value, check_keys, is_sweep};
 
-/// More points than anyone means.
+/// Maximum number of points, above which a sweep is a mistake.
 const MOST: usize = 10_000;
-/// Keys that say what the experiment is, not what is compared in it.
+/// Keys that cannot be swept, since they do not describe trainings.
 const FIXED: &[&str] = &["name", "about", "runs", "plugin_path", "limits"];
 
 /// The remedy where two axes have one name.
@@ -27,11 +27,11 @@ pub(super) const OWN_NAME: &str = "give one of them a name of its own: { sweep =
 pub struct Coordinate {
     /// Name of the axis.
     pub axis: String,
-    /// The value, as it is named in results.
+    /// The label of the value in results.
     pub value: String,
 }
 
-/// A name with the points that it stands for.
+/// A name and the points that it represents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Swept {
     pub base: String,
@@ -39,7 +39,7 @@ pub(super) struct Swept {
 }
 
 impl Swept {
-    /// A name that stands for itself.
+    /// A name without points.
     pub(super) fn plain(name: &str) -> Self {
         Swept { base: name.into(), at: Vec::new() }
     }
@@ -54,16 +54,16 @@ impl Swept {
     }
 }
 
-/// The names that axes of single variants or tasks have made, by name.
-pub(super) type Names = BTreeMap<String, Swept>;
+/// The names created by axes of single variants or tasks, with their points.
+pub(super) type SweptNames = BTreeMap<String, Swept>;
 
-/// What multiplies the whole experiment.
+/// The axes of the complete experiment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sweep {
-    /// Names of the axes, and how their values are named.
+    /// SweptNames of the axes, and labels of their values.
     pub axes: Vec<(String, Vec<String>)>,
-    /// Each point: the place on each axis, and the experiment there. Empty
-    /// without axes.
+    /// For each point the position on each axis, and the experiment there.
+    /// Empty without axes.
     pub points: Vec<(Vec<usize>, Experiment)>,
 }
 
@@ -75,9 +75,9 @@ enum Step {
 /// Values that vary together.
 struct Axis {
     name: String,
-    /// Where the values go.
+    /// The paths that the values replace.
     sites: Vec<Vec<Step>>,
-    /// For each point: how it is named, and a value for each site.
+    /// For each point its label, and a value for each path.
     points: Vec<(String, Vec<Node>)>,
 }
 
@@ -88,19 +88,19 @@ impl Axis {
     }
 }
 
-/// Writes out the axes of single variants and tasks. Returns the names that
-/// come of it, of variants and of tasks.
-pub(super) fn write_out(tree: &mut Node) -> Result<(Names, Names)> {
-    let mut names = (Names::new(), Names::new());
+/// Expands the axes of single variants and tasks. Returns the names of variants
+/// and of tasks that they create.
+pub(super) fn write_out(tree: &mut Node) -> Result<(SweptNames, SweptNames)> {
+    let mut names = (SweptNames::new(), SweptNames::new());
     let Value::Table(top) = &mut tree.value else { return Ok(names) };
     for (key, node) in top.iter() {
         let listed =
             matches!(key.as_str(), "variant" | "tasks" | "metrics" | "training" | "switches" | "defaults");
         if is_sweep(node) && (listed || FIXED.contains(&key.as_str())) {
             return Err(node.at.error(format!("`{key}` cannot be swept")).help(match key.as_str() {
-                "variant" | "tasks" => "list them: each is compared with the others anyway",
+                "variant" | "tasks" => "list them: all of them are compared with each other",
                 "metrics" | "training" | "switches" | "defaults" => "sweep one of its keys",
-                _ => "it is the same for the whole experiment",
+                _ => "it applies to the complete experiment",
             }));
         }
         if FIXED.contains(&key.as_str()) && has_sweep(node) {
@@ -112,7 +112,7 @@ pub(super) fn write_out(tree: &mut Node) -> Result<(Names, Names)> {
     Ok(names)
 }
 
-fn write_out_list(top: &mut Table, key: &str, fallback: &str, names: &mut Names) -> Result<()> {
+fn write_out_list(top: &mut Table, key: &str, fallback: &str, names: &mut SweptNames) -> Result<()> {
     let Some(list) = top.get_mut(key) else { return Ok(()) };
     if !has_sweep(list) {
         return Ok(());
@@ -155,8 +155,8 @@ fn write_out_list(top: &mut Table, key: &str, fallback: &str, names: &mut Names)
     Ok(())
 }
 
-/// The trees of all points of the axes that concern the whole experiment:
-/// empty if there are none. Those of variants and tasks are written out.
+/// The trees of all points of the axes that concern the complete experiment;
+/// empty if there are none. Axes of variants and tasks are expanded already.
 #[expect(clippy::type_complexity, reason = "the two halves of a Sweep before its trees are read")]
 pub(super) fn spread(tree: &Node) -> Result<(Vec<(String, Vec<String>)>, Vec<(Vec<usize>, Node)>)> {
     let axes = axes(tree)?;
@@ -187,13 +187,13 @@ fn has_sweep(node: &Node) -> bool {
         }
 }
 
-/// A sweep as found in a tree.
+/// A sweep in a tree.
 struct Found<'a> {
     path: Vec<Step>,
     node: &'a Node,
-    /// Last key on the way, for a name.
+    /// The last key of its path, as a short name.
     key: String,
-    /// Component or table that the key is of, for a longer name.
+    /// The component or table of the key, for a longer name.
     of: String,
 }
 
@@ -241,7 +241,7 @@ fn find<'a>(node: &'a Node, path: &mut Vec<(Step, Option<String>)>, out: &mut Ve
     }
 }
 
-/// The axes in `node`, in the order in which they are written.
+/// The axes in `node`, in the order of the file.
 fn axes(node: &Node) -> Result<Vec<Axis>> {
     let mut found = Vec::new();
     find(node, &mut Vec::new(), &mut found);
@@ -265,7 +265,7 @@ fn axes(node: &Node) -> Result<Vec<Axis>> {
                         values.len(),
                         axis.points.len()
                     ))
-                    .help("sweeps of one name vary together, so they must be of one length"));
+                    .help("sweeps with one name vary together, so they must have the same length"));
             }
             for ((_, nodes), (_, value)) in axis.points.iter_mut().zip(values) {
                 nodes.push(value);
@@ -283,10 +283,10 @@ fn axes(node: &Node) -> Result<Vec<Axis>> {
                 .node
                 .at
                 .error(format!("an axis cannot be called `{name}`"))
-                .help("a name has no `/`, `=`, `,` and brackets in it"));
+                .help("a name must not contain `/`, `=`, `,` or brackets"));
         }
         if axes.iter().any(|axis| axis.name == name) {
-            let error = one.node.at.error(format!("two axes are called `{name}`"));
+            let error = one.node.at.error(format!("duplicate axis `{name}`"));
             return Err(error.help(OWN_NAME));
         }
         let points = values.into_iter().map(|(label, value)| (label, vec![value])).collect();
@@ -313,7 +313,7 @@ fn values(node: &Node, table: &Table) -> Result<Vec<(String, Node)>> {
         Value::Leaf(_) => return Err(sweep.wrong("`sweep`", "a list, or { from = …, to = …, steps = … }")),
     };
     if values.is_empty() {
-        return Err(sweep.at.error("there is nothing in `sweep`").help("give it at least one value"));
+        return Err(sweep.at.error("`sweep` is empty").help("give it at least one value"));
     }
     if let Some(nested) = values.iter().find(|value| has_sweep(value)) {
         return Err(nested.at.error("a value that is swept is itself a sweep"));
@@ -323,11 +323,7 @@ fn values(node: &Node, table: &Table) -> Result<Vec<(String, Node)>> {
             let labels: Vec<_> =
                 node.list().into_iter().map(|label| label.text("a label")).collect::<Result<_>>()?;
             if labels.len() != values.len() {
-                return Err(node.at.error(format!(
-                    "there are {} labels for {} values",
-                    labels.len(),
-                    values.len()
-                )));
+                return Err(node.at.error(format!("{} labels for {} values", labels.len(), values.len())));
             }
             labels
         }
@@ -337,27 +333,27 @@ fn values(node: &Node, table: &Table) -> Result<Vec<(String, Node)>> {
     for label in &labels {
         let clash = !seen.insert(label);
         if clash || label.is_empty() || label.contains('/') || label.chars().any(char::is_control) {
-            let what = if clash { "stands for two values" } else { "cannot name a value" };
+            let what = if clash { "is the name of two values" } else { "cannot name a value" };
             return Err(node
                 .at
                 .error(format!("`{label}` {what} of a sweep"))
-                .help("say how they are named in results: { sweep = […], labels = [\"…\", …] }"));
+                .help("add labels for the results: { sweep = […], labels = [\"…\", …] }"));
         }
     }
     Ok(labels.into_iter().zip(values).collect())
 }
 
-/// How a value is named in results.
+/// The default label of a value in results.
 fn label(value: &Node, at: usize) -> String {
     let text = match &value.value {
         Value::Leaf(serde_json::Value::String(text)) => Some(text.clone()),
         Value::Leaf(leaf) => Some(leaf.to_string()),
-        // A component goes by its id.
+        // A component is labelled by its id.
         Value::Table(table) => table.get("use").and_then(|id| id.text("").ok()),
         Value::List(_) => None,
     };
     match text {
-        // A path goes by its last part.
+        // A path is labelled by its last part.
         Some(text) => text.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_string(),
         None => (at + 1).to_string(),
     }
@@ -377,7 +373,7 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
         _ => Err(need(key)?.wrong(&format!("`{key}`"), "a number")),
     };
     let (from, to) = (number("from")?, number("to")?);
-    let steps = need("steps")?.whole("`steps`", 2, MOST as u64)?;
+    let steps = need("steps")?.integer("`steps`", 2, MOST as u64)?;
     let log = match range.get("scale").map(|scale| (scale, scale.text("`scale`"))) {
         None => false,
         Some((scale, text)) => match text?.as_str() {
@@ -392,7 +388,7 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
             .error(format!("a logarithmic range from {from} to {to}"))
             .help("both ends must be above 0"));
     }
-    let whole = range.get("whole").map(|node| node.truth("`whole`")).transpose()?.unwrap_or(false);
+    let whole = range.get("whole").map(|node| node.boolean("`whole`")).transpose()?.unwrap_or(false);
     let ends_whole = from.fract() == 0.0 && to.fract() == 0.0;
     (0..steps)
         .map(|step| {
@@ -403,7 +399,7 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
                 _ if log => from * (to / from).powf(part),
                 _ => from + (to - from) * part,
             };
-            // Twelve digits: 0.3 and not 0.30000000000000004.
+            // Twelve digits, so that 0.3 is not 0.30000000000000004.
             let tidy: f64 = format!("{exact:.11e}").parse().unwrap_or(exact);
             let tidy = if whole { tidy.round() } else { tidy };
             let number = match tidy.fract() == 0.0 && (whole || ends_whole) {
@@ -416,11 +412,11 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
         .collect()
 }
 
-/// All combinations, the last axis fastest.
+/// All combinations; the last axis varies fastest.
 fn points(axes: &[Axis], node: &Node) -> Result<Vec<Vec<usize>>> {
     let count = axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.points.len()));
     if count.is_none_or(|count| count > MOST) {
-        return Err(node.at.error(format!("there are more than {MOST} points in a sweep")));
+        return Err(node.at.error(format!("the sweep has more than {MOST} points")));
     }
     let mut points = vec![Vec::new()];
     for axis in axes {
@@ -434,7 +430,7 @@ fn points(axes: &[Axis], node: &Node) -> Result<Vec<Vec<usize>>> {
     Ok(points)
 }
 
-/// Puts the values of a point in their places.
+/// Inserts the values of a point.
 fn put(tree: &mut Node, axes: &[Axis], point: &[usize]) -> Vec<Coordinate> {
     let mut at = Vec::new();
     for (axis, &place) in axes.iter().zip(point) {

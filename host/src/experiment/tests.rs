@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use pallium_core::Registration;
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
 use pallium_core::prelude::*;
+use pallium_profile as profile;
+use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::run::cost::Estimator;
-use pallium_profile as profile;
-
 use super::{Accuracy, Experiment, Interval, filter};
 use crate::plugins::Catalogue;
-use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
+use crate::run::cost::Estimator;
 
 const NEURONS: usize = 6;
 
@@ -265,7 +264,7 @@ tasks = [\"cognition.one-choice\"]
 name = \"W\"
 ";
 
-/// The error that a file gives, with nothing else wrong in it.
+/// Checks the error of a file without other mistakes.
 fn error(text: &str, sets: &[&str]) -> (String, String) {
     let folder = Folder::new(&[("x.toml", text)]);
     let error = folder.cells(sets).expect_err(text);
@@ -284,7 +283,7 @@ fn one(text: &str, sets: &[&str]) -> CellSpec {
 }
 
 #[test]
-fn what_is_not_said_is_the_published_set_up_corrected() {
+fn defaults_are_the_published_settings_with_the_corrected_profile() {
     let folder = Folder::new(&[("x.toml", TAIL)]);
     let x = folder.load(&[]).unwrap();
     assert_eq!((x.name.as_str(), x.seed, x.runs, x.profile.as_str()), ("x", 0, 20, "corrected"));
@@ -304,7 +303,7 @@ fn what_is_not_said_is_the_published_set_up_corrected() {
 }
 
 #[test]
-fn cells_come_run_by_run_then_task_by_task() {
+fn trainings_are_ordered_by_run_then_task() {
     let text = "runs = 2
 tasks = ['cognition.go-no-go', { use = 'cognition.one-choice', name = 'choice', delay = 3 }]
 [[variant]]
@@ -331,7 +330,7 @@ name = 'A'
 }
 
 #[test]
-fn overrides_of_every_kind_work() {
+fn overrides_set_keys_of_every_kind() {
     let text = format!("profile = 'published'\n{TAIL}geometry = 'soma'\n");
     let folder = Folder::new(&[("x.toml", &text), ("6_6_2/there", "")]);
     let path = folder.0.path().join("6_6_2").display().to_string();
@@ -356,7 +355,7 @@ fn overrides_of_every_kind_work() {
     assert_eq!(cell.task, "cognition.go-no-go");
     assert_eq!(cell.geometry.coordinate_layout, CoordinateLayout::Rows);
     assert_eq!(cell.geometry.distance_scale, DistanceScale::None);
-    // A number to TOML, but the parameter is text.
+    // TOML reads a number, but the parameter is text.
     assert_eq!(cell.weights.params["label"], "6_6_2");
     let corrected = folder.load(&["profile=corrected"]).unwrap();
     assert_eq!(corrected.switches["coordinate_layout"], "rows");
@@ -371,11 +370,12 @@ fn paths_are_relative_to_where_they_are_written() {
     let root = folder.0.path().canonicalize().unwrap();
     assert_eq!(x.plugin_path, [std::path::absolute(folder.0.path().join("plugins")).unwrap()]);
     assert_eq!(x.substrate.component.params["path"], root.join("data/a").display().to_string());
-    // By --set: relative to the current folder, which has a Cargo.toml in it.
+    // Paths in --set are relative to the current folder, which has a
+    // Cargo.toml.
     let x = folder.load(&["substrate.path=Cargo.toml"]).unwrap();
     let here = Path::new("Cargo.toml").canonicalize().unwrap();
     assert_eq!(x.substrate.component.params["path"], here.display().to_string());
-    // A base's paths are the base's own.
+    // Paths in a base are relative to the base.
     let folder =
         Folder::new(&[("base/b.toml", &text), ("base/data/a/there", ""), ("x.toml", "base = 'base/b.toml'")]);
     let x = folder.load(&[]).unwrap();
@@ -400,7 +400,7 @@ fn a_parameter_comes_from_the_nearest_place() {
     assert_eq!(rule(plain, &format!("{switch}\n{defaults}"))["strength_rule"], "default");
     let all = rule(own, &format!("{switch}\n{defaults}"));
     assert_eq!((&all["strength_rule"], &all["strength"]), (&json!("mine"), &json!(2)));
-    // Parameters are in one order, whoever gave them.
+    // The order of parameters does not depend on where they are set.
     assert_eq!(all.keys().collect::<Vec<_>>(), ["strength", "strength_rule"]);
 }
 
@@ -416,7 +416,7 @@ constraints = ['spatial.non-negative']
     let cells = Folder::new(&[("x.toml", text)]).cells(&["runs=1"]).unwrap();
     assert!(cells[0].weights.params.is_empty());
     assert_eq!(cells[1].weights.params["positive"], "rescaled");
-    // A constraint for all comes after each variant's own.
+    // The experiment's constraints follow each variant's own.
     let cells = Folder::new(&[("x.toml", text)])
         .cells(&["runs=1", "constraints=[{use='spatial.l1', strength=1}]", "profile=published"])
         .unwrap();
@@ -427,7 +427,7 @@ constraints = ['spatial.non-negative']
 }
 
 #[test]
-fn geometries_are_read_and_may_depart_from_the_switches() {
+fn geometries_are_read_and_may_differ_from_the_switches() {
     let geometry = |text: &str| one(&format!("{TAIL}geometry = {text}"), &[]).geometry;
     assert_eq!(geometry("'none'").space, Space::None);
     assert_eq!(geometry("'soma'").space, Space::Soma);
@@ -440,7 +440,7 @@ fn geometries_are_read_and_may_depart_from_the_switches() {
 }
 
 #[test]
-fn a_file_may_build_on_another() {
+fn a_file_may_have_a_base() {
     let base = "about = 'base'
 name = 'base'
 runs = 4
@@ -477,14 +477,14 @@ name = 'W'
 
     let circle = Folder::new(&[("x.toml", "base = 'y.toml'"), ("y.toml", "\nbase = './x.toml'")]);
     let (message, _) = circle.clean(&circle.load(&[]).unwrap_err());
-    assert_eq!(message, "y.toml:2: `./x.toml` is its own base, directly or through others");
+    assert_eq!(message, "y.toml:2: `./x.toml` is its own base, directly or indirectly");
     let alone = Folder::new(&[("x.toml", "base = 'nowhere.toml'")]);
     let (message, _) = alone.clean(&alone.load(&[]).unwrap_err());
-    assert!(message.starts_with("x.toml:1: the base `nowhere.toml` cannot be read: "), "{message}");
+    assert!(message.starts_with("x.toml:1: cannot read the base `nowhere.toml`: "), "{message}");
 }
 
 #[test]
-fn the_resolved_text_gives_the_same_cells_alone() {
+fn the_resolved_text_alone_gives_the_same_trainings() {
     let base = format!(
         "runs = 2\nplugin_path = 'p'\n[switches]\nsttc = 'released'\n[defaults.'spatial.l1']\nstrength = 2\n[substrate]\npath = 'data'\n[metrics]\nuse = []\n[training]\ntrials = 10\n{}",
         "[[variant]]\nname = \"W'\\\"*\"\nconstraints = ['spatial.l1', { use = 'spatial.distance', strength = 0.5 }]\ngeometry = { space = 'grid:2x3x4', shuffled = true }\n"
@@ -505,7 +505,7 @@ fn the_resolved_text_gives_the_same_cells_alone() {
 }
 
 #[test]
-fn unknown_keys_are_refused_with_place_and_nearest() {
+fn unknown_keys_are_refused_with_place_and_nearest_key() {
     refused(
         &format!("sed = 1{TAIL}"),
         &[],
@@ -623,7 +623,7 @@ fn wrong_values_are_refused_with_place() {
     refused(
         &format!("{TAIL}geometry = {{ space = 'none', shuffled = true }}"),
         &[],
-        "x.toml:5: there are no positions to shuffle in the space `none`",
+        "x.toml:5: the space `none` has no positions to shuffle",
         "",
     );
     refused(
@@ -638,11 +638,11 @@ fn wrong_values_are_refused_with_place() {
         "x.toml:5: switch `distance_scale` cannot be `half`",
         "mean-one, none",
     );
-    refused("x = [1,\n2", &[], "x.toml:2: this is not valid TOML: unclosed array, expected `]`", "");
+    refused("x = [1,\n2", &[], "x.toml:2: invalid TOML: unclosed array, expected `]`", "");
 }
 
 #[test]
-fn what_must_be_there_is_asked_for() {
+fn missing_keys_are_reported_with_a_remedy() {
     refused("[[variant]]\nname = 'W'", &[], "x.toml:1: there are no tasks", "tasks = [");
     refused("tasks = []\n[[variant]]\nname = 'W'", &[], "x.toml:1: there are no tasks", "tasks = [");
     refused("tasks = ['cognition.one-choice']", &[], "x.toml:1: there are no variants", "[[variant]]");
@@ -655,7 +655,7 @@ fn what_must_be_there_is_asked_for() {
     refused(
         &format!("{TAIL}constraints = [{{ strength = 1 }}]"),
         &[],
-        "x.toml:5: a constraint does not say which component it is",
+        "x.toml:5: a constraint does not name its component",
         "use =",
     );
     refused(
@@ -665,49 +665,49 @@ fn what_must_be_there_is_asked_for() {
         "--set substrate.path=FOLDER",
     );
     let (message, help) = error(TAIL, &["substrate.path=/no/where"]);
-    assert_eq!(message, "--set substrate.path=/no/where: there is nothing at `/no/where`");
+    assert_eq!(message, "--set substrate.path=/no/where: `/no/where` does not exist");
     assert!(help.contains("relative to that file"));
     let missing = Experiment::load(&PathBuf::from("no/where.toml"), &[]).unwrap_err();
-    assert!(missing.message.starts_with("no/where.toml: the experiment file cannot be read: "));
+    assert!(missing.message.starts_with("no/where.toml: cannot read the experiment file: "));
 }
 
 #[test]
-fn names_are_unique_and_plain() {
-    refused(&format!("{TAIL}[[variant]]\nname = 'W'"), &[], "x.toml:6: the variant `W` is there twice", "");
+fn names_are_unique_and_fit_into_labels() {
+    refused(&format!("{TAIL}[[variant]]\nname = 'W'"), &[], "x.toml:6: duplicate variant `W`", "");
     refused(
         TAIL,
         &["tasks=['cognition.go-no-go', 'cognition.go-no-go']"],
-        "--set tasks=['cognition.go-no-go', 'cognition.go-no-go']: the task `cognition.go-no-go` is there twice",
+        "--set tasks=['cognition.go-no-go', 'cognition.go-no-go']: duplicate task `cognition.go-no-go`",
         "name =",
     );
     refused(
         TAIL,
         &["metrics.use=['a.b', 'a.b']"],
-        "--set metrics.use=['a.b', 'a.b']: the metric `a.b` is there twice",
+        "--set metrics.use=['a.b', 'a.b']: duplicate metric `a.b`",
         "",
     );
     refused(
         "tasks = ['a']\n[[variant]]\nname = 'a/b'",
         &[],
-        "x.toml:3: the variant's name is `a/b`",
-        "cannot have `/`",
+        "x.toml:3: the variant's name cannot be `a/b`",
+        "must not contain `/`",
     );
     refused(
         "tasks = ['a']\n[[variant]]\nname = ' '",
         &[],
-        "x.toml:3: the variant's name is ` `",
-        "must have letters",
+        "x.toml:3: the variant's name cannot be ` `",
+        "must not be empty",
     );
     refused(
         "tasks = [{ use = 'a', name = '' }]\n[[variant]]\nname = 'b'",
         &[],
-        "x.toml:1: the task's name is ``",
-        "must have letters",
+        "x.toml:1: the task's name cannot be ``",
+        "must not be empty",
     );
 }
 
 #[test]
-fn components_are_checked_against_what_is_loaded() {
+fn components_are_checked_against_the_catalogue() {
     refused(
         &format!("{TAIL}weights = 'microns.funktional'"),
         &[],
@@ -776,7 +776,7 @@ fn components_are_checked_against_what_is_loaded() {
         "x.toml:6: `rnn.vanilla` has no parameter `width`",
         "it has no parameters",
     );
-    // A plugin that does not know a switch's parameter is of another version.
+    // A plugin that lacks a switch's parameter has another version.
     let folder = Folder::new(&[("x.toml", &format!("{TAIL}constraints = ['spatial.l1']"))]);
     let mut all = vec![Registration::substrate::<Synthetic>(), Registration::model::<Vanilla>()];
     all.extend([Registration::weights::<Orthogonal>(), Registration::task::<OneChoice>()]);
@@ -819,10 +819,10 @@ name = 'W!D*C'
 }
 
 #[test]
-fn patterns_choose_cells_and_names_mean_themselves() {
+fn patterns_select_trainings_and_names_match_themselves_alone() {
     assert_eq!(chosen(&[]).unwrap().len(), 16);
     assert_eq!(chosen(&["*"]).unwrap().len(), 16);
-    // As a pattern this would match three variants; as a name, one.
+    // As a glob this would match three variants; as a name it matches one.
     assert_eq!(chosen(&["W*D*C"]).unwrap().len(), 4);
     assert!(chosen(&["W*D*C"]).unwrap().iter().all(|label| label.starts_with("W*D*C/")));
     assert!(chosen(&["W!D*C"]).unwrap().iter().all(|label| label.starts_with("W!D*C/")));
@@ -843,14 +843,14 @@ fn patterns_choose_cells_and_names_mean_themselves() {
     // The order is that of the experiment, not of the patterns.
     assert_eq!(chosen(&["WD/*/1", "W*D*C/*one*/0"]).unwrap()[0], "W*D*C/cognition.one-choice/0");
     let e = chosen(&["WD", "W*D*D"]).unwrap_err();
-    assert_eq!(e.message, "--only W*D*D: this matches no cell");
+    assert_eq!(e.message, "--only W*D*D: no training matches");
     assert!(e.help.unwrap().contains("did you mean"));
-    assert!(chosen(&["a/b/c/d"]).unwrap_err().message.contains("matches no cell"));
-    assert!(chosen(&["[x"]).unwrap_err().message.starts_with("--only [x: this is not a pattern"));
+    assert!(chosen(&["a/b/c/d"]).unwrap_err().message.contains("no training matches"));
+    assert!(chosen(&["[x"]).unwrap_err().message.starts_with("--only [x: not a valid pattern"));
 }
 
 #[test]
-fn cells_are_priced_by_trying() {
+fn costs_are_estimated_by_trying() {
     let text = format!("{TAIL}geometry = 'grid'\nconstraints = ['spatial.distance']");
     let folder = Folder::new(&[("x.toml", &text)]);
     let catalogue = catalogue();
@@ -874,8 +874,8 @@ fn the_ready_experiments_load_and_expand() {
         let x = Experiment::load(&path, &[]).unwrap();
         let made = x.substrate.component.id == "synthetic.field";
         let expanded = x.expand(&catalogue());
-        // What needs components or parameters that are not at hand here is
-        // planned with the real ones by the tests of the whole.
+        // System tests plan the experiments that need components or parameters
+        // outside this catalogue.
         let missing = ["there is no component", "has no parameter"];
         if matches!(&expanded, Err(e) if missing.iter().any(|what| e.message.contains(what))) {
             continue;
@@ -883,11 +883,11 @@ fn the_ready_experiments_load_and_expand() {
         assert_eq!(expanded.is_ok(), made, "{}", path.display());
         if let Err(e) = expanded {
             let told = format!("{}; {}", e.message, e.help.unwrap_or_default());
-            // One file names the folders that its field is to be fetched into.
+            // One file names the folders of fetched fields.
             let named = told.contains("fields/5_3_4");
             assert!(named || told.contains("--set substrate.path=FOLDER"), "{}: {told}", path.display());
         }
-        // Any of them takes a recorded field.
+        // The others take any recorded field.
         let x = Experiment::load(&path, std::slice::from_ref(&field)).unwrap();
         assert_eq!(x.substrate.component.id, "microns.field", "{}", path.display());
         let cells = x.expand(&catalogue()).unwrap();
@@ -911,9 +911,10 @@ fn the_ready_experiments_load_and_expand() {
     assert!(positive.iter().all(|c| c.constraints.last().is_some_and(|c| c.id == "spatial.non-negative")));
 }
 
-/// Every TOML block of the reference is a whole file, or completes one.
+/// Every TOML block of the reference is a complete file, or a part that is
+/// completed here.
 #[test]
-fn the_reference_is_right() {
+fn examples_of_the_reference_load_and_every_key_is_documented() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/experiment-file.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut seen = 0;

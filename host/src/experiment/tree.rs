@@ -1,7 +1,6 @@
-//! An experiment file as a tree in which every value knows where it stands:
-//! in which line of which file, or in which `--set`. Files are laid over their
-//! base and overrides over files here, so that a later complaint can still
-//! name the place.
+//! An experiment file as a tree in which every value has its place: a line of a
+//! file, or a `--set`. Files are merged over their base and overrides over
+//! files here, so later errors can still name the place.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +12,7 @@ use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     origin: Arc<Origin>,
@@ -40,18 +39,18 @@ impl Place {
         Place { origin: Arc::clone(&self.origin), line }
     }
 
-    /// A path written here, made absolute: relative to the file it is written
-    /// in, or to the current directory when it was given by `--set`.
+    /// Makes a path absolute: relative to the file that contains it, or to the
+    /// current folder if it comes from `--set`.
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf> {
         let joined = match &*self.origin {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
             Origin::Set(_) => PathBuf::from(path),
         };
-        // A path that does not exist (yet) cannot be made canonical.
+        // A path that does not exist cannot be made canonical.
         joined
             .canonicalize()
             .or_else(|_| std::path::absolute(&joined))
-            .map_err(|e| self.error(format!("the path `{path}` cannot be resolved: {e}")))
+            .map_err(|e| self.error(format!("cannot resolve the path `{path}`: {e}")))
     }
 
     /// An error at this place.
@@ -72,22 +71,21 @@ impl fmt::Display for Place {
 /// A table of the tree.
 pub(super) type Table = BTreeMap<String, Node>;
 
-/// A value and where it was written.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Where.
+    /// The place.
     pub at: Place,
-    /// What.
+    /// The value.
     pub value: Value,
-    /// The value as typed after `--set path=`: what is a number to TOML may
-    /// have been meant as a name.
+    /// The text after `--set path=`: a number in TOML may be meant as a name.
     pub raw: Option<String>,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// Text, a number or a truth value.
+    /// Text, a number or a boolean.
     Leaf(serde_json::Value),
     /// A list.
     List(Vec<Node>),
@@ -96,18 +94,18 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// The file's text as a tree.
+    /// Parses the text of a file.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
         let file = Place::file(path);
         let line = |offset: usize| file.line(1 + text[..offset.min(text.len())].matches('\n').count());
         let table = DeTable::parse(text).map_err(|e| {
             let at = e.span().map_or_else(|| file.clone(), |span| line(span.start));
-            at.error(format!("this is not valid TOML: {}", e.message().replace('\n', ", ")))
+            at.error(format!("invalid TOML: {}", e.message().replace('\n', ", ")))
         })?;
         Ok(Node { at: file.clone(), value: Value::Table(read_table(table.get_ref(), &line)?), raw: None })
     }
 
-    /// `path=value` as a tree that holds nothing else.
+    /// Parses `path=value` into a tree with only that value.
     pub(super) fn parse_set(text: &str) -> Result<Self> {
         let at = Place::set(text);
         let Some((path, value)) = split_at_equals(text) else {
@@ -127,12 +125,12 @@ impl Node {
         Ok(node)
     }
 
-    /// This tree with `over` laid over it.
+    /// This tree with `over` merged over it.
     pub(super) fn overlay(self, over: Node) -> Result<Node> {
         overlay("", self, over)
     }
 
-    /// The table that this must be.
+    /// The node as a table.
     pub(super) fn table(&self, what: &str) -> Result<&Table> {
         match &self.value {
             Value::Table(table) => Ok(table),
@@ -140,7 +138,7 @@ impl Node {
         }
     }
 
-    /// The list that this must be; anything else counts as a list of one.
+    /// The node as a list; any other value counts as a list of one.
     pub(super) fn list(&self) -> Vec<&Node> {
         match &self.value {
             Value::List(list) => list.iter().collect(),
@@ -148,7 +146,7 @@ impl Node {
         }
     }
 
-    /// The text that this must be.
+    /// The node as text.
     pub(super) fn text(&self, what: &str) -> Result<String> {
         match (&self.raw, &self.value) {
             (_, Value::Leaf(serde_json::Value::String(text))) => Ok(text.clone()),
@@ -157,19 +155,19 @@ impl Node {
         }
     }
 
-    /// The truth value that this must be.
-    pub(super) fn truth(&self, what: &str) -> Result<bool> {
+    /// The node as a boolean.
+    pub(super) fn boolean(&self, what: &str) -> Result<bool> {
         match &self.value {
             Value::Leaf(serde_json::Value::Bool(truth)) => Ok(*truth),
             _ => Err(self.wrong(what, "true or false")),
         }
     }
 
-    /// The whole number from `low` to `high` that this must be.
-    pub(super) fn whole(&self, what: &str, low: u64, high: u64) -> Result<u64> {
+    /// The node as an integer from `low` to `high`.
+    pub(super) fn integer(&self, what: &str, low: u64, high: u64) -> Result<u64> {
         match &self.value {
             Value::Leaf(serde_json::Value::Number(number)) => match number.as_u64() {
-                Some(whole) if (low..=high).contains(&whole) => Ok(whole),
+                Some(number) if (low..=high).contains(&number) => Ok(number),
                 _ if number.as_i64().is_some_and(|n| n < low as i64) => Err(self
                     .at
                     .error(format!("{what} is {number}"))
@@ -180,7 +178,7 @@ impl Node {
         }
     }
 
-    /// An error that says what this must be.
+    /// The error for a node that must be something else.
     pub(super) fn wrong(&self, what: &str, must: &str) -> Error {
         self.at.error(format!("{what} cannot be {}: it must be {must}", self.json()))
     }
@@ -196,7 +194,7 @@ impl Node {
         }
     }
 
-    /// The value in TOML, with paths made absolute.
+    /// The value in TOML, with absolute paths.
     pub(super) fn toml(&self) -> Result<toml::Value> {
         Ok(match &self.value {
             Value::Leaf(leaf) => toml::Value::try_from(leaf)
@@ -241,7 +239,7 @@ fn absolute(node: &Node) -> Result<toml::Value> {
     Ok(toml::Value::String(node.at.resolve(&node.text("a path")?)?.display().to_string()))
 }
 
-/// Refuses keys of `table` that are not `known`, naming the first by place.
+/// Refuses the first key of `table` that is not `known`.
 pub(super) fn check_keys(table: &Table, known: &[&str], what: &str) -> Result<()> {
     let unknown = table.iter().filter(|(key, _)| !known.contains(&key.as_str()));
     let Some((key, node)) = unknown.min_by(|a, b| a.1.at.cmp(&b.1.at)) else { return Ok(()) };
@@ -269,9 +267,7 @@ fn read_value(value: &Spanned<DeValue<'_>>, line: &dyn Fn(usize) -> Place) -> Re
         DeValue::Boolean(truth) => Value::Leaf((*truth).into()),
         DeValue::Integer(text) => Value::Leaf(
             i64::from_str_radix(text.as_str(), text.radix())
-                .map_err(|_| {
-                    at.error(format!("`{text}` is too large a number")).help("the largest is 2^63 - 1")
-                })?
+                .map_err(|_| at.error(format!("`{text}` is too large")).help("the largest is 2^63 - 1"))?
                 .into(),
         ),
         DeValue::Float(text) => Value::Leaf(serde_json::Value::Number(
@@ -283,7 +279,7 @@ fn read_value(value: &Spanned<DeValue<'_>>, line: &dyn Fn(usize) -> Place) -> Re
         )),
         DeValue::Datetime(date) => {
             return Err(at
-                .error(format!("`{date}` is a date, which no key takes"))
+                .error(format!("`{date}` is a date, but no key takes dates"))
                 .help("put text in quotes"));
         }
         DeValue::Array(list) => {
@@ -294,8 +290,8 @@ fn read_value(value: &Spanned<DeValue<'_>>, line: &dyn Fn(usize) -> Place) -> Re
     Ok(Node { at, value, raw: None })
 }
 
-/// What is typed after `--set path=`: TOML if it can be, else plain text. A
-/// number whose digits are not in threes (`6_6_2`) is taken as a name.
+/// Parses the text after `--set path=`: TOML if possible, otherwise text. A
+/// number whose digits are not in groups of three (`6_6_2`) is a name.
 fn parse_value(at: &Place, raw: &str) -> Node {
     let named = !raw.starts_with(['[', '{', '"', '\''])
         && raw.contains('_')
@@ -320,8 +316,8 @@ fn split_at_equals(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// A dotted path of keys, the last first. Names that TOML would want quoted
-/// (`W*D*C`) may stand bare here as long as they contain no dot.
+/// Parses a dotted path of keys, the last first. Names that TOML requires to be
+/// quoted (`W*D*C`) need no quotes as long as they contain no dot.
 fn split_path(path: &str) -> Option<Vec<String>> {
     let mut keys = Vec::new();
     if let Ok(table) = DeTable::parse(&format!("{path} = 0")) {
@@ -338,7 +334,7 @@ fn split_path(path: &str) -> Option<Vec<String>> {
 }
 
 fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
-    // What is swept and what is not have nothing in common; two ranges have.
+    // A sweep and a plain value are not merged; two ranges are.
     let ranges = [&base, &over].map(|node| match &node.value {
         Value::Table(table) => table.get("sweep").is_some_and(|s| matches!(s.value, Value::Table(_))),
         _ => false,
@@ -349,7 +345,7 @@ fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
     let Node { at, raw, value } = over;
     let value = match (base.value, value) {
         (Value::Table(base), Value::Table(over)) => {
-            // Another component does not take this one's parameters.
+            // The parameters of another component do not apply.
             if matches!((name_of(&base, "use"), name_of(&over, "use")), (Some(a), Some(b)) if a != b) {
                 Value::Table(over)
             } else {
@@ -372,7 +368,7 @@ fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
                 })
                 .collect::<Result<_>>()?,
         ),
-        // `variant.NAME.key = …` changes one of them.
+        // `variant.NAME.key = …` changes one variant.
         (Value::List(mut base), Value::Table(over)) if key == "variant" => {
             for (name, change) in over {
                 let names: Vec<_> = base.iter().filter_map(variant_name).collect();
@@ -422,7 +418,7 @@ fn find(list: &[Node], entry: &Node) -> Option<usize> {
     list.iter().position(|known| variant_name(known).as_deref() == Some(&name))
 }
 
-/// Whether a node stands for several values: a table with the key `sweep`.
+/// Whether a node represents several values: a table with the key `sweep`.
 pub(super) fn is_sweep(node: &Node) -> bool {
     matches!(&node.value, Value::Table(table) if table.contains_key("sweep"))
 }
@@ -444,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn values_know_their_lines() {
+    fn values_have_their_lines() {
         let node = tree("a = 1\n\n[b]\nc = [\n  'x',\n  2.5,\n]\n");
         let table = node.table("").unwrap();
         assert_eq!(table["a"].at.to_string(), "x.toml:1");
@@ -452,7 +448,7 @@ mod tests {
         assert_eq!(b["c"].at.to_string(), "x.toml:4");
         assert_eq!(b["c"].list()[1].at.to_string(), "x.toml:6");
         let e = Node::parse(Path::new("x.toml"), "a = 1\nb = = 2\n").unwrap_err();
-        assert!(e.message.starts_with("x.toml:2: this is not valid TOML"), "{e}");
+        assert!(e.message.starts_with("x.toml:2: invalid TOML"), "{e}");
         let e = Node::parse(Path::new("x.toml"), "a = 1\na = 2\n").unwrap_err();
         assert!(e.message.starts_with("x.toml:2: ") && e.message.contains("duplicate"), "{e}");
         assert!(Node::parse(Path::new("x.toml"), "a = nan").unwrap_err().message.contains("not a finite"));
@@ -466,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_toml_or_text() {
+    fn a_value_of_set_is_toml_or_text() {
         let value = |text: &str| Node::parse_set(text).unwrap().json();
         assert_eq!(value("runs=1"), serde_json::json!({"runs": 1}));
         assert_eq!(value("training.epochs = 2"), serde_json::json!({"training": {"epochs": 2}}));
@@ -489,18 +485,18 @@ mod tests {
     }
 
     #[test]
-    fn layers_keep_what_they_do_not_change() {
+    fn merging_keeps_other_keys() {
         let base = "runs = 20\n[training]\nepochs = 10\nbatch = 128\n[substrate]\nuse = 'a'\npath = 'p'\n";
         let out = set(base, &["training.epochs=2", "runs=1"]).unwrap();
         assert_eq!(out["training"], serde_json::json!({"epochs": 2, "batch": 128}));
         assert_eq!(out["runs"], 1);
-        // Another component starts from its own defaults, in whatever order.
+        // Another component starts with its own defaults, in any order.
         for sets in [["substrate.use=b", "substrate.n=4"], ["substrate.n=4", "substrate.use=b"]] {
             assert_eq!(set(base, &sets).unwrap()["substrate"], serde_json::json!({"use": "b", "n": 4}));
         }
         let out = set(base, &["substrate.path=q"]).unwrap();
         assert_eq!(out["substrate"], serde_json::json!({"use": "a", "path": "q"}));
-        // Short forms are lengthened where something is added to them.
+        // Short forms are expanded if keys are added.
         let out =
             set("model = 'm'\ngeometry = 'soma'", &["model.width=3", "geometry.shuffled=true"]).unwrap();
         assert_eq!(out["model"], serde_json::json!({"use": "m", "width": 3}));
@@ -508,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_are_chosen_and_changed_by_name() {
+    fn variants_are_selected_and_changed_by_name() {
         let base = "[[variant]]\nname='A'\nweights='w'\n[[variant]]\nname='W*D'\nweights={use='v', x=1}\n";
         let out = set(base, &["variant=[{name='W*D', geometry='soma'}, {name='new'}]"]).unwrap();
         assert_eq!(

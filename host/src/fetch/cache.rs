@@ -10,13 +10,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result};
+use pallium_files::hash::hex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::release::{Blob, COMMIT};
 use super::transfer::{Client, End};
 use super::{Proof, SUMS};
-use pallium_files::hash::hex;
 
 /// What is known about a file before it is downloaded.
 pub struct Expected {

@@ -8,9 +8,8 @@ mod transfer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pallium_core::{Error, Result};
-
 use cache::Cache;
+use pallium_core::{Error, Result};
 use pallium_files::hash;
 pub use release::{FIELDS, LISTING_URL, Listing, RELEASE_URL, names};
 pub use transfer::{Client, Patience};
@@ -33,7 +32,7 @@ pub struct Source {
 pub enum Proof {
     /// SHA-256 known to Pallium.
     Known,
-    /// Size and git hash in the release's listing.
+    /// Size and git's sum in the release's listing.
     Listed,
     /// SHA-256 recorded when the file was first downloaded.
     Noted,

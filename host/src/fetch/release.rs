@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pallium_core::{Error, Result, nearest};
+use pallium_files::hash::hex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::transfer::Client;
-use pallium_files::hash::hex;
 
 /// URL of the folder that contains the folders of the fields.
 pub const RELEASE_URL: &str = "https://raw.githubusercontent.com/neurovium/CorticalBlueprintRNN/\

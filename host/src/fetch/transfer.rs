@@ -51,7 +51,7 @@ pub enum End {
 }
 
 /// Why an attempt failed.
-enum Failure {
+enum AttemptError {
     /// Another attempt may succeed, after a pause of at least this.
     Passing(String, Option<Duration>),
     /// Another attempt would fail, too.
@@ -121,8 +121,8 @@ impl Client {
             match outcome {
                 Ok(true) => return Ok(End::Complete { received }),
                 Ok(false) => return Ok(End::Absent),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(what, pause)) => {
+                Err(AttemptError::Final(error)) => return Err(error),
+                Err(AttemptError::Passing(what, pause)) => {
                     fruitless = if new > 0 { 0 } else { fruitless + 1 };
                     if fruitless > self.patience.retries {
                         return Err(unreachable(url, &what, fruitless));
@@ -149,16 +149,16 @@ impl Client {
                     .with_config()
                     .limit(LONGEST_TEXT)
                     .read_to_string()
-                    .map_err(|e| Failure::Passing(e.to_string(), None)),
+                    .map_err(|e| AttemptError::Passing(e.to_string(), None)),
                 status => Err(refusal(url, status, &response)),
             });
             match outcome {
                 Ok(text) => return Ok(text),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(what, _)) if fruitless >= self.patience.retries.min(1) => {
+                Err(AttemptError::Final(error)) => return Err(error),
+                Err(AttemptError::Passing(what, _)) if fruitless >= self.patience.retries.min(1) => {
                     return Err(unreachable(url, &what, fruitless + 1));
                 }
-                Err(Failure::Passing(..)) => {
+                Err(AttemptError::Passing(..)) => {
                     fruitless += 1;
                     std::thread::sleep(self.patience.pause);
                 }
@@ -166,19 +166,19 @@ impl Client {
         }
     }
 
-    fn get(&self, url: &str, from: u64) -> Result<Response<Body>, Failure> {
+    fn get(&self, url: &str, from: u64) -> Result<Response<Body>, AttemptError> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
         request.call().map_err(|e| match e {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
-                Failure::Final(
+                AttemptError::Final(
                     Error::input(format!("{url} cannot be requested: {e}"))
                         .help("use a URL that starts with https:// or http://"),
                 )
             }
-            e => Failure::Passing(e.to_string(), None),
+            e => AttemptError::Passing(e.to_string(), None),
         })
     }
 
@@ -191,8 +191,8 @@ impl Client {
         size: Option<u64>,
         new: &mut u64,
         on_progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<bool, Failure> {
-        let local = |e: std::io::Error| Failure::Final(Error::io(path, &e));
+    ) -> Result<bool, AttemptError> {
+        let local = |e: std::io::Error| AttemptError::Final(Error::io(path, &e));
         let mut response = self.get(url, begin)?;
         let (from, total) = match response.status() {
             StatusCode::OK => (0, length(&response)),
@@ -200,7 +200,7 @@ impl Client {
                 Some((from, total)) if from == begin => (from, total),
                 _ => {
                     file.set_len(0).map_err(local)?;
-                    return Err(Failure::Passing(
+                    return Err(AttemptError::Passing(
                         "the server returned another range than requested".into(),
                         None,
                     ));
@@ -210,7 +210,7 @@ impl Client {
             // download from the beginning decides.
             StatusCode::RANGE_NOT_SATISFIABLE if begin > 0 => {
                 file.set_len(0).map_err(local)?;
-                return Err(Failure::Passing("the server has no further bytes".into(), None));
+                return Err(AttemptError::Passing("the server has no further bytes".into(), None));
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(false),
             status => return Err(refusal(url, status, &response)),
@@ -218,7 +218,7 @@ impl Client {
         if let (Some(size), Some(total)) = (size, total)
             && size != total
         {
-            return Err(Failure::Passing(
+            return Err(AttemptError::Passing(
                 format!("the server offers {total} bytes, but the file has {size}"),
                 None,
             ));
@@ -237,7 +237,7 @@ impl Client {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(e) => {
-                    return Err(Failure::Passing(
+                    return Err(AttemptError::Passing(
                         format!("the connection broke after {at} bytes: {e}"),
                         None,
                     ));
@@ -245,7 +245,7 @@ impl Client {
             };
             if at + read as u64 > most {
                 file.set_len(0).map_err(local)?;
-                return Err(Failure::Final(
+                return Err(AttemptError::Final(
                     Error::input(format!("{url} is larger than {most} bytes"))
                         .help("the server does not return the file of the release; check --url"),
                 ));
@@ -259,7 +259,7 @@ impl Client {
         }
         match total {
             Some(total) if at < total => {
-                Err(Failure::Passing(format!("the connection broke after {at} of {total} bytes"), None))
+                Err(AttemptError::Passing(format!("the connection broke after {at} of {total} bytes"), None))
             }
             _ => Ok(true),
         }
@@ -278,16 +278,16 @@ fn content_range(response: &Response<Body>) -> Option<(u64, Option<u64>)> {
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
-fn refusal(url: &str, status: StatusCode, response: &Response<Body>) -> Failure {
+fn refusal(url: &str, status: StatusCode, response: &Response<Body>) -> AttemptError {
     let passing = status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if !passing {
-        return Failure::Final(
+        return AttemptError::Final(
             Error::input(format!("the server refused {url}: {status}")).help("check the URL and the proxy"),
         );
     }
     let wait = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-    Failure::Passing(format!("the server returned {status}"), wait.map(Duration::from_secs))
+    AttemptError::Passing(format!("the server returned {status}"), wait.map(Duration::from_secs))
 }
 
 fn unreachable(url: &str, what: &str, attempts: u32) -> Error {

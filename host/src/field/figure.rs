@@ -1,14 +1,14 @@
 //! A field's figure: connection and correlation by distance.
 
 use pallium_core::{Error, Result};
-
-use super::page::Page;
-use super::relations::Bin;
 use pallium_report::figure::canvas::{Anchor, Canvas, HAIRLINE, LINE, SMALL, TITLE};
 use pallium_report::figure::chart::{Axis, Chart, Frame};
 use pallium_report::figure::drawing::Drawing;
 use pallium_report::figure::palette::{BLUE, Colour, VERMILLION};
 use pallium_report::figure::{Figure, Panel};
+
+use super::page::Page;
+use super::relations::Bin;
 
 /// Width in millimetres: two columns of a journal's page.
 const WIDTH: f64 = 176.0;
@@ -42,8 +42,8 @@ pub fn svg(page: &Page) -> Result<String> {
     Ok(figure.svg(WIDTH))
 }
 
-/// One quantity by distance. `of` gives its value in a bin, and the half length
-/// of the bar through it.
+/// One quantity by distance. `of` returns its value in a bin, and half the
+/// length of its error bar.
 fn panel(
     width: f64,
     page: &Page,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_complete_and_repeatable() {
+    fn a_figure_is_complete_and_reproducible() {
         let mut field = Substrate { name: "a<b".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
             values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]],

@@ -15,17 +15,17 @@ use super::relations::{
 const FEW_CONNECTIONS: u64 = 20;
 /// Share of the weight on the diagonal above which there is a warning.
 const HEAVY_DIAGONAL: f64 = 0.25;
-/// Correlation above which two neurons may be one.
+/// Correlation above which two neurons may be the same cell.
 const TWINS: f64 = 0.8;
-/// Distance (µm) below which two somata may be one.
+/// Distance (µm) below which two somata may be the same cell.
 const SAME_PLACE_UM: f64 = 3.0;
 
-/// A number for each way of ordering the connectome.
+/// One number for each order of the connectome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PerOrder<T> {
     /// As released.
     pub released: Option<T>,
-    /// Put back into the order of the neurons.
+    /// In the restored order of the neurons.
     pub restored: Option<T>,
 }
 
@@ -36,7 +36,7 @@ pub struct Activity {
     pub events: usize,
     /// Time of the last event (s).
     pub last_s: f64,
-    /// Events a second: least, median, largest of the neurons.
+    /// Event rates: minimum, median and maximum over neurons (1/s).
     pub rate_hz: [f64; 3],
     /// Neurons without events.
     pub silent: Vec<usize>,
@@ -51,13 +51,13 @@ pub struct Relation {
     pub sd: f64,
     /// Correlation with distance over pairs.
     pub with_distance: Option<f64>,
-    /// Mean over connected pairs, the connectome's order restored.
+    /// Mean over connected pairs, with the connectome's order restored.
     pub mean_connected: Option<f64>,
     /// Largest difference between an entry and its mirror image.
     pub asymmetry: f64,
 }
 
-/// Weights grown from the field's activity, every lognormal factor 1.
+/// Weights computed from the field's activity, with every lognormal factor 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Weights {
     /// Spectral radius at mean weight 0.1, before it is set.
@@ -101,7 +101,7 @@ pub struct Page {
     pub relations: BTreeMap<String, Relation>,
     /// Connection (in restored order) and correlation by distance.
     pub profile: Vec<Bin>,
-    /// Weights grown from the field.
+    /// Weights computed from the field.
     pub functional_weights: Option<Weights>,
     /// Data that a field can have and this one lacks.
     pub missing: Vec<String>,
@@ -111,9 +111,9 @@ pub struct Page {
     pub notes: Vec<String>,
 }
 
-/// Summarizes a field: `released` with its connectome as it is stored and event
-/// times if there are any, `restored` with the connectome in the order of the
-/// neurons (`None` where that is not possible), and `weights` grown from it.
+/// Summarizes a field: `released` has its connectome as stored, and event times
+/// if there are any; `restored` has the connectome in the order of the neurons
+/// (`None` if that is not possible); `weights` are computed from it.
 pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
     let distance = released.positions.as_ref().map(distances);
     let connectome = |field: Option<&Substrate>| field?.matrices.get(Substrate::CONNECTOME).cloned();

@@ -34,8 +34,8 @@ pub struct Wiring {
     pub connected_pairs: u64,
     /// Unordered pairs that are connected in both directions.
     pub reciprocal_pairs: u64,
-    /// How many of these chance would give, connection falling with distance
-    /// as it does; `None` without distances.
+    /// The number of reciprocal pairs expected by chance, given the decrease of
+    /// connection with distance; `None` without distances.
     pub reciprocal_expected: Option<f64>,
     /// Synapses of neurons with themselves.
     pub autapses: u64,
@@ -92,7 +92,7 @@ pub fn pearson(values: impl Iterator<Item = (f64, f64)> + Clone) -> Option<f64> 
     (xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
 }
 
-/// Whether connected neurons are nearer to each other than in random orders of
+/// Whether connected neurons are closer to each other than in random orders of
 /// the neurons.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Order {
@@ -100,8 +100,8 @@ pub struct Order {
     pub mean_connected_um: f64,
     /// Its mean over permutations of the neurons (µm).
     pub mean_permuted_um: f64,
-    /// Share of permutations, the order as it is among them, with connected pairs
-    /// as near.
+    /// Share of orders, including the actual one, in which connected pairs are
+    /// at least as close.
     pub p: f64,
     /// Number of permutations.
     pub permutations: usize,
@@ -129,7 +129,7 @@ pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> 
         let total: f64 = connected.iter().map(|&(i, j)| distance[[places[i], places[j]]]).sum();
         let mean = total / connected.len() as f64;
         sum += mean;
-        // Means that differ only by rounding count as near.
+        // Means that differ only by rounding count as equally close.
         if mean <= mean_connected_um * (1.0 + 1e-12) {
             as_near += 1;
         }
@@ -147,9 +147,9 @@ pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> 
 /// Ordered pairs of neurons at some distance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bin {
-    /// Distances from here (µm) …
+    /// Lower limit of the distances (µm).
     pub from_um: f64,
-    /// … to below here (µm).
+    /// Upper limit of the distances (µm), exclusive.
     pub to_um: f64,
     /// Ordered pairs.
     pub pairs: u64,
@@ -162,7 +162,7 @@ pub struct Bin {
 }
 
 /// Connection and correlation by distance, in bins of equal and round width
-/// that cover all pairs; empty bins are left out.
+/// that cover all pairs; empty bins are omitted.
 pub fn profile(
     distance: &Array2<f64>,
     connectome: Option<&Array2<f64>>,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_order_are_recognised() {
+    fn wiring_between_neighbours_is_recognized() {
         let n = 40;
         let distance = on_a_line(n);
         let near = Array2::from_shape_fn((n, n), |(i, j)| f64::from(j == i + 1));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn p_is_that_of_all_permutations() {
+    fn p_agrees_with_all_permutations() {
         // Of 6 neurons on a line one pair is connected, 10 µm apart: of the 15
         // unordered pairs 5 are as near, so p is 1/3.
         let mut one = Array2::zeros((6, 6));

@@ -9,10 +9,10 @@ use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
     WeightSource, nearest,
 };
+use pallium_record::spec::Use;
 use serde::{Deserialize, Serialize};
 
 use super::{discovery, gate};
-use pallium_record::spec::Use;
 
 /// A plugin file that passed the gate.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, lib_header_from_path};
 use pallium_core::abi::{Library, Manifest, PluginModuleRef};
 use pallium_core::{Error, Result};
+use pallium_files::hash;
 
 use super::elf;
-use pallium_files::hash;
 
 /// A library that passed.
 #[derive(Clone)]

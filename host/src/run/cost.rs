@@ -1,9 +1,9 @@
-//! What a cell will cost, found out by doing a little of it.
+//! Estimates what a training will cost by doing a little of it.
 //!
-//! No table of component ids could price components that are not written yet,
+//! A table of component ids could not price components that do not exist yet,
 //! and no nominal speed fits every machine. So one batch is trained, each
-//! penalty is taken once and each metric is measured once, on this machine and
-//! on the experiment's own substrate, and the rest is multiplication. It takes
+//! penalty is computed once and each metric is measured once, on this machine
+//! and on the experiment's own substrate; the rest is multiplication. It takes
 //! about a second for a field of a few hundred neurons.
 
 use std::collections::BTreeMap;
@@ -12,29 +12,29 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, Array3, s};
-use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest, random};
+use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest};
+use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
 use crate::geometry;
 use crate::plugins::Catalogue;
-use pallium_record::spec::{CellSpec, Use};
 
-/// What one cell will cost, on one thread of this machine.
+/// The cost of one training, on one thread of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Seconds.
     pub seconds: f64,
-    /// Memory of its worker process at its largest, in MB (10^6 bytes).
+    /// Peak memory of its worker process, in MB (10^6 bytes).
     pub memory_mb: f64,
 }
 
-/// Multiply-adds that the trial batch may take; about a twentieth of a second.
+/// Multiply-adds that the trial batch may take, about a twentieth of a second.
 const TRIAL_OPERATIONS: f64 = 2e9;
-/// Above this number of neurons, penalties and metrics are tried on so many of
-/// them and scaled up by the cube of the ratio, which is what dense linear
-/// algebra takes and more than an element-wise penalty does.
+/// Above this number of neurons, penalties and metrics are tried on a part of
+/// this size. Their time is scaled by the cube of the ratio, which fits dense
+/// linear algebra and overestimates element-wise penalties.
 const TRIAL_NEURONS: usize = 700;
-/// Of a worker that holds nothing yet.
+/// Memory of a worker that has loaded nothing yet.
 const PROCESS_MB: f64 = 30.0;
 /// Recurrent-sized f32 matrices of a model (weights, gradient, two moments,
 /// transposes) and of a penalty with a matrix exponential.
@@ -42,12 +42,12 @@ const MODEL_MATRICES: f64 = 8.0;
 const PENALTY_MATRICES: f64 = 16.0;
 /// Copies of a batch's hidden activity that a model keeps: its states, and what
 /// each of its recurrent blocks adds. Measured with batches of 2,560 trials:
-/// rnn.vanilla 1.0, rnn.leaky 2.1, rnn.gru 5.3 of three blocks, rnn.lstm 6.4 of
-/// four.
+/// rnn.vanilla 1.0, rnn.leaky 2.1, rnn.gru 5.3 (three blocks), rnn.lstm 6.4
+/// (four blocks).
 const STATE_COPIES: f64 = 0.6;
 const BLOCK_COPIES: f64 = 1.4;
 
-/// Prices cells, trying each distinct part once.
+/// Estimates costs of trainings; each distinct part is tried once.
 pub struct Estimator<'a> {
     catalogue: &'a Catalogue,
     substrates: BTreeMap<String, Arc<Substrate>>,
@@ -73,7 +73,7 @@ struct ModelCost {
 }
 
 impl<'a> Estimator<'a> {
-    /// An estimator that has tried nothing yet.
+    /// An estimator without measurements.
     pub fn new(catalogue: &'a Catalogue) -> Self {
         Estimator {
             catalogue,
@@ -84,22 +84,22 @@ impl<'a> Estimator<'a> {
         }
     }
 
-    /// What `cell` will cost.
+    /// The cost of training `cell`.
     ///
     /// # Errors
     /// If a component refuses its parameters or its setting, or fails.
     pub fn cell(&mut self, cell: &CellSpec) -> Result<Cost> {
-        self.price(cell).map_err(|e| e.context(format!("cell {} cannot run", cell.label())))
+        self.price(cell).map_err(|e| e.context(format!("training {} cannot run", cell.label())))
     }
 
     fn price(&mut self, cell: &CellSpec) -> Result<Cost> {
-        let whole = self.substrate(cell)?;
-        let model = self.model(cell, &whole)?;
-        let n = whole.neurons as f64;
-        let tried = if whole.neurons > TRIAL_NEURONS {
-            Arc::new(head(&whole, TRIAL_NEURONS))
+        let substrate = self.substrate(cell)?;
+        let model = self.model(cell, &substrate)?;
+        let n = substrate.neurons as f64;
+        let tried = if substrate.neurons > TRIAL_NEURONS {
+            Arc::new(head(&substrate, TRIAL_NEURONS))
         } else {
-            Arc::clone(&whole)
+            Arc::clone(&substrate)
         };
         let scale = (n / tried.neurons as f64).powi(3);
 
@@ -128,7 +128,7 @@ impl<'a> Estimator<'a> {
         let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
             + (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
             + matrix * (MODEL_MATRICES * model.blocks + constraints)
-            + size(&whole);
+            + size(&substrate);
         Ok(Cost { seconds, memory_mb: PROCESS_MB + bytes / 1e6 })
     }
 
@@ -171,8 +171,8 @@ impl<'a> Estimator<'a> {
             Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base };
         let mut model = self.catalogue.model(&cell.model, &setting)?;
         let blocks = model.info().blocks;
-        // How much a step takes depends on how many units are silent, and on how
-        // far back gradients reach.
+        // The time of a step depends on how many units are silent and on how far
+        // back gradients reach.
         model.initialise(self.weights(cell, substrate)?.view(), 0)?;
         let mut gradient = Array3::zeros((blocks, n, n));
         let step = || {
@@ -217,7 +217,7 @@ impl<'a> Estimator<'a> {
             distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
             ..setting(cell, substrate)
         };
-        // Its own: hard constraints change it.
+        // A copy, since hard constraints change it.
         let mut weights = (*self.weights(cell, substrate)?).clone();
         let mut constraint = self.catalogue.constraint(constraint, &setting)?;
         let mut gradient = Array2::zeros((n, n));
@@ -237,7 +237,7 @@ impl<'a> Estimator<'a> {
             return Ok(*known);
         }
         let weights = self.weights(cell, substrate)?;
-        let seed = random::derive(cell.seed, 0, &format!("metric {}", metric.id));
+        let seed = cell.metric_seed(&metric.id);
         let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(cell, substrate) })?;
         let network = Network {
             initial: Some(weights.view()),
@@ -264,10 +264,10 @@ impl<'a> Estimator<'a> {
     }
 }
 
-/// How much work each cell is, counted and not timed: multiply-adds of a plain
-/// recurrent network with a matrix exponential a constraint. Timing would be
-/// nearer the truth, but machines that split a plan among themselves must all
-/// come to the same split.
+/// The relative work of each training, computed and not timed: multiply-adds of
+/// a recurrent network with one matrix exponential per constraint. Timing would
+/// be more accurate, but machines that share a plan must all compute the same
+/// shards.
 ///
 /// # Errors
 /// If a substrate or a task cannot be built.
@@ -280,7 +280,7 @@ pub fn weigh(cells: &[CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
             Some(known) => *known,
             None => {
                 let size = size_of(cell, catalogue)
-                    .map_err(|e| e.context(format!("cell {} cannot run", cell.label())))?;
+                    .map_err(|e| e.context(format!("training {} cannot run", cell.label())))?;
                 sizes.insert(key, size);
                 size
             }
@@ -290,7 +290,7 @@ pub fn weigh(cells: &[CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
     Ok(weights)
 }
 
-/// Neurons, and steps of a trial.
+/// Number of neurons, and of steps in a trial.
 fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
     let seed = cell.derived_seed("substrate");
     let base = Setting { seed, threads: 1, ..Setting::default() };
@@ -300,8 +300,9 @@ fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
     Ok((substrate.neurons as f64, info.steps as f64))
 }
 
-/// Passes forward and backward are three products with the recurrent matrix, a
-/// penalty with a matrix exponential about forty products of two matrices.
+/// The forward and backward passes are three products with the recurrent
+/// matrix, a penalty with a matrix exponential about forty products of two
+/// matrices.
 fn operations(cell: &CellSpec, neurons: f64, steps: f64) -> f64 {
     let training = &cell.training;
     let (epochs, train) = (f64::from(training.epochs), training.trials as f64);
@@ -327,8 +328,8 @@ fn timed<T>(action: impl FnOnce() -> Result<T>) -> Result<(f64, T)> {
     Ok((clock.elapsed().as_secs_f64(), out))
 }
 
-/// The least of several timings: the first one also allocates, and on a busy
-/// machine others take turns.
+/// The shortest of several timings: the first one also allocates, and on a busy
+/// machine other processes interrupt.
 fn best<T>(mut once: impl FnMut() -> Result<(f64, T)>) -> Result<f64> {
     let mut least = f64::INFINITY;
     let clock = Instant::now();

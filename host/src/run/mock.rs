@@ -1,20 +1,20 @@
-//! Components for tests whose course can be computed by hand.
+//! Mock components with results that can be computed by hand.
 
 use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::prelude::*;
 use pallium_core::{Registration, params};
-
-use crate::plugins::Catalogue;
 use pallium_record::spec::{
     CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
 };
+
+use crate::plugins::Catalogue;
 
 params! {
     /// The substrate's parameters.
     pub struct Nothing {
         /// Number of neurons.
         neurons: usize = 3,
-        /// Names data that are not read.
+        /// Path of data that are not read.
         path: String = String::new(),
     }
 }
@@ -39,13 +39,13 @@ params! {
     pub struct Slope {
         /// Step size.
         rate: f32 = 0.1,
-        /// Where the minimum is.
+        /// The minimum of the loss.
         target: f32 = 0.25,
         /// Number of blocks.
         blocks: usize = 1,
-        /// Size of a loss that depends on the noise's seed alone.
+        /// Size of a part of the loss that depends on the noise's seed alone.
         noise: f64 = 0.0,
-        /// Ends the process of whoever builds it.
+        /// Ends the process that builds it.
         panics: bool = false,
         /// Whether the weights never change.
         fixed: bool = false,
@@ -56,7 +56,7 @@ params! {
     pub struct Strength {
         /// Factor in front of Σ w².
         strength: f64 = 0.5,
-        /// Least weight that the hard part allows.
+        /// Smallest weight that the hard constraint allows.
         least: f32 = f32::MIN,
         /// Factor in front of the sum of activity.
         activity: f64 = 0.0,
@@ -296,7 +296,7 @@ impl Metric for Probe {
     }
 }
 
-/// All of them.
+/// A catalogue of all mock components.
 pub fn catalogue() -> Catalogue {
     static ALL: [Registration; 6] = [
         Registration::substrate::<Neurons>(),

@@ -1,12 +1,15 @@
-//! Running the cells of an experiment.
+//! Runs the trainings of an experiment.
 //!
-//! [`shard`] selects the cells of this machine; [`pool`] claims each training
-//! and hands it to a [`worker`] process ([`workers`] starts and follows it);
-//! there [`train`] builds the components, `training_loop` trains, and the run
-//! folder's store writes the result, which the parent moves into place in one
-//! step. [`progress`] shows how it goes, and [`log`] keeps it. Nothing here
-//! knows a file format: those are `pallium-record`'s.
+//! [`shard`] selects the trainings of this machine; [`pool`] claims each one
+//! and passes it to a [`worker`] process ([`workers`] starts and supervises
+//! it). There `components` builds the components, [`train`] and `training_loop`
+//! train and measure, and the run folder's store writes the result, which the
+//! parent moves into place in one step. Before, [`check`] builds each component
+//! once to find mistakes. [`progress`] shows the progress, [`log`] records it. No module
+//! here knows a file format: those are in `pallium-record`.
 
+pub mod check;
+pub mod components;
 pub mod cost;
 pub mod log;
 #[cfg(test)]
@@ -15,6 +18,7 @@ pub mod pool;
 pub mod progress;
 pub mod progress_event;
 pub mod protocol;
+mod queue;
 pub mod shard;
 pub mod train;
 mod training_loop;

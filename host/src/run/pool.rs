@@ -1,50 +1,46 @@
-//! The parent's side of a run: cells in [worker processes](super::workers), a
-//! few at a time.
+//! The parent's side of a run: a few [worker processes](super::workers) at a
+//! time, each with one training.
 //!
-//! A worker that crashes, panics, is killed or says nothing intelligible costs
-//! its own cell and nothing else: the cell is recorded as failed, with the
-//! reason and the end of its log.
+//! A worker that crashes, panics, is killed or sends an invalid event costs
+//! only its own training, which is recorded as failed, with the reason and the
+//! end of its log.
 //!
-//! Other processes may be at the same run folder. A cell is claimed before it
-//! is run; those that others are at wait for the end, and are taken over if
-//! the others turn out to be gone.
+//! Several processes may work on one run folder. Each training is claimed
+//! before it starts. Trainings that other processes have claimed wait until the
+//! end, and are taken over if those processes have ended.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_process::signal;
-
-use super::progress_event::ProgressEvent;
-use super::protocol::{Event, Job, Work};
-use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
-use crate::plugins::{Catalogue, KnownFile};
-use pallium_record::claim::{Claim, ClaimSnapshot, ClaimStatus, HEARTBEAT, STALE};
+use pallium_record::claim::HEARTBEAT;
+use pallium_record::finished::Record;
 use pallium_record::identity::Cell;
 use pallium_record::machine::Machine;
 use pallium_record::outcome::one_line;
-use pallium_record::owner::Owner;
-use pallium_record::store::{Record, Store};
+use pallium_record::store::Store;
 use pallium_record::training::Failure;
 
-/// How often claims of others are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+use super::progress_event::ProgressEvent;
+use super::protocol::{Event, Job, Work};
+use super::queue::{Queue, Turn};
+use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
+use crate::plugins::{Catalogue, KnownFile};
 
-/// How cells are run.
+/// How trainings are run.
 #[derive(Clone, Debug)]
 pub struct Pool<'a> {
-    /// The processes that cells run in.
+    /// How worker processes are started.
     pub workers: Workers,
-    /// Workers at a time.
+    /// Maximum number of workers at a time.
     pub jobs: usize,
     /// Whether the first failure stops the run.
     pub fail_fast: bool,
-    /// Number of epochs between checkpoints; 0 for never.
+    /// Number of epochs between checkpoints; 0 writes none.
     pub checkpoint_every: u32,
     /// Whether the state after training is kept with each result.
     pub keep_state: bool,
@@ -54,19 +50,19 @@ pub struct Pool<'a> {
     pub profiles: &'a BTreeMap<String, String>,
 }
 
-/// What a thread of the pool sends.
-enum Message {
+/// A message from a thread of the pool.
+enum PoolMessage {
     Progress(ProgressEvent),
-    /// The run folder cannot be written: no cell can be kept any more.
+    /// The run folder cannot be written, so no training can be stored any more.
     Broken(Error),
 }
 
 impl Pool<'_> {
-    /// Runs `cells`, telling `observe` how it goes.
+    /// Trains `cells`, and passes what happens to `observe`.
     ///
     /// # Errors
-    /// If the run folder cannot be written, or `observe` fails; running
-    /// workers are stopped then. That a cell fails is not an error.
+    /// If the run folder cannot be written, or `observe` fails; running workers
+    /// are stopped then. A failed training is not an error.
     pub fn run(
         &self,
         cells: &[&Cell],
@@ -82,10 +78,10 @@ impl Pool<'_> {
             for _ in 0..self.jobs.clamp(1, cells.len().max(1)) {
                 let (send, queue, plugins) = (send.clone(), &queue, &plugins);
                 scope.spawn(move || {
-                    // Nobody listens any more only if the run is over.
-                    let tell = |message| drop(send.send(message));
+                    // Sending fails only when the run is over.
+                    let emit = |message| drop(send.send(message));
                     while !self.workers.stop.is_set() {
-                        let turn = queue.next(&mut |report| tell(Message::Progress(report)));
+                        let turn = queue.next(&mut |report| emit(PoolMessage::Progress(report)));
                         let (at, claim) = match turn {
                             Ok(Turn::Run(at, claim)) => (at, claim),
                             Ok(Turn::Wait) => {
@@ -93,12 +89,12 @@ impl Pool<'_> {
                                 continue;
                             }
                             Ok(Turn::End) => break,
-                            Err(error) => return tell(Message::Broken(error)),
+                            Err(error) => return emit(PoolMessage::Broken(error)),
                         };
                         let (Some(cell), Some(plugins)) = (cells.get(at), plugins.get(at)) else { break };
                         let last = self.cell(at, cell, plugins.clone(), &send);
-                        queue.leave(claim);
-                        tell(last.map_or_else(Message::Broken, Message::Progress));
+                        queue.release(claim);
+                        emit(last.map_or_else(PoolMessage::Broken, PoolMessage::Progress));
                     }
                 });
             }
@@ -106,8 +102,8 @@ impl Pool<'_> {
             let mut beat = Instant::now();
             loop {
                 let report = match receive.recv_timeout(POLL_INTERVAL) {
-                    Ok(Message::Progress(report)) => report,
-                    Ok(Message::Broken(error)) => {
+                    Ok(PoolMessage::Progress(report)) => report,
+                    Ok(PoolMessage::Broken(error)) => {
                         self.workers.stop.set();
                         outcome = std::mem::replace(&mut outcome, Ok(())).and(Err(error));
                         continue;
@@ -133,13 +129,13 @@ impl Pool<'_> {
         outcome
     }
 
-    /// Runs one cell to its end. An error is of the run folder.
+    /// Runs one training to its end. An error concerns the run folder.
     fn cell(
         &self,
         at: usize,
         cell: &Cell,
         plugins: Vec<KnownFile>,
-        send: &Sender<Message>,
+        send: &Sender<PoolMessage>,
     ) -> Result<ProgressEvent> {
         let (boxed, store) = (Box::new(cell.clone()), self.store.root().to_owned());
         let work = match self.store.holds(cell)? {
@@ -164,7 +160,7 @@ impl Pool<'_> {
                 }
                 _ => return,
             };
-            let _ = send.send(Message::Progress(report));
+            let _ = send.send(PoolMessage::Progress(report));
         });
         let reason = match &end.last {
             Some(Event::Finished {
@@ -187,12 +183,15 @@ impl Pool<'_> {
                         seconds: *seconds,
                     });
                 }
-                format!("its process left its result in {}, which is not its place", folder.display())
+                format!(
+                    "its process wrote its result to {}, which is not in cells/.unfinished",
+                    folder.display()
+                )
             }
             Some(Event::Measured { failed_measures }) => {
                 return self.measured(at, cell, *failed_measures);
             }
-            // What stands in the way of this result does so of any other.
+            // The cause would affect every other result as well.
             Some(Event::Unwritten(error)) => return Err(error.clone()),
             Some(Event::Failed(error)) => {
                 std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
@@ -210,10 +209,10 @@ impl Pool<'_> {
         Ok(ProgressEvent::Failed(at, failure))
     }
 
-    /// Reports a training whose missing metrics were taken.
+    /// Reports a training whose missing metrics were computed.
     fn measured(&self, at: usize, cell: &Cell, failed_measures: usize) -> Result<ProgressEvent> {
         let Some(Record::Finished(finished)) = self.store.record(cell)? else {
-            return Err(Error::bug(format!("{} is gone after it was measured", cell.folder)));
+            return Err(Error::bug(format!("{} was removed while it was measured", cell.folder)));
         };
         Ok(ProgressEvent::Done {
             cell: at,
@@ -226,7 +225,7 @@ impl Pool<'_> {
     }
 
     fn headline(&self, cell: &Cell) -> String {
-        let machine = Machine::this();
+        let machine = Machine::current();
         format!(
             "{} on {} ({}, {}, {} cores); threads: {}",
             cell.spec.label(),
@@ -238,8 +237,8 @@ impl Pool<'_> {
         )
     }
 
-    /// Whether a worker was ended by a signal that is meant for the whole run
-    /// (a batch system's, say) and that this process is about to receive too.
+    /// Whether a worker was ended by a signal for the complete run (from a
+    /// batch system, say), which this process is about to receive too.
     fn stopped_too(&self, end: &End) -> bool {
         if !end.exit.and_then(signal).is_some_and(|signal| [1, 2, 15].contains(&signal)) {
             return false;
@@ -252,142 +251,19 @@ impl Pool<'_> {
     }
 }
 
-/// What a thread of the pool does next.
-enum Turn {
-    /// Run this cell, which is claimed.
-    Run(usize, Claim),
-    /// Ask again a little later.
-    Wait,
-    /// Nothing: all is done or being done.
-    End,
-}
-
-/// The cells that are still to be run, in their order.
-struct Queue<'a> {
-    store: &'a Store,
-    cells: &'a [&'a Cell],
-    owner: Owner,
-    state: Mutex<Waiting>,
-    /// Files of this process's claims.
-    claims: Mutex<Vec<PathBuf>>,
-}
-
-struct Waiting {
-    fresh: VecDeque<usize>,
-    /// Cells that other processes are at.
-    others: BTreeMap<usize, Other>,
-    looked: Instant,
-    /// Whether it was told that only others' are left.
-    told: bool,
-}
-
-struct Other {
-    claim: ClaimSnapshot,
-    /// When the cell had failed for the last time when it was first seen.
-    failed: Option<SystemTime>,
-}
-
-impl<'a> Queue<'a> {
-    fn new(store: &'a Store, cells: &'a [&'a Cell]) -> Self {
-        let state = Waiting {
-            fresh: (0..cells.len()).collect(),
-            others: BTreeMap::new(),
-            looked: Instant::now(),
-            told: false,
-        };
-        Queue { store, cells, owner: Owner::this(), state: Mutex::new(state), claims: Mutex::default() }
-    }
-
-    /// What to do next. An error is of the run folder.
-    fn next(&self, tell: &mut dyn FnMut(ProgressEvent)) -> Result<Turn> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            while let Some(at) = state.fresh.pop_front() {
-                let Some(cell) = self.cells.get(at) else { continue };
-                match self.store.claim(cell, &self.owner)? {
-                    // Another process may have finished it since.
-                    Ok(_) if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
-                    Ok(claim) => {
-                        self.claims().push(claim.path().to_owned());
-                        return Ok(Turn::Run(at, claim));
-                    }
-                    Err(claim) => {
-                        let failed = self.store.failed_at(cell);
-                        state.others.insert(at, Other { claim, failed });
-                    }
-                }
-            }
-            if state.others.is_empty() {
-                return Ok(Turn::End);
-            }
-            if !state.told {
-                state.told = true;
-                let owner = state.others.values().next().map(|o| o.claim.owner()).unwrap_or_default();
-                tell(ProgressEvent::Waiting(state.others.len(), owner));
-            }
-            if state.looked.elapsed() < LOOK {
-                return Ok(Turn::Wait);
-            }
-            state.looked = Instant::now();
-            self.look_at_others(&mut state, tell)?;
-            if state.fresh.is_empty() && !state.others.is_empty() {
-                return Ok(Turn::Wait);
-            }
-        }
-    }
-
-    /// Sees what has become of the cells that other processes were at.
-    fn look_at_others(&self, state: &mut Waiting, tell: &mut dyn FnMut(ProgressEvent)) -> Result<()> {
-        for (at, other) in std::mem::take(&mut state.others) {
-            let Some(cell) = self.cells.get(at) else { continue };
-            let path = self.store.claim_of(cell);
-            let standing = Claim::look(&path, &other.claim, STALE).map_err(|e| Error::io(&path, &e))?;
-            match standing {
-                _ if self.store.is_complete(cell)? => tell(ProgressEvent::Elsewhere(at)),
-                ClaimStatus::Alive(claim) => {
-                    state.others.insert(at, Other { claim, ..other });
-                }
-                ClaimStatus::Gone if self.store.failed_at(cell) == other.failed => state.fresh.push_back(at),
-                ClaimStatus::Gone => match self.store.record(cell)? {
-                    Some(Record::Failed(reason)) => {
-                        let log = String::new();
-                        tell(ProgressEvent::Failed(at, Failure { reason, error: None, log }));
-                    }
-                    Some(Record::Finished(f)) if f.unmeasured == 0 => tell(ProgressEvent::Elsewhere(at)),
-                    Some(Record::Finished(_)) => state.fresh.push_back(at),
-                    None => state.fresh.push_back(at),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn claims(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives a claim up.
-    fn leave(&self, claim: Claim) {
-        self.claims().retain(|path| path != claim.path());
-    }
-
-    /// Gives signs of life.
-    fn touch(&self) {
-        self.claims().iter().for_each(|path| Claim::touch(path));
-    }
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
     use std::ffi::OsString;
 
+    use pallium_record::identity::identify;
+    use pallium_record::outcome::Status;
+    use pallium_record::owner::Owner;
+
     use super::super::mock;
     use super::super::workers::Stop;
     use super::*;
     use crate::limits::Limits;
-    use pallium_record::identity::identify;
-    use pallium_record::outcome::Status;
 
     fn pool<'a>(store: &'a Store, worker: &[&str]) -> Pool<'a> {
         static PROFILES: BTreeMap<String, String> = BTreeMap::new();
@@ -402,7 +278,7 @@ mod tests {
         }
     }
 
-    /// Runs one cell by a shell script in a worker's place.
+    /// Runs one training with a shell script in place of the worker.
     fn run(script: &str, stop: &Stop) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         run_within(Limits::default(), script, stop)
     }
@@ -413,7 +289,7 @@ mod tests {
         stop: &Stop,
     ) -> (tempfile::TempDir, Vec<ProgressEvent>, Duration) {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let mut pool = pool(&store, &["sh", "-c", script]);
         pool.workers.limits = limits;
@@ -439,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_worker_dies_of_is_the_cells_reason() {
+    fn the_cause_of_a_workers_death_is_the_reason_of_the_failure() {
         for (script, reason) in [
             ("kill -SEGV $$", "its process was ended by signal 11 (segmentation fault)"),
             ("kill -KILL $$", "was ended by signal 9 (killed from outside"),
@@ -449,7 +325,7 @@ mod tests {
                 "printf 'error: bad\\n  help: tell us\\n' >&2; exit 101",
                 "panicked (exit code 101); its last words: error: bad",
             ),
-            ("printf '\\036{\"event\":\"dance\"}\\n'; sleep 20", "its process said something unintelligible"),
+            ("printf '\\036{\"event\":\"dance\"}\\n'; sleep 20", "its process sent an invalid event"),
             (
                 "printf '\\036{\"event\":\"failed\",\"kind\":\"input\",\"message\":\"no field\",\"help\":null,\"causes\":[\"so\"]}\\n'",
                 "no field: so",
@@ -461,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_component_prints_is_logged_and_does_no_harm() {
+    fn output_of_a_component_is_logged_and_ignored() {
         let failure =
             failure("echo hello; printf 'half a line\\036{\"event\":\"started\"}\\n'; echo bye >&2; exit 1");
         for words in ["hello\n", "half a line", "bye\n", "W*D/alternating/0 on "] {
@@ -471,9 +347,9 @@ mod tests {
     }
 
     #[test]
-    fn a_process_left_behind_does_not_hold_the_run_up() {
-        let said = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
-        let (_here, reports, took) = run(&format!("sleep 15 & {said}"), &Stop::new());
+    fn a_process_left_behind_does_not_delay_the_run() {
+        let event = "printf '\\036{\"event\":\"failed\",\"kind\":\"bug\",\"message\":\"x\",\"help\":null,\"causes\":[]}\\n'";
+        let (_here, reports, took) = run(&format!("sleep 15 & {event}"), &Stop::new());
         assert!(matches!(reports.as_slice(), [ProgressEvent::Failed(..)]), "{reports:?}");
         assert!(took < Duration::from_secs(8), "{took:?}");
     }
@@ -490,7 +366,9 @@ mod tests {
             seconds: 0.0,
         };
         let text = serde_json::to_string(&event).unwrap();
-        assert!(failure(&format!("printf '\\036%s\\n' '{text}'")).reason.contains("not its place"));
+        assert!(
+            failure(&format!("printf '\\036%s\\n' '{text}'")).reason.contains("not in cells/.unfinished")
+        );
     }
 
     #[test]
@@ -509,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_takes_too_long_is_ended_and_says_how_far_it_came() {
+    fn a_worker_that_takes_too_long_is_ended_and_its_epoch_reported() {
         let limits = Limits { timeout: Some(Duration::from_millis(400)), memory_mb: None };
         let epoch =
             r#"printf '\036{"event":"epoch","epoch":3,"epochs":10,"loss":1.0,"accuracy":0.5}\n'; sleep 30"#;
@@ -525,12 +403,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_runs_out_of_memory_is_told_from_others() {
+    fn a_worker_that_runs_out_of_memory_is_recognized() {
         let limits = Limits { timeout: None, memory_mb: Some(100) };
         for (script, reason) in [
             (
                 "echo 'memory allocation of 7 bytes failed' >&2; kill -ABRT $$",
-                "it wanted more than its limit of 100 MB of memory: memory allocation of 7 bytes failed",
+                "it needed more than its limit of 100 MB of memory: memory allocation of 7 bytes failed",
             ),
             ("kill -SEGV $$", "signal 11 (segmentation fault) within a limit of 100 MB of memory"),
         ] {
@@ -541,59 +419,59 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_cannot_be_written_stops_the_run_and_is_not_the_cells_failure() {
+    fn a_result_that_cannot_be_written_stops_the_run_and_is_no_failure_of_the_training() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
-        let said = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
+        let store = Store::new(here.path());
+        let event = "printf '\\036{\"event\":\"unwritten\",\"kind\":\"io\",\"message\":\"no room\",\"help\":null,\"causes\":[]}\\n'";
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
-        let pool = pool(&store, &["sh", "-c", said]);
+        let pool = pool(&store, &["sh", "-c", event]);
         let error = pool.run(&[&cell], &mock::catalogue(), &mut |_| Ok(())).unwrap_err();
         assert_eq!(error.message, "no room");
         assert!(pool.workers.stop.is_set() && !here.path().join("failed").exists());
     }
 
     #[test]
-    fn a_boxedthat_another_process_is_at_is_waited_for() {
+    fn a_training_that_another_process_has_claimed_is_waited_for() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let cells = [0, 1].map(|run| {
             let mut spec = mock::spec();
             spec.run = run;
             identify(spec, &mock::catalogue().files()).unwrap()
         });
-        // The other one is this process too, by another name.
+        // The other process is this one under another machine name.
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cells[0], &other).unwrap().unwrap());
         let pool = pool(&store, &["sh", "-c", "exit 3"]);
-        let mut heard = Vec::new();
+        let mut seen = Vec::new();
         pool.run(&[&cells[0], &cells[1]], &mock::catalogue(), &mut |report| {
             match report {
                 ProgressEvent::Waiting(1, owner) => {
-                    heard.push(owner);
+                    seen.push(owner);
                     held = None;
                 }
-                ProgressEvent::Failed(at, failure) => heard.push(format!("{at}: {}", failure.reason)),
+                ProgressEvent::Failed(at, failure) => seen.push(format!("{at}: {}", failure.reason)),
                 _ => {}
             }
             Ok(())
         })
         .unwrap();
-        assert!(heard.contains(&"process 1 on elsewhere".into()), "{heard:?}");
-        // The first one was given up without a result, so it was run here.
-        assert!(heard.last().unwrap().starts_with("0: its process ended with exit code 3"), "{heard:?}");
-        assert_eq!(heard.len(), 3);
+        assert!(seen.contains(&"process 1 on elsewhere".into()), "{seen:?}");
+        // The first claim was released without a result, so the training runs here.
+        assert!(seen.last().unwrap().starts_with("0: its process ended with exit code 3"), "{seen:?}");
+        assert_eq!(seen.len(), 3);
     }
 
     #[test]
-    fn what_another_process_comes_to_is_taken_over() {
+    fn the_result_of_another_process_is_taken_over() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
         let other = Owner { machine: "elsewhere".into(), system: String::new(), process: 1, started: 0 };
         let mut held = Some(store.claim(&cell, &other).unwrap().unwrap());
-        let mut heard = Vec::new();
+        let mut seen = Vec::new();
         pool(&store, &["sh", "-c", "exit 3"])
             .run(&[&cell], &mock::catalogue(), &mut |report| {
                 match report {
@@ -603,19 +481,19 @@ mod tests {
                         store.fail(&cell, &failure)?;
                         held = None;
                     }
-                    ProgressEvent::Failed(_, failure) => heard.push(failure.reason),
+                    ProgressEvent::Failed(_, failure) => seen.push(failure.reason),
                     _ => {}
                 }
                 Ok(())
             })
             .unwrap();
-        assert_eq!(heard, ["it was bad"]);
+        assert_eq!(seen, ["it was bad"]);
     }
 
     #[test]
-    fn a_command_that_is_not_there_fails_the_cell() {
+    fn a_missing_command_fails_the_training() {
         let here = tempfile::tempdir().unwrap();
-        let store = Store::at(here.path());
+        let store = Store::new(here.path());
         std::fs::create_dir_all(here.path().join("failed")).unwrap();
         let pool = Pool { jobs: 1, fail_fast: true, ..pool(&store, &["/no/such/pallium"]) };
         let cell = identify(mock::spec(), &mock::catalogue().files()).unwrap();
@@ -630,7 +508,8 @@ mod tests {
         })
         .unwrap();
         assert!(failed[0].contains("cannot be started"), "{failed:?}");
-        // The first failure stops the run, though a thread may be at the next.
+        // The first failure stops the run, though another thread may have started
+        // the next.
         assert!(pool.workers.stop.is_set());
     }
 }

@@ -1,18 +1,18 @@
-//! Tells a person how a run goes: bars on a terminal, plain lines elsewhere.
+//! Shows the progress of a run: bars on a terminal, lines elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use super::progress_event::ProgressEvent;
 use pallium_profile::Accuracy;
 use pallium_record::identity::Cell;
 use pallium_record::outcome::Status;
 use pallium_report::text::duration;
 
-/// A run's progress, on standard error.
+use super::progress_event::ProgressEvent;
+
+/// The progress display of a run, on standard error.
 pub struct Progress<'a> {
     cells: &'a [&'a Cell],
     accuracy: Accuracy,
@@ -26,14 +26,13 @@ enum Face {
 }
 
 impl<'a> Progress<'a> {
-    /// Of a run of `cells`; shows the accuracy that tables show.
+    /// A display for `cells`, with the accuracy that the tables show.
     pub fn new(cells: &'a [&'a Cell], accuracy: Accuracy) -> Self {
         let face = if io::stderr().is_terminal() {
             let all = MultiProgress::new();
-            let total = all.add(
-                ProgressBar::new(cells.len() as u64)
-                    .with_style(style("{bar:30.cyan/black} {pos}/{len} cells, {elapsed} gone, {eta} left")),
-            );
+            let total = all.add(ProgressBar::new(cells.len() as u64).with_style(style(
+                "{bar:30.cyan/black} {pos}/{len} trainings, elapsed {elapsed}, remaining {eta}",
+            )));
             total.tick();
             Face::Bars { all, total, running: BTreeMap::new() }
         } else {
@@ -42,7 +41,7 @@ impl<'a> Progress<'a> {
         Progress { cells, accuracy, done: 0, face }
     }
 
-    /// Takes note of what is heard.
+    /// Updates the display.
     pub fn on_event(&mut self, report: &ProgressEvent) {
         let cells = self.cells;
         let label = |cell: usize| cells.get(cell).map(|c| c.spec.label()).unwrap_or_default();
@@ -76,10 +75,10 @@ impl<'a> Progress<'a> {
             }
             ProgressEvent::Stopped(cell) => return self.leave(*cell),
             ProgressEvent::Waiting(count, owner) => {
-                let cells = if *count == 1 { "cell" } else { "cells" };
-                let line = format!("waiting for {count} {cells} that another run is at ({owner})");
+                let trainings = if *count == 1 { "training" } else { "trainings" };
+                let line = format!("waiting for {count} {trainings} of another process ({owner})");
                 match &self.face {
-                    // As below.
+                    // As below, errors of the terminal are ignored.
                     Face::Bars { all, .. } => drop(all.println(line)),
                     Face::Lines { .. } => drop(writeln!(io::stderr().lock(), "{line}")),
                 }
@@ -87,7 +86,7 @@ impl<'a> Progress<'a> {
             }
             ProgressEvent::Elsewhere(cell) => {
                 self.done += 1;
-                format!("{}: finished by another run", label(*cell))
+                format!("{}: finished by another process", label(*cell))
             }
             ProgressEvent::Done { cell, status, accuracy, running_accuracy, failed_measures, seconds } => {
                 self.done += 1;
@@ -116,9 +115,9 @@ impl<'a> Progress<'a> {
         match &self.face {
             Face::Bars { all, total, .. } => {
                 total.set_position(self.done as u64);
-                // What went well is in the bars; the rest should stay in sight.
+                // Bars already show successes; other results should stay visible.
                 if !quiet {
-                    // A terminal that is gone is no reason to end a run.
+                    // A closed terminal does not end a run.
                     let _ = all.println(line);
                 }
             }
@@ -129,7 +128,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Clears the bars away.
+    /// Removes the bars.
     pub fn close(self) {
         if let Face::Bars { all, .. } = self.face {
             // As above.
@@ -155,7 +154,7 @@ fn remaining(elapsed: Duration, done: usize, all: usize) -> String {
         return String::new();
     }
     let seconds = elapsed.as_secs_f64() / done as f64 * (all - done) as f64;
-    format!("; about {} left", duration(seconds))
+    format!("; about {} remaining", duration(seconds))
 }
 
 #[cfg(test)]
@@ -163,15 +162,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_told_plainly() {
-        assert_eq!(remaining(Duration::from_secs(10), 5, 20), "; about 30 s left");
+    fn the_remaining_time_is_estimated_from_finished_trainings() {
+        assert_eq!(remaining(Duration::from_secs(10), 5, 20), "; about 30 s remaining");
         assert_eq!(remaining(Duration::from_secs(10), 20, 20), "");
     }
 
     #[test]
     fn templates_are_understood() {
         for template in [
-            "{bar:30.cyan/black} {pos}/{len} cells, {elapsed} gone, {eta} left",
+            "{bar:30.cyan/black} {pos}/{len} trainings, elapsed {elapsed}, remaining {eta}",
             "  {prefix:40!} {bar:12} epoch {pos}/{len} {msg}",
         ] {
             assert!(ProgressStyle::with_template(template).is_ok());

@@ -1,31 +1,30 @@
-//! What happens to the trainings of a run, as the log, the progress display and
-//! the event files need it.
+//! Events of a run, for the log, the progress display and the event files.
 
 use pallium_record::outcome::Status;
 use pallium_record::training::Failure;
 
-/// Something that happened to one of the trainings of a run, which are numbered
-/// by their place in the list.
+/// An event of one of the trainings of a run, which are numbered by their
+/// position in the list.
 #[derive(Clone, Debug)]
 pub enum ProgressEvent {
-    /// A worker has taken it up.
+    /// A worker has started it.
     Started(usize),
-    /// It goes on.
+    /// An epoch ended.
     Epoch {
-        /// Which cell.
+        /// Number of the training.
         cell: usize,
         /// Number of the epoch, from 1.
         epoch: u32,
-        /// How many there are.
+        /// Number of epochs.
         epochs: u32,
         /// Running loss.
         loss: f64,
         /// Running accuracy.
         accuracy: f64,
     },
-    /// It is done and in its place.
+    /// It is finished and stored.
     Done {
-        /// Which cell.
+        /// Number of the training.
         cell: usize,
         /// How it ended.
         status: Status,
@@ -33,20 +32,20 @@ pub enum ProgressEvent {
         accuracy: Option<f64>,
         /// Running accuracy of the last epoch.
         running_accuracy: Option<f64>,
-        /// Measures that could not be taken.
+        /// Number of measures that failed.
         failed_measures: usize,
-        /// How long it took, in seconds.
+        /// Duration in seconds.
         seconds: f64,
     },
-    /// It failed, and that is recorded.
+    /// It failed, and the failure is recorded.
     Failed(usize, Failure),
     /// It was stopped.
     Stopped(usize),
     /// Another process has finished it.
     Elsewhere(usize),
-    /// All that is left is so many cells that other processes are at, such as
-    /// this one.
+    /// Only trainings that other processes have claimed remain: their number,
+    /// and the owner of one.
     Waiting(usize, String),
-    /// Nothing new; now and then.
+    /// Nothing new; sent at intervals.
     Tick,
 }

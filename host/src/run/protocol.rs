@@ -1,10 +1,10 @@
-//! What a parent and its worker processes say to each other.
+//! The messages between a parent and its worker processes.
 //!
 //! A job is one line of JSON on the worker's standard input. An event is one
 //! line on its standard output: the character U+001E (record separator, as in
-//! RFC 7464) and a JSON object. Whatever else appears on standard output was
-//! printed by a component and goes to the training's log, together with all of
-//! standard error.
+//! RFC 7464) and a JSON object. Everything else on standard output was printed
+//! by a component and goes to the training's log, together with all of standard
+//! error.
 
 use std::path::PathBuf;
 
@@ -21,20 +21,20 @@ use crate::plugins::KnownFile;
 /// Begins an event on standard output.
 pub const EVENT: u8 = 0x1e;
 
-/// What a worker is to do.
+/// A job for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Version of the parent; a worker of another version refuses.
+    /// Version of the parent; a worker of another version refuses the job.
     pub host: String,
-    /// Version of the stored format.
+    /// Version of the format of run folders.
     pub format: u32,
     /// The work.
     pub work: Work,
     /// Plugin files to load, as the parent found them.
     pub plugins: Vec<KnownFile>,
-    /// A folder for what components find worth keeping between cells.
+    /// Folder in which components may cache results.
     pub cache: Option<PathBuf>,
-    /// The most memory that the worker may hold, in MB.
+    /// Memory limit of the worker, in MB.
     pub memory_mb: Option<u64>,
 }
 
@@ -51,43 +51,45 @@ impl Job {
 pub enum Work {
     /// Train one cell and write its folder.
     Train {
-        /// The cell.
+        /// The training.
         cell: Box<Cell>,
         /// The run folder.
         store: PathBuf,
         /// Name of the profile, for the record.
         profile: String,
-        /// Number of epochs between checkpoints; 0 for never.
+        /// Number of epochs between checkpoints; 0 writes none.
         checkpoint_every: u32,
         /// Whether the state after training is kept with the result.
         keep_state: bool,
     },
-    /// Take the metrics that are still missing of a finished training.
+    /// Compute the missing metrics of a finished training.
     Measure {
-        /// The cell.
+        /// The training.
         cell: Box<Cell>,
         /// The run folder.
         store: PathBuf,
     },
-    /// Build what cells name, without training; see [`train::check`](super::train::check).
+    /// Build the components of trainings, without training; see
+    /// [`check`](super::check::check).
     Check {
-        /// The cells.
+        /// The trainings.
         cells: Vec<CellSpec>,
     },
-    /// Tell how much work cells are; see [`cost::weigh`](super::cost::weigh).
+    /// Compute the work of trainings; see [`cost::weigh`](super::cost::weigh).
     Weigh {
-        /// The cells.
+        /// The trainings.
         cells: Vec<CellSpec>,
     },
-    /// Tell what each cell will cost; see [`Estimator`](super::cost::Estimator).
+    /// Estimate the cost of trainings; see
+    /// [`Estimator`](super::cost::Estimator).
     Estimate {
-        /// The cells.
+        /// The trainings.
         cells: Vec<CellSpec>,
     },
 }
 
 impl Work {
-    /// Threads that the work may use.
+    /// Number of threads that the work may use.
     pub fn threads(&self) -> usize {
         match self {
             Work::Train { cell, .. } | Work::Measure { cell, .. } => cell.spec.training.threads,
@@ -96,31 +98,31 @@ impl Work {
     }
 }
 
-/// The most threads that one of the cells uses; at least 1.
+/// The largest number of threads of one training; at least 1.
 pub fn most_threads<'a>(cells: impl IntoIterator<Item = &'a CellSpec>) -> usize {
     cells.into_iter().map(|cell| cell.training.threads).max().unwrap_or(1)
 }
 
-/// What a worker says.
+/// A worker's message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The job is understood and its plugins are loaded.
+    /// The job was parsed and its plugins are loaded.
     Started,
-    /// An epoch is over.
+    /// An epoch ended.
     Epoch {
         /// Number of the epoch, from 1.
         epoch: u32,
-        /// How many there are.
+        /// Number of epochs.
         epochs: u32,
         /// Running loss, in nats.
         loss: f64,
         /// Running accuracy.
         accuracy: f64,
     },
-    /// The cell is trained and written, but not yet in its place.
+    /// The training is finished and written, but not yet moved into place.
     Finished {
-        /// Where it is written.
+        /// The folder that it was written to.
         folder: PathBuf,
         /// How it ended.
         status: Status,
@@ -128,34 +130,33 @@ pub enum Event {
         accuracy: Option<f64>,
         /// Running accuracy of the last epoch.
         running_accuracy: Option<f64>,
-        /// Measures that could not be taken.
+        /// Number of measures that failed.
         failed_measures: usize,
-        /// How long it took, in seconds.
+        /// Duration in seconds.
         seconds: f64,
     },
-    /// The metrics of a finished training are taken, and their measures are in
-    /// place.
+    /// The missing metrics of a finished training are computed and stored.
     Measured {
-        /// Measures that could not be taken.
+        /// Number of measures that failed.
         failed_measures: usize,
     },
-    /// What the next of the cells will cost.
+    /// The estimate of the next training.
     Estimated {
-        /// The cost; none if the cell cannot be tried.
+        /// The cost; `None` if the training cannot be tried.
         cost: Option<Cost>,
-        /// Why not.
+        /// Why there is no estimate.
         reason: Option<String>,
     },
-    /// Everything could be built, or was tried.
+    /// All components were built, or all trainings tried.
     Checked,
-    /// How much work each cell is, in an arbitrary unit.
+    /// The work of each training, in an arbitrary unit.
     Weighed {
-        /// One entry a cell, in their order.
+        /// One entry per training, in order.
         weights: Vec<f64>,
     },
-    /// The cell is trained, but its result cannot be written.
+    /// The training is finished, but its result cannot be written.
     Unwritten(Error),
-    /// The work could not be done.
+    /// The job failed.
     Failed(Error),
 }
 
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_survive_the_wire() {
+    fn events_are_read_back_as_written() {
         let failed = Event::Failed(Error::input("no such field").help("name one").context("cell a/b/0"));
         let finished = Event::Finished {
             folder: "runs/x/cells/.unfinished/.unfinished-1-a".into(),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_survives_the_wire_bit_for_bit() {
+    fn a_job_is_read_back_bit_for_bit() {
         let mut spec = super::super::mock::spec();
         spec.seed = u64::MAX - 1;
         spec.weights.params.insert("scale".into(), 0.1.into());

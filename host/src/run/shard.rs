@@ -1,11 +1,11 @@
-//! One part of a plan out of several, for machines that share the work.
+//! Divides the trainings of an experiment between machines.
 
 use std::fmt;
 use std::str::FromStr;
 
 use pallium_record::identity::Cell;
 
-/// Part `index` of `count`.
+/// Shard `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 1.
@@ -22,7 +22,7 @@ impl FromStr for Shard {
             text.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
         match parts {
             Some((index, count)) if (1..=count).contains(&index) => Ok(Shard { index, count }),
-            _ => Err("it must be a part and their number, such as 1/3, 2/3 or 3/3".into()),
+            _ => Err("expected I/N, such as 1/3, 2/3 or 3/3".into()),
         }
     }
 }
@@ -34,19 +34,19 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
-    /// Which of `cells` are in this part; see [`deal`].
+    /// The positions of those `cells` that are in this shard; see [`deal`].
     pub fn select(&self, cells: &[Cell], weights: &[f64]) -> Vec<bool> {
         deal(cells, weights, self.count).into_iter().map(|part| part == self.index).collect()
     }
 }
 
-/// The part, from 1, that each of `cells` is in if they are dealt out in
-/// `count` parts; `weights` say how much work each is.
+/// The shard of each of `cells`, from 1 to `count`; `weights` are their
+/// estimated work.
 ///
-/// The heaviest cells are dealt out first, each to the part that has least so
-/// far. Among cells that weigh the same, those of one variant and task are
-/// dealt out one after the other, so that every part gets its share of each:
-/// the weights are a rough guess, and what they miss evens out too.
+/// The heaviest trainings are assigned first, each to the shard with the least
+/// work so far. Trainings of equal weight are assigned by variant and task, so
+/// that every shard gets its share of each: the weights are a rough estimate,
+/// and this evens out their errors.
 pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cells.len().min(weights.len())).collect();
     let rest = |at: usize| {
@@ -54,7 +54,7 @@ pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
         (&spec.variant, &spec.task, spec.run, at)
     };
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then_with(|| rest(a).cmp(&rest(b))));
-    // Cells without any work are dealt out by their number.
+    // Trainings without work are assigned by their number.
     let mut loads = vec![(0.0_f64, 0_usize); count.max(1)];
     let mut parts = vec![1; cells.len()];
     for at in order {
@@ -70,9 +70,10 @@ pub fn deal(cells: &[Cell], weights: &[f64], count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use pallium_record::identity::identify;
+
     use super::super::mock;
     use super::*;
-    use pallium_record::identity::identify;
 
     fn cells(count: u32) -> Vec<Cell> {
         (0..count)
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_written_as_fractions() {
+    fn shards_are_written_as_fractions() {
         assert_eq!("2/3".parse(), Ok(Shard { index: 2, count: 3 }));
         assert_eq!("1/1".parse::<Shard>().unwrap().to_string(), "1/1");
         for wrong in ["", "2", "0/3", "4/3", "a/b", "1/0", "-1/3", "1/3/5"] {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_make_up_the_whole_and_weigh_alike() {
+    fn shards_contain_every_training_and_are_balanced() {
         let cells = cells(24);
         let weights: Vec<f64> = (0..24).map(|at| [1.0, 5.0, 20.0][at % 3]).collect();
         for count in [1, 2, 3, 5, 30] {
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_cells_every_part_gets_each_variant() {
+    fn every_shard_gets_each_variant_of_equal_trainings() {
         let cells = cells(27);
         for weight in [1.0, 0.0] {
             for index in 1..=3 {

@@ -1,52 +1,39 @@
-//! Trains one cell in this process.
+//! Runs one training in this process.
 //!
-//! Every draw comes from the cell's own seeds, every sum is taken in a fixed
-//! order, and nothing here depends on the clock: the same cell gives the same
-//! bytes, whatever ran before it and on however many workers.
+//! Every draw comes from the training's own seeds, every sum has a fixed order,
+//! and nothing here depends on the clock: the same specification gives the same
+//! bytes, whatever ran before it and with any number of workers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Instant;
 
-use pallium_core::{
-    Constraint, Error, Kind, Matrix, Metric, Mode, Model, Network, Result, Setting, Substrate, Task,
-    TaskInfo, WeightRequest, random,
-};
-
-use super::training_loop::{TrainingLoop, Trials};
-use crate::geometry::{self, Distances};
-use crate::plugins::Catalogue;
-use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
+use pallium_core::{Constraint, Error, Matrix, Metric, Mode, Model, Network, Result, Substrate};
+use pallium_record::checkpoint::Checkpoint;
 use pallium_record::outcome::{Epoch, Status, Value};
-use pallium_record::spec::{CellSpec, Use};
+use pallium_record::spec::CellSpec;
 use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
 
-/// Test trials whose hidden activity is recorded for metrics that ask for it.
+use super::components::{
+    Options, begin, build_constraints, build_metric, build_metrics, build_model, build_task, check_training,
+    distances, grow_weights, read_substrate, setting, with_task,
+};
+use super::training_loop::{TrainingLoop, Trials};
+use crate::plugins::Catalogue;
+
+/// Number of test trials whose hidden activity is recorded for metrics that
+/// need it.
 pub const RECORDED_TRIALS: usize = 256;
 
 /// The splits, in the order in which results are written.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
-/// Circumstances of a training that must not change its result.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// A folder for what components find worth keeping between cells.
-    pub cache: Option<&'a Path>,
-    /// Where the training is kept from epoch to epoch, and continued from.
-    pub checkpoint: Option<&'a CheckpointFile>,
-    /// Whether the state after training is kept with the result.
-    pub keep_state: bool,
-}
-
-/// Trains a cell and measures the result. `observe` hears of every epoch that
-/// is trained here; a training that is continued does not repeat those behind
-/// it.
+/// Trains a network and measures it. `observe` receives every epoch that is
+/// trained here; a continued training does not repeat earlier ones.
 ///
 /// # Errors
 /// If a component is missing, refuses its parameters or its setting, or fails.
-/// A loss or weight that is not finite is not an error but a diverged cell; a
-/// metric that fails leaves a value that says so.
+/// A loss or weight that is not finite is not an error: the training has
+/// diverged. A metric that fails leaves a value with the reason.
 pub fn train(
     spec: &CellSpec,
     catalogue: &Catalogue,
@@ -63,7 +50,7 @@ pub fn train(
     let base = setting(spec, options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
-    let base = of_task(&info, base);
+    let base = with_task(&info, base);
     let initial = grow_weights(spec, catalogue, &base, &substrate)?;
     let mut constraints = build_constraints(spec, catalogue, &base)?;
     let mut model = build_model(spec, catalogue, &base)?;
@@ -71,7 +58,7 @@ pub fn train(
     let model_info = model.info();
     if model_info.neurons != substrate.neurons || model_info.blocks == 0 {
         return Err(Error::plugin(format!(
-            "`{}` has {} neurons and {} recurrent blocks, where {} neurons and at least one block are due",
+            "`{}` has {} neurons and {} recurrent blocks; expected {} neurons and at least one block",
             spec.model.id, model_info.neurons, model_info.blocks, substrate.neurons
         )));
     }
@@ -116,7 +103,7 @@ pub fn train(
     let diverged = divergence.is_some();
     let state = match diverged || !options.keep_state {
         true => None,
-        // Seconds differ each time and stand in `times.csv`.
+        // Durations vary between repetitions, so they are in `times.csv` alone.
         false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: model.state()? }),
     };
     let mut values = Vec::new();
@@ -163,231 +150,9 @@ pub fn train(
     })
 }
 
-/// Builds what `specs` name, each distinct piece once and for the first cell
-/// that uses it, and computes initial weights and distances, without training:
-/// what is wrong with an experiment shows here within a moment.
-///
-/// # Errors
-/// The first error, naming the cell that it would hit first. A component that
-/// panics or breaks its contract is let pass: that is for each cell to find
-/// out, and to record.
-pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -> Result<()> {
-    let mut substrates = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    let mut first = |parts: &[String]| seen.insert(parts.join("\n"));
-    for spec in specs {
-        let outcome = check_cell(spec, catalogue, options, &mut substrates, &mut first);
-        match outcome {
-            Err(error) if !matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) => {
-                tracing::warn!(cell = spec.label(), "{error}");
-            }
-            outcome => outcome.map_err(|e| e.context(format!("cell {} cannot run", spec.label())))?,
-        }
-    }
-    Ok(())
-}
-
-fn check_cell(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    options: &Options<'_>,
-    substrates: &mut BTreeMap<String, Substrate>,
-    first: &mut dyn FnMut(&[String]) -> bool,
-) -> Result<()> {
-    let text = |component: &Use| format!("{} {}", component.id, component.json());
-    let source = text(&spec.substrate);
-    if !substrates.contains_key(&source) {
-        substrates.insert(source.clone(), read_substrate(spec, catalogue, options)?);
-    }
-    let Some(substrate) = substrates.get(&source) else { return Ok(()) };
-    check_training(spec)?;
-    let space = format!("{:?}", spec.geometry);
-    let place = [source.clone(), space];
-    // All of a variant's cells share these parts; most cells end here.
-    let mut whole = place.to_vec();
-    whole.extend(spec.components().map(text));
-    if !first(&whole) {
-        return Ok(());
-    }
-    let distance = distances(spec, substrate)?;
-    let base = setting(spec, options, substrate, distance.as_ref());
-    let info = build_task(spec, catalogue, &base)?.info();
-    let base = of_task(&info, base);
-    let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
-    if first(&at("weights", text(&spec.weights))) {
-        grow_weights(spec, catalogue, &base, substrate)?;
-    }
-    for constraint in &spec.constraints {
-        if first(&at("constraint", text(constraint))) {
-            build_constraint(spec, constraint, catalogue, &base)?;
-        }
-    }
-    let mut model = build_model(spec, catalogue, &base)?;
-    if !model.plastic() {
-        let initial = grow_weights(spec, catalogue, &base, substrate)?;
-        begin(spec, model.as_mut(), &initial, &mut build_constraints(spec, catalogue, &base)?)?;
-    }
-    for metric in &spec.metrics {
-        if first(&at("metric", text(metric))) {
-            build_metric(spec, metric, catalogue, &base)?;
-        }
-    }
-    Ok(())
-}
-
-fn setting<'a>(
-    spec: &CellSpec,
-    options: &Options<'a>,
-    substrate: &'a Substrate,
-    distance: Option<&'a Distances>,
-) -> Setting<'a> {
-    Setting {
-        threads: spec.training.threads,
-        cache: options.cache,
-        neurons: Some(substrate.neurons),
-        substrate: Some(substrate),
-        distance: distance.map(|d| d.values.view()),
-        distance_unit_um: distance.and_then(|d| d.unit_um),
-        ..Setting::default()
-    }
-}
-
-/// The setting of whatever depends on the task.
-fn of_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
-    Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
-}
-
-fn read_substrate(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Substrate> {
-    let seed = spec.derived_seed("substrate");
-    let setting =
-        Setting { seed, threads: spec.training.threads, cache: options.cache, ..Setting::default() };
-    let substrate = catalogue
-        .substrate(&spec.substrate, &setting)?
-        .substrate(seed)
-        .map_err(|e| e.context(format!("`{}` gives no substrate", spec.substrate.id)))?;
-    substrate.check()?;
-    Ok(substrate)
-}
-
-fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Distances>> {
-    geometry::distances(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
-}
-
-fn grow_weights(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-    substrate: &Substrate,
-) -> Result<Matrix> {
-    let seed = spec.derived_seed("weights");
-    let request = WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
-    let weights = catalogue
-        .weights(&spec.weights, &Setting { seed, ..*base })?
-        .weights(&request)
-        .map_err(|e| e.context(format!("`{}` gives no weights", spec.weights.id)))?;
-    let n = substrate.neurons;
-    if weights.dim() != (n, n) {
-        let (rows, columns) = weights.dim();
-        return Err(Error::plugin(format!(
-            "`{}` gave {rows}×{columns} weights for {n} neurons",
-            spec.weights.id
-        )));
-    }
-    if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
-        return Err(Error::plugin(format!("`{}` gave the weight {w} from {i} to {j}", spec.weights.id)));
-    }
-    Ok(weights.as_standard_layout().into_owned())
-}
-
-fn build_constraints(
-    spec: &CellSpec,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Vec<Box<dyn Constraint>>> {
-    spec.constraints.iter().map(|c| build_constraint(spec, c, catalogue, base)).collect()
-}
-
-fn build_constraint(
-    spec: &CellSpec,
-    component: &Use,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Box<dyn Constraint>> {
-    let seed = spec.derived_seed(&format!("constraint {}", component.id));
-    catalogue.constraint(component, &Setting { seed, ..*base })
-}
-
-fn build_task(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Task>> {
-    catalogue.task(&spec.task_component, &Setting { seed: spec.trial_seed("task"), ..*base })
-}
-
-fn build_model(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Box<dyn Model>> {
-    catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
-}
-
-/// Puts the model at its start. Where its recurrent weights never change, hard
-/// constraints shape them here, once; a penalty could do nothing but be paid.
-fn begin(
-    spec: &CellSpec,
-    model: &mut dyn Model,
-    initial: &Matrix,
-    constraints: &mut [Box<dyn Constraint>],
-) -> Result<()> {
-    model
-        .initialise(initial.view(), spec.derived_seed("model"))
-        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
-    if model.plastic() {
-        return Ok(());
-    }
-    let mut gradient = Matrix::zeros(initial.dim());
-    for (constraint, component) in constraints.iter_mut().zip(&spec.constraints) {
-        for block in 0..model.info().blocks {
-            let penalty = constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
-            if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
-                return Err(Error::unsupported(format!(
-                    "`{}` is a penalty, and the recurrent weights of `{}` never change",
-                    component.id, spec.model.id
-                ))
-                .help("leave it out, or train them with another model; hard constraints shape such weights once, before training"));
-            }
-            constraint.project(model.recurrent_mut(block)?)?;
-        }
-    }
-    Ok(())
-}
-
-fn build_metrics(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<Vec<Box<dyn Metric>>> {
-    spec.metrics.iter().map(|m| build_metric(spec, m, catalogue, base)).collect()
-}
-
-/// A metric's seed is the experiment's, not the run's, so that an ensemble of
-/// null graphs is the same for all cells: it is drawn once, and differences
-/// between runs are the networks' own.
-fn build_metric(
-    spec: &CellSpec,
-    component: &Use,
-    catalogue: &Catalogue,
-    base: &Setting<'_>,
-) -> Result<Box<dyn Metric>> {
-    let seed = random::derive(spec.seed, 0, &format!("metric {}", component.id));
-    catalogue.metric(component, &Setting { seed, ..*base })
-}
-
-fn check_training(spec: &CellSpec) -> Result<()> {
-    let training = &spec.training;
-    if training.batch == 0 {
-        return Err(Error::input("training.batch is 0").help("set it to 1 or more; 128 is usual"));
-    }
-    if training.trials == 0 && training.epochs > 0 {
-        return Err(Error::input(format!("training.trials is 0, and training.epochs {}", training.epochs))
-            .help("set training.epochs to 0 to measure untrained networks"));
-    }
-    Ok(())
-}
-
-/// Takes metrics of a finished training, by their places in the spec, without
-/// training again: the network is built anew and gets the parameters that were
-/// stored.
+/// Computes metrics of a finished training, given by their positions in the
+/// spec, without training again: the network is rebuilt and gets the stored
+/// parameters.
 ///
 /// # Errors
 /// If a component is missing, refuses its parameters or its setting, or the
@@ -404,7 +169,7 @@ pub fn measure_finished(
     let base = setting(spec, options, &substrate, distance.as_ref());
     let mut task = build_task(spec, catalogue, &base)?;
     let info = task.info();
-    let base = of_task(&info, base);
+    let base = with_task(&info, base);
     let mut model = build_model(spec, catalogue, &base)?;
     let mut metrics = wanted
         .iter()
@@ -413,7 +178,7 @@ pub fn measure_finished(
         .collect::<Result<Vec<_>>>()?;
     let trials = Trials::draw(spec, task.as_mut(), &info)?;
     model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
-    // The optimizer does not matter here, so its state stays as it begins.
+    // Metrics do not depend on the optimizer, so its state stays initial.
     let mut state = model.state()?;
     for tensor in state.iter_mut().filter(|tensor| !super::training_loop::is_optimizer(tensor)) {
         let stored = weights.parameters.iter().find(|stored| stored.name == tensor.name);
@@ -425,7 +190,7 @@ pub fn measure_finished(
     measure(spec, wanted, &mut metrics, model.as_mut(), &weights.initial, &substrate, &trials)
 }
 
-/// The measures of each metric. `places` says which metrics of the spec they are.
+/// The measures of each metric. `places` are their positions in the spec.
 fn measure(
     spec: &CellSpec,
     places: &[usize],
@@ -477,17 +242,20 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
+    use pallium_record::checkpoint::CheckpointFile;
+    use pallium_record::spec::Use;
+
+    use super::super::check::check;
     use super::super::mock::{catalogue, spec, with};
     use super::*;
-    use pallium_record::checkpoint::Checkpoint;
 
     fn run(spec: &CellSpec) -> Trained {
         train(spec, &catalogue(), &Options::default(), &mut |_| ()).unwrap()
     }
 
     /// The same arithmetic by hand: w ← w − rate·((w − target) + 2·strength·w),
-    /// all weights alike. Returns the losses without and with penalty of each
-    /// batch, and the weight at the end.
+    /// all weights equal. Returns the losses without and with penalty of each
+    /// batch, and the final weight.
     fn by_hand(weights: f64, rate: f64, strength: f64, steps: usize) -> (Vec<(f64, f64)>, f64) {
         let mut w: f64 = 1.0;
         let mut losses = Vec::new();
@@ -509,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_course_is_as_computed_by_hand() {
+    fn losses_and_weights_agree_with_a_computation_by_hand() {
         let trained = run(&spec());
         let (losses, w) = by_hand(9.0, 0.1, 0.5, 6);
         assert_eq!(trained.status, Status::Ok);
@@ -547,9 +315,9 @@ mod tests {
         long.model = with("mock.model", "noise", 0.001);
         let options = Options { checkpoint: Some(&place), ..Options::default() };
         let go = |observe: &mut dyn FnMut(&Epoch)| train(&long, &catalogue(), &options, observe).unwrap();
-        let whole = run(&long);
+        let uninterrupted = run(&long);
         for epochs in 1..=6 {
-            // The checkpoint of each epoch is what an interruption after it leaves.
+            // An interruption after an epoch leaves that epoch's checkpoint.
             let mut kept = None;
             go(&mut |at| {
                 if at.epoch == epochs + 1 {
@@ -559,17 +327,20 @@ mod tests {
             if let Some(kept) = kept {
                 std::fs::write(&place.path, kept).unwrap();
             }
-            let mut heard = Vec::new();
-            let continued = go(&mut |at| heard.push(at.epoch));
-            assert_eq!(heard, (epochs + 1..=6).collect::<Vec<_>>());
-            assert_eq!((&continued.values, &continued.curves), (&whole.values, &whole.curves));
-            assert_eq!(continued.parameters[0], whole.parameters[0]);
+            let mut epochs_trained = Vec::new();
+            let continued = go(&mut |at| epochs_trained.push(at.epoch));
+            assert_eq!(epochs_trained, (epochs + 1..=6).collect::<Vec<_>>());
+            assert_eq!(
+                (&continued.values, &continued.curves),
+                (&uninterrupted.values, &uninterrupted.curves)
+            );
+            assert_eq!(continued.parameters[0], uninterrupted.parameters[0]);
             std::fs::remove_file(&place.path).unwrap();
         }
     }
 
     #[test]
-    fn a_state_that_the_model_refuses_does_no_harm() {
+    fn a_state_that_the_model_refuses_is_ignored() {
         let here = tempfile::tempdir().unwrap();
         let place = CheckpointFile { path: here.path().join("kept"), identity: String::new(), every: 1 };
         let options = Options { checkpoint: Some(&place), ..Options::default() };
@@ -590,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hard_part_acts_after_the_update() {
+    fn hard_constraints_act_after_the_update() {
         let mut hard = spec();
         hard.constraints = vec![with("mock.ridge", "least", 0.9)];
         let trained = run(&hard);
@@ -636,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accuracy_may_weigh_steps_otherwise_than_the_loss() {
+    fn the_accuracy_may_weight_steps_differently_from_the_loss() {
         let mut other = spec();
         other.task_component = with("mock.task", "scored", true);
         let (usual, other) = (run(&spec()), run(&other));
@@ -656,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_cell_gives_the_same_numbers_and_runs_differ_in_their_noise() {
+    fn the_same_specification_gives_the_same_numbers_and_runs_differ_in_their_noise() {
         let mut noisy = spec();
         noisy.model = with("mock.model", "noise", 0.001);
         let (first, again) = (run(&noisy), run(&noisy));
@@ -666,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_diverges_says_so_and_has_no_numbers() {
+    fn a_diverged_training_is_marked_and_has_no_numbers() {
         let mut wild = spec();
         wild.training.epochs = 200;
         wild.model = with("mock.model", "rate", 10.0);
@@ -681,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_may_be_undefined_fail_ask_for_activity_and_share_a_name() {
+    fn metrics_may_be_undefined_fail_use_activity_and_share_a_name() {
         let mut measured = spec();
         measured.metrics = ["fails", "undefined", "activity", "sum", "again"]
             .map(|kind| with("mock.metric", "kind", kind))
@@ -696,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_may_be_empty_and_epochs_none() {
+    fn splits_and_the_number_of_epochs_may_be_zero() {
         let mut bare = spec();
         bare.training = pallium_record::spec::Training {
             epochs: 0,
@@ -716,12 +487,12 @@ mod tests {
     }
 
     #[test]
-    fn a_check_finds_the_users_mistakes_and_leaves_crashes_to_the_cells() {
+    fn a_check_finds_the_users_mistakes_and_leaves_crashes_to_the_trainings() {
         let check = |spec: CellSpec| check(&[self::spec(), spec], &catalogue(), &Options::default());
         assert!(check(spec()).is_ok());
         let bad = CellSpec { weights: with("mock.weights", "scale", -1.0), variant: "bad".into(), ..spec() };
         let error = check(bad).unwrap_err();
-        assert!(error.report().contains("cell bad/alternating/0 cannot run"), "{}", error.report());
+        assert!(error.report().contains("training bad/alternating/0 cannot run"), "{}", error.report());
         assert!(error.report().contains("at least 0"));
         let unknown = CellSpec { model: with("mock.model", "rat", 0.1), ..spec() };
         assert!(check(unknown).unwrap_err().report().contains("did you mean `rate`"));

@@ -1,18 +1,17 @@
 //! The training loop: batches forward and backward, penalties, updates,
-//! validation, checkpoints, and how the trained network does.
+//! validation, checkpoints, and the evaluation of the trained network.
 
 use std::ops::Range;
 use std::time::Instant;
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::{Batch, Constraint, Error, Mode, Model, Outcome, Result, Task, TaskInfo, Tensor, random};
-
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Divergence, Epoch};
 use pallium_record::spec::CellSpec;
 
-/// Trials in one evaluating pass, unless batches are larger: passes without
-/// learning gain from width, and a short batch would waste it.
+/// Number of trials in an evaluating pass, unless batches are larger: passes
+/// without learning are faster with many trials.
 const EVALUATED_AT_ONCE: usize = 128;
 
 /// The trials of the three splits.
@@ -56,7 +55,7 @@ impl Trials {
     }
 }
 
-/// How a network did on one split.
+/// The scores of a network on one split.
 #[derive(Clone, Copy)]
 pub(super) struct SplitScores {
     pub accuracy: f64,
@@ -64,11 +63,11 @@ pub(super) struct SplitScores {
     pub penalty: f64,
 }
 
-/// The training loop and what it needs from step to step.
+/// The training loop and its buffers.
 pub(super) struct TrainingLoop<'a> {
     spec: &'a CellSpec,
     pub constraints: &'a mut [Box<dyn Constraint>],
-    /// Whether the recurrent weights change at all.
+    /// Whether the recurrent weights change.
     trains_recurrent: bool,
     /// Gradient of the recurrent blocks, blocks × N × N.
     gradient: Array3<f32>,
@@ -76,7 +75,7 @@ pub(super) struct TrainingLoop<'a> {
     pub curves: Vec<Epoch>,
     pub divergence: Option<Divergence>,
     clock: Instant,
-    /// Of training before it was interrupted.
+    /// Seconds of training before an interruption.
     pub seconds_before: f64,
 }
 
@@ -97,14 +96,14 @@ impl<'a> TrainingLoop<'a> {
         }
     }
 
-    /// Goes on after the epochs of `found`, whose state the model has.
+    /// Continues after the epochs of `found`, whose state the model has.
     pub fn resume(&mut self, found: Checkpoint) {
         tracing::info!(epochs = found.curves.len(), "continued from a checkpoint");
         self.curves = found.curves;
         self.seconds_before = found.seconds;
     }
 
-    /// How long training took so far, in seconds.
+    /// Duration of the training so far, in seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds_before + self.clock.elapsed().as_secs_f64()
     }
@@ -171,8 +170,9 @@ impl<'a> TrainingLoop<'a> {
         Ok(())
     }
 
-    /// One batch: forward, backward, penalties at the weights before the
-    /// update, update, projections. Returns what was not finite, if anything.
+    /// Trains one batch: forward, backward, penalties at the weights before the
+    /// update, update, projections. Returns the name of a value that is not
+    /// finite, if there is one.
     fn step(
         &mut self,
         model: &mut dyn Model,
@@ -198,7 +198,7 @@ impl<'a> TrainingLoop<'a> {
             for constraint in self.constraints.iter_mut().filter(|_| self.trains_recurrent) {
                 constraint.project(model.recurrent_mut(block)?)?;
             }
-            // The loss need not show it: a rectifier turns NaN into 0.
+            // The loss may not show it: a rectifier turns NaN into 0.
             if !model.recurrent(block)?.iter().all(|w| w.is_finite()) {
                 return Ok(Some(format!("recurrent weights of block {block}")));
             }
@@ -206,7 +206,7 @@ impl<'a> TrainingLoop<'a> {
         Ok(None)
     }
 
-    /// The penalties on the recurrent blocks, their gradients added up in
+    /// The penalties on the recurrent blocks; adds their gradients to
     /// `self.gradient`.
     fn penalty(&mut self, model: &dyn Model) -> Result<f64> {
         let mut penalty = 0.0;
@@ -221,7 +221,7 @@ impl<'a> TrainingLoop<'a> {
         Ok(penalty)
     }
 
-    /// How the trained network does on a split; `None` if the split has no
+    /// The scores of the trained network on a split; `None` if the split has no
     /// trials or the network turns out to have diverged.
     pub fn evaluate(
         &mut self,
@@ -229,7 +229,7 @@ impl<'a> TrainingLoop<'a> {
         batch: &Batch,
         split: &str,
     ) -> Result<Option<SplitScores>> {
-        // The gradient is not wanted here; the buffer is there.
+        // The gradient is not used here, but a constraint needs a buffer for it.
         let weights = self.penalty(model)?;
         let mode = if self.activity.wanted() { Mode::Record } else { Mode::Evaluate };
         let mut sums = Sums::default();
@@ -256,13 +256,13 @@ impl<'a> TrainingLoop<'a> {
     }
 }
 
-/// Penalties on activity, and the gradient they ask for.
+/// Penalties on activity, and their gradient.
 struct ActivityGradient {
-    /// For each constraint, whether it looks at activity.
+    /// For each constraint, whether it depends on activity.
     looks: Vec<bool>,
-    /// As long as the largest pass so far needs.
+    /// Grows to the length of the largest pass so far.
     values: Vec<f32>,
-    /// Of the last pass: steps, trials, neurons.
+    /// Shape of the last pass: steps, trials, neurons.
     shape: (usize, usize, usize),
 }
 
@@ -271,7 +271,8 @@ impl ActivityGradient {
         self.looks.contains(&true)
     }
 
-    /// The penalties on the activity of the last pass; 0 if none is wanted.
+    /// The penalties on the activity of the last pass; 0 if no constraint uses
+    /// it.
     fn penalty(&mut self, model: &dyn Model, constraints: &mut [Box<dyn Constraint>]) -> Result<f64> {
         if !self.wanted() {
             return Ok(0.0);
@@ -303,9 +304,9 @@ impl ActivityGradient {
     }
 }
 
-/// Sums over passes. The running loss weighs each batch by its trials, as
-/// Keras does; what is evaluated weighs by the mask, and so does not depend on
-/// how trials fall into batches.
+/// Sums over passes. The running loss weights each batch by its trials, as
+/// Keras does; evaluation weights by the mask, so it does not depend on the
+/// division of trials into batches.
 #[derive(Default)]
 struct Sums {
     trials: f64,
@@ -314,7 +315,7 @@ struct Sums {
     loss_by_weight: f64,
     correct: f64,
     weight: f64,
-    /// Right answers and weight by [`Batch::scored`], where there is one.
+    /// Correct answers and weight by [`Batch::scored`], if the batch has one.
     scored: Option<(f64, f64)>,
 }
 
@@ -329,8 +330,8 @@ impl Sums {
         self.weight += outcome.weight;
     }
 
-    /// Another pass over trials that weigh their steps otherwise in the
-    /// accuracy than in the loss.
+    /// Adds another pass over trials that weight their steps differently in the
+    /// accuracy and in the loss.
     fn score(&mut self, model: &mut dyn Model, batch: &Batch, range: Range<usize>) -> Result<()> {
         if batch.scored.is_some() {
             let outcome = model.forward(&batch.slice_scored(range), Mode::Evaluate)?;
@@ -363,12 +364,12 @@ impl Sums {
     }
 }
 
-/// 0 of nothing is 0; asked for only where [`Sums::any`].
+/// 0 if there is nothing to average; used only if [`Sums::any`].
 fn ratio(sum: f64, count: f64) -> f64 {
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
-/// `0..count` in stretches of `length`, the last perhaps shorter.
+/// `0..count` in ranges of `length`; the last one may be shorter.
 fn ranges(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(length.max(1)).map(move |start| start..count.min(start + length))
 }
@@ -377,7 +378,7 @@ fn at_once(batch: usize) -> usize {
     batch.max(EVALUATED_AT_ONCE)
 }
 
-/// Whether a tensor of a model's state is its optimizer's.
+/// Whether a tensor of a model's state belongs to its optimizer.
 pub(super) fn is_optimizer(tensor: &Tensor) -> bool {
     tensor.name.starts_with("optimizer.")
 }

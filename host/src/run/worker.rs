@@ -1,33 +1,34 @@
-//! A worker process: does one job from standard input, and reports on standard
+//! A worker process: reads one job from standard input and reports on standard
 //! output; see [`protocol`](super::protocol).
 //!
-//! Standard input stays open for as long as the parent lives. When it closes,
-//! the worker ends: nobody is left to receive its result.
+//! Standard input stays open while the parent lives. When it closes, the worker
+//! ends, since its result would not be received.
 
 use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
 
 use pallium_core::{Error, Kind, Result};
-
-use super::cost::{self, Estimator};
-use super::log;
-use super::protocol::{EVENT, Event, Job, Work};
-use super::train::{self, Options};
-use crate::limits;
-use crate::plugins::Catalogue;
 use pallium_record::FORMAT;
 use pallium_record::VERSION;
 use pallium_record::outcome::Value;
 use pallium_record::store::Store;
 
-/// Exit code of a worker whose parent is gone.
+use super::components::Options;
+use super::cost::{self, Estimator};
+use super::log;
+use super::protocol::{EVENT, Event, Job, Work};
+use super::{check, train};
+use crate::limits;
+use crate::plugins::Catalogue;
+
+/// Exit code of a worker whose parent has ended.
 const ORPHANED: i32 = 70;
 
-/// The process of a worker: does the job on standard input.
+/// Runs the job on standard input.
 ///
 /// # Errors
-/// If the parent does not listen. A job that cannot be done is told to the
-/// parent, and ends with exit code 1.
+/// If the parent does not listen. A job that fails is reported to the parent,
+/// with exit code 1.
 pub fn main() -> Result<ExitCode> {
     pallium_record::durable::write_for_parent();
     let event = receive().and_then(|job| perform(&job)).unwrap_or_else(|error| {
@@ -48,16 +49,16 @@ fn receive() -> Result<Job> {
         .lock()
         .read_line(&mut line)
         .map_err(|e| Error::bug(format!("a worker cannot read its job: {e}")))?;
-    let hint = "workers are started by `pallium run`; there is no need to start one by hand";
+    let hint = "`pallium run` starts workers; do not start one by hand";
     let job: Job = serde_json::from_str(&line)
-        .map_err(|e| Error::input(format!("a worker does not understand its job: {e}")).help(hint))?;
+        .map_err(|e| Error::input(format!("a worker cannot parse its job: {e}")).help(hint))?;
     std::thread::spawn(end_with_parent);
     if (job.host.as_str(), job.format) != (VERSION, FORMAT) {
         return Err(Error::input(format!(
             "the executable was replaced while it ran: version {} started a worker of version {VERSION}",
             job.host
         ))
-        .help("start the run again; it continues"));
+        .help("repeat the command: the run continues"));
     }
     Ok(job)
 }
@@ -82,7 +83,7 @@ fn perform(job: &Job) -> Result<Event> {
     let options = Options { cache: job.cache.as_deref(), checkpoint: None, keep_state: false };
     match &job.work {
         Work::Check { cells } => {
-            train::check(cells, &catalogue, &options)?;
+            check::check(cells, &catalogue, &options)?;
             Ok(Event::Checked)
         }
         Work::Weigh { cells } => Ok(Event::Weighed { weights: cost::weigh(cells, &catalogue)? }),
@@ -98,7 +99,7 @@ fn perform(job: &Job) -> Result<Event> {
         }
         Work::Train { cell, store, profile, checkpoint_every, keep_state } => {
             let _log = log::open(store);
-            let store = Store::at(store);
+            let store = Store::new(store);
             let checkpoint = store.checkpoint(cell, *checkpoint_every);
             let options = Options { checkpoint: Some(&checkpoint), keep_state: *keep_state, ..options };
             let epochs = cell.spec.training.epochs;
@@ -115,7 +116,7 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = gone {
                 return Err(error);
             }
-            // A component that fails while it is dropped cannot say so itself.
+            // A component that fails while it is dropped cannot return its error.
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }
@@ -136,7 +137,7 @@ fn perform(job: &Job) -> Result<Event> {
         }
         Work::Measure { cell, store } => {
             let _log = log::open(store);
-            let store = Store::at(store);
+            let store = Store::new(store);
             let wanted = store.to_measure(cell)?;
             let weights = store.weights(cell)?;
             let measures = train::measure_finished(&cell.spec, &wanted, &weights, &catalogue, &options)?;

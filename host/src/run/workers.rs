@@ -1,8 +1,8 @@
-//! Worker processes: how they are started, followed and ended, and what else
-//! than training is done in them.
+//! Worker processes: how they are started, supervised and ended, and their work
+//! besides training.
 //!
-//! A component may crash, hang or end the process wherever its code runs, so
-//! none of it runs in the parent.
+//! A component may crash, hang or end the process wherever its code runs, so no
+//! component runs in the parent.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,40 +17,40 @@ use std::time::{Duration, Instant};
 
 use pallium_core::{Error, Kind, Result};
 use pallium_process::{exit_text, signal, wait_or_kill};
+use pallium_record::spec::CellSpec;
 use tracing::level_filters::LevelFilter;
 
 use super::cost::Cost;
 use super::protocol::{EVENT, Event, Job, Work};
 use crate::limits::Limits;
 use crate::plugins::{Catalogue, KnownFile};
-use pallium_record::spec::CellSpec;
 
-/// How often a silent worker is looked after.
+/// How often a silent worker is checked.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a worker may take to end after its last event, and its output to
-/// close after its end.
+/// Time for a worker to end after its last event, and for its output to close
+/// after its end.
 const EXIT_GRACE: Duration = Duration::from_secs(10);
-/// How long a worker may take to end after its output has closed.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How long the check before a run may take; it is a courtesy, and gives way.
-const CHECK: Duration = Duration::from_secs(120);
+/// Time for a worker to end after its output has closed.
+const OUTPUT_GRACE: Duration = Duration::from_secs(1);
+/// Time limit of the check before a run, which is optional.
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
 /// Bytes of a log that are kept from its beginning, and from its end.
 const LOG: (usize, usize) = (64 << 10, 192 << 10);
 /// Longest line on a worker's standard output.
-const LINE: u64 = 1 << 20;
-/// How often weighing is tried again after a process that died of it: all
-/// machines must come to the same weights, so that there is no going without.
-const WEIGHINGS: usize = 3;
+const LONGEST_LINE: u64 = 1 << 20;
+/// Number of attempts to compute the work of trainings: it has no substitute,
+/// since all machines must compute the same shards.
+const WEIGH_ATTEMPTS: usize = 3;
 
-/// Bytes of a log in a failure's record.
+/// Bytes of a log in the record of a failure.
 pub(super) const LOG_TAIL: usize = 16 << 10;
 
-/// Asks running workers to stop. Clones share one state.
+/// A request to stop running workers. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Not yet asked for.
+    /// Not requested yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,22 +60,22 @@ impl Stop {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was asked for.
+    /// Whether it was requested.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// How worker processes are started, and what bounds them.
+/// How worker processes are started, and their limits.
 #[derive(Clone, Debug, Default)]
 pub struct Workers {
     /// The command that becomes a worker: this executable's `worker`.
     pub command: Vec<OsString>,
-    /// A folder for what components find worth keeping between cells.
+    /// Folder in which components may cache results.
     pub cache: Option<PathBuf>,
-    /// What bounds each of them.
+    /// Limits of each worker.
     pub limits: Limits,
-    /// Stops them.
+    /// The request to stop them.
     pub stop: Stop,
 }
 
@@ -84,25 +84,25 @@ impl Workers {
     ///
     /// # Errors
     /// If the executable cannot be found.
-    pub fn of_this_executable(cache: Option<PathBuf>) -> Result<Self> {
+    pub fn new(cache: Option<PathBuf>) -> Result<Self> {
         let executable = std::env::current_exe()
             .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
         Ok(Workers { command: vec![executable.into(), "worker".into()], cache, ..Workers::default() })
     }
 
-    /// Has a worker build what `cells` name, so that a mistake shows before
-    /// anything is trained. It is done in a process of its own because a
+    /// Builds the components of `cells` in a worker, so that a mistake shows
+    /// before anything is trained. A separate process is necessary because a
     /// component may crash even here.
     ///
     /// # Errors
-    /// If the user's input is wrong or cannot be read. Anything else is left
-    /// for the cells to run into, each on its own.
+    /// If the user's input is wrong or cannot be read. Other errors are left to
+    /// the trainings, which record them.
     pub fn check(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<()> {
         let plugins = plugins(cells.iter().copied(), catalogue)?;
         let work = Work::Check { cells: cells.iter().copied().cloned().collect() };
         let job = Job::new(work, plugins, self.cache.clone());
         let job = Job { memory_mb: self.limits.memory_mb, ..job };
-        let patience = self.limits.timeout.map_or(CHECK, |limit| limit.min(CHECK));
+        let patience = self.limits.timeout.map_or(CHECK_LIMIT, |limit| limit.min(CHECK_LIMIT));
         let end = self.drive(&job, Some(patience), &mut |_| ());
         match end.last {
             Some(Event::Failed(error))
@@ -117,25 +117,24 @@ impl Workers {
                     Some(Event::Failed(error)) => error.to_string(),
                     _ => end.reason(&self.limits, None),
                 };
-                tracing::warn!("the check before the run came to nothing: {why}");
+                tracing::warn!("the check before the run did not complete: {why}");
                 Ok(())
             }
         }
     }
 
-    /// How much work each of `cells` is; see
+    /// The relative work of each of `cells`; see
     /// [`weigh`](crate::run::cost::weigh).
     ///
     /// # Errors
-    /// If a substrate or a task cannot be built, or kills one process after
-    /// the other.
+    /// If a substrate or a task cannot be built, or every attempt crashes.
     pub fn weigh(&self, cells: &[&CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
         let plugins = plugins(cells.iter().copied(), catalogue)?;
         let work = Work::Weigh { cells: cells.iter().copied().cloned().collect() };
         let job = Job::new(work, plugins, self.cache.clone());
         let mut reason = String::new();
-        for _ in 0..WEIGHINGS {
-            let end = self.drive(&job, Some(CHECK), &mut |_| ());
+        for _ in 0..WEIGH_ATTEMPTS {
+            let end = self.drive(&job, Some(CHECK_LIMIT), &mut |_| ());
             match end.last {
                 Some(Event::Weighed { weights }) if weights.len() == cells.len() => return Ok(weights),
                 Some(Event::Failed(error)) => return Err(error),
@@ -145,26 +144,28 @@ impl Workers {
                 break;
             }
         }
-        Err(Error::plugin(format!("the plan cannot be split, as its cells cannot be weighed: {reason}")))
+        Err(Error::plugin(format!(
+            "cannot divide the trainings into shards, since their work cannot be estimated: {reason}"
+        )))
     }
 
-    /// What each of `cells` will cost; `None` for those that could not be tried
-    /// within `patience`, and for those whose components break.
+    /// The cost of each of `cells`; `None` for those that could not be tried
+    /// within `patience` or whose components crash.
     ///
     /// # Errors
-    /// What [`Workers::check`] refuses.
+    /// As [`Workers::check`].
     pub fn estimate(
         &self,
         cells: &[&CellSpec],
         catalogue: &Catalogue,
         patience: Duration,
     ) -> Result<Vec<Option<Cost>>> {
-        // What a run would refuse is refused here too.
+        // Refuse what a run would refuse.
         self.check(cells, catalogue)?;
         let begun = Instant::now();
         let mut costs = vec![None; cells.len()];
-        // A component that ends its process takes the estimate of its own cell
-        // with it; another process goes on with the next.
+        // A component that ends its process loses the estimate of its own training
+        // only; another process continues with the next.
         let mut next = 0;
         while next < cells.len() && !self.stop.is_set() {
             let rest = &cells[next..];
@@ -172,13 +173,13 @@ impl Workers {
             let work = Work::Estimate { cells: rest.iter().copied().cloned().collect() };
             let job = Job::new(work, plugins, self.cache.clone());
             let left = patience.saturating_sub(begun.elapsed());
-            let mut heard = next;
+            let mut current = next;
             let end = self.drive(&job, Some(left), &mut |event| {
                 if let Event::Estimated { cost, reason } = event
-                    && let (Some(place), Some(cell)) = (costs.get_mut(heard), cells.get(heard))
+                    && let (Some(place), Some(cell)) = (costs.get_mut(current), cells.get(current))
                 {
                     *place = *cost;
-                    heard += 1;
+                    current += 1;
                     if let Some(reason) = reason {
                         no_estimate(cell, reason);
                     }
@@ -188,23 +189,23 @@ impl Workers {
                 break;
             }
             if end.late.is_some() {
-                tracing::warn!("trying out the cells took too long; some have no estimate");
+                tracing::warn!("estimating took too long; some trainings have no estimate");
                 break;
             }
-            if let Some(cell) = cells.get(heard) {
+            if let Some(cell) = cells.get(current) {
                 let reason = match &end.last {
                     Some(Event::Failed(error)) => error.to_string(),
                     _ => end.reason(&Limits::default(), None),
                 };
                 no_estimate(cell, &reason);
             }
-            next = heard + 1;
+            next = current + 1;
         }
         Ok(costs)
     }
 
-    /// Starts a worker on `job` and follows it to its end.
-    pub(super) fn drive(&self, job: &Job, limit: Option<Duration>, hear: &mut dyn FnMut(&Event)) -> End {
+    /// Starts a worker on `job` and supervises it to its end.
+    pub(super) fn drive(&self, job: &Job, limit: Option<Duration>, on_event: &mut dyn FnMut(&Event)) -> End {
         let begun = Instant::now();
         let log = SharedLog::default();
         let mut end =
@@ -216,7 +217,7 @@ impl Workers {
                 return end;
             }
         };
-        let (lines, heard) = mpsc::channel();
+        let (lines, received) = mpsc::channel();
         if let Some(errors) = child.stderr.take() {
             let (log, done) = (log.clone(), lines.clone());
             thread::spawn(move || {
@@ -230,18 +231,18 @@ impl Workers {
         } else {
             drop(lines);
         }
-        // Kept open until the worker is gone; see `worker`.
+        // Stays open until the worker has ended; see `worker`.
         let mut input = child.stdin.take();
         if let (Some(input), Ok(mut text)) = (&mut input, serde_json::to_vec(job)) {
             text.push(b'\n');
-            // A worker that is gone already has said why, or its exit will.
+            // If the worker has ended already, its log or exit code has the reason.
             let _ = input.write_all(&text).and_then(|()| input.flush());
         }
         let mut deadline: Option<Instant> = None;
         loop {
-            match heard.recv_timeout(POLL_INTERVAL) {
+            match received.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(event)) => {
-                    hear(&event);
+                    on_event(&event);
                     if !matches!(event, Event::Started | Event::Epoch { .. } | Event::Estimated { .. }) {
                         end.last = Some(event);
                         deadline.get_or_insert(Instant::now() + EXIT_GRACE);
@@ -254,15 +255,15 @@ impl Workers {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-                        // Output that stays open belongs to a process that
-                        // the worker has left behind.
+                        // Output that stays open belongs to a process that the
+                        // worker left behind.
                         let patience = if end.last.is_some() { POLL_INTERVAL } else { EXIT_GRACE };
                         let latest = Instant::now() + patience;
                         deadline = Some(deadline.map_or(latest, |at| at.min(latest)));
                     }
                 }
             }
-            // A worker that has finished is not interrupted any more.
+            // A worker that has finished is not interrupted.
             if end.last.is_none() {
                 end.stopped = self.stop.is_set();
                 end.late = limit.filter(|limit| begun.elapsed() > *limit);
@@ -274,25 +275,26 @@ impl Workers {
                 break;
             }
         }
-        end.exit = farewell(&mut child, if end.last.is_some() { EXIT_GRACE } else { Duration::ZERO }, &end);
+        end.exit =
+            wait_for_exit(&mut child, if end.last.is_some() { EXIT_GRACE } else { Duration::ZERO }, &end);
         end
     }
 
     fn spawn(&self, threads: usize) -> io::Result<Child> {
         let (program, arguments) =
-            self.command.split_first().ok_or_else(|| io::Error::other("there is no command for it"))?;
+            self.command.split_first().ok_or_else(|| io::Error::other("the worker has no command"))?;
         let mut command = Command::new(program);
-        // A cell's log is worth more than silence, whatever the parent tells.
+        // The log of a training is useful at any verbosity of the parent.
         let level = LevelFilter::current().max(LevelFilter::INFO).to_string();
         command.args(arguments).args(["--log", &level, "--keep-log", &super::log::level().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let threads = threads.to_string();
-        // Libraries that components bring along read these once, at the start.
+        // Libraries of components read these once, at the start.
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(variable, &threads);
         }
-        // A group of its own: Ctrl-C on the terminal is for the parent, which
-        // then stops its workers in order.
+        // In a process group of its own: Ctrl-C on the terminal reaches the parent
+        // alone, which then stops its workers in order.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.spawn()
@@ -303,7 +305,7 @@ fn no_estimate(cell: &CellSpec, reason: &str) {
     tracing::warn!("{} has no estimate: {reason}", cell.label());
 }
 
-/// Plugin files that `cells` use, in the order of their first use.
+/// Plugin files that `cells` use, in order of first use.
 pub(super) fn plugins<'a>(
     cells: impl IntoIterator<Item = &'a CellSpec>,
     catalogue: &Catalogue,
@@ -324,17 +326,17 @@ pub(super) fn plugins<'a>(
 pub(super) struct End {
     pub last: Option<Event>,
     pub exit: Option<ExitStatus>,
-    /// By this process, on request.
+    /// Ended by this process, on request.
     pub stopped: bool,
-    /// By this process, because it took longer than this.
+    /// Ended by this process, because it exceeded this limit.
     late: Option<Duration>,
     trouble: Option<String>,
     pub log: SharedLog,
 }
 
 impl End {
-    /// Why there is no result; `reached` is the last epoch that was heard of,
-    /// and how many there are.
+    /// Why there is no result; `reached` is the last reported epoch and the
+    /// number of epochs.
     pub fn reason(&self, limits: &Limits, reached: Option<(u32, u32)>) -> String {
         if let Some(trouble) = &self.trouble {
             return trouble.clone();
@@ -350,13 +352,13 @@ impl End {
             );
         }
         if let Some(limit) = limits.memory_mb {
-            // What Rust says before it aborts.
+            // Rust's message before it aborts.
             if let Some(words) = self.log.line_with("memory allocation of ") {
-                return format!("it wanted more than its limit of {limit} MB of memory: {words}");
+                return format!("it needed more than its limit of {limit} MB of memory: {words}");
             }
         }
         let limit = match (limits.memory_mb, self.exit.and_then(signal)) {
-            // What other languages' programs die of when there is no memory.
+            // How other programs end when there is no memory.
             (Some(limit), Some(6 | 7 | 9 | 11)) => format!(" within a limit of {limit} MB of memory"),
             _ => String::new(),
         };
@@ -375,22 +377,21 @@ impl End {
     }
 }
 
-/// Waits for a worker for as long as `patience` lasts (or, where its output has
-/// closed by itself, as long as a farewell does), then kills it. `None` if it
-/// had to be killed.
-fn farewell(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
+/// Waits for a worker for up to `patience`, or [`OUTPUT_GRACE`] if its output has
+/// closed, then kills it. `None` if it had to be killed.
+fn wait_for_exit(child: &mut Child, patience: Duration, end: &End) -> Option<ExitStatus> {
     let at_once = end.stopped || end.late.is_some() || end.trouble.is_some();
-    let patience = if at_once { Duration::ZERO } else { patience.max(SETTLE) };
+    let patience = if at_once { Duration::ZERO } else { patience.max(OUTPUT_GRACE) };
     wait_or_kill(child, patience)
 }
 
-/// Reads a worker's standard output: events are passed on, the rest is logged.
+/// Reads a worker's standard output: sends events, logs everything else.
 fn listen(output: impl Read, events: &Sender<Result<Event, String>>, log: &SharedLog) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
         line.clear();
-        match output.by_ref().take(LINE).read_until(b'\n', &mut line) {
+        match output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -401,7 +402,7 @@ fn listen(output: impl Read, events: &Sender<Result<Event, String>>, log: &Share
         log.add(&line[..start]);
         let event = serde_json::from_slice(&line[start + 1..]).map_err(|e| {
             log.add(&line[start + 1..]);
-            format!("its process said something unintelligible: {e}")
+            format!("its process sent an invalid event: {e}")
         });
         let bad = event.is_err();
         if events.send(event).is_err() || bad {
@@ -422,7 +423,7 @@ fn copy(mut errors: impl Read, log: &SharedLog) {
     }
 }
 
-/// The beginning and the end of what a process said.
+/// The beginning and the end of a process's output.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SharedLog(Arc<Mutex<Log>>);
 
@@ -460,7 +461,7 @@ impl SharedLog {
         text[start..].to_owned()
     }
 
-    /// The last line that has `words` in it.
+    /// The last line that contains `words`.
     fn line_with(&self, words: &str) -> Option<String> {
         self.tail(LOG_TAIL).lines().rev().find(|line| line.contains(words)).map(|line| line.trim().into())
     }
@@ -470,14 +471,15 @@ impl SharedLog {
     }
 }
 
-/// What a process said last of why it ended, shortened; empty if nothing.
+/// The last output that may explain why a process ended, shortened; empty if
+/// there is none.
 pub(crate) fn last_words(text: &str) -> String {
-    // Reports of panics and of aborts end in advice; what they say comes
-    // before. How the training went is no cause.
-    const ASIDES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
+    // Reports of panics and aborts put the message before the advice. Progress
+    // is not a cause.
+    const NOT_CAUSES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
     let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty());
     let line = lines.clone().find(|line| line.starts_with("memory allocation of "));
-    let line = line.or_else(|| lines.find(|line| !ASIDES.iter().any(|aside| line.starts_with(aside))));
+    let line = line.or_else(|| lines.find(|line| !NOT_CAUSES.iter().any(|prefix| line.starts_with(prefix))));
     line.unwrap_or_default().chars().take(200).collect()
 }
 

@@ -1,9 +1,9 @@
-//! Adjusting p-values for being several.
+//! Adjustment of p-values for multiple tests.
 
-/// Adjusted p-values of Holm (1979), in the order of `p`: the chance of any
-/// false finding in the family is bounded.
+/// P-values adjusted by Holm (1979), in the order of `p`: they bound the
+/// probability of any false finding in the family.
 ///
-/// A p-value that is NaN belongs to no family and stays NaN.
+/// A p-value that is NaN is not a part of the family and stays NaN.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let order = ascending(p);
     let mut adjusted = vec![f64::NAN; p.len()];
@@ -15,24 +15,24 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Adjusted p-values of Benjamini and Hochberg (1995), in the order of `p`:
-/// the expected share of false findings among all findings is bounded.
+/// P-values adjusted by Benjamini and Hochberg (1995), in the order of `p`:
+/// they bound the expected share of false findings among all findings.
 ///
-/// A p-value that is NaN belongs to no family and stays NaN.
+/// A p-value that is NaN is not a part of the family and stays NaN.
 pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let order = ascending(p);
     let mut adjusted = vec![f64::NAN; p.len()];
     let mut smallest: f64 = 1.0;
     for (rank, &place) in order.iter().enumerate().rev() {
-        // Divided by the share, not multiplied by its inverse: the last digit
-        // of statsmodels.
+        // Division by the share gives the last digit of statsmodels; multiplication
+        // by its inverse does not.
         smallest = smallest.min(p[place] / ((rank + 1) as f64 / order.len() as f64));
         adjusted[place] = smallest;
     }
     adjusted
 }
 
-/// Places of the p-values that are numbers, smallest p first.
+/// Positions of the p-values that are not NaN, smallest p first.
 fn ascending(p: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..p.len()).filter(|&i| !p[i].is_nan()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undefined_p_is_not_counted() {
+    fn an_undefined_p_is_not_a_part_of_the_family() {
         let adjusted = holm(&[0.01, f64::NAN, 0.5]);
         assert_eq!((adjusted[0], adjusted[2]), (0.02, 0.5));
         assert!(adjusted[1].is_nan());

@@ -2,22 +2,23 @@
 
 use pallium_core::{Result, random};
 
-use super::table::{Entry, WideTable};
+use super::table::{TableEntry, WideTable};
 use super::{
     Anova, Contrast, Design, MannWhitney, Order, PairedPermutation, Test, Wilcoxon, benjamini_hochberg,
     bootstrap_bca, cliffs_delta, contrasts, holm, kruskal, mann_whitney, mean, paired_permutation,
     rank_anova, spearman, t_interval, wilcoxon,
 };
 
-/// How a table is looked at.
+/// Options of an analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Pairs of variants whose p-values are adjusted together; `None` for all.
+    /// Pairs of variants whose p-values are adjusted together; `None` for all
+    /// pairs.
     pub family: Option<Vec<(usize, usize)>>,
     /// Coverage of intervals.
     pub confidence: f64,
-    /// Resamples behind a bootstrap interval, and behind a permutation test
-    /// that is not exact; `None` for as many as [`resamples_of`] says.
+    /// Number of resamples for a bootstrap interval and for a permutation test
+    /// that is not exact; `None` for [`resamples_of`].
     pub resamples: Option<usize>,
     /// Seed of the resamples.
     pub seed: u64,
@@ -29,14 +30,14 @@ impl Default for Options {
     }
 }
 
-/// Resamples of `n` values unless something else is asked for: 99,999 up to 200
-/// values, where they cost nothing and settle the far percentiles that a skewed
-/// sample leads to; 9,999 beyond.
+/// Default number of resamples for `n` values: 99,999 up to 200 values, where
+/// they are fast and stabilise the extreme percentiles of skewed samples; 9,999
+/// above.
 pub fn resamples_of(n: usize) -> usize {
     if n <= 200 { 99_999 } else { 9_999 }
 }
 
-/// A variant by itself.
+/// The statistics of one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variant {
     /// Its name.
@@ -49,37 +50,37 @@ pub struct Variant {
     pub t: (f64, f64),
     /// The bootstrap interval.
     pub bootstrap: (f64, f64),
-    /// Names of the runs without a value, and what stands there instead.
+    /// Names of the runs without a value, and the text in its place.
     pub missing: Vec<(String, String)>,
 }
 
-/// Two variants beside each other.
+/// The comparison of two variants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// Place of the first.
+    /// Position of the first.
     pub a: usize,
-    /// Place of the second.
+    /// Position of the second.
     pub b: usize,
     /// Independent samples.
     pub mann_whitney: MannWhitney,
     /// Size of the effect.
     pub cliffs_delta: f64,
-    /// Number of runs that both have.
+    /// Number of runs with a value in both.
     pub paired: usize,
-    /// Over these runs.
+    /// Wilcoxon's test over these runs.
     pub wilcoxon: Wilcoxon,
-    /// Over these runs.
+    /// The permutation test over these runs.
     pub permutation: PairedPermutation,
-    /// Over these runs.
+    /// Spearman's correlation over these runs.
     pub spearman: Test,
 }
 
-/// A pair of a family, and its adjusted p.
+/// A pair of a family with its adjusted p-values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adjusted {
-    /// Place of the first.
+    /// Position of the first.
     pub a: usize,
-    /// Place of the second.
+    /// Position of the second.
     pub b: usize,
     /// p of the pair's Mann–Whitney test.
     pub p: f64,
@@ -89,26 +90,26 @@ pub struct Adjusted {
     pub benjamini_hochberg: f64,
 }
 
-/// What the factors of a design do.
+/// The effects of the factors of a design.
 #[derive(Clone, Debug)]
 pub struct Factors {
-    /// Each factor's levels against one another, runs of all variants of a
+    /// Comparison of each factor's levels, with the runs of all variants of a
     /// level pooled.
     pub kruskal: Vec<(String, Test)>,
-    /// Factors by themselves.
+    /// Analysis with factors alone.
     pub additive: Result<Anova>,
-    /// Factors and their interactions.
+    /// Analysis with factors and interactions.
     pub interactions: Result<Anova>,
-    /// Level against level, all else equal.
+    /// Comparison of pairs of levels, with all other factors equal.
     pub contrasts: Result<Vec<Contrast>>,
-    /// Variants that have no level of any factor.
+    /// Variants without a level of any factor.
     pub unknown: Vec<String>,
 }
 
-/// Everything.
+/// All statistics of a table.
 #[derive(Clone, Debug)]
 pub struct Analysis {
-    /// All variants that have values, against one another.
+    /// Comparison of all variants that have values.
     pub kruskal: Test,
     /// The variants, in the table's order.
     pub variants: Vec<Variant>,
@@ -116,15 +117,15 @@ pub struct Analysis {
     pub pairs: Vec<Pair>,
     /// The family.
     pub family: Vec<Adjusted>,
-    /// The factors, or why there are none.
+    /// The factors, or why they are not analysed.
     pub factors: std::result::Result<Factors, String>,
 }
 
-/// Looks at `table` in every way this module knows. Runs without a value are
-/// named, and take part in nothing.
+/// Computes all statistics of `table`. Runs without a value are listed and left
+/// out.
 ///
-/// Paired tests and correlations use the runs that both variants have, and say
-/// something only where the same run of two variants shares its data.
+/// Paired tests and correlations use the runs with a value in both variants.
+/// They are meaningful only if the same run of two variants shares its data.
 pub fn analyse(table: &WideTable, design: &Design, options: &Options) -> Analysis {
     let samples: Vec<Vec<f64>> = (0..table.names.len()).map(|v| table.values(v)).collect();
     let slices: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
@@ -147,12 +148,12 @@ pub fn analyse(table: &WideTable, design: &Design, options: &Options) -> Analysi
 
 fn variant(table: &WideTable, place: usize, values: &[f64], options: &Options) -> Variant {
     let name = table.names[place].clone();
-    // A variant's interval does not depend on which others are in the table.
+    // A variant's interval does not depend on the other columns.
     let seed = random::derive(options.seed, 0, &format!("interval {name}"));
     let resamples = options.resamples.unwrap_or_else(|| resamples_of(values.len()));
     let missing = table.runs.iter().zip(&table.columns[place]).filter_map(|(run, entry)| match entry {
-        Entry::Missing(text) => Some((run.clone(), text.clone())),
-        Entry::Value(_) => None,
+        TableEntry::Missing(text) => Some((run.clone(), text.clone())),
+        TableEntry::Value(_) => None,
     });
     Variant {
         n: values.len(),
@@ -183,13 +184,11 @@ fn pair(table: &WideTable, (a, b): (usize, usize), samples: &[&[f64]], options: 
 fn factors(table: &WideTable, design: &Design, samples: &[&[f64]]) -> std::result::Result<Factors, String> {
     let (known, unknown): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|&v| design.knows(v));
     if known.len() < 2 {
-        return Err(
-            "fewer than two columns have factors that are known: names such as W*D*C tell them, or a file \
+        return Err("fewer than two columns have known factors: use names such as W*D*C, or a file \
                     given with --factors"
-                .into(),
-        );
+            .into());
     }
-    // Columns without factors take no part, not even in the ranking.
+    // Columns without factors are left out, also of the ranking.
     let design = Design {
         factors: design.factors.clone(),
         variants: known.iter().map(|&v| design.variants[v].clone()).collect(),
@@ -222,8 +221,8 @@ fn factors(table: &WideTable, design: &Design, samples: &[&[f64]]) -> std::resul
     })
 }
 
-/// `task` of 0 … `count` − 1, in order, on all cores. What each gives depends
-/// on its number alone.
+/// `task` of 0 … `count` − 1, in order, on all cores. A result depends on its
+/// number alone.
 fn in_parallel<T: Send>(count: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
     let (task, step) = (&task, count.div_ceil(threads).max(1));
@@ -247,7 +246,7 @@ mod tests {
         let rows = columns.iter().map(|(_, c)| c.len()).max().unwrap_or(0);
         let entries = |column: &[f64]| {
             (0..rows)
-                .map(|i| column.get(i).map_or(Entry::Missing(String::new()), |&v| Entry::Value(v)))
+                .map(|i| column.get(i).map_or(TableEntry::Missing(String::new()), |&v| TableEntry::Value(v)))
                 .collect()
         };
         WideTable {
@@ -258,16 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn missing_runs_are_named_and_take_no_part() {
+    fn missing_runs_are_listed_and_left_out() {
         let table = table(&[("WD", &[1.0, 2.0, 3.0]), ("WD*", &[4.0, 6.0]), ("none", &[])]);
-        let found = analyse(&table, &Design::of_names(&table.names), &Options::default());
+        let found = analyse(&table, &Design::from_names(&table.names), &Options::default());
         assert_eq!(found.variants[1].mean, 5.0);
         assert_eq!(found.variants[1].missing, [("3".to_string(), String::new())]);
         assert_eq!((found.variants[2].n, found.variants[2].missing.len()), (0, 3));
         assert!(found.variants[2].mean.is_nan());
         assert_eq!(found.pairs[0].paired, 2);
         assert!(found.pairs[1].mann_whitney.p.is_nan());
-        // One pair has a p, so the family is of one.
+        // One pair has a p-value, so the family has one test.
         assert_eq!(found.family[0].holm, found.pairs[0].mann_whitney.p);
         assert!(found.family[1].holm.is_nan());
         let factors = found.factors.unwrap();
@@ -277,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn tables_without_factors_say_why() {
+    fn tables_without_factors_give_the_reason() {
         let table = table(&[("a", &[1.0, 2.0, 3.0]), ("b", &[4.0, 6.0])]);
-        let found = analyse(&table, &Design::of_names(&table.names), &Options::default());
+        let found = analyse(&table, &Design::from_names(&table.names), &Options::default());
         assert!(found.factors.unwrap_err().contains("--factors"));
     }
 
@@ -287,7 +286,7 @@ mod tests {
     fn an_interval_does_not_depend_on_other_columns() {
         let values: &[f64] = &[0.1, 0.5, 0.2, 0.9, 0.4];
         let options = Options { resamples: Some(99), ..Options::default() };
-        let of = |t: WideTable| analyse(&t, &Design::of_names(&t.names), &options).variants.pop().unwrap();
+        let of = |t: WideTable| analyse(&t, &Design::from_names(&t.names), &options).variants.pop().unwrap();
         assert_eq!(
             of(table(&[("x", values)])),
             of(table(&[("y", &[1.0, 2.0, 3.0, 4.0, 5.0]), ("x", values)]))

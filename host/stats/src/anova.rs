@@ -1,4 +1,4 @@
-//! Analysis of variance of ranks: which factors matter?
+//! Analysis of variance of ranks: which factors have an effect?
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use super::factors::Design;
 use super::ranks::Ranks;
 use super::tail::f_sf;
 
-/// How far terms go.
+/// The terms of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each factor by itself.
+    /// Factors alone.
     Additive,
-    /// All interactions of factors, too.
+    /// Factors and all of their interactions.
     Interactions,
 }
 
-/// One line of the analysis.
+/// One term of the analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// The factor, or the factors joined by ` × `.
@@ -29,7 +29,7 @@ pub struct Term {
     pub df: usize,
     /// Its mean square over the residual one.
     pub f: f64,
-    /// Probability of so large an F if the term has no effect.
+    /// Probability of an F at least as large if the term has no effect.
     pub p: f64,
 }
 
@@ -38,32 +38,32 @@ pub struct Term {
 pub struct Anova {
     /// The terms, factors first.
     pub terms: Vec<Term>,
-    /// Sum of squares that is left.
+    /// Residual sum of squares.
     pub residual: f64,
     /// Its degrees of freedom.
     pub residual_df: usize,
-    /// Places of the variants that took no part, since a factor has no say in
-    /// them or they have no values.
+    /// Positions of the variants that are left out, since they lack a level of
+    /// a factor or have no values.
     pub left_out: Vec<usize>,
-    /// Factors that took no part, since all variants have the same level.
+    /// Factors that are left out, since all variants have the same level.
     pub constant: Vec<String>,
 }
 
 /// Analysis of variance of the ranks of all values (Conover and Iman 1981),
-/// with sums of squares of type II: those of a term are what it explains beyond
-/// all terms that do not contain it.
+/// with sums of squares of type II: the sum of a term is what it explains
+/// beyond all terms that do not contain it.
 ///
-/// `samples` holds the values of each variant of `design`. Variants that lack
-/// a level of a factor are left out, and the others ranked without them: among
-/// the study's eleven that is `W`, which has no distances. Runs may differ in
-/// number.
+/// `samples` holds the values of each variant of `design`. Variants that lack a
+/// level of a factor are left out, and the others ranked without them: among
+/// the study's eleven that is `W`, which has no distances. Numbers of runs may
+/// differ.
 ///
-/// If every value is the same, F and p are NaN.
+/// If all values are equal, F and p are NaN.
 ///
 /// # Errors
-/// If the factors cannot be told apart: the design does not hold enough
-/// combinations of levels, and the message says which effect is a sum of
-/// others. If no factor varies, or there are as many parameters as values.
+/// If the design has too few combinations of levels to separate the factors
+/// (the message names the effect that is a sum of others), if no factor varies,
+/// or if there are as many parameters as values.
 pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<Anova> {
     let complete = |i: &usize| design.variants[*i].iter().all(Option::is_some) && !samples[*i].is_empty();
     let (used, left_out): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(complete);
@@ -78,10 +78,10 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
         .help("name variants as the paper does (W*D*C), or give their levels with --factors FILE.csv"));
     }
 
-    // The model sees variants, not runs: their mean ranks, weighted by their
-    // number of runs, and apart from them the spread within variants.
+    // The model describes variants, not runs: their mean ranks, weighted by
+    // their number of runs, with the spread within variants as the error.
     let pool: Vec<f64> = used.iter().flat_map(|&v| samples[v].iter().copied()).collect();
-    let ranks = Ranks::of(&pool).ranks;
+    let ranks = Ranks::new(&pool).ranks;
     let middle = (ranks.len() as f64 + 1.0) / 2.0;
     let (mut rest, mut within) = (ranks.as_slice(), 0.0);
     let mut weighted = Vec::with_capacity(used.len());
@@ -94,8 +94,8 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
         weighted.push((centre - middle) * root);
     }
 
-    // The columns of a term: an indicator for each combination of levels other
-    // than the first of each of its factors.
+    // The columns of a term: one indicator for each combination of levels,
+    // without the first level of each factor.
     let columns = |term: &[usize]| -> Vec<(String, Vec<f64>)> {
         let mut columns = vec![(String::new(), roots.clone())];
         for &factor in term {
@@ -148,7 +148,7 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
     let residual_df = ranks.len() - full.rank;
     if residual_df == 0 {
         return Err(Error::unsupported(format!(
-            "{} values cannot settle {} parameters",
+            "{} values cannot determine {} parameters",
             ranks.len(),
             full.rank
         ))
@@ -169,7 +169,8 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
     Ok(Anova { terms: table, residual, residual_df, left_out, constant })
 }
 
-/// What a model leaves of the spread between variants, and its parameters.
+/// The spread between variants that a model leaves, and its number of
+/// parameters.
 struct Fit {
     left: f64,
     rank: usize,
@@ -192,20 +193,20 @@ fn deficient(design: &Design, varying: &[usize], used: &[usize], effect: &str) -
     .help("rely on the planned contrasts, which compare only variants that differ in one factor")
 }
 
-/// An orthonormal basis of what columns span.
+/// An orthonormal basis of the span of columns.
 #[derive(Default)]
 struct Basis {
     vectors: Vec<Vec<f64>>,
 }
 
 impl Basis {
-    /// Adds a column; false if it lies in the span already.
+    /// Adds a column; false if it is in the span already.
     fn add(&mut self, column: &[f64]) -> bool {
         let before = dot(column, column);
         let left = self.orthogonal(column);
         let after = dot(&left, &left);
-        // Columns hold zeros and roots of numbers of runs, so what is not in
-        // the span stands well out of it.
+        // Columns hold zeros and roots of numbers of runs, so a column outside the
+        // span is clearly outside.
         if after <= 1e-16 * before {
             return false;
         }
@@ -213,7 +214,7 @@ impl Basis {
         true
     }
 
-    /// Squared length of what the basis cannot express.
+    /// Squared length of the part outside the span.
     fn left(&self, column: &[f64]) -> f64 {
         let left = self.orthogonal(column);
         dot(&left, &left)
@@ -221,7 +222,7 @@ impl Basis {
 
     fn orthogonal(&self, column: &[f64]) -> Vec<f64> {
         let mut left = column.to_vec();
-        // The second pass removes what rounding left in the first.
+        // The second pass removes rounding errors of the first.
         for _ in 0..2 {
             for vector in &self.vectors {
                 let along = dot(&left, vector);
@@ -247,7 +248,7 @@ mod tests {
         samples.iter().map(Vec::as_slice).collect()
     }
 
-    /// Uneven numbers of runs, ties, no pattern to speak of.
+    /// Different numbers of runs, ties, no pattern.
     fn samples(names: usize) -> Vec<Vec<f64>> {
         (0..names)
             .map(|i| (0..4 + i % 3).map(|j| ((i * i * 7 + j * j * 5 + i * j) % 23) as f64).collect())
@@ -264,47 +265,47 @@ mod tests {
     }
 
     #[test]
-    fn the_additive_analysis_is_statsmodels() {
+    fn the_additive_analysis_agrees_with_statsmodels() {
         let samples = samples(11);
-        let found = rank_anova(&Design::of_names(&NAMES), &slices(&samples), Order::Additive).unwrap();
+        let found = rank_anova(&Design::from_names(&NAMES), &slices(&samples), Order::Additive).unwrap();
         assert_eq!(found.left_out, [5]);
         ADDITIVE.iter().zip(&found.terms).for_each(|(expected, term)| near(term, *expected));
     }
 
     #[test]
-    fn interactions_of_a_full_layout_are_statsmodels() {
+    fn interactions_of_a_full_layout_agree_with_statsmodels() {
         let names = ["WDC", "WD*C", "W*DC", "W*D*C", "WDC*", "WD*C*", "W*DC*", "W*D*C*"];
         let samples = samples(8);
-        let found = rank_anova(&Design::of_names(&names), &slices(&samples), Order::Interactions).unwrap();
+        let found = rank_anova(&Design::from_names(&names), &slices(&samples), Order::Interactions).unwrap();
         let terms: Vec<&str> = found.terms.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(terms, ["W", "D", "C", "W × D", "W × C", "D × C", "W × D × C"]);
         INTERACTIONS.iter().zip(&found.terms).for_each(|(expected, term)| near(term, *expected));
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_refused() {
-        let design = Design::of_names(&NAMES);
+    fn inseparable_effects_are_refused() {
+        let design = Design::from_names(&NAMES);
         let all = samples(11);
         let error = rank_anova(&design, &slices(&all), Order::Interactions).unwrap_err();
         assert!(error.message.contains("only 10 of the 18 combinations of W, D, C have runs"), "{error}");
         // W* and C always come together.
-        let together = Design::of_names(&["W*D*C", "WD*", "WD", "W*DC"]);
+        let together = Design::from_names(&["W*D*C", "WD*", "WD", "W*DC"]);
         let error = rank_anova(&together, &slices(&all[..4]), Order::Additive).unwrap_err();
         assert!(error.message.contains("the effect of C=C is a sum of other effects"), "{error}");
-        let one = Design::of_names(&["W", "Wide"]);
+        let one = Design::from_names(&["W", "Wide"]);
         assert!(
             rank_anova(&one, &slices(&all[..2]), Order::Additive).unwrap_err().message.contains("no factor")
         );
         let single = [vec![1.0], vec![2.0]];
         let error =
-            rank_anova(&Design::of_names(&["WD", "WD*"]), &slices(&single), Order::Additive).unwrap_err();
-        assert!(error.message.contains("2 values cannot settle 2 parameters"), "{error}");
+            rank_anova(&Design::from_names(&["WD", "WD*"]), &slices(&single), Order::Additive).unwrap_err();
+        assert!(error.message.contains("2 values cannot determine 2 parameters"), "{error}");
     }
 
     #[test]
-    fn factors_that_do_not_vary_and_equal_values() {
+    fn constant_factors_are_left_out_and_equal_values_give_nan() {
         let same = vec![vec![1.0; 4]; 2];
-        let found = rank_anova(&Design::of_names(&["WD", "WD*"]), &slices(&same), Order::Additive).unwrap();
+        let found = rank_anova(&Design::from_names(&["WD", "WD*"]), &slices(&same), Order::Additive).unwrap();
         assert_eq!(found.constant, ["W", "C"]);
         assert_eq!(found.terms.len(), 1);
         assert!(found.terms[0].p.is_nan());

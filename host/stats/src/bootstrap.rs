@@ -1,11 +1,11 @@
-//! Intervals from resampling.
+//! Bootstrap intervals.
 
 use pallium_core::rand::Rng;
 use pallium_core::random;
 
 use super::tail::{normal_cdf, normal_quantile};
 
-/// The mean; NaN of nothing.
+/// The mean; NaN of an empty sample.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -14,11 +14,12 @@ pub fn mean(values: &[f64]) -> f64 {
 /// `statistic`, from `resamples` resamples drawn from `seed`.
 ///
 /// The bias correction is the normal quantile of the share of resamples below
-/// the statistic (ties count half), the acceleration comes from leaving out
-/// one value at a time, and percentiles are linear between neighbours, as in
-/// scipy's `bootstrap(method="BCa")`.
+/// the statistic (ties count half), the acceleration comes from leaving out one
+/// value at a time, and percentiles are interpolated linearly, as in scipy's
+/// `bootstrap(method="BCa")`.
 ///
 /// Both ends are NaN with fewer than two values or without resamples. If every
+/// resample gives the same statistic, both ends are equal to it (scipy: NaN).
 /// resample gives the same statistic, both ends are that (scipy: NaN).
 pub fn bootstrap_bca(
     values: &[f64],
@@ -49,7 +50,7 @@ pub fn bootstrap_bca(
     let below = found.partition_point(|s| *s < observed) + found.partition_point(|s| *s <= observed);
     let bias = normal_quantile(below as f64 / (2 * resamples) as f64);
 
-    // `sample` becomes the values without one of them, each in turn.
+    // `sample` without one value, for each value in turn.
     sample.copy_from_slice(values);
     sample.truncate(n - 1);
     let mut without = Vec::with_capacity(n);
@@ -72,7 +73,7 @@ pub fn bootstrap_bca(
     (place(tail), place(-tail))
 }
 
-/// Quantile of sorted values, linear between neighbours; NaN at NaN.
+/// Quantile of sorted values, interpolated linearly; NaN at NaN.
 fn quantile(sorted: &[f64], at: f64) -> f64 {
     if at.is_nan() || sorted.is_empty() {
         return f64::NAN;
@@ -89,7 +90,7 @@ mod tests {
     const SKEWED: [f64; 12] = [0.1, 0.3, 0.2, 0.9, 1.7, 0.4, 0.2, 3.5, 0.6, 0.1, 0.8, 2.2];
 
     #[test]
-    fn the_interval_is_scipys() {
+    fn the_interval_agrees_with_scipy() {
         // scipy.stats.bootstrap(method="BCa") with 1,000,000 resamples
         let (low, high) = bootstrap_bca(&SKEWED, mean, 0.95, 200_000, 1);
         assert!((low - 0.49167).abs() < 0.006, "{low}");
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_out_goes_through_every_value() {
+    fn the_jackknife_leaves_out_every_value() {
         // The median of resamples of a symmetric sample is unbiased.
         let median = |v: &[f64]| {
             let mut v = v.to_vec();

@@ -1,4 +1,4 @@
-//! Planned contrasts: what does one step in one factor do?
+//! Planned contrasts: the effect of one step in one factor.
 
 use pallium_core::{Error, Result};
 
@@ -8,26 +8,26 @@ use super::factors::Design;
 use super::ranks::Ranks;
 use super::tail::t_sf;
 
-/// One level of a factor against another, all else equal.
+/// One level of a factor against another, with all other factors equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contrast {
     /// The factor.
     pub factor: String,
-    /// The level that is asked about.
+    /// The level of interest.
     pub upper: String,
-    /// The level that it is compared to.
+    /// The level that it is compared with.
     pub lower: String,
-    /// Places of the variants that are compared, the upper one first.
+    /// Positions of the compared variants, the upper one first.
     pub pairs: Vec<(usize, usize)>,
-    /// Mean over pairs of the difference of the mean values.
+    /// Mean difference of mean values over pairs.
     pub difference: f64,
-    /// The same of mean ranks.
+    /// Mean difference of mean ranks over pairs.
     pub rank_difference: f64,
-    /// The latter over its standard error.
+    /// The difference of ranks over its standard error.
     pub t: f64,
     /// Degrees of freedom of `t`.
     pub df: usize,
-    /// Two-sided probability of so large a t without a difference.
+    /// Two-sided probability of a t at least as large without a difference.
     pub p: f64,
     /// p adjusted by Holm over all contrasts of the call.
     pub holm: f64,
@@ -40,19 +40,19 @@ impl Contrast {
     }
 }
 
-/// All contrasts of two levels of a factor that `design` allows, within the
-/// one-way layout of ranks over all variants that have values.
+/// All contrasts of two levels of a factor in `design`, within the one-way
+/// layout of ranks over all variants with values.
 ///
-/// A contrast compares only variants that differ in that factor and no other,
-/// each pair with the same weight; the error is the spread of ranks within all
+/// A contrast compares only variants that differ in that factor alone, each
+/// pair with the same weight; the error is the spread of ranks within all
 /// variants. Unlike a factorial analysis it needs no full layout, and
-/// interactions do not mix into it. NaN where ranks do not spread at all and do
+/// interactions do not confound it. NaN if ranks neither spread nor differ.
 /// not differ.
 ///
 /// # Errors
-/// If no variant has two values, so that there is no spread to judge by.
+/// If no variant has two values, so that the spread within variants is unknown.
 pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
-    let ranks = Ranks::of(&samples.concat()).ranks;
+    let ranks = Ranks::new(&samples.concat()).ranks;
     let (mut rest, mut within, mut groups) = (ranks.as_slice(), 0.0, 0);
     let mut centres = Vec::with_capacity(samples.len());
     for sample in samples {
@@ -66,7 +66,7 @@ pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
     let df = ranks.len() - groups;
     if df == 0 {
         return Err(Error::unsupported(
-            "no variant has two values, so there is no spread to judge differences by",
+            "no variant has two values, so the spread within variants is unknown",
         )
         .help("more runs are needed"));
     }
@@ -123,7 +123,7 @@ mod tests {
             .map(|i| (0..4 + i % 3).map(|j| ((i * i * 7 + j * j * 5 + i * j) % 23) as f64).collect())
             .collect();
         let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
-        let found = contrasts(&Design::of_names(&names), &samples).unwrap();
+        let found = contrasts(&Design::from_names(&names), &samples).unwrap();
         let of = |name: &str| found.iter().find(|c| c.name() == name).unwrap();
         let pairs: Vec<usize> = found.iter().map(|c| c.pairs.len()).collect();
         assert_eq!(pairs, [2, 2, 2, 3, 2, 1, 3]);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn edges() {
-        let design = Design::of_names(&["WD", "WD*"]);
+        let design = Design::from_names(&["WD", "WD*"]);
         assert!(
             contrasts(&design, &[&[1.0], &[2.0]]).unwrap_err().message.contains("no variant has two values")
         );

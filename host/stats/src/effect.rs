@@ -1,15 +1,15 @@
-//! Sizes of effects.
+//! Effect sizes.
 
 use super::ranks::Ranks;
 
-/// Cliff's δ (1993): the share of pairs in which `a` is larger less the share
-/// in which `b` is, from −1 to 1.
+/// Cliff's δ (1993): the share of pairs in which `a` is larger minus the share
+/// in which `b` is larger, from −1 to 1.
 ///
 /// NaN if a sample is empty.
 pub fn cliffs_delta(a: &[f64], b: &[f64]) -> f64 {
     let (n1, n2) = (a.len() as f64, b.len() as f64);
-    // From the sum of ranks, which is exact, rather than from all pairs.
-    let sum: f64 = Ranks::of(&[a, b].concat()).ranks[..a.len()].iter().sum();
+    // The sum of ranks is exact, and faster than all pairs.
+    let sum: f64 = Ranks::new(&[a, b].concat()).ranks[..a.len()].iter().sum();
     let u = sum - n1 * (n1 + 1.0) / 2.0;
     (2.0 * u - n1 * n2) / (n1 * n2)
 }
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_of_pairs() {
+    fn delta_is_a_difference_of_shares_of_pairs() {
         let pairs = |a: &[f64], b: &[f64]| {
             let sum: f64 =
                 a.iter().flat_map(|x| b.iter().map(move |y| f64::from(x > y) - f64::from(x < y))).sum();

@@ -1,4 +1,4 @@
-//! Which variant has which level of which factor.
+//! Factors of a design and their levels in each variant.
 
 use std::path::Path;
 
@@ -6,33 +6,35 @@ use pallium_core::{Error, Result};
 
 use super::table::{self, Text};
 
-/// A factor of the design, such as where the initial weights come from.
+/// A factor of the design, such as the origin of the initial weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Factor {
     /// Its name.
     pub name: String,
-    /// Its levels, the one that others are compared to first.
+    /// Its levels; others are compared with the first.
     pub levels: Vec<String>,
 }
 
-/// Factors, and the levels that variants have.
+/// Factors, and the levels of variants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Design {
     /// The factors.
     pub factors: Vec<Factor>,
-    /// For each variant the place of its level in each factor; `None` where the
-    /// factor has no say in the variant (distance, in a variant without any).
+    /// For each variant the position of its level in each factor; `None` if the
+    /// factor does not apply to the variant (distance, in a variant without
+    /// distances).
     pub variants: Vec<Vec<Option<usize>>>,
 }
 
 impl Design {
-    /// The study's design, read from the paper's names: initial weights `W`,
-    /// `W*` or `W!`; distances none, `D` or `D*`; communicability none, `C` or
-    /// `C*`. A variant of another name has no level at all.
+    /// The study's design, from the paper's names: initial weights `W`, `W*` or
+    /// `W!`; distances none, `D` or `D*`; communicability none, `C` or `C*`. A
+    /// variant with another name has no levels.
     ///
-    /// No distance is no level (the question is whether real distances do
-    /// better than a grid's), no communicability is the level `none`.
-    pub fn of_names<S: AsRef<str>>(names: &[S]) -> Self {
+    /// A variant without distances has no level of D, since the question is
+    /// whether real distances differ from a grid's; a variant without
+    /// communicability has the level `none`.
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
         let factor = |name: &str, levels: &[&str]| Factor {
             name: name.into(),
             levels: levels.iter().map(|&l| l.into()).collect(),
@@ -50,21 +52,21 @@ impl Design {
         }
     }
 
-    /// Reads a CSV file: the first column names variants, every further column
-    /// is a factor; an empty cell means that the factor has no say in the
-    /// variant. Levels are compared to those further up.
+    /// Reads a CSV file: the first column names variants, every other column is
+    /// a factor; an empty cell means that the factor does not apply to the
+    /// variant. Levels are compared with those further up.
     ///
-    /// Variants of `names` that the file lacks have no levels.
+    /// Variants of `names` that are not in the file have no levels.
     ///
     /// # Errors
-    /// If the file cannot be read, names a variant twice or one that is not in
+    /// If the file cannot be read, has a variant twice or one that is not in
     /// `names`, or has no factor.
     pub fn read<S: AsRef<str>>(path: &Path, names: &[S]) -> Result<Self> {
         let Text { header, rows } = table::read_text(path)?;
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let Some((_, titles)) = header.split_first().filter(|(_, factors)| !factors.is_empty()) else {
-            return Err(Error::input(format!("{}: no column of a factor", path.display()))
-                .help("the first column names variants, every further column is a factor"));
+            return Err(Error::input(format!("{} has no factor column", path.display()))
+                .help("the first column names variants, every other column is a factor"));
         };
         let mut factors: Vec<Factor> =
             titles.iter().map(|name| Factor { name: name.clone(), levels: Vec::new() }).collect();
@@ -74,17 +76,17 @@ impl Design {
             let Some((variant, levels)) = row.split_first() else { continue };
             let place = names.iter().position(|name| name == variant).ok_or_else(|| {
                 Error::input(format!(
-                    "{}, line {line}: `{variant}` is no column of the table",
+                    "{}, line {line}: `{variant}` is not a column of the table",
                     path.display()
                 ))
                 .help(format!("the columns are {}", names.join(", ")))
             })?;
             if seen.contains(&names[place]) {
                 return Err(Error::input(format!(
-                    "{}, line {line}: `{variant}` comes twice",
+                    "{}, line {line}: duplicate variant `{variant}`",
                     path.display()
                 ))
-                .help("give each variant one line"));
+                .help("keep one line for each variant"));
             }
             seen.push(names[place]);
             for ((factor, level), known) in levels.iter().zip(&mut variants[place]).zip(&mut factors) {
@@ -101,7 +103,7 @@ impl Design {
         Ok(Design { factors, variants })
     }
 
-    /// Whether a variant has a level of any factor.
+    /// Whether a variant has any level.
     pub fn knows(&self, variant: usize) -> bool {
         self.variants.get(variant).is_some_and(|levels| levels.iter().any(Option::is_some))
     }
@@ -119,8 +121,8 @@ impl Design {
         (0..self.factors[factor].levels.len()).map(of_level).collect()
     }
 
-    /// Pairs of variants that differ in one factor alone, in that `lower` has
-    /// one of its levels and `upper` another.
+    /// Pairs of variants that differ in one factor alone: `upper` has one of
+    /// its levels and `lower` another.
     pub fn matched(&self, factor: usize, lower: usize, upper: usize) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();
         for (i, low) in self.variants.iter().enumerate() {
@@ -136,7 +138,7 @@ impl Design {
     }
 }
 
-/// Levels of W, D and C by a name such as `W!D*C`.
+/// Levels of W, D and C from a name such as `W!D*C`.
 fn levels_of(name: &str) -> Option<[Option<usize>; 3]> {
     let rest = name.trim().strip_prefix('W')?;
     let (weights, rest) = match rest.strip_prefix('*') {
@@ -162,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_the_paper_writes_them() {
+    fn names_of_the_paper_are_parsed() {
         let of = |name| levels_of(name).map(|[w, d, c]| (w.unwrap(), d, c.unwrap()));
         assert_eq!(of("W*D*C"), Some((1, Some(1), 1)));
         assert_eq!(of("W!D*C*"), Some((2, Some(1), 2)));
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn matched_pairs_differ_in_one_factor() {
         let names = ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W"];
-        let design = Design::of_names(&names);
+        let design = Design::from_names(&names);
         assert_eq!(design.matched(0, 0, 1), [(1, 0)]);
         assert_eq!(design.matched(1, 0, 1), [(2, 1), (4, 3)]);
         assert_eq!(design.matched(2, 0, 1), [(3, 1), (4, 2)]);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_say_the_levels() {
+    fn a_file_may_define_the_levels() {
         let file = written("variant,init,mask\na,random,none\nb,bio,none\nc,bio,\n");
         let design = Design::read(file.path(), &["b", "a", "c", "d"]).unwrap();
         assert_eq!(design.factors[0].levels, ["random", "bio"]);
@@ -205,8 +207,8 @@ mod tests {
         assert_eq!(design.variants, expected);
         assert!(design.knows(2) && !design.knows(3));
         let read = |text| Design::read(written(text).path(), &["a"]).unwrap_err().message;
-        assert!(read("variant,f\nz,1\n").ends_with("line 2: `z` is no column of the table"));
-        assert!(read("variant,f\na,1\na,2\n").ends_with("line 3: `a` comes twice"));
-        assert!(read("variant\na\n").ends_with("no column of a factor"));
+        assert!(read("variant,f\nz,1\n").ends_with("line 2: `z` is not a column of the table"));
+        assert!(read("variant,f\na,1\na,2\n").ends_with("line 3: duplicate variant `a`"));
+        assert!(read("variant\na\n").ends_with("has no factor column"));
     }
 }

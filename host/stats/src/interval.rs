@@ -3,11 +3,11 @@
 use super::bootstrap::mean;
 use super::tail::t_quantile;
 
-/// The interval of the mean that covers with probability `confidence` if the
+/// The interval that covers the mean with probability `confidence` if the
 /// values are normal (Student 1908): mean ± t·s/√n, s with n − 1.
 ///
-/// Both ends are NaN with fewer than two values. Of equal values both ends are
-/// the mean (scipy: NaN).
+/// Both ends are NaN with fewer than two values, and equal to the mean if all
+/// values are equal (scipy: NaN).
 pub fn t_interval(values: &[f64], confidence: f64) -> (f64, f64) {
     let n = values.len() as f64;
     if values.len() < 2 {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_scipys() {
+    fn the_interval_agrees_with_scipy() {
         let (low, high) = t_interval(
             &[
                 0.75, 0.6875, 0.5625, 0.6875, 0.75, 0.5, 0.625, 0.375, 0.5, 0.375, 0.625, 0.5, 0.6875,

@@ -1,20 +1,20 @@
-//! Kruskal–Wallis: do several samples come from one distribution?
+//! Kruskal–Wallis: do several samples have the same distribution?
 
 use super::Test;
 use super::ranks::Ranks;
 use super::tail::chi_squared_sf;
 
-/// The H test of Kruskal and Wallis (1952), with the correction for ties;
-/// p from χ² with one degree of freedom less than there are samples.
+/// The H test of Kruskal and Wallis (1952), with the correction for ties; p
+/// from χ² with one degree of freedom less than there are samples.
 ///
-/// Empty samples take no part. Undefined with fewer than two samples, or if
-/// all values are equal.
+/// Empty samples are left out. Undefined with fewer than two samples, or if all
+/// values are equal.
 pub fn kruskal(samples: &[&[f64]]) -> Test {
     let samples: Vec<&[f64]> = samples.iter().copied().filter(|s| !s.is_empty()).collect();
     if samples.len() < 2 {
         return Test::UNDEFINED;
     }
-    let ranks = Ranks::of(&samples.concat());
+    let ranks = Ranks::new(&samples.concat());
     let n = ranks.ranks.len() as f64;
     let middle = (n + 1.0) / 2.0;
     let mut rest = ranks.ranks.as_slice();
@@ -23,7 +23,7 @@ pub fn kruskal(samples: &[&[f64]]) -> Test {
         let (own, others) = rest.split_at(sample.len());
         rest = others;
         let size = own.len() as f64;
-        // About the middle, so that nothing large cancels.
+        // Centred ranks avoid the cancellation of large sums.
         between += (own.iter().sum::<f64>() - size * middle).powi(2) / size;
     }
     let ties = 1.0 - ranks.tie_term() / (n * n * n - n);
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_is_scipys() {
+    fn the_test_agrees_with_scipy() {
         // scipy.stats.kruskal
         let test =
             kruskal(&[&[2.9, 3.0, 2.5, 2.6, 3.2], &[3.8, 2.7, 4.0, 2.4], &[2.8, 3.4, 3.7, 2.2, 2.0, 3.4]]);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn there_must_be_something_to_compare() {
+    fn fewer_than_two_samples_and_equal_values_are_undefined() {
         assert!(kruskal(&[]).p.is_nan());
         assert!(kruskal(&[&[1.0, 2.0], &[]]).p.is_nan());
         assert!(kruskal(&[&[1.0, 1.0], &[1.0]]).p.is_nan());

@@ -1,13 +1,14 @@
 //! Statistics: comparisons of variants over runs, on plain slices.
 //!
-//! Samples are slices of finite numbers, one number a run. What cannot be
-//! computed (of an empty sample, of values that are all equal) is NaN, never
-//! an invented number; each function says when. Runs without a value do not
-//! get here: [`table`] keeps them apart and counts them.
+//! Samples are slices of finite numbers, one per run. A result that is
+//! undefined (of an empty sample, or of equal values) is NaN; each function
+//! documents when. Runs without a value are kept apart and counted by
+//! [`table`].
 //!
 //! Conventions (two-sided tests, tie corrections, when a test is exact) are
-//! scipy's, since the paper's statistics were computed with it; where scipy's
-//! answer is not a number though there is a plain one, the function says so.
+//! scipy's, since the paper's statistics were computed with it. Where scipy
+//! returns NaN although the answer is known, the function documents the
+//! difference.
 
 pub mod adjust;
 pub mod analysis;
@@ -41,7 +42,7 @@ pub use signed_rank::{Wilcoxon, wilcoxon};
 pub use spearman_rho::spearman;
 pub use table::WideTable;
 
-/// What a test found.
+/// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {
     /// The statistic.
@@ -51,23 +52,23 @@ pub struct Test {
 }
 
 impl Test {
-    /// There is nothing to test.
+    /// The result without data.
     pub const UNDEFINED: Test = Test { statistic: f64::NAN, p: f64::NAN };
 }
 
-/// Where a null distribution came from.
+/// How a null distribution was obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Every arrangement was counted.
+    /// All arrangements were counted.
     Exact,
-    /// A normal distribution stands in for it.
+    /// Approximated by a normal distribution.
     Normal,
     /// Arrangements were drawn at random.
     MonteCarlo,
 }
 
 impl Method {
-    /// In a word.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Method::Exact => "exact",

@@ -1,4 +1,4 @@
-//! Mann–Whitney: does one sample tend to larger values than another?
+//! Mann–Whitney: does one sample tend to have larger values than another?
 
 use super::Method;
 use super::ranks::Ranks;
@@ -7,35 +7,36 @@ use super::tail::normal_sf;
 /// Samples of this size or smaller are compared exactly.
 const SMALL: usize = 8;
 
-/// What the test found.
+/// The result of the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MannWhitney {
-    /// U of the first sample: in how many pairs its value is the larger one,
-    /// pairs of equal values counting half.
+    /// U of the first sample: the number of pairs in which its value is larger;
+    /// ties count half.
     pub u: f64,
-    /// Two-sided probability of so uneven a U if both are of one distribution.
+    /// Two-sided probability of a U at least as extreme if both samples have
+    /// the same distribution.
     pub p: f64,
-    /// Where it came from.
+    /// How p was obtained.
     pub method: Method,
 }
 
 /// The two-sided U test of Mann and Whitney (1947).
 ///
 /// As scipy's `mannwhitneyu(method="auto")`: exact if there are no ties and a
-/// sample has at most 8 values; otherwise normal, with the correction for ties
-/// and for continuity. Undefined (NaN) if a sample is empty; p is 1 if all
-/// values are equal. (With 8 against some hundred thousand values the counts
-/// outgrow 128 bits, and p is the normal one.)
+/// sample has at most 8 values; otherwise normal, with corrections for ties and
+/// continuity. Undefined (NaN) if a sample is empty; p is 1 if all values are
+/// equal. (With 8 against some hundred thousand values the counts exceed 128
+/// bits, and p is the normal one.)
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
     if a.is_empty() || b.is_empty() {
         return MannWhitney { u: f64::NAN, p: f64::NAN, method: Method::Normal };
     }
-    let ranks = Ranks::of(&[a, b].concat());
+    let ranks = Ranks::new(&[a, b].concat());
     let (n1, n2) = (a.len() as f64, b.len() as f64);
     let u = ranks.ranks[..a.len()].iter().sum::<f64>() - n1 * (n1 + 1.0) / 2.0;
     let smaller = u.min(n1 * n2 - u);
     if a.len().min(b.len()) <= SMALL && !ranks.tied() {
-        // Without ties U is a whole number.
+        // Without ties U is an integer.
         if let Some(tail) = exact_tail(a.len(), b.len(), smaller as usize) {
             return MannWhitney { u, p: (2.0 * tail).min(1.0), method: Method::Exact };
         }
@@ -48,8 +49,8 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
 
 /// P(U ≤ u) without ties, by counting; `None` if the counts overflow.
 ///
-/// The number of arrangements with each U are the coefficients of the Gaussian
-/// binomial Π (1 − qⁿ⁺ⁱ)/(1 − qⁱ), in whole numbers.
+/// The numbers of arrangements with each U are the integer coefficients of the
+/// Gaussian binomial Π (1 − qⁿ⁺ⁱ)/(1 − qⁱ).
 fn exact_tail(n1: usize, n2: usize, u: usize) -> Option<f64> {
     let (few, many) = (n1.min(n2), n1.max(n2));
     let mut counts = vec![0_i128; u + 1];
@@ -72,7 +73,7 @@ fn exact_tail(n1: usize, n2: usize, u: usize) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Every arrangement, one by one.
+    /// The same from every arrangement.
     fn brute_tail(n1: usize, n2: usize, u: usize) -> f64 {
         let n = n1 + n2;
         let (mut at_most, mut all) = (0_u32, 0_u32);
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn small_samples_without_ties_are_exact_and_others_not() {
+    fn small_samples_without_ties_are_exact_and_others_normal() {
         let a = [0.1, 0.5, 0.9];
         let found = mann_whitney(&a, &[0.2, 0.3, 1.1, 1.2]);
         assert_eq!((found.u, found.method), (4.0, Method::Exact));

@@ -1,4 +1,4 @@
-//! Swapping the sides of pairs: is the mean difference a matter of chance?
+//! Permutation test: is the mean difference of pairs due to chance?
 
 use pallium_core::rand::RngCore;
 use pallium_core::random;
@@ -6,31 +6,31 @@ use pallium_core::random;
 use super::Method;
 use super::bootstrap::mean;
 
-/// Up to this many pairs that differ, all assignments are counted.
+/// Up to this number of different pairs, all assignments of signs are counted.
 const EXACT: usize = 30;
 
-/// What the test found.
+/// The result of the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairedPermutation {
     /// Mean of a − b.
     pub difference: f64,
-    /// Two-sided probability of so large a mean difference if the sides of
-    /// each pair are interchangeable.
+    /// Two-sided probability of a mean difference at least as large if the
+    /// members of each pair are interchangeable.
     pub p: f64,
-    /// Where it came from.
+    /// How p was obtained.
     pub method: Method,
 }
 
 /// Fisher's (1935) randomisation test on the mean difference of pairs.
 ///
-/// Exact up to 30 pairs that differ: all 2ⁿ assignments, by joining the sums of
-/// two halves. Beyond, `resamples` assignments drawn from `seed`, the observed
-/// one counted in (Phipson and Smyth 2010), as scipy's `permutation_test(
-/// permutation_type="samples")`. Two-sided means twice the smaller side.
-/// Undefined (NaN) without pairs; p is 1 if no pair differs.
+/// Exact up to 30 different pairs: all 2ⁿ assignments, from the sums of two
+/// halves. Above, `resamples` assignments drawn from `seed`, plus the observed
+/// one (Phipson and Smyth 2010), as scipy's
+/// `permutation_test(permutation_type="samples")`. Two-sided means twice the
+/// smaller side. Undefined (NaN) without pairs; p is 1 if no pair differs.
 ///
 /// # Panics
-/// If the sides differ in length.
+/// If the samples differ in length.
 pub fn paired_permutation(a: &[f64], b: &[f64], resamples: usize, seed: u64) -> PairedPermutation {
     assert_eq!(a.len(), b.len(), "pairs have two sides");
     let all: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
@@ -39,7 +39,7 @@ pub fn paired_permutation(a: &[f64], b: &[f64], resamples: usize, seed: u64) -> 
     }
     let difference = mean(&all);
     let differences: Vec<f64> = all.into_iter().filter(|d| *d != 0.0).collect();
-    // Sums that are equal on paper may differ in their last digits.
+    // Sums that are mathematically equal may differ in their last digits.
     let slack = 1e-13 * differences.iter().map(|d| d.abs()).sum::<f64>();
     let observed = differences.iter().sum::<f64>().abs();
     let (p, method) = if differences.len() <= EXACT {
@@ -55,7 +55,7 @@ fn exact(differences: &[f64], threshold: f64) -> f64 {
     let (left, right) = differences.split_at(differences.len() / 2);
     let (left, right) = (sums(left), sums(right));
     let mut count = 0_u64;
-    // As the left sum rises, ever more of the right ones are large enough.
+    // As the left sum increases, more of the right ones are large enough.
     let mut first = right.len();
     for sum in &left {
         while first > 0 && sum + right[first - 1] >= threshold {
@@ -76,7 +76,7 @@ fn sums(differences: &[f64]) -> Vec<f64> {
     sums
 }
 
-/// The same share over `resamples` assignments drawn at random.
+/// The same share of `resamples` assignments drawn at random.
 fn drawn(differences: &[f64], threshold: f64, resamples: usize, seed: u64) -> f64 {
     // A random byte signs eight differences at once.
     let signed: Vec<[f64; 256]> = differences
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_is_the_count_of_all_assignments() {
+    fn the_exact_test_counts_all_assignments() {
         for n in 1..=12 {
             let a: Vec<f64> = (0..n).map(|i| f64::from(i * i % 11) / 10.0 - 0.2).collect();
             let b: Vec<f64> = (0..n).map(|i| f64::from(i * 3 % 7) / 10.0).collect();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn drawn_agrees_with_exact() {
+    fn the_sampled_test_agrees_with_the_exact_one() {
         let differences: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 13) - 4.7).collect();
         let threshold = differences.iter().sum::<f64>().abs() - 1e-9;
         let p = exact(&differences, threshold);

@@ -1,16 +1,16 @@
-//! Ranks, ties sharing their mean rank.
+//! Ranks, with mean ranks for ties.
 
-/// Ranks of values, from 1, and what ties there are.
+/// Ranks of values, from 1, and the sizes of ties.
 pub(super) struct Ranks {
     /// The rank of each value, in the order of the values.
     pub ranks: Vec<f64>,
-    /// Size of each group of equal values, sizes of one included.
+    /// Size of each group of equal values, including groups of one.
     pub groups: Vec<usize>,
 }
 
 impl Ranks {
     /// Ranks `values`, none of which may be NaN.
-    pub fn of(values: &[f64]) -> Self {
+    pub fn new(values: &[f64]) -> Self {
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
         let mut ranks = vec![0.0; values.len()];
@@ -18,12 +18,12 @@ impl Ranks {
         let mut first = 0;
         while first < order.len() {
             let mut end = first + 1;
-            // `==` and not the order of bits: 0 and -0 are one value.
+            // `==` and not the order of bits, so that 0 and -0 are equal.
             while end < order.len() && values[order[end]] == values[order[first]] {
                 end += 1;
             }
             for &place in &order[first..end] {
-                // Twice a mean rank is a whole number, so this is exact.
+                // Twice a mean rank is an integer, so this is exact.
                 ranks[place] = (first + end + 1) as f64 / 2.0;
             }
             groups.push(end - first);
@@ -48,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_share_their_mean_rank() {
-        let r = Ranks::of(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]);
+    fn ties_have_their_mean_rank() {
+        let r = Ranks::new(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]);
         assert_eq!(r.ranks, [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
         assert_eq!(r.groups, [2, 1, 3]);
         assert!(r.tied());
         assert_eq!(r.tie_term(), 6.0 + 24.0);
-        assert!(!Ranks::of(&[2.0, 1.0]).tied());
-        assert!(Ranks::of(&[]).ranks.is_empty());
+        assert!(!Ranks::new(&[2.0, 1.0]).tied());
+        assert!(Ranks::new(&[]).ranks.is_empty());
     }
 }

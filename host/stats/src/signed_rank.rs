@@ -4,28 +4,27 @@ use super::Method;
 use super::ranks::Ranks;
 use super::tail::normal_sf;
 
-/// What the test found.
+/// The result of the test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wilcoxon {
-    /// The smaller of the sums of ranks of positive and of negative differences.
+    /// The smaller of the sums of ranks of positive and negative differences.
     pub w: f64,
-    /// Two-sided probability of so uneven sums if signs are a matter of chance.
+    /// Two-sided probability of sums at least as unequal if signs are random.
     pub p: f64,
-    /// Where it came from.
+    /// How p was obtained.
     pub method: Method,
 }
 
-/// The two-sided signed-rank test of Wilcoxon (1945) on pairs; pairs without a
-/// difference are left out.
+/// The two-sided signed-rank test of Wilcoxon (1945) on pairs; equal pairs are
+/// left out.
 ///
-/// As scipy's `wilcoxon(method="auto")`: exact up to 50 pairs if no two
-/// differences are equal in size and none is zero, and always up to 13 pairs;
-/// otherwise normal with the correction for ties, without one for continuity.
-/// Undefined (NaN) without pairs. If no pair differs p is 1 (scipy: NaN above
-/// 13 pairs).
+/// As scipy's `wilcoxon(method="auto")`: exact up to 50 pairs if all absolute
+/// differences are distinct and not zero, and always up to 13 pairs; otherwise
+/// normal with the correction for ties but not for continuity. Undefined (NaN)
+/// without pairs. If no pair differs p is 1 (scipy: NaN above 13 pairs).
 ///
 /// # Panics
-/// If the sides differ in length.
+/// If the samples differ in length.
 pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
     assert_eq!(a.len(), b.len(), "pairs have two sides");
     if a.is_empty() {
@@ -34,7 +33,7 @@ pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
     let pairs = a.len();
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|d| *d != 0.0).collect();
     let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
-    let ranks = Ranks::of(&sizes);
+    let ranks = Ranks::new(&sizes);
     let positive: f64 = ranks.ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(r, _)| r).sum();
     let n = differences.len() as f64;
     let w = positive.min(n * (n + 1.0) / 2.0 - positive);
@@ -50,10 +49,10 @@ pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
     Wilcoxon { w, p: (2.0 * normal_sf(z)).min(1.0), method: Method::Normal }
 }
 
-/// P(sum ≤ w) of the sum of those `ranks` whose sign is positive, over all
-/// signs; at most 50 ranks, so that the counts are exact.
+/// P(sum ≤ w) of the sum of those `ranks` with a positive sign, over all signs;
+/// at most 50 ranks, so that the counts are exact.
 fn exact_tail(ranks: &[f64], w: f64) -> f64 {
-    // Twice a mean rank is a whole number.
+    // Twice a mean rank is an integer.
     let top = (2.0 * w).round() as usize;
     let mut counts = vec![0_u64; top + 1];
     counts[0] = 1;
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_values_are_scipys() {
+    fn the_test_agrees_with_scipy() {
         let zero = |d: &[f64]| wilcoxon(d, &vec![0.0; d.len()]);
         // scipy.stats.wilcoxon of these differences
         let exact = zero(&[6., 8., 14., 16., 23., 24., 28., 29., 41., -48., 49., 56., 60., -67., 75.]);

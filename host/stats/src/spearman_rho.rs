@@ -1,26 +1,26 @@
-//! Spearman: do two measures rise together?
+//! Spearman: do two measures increase together?
 
 use super::Test;
 use super::ranks::Ranks;
 use super::tail::t_sf;
 
-/// Spearman's rank correlation ρ (1904) of pairs, ties sharing their mean
-/// rank, with the two-sided p from Student's t with n − 2 degrees of freedom.
+/// Spearman's rank correlation ρ (1904) of pairs, with mean ranks for ties and
+/// the two-sided p from Student's t with n − 2 degrees of freedom.
 ///
-/// ρ is undefined with fewer than two pairs or if a side is constant; p also
-/// with two pairs.
+/// ρ is undefined with fewer than two pairs or if a sample is constant; p is
+/// also undefined with two pairs.
 ///
 /// # Panics
-/// If the sides differ in length.
+/// If the samples differ in length.
 pub fn spearman(a: &[f64], b: &[f64]) -> Test {
     assert_eq!(a.len(), b.len(), "pairs have two sides");
     if a.len() < 2 {
         return Test::UNDEFINED;
     }
-    // Twice the distance from the middle rank is a whole number: sums are exact.
+    // Twice the distance from the middle rank is an integer, so sums are exact.
     let centred = |values: &[f64]| -> Vec<f64> {
         let middle = values.len() as f64 + 1.0;
-        Ranks::of(values).ranks.iter().map(|r| 2.0 * r - middle).collect()
+        Ranks::new(values).ranks.iter().map(|r| 2.0 * r - middle).collect()
     };
     let (a, b) = (centred(a), centred(b));
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_is_scipys() {
+    fn the_correlation_agrees_with_scipy() {
         // scipy.stats.spearmanr
         let test = spearman(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]);
         assert!((test.statistic - 0.8207826816681233).abs() < 1e-14, "{test:?}");

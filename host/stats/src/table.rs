@@ -1,16 +1,15 @@
-//! Wide tables: a column a variant, a row a run.
+//! Wide tables: one column per variant, one row per run.
 
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use pallium_core::{Error, Result};
-
 use pallium_files as files;
 
-/// Longest table that is read, in bytes: many millions of runs.
+/// Maximum length of a table in bytes: many millions of runs.
 const LONGEST_FILE: u64 = 1 << 28;
 
-/// A table of runs, missing ones known by name.
+/// A table of runs, including missing values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WideTable {
     /// Names of the variants.
@@ -18,47 +17,47 @@ pub struct WideTable {
     /// Names of the runs: the table's index, or numbers from 1.
     pub runs: Vec<String>,
     /// For each variant the value of each run.
-    pub columns: Vec<Vec<Entry>>,
+    pub columns: Vec<Vec<TableEntry>>,
 }
 
-/// One cell.
+/// One cell of the table.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum TableEntry {
     /// A finite number.
     Value(f64),
-    /// None, and what stands there instead: nothing, `NaN`, `diverged` …
+    /// No number, and the text in its place: empty, `NaN`, `diverged` …
     Missing(String),
 }
 
-impl Entry {
+impl TableEntry {
     /// The number, if there is one.
     pub fn value(&self) -> Option<f64> {
         match self {
-            Entry::Value(value) => Some(*value),
-            Entry::Missing(_) => None,
+            TableEntry::Value(value) => Some(*value),
+            TableEntry::Missing(_) => None,
         }
     }
 }
 
-/// Titles of a first column that names runs and is no variant.
+/// Titles of a first column that names runs and is not a variant.
 const INDEX: [&str; 5] = ["", "simulation", "run", "index", "unnamed: 0"];
 
-/// Texts that say that there is no number.
+/// Texts for a missing number.
 const NOTHING: [&str; 9] = ["", "na", "n/a", "<na>", "null", "none", "-", "missing", "diverged"];
 
 impl WideTable {
     /// Reads a CSV file with a header, separated by commas, semicolons or tabs.
     ///
-    /// A first column that is titled `simulation`, `run` or `index`, or not at
-    /// all, names the runs. An empty cell, a word such as `NaN`, `NA`,
+    /// A first column that is titled `simulation`, `run` or `index`, or has no
+    /// title, names the runs. An empty cell, a word such as `NaN`, `NA`,
     /// `diverged` or `failed: why`, and a number that is not finite mean that
     /// the run has no value.
     ///
     /// # Errors
-    /// If the file cannot be read, has no header, two columns of one name, or a
-    /// cell that is none of this; the message names file, line and column.
+    /// If the file cannot be read, has no header, two columns with one name, or
+    /// an invalid cell; the message names file, line and column.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::of(path, read_text(path)?)
+        Self::from_text(path, read_text(path)?)
     }
 
     /// As [`WideTable::read`], from `bytes`.
@@ -66,29 +65,29 @@ impl WideTable {
     /// # Errors
     /// As [`WideTable::read`].
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Self::of(path, cells(path, bytes)?)
+        Self::from_text(path, cells(path, bytes)?)
     }
 
-    fn of(path: &Path, Text { header, rows }: Text) -> Result<Self> {
+    fn from_text(path: &Path, Text { header, rows }: Text) -> Result<Self> {
         if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
-            return Err(Error::input(format!("{}: a row a value, where a column a variant is wanted", path.display()))
+            return Err(Error::input(format!("{} has one row per value; expected one column per variant", path.display()))
                 .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
         }
         let indexed = header.first().is_some_and(|title| INDEX.contains(&title.to_lowercase().as_str()));
         let names = header[usize::from(indexed)..].to_vec();
         if names.is_empty() {
-            return Err(Error::input(format!("{}: no column of values", path.display()))
-                .help("each column holds a variant, each row a run"));
+            return Err(Error::input(format!("{} has no column of values", path.display()))
+                .help("write one column per variant and one row per run"));
         }
         for (place, name) in names.iter().enumerate() {
             let number = place + 1 + usize::from(indexed);
             if name.is_empty() {
-                return Err(Error::input(format!("{}, line 1, column {number}: no name", path.display()))
+                return Err(Error::input(format!("{}, line 1, column {number} has no name", path.display()))
                     .help("name every column after its variant"));
             }
             if names[..place].contains(name) {
                 return Err(Error::input(format!(
-                    "{}, line 1, column {number}: a second column `{name}`",
+                    "{}, line 1, column {number}: duplicate column `{name}`",
                     path.display()
                 ))
                 .help("name every column after its variant"));
@@ -103,7 +102,7 @@ impl WideTable {
             for ((text, name), column) in cells.iter().zip(&table.names).zip(&mut table.columns) {
                 column.push(entry(text).ok_or_else(|| {
                     Error::input(format!(
-                        "{}, line {line}, column `{name}`: `{text}` is no number",
+                        "{}, line {line}, column `{name}`: `{text}` is not a number",
                         path.display()
                     ))
                     .help("write numbers with a decimal point, and leave cells of missing runs empty")
@@ -115,23 +114,27 @@ impl WideTable {
 
     /// The values of a variant, without missing runs.
     pub fn values(&self, variant: usize) -> Vec<f64> {
-        self.columns[variant].iter().filter_map(Entry::value).collect()
+        self.columns[variant].iter().filter_map(TableEntry::value).collect()
     }
 
-    /// The values of the runs that two variants both have.
+    /// The values of the runs with a value in both variants.
     pub fn paired(&self, a: usize, b: usize) -> (Vec<f64>, Vec<f64>) {
         let rows = self.columns[a].iter().zip(&self.columns[b]);
         rows.filter_map(|(a, b)| Some((a.value()?, b.value()?))).unzip()
     }
 }
 
-fn entry(text: &str) -> Option<Entry> {
+fn entry(text: &str) -> Option<TableEntry> {
     if let Ok(value) = text.parse::<f64>() {
-        return Some(if value.is_finite() { Entry::Value(value) } else { Entry::Missing(text.into()) });
+        return Some(if value.is_finite() {
+            TableEntry::Value(value)
+        } else {
+            TableEntry::Missing(text.into())
+        });
     }
     let word = text.to_lowercase();
     let nothing = NOTHING.contains(&word.as_str()) || word == "failed" || word.starts_with("failed:");
-    nothing.then(|| Entry::Missing(text.into()))
+    nothing.then(|| TableEntry::Missing(text.into()))
 }
 
 /// The cells of a CSV file.
@@ -152,7 +155,7 @@ pub(super) fn read_text(path: &Path) -> Result<Text> {
 fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        Error::input(format!("{}, line {line}: not UTF-8", path.display()))
+        Error::input(format!("{}, line {line} is not UTF-8", path.display()))
             .help("save the table as CSV in UTF-8")
     })?;
     let text = text.trim_start_matches('\u{feff}');
@@ -162,8 +165,9 @@ fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
     let owned = |record: &StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
     let header = owned(reader.headers().map_err(|e| malformed(path, &e))?);
     if header.is_empty() {
-        return Err(Error::input(format!("{}: the file is empty", path.display()))
-            .help("the first line names the columns"));
+        return Err(
+            Error::input(format!("{} is empty", path.display())).help("the first line names the columns")
+        );
     }
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -176,13 +180,14 @@ fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
 fn malformed(path: &Path, error: &csv::Error) -> Error {
     let message = match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-            "{}, line {}: {len} cells, and {expected_len} columns",
+            "{}, line {}: found {len} cells, expected {expected_len}",
             path.display(),
             pos.as_ref().map_or(0, csv::Position::line)
         ),
         _ => format!("{}: {error}", path.display()),
     };
-    Error::input(message).help("every line has as many cells as the first; leave cells of missing runs empty")
+    Error::input(message)
+        .help("every line needs as many cells as the first; leave cells of missing runs empty")
 }
 
 #[cfg(test)]
@@ -212,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_no_number() {
+    fn missing_values_are_recognized() {
         let table = read("a,b\n1,\nNaN,-inf\nnan,diverged\nNA,failed: out of memory\n 2e-1 ,0.5\n").unwrap();
         assert_eq!(table.values(0), [1.0, 0.2]);
         assert_eq!(table.values(1), [0.5]);
         assert_eq!(table.paired(0, 1), (vec![0.2], vec![0.5]));
-        assert_eq!(table.columns[1][3], Entry::Missing("failed: out of memory".into()));
-        assert_eq!(table.columns[1][0], Entry::Missing(String::new()));
+        assert_eq!(table.columns[1][3], TableEntry::Missing("failed: out of memory".into()));
+        assert_eq!(table.columns[1][0], TableEntry::Missing(String::new()));
     }
 
     #[test]
-    fn other_separators() {
+    fn semicolons_and_tabs_are_recognized() {
         for text in ["a;b\n1;2\n", "a\tb\n1\t2\n", "\"a\",b\n1,2"] {
             assert_eq!(read(text).unwrap().values(1), [2.0], "{text}");
         }
@@ -231,16 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn mistakes_are_reported_with_their_place() {
         for (text, part) in [
-            ("a,b\n1,2\n1,x7\n", "line 3, column `b`: `x7` is no number"),
-            ("a,b\n1,2\n1\n", "line 3: 1 cells, and 2 columns"),
-            ("a;b\n1;0,5\n", "line 2, column `b`: `0,5` is no number"),
-            ("a,a\n1,2\n", "line 1, column 2: a second column `a`"),
-            ("a,\n1,2\n", "line 1, column 2: no name"),
-            ("simulation\n1\n", "no column of values"),
-            ("variant,task,run,split,measure,value,status\nW,t,0,test,accuracy,1,ok\n", "a row a value"),
-            ("", "the file is empty"),
+            ("a,b\n1,2\n1,x7\n", "line 3, column `b`: `x7` is not a number"),
+            ("a,b\n1,2\n1\n", "line 3: found 1 cells, expected 2"),
+            ("a;b\n1;0,5\n", "line 2, column `b`: `0,5` is not a number"),
+            ("a,a\n1,2\n", "line 1, column 2: duplicate column `a`"),
+            ("a,\n1,2\n", "line 1, column 2 has no name"),
+            ("simulation\n1\n", "has no column of values"),
+            ("variant,task,run,split,measure,value,status\nW,t,0,test,accuracy,1,ok\n", "one row per value"),
+            ("", "is empty"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.message.contains(part), "{error}");

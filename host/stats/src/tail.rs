@@ -1,10 +1,10 @@
 //! Tail probabilities and quantiles, to about 1e-10 relative far into the
 //! tails.
 //!
-//! The incomplete beta and gamma functions are statrs's, the complementary
-//! error function is libm's (statrs's is off by 1e-10), and the quantile of
-//! Student's t is solved for here, since statrs's is off by 1e-7 at many
-//! degrees of freedom and by more in the tails.
+//! The incomplete beta and gamma functions are statrs's. The complementary
+//! error function is libm's, since statrs's has an error of 1e-10. The quantile
+//! of Student's t is computed here, since statrs's has an error of 1e-7 at many
+//! degrees of freedom and more in the tails.
 
 use std::f64::consts::SQRT_2;
 
@@ -76,8 +76,8 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
         low = high;
         high *= 2.0;
     }
-    // Newton's method on the logarithm of the tail, which is nearly straight;
-    // a step that leaves the bracket is replaced by a halving.
+    // Newton's method on the logarithm of the tail, which is nearly linear; a
+    // step outside the bracket is replaced by a bisection.
     let mut t = 0.5 * (low + high);
     for _ in 0..200 {
         let at = t_sf(t, df);

@@ -63,7 +63,7 @@ pub(crate) fn others() -> f64 {
 }
 
 pub(crate) fn machine() -> String {
-    let machine = Machine::this();
+    let machine = Machine::current();
     format!("{}, {} cores, {}", machine.cpu.unwrap_or_default(), machine.cores, machine.system)
 }
 

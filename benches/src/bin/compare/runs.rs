@@ -155,7 +155,7 @@ pub(crate) struct Study {
 }
 
 pub(crate) fn study(cells: usize, catalogue: &Catalogue) -> Result<Study> {
-    let jobs = Machine::this().cores;
+    let jobs = Machine::current().cores;
     let others = others();
     let folder = tempfile::tempdir().map_err(|e| Error::new(Kind::Io, e.to_string()))?;
     let out = folder.path().join("run");

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use pallium_core::Kind;
 
 use super::*;
+use crate::finished::{Finished, Record, Records};
 use crate::machine::Machine;
 use crate::spec::Use;
 use crate::testing::{self, cell, cell_of};
@@ -24,7 +27,7 @@ fn manifest() -> Manifest {
         cells: 2,
         plugins: vec![],
         data: BTreeMap::new(),
-        machine: Machine::this(),
+        machine: Machine::current(),
         started: 0,
     }
 }
@@ -53,7 +56,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_cell_appears_whole_or_not_at_all() {
+fn a_training_appears_completely_or_not_at_all() {
     let (_here, store) = opened();
     let cell = cell(0);
     let folder = store.write(&cell, &trained(&cell), "corrected").unwrap();
@@ -81,7 +84,7 @@ fn a_cell_appears_whole_or_not_at_all() {
 }
 
 #[test]
-fn the_same_cell_gives_the_same_bytes() {
+fn the_same_training_gives_the_same_bytes() {
     let (_here, store) = opened();
     let cell = cell(0);
     let folders = [(), ()].map(|()| store.write(&cell, &trained(&cell), "corrected").unwrap());
@@ -91,7 +94,7 @@ fn the_same_cell_gives_the_same_bytes() {
         let [one, two] = folders.each_ref().map(|f| fs::read(f.join(name)).unwrap());
         assert_eq!(one, two, "{name}");
     }
-    // Whoever comes second finds the first one's in place.
+    // The second process finds the first one's result in place.
     store.commit(&cell, &folders[0], "first").unwrap();
     store.commit(&cell, &folders[1], "second").unwrap();
     assert_eq!(fs::read_to_string(store.folder(&cell).join("log.txt")).unwrap(), "first");
@@ -100,11 +103,11 @@ fn the_same_cell_gives_the_same_bytes() {
 }
 
 #[test]
-fn what_is_left_by_those_who_are_gone_is_cleared_away() {
+fn files_of_ended_processes_are_removed() {
     let (_here, store) = opened();
     let cells = [cell(0), cell(1)];
     let own = store.write(&cells[1], &trained(&cells[1]), "corrected").unwrap();
-    let gone = Owner { started: 1, ..Owner::this() }.mark();
+    let gone = Owner { started: 1, ..Owner::current() }.mark();
     let places = [store.root.clone(), store.failures(), store.checkpoints(), store.claims()];
     for place in &places {
         fs::create_dir_all(place).unwrap();
@@ -113,11 +116,11 @@ fn what_is_left_by_those_who_are_gone_is_cleared_away() {
     fs::create_dir_all(store.unfinished().join(format!("{UNFINISHED}abc123@{gone}/sub"))).unwrap();
     for cell in &cells {
         fs::write(store.checkpoint(cell, 1).path, "").unwrap();
-        fs::write(store.claim_of(cell), "").unwrap();
+        fs::write(store.claim_file(cell), "").unwrap();
     }
     keep(&store, &cells[0]);
     store.clear();
-    // What is under way stays.
+    // Work in progress stays.
     assert!(own.exists());
     assert_eq!(names(&store.checkpoints()), [cells[1].folder.as_str()]);
     assert_eq!(names(&store.claims()), [cells[1].folder.as_str()]);
@@ -133,7 +136,7 @@ fn what_is_left_by_those_who_are_gone_is_cleared_away() {
 }
 
 #[test]
-fn a_failure_does_not_outlive_success() {
+fn a_success_removes_the_failure() {
     let (_here, store) = opened();
     let cell = cell(0);
     keep(&store, &cell);
@@ -143,8 +146,8 @@ fn a_failure_does_not_outlive_success() {
 }
 
 #[test]
-fn a_folder_that_was_begun_is_continued() {
-    // Killed after the first thing that is ever written into it.
+fn a_folder_with_a_manifest_alone_is_continued() {
+    // As if killed after the first file was written.
     let here = tempfile::tempdir().unwrap();
     fs::write(here.path().join("manifest.json"), json_text(&manifest()).unwrap()).unwrap();
     assert!(Store::existing(here.path()).unwrap().is_some());
@@ -152,16 +155,16 @@ fn a_folder_that_was_begun_is_continued() {
 }
 
 #[test]
-fn where_there_is_no_room_it_is_said_how_to_go_on() {
+fn a_full_disk_has_a_remedy() {
     let full = io::Error::from(io::ErrorKind::StorageFull);
     let report = unwritten(Path::new("runs/x/cells/a"), &full).report();
-    for words in ["no room left", "runs/x/cells/a", "the same command again"] {
+    for words in ["no space left", "runs/x/cells/a", "repeat the command"] {
         assert!(report.contains(words), "{report}");
     }
 }
 
 #[test]
-fn axes_are_written_where_there_are_some() {
+fn axes_are_written_if_there_are_any() {
     let (_here, store) = opened();
     let rows = [["variant", "task", "strength"], ["W[strength=0.1]", "a", "0.1"]];
     store.write_axes(&rows.map(|r| r.map(String::from).to_vec())).unwrap();
@@ -173,7 +176,7 @@ fn axes_are_written_where_there_are_some() {
 }
 
 #[test]
-fn results_are_tidy_and_in_the_order_of_the_plan() {
+fn results_are_in_the_order_of_the_plan() {
     let (_here, store) = opened();
     let plan = [cell(0), cell(1), cell(2)];
     keep(&store, &plan[2]);
@@ -192,13 +195,13 @@ fn results_are_tidy_and_in_the_order_of_the_plan() {
     let curves = fs::read_to_string(store.root().join("curves.csv")).unwrap();
     assert!(curves.starts_with("variant,task,run,epoch,") && curves.contains(&format!(",ok,{folder}\n")));
     assert!(store.root().join("results.parquet").exists());
-    // What is read back is what was found.
+    // The values are read back as written.
     let Some(Record::Finished(finished)) = &records[2] else { panic!("{records:?}") };
     let found = trained(&plan[2]);
     assert_eq!(finished.status, found.status);
     assert_eq!(finished.values, [found.values, found.measures.concat()].concat());
     assert_eq!(finished.curve, found.curves);
-    // Once it succeeds, the failure is forgotten.
+    // A success removes the failure.
     keep(&store, &plan[0]);
     store.records(&plan, &mut records).unwrap();
     assert!(matches!(records[0], Some(Record::Finished(_))));
@@ -250,7 +253,7 @@ fn a_metric_is_added_without_training_again() {
     let Some(Record::Finished(finished)) = store.record(&after).unwrap() else { panic!() };
     let measures: Vec<_> = finished.values[3..].iter().map(|v| (v.measure.as_str(), v.value)).collect();
     assert_eq!(measures, [("sum", Some(0.9)), ("sum_2", Some(0.1)), ("sum_3", Some(0.2))]);
-    // The experiment of before sees what it asks for.
+    // The earlier experiment still has its own measures.
     let Some(Record::Finished(finished)) = store.record(&before).unwrap() else { panic!() };
     assert_eq!(finished.values.len(), 4);
 }
@@ -265,7 +268,7 @@ fn a_renamed_variant_is_found_again() {
         spec.variant = "renamed".into();
         cell_of(spec)
     };
-    // Two variants that are the same training share its folder.
+    // Two variants with the same training share its folder.
     let mut plan = [renamed(), cell(0), cell(1)];
     store.locate(&mut plan).unwrap();
     assert_eq!(plan.each_ref().map(|cell| cell.folder == old.folder), [true, true, false]);
@@ -275,14 +278,14 @@ fn a_renamed_variant_is_found_again() {
     store.export(&plan, &mut records).unwrap();
     let text = fs::read_to_string(store.root().join("results.csv")).unwrap();
     assert!(text.contains(&format!("renamed,alternating,0,train,accuracy,0.6,ok,{}", old.folder)), "{text}");
-    // Neither is done yet: they share the folder of the first.
+    // Neither is finished: they share the folder of the first.
     let mut fresh = [testing::cell_of(crate::spec::CellSpec { run: 5, ..renamed().spec }), cell(5)];
     store.locate(&mut fresh).unwrap();
     assert_eq!(fresh[0].folder, fresh[1].folder);
 }
 
 #[test]
-fn a_training_of_format_1_counts() {
+fn a_training_of_format_1_is_recognized() {
     let (_here, store) = opened();
     let new = cell(0);
     let old = Cell { folder: "W.alternating.000.0123456789ab".into(), ..new.clone() };
@@ -302,7 +305,7 @@ fn a_training_of_format_1_counts() {
     let Some(Record::Finished(finished)) = store.record(&plan[0]).unwrap() else { panic!() };
     let sum = |finished: &Finished| finished.value("", "sum");
     assert_eq!((finished.value("test", "accuracy"), sum(&finished)), (Some(0.5), Some(0.25)));
-    // With other metrics, all of them are taken anew.
+    // If the metrics differ, all of them are computed again.
     let mut spec = testing::spec();
     spec.metrics.push(Use::new("mock.other"));
     let more = Cell { folder: old.folder.clone(), ..cell_of(spec) };
@@ -310,7 +313,7 @@ fn a_training_of_format_1_counts() {
 }
 
 #[test]
-fn weights_are_read_by_the_format_and_say_what_they_are() {
+fn weights_have_the_documented_format_and_metadata() {
     let (_here, store) = opened();
     let cell = cell(0);
     keep(&store, &cell);
@@ -335,7 +338,7 @@ fn weights_are_read_by_the_format_and_say_what_they_are() {
 }
 
 #[test]
-fn stale_trainings_are_reported_and_left_alone() {
+fn stale_trainings_are_reported_and_not_changed() {
     let (_here, store) = opened();
     let (old, new) = (cell(0), {
         let mut spec = testing::spec();
@@ -354,7 +357,7 @@ fn stale_trainings_are_reported_and_left_alone() {
 }
 
 #[test]
-fn a_damaged_cell_is_named_and_not_overwritten() {
+fn a_damaged_training_is_reported_and_not_overwritten() {
     let (_here, store) = opened();
     let (cell, other) = (cell(0), cell(1));
     keep(&store, &cell);
@@ -363,16 +366,16 @@ fn a_damaged_cell_is_named_and_not_overwritten() {
     assert_eq!(error.kind, Kind::Input);
     assert!(error.report().contains("another training"), "{}", error.report());
     fs::rename(store.folder(&other), store.folder(&cell)).unwrap();
-    for (name, said) in [("results.csv", "is empty"), ("weights.safetensors", "No such file")] {
+    for (name, reason) in [("results.csv", "is empty"), ("weights.safetensors", "No such file")] {
         let path = store.folder(&cell).join(name);
         let before = fs::read(&path).unwrap();
-        if said == "is empty" {
+        if reason == "is empty" {
             fs::write(&path, "").unwrap()
         } else {
             fs::remove_file(&path).unwrap()
         }
-        let told = store.holds(&cell).unwrap_err().report();
-        assert!(told.contains(name) && told.contains(said), "{told}");
+        let report = store.holds(&cell).unwrap_err().report();
+        assert!(report.contains(name) && report.contains(reason), "{report}");
         fs::write(&path, before).unwrap();
     }
     assert!(store.holds(&cell).unwrap());
@@ -402,7 +405,7 @@ fn a_folder_is_continued_only_if_it_is_a_run_of_this_format() {
 
 #[cfg(unix)]
 #[test]
-fn results_can_be_read_by_whom_the_user_lets() {
+fn results_have_the_permissions_of_the_umask() {
     use std::os::unix::fs::PermissionsExt;
     let (here, store) = opened();
     let cell = cell(0);

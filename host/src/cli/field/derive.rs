@@ -7,13 +7,13 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use pallium_core::{Result, Setting, Substrate};
+use pallium_record::spec::Use;
 use serde_json::{Map, Value, json};
 
 use super::{check_free, read, store};
 use crate::cli::support;
 use crate::field::mean_off_diagonal;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// Recomputes a field's correlation, spike time tiling coefficient and
 /// precision from its event times.

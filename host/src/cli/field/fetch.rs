@@ -89,11 +89,11 @@ pub fn fetch(args: &Fetch) -> Result<()> {
         let mut on_progress = |file: &str, done, of| shown.file(name, file, done, of);
         let fetched = fetch::fetch(&source, &client, &cache, (name, out), &mut on_progress)?;
         let how = match (fetched.there, fetched.transferred) {
-            (true, _) => "there already".to_owned(),
+            (true, _) => "already present".to_owned(),
             (false, 0) => "from the cache".to_owned(),
             (false, new) => format!("{:.1} MB fetched", megabytes(new)),
         };
-        let spikes = if fetched.has_spikes { "" } else { "; the release has no event times of it" };
+        let spikes = if fetched.has_spikes { "" } else { "; the release has no event times for it" };
         shown.field(&format!(
             "{name}: {} files, {:.1} MB, {how}, checked by {}{spikes}",
             fetched.files,
@@ -165,7 +165,7 @@ impl Shown {
                 bar.println(line);
                 bar.inc(1);
             }
-            // Nobody reads it: no reason to stop.
+            // A closed terminal is not a reason to stop.
             None => drop(writeln!(io::stderr().lock(), "{line}")),
         }
     }

@@ -1,15 +1,16 @@
 //! `pallium field from-tables`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
+use pallium_record::spec::Use;
 use serde_json::{Value, json};
 
 use super::{check_free, store};
+use crate::cli::output::folder_of;
 use crate::cli::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// The source of fields in tables.
 const TABLES: &str = "microns.tables";
@@ -23,7 +24,7 @@ const TABLES: &str = "microns.tables";
 #[command(after_help = "Example:
   pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields
 
-Two fields, and of a cell's several units the one that fits best:
+Two fields; if a cell has several units, use the one that fits best:
   pallium field from-tables --coregistration c.csv --synapses s.csv --field 6_6_2 --field 5_3_4 \\
     --param repeats=best-score --out fields")]
 pub struct FromTables {
@@ -52,7 +53,8 @@ pub struct FromTables {
 /// Runs the command.
 ///
 /// # Errors
-/// If a table cannot be read, or a folder not be written; then none is.
+/// If a table cannot be read or a folder cannot be written; then no folder is
+/// written.
 pub fn from_tables(args: &FromTables) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;
@@ -67,20 +69,20 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     let mut source =
         catalogue.substrate(&Use { id: TABLES.into(), params }, &support::setting(None, None, None))?;
 
-    let parent = args.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder_of(&args.out);
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
     let beside =
         tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
-    // One level down, since the temporary folder itself is private.
+    // In a subfolder, since the temporary folder itself is private.
     let inside = beside.path().join("fields");
     std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
-    let mut told: Vec<Value> = Vec::new();
+    let mut fields: Vec<Value> = Vec::new();
     let mut table = support::table(["field", "neurons", "synapses", "notes"]);
-    // The source deals its fields out by seed, round and round.
+    // The source returns its fields in turn, by seed.
     for seed in 0.. {
         let field = source.substrate(seed)?;
         field.check()?;
-        if told.first().is_some_and(|first| first["name"] == field.name.as_str()) {
+        if fields.first().is_some_and(|first| first["name"] == field.name.as_str()) {
             break;
         }
         store(&catalogue, &field, &inside.join(&field.name))?;
@@ -98,7 +100,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
                 .collect::<Vec<_>>()
                 .join("; "),
         ]);
-        told.push(json!({
+        fields.push(json!({
             "name": field.name,
             "folder": args.out.join(&field.name),
             "neurons": field.neurons,
@@ -108,7 +110,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     }
     std::fs::rename(&inside, &args.out).map_err(|e| Error::io(&args.out, &e))?;
     if args.json {
-        return support::print_json(&json!({ "fields": told }));
+        return support::print_json(&json!({ "fields": fields }));
     }
     support::print_table(&table)?;
     support::print(&format!("\nwrote the folders to {}\n", args.out.display()))

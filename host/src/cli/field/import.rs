@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::Result;
+use pallium_record::spec::Use;
 use serde_json::Value;
 
 use super::{check_free, store};
 use crate::cli::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// The source of fields in NWB files.
 const NWB: &str = "nwb.field";

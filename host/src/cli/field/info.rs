@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Kind, Result, Substrate, WeightRequest};
+use pallium_record::spec::Use;
+use pallium_report::text::p_cell;
 
 use super::read;
 use crate::cli::support;
 use crate::field::{Order, Page, Weights, page, svg};
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
-use pallium_report::text::p_cell;
 
 /// Columns of the bars in the profile's table.
 const BAR: usize = 20;
@@ -39,11 +39,11 @@ pub struct Info {
 /// Runs the command.
 ///
 /// # Errors
-/// If the field cannot be read, or the figure not be written.
+/// If the field cannot be read, or the figure cannot be written.
 pub fn info(args: &Info) -> Result<()> {
     let catalogue = Catalogue::discover(&[])?;
     let released = read(&catalogue, &args.folder, "released", true)?;
-    // What is known without the neurons' order is told all the same.
+    // Everything that does not depend on the order is printed all the same.
     let restored = match read(&catalogue, &args.folder, "restored", false) {
         Err(e) if e.kind == Kind::Input => {
             tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
@@ -64,14 +64,14 @@ pub fn info(args: &Info) -> Result<()> {
     support::print(&text(&page))
 }
 
-/// The weights that grow from the field when every lognormal factor is 1.
+/// The weights that follow from the field if every lognormal factor is 1.
 fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> {
     let has = |name: &str| field.matrices.contains_key(name);
     if !has(Substrate::CORRELATION) || !has(Substrate::STTC) || field.neurons < 2 {
         return Ok(None);
     }
-    // Without a floor the weights before the last step have the mean asked
-    // for, so their spectral radius follows from the mean after it.
+    // Without a floor the weights before the last step have the requested mean,
+    // so their spectral radius follows from the mean after it.
     let (mean, radius) = (0.1, 0.95);
     let params =
         support::parameters([("floor", 0.into()), ("mean", mean.into()), ("spectral_radius", radius.into())]);
@@ -81,7 +81,7 @@ fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> 
     let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
     let source = Use { id: "microns.functional".into(), params };
     let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
-        // Matrices that leave nothing to scale.
+        // Matrices without positive entries cannot be scaled.
         Err(e) if e.kind == Kind::Input => return Ok(None),
         other => other?.mapv(f64::from),
     };
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_in_proportion() {
+    fn bars_are_proportional() {
         assert_eq!(bar(Some(1.0), 1.0).chars().count(), BAR);
         assert_eq!(bar(Some(0.5), 1.0).chars().count(), BAR / 2);
         assert_eq!(bar(Some(0.0), 1.0), "");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_nothing_is_still_a_page() {
+    fn a_field_without_data_has_a_page() {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,

@@ -1,5 +1,4 @@
-//! `pallium field`: looking at a field, recomputing its matrices, putting its
-//! connectome in order, and making one up.
+//! `pallium field`: describes and creates fields.
 
 mod derive;
 mod fetch;
@@ -15,10 +14,10 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use pallium_core::{Error, Result, Substrate};
+use pallium_record::spec::Use;
 
 use super::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// Describes, downloads, imports, recomputes, restores and synthesizes fields.
 #[derive(Args, Debug)]
@@ -42,8 +41,7 @@ enum Command {
 }
 
 impl Field {
-    /// Whether the command takes long enough that a person wants to see how
-    /// far it is.
+    /// Whether the command takes long enough to show its progress.
     pub fn takes_long(&self) -> bool {
         matches!(self.command, Command::Derive(_) | Command::FromTables(_) | Command::Synth(_))
     }
@@ -66,8 +64,8 @@ pub fn field(args: &Field) -> Result<()> {
     }
 }
 
-/// What the field's own files say, whatever a profile makes of them; with event
-/// times if they are wanted and there.
+/// Parameters that read a field's files unchanged, whatever the profile; with
+/// event times if they are requested and exist.
 fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Result<Substrate> {
     let params = support::parameters([
         ("connectome_order", order.into()),
@@ -84,7 +82,7 @@ fn store(catalogue: &Catalogue, field: &Substrate, out: &Path) -> Result<()> {
     catalogue.substrate(&writer, &support::setting(None, None, None))?.store(field, out)
 }
 
-/// Refuses a folder that cannot be written to, before long work is done.
+/// Refuses a folder that cannot be written to, before long work.
 fn check_free(out: &Path) -> Result<()> {
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if taken {

@@ -9,7 +9,7 @@ use pallium_core::{Error, Result};
 
 use crate::cli::support;
 
-/// What is written, with a place for the name.
+/// The template, with a placeholder for the name.
 const TEMPLATE: &str = include_str!("field.toml");
 
 /// Creates a field.toml for your own data, which describes the files beside it and
@@ -34,13 +34,14 @@ pub struct New {
 pub fn new(args: &New) -> Result<()> {
     let folder = &args.folder;
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-    let whole = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
-    let name = whole.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned());
+    let absolute = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
+    let name =
+        absolute.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned());
     let path = folder.join("field.toml");
     let failed = |e: &std::io::Error| Error::io(&path, e);
     let text = TEMPLATE.replace("NAME", &toml::Value::String(name).to_string());
     let mut file = File::create_new(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::input(format!("{} is there already", path.display()))
+        std::io::ErrorKind::AlreadyExists => Error::input(format!("{} already exists", path.display()))
             .help("name another folder, or edit that file"),
         _ => failed(&e),
     })?;

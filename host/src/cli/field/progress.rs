@@ -1,8 +1,8 @@
-//! How far a component is, for a person who waits.
+//! The progress of a component.
 //!
-//! A component tells by log events of the target `progress`, a few words and
-//! the share that is done: `precision fraction=0.4`. On a terminal they move a
-//! bar; elsewhere each new word is a line.
+//! A component reports progress by log events of the target `progress`, with a
+//! description and the completed share: `precision fraction=0.4`. On a terminal
+//! they move a bar; elsewhere each new description is a line.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -23,11 +23,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// On standard error.
+    /// The bar, on standard error.
     pub fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
-                "{bar:30.cyan/black} {percent:>3} % {msg}, {elapsed} gone, {eta} left",
+                "{bar:30.cyan/black} {percent:>3} % {msg}, elapsed {elapsed}, remaining {eta}",
             )
             .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(1000).with_style(style)
@@ -35,7 +35,7 @@ impl Progress {
         Progress { bar, last: Mutex::default() }
     }
 
-    /// This layer, hearing nothing but what components tell.
+    /// This layer, limited to events of components.
     pub fn filtered<S>(self) -> impl Layer<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -56,7 +56,7 @@ impl Progress {
         let Ok(mut last) = self.last.lock() else { return };
         if *last != what && fraction < 1.0 {
             what.clone_into(&mut last);
-            // Nobody reads it: no reason to stop.
+            // A closed terminal is not a reason to stop.
             let _ = writeln!(io::stderr().lock(), "{what} …");
         }
     }
@@ -64,29 +64,29 @@ impl Progress {
 
 impl<S: Subscriber> Layer<S> for Progress {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut told = Told::default();
-        event.record(&mut told);
-        if told.origin == "progress"
-            && let Some((what, fraction)) = parse(&told.message)
+        let mut message = ProgressMessage::default();
+        event.record(&mut message);
+        if message.origin == "progress"
+            && let Some((what, fraction)) = parse(&message.message)
         {
             self.show(what, fraction);
         }
     }
 }
 
-/// Words and share of `precision fraction=0.4`.
+/// Parses `precision fraction=0.4` into description and share.
 fn parse(message: &str) -> Option<(&str, f64)> {
     let (what, fraction) = message.rsplit_once(" fraction=")?;
     Some((what, fraction.parse().ok()?))
 }
 
 #[derive(Default)]
-struct Told {
+struct ProgressMessage {
     origin: String,
     message: String,
 }
 
-impl Visit for Told {
+impl Visit for ProgressMessage {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "origin" {
             value.clone_into(&mut self.origin);

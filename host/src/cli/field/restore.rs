@@ -25,7 +25,7 @@ pub struct Restore {
 /// Runs the command.
 ///
 /// # Errors
-/// If the field cannot be read, put in order or written.
+/// If the field cannot be read or written, or its order cannot be restored.
 pub fn restore(args: &Restore) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Result, Setting};
+use pallium_record::spec::Use;
 use serde_json::Value;
 
 use super::{check_free, store};
 use crate::cli::support;
 use crate::plugins::Catalogue;
-use pallium_record::spec::Use;
 
 /// Writes a synthetic field with the statistics of real ones, or of a given one.
 #[derive(Args, Debug)]
@@ -52,7 +52,8 @@ pub struct Synth {
 /// Runs the command.
 ///
 /// # Errors
-/// If the field of --like cannot be read, or the field not be made or written.
+/// If the field of --like cannot be read, or the new one cannot be created or
+/// written.
 pub fn synth(args: &Synth) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::{Error, Result, nearest};
+use pallium_files as files;
 use pallium_process::{exit_text, wait_or_kill};
 use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,9 @@ use serde_json::{Map, Value, json};
 
 use super::support;
 use crate::plugins;
-use pallium_files as files;
 
-/// Checks whether the components of a plugin file keep the promises of their roles.
+/// Checks whether the components of a plugin file meet the requirements of
+/// their roles.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins check target/release/libmy_penalty.so
@@ -66,7 +67,7 @@ const MARK: &str = "@pallium-check ";
 /// A message of a worker.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Message {
+enum CheckMessage {
     /// A check begins.
     Begin(String),
     /// A check ended.
@@ -86,13 +87,13 @@ struct Offered {
     parameters: Vec<String>,
 }
 
-fn send(message: &Message) -> Result<()> {
+fn send(message: &CheckMessage) -> Result<()> {
     let text = serde_json::to_string(message).map_err(|e| Error::bug(e.to_string()))?;
     // The plugin may have printed an unfinished line.
     support::print(&format!("\n{MARK}{text}\n"))
 }
 
-/// Runs checks on one component, or on the file as a whole.
+/// Runs checks on one component, or on the file itself.
 ///
 /// # Errors
 /// If there is no such component.
@@ -106,14 +107,14 @@ pub fn worker(args: &Worker) -> Result<()> {
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
     for check in checks.iter().skip(args.skip) {
-        send(&Message::Begin(check.name.into()))?;
-        send(&Message::Found(subject.run(check)))?;
+        send(&CheckMessage::Begin(check.name.into()))?;
+        send(&CheckMessage::Found(subject.run(check)))?;
     }
-    send(&Message::Done)
+    send(&CheckMessage::Done)
 }
 
 fn check_file(file: &Path) -> Result<()> {
-    send(&Message::Begin("loads".into()))?;
+    send(&CheckMessage::Begin("loads".into()))?;
     let start = std::time::Instant::now();
     let admitted = plugins::admit(file);
     let finding = |verdict, detail: String, help| Finding {
@@ -127,15 +128,19 @@ fn check_file(file: &Path) -> Result<()> {
         Ok(admitted) => admitted,
         Err(error) => {
             let text = std::iter::once(error.message).chain(error.causes).join(": ");
-            send(&Message::Found(finding(Verdict::Failed, text, error.help)))?;
-            return send(&Message::Done);
+            send(&CheckMessage::Found(finding(Verdict::Failed, text, error.help)))?;
+            return send(&CheckMessage::Done);
         }
     };
-    send(&Message::Found(finding(Verdict::Passed, format!("sha256 {}…", &admitted.sha256[..12]), None)))?;
-    send(&Message::Begin("manifest".into()))?;
+    send(&CheckMessage::Found(finding(
+        Verdict::Passed,
+        format!("sha256 {}…", &admitted.sha256[..12]),
+        None,
+    )))?;
+    send(&CheckMessage::Begin("manifest".into()))?;
     let manifest = &admitted.manifest;
-    send(&Message::Found(testkit::check_manifest(manifest)))?;
-    send(&Message::Offers {
+    send(&CheckMessage::Found(testkit::check_manifest(manifest)))?;
+    send(&CheckMessage::Offers {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         core_version: manifest.core_version.clone(),
@@ -145,11 +150,11 @@ fn check_file(file: &Path) -> Result<()> {
             .map(|c| Offered {
                 id: c.id.clone(),
                 role: c.role.clone(),
-                parameters: super::parameters(&c.schema).into_iter().map(|p| p.name).collect(),
+                parameters: super::parameters::parameters(&c.schema).into_iter().map(|p| p.name).collect(),
             })
             .collect(),
     })?;
-    send(&Message::Done)
+    send(&CheckMessage::Done)
 }
 
 /// The findings on a component, or on the file itself.
@@ -180,7 +185,7 @@ pub fn check(args: &Check) -> Result<ExitCode> {
         findings: supervise(&args.file, None, &Map::new(), limit, &mut offers)?,
     }];
     let (about, components) = match offers {
-        Some(Message::Offers { name, version, core_version, components }) => {
+        Some(CheckMessage::Offers { name, version, core_version, components }) => {
             (json!({"plugin": name, "version": version, "core_version": core_version}), components)
         }
         _ => (json!({}), Vec::new()),
@@ -254,7 +259,7 @@ fn supervise(
     component: Option<&str>,
     params: &Map<String, Value>,
     limit: Duration,
-    offers: &mut Option<Message>,
+    offers: &mut Option<CheckMessage>,
 ) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = Vec::new();
     // Number of findings after the last check that hung.
@@ -265,13 +270,13 @@ fn supervise(
         let mut begun = None;
         let broken = loop {
             match worker.lines.recv_timeout(limit) {
-                Ok(Message::Begin(name)) => begun = Some(name),
-                Ok(Message::Found(finding)) => {
+                Ok(CheckMessage::Begin(name)) => begun = Some(name),
+                Ok(CheckMessage::Found(finding)) => {
                     begun = None;
                     findings.push(finding);
                 }
-                Ok(message @ Message::Offers { .. }) => *offers = Some(message),
-                Ok(Message::Done) => {
+                Ok(message @ CheckMessage::Offers { .. }) => *offers = Some(message),
+                Ok(CheckMessage::Done) => {
                     worker.end();
                     return Ok(findings);
                 }
@@ -309,7 +314,7 @@ fn failure(check: String, detail: String, seconds: f64) -> Finding {
 /// A worker process.
 struct Running {
     child: Child,
-    lines: mpsc::Receiver<Message>,
+    lines: mpsc::Receiver<CheckMessage>,
     errors: Option<std::thread::JoinHandle<String>>,
 }
 

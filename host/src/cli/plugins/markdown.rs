@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use itertools::Itertools;
 use pallium_core::Role;
 
-use super::{Parameter, parameters};
+use super::parameters::{Parameter, parameters};
 use crate::plugins::{Catalogue, Entry};
 
 /// The beginning of the page.
@@ -76,8 +76,8 @@ fn rows(entry: &Entry) -> Vec<Row> {
     parameters(&entry.schema).iter().map(row).collect()
 }
 
-/// Rows that several components have, in the order in which they come; of
-/// rows of one name the most frequent.
+/// Rows that several components share, in order of first use; among rows with
+/// one name, the most frequent.
 fn shared(all: &[Vec<Row>]) -> Vec<Row> {
     let counts = all.iter().flatten().counts();
     let mut best: BTreeMap<&str, (usize, &Row)> = BTreeMap::new();
@@ -125,7 +125,7 @@ fn section(entry: &Entry, rows: &[Row], shared: &[Row], anchor: &str) -> String 
     text
 }
 
-/// The kind of value, or the values that are allowed.
+/// The kind of value, or the allowed values.
 fn value(parameter: &Parameter) -> String {
     if parameter.allowed.is_empty() {
         return cell(&parameter.kind.replace("` or table of `", "`, `"));
@@ -148,12 +148,12 @@ fn default(parameter: &Parameter) -> String {
     }
 }
 
-/// Text that Markdown shows as it is.
+/// Escapes text for Markdown.
 fn plain(text: &str) -> String {
     text.replace('*', "\\*").replace('<', "\\<")
 }
 
-/// The same in a table.
+/// Escapes text for a Markdown table.
 fn cell(text: &str) -> String {
     plain(text).replace('|', "\\|")
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_everything_and_tables_stay_whole() {
+    fn entries_are_complete_and_tables_stay_valid() {
         let page = page(&Catalogue::in_process([&SAMPLE]));
         let expected = "\n## Metrics\n\n| component | what it does |\n|---|---|\n\
             | [`sample.metric-2`](#samplemetric-2) | measures \\|w\\| |\n\

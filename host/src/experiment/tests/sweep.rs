@@ -50,7 +50,7 @@ fn a_parameter_of_a_variant_multiplies_that_variant() {
 }
 
 #[test]
-fn what_concerns_all_multiplies_all_in_order() {
+fn axes_of_the_experiment_multiply_every_variant_in_order() {
     let text = "runs = 2\ntasks = ['cognition.one-choice', 'cognition.go-no-go']\n\
         [substrate]\nneurons = { sweep = [10, 20] }\n[training]\nepochs = { sweep = [1, 2] }\n\
         [[variant]]\nname = 'A'\n[[variant]]\nname = 'B'\n";
@@ -77,7 +77,7 @@ fn what_concerns_all_multiplies_all_in_order() {
 }
 
 #[test]
-fn an_axis_that_makes_no_difference_to_a_variant_does_not_multiply_it() {
+fn an_axis_that_does_not_affect_a_variant_does_not_multiply_it() {
     let text = format!(
         "{ONE_TASK}[defaults.'spatial.l1']\nstrength = {{ sweep = [0.1, 0.3] }}\n\
          [switches]\npositive_start = {{ sweep = ['none', 'rescaled'] }}\n\
@@ -114,7 +114,7 @@ fn an_axis_in_a_task_names_the_task() {
 }
 
 #[test]
-fn lists_are_values_unless_they_are_swept() {
+fn a_list_is_one_value_unless_it_is_swept() {
     let text = format!(
         "{ONE_TASK}[[variant]]\nname = 'A'\nconstraints = {{ sweep = [['spatial.l1'], ['spatial.l1', 'spatial.distance']] }}\n\
          weights = {{ sweep = ['init.orthogonal', {{ use = 'microns.functional', shuffle = 'all' }}] }}\n"
@@ -136,7 +136,7 @@ fn lists_are_values_unless_they_are_swept() {
 }
 
 #[test]
-fn ranges_are_linear_or_logarithmic_and_tidy() {
+fn ranges_are_linear_or_logarithmic_and_rounded() {
     let values = |range: &str| -> Vec<String> {
         let set = format!("defaults.'spatial.l1'.strength={{sweep={{{range}}}}}");
         let text = format!("{ONE_TASK}[[variant]]\nname = 'W'\nconstraints = ['spatial.l1']\n");
@@ -171,13 +171,13 @@ fn profiles_fields_and_seeds_can_be_swept() {
     assert_eq!(expansion.profiles["W[profile=published,seed=1,path=one]"], "published");
     assert_eq!(expansion.profiles["W[profile=corrected,seed=1,path=one]"], "corrected");
     assert_eq!(last.constraints[0].params["strength_rule"], "applied");
-    // What is kept of the experiment gives the same cells from anywhere.
+    // The resolved experiment gives the same trainings from any folder.
     let again = Folder::new(&[("x.toml", &x.resolved_text)]);
     assert_eq!(again.cells(&[]).unwrap(), expansion.cells);
 }
 
 #[test]
-fn axes_of_one_name_vary_together_and_names_are_told_apart() {
+fn axes_with_one_name_vary_together_and_clashing_names_are_extended() {
     let linked = format!(
         "{ONE_TASK}[training]\nepochs = {{ sweep = [1, 2], name = 'effort' }}\n\
          trials = {{ sweep = [100, 200], name = 'effort' }}\n[[variant]]\nname = 'W'\n"
@@ -193,7 +193,7 @@ fn axes_of_one_name_vary_together_and_names_are_told_apart() {
 }
 
 #[test]
-fn overrides_replace_sweeps_and_values_by_one_another() {
+fn overrides_replace_sweeps_by_values_and_values_by_sweeps() {
     let text = format!(
         "{ONE_TASK}[training]\nepochs = {{ sweep = [1, 2] }}\n[[variant]]\nname = 'W'\nweights = 'init.orthogonal'\n"
     );
@@ -206,19 +206,19 @@ fn overrides_replace_sweeps_and_values_by_one_another() {
 }
 
 #[test]
-fn mistakes_in_sweeps_are_named_with_their_place() {
+fn mistakes_in_sweeps_are_reported_with_their_place() {
     let tail = "runs = 1\ntasks = ['cognition.one-choice']\n[[variant]]\nname = 'W'\n";
     let epochs = |sweep: &str| format!("training.epochs = {sweep}\n{tail}");
     for (text, message, help) in [
-        (epochs("{ sweep = [] }"), "x.toml:1: there is nothing in `sweep`", "at least one"),
+        (epochs("{ sweep = [] }"), "x.toml:1: `sweep` is empty", "at least one"),
         (
             epochs("{ sweep = 3 }"),
             "x.toml:1: `sweep` cannot be 3: it must be a list, or { from = …, to = …, steps = … }",
             "",
         ),
         (epochs("{ sweep = [1], step = 2 }"), "x.toml:1: unknown key `step` in a sweep", "sweep"),
-        (epochs("{ sweep = [1, 1] }"), "x.toml:1: `1` stands for two values of a sweep", "labels"),
-        (epochs("{ sweep = [1, 2], labels = ['a'] }"), "x.toml:1: there are 1 labels for 2 values", ""),
+        (epochs("{ sweep = [1, 1] }"), "x.toml:1: `1` is the name of two values of a sweep", "labels"),
+        (epochs("{ sweep = [1, 2], labels = ['a'] }"), "x.toml:1: 1 labels for 2 values", ""),
         (epochs("{ sweep = [1, 0] }"), "x.toml:1: `training.epochs` is 0", "at least 1"),
         (epochs("{ sweep = [1, { sweep = [2] }] }"), "x.toml:1: a value that is swept is itself a sweep", ""),
         (epochs("{ sweep = { from = 1, to = 2 } }"), "x.toml:1: a range has no `steps`", "steps = 5"),
@@ -232,7 +232,7 @@ fn mistakes_in_sweeps_are_named_with_their_place() {
         (
             tail.replace("runs = 1", "runs = { sweep = [1, 2] }"),
             "x.toml:1: `runs` cannot be swept",
-            "the same for the whole",
+            "applies to the complete",
         ),
         (
             format!("training = {{ sweep = [{{ epochs = 1 }}] }}\n{tail}"),
@@ -250,7 +250,7 @@ fn mistakes_in_sweeps_are_named_with_their_place() {
                 "training.epochs = {{ sweep = [1, 2], name = 'a' }}\ntraining.trials = {{ sweep = [1, 2, 3], name = 'a' }}\n{tail}"
             ),
             "x.toml:2: the axis `a` has 3 values here and 2 elsewhere",
-            "one length",
+            "the same length",
         ),
         (
             format!(
@@ -273,7 +273,7 @@ fn mistakes_in_sweeps_are_named_with_their_place() {
 }
 
 #[test]
-fn limits_are_read_and_are_no_part_of_a_cell() {
+fn limits_do_not_affect_the_trainings() {
     let text =
         format!("{ONE_TASK}[limits]\ncell_timeout = 90.5\ncell_memory = 4000\n[[variant]]\nname = 'W'\n");
     let folder = Folder::new(&[("x.toml", &text)]);

@@ -1,0 +1,189 @@
+//! When a training is done, and what a finished one contains.
+//!
+//! A training is done if its folder exists, its `cell.json` has its identity
+//! and none of its files is missing; it is complete if each of its metrics has
+//! a file in `measures/`. Folders appear in one step, so there is nothing in
+//! between.
+
+use std::fs;
+
+use pallium_core::{Error, Levels, Result};
+
+use crate::identity::Cell;
+use crate::outcome::{Epoch, Status, Value};
+use crate::store::{MEASURES, Store};
+use crate::table::damaged;
+use crate::training::{FILE, FailureFile, TrainingFile};
+use crate::{curves, earlier, results};
+
+/// The files of a finished training, besides `cell.json`.
+const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", "weights.safetensors"];
+
+/// A finished training, as read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// [`Status::Ok`] or [`Status::Diverged`].
+    pub status: Status,
+    /// Its values and measures.
+    pub values: Vec<Value>,
+    /// Its durations.
+    pub times: Vec<Value>,
+    /// Reference levels of its task.
+    pub levels: Levels,
+    /// Its learning curve.
+    pub curve: Vec<Epoch>,
+    /// Number of metrics that are missing.
+    pub unmeasured: usize,
+}
+
+impl Finished {
+    /// A value by split and measure.
+    pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
+        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
+    }
+}
+
+/// What a run folder contains of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// It is finished.
+    Finished(Finished),
+    /// It failed when it was last run.
+    Failed(String),
+}
+
+/// The records of a plan, in its order.
+pub type Records = Vec<Option<Record>>;
+
+impl Store {
+    /// Whether the folder contains this training, finished.
+    ///
+    /// # Errors
+    /// If its folder exists with other contents.
+    pub fn holds(&self, cell: &Cell) -> Result<bool> {
+        self.training(cell).map(|found| found.is_some())
+    }
+
+    /// Whether the folder contains this training and all of its measures.
+    ///
+    /// # Errors
+    /// As [`Store::holds`].
+    pub fn is_complete(&self, cell: &Cell) -> Result<bool> {
+        Ok(match self.training(cell)? {
+            Some(file) => self.unmeasured(cell, &file).is_empty(),
+            None => false,
+        })
+    }
+
+    /// The metrics of a finished training that are missing, as positions in the
+    /// spec.
+    ///
+    /// # Errors
+    /// As [`Store::holds`], or if the training is not finished.
+    pub fn to_measure(&self, cell: &Cell) -> Result<Vec<usize>> {
+        let file = self.training(cell)?.ok_or_else(|| Error::bug("a training to be measured is missing"))?;
+        Ok(self.unmeasured(cell, &file))
+    }
+
+    /// What the folder contains of a training, if anything.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn record(&self, cell: &Cell) -> Result<Option<Record>> {
+        if let Some(file) = self.training(cell)? {
+            return self.finished(cell, &file).map(|f| Some(Record::Finished(f)));
+        }
+        let path = self.failure_file(cell);
+        if !path.exists() {
+            return Ok(None);
+        }
+        FailureFile::read(&path).map(|file| Some(Record::Failed(file.failure.reason)))
+    }
+
+    /// Updates the records of `plan`; finished trainings in `known` are not
+    /// read again.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn records(&self, plan: &[Cell], known: &mut Records) -> Result<()> {
+        known.resize(plan.len(), None);
+        for (cell, record) in plan.iter().zip(known.iter_mut()) {
+            if !matches!(record, Some(Record::Finished(finished)) if finished.unmeasured == 0) {
+                *record = self.record(cell)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unmeasured(&self, cell: &Cell, file: &TrainingFile) -> Vec<usize> {
+        if file.status == Status::Diverged {
+            return Vec::new();
+        }
+        let folder = self.folder(cell).join(MEASURES);
+        // Format 1 kept all measures in one table.
+        if file.format == earlier::FORMAT && !folder.exists() && earlier::has_same_metrics(file, cell) {
+            return Vec::new();
+        }
+        let missing = cell.measures.iter().enumerate().filter(|(_, name)| !folder.join(name).exists());
+        missing.map(|(at, _)| at).collect()
+    }
+
+    /// Reads and checks `cell.json` of a finished training, if it exists.
+    fn training(&self, cell: &Cell) -> Result<Option<TrainingFile>> {
+        let folder = self.folder(cell);
+        let path = folder.join(FILE);
+        // The folder may appear between the two checks.
+        if !path.exists() && (!folder.exists() || !path.exists() && !folder.exists()) {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).map_err(|e| damaged(&path, &e))?;
+        let file: TrainingFile = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
+        if file.identity != cell.identity && !earlier::is_same(&file, cell)? {
+            return Err(damaged(&path, &"it belongs to another training than its folder's name"));
+        }
+        for name in FILES {
+            let path = folder.join(name);
+            match fs::metadata(&path) {
+                Ok(about) if about.len() > 0 => {}
+                Ok(_) => return Err(damaged(&path, &"it is empty")),
+                Err(e) => return Err(damaged(&path, &e)),
+            }
+        }
+        Ok(Some(TrainingFile { folder, ..file }))
+    }
+
+    fn finished(&self, cell: &Cell, file: &TrainingFile) -> Result<Finished> {
+        let read = |name: &str| -> Result<Vec<Value>> {
+            Ok(results::read(&file.folder.join(name))?.into_iter().map(|row| row.value).collect())
+        };
+        let mut values = read("results.csv")?;
+        let measures = file.folder.join(MEASURES);
+        if file.format != earlier::FORMAT || measures.exists() {
+            // Format 1 stored measures in the same table.
+            values.retain(|value| !value.split.is_empty());
+            for name in cell.measures.iter().filter(|name| measures.join(name).exists()) {
+                add_measures(&mut values, read(&format!("{MEASURES}/{name}"))?);
+            }
+        }
+        Ok(Finished {
+            status: file.status.clone(),
+            values,
+            times: read("times.csv")?,
+            levels: file.task_info.levels,
+            curve: curves::read(&file.folder.join("curves.csv"))?,
+            unmeasured: self.unmeasured(cell, file).len(),
+        })
+    }
+}
+
+/// Adds measures to values. If several metrics have measures of the same name,
+/// or a metric is used twice with different parameters, all are kept and
+/// numbered in the order of the metrics.
+fn add_measures(values: &mut Vec<Value>, measures: Vec<Value>) {
+    for measure in measures {
+        let taken = |name: &str| values.iter().any(|v| v.split.is_empty() && v.measure == name);
+        let numbered = (2..).map(|number| format!("{}_{number}", measure.measure));
+        let name = std::iter::once(measure.measure.clone()).chain(numbered).find(|name| !taken(name));
+        values.push(Value { measure: name.unwrap_or_default(), ..measure });
+    }
+}

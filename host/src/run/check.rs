@@ -1,0 +1,85 @@
+//! Checks an experiment before it runs, by building its components.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pallium_core::{Kind, Result, Substrate};
+use pallium_record::spec::{CellSpec, Use};
+
+use super::components::{
+    Options, begin, build_constraint, build_constraints, build_metric, build_model, build_task,
+    check_training, distances, grow_weights, read_substrate, setting, with_task,
+};
+use crate::plugins::Catalogue;
+
+/// Builds the components of `specs` without training: each distinct one once,
+/// initial weights and distances included. Mistakes in an experiment show here
+/// within a moment.
+///
+/// # Errors
+/// The first error, with the training that it would affect first. A component
+/// that panics or breaks its contract is not an error here: each training finds
+/// that out and records it.
+pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -> Result<()> {
+    let mut substrates = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut first = |parts: &[String]| seen.insert(parts.join("\n"));
+    for spec in specs {
+        let outcome = check_cell(spec, catalogue, options, &mut substrates, &mut first);
+        match outcome {
+            Err(error) if !matches!(error.kind, Kind::Input | Kind::Unsupported | Kind::Io) => {
+                tracing::warn!(cell = spec.label(), "{error}");
+            }
+            outcome => outcome.map_err(|e| e.context(format!("training {} cannot run", spec.label())))?,
+        }
+    }
+    Ok(())
+}
+
+fn check_cell(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+    substrates: &mut BTreeMap<String, Substrate>,
+    first: &mut dyn FnMut(&[String]) -> bool,
+) -> Result<()> {
+    let text = |component: &Use| format!("{} {}", component.id, component.json());
+    let source = text(&spec.substrate);
+    if !substrates.contains_key(&source) {
+        substrates.insert(source.clone(), read_substrate(spec, catalogue, options)?);
+    }
+    let Some(substrate) = substrates.get(&source) else { return Ok(()) };
+    check_training(spec)?;
+    let space = format!("{:?}", spec.geometry);
+    let place = [source.clone(), space];
+    // All runs of a variant and task share these parts, so most specifications
+    // end here.
+    let mut all = place.to_vec();
+    all.extend(spec.components().map(text));
+    if !first(&all) {
+        return Ok(());
+    }
+    let distance = distances(spec, substrate)?;
+    let base = setting(spec, options, substrate, distance.as_ref());
+    let info = build_task(spec, catalogue, &base)?.info();
+    let base = with_task(&info, base);
+    let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
+    if first(&at("weights", text(&spec.weights))) {
+        grow_weights(spec, catalogue, &base, substrate)?;
+    }
+    for constraint in &spec.constraints {
+        if first(&at("constraint", text(constraint))) {
+            build_constraint(spec, constraint, catalogue, &base)?;
+        }
+    }
+    let mut model = build_model(spec, catalogue, &base)?;
+    if !model.plastic() {
+        let initial = grow_weights(spec, catalogue, &base, substrate)?;
+        begin(spec, model.as_mut(), &initial, &mut build_constraints(spec, catalogue, &base)?)?;
+    }
+    for metric in &spec.metrics {
+        if first(&at("metric", text(metric))) {
+            build_metric(spec, metric, catalogue, &base)?;
+        }
+    }
+    Ok(())
+}
