@@ -3,6 +3,7 @@
 use pallium_core::rand::Rng;
 use pallium_core::random;
 
+use super::quantile::quantile;
 use super::tail::{normal_cdf, normal_quantile};
 
 /// The mean; NaN of an empty sample.
@@ -71,16 +72,6 @@ pub fn bootstrap_bca(
         quantile(&found, normal_cdf(bias + shifted / (1.0 - acceleration * shifted)))
     };
     (place(tail), place(-tail))
-}
-
-/// Quantile of sorted values, interpolated linearly; NaN at NaN.
-fn quantile(sorted: &[f64], at: f64) -> f64 {
-    if at.is_nan() || sorted.is_empty() {
-        return f64::NAN;
-    }
-    let place = at * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Accuracy of every run, one row for each variant.
 
 use pallium_core::Levels;
+use pallium_stats::quantile;
 
 use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, SMALL, TEXT, TITLE, diamond};
 use super::chart::{Axis, Chart, Frame};
@@ -172,16 +173,6 @@ fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) {
     }
 }
 
-/// Quantile of sorted values, linearly interpolated.
-pub fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let place = q * sorted.len().saturating_sub(1) as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    match (sorted.get(low), sorted.get(high)) {
-        (Some(a), Some(b)) => a + (b - a) * (place - place.floor()),
-        _ => f64::NAN,
-    }
-}
-
 /// Vertical offsets in millimetres that keep similar values apart: each next
 /// neighbour is moved farther, alternately up and down.
 fn scatter(values: &[f64]) -> Vec<f64> {
@@ -200,13 +191,6 @@ fn scatter(values: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_interpolated() {
-        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
-        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.25), 1.75);
-        assert!(quantile(&[], 0.5).is_nan());
-    }
 
     #[test]
     fn equal_values_are_kept_apart() {

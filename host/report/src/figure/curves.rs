@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::accuracy::{levels_across, quantile};
+use super::accuracy::levels_across;
 use super::canvas::{Anchor, Canvas, LINE, POINT, TEXT, TITLE};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
@@ -72,7 +72,8 @@ fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<Point> {
             Point {
                 epoch: f64::from(epoch),
                 mean: stats::mean(&values),
-                band: (values.len() > 1).then(|| (quantile(&values, 0.25), quantile(&values, 0.75))),
+                band: (values.len() > 1)
+                    .then(|| (stats::quantile(&values, 0.25), stats::quantile(&values, 0.75))),
             }
         })
         .collect()
