@@ -1,5 +1,4 @@
-"""Writes seeds for the fuzz targets into fuzz/corpus: small files as numpy
-and others write them.
+"""Writes seeds for the fuzz targets into fuzz/corpus: small valid files.
 
     python3 fuzz/seeds.py
 """
@@ -76,8 +75,8 @@ def folder(*files):
 positions, ids = npy(lists([1, 2, 3], [4, 5, 6], [7, 8, 9])), npy(np.array([3, 8, 1]))
 spikes = npy(lists([0.5, 1.5], [], [1.5]))
 lower = npy(np.eye(3))
-card = b'name = "a"\nposition_unit_um = [1, 1, 2.5]\nconnectome_order = "neurons"\nnotes = ["x"]\n'
-put("field", "whole", folder(positions, ids, lower, spikes, tables["released"], card))
+field_toml = b'name = "a"\nposition_unit_um = [1, 1, 2.5]\nconnectome_order = "neurons"\nnotes = ["x"]\n'
+put("field", "whole", folder(positions, ids, lower, spikes, tables["released"], field_toml))
 put("field", "released", folder(positions, ids, lower, spikes, tables["released"], b""))
 put("field", "plain", folder(npy(matrix), b"", b"", npy(matrix), b"", b""))
 

@@ -1,5 +1,5 @@
-//! Fields of one's own: a description and the files that it names; and tables
-//! of the MICrONS volume.
+//! Your own fields (a `field.toml` and the files that it names), and tables of the
+//! MICrONS volume.
 #![no_main]
 #![allow(dead_code)]
 
@@ -11,15 +11,14 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pallium_core::{Component, Setting, SubstrateSource};
-use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use pallium_fuzz::unpack;
 
 const FILES: [&str; 5] = ["field.toml", "a.csv", "b.csv", "c.npz", "d.parquet"];
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    // The parquet reader gives up on some damaged files by a panic, which is
-    // caught where it is called and reported as damage. Every panic elsewhere ends
-    // the process, as it does in the other targets.
+    // The parquet reader panics on some damaged files. The caller catches that and
+    // reports damage. Any other panic ends the process, as in the other targets.
     let abort = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let own = panic.location().is_none_or(|place| !place.file().contains("/parquet-"));
@@ -33,15 +32,15 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     unpack(bytes, &FOLDER, &FILES);
     let reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
+        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
     if let Ok(field) = folder::read(&FOLDER, &reading) {
-        field.check().expect("what is read is a field");
+        field.check().expect("a valid field");
     }
     let path = |name: &str| FOLDER.join(name).to_str().expect("a path").to_owned();
     let params =
         tables::Params { coregistration: path("a.csv"), synapses: path("b.csv"), ..tables::Params::default() };
-    let mut tables = tables::Tables::build(params, &Setting::default()).expect("paths are enough");
+    let mut tables = tables::Tables::build(params, &Setting::default()).expect("valid parameters");
     if let Ok(field) = tables.substrate(0) {
-        field.check().expect("what is read is a field");
+        field.check().expect("a valid field");
     }
 });

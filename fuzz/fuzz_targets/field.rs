@@ -1,12 +1,12 @@
-//! Folders of fields: positions, ids, matrices, events, the connectome and the
-//! card, together.
+//! Folders of fields: positions, ids, matrices, events, connectome and
+//! `field.toml`.
 #![no_main]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use pallium_fuzz::unpack;
 
 const FILES: [&str; 6] = [
@@ -25,9 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
     for (order, sttc) in
         [(ConnectomeOrder::Released, Sttc::Released), (ConnectomeOrder::Restored, Sttc::HalfFrame)]
     {
-        let reading = Reading { order, sttc, frame_hz: Some(6.3009), events: sttc == Sttc::HalfFrame };
+        let reading = ReadOptions { order, sttc, frame_hz: Some(6.3009), events: sttc == Sttc::HalfFrame };
         if let Ok(field) = folder::read(&FOLDER, &reading) {
-            field.check().expect("what is read is a field");
+            field.check().expect("a valid field");
         }
     }
 });

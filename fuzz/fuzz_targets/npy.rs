@@ -1,4 +1,4 @@
-//! Arrays of numbers and of lists, each file read in every way there is.
+//! Arrays of numbers and of lists; every file is read by every reader.
 #![no_main]
 
 use std::path::Path;
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(lists) = npy::lists(path, bytes, length, &npy::any) {
         assert!(lists.iter().map(Vec::len).sum::<usize>() <= bytes.len());
     }
-    // A file that grows or is cut short while it is read.
+    // A file that grows or shrinks while it is read.
     let _ = npy::matrix(path, bytes, length + 1, &npy::any);
     let _ = npy::lists(path, bytes, length / 2, &npy::any);
 });

@@ -1,11 +1,11 @@
-//! Pickles of object arrays, without the header of a file before them.
+//! Pickles of object arrays, without the header of a file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pallium_npy::pickle::object_array;
 
 fuzz_target!(|bytes: &[u8]| {
-    // The header's shape is the first byte's.
+    // The first byte is the number of arrays.
     let Some((&arrays, pickle)) = bytes.split_first() else { return };
     if let Ok(pieces) = object_array(pickle, &[arrays.into()]) {
         assert_eq!(pieces.len(), usize::from(arrays));

@@ -1,8 +1,8 @@
-//! What targets share that read folders.
+//! Helpers for targets that read folders.
 
 use std::path::{Path, PathBuf};
 
-/// A new folder for a target's files; in memory, where there is such a place.
+/// Creates a folder for a target's files, in memory if possible.
 pub fn folder(name: &str) -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
     let base = if shared.is_dir() { shared } else { std::env::temp_dir() };
@@ -11,9 +11,8 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Writes `files` into `folder`. The input is the files one after the other, each
-/// with its length (two bytes, the most significant last) before it; an empty
-/// file is left out.
+/// Writes `files` into `folder`. The input is a sequence of files, each preceded by
+/// its length (two bytes, little-endian); empty files are not written.
 pub fn unpack(mut input: &[u8], folder: &Path, files: &[&str]) {
     for name in files {
         let path = folder.join(name);

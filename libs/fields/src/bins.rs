@@ -1,52 +1,57 @@
-//! Event counts in bins of time, kept sparsely: memory goes with the number of
-//! events, not with neurons times bins.
+//! Frames and bins of time, event counts in bins, and their correlation.
+//!
+//! Counts are kept sparsely: memory grows with the number of events, not with
+//! neurons times bins.
 
 use std::ops::Range;
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
-use crate::activity::check_events;
+use crate::events::check_events;
 use crate::parallel;
 
-/// Most bins: 77 days of 200 ms, in half a gigabyte.
-const MOST_BINS: f64 = (1 << 25) as f64;
+/// Frames per second of MICrONS recordings (a frame lasts 158.7 ms).
+pub const FRAME_HZ: f64 = 6.3009;
+/// Width in seconds of the bins of event counts in the released matrices.
+pub const BIN_S: f64 = 0.2;
+/// Maximum number of bins: 77 days of 200 ms, half a gigabyte.
+const MAX_BINS: f64 = (1 << 25) as f64;
 
-/// Counts of N neurons in whole bins from time 0.
+/// Event counts of N neurons in bins that start at time 0.
 ///
-/// Counts are whole numbers, and so are sums and products of them, exactly;
-/// hence nothing that is computed from them depends on the order of neurons or
-/// on the number of threads.
+/// Sums and products of counts are integers and therefore exact, so results do
+/// not depend on the order of neurons or on the number of threads.
 pub struct Counts {
     bins: usize,
-    /// Of each neuron: bins with events, ascending, and how many.
-    of_neuron: Vec<Vec<(u32, f64)>>,
-    /// Where each bin's entries begin in `of_bin`, and where the last ends.
+    /// For each neuron: the bins with events, ascending, and their counts.
+    by_neuron: Vec<Vec<(u32, f64)>>,
+    /// Start of each bin's entries in `by_bin`, and the end of the last.
     begins: Vec<usize>,
-    /// By bin: neurons with events, ascending, and how many.
-    of_bin: Vec<(u32, f64)>,
+    /// For each bin: the neurons with events, ascending, and their counts.
+    by_bin: Vec<(u32, f64)>,
 }
 
 impl Counts {
-    /// Counts ascending event times (s) in bins of `bin` seconds. Only whole
-    /// bins before `end` count.
+    /// Counts ascending event times (s) in bins of `bin` seconds. An incomplete
+    /// bin at `end` is dropped.
     ///
     /// # Errors
     /// If the times are not ascending, or there are fewer than two bins.
-    pub fn of(events: &[Vec<f64>], bin: f64, end: f64) -> Result<Self> {
+    pub fn new(events: &[Vec<f64>], bin: f64, end: f64) -> Result<Self> {
         check_events(events)?;
         let bins = end / bin;
         if !(bin > 0.0 && bins >= 2.0) {
-            return Err(Error::input(format!("a recording of {end} s has no two bins of {bin} s"))
-                .help("use bins that are a small part of the recording"));
+            return Err(Error::input(format!("a recording of {end} s has fewer than two bins of {bin} s"))
+                .help("use narrower bins"));
         }
-        if bins > MOST_BINS {
+        if bins > MAX_BINS {
             return Err(Error::input(format!(
-                "a recording of {end} s has {bins:.0} bins of {bin} s, and {MOST_BINS:.0} are the most"
+                "a recording of {end} s has {bins:.0} bins of {bin} s; the maximum is {MAX_BINS:.0}"
             ))
-            .help("are event times in seconds? take wider bins, or a part of the recording"));
+            .help("are event times in seconds? Use wider bins or part of the recording"));
         }
         let bins = bins as usize;
-        let mut of_neuron: Vec<Vec<(u32, f64)>> = Vec::with_capacity(events.len());
+        let mut by_neuron: Vec<Vec<(u32, f64)>> = Vec::with_capacity(events.len());
         let mut begins = vec![0_usize; bins + 1];
         for times in events {
             let mut counts: Vec<(u32, f64)> = Vec::new();
@@ -60,20 +65,20 @@ impl Counts {
                     }
                 }
             }
-            of_neuron.push(counts);
+            by_neuron.push(counts);
         }
         for k in 0..bins {
             begins[k + 1] += begins[k];
         }
         let mut next = begins.clone();
-        let mut of_bin = vec![(0_u32, 0.0_f64); begins[bins]];
-        for (neuron, counts) in (0_u32..).zip(&of_neuron) {
+        let mut by_bin = vec![(0_u32, 0.0_f64); begins[bins]];
+        for (neuron, counts) in (0_u32..).zip(&by_neuron) {
             for &(k, count) in counts {
-                of_bin[next[k as usize]] = (neuron, count);
+                by_bin[next[k as usize]] = (neuron, count);
                 next[k as usize] += 1;
             }
         }
-        Ok(Counts { bins, of_neuron, begins, of_bin })
+        Ok(Counts { bins, by_neuron, begins, by_bin })
     }
 
     /// Number of bins.
@@ -83,23 +88,23 @@ impl Counts {
 
     /// Number of neurons.
     pub fn neurons(&self) -> usize {
-        self.of_neuron.len()
+        self.by_neuron.len()
     }
 
-    /// Sums over the bins `range`, N.
+    /// Sums of counts over the bins in `range`, N.
     fn sums(&self, range: &Range<usize>) -> Vec<f64> {
         let sum = |counts: &Vec<(u32, f64)>| within(counts, range).iter().map(|(_, count)| count).sum();
-        self.of_neuron.iter().map(sum).collect()
+        self.by_neuron.iter().map(sum).collect()
     }
 
-    /// Sums of products over the bins `range`, N×N, symmetric.
+    /// Sums of products of counts over the bins in `range`, N×N, symmetric.
     fn products(&self, range: &Range<usize>, threads: usize) -> Array2<f64> {
         let n = self.neurons();
         let mut products = Array2::<f64>::zeros((n, n));
-        let rows = products.outer_iter_mut().zip(&self.of_neuron).enumerate();
+        let rows = products.outer_iter_mut().zip(&self.by_neuron).enumerate();
         parallel::for_each(rows, threads, |(a, (mut row, counts))| {
             for &(k, x) in within(counts, range) {
-                let active = &self.of_bin[self.begins[k as usize]..self.begins[k as usize + 1]];
+                let active = &self.by_bin[self.begins[k as usize]..self.begins[k as usize + 1]];
                 for &(b, y) in active.iter().rev().take_while(|(b, _)| *b as usize >= a) {
                     row[b as usize] += x * y;
                 }
@@ -113,7 +118,7 @@ impl Counts {
         products
     }
 
-    /// Sums and sums of products over the bins `range`.
+    /// Moments of the counts in the bins of `range`.
     pub fn moments(&self, range: Range<usize>, threads: usize) -> Moments {
         Moments {
             samples: range.len() as f64,
@@ -123,13 +128,13 @@ impl Counts {
     }
 }
 
-/// The entries of a list of bins that are in `range`.
+/// The entries whose bin is in `range`.
 fn within<'a>(counts: &'a [(u32, f64)], range: &Range<usize>) -> &'a [(u32, f64)] {
     let place = |k: usize| counts.partition_point(|(bin, _)| (*bin as usize) < k);
     &counts[place(range.start)..place(range.end)]
 }
 
-/// Sums over some bins, from which covariances follow.
+/// Sums over a range of bins, from which covariances follow.
 pub struct Moments {
     /// Number of bins.
     pub samples: f64,
@@ -140,7 +145,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// What is left of these when `part` of the bins is left out.
+    /// The moments of the remaining bins when `part` is removed.
     pub fn without(&self, part: &Moments) -> Moments {
         Moments {
             samples: self.samples - part.samples,
@@ -154,15 +159,15 @@ impl Moments {
         self.products[[a, b]] - self.sums[a] * self.sums[b] / self.samples
     }
 
-    /// Covariance of the neurons `which` (divided by the number of bins).
+    /// Covariance of the neurons in `which` (divided by the number of bins).
     pub fn covariance(&self, which: &[usize]) -> Array2<f64> {
         Array2::from_shape_fn((which.len(), which.len()), |(i, j)| {
             self.scatter(which[i.min(j)], which[i.max(j)]) / self.samples
         })
     }
 
-    /// Pearson correlation, N×N, symmetric, 1 on the diagonal; 0 with a neuron
-    /// whose count never changes.
+    /// Pearson correlation, N×N, symmetric, 1 on the diagonal. Neurons with
+    /// constant counts have correlation 0 with all others.
     pub fn correlation(&self) -> Array2<f64> {
         let n = self.sums.len();
         let spread: Vec<f64> = (0..n).map(|a| self.scatter(a, a).max(0.0).sqrt()).collect();
@@ -171,21 +176,34 @@ impl Moments {
             let scale = spread[a] * spread[b];
             match (a == b, scale > 0.0) {
                 (true, _) => 1.0,
-                // Rounding takes two neurons with the same events past 1.
+                // Rounding can exceed 1 for two neurons with the same events.
                 (false, true) => (self.scatter(a, b) / scale).clamp(-1.0, 1.0),
                 (false, false) => 0.0,
             }
         })
     }
 
-    /// Neurons whose count changes.
+    /// Neurons whose count is not constant.
     pub fn varying(&self) -> Vec<usize> {
         (0..self.sums.len()).filter(|&a| self.scatter(a, a) > 0.0).collect()
     }
 }
 
-/// The bin between whose edges `time` lies. The edges are the products k·bin;
-/// a quotient alone would put events beside an edge into the wrong bin.
+/// Pearson correlation of event counts in bins of `bin` seconds from 0, N×N,
+/// symmetric, 1 on the diagonal.
+///
+/// An incomplete bin at `end` is dropped. Neurons with constant counts have
+/// correlation 0 with all others. The result does not depend on `threads`.
+///
+/// # Errors
+/// If the times are not ascending, or there are fewer than two bins.
+pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
+    let counts = Counts::new(events, bin, end)?;
+    Ok(counts.moments(0..counts.bins(), threads).correlation())
+}
+
+/// The bin that contains `time`. Edges are the products k·bin; a quotient alone
+/// would put events close to an edge into the wrong bin.
 fn bin_of(time: f64, bin: f64, bins: usize) -> Option<usize> {
     let mut k = (time / bin) as usize;
     if (k + 1) as f64 * bin <= time {
@@ -205,9 +223,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_of_parts_add_up() {
+    fn moments_of_ranges_add_up() {
         let events = vec![vec![0.05, 0.1, 0.35, 0.9], vec![0.1, 0.5], vec![], vec![0.35, 0.36, 0.95, 1.15]];
-        let counts = Counts::of(&events, 0.2, 1.21).unwrap();
+        let counts = Counts::new(&events, 0.2, 1.21).unwrap();
         assert_eq!((counts.bins(), counts.neurons()), (6, 4));
         let whole = counts.moments(0..6, 1);
         assert_eq!(whole.sums, [4.0, 2.0, 0.0, 4.0]);
@@ -223,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn the_same_events_correlate_fully() {
+    fn identical_events_have_correlation_1() {
         let times: Vec<f64> = (0..40).map(|k| f64::from(k * k) * 0.013).collect();
         let events = vec![times.clone(), times.clone(), times];
-        let all = Counts::of(&events, 0.2, 21.0).unwrap().moments(0..104, 1).correlation();
+        let all = Counts::new(&events, 0.2, 21.0).unwrap().moments(0..104, 1).correlation();
         assert!(all.iter().all(|v| (1.0 - v).abs() < 1e-14 && *v <= 1.0));
     }
 }

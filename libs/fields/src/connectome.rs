@@ -1,31 +1,33 @@
-//! Reading of connectomes: tables of synapse counts as comma-separated values,
-//! N×N, with a header row and an index column.
+//! Reads connectomes: N×N tables of synapse counts as CSV, with a header row and
+//! an index column.
 //!
-//! The table is read line by line. Nothing is allocated for more neurons than
-//! the length of the file leaves room for, and a line has a greatest length,
-//! so that a file that is no table at all is refused before it is in memory.
+//! The table is read line by line. No more neurons are allocated than fit into
+//! the file's length, and lines have a maximum length, so a file that is not a
+//! table is refused before it fills memory.
 
 use std::io::Read;
 use std::path::Path;
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
+use crate::rows::number;
 use pallium_npy as npy;
 
-/// Longest line in bytes: a million neurons with single digits take eight
-/// times less.
+/// Maximum length of a line in bytes: eight times that of a million
+/// single-digit counts.
 const LONGEST_LINE: usize = 1 << 24;
 
-/// Synapse counts as in the file, without header row and index column.
+/// Reads the synapse counts, without header row and index column.
 ///
 /// # Errors
-/// If the file is no such table; the message names file, line and cell.
+/// If the file is not such a table; the message names file, line and cell.
 pub fn read(path: &Path) -> Result<Array2<f64>> {
     let (file, length) = npy::open(path)?;
     table(path, file, length)
 }
 
-/// As [`read`], from a `source` of `length` bytes.
+/// Reads the synapse counts from a `source` of `length` bytes; messages call it
+/// `path`.
 ///
 /// # Errors
 /// As [`read`].
@@ -43,23 +45,23 @@ pub fn table(path: &Path, source: impl Read, length: u64) -> Result<Array2<f64>>
         match reader.read_byte_record(&mut record) {
             Ok(true) => reader.get_mut().left = LONGEST_LINE,
             Ok(false) => break,
-            Err(e) => return wrong(e.to_string(), "write it again as plain comma-separated values"),
+            Err(e) => return wrong(e.to_string(), "write it again as comma-separated values"),
         }
         let line = record.position().map_or(0, csv::Position::line);
         let Some(width) = width else {
             if record.len() < 2 {
                 return wrong(
-                    "the first line is no header".into(),
-                    "it must have an empty cell, then one a neuron",
+                    "the first line is not a header".into(),
+                    "it must have an empty cell, then one per neuron",
                 );
             }
             let neurons = record.len() - 1;
-            // A count takes a digit and a comma at least.
+            // A count takes at least a digit and a comma.
             let shortest = (neurons as u64).saturating_mul(neurons as u64).saturating_mul(2);
             if shortest > length {
                 return wrong(
-                    format!("the header names {neurons} columns, and a table of that width is longer"),
-                    "a row and a column a neuron are expected; is the file complete?",
+                    format!("the header names {neurons} columns, but the file is too short for such a table"),
+                    "one row and one column per neuron are expected; is the file complete?",
                 );
             }
             width = Some(record.len());
@@ -69,26 +71,26 @@ pub fn table(path: &Path, source: impl Read, length: u64) -> Result<Array2<f64>>
         if record.len() != width {
             return wrong(
                 format!("line {line} has {} cells, the header {width}", record.len()),
-                "every line must have an index and one count a neuron; is the file complete?",
+                "every line must have an index and one count per neuron; is the file complete?",
             );
         }
         if rows == width - 1 {
             return wrong(
                 format!("line {line} is one too many: the header names {rows} columns"),
-                "a row and a column a neuron are expected",
+                "one row and one column per neuron are expected",
             );
         }
-        // Rows in another order than columns would be read as other neurons'.
+        // Rows in another order than columns would be assigned to wrong neurons.
         if names.get(rows + 1) != record.get(0) {
             let (row, column) = (shown(record.get(0)), shown(names.get(rows + 1)));
             return wrong(
-                format!("line {line} is of `{row}`, but column {} is of `{column}`", rows + 2),
-                "rows and columns must be the same neurons, in one order",
+                format!("line {line} is for `{row}`, but column {} is for `{column}`", rows + 2),
+                "rows and columns must list the same neurons in the same order",
             );
         }
         rows += 1;
         for (cell, text) in record.iter().enumerate().skip(1) {
-            match number(text) {
+            match count(text) {
                 Some(count) => values.push(count),
                 None => {
                     return wrong(
@@ -104,10 +106,10 @@ pub fn table(path: &Path, source: impl Read, length: u64) -> Result<Array2<f64>>
         }
     }
     match width {
-        None => wrong("it is empty".into(), "copy the file again from where it came from"),
+        None => wrong("it is empty".into(), "copy the file again from its source"),
         Some(width) if rows != width - 1 => wrong(
             format!("{rows} rows, but the header names {} columns", width - 1),
-            "a row and a column a neuron are expected; is the file complete?",
+            "one row and one column per neuron are expected; is the file complete?",
         ),
         Some(_) => {
             Array2::from_shape_vec((rows, rows), values).map_err(|e| Error::bug(format!("connectome: {e}")))
@@ -120,18 +122,12 @@ fn shown(cell: Option<&[u8]>) -> String {
     String::from_utf8_lossy(cell.unwrap_or_default()).chars().take(40).collect()
 }
 
-fn number(text: &[u8]) -> Option<f64> {
-    match text {
-        [digit @ b'0'..=b'9'] => Some(f64::from(digit - b'0')),
-        text => {
-            let value: f64 = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
-            (value.is_finite() && value >= 0.0).then_some(value)
-        }
-    }
+fn count(text: &[u8]) -> Option<f64> {
+    number(text.trim_ascii()).filter(|count| *count >= 0.0)
 }
 
-/// A source that ends in an error where a line is too long. Whoever takes the
-/// lines sets `left` anew after each.
+/// A source that fails where a line is too long. The caller resets `left` after
+/// each line.
 struct Lines<R> {
     source: R,
     left: usize,
@@ -160,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_refused_in_bounded_memory() {
-        // Three gigabytes of one line, which are never made.
+    fn an_endless_line_is_refused_in_bounded_memory() {
+        // A line of three gigabytes, which is never allocated.
         for byte in [b',', b'0', b'"', 0, b' '] {
             let endless = std::io::repeat(byte).take(3 << 30);
             let error = table(Path::new("c.csv"), endless, 3 << 30).unwrap_err();
@@ -170,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_promises_too_much_is_refused() {
+    fn a_header_too_wide_for_the_file_is_refused() {
         let mut wide = vec![b','; 10_000];
         wide.push(b'\n');
         assert!(refused(&wide).message.contains("the header names 10000 columns"));
@@ -178,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn other_hands_write_tables_too() {
+    fn tables_of_other_writers_are_read() {
         for text in [
             &b",0,1\n0,0,1\n1,3,0\n"[..],
             b",0,1\r\n0,0,1\r\n1,3,0",

@@ -1,4 +1,5 @@
-//! The order in which CPython iterates over a set of integers.
+//! The order of released connectomes: that in which CPython iterates over a set
+//! of the root ids.
 //!
 //! The connectomes of the released fields were made by a program that looped
 //! over a Python `set` of the root ids, so their rows and columns follow the
@@ -8,7 +9,7 @@
 
 use pallium_core::prelude::*;
 
-/// Slots that are tried after the first before the probe jumps.
+/// Slots tried after the first one before the probe jumps.
 const LINEAR_PROBES: usize = 9;
 /// Integers are hashed modulo this Mersenne prime.
 const MODULUS: u64 = (1 << 61) - 1;

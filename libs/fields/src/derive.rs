@@ -1,30 +1,30 @@
-//! Functional matrices of a field, computed from its event times.
+//! Computes the functional matrices of a field from its event times.
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
-use crate::activity;
-use crate::counts::Counts;
+use crate::bins::{Counts, Moments};
+use crate::events::{check_events, recorded_until};
 use crate::folder::ConnectomeOrder;
 use crate::lasso::{self, Descent, Fold};
+use crate::sttc;
 
-/// Target of the events that tell how far the work is.
+/// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
 
 pallium_core::choice! {
     /// How the precision matrix is estimated.
     pub enum Method {
-        /// Graphical lasso, its penalty chosen by cross-validation unless
-        /// `alpha` gives it.
+        /// Graphical lasso; its penalty is `alpha` or chosen by cross-validation.
         GraphicalLasso = "graphical-lasso",
-        /// The inverse of the covariance.
+        /// Inverse of the covariance.
         Inverse = "inverse",
-        /// Not at all.
+        /// No precision matrix.
         None = "none",
     }
 }
 
 pallium_core::params! {
-    /// Which field, and how its matrices are computed.
+    /// The field, and how its matrices are computed.
     pub struct Params {
         /// The field's folder, with event times.
         path: String = String::new(),
@@ -34,20 +34,20 @@ pallium_core::params! {
         /// precision.
         bin_ms: f64 = 200.0,
         /// Coincidence window Δt of the spike time tiling coefficient (ms);
-        /// 0 means half a frame. The released matrices were made with 100 ms,
-        /// whose tiles are longer than a frame, which biases them negative.
+        /// 0 means half a frame. The released matrices use 100 ms: their tiles
+        /// are longer than a frame, which biases the coefficient negative.
         delta_t_ms: f64 = 0.0,
-        /// Frames a second of the recording (Hz), for Δt of half a frame; 0
-        /// means what the field says.
+        /// Frames per second of the recording (Hz), for a Δt of half a frame;
+        /// 0 means the field's own value.
         frame_hz: f64 = 0.0,
-        /// Begin of the analysed part of the recording (s).
+        /// Start of the analysed part of the recording (s).
         from_s: f64 = 0.0,
-        /// End of the analysed part (s), which may come after the last event;
-        /// 0 means 0.1 s after it, as released.
+        /// End of the analysed part (s); it may be later than the last event.
+        /// 0 means 0.1 s after the last event, as in the released matrices.
         to_s: f64 = 0.0,
         /// A neuron with fewer events than this in the analysed part counts as
-        /// silent: it has no correlation, coefficient or precision with any
-        /// other neuron.
+        /// silent: its correlation, coefficient and precision with all other
+        /// neurons are 0.
         min_events: u32 = 1,
         /// Whether to compute the correlation.
         correlation: bool = true,
@@ -55,17 +55,16 @@ pallium_core::params! {
         sttc: bool = true,
         /// How to compute the precision.
         precision: Method = Method::GraphicalLasso,
-        /// Penalty α of the graphical lasso, in units of covariance; 0 means
-        /// to choose it by cross-validation.
+        /// Penalty α of the graphical lasso, in units of covariance; 0 chooses
+        /// it by cross-validation.
         alpha: f64 = 0.0,
-        /// Number of parts of the recording, each of which is predicted from
-        /// the others when α is chosen.
+        /// Number of folds for the cross-validation of α.
         folds: u32 = 5,
-        /// Whether counts are brought to variance 1 before the precision is
-        /// estimated, so that the penalty weighs on busy and quiet neurons
-        /// alike. The released matrices are of raw counts.
+        /// Whether to scale counts to variance 1 before the precision is
+        /// estimated, so that the penalty affects active and quiet neurons
+        /// alike. The released matrices use raw counts.
         standardised: bool = false,
-        /// How the graphical lasso descends and when it stops.
+        /// Coordinate descent of the graphical lasso, and when it stops.
         descent: Descent = Descent::Screened,
         /// Whether to add a matrix `partial-correlation`,
         /// −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
@@ -73,46 +72,46 @@ pallium_core::params! {
     }
 }
 
-/// Matrices by name, and notes on how they were made.
+/// Matrices by name, and notes on how they were computed.
 pub struct Matrices {
     /// The matrices, N×N.
     pub matrices: Vec<(&'static str, Array2<f64>)>,
-    /// What a reader of results should know.
+    /// Notes for readers of results.
     pub notes: Vec<String>,
 }
 
-/// How many times as long as up to its last event a recording may be: what
-/// exceeds that is more likely in another unit.
-const MOST_TIMES: f64 = 100.0;
+/// Maximum end of the analysed part, relative to the last event; a later end is
+/// probably in another unit.
+const MAX_RELATIVE_END: f64 = 100.0;
 
 /// Name of the matrix of partial correlations.
 pub const PARTIAL: &str = "partial-correlation";
 
-/// Computes what `params` asks for from ascending event times (s).
+/// Computes the matrices that `params` requests from ascending event times (s).
 ///
 /// # Errors
-/// If the times or the part to be analysed are not usable, or the precision
-/// cannot be estimated.
+/// If the times or the analysed part are invalid, or the precision cannot be
+/// estimated.
 pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Matrices> {
-    let told = |fraction: f64, what: &str| tracing::info!(target: PROGRESS, fraction, "{what}");
-    told(0.0, "event times");
-    activity::check_events(events)?;
-    let recorded = activity::recorded_until(events);
-    if params.to_s > MOST_TIMES * recorded {
+    let report = |fraction: f64, what: &str| tracing::info!(target: PROGRESS, fraction, "{what}");
+    report(0.0, "event times");
+    check_events(events)?;
+    let recorded = recorded_until(events);
+    if params.to_s > MAX_RELATIVE_END * recorded {
         return Err(Error::input(format!(
             "the analysed part ends at {} s, but the last event is at {:.1} s",
             params.to_s,
             recorded - 0.1
         ))
-        .help("is the end in seconds, and are the event times?"));
+        .help("are the end and the event times in seconds?"));
     }
     let to = if params.to_s > 0.0 { params.to_s } else { recorded };
     if to <= params.from_s {
         return Err(Error::input(format!(
-            "the analysed part begins at {} s, but the recording lasts {recorded:.1} s",
+            "the analysed part starts at {} s, but the recording lasts {recorded:.1} s",
             params.from_s
         ))
-        .help("choose an earlier begin"));
+        .help("choose an earlier start"));
     }
     let length = to - params.from_s;
     let whole = params.from_s == 0.0 && to == recorded;
@@ -136,22 +135,22 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
     let mut notes = Vec::new();
     let span = format!("from {} to {to:.1} s", params.from_s);
     if params.sttc {
-        told(0.02, "spike time tiling");
+        report(0.02, "spike time tiling");
         let window = match (params.delta_t_ms, params.frame_hz) {
             (delta_t, _) if delta_t > 0.0 => delta_t / 1e3,
             (_, frame_hz) if frame_hz > 0.0 => 0.5 / frame_hz,
             _ => {
-                return Err(Error::input("the recording has no frames to take the half of as Δt")
-                    .help("give delta_t_ms (--delta-t), or the frames a second of the recording"));
+                return Err(Error::input("Δt cannot be half a frame, because the frame rate is unknown")
+                    .help("set delta_t_ms (--delta-t), or the frames per second of the recording"));
             }
         };
-        matrices.push((Substrate::STTC, activity::sttc(&used, window, length, threads)?));
+        matrices.push((Substrate::STTC, sttc::sttc(&used, window, length, threads)?));
         let half = if params.delta_t_ms > 0.0 { "" } else { " (half a frame)" };
         notes.push(format!("sttc: computed from event times {span}, Δt = {:.1} ms{half}", window * 1e3));
     }
     if params.correlation || params.precision != Method::None {
-        told(0.05, "event counts");
-        let counts = Counts::of(&used, params.bin_ms / 1e3, length)?;
+        report(0.05, "event counts");
+        let counts = Counts::new(&used, params.bin_ms / 1e3, length)?;
         let all = counts.moments(0..counts.bins(), threads);
         if params.correlation {
             matrices.push((Substrate::CORRELATION, all.correlation()));
@@ -163,7 +162,7 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
         }
         if params.precision != Method::None {
             let (precision, how) = precision(&counts, &all, params, threads, &|done| {
-                told(0.1 + 0.9 * done, "precision");
+                report(0.1 + 0.9 * done, "precision");
             })?;
             if params.partial_correlation {
                 matrices.push((PARTIAL, partial_correlation(&precision)));
@@ -176,25 +175,25 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
         let few: Vec<String> = silent.iter().take(10).map(ToString::to_string).collect();
         let more = if silent.len() > few.len() { ", …" } else { "" };
         notes.push(format!(
-            "silent: {} of {} neurons have fewer than {} events (neurons {}{more}); they are related to none",
+            "silent: {} of {} neurons have fewer than {} events (neurons {}{more}) and are unrelated to all others",
             silent.len(),
             events.len(),
             params.min_events.max(1),
             few.join(", ")
         ));
     }
-    told(1.0, "done");
+    report(1.0, "done");
     Ok(Matrices { matrices, notes })
 }
 
-/// The precision of event counts, and how it was estimated. A neuron whose
-/// count never changes has 1 on the diagonal and 0 elsewhere.
+/// Estimates the precision of event counts; the text says how. A neuron with
+/// constant counts has 1 on the diagonal and 0 elsewhere.
 fn precision(
     counts: &Counts,
-    all: &crate::counts::Moments,
+    all: &Moments,
     params: &Params,
     threads: usize,
-    told: &(dyn Fn(f64) + Sync),
+    on_progress: &(dyn Fn(f64) + Sync),
 ) -> Result<(Array2<f64>, String)> {
     let varying = all.varying();
     let covariance = all.covariance(&varying);
@@ -204,20 +203,20 @@ fn precision(
     };
     let scaled = |c: Array2<f64>| Array2::from_shape_fn(c.dim(), |(i, j)| c[[i, j]] / (unit[i] * unit[j]));
     let covariance = scaled(covariance);
-    let of = if params.standardised { "standardised" } else { "raw" };
+    let kind = if params.standardised { "standardised" } else { "raw" };
     let (estimate, how) = match params.precision {
         Method::GraphicalLasso if params.alpha > 0.0 => {
             let estimate = lasso::at(&covariance, params.alpha, params.descent)?;
-            (estimate, format!("graphical lasso of {of} counts, α = {} as given", params.alpha))
+            (estimate, format!("graphical lasso of {kind} counts, given α = {}", params.alpha))
         }
         Method::GraphicalLasso => {
             let folds = folds(counts, all, &varying, params.folds as usize, threads)?
                 .into_iter()
                 .map(|fold| Fold { train: scaled(fold.train), test: scaled(fold.test) })
                 .collect::<Vec<_>>();
-            let chosen = lasso::cross_validated(&covariance, &folds, params.descent, threads, told)?;
+            let chosen = lasso::cross_validated(&covariance, &folds, params.descent, threads, on_progress)?;
             let how = format!(
-                "graphical lasso of {of} counts, α = {:.6e}, the best of {} by cross-validation over {} parts",
+                "graphical lasso of {kind} counts, α = {:.6e}, best of {} by {}-fold cross-validation",
                 chosen.alpha, chosen.compared, params.folds
             );
             (chosen.precision, how)
@@ -225,9 +224,9 @@ fn precision(
         Method::Inverse | Method::None => {
             let inverse = pallium_linalg::inverse(covariance.view()).ok_or_else(|| {
                 Error::input("the covariance of event counts has no inverse")
-                    .help("two neurons may have the same events; use precision = \"graphical-lasso\"")
+                    .help("two neurons may have identical events; use precision = \"graphical-lasso\"")
             })?;
-            (inverse, format!("inverse covariance of {of} counts"))
+            (inverse, format!("inverse covariance of {kind} counts"))
         }
     };
     let mut precision = Array2::eye(counts.neurons());
@@ -239,21 +238,21 @@ fn precision(
     Ok((precision, how))
 }
 
-/// Covariances of consecutive parts of the recording and of what is left
-/// without each.
+/// Covariances of consecutive parts of the recording, and of the remaining
+/// bins.
 fn folds(
     counts: &Counts,
-    all: &crate::counts::Moments,
+    all: &Moments,
     varying: &[usize],
     parts: usize,
     threads: usize,
 ) -> Result<Vec<Fold>> {
     let bins = counts.bins();
     if bins < 2 * parts {
-        return Err(Error::input(format!("{bins} bins are too few for {parts} parts"))
-            .help("use narrower bins, fewer folds, or give alpha"));
+        return Err(Error::input(format!("{bins} bins are too few for {parts} folds"))
+            .help("use narrower bins or fewer folds, or set alpha"));
     }
-    // The first parts are longer by one where the bins do not divide evenly.
+    // If the bins do not divide evenly, the first parts have one more.
     let begin = |part: usize| part * (bins / parts) + part.min(bins % parts);
     let fold = |part: usize| {
         let left_out = counts.moments(begin(part)..begin(part + 1), threads);
@@ -266,7 +265,7 @@ fn folds(
 fn partial_correlation(precision: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn(precision.dim(), |(i, j)| {
         let scale = (precision[[i, i]] * precision[[j, j]]).sqrt();
-        // Adding zero takes the sign off a zero.
+        // Adding zero turns −0 into 0.
         if i == j { 1.0 } else { (-precision[[i, j]] / scale).clamp(-1.0, 1.0) + 0.0 }
     })
 }
@@ -278,7 +277,7 @@ mod tests {
     use rand::seq::SliceRandom;
 
     use super::*;
-    use crate::folder::FRAME_HZ;
+    use crate::bins::FRAME_HZ;
     use pallium_npy as npy;
     use pallium_testing::{real_field, sparse_events};
 
@@ -288,12 +287,12 @@ mod tests {
         ("5_6_8", 0.00040409376867546243, 315.3197827528124, 22.27404473691274, -0.5009712220848718, 12156),
     ];
 
-    fn plain() -> Params {
+    fn defaults() -> Params {
         Params { frame_hz: FRAME_HZ, ..Params::default() }
     }
 
     fn published() -> Params {
-        Params { delta_t_ms: 100.0, descent: Descent::Plain, ..plain() }
+        Params { delta_t_ms: 100.0, descent: Descent::Plain, ..defaults() }
     }
 
     fn matrix<'a>(derived: &'a Matrices, name: &str) -> &'a Array2<f64> {
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_recipe_gives_the_released_matrices() {
+    fn the_published_settings_give_the_released_matrices() {
         for name in ["5_3_8", "4_7_2", "5_3_4", "5_6_8"] {
             let Some(folder) = real_field(name) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
@@ -324,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_what_scikit_learn_estimates() {
+    fn the_default_equals_scikit_learn() {
         // GraphicalLassoCV of scikit-learn 1.9.1 with its defaults: α, Frobenius
         // norm, two entries and the number of zeros.
         for (name, alpha, norm, diagonal, entry, zeros) in REFERENCE {
             let Some(folder) = real_field(name) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
-            let only = Params { sttc: false, correlation: false, ..plain() };
+            let only = Params { sttc: false, correlation: false, ..defaults() };
             let derived = derive(&events, &only, 2).unwrap();
             let precision = matrix(&derived, "precision");
             let found = precision.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -345,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn both_descents_agree_to_their_tolerance() {
+    fn both_descents_agree_within_their_tolerance() {
         let Some(folder) = real_field("4_7_2") else { return };
         let events = npy::read_lists(&folder.join("spikes_4_7_2.npy"), &npy::any).unwrap();
-        let only = Params { sttc: false, correlation: false, ..plain() };
+        let only = Params { sttc: false, correlation: false, ..defaults() };
         let screened = derive(&events, &only, 2).unwrap();
         let plain = derive(&events, &Params { descent: Descent::Plain, ..only }, 2).unwrap();
         let off = off(matrix(&screened, "precision"), matrix(&plain, "precision"));
@@ -356,13 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn matrices_are_symmetric_bounded_and_the_same_in_any_order() {
+    fn matrices_are_symmetric_bounded_and_independent_of_neuron_order() {
         let mut events = sparse_events(12, 400.0, 5);
         events[3].clear();
         let mut order: Vec<usize> = (0..12).collect();
         order.shuffle(&mut random::stream(1, "test"));
         let shuffled: Vec<Vec<f64>> = order.iter().map(|&k| events[k].clone()).collect();
-        for params in [plain(), published(), Params { precision: Method::Inverse, ..published() }] {
+        for params in [defaults(), published(), Params { precision: Method::Inverse, ..published() }] {
             let (a, b) = (derive(&events, &params, 1).unwrap(), derive(&shuffled, &params, 3).unwrap());
             assert_eq!(a.matrices.len(), 4);
             for (name, matrix) in &a.matrices {
@@ -391,38 +390,38 @@ mod tests {
     }
 
     #[test]
-    fn threads_change_nothing() {
+    fn results_do_not_depend_on_threads() {
         let events = sparse_events(9, 300.0, 6);
-        let (a, b) = (derive(&events, &plain(), 1), derive(&events, &plain(), 4));
+        let (a, b) = (derive(&events, &defaults(), 1), derive(&events, &defaults(), 4));
         assert_eq!(a.unwrap().matrices, b.unwrap().matrices);
     }
 
     #[test]
-    fn a_part_of_the_recording_is_as_good_as_a_recording() {
+    fn part_of_a_recording_equals_a_shorter_recording() {
         let events = sparse_events(6, 300.0, 7);
-        let part = Params { from_s: 100.0, to_s: 200.0, min_events: 3, ..plain() };
+        let part = Params { from_s: 100.0, to_s: 200.0, min_events: 3, ..defaults() };
         let moved: Vec<Vec<f64>> = events
             .iter()
             .map(|times| times.iter().filter(|t| (100.0..=200.0).contains(*t)).map(|t| t - 100.0).collect())
             .collect();
-        let whole = Params { to_s: 100.0, min_events: 3, ..plain() };
+        let whole = Params { to_s: 100.0, min_events: 3, ..defaults() };
         let (a, b) = (derive(&events, &part, 1).unwrap(), derive(&moved, &whole, 1).unwrap());
         // The second recording ends 0.1 s after its last event.
         for (name, matrix) in &a.matrices {
             assert!(off(matrix, self::matrix(&b, name)) < 2e-2, "{name}");
         }
-        assert!(derive(&events, &Params { from_s: 1000.0, ..plain() }, 1).is_err());
-        assert!(derive(&events, &Params { min_events: 10_000, ..plain() }, 1).is_err());
-        let too_short = Params { from_s: 100.0, to_s: 101.0, ..plain() };
+        assert!(derive(&events, &Params { from_s: 1000.0, ..defaults() }, 1).is_err());
+        assert!(derive(&events, &Params { min_events: 10_000, ..defaults() }, 1).is_err());
+        let too_short = Params { from_s: 100.0, to_s: 101.0, ..defaults() };
         assert!(derive(&events, &too_short, 1).is_err());
     }
 
     #[test]
-    fn penalties_can_be_given_and_counts_standardised() {
+    fn alpha_can_be_set_and_counts_standardised() {
         let events = sparse_events(6, 300.0, 8);
-        let given = Params { alpha: 0.01, standardised: true, ..plain() };
+        let given = Params { alpha: 0.01, standardised: true, ..defaults() };
         let derived = derive(&events, &given, 1).unwrap();
-        assert!(derived.notes.iter().any(|n| n.contains("α = 0.01 as given")));
+        assert!(derived.notes.iter().any(|n| n.contains("given α = 0.01")));
         let strong = derive(&events, &Params { alpha: 10.0, ..given }, 1).unwrap();
         let off_diagonal = matrix(&strong, "precision").indexed_iter().filter(|((i, j), _)| i != j);
         assert!(off_diagonal.map(|(_, v)| *v).all(|v| v == 0.0));

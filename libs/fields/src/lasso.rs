@@ -1,5 +1,5 @@
-//! Sparse inverse covariance: the graphical lasso, and the choice of its
-//! penalty by cross-validation.
+//! Sparse inverse covariance: the graphical lasso, with its penalty chosen by
+//! cross-validation.
 
 use pallium_core::{ndarray::Array2, prelude::*};
 use pallium_linalg::{log_determinant, pseudo_inverse};
@@ -7,28 +7,28 @@ use pallium_linalg::{log_determinant, pseudo_inverse};
 use crate::parallel;
 
 pallium_core::choice! {
-    /// When a column's coordinate descent ends, and which neurons it visits.
-    /// The matrix that comes out depends on it in its fourth digit, since
+    /// When a column's coordinate descent stops, and which neurons it visits.
+    /// The resulting matrix depends on it in its fourth digit, because
     /// cross-validation compares estimates that are stopped early.
     pub enum Descent {
         /// As scikit-learn since 1.8: at most 20 sweeps, none if the start is
-        /// good enough already, and neurons that safely have no weight are
-        /// left out (Ndiaye, Fercoq, Gramfort and Salmon 2017).
+        /// good enough, and neurons whose weight is provably zero are skipped
+        /// (Ndiaye, Fercoq, Gramfort and Salmon 2017).
         Screened = "screened",
-        /// As scikit-learn up to 1.7, by which the released matrices were
-        /// made: at most as many sweeps as there are rounds, over all neurons.
+        /// As scikit-learn up to 1.7, which made the released matrices: at most
+        /// as many sweeps as rounds, over all neurons.
         Plain = "plain",
     }
 }
 
-/// How close an estimate must come to the optimum: the duality gap of the
-/// whole, and, relative to the squared norm of a column's covariances, that of
-/// each column.
+/// Tolerance of an estimate: its duality gap, and the gap of each column
+/// relative to the squared norm of the column's covariances.
 const GAP: f64 = 1e-4;
-/// Rounds over all columns before the last estimate, and while candidates are
-/// compared.
+/// Maximum number of rounds over all columns, for the final estimate and while
+/// candidates are compared.
 const ROUNDS: (usize, usize) = (100, 10);
-/// Candidates a grid, and how often the grid is refined around the best.
+/// Candidates per grid, and number of grids, each refined around the best
+/// candidate so far.
 const CANDIDATES: usize = 4;
 const REFINEMENTS: usize = 4;
 
@@ -41,21 +41,21 @@ pub struct Estimate {
     pub precision: Array2<f64>,
 }
 
-/// A precision matrix and the penalty that was chosen for it.
+/// A precision matrix and the penalty chosen for it.
 pub struct Chosen {
     /// Precision, p×p, symmetric.
     pub precision: Array2<f64>,
     /// The penalty α, in units of covariance.
     pub alpha: f64,
-    /// Number of penalties that were compared.
+    /// Number of penalties compared.
     pub compared: usize,
 }
 
-/// Covariances of one division of the samples.
+/// Covariances of one fold of the samples.
 pub struct Fold {
-    /// Of the samples that are learnt from, p×p.
+    /// Covariance of the training samples, p×p.
     pub train: Array2<f64>,
-    /// Of those that are predicted.
+    /// Covariance of the test samples, p×p.
     pub test: Array2<f64>,
 }
 
@@ -64,8 +64,8 @@ pub struct Fold {
 ///
 /// The grid is that of scikit-learn's `GraphicalLassoCV`: four penalties from
 /// the largest absolute covariance down to a hundredth of it, then three times
-/// four new ones between the neighbours of the best so far; of equally good
-/// ones the smallest. `told` hears how much of the work is done (0 to 1).
+/// four new ones between the neighbours of the best so far; ties go to the
+/// smallest. `on_progress` receives the completed fraction of the work.
 ///
 /// # Errors
 /// If no estimate succeeds: the covariances are too ill-conditioned.
@@ -74,7 +74,7 @@ pub fn cross_validated(
     folds: &[Fold],
     descent: Descent,
     threads: usize,
-    told: &(dyn Fn(f64) + Sync),
+    on_progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Chosen> {
     let largest = covariance
         .indexed_iter()
@@ -91,7 +91,7 @@ pub fn cross_validated(
     }
     let mut grid = spaced(0.01 * largest, largest, CANDIDATES);
     grid.reverse();
-    // Penalties and the mean log-likelihood of what was left out, in nats.
+    // Penalties and the mean log-likelihood of the test samples, in nats.
     let mut compared: Vec<(f64, f64)> = Vec::new();
     let mut best = 0;
     for refinement in 0..REFINEMENTS {
@@ -100,7 +100,7 @@ pub fn cross_validated(
         parallel::for_each(scores.iter_mut().zip(folds), threads, |(scores, fold)| {
             *scores = path(fold, &grid, descent);
             let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            told((refinement as f64 + done as f64 / folds.len() as f64) / (REFINEMENTS as f64 + 0.5));
+            on_progress((refinement as f64 + done as f64 / folds.len() as f64) / (REFINEMENTS as f64 + 0.5));
         });
         for (k, &alpha) in grid.iter().enumerate() {
             let mean = scores.iter().map(|scores| scores[k]).sum::<f64>() / folds.len() as f64;
@@ -109,7 +109,7 @@ pub fn cross_validated(
         compared.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (mut best_score, mut last_finite) = (f64::NEG_INFINITY, 0);
         for (k, &(_, score)) in compared.iter().enumerate() {
-            // A likelihood without bounds is that of a singular matrix.
+            // An unbounded likelihood comes from a singular matrix.
             let sound = score.is_finite() && score < 0.1 / f64::EPSILON;
             if sound {
                 last_finite = k;
@@ -121,7 +121,7 @@ pub fn cross_validated(
         let last = compared.len() - 1;
         let (high, low) = match best {
             0 => (compared[0].0, compared[1].0),
-            // Below it nothing converged.
+            // No smaller penalty converged.
             k if k == last_finite && k != last => (compared[k].0, compared[k + 1].0),
             k if k == last => (compared[k].0, 0.01 * compared[k].0),
             k => (compared[k - 1].0, compared[k + 1].0),
@@ -135,11 +135,11 @@ pub fn cross_validated(
         return Err(ill_conditioned());
     }
     let estimate = graphical_lasso(covariance, alpha, None, ROUNDS.0, descent)?;
-    told(1.0);
+    on_progress(1.0);
     Ok(Chosen { precision: estimate.precision, alpha, compared: compared.len() })
 }
 
-/// Estimates under `alpha` alone.
+/// Estimates the precision with the penalty `alpha`.
 ///
 /// # Errors
 /// If the covariances are too ill-conditioned.
@@ -147,7 +147,7 @@ pub fn at(covariance: &Array2<f64>, alpha: f64, descent: Descent) -> Result<Arra
     graphical_lasso(covariance, alpha, None, ROUNDS.0, descent).map(|estimate| estimate.precision)
 }
 
-/// Scores of descending penalties, each started from the estimate before.
+/// Scores of descending penalties, each started from the previous estimate.
 fn path(fold: &Fold, alphas: &[f64], descent: Descent) -> Vec<f64> {
     let mut start: Option<Array2<f64>> = None;
     let score = |&alpha: &f64| match graphical_lasso(&fold.train, alpha, start.as_ref(), ROUNDS.1, descent) {
@@ -171,12 +171,12 @@ fn spaced(from: f64, to: f64, count: usize) -> Vec<f64> {
 
 fn ill_conditioned() -> Error {
     Error::input("the covariances of event counts are too ill-conditioned for a graphical lasso").help(
-        "two neurons may have the same events; leave one of them out, use wider bins, or a larger penalty",
+        "two neurons may have identical events; remove one of them, or use wider bins or a larger penalty",
     )
 }
 
-/// Mean log-likelihood of samples of covariance `covariance` under a Gaussian
-/// of precision `precision`, in nats; not finite if that is not one.
+/// Mean log-likelihood, in nats, of samples with this covariance under a Gaussian
+/// with this precision; not finite if the precision is invalid.
 fn log_likelihood(covariance: &Array2<f64>, precision: &Array2<f64>) -> f64 {
     let p = precision.nrows() as f64;
     let trace: f64 = covariance.iter().zip(precision).map(|(c, p)| c * p).sum();
@@ -203,9 +203,9 @@ fn graphical_lasso(
         Descent::Screened => rounds.max(20),
         Descent::Plain => rounds,
     };
-    // The widest vectors that this machine has.
+    // Uses the widest vector instructions of the machine.
     let arch = pulp::Arch::new();
-    let mut work = Column { weights: vec![0.0; p], image: vec![0.0; p], active: Vec::with_capacity(p) };
+    let mut work = Regression { weights: vec![0.0; p], image: vec![0.0; p], active: Vec::with_capacity(p) };
     for round in 0..rounds {
         for k in 0..p {
             let own = precision[[k, k]];
@@ -214,7 +214,7 @@ fn graphical_lasso(
             }
             work.weights[k] = 0.0;
             let column = &mut work;
-            arch.dispatch(Task {
+            arch.dispatch(Descend {
                 column,
                 covariance: &covariance,
                 own: k,
@@ -254,9 +254,9 @@ fn graphical_lasso(
     Ok(Estimate { covariance, precision })
 }
 
-/// One column's descent, to be compiled for several kinds of machine.
-struct Task<'a> {
-    column: &'a mut Column,
+/// One column's descent, compiled once per instruction set.
+struct Descend<'a> {
+    column: &'a mut Regression,
     covariance: &'a Array2<f64>,
     own: usize,
     empirical: &'a Array2<f64>,
@@ -265,7 +265,7 @@ struct Task<'a> {
     descent: Descent,
 }
 
-impl pulp::NullaryFnOnce for Task<'_> {
+impl pulp::NullaryFnOnce for Descend<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -275,8 +275,8 @@ impl pulp::NullaryFnOnce for Task<'_> {
 }
 
 /// Workspace of one column's regression on all others.
-struct Column {
-    /// Regression weights; that of the column itself is 0.
+struct Regression {
+    /// Regression weights; the column's own is 0.
     weights: Vec<f64>,
     /// Covariance times `weights`.
     image: Vec<f64>,
@@ -284,10 +284,10 @@ struct Column {
     active: Vec<usize>,
 }
 
-impl Column {
-    /// Minimises ½wᵀQw − qᵀw + α‖w‖₁ over all entries but the `own`: Q the
-    /// covariance, q the empirical row. `image` is Qw, all but its own entry,
-    /// when this returns.
+impl Regression {
+    /// Minimises ½wᵀQw − qᵀw + α‖w‖₁ over all entries except `own`, where Q is
+    /// the covariance and q the empirical row. Afterwards `image` is Qw, except
+    /// for its own entry.
     #[inline(always)]
     fn descend(
         &mut self,
@@ -380,8 +380,8 @@ impl Column {
         (primal - dual, steepest)
     }
 
-    /// Leaves out those whose weight is zero at the optimum, by the sphere
-    /// around the dual point that the gap allows.
+    /// Drops neurons whose weight must be zero at the optimum: the duality gap
+    /// bounds the optimum by a sphere around the dual point.
     #[inline(always)]
     fn screen(
         &mut self,
@@ -419,8 +419,8 @@ mod tests {
     }
 
     #[test]
-    fn the_optimum_has_the_slopes_that_it_must() {
-        // Karush, Kuhn, Tucker: S − Θ⁻¹ is −α·sign Θ where Θ is not 0, else at most α.
+    fn the_optimum_satisfies_the_kkt_conditions() {
+        // S − Θ⁻¹ is −α·sign Θ where Θ is not 0, else at most α.
         for descent in [Descent::Screened, Descent::Plain] {
             let (s, alpha) = (example(), 0.06);
             let estimate = graphical_lasso(&s, alpha, None, 200, descent).unwrap();
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn without_penalty_it_is_the_inverse() {
+    fn without_penalty_the_lasso_is_the_inverse() {
         let inverse = pseudo_inverse(example().view()).unwrap();
         let product = inverse.dot(&example()) - Array2::<f64>::eye(4);
         assert!(product.iter().all(|v| v.abs() < 1e-12));
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn grids_are_even_in_the_logarithm() {
+    fn grids_are_logarithmic() {
         let grid = spaced(0.01, 1.0, 3);
         assert!(grid.iter().zip([0.01, 0.1, 1.0]).all(|(a, b)| (a / b - 1.0).abs() < 1e-15), "{grid:?}");
     }

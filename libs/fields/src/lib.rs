@@ -1,29 +1,36 @@
-//! Fields of neurons: their folders, read and written, and the matrices of their
-//! activity.
+//! Fields of neurons: reads and writes their folders and computes functional
+//! matrices from event times. It does not know components, experiments or
+//! networks, nor how weights are made from a field.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`folder`] | reads a field's folder, as released or as written by Pallium |
-//! | [`described`] | reads a field of one's own: plain files and a `field.toml` |
+//! | [`own_field`] | reads your own field: ordinary files described by a `field.toml` |
 //! | [`store`] | writes a field's folder |
+//! | [`field_toml`] | the `field.toml` that `store` writes and `folder` reads |
 //! | [`connectome`] | reads a table of synapse counts |
-//! | [`set_order`] | puts a released connectome into the order of the neurons |
-//! | [`rows`] | reads large tables in little memory |
-//! | [`activity`], [`counts`] | correlation and spike time tiling from event times |
+//! | [`connectome_order`] | puts a released connectome into the order of the neurons |
+//! | [`rows`] | reads large CSV files in little memory |
+//! | [`events`] | checks event times |
+//! | [`bins`] | frames and bins; event counts and their correlation |
+//! | [`sttc`] | spike time tiling coefficient |
+//! | [`lasso`] | precision by the graphical lasso |
 //! | [`derive`] | all functional matrices from event times |
-//! | [`lasso`] | sparse inverse covariance |
-//! | [`rises`] | events in traces of fluorescence |
-//! | [`parallel`] | work shared among threads |
+//! | [`steep_rises`] | events in fluorescence traces |
+//! | [`parallel`] | divides work among threads |
 
-pub mod activity;
+pub mod bins;
 pub mod connectome;
-pub mod counts;
+pub mod connectome_order;
 pub mod derive;
-pub mod described;
+pub mod events;
+pub mod field_toml;
 pub mod folder;
 pub mod lasso;
+mod listing;
+pub mod own_field;
 pub mod parallel;
-pub mod rises;
 pub mod rows;
-pub mod set_order;
+pub mod steep_rises;
 pub mod store;
+pub mod sttc;

@@ -1,5 +1,5 @@
-//! Rows of comma-separated text, one at a time, in memory that does not grow
-//! with the file, whatever is in it. Text packed by gzip is unpacked on the way.
+//! Reads CSV files row by row, so that memory does not grow with the file, even
+//! if the file is malformed. Gzip-compressed files are decompressed on the fly.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use pallium_core::prelude::*;
 
 use pallium_npy as npy;
 
-/// Longest row (bytes), and most cells in one.
+/// Maximum length of a row in bytes, and maximum number of cells in a row.
 const LONGEST_ROW: usize = 4 << 20;
 const MOST_CELLS: usize = 1 << 18;
 const BUFFER: usize = 1 << 18;
 
-/// A file of rows, the first of which names the columns or not.
+/// A CSV file, with or without a header row.
 pub struct Rows {
     path: PathBuf,
     source: Box<dyn BufRead>,
     parser: csv_core::Reader,
-    /// Text of the present row, its cells one after another.
+    /// Text of the current row: its cells, concatenated.
     text: Vec<u8>,
-    /// Where each cell ends in it.
+    /// End of each cell in `text`.
     ends: Vec<usize>,
     cells: usize,
-    /// Line of the present row's begin, and of what comes next; from 1.
+    /// First line of the current row, and of the next one; from 1.
     line: u64,
     next_line: u64,
 }
 
 impl Rows {
-    /// Opens a file, packed or not, which its first bytes tell.
+    /// Opens a file; its first bytes decide whether it is decompressed.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -38,18 +38,18 @@ impl Rows {
         let failed = |e: std::io::Error| Error::io(path, &e);
         let (file, _) = npy::open(path)?;
         let mut plain = BufReader::with_capacity(BUFFER, file);
-        let packed = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
-        let source: Box<dyn BufRead> = if packed {
+        let compressed = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        let source: Box<dyn BufRead> = if compressed {
             Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain)))
         } else {
             Box::new(plain)
         };
-        Self::of(path, source)
+        Self::new(path, source)
     }
 
-    fn of(path: &Path, mut source: Box<dyn BufRead>) -> Result<Self> {
-        let mark = source.fill_buf().map_err(|e| unreadable(path, 1, &e))?.starts_with(b"\xef\xbb\xbf");
-        source.consume(if mark { 3 } else { 0 });
+    fn new(path: &Path, mut source: Box<dyn BufRead>) -> Result<Self> {
+        let has_bom = source.fill_buf().map_err(|e| unreadable(path, 1, &e))?.starts_with(b"\xef\xbb\xbf");
+        source.consume(if has_bom { 3 } else { 0 });
         Ok(Rows {
             path: path.into(),
             source,
@@ -62,10 +62,10 @@ impl Rows {
         })
     }
 
-    /// Goes to the next row that is not empty; `false` after the last one.
+    /// Advances to the next row that is not empty; `false` after the last one.
     ///
     /// # Errors
-    /// If the file cannot be read on, or a row is longer than any should be.
+    /// If reading fails, or a row exceeds the maximum length.
     pub fn advance(&mut self) -> Result<bool> {
         self.skip_empty_lines()?;
         self.line = self.next_line;
@@ -88,7 +88,7 @@ impl Rows {
                 }
                 csv_core::ReadRecordResult::OutputFull | csv_core::ReadRecordResult::OutputEndsFull => {
                     return Err(self.wrong("the row is longer than 4 MB or has more than 262,144 cells").help(
-                        "is this comma-separated text? A quotation mark that is never closed makes one row of the rest",
+                        "check that the file is comma-separated; an unclosed quotation mark turns the rest of the file into one row",
                     ));
                 }
                 csv_core::ReadRecordResult::Record => {
@@ -112,26 +112,26 @@ impl Rows {
         }
     }
 
-    /// Number of cells of the present row.
+    /// Number of cells in the current row.
     pub fn len(&self) -> usize {
         self.cells
     }
 
-    /// A cell of the present row, without the blanks around it.
+    /// A cell of the current row, without surrounding whitespace.
     pub fn cell(&self, column: usize) -> &[u8] {
         let begin = if column == 0 { 0 } else { self.ends[column - 1] };
         self.text[begin..self.ends[column]].trim_ascii()
     }
 
-    /// All cells of the present row.
+    /// All cells of the current row.
     pub fn cells(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.cells).map(|column| self.cell(column))
     }
 
-    /// The first row, as names of columns.
+    /// Reads the first row as column names.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the file is empty.
     pub fn header(&mut self) -> Result<Header> {
         if !self.advance()? {
             return Err(Error::input(format!("{} is empty", self.path.display()))
@@ -141,10 +141,10 @@ impl Rows {
         Ok(Header { path: self.path.clone(), names })
     }
 
-    /// Goes to the next row, which must have as many cells as the header.
+    /// Advances to the next row, which must have as many cells as the header.
     ///
     /// # Errors
-    /// As [`Rows::advance`]; also if it has more or fewer.
+    /// As [`Rows::advance`], or if the number of cells differs.
     pub fn advance_under(&mut self, header: &Header) -> Result<bool> {
         if !self.advance()? {
             return Ok(false);
@@ -153,19 +153,19 @@ impl Rows {
             let (found, expected) = (self.cells, header.names.len());
             return Err(self
                 .wrong(&format!("{found} cells, but the first line names {expected} columns"))
-                .help("is the file complete? A cell with a comma in it must stand in quotation marks"));
+                .help("is the file complete? A cell that contains a comma must be quoted"));
         }
         Ok(true)
     }
 
-    /// A cell that must be an integer of 64 bits.
+    /// A cell that must be a 64-bit integer.
     ///
     /// # Errors
-    /// If it is none; a float is refused, since it would have lost digits.
+    /// If it is not one. A float is refused, because it may have lost digits.
     pub fn id(&self, column: usize, name: &str) -> Result<i64> {
         let text = self.cell(column);
         std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            let error = self.wrong(&format!("`{}` in column `{name}` is no integer of 64 bits", shown(text)));
+            let error = self.wrong(&format!("`{}` in column `{name}` is not a 64-bit integer", shown(text)));
             if text.contains(&b'.') || text.contains(&b'e') {
                 error.help(
                     "ids exceed 2^53, so they must never pass through a float: write the column as integers (in \
@@ -180,47 +180,47 @@ impl Rows {
     /// A cell that must be a finite number.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not one.
     pub fn number(&self, column: usize, name: &str) -> Result<f64> {
         let text = self.cell(column);
         number(text).ok_or_else(|| {
-            self.wrong(&format!("`{}` in column `{name}` is no finite number", shown(text)))
-                .help("leave the row out, or repair it")
+            self.wrong(&format!("`{}` in column `{name}` is not a finite number", shown(text)))
+                .help("remove or correct the row")
         })
     }
 
-    /// An error at the present row.
+    /// An error at the current row.
     pub fn wrong(&self, what: &str) -> Error {
         Error::input(format!("{}, line {}: {what}", self.path.display(), self.line))
     }
 }
 
-/// Names of columns.
+/// Column names.
 pub struct Header {
     path: PathBuf,
     names: Vec<String>,
 }
 
 impl Header {
-    /// The column of that name.
+    /// Index of the column called `name`.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| known == name)
     }
 
-    /// The column of that name, which must be there.
+    /// Index of the column called `name`.
     ///
     /// # Errors
-    /// If it is not; the message tells the columns that are.
+    /// If there is none; the help lists the existing columns.
     pub fn column(&self, name: &str) -> Result<usize> {
         self.find(name).ok_or_else(|| {
             let known: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();
             Error::input(format!("{} has no column `{name}`", self.path.display()))
-                .help(format!("its columns: {}", shown(known.join(", ").as_bytes())))
+                .help(format!("existing columns: {}", shown(known.join(", ").as_bytes())))
         })
     }
 }
 
-/// A finite number.
+/// Parses a finite number.
 pub fn number(text: &[u8]) -> Option<f64> {
     match text {
         [digit @ b'0'..=b'9'] => Some(f64::from(digit - b'0')),
@@ -228,7 +228,7 @@ pub fn number(text: &[u8]) -> Option<f64> {
     }
 }
 
-/// What a cell says, cut to a length for messages.
+/// A cell as text for messages, truncated.
 pub fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let cut: String = text.chars().take(200).map(|c| if c.is_control() { '·' } else { c }).collect();
@@ -237,7 +237,7 @@ pub fn shown(text: &[u8]) -> String {
 
 fn unreadable(path: &Path, line: u64, error: &std::io::Error) -> Error {
     Error::input(format!("{}, line {line}: {error}", path.display()))
-        .help("the file is damaged or cut short: copy it again from where it came from")
+        .help("the file is damaged or truncated: copy it again from its source")
 }
 
 #[cfg(test)]
@@ -248,7 +248,7 @@ mod tests {
     use pallium_testing::Folder;
 
     fn rows(text: &[u8]) -> Rows {
-        Rows::of(Path::new("a.csv"), Box::new(std::io::Cursor::new(text.to_vec()))).unwrap()
+        Rows::new(Path::new("a.csv"), Box::new(std::io::Cursor::new(text.to_vec()))).unwrap()
     }
 
     fn all(text: &[u8]) -> Vec<(u64, Vec<String>)> {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_with_their_lines() {
+    fn rows_are_read_with_their_line_numbers() {
         let expected = |lines: [u64; 3]| {
             lines.into_iter().zip([["a", "b c"], ["1", "x,·y"], ["", "2"]]).collect::<Vec<_>>()
         };
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_reported_with_their_line() {
+    fn errors_name_the_line() {
         let mut table = rows(b"id,x\n864691135927097730,1.5\n\n864691135927097730.0,inf\n1\n");
         let header = table.header().unwrap();
         assert!(table.advance_under(&header).unwrap());
@@ -287,7 +287,7 @@ mod tests {
         let error = table.id(0, "id").unwrap_err();
         assert_eq!(
             error.message,
-            "a.csv, line 4: `864691135927097730.0` in column `id` is no integer of 64 bits"
+            "a.csv, line 4: `864691135927097730.0` in column `id` is not a 64-bit integer"
         );
         assert!(error.help.unwrap().contains("float"));
         assert!(table.number(1, "x").unwrap_err().message.contains("`inf` in column `x`"));
@@ -297,8 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_end_does_not_fill_memory() {
-        /// Letters for ever.
+    fn an_endless_row_does_not_fill_memory() {
         struct Endless;
         impl Read for Endless {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -306,7 +305,7 @@ mod tests {
                 Ok(buffer.len())
             }
         }
-        let mut rows = Rows::of(Path::new("a.csv"), Box::new(BufReader::new(Endless))).unwrap();
+        let mut rows = Rows::new(Path::new("a.csv"), Box::new(BufReader::new(Endless))).unwrap();
         assert!(rows.advance().unwrap_err().message.contains("line 1: the row is longer"));
         struct Commas;
         impl Read for Commas {
@@ -315,17 +314,17 @@ mod tests {
                 Ok(buffer.len())
             }
         }
-        let mut rows = Rows::of(Path::new("a.csv"), Box::new(BufReader::new(Commas))).unwrap();
+        let mut rows = Rows::new(Path::new("a.csv"), Box::new(BufReader::new(Commas))).unwrap();
         assert!(rows.advance().unwrap_err().message.contains("262,144 cells"));
     }
 
     #[test]
-    fn packed_text_is_unpacked_and_damage_is_reported() {
+    fn gzip_files_are_decompressed_and_damage_is_reported() {
         use std::io::Write;
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         packed.write_all(b"a,b\n1,2\n").unwrap();
         let mut bytes = packed.finish().unwrap();
-        // Files packed in pieces are one file.
+        // A file may consist of several gzip members.
         let mut second = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         second.write_all(b"3,4\n").unwrap();
         bytes.extend(second.finish().unwrap());
@@ -342,7 +341,7 @@ mod tests {
             while matches!(outcome, Ok(true)) {
                 outcome = rows.advance();
             }
-            // Between two pieces nobody can tell that there was more.
+            // A cut between two members cannot be detected.
             let whole = lines.len() == 3 && outcome.is_ok();
             assert!(outcome.is_err() || whole, "{cut}");
         }

@@ -1,4 +1,4 @@
-//! Events in traces of fluorescence: steep rises.
+//! Detects events in fluorescence traces: steep rises.
 
 /// A normal distribution's standard deviation is this many times its median
 /// absolute deviation.
@@ -6,12 +6,12 @@ const SD_OF_MAD: f64 = 1.482_602_218_505_602;
 
 /// Frames at which a trace rises steeply.
 ///
-/// Of the differences d of successive frames the noise σ is taken from the
-/// median absolute deviation, which few events do not move (Quiroga, Nadasdy
-/// and Ben-Shaul 2004 do so for voltages). A frame is an event if
+/// Let d be the differences of successive frames. The noise σ is estimated from
+/// their median absolute deviation, which a few events do not affect (as
+/// Quiroga, Nadasdy and Ben-Shaul 2004 do for voltages). A frame is an event if
 /// d > max(median d, 0) + threshold·σ. Drifts and the unit of the trace do not
-/// matter. A trace that rests most of the time, as a deconvolved one does, has
-/// σ = 0, and every rise of it is an event.
+/// matter. A trace that is constant most of the time, such as a deconvolved one,
+/// has σ = 0, so every rise is an event.
 pub fn steep_rises(trace: impl IntoIterator<Item = f64>, threshold: f64) -> Vec<usize> {
     let mut trace = trace.into_iter();
     let Some(mut before) = trace.next() else { return Vec::new() };
@@ -22,7 +22,7 @@ pub fn steep_rises(trace: impl IntoIterator<Item = f64>, threshold: f64) -> Vec<
     (1..).zip(&rises).filter(|(_, rise)| **rise > steep).map(|(frame, _)| frame).collect()
 }
 
-/// The median; 0 of nothing.
+/// The median; 0 if there are no values.
 fn median(mut values: Vec<f64>) -> f64 {
     if values.is_empty() {
         return 0.0;
@@ -47,10 +47,10 @@ mod tests {
     #[test]
     fn rises_beyond_the_noise_are_events() {
         assert!(steep_rises([], 3.0).is_empty());
-        // Differences: 0.1, −0.1 in turns, and one of 5.
+        // Differences alternate between 0.1 and −0.1, with one of 5.
         let trace = (0..40).map(|k| f64::from(k % 2) * 0.1 + if k >= 21 { 5.0 } else { 0.0 });
         assert_eq!(steep_rises(trace, 3.0), [21]);
-        // At rest most of the time: every rise counts.
+        // Constant most of the time: every rise is an event.
         let mut resting = [0.0; 30];
         resting[7] = 0.01;
         assert_eq!(steep_rises(resting, 3.0), [7]);

@@ -1,5 +1,5 @@
-//! Writing of a field's folder, without pickles, so that nothing is lost when
-//! [`folder`](crate::folder) reads it again.
+//! Writes a field's folder, without pickles. [`folder`](crate::folder) reads back
+//! exactly the same field.
 
 use std::path::Path;
 
@@ -11,13 +11,14 @@ use pallium_core::{
 
 use pallium_npy::Element;
 
-use crate::activity::check_events;
-use crate::folder::{CARD, Card, MATRICES, StoredOrder, VERSION};
+use crate::events::check_events;
+use crate::field_toml::{FIELD_TOML, FieldToml, StoredOrder, VERSION};
+use crate::listing::MATRICES;
 
-/// Writes `substrate` as the new folder `folder`.
+/// Writes `substrate` into the new folder `folder`.
 ///
-/// All files are written beside it first and take its name together at the
-/// end, so that a folder of that name is never half-written.
+/// The files are written into a temporary folder beside it, which is renamed at
+/// the end, so `folder` is never incomplete.
 ///
 /// # Errors
 /// If the folder exists and is not empty, or cannot be written.
@@ -25,12 +26,10 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     substrate.check()?;
     if substrate.positions.is_none() && substrate.matrices.is_empty() {
         return Err(Error::input(format!(
-            "`{}` has neither positions nor matrices, and no folder is a field without",
+            "`{}` has neither positions nor matrices, so it cannot be stored as a field",
             substrate.name
         ))
-        .help(
-            "give its positions; or, where there are events, `pallium field derive` makes matrices of them",
-        ));
+        .help("add positions; or, if there are events, compute matrices with `pallium field derive`"));
     }
     if let Some(events) = &substrate.events {
         check_events(events).map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
@@ -41,8 +40,8 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
         .chain(substrate.ids.keys())
         .find(|name| name.is_empty() || name.contains("_ids") || name.as_str() != file_name(name))
     {
-        return Err(Error::input(format!("`{name}` cannot be part of a file's name"))
-            .help("name matrices and ids with letters, digits, - and _"));
+        return Err(Error::input(format!("`{name}` cannot be part of a file name"))
+            .help("names may contain letters, digits, - and _"));
     }
     if let Some(sttc) = substrate.matrices.get(Substrate::STTC)
         && !substrate.derived.contains(Substrate::STTC)
@@ -52,13 +51,13 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
             "the `sttc` matrix has {value} at row {i}, column {j}, but {} at row {j}, column {i}",
             sttc[[j, i]]
         ))
-        .help("spike time tiling is symmetric: what is stored as such must be"));
+        .help("a spike time tiling matrix must be symmetric"));
     }
     if folder.exists() {
         let mut entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
         if entries.next().is_some() {
             return Err(Error::input(format!("{} exists and is not empty", folder.display()))
-                .help("name another folder, or remove this one first"));
+                .help("choose another folder, or remove this one first"));
         }
     }
     let parent = match folder.parent() {
@@ -68,7 +67,7 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
     let beside =
         tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
-    // One level down, since the temporary folder itself is private.
+    // One level down, because the temporary folder itself is private.
     let inside = beside.path().join("field");
     std::fs::create_dir(&inside).map_err(|e| Error::io(&inside, &e))?;
     fill(substrate, &inside)?;
@@ -103,7 +102,7 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         array(&folder.join(format!("event_times_{field}.npy")), &aview1(&times))?;
         array(&folder.join(format!("event_offsets_{field}.npy")), &aview1(&offsets))?;
     }
-    let card = Card {
+    let card = FieldToml {
         version: Some(VERSION),
         name: Some(substrate.name.clone()),
         position_unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
@@ -113,8 +112,8 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         derived: substrate.derived.clone(),
         notes: substrate.notes.clone(),
     };
-    let path = folder.join(CARD);
-    let text = toml::to_string(&card).map_err(|e| Error::bug(format!("cannot write {CARD}: {e}")))?;
+    let path = folder.join(FIELD_TOML);
+    let text = toml::to_string(&card).map_err(|e| Error::bug(format!("cannot write {FIELD_TOML}: {e}")))?;
     std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))
 }
 
@@ -148,31 +147,32 @@ fn connectome(path: &Path, wiring: &Array2<f64>, root: Option<&Vec<i64>>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::{self, ConnectomeOrder, Reading, Sttc};
+    use crate::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
     use pallium_testing::{Folder, real_field};
 
-    const READING: Reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
+    const READING: ReadOptions =
+        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
 
     #[test]
-    fn a_stored_field_reads_back_the_same() {
+    fn a_stored_field_reads_back_unchanged() {
         let Some(path) = real_field("5_3_8") else { return };
         let field = folder::read(&path, &READING).unwrap();
-        let place = Folder::new();
-        let folder = place.path().join("new").join("field");
+        let scratch = Folder::new();
+        let folder = scratch.path().join("new").join("field");
         write(&field, &folder).unwrap();
         assert_eq!(folder::read(&folder, &READING).unwrap(), field);
-        // Stored, read and stored again: still the same.
-        let again = place.path().join("again");
+        // Storing what was read changes nothing.
+        let again = scratch.path().join("again");
         std::fs::create_dir(&again).unwrap();
         write(&folder::read(&folder, &READING).unwrap(), &again).unwrap();
         assert_eq!(folder::read(&again, &READING).unwrap(), field);
-        let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "something was left beside: {left:?}");
+        let left: Vec<_> =
+            std::fs::read_dir(scratch.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "temporary files remain: {left:?}");
     }
 
     #[test]
-    fn anything_in_a_substrate_survives() {
+    fn unusual_names_and_values_survive() {
         let mut odd = Substrate { name: "a b/ü".into(), neurons: 2, ..Substrate::default() };
         odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]]);
         odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]]);
@@ -182,29 +182,29 @@ mod tests {
         odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN]);
         odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
         odd.notes = vec!["say \"this\"\nand that".into()];
-        let place = Folder::new();
-        let folder = place.path().join("odd");
+        let scratch = Folder::new();
+        let folder = scratch.path().join("odd");
         write(&odd, &folder).unwrap();
         assert_eq!(folder::read(&folder, &READING).unwrap(), odd);
     }
 
     #[test]
-    fn nothing_is_written_over() {
-        let place = Folder::new();
-        place.file("something", b"");
+    fn existing_files_are_not_overwritten() {
+        let scratch = Folder::new();
+        scratch.file("something", b"");
         let field = Substrate {
             neurons: 1,
             matrices: [("sttc".into(), ndarray::array![[1.0]])].into(),
             ..Substrate::default()
         };
-        let error = write(&field, place.path()).unwrap_err();
+        let error = write(&field, scratch.path()).unwrap_err();
         assert!(error.kind == Kind::Input && error.message.contains("not empty"), "{error}");
         let mut bad = field.clone();
         bad.matrices.insert("a/b".into(), ndarray::array![[1.0]]);
-        assert!(write(&bad, &place.path().join("x")).unwrap_err().message.contains("`a/b`"));
+        assert!(write(&bad, &scratch.path().join("x")).unwrap_err().message.contains("`a/b`"));
         let mut bad = field;
         bad.neurons = 2;
-        assert!(write(&bad, &place.path().join("x")).is_err());
-        assert!(!place.path().join("x").exists());
+        assert!(write(&bad, &scratch.path().join("x")).is_err());
+        assert!(!scratch.path().join("x").exists());
     }
 }

@@ -1,60 +1,31 @@
-//! Pairwise measures of activity from event times, in the conventions by which
-//! the matrices of the released fields were made.
+//! The spike time tiling coefficient (STTC) of pairs of neurons, from event
+//! times.
 //!
-//! A recording lasts from 0 to [`recorded_until`]: 0.1 s past the last event of
-//! any neuron. Both measures take time in proportion to the number of
-//! coincidences, not of pairs.
+//! It takes time in proportion to the number of coincidences, not of pairs.
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
-use crate::counts::Counts;
+use crate::events::check_events;
 use crate::parallel;
 
-/// Width of a bin of event counts in seconds, as released.
-pub const BIN_S: f64 = 0.2;
-/// Coincidence window Δt in seconds, as released. Its tiles are 200 ms long, but
-/// events stand on frames of 158.7 ms and coincide only within one, so that
-/// fewer coincidences occur by chance than the tiles let expect: the coefficient
-/// is biased negative. With Δt of half a frame a tile is just as long as a frame.
+/// Coincidence window Δt in seconds of the released matrices. Its tiles are
+/// 200 ms long, but events lie on frames of 158.7 ms and coincide only within
+/// one frame, so fewer coincidences occur by chance than the tiles predict, and
+/// the coefficient is biased negative. With Δt of half a frame, a tile is as
+/// long as a frame.
 pub const RELEASED_WINDOW_S: f64 = 0.1;
-
-/// The end of a recording in seconds: 0.1 s after the last event of any neuron.
-pub fn recorded_until(events: &[Vec<f64>]) -> f64 {
-    events.iter().filter_map(|times| times.last()).fold(0.0, |end: f64, &t| end.max(t)) + 0.1
-}
-
-/// Checks that event times are finite, not negative and ascending.
-///
-/// # Errors
-/// If not; the message names the neuron and the place.
-pub fn check_events(events: &[Vec<f64>]) -> Result<()> {
-    for (neuron, times) in events.iter().enumerate() {
-        let mut before = 0.0;
-        for (place, &time) in times.iter().enumerate() {
-            if !time.is_finite() || time < before {
-                return Err(Error::input(format!(
-                    "event {place} of neuron {neuron} is at {time} s, after one at {before} s"
-                ))
-                .help("event times must be finite, at least 0, and ascending"));
-            }
-            before = time;
-        }
-    }
-    Ok(())
-}
 
 /// Spike time tiling coefficient of all pairs, N×N, symmetric, 1 on the
 /// diagonal (Cutts and Eglen 2014, equation 4).
 ///
-/// `events` are ascending times in seconds, `window` is Δt in seconds and
-/// `end` that of the recording. Events coincide if they are at most Δt apart,
+/// `events` are ascending times, `window` is Δt and `end` the end of the
+/// recording, all in seconds. Events coincide if they are at most Δt apart,
 /// inclusive. The tiles ±Δt around events are clipped to the recording, and
-/// where they overlap they count once. A neuron without events has coefficient
-/// 0 with all others: there is nothing to tell. The result is the same for any
-/// number of `threads`.
+/// overlaps count once. The coefficient of a neuron without events is undefined
+/// and set to 0. The result does not depend on `threads`.
 ///
 /// # Errors
-/// If the times are not as said, or window and end not positive numbers.
+/// If the times do not ascend, or `window` or `end` is not positive.
 pub fn sttc(events: &[Vec<f64>], window: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
     check_events(events)?;
     for (name, value) in [("the coincidence window", window), ("the end of the recording", end)] {
@@ -65,24 +36,24 @@ pub fn sttc(events: &[Vec<f64>], window: f64, end: f64, threads: usize) -> Resul
     let n = events.len();
     let covered: Vec<f64> = events.iter().map(|times| tiled(times, window, end) / end).collect();
 
-    // All events in the order of time, so that those near an event of one
-    // neuron are its neighbours in this list, whosever they are.
+    // All events sorted by time, so that events near each other in time are
+    // near each other in this list.
     let mut all: Vec<(f64, u32)> = events
         .iter()
         .zip(0_u32..)
         .flat_map(|(times, neuron)| times.iter().map(move |&t| (t, neuron)))
         .collect();
-    // The stable sort merges what is in order already: each neuron's events.
+    // A stable sort is fast here, because each neuron's events are sorted.
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut places: Vec<Vec<u32>> = events.iter().map(|times| Vec::with_capacity(times.len())).collect();
     for (place, &(_, neuron)) in (0_u32..).zip(&all) {
         places[neuron as usize].push(place);
     }
 
-    // near[b][a]: share of a's events within Δt of an event of b.
+    // near[b][a]: fraction of a's events within Δt of an event of b.
     let mut near = Array2::<f64>::zeros((n, n));
     parallel::for_each(near.outer_iter_mut().zip(&places), threads, |(mut counts, places)| {
-        // Events before this have been counted: windows of b may overlap.
+        // First event not counted yet, because windows of b may overlap.
         let mut next = 0;
         for &place in places {
             let place = place as usize;
@@ -112,7 +83,7 @@ pub fn sttc(events: &[Vec<f64>], window: f64, end: f64, threads: usize) -> Resul
         } else if events[a].is_empty() || events[b].is_empty() {
             0.0
         } else {
-            // The same order of summands on both sides of the diagonal.
+            // The same order of summands on both sides keeps the matrix symmetric.
             let (a, b) = (a.min(b), a.max(b));
             (0.5 * (term(near[[b, a]], covered[b]) + term(near[[a, b]], covered[a]))).clamp(-1.0, 1.0)
         }
@@ -132,23 +103,11 @@ fn tiled(times: &[f64], window: f64, end: f64) -> f64 {
     total
 }
 
-/// Pearson correlation of event counts in bins of `bin` seconds from 0, N×N,
-/// symmetric, 1 on the diagonal.
-///
-/// Only whole bins before `end` count. A neuron whose count never changes has
-/// correlation 0 with all others. The result is the same for any number of
-/// `threads`.
-///
-/// # Errors
-/// If the times are not ascending, or there are fewer than two bins.
-pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
-    let counts = Counts::of(events, bin, end)?;
-    Ok(counts.moments(0..counts.bins(), threads).correlation())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bins::{BIN_S, count_correlation};
+    use crate::events::recorded_until;
     use pallium_npy as npy;
     use pallium_testing::real_field;
 
@@ -179,8 +138,8 @@ mod tests {
         }
     }
 
-    /// By the definition, pair by pair.
-    fn plain_sttc(a: &[f64], b: &[f64], window: f64, end: f64) -> f64 {
+    /// The definition, for one pair.
+    fn sttc_by_definition(a: &[f64], b: &[f64], window: f64, end: f64) -> f64 {
         let near = |a: &[f64], b: &[f64]| {
             a.iter().filter(|x| b.iter().any(|y| (*x - y).abs() <= window)).count() as f64 / a.len() as f64
         };
@@ -203,7 +162,8 @@ mod tests {
         let all = sttc(&events, window, end, 3).unwrap();
         for a in 0..3 {
             for b in 0..3 {
-                let expected = if a == b { 1.0 } else { plain_sttc(&events[a], &events[b], window, end) };
+                let expected =
+                    if a == b { 1.0 } else { sttc_by_definition(&events[a], &events[b], window, end) };
                 assert!((all[[a, b]] - expected).abs() < 1e-4, "{a} {b}: {} {expected}", all[[a, b]]);
             }
         }
@@ -211,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_and_constant_neurons_tell_nothing() {
+    fn silent_and_constant_neurons_are_unrelated_to_others() {
         let events = vec![vec![], vec![0.1, 0.3, 0.5], vec![0.3]];
         let all = sttc(&events, 0.1, 0.6, 1).unwrap();
         assert_eq!((all[[0, 0]], all[[0, 1]], all[[1, 0]]), (1.0, 0.0, 0.0));
@@ -222,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn unusable_times_are_refused() {
-        for (times, place) in [(vec![0.2, 0.1], 1), (vec![-1.0], 0), (vec![0.1, f64::NAN], 1)] {
+    fn invalid_times_are_refused() {
+        for (times, event) in [(vec![0.2, 0.1], 1), (vec![-1.0], 0), (vec![0.1, f64::NAN], 1)] {
             let events = [vec![], times];
             let error = sttc(&events, 0.1, 1.0, 1).unwrap_err();
-            assert!(error.message.starts_with(&format!("event {place} of neuron 1")), "{error}");
+            assert!(error.message.starts_with(&format!("event {event} of neuron 1")), "{error}");
             assert!(count_correlation(&events, 0.2, 1.0, 1).is_err());
         }
         assert!(sttc(&[vec![]], 0.0, 1.0, 1).is_err());

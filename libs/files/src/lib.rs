@@ -1,4 +1,5 @@
-//! Files that users name: ordinary ones, and not longer than makes sense.
+//! Reads files that users name: regular files of bounded length, and their
+//! hashes. It does not know formats or what a file is for.
 
 pub mod hash;
 
@@ -8,13 +9,13 @@ use std::path::Path;
 
 use pallium_core::{Error, Result};
 
-/// An ordinary file, and its length in bytes.
+/// Opens a regular file; also returns its length in bytes.
 ///
-/// A pipe or a device is refused before it is opened: opening it would wait
-/// for somebody to write to it, and reading it might never end.
+/// Pipes and devices are refused before they are opened: opening a pipe waits
+/// for a writer, and reading a device might never end.
 ///
 /// # Errors
-/// If there is no such file.
+/// If there is no such file, or it is not a regular file.
 pub fn ordinary(path: &Path) -> io::Result<(File, u64)> {
     let about = std::fs::metadata(path)?;
     if !about.is_file() {
@@ -24,14 +25,14 @@ pub fn ordinary(path: &Path) -> io::Result<(File, u64)> {
     Ok((File::open(path)?, about.len()))
 }
 
-/// All bytes of an ordinary file of at most `most` bytes.
+/// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
 /// If there is no such file, or it is longer.
 pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let (file, length) = ordinary(path)?;
     if length > most {
-        let what = format!("{length} bytes long, and {most} are the most that is read here");
+        let what = format!("{length} bytes long; the maximum is {most}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     let mut bytes = Vec::new();
@@ -39,7 +40,7 @@ pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// All text of an ordinary file of at most `most` bytes.
+/// Reads a text file of at most `most` bytes.
 ///
 /// # Errors
 /// If there is no such file, it is longer, or is not UTF-8.
@@ -48,7 +49,7 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text in UTF-8"))
 }
 
-/// What could not be read, for a user who named the file.
+/// An error for the user who named the unreadable file.
 pub fn unread(path: &Path, error: &io::Error) -> Error {
     let help = match error.kind() {
         io::ErrorKind::NotFound => "check the path",
@@ -72,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ordinary_files_of_a_fitting_length_are_read() {
+    fn only_regular_files_within_the_limit_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, b"12345").unwrap();
         assert_eq!(text(&path, 5).unwrap(), "12345");
-        let refused = |path: &Path, said: &str| {
+        let refused = |path: &Path, part: &str| {
             let error = unread(path, &text(path, 4).unwrap_err());
-            assert!(error.message.contains(said) && error.help.is_some(), "{error}");
+            assert!(error.message.contains(part) && error.help.is_some(), "{error}");
         };
         refused(&path, "a: 5 bytes long");
         refused(folder.path(), "not an ordinary file");

@@ -1,12 +1,12 @@
 //! Communities: groups of nodes with more edges within than between them.
 //!
-//! Starting from single nodes, the two joined communities whose merging raises
-//! the modularity Q most are merged, until all mergers lower it (Clauset, Newman
-//! and Moore 2004). Without weights many gains are equal, and which of them is
-//! taken moves the final Q of small or unstructured networks by up to 0.02. So
-//! gains are compared as integers, where equal is equal, and several orders are
-//! tried. The orders depend neither on the numbering of the nodes
-//! ([`Graph::canonical`]) nor on any seed.
+//! Greedy merging (Clauset, Newman and Moore 2004): starting from single nodes,
+//! repeatedly merge the two joined communities that raise the modularity Q most,
+//! until every merger would lower it. Without weights many gains are equal, and
+//! the choice among them changes the final Q of small or unstructured networks
+//! by up to 0.02. Gains are therefore compared as integers, so that ties are
+//! exact, and several tie-breaking orders are tried. The orders depend neither
+//! on the numbering of the nodes ([`Graph::canonical`]) nor on a seed.
 
 use multiversion::multiversion;
 use pallium_core::random;
@@ -14,23 +14,23 @@ use rand::seq::SliceRandom;
 
 use crate::graph::Graph;
 
-/// Number of orders of equal gains that are tried unless stated otherwise.
+/// Default number of tie-breaking orders.
 pub const ORDERS: u32 = 16;
 
 /// A division of a graph into communities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
-    /// Community of each node, from 0, the largest first. Nodes without edges are
-    /// communities of one.
+    /// Community of each node, numbered from 0 by descending size. A node
+    /// without edges is its own community.
     pub community: Vec<usize>,
-    /// Number of nodes of each community.
+    /// Number of nodes in each community.
     pub sizes: Vec<usize>,
-    /// Modularity Q; not a number without edges.
+    /// Modularity Q; NaN without edges.
     pub modularity: f64,
 }
 
-/// The partition of highest modularity that greedy merging reaches over `orders`
-/// orders of equal gains; of equally good ones the first.
+/// The partition of highest modularity among `orders` runs of greedy merging with
+/// different tie-breaking orders; the first of equally good ones.
 pub fn best_partition(graph: &Graph, orders: u32) -> Partition {
     let names = graph.canonical_order();
     let canonical = graph.relabelled(&names);
@@ -57,7 +57,7 @@ pub fn best_partition(graph: &Graph, orders: u32) -> Partition {
     by_size(modularity, &community)
 }
 
-/// Numbers communities by their size, equal ones by their first node.
+/// Numbers communities by descending size, then by their first node.
 fn by_size(modularity: f64, names: &[usize]) -> Partition {
     let mut groups: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
     names.iter().enumerate().for_each(|(node, &name)| groups[name].push(node));
@@ -70,9 +70,8 @@ fn by_size(modularity: f64, names: &[usize]) -> Partition {
     Partition { community, sizes: groups.iter().map(Vec::len).collect(), modularity }
 }
 
-/// Modularity of a partition (Newman and Girvan 2004); not a number without
-/// edges. `community` gives each node's community as a number below the number
-/// of nodes.
+/// Modularity of a partition (Newman and Girvan 2004); NaN without edges.
+/// `community` holds each node's community, below the number of nodes.
 pub fn modularity(graph: &Graph, community: &[usize]) -> f64 {
     let mut within = vec![0i128; graph.nodes()];
     let mut degree = vec![0i128; graph.nodes()];
@@ -93,11 +92,11 @@ pub fn modularity(graph: &Graph, community: &[usize]) -> f64 {
     (4 * edges * within - squares) as f64 / (4 * edges * edges) as f64
 }
 
-/// A gain below every gain: there is no merger.
+/// Below every gain: no merger.
 const NONE: i64 = i64::MIN;
 
-/// Communities while they are merged. Everything is by community, those that
-/// are gone included, so that loops run through all of a row without asking.
+/// State of the merging, indexed by community. Merged communities keep their
+/// entries, so that loops over a row need no condition.
 struct Merging {
     nodes: usize,
     /// Twice the number of edges.
@@ -105,18 +104,18 @@ struct Merging {
     /// Sum of degrees.
     degree: Vec<i64>,
     /// `between[i·nodes + j]`: number of edges between communities i and j ≠ i,
-    /// as `between[j·nodes + i]`; zero once either is gone.
+    /// equal to `between[j·nodes + i]`; zero once either has been merged.
     between: Vec<u32>,
-    /// Names of the communities that are left and have edges, ascending.
+    /// Remaining communities that have edges, ascending.
     alive: Vec<usize>,
-    /// The gain of a community's best merger; if stale, a bound on it.
+    /// Gain of a community's best merger; an upper bound if stale.
     gain: Vec<i64>,
-    /// With whom that is; if stale, with whom it was.
+    /// Partner of that merger; the former partner if stale.
     partner: Vec<usize>,
-    /// Whether the best merger has to be looked for again before it is used.
-    /// Most never are, which is what makes this fast.
+    /// Whether the best merger must be searched for again before use. Most are
+    /// never used, which makes this fast.
     stale: Vec<bool>,
-    /// Room for the gains of one community's mergers, and for its row.
+    /// Buffers for one community's gains and row.
     gains: Vec<i64>,
     row: Vec<u32>,
 }
@@ -150,9 +149,9 @@ impl Merging {
         merging
     }
 
-    /// Looks for the best merger of i; the lower number wins among equals.
-    /// Only joined communities are merged: others would lose anyway. A gain is
-    /// twice the squared number of edges times what Q gains: an integer.
+    /// Searches the best merger of i; ties go to the lower number. Only joined
+    /// communities are candidates, because others cannot raise Q. A gain is the
+    /// change of Q times twice the squared number of edges, an integer.
     #[inline(always)]
     fn search(&mut self, i: usize) {
         let row = &self.between[i * self.nodes..(i + 1) * self.nodes];
@@ -167,7 +166,7 @@ impl Merging {
         self.stale[i] = false;
     }
 
-    /// The best merger of all, and whether another is as good.
+    /// The best merger, and whether another one is equally good.
     #[inline(always)]
     fn choose(&mut self) -> Option<(usize, usize, bool)> {
         loop {
@@ -175,7 +174,7 @@ impl Merging {
             for &gain in &self.gain {
                 most = most.max(gain);
             }
-            // Q would fall from here on.
+            // Every merger would lower Q.
             if most < 0 {
                 return None;
             }
@@ -183,7 +182,7 @@ impl Merging {
             if self.stale[i] {
                 self.search(i);
             } else {
-                // A single best pair is the best of both its members.
+                // Both members of a unique best pair have this gain.
                 let mut equal = 0;
                 for &gain in &self.gain {
                     equal += usize::from(gain == most);
@@ -217,15 +216,15 @@ impl Merging {
                     continue;
                 }
             }
-            // The gain that was known has fallen or is gone.
+            // The known gain has become invalid.
             self.stale[k] |= self.partner[k] == from || self.partner[k] == into;
         }
         self.search(into);
     }
 }
 
-/// Where the first of the gains lies that equal `most`. All are looked at: in
-/// vectors that is faster than to stop at it.
+/// Index of the first gain equal to `most`. Scanning all gains with vector
+/// instructions is faster than stopping early.
 #[inline(always)]
 fn first_of(gains: &[i64], most: i64) -> usize {
     let mut first = u64::MAX;
@@ -236,13 +235,13 @@ fn first_of(gains: &[i64], most: i64) -> usize {
 }
 
 /// Each node's community, named after one of its members, and whether any
-/// choice was between equal gains.
-// Compiled once for each instruction set: gains are looked through in vectors,
-// in loops, since closures would be compiled for any processor.
+/// merger was tied.
+// Compiled once per instruction set. Loops rather than closures, because
+// closures would be compiled for the baseline processor.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2", "x86_64+avx2"))]
 pub fn greedy_communities(graph: &Graph) -> (Vec<usize>, bool) {
     let mut merging = Merging::new(graph);
-    // Whom a community was merged into; itself as long as it is there.
+    // The community that each was merged into; itself while it exists.
     let mut community: Vec<usize> = (0..graph.nodes()).collect();
     let mut tied = false;
     while let Some((from, into, equal)) = merging.choose() {
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_given_partition() {
+    fn modularity_of_a_given_partition_equals_networkx() {
         // networkx 3.6.1: community.modularity(karate_club_graph(),
         // [range(0, 34, 2), range(1, 34, 2)], weight=None) and halves.
         let parity: Vec<usize> = (0..34).map(|i| i % 2).collect();
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn of_known_graphs() {
+    fn known_graphs_are_partitioned() {
         assert_eq!(greedy(&complete(12)), (0.0, 1));
         let (q, communities) = greedy(&Graph::empty(6));
         assert!(q.is_nan() && communities == 6);
@@ -300,14 +299,14 @@ mod tests {
     }
 
     #[test]
-    fn greedy_merging_finds_what_networkx_finds() {
+    fn greedy_merging_comes_close_to_networkx() {
         // networkx 3.6.1: greedy_modularity_communities(karate_club_graph(), weight=None)
         let (q, _) = greedy(&karate());
         assert!((q - 0.3806706114398422).abs() < 0.01, "{q}");
     }
 
     #[test]
-    fn relabelling_changes_nothing() {
+    fn results_do_not_depend_on_numbering() {
         for graph in [karate(), random(90, 0.05, 1), random(90, 0.2, 2), ring(60, 3)] {
             let expected = greedy(&graph);
             for seed in 0..6 {
@@ -317,9 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn each_merge_is_the_best_there_is() {
-        // The greedy rule by brute force, on graphs where ties are broken the
-        // same way: the final Q is that of the definition.
+    fn every_merger_is_the_best_one() {
+        // Brute force with the same tie-breaking.
         for seed in 0..8 {
             let graph = random(25, 0.2, seed);
             let mut community: Vec<usize> = (0..25).collect();
@@ -352,8 +350,8 @@ mod tests {
     }
 
     #[test]
-    fn communities_are_given_by_the_graphs_own_numbers() {
-        // Two cliques of four, the even and the odd nodes, and one node alone.
+    fn communities_use_the_original_node_numbers() {
+        // Two cliques of four, the even and the odd nodes, and an isolated node.
         let mut graph = Graph::empty(9);
         for i in 0..8 {
             for j in (0..i).filter(|j| (i - j) % 2 == 0) {
@@ -372,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn without_edges_every_node_is_alone() {
+    fn without_edges_every_node_is_its_own_community() {
         let found = best_partition(&Graph::empty(3), ORDERS);
         assert_eq!((found.community, found.sizes), (vec![0, 1, 2], vec![1, 1, 1]));
         assert!(found.modularity.is_nan());

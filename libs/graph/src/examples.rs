@@ -1,4 +1,4 @@
-//! Small graphs whose measures are known, for tests.
+//! Small graphs with known measures, for tests.
 
 use pallium_core::prelude::*;
 
@@ -19,7 +19,7 @@ pub fn complete(nodes: usize) -> Graph {
     from_edges(nodes, &edges)
 }
 
-/// Each node joined to the `reach` next ones on a circle.
+/// A ring: each node is joined to the next `reach` nodes.
 pub fn ring(nodes: usize, reach: usize) -> Graph {
     let edges: Vec<_> = (0..nodes).flat_map(|i| (1..=reach).map(move |k| (i, (i + k) % nodes))).collect();
     from_edges(nodes, &edges)
@@ -37,7 +37,7 @@ pub fn karate() -> Graph {
     from_edges(34, &edges)
 }
 
-/// A random graph without loops, each pair joined with probability `share`.
+/// A random graph without loops; each pair is joined with probability `share`.
 pub fn random(nodes: usize, share: f64, seed: u64) -> Graph {
     use rand::Rng;
     let mut rng = random::stream(seed, "example graph");
@@ -52,7 +52,7 @@ pub fn random(nodes: usize, share: f64, seed: u64) -> Graph {
     graph
 }
 
-/// The same graph with its nodes renamed at random.
+/// The same graph with its nodes renumbered at random.
 pub fn shuffled(graph: &Graph, seed: u64) -> Graph {
     use rand::seq::SliceRandom;
     let mut order: Vec<usize> = (0..graph.nodes()).collect();

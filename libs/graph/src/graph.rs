@@ -1,7 +1,7 @@
-//! An undirected graph, as rows of bits.
+//! An undirected graph, stored as a matrix of bits.
 //!
-//! A row is ⌈N/64⌉ words, so that common neighbours are an AND and a population
-//! count.
+//! A row has ⌈N/64⌉ words, so counting common neighbours takes an AND and a
+//! population count.
 
 use std::cmp::Reverse;
 
@@ -14,7 +14,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// `nodes` nodes and no edge.
+    /// A graph with `nodes` nodes and no edges.
     pub fn empty(nodes: usize) -> Self {
         let words = nodes.div_ceil(64);
         Graph { nodes, words, bits: vec![0; nodes * words] }
@@ -25,24 +25,24 @@ impl Graph {
         self.nodes
     }
 
-    /// Number of 64-bit words of a row.
+    /// Number of 64-bit words per row.
     pub fn words(&self) -> usize {
         self.words
     }
 
-    /// Neighbours of `node` as bits; those past the last node are zero.
+    /// Neighbours of `node` as bits; bits past the last node are zero.
     #[inline(always)]
     pub fn row(&self, node: usize) -> &[u64] {
         &self.bits[node * self.words..(node + 1) * self.words]
     }
 
-    /// A row, to be changed; the caller keeps the matrix symmetric.
+    /// A mutable row; the caller must keep the matrix symmetric.
     pub fn row_mut(&mut self, node: usize) -> &mut [u64] {
         &mut self.bits[node * self.words..(node + 1) * self.words]
     }
 
-    /// Makes the matrix symmetric where only what lies right of the diagonal,
-    /// and on it, is filled: the other half is put there, 64×64 bits at a time.
+    /// Copies the upper triangle to the lower one, 64×64 bits at a time. The
+    /// lower triangle must be empty.
     #[inline(always)]
     pub fn mirror(&mut self) {
         let words = self.words;
@@ -69,7 +69,7 @@ impl Graph {
         self.bits[j * self.words + i / 64] |= 1 << (i % 64);
     }
 
-    /// Takes an edge away.
+    /// Removes an edge.
     #[inline(always)]
     pub fn part(&mut self, i: usize, j: usize) {
         self.bits[i * self.words + j / 64] &= !(1 << (j % 64));
@@ -88,7 +88,7 @@ impl Graph {
         ones(self.row(node))
     }
 
-    /// Number of neighbours of `node`, itself included if it has a loop.
+    /// Number of neighbours of `node`, including itself if it has a loop.
     #[inline(always)]
     pub fn degree(&self, node: usize) -> usize {
         self.row(node).iter().map(|w| w.count_ones() as usize).sum()
@@ -122,21 +122,20 @@ impl Graph {
         graph
     }
 
-    /// The same graph under names that do not depend on how its nodes were
-    /// numbered, so that whatever breaks ties or draws by number gives the
-    /// same result for relabelled networks.
+    /// The same graph with canonical node numbers, which do not depend on the
+    /// original ones. Algorithms that break ties or draw by node number then
+    /// give the same result for relabelled networks.
     ///
-    /// Colour refinement (Weisfeiler and Leman 1968): a node's colour is its
-    /// degree, then is told apart by the colours of its neighbours until
-    /// nothing changes. Nodes that keep the same colour are singled out one at
-    /// a time. That is a canonical form wherever nodes of one colour are
-    /// images of each other, which holds in practice; the exceptions are
-    /// highly regular graphs.
+    /// Colour refinement (Weisfeiler and Leman 1968): a node's colour starts as
+    /// its degree and is refined by the colours of its neighbours until nothing
+    /// changes. Remaining nodes of equal colour are singled out one at a time.
+    /// The result is canonical if nodes of equal colour are images of each other
+    /// under automorphisms, which holds except for highly regular graphs.
     pub fn canonical(&self) -> Graph {
         self.relabelled(&self.canonical_order())
     }
 
-    /// The order of nodes under which [`Graph::relabelled`] gives the canonical
+    /// The order of nodes with which [`Graph::relabelled`] gives the canonical
     /// form.
     pub fn canonical_order(&self) -> Vec<usize> {
         let neighbours: Vec<Vec<usize>> = (0..self.nodes).map(|i| self.neighbours(i).collect()).collect();
@@ -144,8 +143,8 @@ impl Graph {
         loop {
             refine(&neighbours, &mut colours);
             let mut order: Vec<usize> = (0..self.nodes).collect();
-            // Stable: nodes of one colour stay in the order they came. Hubs come
-            // first, where searches through the graph profit from it.
+            // Stable, so nodes of one colour keep their order. Hubs come first,
+            // which speeds up searches through the graph.
             order.sort_by_key(|&i| (Reverse(neighbours[i].len()), colours[i]));
             let ambiguous = order
                 .chunk_by(|&a, &b| colours[a] == colours[b])
@@ -158,8 +157,8 @@ impl Graph {
         }
     }
 
-    /// Whether all of `class` have the same neighbours (each other aside), so
-    /// that they can be exchanged without anyone noticing.
+    /// Whether all nodes of `class` have the same neighbours, apart from each
+    /// other, so that exchanging them does not change the graph.
     fn twins(&self, class: &[usize]) -> bool {
         let with = |node: usize| {
             let mut row = self.row(node).to_vec();
@@ -175,7 +174,7 @@ impl Graph {
 
 const SINGLED_OUT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Splits colours by the colours of neighbours until their number stays.
+/// Refines colours by the neighbours' colours until their number is constant.
 fn refine(neighbours: &[Vec<usize>], colours: &mut Vec<u64>) {
     let count = |colours: &[u64]| {
         let mut sorted = colours.to_vec();
@@ -202,8 +201,8 @@ fn refine(neighbours: &[Vec<usize>], colours: &mut Vec<u64>) {
     }
 }
 
-/// Makes bit j of word i bit i of word j: halves of the block change places,
-/// then halves of those.
+/// Transposes a 64×64 block of bits by swapping halves, then quarters, and so
+/// on.
 #[inline(always)]
 fn transpose(block: &mut [u64; 64]) {
     let mut low = u64::MAX >> 32;
@@ -228,17 +227,17 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Positions of the ones in a row of bits, ascending.
+/// Iterates over the positions of the set bits of a row, ascending.
 #[inline(always)]
 pub fn ones(row: &[u64]) -> Ones<'_> {
     Ones { row, at: 0, rest: row.first().copied().unwrap_or(0) }
 }
 
-/// See [`ones`].
+/// Iterator of [`ones`].
 #[derive(Clone)]
 pub struct Ones<'a> {
     row: &'a [u64],
-    /// The word that is looked at, and what of it is still to come.
+    /// Index of the current word, and its remaining bits.
     at: usize,
     rest: u64,
 }
@@ -259,7 +258,7 @@ impl Iterator for Ones<'_> {
 }
 
 impl Ones<'_> {
-    /// Those from `first` on.
+    /// Skips positions below `first`.
     #[inline(always)]
     pub fn from(mut self, first: usize) -> Self {
         self.at = first / 64;
@@ -274,7 +273,7 @@ mod tests {
     use crate::examples::*;
 
     #[test]
-    fn the_canonical_form_forgets_the_numbering() {
+    fn the_canonical_form_does_not_depend_on_numbering() {
         let disjoint = from_edges(12, &[(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]);
         let mut graphs = vec![Graph::empty(5), complete(70), ring(40, 2), star(80), karate(), disjoint];
         graphs.extend((0..20).map(|seed| random(90, 0.02 + 0.02 * seed as f64, seed)));
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_come_and_go() {
+    fn edges_are_added_and_removed() {
         let mut graph = ring(130, 1);
         assert!(graph.joined(129, 0) && graph.joined(0, 129) && !graph.joined(0, 64));
         graph.part(129, 0);

@@ -1,5 +1,6 @@
-//! The graph of a network's strong connections: what is measured on it by
-//! plugins and drawn in reports, each implemented once.
+//! The undirected graph of a network's strong connections, its communities and
+//! rewiring that keeps degrees. It does not know components, and not where the
+//! weights come from.
 
 pub mod communities;
 pub mod examples;

@@ -1,17 +1,17 @@
-//! Random graphs of the same degrees, by swapping the ends of pairs of edges
+//! Random graphs with given degrees, by swapping the ends of pairs of edges
 //! (Maslov and Sneppen 2002).
 
 use rand::{Rng, RngCore};
 
 use crate::graph::Graph;
 
-/// A graph whose edges can trade ends.
+/// A graph whose edges can be rewired.
 pub trait Rewire {
-    /// Whether i is joined to j.
+    /// Whether there is an edge from i to j.
     fn joined(&self, i: usize, j: usize) -> bool;
 
-    /// Replaces the edge from `from` to `old` by one from `from` to `new`, with
-    /// whatever it weighs; undirected graphs also in the other direction.
+    /// Replaces the edge `from` → `old` by `from` → `new` and keeps its weight;
+    /// undirected graphs also replace the opposite direction.
     fn redirect(&mut self, from: usize, old: usize, new: usize);
 }
 
@@ -28,12 +28,12 @@ impl Rewire for Graph {
     }
 }
 
-/// A graph on its way to a random one of the same degrees: of i → j and k → l
-/// become i → l and k → j.
+/// A graph that is being randomised: each swap replaces i → j and k → l by i → l
+/// and k → j, which keeps all degrees.
 pub struct Rewiring<G> {
     graph: G,
     directed: bool,
-    /// One direction each, if undirected.
+    /// One direction per edge if undirected.
     edges: Vec<(u32, u32)>,
 }
 
@@ -41,32 +41,32 @@ impl Rewiring<Graph> {
     /// Starts from an undirected graph.
     pub fn new(graph: Graph) -> Self {
         let edges: Vec<_> = graph.edges().collect();
-        Rewiring::of_edges(graph, false, edges)
+        Rewiring::from_edges(graph, false, edges)
     }
 }
 
 impl<G: Rewire> Rewiring<G> {
-    /// Starts from `graph` with `edges`, each once, in either direction if the
-    /// graph is undirected.
-    pub fn of_edges(graph: G, directed: bool, edges: impl IntoIterator<Item = (usize, usize)>) -> Self {
+    /// Starts from `graph`. `edges` lists each of its edges once, in either
+    /// direction if the graph is undirected.
+    pub fn from_edges(graph: G, directed: bool, edges: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let edges = edges.into_iter().map(|(i, j)| (i as u32, j as u32)).collect();
         Rewiring { graph, directed, edges }
     }
 
-    /// The graph that has been reached.
+    /// The current graph.
     pub fn graph(&self) -> &G {
         &self.graph
     }
 
-    /// Tries `attempts` swaps for each edge and returns the graph reached. A swap
-    /// is left out if it would make a loop or a second edge between two nodes.
+    /// Tries `attempts` swaps per edge and returns the resulting graph. Swaps that
+    /// would create a loop or a duplicate edge are skipped.
     #[inline(always)]
     pub fn swap(&mut self, attempts: usize, rng: &mut impl RngCore) -> &G {
         self.swap_if(attempts, rng, |_, _| true)
     }
 
-    /// As [`Rewiring::swap`], but also leaves out swaps that `accepts`, given the
-    /// graph and i, j, k, l, refuses.
+    /// As [`Rewiring::swap`], but also skips swaps for which `accepts` returns
+    /// false; it receives the graph and i, j, k, l.
     #[inline(always)]
     pub fn swap_if(
         &mut self,
@@ -80,16 +80,14 @@ impl<G: Rewire> Rewiring<G> {
         }
         for _ in 0..attempts * edges {
             let first = below(edges, rng);
-            // Of an undirected graph, also draws which way round the second edge
-            // is read.
+            // In undirected graphs, also draw the direction of the second edge.
             let drawn = below(if self.directed { edges } else { 2 * edges }, rng);
             let (second, turned) = if self.directed { (drawn, false) } else { (drawn / 2, drawn % 2 == 1) };
             let (a, b) = self.edges[first];
             let (c, d) =
                 if turned { (self.edges[second].1, self.edges[second].0) } else { self.edges[second] };
             let [i, j, k, l] = [a, b, c, d].map(|node| node as usize);
-            // Equal edges, and edges that share a node the wrong way, show as
-            // loops or as edges that are there already.
+            // This also covers equal edges and edges that share a node.
             if i == l || k == j || self.graph.joined(i, l) || self.graph.joined(k, j) {
                 continue;
             }
@@ -105,8 +103,8 @@ impl<G: Rewire> Rewiring<G> {
     }
 }
 
-/// Uniform in 0..`bound`. A draw of fixed width, so that a seed gives the same
-/// graphs on machines of any word size.
+/// Uniform in 0..`bound`. The draw has a fixed width, so that a seed gives the
+/// same graph on machines of any word size.
 #[inline(always)]
 fn below(bound: usize, rng: &mut impl RngCore) -> usize {
     rng.random_range(0..bound as u32) as usize
@@ -120,7 +118,7 @@ mod tests {
     use crate::examples::random as random_graph;
 
     #[test]
-    fn degrees_are_kept_and_edges_are_not() {
+    fn swaps_keep_degrees_but_not_edges() {
         let graph = random_graph(60, 0.1, 1);
         let mut rewiring = Rewiring::new(graph.clone());
         let found = rewiring.swap(10, &mut random::stream(1, "test"));
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn swaps_that_are_refused_change_nothing() {
+    fn refused_swaps_change_nothing() {
         let graph = random_graph(30, 0.2, 2);
         let mut rewiring = Rewiring::new(graph.clone());
         assert!(*rewiring.swap_if(5, &mut random::stream(1, "test"), |_, _| false) == graph);

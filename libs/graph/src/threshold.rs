@@ -1,4 +1,4 @@
-//! Which connections are strong: those beyond a quantile of all |weights|.
+//! Selects strong connections: those above a quantile of all |weights|.
 
 use pallium_core::ndarray::ArrayView2;
 use pallium_core::prelude::*;
@@ -13,7 +13,7 @@ pub fn check_quantile(quantile: f64) -> Result<()> {
     one_of_range("quantile", quantile, 0.0, 1.0)
 }
 
-/// The recurrent matrix, checked to be square and finite.
+/// Returns the recurrent matrix after checking that it is square and finite.
 ///
 /// # Errors
 /// If it is not; the message names row and column.
@@ -32,11 +32,10 @@ pub fn recurrent<'a>(network: &Network<'a>) -> Result<MatrixView<'a>> {
     }
 }
 
-/// The `quantile` (0 to 1) of all |values|, interpolated linearly between
-/// neighbours as numpy does by default, to the last bit; not a number if there
-/// are no values.
+/// The `quantile` (0 to 1) of all |values|, interpolated linearly; bit-identical
+/// to numpy's default method. NaN if there are no values.
 pub fn quantile_of_magnitudes(values: ArrayView2<'_, f32>, quantile: f64) -> f64 {
-    // Bit patterns of non-negative floats are ordered as the floats are.
+    // Bit patterns of non-negative floats sort like the floats.
     let mut bits: Vec<u32> = values.iter().map(|v| v.abs().to_bits()).collect();
     let Some(last) = bits.len().checked_sub(1) else { return f64::NAN };
     let position = quantile * last as f64;
@@ -45,13 +44,13 @@ pub fn quantile_of_magnitudes(values: ArrayView2<'_, f32>, quantile: f64) -> f64
     let (_, low, above) = bits.select_nth_unstable(index);
     let low = f64::from(f32::from_bits(*low));
     let high = above.iter().min().map_or(low, |&b| f64::from(f32::from_bits(b)));
-    // numpy's order of operations, for equality to the last bit.
+    // numpy's order of operations, so that results are bit-identical.
     if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
 }
 
-/// The graph that joins two neurons if |weight| exceeds the `quantile` of all N²
-/// values of |weight| in either direction, and that threshold. Weights of
-/// neurons to themselves join nothing (Shakiba et al. 2026).
+/// The graph of strong connections, and its threshold: the `quantile` of all N²
+/// values of |weight|. Two neurons are joined if |weight| exceeds it in either
+/// direction. Self-connections are ignored (Shakiba et al. 2026).
 pub fn strong_connections(weights: ArrayView2<'_, f32>, quantile: f64) -> (Graph, f64) {
     let threshold = quantile_of_magnitudes(weights, quantile);
     let mut graph = Graph::empty(weights.nrows());
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_quantile_is_numpys() {
+    fn quantiles_equal_numpy() {
         // numpy 2.4: np.quantile(np.abs(a), q) of a = arange(-7, 9).reshape(4, 4) / 8.
         let a = Matrix::from_shape_fn((4, 4), |(i, j)| ((4 * i + j) as f32 - 7.0) / 8.0);
         for (q, expected) in [(0.0, 0.0), (0.25, 0.25), (0.5, 0.5), (0.9, 0.875), (0.93, 0.875), (1.0, 1.0)] {
@@ -80,18 +79,18 @@ mod tests {
     }
 
     #[test]
-    fn the_graph_joins_in_either_direction_and_has_no_loops() {
+    fn either_direction_joins_and_loops_are_ignored() {
         let w = array![[9.0, 0.0, -5.0], [1.0, 0.0, 0.0], [0.0, 0.0, 7.0_f32]];
         let (graph, threshold) = strong_connections(w.view(), 0.5);
         assert_eq!(threshold, 0.0);
         assert_eq!(graph.edges().collect::<Vec<_>>(), [(0, 1), (0, 2)]);
         let (graph, threshold) = strong_connections(w.view(), 0.75);
-        assert_eq!(threshold, 5.0, "the sixth of nine, and {graph:?} has none above it off the diagonal");
+        assert_eq!(threshold, 5.0, "{graph:?}");
         assert_eq!(graph.size(), 0);
     }
 
     #[test]
-    fn a_matrix_that_is_not_square_or_not_finite_is_refused() {
+    fn matrices_that_are_not_square_or_not_finite_are_refused() {
         let e = recurrent(&Network::new(Matrix::zeros((3, 4)).view())).unwrap_err();
         assert_eq!(e.message, "the recurrent matrix is 3×4");
         let mut w = Matrix::zeros((3, 3));

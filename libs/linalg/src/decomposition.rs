@@ -1,4 +1,4 @@
-//! Decompositions of matrices in double precision, and what follows from them.
+//! Decompositions in double precision: eigenvalues, determinants, inverses, QR.
 
 use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Mat, Side};
@@ -18,8 +18,8 @@ pub struct Symmetric {
     pub vectors: Array2<f64>,
 }
 
-/// Eigenvalues and eigenvectors of a symmetric matrix, of which the lower half
-/// is read; none if the iteration does not converge.
+/// Eigenvalues and eigenvectors of a symmetric matrix; only its lower triangle is
+/// read. `None` if the iteration does not converge.
 pub fn symmetric(matrix: ArrayView2<'_, f64>) -> Option<Symmetric> {
     let eigen = dense(matrix).self_adjoint_eigen(Side::Lower).ok()?;
     let (vectors, values) = (eigen.U(), eigen.S().column_vector());
@@ -29,9 +29,9 @@ pub fn symmetric(matrix: ArrayView2<'_, f64>) -> Option<Symmetric> {
     })
 }
 
-/// Logarithm of the determinant of a symmetric matrix: by Cholesky, or from its
-/// eigenvalues if it is not positive definite; −∞ if the determinant is not
-/// above 0.
+/// Logarithm of the determinant of a symmetric matrix, by Cholesky or, if it is
+/// not positive definite, from its eigenvalues; −∞ if the determinant is not
+/// positive.
 pub fn log_determinant(matrix: ArrayView2<'_, f64>) -> f64 {
     let dense = dense(matrix);
     if let Ok(factor) = dense.llt(Side::Lower) {
@@ -46,7 +46,7 @@ pub fn log_determinant(matrix: ArrayView2<'_, f64>) -> f64 {
     }
 }
 
-/// Inverse of a symmetric matrix, by Cholesky; none if it is not positive
+/// Inverse of a symmetric matrix, by Cholesky; `None` if it is not positive
 /// definite.
 pub fn inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     let inverse = dense(matrix).llt(Side::Lower).ok()?.inverse();
@@ -55,7 +55,7 @@ pub fn inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
 
 /// Inverse of a symmetric matrix; if it is not positive definite, the
 /// pseudo-inverse, in which eigenvalues below N·ε times the largest count as 0.
-/// None if the eigenvalues cannot be found.
+/// `None` if the eigenvalues cannot be found.
 pub fn pseudo_inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     if let Some(inverse) = inverse(matrix) {
         return Some(inverse);
@@ -71,8 +71,8 @@ pub fn pseudo_inverse(matrix: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     Some(Array2::from_shape_fn((p, p), |(i, j)| inverse[(i.max(j), i.min(j))]))
 }
 
-/// X with `matrix`·X = `right`, `matrix` symmetric, by Cholesky; none if it is
-/// not positive definite.
+/// Solves `matrix`·X = `right` for a symmetric `matrix`, by Cholesky; `None` if it
+/// is not positive definite.
 pub fn solve(matrix: ArrayView2<'_, f64>, right: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
     let solution = dense(matrix).llt(Side::Lower).ok()?.solve(&dense(right));
     Some(Array2::from_shape_fn(right.dim(), |at| solution[at]))
@@ -87,8 +87,8 @@ pub struct Qr {
     pub diagonal: Vec<f64>,
 }
 
-/// QR decomposition of an N×N matrix by Householder reflections. The signs of
-/// R's diagonal are as they come.
+/// QR decomposition of an N×N matrix by Householder reflections. The diagonal of R
+/// may have any signs.
 pub fn qr(matrix: ArrayView2<'_, f64>) -> Qr {
     let decomposed = dense(matrix).qr();
     let (q, r) = (decomposed.compute_thin_Q(), decomposed.thin_R());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn eigenvectors_make_the_matrix_again() {
+    fn eigenvectors_reconstruct_the_matrix() {
         let matrix = array![[2.0, 0.5, 0.1], [0.5, 1.0, -0.2], [0.1, -0.2, 3.0]];
         let Symmetric { values, vectors } = symmetric(matrix.view()).unwrap();
         assert!(values.is_sorted());
@@ -119,10 +119,10 @@ mod tests {
 
     #[test]
     fn determinants_of_any_sign() {
-        let of = |matrix: Array2<f64>| log_determinant(matrix.view());
-        assert!((of(array![[2.0, 1.0], [1.0, 3.0]]) - 5_f64.ln()).abs() < 1e-14);
-        assert_eq!(of(array![[1.0, 2.0], [2.0, 1.0]]), f64::NEG_INFINITY);
-        assert!((of(array![[-2.0, 0.0], [0.0, -3.0]]) - 6_f64.ln()).abs() < 1e-14);
+        let log_det = |matrix: Array2<f64>| log_determinant(matrix.view());
+        assert!((log_det(array![[2.0, 1.0], [1.0, 3.0]]) - 5_f64.ln()).abs() < 1e-14);
+        assert_eq!(log_det(array![[1.0, 2.0], [2.0, 1.0]]), f64::NEG_INFINITY);
+        assert!((log_det(array![[-2.0, 0.0], [0.0, -3.0]]) - 6_f64.ln()).abs() < 1e-14);
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pseudo_inverse_of_a_singular_matrix() {
+    fn pseudo_inverses_of_singular_and_indefinite_matrices() {
         let matrix = array![[1.0, 1.0], [1.0, 1.0]];
         assert!(close(&pseudo_inverse(matrix.view()).unwrap(), &array![[0.25, 0.25], [0.25, 0.25]]));
         // Indefinite, with an inverse.

@@ -1,12 +1,13 @@
-//! Matrix products and decompositions.
+//! Matrix products, decompositions and spectral radii. It does not know networks,
+//! fields or any other meaning of a matrix.
 //!
-//! faer's algorithms are generic, so a crate that calls them compiles them.
-//! Here they stand behind functions of `f32` and `f64` that are compiled once
-//! and linked by every plugin that needs them. A product costs one function
-//! call more than a call of faer.
+//! faer's algorithms are generic, so every crate that calls them compiles them
+//! again. This crate wraps them in functions of `f32` and `f64`, which are
+//! compiled once and linked by every plugin that needs them. A product costs one
+//! additional function call.
 //!
-//! Everything runs in the calling thread, except for
-//! [`product_on_threads`]: faer is built without rayon.
+//! faer is built without rayon: everything runs in the calling thread, except
+//! [`product_on_threads`].
 
 mod decomposition;
 mod product;

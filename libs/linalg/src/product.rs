@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// What a product does with the values that are in its output.
+/// How a product treats the existing values of its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Replaces them.
@@ -17,10 +17,10 @@ pub enum Write {
 pub struct View<'a, T>(MatRef<'a, T>);
 
 impl<'a, T> View<'a, T> {
-    /// `values` as rows of `columns` values each.
+    /// A matrix with `columns` columns from row-major `values`.
     ///
     /// # Panics
-    /// If the values do not fill their last row.
+    /// If the last row is incomplete.
     pub fn new(values: &'a [T], columns: usize) -> Self {
         let rows = values.len().checked_div(columns).unwrap_or(0);
         View(MatRef::from_row_major_slice(values, rows, columns))
@@ -48,7 +48,7 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// A number type that products are compiled for: `f32` and `f64`.
+/// Number types that products are compiled for: `f32` and `f64`.
 pub trait Real: Copy + Send + Sync + sealed::Sealed {
     /// See [`product`].
     #[doc(hidden)]
@@ -58,8 +58,8 @@ pub trait Real: Copy + Send + Sync + sealed::Sealed {
 macro_rules! compile_for {
     ($($number:ty),*) => {$(
         impl Real for $number {
-            // Not generic and not inlined: this is where faer's product is
-            // compiled, once for all crates.
+            // Not generic and not inlined, so that faer's product is compiled
+            // here, once for all crates.
             #[inline(never)]
             fn multiply(out: &mut [Self], write: Write, left: View<'_, Self>, right: View<'_, Self>, factor: Self) {
                 let accumulate = match write {
@@ -74,18 +74,18 @@ macro_rules! compile_for {
 }
 compile_for!(f32, f64);
 
-/// Writes factor · `left` · `right` to `out`, which is row-major, or adds it to
-/// what is there.
+/// Computes factor · `left` · `right` and writes it to, or adds it to, the
+/// row-major `out`.
 ///
 /// # Panics
-/// If the shapes do not fit each other.
+/// If the shapes do not match.
 #[inline]
 pub fn product<T: Real>(out: &mut [T], write: Write, left: View<'_, T>, right: View<'_, T>, factor: T) {
     T::multiply(out, write, left, right, factor);
 }
 
-/// As [`product`], the rows of `out` divided over `threads` threads (0 and 1:
-/// the calling one). The result does not depend on their number.
+/// As [`product`], with the rows of `out` divided among `threads` threads (0 and
+/// 1: the calling thread). The result does not depend on their number.
 ///
 /// # Panics
 /// As [`product`].
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_plain_and_transposed_matrices() {
+    fn products_of_matrices_and_their_transposes() {
         let (a, b) = ([1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0_f32, 0.0, -1.0, 2.0, 1.0, 1.0]);
         let (left, right) = (View::new(&a, 3), View::new(&b, 2));
         let mut out = [10.0; 4];
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_does_not_change_a_bit() {
+    fn results_do_not_depend_on_the_number_of_threads() {
         let value = |(i, j): (usize, usize)| ((i * 31 + j * 17) as f64).sin();
         let (a, b) = (Array2::from_shape_fn((50, 37), value), Array2::from_shape_fn((37, 41), value));
         let (left, right) = (View::new(a.as_slice().unwrap(), 37), View::new(b.as_slice().unwrap(), 41));
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "assertion failed")]
-    fn shapes_that_do_not_fit_panic() {
+    fn mismatched_shapes_panic() {
         let values = array![1.0, 2.0, 3.0, 4.0];
         let view = View::new(values.as_slice().unwrap(), 2);
         product(&mut [0.0; 3], Write::Replace, view, view, 1.0);

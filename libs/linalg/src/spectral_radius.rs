@@ -1,21 +1,21 @@
 //! The largest absolute eigenvalue of a square matrix, in three ways:
 //!
-//! | function | of | cost |
+//! | function | matrices | cost |
 //! |---|---|---|
-//! | [`spectral_radius`] | any matrix | a Schur decomposition |
-//! | [`perron_root`] | matrices without negative entries | tens of products with a vector |
-//! | [`Squaring`] | any matrix, to about 1e-9, many times | 10 to 24 products |
+//! | [`spectral_radius`] | any | a Schur decomposition |
+//! | [`perron_root`] | without negative entries | tens of products with a vector |
+//! | [`Squaring`] | any, to about 1e-9 | 10 to 24 products of matrices; reuses its memory |
 //!
-//! They agree to their stated accuracy but not to the last bit, so a component
-//! keeps to one of them.
+//! They agree within their accuracy but are not bit-identical, so a component
+//! must always use the same one.
 
 use faer::Mat;
 use ndarray::{Array1, ArrayView2};
 
 use crate::product::{View, Write, product};
 
-/// From all eigenvalues, by the real Schur form (Golub and Van Loan 2013,
-/// chapter 7). Not a number if the matrix has no entries; none if the iteration
+/// The spectral radius from all eigenvalues, by the real Schur form (Golub and
+/// Van Loan 2013, chapter 7). NaN if the matrix is empty; `None` if the iteration
 /// does not converge.
 pub fn spectral_radius(matrix: ArrayView2<'_, f64>) -> Option<f64> {
     let (rows, columns) = matrix.dim();
@@ -28,13 +28,13 @@ pub fn spectral_radius(matrix: ArrayView2<'_, f64>) -> Option<f64> {
 
 /// Relative width of the bracket at which the iteration for a Perron root stops.
 const BRACKET: f64 = 1e-13;
-/// Products after which that iteration gives up.
+/// Maximum number of products in that iteration.
 const PRODUCTS: usize = 500;
 
 /// The spectral radius of a matrix without negative entries, bracketed to 1e-13
 /// by the quotients (Wx)ᵢ/xᵢ of a positive x (Collatz 1942, Wielandt 1950), which
-/// tighten as x becomes the Perron vector. None if an entry is negative or the
-/// bracket does not close.
+/// tighten as x approaches the Perron vector. `None` if an entry is negative or
+/// the bracket does not close.
 pub fn perron_root(matrix: ArrayView2<'_, f64>) -> Option<f64> {
     if matrix.iter().any(|v| v.is_sign_negative() && *v != 0.0) {
         return None;
@@ -47,7 +47,7 @@ pub fn perron_root(matrix: ArrayView2<'_, f64>) -> Option<f64> {
             low = low.min(y / x);
             high = high.max(y / x);
         }
-        // Also ends here: zeros, infinities, and entries too far apart.
+        // Zeros, infinities and extreme ranges of entries also end here.
         if !(low > 0.0 && high.is_finite()) {
             return None;
         }
@@ -61,14 +61,13 @@ pub fn perron_root(matrix: ArrayView2<'_, f64>) -> Option<f64> {
     None
 }
 
-/// Largest number of squarings. What is unknown after k of them is of order
-/// 2^−k.
+/// Maximum number of squarings. The error after k of them is of order 2^−k.
 const SQUARINGS: u32 = 24;
 
 /// The spectral radius from ρ = lim ‖Wᵏ‖^(1/k) (Gelfand 1941), by repeated
-/// squaring. Unlike a power iteration this needs no gap between the largest
-/// eigenvalues, which orthogonal weights do not have. Memory is kept from one
-/// matrix to the next.
+/// squaring. Unlike a power iteration, this needs no gap between the largest
+/// eigenvalues, and orthogonal weights have none. Memory is reused between
+/// matrices.
 #[derive(Debug, Default)]
 pub struct Squaring {
     power: Vec<f64>,
@@ -76,7 +75,7 @@ pub struct Squaring {
 }
 
 impl Squaring {
-    /// The spectral radius of a square matrix; not a number if an entry is not.
+    /// The spectral radius of a square matrix; NaN if an entry is NaN.
     pub fn spectral_radius(&mut self, weights: ArrayView2<'_, f32>) -> f64 {
         let n = weights.nrows();
         self.power.clear();
@@ -97,7 +96,7 @@ impl Squaring {
                 return norm.exp();
             }
             let next = mean + norm / f64::from(1 << squarings);
-            // What the norms have in common cancels between k and 2k.
+            // A common factor of the norms cancels between k and 2k.
             let estimate = 2.0 * next - mean;
             settled = if (estimate - radius).abs() < 1e-9 { settled + 1 } else { 0 };
             (mean, radius) = (next, estimate);
@@ -109,8 +108,8 @@ impl Squaring {
     }
 }
 
-/// Divides `values` by their Euclidean norm and returns its logarithm: −∞ for
-/// zeros, +∞ or not a number where they cannot be divided.
+/// Divides `values` by their Euclidean norm and returns its logarithm. If that
+/// is not finite (−∞ for zeros), the values are unchanged.
 fn scale_to_one(values: &mut [f64]) -> f64 {
     let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
     let ln = norm.ln();
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_radius_is_numpys() {
+    fn the_radius_equals_numpy() {
         // numpy 2.4: i, j = np.mgrid[:50, :50]; w = np.sin(1 + 7*i + 13*j*j).astype(np.float32)
         // abs(np.linalg.eigvals(w.astype(float))).max()
         let w = Array2::from_shape_fn((50, 50), |(i, j)| ((1 + 7 * i + 13 * j * j) as f64).sin() as f32);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_perron_root_is_the_radius() {
+    fn the_perron_root_equals_the_radius() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
         for n in [2, 17, 60] {
             for sparse in [0.0, 0.8] {
@@ -188,7 +187,7 @@ mod tests {
         let mut worst = 0.0_f64;
         for n in [1, 2, 3, 8, 42, 120] {
             for kind in 0..4 {
-                // About normal: a sum of twelve uniform numbers.
+                // Approximately normal: a sum of twelve uniform numbers.
                 let normal = |_| (0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0;
                 let drawn = Array2::from_shape_fn((n, n), normal);
                 let w = match kind {

@@ -1,16 +1,18 @@
-//! Reading and writing of numpy's `.npy` and `.npz` files.
+//! Reads and writes numpy's `.npy` and `.npz` files. It does not know what the
+//! arrays mean: fields, weights and reference values are all numbers here.
 //!
-//! Readers take files that may have been cut short, damaged or written to do
-//! harm: nothing is allocated before header and length agree, and no pickle is
-//! run ([`pickle`]).
+//! A file may be cut short, damaged or malicious: nothing is allocated before
+//! header and length agree, and no pickle is executed ([`pickle`]).
 
+mod dtype;
 mod npy;
 pub mod npz;
 pub mod pickle;
 mod write;
 
+pub use dtype::{Dtype, Numeric};
 pub use npy::{
-    Dtype, Fits, Numeric, any, array, ids, list, lists, matrix, open, read_array, read_ids, read_list,
-    read_lists, read_matrix,
+    Fits, any, array, ids, list, lists, matrix, open, read_array, read_ids, read_list, read_lists,
+    read_matrix,
 };
 pub use write::{Element, write};

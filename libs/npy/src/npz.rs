@@ -1,5 +1,5 @@
-//! Arrays of an npz: npy files in a zip archive, as `numpy.savez` and
-//! `numpy.savez_compressed` write them.
+//! Reads npz archives: npy files in a zip, as written by `numpy.savez` and
+//! `numpy.savez_compressed`.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -13,14 +13,15 @@ use zip::result::ZipError;
 
 use crate::npy;
 
-/// What an archive may always unpack to (bytes), and how many times its packed
-/// length beyond that: a small file must not fill the memory.
+/// An array may always decompress to this many bytes.
 const ALWAYS: u64 = 64 << 20;
-const TIMES: u64 = 256;
-/// Most arrays in an archive.
-const MOST: usize = 100_000;
+/// Beyond that, maximum ratio of decompressed to compressed size, so that a small
+/// file cannot fill the memory.
+const MAX_RATIO: u64 = 256;
+/// Maximum number of arrays in an archive.
+const MAX_ARRAYS: usize = 100_000;
 
-/// An npz that is being read.
+/// An open npz archive.
 pub struct Npz {
     path: PathBuf,
     archive: ZipArchive<BufReader<File>>,
@@ -30,11 +31,11 @@ impl Npz {
     /// Opens an archive.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the file is not an npz.
     pub fn open(path: &Path) -> Result<Self> {
         let (file, _) = npy::open(path)?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e.to_string()))?;
-        if archive.len() > MOST {
+        if archive.len() > MAX_ARRAYS {
             return Err(damaged(path, &format!("it has {} members", archive.len())));
         }
         Ok(Npz { path: path.into(), archive })
@@ -45,23 +46,26 @@ impl Npz {
         self.archive.file_names().filter_map(|name| name.strip_suffix(".npy")).collect()
     }
 
-    /// The array `name`, or the only one; `expected` is how long its npy may be
-    /// for certain.
+    /// The array `name`, or the only one. Its npy may have up to `expected` bytes
+    /// whatever its compression ratio.
     ///
     /// # Errors
-    /// If there is no such array, or it unpacks to more than is sensible.
+    /// If there is no such array, or it decompresses to too much.
     pub fn array(&mut self, name: Option<&str>, expected: u64) -> Result<Member<'_>> {
         let names = self.names();
         let known = || {
             let names: Vec<&str> = names.iter().take(40).copied().collect();
-            format!("its arrays: {}", if names.is_empty() { "none".into() } else { names.join(", ") })
+            format!("existing arrays: {}", if names.is_empty() { "none".into() } else { names.join(", ") })
         };
         let name = match (name, names.as_slice()) {
             (Some(name), _) => name.to_owned(),
             (None, [only]) => (*only).to_owned(),
             (None, _) => {
-                return Err(Error::input(format!("{}: which array?", self.path.display()))
-                    .help(format!("say {{ file = …, array = … }}; {}", known())));
+                return Err(Error::input(format!(
+                    "{}: the name of the array is missing",
+                    self.path.display()
+                ))
+                .help(format!("use {{ file = …, array = … }}; {}", known())));
             }
         };
         if !names.contains(&name.as_str()) {
@@ -74,10 +78,10 @@ impl Npz {
             }
             other => other.map_err(|e| damaged(&called, &e.to_string()))?,
         };
-        let most = expected.max(ALWAYS).max(member.compressed_size().saturating_mul(TIMES));
+        let most = expected.max(ALWAYS).max(member.compressed_size().saturating_mul(MAX_RATIO));
         if member.size() > most {
-            return Err(damaged(&called, &format!("it unpacks to more than {most} bytes"))
-                .help("save it unpacked (numpy.savez), or as an npy"));
+            return Err(damaged(&called, &format!("it decompresses to more than {most} bytes"))
+                .help("save it uncompressed (numpy.savez), or as an npy"));
         }
         Ok(Member { called, length: member.size(), npy: member })
     }
@@ -101,17 +105,17 @@ impl Npz {
     }
 }
 
-/// An array of an archive, not unpacked yet.
+/// An array of an archive, not decompressed yet.
 pub struct Member<'a> {
-    /// What to call it in messages.
+    /// Name for messages.
     pub called: PathBuf,
-    /// An npy, of which no more is to be read than
+    /// The npy.
     pub npy: ZipFile<'a, BufReader<File>>,
-    /// so many bytes, as the archive says.
+    /// Length of the npy in bytes, according to the archive.
     pub length: u64,
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
     Error::input(format!("{} cannot be read: {why}", path.display()))
-        .help("copy the file again from where it came from, or write it again with numpy.savez")
+        .help("copy the file again from its source, or write it again with numpy.savez")
 }

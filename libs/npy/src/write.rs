@@ -1,4 +1,4 @@
-//! Writing of `.npy` files, as numpy itself writes them.
+//! Writes `.npy` files, byte for byte as numpy does.
 
 use std::io::{self, Write};
 
@@ -8,9 +8,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A type of numbers that can be written: `f32`, `f64` and `i64`.
+/// Number types that can be written: `f32`, `f64` and `i64`.
 pub trait Element: Copy + sealed::Sealed {
-    /// numpy's name of the type, least significant byte first.
+    /// numpy's name of the type, little-endian.
     #[doc(hidden)]
     const DESCRIPTION: &'static str;
 
@@ -32,7 +32,7 @@ macro_rules! elements {
 }
 elements!(f32 = "<f4", f64 = "<f8", i64 = "<i8");
 
-/// Header and data begin at multiples of this, so that a file can be mapped.
+/// The data start at a multiple of this, so that the file can be mapped.
 const ALIGNMENT: usize = 64;
 
 /// Writes an array in format 1.0, row-major.
@@ -44,7 +44,7 @@ pub fn write<T: Element, D: Dimension>(
     array: &ArrayBase<impl Data<Elem = T>, D>,
 ) -> io::Result<()> {
     let sides: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
-    // A tuple of one has a comma, too.
+    // A tuple of one element also needs a comma.
     let shape = if let [side] = sides.as_slice() { format!("{side},") } else { sides.join(", ") };
     let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape})}}", T::DESCRIPTION);
     let start = b"\x93NUMPY\x01\x00".len() + 2;

@@ -1,7 +1,8 @@
-//! Child processes: ending them, and how they ended in words.
+//! Ends child processes and describes how they ended. It does not know what a
+//! process is for.
 //!
-//! The host's workers, the conformance checks and the Python components all run
-//! foreign code in child processes and report in the same words how these ended.
+//! The host's workers, the conformance checks and the Python components run
+//! third-party code in child processes and report their end in the same words.
 
 use std::process::{Child, ExitStatus};
 use std::thread;
@@ -15,8 +16,8 @@ pub fn signal(status: ExitStatus) -> Option<i32> {
     None
 }
 
-/// How a process ended, as the end of a sentence: `ended with exit code 3`, `was
-/// ended by signal 6 (abort)`.
+/// Describes how a process ended, as the predicate of a sentence: `ended with exit
+/// code 3`, `was ended by signal 6 (abort)`.
 pub fn exit_text(status: ExitStatus) -> String {
     if let Some(number) = signal(status) {
         let name = match number {
@@ -35,8 +36,8 @@ pub fn exit_text(status: ExitStatus) -> String {
     status.code().map_or_else(|| "ended".into(), |code| format!("ended with exit code {code}"))
 }
 
-/// Waits until `child` ends, at most for `patience`, and then kills it. `None` if it
-/// had to be killed.
+/// Waits up to `patience` for `child` to end, then kills it. `None` if it was
+/// killed.
 pub fn wait_or_kill(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let begun = Instant::now();
     loop {
@@ -46,7 +47,7 @@ pub fn wait_or_kill(child: &mut Child, patience: Duration) -> Option<ExitStatus>
             _ => break,
         }
     }
-    // Fails only if it has just ended.
+    // Fails only if the process has just ended.
     let _ = child.kill();
     let _ = child.wait();
     None
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_does_not_end_is_killed() {
+    fn a_process_that_outlasts_the_wait_is_killed() {
         let mut child = shell("exec sleep 1000");
         assert!(wait_or_kill(&mut child, Duration::ZERO).is_none());
         assert_eq!(signal(child.wait().unwrap()), Some(9));

@@ -1,37 +1,35 @@
-//! What tests of several crates share: real fields and reference values, where
-//! they are at hand, and folders.
+//! Helpers for tests of several crates: recorded fields and reference values (if
+//! available), temporary folders, synthetic events. It does not know the host or
+//! a plugin.
 //!
-//! Failures here are failures of a test, so everything panics.
+//! Functions panic on failure, because they run in tests.
 
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, random, serde_json};
 use pallium_npy::npz::Npz;
 
-/// Where data and reference values may lie: beside the repository.
+/// Folder beside the repository that may hold data and reference values.
 const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
 
-/// The folder of a real field, if the data are at hand.
+/// The folder of a recorded field, if available.
 pub fn real_field(name: &str) -> Option<PathBuf> {
     let data = std::env::var_os("PALLIUM_DATA").map_or_else(|| Path::new(BESIDE).join("data"), PathBuf::from);
     let folder = data.join(name);
     if folder.is_dir() {
         return Some(folder);
     }
-    println!(
-        "skipped: there is no field {name} in {}; set PALLIUM_DATA to where the fields are",
-        data.display()
-    );
+    println!("skipped: no field {name} in {}; set PALLIUM_DATA to the folder of the fields", data.display());
     None
 }
 
-/// A file of reference values, if they are at hand.
+/// A file of reference values, if available.
 pub fn golden(name: &str) -> Option<PathBuf> {
     let path = Path::new(BESIDE).join("golden").join(name);
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: there are no reference values at {}", path.display());
+    println!("skipped: no reference values at {}", path.display());
     None
 }
 
@@ -41,7 +39,7 @@ pub fn golden_json() -> Option<serde_json::Value> {
     Some(serde_json::from_slice(&text).expect("JSON"))
 }
 
-/// A matrix of a field's reference values, whichever float it was written as.
+/// A matrix of a field's reference values.
 pub fn golden_matrix(field: &str, name: &str) -> Option<Array2<f64>> {
     let mut archive = Npz::open(&golden(&format!("field_{field}.npz"))?).expect("an archive");
     Some(archive.matrix(name).expect("a matrix of that name"))
@@ -62,12 +60,12 @@ impl Folder {
         Folder(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Writes a file into it.
+    /// Writes a file into the folder.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, bytes).expect("a file that can be written");
@@ -75,8 +73,8 @@ impl Folder {
     }
 }
 
-/// Event times of `neurons` neurons that share some of their events, on frames
-/// of 158.7 ms over `length` seconds.
+/// Event times of `neurons` neurons over `length` seconds, on frames of 158.7 ms;
+/// neurons share some of their events.
 pub fn sparse_events(neurons: usize, length: f64, seed: u64) -> Vec<Vec<f64>> {
     use pallium_core::rand::Rng;
     let mut stream = random::stream(seed, "test events");

@@ -1,4 +1,5 @@
-//! What sources of recurrent weights share.
+//! Helpers for sources of recurrent weights: checks of given draws, and the
+//! spectral radius. It does not know where weights come from.
 
 use pallium_core::{
     ndarray::{Array2, ArrayView2},
@@ -6,7 +7,7 @@ use pallium_core::{
 };
 use pallium_linalg::perron_root;
 
-/// Checks a draw that the user supplied instead of random numbers: N×N and
+/// Checks that a draw supplied by the user in place of random numbers is N×N and
 /// finite.
 ///
 /// # Errors
@@ -24,9 +25,9 @@ pub fn checked_draw(draw: ArrayView2<'_, f64>, n: usize) -> Result<ArrayView2<'_
     Ok(draw)
 }
 
-/// Largest absolute eigenvalue: that of a diagonal matrix is read off, that of a
-/// matrix without negative entries is its [`perron_root`], and all others are
-/// taken from all eigenvalues.
+/// The largest absolute eigenvalue: from the diagonal of a diagonal matrix, from
+/// [`perron_root`] for a matrix without negative entries, otherwise from all
+/// eigenvalues.
 ///
 /// # Errors
 /// If the eigenvalues cannot be found.

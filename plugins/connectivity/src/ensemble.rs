@@ -68,7 +68,7 @@ impl Weighted {
     pub fn rewiring(graph: Graph, directed: bool) -> Rewiring<Self> {
         let edges: Vec<(usize, usize)> =
             graph.edges().filter(|(i, j, _)| directed || i < j).map(|(i, j, _)| (i, j)).collect();
-        Rewiring::of_edges(Weighted { graph, directed }, directed, edges)
+        Rewiring::from_edges(Weighted { graph, directed }, directed, edges)
     }
 }
 

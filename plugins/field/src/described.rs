@@ -1,31 +1,32 @@
-//! `field.described`: a field of your own, as plain files beside a `field.toml`
-//! that describes them (see [`pallium_fields::described`]).
+//! `field.described`: your own field, as ordinary files described by a `field.toml`
+//! (see [`pallium_fields::own_field`]).
 
 use std::path::{Path, PathBuf};
 
 use pallium_core::prelude::*;
-use pallium_fields::folder::{self, CARD, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::field_toml::FIELD_TOML;
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use pallium_fields::store;
 
 pallium_core::params! {
-    /// Which field.
+    /// The field.
     pub struct Params {
         /// The folder with the `field.toml`.
         path: String = String::new(),
-        /// Whether to load event times where the field has them, for
-        /// components that ask for them.
+        /// Whether to load event times, if the field has any, for components
+        /// that need them.
         events: bool = false,
     }
 }
 
-/// A field of your own: plain files, described by a `field.toml`.
+/// Your own field, described by a `field.toml`.
 pub struct Described {
     params: Params,
 }
 
 impl Component for Described {
     const ID: &'static str = "field.described";
-    const ABOUT: &'static str = "a field of your own: plain files, described by a field.toml";
+    const ABOUT: &'static str = "your own field: files described by a field.toml";
     const CITE: &'static str = "this work";
     type Params = Params;
 
@@ -38,15 +39,16 @@ impl SubstrateSource for Described {
     fn substrate(&mut self, _seed: u64) -> Result<Substrate> {
         if self.params.path.is_empty() {
             return Err(Error::input("`field.described`: parameter `path` is not set").help(
-                "set substrate.path to a folder with a field.toml; `pallium field new DIR` writes one to begin with",
+                "set substrate.path to a folder with a field.toml; `pallium field new DIR` writes a template",
             ));
         }
         let folder = PathBuf::from(&self.params.path);
-        if folder.is_dir() && !folder.join(CARD).is_file() {
-            return Err(Error::input(format!("{} has no {CARD}", folder.display()))
-                .help("`pallium field new DIR` writes one to begin with; a released field is read by `microns.field`"));
+        if folder.is_dir() && !folder.join(FIELD_TOML).is_file() {
+            return Err(Error::input(format!("{} has no {FIELD_TOML}", folder.display())).help(
+                "`pallium field new DIR` writes a template; released fields are read by `microns.field`",
+            ));
         }
-        let reading = Reading {
+        let reading = ReadOptions {
             order: ConnectomeOrder::Restored,
             sttc: Sttc::HalfFrame,
             frame_hz: None,
@@ -80,7 +82,7 @@ mod tests {
         let card = "frame_hz = 10\nids.cell = { file = \"cells.csv\", column = \"cell\" }\n\
                     [positions]\nfile = \"cells.csv\"\nunit = \"um\"\n\
                     [events]\nfile = \"events.csv\"\nneurons = \"cell\"\ntimes = \"s\"\nunit = \"s\"\n";
-        folder.file(CARD, card.as_bytes());
+        folder.file(FIELD_TOML, card.as_bytes());
         let mut source = described(folder.path());
         let field = source.substrate(0).unwrap();
         assert_eq!((field.neurons, field.ids["cell"].as_slice()), (2, &[7, 9][..]));

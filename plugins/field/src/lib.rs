@@ -1,8 +1,8 @@
-//! Fields of neurons from your own data.
+//! Fields from your own data.
 //!
 //! | component | role | what |
 //! |---|---|---|
-//! | `field.described` | substrate | plain files, described by a `field.toml` |
+//! | `field.described` | substrate | files described by a `field.toml` |
 
 mod described;
 

@@ -1,32 +1,32 @@
-//! `init.orthogonal`: W, weights from no data at all.
+//! `init.orthogonal`: W, a random orthogonal matrix.
 
 use pallium_core::{ndarray::Array2, prelude::*};
 use pallium_linalg::{Qr, qr};
 use pallium_weights::{checked_draw, spectral_radius};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Spectral radius of rescaled non-negative weights, that of W\*.
+/// Spectral radius of rescaled non-negative weights, equal to that of W\*.
 const RADIUS: f64 = 0.95;
 
 pallium_core::choice! {
-    /// Whether the weights are made non-negative.
+    /// Whether to make the weights non-negative.
     pub enum Positive {
-        /// They are not.
+        /// Keep both signs.
         None = "none",
-        /// Absolute values, scaled to spectral radius 0.95. (An orthogonal
-        /// matrix that is merely cut off at zero has a spectral radius of about
-        /// 0.4·√N and diverges.)
+        /// Absolute values, scaled to spectral radius 0.95. (Clipping an
+        /// orthogonal matrix at zero instead gives a spectral radius of about
+        /// 0.4·√N, which diverges.)
         Rescaled = "rescaled",
     }
 }
 
 pallium_core::params! {
-    /// How large the weights are, and of which sign.
+    /// Size and sign of the weights.
     pub struct Params {
-        /// Whether the weights are made non-negative.
+        /// Whether to make the weights non-negative.
         positive: Positive = Positive::None,
-        /// Factor on the orthogonal matrix; every singular value has this size.
-        /// Without effect where the weights are rescaled.
+        /// Factor of the orthogonal matrix, equal to every singular value.
+        /// Ignored if the weights are rescaled.
         gain: f64 = 1.0,
     }
 }
@@ -101,12 +101,12 @@ mod tests {
 
     #[test]
     fn signs_follow_the_diagonal_of_r() {
-        // By hand: columns (3, 4) and (1, 2) orthonormalised, R positive.
+        // By hand: columns (3, 4) and (1, 2) orthonormalised with positive R.
         let draw = array![[3.0, 1.0], [4.0, 2.0]];
         let request = WeightRequest { neurons: 2, substrate: None, seed: 0, draw: Some(draw.view()) };
         let w = Orthogonal::build(Params::default(), &Setting::default()).unwrap().weights(&request).unwrap();
         assert!((w - array![[0.6, -0.8], [0.8, 0.6]]).iter().all(|v: &f32| v.abs() < 1e-6));
-        // Of a uniform orthogonal matrix every entry has mean 0 and variance 1/N.
+        // Entries of a uniform orthogonal matrix have mean 0 and variance 1/N.
         let entries: Vec<f64> =
             (0..400).map(|seed| f64::from(weights(Params::default(), 8, seed)[[0, 0]])).collect();
         let mean = entries.iter().sum::<f64>() / 400.0;

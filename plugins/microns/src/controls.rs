@@ -1,37 +1,37 @@
-//! Controls: what of a functional matrix the weights made from it owe to its
-//! diagonal, to its values, and to where they stand.
+//! Controls: they alter the diagonal of a functional matrix or the positions of
+//! its values, to test which of these the resulting weights depend on.
 
 use pallium_core::{ndarray::Array2, prelude::*, random::Stream};
 use rand::seq::SliceRandom;
 
 pallium_core::choice! {
-    /// What becomes of the diagonal.
+    /// Treatment of the diagonal.
     pub enum Diagonal {
-        /// Left as it is.
+        /// Keep it.
         Keep = "keep",
-        /// Set to zero: nothing but pairs of neurons.
+        /// Set it to zero, so that only pairs of neurons remain.
         Zero = "zero",
-        /// Everything else set to zero: no pairs of neurons at all.
+        /// Set everything else to zero, so that no pairs of neurons remain.
         Only = "only",
     }
 }
 
 pallium_core::choice! {
-    /// What is put in random order.
+    /// Entries that are shuffled.
     pub enum Shuffle {
-        /// Nothing.
+        /// None.
         None = "none",
-        /// Entries off the diagonal; an entry and its mirror image move together.
+        /// Entries off the diagonal; each moves together with its mirror image.
         OffDiagonal = "off-diagonal",
-        /// All entries, the diagonal's among them, each on its own.
+        /// All entries independently, including the diagonal.
         All = "all",
-        /// As off-diagonal, but only among pairs about as far apart, so that
-        /// the fall with distance stays.
+        /// As off-diagonal, but only among pairs at similar distances, which
+        /// keeps the decay with distance.
         DistanceBinned = "distance-binned",
     }
 }
 
-/// Applies a choice about the diagonal.
+/// Applies a treatment of the diagonal.
 pub fn diagonal(matrix: &mut Array2<f64>, choice: Diagonal) {
     match choice {
         Diagonal::Keep => {}
@@ -44,11 +44,11 @@ pub fn diagonal(matrix: &mut Array2<f64>, choice: Diagonal) {
     }
 }
 
-/// Shuffles. `bins` is the number of distance bins with equally many pairs
-/// each; positions are read from `substrate` if they matter.
+/// Shuffles entries. `bins` is the number of distance bins, each with equally
+/// many pairs.
 ///
 /// # Errors
-/// If distances matter and the substrate has no positions.
+/// If distances are needed and the substrate has no positions.
 pub fn shuffle(
     matrix: &mut Array2<f64>,
     choice: Shuffle,
@@ -86,7 +86,7 @@ pub fn shuffle(
     Ok(())
 }
 
-/// Moves the entries at `pairs`, with their mirror images, among each other.
+/// Permutes the entries at `pairs` together with their mirror images.
 fn permute(matrix: &mut Array2<f64>, pairs: &[(usize, usize)], stream: &mut Stream) {
     let mut values: Vec<(f64, f64)> = pairs.iter().map(|&(i, j)| (matrix[[i, j]], matrix[[j, i]])).collect();
     values.shuffle(stream);
@@ -102,7 +102,7 @@ mod tests {
 
     const N: usize = 12;
 
-    /// Symmetric, every pair with a value of its own; neurons on a line.
+    /// Symmetric with a distinct value for every pair; neurons on a line.
     fn example() -> (Array2<f64>, Substrate) {
         let matrix = Array2::from_shape_fn((N, N), |(i, j)| (i.min(j) * N + i.max(j)) as f64 + 1.0);
         let values = Array2::from_shape_fn((N, 3), |(i, k)| if k == 0 { (i * i) as f64 } else { 0.0 });

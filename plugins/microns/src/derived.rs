@@ -1,24 +1,24 @@
-//! `microns.derived`: a field whose functional matrices are recomputed from
-//! its event times.
+//! `microns.derived`: a field with functional matrices recomputed from its event
+//! times.
 
 use std::path::PathBuf;
 
 use pallium_core::prelude::*;
 use pallium_fields::derive::{Params, derive};
-use pallium_fields::folder::{self, Reading, Sttc};
+use pallium_fields::folder::{self, ReadOptions, Sttc};
 
 /// A field with correlation, spike time tiling coefficient (Cutts and Eglen
 /// 2014) and precision (graphical lasso, Friedman, Hastie and Tibshirani 2008)
 /// computed from its event times; positions, ids, connectome and event times
 /// are kept.
 ///
-/// With Δt = 100 ms, raw counts and `descent = "plain"` these are the released
-/// matrices: correlation to 1e-15, STTC to 2e-13, precision to 1e-12.
+/// With Δt = 100 ms, raw counts and `descent = "plain"`, the result equals the
+/// released matrices: correlation to 1e-15, STTC to 2e-13, precision to 1e-12.
 ///
-/// Counts are kept sparsely, so memory is that of the event times and of the
-/// N×N matrices. The result does not depend on the number of threads, nor, to
-/// rounding (precision: to the tolerance of its estimate), on the order of the
-/// neurons.
+/// Memory is that of the event times and the N×N matrices, because counts are
+/// kept sparsely. The result does not depend on the number of threads. It does
+/// not depend on the order of the neurons either, up to rounding (for precision,
+/// up to the tolerance of its estimate).
 pub struct Derived {
     params: Params,
     threads: usize,
@@ -26,7 +26,7 @@ pub struct Derived {
 
 impl Component for Derived {
     const ID: &'static str = "microns.derived";
-    const ABOUT: &'static str = "a field, its correlation, STTC and precision recomputed from event times";
+    const ABOUT: &'static str = "a field with correlation, STTC and precision recomputed from event times";
     const CITE: &'static str = "Cutts and Eglen 2014; Friedman, Hastie and Tibshirani 2008; \
                                 recipe recovered from the data released with arXiv 2606.14975";
     type Params = Params;
@@ -41,10 +41,10 @@ impl Component for Derived {
         one_of_range("folds", params.folds.into(), 2.0, 1e6)?;
         if params.to_s > 0.0 && params.to_s <= params.from_s {
             return Err(Error::input(format!(
-                "the analysed part ends at {} s, and begins at {} s",
+                "the analysed part ends at {} s but starts at {} s",
                 params.to_s, params.from_s
             ))
-            .help("let to_s be later than from_s, or leave it 0 for the recording's end"));
+            .help("set to_s later than from_s, or to 0 for the end of the recording"));
         }
         Ok(Derived { params, threads: setting.threads.max(1) })
     }
@@ -57,7 +57,7 @@ impl SubstrateSource for Derived {
             return Err(Error::input("`microns.derived`: parameter `path` is not set")
                 .help("set path to the folder of a field with event times"));
         }
-        let reading = Reading {
+        let reading = ReadOptions {
             order: params.connectome_order,
             sttc: Sttc::Released,
             frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
@@ -66,7 +66,7 @@ impl SubstrateSource for Derived {
         let mut field = folder::read(&PathBuf::from(&params.path), &reading)?;
         let Some(events) = field.events.as_deref() else {
             return Err(Error::input(format!("{} holds no event times", params.path))
-                .help("matrices are derived from them: add spikes_<field>.npy"));
+                .help("matrices are computed from event times: add spikes_<field>.npy"));
         };
         let params = Params { frame_hz: field.frame_hz.unwrap_or(0.0), ..params.clone() };
         let derived = derive(events, &params, self.threads)?;

@@ -1,32 +1,31 @@
-//! `microns.field`: an imaged field of the MICrONS volume from its folder.
+//! `microns.field`: reads an imaged field of the MICrONS volume from its folder.
 
 use std::path::{Path, PathBuf};
 
 use pallium_core::prelude::*;
 
-use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use pallium_fields::store;
 
 pallium_core::params! {
-    /// Which field, and how it is read.
+    /// The field, and how it is read.
     pub struct Params {
         /// The field's folder, such as `data/6_6_2`.
         path: String = String::new(),
-        /// Order of the connectome's rows and columns: put back into the order
-        /// of the neurons, or as released (the iteration order of a Python
-        /// set, in which connected neurons are no nearer than any).
+        /// Order of the connectome's rows and columns: restored to the order of
+        /// the neurons, or as released (the iteration order of a Python set, in
+        /// which connected neurons are no closer together than others).
         connectome_order: ConnectomeOrder = ConnectomeOrder::Restored,
         /// Coincidence window of the spike time tiling coefficient: half a
-        /// frame, recomputed from event times where the folder has them, or
-        /// 100 ms as released, whose tiles are longer than a frame, which
-        /// biases the coefficient negative. A derived or synthetic matrix
-        /// stays as it is.
+        /// frame, recomputed if the folder has event times, or 100 ms as
+        /// released; tiles of 100 ms are longer than a frame, which biases the
+        /// coefficient negative. Derived and synthetic matrices are kept.
         sttc: Sttc = Sttc::HalfFrame,
-        /// Whether to load event times where the folder has them, for
-        /// components that ask for them.
+        /// Whether to load event times, if the folder has any, for components
+        /// that need them.
         events: bool = false,
-        /// Frames a second of the recording (Hz), for `sttc = "half-frame"`;
-        /// 0 means what the folder says, and for one as released 6.3009, the
+        /// Frames per second of the recording (Hz), for `sttc = "half-frame"`;
+        /// 0 means the folder's own value, or for released folders 6.3009, the
         /// rate of MICrONS recordings.
         frame_hz: f64 = 0.0,
     }
@@ -38,7 +37,7 @@ pallium_core::params! {
 /// Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975).
 pub struct Field {
     path: PathBuf,
-    reading: Reading,
+    reading: ReadOptions,
 }
 
 impl Component for Field {
@@ -51,7 +50,7 @@ impl Component for Field {
         one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
         Ok(Field {
             path: PathBuf::from(params.path),
-            reading: Reading {
+            reading: ReadOptions {
                 order: params.connectome_order,
                 sttc: params.sttc,
                 frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn connected_neurons_are_neighbours_once_the_order_is_restored() {
+    fn connected_neurons_are_close_in_the_restored_order() {
         let Some(golden) = golden_json() else { return };
         for name in ["5_3_8", "5_3_4", "6_6_2"] {
             let (Some(restored), Some(released)) =
@@ -135,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn sttc_is_recomputed_where_there_are_event_times() {
+    fn sttc_is_recomputed_if_there_are_event_times() {
         let Some(half) = field("5_3_8", "{}") else { return };
         let released = field("5_3_8", r#"{"sttc": "released", "events": true}"#).unwrap();
         let (a, b) = (half.matrix("sttc").unwrap(), released.matrix("sttc").unwrap());
         assert_eq!(a, a.t());
         assert_eq!(b, b.t());
-        // Computed with numpy by the definition.
+        // Computed with numpy from the definition.
         for (at, expected) in [
             ([0, 1], -0.018494239461102468),
             ([5, 30], 0.012228753665977792),

@@ -10,22 +10,21 @@ use rand_distr::{Distribution, LogNormal};
 use crate::controls::{self, Diagonal, Shuffle};
 
 pallium_core::choice! {
-    /// The functional matrix beside the spike time tiling coefficient.
+    /// The functional matrix combined with the spike time tiling coefficient.
     pub enum Functional {
         /// Pearson correlation of event counts.
         Correlation = "correlation",
         /// Precision (inverse covariance) of event counts.
         Precision = "precision",
-        /// None: the spike time tiling coefficient alone.
+        /// None: use the spike time tiling coefficient alone.
         None = "none",
     }
 }
 
 pallium_core::choice! {
-    /// What is made of a precision matrix P.
+    /// Transformation of a precision matrix P.
     pub enum Precision {
-        /// P itself; its diagonal outweighs everything, and direct coupling is
-        /// negative in it.
+        /// P itself; its diagonal dominates, and direct coupling is negative.
         Raw = "raw",
         /// Partial correlation, −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
         PartialCorrelation = "partial-correlation",
@@ -33,26 +32,26 @@ pallium_core::choice! {
 }
 
 pallium_core::params! {
-    /// How weights are made from function, and which controls are applied.
+    /// How weights are computed from functional similarity, and the controls.
     pub struct Params {
-        /// The functional matrix that the tiling coefficient is multiplied by.
+        /// The functional matrix that multiplies the tiling coefficient.
         matrix: Functional = Functional::Correlation,
-        /// What is made of the precision matrix, for `matrix = "precision"`.
+        /// Transformation of the precision matrix, for `matrix = "precision"`.
         precision: Precision = Precision::PartialCorrelation,
-        /// Control: what becomes of the functional product's diagonal, whose
-        /// entries are the largest of their rows.
+        /// Control: treatment of the functional product's diagonal, which holds
+        /// the largest entry of every row.
         diagonal: Diagonal = Diagonal::Keep,
-        /// Control: which entries of the functional product change places,
-        /// anew in every run (after `diagonal` has acted).
+        /// Control: which entries of the functional product are shuffled, after
+        /// `diagonal` and differently in every run.
         shuffle: Shuffle = Shuffle::None,
         /// Number of bins of soma distance, each with equally many pairs, for
         /// `shuffle = "distance-binned"`.
         bins: u32 = 10,
-        /// Mean of all weights before the floor is applied.
+        /// Mean of all weights before `floor` is applied.
         mean: f64 = 0.1,
-        /// Non-zero weights below this are raised to it.
+        /// Minimum of non-zero weights; smaller ones are raised to it.
         floor: f64 = 0.01,
-        /// Spectral radius of the result.
+        /// Spectral radius of the resulting weights.
         spectral_radius: f64 = 0.95,
         /// Mean µ of the lognormal factor's logarithm.
         lognormal_mu: f64 = -0.5,
@@ -75,9 +74,9 @@ impl Params {
 
 /// W\*: every weight is a lognormal draw times functional similarity.
 ///
-/// With L from the run's seed, A the functional matrix and S the symmetric
-/// spike time tiling coefficient, A and S each min-max scaled to 0..1 over all
-/// their entries:
+/// L is the lognormal draw (from the run's seed), A the functional matrix and S
+/// the symmetric spike time tiling coefficient; A and S are min-max scaled to
+/// 0..1 over all their entries:
 ///
 /// 1. the functional product F = A ∘ S (or S alone);
 /// 2. controls: `diagonal`, then `shuffle`;
@@ -85,11 +84,10 @@ impl Params {
 /// 4. non-zero entries below `floor` raised to it;
 /// 5. scaled to `spectral_radius`.
 ///
-/// The controls act before the scaling, so they change the pattern of the
-/// weights but not their mean before the floor, nor the spectral radius that
-/// training starts from; and L does not depend on them, so runs of the same
-/// seed are pairs that differ in the pattern alone. Between runs both L and a
-/// shuffle are drawn anew.
+/// The controls precede the scaling, so they change the pattern of the weights
+/// but neither their mean before the floor nor the initial spectral radius. L does
+/// not depend on the controls, so runs with the same seed are paired: they differ
+/// in the pattern alone. L and the shuffle differ between runs.
 ///
 /// Row i, column j is the weight from neuron i to neuron j, N×N.
 ///
@@ -127,13 +125,13 @@ pallium_core::register!(WeightSource, FunctionalWeights);
 pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Result<Array2<f64>> {
     let n = request.neurons;
     let substrate = request.substrate.ok_or_else(|| {
-        Error::input("functional weights need a substrate, and there is none")
-            .help("name one under [substrate] in the experiment file")
+        Error::input("functional weights need a substrate, but none is configured")
+            .help("add [substrate] to the experiment file")
     })?;
     if substrate.neurons != n {
         let (name, has) = (&substrate.name, substrate.neurons);
         return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
-            .help("leave the number of neurons to the substrate"));
+            .help("remove the number of neurons; it follows from the substrate"));
     }
     let mut product = unit_scaled(substrate.matrix(Substrate::STTC)?, Substrate::STTC)?;
     match params.matrix {
@@ -180,7 +178,7 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
     Ok(weights)
 }
 
-/// Scales so that what is `from` becomes `to`.
+/// Scales weights by `to` / `from`.
 fn scale(weights: &mut Array2<f64>, to: f64, from: f64) -> Result<()> {
     if !(from.is_finite() && from > 0.0) {
         return Err(Error::input("the functional product leaves no weights to scale: all are zero")
@@ -190,7 +188,7 @@ fn scale(weights: &mut Array2<f64>, to: f64, from: f64) -> Result<()> {
     Ok(())
 }
 
-/// Min-max scaling over all entries.
+/// Scales a matrix to 0..1 over all its entries.
 fn unit_scaled(matrix: ArrayView2<'_, f64>, name: &str) -> Result<Array2<f64>> {
     let (low, high) =
         matrix.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
@@ -250,7 +248,7 @@ mod tests {
                 let off = weights.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 println!("{field} {name}: largest difference {off:.1e}");
                 assert!(off < 1e-5, "{field} {name}: off by {off}");
-                // The large fields' reference is in single precision.
+                // References of large fields are in single precision.
                 if draw.iter().any(|&v| v != f64::from(v as f32)) {
                     assert!(off < 1e-12, "{field} {name}: off by {off}");
                 }
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_change_the_pattern_and_nothing_else() {
+    fn controls_change_only_the_pattern() {
         let Some(field) = real_substrate("5_3_4") else { return };
         let of = |json: &str, seed: u64| {
             let params = pallium_core::parse_parameters(FunctionalWeights::ID, json).unwrap();
@@ -312,7 +310,7 @@ mod tests {
         assert!(of(r#"{"diagonal": "zero"}"#, 1).diag().iter().all(|&w| w == 0.0));
         let only = of(r#"{"diagonal": "only"}"#, 1);
         assert_eq!(only.iter().filter(|&&w| w != 0.0).count(), 70);
-        // The same draw: what a control leaves alone stays in proportion.
+        // The draw is the same, so entries that a control keeps stay proportional.
         let ratio = only[[0, 0]] / plain[[0, 0]];
         assert!((0..70).all(|i| (only[[i, i]] / plain[[i, i]] / ratio - 1.0).abs() < 1e-5));
     }

@@ -1,17 +1,17 @@
-//! `microns.relabelled`: W!, functional weights whose neurons lost their places.
+//! `microns.relabelled`: W!, functional weights with neurons in random order.
 
 use pallium_core::{ndarray::Array2, prelude::*};
 use rand::seq::SliceRandom;
 
 use crate::functional::{Params, functional_weights};
 
-/// W!: the weights of `microns.functional`, then one random permutation on
-/// rows and columns alike, fresh for every run.
+/// W!: the weights of `microns.functional` with one random permutation of rows
+/// and columns, different in every run.
 ///
-/// Every property of the matrix that does not depend on the neurons' labels
-/// stays as it is, spectrum and degrees among them; only the correspondence
-/// with positions and wiring is gone. Under the same seed it is the very W\*
-/// of `microns.functional`, relabelled. N×N, row i to column j.
+/// All properties that do not depend on the neurons' labels are kept, such as
+/// spectrum and degrees; only the correspondence with positions and wiring is
+/// lost. With the same seed it is the W\* of `microns.functional`, relabelled.
+/// N×N, row i to column j.
 ///
 /// Source: Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975),
 /// shuffled weights.
@@ -21,7 +21,7 @@ pub struct Relabelled {
 
 impl Component for Relabelled {
     const ID: &'static str = "microns.relabelled";
-    const ABOUT: &'static str = "W!: functional weights with their neurons in random order";
+    const ABOUT: &'static str = "W!: functional weights with neurons in random order";
     const CITE: &'static str = "Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
 
@@ -48,7 +48,7 @@ mod tests {
     use pallium_weights::spectral_radius;
 
     #[test]
-    fn it_is_the_same_matrix_under_other_names() {
+    fn only_the_order_of_neurons_changes() {
         let field = random_field(60);
         let n = field.neurons;
         let request = WeightRequest { neurons: n, substrate: Some(&field), seed: 9, draw: None };
@@ -58,7 +58,7 @@ mod tests {
         assert_ne!(relabelled, plain);
         assert_eq!(relabelled, source.weights(&request).unwrap());
         assert_ne!(relabelled, source.weights(&WeightRequest { seed: 10, ..request }).unwrap());
-        // Diagonal values are all different, so they tell who became whom.
+        // Diagonal values are distinct, so they reveal the permutation.
         let places: Vec<usize> = relabelled
             .diag()
             .iter()

@@ -1,62 +1,60 @@
-//! `microns.tables`: fields from the tables of the MICrONS volume, as CAVE
-//! exports them.
+//! `microns.tables`: reads fields from the tables of the MICrONS volume, as
+//! exported by CAVE.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
-use pallium_fields::folder::FRAME_HZ;
+use pallium_fields::bins::FRAME_HZ;
 use pallium_fields::rows::{Header, Rows, number, shown};
 use pallium_fields::store;
 
-/// Target of the events that tell how far the work is.
+/// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
-/// Rows between two reports of progress.
-const TELL: u64 = 1 << 20;
-/// Most neurons in one field; the largest released one has 632.
+/// Rows between two progress reports.
+const REPORT_INTERVAL: u64 = 1 << 20;
+/// Maximum number of neurons in a field; the largest released one has 632.
 const MOST_NEURONS: usize = 20_000;
 
 pallium_core::choice! {
-    /// What becomes of units that are one cell.
+    /// How units of the same cell are handled.
     pub enum Repeats {
-        /// The unit of the best score stays; of equals, the first.
+        /// Keep the unit with the best score; the first of equal ones.
         BestScore = "best-score",
-        /// The first in the table stays.
+        /// Keep the first unit in the table.
         First = "first",
-        /// They are an error.
+        /// Report an error.
         Refuse = "refuse",
     }
 }
 
 pallium_core::params! {
-    /// Which tables, and which fields of them.
+    /// The tables, and the fields to read.
     pub struct Params {
         /// Table of coregistration (csv or csv.gz): columns `pt_root_id`,
         /// `session`, `scan_idx`, `field`, `unit_id`, and `pt_position` or
-        /// `pt_position_x`, `_y`, `_z`; `target_id` and `score` may be there.
+        /// `pt_position_x`, `_y`, `_z`; `target_id` and `score` are optional.
         coregistration: String = String::new(),
         /// Table of synapses (csv or csv.gz): columns `pre_pt_root_id` and
-        /// `post_pt_root_id`. Without one, the field has no connectome.
+        /// `post_pt_root_id`. Without it, the field has no connectome.
         synapses: String = String::new(),
-        /// Fields by name, `<session>_<scan>_<field>`; all if empty. The seed
-        /// chooses among them, 0 the first, counting round and round.
+        /// Names of the fields, `<session>_<scan>_<field>`; all if empty. The
+        /// seed selects one of them: seed modulo the number of fields, from 0.
         fields: Vec<String> = Vec::new(),
-        /// What becomes of several units of one field that are one cell.
+        /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,
         /// Edge lengths of the voxels that positions are in (nm).
         voxel_nm: [f64; 3] = [4.0, 4.0, 40.0],
     }
 }
 
-/// Fields from tables: units of one imaged field, the position of each one's
-/// cell, and how many synapses each cell makes with each other, its own
-/// included.
+/// Fields from tables: the units of an imaged field, the positions of their cells,
+/// and the number of synapses between cells, including autapses.
 ///
-/// Rows and columns of the connectome are in the order of the units in the
-/// table. Units without a cell (`pt_root_id` 0) are left out. Tables are read
-/// row by row, so memory is that of the units and of the connected pairs; ids
-/// are 64-bit integers throughout.
+/// The connectome is in the order of the units in the table. Units without a cell
+/// (`pt_root_id` 0) are skipped. Tables are read row by row, so memory is that of
+/// the units and connected pairs. Ids are 64-bit integers.
 pub struct Tables {
     params: Params,
     fields: Option<Vec<Field>>,
@@ -64,7 +62,7 @@ pub struct Tables {
 
 impl Component for Tables {
     const ID: &'static str = "microns.tables";
-    const ABOUT: &'static str = "fields from tables of coregistration and synapses, as CAVE exports them";
+    const ABOUT: &'static str = "fields from tables of coregistered units and synapses, as exported by CAVE";
     const CITE: &'static str = "MICrONS Consortium 2025; Dorkenwald et al. 2025 (CAVE)";
     type Params = Params;
 
@@ -103,7 +101,7 @@ struct Unit {
     position: [f64; 3],
 }
 
-/// What the tables say of a field.
+/// The rows of a field.
 struct Field {
     name: String,
     units: Vec<Unit>,
@@ -131,17 +129,14 @@ impl Field {
         };
         substrate.notes.push(format!("units: from {}", file(&params.coregistration)));
         if self.without_cell > 0 {
-            substrate.notes.push(format!("units: {} without a cell are left out", self.without_cell));
+            substrate.notes.push(format!("units: {} without a cell skipped", self.without_cell));
         }
         if self.repeated > 0 {
             let how = match params.repeats {
-                Repeats::BestScore => "the unit of the best score stays",
-                _ => "the first unit stays",
+                Repeats::BestScore => "the unit with the best score is kept",
+                _ => "the first unit is kept",
             };
-            substrate.notes.push(format!(
-                "units: {} more of cells that are there already are left out; {how}",
-                self.repeated
-            ));
+            substrate.notes.push(format!("units: {} repeated cells; {how}", self.repeated));
         }
         if !params.synapses.is_empty() {
             let mut wiring = Array2::zeros((n, n));
@@ -167,8 +162,9 @@ impl Field {
 
 fn read(params: &Params) -> Result<Vec<Field>> {
     if params.coregistration.is_empty() {
-        return Err(Error::input("`microns.tables`: parameter `coregistration` is not set")
-            .help("set coregistration to the table of units and cells, and synapses to that of synapses"));
+        return Err(Error::input("`microns.tables`: parameter `coregistration` is not set").help(
+            "set `coregistration` to the table of units and cells, and `synapses` to the table of synapses",
+        ));
     }
     let mut fields = coregistration(params)?;
     if !params.synapses.is_empty() {
@@ -177,31 +173,31 @@ fn read(params: &Params) -> Result<Vec<Field>> {
     Ok(fields)
 }
 
-/// Where positions stand.
-enum Place {
-    /// Three columns.
+/// Columns of positions.
+enum PositionColumns {
+    /// One column per axis.
     Split([usize; 3]),
     /// One column, as `[1, 2, 3]` or `[1 2 3]`.
-    Whole(usize),
+    Joint(usize),
 }
 
-impl Place {
-    fn of(header: &Header) -> Result<Self> {
-        if let Some(whole) = header.find("pt_position") {
-            return Ok(Place::Whole(whole));
+impl PositionColumns {
+    fn find(header: &Header) -> Result<Self> {
+        if let Some(column) = header.find("pt_position") {
+            return Ok(PositionColumns::Joint(column));
         }
         let axis = |axis: &str| header.column(&format!("pt_position_{axis}"));
-        Ok(Place::Split([axis("x")?, axis("y")?, axis("z")?]))
+        Ok(PositionColumns::Split([axis("x")?, axis("y")?, axis("z")?]))
     }
 
     fn read(&self, rows: &Rows) -> Result<[f64; 3]> {
         match *self {
-            Place::Split([x, y, z]) => Ok([
+            PositionColumns::Split([x, y, z]) => Ok([
                 rows.number(x, "pt_position_x")?,
                 rows.number(y, "pt_position_y")?,
                 rows.number(z, "pt_position_z")?,
             ]),
-            Place::Whole(column) => {
+            PositionColumns::Joint(column) => {
                 let text = rows.cell(column);
                 bracketed(text).ok_or_else(|| {
                     rows.wrong(&format!("`{}` in column `pt_position` is not a position", shown(text)))
@@ -212,7 +208,7 @@ impl Place {
     }
 }
 
-/// `[1, 2, 3]` or `[1 2 3]`.
+/// Parses `[1, 2, 3]` or `[1 2 3]`.
 fn bracketed(text: &[u8]) -> Option<[f64; 3]> {
     let inside = text.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let mut numbers =
@@ -221,7 +217,7 @@ fn bracketed(text: &[u8]) -> Option<[f64; 3]> {
     numbers.next().is_none().then_some(position)
 }
 
-/// The requested fields, in the order of their numbers.
+/// Reads the requested fields, sorted by session, scan and field.
 fn coregistration(params: &Params) -> Result<Vec<Field>> {
     let path = PathBuf::from(&params.coregistration);
     let mut rows = Rows::open(&path)?;
@@ -231,7 +227,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     let [root_at, session_at, scan_at, field_at, unit_at] = columns;
     let (root_at, session_at, scan_at) = (root_at?, session_at?, scan_at?);
     let (field_at, unit_at) = (field_at?, unit_at?);
-    let place = Place::of(&header)?;
+    let place = PositionColumns::find(&header)?;
     let target_at = header.find("target_id");
     let score_at = match params.repeats {
         Repeats::BestScore => Some(header.column("score")?),
@@ -239,7 +235,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     };
     tracing::info!(target: PROGRESS, fraction = 0.0, "units and cells");
     let mut found: BTreeMap<(i64, i64, i64), Field> = BTreeMap::new();
-    // Where each cell of a field is in it.
+    // Index of each cell within its field.
     let mut known: BTreeMap<((i64, i64, i64), i64), usize> = BTreeMap::new();
     while rows.advance_under(&header)? {
         let key = (rows.id(session_at, session)?, rows.id(scan_at, scan)?, rows.id(field_at, field)?);
@@ -271,10 +267,10 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
                 let first = field.units[at].unit;
                 return Err(rows
                     .wrong(&format!(
-                        "units {first} and {} of field {} are one cell, {cell}",
+                        "units {first} and {} of field {} are the same cell, {cell}",
                         read.unit, field.name
                     ))
-                    .help("leave one out of the table, or set repeats = \"first\" or \"best-score\""));
+                    .help("remove one from the table, or set repeats = \"first\" or \"best-score\""));
             }
             field.repeated += 1;
             if read.score > field.units[at].score {
@@ -285,7 +281,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
         if field.units.len() == MOST_NEURONS {
             return Err(rows
                 .wrong(&format!("field {} has more than {MOST_NEURONS} units", field.name))
-                .help("is this a table of coregistration?"));
+                .help("is this the table of coregistered units?"));
         }
         known.insert((key, cell), field.units.len());
         field.units.push(read);
@@ -294,7 +290,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     if let Some(missing) = params.fields.iter().find(|name| !there.contains(name)) {
         let any = if there.is_empty() { "none of those requested".into() } else { there.join(", ") };
         return Err(Error::input(format!("{} has no units of field `{missing}`", path.display()))
-            .help(format!("a field's name is <session>_<scan>_<field>, such as 6_6_2; there is {any}")));
+            .help(format!("field names are <session>_<scan>_<field>, such as 6_6_2; found: {any}")));
     }
     found.retain(|_, field| !field.units.is_empty());
     if found.is_empty() {
@@ -306,7 +302,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
 
 /// Counts the synapses between cells of the same field.
 fn synapses(path: &Path, fields: &mut [Field]) -> Result<()> {
-    // Sorted, for a search without a bound on ids: cell, field, unit.
+    // Cell, field, unit; sorted for binary search.
     let mut cells: Vec<(i64, u32, u32)> = (0..)
         .zip(fields.iter())
         .flat_map(|(f, field)| (0..).zip(&field.units).map(move |(u, unit)| (unit.root, f, u)))
@@ -323,8 +319,8 @@ fn synapses(path: &Path, fields: &mut [Field]) -> Result<()> {
     let mut count: u64 = 0;
     while rows.advance_under(&header)? {
         count += 1;
-        if count.is_multiple_of(TELL) {
-            // How long the table is, nobody knows before its end.
+        if count.is_multiple_of(REPORT_INTERVAL) {
+            // The length of the table is unknown, so this only approaches 1.
             let fraction = 1.0 - 1.0 / (1.0 + count as f64 / 1e7);
             tracing::info!(target: PROGRESS, fraction, "synapses");
         }
@@ -403,11 +399,11 @@ mod tests {
             assert_eq!(positions.values, array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
             assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
             assert_eq!(six.matrices["connectome"], array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]);
-            // The same cells in another field.
+            // The same cells also belong to another field.
             assert_eq!(five.ids["root"], [ROOT + 2, ROOT + 3]);
             assert_eq!(five.matrices["connectome"], array![[0.0, 1.0], [1.0, 1.0]]);
             assert!(six.notes.iter().any(|n| n.contains("1 without a cell")), "{:?}", six.notes);
-            assert!(six.notes.iter().any(|n| n.contains("1 more of cells")), "{:?}", six.notes);
+            assert!(six.notes.iter().any(|n| n.contains("1 repeated cells")), "{:?}", six.notes);
             six.check().unwrap();
         }
         let one = fields(&units(true), |params| params.fields = vec!["6_6_2".into()]);
@@ -419,12 +415,12 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_a_table_are_reported_with_their_line() {
+    fn errors_in_a_table_name_the_line() {
         let folder = Folder::new();
         let (units, synapses) = (units(true), synapses());
-        let refused = |units: &str, synapses: &str, change: fn(&mut Params), said: &str| {
+        let refused = |units: &str, synapses: &str, change: fn(&mut Params), part: &str| {
             let error = build(&folder, units, synapses, change).substrate(0).unwrap_err();
-            assert!(error.message.contains(said), "`{error}` does not say `{said}`");
+            assert!(error.message.contains(part), "`{error}` does not contain `{part}`");
             assert!(error.kind == pallium_core::Kind::Input && error.help.is_some(), "{error}");
         };
         let nothing: fn(&mut Params) = |_| {};
@@ -451,7 +447,7 @@ mod tests {
             &units,
             &synapses,
             |p| p.repeats = Repeats::Refuse,
-            "line 6: units 100 and 104 of field 6_6_2 are one cell",
+            "line 6: units 100 and 104 of field 6_6_2 are the same cell",
         );
         refused(&units, &synapses, |p| p.coregistration = "nowhere.csv".into(), "nowhere.csv does not exist");
         refused(&units, &synapses, |p| p.coregistration.clear(), "`coregistration` is not set");

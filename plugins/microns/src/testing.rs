@@ -1,14 +1,14 @@
-//! What the tests of this crate share.
+//! Helpers for the tests of this crate.
 
 use pallium_core::prelude::*;
 use pallium_core::{ndarray::Array2, rand::Rng};
-use pallium_fields::folder::{self, ConnectomeOrder, Reading, Sttc};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use pallium_testing::real_field;
 
-/// A real field as released, but for the connectome, which is put in order.
+/// A recorded field as released, with the connectome in restored order.
 pub fn real_substrate(name: &str) -> Option<Substrate> {
     let reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
+        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
     Some(folder::read(&real_field(name)?, &reading).unwrap())
 }
 

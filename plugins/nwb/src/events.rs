@@ -1,7 +1,7 @@
-//! Event times: as the file has them, or the steep rises of traces.
+//! Event times: recorded in the file, or detected as steep rises of traces.
 
 use pallium_core::prelude::*;
-use pallium_fields::rises::steep_rises;
+use pallium_fields::steep_rises::steep_rises;
 
 use crate::hdf5::{Column, Node};
 use crate::scan::Plane;
@@ -10,11 +10,11 @@ use crate::traces::Traces;
 /// Names of columns of event times, in the table of ROIs or in `/units`.
 const NAMES: [&str; 2] = ["spike_times", "event_times"];
 
-/// Event times that the file has for the ROIs in `rows`: a ragged column of
-/// the table of ROIs, or of the table of units where that has as many rows.
+/// Reads the event times of the ROIs in `rows`: a ragged column of the table of
+/// ROIs, or of the table of units if that has the same number of rows.
 ///
 /// # Errors
-/// If there are none, or they do not ascend.
+/// If the file has none, or they do not ascend.
 pub fn recorded(root: &Node, plane: &Plane, rows: &[usize]) -> Result<Vec<Vec<f64>>> {
     let units = root.group("units")?;
     for table in [Some(&plane.table), units.as_ref()].into_iter().flatten() {
@@ -24,8 +24,8 @@ pub fn recorded(root: &Node, plane: &Plane, rows: &[usize]) -> Result<Vec<Vec<f6
             let events = ragged(&column, &ends)?;
             if events.len() != plane.rows() {
                 return Err(column
-                    .bad(format!("is of {} units, but the field has {} ROIs", events.len(), plane.rows()))
-                    .help("event times are taken where the file has one list of them for each ROI"));
+                    .bad(format!("has {} units, but the field has {} ROIs", events.len(), plane.rows()))
+                    .help("event times need one list per ROI"));
             }
             return rows.iter().map(|&row| ascending(&column, plane.ids[row], events[row].clone())).collect();
         }
@@ -33,7 +33,7 @@ pub fn recorded(root: &Node, plane: &Plane, rows: &[usize]) -> Result<Vec<Vec<f6
     Err(plane
         .table
         .bad("has no event times")
-        .help("set events = \"detected\" to take the steep rises of its traces for events"))
+        .help("set events = \"detected\" to detect events as steep rises of the traces"))
 }
 
 fn ascending(column: &Column, roi: i64, times: Vec<f64>) -> Result<Vec<f64>> {
@@ -43,20 +43,20 @@ fn ascending(column: &Column, roi: i64, times: Vec<f64>) -> Result<Vec<f64>> {
     }
     Err(column
         .bad(format!("does not ascend for ROI {roi}"))
-        .help("event times are seconds from the recording's begin, in ascending order"))
+        .help("event times are in seconds from the beginning of the recording, in ascending order"))
 }
 
-/// The rows of a ragged column: `ends` says where each ends.
+/// Splits a ragged column into rows; `ends` holds the end of each row.
 fn ragged(column: &Column, ends: &Column) -> Result<Vec<Vec<f64>>> {
-    let (values, ends_of) = (column.numbers()?, ends.integers()?);
+    let (values, positions) = (column.numbers()?, ends.integers()?);
     let mut from = 0;
-    let mut rows = Vec::with_capacity(ends_of.len());
-    for &end in &ends_of {
+    let mut rows = Vec::with_capacity(positions.len());
+    for &end in &positions {
         let row = usize::try_from(end).ok().and_then(|to| values.get(from..to));
         let Some(row) = row else {
             return Err(ends
-                .bad(format!("says {end} after {from}, of {} values", values.len()))
-                .help("the file is damaged, or badly written"));
+                .bad(format!("has end {end} after {from}, but there are {} values", values.len()))
+                .help("the file is damaged or was written incorrectly"));
         };
         rows.push(row.to_vec());
         from += row.len();
@@ -85,7 +85,7 @@ mod tests {
     fn steep_rises_are_events_and_drifts_are_not() {
         let frames = 400;
         let times: Vec<f64> = (0..frames).map(|f| f as f64 / 10.0).collect();
-        // Noise of ±1 that is no noise, a drift, and two transients.
+        // Deterministic noise of ±1, a drift, and two transients.
         let wave = |f: usize| [0.0, 1.0, -0.5, 0.25, -1.0, 0.5, 0.75][f * f % 7] + 0.05 * f as f64;
         let transient = |f: usize, at: usize| if f < at { 0.0 } else { 20.0 * 0.9_f64.powi((f - at) as i32) };
         let trace = |f: usize| wave(f) + transient(f, 100) + transient(f, 250);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rise_of_a_trace_at_rest_is_an_event() {
+    fn every_rise_of_a_resting_trace_is_an_event() {
         let values = Array2::from_shape_fn((1, 20), |(_, f)| if f == 5 || f == 12 { 0.1 } else { 0.0 });
         let times = (0..20).map(f64::from).collect();
         assert_eq!(detected(&Traces { values, times }, 3.0), [[5.0, 12.0]]);

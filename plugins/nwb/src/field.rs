@@ -1,4 +1,4 @@
-//! `nwb.field`: one imaged field of a two-photon recording.
+//! `nwb.field`: reads one imaged field of a two-photon recording.
 
 use std::path::PathBuf;
 
@@ -15,45 +15,45 @@ use crate::traces::Traces;
 use crate::{events, masks};
 
 pallium_core::choice! {
-    /// Which ROIs of the field become neurons.
+    /// The ROIs that become neurons.
     pub enum Rois {
-        /// Those that were matched to a cell of the electron microscopy
-        /// volume, which are those with a position in it.
+        /// ROIs matched to a cell of the electron microscopy volume, which have
+        /// a position in it.
         Matched = "matched",
-        /// Those that were classified as somata (`mask_type`).
+        /// ROIs classified as somata (`mask_type`).
         Soma = "soma",
-        /// All.
+        /// All ROIs.
         All = "all",
     }
 }
 
 pallium_core::choice! {
-    /// Where positions come from.
+    /// Source of positions.
     pub enum Place {
         /// The columns `pt_x_position`, `pt_y_position` and `pt_z_position`:
         /// the soma in the electron microscopy volume.
         Structure = "structure",
         /// The centres of the ROIs' masks in the imaged plane.
         Imaging = "imaging",
-        /// Nowhere: the field has no positions.
+        /// No positions.
         None = "none",
     }
 }
 
 pallium_core::choice! {
-    /// Where event times come from.
+    /// Source of event times.
     pub enum Events {
-        /// Nowhere: the field has none.
+        /// No event times.
         None = "none",
-        /// The file: a column `spike_times` or `event_times` of the table of
-        /// ROIs, or of the table of units where that has as many rows.
+        /// A column `spike_times` or `event_times` of the table of ROIs, or of
+        /// the table of units if that has the same number of rows.
         Recorded = "recorded",
-        /// The steep rises of the traces.
+        /// Steep rises of the traces.
         Detected = "detected",
     }
 }
 
-/// A field by its number or by its name.
+/// A field by number or by name.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "pallium_core::serde", untagged)]
 #[schemars(crate = "pallium_core::schemars")]
@@ -65,30 +65,29 @@ pub enum FieldName {
 }
 
 pallium_core::params! {
-    /// Which field, and what is read of it.
+    /// The field, and what to read.
     pub struct Params {
         /// The file, such as `data/sub-17797_ses-4-scan-10_behavior+image+ophys.nwb`.
         path: String = String::new(),
         /// The field of the scan: its number, or the name of its table, such as
-        /// `PlaneSegmentation2`. Empty for the only one.
+        /// `PlaneSegmentation2`. Empty if there is only one.
         field: FieldName = FieldName::Text(String::new()),
-        /// Which ROIs become neurons.
+        /// ROIs that become neurons.
         rois: Rois = Rois::Matched,
-        /// Where positions come from.
+        /// Source of positions.
         positions: Place = Place::Structure,
-        /// Micrometres per voxel of the positions in the electron microscopy
-        /// volume along each axis.
+        /// Voxel size of the electron microscopy volume along each axis (µm).
         voxel_um: [f64; 3] = [0.004, 0.004, 0.040],
-        /// The traces: the name of the series or of the container that it is
-        /// in, such as `Fluorescence`. Empty for the only ones.
+        /// Traces: the name of the series or of its container, such as
+        /// `Fluorescence`. Empty if there is only one series.
         series: String = String::new(),
         /// Whether to compute the Pearson correlation of the traces, frame by
         /// frame.
         correlation: bool = true,
-        /// Where event times come from.
+        /// Source of event times.
         events: Events = Events::None,
-        /// For `events = "detected"`: by how many standard deviations of the
-        /// noise a trace must rise from one frame to the next.
+        /// For `events = "detected"`: minimum rise from one frame to the next,
+        /// in standard deviations of the noise.
         threshold: f64 = 3.0,
     }
 }
@@ -98,8 +97,8 @@ pallium_core::params! {
 /// event times.
 ///
 /// Numbers of the ROIs become the ids `roi`. Segmentation ids become the ids
-/// `root` where the file keeps `pt_root_id` as integers; the released files
-/// keep it as floats, which have rounded it, and then it is not used.
+/// `root` if `pt_root_id` is stored as integers; the released files store rounded
+/// floats, which are not used.
 pub struct Field {
     params: Params,
     threads: usize,
@@ -167,10 +166,9 @@ impl SubstrateSource for Field {
                     let traces = Traces::read(&series, &plane, &rows)?;
                     let (name, frames) = (series.name(), traces.times.len());
                     if frames < 2 {
-                        return Err(series
-                            .data
-                            .bad(format!("has {frames} frames"))
-                            .help("set correlation = false and events = \"none\" to do without traces"));
+                        return Err(series.data.bad(format!("has {frames} frames")).help(
+                            "set correlation = false and events = \"none\" to read the field without traces",
+                        ));
                     }
                     field.frame_hz = traces.frame_hz();
                     let hz = field.frame_hz.unwrap_or_default();
@@ -197,7 +195,7 @@ impl SubstrateSource for Field {
                         .help("set events = \"none\", or \"recorded\" if the file has event times"));
                 }
                 None => {
-                    field.notes.push("correlation: none, since the file has no traces of this field".into())
+                    field.notes.push("correlation: none, because the file has no traces of this field".into())
                 }
             }
         }
@@ -207,16 +205,16 @@ impl SubstrateSource for Field {
         if field.positions.is_none() && field.matrices.is_empty() && field.events.is_none() {
             return Err(plane
                 .table
-                .bad("gives neither positions nor activity as the parameters stand")
-                .help("ask for positions, for the correlation of traces, or for event times"));
+                .bad("yields neither positions nor activity with these parameters")
+                .help("request positions, the correlation of traces, or event times"));
         }
         Ok(field)
     }
 }
 pallium_core::register!(SubstrateSource, Field);
 
-/// Voxels of every ROI, row by row; not a number for those without. `None` if
-/// the table has no such columns.
+/// Positions in the volume of every ROI in voxels, NaN for unmatched ones. `None`
+/// if the table has no such columns.
 fn structure(plane: &Plane) -> Result<Option<Array2<f64>>> {
     let mut voxels = Array2::from_elem((plane.rows(), 3), f64::NAN);
     let mut found = 0;
@@ -240,21 +238,21 @@ fn unmatched(plane: &Plane) -> Error {
     plane
         .table
         .bad("has no `pt_x_position`: no ROI of this field was matched to the volume")
-        .help("choose another field, or take rois = \"soma\" and positions = \"imaging\"")
+        .help("choose another field, or set rois = \"soma\" and positions = \"imaging\"")
 }
 
-/// Rows of the table that become neurons.
+/// Selects the rows of the table that become neurons.
 fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result<Vec<usize>> {
     let rows: Vec<usize> = match rois {
         Rois::All => (0..plane.rows()).collect(),
         Rois::Matched => {
             let voxels = voxels.ok_or_else(|| unmatched(plane))?;
-            let whole = |row: &usize| voxels.row(*row).iter().all(|v| v.is_finite());
-            (0..plane.rows()).filter(whole).collect()
+            let matched = |row: &usize| voxels.row(*row).iter().all(|v| v.is_finite());
+            (0..plane.rows()).filter(matched).collect()
         }
         Rois::Soma => {
             let kinds = plane.texts("mask_type")?.ok_or_else(|| {
-                plane.table.bad("has no `mask_type`").help("take rois = \"all\" or rois = \"matched\"")
+                plane.table.bad("has no `mask_type`").help("set rois = \"all\" or rois = \"matched\"")
             })?;
             (0..plane.rows()).filter(|&row| kinds[row] == "soma").collect()
         }
@@ -262,8 +260,8 @@ fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result<Vec
     if rows.is_empty() {
         return Err(plane
             .table
-            .bad(format!("has {} ROIs, and none of the requested kind", plane.rows()))
-            .help("choose others with the parameter `rois`: \"matched\", \"soma\" or \"all\""));
+            .bad(format!("has {} ROIs, but none of the requested kind", plane.rows()))
+            .help("set the parameter `rois` to \"matched\", \"soma\" or \"all\""));
     }
     Ok(rows)
 }
@@ -280,18 +278,18 @@ fn in_volume(
         return Err(plane
             .table
             .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
-            .help("take rois = \"matched\" for those that have one, or positions = \"imaging\" for all"));
+            .help("set rois = \"matched\" for ROIs with a position, or positions = \"imaging\" for all"));
     }
     Ok(Positions { values, unit_um })
 }
 
-/// Takes the segmentation ids where they are integers.
+/// Reads the segmentation ids if they are stored as integers.
 fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> {
     let Some(column) = plane.table.column("pt_root_id")? else { return Ok(()) };
-    if !column.is_complete() {
+    if !column.is_integer() {
         field.notes.push(
-            "ids: pt_root_id is kept as floats in this file, which have rounded ids beyond 2^53; it is not \
-             used: take root ids from a coregistration table"
+            "ids: pt_root_id is not used, because this file stores it as floats, which round ids beyond 2^53; \
+             take root ids from a coregistration table"
                 .into(),
         );
         return Ok(());
@@ -304,17 +302,16 @@ fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> 
     let mut sorted = root.clone();
     sorted.sort_unstable();
     if sorted.first().is_some_and(|&id| id <= 0) || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-        field
-            .notes
-            .push("ids: pt_root_id is absent or repeated for some of these ROIs; it is not used".into());
+        field.notes.push(
+            "ids: pt_root_id is not used, because it is missing or repeated for some of these ROIs".into(),
+        );
     } else {
         field.ids.insert("root".into(), root);
     }
     Ok(())
 }
 
-/// `<session>_<scan>_<field>` as fields of MICrONS are called, or else file
-/// and field.
+/// `<session>_<scan>_<field>` for MICrONS, otherwise file and field.
 fn name(root: &Node, plane: &Plane) -> String {
     match session_and_scan(root) {
         Some((session, scan)) => format!("{session}_{scan}_{}", plane.label),
@@ -331,7 +328,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{Scan, fresh, indices, kept, numbers};
+    use crate::testing::{Scan, committed, fresh, indices, numbers};
 
     fn field(scan: &Scan, mut params: Value) -> Result<Substrate> {
         params["path"] = scan.path.to_str().unwrap().into();
@@ -342,7 +339,7 @@ mod tests {
         Ok(found)
     }
 
-    /// Rows and, of a square matrix, columns `rows`.
+    /// Selected rows and columns of a matrix with `width` columns.
     fn part(values: &[f64], rows: &[usize], columns: &[usize], width: usize) -> Vec<f64> {
         rows.iter().flat_map(|&i| columns.iter().map(move |&j| values[i * width + j])).collect()
     }
@@ -380,15 +377,11 @@ mod tests {
         // Floats are not ids.
         assert_eq!(found.ids.keys().collect::<Vec<_>>(), ["roi"]);
         assert_eq!(found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
-        assert!(
-            found.notes.iter().any(|note| note.contains("pt_root_id is kept as floats")),
-            "{:?}",
-            found.notes
-        );
+        assert!(found.notes.iter().any(|note| note.contains("stores it as floats")), "{:?}", found.notes);
         assert!(found.events.is_none());
         assert!((found.frame_hz.unwrap() - 6.3009).abs() < 0.01, "{:?}", found.frame_hz);
 
-        // As others write: integers, a rate, another order, event times.
+        // As other software writes: integers, a rate, another order, event times.
         let about = &scan.about["3"];
         let rows = indices(&about["matched"]);
         let found = field(
@@ -417,7 +410,7 @@ mod tests {
             "correlation of integers",
         );
 
-        // Not matched: somata, where they are in the plane.
+        // Unmatched: somata at their positions in the plane.
         let about = &scan.about["1"];
         let rows = indices(&about["somata"]);
         let found = field(
@@ -442,13 +435,13 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_scan_beside_the_sources() {
-        agrees(&kept());
+    fn the_committed_scan_is_read() {
+        agrees(&committed());
     }
 
     #[test]
-    fn reads_scans_that_pynwb_writes_now() {
-        // Traces large enough for many chunks along both axes.
+    fn newly_written_scans_are_read() {
+        // Large enough for several chunks along both axes.
         for (seed, rois, frames) in [(2, 7, 40), (3, 40, 8_000)] {
             let Some(scan) = fresh(seed, rois, frames) else { return };
             agrees(&scan);
@@ -456,8 +449,8 @@ mod tests {
     }
 
     #[test]
-    fn threads_do_not_matter() {
-        let scan = kept();
+    fn results_do_not_depend_on_threads() {
+        let scan = committed();
         let correlation = |threads| {
             let params: Params = pallium_core::parse_parameters(
                 Field::ID,
@@ -472,16 +465,16 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_table_is_reported_with_a_remedy() {
-        let scan = kept();
-        let refused = |params: Value, said: &str, remedy: &str| {
+    fn missing_tables_are_reported_with_a_remedy() {
+        let scan = committed();
+        let refused = |params: Value, part: &str, remedy: &str| {
             let error = field(&scan, params.clone()).unwrap_err();
             assert_eq!(error.kind, Kind::Input, "{params}: {error}");
             assert!(error.message.contains("three_fields.nwb"), "{params}: {error}");
-            assert!(error.message.contains(said), "{params}: {error}");
+            assert!(error.message.contains(part), "{params}: {error}");
             assert!(error.help.as_ref().is_some_and(|help| help.contains(remedy)), "{params}: {error}");
         };
-        refused(json!({}), "has 3 fields, and none is named", "1, 2, 3");
+        refused(json!({}), "has 3 fields; `field` is not set", "1, 2, 3");
         refused(json!({ "field": 9 }), "has no field `9`", "1, 2, 3");
         refused(json!({ "field": 1 }), "has no `pt_x_position`", "positions = \"imaging\"");
         refused(json!({ "field": 2, "rois": "all" }), "has no position for ROI 2", "rois = \"matched\"");
@@ -495,17 +488,17 @@ mod tests {
         refused(
             json!({ "field": 2, "positions": "none", "correlation": false }),
             "neither positions nor activity",
-            "ask for",
+            "request",
         );
     }
 
     #[test]
     fn files_that_are_not_scans_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |path: &std::path::Path, said: &str| {
+        let refused = |path: &std::path::Path, part: &str| {
             let params = Params { path: path.to_str().unwrap().into(), ..Params::default() };
             let error = Field::build(params, &Setting::default()).unwrap().substrate(0).unwrap_err();
-            assert!(error.message.contains(said) && error.help.is_some(), "{error}");
+            assert!(error.message.contains(part) && error.help.is_some(), "{error}");
             assert_eq!(error.kind, Kind::Input, "{error}");
         };
         refused(std::path::Path::new(""), "`path` is not set");
@@ -522,8 +515,8 @@ mod tests {
         );
     }
 
-    /// Every way to read the file, whatever comes of it.
-    fn survives(path: &std::path::Path) -> usize {
+    /// Reads the file in several ways; returns how many succeed.
+    fn successful_reads(path: &std::path::Path) -> usize {
         let mut read = 0;
         for (field, rois, positions, events) in [
             ("2", Rois::Matched, Place::Structure, Events::Detected),
@@ -554,7 +547,7 @@ mod tests {
         let mut tried = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            survives(&path);
+            successful_reads(&path);
             for field in ["1", "2", "3"] {
                 let params = Params {
                     path: path.to_str().unwrap().into(),
@@ -575,12 +568,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_cannot_claim_to_be_large() {
-        let whole = std::fs::read(kept().path).unwrap();
+    fn a_small_file_cannot_claim_large_data() {
+        let whole = std::fs::read(committed().path).unwrap();
         let shape = |frames: u64| [frames.to_le_bytes(), 6_u64.to_le_bytes()].concat();
         let places: Vec<usize> =
             (0..whole.len() - 16).filter(|&at| whole[at..at + 16] == shape(60)).collect();
-        assert!(!places.is_empty(), "the shape of the traces is somewhere in the file");
+        assert!(!places.is_empty(), "the shape of the traces is not in the file");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large.nwb");
         for frames in [1 << 26, 1 << 40, u64::MAX] {
@@ -599,20 +592,20 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_end_in_an_error_at_worst() {
+    fn damaged_files_give_errors_rather_than_panics() {
         use pallium_core::random::stream;
         use rand::Rng;
 
-        let whole = std::fs::read(kept().path).unwrap();
+        let whole = std::fs::read(committed().path).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("damaged.nwb");
         let try_one = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            survives(&path)
+            successful_reads(&path)
         };
         assert_eq!(try_one(&whole), 3);
         for part in 0..40 {
-            assert!(try_one(&whole[..whole.len() * part / 40]) < 3, "a file cut at {part}/40 is read");
+            assert!(try_one(&whole[..whole.len() * part / 40]) < 3, "a file truncated at {part}/40 is read");
         }
         let mut draw = stream(1, "damage");
         for _ in 0..150 {

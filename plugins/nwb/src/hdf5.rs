@@ -1,5 +1,5 @@
-//! Groups and columns of an HDF5 file, with errors that name the file and the
-//! place in it.
+//! Reads groups and data sets of an HDF5 file; errors name the file and the path
+//! within it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use hdf5_reader::group::Group;
 use hdf5_reader::{Dataset, Datatype, FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage};
 use pallium_core::prelude::*;
 
-/// Most bytes that one read may make, and most that one chunk may unpack to.
-/// Traces and masks are read in pieces far smaller than this.
-const MOST_BYTES: usize = 1 << 28;
-/// What deflate compresses at best: a data set cannot hold more than this many
-/// bytes for each byte of its file.
+/// Maximum bytes of one read and of one decompressed chunk. Traces and masks are
+/// read in much smaller pieces.
+const MAX_BYTES: usize = 1 << 28;
+/// Best compression ratio of deflate: a data set has at most this many bytes per
+/// byte of its file.
 const BEST_RATIO: u64 = 1032;
 
-/// The file that an object is in.
+/// The file of an object.
 #[derive(Debug)]
-struct Home {
+struct Source {
     path: PathBuf,
     length: u64,
 }
@@ -25,87 +25,86 @@ struct Home {
 /// A group.
 #[derive(Clone)]
 pub struct Node {
-    home: Arc<Home>,
+    source: Arc<Source>,
     group: Group,
-    /// Its path within the file.
+    /// Path within the file.
     at: String,
 }
 
 /// A data set.
 #[derive(Clone)]
 pub struct Column {
-    home: Arc<Home>,
+    source: Arc<Source>,
     dataset: Dataset,
     at: String,
 }
 
-/// Opens a file and returns its root.
+/// Opens a file and returns its root group.
 ///
 /// # Errors
-/// If there is no such file, it is a pipe or a folder, or is not in HDF5.
+/// If there is no such file, it is not a regular file, or it is not in HDF5.
 pub fn open(path: &Path) -> Result<Node> {
     let name = path.display();
-    // Before it is opened: opening a pipe waits for somebody to write to it.
+    // Checked before opening, because opening a pipe waits for a writer.
     let about = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::input(format!("{name} does not exist"))
-            .help("check the path; a relative one is taken from the working folder"),
+            .help("check the path; relative paths start at the working directory"),
         _ => Error::io(path, &e),
     })?;
     if !about.is_file() {
-        return Err(Error::input(format!("{name} is not a file")).help("an .nwb file is expected here"));
+        return Err(Error::input(format!("{name} is not a file")).help("an .nwb file is expected"));
     }
-    // Ranges of the file are read, not mapped: a mapped file that is cut short
-    // meanwhile would end the process.
+    // Read rather than mapped: truncating a mapped file would kill the process.
     let storage = FileStorage::open(path).map_err(|e| refused(&name.to_string(), &e))?;
     root(path, Arc::new(storage))
 }
 
-/// The root of a file in `storage`, to be called `path` in messages.
+/// The root group of a file in `storage`; messages call it `path`.
 ///
 /// # Errors
 /// If it is not in HDF5.
 pub fn root(path: &Path, storage: Arc<dyn Storage>) -> Result<Node> {
     let (name, length) = (path.display(), storage.len());
     let options = OpenOptions::default()
-        .with_max_chunk_bytes(MOST_BYTES)
-        .with_max_read_bytes(MOST_BYTES)
+        .with_max_chunk_bytes(MAX_BYTES)
+        .with_max_read_bytes(MAX_BYTES)
         .with_max_object_header_bytes(1 << 24);
     let file = Hdf5File::from_storage_with_options(storage, options)
-        .map_err(|e| refused(&name.to_string(), &e).help("an .nwb file in HDF5 is expected here"))?;
-    let home = Arc::new(Home { path: path.into(), length });
+        .map_err(|e| refused(&name.to_string(), &e).help("an .nwb file in HDF5 is expected"))?;
+    let source = Arc::new(Source { path: path.into(), length });
     let group = file.root_group().map_err(|e| refused(&name.to_string(), &e))?;
-    Ok(Node { home, group, at: String::new() })
+    Ok(Node { source, group, at: String::new() })
 }
 
 fn refused(place: &str, error: &hdf5_reader::error::Error) -> Error {
     Error::input(format!("{place}: {error}"))
-        .help("the file may be damaged, or cut short: copy it again from where it came from")
+        .help("the file may be damaged or truncated: copy it again from its source")
 }
 
 impl Node {
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
-        &self.home.path
+        &self.source.path
     }
 
-    /// Its path within the file.
+    /// Path within the file.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// The last part of its path.
+    /// Last part of the path.
     pub fn name(&self) -> &str {
         self.at.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Where its header is in the file, which is what references hold.
+    /// Address of its header, which references contain.
     pub fn address(&self) -> u64 {
         self.group.address()
     }
 
     /// An error about this group.
     pub fn bad(&self, what: impl std::fmt::Display) -> Error {
-        Error::input(format!("{}: {} {what}", self.home.path.display(), self.shown()))
+        Error::input(format!("{}: {} {what}", self.source.path.display(), self.shown()))
     }
 
     fn shown(&self) -> &str {
@@ -113,15 +112,15 @@ impl Node {
     }
 
     fn refused(&self, error: &hdf5_reader::error::Error) -> Error {
-        refused(&format!("{}: {}", self.home.path.display(), self.shown()), error)
+        refused(&format!("{}: {}", self.source.path.display(), self.shown()), error)
     }
 
     fn node(&self, group: Group) -> Node {
         let at = format!("{}/{}", self.at, group.name());
-        Node { home: self.home.clone(), group, at }
+        Node { source: self.source.clone(), group, at }
     }
 
-    /// The groups in it, by name.
+    /// Its subgroups, sorted by name.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -132,7 +131,7 @@ impl Node {
         Ok(groups)
     }
 
-    /// The group of that name, if there is one.
+    /// The subgroup `name`, if it exists.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -140,37 +139,36 @@ impl Node {
         match self.group.group(name) {
             Ok(group) => {
                 let at = format!("{}/{name}", self.at);
-                Ok(Some(Node { home: self.home.clone(), group, at }))
+                Ok(Some(Node { source: self.source.clone(), group, at }))
             }
             Err(e) if absent(&e) => Ok(None),
             Err(e) => Err(self.refused(&e)),
         }
     }
 
-    /// The data set of that name, if there is one.
+    /// The data set `name`, if it exists.
     ///
     /// # Errors
     /// If the file is damaged.
     pub fn column(&self, name: &str) -> Result<Option<Column>> {
         let at = format!("{}/{name}", self.at);
         match self.group.dataset(name) {
-            Ok(dataset) => Ok(Some(Column { home: self.home.clone(), dataset, at })),
+            Ok(dataset) => Ok(Some(Column { source: self.source.clone(), dataset, at })),
             Err(e) if absent(&e) => Ok(None),
             Err(e) => Err(self.refused(&e)),
         }
     }
 
-    /// As [`Node::column`], which must be there.
+    /// The data set `name`.
     ///
     /// # Errors
-    /// If it is not.
+    /// If it does not exist.
     pub fn needed(&self, name: &str) -> Result<Column> {
-        self.column(name)?.ok_or_else(|| {
-            self.bad(format!("has no `{name}`")).help("is the file complete, and in the layout of NWB 2?")
-        })
+        self.column(name)?
+            .ok_or_else(|| self.bad(format!("has no `{name}`")).help("is the file complete and in NWB 2?"))
     }
 
-    /// Its type in NWB, such as `PlaneSegmentation`.
+    /// NWB type, such as `PlaneSegmentation`.
     pub fn kind(&self) -> Option<String> {
         self.group.attribute("neurodata_type").ok()?.read_string().ok()
     }
@@ -188,69 +186,69 @@ fn absent(error: &hdf5_reader::error::Error) -> bool {
 impl Column {
     /// An error about this data set.
     pub fn bad(&self, what: impl std::fmt::Display) -> Error {
-        Error::input(format!("{}: {} {what}", self.home.path.display(), self.at))
+        Error::input(format!("{}: {} {what}", self.source.path.display(), self.at))
     }
 
     fn refused(&self, error: &hdf5_reader::error::Error) -> Error {
-        refused(&format!("{}: {}", self.home.path.display(), self.at), error)
+        refused(&format!("{}: {}", self.source.path.display(), self.at), error)
     }
 
-    /// Extent along each axis, checked against what its file can hold.
+    /// Shape, checked against the length of the file.
     ///
     /// # Errors
-    /// If the extents cannot be those of a data set in a file of this length.
+    /// If the file is too short for a data set of this shape.
     pub fn shape(&self) -> Result<Vec<usize>> {
         let shape = self.dataset.shape();
-        // What is not a number is counted as one byte.
+        // Other types count as one byte per element.
         let size = match self.dataset.dtype() {
             Datatype::FloatingPoint { size, .. } | Datatype::FixedPoint { size, .. } => u64::from(*size),
             _ => 1,
         };
         let bytes = shape.iter().try_fold(size, |total, &side| total.checked_mul(side));
-        let most = self.home.length.saturating_mul(BEST_RATIO);
+        let most = self.source.length.saturating_mul(BEST_RATIO);
         let sides = shape.iter().map(|&side| usize::try_from(side).ok()).collect::<Option<Vec<_>>>();
         match (bytes, sides) {
             (Some(bytes), Some(sides)) if bytes <= most => Ok(sides),
             _ => {
                 let sides: Vec<String> = shape.iter().map(u64::to_string).collect();
                 Err(self
-                    .bad(format!("claims to be {}, more than its file can hold", sides.join("×")))
-                    .help("the file is damaged, or cut short: copy it again from where it came from"))
+                    .bad(format!("claims to be {}, more than the file can hold", sides.join("×")))
+                    .help("the file is damaged or truncated: copy it again from its source"))
             }
         }
     }
 
-    /// Whether its elements are whole numbers.
-    pub fn is_complete(&self) -> bool {
+    /// Whether its elements are integers.
+    pub fn is_integer(&self) -> bool {
         matches!(self.dataset.dtype(), Datatype::FixedPoint { .. })
     }
 
-    /// Rows that are stored together; 1 if they are stored in a piece.
-    pub fn rows_together(&self) -> usize {
+    /// Rows per chunk; 1 if the data set is not chunked.
+    pub fn rows_per_chunk(&self) -> usize {
         self.dataset.chunks().and_then(|chunk| chunk.first().copied()).map_or(1, |rows| rows.max(1) as usize)
     }
 
-    /// The object that its attribute `name` refers to.
+    /// Address that its attribute `name` refers to.
     pub fn reference(&self, name: &str) -> Option<u64> {
         let attribute = self.dataset.attribute(name).ok()?;
-        // Longer offsets than 8 bytes are not in use.
+        // Offsets longer than 8 bytes do not occur.
         let mut address = [0; 8];
         let bytes = attribute.raw_data.get(..8.min(attribute.raw_data.len()))?;
         address[..bytes.len()].copy_from_slice(bytes);
         matches!(attribute.datatype, Datatype::Reference { .. }).then(|| u64::from_le_bytes(address))
     }
 
-    /// Text of its attribute `name`.
+    /// Its attribute `name` as text.
     pub fn attribute(&self, name: &str) -> Option<String> {
         self.dataset.attribute(name).ok()?.read_string().ok()
     }
 
-    /// The number in its attribute `name`.
+    /// Its attribute `name` as a number.
     pub fn attribute_number(&self, name: &str) -> Option<f64> {
         self.dataset.attribute(name).ok()?.read_as_f64().ok()
     }
 
-    /// All elements, last axis fastest.
+    /// All elements in row-major order.
     ///
     /// # Errors
     /// If they are not numbers, or cannot be read.
@@ -259,8 +257,7 @@ impl Column {
         self.selected(&SliceInfo::all(self.dataset.ndim()))
     }
 
-    /// The rows `from..to` along the first axis, all elements of each, last
-    /// axis fastest.
+    /// All elements of rows `from..to`, in row-major order.
     ///
     /// # Errors
     /// As [`Column::numbers`].
@@ -293,15 +290,15 @@ impl Column {
             Datatype::FixedPoint { size: 4, signed: false, .. } => read!(u32, f64::from),
             Datatype::FixedPoint { size: 8, signed: false, .. } => read!(u64, |v| v as f64),
             _ => Err(self
-                .bad("does not hold plain numbers")
-                .help("floats of 32 or 64 bits and integers of 8 to 64 bits are read")),
+                .bad("does not hold numbers")
+                .help("floats of 32 or 64 bits and integers of 8 to 64 bits are supported")),
         }
     }
 
-    /// All elements as integers, exact to 64 bits.
+    /// All elements as 64-bit integers, exactly.
     ///
     /// # Errors
-    /// If they are not integers, too large, or cannot be read.
+    /// If they are not integers, are too large, or cannot be read.
     pub fn integers(&self) -> Result<Vec<i64>> {
         self.shape()?;
         let all = SliceInfo::all(self.dataset.ndim());

@@ -2,12 +2,11 @@
 //!
 //! | component | role | what |
 //! |---|---|---|
-//! | `nwb.field` | substrate | one imaged field of a scan: positions, and correlation and event times from its traces |
+//! | `nwb.field` | substrate | one imaged field of a scan: positions, correlation of traces, and event times |
 //!
-//! A crate of its own, so that nothing else depends on a reader of HDF5. That
-//! reader, `hdf5-reader`, is written in Rust: no C library has to be there or
-//! to be built. It only reads, and refuses before it allocates what a file
-//! claims beyond the limits set in `hdf5.rs`.
+//! A separate crate, so that nothing else depends on an HDF5 reader. That reader,
+//! `hdf5-reader`, is written in Rust and needs no C library. It refuses sizes
+//! beyond the limits in `hdf5.rs` before it allocates memory.
 
 mod events;
 mod field;

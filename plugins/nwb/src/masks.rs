@@ -5,35 +5,34 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use crate::hdf5::Column;
 use crate::scan::Plane;
 
-/// Micrometres per unit of a length in NWB.
+/// Micrometres per unit of a length column.
 fn unit_um(column: &Column) -> Result<f64> {
     match column.attribute("unit").as_deref() {
-        // Meters unless said.
+        // The default of NWB is meters.
         None | Some("meters" | "meter" | "m") => Ok(1e6),
         Some("millimeters" | "mm") => Ok(1e3),
         Some("micrometers" | "microns" | "um" | "µm") => Ok(1.0),
-        Some(other) => {
-            Err(column.bad(format!("is in `{other}`")).help("meters, millimeters and micrometers are known"))
-        }
+        Some(other) => Err(column
+            .bad(format!("is in `{other}`"))
+            .help("supported units: meters, millimeters and micrometers")),
     }
 }
 
-/// Positions of the ROIs in `rows` in µm, N×3: the centre of each one's mask,
-/// pixels weighted as the mask says, in the plane's own coordinates; the third
-/// is the same for all.
+/// Positions of the ROIs in `rows` in µm, N×3: the weighted centres of their
+/// masks, in coordinates of the imaging plane; the third is the same for all.
 ///
 /// # Errors
-/// If the table has no masks of the kind `image_mask`, a mask is empty, or the
-/// plane does not say how wide a pixel is.
+/// If the table has no `image_mask`, a mask is empty, or the plane does not state
+/// the size of a pixel.
 pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
     let masks = plane.table.column("image_mask")?.ok_or_else(|| {
         plane
             .table
             .bad("has no image masks")
-            .help("positions = \"imaging\" needs the column `image_mask`; positions = \"none\" does without")
+            .help("positions = \"imaging\" needs the column `image_mask`; or set positions = \"none\"")
     })?;
     let &[count, _, width] = masks.shape()?.as_slice() else {
-        return Err(masks.bad("does not have three axes").help("a mask an ROI is expected: ROI × x × y"));
+        return Err(masks.bad("does not have three axes").help("one mask per ROI is expected: ROI × x × y"));
     };
     if count != plane.rows() {
         return Err(masks.bad(format!("has {count} masks for {} ROIs", plane.rows())));
@@ -46,7 +45,7 @@ pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
     if step_um.len() < 2 || step_um.iter().any(|step| !(step.is_finite() && *step > 0.0)) {
         return Err(spacing
             .bad(format!("is {step_um:?} µm"))
-            .help("the width and height of a pixel are expected, both positive"));
+            .help("it must hold the width and height of a pixel, both positive"));
     }
     let mut origin_um = match imaged.column("origin_coords")? {
         Some(origin) => scaled(&origin)?,
@@ -71,7 +70,7 @@ pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
         if !(total.is_finite() && total > 0.0 && x.is_finite() && y.is_finite()) {
             return Err(masks
                 .bad(format!("is empty for ROI {}", plane.ids[row]))
-                .help("leave the ROI out with the parameter `rois`, or do without positions"));
+                .help("exclude the ROI with the parameter `rois`, or set positions = \"none\""));
         }
         centre[0] = origin_um[0] + x / total * step_um[0];
         centre[1] = origin_um[1] + y / total * step_um[1];

@@ -1,23 +1,23 @@
-//! A scan: the fields that were imaged, and the traces of each.
+//! A scan: its imaged fields and their traces.
 //!
-//! The layout is that of NWB 2 as DANDI 000402 uses it:
+//! The layout is that of DANDI 000402 (NWB 2):
 //!
-//! | place | content |
+//! | path | content |
 //! |---|---|
-//! | `/processing/ophys/ImageSegmentation/PlaneSegmentation<f>` | table of the ROIs of field f, a row each |
-//! | … `/id`, `/mask_type`, `/image_mask` | number, `soma` or `artifact`, weights of the pixels (ROI × x × y) |
-//! | … `/pt_x_position`, `/pt_y_position`, `/pt_z_position` | soma in the electron microscopy volume, not a number for ROIs without one |
+//! | `/processing/ophys/ImageSegmentation/PlaneSegmentation<f>` | table of the ROIs of field f, one row per ROI |
+//! | … `/id`, `/mask_type`, `/image_mask` | number, `soma` or `artifact`, pixel weights (ROI × x × y) |
+//! | … `/pt_x_position`, `/pt_y_position`, `/pt_z_position` | soma in the electron microscopy volume, NaN for unmatched ROIs |
 //! | `/processing/ophys/Fluorescence/RoiResponseSeries<f>` | `data` (frame × ROI), `timestamps` (s) or `starting_time` with a rate |
-//! | … `/rois` | which row of the table a column of `data` is; its attribute `table` says of which table |
+//! | … `/rois` | row of the table for each column of `data`; its attribute `table` refers to the table |
 
 use pallium_core::prelude::*;
 
 use crate::hdf5::{Column, Node};
 
-/// Start of the names of tables of ROIs, which the field's number follows.
+/// Prefix of the names of ROI tables, followed by the number of the field.
 const TABLE: &str = "PlaneSegmentation";
 
-/// Text of the table `table`'s name that tells it from its neighbours.
+/// The distinguishing part of a table's name: the number of the field.
 fn label(name: &str) -> &str {
     match name.strip_prefix(TABLE) {
         Some("") | None => name,
@@ -29,13 +29,13 @@ fn label(name: &str) -> &str {
 pub struct Plane {
     /// The table.
     pub table: Node,
-    /// What tells it from the other fields: its number.
+    /// Its number.
     pub label: String,
-    /// Numbers of its ROIs, one a row.
+    /// Numbers of its ROIs, one per row.
     pub ids: Vec<i64>,
 }
 
-/// Every group in the file's processing modules that is of NWB's type `kind`.
+/// All groups of NWB type `kind` in the file's processing modules.
 fn all(root: &Node, kind: &str) -> Result<Vec<Node>> {
     let mut found = Vec::new();
     let Some(processing) = root.group("processing")? else { return Ok(found) };
@@ -61,11 +61,11 @@ fn all(root: &Node, kind: &str) -> Result<Vec<Node>> {
 }
 
 impl Plane {
-    /// The field `wanted`: its number, or the name of its table; the only one
-    /// if that is empty.
+    /// Selects the field `wanted` by its number or the name of its table; if empty,
+    /// the only field.
     ///
     /// # Errors
-    /// If there is none, or there are several and none is named.
+    /// If there is no such field, or `wanted` is empty and there are several.
     pub fn choose(root: &Node, wanted: &str) -> Result<Plane> {
         let tables = all(root, TABLE)?;
         let known: Vec<&str> = tables.iter().map(|table| label(table.name())).collect();
@@ -85,8 +85,8 @@ impl Plane {
             [one] => (*one).clone(),
             [] => return Err(Error::input(format!("{file} has no field `{wanted}`")).help(there)),
             several => {
-                return Err(Error::input(format!("{file} has {} fields, and none is named", several.len()))
-                    .help(format!("say which with the parameter `field`; {there}")));
+                return Err(Error::input(format!("{file} has {} fields; `field` is not set", several.len()))
+                    .help(format!("set the parameter `field`; {there}")));
             }
         };
         let ids = table.needed("id")?.integers()?;
@@ -101,10 +101,10 @@ impl Plane {
         self.ids.len()
     }
 
-    /// A column of the table with one number a row, if it is there.
+    /// A column of the table with one number per row, if it exists.
     ///
     /// # Errors
-    /// If it cannot be read, or has another length.
+    /// If it cannot be read, or its length differs from the table's.
     pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
         let Some(column) = self.table.column(name)? else { return Ok(None) };
         let values = column.numbers()?;
@@ -112,7 +112,7 @@ impl Plane {
         Ok(Some(values))
     }
 
-    /// A column of the table with one text a row, if it is there.
+    /// A column of the table with one string per row, if it exists.
     ///
     /// # Errors
     /// As [`Plane::numbers`].
@@ -129,14 +129,14 @@ impl Plane {
         }
         Err(column
             .bad(format!("has {length} entries, but the table has {} ROIs", self.rows()))
-            .help("a column of a table has one entry a row: the file is damaged, or badly written"))
+            .help("a column must have one entry per row: the file is damaged or was written incorrectly"))
     }
 
-    /// The traces of this field: the series called `wanted`, or in the
-    /// container called so; the only one there is if that is empty.
+    /// The traces of this field: the series `wanted`, or the series in the container
+    /// `wanted`; if empty, the only series.
     ///
     /// # Errors
-    /// If there is none of that name, or several and none is named.
+    /// If there is no such series, or `wanted` is empty and there are several.
     pub fn series(&self, root: &Node, wanted: &str) -> Result<Option<Series>> {
         let mut own = Vec::new();
         for series in all(root, "RoiResponseSeries")? {
@@ -171,7 +171,7 @@ pub struct Series {
     pub node: Node,
     /// Frame × ROI.
     pub data: Column,
-    /// Row of the table that each column of the data is of.
+    /// Row of the table for each column of the data.
     pub rois: Column,
 }
 
@@ -184,8 +184,7 @@ impl Series {
     }
 }
 
-/// Session and scan of a recording of MICrONS, from the session's id, such as
-/// `4-scan-10`.
+/// Session and scan of a MICrONS recording, from a session id such as `4-scan-10`.
 pub fn session_and_scan(root: &Node) -> Option<(u32, u32)> {
     let texts = root.group("general").ok()??.column("session_id").ok()??.texts().ok()?;
     let (session, scan) = texts.first()?.split_once("-scan-")?;

@@ -1,4 +1,4 @@
-//! What the tests share: scans written by pynwb, and what is in them.
+//! Helpers for tests: scans written by pynwb, and their expected content.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
-/// A scan, and what numpy made of it.
+/// A scan, and values computed with numpy.
 pub struct Scan {
     pub path: PathBuf,
     pub about: Value,
-    /// Keeps the folder of a scan that was written for the test.
+    /// Keeps the temporary folder of a scan written for the test.
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -19,20 +19,19 @@ fn about(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The scan that lies beside the sources.
-pub fn kept() -> Scan {
+/// The committed scan.
+pub fn committed() -> Scan {
     let path = Path::new(FIXTURES).join("three_fields.nwb");
     Scan { about: about(&path.with_extension("json")), path, _folder: None }
 }
 
-/// A scan that pynwb writes anew, if a Python with it is at hand: that in
-/// `$PALLIUM_PYTHON`, or `python3`.
+/// A scan newly written by pynwb, if `$PALLIUM_PYTHON` or `python3` has it.
 pub fn fresh(seed: u32, rois: u32, frames: u32) -> Option<Scan> {
     let python = std::env::var_os("PALLIUM_PYTHON").unwrap_or_else(|| "python3".into());
-    let there = Command::new(&python).args(["-c", "import pynwb"]).output();
-    if !there.is_ok_and(|output| output.status.success()) {
+    let found = Command::new(&python).args(["-c", "import pynwb"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
         println!(
-            "skipped: {} has no pynwb; set PALLIUM_PYTHON to a Python that has (pip install pynwb)",
+            "skipped: {} has no pynwb; set PALLIUM_PYTHON to a Python with it (pip install pynwb)",
             Path::new(&python).display()
         );
         return None;
@@ -49,7 +48,7 @@ pub fn fresh(seed: u32, rois: u32, frames: u32) -> Option<Scan> {
     Some(Scan { about: about(&json), path, _folder: Some(folder) })
 }
 
-/// Numbers of a JSON list; `null` stands for what is not a number.
+/// Numbers of a JSON list; `null` stands for NaN.
 pub fn numbers(list: &Value) -> Vec<f64> {
     list.as_array().unwrap().iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect()
 }

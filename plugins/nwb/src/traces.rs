@@ -1,4 +1,4 @@
-//! Traces of ROIs: reading them piece by piece, and how they go together.
+//! Traces of ROIs: reads them in pieces, and computes their correlation.
 
 use pallium_core::{
     ndarray::{Array2, ArrayView1, Axis, linalg::general_mat_mul, s},
@@ -7,11 +7,11 @@ use pallium_core::{
 
 use crate::scan::{Plane, Series};
 
-/// Bytes of a piece that is read at once.
+/// Bytes read at once.
 const PIECE: usize = 1 << 26;
-/// Most bytes that the traces of all chosen ROIs may take together.
-const MOST_BYTES: usize = 1 << 32;
-/// Frames that are multiplied at once.
+/// Maximum total size in bytes of the traces of all selected ROIs.
+const MAX_BYTES: usize = 1 << 32;
+/// Frames multiplied at once.
 const FRAMES: usize = 2048;
 
 /// Traces of some ROIs of a field.
@@ -24,11 +24,11 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// The traces of the ROIs in `rows` of the field's table, in that order.
+    /// Reads the traces of the ROIs in `rows` of the field's table, in that order.
     ///
     /// # Errors
-    /// If one has no trace, a value is not a finite number, or the parts of
-    /// the series do not fit each other.
+    /// If an ROI has no trace, a value is not finite, or the parts of the series
+    /// do not match.
     pub fn read(series: &Series, plane: &Plane, rows: &[usize]) -> Result<Traces> {
         let (frames, columns) = match *series.data.shape()?.as_slice() {
             [frames] => (frames, 1),
@@ -37,7 +37,7 @@ impl Traces {
                 return Err(series
                     .data
                     .bad("does not have two axes")
-                    .help("traces are a matrix, a row a frame and a column an ROI"));
+                    .help("traces must be a matrix with one row per frame and one column per ROI"));
             }
         };
         let of_column = series.rois.integers()?;
@@ -45,8 +45,8 @@ impl Traces {
             let transposed = if of_column.len() == frames { "; it may be transposed" } else { "" };
             return Err(series
                 .data
-                .bad(format!("is {frames}×{columns}, but {} ROIs are named{transposed}", of_column.len()))
-                .help("traces are a matrix, a row a frame and a column an ROI"));
+                .bad(format!("is {frames}×{columns}, but `rois` lists {} ROIs{transposed}", of_column.len()))
+                .help("traces must be a matrix with one row per frame and one column per ROI"));
         }
         // Column of each row of the table.
         let mut column_of = vec![None; plane.rows()];
@@ -56,8 +56,8 @@ impl Traces {
                 None => {
                     return Err(series
                         .rois
-                        .bad(format!("names row {row} of a table of {} ROIs", plane.rows()))
-                        .help("the file is damaged, or badly written"));
+                        .bad(format!("refers to row {row}, but the table has {} ROIs", plane.rows()))
+                        .help("the file is damaged or was written incorrectly"));
                 }
             }
         }
@@ -66,30 +66,30 @@ impl Traces {
                 .map(|&row| {
                     column_of[row].ok_or_else(|| {
                         series.node.bad(format!("has no trace of ROI {}", plane.ids[row])).help(
-                            "choose other traces with the parameter `series`, or other ROIs with `rois`",
+                            "select other traces with the parameter `series`, or other ROIs with `rois`",
                         )
                     })
                 })
                 .collect::<Result<Vec<usize>>>()?;
         let times = times(series, frames)?;
-        if frames.checked_mul(rows.len()).and_then(|all| all.checked_mul(8)).is_none_or(|b| b > MOST_BYTES) {
+        if frames.checked_mul(rows.len()).and_then(|all| all.checked_mul(8)).is_none_or(|b| b > MAX_BYTES) {
             return Err(series
                 .data
-                .bad(format!("has {frames} frames of {} ROIs, more than are kept in memory", rows.len()))
-                .help("choose fewer ROIs with the parameter `rois`"));
+                .bad(format!("has {frames} frames of {} ROIs, too many for memory", rows.len()))
+                .help("select fewer ROIs with the parameter `rois`"));
         }
 
         let mut values = Array2::zeros((rows.len(), frames));
-        // Whole pieces as they are stored, so that each is unpacked once.
-        let together = series.data.rows_together();
+        // Read complete chunks, so that each is decompressed once.
+        let per_chunk = series.data.rows_per_chunk();
         let most = (PIECE / (8 * columns.max(1))).max(1);
-        let step = if together < most { most / together * together } else { most };
+        let step = if per_chunk < most { most / per_chunk * per_chunk } else { most };
         let mut from = 0;
         while from < frames {
             let to = (from + step).min(frames);
             let piece = series.data.rows(from, to)?;
             if piece.len() != (to - from) * columns {
-                return Err(series.data.bad("gives fewer values than its shape promises"));
+                return Err(series.data.bad("has fewer values than its shape requires"));
             }
             for (frame, row) in (from..to).zip(piece.chunks_exact(columns.max(1))) {
                 for (roi, &column) in chosen.iter().enumerate() {
@@ -102,13 +102,13 @@ impl Traces {
             return Err(series
                 .data
                 .bad(format!("is {value} in frame {frame} for ROI {}", plane.ids[rows[roi]]))
-                .help("leave the ROI out, or set `series` to traces without gaps"));
+                .help("exclude the ROI, or set `series` to traces without gaps"));
         }
         Ok(Traces { values, times })
     }
 
-    /// Frames a second: one over the middle difference of frame times. `None`
-    /// if there are not two frames, or they are at no distance.
+    /// Frames per second: the inverse of the median interval between frames. `None`
+    /// if there are fewer than two frames, or the interval is 0.
     pub fn frame_hz(&self) -> Option<f64> {
         let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let middle = steps.len() / 2;
@@ -120,14 +120,14 @@ impl Traces {
     }
 
     /// Pearson correlation of the traces, frame by frame, N×N, symmetric, 1 on
-    /// the diagonal. A trace that never changes has correlation 0 with every
-    /// other. The result does not depend on the number of `threads`.
+    /// the diagonal. A constant trace has correlation 0 with all others. The result
+    /// does not depend on `threads`.
     pub fn correlation(&self, threads: usize) -> Array2<f64> {
         let (n, frames) = self.values.dim();
-        // Divided by powers of two, so that no unit makes a sum overflow.
+        // Scaled by powers of two, which is exact and prevents overflow.
         let units: Vec<f64> = self.values.rows().into_iter().map(unit).collect();
         let mean = |(row, unit): (ArrayView1<'_, f64>, &f64)| {
-            // Exactly, so that nothing is left of a trace that never changes.
+            // Exact for a constant trace, so that its deviations are 0.
             let constant = row.iter().all(|v| *v == row[0]);
             if constant { row[0] / unit } else { row.mapv(|v| v / unit).sum() / frames as f64 }
         };
@@ -140,7 +140,7 @@ impl Traces {
             for (mut row, (unit, mean)) in part.axis_iter_mut(Axis(0)).zip(units.iter().zip(&means)) {
                 row.mapv_inplace(|v| v / unit - mean);
             }
-            // A thread has rows of its own, so that each sum has one order.
+            // Every row belongs to one thread, so the order of sums is fixed.
             let each = n.div_ceil(threads.max(1)).max(1);
             std::thread::scope(|scope| {
                 for (mut rows, left) in
@@ -154,7 +154,7 @@ impl Traces {
         }
         let scale: Vec<f64> = (0..n).map(|i| products[[i, i]].sqrt()).collect();
         Array2::from_shape_fn((n, n), |(i, j)| {
-            // The same entry on both sides of the diagonal.
+            // The same entry on both sides keeps the matrix symmetric.
             let (i, j) = (i.min(j), i.max(j));
             match scale[i] * scale[j] {
                 _ if i == j => 1.0,
@@ -165,13 +165,13 @@ impl Traces {
     }
 }
 
-/// The greatest power of two that a trace reaches; 1 for one that is zero.
+/// The largest power of two not above the trace's maximum; 1 for a zero trace.
 fn unit(trace: ArrayView1<'_, f64>) -> f64 {
     let largest = trace.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
     if largest > 0.0 { largest.log2().floor().exp2() } else { 1.0 }
 }
 
-/// Time of each frame.
+/// Reads the time of each frame.
 fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
     let (times, place) = match series.node.column("timestamps")? {
         Some(column) => (column.numbers()?, column),
@@ -180,14 +180,14 @@ fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
                 series
                     .node
                     .bad("has neither `timestamps` nor `starting_time`")
-                    .help("is the file complete, and in the layout of NWB 2?")
+                    .help("is the file complete and in NWB 2?")
             })?;
             let first = start.numbers()?.first().copied().unwrap_or(f64::NAN);
             let rate = start.attribute_number("rate").unwrap_or(f64::NAN);
             if !(first.is_finite() && rate.is_finite() && rate > 0.0) {
                 return Err(start
                     .bad(format!("is {first} s with a rate of {rate} Hz"))
-                    .help("a time and a positive number of frames a second are expected"));
+                    .help("it must be a time, with a positive number of frames per second"));
             }
             ((0..frames).map(|frame| first + frame as f64 / rate).collect(), start)
         }
@@ -195,7 +195,7 @@ fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
     if times.len() != frames {
         return Err(place
             .bad(format!("has {} times for {frames} frames", times.len()))
-            .help("traces are a matrix, a row a frame and a column an ROI"));
+            .help("traces must be a matrix with one row per frame and one column per ROI"));
     }
     if let Some(frame) = times.iter().position(|time| !time.is_finite()) {
         return Err(place.bad(format!("is {} for frame {frame}", times[frame])));
@@ -207,7 +207,7 @@ fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
                 times[frame],
                 times[frame + 1]
             ))
-            .help("every frame must be later than the one before"));
+            .help("every frame must be later than the previous one"));
     }
     Ok(times)
 }
@@ -225,19 +225,19 @@ mod tests {
 
     #[test]
     fn the_unit_of_a_trace_does_not_matter() {
-        let of = |units: [f64; 2]| {
+        let correlation_with = |units: [f64; 2]| {
             let value = |(roi, frame): (usize, usize)| ((frame * 7 + roi * frame) % 11) as f64 * units[roi];
             correlation(Array2::from_shape_fn((2, 50), value))
         };
-        let plain = of([1.0, 1.0]);
+        let plain = correlation_with([1.0, 1.0]);
         assert!(plain.abs() < 1.0);
         for units in [[1e307, 1.0], [1e-300, 1e300], [1e307, 1e307], [5e-324, 1.0]] {
-            assert!((of(units) - plain).abs() < 1e-12, "{units:?}");
+            assert!((correlation_with(units) - plain).abs() < 1e-12, "{units:?}");
         }
     }
 
     #[test]
-    fn a_trace_that_never_changes_is_related_to_none() {
+    fn constant_traces_have_correlation_0() {
         let constant = |level: f64| {
             correlation(Array2::from_shape_fn((2, 50), |(roi, f)| if roi == 0 { level } else { f as f64 }))
         };

@@ -1,8 +1,8 @@
-//! Tasks that are written in Python: NeuroGym's, Gymnasium-style ones, or a
-//! lab's own class. `docs/python-task.md` is the user's page.
+//! Tasks written in Python: NeuroGym's, Gymnasium-style ones, or your own class. For
+//! users: `docs/python-task.md`.
 //!
-//! The task runs in a process of its own, from which trials are requested over pipes
-//! by the hundred; no interpreter is linked.
+//! The task runs in a separate process, which sends trials over pipes in batches. No
+//! interpreter is linked.
 
 mod process;
 mod task;

@@ -13,29 +13,29 @@ use pallium_core::serde_json::{self, Value};
 use pallium_core::tracing;
 use pallium_process::{exit_text, wait_or_kill};
 
-/// The helper that the process runs.
+/// The script that the process runs.
 const HELPER: &str = include_str!("worker.py");
 
-/// Lines of the process's standard error that are kept for messages.
+/// Number of lines of standard error kept for messages.
 const KEPT_LINES: usize = 12;
 
-/// Longest line kept, in bytes.
+/// Maximum length of a kept line in bytes.
 const KEPT_BYTES: usize = 400;
 
-/// How often the process is checked while an answer is awaited: its own child
-/// processes may keep its pipes open after its end.
+/// How often to check whether the process has ended while waiting for an answer:
+/// its child processes may keep its pipes open after its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait for the last output of a process that has ended.
+/// How long to wait for the remaining output of a process that has ended.
 const EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// Maximum number of bytes that follow an answer (4 GiB).
-const MOST_BYTES: u64 = 1 << 32;
+/// Maximum number of bytes after an answer (4 GiB).
+const MAX_BYTES: u64 = 1 << 32;
 
 /// An answer: the value of `ok`, and the bytes that follow it.
 pub type Answer = (Value, Vec<u8>);
 
-/// Why a request has no answer.
+/// Why a request failed.
 pub enum Failure {
     /// The process ended or was killed; a new one may succeed.
     Died(Error),
@@ -50,7 +50,7 @@ type Tail = Arc<Mutex<VecDeque<String>>>;
 pub struct Process {
     child: Child,
     requests: Option<ChildStdin>,
-    /// Behind a lock, which is never contended, since a receiver is not `Sync`.
+    /// Locked because a receiver is not `Sync`; the lock is never contended.
     answers: Mutex<Receiver<std::io::Result<Answer>>>,
     tail: Tail,
     readers: Vec<JoinHandle<()>>,
@@ -58,17 +58,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `python` with the helper. The process is killed if an answer takes
+    /// Starts `python` with the script. The process is killed if an answer takes
     /// longer than `patience`.
     ///
     /// # Errors
-    /// If there is no such program.
+    /// If the program cannot be started.
     pub fn start(python: &str, threads: usize, patience: Duration) -> Result<Self> {
         let mut command = Command::new(interpreter(python)?);
         command.args(["-u", "-c", HELPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PYTHONHASHSEED", "0");
-        // Many trainings run at the same time, so each keeps to its threads.
+        // Several trainings run at once, so each is limited to its threads.
         let threads = threads.max(1).to_string();
         for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(name, &threads);
@@ -77,8 +77,8 @@ impl Process {
         let (requests, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tail = Tail::default();
         let mut readers = Vec::new();
-        // Unbounded, so that a late answer that nobody awaits does not block the
-        // reader. There is one answer a request.
+        // Unbounded, so that a late answer does not block the reader. There is one
+        // answer per request.
         let (send, answers) = channel();
         if let Some(output) = output {
             readers.push(thread::spawn(move || {
@@ -103,12 +103,12 @@ impl Process {
     ///
     /// # Errors
     /// See [`Failure`]. After [`Failure::Died`] no further request is possible.
-    pub fn ask(&mut self, request: &Value) -> Result<Answer, Failure> {
+    pub fn request(&mut self, request: &Value) -> Result<Answer, Failure> {
         let line = format!("{request}\n");
         let Some(pipe) = &mut self.requests else {
             return Err(Failure::Died(Error::bug("the process was ended")));
         };
-        // If the request cannot be written, there will be no answer.
+        // If writing fails, no answer arrives, which is handled below.
         let _ = pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush());
         let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + self.patience;
@@ -116,7 +116,7 @@ impl Process {
         let outcome = loop {
             let left = until.saturating_duration_since(Instant::now());
             match answers.recv_timeout(left.min(POLL_INTERVAL)) {
-                // One more turn, for an answer just before its end.
+                // Poll once more for an answer sent just before the end.
                 Err(RecvTimeoutError::Timeout) if gone => break Err(RecvTimeoutError::Disconnected),
                 Err(RecvTimeoutError::Timeout) if left > POLL_INTERVAL => {
                     gone = matches!(self.child.try_wait(), Ok(Some(_)));
@@ -147,17 +147,17 @@ impl Process {
         }
     }
 
-    /// How the process ended.
+    /// An error that says how the process ended.
     fn post_mortem(&mut self) -> Error {
-        // Its output is closed, so it has ended or is about to.
+        // Its output is closed, so it has ended or is about to end.
         let status = self.end(Duration::from_secs(5));
         let how = status.map_or("closed its output".to_owned(), exit_text);
         self.with_tail(Error::plugin(format!("the Python process {how}")))
     }
 
     fn with_tail(&mut self, mut error: Error) -> Error {
-        // The output is complete when the readers end; they do not while a child
-        // process of this one keeps its pipes open.
+        // The output is complete when the readers end. They may not end, if a child
+        // process keeps the pipes open.
         let until = Instant::now() + EXIT_GRACE;
         while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < until {
             thread::sleep(Duration::from_millis(2));
@@ -171,7 +171,7 @@ impl Process {
         error
     }
 
-    /// Closes its input, waits until it ends, and kills it after `patience`.
+    /// Closes its input, waits for its end, and kills it after `patience`.
     fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
         self.requests = None;
         wait_or_kill(&mut self.child, patience)
@@ -180,14 +180,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // When its input closes the helper ends, and the task can close its files.
+        // The script ends when its input closes, so the task can close its files.
         self.end(Duration::from_secs(2));
     }
 }
 
-/// The path of the interpreter behind `python`, which may be a launcher (such as
-/// pyenv's) that runs the interpreter as another process. That one could neither be
-/// killed nor report how it ended.
+/// The path of the interpreter that `python` starts. `python` may be a launcher (such
+/// as pyenv's) that runs the interpreter as a separate process, which could not be
+/// killed and whose exit status would be lost.
 fn interpreter(python: &str) -> Result<String> {
     let probe = ["-c", "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)"];
     let output = Command::new(python)
@@ -196,8 +196,8 @@ fn interpreter(python: &str) -> Result<String> {
         .output()
         .map_err(|e| unstartable(python, &reason(&e)))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or("no message");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let last = stderr.lines().last().unwrap_or("no message");
         return Err(unstartable(python, &format!("it {}: {last}", exit_text(output.status))));
     }
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -206,7 +206,7 @@ fn interpreter(python: &str) -> Result<String> {
 
 fn unstartable(python: &str, why: &str) -> Error {
     Error::input(format!("cannot start Python: `{python}`: {why}")).help(
-        "install Python 3.8 or later, or set its path by the parameter `python` or the variable PALLIUM_PYTHON",
+        "install Python 3.8 or later, or set its path with the parameter `python` or the variable PALLIUM_PYTHON",
     )
 }
 
@@ -225,7 +225,7 @@ fn read_answer(output: &mut impl BufRead) -> std::io::Result<Answer> {
     }
     let answer: Value = serde_json::from_str(&line)?;
     let count = answer["bytes"].as_u64().unwrap_or(0);
-    if count > MOST_BYTES {
+    if count > MAX_BYTES {
         return Err(ErrorKind::InvalidData.into());
     }
     let mut bytes = Vec::new();

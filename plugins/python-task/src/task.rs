@@ -1,4 +1,4 @@
-//! `python.task`: any task with right answers that Python can import.
+//! `python.task`: a task with correct answers, written in Python.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,88 +10,88 @@ use pallium_core::tracing;
 
 use crate::process::{Answer, Failure, Process};
 
-/// The variable that names the Python to use where no parameter does.
+/// Environment variable with the default Python.
 const PYTHON: &str = "PALLIUM_PYTHON";
 
-/// Trials in one request.
-const AT_A_TIME: usize = 256;
+/// Trials per request.
+const TRIALS_PER_REQUEST: usize = 256;
 
-/// Trials that are looked at to learn a task's size.
-const LOOKED_AT: usize = 200;
+/// Trials drawn to determine a task's size.
+const PROBE_TRIALS: usize = 200;
 
-/// Most input values in one draw of trials (8 GiB).
-const MOST_VALUES: usize = 1 << 31;
+/// Maximum number of input values in one draw of trials (8 GiB).
+const MAX_VALUES: usize = 1 << 31;
 
-/// Most trials in one draw.
-const MOST_TRIALS: usize = 100_000_000;
+/// Maximum number of trials in one draw.
+const MAX_TRIALS: usize = 100_000_000;
 
 pallium_core::choice! {
-    /// The steps that count in the accuracy.
+    /// Steps that count in the accuracy.
     pub enum Score {
-        /// The decision, where the environment has a period of that name;
-        /// otherwise, of trials made as a whole, the steps whose right answer
-        /// is not class 0 (the last step, where there is none), and of trials
-        /// made step by step every step with a right answer.
+        /// The period `decision`, if the environment has one. Otherwise, for
+        /// environments with new_trial(), the steps whose correct answer is not
+        /// class 0 (the last step if there are none), and for environments with
+        /// step(), every step with a correct answer.
         Auto = "auto",
-        /// The steps of the period `decision`, as NeuroGym has it.
+        /// Steps of the period `decision`, as in NeuroGym.
         Decision = "decision",
-        /// The steps whose right answer is not class 0; the last step of a
-        /// trial that has none.
+        /// Steps whose correct answer is not class 0; the last step if a trial
+        /// has none.
         Answers = "answers",
-        /// The last step with a right answer.
+        /// The last step with a correct answer.
         Last = "last",
-        /// Every step with a right answer.
+        /// Every step with a correct answer.
         All = "all",
     }
 }
 
 pallium_core::params! {
-    /// Which environment, and how its trials are used.
+    /// The environment, and how its trials are used.
     pub struct Params {
-        /// What makes the environment: `module:Class`, the id of a registered
-        /// environment such as `DelayMatchSample-v0`, or the name of a class in
-        /// the file `path`.
+        /// The environment: `module:Class`, the id of a registered environment
+        /// such as `DelayMatchSample-v0`, or the name of a class in the file
+        /// `path`.
         environment: String = String::new(),
-        /// A Python file that has the class, or a folder to import modules
-        /// from. Cells depend on what is in it.
+        /// A Python file with the class, or a folder to import modules from.
+        /// Its content is part of a training's identity.
         path: Option<String> = None,
-        /// Arguments that the environment is made with, by name.
+        /// Keyword arguments of the environment.
         arguments: Map<String, Value> = Map::new(),
-        /// The Python to run: a name, or the path of an interpreter, perhaps of
-        /// a virtual environment. Without it that of $PALLIUM_PYTHON, or
-        /// python3.
+        /// The Python interpreter: a name or a path, for example in a virtual
+        /// environment. Default: $PALLIUM_PYTHON, then python3.
         python: Option<String> = None,
-        /// Number of answers, where the environment does not say.
+        /// Number of classes, if the environment does not define it.
         classes: Option<u32> = None,
-        /// The steps that count in the accuracy.
+        /// Steps that count in the accuracy.
         score: Score = Score::Auto,
-        /// Weight in the loss of each step that has a right answer and does not
-        /// count in the accuracy.
+        /// Weight in the loss of each step that has a correct answer but does
+        /// not count in the accuracy.
         fixation_weight: f64 = 1.0,
-        /// Accuracy of guessing; without it, one over the number of answers
-        /// that occur among 200 trials.
+        /// Accuracy of guessing. Default: one over the number of answers that
+        /// occur in 200 trials, or the share of the most frequent answer if
+        /// that is significantly higher.
         chance: Option<f64> = None,
-        /// The best accuracy without memory, where it is known.
+        /// Best accuracy without memory, if known.
         memoryless: Option<f64> = None,
-        /// The best accuracy there can be, where it is known.
+        /// Best possible accuracy, if known.
         ideal: Option<f64> = None,
-        /// Most steps that a trial may have.
+        /// Maximum number of steps of a trial.
         most_steps: u32 = 10_000,
-        /// Longest time to wait for 256 trials, or for the environment to be
-        /// made, in seconds.
+        /// Maximum time to wait for 256 trials, or for the environment to be
+        /// created, in seconds.
         patience_s: f64 = 120.0,
-        /// How often the process is started again, within one draw of trials,
-        /// if it dies. The draw then begins anew, and gives the same trials.
+        /// Maximum number of restarts of a process that dies during a draw of
+        /// trials. The draw is then repeated and gives the same trials.
         restarts: u32 = 1,
     }
 }
 
 /// Trials of an environment in a Python process.
 ///
-/// A draw of trials makes the environment anew and seeds it, so that the same
-/// seed gives the same trials if the environment draws from what it was seeded
-/// with. Channels are the numbers of an observation in order; classes are the
-/// actions; a trial's condition is its last right answer that counts.
+/// Every draw of trials creates and seeds a new environment, so the same seed gives
+/// the same trials if the environment uses the seeded generators. Channels are the
+/// numbers of an observation in order; classes are the actions; a trial's condition
+/// is its last correct answer that counts.
 pub struct PythonTask {
     params: Params,
     python: String,
@@ -100,14 +100,14 @@ pub struct PythonTask {
     info: TaskInfo,
 }
 
-/// What a draw of trials was answered with.
+/// The trials of one draw.
 struct Drawn {
     channels: usize,
     lengths: Vec<u32>,
-    /// Steps of all trials, one after the other.
+    /// Inputs of all steps of all trials, concatenated.
     inputs: Vec<f32>,
     targets: Vec<u32>,
-    /// Whether there is a right answer, and whether it counts.
+    /// Whether a step has a correct answer, and whether it counts.
     asked: Vec<f32>,
     scored: Vec<f32>,
 }
@@ -122,7 +122,7 @@ impl Component for PythonTask {
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         if params.environment.trim().is_empty() {
             return Err(Error::input("parameter `environment` is empty")
-                .help("name what makes the environment, such as `module:Class` or `DelayMatchSample-v0`"));
+                .help("set it to the environment, such as `module:Class` or `DelayMatchSample-v0`"));
         }
         one_of_range("fixation_weight", params.fixation_weight, 0.0, 1e6)?;
         one_of_range("patience_s", params.patience_s, 0.001, 1e6)?;
@@ -144,18 +144,18 @@ impl Component for PythonTask {
         let info =
             TaskInfo { inputs: 0, classes: 0, steps: 0, step_ms: None, conditions: Vec::new(), levels };
         let mut task = PythonTask { params, python, threads: setting.threads, process: None, info };
-        task.look()?;
+        task.probe()?;
         Ok(task)
     }
 }
 
 impl PythonTask {
-    /// What the user calls it, for messages.
+    /// Its name in messages.
     fn name(&self) -> String {
         format!("the Python task `{}`", self.params.environment)
     }
 
-    /// Starts a process and makes the environment.
+    /// Starts a process and creates the environment.
     fn open(&self) -> Result<(Process, Value), Failure> {
         let patience = Duration::from_secs_f64(self.params.patience_s);
         let mut process = Process::start(&self.python, self.threads, patience).map_err(Failure::Refused)?;
@@ -168,23 +168,23 @@ impl PythonTask {
             "score": self.params.score,
             "most_steps": self.params.most_steps,
         });
-        let (about, _) = process.ask(&request)?;
+        let (about, _) = process.request(&request)?;
         tracing::debug!(environment = self.params.environment, python = %about["python"], "opened");
         Ok((process, about))
     }
 
-    /// Learns the task's size from its first trials.
-    fn look(&mut self) -> Result<()> {
-        let opened = self.open().map_err(|failure| self.told(failure))?;
+    /// Determines the task's size from trials.
+    fn probe(&mut self) -> Result<()> {
+        let opened = self.open().map_err(|failure| self.with_name(failure))?;
         let (process, about) = opened;
         self.process = Some(process);
         self.info.classes = about["classes"].as_u64().unwrap_or(0) as usize;
         self.info.step_ms = about["step_ms"].as_f64();
         if self.info.classes < 2 {
             return Err(Error::input(format!("{} has {} classes", self.name(), self.info.classes))
-                .help("there must be at least two answers: correct its action_space, or set `classes`"));
+                .help("there must be at least two classes: correct its action_space, or set `classes`"));
         }
-        let drawn = self.draw(LOOKED_AT, 0)?;
+        let drawn = self.draw(PROBE_TRIALS, 0)?;
         self.info.inputs = drawn.channels;
         self.info.steps = drawn.lengths.iter().copied().max().unwrap_or(1).max(1) as usize;
         self.info.conditions = (0..self.info.classes).map(|class| format!("answer {class}")).collect();
@@ -198,34 +198,36 @@ impl PythonTask {
         Ok(())
     }
 
-    fn told(&self, failure: Failure) -> Error {
+    fn with_name(&self, failure: Failure) -> Error {
         match failure {
             Failure::Died(error) | Failure::Refused(error) => error.context(self.name()),
         }
     }
 
-    /// `count` trials; starts again if the process dies.
+    /// Draws `count` trials; restarts the process if it dies.
     fn draw(&mut self, count: usize, seed: u64) -> Result<Drawn> {
         let mut restarts = 0;
         loop {
             match self.attempt(count, seed) {
                 Ok(drawn) => return Ok(drawn),
                 Err(Failure::Refused(error)) => {
-                    return Err(error.context(format!("{} gives no trials", self.name())));
+                    return Err(error.context(format!("{} returns no trials", self.name())));
                 }
                 Err(Failure::Died(error)) => {
                     self.process = None;
                     if restarts == self.params.restarts {
                         let times =
                             if restarts == 0 { String::new() } else { format!(" {} times", restarts + 1) };
-                        let told = error.context(format!("{} was interrupted{times}", self.name()));
-                        return Err(match told.help {
-                            Some(_) => told,
-                            None => told.help("run it in Python by itself to see why; the other cells go on"),
+                        let error = error.context(format!("{} was interrupted{times}", self.name()));
+                        return Err(match error.help {
+                            Some(_) => error,
+                            None => error.help(
+                                "run it directly in Python to find the cause; other trainings continue",
+                            ),
                         });
                     }
                     restarts += 1;
-                    tracing::warn!("{}: {error}; it is started again", self.name());
+                    tracing::warn!("{}: {error}; restarting it", self.name());
                 }
             }
         }
@@ -238,7 +240,7 @@ impl PythonTask {
         };
         // Python's and numpy's generators take 32 bits.
         let seed = (seed ^ (seed >> 32)) & u64::from(u32::MAX);
-        process.ask(&json!({"do": "seed", "seed": seed}))?;
+        process.request(&json!({"do": "seed", "seed": seed}))?;
         let mut all = Drawn {
             channels: self.info.inputs,
             lengths: Vec::new(),
@@ -249,8 +251,8 @@ impl PythonTask {
         };
         let mut left = count;
         while left > 0 {
-            let now = left.min(AT_A_TIME);
-            let answer = process.ask(&json!({"do": "trials", "count": now}))?;
+            let now = left.min(TRIALS_PER_REQUEST);
+            let answer = process.request(&json!({"do": "trials", "count": now}))?;
             all.append(now, &answer).map_err(Failure::Refused)?;
             left -= now;
         }
@@ -259,8 +261,8 @@ impl PythonTask {
     }
 }
 
-/// What guessing reaches: one over the number of answers, or the share of the
-/// most frequent one where that is more by three standard errors.
+/// Accuracy of guessing: one over the number of answers, or the share of the most
+/// frequent answer if that is higher by three standard errors.
 fn guessing(occurring: &BTreeMap<u32, usize>) -> f64 {
     let total = occurring.values().sum::<usize>().max(1) as f64;
     let even = 1.0 / occurring.len().max(1) as f64;
@@ -269,7 +271,7 @@ fn guessing(occurring: &BTreeMap<u32, usize>) -> f64 {
 }
 
 impl Drawn {
-    /// Takes in an answer of `count` trials.
+    /// Appends an answer with `count` trials.
     fn append(&mut self, count: usize, (about, bytes): &Answer) -> Result<()> {
         let number = |name: &str| about[name].as_u64().unwrap_or(0) as usize;
         let (steps, channels) = (number("steps"), number("channels"));
@@ -278,10 +280,10 @@ impl Drawn {
         }
         if channels == 0 || channels != self.channels {
             return Err(Error::input(format!(
-                "an observation has {channels} numbers, where {} are due",
+                "an observation has {channels} numbers instead of {}",
                 self.channels
             ))
-            .help("every observation must have the same, and at least one"));
+            .help("every observation must have the same number, at least one"));
         }
         let sizes = [count, steps * channels, steps, steps, steps];
         if bytes.len() != 4 * sizes.iter().sum::<usize>() {
@@ -298,8 +300,8 @@ impl Drawn {
         self.targets.extend(next(sizes[2]).map(|b| u32::from_le_bytes(*b)));
         self.asked.extend(next(sizes[3]).map(|b| f32::from_le_bytes(*b)));
         self.scored.extend(next(sizes[4]).map(|b| f32::from_le_bytes(*b)));
-        if self.inputs.len() > MOST_VALUES {
-            return Err(Error::input(format!("the trials have more than {MOST_VALUES} values"))
+        if self.inputs.len() > MAX_VALUES {
+            return Err(Error::input(format!("the trials have more than {MAX_VALUES} values"))
                 .help("draw fewer trials at a time"));
         }
         Ok(())
@@ -312,17 +314,17 @@ impl Task for PythonTask {
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
-        if count > MOST_TRIALS {
-            return Err(Error::input(format!("{count} trials are more than {MOST_TRIALS}"))
+        if count > MAX_TRIALS {
+            return Err(Error::input(format!("{count} trials exceed the maximum of {MAX_TRIALS}"))
                 .help("draw fewer trials at a time"));
         }
         let drawn = self.draw(count, seed)?;
         let longest = drawn.lengths.iter().copied().max().unwrap_or(0) as usize;
         let steps = longest.max(self.info.steps);
         let channels = self.info.inputs;
-        if count.saturating_mul(steps).saturating_mul(channels) > MOST_VALUES {
+        if count.saturating_mul(steps).saturating_mul(channels) > MAX_VALUES {
             return Err(Error::input(format!(
-                "{count} trials of {steps} steps and {channels} channels are more than {MOST_VALUES} values"
+                "{count} trials of {steps} steps and {channels} channels are more than {MAX_VALUES} values"
             ))
             .help("draw fewer trials at a time"));
         }

@@ -1,5 +1,5 @@
-//! Tasks of `fixtures/lab.py`, which needs nothing but Python; NeuroGym's own
-//! where `PALLIUM_NEUROGYM` names a Python that has it.
+//! Tests with the tasks of `fixtures/lab.py`, which need only Python, and with
+//! NeuroGym's tasks if `PALLIUM_NEUROGYM` names a Python with NeuroGym.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,16 +12,16 @@ use pallium_testkit as testkit;
 
 use crate::task::{Params, PythonTask};
 
-/// The Python to test with: not a launcher, which would be slow.
+/// The interpreter for the tests, not a launcher, which would be slow.
 static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
     let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 });
 
-/// Whether there is a Python to test with; says so if not.
+/// Whether Python is available; prints a note if not.
 fn python() -> bool {
     if PYTHON.is_none() {
-        println!("skipped: there is no python3 here");
+        println!("skipped: python3 is not available");
     }
     PYTHON.is_some()
 }
@@ -51,7 +51,7 @@ fn refused(parameters: &Value, parts: &[&str]) -> Error {
 }
 
 #[test]
-fn it_keeps_what_every_task_promises() {
+fn the_task_conforms() {
     if python() {
         testkit::assert_conforms(
             "python.task",
@@ -61,7 +61,7 @@ fn it_keeps_what_every_task_promises() {
 }
 
 #[test]
-fn a_task_by_steps() {
+fn stepped_environments_give_trials() {
     if !python() {
         return;
     }
@@ -70,7 +70,7 @@ fn a_task_by_steps() {
     let info = task.info();
     assert_eq!((info.inputs, info.classes, info.step_ms), (3, 3, None));
     assert_eq!(info.levels, Levels { chance: 0.5, memoryless: None, ideal: None });
-    // More than are asked for at a time.
+    // More than one request.
     let batch = task.trials(700, 5).unwrap();
     batch.check(3, 3).unwrap();
     let (scored, mut cues) = (batch.scored.as_ref().unwrap(), [0, 0]);
@@ -88,7 +88,7 @@ fn a_task_by_steps() {
         }
     }
     assert!(cues.iter().all(|&count| count > 280), "{cues:?}");
-    // Every trial asks for "fixate", too.
+    // Fixation counts as an answer as well.
     let info = built(&lab("Remember", json!({"score": "all"}))).unwrap().info();
     assert!(info.levels.chance > 0.5, "{}", info.levels.chance);
     let by_function =
@@ -108,14 +108,14 @@ impl Row for ndarray::Array3<f32> {
 }
 
 #[test]
-fn a_task_by_trials() {
+fn environments_with_new_trial_give_trials() {
     if !python() {
         return;
     }
     let mut task = built(&lab("Whole", json!({"fixation_weight": 0.25}))).unwrap();
     assert_eq!((task.info().inputs, task.info().steps, task.info().step_ms), (2, 6, Some(20.0)));
     let batch = task.trials(50, 1).unwrap();
-    assert_eq!(batch, task.trials(50, 1).unwrap(), "a draw leaves nothing behind");
+    assert_eq!(batch, task.trials(50, 1).unwrap(), "a draw depends on earlier draws");
     for trial in 0..50 {
         let last = batch.lengths[trial] as usize - 1;
         assert_eq!(batch.targets[[trial, last]] as f32, batch.inputs.row(trial, 0)[1]);
@@ -125,13 +125,13 @@ fn a_task_by_trials() {
 }
 
 #[test]
-fn a_module_in_a_folder_and_from_the_working_directory() {
+fn modules_are_imported_from_a_folder() {
     if !python() {
         return;
     }
     let folder = json!({"environment": "lab:Whole", "path": fixture(""), "python": *PYTHON});
     assert_eq!(built(&folder).unwrap().info().inputs, 2);
-    assert!(!fixture("__pycache__").exists(), "importing leaves the folder as it is");
+    assert!(!fixture("__pycache__").exists(), "importing changed the folder");
     refused(
         &json!({"environment": "no_such_module:Task", "python": *PYTHON}),
         &["there is no Python module `no_such_module` in ", "pip install no_such_module"],
@@ -149,15 +149,18 @@ fn objects_that_are_not_environments_are_reported() {
         &["`environment` is `nonsense`", "`module:Class`"],
     );
     refused(&lab("Rember", json!({})), &["lab.py has no `Rember`", "did you mean `Remember`?"]);
-    refused(&lab("NUMBER", json!({})), &["`NUMBER` is a int and no class"]);
-    refused(&lab("Nothing", json!({})), &["`Nothing` is no environment", "neither new_trial() nor reset()"]);
-    refused(&lab("Unknown", json!({})), &["does not say how many answers", "`classes`"]);
+    refused(&lab("NUMBER", json!({})), &["`NUMBER` is a int, not a class"]);
+    refused(
+        &lab("Nothing", json!({})),
+        &["`Nothing` is not an environment", "neither new_trial() nor reset()"],
+    );
+    refused(&lab("Unknown", json!({})), &["does not define the number of answers", "`classes`"]);
     refused(&lab("Continuous", json!({})), &["only a discrete choice"]);
-    refused(&lab("Silent", json!({})), &["gives no right answer in info[\"gt\"]"]);
+    refused(&lab("Silent", json!({})), &["gives no correct answer in info[\"gt\"]"]);
     refused(&lab("Endless", json!({"most_steps": 50})), &["does not end within 50 steps"]);
     refused(&lab("Infinite", json!({})), &["at step 1 is not finite: [inf, 0.0]"]);
     refused(&lab("Strange", json!({})), &["is 7, but `Strange` has 2 classes"]);
-    refused(&lab("Ragged", json!({})), &["an observation has 1 numbers, and the first had 2"]);
+    refused(&lab("Ragged", json!({})), &["an observation has 1 numbers, but the first had 2"]);
     refused(&lab("Remember", json!({"score": "decision"})), &["has no period `decision`"]);
     refused(&lab("Remember", json!({"arguments": {"lodness": 1}})), &["TypeError", "lodness"]);
     refused(
@@ -176,13 +179,13 @@ fn objects_that_are_not_environments_are_reported() {
         &["/no/such/python", "no such program"],
     );
     assert_eq!(error.kind, Kind::Input);
-    // Whichever of its packages this Python lacks.
+    // The message depends on the packages of this Python.
     let id = refused(&json!({"environment": "NoSuchTask-v0", "python": *PYTHON}), &["NoSuchTask-v0"]);
     assert!(id.help.is_some());
 }
 
 #[test]
-fn a_process_that_dies_is_started_again_and_the_trials_are_the_same() {
+fn a_restarted_process_gives_the_same_trials() {
     if !python() {
         return;
     }
@@ -195,13 +198,13 @@ fn a_process_that_dies_is_started_again_and_the_trials_are_the_same() {
         let mut task = built(&lab("Dies", arguments)).unwrap();
         assert!(!once.exists());
         let found = task.trials(400, 3).unwrap();
-        assert!(once.exists(), "it did die");
+        assert!(once.exists(), "the process did not die");
         assert_eq!(found, expected);
     }
 }
 
 #[test]
-fn a_process_that_always_dies_says_how() {
+fn a_process_that_always_dies_is_reported() {
     if !python() {
         return;
     }
@@ -219,25 +222,25 @@ fn a_process_that_always_dies_says_how() {
         let error = died(json!({"arguments": arguments, "restarts": 0}), 400).to_string();
         assert!(error.contains("ended with exit code 3") && error.contains("about to go"), "{error}");
         let ended = here.path().join("died and its orphan ended");
-        assert!(!ended.exists(), "it waited for the end of a process that the task started");
+        assert!(!ended.exists(), "it waited for a child process of the task");
     }
     let error = died(json!({"arguments": {"at": 300, "how": "read"}}), 400).to_string();
-    assert!(error.contains("EOFError"), "requests are nothing to read for the task: {error}");
+    assert!(error.contains("EOFError"), "the task could read requests: {error}");
     let more = json!({"arguments": {"at": 300, "how": "hang"}, "restarts": 0, "patience_s": 2.0});
     let error = died(more, 400).to_string();
     assert!(error.contains("did not answer within 2 s") && error.contains("`patience_s`"), "{error}");
 }
 
 #[test]
-fn neurogym_itself() {
+fn tasks_of_neurogym_run() {
     let Ok(python) = std::env::var("PALLIUM_NEUROGYM") else {
-        println!("skipped: PALLIUM_NEUROGYM names no Python that has neurogym 2.2.0");
+        println!("skipped: set PALLIUM_NEUROGYM to a Python with neurogym 2.2.0");
         return;
     };
-    let of = |environment: &str, arguments: Value| {
+    let neurogym = |environment: &str, arguments: Value| {
         built(&json!({"environment": environment, "python": python, "arguments": arguments}))
     };
-    let mut task = of("DelayMatchSample-v0", json!({"dim_ring": 8})).unwrap();
+    let mut task = neurogym("DelayMatchSample-v0", json!({"dim_ring": 8})).unwrap();
     let info = task.info();
     assert_eq!((info.inputs, info.classes, info.steps, info.step_ms), (9, 3, 32, Some(100.0)));
     assert_eq!(info.levels.chance, 0.5);
@@ -247,17 +250,17 @@ fn neurogym_itself() {
     assert_eq!(batch.scored.as_ref().unwrap().sum(), 900.0, "the decision has nine steps");
     assert_eq!(batch.mask.sum(), 3200.0);
 
-    // Wrapped, scheduled, with lengths that are drawn.
-    let mut task = of("yang19.dms-v0", json!({})).unwrap();
+    // Wrapped and scheduled environments, and random lengths.
+    let mut task = neurogym("yang19.dms-v0", json!({})).unwrap();
     assert_eq!((task.info().inputs, task.info().classes), (33, 17));
     assert_eq!(task.trials(64, 2).unwrap(), task.trials(64, 2).unwrap());
-    let mut task = of("neurogym.envs.native.readysetgo:ReadySetGo", json!({"gain": 2})).unwrap();
+    let mut task = neurogym("neurogym.envs.native.readysetgo:ReadySetGo", json!({"gain": 2})).unwrap();
     let batch = task.trials(64, 2).unwrap();
     assert!(batch.lengths.iter().any(|l| *l != batch.lengths[0]));
     assert_eq!(batch.scored.unwrap().sum(), 64.0, "the step at which to go");
 
-    let error = of("DelayMatchSampel-v0", json!({})).err().unwrap().to_string();
+    let error = neurogym("DelayMatchSampel-v0", json!({})).err().unwrap().to_string();
     assert!(error.contains("did you mean `DelayMatchSample-v0`?"), "{error}");
-    let error = of("Bandit-v0", json!({})).err().unwrap().to_string();
+    let error = neurogym("Bandit-v0", json!({})).err().unwrap().to_string();
     assert!(error.contains("Bandit-v0"), "{error}");
 }

@@ -1,8 +1,8 @@
-"""Runs one task for Pallium: requests on standard input, one JSON object a
-line; answers on what was standard output, one JSON object a line, followed by
-as many bytes as its `bytes` says. What the task prints goes to standard error.
+"""Runs one task for Pallium. Requests arrive on standard input, one JSON object per
+line. Answers go to the original standard output: one JSON object per line, followed
+by the number of bytes in its `bytes`. Output of the task goes to standard error.
 
-Needs Python 3.8 or later and nothing but its standard library.
+Needs only Python 3.8 or later and its standard library.
 """
 
 import array
@@ -17,18 +17,17 @@ import re
 import sys
 import traceback
 
-# Nothing that a task prints may come between the answers, and nothing that it
-# reads may be a request.
+# Redirected, so that the task can neither print into the answers nor read requests.
 REQUESTS = os.fdopen(os.dup(0), "rb")
 ANSWERS = os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
-# A folder of modules must not change by being imported from.
+# Importing must not change a folder of modules.
 sys.dont_write_bytecode = True
 
 
 class Wrong(Exception):
-    """What the user can mend: a message, and how to."""
+    """An error that the user can fix, with a remedy."""
 
     def __init__(self, message, help=None):
         super().__init__(message)
@@ -40,14 +39,14 @@ def interpreter():
 
 
 def install(package):
-    return "install it there (%s -m pip install %s), or name another Python with the parameter `python`" % (
+    return "install it there (%s -m pip install %s), or set the parameter `python` to another Python" % (
         sys.executable,
         package,
     )
 
 
 def load(name, run):
-    """Imports something, and says plainly what is missing."""
+    """Runs an import and names the missing module."""
     try:
         return run()
     except ModuleNotFoundError as error:
@@ -72,9 +71,9 @@ def attribute(module, name, where):
 
 
 def registered(name, arguments):
-    """An environment by its id, as `DelayMatchSample-v0`."""
+    """A function that creates an environment by its id, such as `DelayMatchSample-v0`."""
     try:
-        # It registers its environments with gymnasium.
+        # Importing neurogym registers its environments with gymnasium.
         importlib.import_module("neurogym")
         have_neurogym = True
     except ModuleNotFoundError as error:
@@ -99,12 +98,12 @@ def registered(name, arguments):
             raise Wrong(message, "did you mean `%s`?" % near[0])
         if not have_neurogym:
             raise Wrong(message + ", which does not have neurogym", install("neurogym"))
-        raise Wrong("%s: %s" % (message, error), "neurogym.all_envs() lists NeuroGym's")
+        raise Wrong("%s: %s" % (message, error), "neurogym.all_envs() lists the environments of NeuroGym")
     return lambda: gymnasium.make(spec, disable_env_checker=True, **arguments)
 
 
 def find(request):
-    """A function that makes the environment."""
+    """A function that creates the environment."""
     name, arguments, path = request["environment"], request["arguments"], request.get("path")
     sys.path.insert(0, os.getcwd())
     if path:
@@ -113,13 +112,13 @@ def find(request):
     if path and not os.path.isdir(path):
         if ":" in name:
             raise Wrong(
-                "parameter `environment` is `%s`, and `path` a file" % name,
-                "name the class in the file alone, or let `path` be the folder",
+                "parameter `environment` is `%s`, but `path` is a file" % name,
+                "set `environment` to the class in that file, or `path` to its folder",
             )
         stem = os.path.splitext(os.path.basename(path))[0]
         spec = importlib.util.spec_from_file_location(stem, path)
         if spec is None:
-            raise Wrong("%s is no Python file" % path, "`path` must be a .py file, or a folder of modules")
+            raise Wrong("%s is not a Python file" % path, "`path` must be a .py file or a folder of modules")
         module = importlib.util.module_from_spec(spec)
         sys.modules[stem] = module
         load(os.path.basename(path), lambda: spec.loader.exec_module(module))
@@ -133,18 +132,18 @@ def find(request):
         raise Wrong(
             "parameter `environment` is `%s`" % name,
             "write `module:Class`, the id of a registered environment such as `DelayMatchSample-v0`, "
-            "or the name of a class with the file it is in as `path`",
+            "or the name of a class in the file `path`",
         )
     if not callable(made):
         raise Wrong(
-            "`%s` is a %s and no class or function" % (name, type(made).__name__),
-            "name what makes the environment when it is called",
+            "`%s` is a %s, not a class or function" % (name, type(made).__name__),
+            "set `environment` to a class or function that returns the environment",
         )
     return lambda: made(**arguments)
 
 
 def layers(env):
-    """An environment, and what it wraps, from the outside inwards."""
+    """An environment and the environments that it wraps, outermost first."""
     seen = []
     while env is not None and env not in seen:
         seen.append(env)
@@ -153,7 +152,7 @@ def layers(env):
 
 
 def outermost(env, method):
-    """The outermost layer that has a method of its own, not handed through."""
+    """The outermost layer that defines the method itself."""
     for layer in layers(env):
         if callable(getattr(type(layer), method, None)):
             return layer
@@ -174,7 +173,7 @@ def accepts(function, name):
 
 
 def flat(value):
-    """The numbers in an observation, in order."""
+    """The numbers of an observation, in order."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
@@ -188,7 +187,7 @@ def flat(value):
 
 
 def table(observations):
-    """An array of observations as rows of single precision, where it is one."""
+    """An array of observations as rows of float32; None if it is not an array."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(observations, numpy.ndarray) or observations.ndim < 2:
         return None
@@ -196,7 +195,7 @@ def table(observations):
 
 
 def answer(value, start):
-    """A right answer as a class, or None where there is none."""
+    """A correct answer as a class; None if there is none."""
     if value is None:
         return None
     if type(value) is int:
@@ -204,18 +203,18 @@ def answer(value, start):
     numbers = flat(value)
     if len(numbers) != 1:
         raise Wrong(
-            "a right answer has %d numbers" % len(numbers),
-            "only tasks with one discrete answer at a step can be run",
+            "a correct answer has %d numbers" % len(numbers),
+            "tasks must have one discrete answer per step",
         )
     if numbers[0] != numbers[0] or numbers[0] < start:
         return None
     if numbers[0] != int(numbers[0]):
-        raise Wrong("a right answer is %r" % numbers[0], "it must be the whole number of a class, or None")
+        raise Wrong("a correct answer is %r" % numbers[0], "it must be the integer of a class, or None")
     return int(numbers[0]) - start
 
 
 class Task:
-    """The environment, and how trials are got out of it."""
+    """An environment, and how to draw its trials."""
 
     def __init__(self, request):
         self.make = find(request)
@@ -230,25 +229,25 @@ class Task:
             self.classes = int(actions.n)
         elif actions is not None:
             raise Wrong(
-                "the actions of `%s` are %s, and only a discrete choice can be trained" % (self.name, actions),
-                "give the number of classes with the parameter `classes` if its right answers are classes all the same",
+                "the actions of `%s` are %s, but only a discrete choice can be trained" % (self.name, actions),
+                "if its correct answers are classes, set the parameter `classes` to their number",
             )
         else:
             raise Wrong(
-                "`%s` does not say how many answers there are" % self.name,
-                "give the environment an `action_space` with a number `n`, or set the parameter `classes`",
+                "`%s` does not define the number of answers" % self.name,
+                "add an `action_space` with a number `n` to the environment, or set the parameter `classes`",
             )
         self.start = int(getattr(actions, "start", 0) or 0)
 
     def restart(self):
-        """A new environment, so that nothing is left of earlier trials."""
+        """Creates a new environment without state of earlier trials."""
         self.env = self.make()
         self.trial_env = outermost(self.env, "new_trial")
         if self.trial_env is None and not (callable(getattr(self.env, "reset", None)) and callable(getattr(self.env, "step", None))):
             raise Wrong(
-                "`%s` is no environment: a %s has neither new_trial() nor reset() and step()"
+                "`%s` is not an environment: a %s has neither new_trial() nor reset() and step()"
                 % (self.name, type(self.env).__name__),
-                "docs/python-task.md says what an environment must have",
+                "see docs/python-task.md for what an environment needs",
             )
         self.fresh = True
 
@@ -268,7 +267,7 @@ class Task:
         self.fresh = True
 
     def reset(self):
-        """Resets; the first time with the seed, where that is understood."""
+        """Resets the environment; the first time with the seed, if reset() accepts it."""
         found = None
         if self.fresh and accepts(self.env.reset, "seed"):
             found = self.env.reset(seed=self.seeded)
@@ -280,13 +279,13 @@ class Task:
         return found, {}
 
     def whole_trial(self):
-        """Observations, right answers, and the steps of the decision."""
+        """Observations, correct answers and the steps of the decision, by new_trial()."""
         self.trial_env.new_trial()
         env = innermost(self.trial_env)
         if not hasattr(env, "ob"):
             raise Wrong("after new_trial() `%s` has no observations `ob`" % self.name, HELP)
         if not hasattr(env, "gt"):
-            raise Wrong("after new_trial() `%s` has no right answers `gt`" % self.name, HELP)
+            raise Wrong("after new_trial() `%s` has no correct answers `gt`" % self.name, HELP)
         rows = table(env.ob)
         if rows is None:
             rows = [flat(row) for row in (env.ob.tolist() if hasattr(env.ob, "tolist") else env.ob)]
@@ -298,7 +297,7 @@ class Task:
         return rows, answers, decision
 
     def stepped_trial(self):
-        """The same by steps, each with the right answer as its action."""
+        """Observations and correct answers, by step() with the correct answers as actions."""
         ob, info = self.reset()
         rows, answers = [], []
         while True:
@@ -323,17 +322,17 @@ class Task:
         stepped = self.trial_env is None
         rows, answers, decision = self.stepped_trial() if stepped else self.whole_trial()
         if len(rows) != len(answers):
-            raise Wrong("a trial has %d observations and %d right answers" % (len(rows), len(answers)), HELP)
+            raise Wrong("a trial has %d observations but %d correct answers" % (len(rows), len(answers)), HELP)
         if len(rows) > self.most:
-            raise Wrong("a trial has %d steps" % len(rows), "raise the parameter `most_steps` if that is meant")
+            raise Wrong("a trial has %d steps" % len(rows), "raise the parameter `most_steps` if this is intended")
         asked = [at for at, a in enumerate(answers) if a is not None]
         if not asked:
             where = 'info["gt"]' if stepped else "`gt`"
-            raise Wrong("a trial of `%s` gives no right answer in %s" % (self.name, where), HELP)
+            raise Wrong("a trial of `%s` gives no correct answer in %s" % (self.name, where), HELP)
         for at in asked:
             if answers[at] >= self.classes:
                 raise Wrong(
-                    "the right answer at step %d is %d, but `%s` has %d classes"
+                    "the correct answer at step %d is %d, but `%s` has %d classes"
                     % (at, answers[at], self.name, self.classes),
                     "correct its action_space, or set the parameter `classes`",
                 )
@@ -353,13 +352,13 @@ class Task:
             "all": lambda: asked,
         }[score]()
         if not scored:
-            raise Wrong("a trial of `%s` gives no right answer in its decision" % self.name, HELP)
+            raise Wrong("a trial of `%s` gives no correct answer in its decision" % self.name, HELP)
         return rows, answers, scored
 
 
 HELP = (
-    "docs/python-task.md says what an environment must have: after new_trial() the arrays `ob` (steps × channels) and "
-    "`gt` (one class a step), or reset() and step() with the right answer to each observation as info[\"gt\"]"
+    "see docs/python-task.md for what an environment needs: after new_trial() the arrays `ob` (steps × channels) and "
+    "`gt` (one class per step), or reset() and step() with the correct answer to each observation as info[\"gt\"]"
 )
 
 
@@ -379,11 +378,11 @@ def trials(task, count):
         else:
             for step, row in enumerate(rows):
                 if len(row) != channels:
-                    raise Wrong("an observation has %d numbers, and the first had %d" % (len(row), channels))
+                    raise Wrong("an observation has %d numbers, but the first had %d" % (len(row), channels))
                 if any(v != v or v in (float("inf"), float("-inf")) for v in row):
                     raise Wrong(
                         "the observation of trial %d at step %d is not finite: %s" % (at, step, list(row)),
-                        "let the environment return finite numbers",
+                        "the environment must return finite numbers",
                     )
                 inputs.extend(row)
         targets.extend(right or 0 for right in answers)
@@ -397,7 +396,7 @@ def trials(task, count):
 
 
 def place(error):
-    """Where an exception came from, this file left out."""
+    """Where an exception was raised, ignoring this file."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>"]
     if isinstance(error, SyntaxError) and error.filename:
         return " (%s, line %s)" % (error.filename, error.lineno)
@@ -436,7 +435,7 @@ def main():
         except Wrong as wrong:
             reply({"error": wrong.message, "help": wrong.help})
         except MemoryError:
-            reply({"error": "Python has no memory left"})
+            reply({"error": "Python ran out of memory"})
         except Exception as error:
             traceback.print_exc()
             text = str(error).strip() or "no message"

@@ -1,41 +1,33 @@
-//! `synthetic.field`: a synthetic field with the statistics of imaged ones, so
-//! that everything can be tried without data.
+//! `synthetic.field`: a synthetic field with the statistics of imaged ones, for use
+//! without data.
 
-use pallium_core::random::Stream;
-use pallium_core::{
-    ndarray::{Array1, Array2},
-    prelude::*,
-};
+use pallium_core::{ndarray::Array2, prelude::*};
 use rand::Rng;
-use rand_distr::{Beta, Distribution, LogNormal, Normal, StandardNormal};
+use rand_distr::{Beta, Distribution};
 
-/// Probability that a neuron contacts one at no distance.
+use crate::draw::{COUNT_VARIANCE, Correlation, Line, between, distances, ids, positions, precision};
+
+/// Probability of a connection at distance 0.
 const CONTACT: f64 = 0.075;
-/// Share of connected pairs that have a further synapse, and again of those.
+/// Probability that a connected pair has another synapse, and again another.
 const FURTHER: f64 = 0.08;
-/// Least distance between somata (µm), about that of the closest real pairs.
+/// Minimum distance between somata (µm), about that of the closest recorded pairs.
 const APART_UM: f64 = 7.0;
 
-/// Covariance shared by neighbours, and the length over which it falls (µm).
+/// Covariance shared by neighbours, and its decay length (µm).
 const SHARED_NEAR: (f64, f64) = (0.078, 150.0);
-/// Covariance shared by all.
+/// Covariance shared by all neurons.
 const SHARED_BY_ALL: f64 = 0.0045;
-/// Hidden signals that neurons follow or oppose at random, and the standard
-/// deviation of the covariance that they cause.
-const SIGNALS: (usize, f64) = (16, 0.0165);
-/// Standard deviation of the logarithm of how strongly a neuron follows others.
+/// Standard deviation of the covariance that hidden signals cause.
+const SIGNAL_SD: f64 = 0.0165;
+/// Standard deviation of the logarithm of a neuron's gain.
 const GAIN_SD: f64 = 0.22;
-/// Least share of a neuron's variance that is its own.
-const PRIVATE: f64 = 0.3;
-
-/// STTC (half a frame) in terms of correlation: slope, offset, and standard
-/// deviation around that line.
+/// Regression of STTC (half a frame) on correlation: slope, offset and standard
+/// deviation of the residuals.
 const STTC: (f64, f64, f64) = (0.69, -0.006, 0.0037);
-/// Median variance of event counts, and the standard deviation of its logarithm.
-const COUNT_VARIANCE: (f64, f64) = (0.08, 0.3);
 
 pallium_core::params! {
-    /// How many neurons, and in what volume.
+    /// Number of neurons, and their volume.
     pub struct Params {
         /// Number of neurons (1 to 5000).
         neurons: u32 = 100,
@@ -45,7 +37,7 @@ pallium_core::params! {
         depth_um: f64 = 480.0,
         /// Thickness of the slab (µm).
         thickness_um: f64 = 120.0,
-        /// Length over which the probability of a connection falls to 1/e (µm).
+        /// Distance at which the probability of a connection falls to 1/e (µm).
         decay_um: f64 = 52.0,
     }
 }
@@ -53,9 +45,9 @@ pallium_core::params! {
 /// A synthetic field.
 ///
 /// *Positions* (µm; width, thickness, depth, as in the volume's axes) are
-/// denser in the middle, as those of neurons that the microscope kept; no two
-/// somata are nearer than 7 µm. *Wiring*: a directed connection with
-/// probability 0.075·exp(−d/decay), of one synapse mostly. *Correlation* is
+/// denser in the middle, like those of imaged neurons; no two somata are closer
+/// than 7 µm. *Wiring*: a directed connection with
+/// probability 0.075·exp(−d/decay), mostly with one synapse. *Correlation* is
 /// that of signals shared by all, signals shared by neighbours (falling
 /// exponentially with distance), signals followed or opposed at random, and
 /// private variation, with unequal gains; it is positive definite by
@@ -63,8 +55,8 @@ pallium_core::params! {
 /// the exact inverse of the covariance of counts (a released one is a
 /// graphical lasso, hence sparser).
 ///
-/// What was matched, with the range over six real fields of 42 to 632 neurons
-/// in brackets, and the mean over twelve synthetic fields of 150: distance of
+/// Matched statistics, with the range over six recorded fields of 42 to 632
+/// neurons in brackets and the mean over twelve synthetic fields of 150: distance of
 /// all pairs \[245–349 µm\] 311, of connected ones \[78–137\] 101; density of
 /// connections \[0.0022–0.0049\] 0.0028; correlation off the diagonal, mean
 /// \[0.016–0.033\] 0.020, standard deviation \[0.022–0.033\] 0.022, skew
@@ -72,14 +64,14 @@ pallium_core::params! {
 /// half a frame (four of the fields), mean \[0.006–0.019\] 0.008, standard
 /// deviation \[0.016–0.023\] 0.016, its correlation with correlation
 /// \[0.967–0.989\] 0.972; mean of the precision's diagonal \[9.9–25.6\] 13.6; the
-/// diagonal's share of the weight in W\* 0.40 at 312 neurons (the real field
-/// 0.40) and 0.22 at 632 (0.19).
+/// diagonal's share of the weight in W\* 0.40 at 312 neurons (recorded: 0.40) and
+/// 0.22 at 632 (0.19).
 ///
-/// *Not* matched: any dependence of wiring on function beyond what distance
-/// explains, an excess of reciprocal connections, layers, cell types, and the
-/// zeros of a released precision matrix.
+/// *Not* matched: dependence of wiring on function beyond distance, an excess of
+/// reciprocal connections, layers, cell types, and the zeros of a released
+/// precision matrix.
 ///
-/// Everything is determined by the parameters and the seed.
+/// The field is determined by the parameters and the seed.
 pub struct Synthetic {
     params: Params,
 }
@@ -108,32 +100,31 @@ impl SubstrateSource for Synthetic {
     fn substrate(&mut self, seed: u64) -> Result<Substrate> {
         let n = self.params.neurons as usize;
         let somata = self.somata(seed)?;
-        let distance = Array2::from_shape_fn((n, n), |(i, j)| between(&somata[i], &somata[j]));
-        let correlation = correlation(&distance, seed);
+        let distance = distances(&somata);
+        let (near, length) = SHARED_NEAR;
+        let shared = Correlation { all: SHARED_BY_ALL, near, length, gain_sd: GAIN_SD, signal_sd: SIGNAL_SD };
+        let mut stream = random::stream(seed, "synthetic field: correlation");
+        // Gains have mean square 1.
+        let correlation = shared.draw(&distance, -GAIN_SD * GAIN_SD, &mut stream);
+        let (slope, offset, scatter) = STTC;
+        let mut stream = random::stream(seed, "synthetic field: sttc");
+        let sttc = Line { slope, offset, scatter }.draw(&correlation, &mut stream)?;
         let (median, spread) = COUNT_VARIANCE;
         let count_variance = (f64::ln(median), spread);
         let mut variances = random::stream(seed, "synthetic field: variances");
-        let ids = |base: i64| (0..n as i64).map(|i| base + i).collect::<Vec<i64>>();
         Ok(Substrate {
             name: format!("synthetic-{n}"),
             neurons: n,
-            positions: Some(Positions {
-                values: Array2::from_shape_fn((n, 3), |(i, k)| somata[i][k]),
-                unit_um: [1.0; 3],
-            }),
+            positions: Some(positions(&somata)),
             matrices: [
                 (Substrate::CONNECTOME, self.connectome(&distance, seed)),
-                (Substrate::STTC, sttc(&correlation, seed)?),
+                (Substrate::STTC, sttc),
                 (Substrate::PRECISION, precision(&correlation, count_variance, &mut variances)?),
                 (Substrate::CORRELATION, correlation),
             ]
             .map(|(name, matrix)| (name.to_owned(), matrix))
             .into(),
-            // As large as real segmentation ids, so that nothing downstream
-            // can get used to ids that fit into a float.
-            ids: [("root", 1 << 60), ("unit", 1), ("target", 1_000_000)]
-                .map(|(name, base)| (name.to_owned(), ids(base)))
-                .into(),
+            ids: ids(n),
             derived: [Substrate::CORRELATION, Substrate::STTC, Substrate::PRECISION]
                 .map(str::to_owned)
                 .into(),
@@ -143,10 +134,6 @@ impl SubstrateSource for Synthetic {
     }
 }
 pallium_core::register!(SubstrateSource, Synthetic);
-
-fn between(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-}
 
 impl Synthetic {
     /// Soma positions in µm: width, thickness, depth.
@@ -167,21 +154,21 @@ impl Synthetic {
         }
         let [width, thickness, depth] = sides;
         Err(Error::input(format!("{n} neurons do not fit into {width}×{depth}×{thickness} µm"))
-            .help("ask for fewer neurons or a larger slab; somata are at least 7 µm apart"))
+            .help("use fewer neurons or a larger slab; somata are at least 7 µm apart"))
     }
 
     /// Synapse counts, row presynaptic, no autapses.
     fn connectome(&self, distance: &Array2<f64>, seed: u64) -> Array2<f64> {
         let mut stream = random::stream(seed, "synthetic field: connectome");
         Array2::from_shape_fn(distance.dim(), |(i, j)| {
-            // One number a pair whatever comes of it, so that a change of one
-            // parameter changes as few pairs as possible.
+            // Exactly one draw per pair, so that changing a parameter changes as
+            // few pairs as possible.
             let draw: f64 = stream.random();
             let contact = CONTACT * (-distance[[i, j]] / self.params.decay_um).exp();
             if i == j || draw >= contact {
                 return 0.0;
             }
-            // draw/contact is uniform again: P(more than k synapses) = FURTHERᵏ.
+            // draw/contact is uniform, so P(more than k synapses) = FURTHERᵏ.
             let (mut count, mut further) = (1.0, FURTHER);
             while draw < contact * further && count < 20.0 {
                 count += 1.0;
@@ -192,79 +179,7 @@ impl Synthetic {
     }
 }
 
-fn correlation(distance: &Array2<f64>, seed: u64) -> Array2<f64> {
-    let n = distance.nrows();
-    let mut stream = random::stream(seed, "synthetic field: correlation");
-    let gain: Array1<f64> = (0..n)
-        .map(|_| {
-            let z: f64 = StandardNormal.sample(&mut stream);
-            // Mean square 1.
-            (GAIN_SD * z - GAIN_SD * GAIN_SD).exp()
-        })
-        .collect();
-    let (signals, spread) = SIGNALS;
-    let follow = (spread / (signals as f64).sqrt()).sqrt();
-    let loadings = Array2::from_shape_simple_fn((n, signals), || {
-        let z: f64 = StandardNormal.sample(&mut stream);
-        follow * z
-    });
-    let mut covariance = loadings.dot(&loadings.t());
-    let (near, length) = SHARED_NEAR;
-    for ((i, j), entry) in covariance.indexed_iter_mut() {
-        *entry += gain[i] * gain[j] * (SHARED_BY_ALL + near * (-distance[[i, j]] / length).exp());
-    }
-    with_private_variance(covariance)
-}
-
-/// The correlation matrix of neurons that share `covariance`. Private variance
-/// fills each one's up to 1, and is never less than [`PRIVATE`]: the sum is
-/// positive definite.
-pub(crate) fn with_private_variance(mut covariance: Array2<f64>) -> Array2<f64> {
-    for entry in covariance.diag_mut() {
-        *entry += (1.0 - *entry).max(PRIVATE);
-    }
-    let sd: Vec<f64> = covariance.diag().iter().map(|v| v.sqrt()).collect();
-    Array2::from_shape_fn(covariance.dim(), |(i, j)| {
-        let (i, j) = (i.min(j), i.max(j));
-        if i == j { 1.0 } else { covariance[[i, j]] / (sd[i] * sd[j]) }
-    })
-}
-
-fn sttc(correlation: &Array2<f64>, seed: u64) -> Result<Array2<f64>> {
-    let (slope, offset, scatter) = STTC;
-    let mut stream = random::stream(seed, "synthetic field: sttc");
-    let scatter = Normal::new(0.0, scatter).map_err(|e| Error::bug(format!("normal distribution: {e}")))?;
-    let n = correlation.nrows();
-    let mut sttc = Array2::eye(n);
-    for i in 0..n {
-        for j in i + 1..n {
-            let value = slope * correlation[[i, j]] + offset + scatter.sample(&mut stream);
-            sttc[[i, j]] = value.clamp(-1.0, 1.0);
-            sttc[[j, i]] = sttc[[i, j]];
-        }
-    }
-    Ok(sttc)
-}
-
-/// Precision of event counts: the inverse of their covariance, their variances
-/// lognormal with this mean and standard deviation of the logarithm.
-pub(crate) fn precision(
-    correlation: &Array2<f64>,
-    (mean, spread): (f64, f64),
-    stream: &mut Stream,
-) -> Result<Array2<f64>> {
-    let variance =
-        LogNormal::new(mean, spread).map_err(|e| Error::bug(format!("lognormal distribution: {e}")))?;
-    let sd: Vec<f64> = (0..correlation.nrows()).map(|_| variance.sample(stream).sqrt()).collect();
-    let mut precision = pallium_linalg::inverse(correlation.view())
-        .ok_or_else(|| Error::bug("a covariance is not positive definite"))?;
-    for ((i, j), entry) in precision.indexed_iter_mut() {
-        *entry /= sd[i] * sd[j];
-    }
-    Ok(precision)
-}
-
-/// The field that an empty configuration gives.
+/// The field with default parameters.
 #[cfg(test)]
 pub(crate) fn example() -> Substrate {
     Synthetic { params: Params::default() }.substrate(1).unwrap()
@@ -315,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn its_statistics_are_those_of_real_fields() {
-        // Means over seeds, against the documented ranges of real fields.
+    fn statistics_equal_those_of_recorded_fields() {
+        // Means over seeds, within the ranges of recorded fields.
         const SEEDS: u64 = 12;
         let mut all: Vec<Vec<f64>> = Vec::new();
         for seed in 0..SEEDS {
@@ -371,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_diagonal_weighs_as_much_as_in_real_fields() {
+    fn the_diagonal_weighs_as_much_as_in_recorded_fields() {
         for (neurons, real) in [(312, 0.40), (632, 0.19)] {
             let shares = (0..4).map(|seed| {
                 let field = field(neurons, seed);
@@ -379,9 +294,7 @@ mod tests {
                 weights.diag().sum() / weights.sum()
             });
             let share = shares.sum::<f64>() / 4.0;
-            println!(
-                "{neurons} neurons: the diagonal has {share:.3} of the weight, in the real field {real}"
-            );
+            println!("{neurons} neurons: the diagonal has {share:.3} of the weight, recorded {real}");
             assert!((share / real - 1.0).abs() < 0.25, "{neurons}: {share}");
         }
     }
@@ -422,7 +335,7 @@ mod tests {
         let place = Folder::new();
         let folder = place.path().join("field");
         store::write(&example(), &folder).unwrap();
-        let reading = folder::Reading {
+        let reading = folder::ReadOptions {
             order: folder::ConnectomeOrder::Restored,
             sttc: folder::Sttc::HalfFrame,
             frame_hz: None,

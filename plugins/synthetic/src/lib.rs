@@ -3,8 +3,9 @@
 //! | component | role | what |
 //! |---|---|---|
 //! | `synthetic.field` | substrate | a field with the statistics of imaged ones; needs no data |
-//! | `synthetic.like` | substrate | a field with the statistics of a given one |
+//! | `synthetic.like` | substrate | a field with the statistics of a given field |
 
+mod draw;
 mod field;
 mod like;
 

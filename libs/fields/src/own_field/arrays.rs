@@ -1,4 +1,4 @@
-//! Positions, ids and matrices from npy, npz and csv.
+//! Reads positions, ids and matrices from npy, npz and csv files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 
 use super::{FileRef, Format, MOST_NEURONS, check};
-use crate::folder::Count;
+use crate::folder::NeuronCount;
 use crate::rows::{Rows, number, shown};
 use pallium_npy as npy;
 use pallium_npy::npz::{Member, Npz};
 
-/// Bytes that the head of an npy may have beside its numbers.
+/// Bytes allowed for the header of an npy.
 const HEAD: u64 = 1 << 17;
 
-/// The unit that positions are in.
+/// Unit of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Unit {
-    /// Voxels, of a size of their own.
+enum LengthUnit {
+    /// Voxels, whose size is given separately.
     Voxel,
     /// Nanometres.
     Nm,
@@ -29,18 +29,18 @@ enum Unit {
     Mm,
 }
 
-/// Where soma positions are.
+/// `[positions]`: soma positions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PositionsSpec {
-    /// The file: npy or npz, N×3 (or N×2, all somata in one plane), or csv.
+    /// The file: npy or npz with N×3 values (or N×2 for a single plane), or csv.
     file: String,
     /// Name of the array in an npz.
     array: Option<String>,
-    /// Names of a csv's columns; x, y and z unless said.
+    /// Names of a csv's columns; by default x, y and z.
     columns: Option<Vec<String>>,
     /// Their unit.
-    unit: Unit,
+    unit: LengthUnit,
     /// Edge lengths of a voxel (nm), for `unit = "voxel"`.
     voxel_size_nm: Option<[f64; 3]>,
 }
@@ -57,39 +57,39 @@ impl PositionsSpec {
             Err(Error::input(format!("the positions of {}: {what}", path.display())).help(help))
         };
         match (self.unit, self.voxel_size_nm) {
-            (Unit::Voxel, Some(nm)) if nm.iter().all(|nm| nm.is_finite() && *nm > 0.0) => {
+            (LengthUnit::Voxel, Some(nm)) if nm.iter().all(|nm| nm.is_finite() && *nm > 0.0) => {
                 Ok(nm.map(|nm| nm / 1e3))
             }
-            (Unit::Voxel, Some(_)) => wrong(
+            (LengthUnit::Voxel, Some(_)) => wrong(
                 "voxel_size_nm is not three positive numbers",
-                "give the edges of a voxel, in nanometres",
+                "give the edge lengths of a voxel in nanometres",
             ),
-            (Unit::Voxel, None) => wrong(
-                "the size of the voxels is not given",
-                "add voxel_size_nm = [x, y, z], the edges of a voxel in nanometres (MICrONS: [4, 4, 40])",
+            (LengthUnit::Voxel, None) => wrong(
+                "the voxel size is missing",
+                "add voxel_size_nm = [x, y, z], the edge lengths of a voxel in nanometres (MICrONS: [4, 4, 40])",
             ),
             (_, Some(_)) => wrong(
-                "they are in a unit of length, and have a voxel size all the same",
-                "say unit = \"voxel\", or take voxel_size_nm out",
+                "`voxel_size_nm` does not apply to a unit of length",
+                "set unit = \"voxel\", or remove voxel_size_nm",
             ),
-            (Unit::Nm, None) => Ok([1e-3; 3]),
-            (Unit::Um, None) => Ok([1.0; 3]),
-            (Unit::Mm, None) => Ok([1e3; 3]),
+            (LengthUnit::Nm, None) => Ok([1e-3; 3]),
+            (LengthUnit::Um, None) => Ok([1.0; 3]),
+            (LengthUnit::Mm, None) => Ok([1e3; 3]),
         }
     }
 
-    /// Reads them.
+    /// Reads the positions.
     ///
     /// # Errors
-    /// If the file is not what the description says.
+    /// If the file does not match the description.
     pub fn read(&self, folder: &Path) -> Result<Positions> {
         let source = self.source();
         let path = source.path(folder);
         let unit_um = self.unit_um(&path)?;
         let format = source.format(folder, &[Format::Npy, Format::Npz, Format::Csv])?;
         if self.columns.is_some() && format != Format::Csv {
-            return Err(Error::input(format!("{}: `columns` are for a csv", path.display()))
-                .help("an array must be N×3; take `columns` out"));
+            return Err(Error::input(format!("{}: `columns` applies to csv files only", path.display()))
+                .help("an array must be N×3; remove `columns`"));
         }
         let values = match format {
             Format::Csv => self.read_rows(&path)?,
@@ -97,7 +97,7 @@ impl PositionsSpec {
                 let mut archive = Npz::open(&path)?;
                 let Member { called, npy, length } = archive.array(self.array.as_deref(), 0)?;
                 let values = npy::matrix(&called, npy, length, &|shape| coordinates(&called, shape))?;
-                planes(&called, values)?
+                three_dimensional(&called, values)?
             }
             _ => {
                 let lists = npy::read_lists(&path, &|shape| coordinates(&path, shape))?;
@@ -108,14 +108,14 @@ impl PositionsSpec {
                         path.display(),
                         lists[i].len()
                     ))
-                    .help("three are expected"));
+                    .help("every neuron needs three coordinates"));
                 }
                 let values = Array2::from_shape_fn((lists.len(), width), |(i, k)| lists[i][k]);
                 if let Some(((i, _), v)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
                     return Err(Error::input(format!("{}: neuron {i} has coordinate {v}", path.display()))
-                        .help("leave the neuron out of all files of the field"));
+                        .help("remove the neuron from all files of the field"));
                 }
-                planes(&path, values)?
+                three_dimensional(&path, values)?
             }
         };
         Ok(Positions { values, unit_um })
@@ -125,8 +125,8 @@ impl PositionsSpec {
         let default = || ["x", "y", "z"].map(str::to_owned).to_vec();
         let names = self.columns.clone().unwrap_or_else(default);
         if !(2..=3).contains(&names.len()) {
-            return Err(Error::input(format!("{}: {} columns are named", path.display(), names.len()))
-                .help("name three columns of coordinates, or two if all somata are in one plane"));
+            return Err(Error::input(format!("{}: `columns` names {} columns", path.display(), names.len()))
+                .help("name three columns, or two if all somata lie in one plane"));
         }
         let mut rows = Rows::open(path)?;
         let header = rows.header()?;
@@ -137,22 +137,22 @@ impl PositionsSpec {
                 values.push(rows.number(column, name)?);
             }
             if values.len() > names.len() * MOST_NEURONS {
-                return Err(rows.wrong("more neurons than can be read").help(TOO_MANY));
+                return Err(rows.wrong("too many neurons").help(TOO_MANY));
             }
         }
         let shape = (values.len() / names.len(), names.len());
         let values =
             Array2::from_shape_vec(shape, values).map_err(|e| Error::bug(format!("positions: {e}")))?;
-        planes(path, values)
+        three_dimensional(path, values)
     }
 }
 
-const TOO_MANY: &str = "at most 20,000 are read: every matrix has a row and a column for each";
+const TOO_MANY: &str = "the maximum is 20,000: every matrix has one row and one column per neuron";
 
-/// Refuses an array that cannot be one of coordinates.
+/// Refuses an array whose shape cannot be that of coordinates.
 fn coordinates(path: &Path, shape: &[usize]) -> Result<()> {
     match *shape {
-        [n, k @ (..=1 | 4..)] => Err(no_positions(path, n, k)),
+        [n, k @ (..=1 | 4..)] => Err(wrong_shape(path, n, k)),
         [n, ..] if n > MOST_NEURONS => {
             Err(Error::input(format!("{} is for {n} neurons", path.display())).help(TOO_MANY))
         }
@@ -160,72 +160,73 @@ fn coordinates(path: &Path, shape: &[usize]) -> Result<()> {
     }
 }
 
-fn no_positions(path: &Path, n: usize, k: usize) -> Error {
+fn wrong_shape(path: &Path, n: usize, k: usize) -> Error {
     Error::input(format!("{}: expected N×3 positions, found {n}×{k}", path.display()))
-        .help("a row a neuron is expected, with three coordinates, or two if all somata are in one plane")
+        .help("one row per neuron is expected, with three coordinates, or two if all somata lie in one plane")
 }
 
-/// Three coordinates; of two, the third is 0.
-fn planes(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
+/// Adds a third coordinate of 0 to positions in a plane.
+fn three_dimensional(path: &Path, values: Array2<f64>) -> Result<Array2<f64>> {
     match values.dim() {
         (_, 3) => Ok(values),
         (n, 2) => Ok(Array2::from_shape_fn((n, 3), |(i, k)| if k < 2 { values[[i, k]] } else { 0.0 })),
-        (n, k) => Err(no_positions(path, n, k)),
+        (n, k) => Err(wrong_shape(path, n, k)),
     }
 }
 
-/// Ids of neurons: integers of 64 bits.
+/// Reads the ids of neurons: 64-bit integers.
 ///
 /// # Errors
-/// If they are anything else.
-pub fn ids(folder: &Path, file: &FileRef, count: &Count) -> Result<Vec<i64>> {
+/// If the file holds anything else.
+pub fn ids(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<Vec<i64>> {
     let path = file.path(folder);
-    let one_each = |shape: &[usize]| check(count, &path, shape[0]);
+    let one_per_neuron = |shape: &[usize]| check(count, &path, shape[0]);
     match file.format(folder, &[Format::Npy, Format::Npz, Format::Csv])? {
         Format::Npz => {
             let mut archive = Npz::open(&path)?;
             let Member { called, npy, length } = archive.array(file.array.as_deref(), 0)?;
-            npy::ids(&called, npy, length, &one_each)
+            npy::ids(&called, npy, length, &one_per_neuron)
         }
         Format::Csv => {
             let mut rows = Rows::open(&path)?;
             let header = rows.header()?;
             let Some(name) = &file.column else {
-                return Err(Error::input(format!("{}: which column are the ids in?", path.display()))
-                    .help(format!("say {{ file = \"{}\", column = … }}", file.file)));
+                return Err(Error::input(format!("{}: the column of the ids is missing", path.display()))
+                    .help(format!("use {{ file = \"{}\", column = … }}", file.file)));
             };
             let column = header.column(name)?;
             let mut ids = Vec::new();
             while rows.advance_under(&header)? {
                 ids.push(rows.id(column, name)?);
                 if ids.len() > MOST_NEURONS {
-                    return Err(rows.wrong("more neurons than can be read").help(TOO_MANY));
+                    return Err(rows.wrong("too many neurons").help(TOO_MANY));
                 }
             }
             Ok(ids)
         }
-        _ => npy::read_ids(&path, &one_each),
+        _ => npy::read_ids(&path, &one_per_neuron),
     }
 }
 
-/// What stands before the rows and above the columns of a matrix in a csv.
+/// Row and column labels of a matrix in a csv.
 #[derive(Default, Debug, PartialEq)]
 pub struct Labels {
     rows: Option<Vec<String>>,
     columns: Option<Vec<String>>,
 }
 
-/// A square matrix, of as many rows as there are neurons where that is known.
+/// Reads a square matrix with its labels; checks the number of neurons if that
+/// is known.
 ///
 /// # Errors
-/// If it is none, or not finite.
-pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f64>, Labels)> {
+/// If the matrix is not square or not finite.
+pub fn matrix(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<(Array2<f64>, Labels)> {
     let path = file.path(folder);
     let square = |shape: &[usize]| {
         let (rows, columns) = (shape[0], shape[1]);
         if rows != columns {
             return Err(Error::input(format!("{}: {rows}×{columns} is not square", path.display()))
-                .help("a row and a column a neuron are expected; is the file complete?"));
+                .help("one row and one column per neuron are expected; is the file complete?"));
         }
         check(count, &path, rows)
     };
@@ -237,8 +238,8 @@ pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f6
             (npy::matrix(&called, npy, length, &square)?, Labels::default())
         }
         Format::Csv if file.column.is_some() => {
-            return Err(Error::input(format!("{}: a column is no matrix", path.display()))
-                .help("take `column` out: all rows and columns are read"));
+            return Err(Error::input(format!("{}: `column` does not apply to a matrix", path.display()))
+                .help("remove `column`: all rows and columns are read"));
         }
         Format::Csv => {
             let (matrix, labels) = table(&path)?;
@@ -249,7 +250,7 @@ pub fn matrix(folder: &Path, file: &FileRef, count: &Count) -> Result<(Array2<f6
     })
 }
 
-/// Rows of numbers, with or without labels before and above them.
+/// Reads rows of numbers, with or without row and column labels.
 fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     let mut rows = Rows::open(path)?;
     let mut header: Option<Vec<String>> = None;
@@ -261,9 +262,9 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
         if width == 0 {
             width = rows.len();
             if width > MOST_NEURONS + 1 {
-                return Err(rows.wrong(&format!("{width} columns are more than can be read")).help(TOO_MANY));
+                return Err(rows.wrong(&format!("{width} columns are too many")).help(TOO_MANY));
             }
-            // A line that is not all numbers names the columns.
+            // A first line that is not all numbers is the header.
             if rows.cells().any(|cell| number(cell).is_none()) {
                 header = Some(rows.cells().map(shown).collect());
                 continue;
@@ -272,7 +273,7 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
         if rows.len() != width {
             return Err(rows
                 .wrong(&format!("{} cells, but the first line has {width}", rows.len()))
-                .help("every line must have as many; is the file complete?"));
+                .help("every line must have the same number of cells; is the file complete?"));
         }
         for column in 0..width {
             let cell = rows.cell(column);
@@ -282,8 +283,10 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
                 None if column == 0 && header.is_some() => first_column.push(None),
                 None => {
                     return Err(rows
-                        .wrong(&format!("cell {}: `{}` is no finite number", column + 1, shown(cell)))
-                        .help("every element must be a finite number: leave the neuron out, or repair it"));
+                        .wrong(&format!("cell {}: `{}` is not a finite number", column + 1, shown(cell)))
+                        .help(
+                            "every element must be a finite number: remove the neuron or correct the element",
+                        ));
                 }
             }
         }
@@ -291,12 +294,12 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
             labels.push(shown(rows.cell(0)));
         }
         if first_column.len() > MOST_NEURONS {
-            return Err(rows.wrong("more rows than can be read").help(TOO_MANY));
+            return Err(rows.wrong("too many rows").help(TOO_MANY));
         }
     }
     let n = first_column.len();
     if width == 1 && n > 1 {
-        return Err(Error::input(format!("{}: every line is a single cell", path.display()))
+        return Err(Error::input(format!("{}: every line has a single cell", path.display()))
             .help("cells must be separated by commas: numpy.savetxt(…, delimiter=\",\")"));
     }
     let shaped = |shape, values| {
@@ -305,7 +308,7 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     if n == 0 {
         return Err(Error::input(format!("{} has no numbers", path.display())).help("is the file complete?"));
     }
-    // As many rows as columns of numbers, so the first column is of labels.
+    // One more column than rows: the first column holds labels.
     if let Some(header) = &mut header
         && n == width - 1
     {
@@ -317,13 +320,11 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     for (i, first) in first_column.into_iter().enumerate() {
         let Some(first) = first else {
             return Err(Error::input(format!(
-                "{}: {n} rows of {width} cells, `{}` the first of row {i}",
+                "{}: {n} rows of {width} cells, but row {i} starts with `{}`",
                 path.display(),
                 labels.get(i).map_or("", String::as_str)
             ))
-            .help(
-                "with labels before the rows and above the columns, there must be one more column than rows",
-            ));
+            .help("a matrix with row and column labels must have one more column than rows"));
         };
         all.push(first);
         all.extend_from_slice(&values[i * (width - 1)..(i + 1) * (width - 1)]);
@@ -331,13 +332,13 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     Ok((shaped((n, width), all)?, Labels { rows: None, columns: header }))
 }
 
-/// `matrix` in the order of the neurons: each row and column goes where its
-/// label says, the id of a neuron or its number from 0. Where the field has no
-/// ids, other labels say nothing, and the order is taken as it stands.
+/// Reorders `matrix` to the order of the neurons. A label is the id of a neuron
+/// or its index from 0. If the field has no ids, other labels are ignored and
+/// the order is kept.
 ///
 /// # Errors
-/// If a label is no id although the field has some, one occurs twice, or rows
-/// and columns are labelled differently by what says nothing.
+/// If the field has ids and a label is not one, a label occurs twice, or
+/// ignored labels differ between rows and columns.
 pub fn in_order(
     matrix: Array2<f64>,
     labels: &Labels,
@@ -348,11 +349,8 @@ pub fn in_order(
     let rows = labels.rows.as_ref().unwrap_or(columns);
     let (Some(to_row), Some(to_column)) = (places(rows, ids, path)?, places(columns, ids, path)?) else {
         if rows != columns {
-            return Err(Error::input(format!(
-                "{}: rows and columns are labelled differently",
-                path.display()
-            ))
-            .help("label both with the neurons' ids, in any order, or both alike"));
+            return Err(Error::input(format!("{}: row and column labels differ", path.display()))
+                .help("use the neurons' ids, in any order, or the same labels for rows and columns"));
         }
         return Ok(matrix);
     };
@@ -363,16 +361,17 @@ pub fn in_order(
     Ok(ordered)
 }
 
-/// Which neuron each label means; `None` if they say nothing.
+/// The neuron that each label names; `None` if the labels are not ids or
+/// indices.
 fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> Result<Option<Vec<usize>>> {
     let wrong = |what: String| {
         Error::input(format!("{}: {what}", path.display()))
-            .help("label every row and column with the id of its neuron (an integer), or write the matrix without labels")
+            .help("label every row and column with its neuron's id (an integer), or write the matrix without labels")
     };
     let numbers: Vec<Option<i64>> = labels.iter().map(|label| label.parse().ok()).collect();
     let by_number = (0..labels.len() as i64).zip(0..).collect();
     let by_id = ids.iter().map(|(kind, ids)| (kind.as_str(), ids.iter().copied().zip(0..).collect()));
-    // Of several meanings the one that most labels have.
+    // Take the kind of id that matches most labels.
     let meanings = by_id.chain([("", by_number)]);
     let best = meanings
         .map(|(kind, index): (&str, BTreeMap<i64, usize>)| {
@@ -382,14 +381,14 @@ fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> R
         })
         .min_by_key(|(_, found)| found.iter().filter(|place| place.is_none()).count());
     let Some((kind, found)) = best else { return Ok(None) };
-    if let Some(stranger) = found.iter().position(Option::is_none) {
+    if let Some(unmatched) = found.iter().position(Option::is_none) {
         let some = found.iter().any(Option::is_some);
-        return match labels.get(stranger) {
+        return match labels.get(unmatched) {
             Some(label) if !ids.is_empty() && some && !kind.is_empty() => {
-                Err(wrong(format!("the label {label} is no `{kind}` id, as others are")))
+                Err(wrong(format!("the label {label} is not a `{kind}` id, but others are")))
             }
             Some(label) if !ids.is_empty() => {
-                Err(wrong(format!("the label `{label}` is no id of the field's neurons")))
+                Err(wrong(format!("the label `{label}` is not the id of a neuron")))
             }
             _ => Ok(None),
         };
@@ -399,17 +398,17 @@ fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> R
     for (&place, label) in places.iter().zip(labels) {
         match seen.get_mut(place) {
             Some(seen) if !*seen => *seen = true,
-            _ => return Err(wrong(format!("the label {label} occurs twice, or others are missing"))),
+            _ => return Err(wrong(format!("the label {label} occurs twice"))),
         }
     }
     Ok(Some(places))
 }
 
-/// Numbers of one array: of an npy, or of an npz.
+/// Reads one array of an npy or npz, and the name to use for it in messages.
 ///
 /// # Errors
-/// If the file is none.
-pub fn wide(folder: &Path, file: &FileRef, expected: u64) -> Result<(PathBuf, Array2<f64>)> {
+/// If the file is neither.
+pub fn numbers(folder: &Path, file: &FileRef, expected: u64) -> Result<(PathBuf, Array2<f64>)> {
     let path = file.path(folder);
     match file.format(folder, &[Format::Npy, Format::Npz])? {
         Format::Npz => {

@@ -1,4 +1,4 @@
-//! A connectome: a matrix of synapse counts, or a list of connections.
+//! Reads a connectome: a matrix of synapse counts, or a list of connections.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,96 +10,97 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde::Deserialize;
 
 use super::{FileRef, Format, agree, arrays};
-use crate::folder::Count;
+use crate::folder::NeuronCount;
 use crate::rows::Rows;
 use pallium_npy as npy;
 
-/// Rows of a parquet that are read at a time.
+/// Rows of a parquet file read at once.
 const BATCH: usize = 1 << 14;
 
-/// How connections are written down.
+/// How a file lists connections.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Layout {
-    /// A row and a column a neuron.
+enum ConnectomeLayout {
+    /// One row and one column per neuron.
     Matrix,
-    /// A row a synapse, or a connection.
+    /// One row per synapse or per connection.
     Edges,
 }
 
-/// What becomes of connections with cells that are not of the field.
+/// How connections to neurons outside the field are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Strangers {
-    /// They are left out, and counted.
+enum UnknownCells {
+    /// Skip and count them.
     #[default]
     Skip,
-    /// They are an error.
+    /// Report an error.
     Refuse,
 }
 
-/// Where the connectome is.
+/// `[connectome]`: the connectome.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// The file: npy, npz or csv of a matrix; csv or parquet of edges.
+pub struct ConnectomeSpec {
+    /// The file: npy, npz or csv for a matrix; csv or parquet for edges.
     file: String,
     /// Name of the array in an npz.
     array: Option<String>,
     /// What the file holds.
-    layout: Layout,
-    /// Column of the presynaptic cell's id.
+    layout: ConnectomeLayout,
+    /// Column of the presynaptic neuron's id.
     pre: Option<String>,
-    /// Column of the postsynaptic cell's id.
+    /// Column of the postsynaptic neuron's id.
     post: Option<String>,
-    /// Column of the number of synapses; without one each row is a synapse.
+    /// Column of the number of synapses; without it, each row is one synapse.
     count: Option<String>,
-    /// Kind of the ids, as under `[ids]`, or `index` for the neurons' numbers
-    /// from 0; without one, the only kind there is, or the numbers.
+    /// Kind of the ids, as under `[ids]`, or `index` for indices from 0. By
+    /// default the only kind, or indices if there are no ids.
     ids: Option<String>,
-    /// What becomes of connections with cells that are not of the field.
+    /// How connections to neurons outside the field are handled.
     #[serde(default)]
-    strangers: Strangers,
+    #[serde(rename = "strangers")]
+    unknown_cells: UnknownCells,
 }
 
-impl Spec {
-    /// Reads it; also a note on what was left out.
+impl ConnectomeSpec {
+    /// Reads the connectome, and a note on skipped rows.
     ///
     /// # Errors
-    /// If the file is not what the description says.
+    /// If the file does not match the description.
     pub fn read(
         &self,
         folder: &Path,
-        count: &mut Count,
+        count: &mut NeuronCount,
         ids: &BTreeMap<String, Vec<i64>>,
     ) -> Result<(Array2<f64>, Option<String>)> {
         let source = FileRef { file: self.file.clone(), array: self.array.clone(), column: None };
         let path = source.path(folder);
-        if self.layout == Layout::Matrix {
+        if self.layout == ConnectomeLayout::Matrix {
             if let Some(name) = [("pre", &self.pre), ("post", &self.post), ("count", &self.count)]
                 .iter()
                 .find_map(|(name, given)| given.is_some().then_some(*name))
             {
-                return Err(Error::input(format!("{}: a matrix has no `{name}`", path.display()))
-                    .help("say layout = \"edges\" for a list of connections"));
+                return Err(Error::input(format!("{}: `{name}` does not apply to a matrix", path.display()))
+                    .help("set layout = \"edges\" for a list of connections"));
             }
             let (matrix, labels) = arrays::matrix(folder, &source, count)?;
             agree(count, &path, matrix.nrows())?;
             if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(Error::input(format!("{}: {v} synapses at row {i}, column {j}", path.display()))
-                    .help("numbers of synapses, or sizes of connections, are at least 0"));
+                    .help("synapse counts and connection sizes must be at least 0"));
             }
             return Ok((arrays::in_order(matrix, &labels, ids, &path)?, None));
         }
         let format = source.format(folder, &[Format::Csv, Format::Parquet])?;
         if count.neurons() == 0 {
-            return Err(Error::input(format!("{}: whose connections are they?", path.display()))
-                .help("a list of connections does not tell all neurons: add [positions] or [ids]"));
+            return Err(Error::input(format!("{}: the field's neurons are unknown", path.display()))
+                .help("a list of connections does not name every neuron: add [positions] or [ids]"));
         }
         let mut edges = Edges {
-            neurons: Neurons::of(self.ids.as_deref(), ids, count.neurons(), &path)?,
+            neurons: NeuronIndex::new(self.ids.as_deref(), ids, count.neurons(), &path)?,
             wiring: Array2::zeros((count.neurons(), count.neurons())),
-            strangers: 0,
+            left_out: 0,
             kept: 0,
             first: None,
             spec: self,
@@ -111,39 +112,42 @@ impl Spec {
         }
         if let (0, Some(named)) = (edges.kept, edges.first) {
             return Err(Error::input(format!(
-                "{}: not one of its {} rows is of neurons of the field: {}",
+                "{}: none of its {} rows connects neurons of the field: {}",
                 edges.path.display(),
-                edges.strangers,
-                edges.neurons.stranger(named)
+                edges.left_out,
+                edges.neurons.unknown(named)
             ))
-            .help("say ids = …, the kind of ids that `pre` and `post` are, or \"index\" for the neurons' numbers from 0"));
+            .help("set `ids` to the kind of ids in `pre` and `post`, or to \"index\" for indices from 0"));
         }
-        let note = (edges.strangers > 0).then(|| {
-            format!("connectome: {} rows of {} are of other cells and left out", edges.strangers, self.file)
+        let note = (edges.left_out > 0).then(|| {
+            format!(
+                "connectome: {} rows of {} skipped, because they involve neurons outside the field",
+                edges.left_out, self.file
+            )
         });
         Ok((edges.wiring, note))
     }
 }
 
-/// How rows name neurons.
-pub enum Neurons {
-    /// By number, of so many.
+/// Looks up the neurons that rows name.
+pub enum NeuronIndex {
+    /// By index, below this number.
     Numbers(usize),
     /// By id.
     Ids {
         /// Kind of the ids.
         kind: String,
-        /// Which neuron each is.
+        /// Neuron of each id.
         index: BTreeMap<i64, usize>,
     },
 }
 
-impl Neurons {
-    /// The kind that is asked for, or the only one there is.
+impl NeuronIndex {
+    /// Uses ids of `kind`, or the only kind.
     ///
     /// # Errors
-    /// If there is no such kind, or several and none is asked for.
-    pub fn of(
+    /// If the kind does not exist, or there are several and `kind` is `None`.
+    pub fn new(
         kind: Option<&str>,
         ids: &BTreeMap<String, Vec<i64>>,
         neurons: usize,
@@ -151,54 +155,56 @@ impl Neurons {
     ) -> Result<Self> {
         let known = ids.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let kind = match (kind, ids.len()) {
-            (None, 0) => return Ok(Neurons::Numbers(neurons)),
-            (Some("index"), _) if !ids.contains_key("index") => return Ok(Neurons::Numbers(neurons)),
+            (None, 0) => return Ok(NeuronIndex::Numbers(neurons)),
+            (Some("index"), _) if !ids.contains_key("index") => return Ok(NeuronIndex::Numbers(neurons)),
             (None, 1) => known.as_str(),
             (None, _) => {
-                return Err(Error::input(format!("{}: which ids does it name neurons by?", path.display()))
-                    .help(format!("say ids = …, one of {known}, or index")));
+                return Err(Error::input(format!("{}: the kind of ids is ambiguous", path.display()))
+                    .help(format!("set `ids` to one of: {known}, index")));
             }
             (Some(kind), _) => kind,
         };
         let Some(list) = ids.get(kind) else {
             return Err(Error::input(format!("{}: there are no `{kind}` ids", path.display())).help(
                 if known.is_empty() {
-                    "name them under [ids], or take `ids` out if neurons are numbered from 0".into()
+                    "add them under [ids], or remove `ids` if neurons are given as indices from 0".into()
                 } else {
-                    format!("under [ids] there are: {known}")
+                    format!("kinds under [ids]: {known}")
                 },
             ));
         };
-        Ok(Neurons::Ids { kind: kind.to_owned(), index: list.iter().copied().zip(0..).collect() })
+        Ok(NeuronIndex::Ids { kind: kind.to_owned(), index: list.iter().copied().zip(0..).collect() })
     }
 
-    /// The neuron that is named, if it is of the field.
+    /// The neuron called `named`, if it belongs to the field.
     pub fn get(&self, named: i64) -> Option<usize> {
         match self {
-            Neurons::Numbers(neurons) => usize::try_from(named).ok().filter(|i| i < neurons),
-            Neurons::Ids { index, .. } => index.get(&named).copied(),
+            NeuronIndex::Numbers(neurons) => usize::try_from(named).ok().filter(|i| i < neurons),
+            NeuronIndex::Ids { index, .. } => index.get(&named).copied(),
         }
     }
 
-    /// Why a name means nobody.
-    pub fn stranger(&self, named: i64) -> String {
+    /// Explains why `named` is not a neuron of the field.
+    pub fn unknown(&self, named: i64) -> String {
         match self {
-            Neurons::Numbers(neurons) => format!("there is no neuron {named} of {neurons}, numbered from 0"),
-            Neurons::Ids { kind, .. } => format!("{named} is no `{kind}` id of the field"),
+            NeuronIndex::Numbers(neurons) => {
+                format!("index {named} is out of range for {neurons} neurons")
+            }
+            NeuronIndex::Ids { kind, .. } => format!("{named} is not a `{kind}` id of the field"),
         }
     }
 }
 
-/// Connections that are being counted.
+/// Connections counted so far.
 struct Edges<'a> {
-    spec: &'a Spec,
+    spec: &'a ConnectomeSpec,
     path: PathBuf,
-    neurons: Neurons,
+    neurons: NeuronIndex,
     wiring: Array2<f64>,
-    /// Rows with a cell that is not of the field, and the first such cell.
-    strangers: u64,
+    /// Skipped rows, and the first unknown id.
+    left_out: u64,
     first: Option<i64>,
-    /// Rows of neurons of the field.
+    /// Counted rows.
     kept: u64,
 }
 
@@ -206,12 +212,12 @@ impl Edges<'_> {
     fn names(&self) -> Result<(&str, &str)> {
         match (&self.spec.pre, &self.spec.post) {
             (Some(pre), Some(post)) => Ok((pre, post)),
-            _ => Err(Error::input(format!("{}: which columns are the cells in?", self.path.display()))
-                .help("say pre = … and post = …, the columns of the presynaptic and the postsynaptic cell")),
+            _ => Err(Error::input(format!("{}: `pre` or `post` is missing", self.path.display()))
+                .help("set `pre` and `post` to the columns of the presynaptic and postsynaptic neurons")),
         }
     }
 
-    /// Counts a row; why it cannot be, if it cannot.
+    /// Counts a row; the error says why it is refused.
     fn add(&mut self, pre: i64, post: i64, synapses: f64) -> Result<(), String> {
         if !(synapses.is_finite() && synapses >= 0.0) {
             return Err(format!("{synapses} synapses"));
@@ -221,16 +227,16 @@ impl Edges<'_> {
                 self.wiring[[i, j]] += synapses;
                 self.kept += 1;
             }
-            // Without ids nobody but the neurons can be meant.
+            // An index outside the field is always an error.
             (i, _)
-                if self.spec.strangers == Strangers::Refuse
-                    || matches!(self.neurons, Neurons::Numbers(_)) =>
+                if self.spec.unknown_cells == UnknownCells::Refuse
+                    || matches!(self.neurons, NeuronIndex::Numbers(_)) =>
             {
-                return Err(self.neurons.stranger(if i.is_none() { pre } else { post }));
+                return Err(self.neurons.unknown(if i.is_none() { pre } else { post }));
             }
             (i, _) => {
                 self.first.get_or_insert(if i.is_none() { pre } else { post });
-                self.strangers += 1;
+                self.left_out += 1;
             }
         }
         Ok(())
@@ -250,17 +256,16 @@ impl Edges<'_> {
                 _ => 1.0,
             };
             let (from, to) = (rows.id(pre_at, &pre)?, rows.id(post_at, &post)?);
-            self.add(from, to, synapses).map_err(|why| rows.wrong(&why).help(STRANGER))?;
+            self.add(from, to, synapses).map_err(|why| rows.wrong(&why).help(UNKNOWN_CELL))?;
         }
         Ok(())
     }
 
     fn read_parquet(&mut self) -> Result<()> {
         let path = self.path.clone();
-        let damaged = |why: String| {
-            Error::input(format!("{} cannot be read: {why}", path.display())).help(
-                "write it again, its columns of ids as int64, packed by snappy, gzip or zstd, or not at all",
-            )
+        let unreadable = |why: String| {
+            Error::input(format!("{} cannot be read: {why}", path.display()))
+                .help("write it again with int64 ids, uncompressed or compressed with snappy, gzip or zstd")
         };
         let (pre, post) = self.names()?;
         let names: Vec<String> = [Some(pre), Some(post), self.spec.count.as_deref()]
@@ -268,14 +273,14 @@ impl Edges<'_> {
             .flatten()
             .map(str::to_owned)
             .collect();
-        // The reader may give up on a damaged file by a panic.
+        // The parquet reader panics on some damaged files.
         let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read_row_groups(&names)));
         match read {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Failure::Told(error))) => Err(error),
-            Ok(Err(Failure::Damaged(why))) => Err(damaged(why)),
+            Ok(Err(Failure::Reported(error))) => Err(error),
+            Ok(Err(Failure::Damaged(why))) => Err(unreadable(why)),
             Err(_) => Err(Error::input(format!("{} is damaged", path.display()))
-                .help("copy the file again from where it came from")),
+                .help("copy the file again from its source")),
         }
     }
 
@@ -293,7 +298,7 @@ impl Edges<'_> {
                             .map(|k| schema.column(k).path().string())
                             .collect();
                         Error::input(format!("{} has no column `{name}`", self.path.display()))
-                            .help(format!("its columns: {}", known.join(", ")))
+                            .help(format!("existing columns: {}", known.join(", ")))
                     },
                 )
             })
@@ -307,7 +312,7 @@ impl Edges<'_> {
                 || unsigned
             {
                 let kind = if unsigned {
-                    "of unsigned integers, not of int64".to_owned()
+                    "of unsigned integers instead of int64".to_owned()
                 } else {
                     format!("{:?}, not integers", about.physical_type())
                 };
@@ -317,7 +322,7 @@ impl Edges<'_> {
                     "ids exceed 2^53, so they must never pass through a float: write the column as int64 (in pandas, \
                      a missing value makes a column of floats)"
                 };
-                return Err(Failure::Told(
+                return Err(Failure::Reported(
                     Error::input(format!("{}: column `{name}` is {kind}", self.path.display())).help(help),
                 ));
             }
@@ -327,15 +332,17 @@ impl Edges<'_> {
             let group = reader.get_row_group(group)?;
             let mut readers = columns
                 .iter()
-                .map(|&column| Column::of(group.as_ref(), column))
+                .map(|&column| IntegerColumn::new(group.as_ref(), column))
                 .collect::<Result<Vec<_>, Failure>>()?;
             loop {
                 let mut batches = Vec::with_capacity(readers.len());
                 for (reader, name) in readers.iter_mut().zip(names) {
                     let read = reader.batch()?.ok_or_else(|| {
                         let place = self.path.display();
-                        Error::input(format!("{place}: column `{name}` lacks values after row {before}"))
-                            .help("leave out the rows with a missing value")
+                        Error::input(format!(
+                            "{place}: column `{name}` has missing values after row {before}"
+                        ))
+                        .help("remove the rows with missing values")
                     })?;
                     batches.push(read);
                 }
@@ -351,7 +358,7 @@ impl Edges<'_> {
                             self.path.display(),
                             before + row as u64 + 1
                         ))
-                        .help(STRANGER)
+                        .help(UNKNOWN_CELL)
                     })?;
                 }
                 before += rows as u64;
@@ -361,18 +368,18 @@ impl Edges<'_> {
     }
 }
 
-const STRANGER: &str =
-    "every row must be of neurons of the field, unless ids are given and strangers = \"skip\"";
+const UNKNOWN_CELL: &str =
+    "every row must connect neurons of the field, unless ids are given and strangers = \"skip\"";
 
-/// Why a parquet could not be read.
+/// Why a parquet file could not be read.
 enum Failure {
-    Told(Error),
+    Reported(Error),
     Damaged(String),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure::Told(error)
+        Failure::Reported(error)
     }
 }
 
@@ -383,16 +390,16 @@ impl From<parquet::errors::ParquetError> for Failure {
 }
 
 /// A column of integers in a row group.
-struct Column {
+struct IntegerColumn {
     reader: ColumnReader,
 }
 
-impl Column {
-    fn of(group: &dyn RowGroupReader, column: usize) -> Result<Self, Failure> {
-        Ok(Column { reader: group.get_column_reader(column)? })
+impl IntegerColumn {
+    fn new(group: &dyn RowGroupReader, column: usize) -> Result<Self, Failure> {
+        Ok(IntegerColumn { reader: group.get_column_reader(column)? })
     }
 
-    /// The next values; none after the last one, and `None` if one is missing.
+    /// The next values, empty after the last one; `None` if a value is missing.
     fn batch(&mut self) -> Result<Option<Vec<i64>>, Failure> {
         let mut levels = Vec::new();
         let (mut long, mut short) = (Vec::new(), Vec::new());
@@ -403,7 +410,7 @@ impl Column {
             ColumnReader::Int32ColumnReader(reader) => {
                 reader.read_records(BATCH, Some(&mut levels), None, &mut short)?
             }
-            _ => return Err(Failure::Damaged("a column of integers is none".into())),
+            _ => return Err(Failure::Damaged("a column of integers has another type".into())),
         };
         long.extend(short.into_iter().map(i64::from));
         Ok((records == values && values == long.len()).then_some(long))

@@ -1,4 +1,4 @@
-//! Event times, neuron by neuron or in one list.
+//! Reads event times, one list per neuron or a single list.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,21 +6,21 @@ use std::path::Path;
 use pallium_core::prelude::*;
 use serde::Deserialize;
 
-use super::connectome::Neurons;
+use super::connectome::NeuronIndex;
 use super::{FileRef, Format, agree, check};
-use crate::activity;
-use crate::folder::Count;
+use crate::events::{check_events, split_at_offsets};
+use crate::folder::NeuronCount;
 use crate::rows::Rows;
 use pallium_npy as npy;
 use pallium_npy::npz::{Member, Npz};
 
-/// Most events that are read from text: some lines of it, packed, can be any
-/// number.
+/// Maximum number of events in a text file: a small compressed file can
+/// decompress to any number of lines.
 const MOST_EVENTS: u32 = 100_000_000;
 
-/// The unit that times are in.
+/// Unit of event times.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-enum Unit {
+enum TimeUnit {
     /// Seconds.
     #[serde(rename = "s")]
     Second,
@@ -32,57 +32,61 @@ enum Unit {
     Frame,
 }
 
-/// Where event times are.
+/// `[events]`: event times.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {
+pub struct EventsSpec {
     /// The file: npy (an object array of N arrays), npz or csv.
     file: String,
     /// Their unit.
-    unit: Unit,
+    unit: TimeUnit,
     /// Array or column of the times.
     times: Option<String>,
-    /// Array or column that says whose each is.
+    /// Array or column of the neuron of each time.
     neurons: Option<String>,
-    /// Array of where each neuron's times begin in an npz (N + 1).
+    /// Array in an npz with the start of each neuron's times (N + 1).
     offsets: Option<String>,
-    /// Kind of the ids by which `neurons` says it; as for a connectome.
+    /// Kind of the ids in `neurons`; as for a connectome.
     ids: Option<String>,
 }
 
-impl Spec {
-    /// Reads them, in seconds, each neuron's in ascending order.
+impl EventsSpec {
+    /// Reads the event times in seconds, ascending for each neuron.
     ///
     /// # Errors
-    /// If the file is not what the description says.
+    /// If the file does not match the description.
     pub fn read(
         &self,
         folder: &Path,
-        count: &mut Count,
+        count: &mut NeuronCount,
         ids: &BTreeMap<String, Vec<i64>>,
         frame_hz: Option<f64>,
     ) -> Result<Vec<Vec<f64>>> {
         let source = FileRef { file: self.file.clone(), ..FileRef::default() };
         let path = source.path(folder);
         let format = source.format(folder, &[Format::Npy, Format::Npz, Format::Csv])?;
-        // Divided by, so that 250 ms are 0.25 s to the last bit.
+        // A divisor rather than a factor, so that 250 ms are exactly 0.25 s.
         let per_second = match (self.unit, frame_hz) {
-            (Unit::Second, _) => 1.0,
-            (Unit::Millisecond, _) => 1e3,
-            (Unit::Frame, Some(hz)) => hz,
-            (Unit::Frame, None) => {
-                return Err(Error::input(format!("{}: how long is a frame?", path.display()))
-                    .help("say frame_hz = …, frames a second, above all tables"));
+            (TimeUnit::Second, _) => 1.0,
+            (TimeUnit::Millisecond, _) => 1e3,
+            (TimeUnit::Frame, Some(hz)) => hz,
+            (TimeUnit::Frame, None) => {
+                return Err(Error::input(format!("{}: the frame rate is missing", path.display()))
+                    .help("set frame_hz (frames per second) above all tables"));
             }
         };
         if format == Format::Npy {
             if self.times.is_some() || self.neurons.is_some() || self.offsets.is_some() {
-                return Err(Error::input(format!("{}: an npy has no named parts", path.display())).help(
-                    "it must be an object array of one array a neuron; take times, neurons and offsets out",
+                return Err(Error::input(format!(
+                    "{}: `times`, `neurons` and `offsets` do not apply to an npy",
+                    path.display()
+                ))
+                .help(
+                    "it must be an object array with one array per neuron; remove times, neurons and offsets",
                 ));
             }
-            let one_each = |shape: &[usize]| check(count, &path, shape.first().copied().unwrap_or(0));
-            let mut events = npy::read_lists(&path, &one_each)?;
+            let one_per_neuron = |shape: &[usize]| check(count, &path, shape.first().copied().unwrap_or(0));
+            let mut events = npy::read_lists(&path, &one_per_neuron)?;
             agree(count, &path, events.len())?;
             events.iter_mut().flatten().for_each(|time| *time /= per_second);
             return checked(&path, events);
@@ -90,15 +94,15 @@ impl Spec {
         let mut gathered = match (format, &self.offsets) {
             (Format::Npz, Some(offsets)) => self.by_offsets(&path, offsets, count)?,
             (_, Some(_)) => {
-                return Err(Error::input(format!("{}: `offsets` are for an npz", path.display()))
-                    .help("say neurons = …, the column that tells whose each time is"));
+                return Err(Error::input(format!("{}: `offsets` applies to npz files only", path.display()))
+                    .help("set `neurons` to the column of the neuron of each time"));
             }
             _ => {
                 if count.neurons() == 0 {
-                    return Err(Error::input(format!("{}: whose events are they?", path.display()))
-                        .help("a list of events does not tell all neurons: add [positions] or [ids]"));
+                    return Err(Error::input(format!("{}: the field's neurons are unknown", path.display()))
+                        .help("a list of events does not name every neuron: add [positions] or [ids]"));
                 }
-                let neurons = Neurons::of(self.ids.as_deref(), ids, count.neurons(), &path)?;
+                let neurons = NeuronIndex::new(self.ids.as_deref(), ids, count.neurons(), &path)?;
                 let mut events = vec![Vec::new(); count.neurons()];
                 match format {
                     Format::Npz => self.by_neurons(&path, &neurons, &mut events)?,
@@ -117,31 +121,21 @@ impl Spec {
         self.times.as_deref().unwrap_or("times")
     }
 
-    fn by_offsets(&self, path: &Path, offsets: &str, count: &mut Count) -> Result<Vec<Vec<f64>>> {
+    fn by_offsets(&self, path: &Path, offsets: &str, count: &mut NeuronCount) -> Result<Vec<Vec<f64>>> {
         let mut archive = Npz::open(path)?;
         let Member { called, npy, length } = archive.array(Some(self.times()), 0)?;
         let times = npy::list(&called, npy, length, &npy::any)?;
         let Member { called, npy, length } = archive.array(Some(offsets), 0)?;
-        let ends: Option<Vec<usize>> = npy::ids(&called, npy, length, &npy::any)?
-            .into_iter()
-            .map(|end| usize::try_from(end).ok())
-            .collect();
-        let split = ends
-            .filter(|ends| ends.first() == Some(&0) && ends.last() == Some(&times.len()))
-            .and_then(|ends| {
-                ends.windows(2)
-                    .map(|pair| Some(times.get(pair[0]..pair[1])?.to_vec()))
-                    .collect::<Option<Vec<_>>>()
-            });
-        let events = split.ok_or_else(|| {
+        let ends = npy::ids(&called, npy, length, &npy::any)?;
+        let events = split_at_offsets(&times, &ends).ok_or_else(|| {
             Error::input(format!("{}: the offsets do not fit {} times", called.display(), times.len()))
-                .help("offsets must ascend from 0 to the number of times, one more than there are neurons")
+                .help("there must be one more offset than neurons, ascending from 0 to the number of times")
         })?;
         agree(count, path, events.len())?;
         Ok(events)
     }
 
-    fn by_neurons(&self, path: &Path, neurons: &Neurons, events: &mut [Vec<f64>]) -> Result<()> {
+    fn by_neurons(&self, path: &Path, neurons: &NeuronIndex, events: &mut [Vec<f64>]) -> Result<()> {
         let mut archive = Npz::open(path)?;
         let Member { called, npy, length } = archive.array(Some(self.times()), 0)?;
         let times = npy::list(&called, npy, length, &npy::any)?;
@@ -155,16 +149,16 @@ impl Spec {
                 whose.len(),
                 times.len()
             ))
-            .help("it must say of each time whose it is"));
+            .help("there must be one entry for each time"));
         }
         for (k, (&time, &named)) in times.iter().zip(&whose).enumerate() {
             let Some(neuron) = neurons.get(named) else {
                 return Err(Error::input(format!(
                     "{}: element {k}: {}",
                     called.display(),
-                    neurons.stranger(named)
+                    neurons.unknown(named)
                 ))
-                .help(STRANGER));
+                .help(UNKNOWN_NEURON));
             };
             events[neuron].push(time);
         }
@@ -172,7 +166,7 @@ impl Spec {
         Ok(())
     }
 
-    fn read_rows(&self, path: &Path, neurons: &Neurons, events: &mut [Vec<f64>]) -> Result<()> {
+    fn read_rows(&self, path: &Path, neurons: &NeuronIndex, events: &mut [Vec<f64>]) -> Result<()> {
         let mut rows = Rows::open(path)?;
         let header = rows.header()?;
         let whose = self.neurons.as_deref().unwrap_or("neurons");
@@ -181,20 +175,20 @@ impl Spec {
         while rows.advance_under(&header)? {
             let named = rows.id(neuron_at, whose)?;
             let Some(neuron) = neurons.get(named) else {
-                return Err(rows.wrong(&neurons.stranger(named)).help(STRANGER));
+                return Err(rows.wrong(&neurons.unknown(named)).help(UNKNOWN_NEURON));
             };
             let time = rows.number(time_at, self.times())?;
             if time < 0.0 {
                 return Err(rows
                     .wrong(&format!("an event at {time}"))
-                    .help("times are counted from the recording's begin: shift them, or leave the row out"));
+                    .help("times start at the beginning of the recording: shift them or remove the row"));
             }
             events[neuron].push(time);
             read += 1;
             if read > MOST_EVENTS {
-                return Err(rows.wrong("more events than can be read").help(
-                    "at most 100,000,000 are read from text: write them as an npz, or leave out what is no recording",
-                ));
+                return Err(rows
+                    .wrong("too many events")
+                    .help("the maximum for a text file is 100,000,000; write the events as an npz"));
             }
         }
         events.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
@@ -202,10 +196,10 @@ impl Spec {
     }
 }
 
-const STRANGER: &str =
-    "leave out the events of other cells; say ids = \"index\" if neurons are meant by their numbers from 0";
+const UNKNOWN_NEURON: &str =
+    "remove the events of other neurons; set ids = \"index\" if neurons are given as indices from 0";
 
 fn checked(path: &Path, events: Vec<Vec<f64>>) -> Result<Vec<Vec<f64>>> {
-    activity::check_events(&events).map_err(|e| e.context(format!("reading {}", path.display())))?;
+    check_events(&events).map_err(|e| e.context(format!("reading {}", path.display())))?;
     Ok(events)
 }

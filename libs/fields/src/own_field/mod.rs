@@ -1,17 +1,17 @@
-//! A field of your own: plain files beside a `field.toml` that describes them.
+//! Your own field: ordinary files beside a `field.toml` that describes them.
 //!
-//! | table of `field.toml` | says |
+//! | table of `field.toml` | describes |
 //! |---|---|
-//! | `[positions]` | soma positions (npy, npz, csv), their unit, and the voxels' size |
+//! | `[positions]` | soma positions (npy, npz, csv), their unit and the voxel size |
 //! | `[ids]` | identifiers of the neurons by kind (npy, npz, csv) |
 //! | `[matrices]` | matrices of activity by name (npy, npz, csv) |
 //! | `[connectome]` | a matrix (npy, npz, csv) or a list of connections (csv, parquet) |
 //! | `[events]` | event times (npy, npz, csv) |
-//! | `[traces]` | fluorescence (npy, npz), and how events are found in it |
+//! | `[traces]` | fluorescence traces (npy, npz) and how events are detected in them |
 //!
-//! Everything is in one order of neurons, that of positions and ids, or says by
-//! id which neuron it means. Ids are 64-bit integers throughout. `pallium field
-//! new` writes a description to begin with.
+//! All files list neurons in the same order, that of positions and ids, or name
+//! them by id. Ids are 64-bit integers throughout. `pallium field new` writes a
+//! description to start from.
 
 mod arrays;
 mod connectome;
@@ -25,23 +25,25 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use crate::folder::{self, CARD, Count, Reading, Sttc};
+use crate::field_toml::FIELD_TOML;
+use crate::folder::{self, NeuronCount, ReadOptions, Sttc};
+use crate::listing::folder_name;
 use crate::rows::shown;
 
-/// Most neurons that a field may have.
+/// Maximum number of neurons of a field.
 const MOST_NEURONS: usize = 20_000;
-/// Tables that make of a `field.toml` a description of other files.
+/// A `field.toml` with one of these tables describes other files.
 const TABLES: [&str; 6] = ["positions", "ids", "matrices", "connectome", "events", "traces"];
 
 /// A description of a field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
-    /// The field's name; that of its folder if none is given.
+    /// The field's name; the folder's name if absent.
     name: Option<String>,
-    /// Frames a second of the recording.
+    /// Frames per second of the recording.
     frame_hz: Option<f64>,
-    /// What a reader of results should know.
+    /// Notes for readers of results.
     #[serde(default)]
     notes: Vec<String>,
     positions: Option<arrays::PositionsSpec>,
@@ -49,17 +51,17 @@ struct Description {
     ids: BTreeMap<String, FileRef>,
     #[serde(default)]
     matrices: BTreeMap<String, FileRef>,
-    connectome: Option<connectome::Spec>,
-    events: Option<events::Spec>,
-    traces: Option<traces::Spec>,
+    connectome: Option<connectome::ConnectomeSpec>,
+    events: Option<events::EventsSpec>,
+    traces: Option<traces::TracesSpec>,
 }
 
-/// A file, or a part of one: `"a.npy"`, `{ file = "a.npz", array = "x" }` or
+/// A file or part of a file: `"a.npy"`, `{ file = "a.npz", array = "x" }` or
 /// `{ file = "a.csv", column = "x" }`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct FileRef {
-    /// Path, from the description's folder.
+    /// Path relative to the description's folder.
     file: String,
     /// Name of the array in an npz.
     array: Option<String>,
@@ -73,7 +75,7 @@ impl<'de> Deserialize<'de> for FileRef {
         impl<'de> Visitor<'de> for Either {
             type Value = FileRef;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a file's name, or { file = …, array = … } or { file = …, column = … }")
+                f.write_str("a file name, or { file = …, array = … } or { file = …, column = … }")
             }
             fn visit_str<E: serde::de::Error>(self, file: &str) -> Result<FileRef, E> {
                 Ok(FileRef { file: file.into(), ..FileRef::default() })
@@ -86,7 +88,7 @@ impl<'de> Deserialize<'de> for FileRef {
     }
 }
 
-/// Kinds of files, by the ends of their names.
+/// File formats, by extension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Format {
     Npy,
@@ -100,7 +102,7 @@ impl FileRef {
         folder.join(&self.file)
     }
 
-    /// The file's kind, if it is one of `allowed`.
+    /// The file's format, which must be one of `allowed`.
     fn format(&self, folder: &Path, allowed: &[Format]) -> Result<Format> {
         let name = self.file.to_ascii_lowercase();
         let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
@@ -113,36 +115,36 @@ impl FileRef {
         };
         let path = self.path(folder);
         let Some(format) = format.filter(|format| allowed.contains(format)) else {
-            let kinds = |format: &Format| match format {
+            let extension = |format: &Format| match format {
                 Format::Npy => ".npy",
                 Format::Npz => ".npz",
                 Format::Csv => ".csv or .csv.gz",
                 Format::Parquet => ".parquet",
             };
-            let kinds: Vec<_> = allowed.iter().map(kinds).collect();
-            return Err(Error::input(format!("{} is of no kind that can be read here", path.display()))
-                .help(format!("the name must end in {}", kinds.join(", "))));
+            let extensions: Vec<_> = allowed.iter().map(extension).collect();
+            return Err(Error::input(format!("{} has an unsupported format", path.display()))
+                .help(format!("the file name must end in {}", extensions.join(", "))));
         };
-        for (said, name, of) in
+        for (given, name, owner) in
             [(self.array.is_some(), "array", Format::Npz), (self.column.is_some(), "column", Format::Csv)]
         {
-            if said && format != of {
+            if given && format != owner {
                 return Err(Error::input(format!(
-                    "{}: `{name}` is for another kind of file",
+                    "{}: `{name}` does not apply to this format",
                     path.display()
                 ))
-                .help("arrays have names in an npz, columns in a csv"));
+                .help("`array` names an array in an npz, `column` a column in a csv"));
             }
         }
         Ok(format)
     }
 }
 
-/// Whether a `field.toml` describes other files; one that Pallium has written
-/// beside the files of a field does not.
+/// Whether a `field.toml` describes other files. One that Pallium wrote beside
+/// a field's files does not.
 pub fn describes(text: &str) -> bool {
     // A file that cannot be parsed is reported when it is read.
-    let begins = |line: &str| {
+    let names_a_table = |line: &str| {
         let name = line.trim_start().trim_start_matches('[').trim_start();
         TABLES.iter().any(|table| {
             name.strip_prefix(table).is_some_and(|rest| rest.trim_start().starts_with([']', '.', '=']))
@@ -150,29 +152,29 @@ pub fn describes(text: &str) -> bool {
     };
     match text.parse::<toml::Table>() {
         Ok(table) => TABLES.iter().any(|name| table.contains_key(*name)),
-        Err(_) => text.lines().any(begins),
+        Err(_) => text.lines().any(names_a_table),
     }
 }
 
 /// Reads the field that `text` in `folder` describes.
 ///
 /// # Errors
-/// If the description is not understood, or a file is not what it says.
-pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
+/// If the description is invalid, or a file does not match it.
+pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrate> {
     let description = parse(folder, text)?;
     let Description { name, frame_hz, notes, positions, .. } = &description;
-    let at = folder.join(CARD);
+    let at = folder.join(FIELD_TOML);
     if let Some(hz) = frame_hz.filter(|hz| !(hz.is_finite() && *hz > 0.0)) {
         return Err(Error::input(format!("{}: frame_hz is {hz}", at.display()))
-            .help("it must be a positive number: frames a second"));
+            .help("it must be a positive number of frames per second"));
     }
     let mut substrate = Substrate {
-        name: name.clone().unwrap_or_else(|| folder::folder_name(folder)),
+        name: name.clone().unwrap_or_else(|| folder_name(folder)),
         frame_hz: reading.frame_hz.or(*frame_hz),
         notes: notes.clone(),
         ..Substrate::default()
     };
-    let mut count = Count::default();
+    let mut count = NeuronCount::default();
     if let Some(spec) = positions {
         let positions = spec.read(folder)?;
         agree(&mut count, &spec.source().path(folder), positions.values.nrows())?;
@@ -186,11 +188,8 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
     }
     for (name, file) in &description.matrices {
         if name == Substrate::CONNECTOME {
-            return Err(Error::input(format!(
-                "{}: `{name}` is among the matrices of activity",
-                at.display()
-            ))
-            .help("give it a table of its own: [connectome]"));
+            return Err(Error::input(format!("{}: `{name}` is listed under [matrices]", at.display()))
+                .help("describe it in its own table, [connectome]"));
         }
         let (matrix, labels) = arrays::matrix(folder, file, &count)?;
         agree(&mut count, &file.path(folder), matrix.nrows())?;
@@ -211,45 +210,47 @@ pub fn read(folder: &Path, text: &str, reading: &Reading) -> Result<Substrate> {
     substrate.neurons = count.neurons();
     if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.neurons == 0 {
         return Err(Error::input(format!("{} describes no neurons", at.display()))
-            .help("name [positions] or [ids], or at least one matrix"));
+            .help("add [positions], [ids] or at least one matrix"));
     }
     if !substrate.matrices.contains_key(Substrate::CORRELATION)
         && (description.events.is_some() || description.traces.is_some())
     {
-        substrate
-            .notes
-            .push("correlation: none is given; `pallium field derive` computes it from the events".into());
+        substrate.notes.push("correlation: none; `pallium field derive` computes it from the events".into());
     }
     Ok(substrate)
 }
 
 fn parse(folder: &Path, text: &str) -> Result<Description> {
-    let path = folder.join(CARD);
+    let path = folder.join(FIELD_TOML);
     let description: Description = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         Error::input(format!("{}, line {line}: {}", path.display(), e.message()))
-            .help("`pallium field new DIR` writes a description that explains all names")
+            .help("`pallium field new DIR` writes a description that explains every key")
     })?;
     if description.events.is_some() && description.traces.is_some() {
         return Err(Error::input(format!("{} has both [events] and [traces]", path.display()))
-            .help("events are read from one of them: take the other out"));
+            .help("remove one of them: events are read from a single source"));
     }
     for name in description.matrices.keys().chain(description.ids.keys()) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(plain) {
-            return Err(Error::input(format!("{}: `{}` is no name", path.display(), shown(name.as_bytes())))
-                .help("name matrices and ids with letters, digits, - and _"));
+            return Err(Error::input(format!(
+                "{}: invalid name `{}`",
+                path.display(),
+                shown(name.as_bytes())
+            ))
+            .help("names may contain letters, digits, - and _"));
         }
     }
     Ok(description)
 }
 
-/// Event times, given or found in traces.
+/// Reads event times from a file, or detects them in traces.
 fn activity(
     folder: &Path,
     description: &Description,
-    reading: &Reading,
-    count: &mut Count,
+    reading: &ReadOptions,
+    count: &mut NeuronCount,
     substrate: &mut Substrate,
 ) -> Result<()> {
     let frame_hz = substrate.frame_hz;
@@ -276,22 +277,23 @@ fn activity(
     Ok(())
 }
 
-fn agree(count: &mut Count, file: &Path, neurons: usize) -> Result<()> {
+/// Records that `file` has `neurons` neurons.
+fn agree(count: &mut NeuronCount, file: &Path, neurons: usize) -> Result<()> {
     check(count, file, neurons)?;
     count.agree(file, neurons)
 }
 
-/// Whether `file` may be for so many neurons.
-fn check(count: &Count, file: &Path, neurons: usize) -> Result<()> {
+/// Refuses a number of neurons that is too large or differs from earlier files.
+fn check(count: &NeuronCount, file: &Path, neurons: usize) -> Result<()> {
     if neurons > MOST_NEURONS {
-        return Err(Error::input(format!("{} is for {neurons} neurons", file.display()))
-            .help(format!("at most {MOST_NEURONS} are read: every matrix has a row and a column for each")));
+        return Err(Error::input(format!("{} is for {neurons} neurons", file.display())).help(format!(
+            "the maximum is {MOST_NEURONS}: every matrix has one row and one column per neuron"
+        )));
     }
     count.check(file, neurons)
 }
 
-/// Refuses a matrix of activity that says one thing of a pair and another of
-/// the pair turned round.
+/// Refuses a matrix of activity that is not symmetric.
 fn symmetric(file: &Path, matrix: &Array2<f64>) -> Result<()> {
     let scale = matrix.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
     for ((i, j), &a) in matrix.indexed_iter().filter(|((i, j), _)| j > i) {
@@ -301,18 +303,18 @@ fn symmetric(file: &Path, matrix: &Array2<f64>) -> Result<()> {
                 "{}: {a} at row {i}, column {j}, but {b} at row {j}, column {i}",
                 file.display()
             ))
-            .help("matrices of activity are symmetric; where one triangle is filled, mirror it"));
+            .help("matrices of activity are symmetric; if only one triangle is filled, mirror it"));
         }
     }
     Ok(())
 }
 
-/// Refuses coefficients that are none: beyond −1 and 1, but for rounding.
+/// Refuses coefficients outside −1 to 1, allowing for rounding.
 fn coefficients(file: &Path, matrix: &Array2<f64>) -> Result<()> {
     match matrix.indexed_iter().find(|(_, v)| v.abs() > 1.0 + 1e-6) {
         None => Ok(()),
         Some(((i, j), v)) => Err(Error::input(format!("{}: {v} at row {i}, column {j}", file.display()))
-            .help("a coefficient lies between -1 and 1; give a matrix that is none another name")),
+            .help("coefficients lie between -1 and 1; rename the matrix if it holds something else")),
     }
 }
 

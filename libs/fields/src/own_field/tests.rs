@@ -8,8 +8,8 @@ use super::*;
 use crate::folder::ConnectomeOrder;
 use pallium_testing::Folder;
 
-const READING: Reading =
-    Reading { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
+const READING: ReadOptions =
+    ReadOptions { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
 const ID: i64 = 864_691_135_927_097_001;
 
 fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
@@ -19,32 +19,32 @@ fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
 }
 
 fn field(folder: &Folder, card: &str) -> Result<Substrate> {
-    folder.file(CARD, card.as_bytes());
+    folder.file(FIELD_TOML, card.as_bytes());
     let field = folder::read(folder.path(), &READING)?;
     field.check()?;
     Ok(field)
 }
 
 #[track_caller]
-fn refused(folder: &Folder, card: &str, said: &[&str]) {
+fn refused(folder: &Folder, card: &str, parts: &[&str]) {
     let error = field(folder, card).unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
     assert!(error.help.is_some(), "{error}");
     let all = error.to_string();
-    for said in said {
-        assert!(all.contains(said), "`{error}` does not say `{said}`");
+    for part in parts {
+        assert!(all.contains(part), "`{error}` does not contain `{part}`");
     }
 }
 
-/// Three neurons with everything, as text.
-fn text() -> Folder {
+/// The files of three neurons, as CSV.
+fn csv_files() -> Folder {
     let folder = Folder::new();
     let ids = [ID + 2, ID, ID + 1];
     folder.file(
         "cells.csv",
         format!("cell,x,y,z\n{},1,2,3\n{},4,5,6\n{},7,8,9.5\n", ids[0], ids[1], ids[2]).as_bytes(),
     );
-    // Columns and rows each in another order than the neurons.
+    // Rows and columns in different orders, neither that of the neurons.
     folder.file(
         "correlation.csv",
         format!(",{1},{0},{2}\n{2},0.2,0.1,1\n{1},1,0.3,0.2\n{0},0.3,1,0.1\n", ids[0], ids[1], ids[2])
@@ -58,7 +58,7 @@ fn text() -> Folder {
     folder
 }
 
-const TEXT: &str = r#"
+const DESCRIPTION: &str = r#"
 frame_hz = 30
 [positions]
 file = "cells.csv"
@@ -82,9 +82,9 @@ neurons = "cell"
 "#;
 
 #[test]
-fn plain_text_is_a_field() {
-    let folder = text();
-    let read = field(&folder, TEXT).unwrap();
+fn csv_files_are_a_field() {
+    let folder = csv_files();
+    let read = field(&folder, DESCRIPTION).unwrap();
     assert_eq!(read.name, folder.path().file_name().unwrap().to_str().unwrap());
     assert_eq!((read.neurons, read.frame_hz), (3, Some(30.0)));
     let positions = read.positions.as_ref().unwrap();
@@ -95,11 +95,7 @@ fn plain_text_is_a_field() {
     assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
     assert_eq!(read.events.as_ref().unwrap(), &[vec![0.1, 1.5], vec![], vec![0.25]]);
     assert!(read.derived.contains("correlation"));
-    assert!(
-        read.notes.iter().any(|n| n.contains("1 rows of edges.csv are of other cells")),
-        "{:?}",
-        read.notes
-    );
+    assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.csv skipped")), "{:?}", read.notes);
     let place = Folder::new();
     crate::store::write(&read, &place.path().join("stored")).unwrap();
     let again = folder::read(&place.path().join("stored"), &READING).unwrap();
@@ -107,7 +103,7 @@ fn plain_text_is_a_field() {
 }
 
 #[test]
-fn arrays_are_a_field() {
+fn npy_and_npz_files_are_a_field() {
     let folder = Folder::new();
     let positions = array![[1.0_f32, 2.0], [4.0, 5.0], [7.0, 8.0]];
     write(&folder, "soma.npy", positions);
@@ -145,7 +141,7 @@ fn arrays_are_a_field() {
         );
         assert_eq!((&read.matrices["sttc"], read.matrices["connectome"][[2, 0]]), (&matrices[0].1, 5.0));
         assert_eq!(read.events.unwrap(), [vec![1.0, 2.0], vec![], vec![0.5]]);
-        // An STTC that is given stays, events or not.
+        // A given STTC is kept even if there are events.
         assert!(read.derived.contains("sttc"));
         let read = field(&folder, &card("neurons = \"whose\"")).unwrap();
         assert_eq!(read.events.unwrap(), [vec![2.0], vec![], vec![0.5, 1.0]]);
@@ -154,13 +150,13 @@ fn arrays_are_a_field() {
             &card("neurons = \"times\""),
             &["array times holds numbers that are not 64-bit integers"],
         );
-        refused(&folder, &card("neurons = \"who\""), &["has no array `who`", "its arrays: "]);
+        refused(&folder, &card("neurons = \"who\""), &["has no array `who`", "existing arrays: "]);
         refused(&folder, &card("offsets = \"whose\""), &["offsets do not fit 3 times"]);
     }
 }
 
 #[test]
-fn events_in_traces_are_those_that_scipy_finds() {
+fn events_in_traces_equal_those_found_with_scipy() {
     // scipy.stats.median_abs_deviation(numpy.diff(t), scale = "normal") 1.17.
     let traces = array![
         [
@@ -201,19 +197,19 @@ fn events_in_traces_are_those_that_scipy_finds() {
         let found = field(&folder, &card(layout, "detector = \"level\"\nthreshold = 7.2")).unwrap();
         assert_eq!(found.events.unwrap(), [vec![2.0, 2.1, 2.2, 4.1], vec![4.9, 5.7, 5.8]]);
     }
-    refused(&folder, &card("neurons-by-frames", "detector = \"rises\""), &["it lies the other way"]);
-    refused(&folder, &card("frames-by-neurons", "detector = \"level\""), &["above which level"]);
+    refused(&folder, &card("neurons-by-frames", "detector = \"rises\""), &["the array is transposed"]);
+    refused(&folder, &card("frames-by-neurons", "detector = \"level\""), &["`threshold` is missing"]);
     refused(&folder, &card("frames-by-neurons", ""), &["missing field `detector`"]);
     let card = card("frames-by-neurons", "detector = \"rises\"").replace("frame_hz = 10", "");
-    refused(&folder, &card, &["how long is a frame?"]);
-    // Without event times wanted, traces are not read.
-    folder.file(CARD, card.as_bytes());
-    let reading = Reading { events: false, ..READING };
+    refused(&folder, &card, &["the frame rate is missing"]);
+    // Traces are not read unless event times are requested.
+    folder.file(FIELD_TOML, card.as_bytes());
+    let reading = ReadOptions { events: false, ..READING };
     assert!(folder::read(folder.path(), &reading).unwrap().events.is_none());
 }
 
 #[test]
-fn a_trace_at_rest_has_an_event_at_every_rise() {
+fn every_rise_of_a_resting_trace_is_an_event() {
     let folder = Folder::new();
     let mut trace = Array2::zeros((1, 20));
     trace[[0, 5]] = 0.1;
@@ -225,49 +221,61 @@ fn a_trace_at_rest_has_an_event_at_every_rise() {
 }
 
 #[test]
-fn descriptions_that_contradict_themselves_are_refused() {
-    let folder = text();
-    let without = |part: &str| TEXT.replace(part, "");
+fn inconsistent_descriptions_are_refused() {
+    let folder = csv_files();
+    let without = |part: &str| DESCRIPTION.replace(part, "");
     refused(&folder, &without("unit = \"voxel\"\n"), &["field.toml, line 3", "missing field `unit`"]);
-    refused(&folder, &without("voxel_size_nm = [4, 4, 40]\n"), &["size of the voxels is not given"]);
-    refused(&folder, &TEXT.replace("\"voxel\"", "\"um\""), &["have a voxel size all the same"]);
-    refused(&folder, &TEXT.replace("[4, 4, 40]", "[4, 4, 0]"), &["not three positive numbers"]);
-    refused(&folder, &TEXT.replace("\"voxel\"", "\"inch\""), &["line 5", "unknown variant `inch`"]);
-    refused(&folder, &TEXT.replace("count =", "counts ="), &["line 16", "unknown field `counts`"]);
+    refused(&folder, &without("voxel_size_nm = [4, 4, 40]\n"), &["the voxel size is missing"]);
+    refused(&folder, &DESCRIPTION.replace("\"voxel\"", "\"um\""), &["does not apply to a unit of length"]);
+    refused(&folder, &DESCRIPTION.replace("[4, 4, 40]", "[4, 4, 0]"), &["not three positive numbers"]);
+    refused(&folder, &DESCRIPTION.replace("\"voxel\"", "\"inch\""), &["line 5", "unknown variant `inch`"]);
+    refused(&folder, &DESCRIPTION.replace("count =", "counts ="), &["line 16", "unknown field `counts`"]);
     refused(
         &folder,
-        &TEXT.replace("column = \"cell\"", "colum = \"cell\""),
+        &DESCRIPTION.replace("column = \"cell\"", "colum = \"cell\""),
         &["line 8", "unknown field `colum`"],
     );
-    refused(&folder, &TEXT.replace("\"correlation.csv\"", "3"), &["line 10", "a file's name"]);
-    refused(&folder, &TEXT.replace("[ids]", "[ids"), &["field.toml, line 7"]);
-    refused(&folder, &TEXT.replace("correlation.csv", "no.csv"), &["no.csv does not exist"]);
-    refused(&folder, &TEXT.replace("correlation.csv", "a.mat"), &["a.mat is of no kind", ".npy, .npz, .csv"]);
+    refused(&folder, &DESCRIPTION.replace("\"correlation.csv\"", "3"), &["line 10", "a file name"]);
+    refused(&folder, &DESCRIPTION.replace("[ids]", "[ids"), &["field.toml, line 7"]);
+    refused(&folder, &DESCRIPTION.replace("correlation.csv", "no.csv"), &["no.csv does not exist"]);
     refused(
         &folder,
-        &TEXT.replace("pre = \"from\"", "pre = \"fro\""),
+        &DESCRIPTION.replace("correlation.csv", "a.mat"),
+        &["a.mat has an unsupported format", ".npy, .npz, .csv"],
+    );
+    refused(
+        &folder,
+        &DESCRIPTION.replace("pre = \"from\"", "pre = \"fro\""),
         &["edges.csv has no column `fro`", "n, from, to"],
     );
-    refused(&folder, &without("pre = \"from\"\n"), &["which columns are the cells in"]);
-    refused(&folder, &TEXT.replace("layout = \"edges\"", "layout = \"matrix\""), &["a matrix has no `pre`"]);
-    let strict = TEXT.replace("count = \"n\"", "count = \"n\"\nstrangers = \"refuse\"");
-    refused(&folder, &strict, &["edges.csv, line 5: 5 is no `cell` id"]);
-    let other = TEXT.replace("count = \"n\"", "ids = \"root\"");
-    refused(&folder, &other, &["there are no `root` ids", "there are: cell"]);
-    refused(&folder, &TEXT.replace("frame_hz = 30", "frame_hz = -1"), &["frame_hz is -1"]);
-    refused(&folder, &TEXT.replace("correlation =", "connectome ="), &["give it a table of its own"]);
-    let both =
-        TEXT.to_owned() + "[traces]\nfile = \"a.npy\"\nlayout = \"neurons-by-frames\"\ndetector = \"rises\"";
+    refused(&folder, &without("pre = \"from\"\n"), &["`pre` or `post` is missing"]);
+    refused(
+        &folder,
+        &DESCRIPTION.replace("layout = \"edges\"", "layout = \"matrix\""),
+        &["`pre` does not apply to a matrix"],
+    );
+    let strict = DESCRIPTION.replace("count = \"n\"", "count = \"n\"\nstrangers = \"refuse\"");
+    refused(&folder, &strict, &["edges.csv, line 5: 5 is not a `cell` id"]);
+    let other = DESCRIPTION.replace("count = \"n\"", "ids = \"root\"");
+    refused(&folder, &other, &["there are no `root` ids", "kinds under [ids]: cell"]);
+    refused(&folder, &DESCRIPTION.replace("frame_hz = 30", "frame_hz = -1"), &["frame_hz is -1"]);
+    refused(
+        &folder,
+        &DESCRIPTION.replace("correlation =", "connectome ="),
+        &["describe it in its own table"],
+    );
+    let both = DESCRIPTION.to_owned()
+        + "[traces]\nfile = \"a.npy\"\nlayout = \"neurons-by-frames\"\ndetector = \"rises\"";
     refused(&folder, &both, &["both [events] and [traces]"]);
     refused(&folder, "[matrices]", &["describes no neurons"]);
-    let alone = &TEXT[TEXT.find("[connectome]").unwrap()..];
-    refused(&folder, alone, &["whose connections are they?"]);
-    refused(&folder, "[events]\nfile = \"events.csv\"\nunit = \"s\"", &["whose events are they?"]);
+    let alone = &DESCRIPTION[DESCRIPTION.find("[connectome]").unwrap()..];
+    refused(&folder, alone, &["the field's neurons are unknown"]);
+    refused(&folder, "[events]\nfile = \"events.csv\"\nunit = \"s\"", &["the field's neurons are unknown"]);
 }
 
 #[test]
-fn files_that_contradict_the_description_are_refused() {
-    let good = |name: &str| std::fs::read_to_string(text().path().join(name)).unwrap();
+fn files_that_do_not_match_the_description_are_refused() {
+    let good = |name: &str| std::fs::read_to_string(csv_files().path().join(name)).unwrap();
     let (two, one, three) = ((ID + 2).to_string(), ID.to_string(), (ID + 1).to_string());
     let cases: Vec<(&str, String, &str)> = vec![
         ("cells.csv", good("cells.csv").replace("4,5,6", "4,5"), "cells.csv, line 3: 3 cells"),
@@ -279,7 +287,7 @@ fn files_that_contradict_the_description_are_refused() {
         ),
         ("cells.csv", good("cells.csv").replace(&one, &two), "occurs twice, for neurons 0 and 1"),
         ("cells.csv", good("cells.csv") + &format!("{},1,1,1\n", ID + 9), "correlation.csv is for 3 neurons"),
-        ("correlation.csv", good("correlation.csv").replace(&three, "77"), "the label 77 is no `cell` id"),
+        ("correlation.csv", good("correlation.csv").replace(&three, "77"), "the label 77 is not a `cell` id"),
         ("correlation.csv", good("correlation.csv").replacen(&three, &one, 1), "occurs twice"),
         (
             "correlation.csv",
@@ -298,8 +306,8 @@ fn files_that_contradict_the_description_are_refused() {
         ),
         ("correlation.csv", "1,2,3\n4,5,6\n".into(), "2×3 is not square"),
         ("correlation.csv", String::new(), "has no numbers"),
-        ("correlation.csv", "1 0 0\n0 1 0\n0 0 1\n".into(), "every line is a single cell"),
-        ("correlation.csv", "1;0;0\n0;1;0\n0;0;1\n".into(), "every line is a single cell"),
+        ("correlation.csv", "1 0 0\n0 1 0\n0 0 1\n".into(), "every line has a single cell"),
+        ("correlation.csv", "1;0;0\n0;1;0\n0;0;1\n".into(), "every line has a single cell"),
         ("correlation.csv", "1,0,3\n0,1,0\n3,0,1\n".into(), "correlation.csv: 3 at row 0, column 2"),
         (
             "correlation.csv",
@@ -309,33 +317,33 @@ fn files_that_contradict_the_description_are_refused() {
         ("edges.csv", good("edges.csv").replace("4,", "-4,"), "edges.csv, line 4: -4 synapses"),
         ("edges.csv", good("edges.csv").replace("4,", "many,"), "line 4: `many` in column `n`"),
         ("events.csv", good("events.csv").replace("250", "-250"), "events.csv, line 3: an event at -250"),
-        ("events.csv", good("events.csv").replace(&two, "12"), "events.csv, line 2: 12 is no `cell` id"),
+        ("events.csv", good("events.csv").replace(&two, "12"), "events.csv, line 2: 12 is not a `cell` id"),
     ];
     for (file, content, said) in cases {
-        let folder = text();
+        let folder = csv_files();
         folder.file(file, content.as_bytes());
-        refused(&folder, TEXT, &[said]);
+        refused(&folder, DESCRIPTION, &[said]);
     }
 }
 
 #[test]
-fn labels_say_which_neuron_or_are_refused() {
-    let folder = text();
+fn labels_name_neurons_or_are_refused() {
+    let folder = csv_files();
     let expected = array![[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]];
     let without_ids = "matrices.correlation = \"correlation.csv\"";
     for plain in [
         "1,0.5,0\n0.5,1,0\n0,0,1\n",
         ",0,1,2\n0,1,0.5,0\n1,0.5,1,0\n2,0,0,1\n",
-        // By number, in another order.
+        // Indices in another order.
         ",2,0,1\n0,0,1,0.5\n2,1,0,0\n1,0,0.5,1\n",
     ] {
         folder.file("correlation.csv", plain.as_bytes());
-        for card in [TEXT, without_ids] {
+        for card in [DESCRIPTION, without_ids] {
             assert_eq!(field(&folder, card).unwrap().matrices["correlation"], expected, "{plain}");
         }
     }
-    // What is no id of a field that has ids may mean another order; without
-    // ids, labels that are alike on both sides say nothing.
+    // In a field with ids, a label that is not an id is refused, because it may
+    // mean another order. Without ids, equal labels on both sides are ignored.
     let float = format!("{ID}.0");
     for (labelled, label) in [
         ("a,b,c\n1,0.5,0\n0.5,1,0\n0,0,1\n".to_owned(), "a"),
@@ -344,36 +352,36 @@ fn labels_say_which_neuron_or_are_refused() {
         (format!("r,{float},8,9\n{float},1,0.5,0\n8,0.5,1,0\n9,0,0,1\n"), float.as_str()),
     ] {
         folder.file("correlation.csv", labelled.as_bytes());
-        refused(&folder, TEXT, &[&format!("the label `{label}` is no id"), "correlation.csv"]);
+        refused(&folder, DESCRIPTION, &[&format!("the label `{label}` is not the id"), "correlation.csv"]);
         assert_eq!(field(&folder, without_ids).unwrap().matrices["correlation"], expected, "{labelled}");
     }
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
-    refused(&folder, without_ids, &["rows and columns are labelled differently"]);
+    refused(&folder, without_ids, &["row and column labels differ"]);
     folder.file("correlation.csv", b",0,1,1\n0,1,0.5,0\n1,0.5,1,0\n1,0,0,1\n");
     refused(&folder, without_ids, &["the label 1 occurs twice"]);
 }
 
 #[test]
-fn connections_that_are_all_of_strangers_are_refused() {
-    let folder = text();
+fn connections_that_all_involve_unknown_neurons_are_refused() {
+    let folder = csv_files();
     folder.file("edges.csv", b"n,from,to\n1,0,1\n2,2,0\n");
     refused(
         &folder,
-        TEXT,
-        &["edges.csv: not one of its 2 rows is of neurons of the field: 0 is no `cell` id"],
+        DESCRIPTION,
+        &["edges.csv: none of its 2 rows connects neurons of the field: 0 is not a `cell` id"],
     );
-    let by_number = TEXT.replace("count = \"n\"", "count = \"n\"\nids = \"index\"");
+    let by_number = DESCRIPTION.replace("count = \"n\"", "count = \"n\"\nids = \"index\"");
     let read = field(&folder, &by_number).unwrap();
     assert_eq!(read.matrices["connectome"], array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
     folder.file("edges.csv", b"n,from,to\n1,0,3\n");
-    refused(&folder, &by_number, &["there is no neuron 3 of 3"]);
+    refused(&folder, &by_number, &["index 3 is out of range for 3 neurons"]);
 }
 
 #[test]
 fn arrays_that_do_not_fit_are_refused_before_they_are_read() {
-    // Files of holes, 8 GB each by their headers.
-    let folder = text();
-    let hole = |name: &str, shape: &str, kind: &str| {
+    // Sparse files whose headers claim 8 GB.
+    let folder = csv_files();
+    let sparse = |name: &str, shape: &str, kind: &str| {
         let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
         head.push_str(&" ".repeat((64 - (10 + head.len() + 1) % 64) % 64));
         head.push('\n');
@@ -384,38 +392,38 @@ fn arrays_that_do_not_fit_are_refused_before_they_are_read() {
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(bytes.len() as u64 + 8_000_000_000).unwrap();
     };
-    hole("wide.npy", "3, 333333333", "<f8");
+    sparse("wide.npy", "3, 333333333", "<f8");
     folder.file("f.npy", b"");
     refused(&folder, "[positions]\nfile = \"wide.npy\"\nunit = \"um\"", &["expected N×3 positions"]);
-    hole("square.npy", "31622, 31622", "<f8");
+    sparse("square.npy", "31622, 31622", "<f8");
     let with = |more: &str| format!("[ids]\ncell = {{ file = \"cells.csv\", column = \"cell\" }}\n{more}");
     refused(&folder, &with("[matrices]\nx = \"square.npy\""), &["square.npy is for 31622 neurons"]);
     refused(
         &folder,
         "[connectome]\nfile = \"square.npy\"\nlayout = \"matrix\"",
-        &["31622 neurons", "at most 20000"],
+        &["31622 neurons", "the maximum is 20000"],
     );
-    hole("long.npy", "1000000000,", "<i8");
+    sparse("long.npy", "1000000000,", "<i8");
     refused(&folder, "[ids]\ncell = \"long.npy\"", &["long.npy is for 1000000000 neurons"]);
-    hole("events.npy", "1000000, 1000", "<f8");
+    sparse("events.npy", "1000000, 1000", "<f8");
     refused(&folder, &with("[events]\nfile = \"events.npy\"\nunit = \"s\""), &["events.npy"]);
 }
 
 #[test]
-fn archives_that_would_fill_memory_are_refused() {
+fn archives_that_decompress_to_too_much_are_refused() {
     let folder = Folder::new();
     write(&folder, "ids.npy", array![1_i64, 2]);
     let file = std::fs::File::create(folder.path().join("bomb.npz")).unwrap();
     let mut npz = NpzWriter::new_compressed(file);
-    // 320 MB of zeros in a third of one.
+    // 320 MB of zeros, compressed to a third of a megabyte.
     npz.add_array("times", &Array1::<f64>::zeros(40_000_000)).unwrap();
     npz.add_array("neurons", &Array1::<i64>::zeros(3)).unwrap();
     npz.finish().unwrap();
     let packed = std::fs::metadata(folder.path().join("bomb.npz")).unwrap().len();
     assert!(packed < 1_000_000, "{packed}");
     let card = "ids.roi = \"ids.npy\"\n[events]\nfile = \"bomb.npz\"\nunit = \"s\"";
-    refused(&folder, card, &["bomb.npz, array times cannot be read: it unpacks to more than"]);
-    // Every way of cutting an archive short.
+    refused(&folder, card, &["bomb.npz, array times cannot be read: it decompresses to more than"]);
+    // Truncate and corrupt the archive at every byte.
     let file = std::fs::File::create(folder.path().join("whole.npz")).unwrap();
     let mut npz = NpzWriter::new_compressed(file);
     npz.add_array("sttc", &Array2::<f64>::eye(2)).unwrap();
@@ -428,7 +436,7 @@ fn archives_that_would_fill_memory_are_refused() {
         let mut changed = whole.clone();
         changed[cut] ^= 0xff;
         folder.file("cut.npz", &changed);
-        // It may be read if the byte says nothing; it may not be read wrongly.
+        // A byte without meaning may change; values must not.
         if let Ok(read) = field(&folder, card) {
             assert_eq!(read.matrices["sttc"], Array2::<f64>::eye(2), "{cut}");
         }
@@ -438,14 +446,13 @@ fn archives_that_would_fill_memory_are_refused() {
 #[test]
 fn connections_in_a_parquet() {
     // Written by pyarrow 22: pre, post (int64), n (int32), weight (double), in
-    // row groups of 2, packed by snappy, zstd, gzip, and not at all.
-    let Some(samples) = parquets() else { return };
-    for (name, bytes) in samples {
-        let folder = text();
+    // row groups of 2, with snappy, zstd, gzip and no compression.
+    for (name, bytes) in parquets() {
+        let folder = csv_files();
         folder.file("edges.parquet", &bytes);
-        let card = TEXT.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
+        let card = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
         if name.starts_with("missing") {
-            refused(&folder, &card, &["edges.parquet: column `to` lacks values"]);
+            refused(&folder, &card, &["edges.parquet: column `to` has missing values"]);
             continue;
         }
         let read = field(&folder, &card).unwrap();
@@ -461,7 +468,7 @@ fn connections_in_a_parquet() {
         refused(
             &folder,
             &card.replace("post = \"to\"", "post = \"to\"\nstrangers = \"refuse\""),
-            &["row 4: 5 is no `cell` id"],
+            &["row 4: 5 is not a `cell` id"],
         );
         for cut in (0..bytes.len()).step_by(7) {
             folder.file("edges.parquet", &bytes[..cut]);
@@ -469,21 +476,15 @@ fn connections_in_a_parquet() {
             let mut changed = bytes.clone();
             changed[cut] ^= 0x55;
             folder.file("edges.parquet", &changed);
-            // Whatever it is taken for, it ends in an answer.
+            // It may be read or refused, but must not panic.
             let _ = field(&folder, &card);
         }
     }
 }
 
-fn parquets() -> Option<Vec<(String, Vec<u8>)>> {
+fn parquets() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"));
-    let files = ["snappy", "zstd", "gzip", "plain", "missing"];
-    Some(
-        files
-            .iter()
-            .map(|name| {
-                (name.to_string(), std::fs::read(folder.join(format!("edges-{name}.parquet"))).unwrap())
-            })
-            .collect(),
-    )
+    ["snappy", "zstd", "gzip", "plain", "missing"]
+        .into_iter()
+        .map(move |name| (name, std::fs::read(folder.join(format!("edges-{name}.parquet"))).unwrap()))
 }

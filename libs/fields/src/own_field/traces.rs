@@ -1,4 +1,4 @@
-//! Events found in traces of fluorescence.
+//! Reads fluorescence traces and detects events in them.
 
 use std::path::Path;
 
@@ -6,58 +6,58 @@ use pallium_core::prelude::*;
 use serde::Deserialize;
 
 use super::{FileRef, agree, arrays};
-use crate::folder::Count;
-use crate::rises::steep_rises;
+use crate::folder::NeuronCount;
+use crate::steep_rises::steep_rises;
 
-/// Longest traces that are read from an archive for certain (bytes).
+/// Size of traces in bytes that an npz may always decompress to.
 const EXPECTED: u64 = 1 << 32;
 
-/// Which way the array lies.
+/// Orientation of the array.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Layout {
-    /// A row a neuron.
+enum TracesLayout {
+    /// One row per neuron.
     NeuronsByFrames,
-    /// A column a neuron.
+    /// One column per neuron.
     FramesByNeurons,
 }
 
-/// How events are found.
+/// How events are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Detector {
-    /// Steep rises, measured by the trace's own noise.
+    /// Steep rises relative to the trace's own noise.
     Rises,
-    /// Every frame above a level, for deconvolved traces.
+    /// Every frame above a fixed level, for deconvolved traces.
     Level,
 }
 
-/// Where traces are, and how events are found in them.
+/// `[traces]`: fluorescence traces, and how events are detected in them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {
+pub struct TracesSpec {
     /// The file: npy or npz.
     file: String,
     /// Name of the array in an npz.
     array: Option<String>,
-    /// Which way it lies.
-    layout: Layout,
-    /// How events are found.
+    /// Orientation of the array.
+    layout: TracesLayout,
+    /// How events are detected.
     detector: Detector,
-    /// Of `rises`, in standard deviations of the noise; of `level`, in the
-    /// trace's own unit.
+    /// For `rises` in standard deviations of the noise, for `level` in the
+    /// unit of the traces.
     threshold: Option<f64>,
 }
 
-impl Spec {
-    /// Events in seconds, and a note on how they were found.
+impl TracesSpec {
+    /// Detects events (in seconds); the note says how.
     ///
     /// # Errors
-    /// If the file is not what the description says, or frames have no length.
+    /// If the file does not match the description, or the frame rate is unknown.
     pub fn read(
         &self,
         folder: &Path,
-        count: &mut Count,
+        count: &mut NeuronCount,
         frame_hz: Option<f64>,
     ) -> Result<(Vec<Vec<f64>>, String)> {
         let source = FileRef { file: self.file.clone(), array: self.array.clone(), column: None };
@@ -65,33 +65,36 @@ impl Spec {
             Error::input(format!("{}: {what}", source.path(folder).display())).help(help)
         };
         let Some(hz) = frame_hz else {
-            return Err(wrong("how long is a frame?", "say frame_hz = …, frames a second, above all tables"));
+            return Err(wrong(
+                "the frame rate is missing",
+                "set frame_hz (frames per second) above all tables",
+            ));
         };
         let (threshold, unit) = match (self.detector, self.threshold) {
             (Detector::Rises, threshold) => (threshold.unwrap_or(3.0), "standard deviations of the noise"),
             (Detector::Level, Some(threshold)) => (threshold, "in the unit of the traces"),
             (Detector::Level, None) => {
                 return Err(wrong(
-                    "above which level is an event?",
-                    "say threshold = …, in the unit of the traces",
+                    "`threshold` is missing",
+                    "set threshold to the level of an event, in the unit of the traces",
                 ));
             }
         };
         if !(threshold.is_finite() && threshold >= 0.0) {
             return Err(wrong(&format!("the threshold is {threshold}"), "it must be at least 0"));
         }
-        let (called, traces) = arrays::wide(folder, &source, EXPECTED)?;
+        let (called, traces) = arrays::numbers(folder, &source, EXPECTED)?;
         let traces = match self.layout {
-            Layout::NeuronsByFrames => traces.view(),
-            Layout::FramesByNeurons => traces.t(),
+            TracesLayout::NeuronsByFrames => traces.view(),
+            TracesLayout::FramesByNeurons => traces.t(),
         };
         let (neurons, frames) = traces.dim();
         if count.neurons() > 0 && neurons != count.neurons() && frames == count.neurons() {
             return Err(Error::input(format!(
-                "{} has {neurons} traces of {frames} frames, and there are {frames} neurons",
+                "{} has {neurons} traces of {frames} frames, but the field has {frames} neurons",
                 called.display()
             ))
-            .help("it lies the other way: change layout"));
+            .help("the array is transposed: change `layout`"));
         }
         agree(count, &called, neurons)?;
         let events = traces

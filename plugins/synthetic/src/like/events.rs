@@ -1,5 +1,5 @@
-//! Events with given rates, whose counts correlate as required:
-//! thresholded Gaussians (Macke, Berens, Ecker, Tolias and Bethge 2009).
+//! Draws events with given rates and count correlations, by thresholding
+//! correlated Gaussians (Macke, Berens, Ecker, Tolias and Bethge 2009).
 
 use pallium_core::{
     ndarray::{Array2, s},
@@ -11,22 +11,22 @@ use rand_distr::{Distribution, StandardNormal};
 use super::fit::Rates;
 use pallium_fields::parallel;
 
-/// Frames that are drawn from one random stream.
+/// Frames drawn from one random stream.
 const BLOCK: usize = 1024;
 
-/// Modes of activity that persist from frame to frame.
+/// Number of modes of activity that persist from frame to frame.
 const LASTING: usize = 8;
 
-/// Rounds in which Gaussians' correlations are brought in line with what
-/// persistence adds to those of counts.
+/// Rounds that correct the Gaussians' correlations for the effect of persistence
+/// on the correlations of counts.
 const ROUNDS: usize = 4;
 
-/// Terms of the expansion of a bivariate normal probability.
+/// Number of terms in the expansion of a bivariate normal probability.
 const TERMS: usize = 48;
 
-/// Event times on frames: neuron i has one in a frame when its Gaussian passes
-/// the threshold that its rate says; Gaussians correlate so that counts in bins
-/// of `bin` seconds do as `correlation` says.
+/// Draws event times on frames. A neuron has an event in a frame if its Gaussian
+/// exceeds a threshold, which sets its rate. Gaussians correlate such that counts
+/// in bins of `bin` seconds have the given `correlation`.
 pub(super) fn events(
     rates: &Rates,
     correlation: &Array2<f64>,
@@ -38,26 +38,24 @@ pub(super) fn events(
     let n = correlation.nrows();
     let frames = (length * frame_hz) as usize;
     if frames < 2 {
-        return Err(
-            Error::input(format!("a recording of {length} s has no two frames")).help("make length_s longer")
-        );
+        return Err(Error::input(format!("a recording of {length} s has fewer than two frames"))
+            .help("increase length_s"));
     }
     let mut stream = random::stream(seed, "synthetic like: rates");
     let probability: Vec<f64> =
         (0..n).map(|_| (rates.draw(&mut stream) / frame_hz).clamp(0.0, 0.5)).collect();
     let threshold: Vec<f64> = probability.iter().map(|&p| upper_quantile(p)).collect();
     let terms: Vec<Vec<f64>> = threshold.iter().map(|&t| terms(t)).collect();
-    // Frames a bin: mean and variance; and pairs of neighbouring frames in it,
-    // each counted in both directions.
+    // Mean and variance of the number of frames per bin, and the number of pairs
+    // of neighbouring frames in a bin, counted in both directions.
     let per_bin = bin * frame_hz;
     let (fewest, part) = (per_bin.floor(), per_bin.fract());
     let uneven = part * (1.0 - part);
     let neighbours = 2.0 * ((1.0 - part) * (fewest - 1.0).max(0.0) + part * fewest);
-    let mut latent = Latent::of(&Array2::eye(n), 0.0)?;
+    let mut latent = Latent::new(&Array2::eye(n), 0.0)?;
     for _ in 0..ROUNDS {
-        // Covariance of counts beyond what one frame alone causes: that of
-        // neighbouring frames, and that of the number of frames in a bin,
-        // which all neurons share.
+        // Covariance of counts beyond that within a frame: from neighbouring
+        // frames, and from the number of frames per bin, which all neurons share.
         let beyond = |i: usize, j: usize| {
             let across = latent.persistence * latent.lasting[[i, j]];
             neighbours * series(&terms[i], &terms[j], across) + uneven * probability[i] * probability[j]
@@ -79,7 +77,7 @@ pub(super) fn events(
                 wanted[[i, j]] = wanted[[j, i]];
             }
         }
-        latent = Latent::of(&wanted, rates.persistence)?;
+        latent = Latent::new(&wanted, rates.persistence)?;
     }
     let blocks = frames.div_ceil(BLOCK);
     let mut drawn: Vec<Vec<(u32, u32)>> = vec![Vec::new(); blocks];
@@ -90,8 +88,7 @@ pub(super) fn events(
         let mut noise = Array2::from_shape_simple_fn((BLOCK.min(frames - first), n), || -> f64 {
             StandardNormal.sample(&mut stream)
         });
-        // Of the lasting modes each frame keeps a part of the one before;
-        // variances stay 1.
+        // Each lasting mode keeps a part of its previous frame; variances stay 1.
         let fresh = (1.0 - latent.persistence.powi(2)).sqrt();
         for frame in 1..noise.nrows() {
             for mode in n.saturating_sub(LASTING)..n {
@@ -113,22 +110,22 @@ pub(super) fn events(
     Ok(events)
 }
 
-/// Gaussians that correlate within frames, and in their strongest modes over
+/// Gaussians that correlate within frames and, in their strongest modes, across
 /// frames.
 struct Latent {
-    /// F with FFᵀ their correlation; a column a mode, the strongest last.
+    /// F, where FFᵀ is the correlation; one column per mode, the strongest last.
     factor: Array2<f64>,
-    /// What the lasting modes, the last columns, contribute to FFᵀ.
+    /// Contribution of the lasting modes, the last columns, to FFᵀ.
     lasting: Array2<f64>,
     /// Correlation of a lasting mode with its own next frame.
     persistence: f64,
 }
 
 impl Latent {
-    /// The nearest correlation matrix to `wanted`: negative eigenvalues are
-    /// taken away, the diagonal is brought back to 1. On average over pairs,
-    /// `persistence` of the correlation is left in the next frame.
-    fn of(wanted: &Array2<f64>, persistence: f64) -> Result<Self> {
+    /// Approximates `wanted` by a correlation matrix: negative eigenvalues are
+    /// removed and the diagonal is rescaled to 1. On average over pairs, the
+    /// fraction `persistence` of the correlation remains in the next frame.
+    fn new(wanted: &Array2<f64>, persistence: f64) -> Result<Self> {
         let n = wanted.nrows();
         let Symmetric { values, vectors } = symmetric(wanted.view())
             .ok_or_else(|| Error::bug("the eigenvalues of a correlation matrix cannot be found"))?;
@@ -146,7 +143,7 @@ impl Latent {
     }
 }
 
-/// The threshold that a standard normal number passes with probability `p`.
+/// The threshold that a standard normal variable exceeds with probability `p`.
 pub(super) fn upper_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-9.0_f64, 9.0_f64);
     for _ in 0..60 {
@@ -157,8 +154,8 @@ pub(super) fn upper_quantile(p: f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// The neuron's factors in the tetrachoric series (Pearson 1900): that of λᵏ⁺¹
-/// is Heₖ(t)·φ(t)/√((k+1)!), Hermite polynomials times the normal density.
+/// A neuron's factors in the tetrachoric series (Pearson 1900). The factor of λᵏ⁺¹
+/// is Heₖ(t)·φ(t)/√((k+1)!), a Hermite polynomial times the normal density.
 pub(super) fn terms(threshold: f64) -> Vec<f64> {
     let density = (-0.5 * threshold * threshold).exp() / std::f64::consts::TAU.sqrt();
     let mut terms = Vec::with_capacity(TERMS);
@@ -172,16 +169,16 @@ pub(super) fn terms(threshold: f64) -> Vec<f64> {
     terms
 }
 
-/// The covariance of two normal numbers' passing their thresholds, if they
-/// correlate by `lambda`.
+/// The covariance of two normal variables exceeding their thresholds, if their
+/// correlation is `lambda`.
 fn series(a: &[f64], b: &[f64], lambda: f64) -> f64 {
     a.iter().zip(b).rev().fold(0.0, |sum, (a, b)| (sum + a * b) * lambda)
 }
 
-/// The correlation of two normal numbers for which [`series`] is `covariance`;
-/// at most 0.95 in size.
+/// The correlation of two normal variables for which [`series`] is `covariance`,
+/// limited to ±0.95.
 pub(super) fn latent_correlation(a: &[f64], b: &[f64], covariance: f64) -> f64 {
-    // The series grows with λ: it is the integral of a density.
+    // The series increases with λ, because it is the integral of a density.
     let (mut low, mut high) = (-0.95, 0.95);
     for _ in 0..48 {
         let middle = 0.5 * (low + high);

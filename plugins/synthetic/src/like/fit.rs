@@ -1,40 +1,18 @@
-//! What is learnt from a field, and drawing anew from it: wiring, correlation,
-//! STTC and rates.
+//! Fits a field's wiring, correlation, STTC and rates, and draws from the fits.
 
-use pallium_core::{
-    ndarray::{Array1, Array2},
-    prelude::*,
-    random::Stream,
-};
+use pallium_core::{ndarray::Array2, prelude::*, random::Stream};
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use rand_distr::{Distribution, Normal, StandardNormal};
 
-use pallium_fields::activity;
-use pallium_fields::counts::Counts;
+use pallium_fields::bins::{BIN_S, Counts};
+use pallium_fields::events::recorded_until;
 
-use crate::field::with_private_variance;
+use crate::draw::{COUNT_VARIANCE, Correlation, Line, distances};
 
-/// Hidden signals that neurons follow or oppose at random.
-const SIGNALS: usize = 16;
-
-/// Bins of distance in which correlation is averaged before the curve is
-/// fitted.
+/// Number of distance bins in which correlation is averaged before the fit.
 const BINS: usize = 200;
 
-/// Variance of event counts where the field does not tell: median, and
-/// standard deviation of the logarithm.
-const COUNT_VARIANCE: (f64, f64) = (0.08, 0.3);
-
-pub(super) fn between(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-}
-
-pub(super) fn distances(somata: &[[f64; 3]]) -> Array2<f64> {
-    Array2::from_shape_fn((somata.len(), somata.len()), |(i, j)| between(&somata[i], &somata[j]))
-}
-
-/// What is learnt from a field.
+/// All fits to a field.
 pub(super) struct Fit {
     pub(super) somata: Vec<[f64; 3]>,
     pub(super) wiring: Option<Wiring>,
@@ -46,20 +24,21 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    pub(super) fn of(field: &Substrate, frame_hz: f64) -> Result<Self> {
+    pub(super) fn new(field: &Substrate, frame_hz: f64) -> Result<Self> {
         let um = field.positions()?.micrometres();
         let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
         let distance = distances(&somata);
-        let activity = field.events.as_ref().map(|events| Rates::of(events, frame_hz));
+        let activity = field.events.as_ref().map(|events| Rates::new(events, frame_hz));
         let matrix = |name: &str| field.matrices.get(name);
-        let samples = activity.as_ref().map(|rates| rates.length / activity::BIN_S);
-        let correlation = matrix(Substrate::CORRELATION).and_then(|r| Correlation::of(r, &distance, samples));
+        let samples = activity.as_ref().map(|rates| rates.length / BIN_S);
+        let correlation =
+            matrix(Substrate::CORRELATION).and_then(|r| Correlation::new(r, &distance, samples));
         let sttc = match (matrix(Substrate::CORRELATION), matrix(Substrate::STTC)) {
-            (Some(r), Some(s)) => Line::of(r, s),
+            (Some(r), Some(s)) => Line::new(r, s),
             _ => None,
         };
         Ok(Fit {
-            wiring: matrix(Substrate::CONNECTOME).and_then(|wiring| Wiring::of(wiring, &distance)),
+            wiring: matrix(Substrate::CONNECTOME).and_then(|wiring| Wiring::new(wiring, &distance)),
             correlation,
             sttc,
             variance: count_variance(field)?,
@@ -69,7 +48,7 @@ impl Fit {
     }
 }
 
-/// Connections: probability p·exp(−κ·d), and the synapse counts that occur.
+/// Connections: probability p·exp(−κ·d), and the observed synapse counts.
 pub(super) struct Wiring {
     pub(super) near: f64,
     pub(super) fall: f64,
@@ -79,7 +58,7 @@ pub(super) struct Wiring {
 impl Wiring {
     /// The likelihood of a Poisson number of connections at rate p·exp(−κd) is
     /// largest where number and mean length are those observed.
-    pub(super) fn of(wiring: &Array2<f64>, distance: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(wiring: &Array2<f64>, distance: &Array2<f64>) -> Option<Self> {
         let connected = || wiring.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
         let mut counts: Vec<f64> = connected().map(|(_, &count)| count).collect();
         counts.sort_by(f64::total_cmp);
@@ -99,7 +78,7 @@ impl Wiring {
             let (sum, length) = sums(fall);
             length / sum
         };
-        // Without fall the mean is that of all pairs; it can only be shorter.
+        // Without decay the mean length is that of all pairs, the maximum.
         let (mut low, mut high) = (0.0, 0.2);
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
@@ -123,20 +102,10 @@ impl Wiring {
     }
 }
 
-/// Correlation: shared by all, shared by neighbours and over what length, and
-/// the standard deviation of gains' logarithm and of what signals add.
-pub(super) struct Correlation {
-    all: f64,
-    near: f64,
-    length: f64,
-    gain_sd: f64,
-    signal_sd: f64,
-}
-
 impl Correlation {
-    /// `samples` is the number of bins that correlations were measured in: the
-    /// error of that many is not part of the signals.
-    pub(super) fn of(
+    /// `samples` is the number of bins in which correlations were measured; their
+    /// sampling error is not attributed to the signals.
+    pub(super) fn new(
         correlation: &Array2<f64>,
         distance: &Array2<f64>,
         samples: Option<f64>,
@@ -160,8 +129,8 @@ impl Correlation {
             bin.1 /= bin.0;
             bin.2 /= bin.0;
         }
-        // For each length, the rest is a straight-line fit; of 64 lengths from
-        // 10 µm to the field's size the best.
+        // Given the length, the fit is linear. Take the best of 64 lengths from
+        // 10 µm to the field's size.
         let lengths = (0..64).map(|k| 10.0 * (farthest.max(20.0) / 10.0).powf(f64::from(k) / 63.0));
         let (_, all, near, length) = lengths
             .map(|length| {
@@ -178,7 +147,7 @@ impl Correlation {
         let number = (n * (n - 1) / 2) as f64;
         let spread = pairs().map(|p| (correlation[p] - curve(p)).powi(2)).sum::<f64>() / number;
         let squared = pairs().map(|p| curve(p).powi(2)).sum::<f64>() / number;
-        // How much more a neuron correlates than the curve says.
+        // Each neuron's total correlation, and that of the curve.
         let (mut found, mut expected) = (vec![0.0; n], vec![0.0; n]);
         for [i, j] in pairs() {
             for k in [i, j] {
@@ -207,23 +176,6 @@ impl Correlation {
             signal_sd: rest.max(0.0).sqrt(),
         })
     }
-
-    /// Correlation matrix, positive definite by construction.
-    pub(super) fn draw(&self, distance: &Array2<f64>, seed: u64) -> Array2<f64> {
-        let n = distance.nrows();
-        let mut stream = random::stream(seed, "synthetic like: correlation");
-        let normal = |stream: &mut Stream| -> f64 { StandardNormal.sample(stream) };
-        // Mean 1.
-        let gain: Array1<f64> =
-            (0..n).map(|_| (self.gain_sd * normal(&mut stream) - 0.5 * self.gain_sd.powi(2)).exp()).collect();
-        let follow = (self.signal_sd / (SIGNALS as f64).sqrt()).sqrt();
-        let loadings = Array2::from_shape_simple_fn((n, SIGNALS), || follow * normal(&mut stream));
-        let mut covariance = loadings.dot(&loadings.t());
-        for ((i, j), entry) in covariance.indexed_iter_mut() {
-            *entry += gain[i] * gain[j] * (self.all + self.near * (-distance[[i, j]] / self.length).exp());
-        }
-        with_private_variance(covariance)
-    }
 }
 
 /// The best `(all, near)` of all + near·exp(−d/length), neither negative.
@@ -247,15 +199,8 @@ fn nonnegative_line(bins: &[(f64, f64, f64)], length: f64) -> (f64, f64) {
     }
 }
 
-/// A line, and the standard deviation around it.
-pub(super) struct Line {
-    slope: f64,
-    offset: f64,
-    scatter: f64,
-}
-
 impl Line {
-    pub(super) fn of(x: &Array2<f64>, y: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(x: &Array2<f64>, y: &Array2<f64>) -> Option<Self> {
         let n = x.nrows();
         let pairs = || (0..n).flat_map(move |i| (0..i).map(move |j| [i, j]));
         let number = pairs().count() as f64;
@@ -271,32 +216,16 @@ impl Line {
         let rest: f64 = pairs().map(|p| (y[p] - offset - slope * x[p]).powi(2)).sum();
         Some(Line { slope, offset, scatter: (rest / number).sqrt() })
     }
-
-    pub(super) fn draw(&self, x: &Array2<f64>, seed: u64) -> Result<Array2<f64>> {
-        let mut stream = random::stream(seed, "synthetic like: sttc");
-        let scatter =
-            Normal::new(0.0, self.scatter).map_err(|e| Error::bug(format!("normal distribution: {e}")))?;
-        let n = x.nrows();
-        let mut y = Array2::eye(n);
-        for i in 0..n {
-            for j in i + 1..n {
-                let value = self.slope * x[[i, j]] + self.offset + scatter.sample(&mut stream);
-                y[[i, j]] = value.clamp(-1.0, 1.0);
-                y[[j, i]] = y[[i, j]];
-            }
-        }
-        Ok(y)
-    }
 }
 
 /// Mean and standard deviation of the logarithm of the variance of counts.
 fn count_variance(field: &Substrate) -> Result<(f64, f64)> {
     let variances: Vec<f64> = if let Some(events) = &field.events {
-        let counts = Counts::of(events, activity::BIN_S, activity::recorded_until(events))?;
+        let counts = Counts::new(events, BIN_S, recorded_until(events))?;
         let moments = counts.moments(0..counts.bins(), 1);
         moments.covariance(&moments.varying()).diag().to_vec()
     } else if let Some(precision) = field.matrices.get(Substrate::PRECISION) {
-        // What the others do not explain, which is nearly all of it.
+        // The variance that other neurons do not explain, nearly all of it.
         precision.diag().iter().filter(|v| **v > 0.0).map(|v| 1.0 / v).collect()
     } else {
         Vec::new()
@@ -310,8 +239,8 @@ fn count_variance(field: &Substrate) -> Result<(f64, f64)> {
     Ok((mean, sd))
 }
 
-/// Rates in events a second, ascending, the recording's length (s), and how
-/// much of what neurons share in a frame they share with the next.
+/// Rates in events per second, ascending; the recording's length (s); and the
+/// fraction of shared activity that persists to the next frame.
 pub(super) struct Rates {
     pub(super) sorted: Vec<f64>,
     pub(super) length: f64,
@@ -319,14 +248,14 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    pub(super) fn of(events: &[Vec<f64>], frame_hz: f64) -> Self {
-        let length = activity::recorded_until(events);
+    pub(super) fn new(events: &[Vec<f64>], frame_hz: f64) -> Self {
+        let length = recorded_until(events);
         let mut sorted: Vec<f64> = events.iter().map(|times| times.len() as f64 / length).collect();
         sorted.sort_by(f64::total_cmp);
         Rates { sorted, length, persistence: persistence(events, length, frame_hz) }
     }
 
-    /// A rate between those of the field.
+    /// Draws a rate by interpolating between those of the field.
     pub(super) fn draw(&self, stream: &mut Stream) -> f64 {
         let place = stream.random::<f64>() * (self.sorted.len() - 1) as f64;
         let (k, part) = (place as usize, place.fract());
@@ -335,8 +264,8 @@ impl Rates {
     }
 }
 
-/// Mean covariance of a neuron with another's next frame, relative to that
-/// within a frame, 0 to 0.95. Sums over pairs follow from all neurons' sum.
+/// Mean covariance of two neurons in successive frames, relative to that within a
+/// frame, 0 to 0.95. Sums over pairs follow from the sum over all neurons.
 fn persistence(events: &[Vec<f64>], length: f64, frame_hz: f64) -> f64 {
     let frames = (length * frame_hz).ceil() as usize + 1;
     let frame_of = |time: f64| ((time * frame_hz).round() as usize).min(frames - 1);

@@ -1,20 +1,20 @@
-//! `synthetic.like`: a synthetic field with the statistics of a given one, with
+//! `synthetic.like`: a synthetic field with the statistics of a given field, with
 //! or without event times.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pallium_core::{ndarray::Array2, prelude::*};
-use pallium_fields::activity;
+use pallium_fields::bins::{BIN_S, FRAME_HZ};
 use pallium_fields::derive::{self, Method};
-use pallium_fields::folder::{self, ConnectomeOrder, FRAME_HZ, Reading, Sttc};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::field::precision;
+use crate::draw::{self, Correlation, between, distances, ids, precision};
 
 use self::events::events;
-use self::fit::{Fit, between, distances};
+use self::fit::Fit;
 
 mod events;
 mod fit;
@@ -22,55 +22,56 @@ mod fit;
 mod tests;
 
 /// Width of the kernel that smooths positions, relative to Scott's rule for
-/// three dimensions; narrow, so that the edges of a slab stay edges.
+/// three dimensions; narrow, so that the edges of a slab stay sharp.
 const NARROW: f64 = 0.5;
+
 pallium_core::params! {
-    /// Which field to learn from, and what to make.
+    /// The field to learn from, and what to draw.
     pub struct Params {
         /// Folder of the field to learn from.
         path: String = String::new(),
         /// Order of its connectome's rows and columns.
         connectome_order: ConnectomeOrder = ConnectomeOrder::Restored,
-        /// Number of neurons (1 to 5000); 0 means as many as the field has.
+        /// Number of neurons (1 to 5000); 0 means that of the field.
         neurons: u32 = 0,
-        /// Whether to draw event times, too; the field must have some.
+        /// Whether to draw event times as well; the field must have some.
         spikes: bool = false,
         /// Length of the synthetic recording (s), for `spikes`; 0 means that of
         /// the field.
         length_s: f64 = 0.0,
-        /// Frames a second of both recordings (Hz); 0 means what the field
-        /// says, and 6.3009 where it says nothing.
+        /// Frames per second of both recordings (Hz); 0 means the field's own
+        /// value, or 6.3009 if it has none.
         frame_hz: f64 = 0.0,
     }
 }
 
-/// A synthetic field calibrated on a real one.
+/// A synthetic field fitted to a recorded one.
 ///
 /// *Positions*: a smoothed bootstrap of the field's somata (a Gaussian kernel
-/// of half the width of Scott's rule around each in turn, shrunk so that the
-/// covariance stays; nobody outside the field's box, nor nearer to another than
-/// in the field), so that depth profile and tilt are those of the field. *Wiring*: a directed
+/// of half the width of Scott's rule around each in turn, shrunk to keep the
+/// covariance; within the field's bounding box and no closer to each other than
+/// in the field), which keeps depth profile and tilt. *Wiring*: a directed
 /// connection with probability p·exp(−d/λ), p and λ fitted by maximum
-/// likelihood (Poisson), which makes number and mean length of connections
-/// those of the field on average; synapse counts drawn from the field's.
+/// likelihood (Poisson), so that number and mean length of connections
+/// are those of the field on average; synapse counts drawn from the field's.
 /// *Correlation*: c + a·exp(−d/ℓ), fitted by least squares, times gains of the
 /// neurons, plus signals that neurons follow or oppose at random; the spread
-/// of both is that which the field's correlations leave. *STTC* is linear in
-/// correlation, with scatter, as in the field. *Precision* is the exact inverse
+/// of both accounts for the residual of the fit. *STTC* is linear in
+/// correlation, with the field's scatter. *Precision* is the exact inverse
 /// of the covariance of counts.
 ///
 /// With `spikes`, *rates* are drawn from the field's, interpolated, and events
 /// by thresholding correlated Gaussians frame by frame (Macke, Berens, Ecker,
 /// Tolias and Bethge 2009), whose strongest modes persist from frame to frame
-/// as far as the field says, so that counts correlate as said above; correlation
-/// and STTC (half a frame) are then computed from these events, and precision
-/// is the inverse covariance of their counts.
+/// as in the field, so that counts correlate as above. Correlation and STTC (half
+/// a frame) are then computed from these events, and precision is the inverse
+/// covariance of their counts.
 ///
 /// *Not* matched: dependence of wiring on function beyond distance, an excess
 /// of reciprocal connections, cell types, correlation of a neuron with itself
 /// in time, skew of the correlations.
 ///
-/// Everything is determined by the field, the parameters and the seed.
+/// The result is determined by the field, the parameters and the seed.
 pub struct Like {
     params: Params,
     threads: usize,
@@ -79,7 +80,7 @@ pub struct Like {
 impl Component for Like {
     const ID: &'static str = "synthetic.like";
     const ABOUT: &'static str =
-        "a synthetic field with the statistics of a given one, with or without events";
+        "a synthetic field with the statistics of a given field, with or without events";
     const CITE: &'static str = "this work; Macke et al. 2009 (correlated events)";
     type Params = Params;
 
@@ -98,7 +99,7 @@ impl SubstrateSource for Like {
             return Err(Error::input("`synthetic.like`: parameter `path` is not set")
                 .help("set path to the folder of a field; `synthetic.field` needs none"));
         }
-        let reading = Reading {
+        let reading = ReadOptions {
             order: params.connectome_order,
             sttc: Sttc::HalfFrame,
             frame_hz: Some(params.frame_hz).filter(|hz| *hz > 0.0),
@@ -107,17 +108,17 @@ impl SubstrateSource for Like {
         let field = folder::read(&PathBuf::from(&params.path), &reading)?;
         if params.spikes && field.events.is_none() {
             return Err(Error::input(format!("{} holds no event times", params.path))
-                .help("rates are learnt from event times; leave spikes away, or learn from another field"));
+                .help("rates are learnt from event times; set spikes = false, or learn from another field"));
         }
         let params = &Params { frame_hz: field.frame_hz.unwrap_or(FRAME_HZ), ..params.clone() };
-        let fit = Fit::of(&field, params.frame_hz)?;
+        let fit = Fit::new(&field, params.frame_hz)?;
         let n = if params.neurons == 0 { field.neurons } else { params.neurons as usize };
-        draw(&field, &fit, n, params, seed, self.threads)
+        synthesize(&field, &fit, n, params, seed, self.threads)
     }
 }
 pallium_core::register!(SubstrateSource, Like);
 
-/// Soma positions like `real` ones (µm).
+/// Draws soma positions (µm) with the statistics of `real`.
 fn positions(real: &[[f64; 3]], n: usize, seed: u64) -> Result<Vec<[f64; 3]>> {
     let count = real.len() as f64;
     let mean: [f64; 3] = std::array::from_fn(|k| real.iter().map(|p| p[k]).sum::<f64>() / count);
@@ -148,14 +149,14 @@ fn positions(real: &[[f64; 3]], n: usize, seed: u64) -> Result<Vec<[f64; 3]>> {
     let mut somata: Vec<[f64; 3]> = Vec::with_capacity(n);
     let mut centres: Vec<&[f64; 3]> = Vec::new();
     for _ in 0..n.saturating_mul(200) {
-        // Every neuron serves as often as every other, as far as n allows.
+        // Every neuron is used equally often, as far as n allows.
         if centres.is_empty() {
             centres.extend(real);
             centres.shuffle(&mut stream);
         }
         let Some(centre) = centres.pop() else { break };
-        // A draw beyond the box is repeated around the same neuron, so that
-        // those at the edges do not become rarer.
+        // A draw outside the box is repeated around the same neuron, so that
+        // density does not fall towards the edges.
         let inside = |soma: &[f64; 3]| (0..3).all(|k| (low[k]..=high[k]).contains(&soma[k]));
         let near = std::iter::repeat_with(|| {
             let z: [f64; 3] = std::array::from_fn(|_| StandardNormal.sample(&mut stream));
@@ -173,10 +174,10 @@ fn positions(real: &[[f64; 3]], n: usize, seed: u64) -> Result<Vec<[f64; 3]>> {
         }
     }
     Err(Error::input(format!("{n} neurons do not fit into the field's volume, {apart:.1} µm apart"))
-        .help("ask for fewer neurons"))
+        .help("use fewer neurons"))
 }
 
-fn draw(
+fn synthesize(
     field: &Substrate,
     fit: &Fit,
     n: usize,
@@ -186,34 +187,33 @@ fn draw(
 ) -> Result<Substrate> {
     let somata = positions(&fit.somata, n, seed)?;
     let distance = distances(&somata);
-    let mut made = Substrate {
+    let mut synthetic = Substrate {
         name: format!("like-{}-{n}", field.name),
         neurons: n,
-        positions: Some(Positions {
-            values: Array2::from_shape_fn((n, 3), |(i, k)| somata[i][k]),
-            unit_um: [1.0; 3],
-        }),
-        // As large as real segmentation ids.
-        ids: [("root", 1_i64 << 60), ("unit", 1), ("target", 1_000_000)]
-            .map(|(name, base)| (name.to_owned(), (base..base + n as i64).collect()))
-            .into(),
+        positions: Some(draw::positions(&somata)),
+        ids: ids(n),
         notes: vec![format!("synthetic: drawn from statistics of field {}, not measured", field.name)],
         ..Substrate::default()
     };
-    let mut put = |name: &str, matrix| made.matrices.insert(name.to_owned(), matrix);
+    let mut put = |name: &str, matrix| synthetic.matrices.insert(name.to_owned(), matrix);
     if let Some(wiring) = &fit.wiring {
         put(Substrate::CONNECTOME, wiring.draw(&distance, seed));
     }
-    let Some(correlation) = fit.correlation.as_ref().map(|fit| fit.draw(&distance, seed)) else {
+    let draw_correlation = |fit: &Correlation| {
+        let mut stream = random::stream(seed, "synthetic like: correlation");
+        // Gains have mean 1.
+        fit.draw(&distance, -0.5 * fit.gain_sd.powi(2), &mut stream)
+    };
+    let Some(correlation) = fit.correlation.as_ref().map(draw_correlation) else {
         if params.spikes {
             return Err(Error::input("the field has no correlations for events to follow")
-                .help("derive them: `pallium field derive`"));
+                .help("compute them with `pallium field derive`"));
         }
-        return Ok(made);
+        return Ok(synthetic);
     };
     if let (true, Some(rates)) = (params.spikes, &fit.activity) {
         let length = if params.length_s > 0.0 { params.length_s } else { rates.length };
-        let events = events(rates, &correlation, length, (params.frame_hz, activity::BIN_S), seed, threads)?;
+        let events = events(rates, &correlation, length, (params.frame_hz, BIN_S), seed, threads)?;
         let how = derive::Params {
             frame_hz: params.frame_hz,
             precision: Method::Inverse,
@@ -224,20 +224,21 @@ fn draw(
         for (name, matrix) in derived.matrices {
             put(name, matrix);
         }
-        made.notes.extend(derived.notes);
-        made.events = Some(events);
-        made.frame_hz = Some(params.frame_hz);
-        made.derived = functional(&made);
-        return Ok(made);
+        synthetic.notes.extend(derived.notes);
+        synthetic.events = Some(events);
+        synthetic.frame_hz = Some(params.frame_hz);
+        synthetic.derived = functional(&synthetic);
+        return Ok(synthetic);
     }
     if let Some(line) = &fit.sttc {
-        put(Substrate::STTC, line.draw(&correlation, seed)?);
+        let mut stream = random::stream(seed, "synthetic like: sttc");
+        put(Substrate::STTC, line.draw(&correlation, &mut stream)?);
     }
     let mut stream = random::stream(seed, "synthetic like: counts");
     put(Substrate::PRECISION, precision(&correlation, fit.variance, &mut stream)?);
     put(Substrate::CORRELATION, correlation);
-    made.derived = functional(&made);
-    Ok(made)
+    synthetic.derived = functional(&synthetic);
+    Ok(synthetic)
 }
 
 /// Names of the matrices of activity.

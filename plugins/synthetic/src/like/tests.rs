@@ -1,6 +1,7 @@
 use super::events::{latent_correlation, terms, upper_quantile};
 use super::fit::Rates;
 use super::*;
+use pallium_fields::bins::count_correlation;
 use pallium_testing::real_field;
 
 fn like(path: &std::path::Path, json: &str, seed: u64) -> Result<Substrate> {
@@ -23,8 +24,7 @@ fn sd(values: &[f64]) -> f64 {
     (values.iter().map(|v| (v - middle).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }
 
-/// Distance, its spread, that of connected pairs, connections a pair, mean
-/// and spread of correlation, correlation of neighbours, mean STTC.
+/// The statistics in [`NAMES`].
 fn summary(field: &Substrate) -> Vec<f64> {
     let um = field.positions().unwrap().micrometres();
     let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|r| [r[0], r[1], r[2]]).collect();
@@ -50,13 +50,13 @@ const NAMES: [&str; 8] = [
 ];
 
 #[test]
-fn a_sample_has_the_statistics_of_its_field() {
-    // Means over seeds; the few connections of a small field vary most.
+fn synthetic_fields_have_the_statistics_of_their_field() {
+    // Means over seeds; a small field has few connections and varies most.
     for (name, spikes, seeds) in
         [("6_6_2", false, 6), ("9_3_2", false, 3), ("5_6_8", false, 12), ("5_6_8", true, 3)]
     {
         let Some(folder) = real_field(name) else { return };
-        let reading = Reading {
+        let reading = ReadOptions {
             order: ConnectomeOrder::Restored,
             sttc: Sttc::HalfFrame,
             frame_hz: None,
@@ -84,7 +84,7 @@ fn events_have_the_requested_rates_and_correlations() {
     let mut drawn = Vec::new();
     for bin in [1.0 / FRAME_HZ, 0.2] {
         drawn = events(&rates, &target, length, (FRAME_HZ, bin), 3, 2).unwrap();
-        let found = activity::count_correlation(&drawn, bin, length, 1).unwrap();
+        let found = count_correlation(&drawn, bin, length, 1).unwrap();
         for (found, target) in found.iter().zip(&target) {
             assert!((found - target).abs() < 4e-3, "{bin}: {found} {target}");
         }
@@ -98,8 +98,8 @@ fn events_have_the_requested_rates_and_correlations() {
 }
 
 #[test]
-fn a_bivariate_probability_agrees_with_scipy() {
-    // multivariate_normal.cdf of the negated thresholds less the product of both.
+fn bivariate_probabilities_equal_scipy() {
+    // multivariate_normal.cdf of the negated thresholds minus the product of both.
     for (s, t, lambda, expected) in [
         (1.8, 1.5, 0.3, 0.004444496032959424),
         (2.0, 0.5, -0.4, -0.005683228008755773),
@@ -115,8 +115,8 @@ fn a_bivariate_probability_agrees_with_scipy() {
 fn wiring_is_fitted_exactly() {
     let Some(folder) = real_field("6_6_2") else { return };
     let reading =
-        Reading { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
-    let fit = Fit::of(&folder::read(&folder, &reading).unwrap(), FRAME_HZ).unwrap();
+        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
+    let fit = Fit::new(&folder::read(&folder, &reading).unwrap(), FRAME_HZ).unwrap();
     let wiring = fit.wiring.unwrap();
     let d = distances(&fit.somata);
     let p: Vec<f64> = off_diagonal(&d.mapv(|d| wiring.near * (-wiring.fall * d).exp()));
@@ -127,7 +127,7 @@ fn wiring_is_fitted_exactly() {
 }
 
 #[test]
-fn sizes_and_spikes_are_the_users_choice() {
+fn size_and_spikes_can_be_set() {
     let Some(folder) = real_field("5_3_8") else { return };
     let made = like(&folder, r#"{"neurons": 30}"#, 1).unwrap();
     assert_eq!((made.neurons, made.name.as_str()), (30, "like-5_3_8-30"));
