@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pallium_core::{Component, Setting, SubstrateSource};
-use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
+use pallium_fields::folder::{self, ReadOptions};
 use pallium_fuzz::unpack;
 
 const FILES: [&str; 5] = ["field.toml", "a.csv", "b.csv", "c.npz", "d.parquet"];
@@ -32,7 +32,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     unpack(bytes, &FOLDER, &FILES);
     let reading =
-        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
+        ReadOptions { events: true, ..ReadOptions::default() };
     if let Ok(field) = folder::read(&FOLDER, &reading) {
         field.check().expect("a valid field");
     }

@@ -77,27 +77,27 @@ impl FieldToml {
     pub(crate) fn parse(listing: &Listing, text: Option<&str>) -> Result<Self> {
         let path = listing.folder.join(FIELD_TOML);
         let Some(text) = text else { return Ok(FieldToml::default()) };
-        let card: FieldToml = toml::from_str(text).map_err(|e| {
+        let metadata: FieldToml = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Error::input(format!("{}, line {line}: {}", path.display(), e.message())).help(
                 "known keys: version, name, position_unit_um, connectome_order, frame_hz, derived, notes",
             )
         })?;
-        if card.version.is_some_and(|version| version > VERSION) {
-            let version = card.version.unwrap_or_default();
+        if metadata.version.is_some_and(|version| version > VERSION) {
+            let version = metadata.version.unwrap_or_default();
             return Err(Error::input(format!("{} has version {version}", path.display()))
                 .help(format!("this Pallium reads versions up to {VERSION}; install a newer version")));
         }
-        if let Some(hz) = card.frame_hz.filter(|hz| !(hz.is_finite() && *hz > 0.0)) {
+        if let Some(hz) = metadata.frame_hz.filter(|hz| !(hz.is_finite() && *hz > 0.0)) {
             return Err(Error::input(format!("{}: frame_hz is {hz}", path.display()))
                 .help("it must be a positive number of frames per second"));
         }
-        if let Some(unit) = card.position_unit_um
+        if let Some(unit) = metadata.position_unit_um
             && unit.iter().any(|&u| !(u.is_finite() && u > 0.0))
         {
             return Err(Error::input(format!("{}: position_unit_um is {unit:?}", path.display()))
                 .help("it must be three positive numbers: micrometres per unit along each axis"));
         }
-        Ok(card)
+        Ok(metadata)
     }
 }

@@ -63,6 +63,13 @@ pub struct ReadOptions {
     pub events: bool,
 }
 
+/// The order of the neurons, the STTC of half a frame, no event times.
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::HalfFrame, frame_hz: None, events: false }
+    }
+}
+
 /// Reads the folder of a field.
 ///
 /// # Errors
@@ -74,19 +81,19 @@ pub fn read(path: &Path, reading: &ReadOptions) -> Result<Substrate> {
     if let Some(text) = text.as_deref().filter(|text| own_field::describes(text)) {
         return own_field::read(path, text, reading);
     }
-    let card = FieldToml::parse(&listing, text.as_deref())?;
+    let metadata = FieldToml::parse(&listing, text.as_deref())?;
     let mut count = NeuronCount::default();
     let mut substrate = Substrate {
-        notes: card.notes,
+        notes: metadata.notes,
         // Released folders do not state the frame rate; version 2 does.
         frame_hz: reading
             .frame_hz
-            .or(card.frame_hz)
-            .or_else(|| (card.version.unwrap_or(0) < 2).then_some(FRAME_HZ)),
-        derived: card.derived,
+            .or(metadata.frame_hz)
+            .or_else(|| (metadata.version.unwrap_or(0) < 2).then_some(FRAME_HZ)),
+        derived: metadata.derived,
         ..Substrate::default()
     };
-    if card.sttc.is_some() {
+    if metadata.sttc.is_some() {
         substrate.derived.insert(Substrate::STTC.into());
     }
 
@@ -99,7 +106,7 @@ pub fn read(path: &Path, reading: &ReadOptions) -> Result<Substrate> {
             _ => Ok(()),
         })?;
         count.agree(&file, rows.len())?;
-        let unit_um = card.position_unit_um.unwrap_or(VOXEL_UM);
+        let unit_um = metadata.position_unit_um.unwrap_or(VOXEL_UM);
         substrate.positions = Some(Positions { values: positions(&file, &rows)?, unit_um });
     }
     let mut ids = Vec::new();
@@ -139,7 +146,7 @@ pub fn read(path: &Path, reading: &ReadOptions) -> Result<Substrate> {
     if let Some(file) = listing.one("connectome", "csv")? {
         let wiring = connectome::read(&file)?;
         count.agree(&file, wiring.nrows())?;
-        let in_order = card.connectome_order == Some(StoredOrder::Neurons);
+        let in_order = metadata.connectome_order == Some(StoredOrder::Neurons);
         let wiring = match reading.order {
             _ if in_order => wiring,
             ConnectomeOrder::Released => {
@@ -167,7 +174,7 @@ pub fn read(path: &Path, reading: &ReadOptions) -> Result<Substrate> {
         refuse_repeats(&file, &values)?;
         substrate.ids.insert(name, values);
     }
-    substrate.name = match (card.name, listing.field()?) {
+    substrate.name = match (metadata.name, listing.field()?) {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => folder_name(path),
     };
@@ -511,7 +518,7 @@ mod tests {
     #[test]
     fn bad_connectomes_are_named() {
         let folder = small();
-        for (text, said) in [
+        for (text, part) in [
             ("", "it is empty"),
             ("x\n", "not a header"),
             (",0,1,2\n0,0,1,2\n1,3,0\n2,5,6,0\n", "line 3 has 3 cells, the header 4"),
@@ -523,7 +530,7 @@ mod tests {
             (",0,1\n0,0,1\n1,3,0\n", "connectome_a.csv is for 2 neurons, but"),
         ] {
             folder.file("connectome_a.csv", text.as_bytes());
-            refused(&folder, &READING, &["connectome_a.csv", said]);
+            refused(&folder, &READING, &["connectome_a.csv", part]);
         }
         folder.file("connectome_a.csv", b",0,1,2\r\n0,0, 1.0,2\r\n1,3,0,11\r\n2,5,6,0\r\n");
         assert_eq!(read(folder.path(), &READING).unwrap().matrices["connectome"][[1, 2]], 11.0);

@@ -102,7 +102,7 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         array(&folder.join(format!("event_times_{field}.npy")), &aview1(&times))?;
         array(&folder.join(format!("event_offsets_{field}.npy")), &aview1(&offsets))?;
     }
-    let card = FieldToml {
+    let metadata = FieldToml {
         version: Some(VERSION),
         name: Some(substrate.name.clone()),
         position_unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
@@ -113,7 +113,8 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         notes: substrate.notes.clone(),
     };
     let path = folder.join(FIELD_TOML);
-    let text = toml::to_string(&card).map_err(|e| Error::bug(format!("cannot write {FIELD_TOML}: {e}")))?;
+    let text =
+        toml::to_string(&metadata).map_err(|e| Error::bug(format!("cannot write {FIELD_TOML}: {e}")))?;
     std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))
 }
 

@@ -1,7 +1,7 @@
 //! Reads and writes numpy's `.npy` and `.npz` files. It does not know what the
 //! arrays mean: fields, weights and reference values are all numbers here.
 //!
-//! A file may be cut short, damaged or malicious: nothing is allocated before
+//! A file may be truncated, damaged or malicious: nothing is allocated before
 //! header and length agree, and no pickle is executed ([`pickle`]).
 
 mod dtype;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::prelude::*;
 use pallium_fields::field_toml::FIELD_TOML;
-use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
+use pallium_fields::folder::{self, ReadOptions};
 use pallium_fields::store;
 
 pallium_core::params! {
@@ -48,12 +48,7 @@ impl SubstrateSource for Described {
                 "`pallium field new DIR` writes a template; released fields are read by `microns.field`",
             ));
         }
-        let reading = ReadOptions {
-            order: ConnectomeOrder::Restored,
-            sttc: Sttc::HalfFrame,
-            frame_hz: None,
-            events: self.params.events,
-        };
+        let reading = ReadOptions { events: self.params.events, ..ReadOptions::default() };
         folder::read(&folder, &reading)
     }
 
@@ -79,10 +74,10 @@ mod tests {
         let folder = Folder::new();
         folder.file("cells.csv", b"cell,x,y,z\n7,1,2,3\n9,4,5,6.5\n");
         folder.file("events.csv", b"s,cell\n1.5,7\n0.25,9\n");
-        let card = "frame_hz = 10\nids.cell = { file = \"cells.csv\", column = \"cell\" }\n\
+        let description = "frame_hz = 10\nids.cell = { file = \"cells.csv\", column = \"cell\" }\n\
                     [positions]\nfile = \"cells.csv\"\nunit = \"um\"\n\
                     [events]\nfile = \"events.csv\"\nneurons = \"cell\"\ntimes = \"s\"\nunit = \"s\"\n";
-        folder.file(FIELD_TOML, card.as_bytes());
+        folder.file(FIELD_TOML, description.as_bytes());
         let mut source = described(folder.path());
         let field = source.substrate(0).unwrap();
         assert_eq!((field.neurons, field.ids["cell"].as_slice()), (2, &[7, 9][..]));

@@ -282,12 +282,12 @@ mod tests {
     #[test]
     fn controls_change_only_the_pattern() {
         let Some(field) = real_substrate("5_3_4") else { return };
-        let of = |json: &str, seed: u64| {
+        let weights_with = |json: &str, seed: u64| {
             let params = pallium_core::parse_parameters(FunctionalWeights::ID, json).unwrap();
             let mut source = FunctionalWeights::build(params, &Setting::default()).unwrap();
             source.weights(&request(&field, seed)).unwrap()
         };
-        let plain = of("{}", 1);
+        let unchanged = weights_with("{}", 1);
         for json in [
             r#"{"diagonal": "zero"}"#,
             r#"{"diagonal": "only"}"#,
@@ -299,20 +299,20 @@ mod tests {
             r#"{"matrix": "precision", "precision": "raw"}"#,
             r#"{"diagonal": "only", "shuffle": "all"}"#,
         ] {
-            let weights = of(json, 1);
+            let weights = weights_with(json, 1);
             let radius = spectral_radius(&weights.mapv(f64::from)).unwrap();
             assert!((radius - 0.95).abs() < 1e-6, "{json}: {radius}");
             assert!(weights.iter().all(|w| w.is_finite() && *w >= 0.0), "{json}");
-            assert_ne!(weights, plain, "{json}");
-            assert_eq!(weights, of(json, 1), "{json}");
-            assert_ne!(weights, of(json, 2), "{json}");
+            assert_ne!(weights, unchanged, "{json}");
+            assert_eq!(weights, weights_with(json, 1), "{json}");
+            assert_ne!(weights, weights_with(json, 2), "{json}");
         }
-        assert!(of(r#"{"diagonal": "zero"}"#, 1).diag().iter().all(|&w| w == 0.0));
-        let only = of(r#"{"diagonal": "only"}"#, 1);
+        assert!(weights_with(r#"{"diagonal": "zero"}"#, 1).diag().iter().all(|&w| w == 0.0));
+        let only = weights_with(r#"{"diagonal": "only"}"#, 1);
         assert_eq!(only.iter().filter(|&&w| w != 0.0).count(), 70);
         // The draw is the same, so entries that a control keeps stay proportional.
-        let ratio = only[[0, 0]] / plain[[0, 0]];
-        assert!((0..70).all(|i| (only[[i, i]] / plain[[i, i]] / ratio - 1.0).abs() < 1e-5));
+        let ratio = only[[0, 0]] / unchanged[[0, 0]];
+        assert!((0..70).all(|i| (only[[i, i]] / unchanged[[i, i]] / ratio - 1.0).abs() < 1e-5));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use pallium_core::prelude::*;
 use pallium_core::{ndarray::Array2, rand::Rng};
-use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
+use pallium_fields::folder::{self, ReadOptions, Sttc};
 use pallium_testing::real_field;
 
 /// A recorded field as released, with the connectome in restored order.
 pub fn real_substrate(name: &str) -> Option<Substrate> {
-    let reading =
-        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
+    let reading = ReadOptions { sttc: Sttc::Released, ..ReadOptions::default() };
     Some(folder::read(&real_field(name)?, &reading).unwrap())
 }
 

@@ -154,13 +154,13 @@ impl Plane {
             1 => Ok(fitting.pop()),
             0 if wanted.is_empty() => Ok(None),
             0 if known.is_empty() => Err(self.table.bad("has no traces").help(
-                "no RoiResponseSeries of the file refers to this table; leave the parameter `series` out",
+                "no RoiResponseSeries in the file refers to this table; remove the parameter `series`",
             )),
             0 => Err(self.table.bad(format!("has no traces `{wanted}`")).help(there())),
             many => Err(self
                 .table
                 .bad(format!("has {many} series of traces"))
-                .help(format!("say which with the parameter `series`; {}", there()))),
+                .help(format!("set the parameter `series`; {}", there()))),
         }
     }
 }

@@ -108,7 +108,7 @@ struct Drawn {
     inputs: Vec<f32>,
     targets: Vec<u32>,
     /// Whether a step has a correct answer, and whether it counts.
-    asked: Vec<f32>,
+    has_answer: Vec<f32>,
     scored: Vec<f32>,
 }
 
@@ -246,7 +246,7 @@ impl PythonTask {
             lengths: Vec::new(),
             inputs: Vec::new(),
             targets: Vec::new(),
-            asked: Vec::new(),
+            has_answer: Vec::new(),
             scored: Vec::new(),
         };
         let mut left = count;
@@ -298,7 +298,7 @@ impl Drawn {
         self.lengths.extend(next(sizes[0]).map(|b| u32::from_le_bytes(*b)));
         self.inputs.extend(next(sizes[1]).map(|b| f32::from_le_bytes(*b)));
         self.targets.extend(next(sizes[2]).map(|b| u32::from_le_bytes(*b)));
-        self.asked.extend(next(sizes[3]).map(|b| f32::from_le_bytes(*b)));
+        self.has_answer.extend(next(sizes[3]).map(|b| f32::from_le_bytes(*b)));
         self.scored.extend(next(sizes[4]).map(|b| f32::from_le_bytes(*b)));
         if self.inputs.len() > MAX_VALUES {
             return Err(Error::input(format!("the trials have more than {MAX_VALUES} values"))
@@ -340,7 +340,7 @@ impl Task for PythonTask {
                 batch.targets[[trial, step]] = drawn.targets[at];
                 scored[[trial, step]] = drawn.scored[at];
                 batch.mask[[trial, step]] =
-                    if drawn.scored[at] > 0.0 { 1.0 } else { weight * drawn.asked[at] };
+                    if drawn.scored[at] > 0.0 { 1.0 } else { weight * drawn.has_answer[at] };
                 if drawn.scored[at] > 0.0 {
                     batch.conditions[trial] = drawn.targets[at];
                 }

@@ -81,10 +81,14 @@ fn stepped_environments_give_trials() {
         cues[cue - 1] += 1;
         assert_eq!(batch.conditions[trial] as usize, cue);
         for step in 0..batch.mask.ncols() {
-            let asked = step + 1 == length;
-            assert_eq!(batch.targets[[trial, step]] as usize, if asked { cue } else { 0 }, "{trial} {step}");
+            let is_last = step + 1 == length;
+            assert_eq!(
+                batch.targets[[trial, step]] as usize,
+                if is_last { cue } else { 0 },
+                "{trial} {step}"
+            );
             assert_eq!(batch.mask[[trial, step]], f32::from(u8::from(step < length)));
-            assert_eq!(scored[[trial, step]], f32::from(u8::from(asked)));
+            assert_eq!(scored[[trial, step]], f32::from(u8::from(is_last)));
         }
     }
     assert!(cues.iter().all(|&count| count > 280), "{cues:?}");

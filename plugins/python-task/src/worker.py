@@ -325,18 +325,18 @@ class Task:
             raise Wrong("a trial has %d observations but %d correct answers" % (len(rows), len(answers)), HELP)
         if len(rows) > self.most:
             raise Wrong("a trial has %d steps" % len(rows), "raise the parameter `most_steps` if this is intended")
-        asked = [at for at, a in enumerate(answers) if a is not None]
-        if not asked:
+        answered = [at for at, a in enumerate(answers) if a is not None]
+        if not answered:
             where = 'info["gt"]' if stepped else "`gt`"
             raise Wrong("a trial of `%s` gives no correct answer in %s" % (self.name, where), HELP)
-        for at in asked:
+        for at in answered:
             if answers[at] >= self.classes:
                 raise Wrong(
                     "the correct answer at step %d is %d, but `%s` has %d classes"
                     % (at, answers[at], self.name, self.classes),
                     "correct its action_space, or set the parameter `classes`",
                 )
-        other = [at for at in asked if answers[at] != 0]
+        other = [at for at in answered if answers[at] != 0]
         score = self.score
         if score == "auto":
             score = "decision" if decision is not None else "all" if stepped else "answers" if other else "last"
@@ -346,10 +346,10 @@ class Task:
                 "set the parameter `score` to \"answers\", \"last\" or \"all\"",
             )
         scored = {
-            "decision": lambda: [at for at in asked if at in decision],
-            "answers": lambda: other or asked[-1:],
-            "last": lambda: asked[-1:],
-            "all": lambda: asked,
+            "decision": lambda: [at for at in answered if at in decision],
+            "answers": lambda: other or answered[-1:],
+            "last": lambda: answered[-1:],
+            "all": lambda: answered,
         }[score]()
         if not scored:
             raise Wrong("a trial of `%s` gives no correct answer in its decision" % self.name, HELP)
@@ -364,7 +364,7 @@ HELP = (
 
 def trials(task, count):
     lengths, inputs = array.array("I"), array.array("f")
-    targets, asked, scored = array.array("I"), array.array("f"), array.array("f")
+    targets, answered, scored = array.array("I"), array.array("f"), array.array("f")
     channels = None
     for at in range(count):
         rows, answers, counted = task.trial()
@@ -386,9 +386,9 @@ def trials(task, count):
                     )
                 inputs.extend(row)
         targets.extend(right or 0 for right in answers)
-        asked.extend(0.0 if right is None else 1.0 for right in answers)
+        answered.extend(0.0 if right is None else 1.0 for right in answers)
         scored.extend(1.0 if step in counted else 0.0 for step in range(len(rows)))
-    parts = [lengths, inputs, targets, asked, scored]
+    parts = [lengths, inputs, targets, answered, scored]
     if sys.byteorder == "big":
         for part in parts:
             part.byteswap()

@@ -44,28 +44,37 @@ pallium_core::params! {
 
 /// A synthetic field.
 ///
-/// *Positions* (µm; width, thickness, depth, as in the volume's axes) are
-/// denser in the middle, like those of imaged neurons; no two somata are closer
-/// than 7 µm. *Wiring*: a directed connection with
-/// probability 0.075·exp(−d/decay), mostly with one synapse. *Correlation* is
-/// that of signals shared by all, signals shared by neighbours (falling
-/// exponentially with distance), signals followed or opposed at random, and
-/// private variation, with unequal gains; it is positive definite by
-/// construction. *STTC* is linear in correlation, with scatter. *Precision* is
-/// the exact inverse of the covariance of counts (a released one is a
-/// graphical lasso, hence sparser).
+/// - *Positions* (µm; width, thickness, depth, as in the volume's axes) are denser
+///   in the middle, like those of imaged neurons; no two somata are closer than
+///   7 µm.
+/// - *Wiring*: a directed connection with probability 0.075·exp(−d/decay), mostly
+///   with one synapse.
+/// - *Correlation* is that of signals shared by all, signals shared by neighbours
+///   (falling exponentially with distance), signals followed or opposed at random,
+///   and private variation, with unequal gains. It is positive definite by
+///   construction.
+/// - *STTC* is linear in correlation, with scatter.
+/// - *Precision* is the exact inverse of the covariance of counts (a released one
+///   is a graphical lasso, hence sparser).
 ///
-/// Matched statistics, with the range over six recorded fields of 42 to 632
-/// neurons in brackets and the mean over twelve synthetic fields of 150: distance of
-/// all pairs \[245–349 µm\] 311, of connected ones \[78–137\] 101; density of
-/// connections \[0.0022–0.0049\] 0.0028; correlation off the diagonal, mean
-/// \[0.016–0.033\] 0.020, standard deviation \[0.022–0.033\] 0.022, skew
-/// \[0.2–0.7\] 0.54, its correlation with distance \[−0.58–−0.44\] −0.51; STTC at
-/// half a frame (four of the fields), mean \[0.006–0.019\] 0.008, standard
-/// deviation \[0.016–0.023\] 0.016, its correlation with correlation
-/// \[0.967–0.989\] 0.972; mean of the precision's diagonal \[9.9–25.6\] 13.6; the
-/// diagonal's share of the weight in W\* 0.40 at 312 neurons (recorded: 0.40) and
-/// 0.22 at 632 (0.19).
+/// Matched statistics:
+///
+/// | statistic | range over six recorded fields of 42 to 632 neurons | mean over twelve synthetic fields of 150 |
+/// |---|---|---|
+/// | distance of all pairs (µm) | 245 to 349 | 311 |
+/// | distance of connected pairs (µm) | 78 to 137 | 101 |
+/// | density of connections | 0.0022 to 0.0049 | 0.0028 |
+/// | correlation off the diagonal, mean | 0.016 to 0.033 | 0.020 |
+/// | …, standard deviation | 0.022 to 0.033 | 0.022 |
+/// | …, skew | 0.2 to 0.7 | 0.54 |
+/// | …, correlation with distance | −0.58 to −0.44 | −0.51 |
+/// | STTC at half a frame (four fields), mean | 0.006 to 0.019 | 0.008 |
+/// | …, standard deviation | 0.016 to 0.023 | 0.016 |
+/// | …, correlation with correlation | 0.967 to 0.989 | 0.972 |
+/// | mean of the precision's diagonal | 9.9 to 25.6 | 13.6 |
+///
+/// The diagonal's share of the weight in W\* is 0.40 at 312 neurons (recorded:
+/// 0.40) and 0.22 at 632 (recorded: 0.19).
 ///
 /// *Not* matched: dependence of wiring on function beyond distance, an excess of
 /// reciprocal connections, layers, cell types, and the zeros of a released
@@ -335,13 +344,7 @@ mod tests {
         let place = Folder::new();
         let folder = place.path().join("field");
         store::write(&example(), &folder).unwrap();
-        let reading = folder::ReadOptions {
-            order: folder::ConnectomeOrder::Restored,
-            sttc: folder::Sttc::HalfFrame,
-            frame_hz: None,
-            events: false,
-        };
-        assert_eq!(folder::read(&folder, &reading).unwrap(), example());
+        assert_eq!(folder::read(&folder, &folder::ReadOptions::default()).unwrap(), example());
     }
 
     #[test]

@@ -18,16 +18,16 @@ fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
     folder.file(name, &bytes);
 }
 
-fn field(folder: &Folder, card: &str) -> Result<Substrate> {
-    folder.file(FIELD_TOML, card.as_bytes());
+fn field(folder: &Folder, description: &str) -> Result<Substrate> {
+    folder.file(FIELD_TOML, description.as_bytes());
     let field = folder::read(folder.path(), &READING)?;
     field.check()?;
     Ok(field)
 }
 
 #[track_caller]
-fn refused(folder: &Folder, card: &str, parts: &[&str]) {
-    let error = field(folder, card).unwrap_err();
+fn refused(folder: &Folder, description: &str, parts: &[&str]) {
+    let error = field(folder, description).unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
     assert!(error.help.is_some(), "{error}");
     let all = error.to_string();
@@ -121,7 +121,7 @@ fn npy_and_npz_files_are_a_field() {
         npz.add_array("offsets", &array![0_i64, 2, 2, 3]).unwrap();
         npz.add_array("whose", &array![8_i64, 7, 8]).unwrap();
         npz.finish().unwrap();
-        let card = |events: &str| {
+        let description = |events: &str| {
             format!(
                 r#"name = "arrays"
                 positions = {{ file = "soma.npy", unit = "um" }}
@@ -134,7 +134,7 @@ fn npy_and_npz_files_are_a_field() {
                 {events}"#
             )
         };
-        let read = field(&folder, &card("offsets = \"offsets\"")).unwrap();
+        let read = field(&folder, &description("offsets = \"offsets\"")).unwrap();
         assert_eq!(
             read.positions.as_ref().unwrap().values,
             array![[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
@@ -143,15 +143,15 @@ fn npy_and_npz_files_are_a_field() {
         assert_eq!(read.events.unwrap(), [vec![1.0, 2.0], vec![], vec![0.5]]);
         // A given STTC is kept even if there are events.
         assert!(read.derived.contains("sttc"));
-        let read = field(&folder, &card("neurons = \"whose\"")).unwrap();
+        let read = field(&folder, &description("neurons = \"whose\"")).unwrap();
         assert_eq!(read.events.unwrap(), [vec![2.0], vec![], vec![0.5, 1.0]]);
         refused(
             &folder,
-            &card("neurons = \"times\""),
+            &description("neurons = \"times\""),
             &["array times holds numbers that are not 64-bit integers"],
         );
-        refused(&folder, &card("neurons = \"who\""), &["has no array `who`", "existing arrays: "]);
-        refused(&folder, &card("offsets = \"whose\""), &["offsets do not fit 3 times"]);
+        refused(&folder, &description("neurons = \"who\""), &["has no array `who`", "existing arrays: "]);
+        refused(&folder, &description("offsets = \"whose\""), &["offsets do not fit 3 times"]);
     }
 }
 
@@ -176,7 +176,7 @@ fn events_in_traces_equal_those_found_with_scipy() {
     ];
     let folder = Folder::new();
     write(&folder, "ids.npy", array![1_i64, 2]);
-    let card = |layout: &str, more: &str| {
+    let description = |layout: &str, more: &str| {
         format!(
             "frame_hz = 10\nids.roi = \"ids.npy\"\n[traces]\nfile = \"f.npy\"\nlayout = \"{layout}\"\n{more}"
         )
@@ -185,25 +185,25 @@ fn events_in_traces_equal_those_found_with_scipy() {
         [("neurons-by-frames", traces.clone()), ("frames-by-neurons", traces.t().to_owned())]
     {
         write(&folder, "f.npy", array);
-        let found = field(&folder, &card(layout, "detector = \"rises\"")).unwrap();
+        let found = field(&folder, &description(layout, "detector = \"rises\"")).unwrap();
         assert_eq!(found.events.as_ref().unwrap(), &[vec![2.0, 4.1], vec![3.3]]);
         assert!(
             found.notes.iter().any(|n| n.contains("steep rises of f.npy, threshold 3")),
             "{:?}",
             found.notes
         );
-        let found = field(&folder, &card(layout, "detector = \"rises\"\nthreshold = 2")).unwrap();
+        let found = field(&folder, &description(layout, "detector = \"rises\"\nthreshold = 2")).unwrap();
         assert_eq!(found.events.unwrap(), [vec![0.9, 2.0, 3.7, 4.1], vec![2.0, 3.3, 5.7]]);
-        let found = field(&folder, &card(layout, "detector = \"level\"\nthreshold = 7.2")).unwrap();
+        let found = field(&folder, &description(layout, "detector = \"level\"\nthreshold = 7.2")).unwrap();
         assert_eq!(found.events.unwrap(), [vec![2.0, 2.1, 2.2, 4.1], vec![4.9, 5.7, 5.8]]);
     }
-    refused(&folder, &card("neurons-by-frames", "detector = \"rises\""), &["the array is transposed"]);
-    refused(&folder, &card("frames-by-neurons", "detector = \"level\""), &["`threshold` is missing"]);
-    refused(&folder, &card("frames-by-neurons", ""), &["missing field `detector`"]);
-    let card = card("frames-by-neurons", "detector = \"rises\"").replace("frame_hz = 10", "");
-    refused(&folder, &card, &["the frame rate is missing"]);
+    refused(&folder, &description("neurons-by-frames", "detector = \"rises\""), &["the array is transposed"]);
+    refused(&folder, &description("frames-by-neurons", "detector = \"level\""), &["`threshold` is missing"]);
+    refused(&folder, &description("frames-by-neurons", ""), &["missing field `detector`"]);
+    let description = description("frames-by-neurons", "detector = \"rises\"").replace("frame_hz = 10", "");
+    refused(&folder, &description, &["the frame rate is missing"]);
     // Traces are not read unless event times are requested.
-    folder.file(FIELD_TOML, card.as_bytes());
+    folder.file(FIELD_TOML, description.as_bytes());
     let reading = ReadOptions { events: false, ..READING };
     assert!(folder::read(folder.path(), &reading).unwrap().events.is_none());
 }
@@ -215,9 +215,9 @@ fn every_rise_of_a_resting_trace_is_an_event() {
     trace[[0, 5]] = 0.1;
     trace[[0, 12]] = 0.2;
     write(&folder, "f.npy", trace);
-    let card =
+    let description =
         "frame_hz = 1\n[traces]\nfile = \"f.npy\"\nlayout = \"neurons-by-frames\"\ndetector = \"rises\"";
-    assert_eq!(field(&folder, card).unwrap().events.unwrap(), [[5.0, 12.0]]);
+    assert_eq!(field(&folder, description).unwrap().events.unwrap(), [[5.0, 12.0]]);
 }
 
 #[test]
@@ -338,8 +338,8 @@ fn labels_name_neurons_or_are_refused() {
         ",2,0,1\n0,0,1,0.5\n2,1,0,0\n1,0,0.5,1\n",
     ] {
         folder.file("correlation.csv", plain.as_bytes());
-        for card in [DESCRIPTION, without_ids] {
-            assert_eq!(field(&folder, card).unwrap().matrices["correlation"], expected, "{plain}");
+        for description in [DESCRIPTION, without_ids] {
+            assert_eq!(field(&folder, description).unwrap().matrices["correlation"], expected, "{plain}");
         }
     }
     // In a field with ids, a label that is not an id is refused, because it may
@@ -421,23 +421,23 @@ fn archives_that_decompress_to_too_much_are_refused() {
     npz.finish().unwrap();
     let packed = std::fs::metadata(folder.path().join("bomb.npz")).unwrap().len();
     assert!(packed < 1_000_000, "{packed}");
-    let card = "ids.roi = \"ids.npy\"\n[events]\nfile = \"bomb.npz\"\nunit = \"s\"";
-    refused(&folder, card, &["bomb.npz, array times cannot be read: it decompresses to more than"]);
+    let description = "ids.roi = \"ids.npy\"\n[events]\nfile = \"bomb.npz\"\nunit = \"s\"";
+    refused(&folder, description, &["bomb.npz, array times cannot be read: it decompresses to more than"]);
     // Truncate and corrupt the archive at every byte.
     let file = std::fs::File::create(folder.path().join("whole.npz")).unwrap();
     let mut npz = NpzWriter::new_compressed(file);
     npz.add_array("sttc", &Array2::<f64>::eye(2)).unwrap();
     npz.finish().unwrap();
     let whole = std::fs::read(folder.path().join("whole.npz")).unwrap();
-    let card = "matrices.sttc = \"cut.npz\"";
+    let description = "matrices.sttc = \"cut.npz\"";
     for cut in 0..whole.len() {
         folder.file("cut.npz", &whole[..cut]);
-        refused(&folder, card, &["cut.npz"]);
+        refused(&folder, description, &["cut.npz"]);
         let mut changed = whole.clone();
         changed[cut] ^= 0xff;
         folder.file("cut.npz", &changed);
         // A byte without meaning may change; values must not.
-        if let Ok(read) = field(&folder, card) {
+        if let Ok(read) = field(&folder, description) {
             assert_eq!(read.matrices["sttc"], Array2::<f64>::eye(2), "{cut}");
         }
     }
@@ -450,34 +450,34 @@ fn connections_in_a_parquet() {
     for (name, bytes) in parquets() {
         let folder = csv_files();
         folder.file("edges.parquet", &bytes);
-        let card = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
+        let description = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
         if name.starts_with("missing") {
-            refused(&folder, &card, &["edges.parquet: column `to` has missing values"]);
+            refused(&folder, &description, &["edges.parquet: column `to` has missing values"]);
             continue;
         }
-        let read = field(&folder, &card).unwrap();
+        let read = field(&folder, &description).unwrap();
         let expected = array![[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
         assert_eq!(read.matrices["connectome"], expected, "{name}");
         assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.parquet")), "{:?}", read.notes);
-        let counted = card.replace("post = \"to\"", "post = \"to\"\ncount = \"n\"");
+        let counted = description.replace("post = \"to\"", "post = \"to\"\ncount = \"n\"");
         let read = field(&folder, &counted).unwrap();
         assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
-        let float = card.replace("\"from\"", "\"weight\"");
+        let float = description.replace("\"from\"", "\"weight\"");
         refused(&folder, &float, &["column `weight` is DOUBLE, not integers", "never pass through a float"]);
-        refused(&folder, &card.replace("\"from\"", "\"pre\""), &["has no column `pre`", "from, to"]);
+        refused(&folder, &description.replace("\"from\"", "\"pre\""), &["has no column `pre`", "from, to"]);
         refused(
             &folder,
-            &card.replace("post = \"to\"", "post = \"to\"\nstrangers = \"refuse\""),
+            &description.replace("post = \"to\"", "post = \"to\"\nstrangers = \"refuse\""),
             &["row 4: 5 is not a `cell` id"],
         );
         for cut in (0..bytes.len()).step_by(7) {
             folder.file("edges.parquet", &bytes[..cut]);
-            refused(&folder, &card, &["edges.parquet"]);
+            refused(&folder, &description, &["edges.parquet"]);
             let mut changed = bytes.clone();
             changed[cut] ^= 0x55;
             folder.file("edges.parquet", &changed);
             // It may be read or refused, but must not panic.
-            let _ = field(&folder, &card);
+            let _ = field(&folder, &description);
         }
     }
 }

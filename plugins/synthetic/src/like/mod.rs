@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use pallium_core::{ndarray::Array2, prelude::*};
+use pallium_core::prelude::*;
 use pallium_fields::bins::{BIN_S, FRAME_HZ};
 use pallium_fields::derive::{self, Method};
 use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
@@ -47,29 +47,30 @@ pallium_core::params! {
 
 /// A synthetic field fitted to a recorded one.
 ///
-/// *Positions*: a smoothed bootstrap of the field's somata (a Gaussian kernel
-/// of half the width of Scott's rule around each in turn, shrunk to keep the
-/// covariance; within the field's bounding box and no closer to each other than
-/// in the field), which keeps depth profile and tilt. *Wiring*: a directed
-/// connection with probability p·exp(−d/λ), p and λ fitted by maximum
-/// likelihood (Poisson), so that number and mean length of connections
-/// are those of the field on average; synapse counts drawn from the field's.
-/// *Correlation*: c + a·exp(−d/ℓ), fitted by least squares, times gains of the
-/// neurons, plus signals that neurons follow or oppose at random; the spread
-/// of both accounts for the residual of the fit. *STTC* is linear in
-/// correlation, with the field's scatter. *Precision* is the exact inverse
-/// of the covariance of counts.
+/// - *Positions*: a smoothed bootstrap of the field's somata, which keeps depth
+///   profile and tilt. A Gaussian kernel of half the width of Scott's rule is placed
+///   around each soma in turn and shrunk to keep the covariance; somata stay within
+///   the field's bounding box and are no closer to each other than in the field.
+/// - *Wiring*: a directed connection with probability p·exp(−d/λ). p and λ are
+///   fitted by maximum likelihood (Poisson), so that number and mean length of
+///   connections equal those of the field on average. Synapse counts are drawn from
+///   the field's.
+/// - *Correlation*: c + a·exp(−d/ℓ), fitted by least squares, times gains of the
+///   neurons, plus signals that neurons follow or oppose at random; the spread of
+///   both accounts for the residual of the fit.
+/// - *STTC* is linear in correlation, with the field's scatter.
+/// - *Precision* is the exact inverse of the covariance of counts.
 ///
-/// With `spikes`, *rates* are drawn from the field's, interpolated, and events
-/// by thresholding correlated Gaussians frame by frame (Macke, Berens, Ecker,
-/// Tolias and Bethge 2009), whose strongest modes persist from frame to frame
-/// as in the field, so that counts correlate as above. Correlation and STTC (half
-/// a frame) are then computed from these events, and precision is the inverse
-/// covariance of their counts.
+/// With `spikes`, *rates* are drawn by interpolation between the field's. Events are
+/// drawn by thresholding correlated Gaussians frame by frame (Macke, Berens, Ecker,
+/// Tolias and Bethge 2009), whose strongest modes persist from frame to frame as in
+/// the field, so that counts correlate as above. Correlation and STTC (half a frame)
+/// are then computed from these events, and precision is the inverse covariance of
+/// their counts.
 ///
-/// *Not* matched: dependence of wiring on function beyond distance, an excess
-/// of reciprocal connections, cell types, correlation of a neuron with itself
-/// in time, skew of the correlations.
+/// *Not* matched: dependence of wiring on function beyond distance, an excess of
+/// reciprocal connections, cell types, a neuron's autocorrelation, skew of the
+/// correlations.
 ///
 /// The result is determined by the field, the parameters and the seed.
 pub struct Like {

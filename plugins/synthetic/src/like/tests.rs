@@ -1,6 +1,7 @@
 use super::events::{latent_correlation, terms, upper_quantile};
 use super::fit::Rates;
 use super::*;
+use pallium_core::ndarray::Array2;
 use pallium_fields::bins::count_correlation;
 use pallium_testing::real_field;
 
@@ -56,13 +57,7 @@ fn synthetic_fields_have_the_statistics_of_their_field() {
         [("6_6_2", false, 6), ("9_3_2", false, 3), ("5_6_8", false, 12), ("5_6_8", true, 3)]
     {
         let Some(folder) = real_field(name) else { return };
-        let reading = ReadOptions {
-            order: ConnectomeOrder::Restored,
-            sttc: Sttc::HalfFrame,
-            frame_hz: None,
-            events: false,
-        };
-        let real = summary(&folder::read(&folder, &reading).unwrap());
+        let real = summary(&folder::read(&folder, &ReadOptions::default()).unwrap());
         let json = format!(r#"{{"spikes": {spikes}}}"#);
         let made: Vec<Vec<f64>> =
             (0..seeds).map(|seed| summary(&like(&folder, &json, seed).unwrap())).collect();
@@ -114,8 +109,7 @@ fn bivariate_probabilities_equal_scipy() {
 #[test]
 fn wiring_is_fitted_exactly() {
     let Some(folder) = real_field("6_6_2") else { return };
-    let reading =
-        ReadOptions { order: ConnectomeOrder::Restored, sttc: Sttc::Released, frame_hz: None, events: false };
+    let reading = ReadOptions { sttc: Sttc::Released, ..ReadOptions::default() };
     let fit = Fit::new(&folder::read(&folder, &reading).unwrap(), FRAME_HZ).unwrap();
     let wiring = fit.wiring.unwrap();
     let d = distances(&fit.somata);
