@@ -1,4 +1,4 @@
-//! Run folders side by side.
+//! Comparisons of run folders.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,41 +11,41 @@ use super::document;
 use super::published::{Paper, Published, SOURCE, Verdict};
 use super::short::Tally;
 use super::summary::{Group, group};
-use super::table::{Cell, Kind, Table};
-use super::tables::{absent, kind};
+use super::table::{Emphasis, Table, TableCell};
+use super::tables::{absent, verdict_style};
 use super::text::{mean_half, measure_name, p_cell, signed, three};
 use crate::text::number;
 use pallium_record::outcome::Status;
 use pallium_stats as stats;
 
-/// Several runs.
+/// Several run folders, compared.
 pub struct Comparison {
     /// The reports, in the order in which they were named.
     pub reports: Vec<Report>,
-    /// What each is called.
+    /// Their names.
     pub names: Vec<String>,
-    /// Split and measure of the accuracy that is compared: the one that all
-    /// tables show if that is one, else that of the test trials after
-    /// training, which every run has.
+    /// Split and measure of the accuracy that is compared: the one that the
+    /// tables of all folders show, otherwise test accuracy after training, which
+    /// every folder has.
     pub key: (String, String),
-    /// Tasks that any of them has, by label.
+    /// Tasks that any folder has, by label.
     pub tasks: Vec<SharedTask>,
-    /// Variants that any of them has.
+    /// Variants that any folder has.
     pub variants: Vec<String>,
 }
 
-/// A task that runs share.
+/// A task in all folders.
 pub struct SharedTask {
     /// Its label without the plugin's name.
     pub name: String,
     label: String,
-    /// What comes out of each run, by variant; `None` where a run lacks it.
+    /// Results of each folder, by variant; `None` where a folder lacks them.
     pub rows: Vec<Vec<Option<Group>>>,
-    /// Each further run against the first, by variant.
+    /// Each further folder compared with the first, by variant.
     pub tests: Vec<Vec<Option<Against>>>,
 }
 
-/// A run against the first one, of one variant on one task.
+/// A folder compared with the first, for one variant on one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Against {
     /// Difference of the means.
@@ -62,13 +62,13 @@ impl Comparison {
     /// Reads run folders.
     ///
     /// # Errors
-    /// If there are fewer than two, or as [`Report::of`].
-    pub fn of(folders: &[PathBuf]) -> Result<Self> {
+    /// If there are fewer than two, or as [`Report::read`].
+    pub fn read(folders: &[PathBuf]) -> Result<Self> {
         if folders.len() < 2 {
             return Err(Error::input("one run folder alone cannot be compared")
                 .help("name two folders or more; `pallium report DIR` looks at one"));
         }
-        let reports: Vec<Report> = folders.iter().map(|f| Report::of(f)).collect::<Result<_>>()?;
+        let reports: Vec<Report> = folders.iter().map(|f| Report::read(f)).collect::<Result<_>>()?;
         let headlines: BTreeSet<(String, String)> = reports.iter().map(|r| r.run.headline()).collect();
         let mut headlines = headlines.into_iter();
         let key = match (headlines.next(), headlines.next()) {
@@ -102,18 +102,18 @@ impl Comparison {
         }
     }
 
-    /// What each run is, and in what they differ.
+    /// What was run, and where the folders differ.
     pub(crate) fn runs_table(&self) -> Table {
-        let mut table = Table::new("what-was-run", "Runs", "Rows in which runs differ are marked.")
+        let mut table = Table::new("what-was-run", "Runs", "Marked rows differ between runs.")
             .columns(["what"])
             .columns(self.names.iter());
         let mut row = |name: &str, always: bool, of: &dyn Fn(&Report) -> String| {
             let texts: Vec<String> = self.reports.iter().map(of).collect();
             let differs = texts.iter().any(|t| *t != texts[0]);
             if differs || always {
-                let kind = if differs { Kind::Bad } else { Kind::Plain };
-                let mut cells = vec![Cell::text(name)];
-                cells.extend(texts.into_iter().map(|t| Cell::text(t).kind(kind)));
+                let emphasis = if differs { Emphasis::Bad } else { Emphasis::Plain };
+                let mut cells = vec![TableCell::text(name)];
+                cells.extend(texts.into_iter().map(|t| TableCell::text(t).emphasis(emphasis)));
                 table.row(cells);
             }
         };
@@ -142,15 +142,15 @@ impl Comparison {
             row(switch, false, &|r| r.run.manifest.switches.get(switch).cloned().unwrap_or_default());
         }
         row("Pallium", false, &|r| r.run.manifest.pallium.clone());
-        row("cells done", true, &|r| {
+        row("trainings done", true, &|r| {
             format!("{} of {}", r.run.count(|s| *s == Status::Ok), r.run.manifest.cells)
         });
-        row("cells diverged", false, &|r| r.run.count(|s| *s == Status::Diverged).to_string());
-        row("cells failed", false, &|r| r.run.count(|s| matches!(s, Status::Failed(_))).to_string());
+        row("trainings diverged", false, &|r| r.run.count(|s| *s == Status::Diverged).to_string());
+        row("trainings failed", false, &|r| r.run.count(|s| matches!(s, Status::Failed(_))).to_string());
         table
     }
 
-    /// How each run agrees with the published table.
+    /// Agreement of each folder with the published table.
     pub(crate) fn agreement_table(&self) -> Table {
         let mut table = Table::new(
             "agreement",
@@ -163,11 +163,11 @@ impl Comparison {
         .columns(["#organization the same", "#differ", "#cannot be compared"]);
         for (report, name) in self.reports.iter().zip(&self.names) {
             let Some(paper) = report.paper else { continue };
-            let mut row = vec![Cell::text(name), Cell::text(paper.name())];
+            let mut row = vec![TableCell::text(name), TableCell::text(paper.name())];
             for tally in [report.accuracy_tally(), report.organization_tally()] {
                 let Tally { same, differs, cannot_be_compared, .. } = tally;
                 row.extend(
-                    [same, differs, cannot_be_compared].map(|n| Cell::number(n as f64, n.to_string())),
+                    [same, differs, cannot_be_compared].map(|n| TableCell::number(n as f64, n.to_string())),
                 );
             }
             table.row(row);
@@ -206,16 +206,18 @@ impl Comparison {
             if task.rows[place].iter().all(Option::is_none) {
                 continue;
             }
-            let mut row = vec![Cell::text(variant)];
+            let mut row = vec![TableCell::text(variant)];
             for (number, group) in task.rows[place].iter().enumerate() {
                 row.push(match group {
-                    None => Cell::text("–").note("this run does not have it"),
-                    Some(group) if group.values.is_empty() => Cell::text(absent(group)).kind(Kind::Faint),
+                    None => TableCell::text("–").note("this run lacks it"),
+                    Some(group) if group.values.is_empty() => {
+                        TableCell::text(absent(group)).emphasis(Emphasis::Faint)
+                    }
                     Some(g) => {
                         let verdict = self.verdict(&self.reports[number], task, place);
                         let text =
                             format!("{} ({}){}", mean_half(g.mean, g.half()), g.values.len(), mark(verdict));
-                        let cell = Cell::number(g.mean, text);
+                        let cell = TableCell::number(g.mean, text);
                         match verdict {
                             Some(verdict) => cell.note(format!("{}: {}", verdict.name(), verdict.why())),
                             None => cell,
@@ -224,30 +226,30 @@ impl Comparison {
                 });
                 if number > 0 {
                     match task.tests[place][number - 1] {
-                        None => row.extend([Cell::text("–"), Cell::text("–")]),
+                        None => row.extend([TableCell::text("–"), TableCell::text("–")]),
                         Some(a) => {
-                            let sure = a.holm < super::figure::effects::SIGNIFICANT;
-                            let kind = if sure { Kind::Bad } else { Kind::Faint };
+                            let significant = a.holm < super::figure::effects::SIGNIFICANT;
+                            let emphasis = if significant { Emphasis::Bad } else { Emphasis::Faint };
                             row.push(
-                                Cell::number(a.difference, signed(a.difference))
-                                    .kind(kind)
+                                TableCell::number(a.difference, signed(a.difference))
+                                    .emphasis(emphasis)
                                     .note(format!("δ = {}", signed(a.delta))),
                             );
-                            row.push(Cell::number(a.holm, p_cell(a.holm)).kind(kind));
+                            row.push(TableCell::number(a.holm, p_cell(a.holm)).emphasis(emphasis));
                         }
                     }
                 }
             }
             if any {
                 let (value, text) = published[place].clone();
-                row.push(Cell::number(value, text));
+                row.push(TableCell::number(value, text));
             }
             table.row(row);
         }
         table
     }
 
-    /// The published tables that runs are held against, each once.
+    /// The published tables that runs are compared with, each once.
     pub fn papers(&self) -> Vec<Paper> {
         let mut papers: Vec<Paper> = Vec::new();
         for paper in self.reports.iter().filter_map(|r| r.paper) {
@@ -258,7 +260,7 @@ impl Comparison {
         papers
     }
 
-    /// What is published of a variant on a task, in each of these tables.
+    /// The published value of a variant on a task in this table.
     pub fn published_in(
         &self,
         paper: Paper,
@@ -271,8 +273,8 @@ impl Comparison {
         paper.value(measure, &self.variants[variant], component)
     }
 
-    /// The same as a number to sort by and a text, which names the table if
-    /// there are several.
+    /// The published value as a number to sort by and as text. The text names
+    /// the table if there are several.
     fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> (Option<f64>, String) {
         let papers = self.papers();
         let found: Vec<(Paper, Published)> = papers
@@ -289,7 +291,7 @@ impl Comparison {
         (found.first().and_then(|f| f.1.mean), texts.join(", "))
     }
 
-    /// Whether a run's running accuracy agrees with the published one.
+    /// Whether the running accuracy of a folder agrees with the published one.
     fn verdict<'a>(&self, report: &'a Report, task: &SharedTask, variant: usize) -> Option<&'a Verdict> {
         let place = report.run.tasks.iter().position(|t| t.label == task.label)?;
         let own = report.running[place].iter().find(|g| g.variant == self.variants[variant])?;
@@ -323,22 +325,23 @@ impl Comparison {
                 if groups.iter().flatten().all(|g| g.values.is_empty()) {
                     continue;
                 }
-                let mut row = vec![Cell::text(variant), Cell::text(measure_name(measure))];
+                let mut row = vec![TableCell::text(variant), TableCell::text(measure_name(measure))];
                 for group in &groups {
                     row.push(match group {
-                        None => Cell::text("–"),
+                        None => TableCell::text("–"),
                         Some(g) => {
                             let mark = mark(g.verdict.as_ref());
-                            let cell = Cell::number(g.mean, format!("{}{mark}", mean_half(g.mean, g.half())));
+                            let cell =
+                                TableCell::number(g.mean, format!("{}{mark}", mean_half(g.mean, g.half())));
                             match &g.verdict {
-                                Some(verdict) => cell.kind(kind(verdict)).note(verdict.why()),
+                                Some(verdict) => cell.emphasis(verdict_style(verdict)).note(verdict.why()),
                                 None => cell,
                             }
                         }
                     });
                 }
                 let (value, text) = self.published(task, place, measure);
-                row.push(Cell::number(value, if text.is_empty() { "–".into() } else { text }));
+                row.push(TableCell::number(value, if text.is_empty() { "–".into() } else { text }));
                 table.row(row);
             }
         }
@@ -394,7 +397,7 @@ impl Comparison {
     }
 }
 
-/// How a verdict is marked.
+/// The symbol of a verdict.
 fn mark(verdict: Option<&Verdict>) -> &'static str {
     match verdict {
         Some(Verdict::Same(_)) => " =",
@@ -441,7 +444,7 @@ fn shared(
     SharedTask { name, label, rows, tests }
 }
 
-/// As little of each path as tells them apart.
+/// The shortest ends of the paths that are all different.
 fn names(folders: &[PathBuf]) -> Vec<String> {
     let parts = |folder: &Path| -> Vec<String> {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -461,7 +464,7 @@ fn names(folders: &[PathBuf]) -> Vec<String> {
         })
 }
 
-/// What variants have, each thing once.
+/// The distinct values of a property of the variants.
 fn every(report: &Report, of: &dyn Fn(&pallium_record::training::TrainingFile) -> String) -> String {
     let all: BTreeSet<String> =
         (0..report.run.variants.len()).filter_map(|v| report.run.example_of(v)).map(of).collect();
@@ -481,7 +484,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_as_short_as_tells_apart() {
+    fn names_are_the_shortest_different_ends() {
         let of = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(of(&["runs/a", "runs/b"]), ["a", "b"]);
         assert_eq!(of(&["one/a", "two/a"]), ["one/a", "two/a"]);
@@ -489,8 +492,8 @@ mod tests {
     }
 
     #[test]
-    fn one_folder_is_no_comparison() {
-        let error = Comparison::of(&[PathBuf::from("x")]).err().unwrap();
+    fn one_folder_cannot_be_compared() {
+        let error = Comparison::read(&[PathBuf::from("x")]).err().unwrap();
         assert!(error.help.unwrap().contains("pallium report"));
     }
 }

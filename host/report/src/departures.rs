@@ -1,9 +1,7 @@
-//! In what a run departs from the published study.
+//! Settings of a run that differ from the published study.
 //!
-//! A result may agree with the published one for another reason than that the
-//! same was computed, and differ since something else was. What a cell was
-//! computed with stands in its `cell.json`; what the study computed with is the
-//! profile `published`.
+//! Results can agree although something else was computed. A training's settings
+//! are in its `cell.json`; the study's are those of the profile `published`.
 
 use pallium_core::Result;
 use serde_json::Value;
@@ -16,10 +14,10 @@ use pallium_record::spec::{CellSpec, Space, Use};
 const PROFILE: &str = "published";
 /// The study's model.
 const MODEL: &str = "rnn.vanilla";
-/// How long, on how much and in what batches it trained.
+/// The study's epochs, training trials and batch size.
 const TRAINING: (u32, usize, usize) = (10, 5120, 128);
 
-/// What any variant of a run does otherwise than the study, each once:
+/// The settings of all variants that differ from the study's, each once, such as
 /// `coordinate_layout = rows`.
 ///
 /// # Errors
@@ -27,7 +25,7 @@ const TRAINING: (u32, usize, usize) = (10, 5120, 128);
 pub fn departures(run: &RunFolder) -> Result<Vec<String>> {
     let mut found: Vec<String> = Vec::new();
     for about in (0..run.variants.len()).filter_map(|v| run.example_of(v)) {
-        for departure in of(&about.spec)? {
+        for departure in of_training(&about.spec)? {
             if !found.contains(&departure) {
                 found.push(departure);
             }
@@ -36,8 +34,8 @@ pub fn departures(run: &RunFolder) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// What a cell does otherwise than the study.
-fn of(spec: &CellSpec) -> Result<Vec<String>> {
+/// The settings of a training that differ from the study's.
+fn of_training(spec: &CellSpec) -> Result<Vec<String>> {
     let switches = profile::switches(PROFILE)?;
     let mut found = Vec::new();
     let training = &spec.training;
@@ -71,7 +69,7 @@ fn of(spec: &CellSpec) -> Result<Vec<String>> {
     for component in components.into_iter().chain(&spec.constraints) {
         let usual = profile::parameters(&switches, &component.id, &constraints)?;
         let other = component.params.iter().filter(|(key, value)| {
-            // Which neurons they are is told apart.
+            // Other neurons are reported separately.
             *key != "path" && usual.get(*key) != Some(value)
         });
         found.extend(other.map(|(key, value)| format!("{key} of {} = {}", component.id, plain(value))));
@@ -107,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_study_departs_from_nothing() {
-        assert!(of(&spec()).unwrap().is_empty(), "{:?}", of(&spec()));
+        assert!(of_training(&spec()).unwrap().is_empty(), "{:?}", of_training(&spec()));
     }
 
     #[test]
@@ -120,7 +118,7 @@ mod tests {
         other.weights.params.insert("matrix".into(), "precision".into());
         other.constraints[0].params.insert("strength".into(), 0.1.into());
         assert_eq!(
-            of(&other).unwrap(),
+            of_training(&other).unwrap(),
             [
                 "epochs = 2",
                 "coordinate_layout = rows",
@@ -132,6 +130,6 @@ mod tests {
         );
         // Without distances it does not matter how positions are read.
         other.geometry.space = Space::None;
-        assert!(!of(&other).unwrap().contains(&"coordinate_layout = rows".to_owned()));
+        assert!(!of_training(&other).unwrap().contains(&"coordinate_layout = rows".to_owned()));
     }
 }

@@ -8,7 +8,7 @@ use crate::text::number;
 use pallium_record::outcome::Status;
 
 impl Report {
-    /// Everything but the figures.
+    /// Everything except the figures.
     pub fn document(&self) -> Value {
         let run = &self.run;
         let manifest = &run.manifest;
@@ -27,7 +27,7 @@ impl Report {
             })
             .collect();
         let uncounted: Vec<Value> = run
-            .cells
+            .trainings
             .iter()
             .filter(|c| c.status != Status::Ok)
             .map(|c| {
@@ -81,7 +81,7 @@ impl Report {
     }
 }
 
-/// A group; what does not exist is null.
+/// A group; values that do not exist are null.
 pub fn group(group: &Group) -> Value {
     let mut value = json!({
         "variant": group.variant,

@@ -1,5 +1,5 @@
-//! A run folder as a report sees it: cells by variant, task and run, with their
-//! values. The formats of its files are the business of `pallium-record`.
+//! A run folder, read for a report: trainings by variant, task and run, with their
+//! values. `pallium-record` knows the formats of the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,9 +22,9 @@ pub type Key = (String, String);
 pub struct RunFolder {
     /// Where it is.
     pub root: PathBuf,
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// What the experiment asks, in its author's words.
+    /// The question of the experiment (its key `about`).
     pub about: String,
     /// The experiment, resolved.
     pub experiment: String,
@@ -35,28 +35,27 @@ pub struct RunFolder {
     /// Variants, in the order of the experiment.
     pub variants: Vec<String>,
     /// Tasks, in the order of the experiment.
-    pub tasks: Vec<Task>,
-    /// Every cell with a row in `results.csv`.
-    pub cells: Vec<CellResult>,
-    /// Cells that are still to run, if the experiment is known to that degree.
+    pub tasks: Vec<RunTask>,
+    /// Every training with a row in `results.csv`.
+    pub trainings: Vec<TrainingResult>,
+    /// Number of trainings that are not done yet.
     pub missing: usize,
-    /// Number of finished trainings that are not part of the experiment as it was
-    /// run last.
+    /// Number of finished trainings that `results.csv` does not list.
     pub stale: usize,
 }
 
-/// A task.
+/// A task of a run folder.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Task {
+pub struct RunTask {
     /// Its label.
     pub label: String,
-    /// Its component, once a cell is done.
+    /// Its component, once a training is finished.
     pub component: Option<String>,
-    /// What it says of itself, once a cell is done.
+    /// Its description, once a training is finished.
     pub info: Option<TaskInfo>,
 }
 
-impl Task {
+impl RunTask {
     /// The label without the name of the plugin before it: `go-no-go`.
     pub fn short(&self) -> &str {
         match &self.component {
@@ -64,48 +63,46 @@ impl Task {
             _ => self.label.split_once('.').map_or(self.label.as_str(), |(_, name)| name),
         }
     }
-}
 
-impl Task {
-    /// The short label as it may stand in an address.
+    /// The short label for file names and anchors.
     pub fn slug(&self) -> String {
         self.short().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
     }
 }
 
-/// A cell, and what came out.
+/// A training and its results.
 #[derive(Debug)]
-pub struct CellResult {
-    /// Place of its variant.
+pub struct TrainingResult {
+    /// Index of its variant.
     pub variant: usize,
-    /// Place of its task.
+    /// Index of its task.
     pub task: usize,
     /// Its run.
     pub run: u32,
     /// How it ended.
     pub status: Status,
-    /// Its values; those that do not exist are not there.
+    /// Its values; undefined ones are left out.
     pub values: BTreeMap<Key, f64>,
-    /// Measures that could not be taken, and why.
+    /// Measures that failed, and why.
     pub failed_measures: Vec<(String, String)>,
-    /// What `cell.json` says, of a cell that finished.
+    /// Its `cell.json`, if it finished.
     pub about: Option<TrainingFile>,
 }
 
 /// Variant, task and run.
 pub type Label = (String, String, u32);
 
-/// `W` and `λ=0.1` of `W[λ=0.1]`; other names as they are, and nothing.
+/// `W` and `λ=0.1` of `W[λ=0.1]`; other names unchanged, and an empty point.
 fn split(variant: &str) -> (&str, &str) {
     variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
 }
 
-/// The variant that a point of a sweep is of; other names as they are.
+/// The variant of a point of a sweep; other names unchanged.
 pub fn base(variant: &str) -> &str {
     split(variant).0
 }
 
-/// Where in a sweep a variant is; nothing of others.
+/// The point of a variant in a sweep; empty for others.
 pub fn point(variant: &str) -> &str {
     split(variant).1
 }
@@ -114,7 +111,7 @@ impl RunFolder {
     /// Reads the run folder at `root`.
     ///
     /// # Errors
-    /// If there is none, it has no results yet, or a file in it is damaged.
+    /// If it does not exist, has no results yet, or a file in it is damaged.
     pub fn read(root: &Path) -> Result<Self> {
         let none = |what: &str| {
             Error::input(format!("{} {what}", root.display()))
@@ -149,9 +146,9 @@ impl RunFolder {
         let mut finished = finished(&store, &grouped)?;
         let shown: BTreeSet<&Path> = finished.values().map(|file| file.folder.as_path()).collect();
         let stale = store.trainings()?.len() - shown.len();
-        let mut tasks: Vec<Task> =
-            labels.into_iter().map(|label| Task { label, component: None, info: None }).collect();
-        let mut cells = Vec::with_capacity(grouped.len());
+        let mut tasks: Vec<RunTask> =
+            labels.into_iter().map(|label| RunTask { label, component: None, info: None }).collect();
+        let mut trainings = Vec::with_capacity(grouped.len());
         let place = |names: &[String], name: &str| names.iter().position(|n| n == name);
         for ((variant, task, run), rows) in grouped {
             let label = (variant, task, run);
@@ -165,10 +162,10 @@ impl RunFolder {
                 tasks[task].component.get_or_insert_with(|| about.spec.task_component.id.clone());
                 tasks[task].info.get_or_insert_with(|| about.task_info.clone());
             }
-            cells.push(cell(variant, task, run, rows, about));
+            trainings.push(training(variant, task, run, rows, about));
         }
         // In the order of the experiment: by run, then task, then variant.
-        cells.sort_by_key(|c| (c.run, c.task, c.variant));
+        trainings.sort_by_key(|c| (c.run, c.task, c.variant));
         let switch = |name: &str| manifest.switches.get(name).map(String::as_str).unwrap_or_default();
         Ok(RunFolder {
             root: root.to_owned(),
@@ -176,12 +173,12 @@ impl RunFolder {
             experiment,
             accuracy: if switch("accuracy") == "running" { Accuracy::Running } else { Accuracy::Evaluated },
             interval: if switch("interval") == "t" { Interval::T } else { Interval::Bootstrap },
-            missing: manifest.cells.saturating_sub(cells.len()),
+            missing: manifest.cells.saturating_sub(trainings.len()),
             stale,
             manifest,
             variants,
             tasks,
-            cells,
+            trainings,
         })
     }
 
@@ -194,28 +191,27 @@ impl RunFolder {
         (split.into(), measure.into())
     }
 
-    /// Any finished cell: what it says of the study holds for all, as far as
-    /// variant and task do not matter.
+    /// Any finished training, for what does not depend on variant and task.
     pub fn example(&self) -> Option<&TrainingFile> {
-        self.cells.iter().find_map(|c| c.about.as_ref())
+        self.trainings.iter().find_map(|c| c.about.as_ref())
     }
 
-    /// A finished cell of a variant.
+    /// A finished training of a variant.
     pub fn example_of(&self, variant: usize) -> Option<&TrainingFile> {
-        self.cells.iter().filter(|c| c.variant == variant).find_map(|c| c.about.as_ref())
+        self.trainings.iter().filter(|c| c.variant == variant).find_map(|c| c.about.as_ref())
     }
 
-    /// Cells of a variant and task, by run.
-    pub fn group(&self, variant: usize, task: usize) -> impl Iterator<Item = &CellResult> {
-        self.cells.iter().filter(move |c| c.variant == variant && c.task == task)
+    /// Trainings of a variant on a task, by run.
+    pub fn group(&self, variant: usize, task: usize) -> impl Iterator<Item = &TrainingResult> {
+        self.trainings.iter().filter(move |c| c.variant == variant && c.task == task)
     }
 
-    /// Measures of the trained network, in the order in which cells have them.
+    /// Measures of the trained network, in the order of the trainings.
     pub fn network_measures(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         let known = ["modularity", "small_worldness", "assortativity", "entropy"];
-        let cells = self.cells.iter().flat_map(|c| c.values.keys());
-        let all: Vec<&str> = cells
+        let keys = self.trainings.iter().flat_map(|c| c.values.keys());
+        let all: Vec<&str> = keys
             .filter(|(split, measure)| split.is_empty() && !measure.starts_with("seconds_"))
             .map(|(_, measure)| measure.as_str())
             .collect();
@@ -227,8 +223,8 @@ impl RunFolder {
         found
     }
 
-    /// What to call the neurons' source: the field's folder, or the component;
-    /// of several, all.
+    /// The name of the neurons' source: the field's folder, or the component; all
+    /// names if there are several.
     pub fn field(&self) -> String {
         let mut found: Vec<String> = Vec::new();
         for field in (0..self.variants.len()).filter_map(|v| self.field_of(v)) {
@@ -239,7 +235,7 @@ impl RunFolder {
         if found.is_empty() { "unknown".into() } else { found.join(" and ") }
     }
 
-    /// The same of a variant, once a cell of it is done.
+    /// The name of a variant's source of neurons, once a training is finished.
     pub fn field_of(&self, variant: usize) -> Option<String> {
         let substrate = &self.example_of(variant)?.spec.substrate;
         let path = substrate.params.get("path").and_then(serde_json::Value::as_str).map(Path::new);
@@ -247,26 +243,32 @@ impl RunFolder {
         Some(name.unwrap_or_else(|| substrate.id.clone()))
     }
 
-    /// Seconds of computing, of all cells together.
+    /// Computing time of all trainings together, in seconds.
     pub fn seconds(&self) -> f64 {
         let key = (String::new(), "seconds_total".to_owned());
-        self.cells.iter().filter_map(|c| c.values.get(&key)).sum()
+        self.trainings.iter().filter_map(|c| c.values.get(&key)).sum()
     }
 
-    /// Number of cells that ended so.
+    /// Number of trainings with such a status.
     pub fn count(&self, of: impl Fn(&Status) -> bool) -> usize {
-        self.cells.iter().filter(|c| of(&c.status)).count()
+        self.trainings.iter().filter(|c| of(&c.status)).count()
     }
 }
 
-impl CellResult {
+impl TrainingResult {
     /// A value by split and measure.
     pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
         self.values.get(&(split.to_owned(), measure.to_owned())).copied()
     }
 }
 
-fn cell(variant: usize, task: usize, run: u32, rows: Vec<Row>, about: Option<TrainingFile>) -> CellResult {
+fn training(
+    variant: usize,
+    task: usize,
+    run: u32,
+    rows: Vec<Row>,
+    about: Option<TrainingFile>,
+) -> TrainingResult {
     let mut values = BTreeMap::new();
     let mut failed_measures = Vec::new();
     let mut status = Status::Ok;
@@ -280,11 +282,10 @@ fn cell(variant: usize, task: usize, run: u32, rows: Vec<Row>, about: Option<Tra
             values.insert((value.split, value.measure), number);
         }
     }
-    CellResult { variant, task, run, status, values, failed_measures, about }
+    TrainingResult { variant, task, run, status, values, failed_measures, about }
 }
 
-/// Variants and tasks: those that the manifest names, and whatever else has
-/// results.
+/// Variants and tasks: those in the manifest, then others that have results.
 fn names(manifest: &Manifest, rows: &[Row]) -> (Vec<String>, Vec<String>) {
     let (mut variants, mut tasks) = (manifest.variants.clone(), manifest.tasks.clone());
     for row in rows {
@@ -298,7 +299,7 @@ fn names(manifest: &Manifest, rows: &[Row]) -> (Vec<String>, Vec<String>) {
     (variants, tasks)
 }
 
-/// The finished trainings that the table is of.
+/// The finished trainings that the table lists.
 fn finished(store: &Store, table: &BTreeMap<Label, Vec<Row>>) -> Result<BTreeMap<Label, TrainingFile>> {
     let cells = store.root().join("cells");
     let mut known = BTreeMap::new();
@@ -309,7 +310,7 @@ fn finished(store: &Store, table: &BTreeMap<Label, Vec<Row>>) -> Result<BTreeMap
             None => drop(unnamed.insert(label)),
         }
     }
-    // Tables of format 1 do not name folders: what has the values is meant.
+    // Tables of format 1 do not name folders: find the folder with the same values.
     for name in if unnamed.is_empty() { Vec::new() } else { store.trainings()? } {
         let file = TrainingFile::read(&cells.join(name))?;
         let label = (file.variant.clone(), file.task.clone(), file.run);
@@ -323,7 +324,7 @@ fn finished(store: &Store, table: &BTreeMap<Label, Vec<Row>>) -> Result<BTreeMap
 }
 
 /// The end of the log of each failed training, by variant, task and run.
-pub fn last_words(root: &Path) -> BTreeMap<Label, String> {
+pub fn log_tails(root: &Path) -> BTreeMap<Label, String> {
     let entries = fs::read_dir(root.join("failed")).into_iter().flatten().flatten();
     let files = entries.filter_map(|entry| FailureFile::read(&entry.path()).ok());
     files.map(|file| ((file.variant, file.task, file.run), file.failure.log)).collect()

@@ -1,10 +1,10 @@
-//! Reports: what a run folder has to say, as tables, figures and a page.
+//! Reports of run folders as tables, figures, a page and JSON.
 //!
-//! [`folder`] reads a run folder; [`summary`] sums its runs up and tests them,
-//! [`published`] holds them against the paper's tables; [`network`] looks into
-//! single networks. [`tables`] and [`figure`] show it, [`page`] puts it into
-//! one HTML file, [`document`] into JSON; [`compare`] puts several folders side
-//! by side. A report reads finished cells alone, and changes nothing.
+//! [`folder`] reads a run folder; [`summary`] averages and tests its runs;
+//! [`published`] compares them with the paper's tables; [`network`] reads single
+//! networks. [`tables`] and [`figure`] show the results, [`page`] writes one HTML
+//! file, [`document`] writes JSON; [`compare`] compares several folders. A report
+//! reads only finished trainings and changes nothing.
 
 pub mod compare;
 pub mod departures;
@@ -31,21 +31,21 @@ use figure::Figure;
 use figure::curves::LearningCurves;
 use figure::matrices::Pictures;
 use folder::RunFolder;
-use network::Network;
+use network::TrainedNetwork;
 use published::Paper;
 use summary::{Group, TaskStatistics};
 
-/// Everything that a report says.
+/// The content of a report.
 pub struct Report {
     /// The run.
     pub run: RunFolder,
-    /// The published table that it is held against.
+    /// The published table that the run is compared with.
     pub paper: Option<Paper>,
-    /// What it computes otherwise than the paper did, if it is held against it.
+    /// Settings that differ from the paper's, if the run is compared with it.
     pub departures: Vec<String>,
     /// Accuracies that tables show, by task, then variant.
     pub accuracy: Vec<Vec<Group>>,
-    /// Running accuracies, which are what is published; the same order.
+    /// Running accuracies, which the paper publishes; in the same order.
     pub running: Vec<Vec<Group>>,
     /// Measures of organization.
     pub measures: Vec<String>,
@@ -56,13 +56,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Reads the run folder at `root` and sums it up.
+    /// Reads and analyses the run folder at `root`.
     ///
     /// # Errors
     /// As [`RunFolder::read`].
-    pub fn of(root: &Path) -> Result<Self> {
+    pub fn read(root: &Path) -> Result<Self> {
         let run = RunFolder::read(root)?;
-        let paper = Paper::of(&run);
+        let paper = Paper::matching(&run);
         let measures = run.network_measures();
         let variants = 0..run.variants.len();
         let groups = |task: usize, split: &str, measure: &str| -> Vec<Group> {
@@ -80,23 +80,22 @@ impl Report {
     }
 }
 
-/// What figures are drawn from, beyond the numbers.
+/// What figures need beyond the numbers.
 pub struct Material {
     /// Learning curves.
     pub curves: LearningCurves,
     /// Networks of median accuracy, by task, then variant.
-    pub networks: Vec<Network>,
-    /// Their images, in the same order.
+    pub networks: Vec<TrainedNetwork>,
+    /// Images of their matrices, in the same order.
     pub pictures: Vec<Pictures>,
-    /// Where the neurons of each network are, in the same order, or why that is
-    /// not known.
+    /// Positions of their neurons, in the same order, or why they are unknown.
     pub places: Vec<network::NeuronPositions>,
 }
 
 impl Material {
-    /// Reads it. Neurons are where `positions` says. What cannot be read is left
-    /// out, with a line in the log.
-    pub fn read(run: &RunFolder, positions: &network::Positions<'_>) -> Self {
+    /// Reads curves, networks and, through `positions`, where the neurons are.
+    /// Anything that cannot be read is left out, with a warning in the log.
+    pub fn read(run: &RunFolder, positions: &network::PositionLookup<'_>) -> Self {
         let networks = network::representatives(run);
         Material {
             curves: LearningCurves::read(run),
@@ -107,7 +106,7 @@ impl Material {
     }
 }
 
-/// All figures of a report that there is something to show in.
+/// All figures that have something to show.
 pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>> {
     let run = &report.run;
     let mut figures = vec![figure::accuracy::figure(run, &report.accuracy)];

@@ -1,4 +1,4 @@
-//! A trained network to look at: weights before and after, communities.
+//! Trained networks for the figures: weights before and after training, communities.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,30 +8,30 @@ use pallium_core::{Error, Result};
 use pallium_graph::communities::{ORDERS, Partition, best_partition};
 use pallium_graph::strong_connections;
 
-use super::folder::{CellResult, RunFolder};
+use super::folder::{RunFolder, TrainingResult};
 use pallium_record::outcome::Status;
 use pallium_record::training::TrainingFile;
 use pallium_record::weights;
 
-/// Variants whose networks are looked into: beyond, pictures are too small to
-/// see anything in.
-pub const VARIANTS: usize = 16;
+/// Networks of at most this many variants are shown: more pictures would be too
+/// small.
+pub const MAX_VARIANTS: usize = 16;
 /// Magnitudes above this quantile are connections, as in the measures of
 /// organization.
 const QUANTILE: f64 = 0.9;
 
-/// The recurrent weights of one cell.
+/// The recurrent weights of one training.
 #[derive(Debug)]
-pub struct Network {
-    /// KnownPositions of the variant.
+pub struct TrainedNetwork {
+    /// Index of the variant.
     pub variant: usize,
-    /// KnownPositions of the task.
+    /// Index of the task.
     pub task: usize,
     /// The run.
     pub run: u32,
     /// Before training; row = from, column = to.
     pub initial: Array2<f32>,
-    /// After it.
+    /// After training.
     pub trained: Array2<f32>,
     /// Number of strong connections of each neuron after training.
     pub degrees: Vec<usize>,
@@ -40,7 +40,7 @@ pub struct Network {
     pub communities: Partition,
 }
 
-impl Network {
+impl TrainedNetwork {
     /// Number of neurons.
     pub fn neurons(&self) -> usize {
         self.trained.nrows()
@@ -75,14 +75,13 @@ impl Network {
     }
 }
 
-/// For each task and variant (of the first [`VARIANTS`]) the network of the run
-/// whose accuracy is the median (the lower one of two), in the order of tasks,
-/// then variants.
-pub fn representatives(run: &RunFolder) -> Vec<Network> {
+/// For each task and variant (of the first [`MAX_VARIANTS`]) the network of the run
+/// of median accuracy (the lower of two), ordered by task, then variant.
+pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
     let (split, measure) = run.headline();
     let places =
-        (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(VARIANTS)).map(move |v| (v, t)));
-    let chosen: Vec<(&CellResult, &TrainingFile)> = places
+        (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(MAX_VARIANTS)).map(move |v| (v, t)));
+    let chosen: Vec<(&TrainingResult, &TrainingFile)> = places
         .filter_map(|(variant, task)| {
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
             let mut known: Vec<_> =
@@ -92,14 +91,14 @@ pub fn representatives(run: &RunFolder) -> Vec<Network> {
             known.get(middle).map(|(_, cell, about)| (*cell, *about))
         })
         .collect();
-    let look = |(cell, about): &(&CellResult, &TrainingFile)| match network(cell, about) {
+    let look = |(cell, about): &(&TrainingResult, &TrainingFile)| match network(cell, about) {
         Ok(network) => Some(network),
         Err(e) => {
             tracing::warn!("left out of the figures: {e}");
             None
         }
     };
-    // Finding communities is what takes time.
+    // In parallel, because finding communities takes time.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let part = chosen.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -114,7 +113,7 @@ pub fn representatives(run: &RunFolder) -> Vec<Network> {
     })
 }
 
-fn network(cell: &CellResult, about: &TrainingFile) -> Result<Network> {
+fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork> {
     let path = about.folder.join("weights.safetensors");
     let damaged = |what: &str| {
         Error::input(format!("{}: {what}", path.display()))
@@ -131,10 +130,10 @@ fn network(cell: &CellResult, about: &TrainingFile) -> Result<Network> {
     }
     let initial = found.initial;
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
-        return Err(damaged("it has weights that are not finite"));
+        return Err(damaged("some weights are not finite"));
     }
     let (graph, _) = strong_connections(trained.view(), QUANTILE);
-    Ok(Network {
+    Ok(TrainedNetwork {
         variant: cell.variant,
         task: cell.task,
         run: cell.run,
@@ -145,22 +144,24 @@ fn network(cell: &CellResult, about: &TrainingFile) -> Result<Network> {
     })
 }
 
-/// Positions of a network's neurons, N×3 in micrometres, or why they are not
-/// known.
+/// Positions of a network's neurons, N×3 in micrometres, or why they are unknown.
 pub type NeuronPositions = std::result::Result<Rc<Array2<f64>>, String>;
 
-/// Gives the positions of a training's neurons, N×3, in micrometres. The report
-/// itself knows no plugins; whoever makes it does.
-pub type Positions<'a> = dyn Fn(&RunFolder, &TrainingFile) -> Result<Array2<f64>> + 'a;
+/// Looks up the positions of a training's neurons, N×3 in micrometres. This crate
+/// does not know plugins, so the caller supplies the function.
+pub type PositionLookup<'a> = dyn Fn(&RunFolder, &TrainingFile) -> Result<Array2<f64>> + 'a;
 
-/// Where the neurons of each network are (N×3, in micrometres), or why that is
-/// not known: the source of the neurons is not there (a plugin that is not
-/// loaded, a field that has moved) or knows no positions. In a sweep over
-/// fields these are different neurons.
-pub fn places(run: &RunFolder, networks: &[Network], positions: &Positions<'_>) -> Vec<NeuronPositions> {
+/// Positions of the neurons of each network. They are unknown if the plugin is not
+/// loaded, the field has moved, or the substrate has no positions. A sweep over
+/// fields has different neurons at each point.
+pub fn places(
+    run: &RunFolder,
+    networks: &[TrainedNetwork],
+    positions: &PositionLookup<'_>,
+) -> Vec<NeuronPositions> {
     let mut known: BTreeMap<String, NeuronPositions> = BTreeMap::new();
-    let place = |network: &Network| -> NeuronPositions {
-        let about = run.example_of(network.variant).ok_or("no cell is finished")?;
+    let place = |network: &TrainedNetwork| -> NeuronPositions {
+        let about = run.example_of(network.variant).ok_or("no training is finished")?;
         let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
         let found = known
             .entry(source)
@@ -169,7 +170,7 @@ pub fn places(run: &RunFolder, networks: &[Network], positions: &Positions<'_>) 
         match found.nrows() == network.neurons() {
             true => Ok(found),
             false => Err(format!(
-                "`{}` has {} neurons now, and had {}",
+                "`{}` now has {} neurons instead of {}",
                 about.spec.substrate.id,
                 found.nrows(),
                 network.neurons()

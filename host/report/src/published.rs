@@ -1,4 +1,4 @@
-//! The published tables, and whether a result agrees with them.
+//! The published tables, and the rule for whether a result agrees with them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,15 +9,15 @@ use super::folder::{RunFolder, base};
 
 /// Where the numbers are from.
 pub const SOURCE: &str = "arXiv 2606.14975";
-/// The field that they are of.
+/// The field that they were computed on.
 pub const FIELD: &str = "6_6_2";
 /// Runs behind each of them.
 pub const RUNS: usize = 20;
-/// By how much accuracies may differ: all published runs share one data set,
-/// whose composition alone moves an accuracy by ±0.014, and whose error the
-/// published intervals leave out.
+/// Largest difference of accuracies that counts as agreement: all published runs share one data set,
+/// whose composition alone moves an accuracy by ±0.014, and the published
+/// intervals leave that out.
 const ACCURACY_TOLERANCE: f64 = 0.02;
-/// Relative difference up to which organization counts as the same.
+/// Largest relative difference of other measures that counts as agreement.
 const ORGANIZATION_TOLERANCE: f64 = 0.1;
 
 /// One of the paper's tables.
@@ -39,13 +39,12 @@ impl Paper {
         }
     }
 
-    /// The table that a run is to be held against, if it has the paper's
-    /// variants and tasks.
-    pub fn of(run: &RunFolder) -> Option<Self> {
+    /// The table to compare a run with, if it has variants and tasks of the paper.
+    pub fn matching(run: &RunFolder) -> Option<Self> {
         let tables = tables().ok()?;
         let known = run.variants.iter().any(|v| tables.unconstrained.contains_key(base(v)));
         let tasks = run.tasks.iter().any(|t| t.component.as_deref().and_then(task_of).is_some());
-        let mut cells = run.cells.iter().filter_map(|c| c.about.as_ref()).peekable();
+        let mut cells = run.trainings.iter().filter_map(|c| c.about.as_ref()).peekable();
         cells.peek()?;
         let positive = cells.all(|c| c.spec.constraints.iter().any(|u| u.id == "spatial.non-negative"));
         let table = if positive { Paper::PositiveOnly } else { Paper::Unconstrained };
@@ -85,18 +84,18 @@ pub struct Published {
     pub lower: Option<f64>,
     /// Upper end.
     pub upper: Option<f64>,
-    /// Whether the published networks diverged; outputs that are no numbers
+    /// Whether the published networks diverged; outputs that are not numbers
     /// count as class 0 in the published accuracies.
     pub diverged: bool,
 }
 
-/// What a comparison with a published number comes to.
+/// The result of a comparison with a published number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "verdict", content = "why")]
 pub enum Verdict {
-    /// It agrees, by this part of the rule.
+    /// It agrees, for this reason.
     Same(String),
-    /// It does not.
+    /// It differs, by this much.
     Differs(String),
     /// There is nothing to compare, for this reason.
     CannotBeCompared(String),
@@ -120,7 +119,7 @@ impl Verdict {
     }
 }
 
-/// One's own runs of a cell.
+/// The user's runs of a variant on a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Runs with a value.
@@ -135,8 +134,8 @@ pub struct Sample {
 
 /// Whether `own` agrees with `published`: the 95 % intervals overlap; or
 /// accuracies differ by at most 0.02, other measures by at most 10 %; or both
-/// diverged. The reason says how many runs diverged where some did, since what
-/// is compared is what the others came to.
+/// diverged. If some runs diverged, the reason says how many, because only the
+/// others are compared.
 pub fn judge(measure: &str, published: &Published, own: &Sample) -> Verdict {
     use Verdict::{CannotBeCompared, Differs, Same};
     let all = own.n + own.diverged;
@@ -146,7 +145,7 @@ pub fn judge(measure: &str, published: &Published, own: &Sample) -> Verdict {
     if own.n == 0 {
         return match published.diverged {
             true => Same("both diverged".into()),
-            false => Differs("all runs here diverged, published ones did not".into()),
+            false => Differs("all runs here diverged, the published ones did not".into()),
         };
     }
     let aside = match (published.diverged, own.diverged) {
@@ -170,22 +169,21 @@ pub fn judge(measure: &str, published: &Published, own: &Sample) -> Verdict {
         return Same(format!("intervals overlap{aside}"));
     }
     let difference = (ours - theirs).abs();
-    // Published numbers have three decimals; what they leave out is no
-    // difference.
+    // Published numbers have three decimals: ignore rounding.
     let slack = 1e-9;
-    let (near, told) = match measure.ends_with("accuracy") {
+    let (near, why) = match measure.ends_with("accuracy") {
         true => (
             difference <= ACCURACY_TOLERANCE + slack,
             format!("{difference:.3} apart, within {ACCURACY_TOLERANCE}"),
         ),
         false => {
             let relative = difference / theirs.abs();
-            let told = format!("{:.0} % apart, within 10 %", 100.0 * relative);
-            (relative <= ORGANIZATION_TOLERANCE + slack, told)
+            let why = format!("{:.0} % apart, within 10 %", 100.0 * relative);
+            (relative <= ORGANIZATION_TOLERANCE + slack, why)
         }
     };
     match near {
-        true => Same(told + &aside),
+        true => Same(why + &aside),
         false => Differs(super::text::signed(ours - theirs) + &aside),
     }
 }

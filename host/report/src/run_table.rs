@@ -1,4 +1,4 @@
-//! What came out, variants against tasks.
+//! The table that `pallium run` ends with: accuracy by variant and task.
 
 use pallium_core::{Levels, random};
 use serde::Serialize;
@@ -14,12 +14,12 @@ use pallium_stats as stats;
 /// Coverage of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// Accuracies of an experiment, summed up over runs.
+/// Accuracies of an experiment, averaged over runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The measure.
     pub measure: String,
-    /// The split that it is of.
+    /// Its split.
     pub split: String,
     /// Kind of the intervals.
     pub interval: Interval,
@@ -28,15 +28,15 @@ pub struct Summary {
     /// The tasks, in the order of the experiment.
     pub tasks: Vec<TaskLevels>,
     /// One entry for each variant and task, by variant, then by task.
-    pub groups: Vec<Group>,
+    pub groups: Vec<AccuracyGroup>,
 }
 
-/// A task and how well one can do at it.
+/// A task and its reference levels of accuracy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaskLevels {
     /// The task's label.
     pub task: String,
-    /// Accuracy of guessing; unknown until a cell of the task is finished.
+    /// Accuracy of guessing; unknown until a training on the task is finished.
     pub chance: Option<f64>,
     /// The best without memory, where known.
     pub memoryless: Option<f64>,
@@ -46,7 +46,7 @@ pub struct TaskLevels {
 
 /// The runs of one variant on one task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Group {
+pub struct AccuracyGroup {
     /// The variant.
     pub variant: String,
     /// The task's label.
@@ -55,7 +55,7 @@ pub struct Group {
     pub n: usize,
     /// Their mean, if there are any.
     pub mean: Option<f64>,
-    /// Lower end of the interval; there is none of a single run.
+    /// Lower end of the interval; `None` for a single run.
     pub lower: Option<f64>,
     /// Upper end of the interval.
     pub upper: Option<f64>,
@@ -63,11 +63,11 @@ pub struct Group {
     pub diverged: usize,
     /// Number of runs that failed.
     pub failed: usize,
-    /// Number of runs that are still to do.
+    /// Number of runs that are not done yet.
     pub missing: usize,
 }
 
-/// Sums up what is known of the cells of `plan`. `seed` is for resampling.
+/// Summarises the finished trainings of `plan`. Resampling draws from `seed`.
 pub fn summarise(
     plan: &[Cell],
     records: &Records,
@@ -119,7 +119,7 @@ pub fn summarise(
             }
             let seed = random::derive(seed, 0, &format!("interval {variant} {}", task.task));
             let ends = ends(&values, interval, seed);
-            groups.push(Group {
+            groups.push(AccuracyGroup {
                 variant: variant.into(),
                 task: task.task.clone(),
                 n: values.len(),
@@ -148,8 +148,8 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| stats::mean(values))
 }
 
-/// The ends of an interval of the mean that covers [`CONFIDENCE`]; `None` of
-/// fewer than two values.
+/// The ends of the [`CONFIDENCE`] interval of the mean; `None` for fewer than two
+/// values.
 ///
 /// The bootstrap's resamples are drawn from `seed`, as many as
 /// [`resamples_of`](stats::analysis::resamples_of) says.
@@ -165,7 +165,7 @@ pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)>
 }
 
 impl Summary {
-    /// The table and what its numbers are, for people.
+    /// The table for a terminal, with a caption.
     pub fn render(&self) -> String {
         let heads = self.tasks.iter().map(|t| t.task.as_str());
         let mut table = TextTable::new(std::iter::once("variant").chain(heads));
@@ -179,7 +179,7 @@ impl Summary {
             let mut row = vec![variant.to_owned()];
             for task in &self.tasks {
                 let group = self.groups.iter().find(|g| g.variant == variant && g.task == task.task);
-                row.push(group.map_or_else(String::new, Group::text));
+                row.push(group.map_or_else(String::new, AccuracyGroup::text));
             }
             table.add_row(row);
         }
@@ -203,7 +203,7 @@ impl Summary {
     }
 }
 
-impl Group {
+impl AccuracyGroup {
     fn text(&self) -> String {
         let mut text = match (self.mean, self.lower, self.upper) {
             (Some(mean), Some(lower), Some(upper)) => format!("{mean:.3} ± {:.3}", (upper - lower) / 2.0),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bootstrap_is_repeatable_and_close_to_what_theory_says() {
+    fn the_bootstrap_is_repeatable_and_close_to_theory() {
         let found = ends(&RUNS, Interval::Bootstrap, 1).unwrap();
         assert_eq!(Some(found), ends(&RUNS, Interval::Bootstrap, 1));
         // Off the grid of sixteenths, on which both seeds end at the same point.
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_diverged_failed_or_are_to_come_are_counted_and_not_averaged() {
+    fn diverged_failed_and_missing_runs_are_counted_but_not_averaged() {
         let plan = plan(5);
         let records = vec![
             record(Some(0.5), Status::Ok),
@@ -317,7 +317,7 @@ mod tests {
         let summary = summarise(&plan(1), &records, Accuracy::Evaluated, Interval::Bootstrap, 0);
         assert_eq!((summary.groups[0].mean, summary.groups[0].lower), (Some(0.5), None));
         assert!(summary.render().contains("0.500 (1)"));
-        // The other accuracy is not there, and not made up.
+        // The other accuracy was not measured.
         let running = summarise(&plan(1), &records, Accuracy::Running, Interval::T, 0);
         assert_eq!(running.groups[0].mean, None);
     }

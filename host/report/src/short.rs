@@ -1,4 +1,4 @@
-//! A report in a few sentences.
+//! The section *In short*: a report in a few sentences.
 
 use super::Report;
 use super::published::{FIELD, RUNS, SOURCE, Verdict};
@@ -6,24 +6,24 @@ use super::summary::{Group, incomparable};
 use super::text::{count, three};
 use pallium_record::outcome::Status;
 
-/// Names that are listed; the rest is counted.
-const LISTED: usize = 8;
+/// Names that are listed; further ones are only counted.
+const MAX_LISTED: usize = 8;
 
 /// How many results agree with the published ones.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Tally {
-    /// Agree.
+    /// Number of results that agree.
     pub same: usize,
-    /// Do not.
+    /// Number of results that differ.
     pub differs: usize,
-    /// Have nothing to be compared with.
+    /// Number of results that have nothing to be compared with.
     pub cannot_be_compared: usize,
-    /// Those that do not agree, by name.
+    /// Names of the results that differ.
     pub differing: Vec<String>,
 }
 
 impl Tally {
-    fn of<'a>(groups: impl Iterator<Item = &'a Group>, name: impl Fn(&Group) -> String) -> Self {
+    fn new<'a>(groups: impl Iterator<Item = &'a Group>, name: impl Fn(&Group) -> String) -> Self {
         let mut tally = Tally::default();
         for group in groups {
             match &group.verdict {
@@ -48,13 +48,15 @@ impl Tally {
 impl Report {
     /// Agreement of accuracies with the published table.
     pub fn accuracy_tally(&self) -> Tally {
-        Tally::of(self.running.iter().flatten(), |g| format!("{} on {}", g.variant, self.short_task(&g.task)))
+        Tally::new(self.running.iter().flatten(), |g| {
+            format!("{} on {}", g.variant, self.short_task(&g.task))
+        })
     }
 
     /// Agreement of measures of organization.
     pub fn organization_tally(&self) -> Tally {
         let groups = self.organization.iter().flatten().flatten();
-        Tally::of(groups, |g| {
+        Tally::new(groups, |g| {
             let measure = super::text::measure_name(&g.measure);
             format!("{measure} of {} on {}", g.variant, self.short_task(&g.task))
         })
@@ -64,13 +66,13 @@ impl Report {
         self.run.tasks.iter().find(|t| t.label == label).map_or(label, |t| t.short())
     }
 
-    /// The report in a few sentences: what was run, what came out best, and how
-    /// it agrees with what is published.
+    /// The report in a few sentences: what was run, which variant is best, and
+    /// whether it agrees with the published values.
     pub fn in_short(&self) -> Vec<String> {
         let run = &self.run;
-        let mut told = Vec::new();
+        let mut sentences = Vec::new();
         let ok = run.count(|s| *s == Status::Ok);
-        let mut parts = vec![format!("{ok} of {} done", count(run.manifest.cells, "cell"))];
+        let mut parts = vec![format!("{ok} of {} done", count(run.manifest.cells, "training"))];
         for (number, what) in [
             (run.count(|s| *s == Status::Diverged), "diverged"),
             (run.count(|s| matches!(s, Status::Failed(_))), "failed"),
@@ -84,7 +86,7 @@ impl Report {
             Some(_) => format!(" neurons of {},", run.field()),
             None => String::new(),
         };
-        told.push(format!(
+        sentences.push(format!(
             "{}: {} on {}, {},{neurons} profile {}.",
             parts.join(", "),
             count(run.variants.len(), "variant"),
@@ -92,24 +94,24 @@ impl Report {
             count(run.manifest.runs as usize, "run"),
             run.manifest.profile
         ));
-        told.extend((0..run.tasks.len()).filter_map(|task| self.best(task)));
-        told.extend(self.agreement());
-        told
+        sentences.extend((0..run.tasks.len()).filter_map(|task| self.best(task)));
+        sentences.extend(self.agreement());
+        sentences
     }
 
     /// Which variant did best on a task.
     fn best(&self, task: usize) -> Option<String> {
         let groups = self.accuracy[task].iter().filter(|g| g.mean.is_some());
-        // The first of several.
+        // Of several, the first.
         let best = groups.reduce(|best, group| if group.mean > best.mean { group } else { best })?;
         let mean = best.mean?;
         let levels = self.run.tasks[task].info.as_ref().map(|i| i.levels);
         let above = match (best.above_memoryless, levels.and_then(|l| l.memoryless)) {
             (Some(above), Some(memoryless)) => {
                 let runs = count(best.values.len(), "run");
-                let verb = if best.values.len() == 1 { "is" } else { "are" };
+                let verb = if best.values.len() == 1 { "exceeds" } else { "exceed" };
                 format!(
-                    "; {above} of {runs} {verb} above the {} that is possible without memory",
+                    "; {above} of {runs} {verb} the {} that is possible without memory",
                     three(memoryless)
                 )
             }
@@ -120,9 +122,9 @@ impl Report {
         let stuck: Vec<&str> = stuck.map(|g| g.variant.as_str()).collect();
         let stuck = match stuck.len() {
             0 => String::new(),
-            n if n == self.run.variants.len() => " No run of any variant is.".into(),
-            n if n <= LISTED => format!(" No run of {} is.", stuck.join("; ")),
-            n => format!(" No run of {n} variants is."),
+            n if n == self.run.variants.len() => " No run of any variant does.".into(),
+            n if n <= MAX_LISTED => format!(" Variants without such a run: {}.", stuck.join("; ")),
+            n => format!(" {n} variants have no such run."),
         };
         Some(format!(
             "{}: best is {} with {}{above}.{stuck}",
@@ -132,7 +134,7 @@ impl Report {
         ))
     }
 
-    /// How the run agrees with the published table.
+    /// Whether the run agrees with the published table.
     fn agreement(&self) -> Vec<String> {
         let Some(paper) = self.paper else { return Vec::new() };
         let about = format!("{SOURCE}, {}: field {FIELD}, {RUNS} runs", paper.name());
@@ -141,14 +143,14 @@ impl Report {
             && self.accuracy_tally().all() == self.accuracy_tally().cannot_be_compared
         {
             return vec![format!(
-                "The published values ({about}) are shown beside these, and cannot be compared: {why}."
+                "The published values ({about}) are shown beside these but cannot be compared: {why}."
             )];
         }
-        let told = |what: &str, tally: &Tally| {
+        let agree = |what: &str, tally: &Tally| {
             let mut text = format!("of {} {what} {} agree", tally.all(), tally.same);
             if tally.differs > 0 {
-                let few: Vec<&str> = tally.differing.iter().take(LISTED).map(String::as_str).collect();
-                let more = if tally.differs > LISTED { ", …" } else { "" };
+                let few: Vec<&str> = tally.differing.iter().take(MAX_LISTED).map(String::as_str).collect();
+                let more = if tally.differs > MAX_LISTED { ", …" } else { "" };
                 let verb = if tally.differs == 1 { "differs" } else { "differ" };
                 text += &format!(", {} {verb} ({}{more})", tally.differs, few.join(", "));
             }
@@ -167,19 +169,19 @@ impl Report {
         };
         let mut all = vec![format!(
             "Against the published values ({about}): {}; {}.{fewer}",
-            told("accuracies", &self.accuracy_tally()),
-            told("measures of organization", &self.organization_tally()),
+            agree("accuracies", &self.accuracy_tally()),
+            agree("measures of organization", &self.organization_tally()),
         )];
         let departures = &self.departures;
         if !departures.is_empty() {
-            let few: Vec<&str> = departures.iter().take(LISTED).map(String::as_str).collect();
+            let few: Vec<&str> = departures.iter().take(MAX_LISTED).map(String::as_str).collect();
             let more = match departures.len() - few.len() {
                 0 => String::new(),
                 rest => format!(" and {rest} more"),
             };
             all.push(format!(
-                "This is no repetition of the published study, which agreement with its values does not make it: here \
-                 {}{more}.",
+                "This run differs from the published study, so agreement with its values is not a replication. \
+                 Differences: {}{more}.",
                 few.join(", ")
             ));
         }

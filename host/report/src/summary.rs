@@ -1,9 +1,9 @@
-//! Runs summed up: by variant, task and measure.
+//! Statistics of runs by variant, task and measure.
 
 use pallium_core::random;
 use serde::Serialize;
 
-use super::folder::{CellResult, RunFolder, base, point};
+use super::folder::{RunFolder, TrainingResult, base, point};
 use super::published::{Paper, Published, Sample, Verdict, judge};
 use crate::run_table::ends;
 use pallium_profile::Accuracy;
@@ -11,43 +11,42 @@ use pallium_record::outcome::Status;
 use pallium_record::spec::CoordinateLayout;
 use pallium_stats::{self as stats, Analysis, Design, Options, WideTable, table::TableEntry};
 
-/// How many standard errors of a share a run must be above what is possible
-/// without memory to count as above it.
-const CLEARLY: f64 = 3.0;
-/// Variants up to which all pairs are listed.
-pub const PAIRED: usize = 16;
+/// A run counts as above memoryless if its accuracy exceeds the memoryless level
+/// by this many standard errors of a proportion.
+const STANDARD_ERRORS: f64 = 3.0;
+/// All pairs are listed up to this number of variants.
+pub const MAX_PAIRED_VARIANTS: usize = 16;
 
-/// The runs of a variant on a task, by one measure.
+/// One measure of all runs of a variant on a task.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
     /// The variant.
     pub variant: String,
     /// The task's label.
     pub task: String,
-    /// The split; empty for what belongs to none.
+    /// The split; empty for measures without one.
     pub split: String,
     /// The measure.
     pub measure: String,
     /// Values, by run.
     pub values: Vec<f64>,
-    /// The runs that the values are of.
+    /// The runs that have values, in the same order.
     pub runs: Vec<u32>,
     /// Their mean.
     pub mean: Option<f64>,
-    /// Ends of the interval that the experiment asks for, 95 %.
+    /// Ends of the 95 % interval, of the kind that the experiment sets.
     pub interval: Option<(f64, f64)>,
     /// Runs that diverged.
     pub diverged: usize,
     /// Runs that failed.
     pub failed: usize,
-    /// Runs that are still to come.
+    /// Runs that are not done yet.
     pub missing: usize,
-    /// Of an accuracy: runs that are clearly above what is possible without
-    /// memory.
+    /// Of an accuracy: number of runs above [`threshold`].
     pub above_memoryless: Option<usize>,
     /// The published value, where there is one.
     pub published: Option<Published>,
-    /// Whether it agrees, where there is one.
+    /// Whether it agrees with the published value, where there is one.
     #[serde(flatten)]
     pub verdict: Option<Verdict>,
 }
@@ -58,7 +57,7 @@ impl Group {
         self.interval.map(|(low, high)| (high - low) / 2.0)
     }
 
-    /// The runs as the rule of agreement wants them.
+    /// The runs as [`judge`] needs them.
     fn sample(values: &[f64], diverged: usize) -> Sample {
         let (low, high) = stats::t_interval(values, 0.95);
         Sample {
@@ -70,14 +69,14 @@ impl Group {
     }
 }
 
-/// Why results of a variant can say nothing about the published ones, if so.
+/// Why a variant's results cannot be compared with the published ones, if so.
 pub fn incomparable(run: &RunFolder, variant: usize) -> Option<String> {
     let field = run.field_of(variant)?;
     (field != super::published::FIELD)
         .then(|| format!("other neurons: {field}, published {}", super::published::FIELD))
 }
 
-/// The graphs that a variant's small-worldness is judged against.
+/// The null graphs of a variant's small-worldness.
 fn null_graphs(run: &RunFolder, variant: usize) -> &str {
     let metrics = run.example_of(variant).map_or(&[][..], |about| &about.spec.metrics);
     let own = metrics.iter().find(|m| m.id == "organization.small-worldness");
@@ -86,18 +85,17 @@ fn null_graphs(run: &RunFolder, variant: usize) -> &str {
         .unwrap_or("published")
 }
 
-/// Sums up one measure of one variant on one task.
+/// Summarises one measure of one variant on one task.
 pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize, key: (&str, &str)) -> Group {
     let (split, measure) = key;
-    let cells: Vec<&CellResult> = run.group(variant, task).collect();
+    let cells: Vec<&TrainingResult> = run.group(variant, task).collect();
     let known: Vec<(u32, f64)> =
         cells.iter().filter_map(|c| c.value(split, measure).map(|v| (c.run, v))).collect();
     let values: Vec<f64> = known.iter().map(|k| k.1).collect();
     let count = |of: &dyn Fn(&Status) -> bool| cells.iter().filter(|c| of(&c.status)).count();
     let diverged = count(&|s| *s == Status::Diverged);
     let (variant_name, label) = (&run.variants[variant], &run.tasks[task].label);
-    // The same seed as the table that `pallium run` ends with, hence the same
-    // ends.
+    // The seed that `pallium run` uses for its table, so that intervals are equal.
     let purpose = match (split, measure) == (run.headline().0.as_str(), run.headline().1.as_str()) {
         true => format!("interval {variant_name} {label}"),
         false => format!("interval {variant_name} {label} {split} {measure}"),
@@ -109,10 +107,10 @@ pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize,
         let wrong_null = || {
             let null = null_graphs(run, variant);
             (measure == "small_worldness" && null != "published")
-                .then(|| format!("judged against other graphs (null = {null})"))
+                .then(|| format!("compared with other null graphs (null = {null})"))
         };
         let evaluated =
-            || (measure == "accuracy").then(|| "the published accuracy is the running one".to_owned());
+            || (measure == "accuracy").then(|| "the published accuracy is the running accuracy".to_owned());
         match incomparable(run, variant).or_else(wrong_null).or_else(evaluated) {
             Some(why) => Verdict::CannotBeCompared(why),
             None => judge(measure, &published, &Group::sample(&values, diverged)),
@@ -138,8 +136,8 @@ pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize,
     }
 }
 
-/// The accuracy above which a run has clearly used its memory: the best without
-/// memory and three standard errors of a share of the trials that count.
+/// The accuracy above which a run counts as above memoryless: the memoryless
+/// level plus three standard errors of a proportion of the trials.
 pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
     let memoryless = run.tasks[task].info.as_ref()?.levels.memoryless?;
     let training = &run.example()?.spec.training;
@@ -148,12 +146,13 @@ pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
         Accuracy::Evaluated => training.test,
     };
     let error = (memoryless * (1.0 - memoryless) / trials.max(1) as f64).sqrt();
-    Some(memoryless + CLEARLY * error)
+    Some(memoryless + STANDARD_ERRORS * error)
 }
 
-/// A measure of one task as a wide table: a column a variant, a row a run.
+/// A measure of one task as a wide table: one column for each variant, one row
+/// for each run.
 pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
-    let runs = run.manifest.runs.max(run.cells.iter().map(|c| c.run + 1).max().unwrap_or(0));
+    let runs = run.manifest.runs.max(run.trainings.iter().map(|c| c.run + 1).max().unwrap_or(0));
     let column = |variant: usize| -> Vec<TableEntry> {
         let mut column = vec![TableEntry::Missing(String::new()); runs as usize];
         for cell in run.group(variant, task) {
@@ -172,7 +171,7 @@ pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
     }
 }
 
-/// What one step in the design does to a task's accuracy.
+/// The effect of a factor, or of a variant, on a task's accuracy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Effect {
     /// Such as `D* - D`; in a sweep with the point, `D* - D [λ=0.1]`.
@@ -181,21 +180,21 @@ pub struct Effect {
     pub meaning: String,
     /// The factor, if there is one: W, D or C.
     pub factor: Option<String>,
-    /// The pairs of variants that are compared, the one asked about first.
+    /// The pairs of variants that are compared: each with its reference.
     pub pairs: Vec<(String, String)>,
     /// Mean difference, in the measure's unit.
     pub difference: f64,
     /// Cliff's δ, the mean over the pairs.
     pub delta: f64,
-    /// Probability of so large a difference without an effect.
+    /// p-value.
     pub p: f64,
     /// p adjusted by Holm over all effects of the task.
     pub holm: f64,
 }
 
 impl Effect {
-    /// Its name as people read it: with a minus between levels of a factor.
-    pub fn shown(&self) -> String {
+    /// Its name for display: with a minus sign between the levels of a factor.
+    pub fn label(&self) -> String {
         match self.factor {
             Some(_) => self.name.replacen(" - ", " − ", 1),
             None => self.name.clone(),
@@ -206,10 +205,10 @@ impl Effect {
 /// A task's statistics.
 #[derive(Debug)]
 pub struct TaskStatistics {
-    /// Everything `pallium stats` knows of the table.
+    /// The analysis of `pallium stats`.
     pub analysis: Analysis,
-    /// The effects of the design's factors, in a sweep at each of its points;
-    /// each variant against the first where a name tells no factors.
+    /// Effects of the design's factors, in a sweep at each point. If a variant's
+    /// name has no factors: each variant against the first.
     pub effects: Vec<Effect>,
     /// Whether the effects are of factors.
     pub factorial: bool,
@@ -223,8 +222,8 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
     let table = wide(run, task, (&split, &measure));
     let swept = table.names.iter().any(|name| !point(name).is_empty());
     let design = Design::from_names(&table.names);
-    // Nobody reads all pairs of so many; those of a family are stated.
-    let family = (table.names.len() > PAIRED).then(Vec::new);
+    // Beyond this many variants the family must be chosen: `pallium stats --family`.
+    let family = (table.names.len() > MAX_PAIRED_VARIANTS).then(Vec::new);
     let options = Options { seed: run.manifest.seed, family, ..Options::default() };
     let analysis = stats::analyse(&table, &design, &options);
     let values: Vec<Vec<f64>> = (0..table.names.len()).map(|v| table.values(v)).collect();
@@ -235,8 +234,8 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
     TaskStatistics { analysis, effects, factorial, points }
 }
 
-/// Planned contrasts of the paper's factors, within each point of a sweep; none
-/// where some names tell no factors, since those are what the study is about.
+/// Planned contrasts of the paper's factors, within each point of a sweep; empty
+/// if a variant's name has no factors.
 fn contrasts(run: &RunFolder, table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
     let names: Vec<&str> = table.names.iter().map(|name| base(name)).collect();
     let whole = Design::from_names(&names);
@@ -303,7 +302,7 @@ fn from_point_to_point(table: &WideTable, values: &[Vec<f64>]) -> Vec<Effect> {
     pairwise(table, values, before.into_iter().chain(beyond))
 }
 
-/// Each pair that has values by the Mann–Whitney test.
+/// Mann–Whitney tests of the pairs that have values.
 fn pairwise(
     table: &WideTable,
     values: &[Vec<f64>],
@@ -329,7 +328,7 @@ fn pairwise(
 
 /// A contrast of the paper's factors in words.
 fn meaning(run: &RunFolder, factor: &str, (upper, lower): (&str, &str), variant: Option<usize>) -> String {
-    // Read with their axes interleaved, positions are nobody's.
+    // Interleaved axes mix the coordinates of different neurons.
     let interleaved = variant
         .and_then(|v| run.example_of(v))
         .is_some_and(|about| about.spec.geometry.coordinate_layout == CoordinateLayout::Interleaved);
@@ -343,7 +342,7 @@ fn meaning(run: &RunFolder, factor: &str, (upper, lower): (&str, &str), variant:
         ("D", "D*", "D") => "real positions instead of a grid",
         ("C", "C", "none") => "communicability on top of distance",
         ("C", "C*", "none") => "communicability like the connectome's on top of distance",
-        ("C", "C*", "C") => "communicability like the connectome's instead of plain",
+        ("C", "C*", "C") => "communicability like the connectome's instead of communicability alone",
         _ => return format!("{upper} instead of {lower}"),
     }
     .into()
@@ -353,7 +352,7 @@ fn meaning(run: &RunFolder, factor: &str, (upper, lower): (&str, &str), variant:
 /// task.
 pub fn correlation(run: &RunFolder, task: usize, measure: &str) -> (stats::Test, usize) {
     let (split, headline) = run.headline();
-    let cells = run.cells.iter().filter(|c| c.task == task);
+    let cells = run.trainings.iter().filter(|c| c.task == task);
     let (x, y): (Vec<f64>, Vec<f64>) =
         cells.filter_map(|c| Some((c.value("", measure)?, c.value(&split, &headline)?))).unzip();
     (stats::spearman(&x, &y), x.len())
@@ -372,17 +371,17 @@ mod tests {
         (table, columns.iter().map(|c| c.1.to_vec()).collect())
     }
 
-    fn told(effects: Vec<Effect>) -> Vec<(String, String, f64)> {
+    fn compared(effects: Vec<Effect>) -> Vec<(String, String, f64)> {
         effects.into_iter().map(|e| (e.pairs[0].0.clone(), e.pairs[0].1.clone(), e.difference)).collect()
     }
 
     fn effects(columns: &[(&str, &[f64])]) -> Vec<(String, String, f64)> {
         let (table, values) = table(columns);
-        told(against_first(&table, &values))
+        compared(against_first(&table, &values))
     }
 
     #[test]
-    fn variants_are_held_against_the_first_and_points_against_their_own() {
+    fn variants_are_compared_with_the_first_and_points_with_their_variants_first() {
         let of = |a: &str, b: &str, d: f64| (a.to_owned(), b.to_owned(), d);
         let found = effects(&[("x", &[1.0, 2.0]), ("y", &[2.0, 3.0]), ("z", &[])]);
         assert_eq!(found, [of("y", "x", 1.0)]);
@@ -401,7 +400,7 @@ mod tests {
             ("W[λ=3]", &[7.0, 7.0]),
         ]);
         assert_eq!(
-            told(from_point_to_point(&table, &values)),
+            compared(from_point_to_point(&table, &values)),
             [of("W[λ=2]", "W[λ=1]", 2.0), of("W[λ=3]", "W[λ=2]", 4.0), of("W[λ=3]", "W[λ=1]", 6.0)]
         );
     }

@@ -1,21 +1,21 @@
 //! The tables of a report.
 
 use super::Report;
-use super::folder::last_words;
+use super::folder::log_tails;
 use super::published::Verdict;
 use super::summary::{Effect, Group, TaskStatistics};
-use super::table::{Cell, Kind, Table};
+use super::table::{Emphasis, Table, TableCell};
 use super::text::{count, mean_half, measure_name, p_cell, p_value, signed, three, two};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::outcome::Status;
 use pallium_record::spec::{DataSeed, Space};
 
-/// Characters of a failed cell's last words.
-const WORDS: usize = 400;
+/// Characters of a failed training's log that are shown.
+const LOG_TAIL: usize = 400;
 
 impl Report {
-    /// What accuracy and interval are.
-    pub fn what_is_shown(&self) -> String {
+    /// Which accuracy and which interval the tables show.
+    pub fn accuracy_caption(&self) -> String {
         let accuracy = match self.run.accuracy {
             Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
             Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
@@ -32,7 +32,7 @@ impl Report {
     pub fn overview(&self) -> Table {
         let tasks: Vec<&str> = self.run.tasks.iter().map(|t| t.short()).collect();
         let paper = self.paper.map(|paper| paper.name());
-        let mut table = Table::new("overview", "Accuracy", self.what_is_shown());
+        let mut table = Table::new("overview", "Accuracy", self.accuracy_caption());
         if let Some(paper) = paper {
             table.caption += &format!(
                 " In brackets: the published mean ({}, {paper}), and whether it agrees: = same, ≠ differs, ? \
@@ -42,10 +42,10 @@ impl Report {
         }
         table = table.columns(["variant"]).columns(tasks.iter().map(|t| format!("#{t}")));
         for (place, variant) in self.run.variants.iter().enumerate() {
-            let mut row = vec![Cell::text(variant).kind(Kind::Variant(place))];
+            let mut row = vec![TableCell::text(variant).emphasis(Emphasis::Variant(place))];
             for task in 0..tasks.len() {
                 let group = &self.accuracy[task][place];
-                let mut cell = Cell::number(group.mean, mean_half(group.mean, group.half()));
+                let mut cell = TableCell::number(group.mean, mean_half(group.mean, group.half()));
                 if group.values.is_empty() {
                     cell.text = absent(group);
                 }
@@ -58,17 +58,17 @@ impl Report {
                     };
                     cell.text += &format!(" ({} {mark})", published.mean.map_or_else(|| "–".into(), three));
                     cell.note = format!("{}: {}", verdict.name(), verdict.why());
-                    cell.kind = kind(verdict);
+                    cell.emphasis = verdict_style(verdict);
                 }
                 row.push(cell);
             }
             table.row(row);
         }
         let level = |name: &str, of: &dyn Fn(&pallium_core::Levels) -> Option<f64>| {
-            let mut row = vec![Cell::text(name).kind(Kind::Faint)];
+            let mut row = vec![TableCell::text(name).emphasis(Emphasis::Faint)];
             row.extend(self.run.tasks.iter().map(|t| {
                 let value = t.info.as_ref().and_then(|i| of(&i.levels));
-                Cell::number(value, value.map_or_else(|| "–".into(), three)).kind(Kind::Faint)
+                TableCell::number(value, value.map_or_else(|| "–".into(), three)).emphasis(Emphasis::Faint)
             }));
             row
         };
@@ -83,7 +83,7 @@ impl Report {
         let name = self.run.tasks[task].short();
         let running = self.run.accuracy == Accuracy::Running;
         let published = self.running[task].iter().any(|g| g.published.is_some());
-        let mut caption = self.what_is_shown();
+        let mut caption = self.accuracy_caption();
         if let Some(bar) = super::summary::threshold(&self.run, task) {
             let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels.memoryless);
             caption += &format!(
@@ -98,7 +98,7 @@ impl Report {
                 columns.push("#running accuracy");
             }
             columns.extend(["#published", "#published interval", "verdict"]);
-            caption += " Verdicts hold running accuracies against the published ones.";
+            caption += " Verdicts compare running accuracies with the published ones.";
         }
         let uncounted = self.accuracy[task].iter().any(|g| !absent(g).is_empty());
         columns.extend(uncounted.then_some("not counted"));
@@ -115,26 +115,27 @@ impl Report {
             };
             let n = group.values.len();
             let mut row = vec![
-                Cell::text(&group.variant).kind(Kind::Variant(place)),
-                Cell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
-                Cell::number(group.half(), range(group.interval)),
-                Cell::number(n as f64, n.to_string()),
+                TableCell::text(&group.variant).emphasis(Emphasis::Variant(place)),
+                TableCell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
+                TableCell::number(group.half(), range(group.interval)),
+                TableCell::number(n as f64, n.to_string()),
                 match group.above_memoryless {
                     Some(above) if n > 0 => {
                         let share = above as f64 / n as f64;
-                        Cell::number(share, format!("{:.0} %", 100.0 * share)).note(format!("{above} of {n}"))
+                        TableCell::number(share, format!("{:.0} %", 100.0 * share))
+                            .note(format!("{above} of {n}"))
                     }
-                    _ => Cell::text("–"),
+                    _ => TableCell::text("–"),
                 },
             ];
             if published {
                 let against = &self.running[task][place];
                 if !running {
-                    row.push(Cell::number(against.mean, mean_half(against.mean, against.half())));
+                    row.push(TableCell::number(against.mean, mean_half(against.mean, against.half())));
                 }
                 row.extend(published_cells(against));
             }
-            row.extend(uncounted.then(|| Cell::text(absent(group)).kind(Kind::Faint)));
+            row.extend(uncounted.then(|| TableCell::text(absent(group)).emphasis(Emphasis::Faint)));
             table.row(row);
         }
         table
@@ -162,11 +163,11 @@ impl Report {
             }
         }
         for (variant, label) in self.run.variants.iter().enumerate() {
-            let mut row = vec![Cell::text(label).kind(Kind::Variant(variant))];
+            let mut row = vec![TableCell::text(label).emphasis(Emphasis::Variant(variant))];
             for (place, of_measure) in groups.iter().enumerate() {
                 let group = &of_measure[variant];
                 row.push(
-                    Cell::number(group.mean, mean_half(group.mean, group.half()))
+                    TableCell::number(group.mean, mean_half(group.mean, group.half()))
                         .note(count(group.values.len(), "run")),
                 );
                 if published(place) {
@@ -178,11 +179,11 @@ impl Report {
                                 Verdict::CannotBeCompared(_) => "?",
                             };
                             let text = published.mean.map_or_else(|| "–".into(), three);
-                            Cell::number(published.mean, format!("{text} {mark}"))
+                            TableCell::number(published.mean, format!("{text} {mark}"))
                                 .note(format!("{}: {}", verdict.name(), verdict.why()))
-                                .kind(kind(verdict))
+                                .emphasis(verdict_style(verdict))
                         }
-                        _ => Cell::text("–"),
+                        _ => TableCell::text("–"),
                     });
                 }
             }
@@ -191,7 +192,7 @@ impl Report {
         table
     }
 
-    /// What the steps of the design do.
+    /// What the factors of the design do to accuracy.
     pub fn effects_table(&self, task: usize) -> Table {
         let name = self.run.tasks[task].short();
         let TaskStatistics { effects, factorial, points, .. } = &self.statistics[task];
@@ -237,17 +238,17 @@ impl Report {
         }
         for effect in effects {
             let pairs: Vec<String> = effect.pairs.iter().map(|(a, b)| format!("{a} with {b}")).collect();
-            let sure = effect.holm < super::figure::effects::SIGNIFICANT;
-            let kind = if sure { Kind::Plain } else { Kind::Faint };
+            let significant = effect.holm < super::figure::effects::SIGNIFICANT;
+            let emphasis = if significant { Emphasis::Plain } else { Emphasis::Faint };
             let mut row = vec![
-                Cell::text(effect.shown()),
-                Cell::text(&effect.meaning).kind(kind),
-                Cell::number(effect.difference, signed(effect.difference)).kind(kind),
-                Cell::number(effect.delta, signed(effect.delta)).kind(kind),
-                Cell::number(effect.p, p_cell(effect.p)).kind(kind),
-                Cell::number(effect.holm, p_cell(effect.holm)).kind(kind),
+                TableCell::text(effect.label()),
+                TableCell::text(&effect.meaning).emphasis(emphasis),
+                TableCell::number(effect.difference, signed(effect.difference)).emphasis(emphasis),
+                TableCell::number(effect.delta, signed(effect.delta)).emphasis(emphasis),
+                TableCell::number(effect.p, p_cell(effect.p)).emphasis(emphasis),
+                TableCell::number(effect.holm, p_cell(effect.holm)).emphasis(emphasis),
             ];
-            row.extend(factorial.then(|| Cell::text(pairs.join(", ")).kind(kind)));
+            row.extend(factorial.then(|| TableCell::text(pairs.join(", ")).emphasis(emphasis)));
             table.row(row);
         }
         table
@@ -267,11 +268,11 @@ impl Report {
         .columns(["test", "of", "#statistic", "#degrees of freedom", "#p"]);
         let mut add = |test: &str, of: &str, (statistic, df, p): (f64, Option<String>, f64)| {
             table.row(vec![
-                Cell::text(test),
-                Cell::text(of),
-                Cell::number(statistic, two(statistic)),
-                Cell::text(df.unwrap_or_else(|| "–".into())),
-                Cell::number(p, p_cell(p)),
+                TableCell::text(test),
+                TableCell::text(of),
+                TableCell::number(statistic, two(statistic)),
+                TableCell::text(df.unwrap_or_else(|| "–".into())),
+                TableCell::number(p, p_cell(p)),
             ]);
         };
         let groups = analysis.variants.iter().filter(|v| v.n > 0).count();
@@ -291,7 +292,7 @@ impl Report {
             Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
         }
         if let Err(why) = &factors.interactions {
-            table.caption += &format!(" Interactions are not told apart: {}.", why.message);
+            table.caption += &format!(" Interactions cannot be separated: {}.", why.message);
         }
         table
     }
@@ -307,37 +308,37 @@ impl Report {
              comparisons that matter before looking, and test those alone: `pallium stats --family`.",
         )
         .columns(["first", "second", "#difference", "#U", "#p", "#p (Holm)", "#p (BH)", "#Cliff's δ"]);
-        // Only then are the same runs of two variants a pair.
+        // Runs are pairs only where variants share the trials of each run.
         let paired = self.run.example().is_some_and(|about| about.spec.data_seed == DataSeed::PerRun);
         if paired {
             table = table.columns(["#p (Wilcoxon)", "#p (permutation)"]);
-            table.caption += " Each run has trials of its own, which all variants share, so that runs are paired, too: \
-                              Wilcoxon's signed ranks, and a permutation of the mean difference, not adjusted.";
+            table.caption += " All variants share the trials of a run, so runs are also compared in pairs: Wilcoxon's \
+                              signed ranks, and a permutation test of the mean difference, not adjusted.";
         }
         for (pair, adjusted) in analysis.pairs.iter().zip(&analysis.family) {
             let (a, b) = (&analysis.variants[pair.a], &analysis.variants[pair.b]);
             let difference = a.mean - b.mean;
             let mut row = vec![
-                Cell::text(&a.name).kind(Kind::Variant(pair.a)),
-                Cell::text(&b.name).kind(Kind::Variant(pair.b)),
-                Cell::number(difference, signed(difference)),
-                Cell::number(pair.mann_whitney.u, super::text::human(pair.mann_whitney.u)),
-                Cell::number(adjusted.p, p_cell(adjusted.p)),
-                Cell::number(adjusted.holm, p_cell(adjusted.holm)),
-                Cell::number(adjusted.benjamini_hochberg, p_cell(adjusted.benjamini_hochberg)),
-                Cell::number(pair.cliffs_delta, signed(pair.cliffs_delta)),
+                TableCell::text(&a.name).emphasis(Emphasis::Variant(pair.a)),
+                TableCell::text(&b.name).emphasis(Emphasis::Variant(pair.b)),
+                TableCell::number(difference, signed(difference)),
+                TableCell::number(pair.mann_whitney.u, super::text::human(pair.mann_whitney.u)),
+                TableCell::number(adjusted.p, p_cell(adjusted.p)),
+                TableCell::number(adjusted.holm, p_cell(adjusted.holm)),
+                TableCell::number(adjusted.benjamini_hochberg, p_cell(adjusted.benjamini_hochberg)),
+                TableCell::number(pair.cliffs_delta, signed(pair.cliffs_delta)),
             ];
             if paired {
                 let runs = count(pair.paired, "pair");
                 let tests = [pair.wilcoxon.p, pair.permutation.p];
-                row.extend(tests.map(|p| Cell::number(p, p_cell(p)).note(runs.clone())));
+                row.extend(tests.map(|p| TableCell::number(p, p_cell(p)).note(runs.clone())));
             }
             table.row(row);
         }
         table
     }
 
-    /// The effects of all tasks, in short: difference and p.
+    /// Difference and p of the effects, one column for each task.
     pub fn steps_table(&self) -> Table {
         let caption = "Difference in mean accuracy, and p adjusted by Holm within the task; in full below, under Effects.";
         let tasks = self.run.tasks.iter().map(|t| format!("#{}", t.short()));
@@ -349,23 +350,27 @@ impl Report {
             return table;
         };
         for effect in first {
-            let mut row = vec![Cell::text(effect.shown())];
+            let mut row = vec![TableCell::text(effect.label())];
             for statistics in &self.statistics {
                 let own = statistics.effects.iter().find(|e| e.name == effect.name);
                 row.push(own.map_or_else(
-                    || Cell::text("–"),
+                    || TableCell::text("–"),
                     |own| {
-                        let sure = own.holm < super::figure::effects::SIGNIFICANT;
-                        Cell::number(
+                        let significant = own.holm < super::figure::effects::SIGNIFICANT;
+                        TableCell::number(
                             own.difference,
                             format!("{} ({})", signed(own.difference), p_value(own.holm)),
                         )
                         .note(format!("Cliff's δ = {}", signed(own.delta)))
-                        .kind(if sure { Kind::Plain } else { Kind::Faint })
+                        .emphasis(if significant {
+                            Emphasis::Plain
+                        } else {
+                            Emphasis::Faint
+                        })
                     },
                 ));
             }
-            row.push(Cell::text(&effect.meaning));
+            row.push(TableCell::text(&effect.meaning));
             table.row(row);
         }
         table
@@ -379,7 +384,7 @@ impl Report {
             "distances",
             "constraints",
         ]);
-        let told = |use_: &pallium_record::spec::Use| match use_.params.is_empty() {
+        let described = |use_: &pallium_record::spec::Use| match use_.params.is_empty() {
             true => use_.id.clone(),
             false => {
                 let params: Vec<String> =
@@ -388,9 +393,14 @@ impl Report {
             }
         };
         for (place, variant) in self.run.variants.iter().enumerate() {
-            let name = Cell::text(variant).kind(Kind::Variant(place));
+            let name = TableCell::text(variant).emphasis(Emphasis::Variant(place));
             let Some(about) = self.run.example_of(place) else {
-                table.row(vec![name, Cell::text("no cell is done yet"), Cell::default(), Cell::default()]);
+                table.row(vec![
+                    name,
+                    TableCell::text("no training is finished yet"),
+                    TableCell::default(),
+                    TableCell::default(),
+                ]);
                 continue;
             };
             let spec = &about.spec;
@@ -401,36 +411,36 @@ impl Report {
                 Space::Grid(Some([a, b, c])) => format!("grid of {a}×{b}×{c}"),
             };
             let space = if spec.geometry.shuffled { format!("{space}, shuffled") } else { space };
-            let constraints: Vec<String> = spec.constraints.iter().map(told).collect();
+            let constraints: Vec<String> = spec.constraints.iter().map(described).collect();
             table.row(vec![
                 name,
-                Cell::text(told(&spec.weights)),
-                Cell::text(space),
-                Cell::text(constraints.join("; ")),
+                TableCell::text(described(&spec.weights)),
+                TableCell::text(space),
+                TableCell::text(constraints.join("; ")),
             ]);
         }
         table
     }
 
-    /// Cells that are counted nowhere, and why.
+    /// Trainings and measures that are not counted, and why.
     pub fn uncounted_table(&self) -> Table {
-        let words = last_words(&self.run.root);
+        let logs = log_tails(&self.run.root);
         let mut table = Table::new(
             "uncounted",
-            "Cells and measures that are not counted",
-            "A diverged run is a result, and has no accuracy; a failed one is tried again when the run is started \
+            "Trainings and measures that are not counted",
+            "A diverged training is a result without an accuracy. A failed one is tried again when the run is started \
              again.",
         )
         .columns(["variant", "task", "#run", "status", "why"]);
-        for cell in &self.run.cells {
+        for cell in &self.run.trainings {
             let (variant, task) = (&self.run.variants[cell.variant], &self.run.tasks[cell.task]);
             let mut add = |status: &str, why: String, note: String| {
                 table.row(vec![
-                    Cell::text(variant).kind(Kind::Variant(cell.variant)),
-                    Cell::text(task.short()),
-                    Cell::number(f64::from(cell.run), cell.run.to_string()),
-                    Cell::text(status).kind(Kind::Bad),
-                    Cell::text(why).note(note),
+                    TableCell::text(variant).emphasis(Emphasis::Variant(cell.variant)),
+                    TableCell::text(task.short()),
+                    TableCell::number(f64::from(cell.run), cell.run.to_string()),
+                    TableCell::text(status).emphasis(Emphasis::Bad),
+                    TableCell::text(why).note(note),
                 ]);
             };
             match &cell.status {
@@ -444,9 +454,9 @@ impl Report {
                     add("diverged", why, String::new());
                 }
                 Status::Failed(why) => {
-                    let said = words.get(&(variant.clone(), task.label.clone(), cell.run));
-                    let end = said.map(|log| {
-                        let skip = log.chars().count().saturating_sub(WORDS);
+                    let log = logs.get(&(variant.clone(), task.label.clone(), cell.run));
+                    let end = log.map(|log| {
+                        let skip = log.chars().count().saturating_sub(LOG_TAIL);
                         log.chars().skip(skip).collect::<String>()
                     });
                     add("failed", why.clone(), end.unwrap_or_default());
@@ -475,19 +485,23 @@ impl Report {
     }
 }
 
-/// How a verdict looks.
-pub fn kind(verdict: &Verdict) -> Kind {
+/// How a verdict is displayed.
+pub fn verdict_style(verdict: &Verdict) -> Emphasis {
     match verdict {
-        Verdict::Same(_) => Kind::Good,
-        Verdict::Differs(_) => Kind::Bad,
-        Verdict::CannotBeCompared(_) => Kind::Faint,
+        Verdict::Same(_) => Emphasis::Good,
+        Verdict::Differs(_) => Emphasis::Bad,
+        Verdict::CannotBeCompared(_) => Emphasis::Faint,
     }
 }
 
 /// The published value, its interval, and the verdict.
-fn published_cells(group: &Group) -> [Cell; 3] {
+fn published_cells(group: &Group) -> [TableCell; 3] {
     let Some(published) = &group.published else {
-        return [Cell::text("–"), Cell::text("–"), Cell::text("no published value").kind(Kind::Faint)];
+        return [
+            TableCell::text("–"),
+            TableCell::text("–"),
+            TableCell::text("no published value").emphasis(Emphasis::Faint),
+        ];
     };
     let range = match (published.lower, published.upper) {
         (Some(low), Some(high)) => format!("{} – {}", three(low), three(high)),
@@ -495,22 +509,25 @@ fn published_cells(group: &Group) -> [Cell; 3] {
         _ => "–".into(),
     };
     let verdict = match &group.verdict {
-        Some(verdict) => Cell::text(format!("{}: {}", verdict.name(), verdict.why())).kind(kind(verdict)),
-        None => Cell::default(),
+        Some(verdict) => {
+            TableCell::text(format!("{}: {}", verdict.name(), verdict.why())).emphasis(verdict_style(verdict))
+        }
+        None => TableCell::default(),
     };
     [
-        Cell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
+        TableCell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
         // Sorted by its width, as the interval of the runs is.
-        Cell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
+        TableCell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
         verdict,
     ]
 }
 
-/// Runs without a value in words; nothing if there are none.
+/// Runs without a value, in words; empty if there are none.
 pub fn absent(group: &Group) -> String {
-    let kinds = [(group.diverged, "diverged"), (group.failed, "failed"), (group.missing, "to do")];
-    let told: Vec<String> = kinds.iter().filter(|k| k.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    told.join(", ")
+    let states = [(group.diverged, "diverged"), (group.failed, "failed"), (group.missing, "to do")];
+    let parts: Vec<String> =
+        states.iter().filter(|state| state.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    parts.join(", ")
 }
 
 fn plain(value: &serde_json::Value) -> String {

@@ -1,4 +1,4 @@
-//! Reports of run folders that are made up here, file by file.
+//! Reports of synthetic run folders, which these tests write file by file.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ const VARIANTS: [&str; 11] =
 const TASKS: [(&str, f64); 3] =
     [("cognition.one-choice", 0.625), ("cognition.go-no-go", 0.5), ("cognition.perceptual-decision", 0.5)];
 
-/// A run folder to be written.
-struct Made<'a> {
+/// A synthetic run folder.
+struct SyntheticRun<'a> {
     variants: &'a [&'a str],
     runs: u32,
     neurons: usize,
@@ -25,11 +25,11 @@ struct Made<'a> {
     accuracy: &'a dyn Fn(&str, usize, u32) -> Option<f64>,
 }
 
-impl Made<'_> {
+impl SyntheticRun<'_> {
     fn write(&self, root: &Path) {
-        let Made { variants, runs, neurons, .. } = *self;
+        let SyntheticRun { variants, runs, neurons, .. } = *self;
         let manifest = json!({
-            "format": 1, "pallium": "0.1.0", "core": "0.1.0", "experiment": "made <up>", "file": "made-up.toml",
+            "format": 1, "pallium": "0.1.0", "core": "0.1.0", "experiment": "synthetic <run>", "file": "synthetic.toml",
             "about": "<script>", "overrides": [], "profile": "published", "switches": self.switches, "seed": 1, "runs": runs,
             "cells": variants.len() * 3 * runs as usize, "plugins": [], "data": {}, "started": 0,
             "machine": {"name": null, "cpu": null, "system": "linux", "architecture": "x86_64", "cores": 2},
@@ -117,7 +117,7 @@ fn rows(variant: &str, task: &str, run: u32, accuracy: Option<f64>) -> String {
     .concat()
 }
 
-/// Numbers without pattern, so that images are as large as they can be.
+/// Random numbers, which make images as large as possible.
 fn weights(neurons: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut matrix = || -> Vec<u8> {
@@ -136,7 +136,7 @@ fn switches() -> Value {
     json!({ "accuracy": "running", "interval": "t", "null": "published", "coordinate_layout": "interleaved" })
 }
 
-fn whole(report: &Report) -> String {
+fn html(report: &Report) -> String {
     let material = Material::read(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here")));
     let figures = figures(report, &material);
     page::page(report, &material, &figures).unwrap()
@@ -149,9 +149,9 @@ fn two_groups(variant: &str, task: usize, run: u32) -> Option<f64> {
 }
 
 #[test]
-fn six_hundred_and_sixty_cells_make_a_small_page_quickly() {
+fn six_hundred_and_sixty_trainings_make_a_small_page_quickly() {
     let scratch = tempfile::tempdir().unwrap();
-    Made {
+    SyntheticRun {
         variants: &VARIANTS,
         runs: 20,
         neurons: 64,
@@ -160,7 +160,7 @@ fn six_hundred_and_sixty_cells_make_a_small_page_quickly() {
         accuracy: &two_groups,
     }
     .write(scratch.path());
-    // Those that are looked into are as large as the study's.
+    // The networks that are shown are as large as the study's.
     for variant in VARIANTS {
         for task in 0..3 {
             for run in 0..20 {
@@ -172,7 +172,7 @@ fn six_hundred_and_sixty_cells_make_a_small_page_quickly() {
         }
     }
     let large = weights(312, 5);
-    let report = Report::of(scratch.path()).unwrap();
+    let report = Report::read(scratch.path()).unwrap();
     let chosen = |v: usize, t: usize| {
         let mut all: Vec<(f64, u32)> =
             report.run.group(v, t).map(|c| (c.value("train", "running_accuracy").unwrap(), c.run)).collect();
@@ -186,20 +186,20 @@ fn six_hundred_and_sixty_cells_make_a_small_page_quickly() {
             put(scratch.path(), &format!("{name}/weights.safetensors"), &large);
         }
     }
-    let page = whole(&report);
+    let page = html(&report);
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
-    assert_eq!(report.run.cells.len(), 660);
+    assert_eq!(report.run.trainings.len(), 660);
     assert_eq!(page.matches("data:image/png").count(), 66, "before and after of 33 networks");
     for outside in ["src=\"http", "href=\"http", "url(http", "@import", "fetch("] {
         assert!(!page.contains(outside), "{outside}");
     }
-    // What users write is text, never markup.
-    assert!(page.contains("made &lt;up&gt;") && !page.contains("made <up>"));
+    // Text from users is escaped.
+    assert!(page.contains("synthetic &lt;run&gt;") && !page.contains("synthetic <run>"));
     assert!(page.contains("&lt;script&gt;"));
 }
 
 #[test]
-fn values_are_counted_and_held_against_the_published_ones() {
+fn values_are_counted_and_compared_with_the_published_ones() {
     let scratch = tempfile::tempdir().unwrap();
     // As published on the first task; too good on the second; diverged on the
     // third.
@@ -214,7 +214,7 @@ fn values_are_counted_and_held_against_the_published_ones() {
             _ => None,
         }
     };
-    let made = Made {
+    let made = SyntheticRun {
         variants: &["W*D*C", "WD*C", "W", "mine"],
         runs: 5,
         neurons: 8,
@@ -223,7 +223,7 @@ fn values_are_counted_and_held_against_the_published_ones() {
         accuracy: &|v, t, r| if v == "mine" { Some(0.7) } else { accuracy(v, t, r) },
     };
     made.write(scratch.path());
-    let report = Report::of(scratch.path()).unwrap();
+    let report = Report::read(scratch.path()).unwrap();
     assert_eq!(report.paper, Some(Paper::Unconstrained));
     let tally = report.accuracy_tally();
     assert_eq!((tally.same, tally.differs, tally.cannot_be_compared), (3 + 2, 1 + 3, 0), "{tally:?}");
@@ -244,23 +244,23 @@ fn values_are_counted_and_held_against_the_published_ones() {
     let uncounted = report.uncounted_table();
     assert_eq!(uncounted.rows.len(), 15);
     assert_eq!(uncounted.rows[0][4].text, "the loss in epoch 2, batch 3");
-    // One name tells no factors: all against the first.
+    // `mine` has no factors, so all variants are compared with the first.
     assert!(!report.statistics[0].factorial);
     let names: Vec<&str> = report.statistics[0].effects.iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["WD*C", "W", "mine"]);
     let text = report.in_short().join("\n");
     assert!(
-        text.contains("45 of 60 cells done, 15 diverged") && text.contains("of 9 accuracies 5 agree"),
+        text.contains("45 of 60 trainings done, 15 diverged") && text.contains("of 9 accuracies 5 agree"),
         "{text}"
     );
-    let page = whole(&report);
+    let page = html(&report);
     assert!(page.contains("15 diverged") && page.contains("the loss in epoch 2"));
 }
 
 #[test]
 fn other_neurons_and_other_measures_cannot_be_compared() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut made = Made {
+    let mut made = SyntheticRun {
         variants: &["W*D*C", "WD*C"],
         runs: 3,
         neurons: 8,
@@ -269,17 +269,17 @@ fn other_neurons_and_other_measures_cannot_be_compared() {
         accuracy: &|_, _, run| Some(0.9 + 0.01 * f64::from(run)),
     };
     made.write(&scratch.path().join("field"));
-    let report = Report::of(&scratch.path().join("field")).unwrap();
+    let report = Report::read(&scratch.path().join("field")).unwrap();
     assert_eq!(report.accuracy_tally().cannot_be_compared, 6);
     assert!(report.in_short().join(" ").contains("other neurons: 5_3_4"));
 
     made.field = "6_6_2";
     made.switches = json!({ "accuracy": "evaluated", "interval": "bootstrap", "null": "matched" });
     made.write(&scratch.path().join("corrected"));
-    let report = Report::of(&scratch.path().join("corrected")).unwrap();
+    let report = Report::read(&scratch.path().join("corrected")).unwrap();
     assert_eq!(report.run.headline(), ("test".into(), "accuracy".into()));
     assert!((report.accuracy[0][0].mean.unwrap() - 0.9).abs() < 1e-12);
-    // What is published is the running accuracy, which the folder has, too.
+    // The published accuracy is the running one, which the folder also has.
     assert_eq!(report.accuracy_tally().cannot_be_compared, 0);
     let place = |measure: &str| report.measures.iter().position(|m| m == measure).unwrap();
     let verdict = |measure| report.organization[0][place(measure)][0].verdict.clone().unwrap();
@@ -295,9 +295,9 @@ fn other_neurons_and_other_measures_cannot_be_compared() {
 }
 
 #[test]
-fn cells_of_another_state_are_left_out() {
+fn outdated_trainings_are_left_out() {
     let scratch = tempfile::tempdir().unwrap();
-    let made = Made {
+    let made = SyntheticRun {
         variants: &["W"],
         runs: 2,
         neurons: 8,
@@ -306,8 +306,8 @@ fn cells_of_another_state_are_left_out() {
         accuracy: &|_, task, run| Some(0.5 + 0.1 * task as f64 + 0.01 * f64::from(run)),
     };
     made.write(scratch.path());
-    // The same cell as it came out before something changed, and one whose
-    // table is not up to date.
+    // An older result of the same training, and a training that results.csv does
+    // not list yet.
     let old = scratch.path().join("cells/old");
     fs::create_dir(&old).unwrap();
     fs::copy(scratch.path().join("cells/W.0.0/cell.json"), old.join("cell.json")).unwrap();
@@ -315,21 +315,22 @@ fn cells_of_another_state_are_left_out() {
     let table = fs::read_to_string(scratch.path().join("results.csv")).unwrap();
     let kept: Vec<&str> = table.lines().filter(|l| !l.contains("perceptual-decision,1")).collect();
     fs::write(scratch.path().join("results.csv"), kept.join("\n")).unwrap();
-    let report = Report::of(scratch.path()).unwrap();
-    assert_eq!((report.run.cells.len(), report.run.missing, report.run.stale), (5, 1, 2));
+    let report = Report::read(scratch.path()).unwrap();
+    assert_eq!((report.run.trainings.len(), report.run.missing, report.run.stale), (5, 1, 2));
     assert!((report.accuracy[0][0].mean.unwrap() - 0.505).abs() < 1e-12);
     assert_eq!(report.accuracy[2][0].missing, 1);
-    let folders =
-        |r: &Report| r.run.cells.iter().filter_map(|c| c.about.as_ref()).all(|a| !a.folder.ends_with("old"));
+    let folders = |r: &Report| {
+        r.run.trainings.iter().filter_map(|c| c.about.as_ref()).all(|a| !a.folder.ends_with("old"))
+    };
     assert!(folders(&report));
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn errors_name_the_file_that_cannot_be_read() {
     let scratch = tempfile::tempdir().unwrap();
-    let error = |root: &Path| Report::of(root).err().unwrap();
+    let error = |root: &Path| Report::read(root).err().unwrap();
     assert!(error(scratch.path()).message.contains("holds no run"));
-    let made = Made {
+    let made = SyntheticRun {
         variants: &["W"],
         runs: 1,
         neurons: 4,
@@ -338,13 +339,13 @@ fn what_cannot_be_read_is_named() {
         accuracy: &|_, _, _| Some(0.5),
     };
     made.write(scratch.path());
-    // A damaged network costs its picture, not the report.
+    // Damaged weights cost one picture, not the report.
     put(scratch.path(), "cells/W.0.0/weights.safetensors", b"nothing");
-    let report = Report::of(scratch.path()).unwrap();
+    let report = Report::read(scratch.path()).unwrap();
     let material = Material::read(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here")));
     assert_eq!(material.networks.len(), 2);
     assert!(material.places.iter().all(|place| place.is_err()));
-    assert!(whole(&report).contains("The positions of the neurons are unknown"));
+    assert!(html(&report).contains("The positions of the neurons are unknown"));
     put(scratch.path(), "cells/W.0.0/cell.json", b"{");
     assert!(error(scratch.path()).message.contains("W.0.0"));
     put(scratch.path(), "results.csv", HEADER.as_bytes());
@@ -356,7 +357,7 @@ fn folders_are_compared_by_name() {
     let scratch = tempfile::tempdir().unwrap();
     let write = |name: &str, variants: &[&str], shift: f64, switches: Value| {
         let folder = scratch.path().join(name);
-        Made {
+        SyntheticRun {
             variants,
             runs: 8,
             neurons: 8,
@@ -372,10 +373,10 @@ fn folders_are_compared_by_name() {
         write("published", &["W", "WD"], 0.0, switches()),
         write("corrected", &["WD", "WD*"], 0.2, corrected),
     ];
-    let compared = compare::Comparison::of(&folders).unwrap();
+    let compared = compare::Comparison::read(&folders).unwrap();
     assert_eq!(compared.names, ["published", "corrected"]);
     assert_eq!(compared.variants, ["W", "WD", "WD*"]);
-    // Their tables show different accuracies, so the one that both have.
+    // Their tables show different accuracies, so one that both have is compared.
     assert_eq!(compared.key, ("test".to_owned(), "accuracy".to_owned()));
     let against = compared.tasks[0].tests[1][0].unwrap();
     assert!((against.difference - 0.2).abs() < 1e-12 && against.delta == 1.0, "{against:?}");
@@ -387,7 +388,7 @@ fn folders_are_compared_by_name() {
         runs.rows.iter().find(|r| r[0].text == what).map(|r| [r[1].text.clone(), r[2].text.clone()])
     };
     assert_eq!(row("null"), Some(["published".into(), "matched".into()]));
-    assert_eq!(row("interval"), None, "what is the same is left out");
+    assert_eq!(row("interval"), None, "rows without a difference are left out");
     let page = page::comparison::page(&compared);
     assert!(page.contains("figure-comparison") && page.len() < 1_000_000);
     let document = compared.document();

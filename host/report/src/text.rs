@@ -1,4 +1,4 @@
-//! Numbers, names and times as people read them.
+//! Numbers, names and times for display.
 
 use serde_json::Value;
 
@@ -11,8 +11,7 @@ pub fn measure_name(measure: &str) -> String {
     }
 }
 
-/// A probability: `p = 0.012`, `p < 0.0001`; with an en dash where there is
-/// none.
+/// A p-value: `p = 0.012`, `p < 0.0001`; an en dash if it is undefined.
 pub fn p_value(p: f64) -> String {
     match p {
         p if p.is_nan() => "p –".into(),
@@ -22,7 +21,7 @@ pub fn p_value(p: f64) -> String {
     }
 }
 
-/// A probability for a table's cell.
+/// A p-value in a table: `0.012`, `< 0.0001`.
 pub fn p_cell(p: f64) -> String {
     match p_value(p) {
         text if text.starts_with("p = ") => text[4..].into(),
@@ -46,7 +45,7 @@ pub fn two(value: f64) -> String {
     if value.is_finite() { format!("{value:.2}").replace('-', "−") } else { "–".into() }
 }
 
-/// The same as [`three`] with its sign.
+/// As [`three`], with a sign.
 pub fn signed(value: f64) -> String {
     match three(value) {
         text if value > 0.0 && text != "0.000" => format!("+{text}"),
@@ -63,7 +62,7 @@ pub fn mean_half(mean: Option<f64>, half: Option<f64>) -> String {
     }
 }
 
-/// A length of time, to the two or three digits that people care for.
+/// A duration with two or three digits.
 pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "under 1 s".into(),
@@ -75,7 +74,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A number with so many significant digits.
+/// A number with `digits` significant digits.
 pub fn significant(value: f64, digits: i32) -> String {
     if value == 0.0 {
         return "0".into();
@@ -84,7 +83,7 @@ pub fn significant(value: f64, digits: i32) -> String {
     format!("{value:.*}", usize::try_from(digits - 1 - magnitude).unwrap_or(0))
 }
 
-/// A number in full if it is whole, or with six significant digits.
+/// An integer in full, or a number with six significant digits.
 pub fn human(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "not defined".into(),
@@ -94,7 +93,7 @@ pub fn human(value: f64) -> String {
     }
 }
 
-/// Day and time (UTC) of seconds since 1970, as ISO 8601 has them.
+/// Date and time (UTC) of seconds since 1970, in the order of ISO 8601.
 pub fn date(seconds: u64) -> String {
     let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
     // Days to a civil date (Hinnant, "chrono-compatible low-level date
@@ -116,7 +115,7 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// A number for a script: `null` where it is not finite.
+/// A number for JSON: `null` if it is not finite.
 pub fn number(value: f64) -> Value {
     // Adding zero takes the sign off a zero.
     serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_people_write_them() {
+    fn numbers_are_formatted_for_reading() {
         assert_eq!([0.5, 0.004, 1e-9].map(p_value), ["p = 0.500", "p = 0.0040", "p < 0.0001"]);
         assert_eq!([0.5, 1e-9, f64::NAN].map(p_cell), ["0.500", "< 0.0001", "–"]);
         assert_eq!([-0.25, -0.0001, f64::NAN].map(three), ["−0.250", "0.000", "–"]);
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_as_many_digits_as_asked() {
+    fn numbers_have_the_requested_digits() {
         assert_eq!([0.0, 0.123, 12.3, 0.00456].map(|v| significant(v, 2)), ["0", "0.12", "12", "0.0046"]);
         for (value, text) in [
             (316.0, "316"),
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_get_null_for_what_is_not_a_number() {
+    fn json_has_null_for_numbers_that_are_not_finite() {
         assert_eq!(number(f64::INFINITY), Value::Null);
         assert_eq!(number(-0.0).to_string(), "0.0");
     }

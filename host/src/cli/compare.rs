@@ -39,7 +39,7 @@ pub struct Compare {
 /// the page cannot be written.
 pub fn compare(args: &Compare) -> Result<()> {
     args.html.iter().try_for_each(|file| check_file(file))?;
-    let comparison = Comparison::of(&args.folders)?;
+    let comparison = Comparison::read(&args.folders)?;
     if let Some(file) = &args.html {
         write(file, pallium_report::page::comparison::page(&comparison).as_bytes())?;
     }

@@ -68,7 +68,7 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
     named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
-    let report = Report::of(&args.folder)?;
+    let report = Report::read(&args.folder)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
     let page_file = match &args.html {
         Some(file) => Some(file.clone()),
@@ -154,7 +154,7 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> 
 /// # Errors
 /// As [`report`].
 pub fn page_of(folder: &Path) -> Result<PathBuf> {
-    let report = Report::of(folder)?;
+    let report = Report::read(folder)?;
     let material = Material::read(&report.run, &positions);
     let figures = figures(&report, &material);
     let file = folder.join(PAGE);

@@ -38,7 +38,7 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
         id: "accuracy".into(),
         title: "Accuracy".into(),
         caption: "Dots: runs. Box: quartiles (from five runs on). Diamond and bar: mean and 95 % interval. \
-                  Open diamond below: the published mean and interval, where there is one. Lines: chance \
+                  Open diamond below: published mean and interval, where they exist. Lines: chance \
                   (dotted), the best without memory (dashed), the ideal (solid)."
             .into(),
         panels,

@@ -1,4 +1,4 @@
-//! Accuracies of several run folders side by side.
+//! Accuracies of several run folders.
 
 use pallium_core::Levels;
 
@@ -31,8 +31,8 @@ pub fn figure(comparison: &Comparison) -> Figure<'_> {
         id: "comparison".into(),
         title: "Accuracy of several runs".into(),
         caption:
-            "Marks and bars: means and 95 % intervals. Open diamonds: published means and intervals, where there \
-                  are any (Table 2 above Table 3). Lines: chance (dotted), the best without memory (dashed), the ideal (solid)."
+            "Marks and bars: means and 95 % intervals. Open diamonds: published means and intervals, where they \
+                  exist (Table 2 above Table 3). Lines: chance (dotted), the best without memory (dashed), the ideal (solid)."
                 .into(),
         panels,
         small: false,

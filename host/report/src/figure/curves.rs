@@ -14,21 +14,21 @@ use pallium_stats as stats;
 
 /// A mean and the quartiles at one epoch.
 #[derive(Clone, Copy, Debug)]
-pub struct Point {
+pub struct CurvePoint {
     epoch: f64,
     mean: f64,
     band: Option<(f64, f64)>,
 }
 
-/// What curves show.
+/// The quantity that a panel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Quantity {
     Accuracy,
     Loss,
 }
 
 /// Curves of one quantity: by task, then variant.
-type Curves = Vec<Vec<Vec<Point>>>;
+type Curves = Vec<Vec<Vec<CurvePoint>>>;
 
 /// The curves of all runs.
 pub struct LearningCurves {
@@ -37,7 +37,7 @@ pub struct LearningCurves {
 }
 
 impl LearningCurves {
-    /// Reads them.
+    /// Reads the curves of all finished trainings.
     pub fn read(run: &RunFolder) -> Self {
         let epochs = |variant, task| -> Vec<Vec<Epoch>> {
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
@@ -54,13 +54,13 @@ impl LearningCurves {
         LearningCurves { accuracy, loss }
     }
 
-    /// Whether there are any.
+    /// Whether no training has a curve.
     pub fn is_empty(&self) -> bool {
         self.accuracy.iter().flatten().all(Vec::is_empty)
     }
 }
 
-fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<Point> {
+fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<CurvePoint> {
     let mut at: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for epoch in runs.iter().flatten() {
         at.entry(epoch.epoch).or_default().extend(pick(epoch).filter(|v| v.is_finite()));
@@ -69,7 +69,7 @@ fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<Point> {
         .filter(|(_, values)| !values.is_empty())
         .map(|(epoch, mut values)| {
             values.sort_by(f64::total_cmp);
-            Point {
+            CurvePoint {
                 epoch: f64::from(epoch),
                 mean: stats::mean(&values),
                 band: (values.len() > 1)
@@ -83,9 +83,9 @@ fn mean(runs: &[Vec<Epoch>], pick: fn(&Epoch) -> Option<f64>) -> Vec<Point> {
 /// task.
 pub fn figure<'a>(run: &'a RunFolder, curves: &'a LearningCurves) -> Figure<'a> {
     let mut panels = Vec::new();
-    for what in [What::Accuracy, What::Loss] {
+    for what in [Quantity::Accuracy, Quantity::Loss] {
         for (place, task) in run.tasks.iter().enumerate() {
-            let name = if what == What::Accuracy { "accuracy" } else { "loss" };
+            let name = if what == Quantity::Accuracy { "accuracy" } else { "loss" };
             panels.push(Panel {
                 name: format!("validation {name} by epoch on {}", task.short()),
                 draw: Box::new(move |width| panel(width, run, curves, place, what)),
@@ -137,8 +137,8 @@ pub fn legend_of<'a>(names: Vec<String>) -> Panel<'a> {
     }
 }
 
-fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what: What) -> Drawing {
-    let all = if what == What::Accuracy { &curves.accuracy[task] } else { &curves.loss[task] };
+fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what: Quantity) -> Drawing {
+    let all = if what == Quantity::Accuracy { &curves.accuracy[task] } else { &curves.loss[task] };
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
@@ -150,9 +150,9 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     let levels = run.tasks[task].info.as_ref().map(|i| i.levels);
     let (low, high) = match (what, levels) {
-        (What::Accuracy, Some(levels)) => ((low.min(levels.chance) - 0.03).max(0.0), 1.02),
-        (What::Accuracy, None) => ((low - 0.03).max(0.0), 1.02),
-        (What::Loss, _) => (0.0, if high.is_finite() { 1.05 * high } else { 1.0 }),
+        (Quantity::Accuracy, Some(levels)) => ((low.min(levels.chance) - 0.03).max(0.0), 1.02),
+        (Quantity::Accuracy, None) => ((low - 0.03).max(0.0), 1.02),
+        (Quantity::Loss, _) => (0.0, if high.is_finite() { 1.05 * high } else { 1.0 }),
     };
     let y = Axis::new(low.min(high - 1e-6), high, 6);
     let first = if last > 1.0 { 1.0 } else { 0.5 };
@@ -160,9 +160,9 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
         Chart::new(&canvas, frame, Axis::new(first, last.max(first + 0.5), 10.min(last as usize + 1)), y);
     chart.name_axes(
         "epoch",
-        if what == What::Accuracy { "validation accuracy" } else { "validation loss (nats)" },
+        if what == Quantity::Accuracy { "validation accuracy" } else { "validation loss (nats)" },
     );
-    if let (What::Accuracy, Some(levels)) = (what, levels) {
+    if let (Quantity::Accuracy, Some(levels)) = (what, levels) {
         levels_across(&chart, levels, (first, last));
     }
     for (place, curve) in all.iter().enumerate() {

@@ -38,7 +38,7 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
         id: "effects".into(),
         title: "Effects on accuracy".into(),
         caption: format!(
-            "{what} Cliff's δ: share of pairs of runs in which the one named first does better, minus the share in \
+            "{what} Cliff's δ: share of pairs of runs in which the first-named does better, minus the share in \
              which it does worse. Filled marks: p below {SIGNIFICANT} after Holm's adjustment over all rows of the \
              panel."
         ),
@@ -68,7 +68,7 @@ fn panel(width: f64, title: &str, effects: &[Effect]) -> Drawing {
     }
     for (row, effect) in effects.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5) + 0.5;
-        row_name(&canvas, &effect.shown(), left, y);
+        row_name(&canvas, &effect.label(), left, y);
         canvas.line(&[(frame.left, y), (frame.right, y)], INK.fade(0.12), HAIRLINE);
         let significant = effect.holm < SIGNIFICANT;
         let colour = match effect.delta {

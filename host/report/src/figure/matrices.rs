@@ -11,7 +11,7 @@ use super::palette::{BLUE, INK, VERMILLION, community_colour};
 use super::raster::{self, Raster};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
-use crate::network::Network;
+use crate::network::TrainedNetwork;
 use crate::text::significant;
 
 /// Pixels of all matrices of a report together, which limits its size.
@@ -34,13 +34,13 @@ struct Picture {
 
 impl Pictures {
     /// Makes those of all networks.
-    pub fn draw(networks: &[Network]) -> Vec<Self> {
+    pub fn draw(networks: &[TrainedNetwork]) -> Vec<Self> {
         let budget = PIXELS / (2 * networks.len()).max(1);
         let side = ((budget as f64).sqrt() as usize).min(SIDE);
         networks.iter().map(|network| Self::of_network(network, side)).collect()
     }
 
-    fn of_network(network: &Network, side: usize) -> Self {
+    fn of_network(network: &TrainedNetwork, side: usize) -> Self {
         let order = network.by_community();
         let picture = |matrix: &Array2<f32>| {
             let n = matrix.nrows();
@@ -69,7 +69,7 @@ fn limit(matrix: &Array2<f32>) -> f32 {
 pub fn figure<'a>(
     run: &'a RunFolder,
     task: usize,
-    networks: &'a [Network],
+    networks: &'a [TrainedNetwork],
     pictures: &'a [Pictures],
 ) -> Figure<'a> {
     let mut panels: Vec<Panel<'a>> = networks
@@ -98,7 +98,7 @@ pub fn figure<'a>(
         caption:
             "The run of median accuracy of each variant. Rows: from, columns: to; neurons by community of \
                   the trained matrix (bars at the edges: the largest communities), within it by degree. Each \
-                  matrix has its own scale, which covers 99 % of its entries off the diagonal; of large \
+                  matrix has its own scale, which covers 99 % of its entries off the diagonal; in large \
                   networks, neighbouring entries are averaged."
                 .into(),
         panels,
@@ -106,7 +106,7 @@ pub fn figure<'a>(
     }
 }
 
-fn panel(width: f64, run: &RunFolder, network: &Network, pictures: &Pictures) -> Drawing {
+fn panel(width: f64, run: &RunFolder, network: &TrainedNetwork, pictures: &Pictures) -> Drawing {
     const BAR: f64 = 1.2;
     let gap = 4.0;
     let side = (width - gap - 2.0 * BAR - 1.0) / 2.0;

@@ -39,7 +39,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Drawing {
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.5, bottom: height - 8.5 };
     let (split, headline) = run.headline();
     let points: Vec<(usize, u32, f64, f64)> = run
-        .cells
+        .trainings
         .iter()
         .filter(|c| c.task == task)
         .filter_map(|c| Some((c.variant, c.run, c.value("", measure)?, c.value(&split, &headline)?)))

@@ -12,7 +12,7 @@ use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, VERMILLION, community_colour};
 use super::{Figure, Panel, font};
 use crate::folder::RunFolder;
-use crate::network::{Network, NeuronPositions};
+use crate::network::{NeuronPositions, TrainedNetwork};
 
 /// Number of connections that are drawn.
 pub const CONNECTIONS: usize = 150;
@@ -33,7 +33,7 @@ fn view(points: &[[f64; 3]]) -> (f64, f64) {
 pub fn figure<'a>(
     run: &'a RunFolder,
     task: usize,
-    networks: &'a [Network],
+    networks: &'a [TrainedNetwork],
     places: &'a [NeuronPositions],
 ) -> Figure<'a> {
     let panels = networks
@@ -90,7 +90,7 @@ fn seen([x, y, z]: [f64; 3], view: (f64, f64)) -> (f64, f64, f64) {
     (x, cb * y - sb * z, sb * y + cb * z)
 }
 
-fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>) -> Drawing {
+fn panel(width: f64, run: &RunFolder, network: &TrainedNetwork, positions: &Array2<f64>) -> Drawing {
     let scale = 0.5 * width / 1.25;
     let points = centred(positions);
     let from = view(&points);
@@ -129,7 +129,7 @@ fn panel(width: f64, run: &RunFolder, network: &Network, positions: &Array2<f64>
 
 /// The data that the page's script rotates: the networks whose positions are
 /// known, and these positions, each once.
-pub fn data(run: &RunFolder, networks: &[Network], places: &[NeuronPositions]) -> Value {
+pub fn data(run: &RunFolder, networks: &[TrainedNetwork], places: &[NeuronPositions]) -> Value {
     let round = |v: f64| (v * 1000.0).round() / 1000.0;
     let known = || networks.iter().zip(places).filter_map(|(n, place)| Some((n, place.as_ref().ok()?)));
     let mut distinct: Vec<&Rc<Array2<f64>>> = Vec::new();

@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn one_axis_is_named_once() {
-        let of = |points: &[&'static str]| Sweep { bases: vec!["W"], points: points.to_vec() }.labels();
-        assert_eq!(of(&["λ=0.1", "λ=1"]), ("λ".to_owned(), vec!["0.1", "1"]));
-        assert_eq!(of(&["a=1, b=2", "a=1, b=3"]), (String::new(), vec!["a=1, b=2", "a=1, b=3"]));
-        assert_eq!(of(&["", "a=1"]), (String::new(), vec!["", "a=1"]));
+        let labels = |points: &[&'static str]| Sweep { bases: vec!["W"], points: points.to_vec() }.labels();
+        assert_eq!(labels(&["λ=0.1", "λ=1"]), ("λ".to_owned(), vec!["0.1", "1"]));
+        assert_eq!(labels(&["a=1, b=2", "a=1, b=3"]), (String::new(), vec!["a=1, b=2", "a=1, b=3"]));
+        assert_eq!(labels(&["", "a=1"]), (String::new(), vec!["", "a=1"]));
     }
 }

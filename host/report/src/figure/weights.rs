@@ -9,7 +9,7 @@ use super::drawing::Drawing;
 use super::palette::{INK, series_style};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
-use crate::network::Network;
+use crate::network::TrainedNetwork;
 
 /// The decades that are shown; smaller weights count as zero.
 const LOW: f64 = -8.0;
@@ -45,7 +45,7 @@ fn spread(matrix: &Array2<f32>) -> Spread {
 }
 
 /// The figure: one panel for each task.
-pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
+pub fn figure<'a>(run: &'a RunFolder, networks: &'a [TrainedNetwork]) -> Figure<'a> {
     let panels = run
         .tasks
         .iter()
@@ -53,7 +53,7 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
         .map(|(place, task)| Panel {
             name: format!("distribution of weights before and after training on {}", task.short()),
             draw: Box::new(move |width| {
-                let own: Vec<&Network> = networks.iter().filter(|n| n.task == place).collect();
+                let own: Vec<&TrainedNetwork> = networks.iter().filter(|n| n.task == place).collect();
                 panel(width, run, task.short(), &own)
             }),
             wide: false,
@@ -62,8 +62,8 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
     Figure {
         id: "weights".into(),
         title: "Weight distributions".into(),
-        caption: "Magnitudes of all recurrent weights of the run of median accuracy, before training (line) \
-                  and after it (full). At the right: share of positive weights after training, and share of \
+        caption: "Magnitudes of all recurrent weights of the run of median accuracy, before (line) \
+                  and after training (filled). At the right: share of positive weights after training, and share of \
                   weights that are zero (below 10⁻⁸) where they are half a percent or more."
             .into(),
         panels,
@@ -71,7 +71,7 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [Network]) -> Figure<'a> {
     }
 }
 
-fn panel(width: f64, run: &RunFolder, title: &str, networks: &[&Network]) -> Drawing {
+fn panel(width: f64, run: &RunFolder, title: &str, networks: &[&TrainedNetwork]) -> Drawing {
     let names = networks.iter().map(|n| run.variants[n.variant].as_str());
     let left = margin(names, width);
     let top = 9.0;

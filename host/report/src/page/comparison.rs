@@ -1,4 +1,4 @@
-//! The page of several run folders side by side.
+//! The page that compares run folders.
 
 use maud::html;
 

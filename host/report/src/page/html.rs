@@ -4,9 +4,9 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::figure::Figure;
 use crate::figure::palette::{Marker, series_style};
-use crate::table::{Cell, Kind, Table};
+use crate::table::{Emphasis, Table, TableCell};
 
-/// What the panel is called that names variants.
+/// The name of the panel that names variants.
 const LEGEND: &str = "legend: variants";
 
 /// A table whose columns can be sorted.
@@ -28,15 +28,15 @@ pub fn table(table: &Table) -> Markup {
                     } }
                     tbody {
                         @for row in &table.rows {
-                            // What is no variant stays below them.
+                            // Rows that are not variants stay at the end.
                             tr data-last=[last(row)] {
                                 @for (place, cell) in row.iter().enumerate() {
-                                    @let class = class(cell.kind, table.columns.get(place).is_some_and(|c| c.numeric));
+                                    @let class = class(cell.emphasis, table.columns.get(place).is_some_and(|c| c.numeric));
                                     @let note = (!cell.note.is_empty()).then_some(&cell.note);
                                     @let sort = cell.sort.map(|v| v.to_string());
                                     @if place == 0 {
                                         th scope="row" class=(class) data-s=[sort] title=[note] {
-                                            @if let Kind::Variant(place) = cell.kind {
+                                            @if let Emphasis::Variant(place) = cell.emphasis {
                                                 @let style = series_style(place);
                                                 span class={ "swatch " (marker(style.marker)) }
                                                     style={ "background:" (style.colour.hex()) } {}
@@ -57,8 +57,8 @@ pub fn table(table: &Table) -> Markup {
     }
 }
 
-fn last(row: &[Cell]) -> Option<&'static str> {
-    row.first().is_some_and(|c| c.kind == Kind::Faint).then_some("")
+fn last(row: &[TableCell]) -> Option<&'static str> {
+    row.first().is_some_and(|c| c.emphasis == Emphasis::Faint).then_some("")
 }
 
 fn marker(marker: Marker) -> &'static str {
@@ -70,17 +70,17 @@ fn marker(marker: Marker) -> &'static str {
     }
 }
 
-fn class(kind: Kind, numeric: bool) -> String {
-    let kind = match kind {
-        Kind::Plain | Kind::Variant(_) => "",
-        Kind::Good => "good",
-        Kind::Bad => "bad",
-        Kind::Faint => "faint",
+fn class(emphasis: Emphasis, numeric: bool) -> String {
+    let class = match emphasis {
+        Emphasis::Plain | Emphasis::Variant(_) => "",
+        Emphasis::Good => "good",
+        Emphasis::Bad => "bad",
+        Emphasis::Faint => "faint",
     };
-    if numeric { format!("num {kind}") } else { kind.into() }
+    if numeric { format!("num {class}") } else { class.into() }
 }
 
-/// A figure with its caption, to be saved as a file.
+/// A figure with its caption and a button that saves it.
 pub fn figure(figure: &Figure<'_>) -> Markup {
     html! {
         figure id={ "figure-" (figure.id) } class=[figure.small.then_some("small")] {
@@ -92,7 +92,7 @@ pub fn figure(figure: &Figure<'_>) -> Markup {
             figcaption {
                 (figure.caption)
                 @if figure.panels.iter().any(|p| p.name == LEGEND) {
-                    span.screen { " Press a name in the legend to single it out." }
+                    span.screen { " Click a name in the legend to highlight it." }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The page: one HTML file that needs nothing else.
+//! The report page: one self-contained HTML file.
 
 pub mod comparison;
 mod html;
@@ -10,28 +10,27 @@ use pallium_core::Result;
 use super::figure::Figure;
 use super::{Material, Report};
 
-/// What the page may do: nothing over a network.
+/// The page may load nothing over a network.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:";
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
 const SPACE_SCRIPT: &str = include_str!("space.js");
 
-/// A part of a page: its address, its name in the table of contents, and what
-/// it holds.
+/// A section of a page.
 pub struct Section {
-    /// Its address.
+    /// Its anchor.
     pub id: &'static str,
-    /// Its name.
+    /// Its heading, also in the table of contents.
     pub title: String,
-    /// What it holds.
+    /// Its content.
     pub body: Markup,
 }
 
 /// A report as a page.
 ///
 /// # Errors
-/// Never, but for a bug.
+/// Only because of a bug.
 pub fn page(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Result<String> {
     let run = &report.run;
     let lead = html! {
@@ -41,7 +40,7 @@ pub fn page(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Res
     Ok(document(&title, &lead, &sections::all(report, material, figures)?))
 }
 
-/// Sections as a whole page.
+/// Sections as a complete page.
 pub fn document(title: &str, lead: &Markup, sections: &[Section]) -> String {
     let page = html! {
         (DOCTYPE)
@@ -76,7 +75,7 @@ pub fn document(title: &str, lead: &Markup, sections: &[Section]) -> String {
                     }
                 }
                 footer {
-                    "Made by Pallium " (pallium_record::VERSION) ". This page is one file and loads nothing."
+                    "Made by Pallium " (pallium_record::VERSION) ". This page is a single file and loads nothing from a network."
                 }
                 script { (PreEscaped(SCRIPT)) }
                 script { (PreEscaped(SPACE_SCRIPT)) }

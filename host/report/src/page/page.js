@@ -10,8 +10,8 @@
   });
 })();
 
-// Tables: a press on a head sorts, a second one the other way round. Cells
-// without a number stay at the end.
+// Tables: a click on a column head sorts, a second one reverses the order.
+// Cells without a number stay at the end.
 (() => {
   const key = (row, column, numeric) => {
     const cell = row.cells[column];
@@ -33,7 +33,7 @@
         if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
         return sign * (a - b);
       });
-      // What is no variant stays below them.
+      // Rows that are not variants stay at the end.
       const last = (row) => Number("last" in row.dataset);
       const ordered = rows.map((pair) => pair[1]).sort((a, b) => last(a) - last(b));
       body.append(...ordered);
@@ -103,7 +103,7 @@ const figureSvg = (figure) => {
   }
 })();
 
-// Legends: a variant that is picked stands out in its figure.
+// Legends: a click on a variant highlights it in its figure.
 (() => {
   for (const legend of document.querySelectorAll("svg.legend")) {
     const figure = legend.closest("figure");

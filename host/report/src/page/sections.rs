@@ -6,9 +6,9 @@ use pallium_core::Result;
 use super::Section;
 use super::html::{figure, table};
 use crate::figure::{Figure, space};
-use crate::network::VARIANTS;
+use crate::network::MAX_VARIANTS;
 use crate::published::{RUNS, SOURCE};
-use crate::summary::PAIRED;
+use crate::summary::MAX_PAIRED_VARIANTS;
 use crate::text::{date, duration, measure_name};
 use crate::{Material, Report};
 use pallium_profile as profile;
@@ -17,7 +17,7 @@ use pallium_record::outcome::Status;
 /// All sections.
 ///
 /// # Errors
-/// If the profiles that come with Pallium cannot be read, which is a bug.
+/// If the built-in profiles cannot be read, which is a bug.
 pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Result<Vec<Section>> {
     let section = |id, title: &str, body| Section { id, title: title.into(), body };
     let drawn = |prefix: &str| html! { @for one in own(figures, prefix) { (figure(one)) } };
@@ -52,9 +52,9 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
                         (tables(&|t| report.points_table(t)))
                     }
                 }
-                @if report.run.variants.len() > PAIRED {
+                @if report.run.variants.len() > MAX_PAIRED_VARIANTS {
                     p.missing {
-                        "Pairwise tests are omitted above " (PAIRED) " variants; " code { "pallium stats --family" }
+                        "Pairwise tests are omitted above " (MAX_PAIRED_VARIANTS) " variants; " code { "pallium stats --family" }
                         " tests the pairs that you choose."
                     }
                 } @else {
@@ -75,15 +75,15 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             "Organization",
             html! {
                 (tables(&|t| report.organization_table(t)))
-                (in_turn(&own(figures, "organization")))
+                (folded(&own(figures, "organization")))
             },
         ));
     }
     if !material.networks.is_empty() {
-        let matrices = in_turn(&own(figures, "matrices"));
+        let matrices = folded(&own(figures, "matrices"));
         let body = html! {
-            @if report.run.variants.len() > VARIANTS {
-                p.missing { "Matrices, weights and neurons are shown for the first " (VARIANTS) " variants." }
+            @if report.run.variants.len() > MAX_VARIANTS {
+                p.missing { "Matrices, weights and neurons are shown for the first " (MAX_VARIANTS) " variants." }
             }
             (matrices)
         };
@@ -101,8 +101,8 @@ fn own<'a, 'b>(figures: &'b [Figure<'a>], prefix: &str) -> Vec<&'b Figure<'a>> {
     figures.iter().filter(|f| f.id.starts_with(prefix)).collect()
 }
 
-/// Figures of which one is open, so that a page stays short.
-fn in_turn(figures: &[&Figure<'_>]) -> Markup {
+/// Figures that can be folded; only the first is open, so that the page stays short.
+fn folded(figures: &[&Figure<'_>]) -> Markup {
     html! {
         @for (place, one) in figures.iter().enumerate() {
             details open[place == 0] {
@@ -145,14 +145,13 @@ fn neurons(report: &Report, material: &Material) -> Markup {
             }
             div.panels.one {
                 svg.space id="space-view" viewBox="0 0 1000 1000" tabindex="0" role="img"
-                    aria-label="Neurons in space. Arrow keys turn the picture, plus and minus change its size." {}
+                    aria-label="Neurons in space. Arrow keys turn the picture, plus and minus zoom." {}
             }
             p #space-about .caption aria-live="polite" {}
             figcaption {
-                (space::caption()) " Drag or use the arrow keys to turn it; pinch, the wheel, + and − change its size; \
-                0 resets."
+                (space::caption()) " Drag or press the arrow keys to turn it; pinch, scroll, or press + and − to zoom; press 0 to reset."
             }
-            noscript { p { "Turning the picture needs a browser with scripts." } }
+            noscript { p { "The picture can be turned in a browser with JavaScript." } }
             script type="application/json" id="space-data" { (PreEscaped(data)) }
         }
     }
@@ -162,17 +161,17 @@ fn not_counted(report: &Report) -> Markup {
     let uncounted = report.uncounted_table();
     html! {
         @if uncounted.rows.is_empty() {
-            p { "Every cell that has run ended normally, with every measure." }
+            p { "Every finished training ended normally and has every measure." }
         } @else {
             (table(&uncounted))
         }
         @if report.run.missing > 0 {
-            p { (report.run.missing) " of " (report.run.manifest.cells) " cells have not run yet." }
+            p { (report.run.missing) " of " (report.run.manifest.cells) " trainings have not run yet." }
         }
         @if report.run.stale > 0 {
             p {
-                (report.run.stale) " folders in cells/ belong to another state of the experiment, of its plugins \
-                or of its data, or were finished after results.csv was written; they are not counted."
+                (report.run.stale) " folders in cells/ are not counted: their trainings belong to another version of \
+                the experiment, its plugins or its data, or finished after results.csv was written."
             }
         }
     }
@@ -191,7 +190,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
     };
     let short = |sum: &str| sum.chars().take(12).collect::<String>();
     let mut notes: Vec<&String> =
-        run.cells.iter().filter_map(|c| c.about.as_ref()).flat_map(|a| &a.notes).collect();
+        run.trainings.iter().filter_map(|c| c.about.as_ref()).flat_map(|a| &a.notes).collect();
     notes.sort();
     notes.dedup();
     let facts: Vec<(&str, String)> = [
@@ -221,7 +220,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
             }),
         ),
         ("last started", date(manifest.started)),
-        ("computing time", format!("{}, summed over all cells", duration(run.seconds()))),
+        ("computing time", format!("{}, summed over all trainings", duration(run.seconds()))),
         (
             "machine",
             format!(
@@ -242,7 +241,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
         dl.facts { @for (name, text) in &facts { dt { (name) } dd { (text) } } }
         (table(&report.variants_table()))
         @if !notes.is_empty() {
-            h3 { "Notes of the data's source" }
+            h3 { "Notes on the data" }
             ul { @for note in notes { li { (note) } } }
         }
         details {
@@ -251,7 +250,7 @@ fn what_was_run(report: &Report) -> Result<Markup> {
                 @for (name, value) in &manifest.switches {
                     dt { (name) }
                     dd {
-                        @if usual(name).is_some_and(|u| u != value) { strong { (value) } " (set by hand)" } @else { (value) }
+                        @if usual(name).is_some_and(|u| u != value) { strong { (value) } " (set in the experiment)" } @else { (value) }
                         @if let Some(about) = meaning(name, value) { br; span.faint { (about) } }
                     }
                 }
@@ -282,16 +281,16 @@ fn methods(report: &Report) -> Markup {
         dl.facts {
             dt { "Runs without a value" }
             dd {
-                "Diverged and failed runs are counted and named, and never averaged in"
+                "Diverged and failed runs are counted and listed, and left out of means"
                 @if diverged > 0 { " (here " (diverged) " diverged)" }
                 "."
             }
-            dt { "Intervals" } dd { (report.what_is_shown()) }
+            dt { "Intervals" } dd { (report.accuracy_caption()) }
             dt { "Tests" }
             dd {
                 "Mann–Whitney (two-sided; exact for small samples without ties), Holm 1979; planned contrasts of ranks \
-                for the factors W, D and C; Cliff's δ (1993); Spearman's ρ. All as "
-                code { "pallium stats" } " computes them."
+                for the factors W, D and C; Cliff's δ (1993); Spearman's ρ. The same as in "
+                code { "pallium stats" } "."
             }
             dt { "Representative runs" }
             dd { "Matrices, weights and neurons show, for each variant and task, the run of median accuracy (the lower of two)." }
@@ -307,7 +306,7 @@ fn methods(report: &Report) -> Markup {
             @if let Some(paper) = report.paper {
                 dt { "Published values" }
                 dd {
-                    (SOURCE) ", " (paper.name()) ", " (RUNS) " runs a cell. A result agrees if both diverged, if the 95 % t \
+                    (SOURCE) ", " (paper.name()) ", " (RUNS) " runs of each variant on each task. A result agrees if both diverged, if the 95 % t \
                     intervals overlap, or if an accuracy differs by at most 0.02 (all published runs share one data set, \
                     whose composition alone moves an accuracy by ±0.014) and another measure by at most 10 %."
                 }

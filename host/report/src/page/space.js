@@ -1,5 +1,5 @@
 "use strict";
-// Neurons in space: turned by mouse, touch and keys.
+// Neurons in space, turned by mouse, touch and keys.
 (() => {
   const source = document.getElementById("space-data");
   if (!source) return;
@@ -25,7 +25,7 @@
 
   const show = () => {
     network = data.networks[choice.selectedIndex];
-    // Other neurons are looked at from where they are seen best.
+    // Other neurons start from their own best view.
     if (place !== data.places[network.place]) {
       place = data.places[network.place];
       [across, up, zoom] = [...place.view, 1];

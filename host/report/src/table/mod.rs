@@ -1,4 +1,4 @@
-//! Tables, which are written as HTML, Markdown, LaTeX or text.
+//! Tables, written as HTML, Markdown, LaTeX or text.
 
 mod latex;
 mod markdown;
@@ -20,44 +20,44 @@ pub struct Table {
     /// Its columns.
     pub columns: Vec<Column>,
     /// Its rows, each as long as `columns`.
-    pub rows: Vec<Vec<Cell>>,
+    pub rows: Vec<Vec<TableCell>>,
 }
 
-/// A column's head.
+/// A column's header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// What it holds.
+    /// Its title.
     pub title: String,
     /// Whether it holds numbers.
     pub numeric: bool,
 }
 
-/// A cell.
+/// A cell of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cell {
+pub struct TableCell {
     /// Its text.
     pub text: String,
     /// The key it is sorted by, if not its text.
     pub sort: Option<f64>,
     /// A note, shown under the pointer.
     pub note: String,
-    /// What it is.
-    pub kind: Kind,
+    /// How it is displayed.
+    pub emphasis: Emphasis,
 }
 
-/// What a cell is.
+/// How a table cell is displayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// Nothing in particular.
+pub enum Emphasis {
+    /// Normal text.
     #[default]
     Plain,
-    /// The variant at a place, or what belongs to it.
+    /// In a variant's colour, by the variant's index.
     Variant(usize),
     /// Agreement.
     Good,
     /// Disagreement.
     Bad,
-    /// Neither.
+    /// Less important.
     Faint,
 }
 
@@ -67,7 +67,7 @@ impl Table {
         Table { id: id.into(), title: title.into(), caption: caption.into(), ..Table::default() }
     }
 
-    /// With these columns. A title that begins with `#` is of a column of numbers.
+    /// With these columns. A title that begins with `#` marks a column of numbers.
     #[must_use]
     pub fn columns<S: AsRef<str>>(mut self, titles: impl IntoIterator<Item = S>) -> Self {
         self.columns.extend(titles.into_iter().map(|title| {
@@ -79,21 +79,21 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<Cell>) {
+    pub fn row(&mut self, cells: Vec<TableCell>) {
         debug_assert_eq!(cells.len(), self.columns.len(), "{}", self.id);
         self.rows.push(cells);
     }
 }
 
-impl Cell {
+impl TableCell {
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
-        Cell { text: text.into(), ..Cell::default() }
+        TableCell { text: text.into(), ..TableCell::default() }
     }
 
     /// A number, written as `text`.
     pub fn number(value: impl Into<Option<f64>>, text: impl Into<String>) -> Self {
-        Cell { text: text.into(), sort: value.into().filter(|v| v.is_finite()), ..Cell::default() }
+        TableCell { text: text.into(), sort: value.into().filter(|v| v.is_finite()), ..TableCell::default() }
     }
 
     /// With a note.
@@ -103,10 +103,10 @@ impl Cell {
         self
     }
 
-    /// With a kind.
+    /// With an emphasis.
     #[must_use]
-    pub fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
+    pub fn emphasis(mut self, emphasis: Emphasis) -> Self {
+        self.emphasis = emphasis;
         self
     }
 }
@@ -119,11 +119,11 @@ mod tests {
         let mut table =
             Table::new("t", "Accuracy & more", "Mean; 100 %").columns(["variant", "#mean", "verdict"]);
         table.row(vec![
-            Cell::text("W*D_C").kind(Kind::Variant(0)),
-            Cell::number(0.5, "0.500 ± 0.010"),
-            Cell::text("same").kind(Kind::Good),
+            TableCell::text("W*D_C").emphasis(Emphasis::Variant(0)),
+            TableCell::number(0.5, "0.500 ± 0.010"),
+            TableCell::text("same").emphasis(Emphasis::Good),
         ]);
-        table.row(vec![Cell::text("a|b"), Cell::number(-0.5, "−0.500"), Cell::text("")]);
+        table.row(vec![TableCell::text("a|b"), TableCell::number(-0.5, "−0.500"), TableCell::text("")]);
         table
     }
 
@@ -132,7 +132,7 @@ mod tests {
         let table = example();
         assert!(table.columns[1].numeric && !table.columns[2].numeric);
         assert_eq!(table.columns[1].title, "mean");
-        assert_eq!(Cell::number(f64::NAN, "–").sort, None);
+        assert_eq!(TableCell::number(f64::NAN, "–").sort, None);
     }
 
     #[test]
