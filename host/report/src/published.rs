@@ -26,7 +26,7 @@ const ORGANIZATION_TOLERANCE: f64 = 0.1;
 pub enum Paper {
     /// Table 2: weights of either sign.
     Unconstrained,
-    /// Table 3: positive weights alone.
+    /// Table 3: only positive weights.
     PositiveOnly,
 }
 
@@ -338,7 +338,7 @@ mod tests {
             judge(&of(0.9, 0.1, 4)),
             Verdict::Same("intervals overlap; 4 of 20 runs here diverged".into())
         );
-        // A point of a sweep is held against the variant it is of.
+        // A point of a sweep is compared with its variant.
         assert_eq!(Paper::Unconstrained.value("accuracy", "W*D*C[step=0]", TASK), Some(cell));
     }
 }

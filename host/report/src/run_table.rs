@@ -151,8 +151,8 @@ fn mean(values: &[f64]) -> Option<f64> {
 /// The ends of the [`CONFIDENCE`] interval of the mean; `None` for fewer than two
 /// values.
 ///
-/// The bootstrap's resamples are drawn from `seed`, as many as
-/// [`resamples_of`](stats::analysis::resamples_of) says.
+/// The bootstrap draws [`resamples_of`](stats::analysis::resamples_of) resamples from
+/// `seed`.
 pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)> {
     let (low, high) = match interval {
         Interval::T => stats::t_interval(values, CONFIDENCE),

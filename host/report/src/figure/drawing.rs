@@ -132,8 +132,7 @@ pub enum Anchor {
 pub enum Tag {
     /// Something with a title, shown where the pointer is on it.
     Title(String),
-    /// What belongs to the variant of this number, so that a page can single
-    /// it out.
+    /// Elements of the variant of this number, which a page can highlight.
     Variant(usize),
 }
 

@@ -1,4 +1,4 @@
-//! The effect of each step in the design: Cliff's δ, and its significance.
+//! Effects on accuracy: Cliff's δ and its significance.
 
 use super::accuracy::{margin, row_name};
 use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};

@@ -33,7 +33,7 @@ struct Picture {
 }
 
 impl Pictures {
-    /// Makes those of all networks.
+    /// The heat maps of all networks.
     pub fn draw(networks: &[TrainedNetwork]) -> Vec<Self> {
         let budget = PIXELS / (2 * networks.len()).max(1);
         let side = ((budget as f64).sqrt() as usize).min(SIDE);
@@ -53,8 +53,8 @@ impl Pictures {
     }
 }
 
-/// The magnitude that nearly all entries off the diagonal are below. Entries on
-/// the diagonal are often far larger, and would hide the rest.
+/// A magnitude that exceeds nearly all entries off the diagonal. Entries on the
+/// diagonal are often far larger and would hide the others.
 fn limit(matrix: &Array2<f32>) -> f32 {
     let apart = matrix.indexed_iter().filter(|((i, j), _)| i != j);
     let mut all: Vec<f32> = apart.map(|(_, w)| w.abs()).collect();

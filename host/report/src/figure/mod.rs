@@ -42,11 +42,11 @@ pub type Draw<'a> = Box<dyn Fn(f64) -> Drawing + 'a>;
 
 /// A part of a figure.
 pub struct Panel<'a> {
-    /// What it shows, for readers who cannot see it.
+    /// Its description for screen readers.
     pub name: String,
     /// Draws it.
     pub draw: Draw<'a>,
-    /// Whether it goes across the whole figure, as legends do.
+    /// Whether it spans the figure, as legends do.
     pub wide: bool,
 }
 
@@ -71,7 +71,7 @@ impl Figure<'_> {
         self.panels.iter().map(|p| svg::embedded(&(p.draw)(SCREEN), class(p.wide), &p.name)).collect()
     }
 
-    /// The whole figure at a width in millimetres.
+    /// The complete figure at a width in millimetres.
     pub fn drawing(&self, width: f64) -> Drawing {
         let narrow = self.panels.iter().filter(|p| !p.wide).count();
         let row = match width < 1.5 * SCREEN {
@@ -105,12 +105,12 @@ impl Figure<'_> {
         Drawing { width, height, elements }
     }
 
-    /// The whole figure as an SVG document of a width in millimetres.
+    /// The complete figure as an SVG document of a width in millimetres.
     pub fn svg(&self, width: f64) -> String {
         svg::document(&self.drawing(width), &self.title)
     }
 
-    /// The whole figure as a PDF of a width in millimetres.
+    /// The complete figure as a PDF of a width in millimetres.
     pub fn pdf(&self, width: f64) -> Vec<u8> {
         pdf::document(&self.drawing(width), &self.title)
     }

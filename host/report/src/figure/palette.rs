@@ -34,7 +34,7 @@ pub const INK: Colour = Colour::new(0, 0, 0);
 pub const VERMILLION: Colour = Colour::new(0xD5, 0x5E, 0x00);
 /// Negative weights.
 pub const BLUE: Colour = Colour::new(0x00, 0x72, 0xB2);
-/// What has no value or belongs to no group.
+/// Elements without a value or a group.
 pub const GREY: Colour = Colour::new(0x80, 0x80, 0x80);
 
 /// The palette of Okabe and Ito (2008), without black, which is for text, and
@@ -48,7 +48,7 @@ pub const SERIES: [Colour; 6] = [
     Colour::new(0x56, 0xB4, 0xE9),
 ];
 
-/// How a variant looks in every figure.
+/// A variant's style in every figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeriesStyle {
     /// Its colour.

@@ -27,7 +27,7 @@ const USUAL: u8 = 6;
 /// at radius 1, with which it is round.
 const ROUND: f64 = 0.552_284_75;
 
-/// A drawing as a document of its own, black on white.
+/// A drawing as a PDF document, black on white.
 pub fn document(drawing: &Drawing, title: &str) -> Vec<u8> {
     let mut page = Page {
         content: Content::new(),
@@ -89,7 +89,7 @@ pub fn document(drawing: &Drawing, title: &str) -> Vec<u8> {
     pdf.finish()
 }
 
-/// What a page consists of, while it is drawn.
+/// A page that is being drawn.
 struct Page {
     content: Content,
     images: Vec<Rc<Raster>>,
@@ -100,7 +100,7 @@ struct Page {
     state: State,
 }
 
-/// What the content stream has set last, so that nothing is set twice.
+/// The graphics state that the content stream has set.
 #[derive(Default)]
 struct State {
     alpha: Option<u16>,

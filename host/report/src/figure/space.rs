@@ -127,8 +127,8 @@ fn panel(width: f64, run: &RunFolder, network: &TrainedNetwork, positions: &Arra
     canvas.finish()
 }
 
-/// The data that the page's script rotates: the networks whose positions are
-/// known, and these positions, each once.
+/// The data for the page's script: networks with known positions, and each set of
+/// positions once.
 pub fn data(run: &RunFolder, networks: &[TrainedNetwork], places: &[NeuronPositions]) -> Value {
     let round = |v: f64| (v * 1000.0).round() / 1000.0;
     let known = || networks.iter().zip(places).filter_map(|(n, place)| Some((n, place.as_ref().ok()?)));

@@ -11,7 +11,7 @@ use super::palette::{Colour, INK};
 /// few units, which millimetres would give.
 const UNITS: f64 = 10.0;
 
-/// A drawing as a document of its own: black on white, in millimetres.
+/// A drawing as an SVG document: black on white, in millimetres.
 pub fn document(drawing: &Drawing, title: &str) -> String {
     let Drawing { width, height, elements } = drawing;
     let (across, down) = (number(width * UNITS), number(height * UNITS));
@@ -27,8 +27,7 @@ pub fn document(drawing: &Drawing, title: &str) -> String {
     svg
 }
 
-/// A drawing as an element of a page. `name` says what it shows to a reader who
-/// cannot see it.
+/// A drawing as an element of a page. `name` is its description for screen readers.
 pub fn embedded(drawing: &Drawing, class: &str, name: &str) -> String {
     let (width, height) = (number(drawing.width * UNITS), number(drawing.height * UNITS));
     let mut svg = format!(

@@ -27,8 +27,8 @@ pub fn latex(table: &Table) -> String {
     text
 }
 
-/// Numbers are set in math mode, so that a minus is one; other text in a column
-/// of numbers stays text.
+/// Numbers are set in math mode, for their minus signs; other text in a column of
+/// numbers stays text.
 fn number(text: &str) -> String {
     let plain =
         |c: char| c.is_ascii_digit() || matches!(c, '.' | '−' | '±' | '+' | '<' | ' ' | '[' | ']' | ',');

@@ -2,7 +2,7 @@
 
 use super::Table;
 
-/// A table with its title and caption, as GitHub's Markdown has them.
+/// A table with its title and caption, in GitHub's Markdown.
 pub fn markdown(table: &Table) -> String {
     let line =
         |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));

@@ -1,6 +1,5 @@
-//! Tables for a terminal: columns without lines, those of numbers aligned at
-//! the right. On a terminal, cells wrap where a row is too long for it;
-//! elsewhere a row is a line, so that other programs can read it.
+//! Tables for a terminal: columns without lines; numbers are aligned right. Cells of
+//! long rows wrap on a terminal. Elsewhere each row is one line, for other programs.
 
 use std::fmt;
 
@@ -27,12 +26,12 @@ pub fn terminal(table: &Table) -> String {
 pub struct TextTable {
     /// The header first.
     rows: Vec<Vec<String>>,
-    /// Columns of the terminal; `None` where rows must not wrap.
+    /// Width of the terminal; `None` if rows must not wrap.
     room: Option<usize>,
 }
 
 impl TextTable {
-    /// A table without rows, as wide as standard output allows.
+    /// A table without rows for standard output.
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
         let terminal = Term::stdout();
         let room = terminal.size_checked().filter(|_| terminal.is_term()).map(|size| usize::from(size.1));
@@ -53,7 +52,7 @@ impl TextTable {
         };
         let mut widths: Vec<usize> = (0..columns).map(widest).collect();
         let Some(room) = self.room else { return widths };
-        // The widest give way first.
+        // Shrink the widest columns first.
         while widths.iter().sum::<usize>() + GAP * columns.saturating_sub(1) > room {
             match widths.iter_mut().max() {
                 Some(widest) if *widest > NARROWEST => *widest -= 1,
@@ -63,7 +62,7 @@ impl TextTable {
         widths
     }
 
-    /// Whether a column holds numbers alone. The first one holds names.
+    /// Whether a column holds only numbers. The first column holds names.
     fn numeric(&self, column: usize) -> bool {
         let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column)).filter(|c| !c.is_empty());
         let number = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || "-−+±–<".contains(c));
