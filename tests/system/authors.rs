@@ -1,4 +1,4 @@
-//! What authors of plugins are offered: a crate to start from, and the checks.
+//! Tools for plugin authors: a new crate, and the conformance checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ fn every_check_passes(report: &Value) {
     assert!(parts.len() >= 2 && report["passed"].as_u64().unwrap() >= 8, "{report:#}");
 }
 
-/// A plugin begun for a role has what its README speaks of, passes its tests and
+/// A new plugin for a role has the files that its README names, passes its tests and
 /// the checks, and its experiment runs.
 fn role(role: &str) {
     let name = format!("my-{role}");
@@ -65,7 +65,7 @@ fn a_new_metric_works() {
 }
 
 #[test]
-fn a_new_plugin_is_refused_with_what_to_do() {
+fn refusals_of_a_new_plugin_have_a_remedy() {
     let folder = Scratch::new();
     let dir = text(folder.path());
     let new = |arguments: &[&str]| pallium(&[&["plugins", "new", "--dir", dir], arguments].concat());
@@ -75,7 +75,7 @@ fn a_new_plugin_is_refused_with_what_to_do() {
     new(&["my-task", "--role", "task", "--id", "a.b.c"]).refused(&["a.b.c", "family.name"]);
     new(&["my-task", "--role", "task", "--core", "/nowhere"])
         .refused(&["no pallium-core in /nowhere", "--core"]);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refusal writes nothing");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "an error writes nothing");
     new(&["my-task", "--role", "task", "--core", "0.1"]).ok();
     let manifest = std::fs::read_to_string(folder.path().join("my-task/Cargo.toml")).unwrap();
     assert!(manifest.contains("pallium-core = { version = \"0.1\" }"), "{manifest}");
@@ -99,7 +99,7 @@ fn failed(report: &Value) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn each_broken_promise_is_found_and_nothing_else() {
+fn checks_find_exactly_the_broken_rules() {
     let faulty = fixture("faulty");
     let ended = pallium(&["plugins", "check", text(&faulty), "--json", "--timeout", "5"]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
@@ -128,7 +128,7 @@ fn each_broken_promise_is_found_and_nothing_else() {
         ("faulty.indexes", "survives"),
     ] {
         assert!(failed[id].contains(check), "{id}: {:?}", failed[id]);
-        // Zeros are everywhere in the made-up weights, where a logarithm is not finite.
+        // The synthetic weights have zeros, where a logarithm is not finite.
         let alone = failed[id].len() == 1 || id == "faulty.logarithm";
         assert!(alone, "{id}: {:?}", failed[id]);
     }
@@ -189,8 +189,8 @@ fn a_check_prints_a_table() {
     ]);
 }
 
-/// Faults of a model: its name, the check that finds it, what that says, and the
-/// change of the model that `pallium plugins new` begins.
+/// Faults of a model: name, the check that finds it, the check's message, and the
+/// change to the model from `pallium plugins new`.
 const FAULTS: [(&str, &str, &str, &str, &str); 5] = [
     (
         "adds",
@@ -262,7 +262,7 @@ fn a_bad_file_in_a_folder_does_not_hide_the_others() {
     assert!(listed.stdout.contains("outside.long-connections"), "{}", listed.stdout);
     assert!(listed.stderr.contains("libnotes.so is not a plugin"), "{}", listed.stderr);
     pallium_with(&[folder.path()], &["plugins", "show", "outside.long-connections"]).ok();
-    // A file is shown before it is on the path, by its bare name too.
+    // A file can be shown before it is on the path, also by its bare name.
     let shown = pallium_in(folder.path(), &[], &["plugins", "show", "liboutside.so"]).ok();
     assert!(shown.stdout.contains("limit_um"), "{}", shown.stdout);
     pallium_in(folder.path(), &[], &["plugins", "check", "liboutside.so"]).ok();
@@ -299,7 +299,7 @@ fn mentions(folder: &std::path::Path, part: &str) -> bool {
     })
 }
 
-/// The smallest field that its owner described.
+/// A minimal field described by its user.
 fn own_field() -> Scratch {
     let folder = Scratch::new();
     let description = "name = \"own\"\n[positions]\nfile = \"positions.csv\"\nunit = \"um\"\n";
@@ -308,14 +308,14 @@ fn own_field() -> Scratch {
     folder
 }
 
-/// Most plugins run the checks among their own tests; here are the others.
+/// Checks of the plugins that do not run them in their own tests.
 #[test]
-fn shipped_plugins_keep_their_promises() {
+fn shipped_plugins_pass_the_checks() {
     let mut checked = 0;
     for entry in std::fs::read_dir(root().join("plugins")).unwrap() {
         let folder = entry.unwrap().path();
         let name = folder.file_name().unwrap().to_str().unwrap();
-        // `nwb.rs` names the file that this one needs.
+        // `nwb.rs` tests this one, which needs a file.
         if name == "nwb" || mentions(&folder.join("src"), "testkit::") {
             continue;
         }
@@ -333,7 +333,7 @@ fn shipped_plugins_keep_their_promises() {
 }
 
 #[test]
-fn a_recorded_field_keeps_the_promises_of_a_substrate() {
+fn a_recorded_field_passes_the_checks_of_a_substrate() {
     let Some(folder) = field("6_6_2") else { return };
     let file = plugin("pallium_microns");
     let param = format!("microns.field.path={}", text(&folder));

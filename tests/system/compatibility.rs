@@ -1,11 +1,10 @@
 //! Plugins and hosts of different ages, compilers and dependencies.
 //!
-//! The contract grows in the ways that `core/src/abi/wire.rs` allows. A copy of
-//! the core, grown in all of these ways at once, stands for a newer one; the
-//! present core is then the older.
+//! `core/src/abi/wire.rs` lists how the contract may grow. A copy of the core with
+//! all of these extensions serves as a newer core, the present core as the older one.
 //!
-//! All crates are built in one call of cargo, without optimization: layouts do
-//! not depend on it, and results here are sums of a few numbers.
+//! One call of cargo builds all crates, without optimization, on which layouts do not
+//! depend.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,12 +18,12 @@ use crate::harness::{
     skipped, text,
 };
 
-/// Where a line goes in a source file of the core: looked up by the first line
-/// of an item, so that only a renamed item needs a change here.
+/// Where to insert a line into a source file of the core: found by the first line of
+/// an item, so only renamed items need a change here.
 enum Place {
-    /// Right after the line that begins so.
+    /// After the line with this beginning.
     After(&'static str),
-    /// Before the end of the item whose first line begins so.
+    /// Before the end of the item whose first line has this beginning.
     AtEndOf(&'static str),
     /// At the end of the file.
     Last,
@@ -106,7 +105,7 @@ const CHANGE: &[(&str, &str, &str)] = &[
 ];
 
 /// `source` with `text` at a place.
-fn grown(source: &str, place: &Place, text: &str) -> String {
+fn with_inserted(source: &str, place: &Place, text: &str) -> String {
     let lines: Vec<&str> = source.lines().collect();
     let first = |start: &str| {
         let mut found = (0..lines.len()).filter(|&at| lines[at].trim_start().starts_with(start));
@@ -132,11 +131,11 @@ fn grown(source: &str, place: &Place, text: &str) -> String {
 fn growth_goes_to_the_end_of_an_item() {
     let source = "trait A: B {\n    fn a() {\n    }\n}\n\ntrait C {\n}\n";
     assert_eq!(
-        grown(source, &AtEndOf("trait A:"), "x"),
+        with_inserted(source, &AtEndOf("trait A:"), "x"),
         "trait A: B {\n    fn a() {\n    }\nx\n}\n\ntrait C {\n}\n"
     );
     assert_eq!(
-        grown(source, &After("trait C"), "x"),
+        with_inserted(source, &After("trait C"), "x"),
         "trait A: B {\n    fn a() {\n    }\n}\n\ntrait C {\nx\n}\n"
     );
 }
@@ -168,12 +167,12 @@ fn core_copy(name: &str, version: &str, edit: impl Fn(&str, String) -> String) -
     to.join("core")
 }
 
-/// The newer plugin and host, an older plugin, one of a changed contract, and
-/// one built in another way.
+/// The newer plugin and host, an older plugin, one of a changed contract, and one
+/// with other build settings.
 static CRATES: LazyLock<Built> = LazyLock::new(|| {
     let newer = core_copy("newer", "0.1.9", |file, source| {
         let edits = GROWTH.iter().filter(|(of, ..)| *of == file);
-        edits.fold(source, |source, (_, place, text)| grown(&source, place, text))
+        edits.fold(source, |source, (_, place, text)| with_inserted(&source, place, text))
     });
     let changed = core_copy("changed", "0.1.1", |file, source| {
         let edits = CHANGE.iter().filter(|(of, ..)| *of == file);
@@ -202,7 +201,7 @@ static CRATES: LazyLock<Built> = LazyLock::new(|| {
     member("newer", &newer, library, "grown/newer.rs", "");
     member("changed", &changed, library, "outside.rs", "");
     member("unlike", &present, library, "outside.rs", "");
-    // The gate is the present one; it must not stand in the way of growth.
+    // The present gate, which must accept the extensions.
     let host = member(
         "newer-host",
         &newer,
@@ -241,7 +240,7 @@ fn a_plugin_of_a_newer_core_loads() {
         (&Value::from(0), &Value::from("0.1.9")),
         "{checked:#}"
     );
-    // An error of a kind that is not known here keeps its message.
+    // An error of an unknown kind keeps its message.
     let fail = ["--only", "newer.constraint", "--param", "newer.constraint.fail=true"];
     let ended = pallium(&[&["plugins", "check", text(&file)], &fail[..]].concat());
     assert_eq!(ended.code, Some(2));
@@ -249,7 +248,7 @@ fn a_plugin_of_a_newer_core_loads() {
 }
 
 #[test]
-fn a_component_of_a_role_that_is_not_known_is_left_out() {
+fn components_of_unknown_roles_are_left_out() {
     let known = pallium_with(&[&fixture("claims")], &["plugins", "list", "--json"]).ok().json();
     assert!(known.as_array().unwrap().iter().any(|component| component["id"] == "claims.metric"));
     let component = "{ \"role\": \"analysis\", \"id\": \"claims.analysis\", \"about\": \"new\", \"cite\": \"new\", \"schema\": {} }";
@@ -268,10 +267,10 @@ fn a_component_of_a_role_that_is_not_known_is_left_out() {
 #[test]
 fn a_plugin_of_an_older_core_runs_in_a_newer_host() {
     let mut host = Command::new(CRATES.executable("newer-host"));
-    let told = execute(host.args([fixture("outside"), CRATES.library("newer")])).ok().json();
-    let (old, new) = (&told[0], &told[1]);
+    let printed = execute(host.args([fixture("outside"), CRATES.library("newer")])).ok().json();
+    let (old, new) = (&printed[0], &printed[1]);
     assert_eq!((&old["id"], &old["core"]), (&Value::from("outside.long-connections"), &Value::from("0.1.0")));
-    // What the older plugin does not have is the newer host's default.
+    // The newer host uses defaults for what the older plugin lacks.
     assert_eq!(
         (&old["homepage"], &old["greeting"], &old["motto"]),
         (&Value::Null, &Value::Null, &Value::from("none yet"))
@@ -293,11 +292,11 @@ fn a_contract_that_changed_in_the_middle_is_refused() {
 
 #[test]
 fn another_profile_and_other_versions_of_dependencies_do_not_matter() {
-    keeps_its_promises(&CRATES.library("unlike"));
+    works(&CRATES.library("unlike"));
 }
 
-/// Takes a minute and a half, since everything is built again, so only
-/// `PALLIUM_TOOLCHAIN=nightly` (or another that rustup knows) asks for it.
+/// Rebuilds everything, which takes a minute and a half, so it runs only with
+/// `PALLIUM_TOOLCHAIN=nightly` (or another toolchain of rustup).
 #[test]
 fn another_compiler_does_not_matter() {
     let Ok(toolchain) = std::env::var("PALLIUM_TOOLCHAIN") else {
@@ -308,14 +307,14 @@ fn another_compiler_does_not_matter() {
     let scratch = Scratch::new();
     let mut command = cargo();
     command.current_dir(&folder).env("CARGO_TARGET_DIR", scratch.path());
-    // Cargo asks rustup for the compiler.
+    // Cargo uses the compiler of rustup.
     command.env_remove("RUSTC").env_remove("RUSTDOC").env("RUSTUP_TOOLCHAIN", toolchain);
     execute(command.args(["build", "--package", "unlike"])).ok();
-    keeps_its_promises(&scratch.path().join("debug").join(library.file_name().unwrap()));
+    works(&scratch.path().join("debug").join(library.file_name().unwrap()));
 }
 
-/// Passes the checks and trains.
-fn keeps_its_promises(file: &Path) {
+/// Fails unless a plugin passes the checks and trains.
+fn works(file: &Path) {
     pallium(&["plugins", "check", text(file)]).ok();
     let scratch = Scratch::new();
     let experiment = scratch.path().join("e.toml");

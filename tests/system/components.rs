@@ -1,4 +1,4 @@
-//! The catalogue in the documentation against the plugins themselves.
+//! `docs/components.md` matches the plugins.
 
 use crate::harness::{pallium, root};
 
@@ -16,7 +16,7 @@ fn the_components_page_is_up_to_date() {
         page.lines().count(),
         written.lines().count()
     );
-    // Whatever is listed has an entry of its own.
+    // Each listed component has an entry.
     let listed = pallium(&["plugins", "list", "--json"]).ok().json();
     for component in listed.as_array().unwrap() {
         let id = component["id"].as_str().unwrap();

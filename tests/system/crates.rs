@@ -1,10 +1,9 @@
-//! Crates that tests make: plugins as their authors begin them, outside the
-//! workspace.
+//! Plugin crates outside the workspace, from `pallium plugins new`.
 //!
-//! `page.rs` has cargo build one of them as an author does. Cargo then builds the
-//! core and what it depends on once more, since features differ from those of
-//! the whole workspace. So the others are given to the compiler as cargo gives
-//! them, but with the core of the workspace, each by the test that uses it.
+//! `page.rs` builds one of them with cargo, as an author does. There cargo builds the
+//! core and its dependencies again, because their features differ from the
+//! workspace's. To save that, tests compile the other crates by rustc directly, with
+//! the workspace's core.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,8 +23,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Begins a plugin for a role by `pallium plugins new` in a folder that several
-/// tests share; its folder.
+/// Creates a plugin for a role by `pallium plugins new` in a folder that several tests
+/// share, and returns its folder.
 pub fn begin(parent: &str, name: &str, role: &str) -> PathBuf {
     let parent = shared(parent);
     let ended = pallium(&["plugins", "new", name, "--role", role, "--dir", text(&parent)]).ok();
@@ -33,13 +32,12 @@ pub fn begin(parent: &str, name: &str, role: &str) -> PathBuf {
     for part in [format!("own.{name}"), "cargo test".into()] {
         assert!(ended.stdout.contains(&part), "no «{part}» in:\n{}", ended.stdout);
     }
-    // The versions of the workspace, which are built already.
+    // Use the workspace's versions, which are already built.
     std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     folder
 }
 
-/// Compiles the library of a crate, to where cargo puts it for a crate that
-/// stands alone.
+/// Compiles the library of a crate to cargo's usual place.
 pub fn library(folder: &Path) -> PathBuf {
     let name = crate_name(folder);
     let file = format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
@@ -56,7 +54,7 @@ fn crate_name(folder: &Path) -> String {
     folder.file_name().and_then(|name| name.to_str()).expect("a crate has a name").replace('-', "_")
 }
 
-/// Fails if the compiler warns of anything.
+/// Compiles a crate; warnings are failures.
 fn compiled(folder: &Path, kind: &str, file: &str) -> PathBuf {
     let out = folder.join("target/release").join(file);
     std::fs::create_dir_all(out.parent().unwrap()).unwrap();
@@ -67,7 +65,7 @@ fn compiled(folder: &Path, kind: &str, file: &str) -> PathBuf {
         compiler.arg("--extern").arg(format!("{name}={}", library.display()));
         compiler.arg(format!("-Ldependency={}", library.with_file_name("deps").display()));
     }
-    // What cargo tells the compiler about a package.
+    // Variables that cargo sets for a package.
     compiler.env("CARGO_PKG_NAME", folder.file_name().unwrap()).env("CARGO_PKG_VERSION", "0.1.0");
     let ended = execute(&mut compiler).ok();
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);

@@ -1,5 +1,5 @@
-//! Fields on the command line: matrices derived from event times, pages about
-//! fields, and fields made up after real ones.
+//! Fields on the command line: matrices derived from event times, descriptions of
+//! fields, and synthetic fields.
 
 use std::fs::File;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn the_published_recipe_gives_the_released_matrices() {
         let Some(folder) = field(name) else { return };
         let scratch = Scratch::new();
         let out = scratch.path().join("derived");
-        let told = pallium(&[
+        let printed = pallium(&[
             "field",
             "derive",
             text(&folder),
@@ -49,7 +49,7 @@ fn the_published_recipe_gives_the_released_matrices() {
         {
             let (found, mut released) = (matrix(&out, file), matrix(&folder, file));
             if file == "sttc_matrix.npy" {
-                // Released with its lower triangle alone.
+                // Only its lower triangle is released.
                 let n = released.nrows();
                 (0..n).for_each(|i| (0..i).for_each(|j| released[[j, i]] = released[[i, j]]));
             }
@@ -57,9 +57,9 @@ fn the_published_recipe_gives_the_released_matrices() {
             assert!(off < allowed, "{name} {file}: off by {off:e}");
             assert_eq!(found, found.t(), "{name} {file}");
         }
-        assert!(number(&told.json(), "/matrices/sttc/largest_difference") < 1e-10);
-        assert!(told.stderr.contains("precision …"), "{}", told.stderr);
-        // The derived field is a field like any other.
+        assert!(number(&printed.json(), "/matrices/sttc/largest_difference") < 1e-10);
+        assert!(printed.stderr.contains("precision …"), "{}", printed.stderr);
+        // The derived field can be read.
         let (before, after) = (info(&folder), info(&out));
         for key in ["neurons", "synapses", "connected_pairs", "mean_distance_um", "has_spikes"] {
             assert_eq!(before[key], after[key], "{name} {key}");
@@ -72,8 +72,8 @@ fn the_corrected_recipe_takes_half_a_frame_and_adds_partial_correlations() {
     let Some(folder) = field("5_3_8") else { return };
     let scratch = Scratch::new();
     let out = scratch.path().join("derived");
-    let told = pallium(&["field", "derive", text(&folder), "--out", text(&out), "--json"]).ok().json();
-    // Computed with numpy by the definition.
+    let printed = pallium(&["field", "derive", text(&folder), "--out", text(&out), "--json"]).ok().json();
+    // Computed with numpy from the definition.
     let sttc = matrix(&out, "sttc_matrix.npy");
     assert!((sttc[[5, 30]] - 0.012228753665977792).abs() < 1e-12);
     let (precision, partial) =
@@ -83,8 +83,8 @@ fn the_corrected_recipe_takes_half_a_frame_and_adds_partial_correlations() {
             if i == j { 1.0 } else { -precision[[i, j]] / (precision[[i, i]] * precision[[j, j]]).sqrt() };
         assert!((p - expected).abs() < 1e-15);
     }
-    assert!(told["matrices"]["partial-correlation"]["largest_difference"].is_null());
-    // Other bins, another window, a part of the recording, one matrix alone.
+    assert!(printed["matrices"]["partial-correlation"]["largest_difference"].is_null());
+    // Other bins, another window, a part of the recording, a single matrix.
     let part = scratch.path().join("part");
     pallium(&[
         "field",
@@ -131,7 +131,7 @@ fn a_restored_field_gives_the_same_weights_as_the_released_one() {
         };
         assert_eq!(weights(&folder, "released"), weights(&out, "restored"), "{profile}");
     }
-    // A matrix that was derived stays as it is.
+    // Derived matrices are kept.
     let derived = scratch.path().join("derived");
     pallium(&["field", "derive", text(&out), "--delta-t", "50", "--matrix", "sttc", "--out", text(&derived)])
         .ok();
@@ -163,7 +163,7 @@ fn field_info_agrees_with_the_reference() {
     }
     let Some(folder) = field("6_6_2") else { return };
     let page = info(&folder);
-    // As released connected pairs are as far apart as any, in order near.
+    // Connected pairs are near each other only in restored order.
     assert!(number(&page, "/order/released/p") > 0.05 && number(&page, "/order/restored/p") < 1e-3);
     assert!((number(&page, "/functional_weights/diagonal_share") - 0.4).abs() < 0.02);
     let pairs: f64 =
@@ -193,8 +193,7 @@ fn a_synthetic_field_resembles_its_model() {
         let made = info(&out);
         assert_eq!(made["neurons"], real["neurons"]);
         assert_eq!(made["has_spikes"], spikes);
-        // One sample of a field with 56 connections: what is counted from few
-        // varies most.
+        // One sample of a field with only 56 connections.
         for (path, allowed) in [
             ("/mean_distance_um", 0.1),
             ("/span_um/0", 0.2),

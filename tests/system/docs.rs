@@ -1,19 +1,19 @@
-//! README and docs: every block is run, every link leads somewhere.
+//! README and docs: every block runs, every link resolves.
 //!
-//! Blocks run in one scratch folder that looks like a clone with data beside
-//! it, page by page, so that a page may use what it made before. A comment
-//! before a block changes that:
+//! Blocks run page by page in one scratch folder with the layout of a clone with
+//! data, so a block can use files of earlier ones. A comment before a block changes
+//! that:
 //!
 //! - `<!-- file: PATH -->`: the block is the content of that file;
 //! - `<!-- test: dry -->`: `pallium run` and `pallium submit` get `--dry-run`;
-//! - `<!-- test: REASON -->`: the block is not run, for that reason. The options
-//!   of its `pallium` commands are still checked, and so are the packages and
-//!   programs that its `cargo` commands name. `needs python3` runs where that is.
+//! - `<!-- test: REASON -->`: the block is not run, for this reason. The test still
+//!   checks the options of its `pallium` commands and the packages and programs of
+//!   its `cargo` commands. `needs python3` runs if Python is installed.
 //!
-//! `sh` blocks run in a shell in which trainings are small. `python` blocks run
-//! where their modules are installed and are otherwise compiled. A `toml` block
-//! is an experiment, completed where it lacks tasks or variants. `rust` blocks
-//! are built by `page.rs`. A `text` block is output, never a command.
+//! `sh` blocks run with small trainings. `python` blocks run if their modules are
+//! installed and are otherwise only compiled. A `toml` block is an experiment; missing
+//! tasks and variants are added. `page.rs` builds `rust` blocks. A `text` block is
+//! output, not a command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{executable, pallium, root, text};
 
-/// What a comment before a block asks for.
+/// How a block is tested.
 enum Treatment {
     Run,
     Dry,
@@ -42,8 +42,8 @@ struct Block {
     treatment: Treatment,
 }
 
-/// README, CONTRIBUTING and the pages of the book, as paths from the root. The
-/// tutorial comes first: others may need what it makes.
+/// README, CONTRIBUTING and the pages of the book, as paths from the root. The tutorial
+/// comes first, because others use its files.
 fn pages() -> Vec<String> {
     let mut docs: Vec<String> = fs::read_dir(root().join("docs"))
         .unwrap()
@@ -87,14 +87,13 @@ fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-/// A clone with data beside it, small programs in place of `pallium` and
-/// `cargo`, and a home.
+/// A folder like a clone with data, with wrappers of `pallium` and `cargo`, and a home.
 struct Scratch {
     folder: tempfile::TempDir,
     python: Option<PathBuf>,
 }
 
-/// The reason that does not hold where there is a Python.
+/// The reason that does not apply if Python is installed.
 const NEEDS_PYTHON: &str = "needs python3";
 
 /// `pallium` with small trainings, as `DOCS` says: `run`, `dry` or `options`.
@@ -157,7 +156,7 @@ impl Scratch {
         self.folder.path()
     }
 
-    /// Runs a script as `DOCS` says; its output, if it fails.
+    /// Runs a script in the mode `docs`; returns its output if it fails.
     fn shell(&self, docs: &str, script: &str) -> Result<(), String> {
         let bin = self.path().join("bin");
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -180,7 +179,7 @@ impl Scratch {
         Err(format!("{}\n{script}\n--- stdout\n{out}--- stderr\n{err}", output.status))
     }
 
-    /// Dry-runs an experiment, completed where it lacks tasks or variants.
+    /// Dry-runs an experiment after adding missing tasks or variants.
     fn experiment(&self, block: &str) -> Result<(), String> {
         let has = |key: &str| block.lines().any(|line| line.starts_with(key));
         let mut file = String::new();
@@ -196,17 +195,17 @@ impl Scratch {
         self.shell("dry", &format!("pallium run block.toml --out runs/block{data}"))
     }
 
-    /// The recording that the tutorial makes in Python, where numpy is missing.
+    /// Replaces the recording of the tutorial if numpy is missing.
     fn record(&self) {
         let folder = self.path().join("data/lab");
         if folder.join("traces.npy").exists() {
             return;
         }
-        println!("docs/tutorial.md: its recording is made here, for want of numpy");
+        println!("docs/tutorial.md: the test makes the recording, because numpy is missing");
         fs::create_dir_all(&folder).unwrap();
         let number = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1009) as f64 / 1009.0;
         let positions = ndarray::Array2::from_shape_fn((60, 3), |(i, j)| 400.0 * number(i, j));
-        // Each neuron is active now and then, and some of them together.
+        // Some neurons are active together.
         let traces = ndarray::Array2::from_shape_fn((60, 3000), |(i, j)| {
             let rise = if number(i, j / 20) + number(i % 6, j / 20) > 1.7 { 5.0 } else { 0.0 };
             (rise + 0.1 * number(i, j)) as f32
@@ -215,11 +214,11 @@ impl Scratch {
         ndarray_npy::write_npy(folder.join("traces.npy"), &traces).unwrap();
     }
 
-    /// Runs pieces of Python, one after another in one process. What lacks a
-    /// module is compiled only, and said.
+    /// Runs pieces of Python in one process. Pieces whose modules are missing are only
+    /// compiled, with a message.
     fn python(&self, page: &str, pieces: &[(usize, &str)]) -> Result<(), String> {
         let Some(python) = &self.python else {
-            println!("{page}: Python is skipped, for want of python3");
+            println!("{page}: Python blocks are skipped, because python3 is missing");
             return Ok(());
         };
         let code = "
@@ -238,7 +237,7 @@ for line, code in json.load(open('pieces.json')):
         if failed { Err(String::from_utf8_lossy(&output.stderr).into_owned()) } else { Ok(()) }
     }
 
-    /// Makes a file of a page, and what running it makes where it is Python.
+    /// Writes a file of a page.
     fn file(&self, page: &str, block: &Block, path: &str) -> Result<(), String> {
         let to = self.path().join(path);
         fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -257,19 +256,19 @@ for line, code in json.load(open('pieces.json')):
     }
 }
 
-/// The Python that documentation runs with, if there is one.
+/// The Python for the documentation, if installed.
 fn python() -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("PALLIUM_PYTHON").unwrap_or_else(|| "python3".into()));
     let asked = Command::new(&python).arg("--version").output();
     asked.is_ok_and(|o| o.status.success()).then_some(python)
 }
 
-/// The commands of a script, lines that are continued put together.
+/// The commands of a script, with continued lines joined.
 fn commands(script: &str) -> Vec<String> {
     script.replace("\\\n", " ").lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// What cargo knows of the workspace.
+/// Cargo's metadata of the workspace.
 fn metadata() -> Value {
     let metadata = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
@@ -279,8 +278,7 @@ fn metadata() -> Value {
     serde_json::from_slice(&metadata.stdout).expect("cargo writes JSON")
 }
 
-/// What is wrong with a `cargo` command: a package, a program or a bench that
-/// does not exist.
+/// The package, program or bench of a `cargo` command that does not exist.
 fn unknown_to_cargo(command: &str) -> Option<String> {
     let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
@@ -298,7 +296,7 @@ fn unknown_to_cargo(command: &str) -> Option<String> {
     })
 }
 
-/// Checks a block that is not run as far as that goes.
+/// Checks a block without running it.
 fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
     match block.language.as_str() {
         "sh" => {
@@ -315,7 +313,7 @@ fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
             Ok(())
         }
         "toml" => block.body.parse::<toml::Table>().map(drop).map_err(|e| e.to_string()),
-        other => Err(format!("a block of {other} cannot be left out")),
+        other => Err(format!("blocks of {other} cannot be skipped")),
     }
 }
 
@@ -358,9 +356,9 @@ fn every_block_of_the_documentation_runs() {
                 (Treatment::Run, "text") => {
                     let command =
                         block.body.lines().find(|l| l.starts_with("pallium ") || l.starts_with("cargo "));
-                    command.map_or(Ok(()), |l| Err(format!("`{l}` belongs into a block of sh")))
+                    command.map_or(Ok(()), |l| Err(format!("`{l}` belongs in an sh block")))
                 }
-                (_, language) => Err(format!("nothing is known of a block of «{language}»")),
+                (_, language) => Err(format!("unknown language of a block: «{language}»")),
             };
             if let Err(message) = result {
                 let _ = writeln!(wrong, "{page}:{}: {message}\n", block.line);
@@ -409,7 +407,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_of_the_documentation_leads_somewhere() {
+fn every_link_of_the_documentation_resolves() {
     let mut wrong = Vec::new();
     for page in pages() {
         let text = prose(&page);
@@ -421,7 +419,7 @@ fn every_link_of_the_documentation_leads_somewhere() {
                 _ if page.starts_with("docs/") => format!("docs/{file}"),
                 _ => file.to_owned(),
             };
-            // The book holds what is in docs alone.
+            // The book contains only docs/.
             let within = !page.starts_with("docs/") || !file.starts_with("..");
             let there = root().join(&target).exists();
             if !within || !there || !(anchor.is_empty() || anchors(&target).contains(anchor)) {
@@ -433,7 +431,7 @@ fn every_link_of_the_documentation_leads_somewhere() {
 }
 
 #[test]
-fn the_book_holds_every_page() {
+fn the_book_contains_every_page() {
     let summary = read("docs/SUMMARY.md");
     for page in pages() {
         if let Some(name) = page.strip_prefix("docs/").filter(|name| *name != "SUMMARY.md") {
@@ -463,7 +461,7 @@ fn the_code_map_names_every_crate() {
         let folder = manifest.parent().unwrap().strip_prefix(root()).unwrap();
         assert!(map.contains(&format!("`{}/`", folder.display())), "{}", folder.display());
     }
-    // Whatever the map names exists.
+    // Every path in the map exists.
     for path in
         map.split('`').skip(1).step_by(2).filter(|code| code.contains('/') && !code.contains(['…', ' ', '*']))
     {

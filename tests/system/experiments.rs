@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::harness::{Scratch, field, pallium, pallium_in, pallium_with, results, root, text};
 
-/// Every file of a run folder that holds results, without times and places.
-fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
+/// All result files of a run folder, without times and places.
+fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for cell in std::fs::read_dir(out.join("cells")).unwrap() {
         let cell = cell.unwrap().path();
@@ -41,11 +41,11 @@ fn the_same_seed_gives_the_same_bytes_whatever_the_number_of_jobs() {
         let out = scratch.path().join(name);
         let all = ["run", text(&file), "--out", text(&out), "--jobs", jobs, "--set", "runs=1", "--set", seed];
         pallium(&all).ok();
-        science(&out)
+        result_files(&out)
     };
     let one = run("one", "1", "seed=11");
     assert_eq!(one.len(), 2 * 3 * 3 + 1);
-    assert!(one == run("three", "3", "seed=11"), "three jobs gave other results than one");
+    assert!(one == run("three", "3", "seed=11"), "three jobs gave different results than one");
     assert!(one != run("other", "3", "seed=12"), "the seed changes nothing");
 }
 
@@ -81,7 +81,7 @@ fn results_are_tidy_and_complete() {
     for part in ["pallium", "sha256", "seed", "switches", "profile"] {
         assert!(manifest.contains(part), "no {part} in {manifest}");
     }
-    // Planned and done are the same cells.
+    // The plan lists the trainings that were run.
     let plan = pallium(&["plan", text(&file), "--set", "runs=1", "--json"]).ok().json();
     for cell in plan.as_array().unwrap() {
         assert!(out.join("cells").join(cell["cell"].as_str().unwrap()).is_dir(), "{cell}");
@@ -104,7 +104,7 @@ fn the_run_folder_may_be_relative_or_have_spaces() {
 }
 
 #[test]
-fn cells_of_an_earlier_experiment_are_reported_and_left_alone() {
+fn trainings_of_an_earlier_experiment_are_reported_and_kept() {
     let scratch = Scratch::new();
     let file = scratch.path().join("small.toml");
     std::fs::write(&file, SMALL).unwrap();
@@ -122,11 +122,11 @@ fn cells_of_an_earlier_experiment_are_reported_and_left_alone() {
     let ended = run(&["--set", "training.epochs=1"]).ok();
     assert!(ended.stderr.contains("earlier state"), "{}", ended.stderr);
     for name in before {
-        assert!(out.join("cells").join(name).is_dir(), "an older cell was touched");
+        assert!(out.join("cells").join(name).is_dir(), "an older training was changed");
     }
     let runs: Vec<_> =
         results(&out).into_iter().filter(|r| r["measure"] == "accuracy" && r["split"] == "test").collect();
-    assert_eq!(runs.len(), 1, "an older cell was mixed into the results");
+    assert_eq!(runs.len(), 1, "an older training is in the results");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn every_experiment_file_runs_dry_on_synthetic_neurons() {
 }
 
 #[test]
-fn what_a_run_refuses_is_refused_by_plan_and_dry_run() {
+fn plan_and_dry_run_refuse_what_a_run_refuses() {
     let folder = Scratch::new();
     let file = folder.path().join("x.toml");
     std::fs::write(
@@ -218,5 +218,5 @@ fn what_a_run_refuses_is_refused_by_plan_and_dry_run() {
         }
         pallium(&arguments).refused(&["training W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
     }
-    assert!(!out.exists(), "a refusal writes nothing");
+    assert!(!out.exists(), "an error writes nothing");
 }

@@ -1,5 +1,4 @@
-//! `pallium field fetch` against a server that behaves badly in every way that
-//! can be foreseen. It is one of the test's own, on this machine alone.
+//! `pallium field fetch` with a local test server that fails in many ways.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -13,26 +12,26 @@ use serde_json::{Value, json};
 
 use crate::harness::{Ended, Scratch, execute, field, pallium, program, skipped, text};
 
-/// What the server does with a request.
+/// How the server answers a request.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// Sends so many bytes, then nothing until the client hangs up.
+    /// Sends this many bytes, then nothing until the client disconnects.
     Stall(usize),
-    /// Sends so many bytes of those announced, and hangs up.
+    /// Announces all bytes, sends this many, and disconnects.
     BreakOff(usize),
-    /// Hangs up at once.
+    /// Disconnects at once.
     HangUp,
     /// Sends other bytes of the same length.
     Wrong,
     /// Sends more than the file.
     TooLong,
-    /// Sends a page of text, as portals and proxies do.
+    /// Sends a web page, as portals and proxies do.
     Page,
-    /// Sends the whole file whatever part was asked for.
+    /// Ignores the requested range and sends the complete file.
     Whole,
-    /// Sends another part than was asked for.
+    /// Sends another range than requested.
     OtherPart,
-    /// Answers by a status alone.
+    /// Sends only a status.
     Status(u16),
 }
 
@@ -40,13 +39,13 @@ enum Act {
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     acts: BTreeMap<String, VecDeque<Act>>,
-    /// Paths asked for, and from which byte on.
+    /// Requested paths, and their first bytes.
     asked: Vec<(String, Option<usize>)>,
-    /// Clients that waited for the end of a stall.
+    /// Number of clients that waited for the end of a stall.
     waited: usize,
 }
 
-/// A server that ends with the test.
+/// A server that stops with the test.
 struct Server {
     address: String,
     state: Arc<Mutex<State>>,
@@ -72,7 +71,7 @@ impl Server {
         self.state.lock().unwrap().acts.insert(path.into(), acts.iter().copied().collect());
     }
 
-    /// What was asked for since the last call.
+    /// Requests since the last call.
     fn asked(&self) -> Vec<(String, Option<usize>)> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
@@ -149,10 +148,10 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
 }
 
-/// A field that Pallium knows no sums of, made up.
+/// A synthetic field, whose checksums Pallium does not know.
 const MADE_UP: &str = "4_7_4";
 
-fn made_up(name: &str) -> Vec<(String, Vec<u8>)> {
+fn synthetic(name: &str) -> Vec<(String, Vec<u8>)> {
     let npy = |seed: u8| {
         let bytes = (0..50_000_u32).map(|k| (k.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed);
         b"\x93NUMPY".iter().copied().chain(bytes).collect::<Vec<u8>>()
@@ -173,7 +172,7 @@ fn made_up(name: &str) -> Vec<(String, Vec<u8>)> {
     .collect()
 }
 
-/// The command with a cache of its own, and no proxy between.
+/// The command with its own cache and without a proxy.
 fn fetch(cache: &Path, arguments: &[&str]) -> Ended {
     let mut command = program(&["field", "fetch", "--timeout", "1", "--retries", "2", "--json"]);
     for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
@@ -183,7 +182,7 @@ fn fetch(cache: &Path, arguments: &[&str]) -> Ended {
     execute(command.env_remove("PALLIUM_FIELDS_URL").env_remove("PALLIUM_FIELDS_LISTING"))
 }
 
-/// A server, a cache and a place for fields.
+/// A server, a cache and an output folder.
 struct Scene {
     server: Server,
     cache: Scratch,
@@ -196,8 +195,8 @@ impl Scene {
         Scene { server: Server::start(files), cache: folder(), out: folder() }
     }
 
-    fn made_up() -> Self {
-        Self::of(made_up(MADE_UP))
+    fn synthetic() -> Self {
+        Self::of(synthetic(MADE_UP))
     }
 
     fn fetch(&self, more: &[&str]) -> Ended {
@@ -205,7 +204,7 @@ impl Scene {
         fetch(self.cache.path(), &[more, &arguments].concat())
     }
 
-    /// Whether the fetched folder is what the server has.
+    /// Fails unless the fetched folder equals the server's files.
     #[track_caller]
     fn is_right(&self, name: &str) {
         let state = self.server.state.lock().unwrap();
@@ -219,14 +218,14 @@ impl Scene {
         assert_eq!(found, expected.len() + 1);
     }
 
-    /// That nothing half-made lies about.
+    /// Fails if there are unfinished files.
     #[track_caller]
     fn is_empty(&self) {
         assert_eq!(std::fs::read_dir(self.out.path()).unwrap().count(), 0);
     }
 }
 
-/// What sha256sum says of a folder, where there is one.
+/// Checks a folder with sha256sum, if it is installed.
 fn checks_out(folder: &Path) {
     let Ok(checked) =
         Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(folder).output()
@@ -239,29 +238,32 @@ fn checks_out(folder: &Path) {
 
 #[test]
 fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
-    let scene = Scene::made_up();
+    let scene = Scene::synthetic();
     let first = scene.fetch(&[MADE_UP]).ok();
     scene.is_right(MADE_UP);
     checks_out(&scene.out.path().join(MADE_UP));
-    let told = &first.json()["fields"][0];
-    assert_eq!((&told["files"], &told["has_spikes"]), (&json!(8), &json!(false)), "{told}");
-    assert_eq!((&told["transferred"], &told["checked_by"]), (&told["bytes"], &json!("length alone")));
+    let printed = &first.json()["fields"][0];
+    assert_eq!((&printed["files"], &printed["has_spikes"]), (&json!(8), &json!(false)), "{printed}");
+    assert_eq!(
+        (&printed["transferred"], &printed["checked_by"]),
+        (&printed["bytes"], &json!("length alone"))
+    );
     assert_eq!(scene.server.asked().len(), 9);
-    // There already: nothing is asked for. Another place: the cache is enough.
+    // The same folder: no request. Another folder: the cache is enough.
     let again = scene.fetch(&[MADE_UP]).ok();
     assert!(again.stderr.contains("already present"), "{}", again.stderr);
     let other = Scratch::new();
-    let told =
+    let printed =
         fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--url", "http://127.0.0.1:9/"])
             .ok()
             .json();
     assert_eq!(
-        (&told["fields"][0]["transferred"], &told["fields"][0]["checked_by"]),
+        (&printed["fields"][0]["transferred"], &printed["fields"][0]["checked_by"]),
         (&json!(0), &json!("SHA-256 of the first fetch"))
     );
     checks_out(&other.path().join(MADE_UP));
     assert_eq!(scene.server.asked(), []);
-    // A folder that was changed is neither taken for the field nor overwritten.
+    // A changed folder is refused and not overwritten.
     std::fs::write(other.path().join(MADE_UP).join("corr_matrix.npy"), "mine").unwrap();
     fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--offline"])
         .refused(&["its corr_matrix.npy is changed or missing"]);
@@ -272,7 +274,7 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
 
 #[test]
 fn a_transfer_that_stalls_or_breaks_off_continues_where_it_stopped() {
-    let scene = Scene::made_up();
+    let scene = Scene::synthetic();
     let path = |file: &str| format!("{MADE_UP}/{file}");
     scene.server.will(&path("corr_matrix.npy"), &[Act::Stall(20_000), Act::BreakOff(10_000), Act::HangUp]);
     scene.server.will(&path("sttc_matrix.npy"), &[Act::Status(503), Act::BreakOff(100), Act::Status(429)]);
@@ -293,7 +295,7 @@ fn a_transfer_that_stalls_or_breaks_off_continues_where_it_stopped() {
 
 #[test]
 fn an_interrupted_command_continues_where_it_stopped() {
-    let scene = Scene::made_up();
+    let scene = Scene::synthetic();
     let file = format!("{MADE_UP}/corr_matrix.npy");
     scene.server.will(&file, &[Act::BreakOff(30_000), Act::HangUp, Act::HangUp, Act::HangUp]);
     scene.fetch(&[MADE_UP]).refused(&[
@@ -312,18 +314,18 @@ fn a_partial_file_of_another_field_is_discarded() {
     let Some(real) = field("5_3_8") else { return };
     let scene = Scene::of(real_files(&real, "5_3_8"));
     let file = "5_3_8/corr_matrix.npy";
-    // The first part of something else.
+    // The beginning of another file.
     scene.server.state.lock().unwrap().files.get_mut(file).unwrap()[100] ^= 1;
     scene.server.will(file, &[Act::BreakOff(5_000), Act::HangUp, Act::HangUp, Act::HangUp]);
     scene.fetch(&["5_3_8"]).refused(&["could not be fetched"]);
     scene.server.state.lock().unwrap().files.get_mut(file).unwrap()[100] ^= 1;
     scene.server.asked();
-    let told = scene.fetch(&["5_3_8"]).ok().json();
+    let printed = scene.fetch(&["5_3_8"]).ok().json();
     scene.is_right("5_3_8");
     let asked: Vec<_> = scene.server.asked().into_iter().filter(|(path, _)| path == file).collect();
     assert_eq!(asked, [(file.to_owned(), Some(5_000)), (file.to_owned(), None)]);
-    assert_eq!(told["fields"][0]["checked_by"], "known SHA-256");
-    // It is the field.
+    assert_eq!(printed["fields"][0]["checked_by"], "known SHA-256");
+    // The field is complete.
     let page = pallium(&["field", "info", text(&scene.out.path().join("5_3_8")), "--json"]).ok().json();
     assert_eq!((&page["neurons"], &page["has_spikes"]), (&json!(42), &json!(true)));
 }
@@ -341,7 +343,7 @@ fn real_files(folder: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn wrong_bytes_are_refused() {
-    // Against a known sum.
+    // With a known checksum.
     if let Some(real) = field("5_3_8") {
         let scene = Scene::of(real_files(&real, "5_3_8"));
         scene.server.will("5_3_8/sttc_matrix.npy", &[Act::Wrong]);
@@ -351,9 +353,9 @@ fn wrong_bytes_are_refused() {
         scene.fetch(&["5_3_8"]).ok();
         scene.is_right("5_3_8");
     }
-    // Against git's sum.
-    let scene = Scene::made_up();
-    let listing = Server::start([("listing".to_owned(), listing(&made_up(MADE_UP)).into_bytes())]);
+    // With git's hash.
+    let scene = Scene::synthetic();
+    let listing = Server::start([("listing".to_owned(), listing(&synthetic(MADE_UP)).into_bytes())]);
     let by_listing = ["--listing", &format!("{}/listing", listing.address)];
     for (act, said) in [
         (Act::Wrong, "its git hash is"),
@@ -365,13 +367,13 @@ fn wrong_bytes_are_refused() {
         scene.is_empty();
     }
     scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[]);
-    let told = scene.fetch(&[&[MADE_UP], &by_listing[..]].concat()).ok().json();
-    assert_eq!(told["fields"][0]["checked_by"], "git's sum in the release");
+    let printed = scene.fetch(&[&[MADE_UP], &by_listing[..]].concat()).ok().json();
+    assert_eq!(printed["fields"][0]["checked_by"], "git's sum in the release");
     scene.is_right(MADE_UP);
-    // The list is asked for once.
+    // The list is requested once.
     assert_eq!(listing.asked().len(), 1);
-    // Without any sum, by its looks.
-    let scene = Scene::made_up();
+    // Without a checksum, by the content.
+    let scene = Scene::synthetic();
     scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[Act::Page]);
     scene.fetch(&[MADE_UP]).refused(&["sttc_matrix.npy", "does not start like a .npy file"]);
     scene.is_empty();
@@ -389,7 +391,7 @@ fn wrong_bytes_are_refused() {
     assert_eq!(scene.server.asked().len(), 1);
 }
 
-/// As GitHub lists a tree; git's sums by git itself would be the same.
+/// A tree in GitHub's format, with git's hashes.
 fn listing(files: &[(String, Vec<u8>)]) -> String {
     let tree: Vec<Value> = files
         .iter()
@@ -431,7 +433,7 @@ fn find(folder: &Path, name: &str) -> PathBuf {
 
 #[test]
 fn missing_and_forbidden_files_are_named() {
-    let mut files = made_up(MADE_UP);
+    let mut files = synthetic(MADE_UP);
     files.retain(|(path, _)| !path.ends_with("unit_ids_4_7_4.npy"));
     let scene = Scene::of(files);
     scene.fetch(&[MADE_UP]).refused(&["unit_ids_4_7_4.npy does not exist", "--url"]);
@@ -439,7 +441,7 @@ fn missing_and_forbidden_files_are_named() {
     scene.server.will(&format!("{MADE_UP}/connectome_4_7_4.csv"), &[Act::Status(403)]);
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
     scene.fetch(&[MADE_UP]).refused(&["the server refused", "connectome_4_7_4.csv: 403"]);
-    // Not of the release; nothing at all; both.
+    // A field that is not released; no field; both.
     scene.fetch(&["4_7_3"]).refused(&["no field `4_7_3`", "did you mean `4_7_"]);
     scene.fetch(&["../../etc"]).refused(&["no field `../../etc`"]);
     scene.fetch(&[]).refused(&["<NAME>..."]);
@@ -452,7 +454,7 @@ fn missing_and_forbidden_files_are_named() {
 fn without_network_and_cache_the_message_says_so() {
     let scratch = Scratch::new();
     let out = scratch.path().join("out");
-    // Nobody listens on the discard port.
+    // No server listens on the discard port.
     fetch(scratch.path(), &[MADE_UP, "--url", "http://127.0.0.1:9/x", "--out", text(&out)])
         .refused(&["could not be fetched in 3 attempts", "Without a network"]);
     fetch(scratch.path(), &[MADE_UP, "--offline", "--out", text(&out)])

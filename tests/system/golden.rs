@@ -1,5 +1,5 @@
-//! The whole chain from files to numbers, against reference values that
-//! TensorFlow, scipy and networkx computed (float64).
+//! Results of complete commands, compared with reference values from TensorFlow,
+//! scipy and networkx (float64).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ struct Case {
     scratch: Scratch,
 }
 
-/// The recorded fields that are at hand.
+/// The recorded fields that are available.
 fn recorded() -> Vec<Case> {
     let Some(all) = golden("fields.json").map(|path| read_json(&path)) else { return Vec::new() };
     FIELDS
@@ -71,9 +71,8 @@ fn recorded() -> Vec<Case> {
         .collect()
 }
 
-/// What is kept of a field with the code, so that the commands are held to
-/// reference values on every machine.
-fn kept() -> Case {
+/// A field in the repository, for tests on machines without recorded fields.
+fn in_repository() -> Case {
     let reference = read_json(&root().join("plugins/spatial/fixtures/5_3_8.json"));
     let rows = |value: &Value| -> Array2<f64> {
         let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).unwrap();
@@ -110,7 +109,7 @@ fn kept() -> Case {
 
 #[test]
 fn penalties_and_gradients_agree_with_tensorflow() {
-    for case in [kept()].into_iter().chain(recorded()) {
+    for case in [in_repository()].into_iter().chain(recorded()) {
         let mut whole = 0;
         let grid: Vec<String> =
             case.reference["grid"].as_array().unwrap().iter().map(|n| n.to_string()).collect();
@@ -211,7 +210,7 @@ fn functional_weights_from_a_given_draw_agree_with_the_published_code() {
 
 #[test]
 fn the_organization_of_a_small_network_agrees_with_networkx() {
-    let case = kept();
+    let case = in_repository();
     let expected = read_json(&root().join("plugins/organization/fixtures/5_3_8.json"));
     for name in ["bio", "gaussian"] {
         let path = write(&array(&case.npz, name), case.scratch.path().join(format!("{name}.npy")));
@@ -231,7 +230,7 @@ fn the_organization_of_trained_networks_agrees_with_networkx() {
     assert!(checked > 0);
 }
 
-/// What `measure` finds of a matrix against reference values.
+/// Compares the output of `measure` with reference values.
 fn organization_is(path: &Path, expected: &Value) {
     let found = pallium(&["measure", text(path), "--profile", "published", "--json"]).ok().json();
     let file = path.display();

@@ -1,11 +1,9 @@
-//! What the tests share: the programs under test, commands and what came of
-//! them, folders to work in, and recorded data.
+//! Shared by the tests: the programs under test, commands and their results,
+//! working folders, and recorded data.
 //!
-//! Whatever a test starts goes through [`execute`] or [`start`], which note the
-//! command line, the folder and the output among the output of the test. The
-//! test runner shows that when the test fails, and only then; the folder of a
-//! failed test ([`Scratch`]) is kept and named. So a failure can be looked into
-//! without being repeated.
+//! Tests start commands through [`execute`] or [`start`], which print command line,
+//! folder and output. The test runner shows them if the test fails. The folder of a
+//! failed test ([`Scratch`]) is kept, and its path is printed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,8 +25,8 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
 }
 
-/// A folder of one test. It is removed when the test has passed and kept, with
-/// a note where it is, when the test has failed.
+/// The folder of one test. It is removed if the test passes. If the test fails, it
+/// is kept and its path is printed.
 pub struct Scratch(Option<tempfile::TempDir>);
 
 impl Scratch {
@@ -37,7 +35,7 @@ impl Scratch {
     }
 
     pub fn path(&self) -> &Path {
-        self.0.as_ref().expect("it is taken on drop only").path()
+        self.0.as_ref().expect("it is taken only on drop").path()
     }
 }
 
@@ -49,8 +47,8 @@ impl Drop for Scratch {
     }
 }
 
-/// A folder for what several tests share, such as a finished run, below cargo's
-/// folder for tests. It stays until the next run of the tests.
+/// A folder that several tests share, such as a finished run, below cargo's folder
+/// for tests. The next run of the tests removes it.
 pub fn shared(name: &str) -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -83,8 +81,7 @@ impl Ended {
         self
     }
 
-    /// Fails unless the command ended as a user's mistake does, and its message
-    /// has all of `parts`.
+    /// Fails unless the exit code is 2 and the message contains all of `parts`.
     #[track_caller]
     pub fn refused(self, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(2), "the command should refuse its input (see above)");
@@ -108,9 +105,9 @@ pub fn execute(command: &mut Command) -> Ended {
     noted(command, output.status, &output.stdout, &output.stderr)
 }
 
-/// Starts a command and does not wait for it.
+/// Starts a command without waiting for it.
 pub fn start(mut command: Command) -> Running {
-    // Into files: a pipe that nobody reads would fill up and block the command.
+    // Into files, because a full pipe would block the command.
     let [stdout, stderr] = [(), ()].map(|()| tempfile::tempfile().unwrap());
     command.stdin(Stdio::null());
     command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
@@ -118,7 +115,7 @@ pub fn start(mut command: Command) -> Running {
     Running { command, child, stdout, stderr }
 }
 
-/// A command that is under way; killed if the test ends before it.
+/// A running command; killed if the test ends first.
 pub struct Running {
     command: Command,
     child: Child,
@@ -127,7 +124,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -160,9 +157,8 @@ impl Drop for Running {
     }
 }
 
-/// Waits until `look` finds what the test waits for; `what` says what that is.
-/// A test that would wait for ever fails instead, after much longer than a busy
-/// machine takes.
+/// Waits until `look` returns a value; `what` describes it. Fails after a time that
+/// is much longer than a busy machine takes.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -177,13 +173,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Notes what a command was and what it wrote.
+/// Prints a command and its output.
 fn noted(command: &Command, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Ended {
     let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    // As a shell would take it, with the folder and what is set in the environment.
+    // In shell syntax, with folder and environment.
     println!("$ {command:?}\n{status}");
     for (name, text) in [("stdout", &stdout), ("stderr", &stderr)] {
-        // The end of a long output says most.
+        // Of a long output, the end.
         let from = text.ceil_char_boundary(text.len().saturating_sub(8_000));
         if !text.is_empty() {
             println!("{name}:\n{}", &text[from..]);
@@ -192,9 +188,8 @@ fn noted(command: &Command, status: ExitStatus, stdout: &[u8], stderr: &[u8]) ->
     Ended { code: status.code(), stdout, stderr }
 }
 
-/// Cargo as it would be started from a shell: without what it tells tests about
-/// their package. Build scripts that look at that would run again, and with
-/// them the program would be built again: now, and by whoever builds next.
+/// Cargo as from a shell: without the variables that it sets for tests. Build scripts
+/// that read them would run again and rebuild the program, now and in the next build.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
@@ -207,9 +202,9 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Cargo for a crate outside the workspace. It shares the workspace's target
-/// folder, where all such crates find what the first of them needed, and is built
-/// without optimization, which is quicker.
+/// Cargo for a crate outside the workspace. Such crates share the workspace's target
+/// folder, and so their dependencies; they are built without optimization, to save
+/// time.
 pub fn cargo_outside(folder: &Path) -> Command {
     let mut command = cargo();
     command.current_dir(folder).env("CARGO_TARGET_DIR", target());
@@ -217,23 +212,23 @@ pub fn cargo_outside(folder: &Path) -> Command {
     command
 }
 
-/// Cargo's target folder, in which this test lies as `PROFILE/deps/system-…`.
+/// Cargo's target folder, which contains this test as `PROFILE/deps/system-…`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     own.ancestors().nth(3).expect("a test lies three folders below the target folder").to_owned()
 }
 
-/// What a call of cargo made.
+/// The result of a build.
 pub struct Built {
     success: bool,
     /// Libraries and executables.
     files: Vec<PathBuf>,
-    /// What cargo wrote, warnings of the compiler included.
+    /// Cargo's output, with compiler warnings.
     pub stderr: String,
 }
 
 impl Built {
-    /// Runs a command of cargo that builds.
+    /// Runs a build command of cargo.
     pub fn by(command: &mut Command) -> Built {
         command.arg("--message-format=json-render-diagnostics");
         let output = command.stdin(Stdio::null()).output().expect("cargo starts");
@@ -276,9 +271,8 @@ impl Built {
     }
 }
 
-/// The executable, the plugins beside it and the fixtures, as the command of the
-/// README builds them: after `cargo test --release --workspace`, which leaves
-/// out plugins alone, cargo finds nothing else to do.
+/// The executable, the plugins and the fixtures, built like the README's command.
+/// After `cargo test --release --workspace` only plugins are left to build.
 static PRODUCTS: LazyLock<Built> = LazyLock::new(|| {
     let all = ["--workspace", "--exclude", "pallium-benches", "--lib", "--bins", "--examples"];
     Built::by(cargo().current_dir(root()).args(["build", "--release"]).args(all)).ok()
@@ -294,7 +288,7 @@ pub fn plugin(name: &str) -> PathBuf {
     PRODUCTS.library(name)
 }
 
-/// The libraries of the workspace that other crates can link, by name.
+/// The libraries of the workspace that crates can link, by name.
 pub fn libraries() -> Vec<(String, PathBuf)> {
     let folder = executable().parent().expect("it lies in a folder").to_owned();
     let own = PRODUCTS.files.iter().filter(|path| path.parent() == Some(&folder));
@@ -310,7 +304,7 @@ pub fn fixture(name: &str) -> PathBuf {
     plugin(&format!("fixture_{name}"))
 }
 
-/// The executable, to be run at the root with no plugins but its own.
+/// A command that runs the executable at the root with only its own plugins.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(executable());
     command.current_dir(root()).args(arguments).env("PALLIUM_PLUGIN_PATH", "");
@@ -333,14 +327,14 @@ pub fn pallium_in(folder: &Path, plugins: &[&Path], arguments: &[&str]) -> Ended
     execute(program(arguments).current_dir(folder).env("PALLIUM_PLUGIN_PATH", path))
 }
 
-/// Says that a test is skipped, or a part of it, and why: past the test runner,
-/// which shows nothing of a test that has passed.
+/// Reports that a test, or a part of it, is skipped, and why. It writes past the test
+/// runner, which hides the output of tests that pass.
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
     let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
 }
 
-/// A recorded field, or `None` and a word about it.
+/// A recorded field, or `None` with a message.
 pub fn field(name: &str) -> Option<PathBuf> {
     let folder = match std::env::var_os("PALLIUM_DATA") {
         Some(folder) => PathBuf::from(folder),
@@ -349,7 +343,7 @@ pub fn field(name: &str) -> Option<PathBuf> {
     found(folder.join(name), "recorded fields are looked for in ../shared/data or $PALLIUM_DATA")
 }
 
-/// A file of reference values, or `None` and a word about it.
+/// A file of reference values, or `None` with a message.
 pub fn golden(name: &str) -> Option<PathBuf> {
     found(root().join("../shared/golden").join(name), "reference values of recorded fields go with them")
 }
@@ -374,7 +368,7 @@ pub fn results(folder: &Path) -> Vec<BTreeMap<String, String>> {
     assert_eq!(
         header.iter().collect::<Vec<_>>(),
         ["variant", "task", "run", "split", "measure", "value", "status", "folder"],
-        "the columns of results.csv are a promise"
+        "the columns of results.csv must not change"
     );
     reader
         .records()

@@ -1,5 +1,4 @@
-//! Files that no honest program writes: a clear error, soon, and in little
-//! memory.
+//! Malicious files: a clear error within little time and memory.
 
 #![cfg(target_os = "linux")]
 
@@ -12,11 +11,11 @@ use ndarray_npy::WriteNpyExt;
 
 use crate::harness::{Ended, Scratch, executable, root, start, text, wait_for};
 
-/// Address space that a command may have, in kB: libraries and threads take
-/// some of it, and a file of three gigabytes does not fit.
+/// Limit of a command's address space, in kB: enough for libraries and threads, too
+/// little for a file of three gigabytes.
 const MEMORY: &str = "2500000";
 
-/// Runs the executable with little memory; fails if it does not end.
+/// Runs the executable with little memory and a time limit.
 #[track_caller]
 fn confined(arguments: &[&str]) -> Ended {
     let mut command = Command::new("sh");
@@ -31,7 +30,7 @@ fn write(path: &Path, matrix: &Array2<f64>) {
     matrix.write_npy(File::create(path).unwrap()).unwrap();
 }
 
-/// A folder of a field of three neurons, all of whose files are good.
+/// A valid field of three neurons.
 fn field(scratch: &Path) -> PathBuf {
     let folder = scratch.join("field");
     std::fs::create_dir(&folder).unwrap();
@@ -44,8 +43,8 @@ fn field(scratch: &Path) -> PathBuf {
     folder
 }
 
-/// Every place where a file is read, as a command that reads `path`; of a
-/// field's files, those in the folder of [`field`].
+/// Commands that read `path`, one for each reader; a field's files are in the folder
+/// of [`field`].
 fn readers(path: &Path, folder: &Path) -> Vec<Vec<String>> {
     let (path, folder) = (text(path), text(folder));
     let all: [&[&str]; 8] = [
@@ -81,8 +80,7 @@ const FILES: [&str; 6] = [
     "field.toml",
 ];
 
-/// Whether `change` of a file, wherever one is read, is refused, and the
-/// message names the file.
+/// Fails unless every reader refuses a file after `change` and names it.
 fn refused_everywhere(change: impl Fn(&Path)) {
     let scratch = Scratch::new();
     let folder = field(scratch.path());
@@ -92,10 +90,10 @@ fn refused_everywhere(change: impl Fn(&Path)) {
     for words in readers(&odd, &folder) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ended = confined(&words);
-        // A check of a plugin tells what it found on standard output.
-        let told = format!("{}{}", ended.stdout, ended.stderr);
-        assert_eq!(ended.code, Some(2), "{words:?}: {told}");
-        assert!(told.contains("odd.file"), "{words:?}: {told}");
+        // `plugins check` reports on standard output.
+        let printed = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, Some(2), "{words:?}: {printed}");
+        assert!(printed.contains("odd.file"), "{words:?}: {printed}");
     }
     for name in FILES {
         let path = folder.join(name);
@@ -104,7 +102,7 @@ fn refused_everywhere(change: impl Fn(&Path)) {
         change(&path);
         let out = scratch.path().join("never");
         confined(&["field", "derive", text(&folder), "--out", text(&out)]).refused(&[name]);
-        assert!(!out.exists(), "{name}: nothing is half-written");
+        assert!(!out.exists(), "{name}: an error must not leave files");
         match path.is_dir() {
             true => std::fs::remove_dir(&path).unwrap(),
             false => std::fs::remove_file(&path).unwrap(),
@@ -125,7 +123,7 @@ fn a_folder_in_the_place_of_a_file_is_refused() {
 
 #[test]
 fn a_file_of_three_gigabytes_of_zeros_is_refused() {
-    // Holes: they take no room on the disk.
+    // A sparse file takes no space on the disk.
     refused_everywhere(|path| File::create(path).unwrap().set_len(3 << 30).unwrap());
 }
 

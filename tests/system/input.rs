@@ -1,6 +1,5 @@
-//! Wrong input beyond what `refusals.rs` covers: files that are not there,
-//! matrices, fields and command lines. Every message names the file, the place
-//! and the remedy, and the exit code is 2.
+//! Wrong input that `refusals.rs` does not cover: missing files, matrices, fields and
+//! command lines. Every message names file, place and remedy; the exit code is 2.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,7 +30,7 @@ fn missing_files_are_refused() {
     ])
     .refused(&["/nowhere/field"]);
     pallium(&["run", text(&file), "--set", "substrat.path=/x"]).refused(&["substrat"]);
-    // A file where a folder belongs, and more than anyone can run.
+    // A file in place of a folder; an experiment that is too large.
     pallium(&["run", text(&file), "--out", text(&file)]).refused(&["is not a folder", "--out"]);
     pallium(&["run", text(&file), "--set", "runs=1000000000"]).refused(&["1000000000 runs", "the maximum"]);
 }
@@ -56,7 +55,7 @@ fn faulty_matrices_are_refused() {
 }
 
 /// A real field with one file changed by `change`.
-fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (Scratch, PathBuf) {
+fn damaged(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     let folder = scratch.path().join(source.file_name().unwrap());
     std::fs::create_dir(&folder).unwrap();
@@ -75,7 +74,7 @@ fn spoilt(source: &Path, file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (Sc
 fn faulty_fields_are_refused() {
     let Some(source) = field("5_3_8") else { return };
     let refused = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, parts: &[&str]| {
-        let (_scratch, folder) = spoilt(&source, file, change);
+        let (_scratch, folder) = damaged(&source, file, change);
         pallium(&["field", "info", text(&folder)]).refused(parts);
     };
     let half = |bytes: Vec<u8>| bytes[..bytes.len() / 2].to_vec();
@@ -114,7 +113,7 @@ fn faulty_command_lines_are_refused() {
     pallium(&["weights", "init.orthogonal", "--seed", "1", "--neurons", "-5", "--out", "/tmp/never.npy"])
         .refused(&["-5", "1..=20000"]);
     pallium(&["frobnicate"]).refused(&["frobnicate"]);
-    // Every command that is offered exists and shows an example.
+    // Every listed command exists and has an example.
     let help = pallium(&["--help"]).ok().stdout;
     let offered: Vec<&str> = help
         .lines()

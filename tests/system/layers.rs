@@ -1,6 +1,5 @@
-//! Which crate may depend on which: arrows point inward, to the core. Crates are
-//! found by their folders, so a new plugin or library is held to its rule
-//! without a change here.
+//! Allowed dependencies between crates: arrows point inward, to the core. Crates are
+//! found by folder, so the rules cover new plugins and libraries.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,8 +9,8 @@ use serde_json::Value;
 
 use crate::harness::{cargo, execute, root};
 
-/// Each layer, and the layers that its crates may depend on. A crate's tests may
-/// use the testkit besides.
+/// Each layer, and the layers that its crates may depend on. Tests may also use the
+/// testkit.
 const RULES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("testkit", &["core"]),
@@ -24,8 +23,8 @@ const RULES: [(&str, &[&str]); 9] = [
     ("host", &["report", "profile", "record", "stats", "testkit", "libs", "core"]),
 ];
 
-/// The layer of a crate by its folder below the root; none for what stands
-/// outside and may depend on all: tests and benchmarks.
+/// The layer of a crate by its folder; `None` for tests and benchmarks, which may
+/// depend on all.
 fn layer(folder: &str) -> Option<&str> {
     match folder.split('/').collect::<Vec<_>>()[..] {
         ["core"] | ["host"] => Some(folder),
@@ -39,10 +38,9 @@ fn layer(folder: &str) -> Option<&str> {
 /// A crate of the workspace.
 struct Member {
     folder: String,
-    /// Its dependencies: name, folder if it is a member as well, whether its
-    /// tests alone use it.
+    /// Its dependencies: name, folder if in the workspace, whether only tests use it.
     dependencies: Vec<(String, Option<String>, bool)>,
-    /// What cargo makes of its library.
+    /// The crate types of its library.
     kinds: Vec<String>,
 }
 

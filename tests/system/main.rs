@@ -1,21 +1,21 @@
 //! Drives the real executable with real plugin files.
 //!
-//! `harness` has what the tests share: how commands are run and what is kept of
-//! a failed test. `crates` builds plugins as their authors begin them;
-//! `tests/fixtures` holds plugins that are good, bad or not plugins at all.
+//! `harness` runs commands and keeps the folders of failed tests. `crates` builds
+//! plugins that `pallium plugins new` creates. `tests/fixtures` has valid and
+//! invalid plugins.
 //!
-//! What is not at hand is skipped, with a line that begins in `skipped:`. The
-//! environment adds to what is tested:
+//! Tests whose data or programs are missing are skipped, with a line that begins
+//! with `skipped:`. Environment variables extend the tests:
 //!
 //! | variable | for |
 //! |---|---|
 //! | `PALLIUM_DATA` | the folder of recorded fields, if it is not `../shared/data` |
 //! | `PALLIUM_PYTHON` | a Python that has pandas, TensorBoard, safetensors or torch |
 //! | `PALLIUM_TOOLCHAIN` | a plugin built by another compiler, such as `nightly` |
-//! | `PALLIUM_KILLS` | how often runs and workers are killed, if not 12 times |
-//! | `PALLIUM_MATRIX` | `full`: every constraint with every model on every task |
+//! | `PALLIUM_KILLS` | how often runs and workers are killed (12 by default) |
+//! | `PALLIUM_MATRIX` | `full`: all combinations of constraint, model and task |
 
-#![expect(clippy::unwrap_used, reason = "in tests, whatever goes wrong is a failure")]
+#![expect(clippy::unwrap_used, reason = "in tests, every error is a failure")]
 
 mod authors;
 mod compatibility;

@@ -1,6 +1,5 @@
-//! Every model on every task and with every constraint: one epoch, or a refusal
-//! that says why; and what constraints promise holds of the weights that come
-//! out, whatever the model.
+//! Every model on every task and with every constraint: one epoch, or an error with
+//! a reason. Trained weights satisfy the constraints.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,21 +15,21 @@ fn ids(role: &str) -> Vec<String> {
     all.filter(|c| c["role"] == role).map(|c| c["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Tasks that run programs of their own are tested where they are at home.
+/// All tasks except those that start programs, which other tests cover.
 fn tasks() -> Vec<String> {
     ids("task").into_iter().filter(|id| !id.starts_with("python")).collect()
 }
 
-/// What a constraint needs besides its defaults to have something to do here.
+/// Parameters with which a constraint has an effect here.
 fn constraint(id: &str) -> String {
     match id {
-        // A fifth of what trained weights of these neurons have.
+        // A fifth of the value of unconstrained trained weights.
         "spatial.wiring-budget" => format!("{{ use = \"{id}\", budget = 0.2 }}"),
         _ => format!("\"{id}\""),
     }
 }
 
-/// An experiment on the field of 42 neurons, or on a made-up one of as many.
+/// An experiment on the field of 42 neurons, or on a synthetic one.
 fn experiment(model: &str, constraints: &[&str]) -> String {
     let substrate = match field("5_3_8") {
         Some(folder) => format!("path = {:?}", text(&folder)),
@@ -50,7 +49,7 @@ fn experiment(model: &str, constraints: &[&str]) -> String {
     file
 }
 
-/// The N×N tensors of a cell's weights that are recurrent blocks.
+/// The recurrent blocks of a training's weights.
 fn blocks(cell: &Path) -> Vec<(String, Vec<f32>)> {
     let bytes = std::fs::read(cell.join("weights.safetensors")).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -67,7 +66,7 @@ fn blocks(cell: &Path) -> Vec<(String, Vec<f32>)> {
     header.iter().filter_map(block).collect()
 }
 
-/// Fails unless `weights` (42×42) are as constraint `id` leaves them.
+/// Fails unless `weights` (42×42) satisfy the constraint `id`.
 fn obeys(id: &str, weights: &[f32], place: &str) {
     let rows = || weights.chunks_exact(42);
     match id {
@@ -80,20 +79,23 @@ fn obeys(id: &str, weights: &[f32], place: &str) {
         }
         "circuit.mask" => {
             let kept = weights.iter().filter(|&&w| w != 0.0).count();
-            // The field has few synapses between its neurons; a made-up one
-            // has its own.
+            // The field has few synapses between its neurons.
             assert!(kept > 0 && kept < 42 * 42 / 4, "{place}: {kept} connections");
         }
         _ => {}
     }
 }
 
-/// Which tasks a model is trained on with a constraint: all of them, if
-/// `$PALLIUM_MATRIX` is `full`. Otherwise every model alone is trained on every
-/// task, and every constraint on every fourth task, with the `models` that it
-/// fits in turn: so all pairs of model and task and of model and constraint, in
-/// a fraction of the time.
-fn dealt<'a>(tasks: &'a [String], models: &[&str], model: &str, constraint: (usize, &str)) -> Vec<&'a str> {
+/// The tasks for a model with a constraint: all if `$PALLIUM_MATRIX` is `full`.
+/// Otherwise every model without a constraint is trained on every task, and every
+/// constraint on every fourth task, with its `models` in turn. This covers all pairs
+/// of model and task and of model and constraint in a fraction of the time.
+fn assigned_tasks<'a>(
+    tasks: &'a [String],
+    models: &[&str],
+    model: &str,
+    constraint: (usize, &str),
+) -> Vec<&'a str> {
     const EVERY: usize = 4;
     let all = constraint.1 == "none" || std::env::var_os("PALLIUM_MATRIX").is_some_and(|v| v == "full");
     let Some(place) = models.iter().position(|m| *m == model) else { return Vec::new() };
@@ -118,8 +120,8 @@ fn every_model_trains_on_every_task_and_with_every_constraint() {
     let mut all: Vec<&str> = vec!["none"];
     all.extend(constraints.iter().map(String::as_str));
 
-    // A file with a combination that cannot be is refused as a whole, so that
-    // what fits is found one by one.
+    // One invalid combination makes a file invalid, so combinations are tried one by
+    // one.
     let (mut fitting, mut refused) = (Vec::new(), Vec::new());
     for model in &models {
         let mut fits = all.clone();
@@ -145,8 +147,7 @@ fn every_model_trains_on_every_task_and_with_every_constraint() {
         }
         fitting.push((model.as_str(), fits));
     }
-    // Of what the project itself brings, only penalties on a reservoir have
-    // nothing to act on.
+    // Only penalties on a reservoir are refused.
     assert!(refused.iter().all(|text| text.starts_with("rnn.reservoir with ")), "{refused:#?}");
 
     let mut ran = 0;
@@ -155,7 +156,8 @@ fn every_model_trains_on_every_task_and_with_every_constraint() {
         for (index, id) in all.iter().enumerate().filter(|(_, id)| fits.contains(id)) {
             let of: Vec<&str> =
                 fitting.iter().filter(|(_, fits)| fits.contains(id)).map(|(m, _)| *m).collect();
-            planned.extend(dealt(&tasks, &of, model, (index, id)).into_iter().map(|task| (*id, task)));
+            planned
+                .extend(assigned_tasks(&tasks, &of, model, (index, id)).into_iter().map(|task| (*id, task)));
         }
         let (file, out) = (written(model, model, fits), scratch.path().join(model));
         let cells: Vec<String> = planned.iter().map(|(id, task)| format!("{id}/{task}/*")).collect();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::harness::{Scratch, pallium, plugin, root, text};
 
-/// A scan that pynwb wrote: field 1 not matched to the volume, field 2 as in
-/// the released files, field 3 with event times.
+/// A scan written by pynwb: field 1 is not matched to the volume, field 2 is like the
+/// released files, field 3 has event times.
 fn scan() -> PathBuf {
     root().join("plugins/nwb/fixtures/three_fields.nwb")
 }
@@ -25,12 +25,13 @@ fn a_field_of_a_scan_becomes_a_folder_and_its_matrices_are_derived() {
     import(&["--field", "1"])
         .refused(&["PlaneSegmentation1 has no `pt_x_position`", "positions = \"imaging\""]);
     import(&["--field", "2", "--param", "roi=all"]).refused(&["roi", "`rois`"]);
-    assert!(!folder.exists(), "nothing is half-written");
-    let told = import(&["--field", "3", "--param", "events=recorded", "--param", "series=Fluorescence"]).ok();
-    assert!(told.stdout.contains("field 4_10_3 of"), "{}", told.stdout);
+    assert!(!folder.exists(), "an error must not leave files");
+    let printed =
+        import(&["--field", "3", "--param", "events=recorded", "--param", "series=Fluorescence"]).ok();
+    assert!(printed.stdout.contains("field 4_10_3 of"), "{}", printed.stdout);
     let page = pallium(&["field", "info", text(&folder), "--json"]).ok().json();
     assert_eq!((&page["has_spikes"], &page["synapses"]), (&true.into(), &serde_json::Value::Null));
-    // Ids are integers to the last digit, and text in JSON.
+    // Ids are exact, and text in JSON.
     assert!(page["ids"]["root"][0].as_str().unwrap().starts_with("864691135000000"), "{page:#}");
     pallium(&["field", "derive", text(&folder), "--matrix", "sttc", "--out", text(&derived)]).ok();
     assert!(derived.join("sttc_matrix.npy").exists());
@@ -61,7 +62,7 @@ fn a_scan_passes_the_checks_of_a_substrate() {
     let arguments =
         ["plugins", "check", text(&file), "--param", &path, "--param", "nwb.field.field=2", "--json"];
     let report = pallium(&arguments).ok().json();
-    // It has no format of its own to write.
+    // The check of `store` is skipped, because this source cannot write.
     assert_eq!((&report["failed"], &report["skipped"]), (&0.into(), &1.into()), "{report:#}");
     assert!(report["passed"].as_u64().unwrap() >= 8, "{report:#}");
 }

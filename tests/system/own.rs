@@ -1,4 +1,4 @@
-//! Fields of one's own, and fields from tables, through every command.
+//! Users' fields and fields from tables, in every command.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use crate::harness::{Scratch, field, pallium, plugin, text};
 
-/// The released field 5_3_8 in the shape that a template asks for, and how its
-/// cells are called.
+/// Writes the released field 5_3_8 in the format of the template.
 fn as_plain_text(released: &Path, folder: &Path) {
     let restored = folder.join("restored");
     pallium(&["field", "restore", text(released), "--out", text(&restored)]).ok();
@@ -56,13 +55,13 @@ fn a_new_description_is_valid_once_its_files_exist() {
     pallium(&["field", "new", text(&own)]).refused(&["field.toml already exists"]);
     as_plain_text(&released, &own);
     let card = std::fs::read_to_string(own.join("field.toml")).unwrap();
-    // MICrONS: voxels, and another frame rate than the template's.
+    // MICrONS has voxels, and another frame rate than the template.
     let card = card
         .replace("unit = \"um\"", "unit = \"voxel\"\nvoxel_size_nm = [4, 4, 40]")
         .replace("frame_hz = 30.0", "frame_hz = 6.3009");
     std::fs::write(own.join("field.toml"), card).unwrap();
 
-    // It is the field that it was.
+    // The same field as released.
     let (page, real) = (info(&own), info(&released));
     assert_eq!(page["name"], "it's \"mine\"");
     for key in
@@ -77,7 +76,7 @@ fn a_new_description_is_valid_once_its_files_exist() {
     );
     assert!(page["notes"].as_array().unwrap().iter().any(|n| n.as_str().unwrap().contains("field derive")));
 
-    // Its matrices are those of the released one, half a frame included.
+    // Its matrices equal those of the released field with half a frame.
     let (mine, theirs) = (scratch.path().join("mine"), scratch.path().join("theirs"));
     for (from, to) in [(&own, &mine), (&released, &theirs)] {
         pallium(&["field", "derive", text(from), "--out", text(to)]).ok();
@@ -87,7 +86,7 @@ fn a_new_description_is_valid_once_its_files_exist() {
         assert_eq!(read(&mine), read(&theirs), "{name}");
     }
 
-    // Weights and penalties, from either folder.
+    // Weights and penalties from both folders.
     let weights = |folder: &Path, name: &str| {
         let out = scratch.path().join(name);
         pallium(&[
@@ -149,7 +148,7 @@ fn tables(names: &[&str], folder: &Path) -> Option<()> {
             for (post, count) in root.iter().zip(row.unwrap().iter().skip(1)) {
                 (0..count.parse::<u32>().unwrap())
                     .for_each(|k| writeln!(synapses, "{k},{pre},{post},8").unwrap());
-                // And one with a cell that nobody has imaged.
+                // And one with a cell that was not imaged.
                 if count != "0" {
                     writeln!(synapses, "9,{pre},864691130000000001,8").unwrap();
                 }
@@ -171,8 +170,8 @@ fn fields_from_tables_are_the_released_ones() {
     let (units, synapses) = (scratch.path().join("units.csv"), scratch.path().join("synapses.csv"));
     let out = scratch.path().join("fields");
     let all = ["field", "from-tables", "--coregistration", text(&units), "--synapses", text(&synapses)];
-    let told = pallium(&[&all[..], &["--out", text(&out), "--json"]].concat()).ok().json();
-    assert_eq!(told["fields"].as_array().unwrap().iter().map(|f| &f["name"]).collect::<Vec<_>>(), names);
+    let printed = pallium(&[&all[..], &["--out", text(&out), "--json"]].concat()).ok().json();
+    assert_eq!(printed["fields"].as_array().unwrap().iter().map(|f| &f["name"]).collect::<Vec<_>>(), names);
     for name in names {
         let (made, real) = (info(&out.join(name)), info(&field(name).unwrap()));
         for key in ["neurons", "span_um", "ids", "mean_distance_um"] {
@@ -185,10 +184,10 @@ fn fields_from_tables_are_the_released_ones() {
         let (made, real) = (made["mean_connected_distance_um"]["released"].as_f64(), restored.as_f64());
         assert!((made.unwrap() / real.unwrap() - 1.0).abs() < 0.1, "{name}: {made:?} {real:?}");
     }
-    // One of them, alone; one that is not there; a folder that is taken.
+    // A single field; a missing one; an existing folder.
     let one = scratch.path().join("one");
-    let told = pallium(&[&all[..], &["--field", "5_3_8", "--out", text(&one)]].concat()).ok();
-    assert!(told.stdout.contains("5_3_8") && one.join("5_3_8").is_dir() && !one.join("4_7_2").exists());
+    let printed = pallium(&[&all[..], &["--field", "5_3_8", "--out", text(&one)]].concat()).ok();
+    assert!(printed.stdout.contains("5_3_8") && one.join("5_3_8").is_dir() && !one.join("4_7_2").exists());
     pallium(&[&all[..], &["--field", "5_3_9", "--out", text(&one.join("x"))]].concat())
         .refused(&["no units of field `5_3_9`"]);
     pallium(&[&all[..], &["--out", text(&one)]].concat()).refused(&["not empty"]);
@@ -221,10 +220,10 @@ fn the_conformance_checks_pass_for_user_fields() {
         [("pallium_field", "field.described", path), ("pallium_microns", "microns.tables", table)]
     {
         let file = plugin(plugin_name);
-        let told = pallium(&["plugins", "check", text(&file), "--only", id, "--param", &param, "--json"])
+        let printed = pallium(&["plugins", "check", text(&file), "--only", id, "--param", &param, "--json"])
             .ok()
             .json();
-        let part = told["parts"].as_array().unwrap().iter().find(|part| part["id"] == id).unwrap();
+        let part = printed["parts"].as_array().unwrap().iter().find(|part| part["id"] == id).unwrap();
         for name in ["substrate", "deterministic"] {
             let check =
                 part["checks"].as_array().unwrap().iter().find(|check| check["check"] == name).unwrap();

@@ -1,5 +1,4 @@
-//! `docs/writing-a-plugin.md` as its readers follow it, and the README's
-//! constraint.
+//! The steps of `docs/writing-a-plugin.md`, and the README's constraint.
 
 use std::path::{Path, PathBuf};
 
@@ -14,19 +13,19 @@ fn blocks(language: &str) -> Vec<String> {
     page.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned() + "\n").collect()
 }
 
-/// Step by step, with cargo, in a crate that stands alone.
+/// With cargo, in a separate crate.
 #[test]
 fn the_first_plugin_of_the_page_runs() {
     let folder = begin("page", "long-wires", "constraint");
     let first = &blocks("rust")[0];
-    assert!(first.ends_with("pallium_core::plugin!();\n"), "the first piece is a whole lib.rs");
+    assert!(first.ends_with("pallium_core::plugin!();\n"), "the first block is a complete lib.rs");
     std::fs::write(folder.join("src/lib.rs"), first).unwrap();
     let experiment = blocks("toml").into_iter().find(|b| b.contains("own.long-wires")).unwrap();
     std::fs::write(folder.join("experiment.toml"), experiment).unwrap();
     execute(cargo_outside(&folder).args(["test", "--release"])).ok();
     let built = Built::by(cargo_outside(&folder).args(["build", "--release"])).ok().library("long_wires");
     assert_eq!(built.file_name().unwrap(), "liblong_wires.so");
-    // Where cargo puts it for a crate that has a target folder of its own.
+    // Where cargo puts it for a separate crate.
     let file = folder.join("target/release/liblong_wires.so");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::copy(built, &file).unwrap();
@@ -40,7 +39,7 @@ fn the_first_plugin_of_the_page_runs() {
 }
 
 #[test]
-fn every_piece_of_the_page_compiles_conforms_and_trains() {
+fn every_rust_block_of_the_page_compiles_conforms_and_trains() {
     let folder = begin("page", "all-pieces", "constraint");
     let pieces = blocks("rust");
     let mut lib = String::from("//! All pieces of the page.\n");
@@ -51,7 +50,7 @@ fn every_piece_of_the_page_compiles_conforms_and_trains() {
     std::fs::write(folder.join("src/lib.rs"), lib + "pallium_core::plugin!();\n").unwrap();
     let file = library(&folder);
     let report = pallium(&["plugins", "check", text(&file), "--json"]).ok().json();
-    assert_eq!(report["parts"].as_array().unwrap().len(), 1 + pieces.len(), "one component a piece");
+    assert_eq!(report["parts"].as_array().unwrap().len(), 1 + pieces.len(), "one component in each block");
     let scratch = Scratch::new();
     let experiment = scratch.path().join("all.toml");
     std::fs::write(
@@ -71,7 +70,7 @@ fn every_piece_of_the_page_compiles_conforms_and_trains() {
 }
 
 #[test]
-fn other_pieces_of_the_page_are_valid() {
+fn other_blocks_of_the_page_are_valid() {
     for block in blocks("toml") {
         block.parse::<toml::Table>().unwrap_or_else(|e| panic!("{e} in\n{block}"));
     }
@@ -81,9 +80,8 @@ fn other_pieces_of_the_page_are_valid() {
     }
 }
 
-/// What someone writes who has read the page: a constraint, a task with two
-/// stimuli and a metric, each in a crate of its own, together with components
-/// of all of Pallium's plugins.
+/// A constraint, a task and a metric of the reader, each in its own crate, together
+/// with components of all of Pallium's plugins.
 #[test]
 fn components_of_several_new_plugins_train_together() {
     let own = [("far", "constraint"), ("cue", "task"), ("both-ways", "metric")];

@@ -1,5 +1,5 @@
-//! Plugin files in use: what they offer, how they describe it, and what a fault
-//! in one of them costs. What is refused is in `refusals.rs`.
+//! Loaded plugins: their components, descriptions and failures. `refusals.rs` tests
+//! refused files.
 
 use crate::harness::{Scratch, fixture, pallium, pallium_with, results, text};
 
@@ -40,7 +40,7 @@ fn every_component_documents_itself() {
         let id = component["id"].as_str().unwrap();
         assert!(component["about"].as_str().is_some_and(|text| !text.is_empty()), "{id} has no `about`");
     }
-    // Of one component a role, in both forms.
+    // One component of each role, as text and as JSON.
     for id in [
         "synthetic.field",
         "init.orthogonal",
@@ -113,7 +113,7 @@ fn a_panic_in_a_single_command_is_reported_and_does_not_end_the_program() {
 }
 
 #[test]
-fn what_a_plugin_logs_is_in_the_log_of_its_cell() {
+fn events_of_a_plugin_are_in_the_log_of_its_training() {
     let rogue = fixture("rogue");
     let scratch = Scratch::new();
     let file = scratch.path().join("talk.toml");

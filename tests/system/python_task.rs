@@ -1,4 +1,4 @@
-//! A lab's own task, in a Python process, through the whole system.
+//! Tasks in Python, from the experiment file to results.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,13 +57,13 @@ fn a_network_learns_the_documented_environment() {
         assert_eq!(row["status"], "ok");
         row["value"].parse().unwrap()
     };
-    // Always to fixate is never right in the decision.
+    // Always fixating is never correct in the decision.
     assert!(of("test", "accuracy") > 0.6, "{}", of("test", "accuracy"));
     let cells: Vec<_> = std::fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).collect();
     let cell = read_json(&cells[0].join("cell.json")).to_string();
-    assert!(cell.contains("\"data python.task\""), "the cell depends on the file: {cell}");
+    assert!(cell.contains("\"data python.task\""), "the training depends on the file: {cell}");
 
-    // Another environment, another cell.
+    // Another environment makes a new training.
     let change = documented().replace("randint(2, 5)", "randint(3, 5)");
     assert_ne!(change, documented());
     std::fs::write(scratch.path().join("lab.py"), change).unwrap();
@@ -72,7 +72,7 @@ fn a_network_learns_the_documented_environment() {
 }
 
 #[test]
-fn a_process_that_is_killed_fails_its_cell_alone() {
+fn a_killed_process_fails_only_its_training() {
     let Some(python) = python() else { return };
     let scratch = Scratch::new();
     let lab = format!(
@@ -110,7 +110,7 @@ fn a_process_that_is_killed_fails_its_cell_alone() {
 fn a_process_killed_from_outside_is_started_again() {
     let Some(python) = python() else { return };
     let scratch = Scratch::new();
-    // Slow enough to be caught at it; it tells its number.
+    // Slow enough to be killed; it writes its process id.
     let lab = format!(
         "{}\n\n\
          import os, time\n\n\

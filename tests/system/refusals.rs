@@ -1,5 +1,5 @@
-//! Everything that is refused, against `docs/errors.md`: each heading of that
-//! page has a case here that provokes its message.
+//! `docs/errors.md`: each heading of that page has a case here that provokes its
+//! message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,18 +51,18 @@ fn plugins() -> Vec<(&'static str, Case)> {
                 ended
             }),
         ),
-        // Places in the header of an ELF file: kind of file, class, processor.
+        // Offsets in the header of an ELF file: type, class, processor.
         ("The file is an executable", case(|folder| listed(&patched(folder, 16, &[2])))),
         ("The library is for another kind of machine", case(|folder| listed(&patched(folder, 4, &[1])))),
         (
             "The library is for another processor",
-            // 8: MIPS, which is none of those that Pallium is built for.
+            // 8: MIPS, which Pallium does not support.
             case(|folder| listed(&patched(folder, 18, &[8, 0]))),
         ),
         (
             "The library is cut short",
             case(|folder| {
-                // Wherever it is cut, it must not be loaded: that would end the program.
+                // A truncated library must not be loaded, because that would crash the program.
                 let whole = std::fs::read(plugin("pallium_cognition")).unwrap();
                 let cut = folder.join("libcut.so");
                 let ends = [1, 3, 9].map(|tenths| {
@@ -77,7 +77,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
         (
             "The library cannot be loaded",
             case(|folder| {
-                // It asks for another library than the system's.
+                // It needs a library that does not exist.
                 let library = std::fs::read(plugin("pallium_cognition")).unwrap();
                 let at = library.windows(10).position(|w| w == b"libc.so.6\0").unwrap();
                 listed(&patched(folder, at, b"libq.so.6"))
@@ -88,7 +88,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
             "The contract is another one",
             case(|_| {
                 let ended = listed(&fixture("stale"));
-                // The whole difference has a thousand lines.
+                // The complete difference has a thousand lines.
                 assert!(ended.stderr.lines().count() < 15);
                 ended
             }),
@@ -297,7 +297,7 @@ fn reports() -> Vec<(&'static str, Case)> {
         });
         let out = folder.join("out");
         copy(&RUN, &out);
-        // A file where a case wants a folder.
+        // A file in place of a folder, for one case.
         std::fs::write(folder.join("experiment.toml"), "").unwrap();
         text(&out).to_owned()
     }
@@ -354,18 +354,18 @@ fn documented() -> BTreeMap<String, String> {
         let (heading, rest) = section.split_once('\n').unwrap();
         let block = rest.split("```text\n").nth(1).and_then(|b| b.split("\n```").next());
         let block = block.unwrap_or_else(|| panic!("«{heading}» has no message"));
-        // A remedy is documented where the message offers none.
+        // A remedy is documented where the message has none.
         assert!(section.contains("\nCause: "), "«{heading}» has no cause");
         let remedy = section.contains("\nRemedy: ") || block.contains("\n  help: ");
         assert!(remedy, "«{heading}» has no remedy");
-        assert!(all.insert(heading.to_owned(), block.to_owned()).is_none(), "«{heading}» is there twice");
+        assert!(all.insert(heading.to_owned(), block.to_owned()).is_none(), "«{heading}» is a duplicate");
     }
     all
 }
 
-/// The first line of `message` that is not among the lines of `said`, in order.
-fn missing<'a>(message: &'a str, said: &str) -> Option<&'a str> {
-    let mut lines = said.lines();
+/// The first line of `message` that is not among the lines of `stderr`, in order.
+fn missing<'a>(message: &'a str, stderr: &str) -> Option<&'a str> {
+    let mut lines = stderr.lines();
     message.lines().find(|line| {
         let fits = |found: &str| {
             let mut rest = found;
@@ -381,7 +381,7 @@ fn missing<'a>(message: &'a str, said: &str) -> Option<&'a str> {
     })
 }
 
-/// Runs the cases and compares what each says with the page.
+/// Runs the cases and compares their messages with the page.
 fn hold(cases: Vec<(&'static str, Case)>) {
     let documented = documented();
     let mut wrong = Vec::new();
@@ -428,8 +428,7 @@ fn reports_are_refused_in_the_documented_words() {
     hold(reports());
 }
 
-/// The version is in the module's header, which is looked at first, and in the
-/// manifest.
+/// The version is in the module's header, which is checked first, and in the manifest.
 #[test]
 fn a_core_of_another_series_is_refused_wherever_it_is_stated() {
     let parts =

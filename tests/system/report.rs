@@ -1,4 +1,4 @@
-//! Reports of runs that were really made, opened in a real browser.
+//! Reports of real runs, opened in a real browser.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::crates::copy;
 use crate::harness::{Scratch, field, pallium, pallium_in, read_json, results, root, shared, skipped, text};
 
-/// A small run, made once for all tests that only read it.
+/// A small run, made once for all tests that read it.
 static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
     let experiment = root().join("experiments/quickstart.toml");
     let out = shared("report").join("run");
@@ -33,7 +33,7 @@ fn run() -> PathBuf {
     RUN.clone()
 }
 
-/// A report of the run, in a file of its own.
+/// A report of the run in a separate file.
 fn page(name: &str) -> PathBuf {
     let file = shared("report").join(name);
     pallium(&["report", text(&run()), "--html", text(&file)]).ok();
@@ -41,7 +41,7 @@ fn page(name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_report_says_what_the_results_say() {
+fn a_report_agrees_with_the_results() {
     let document = pallium(&["report", text(&run()), "--json"]).ok().json();
     assert_eq!(document["written"], serde_json::json!([]), "--json alone writes no page");
     let rows = results(&run());
@@ -64,7 +64,7 @@ fn a_report_says_what_the_results_say() {
     let chance: Vec<f64> =
         document["tasks"].as_array().unwrap().iter().map(|t| t["chance"].as_f64().unwrap()).collect();
     assert_eq!(chance, [0.25, 0.5, 0.5]);
-    // The same intervals as the table that the run ended with.
+    // The same intervals as in the table of `pallium run`.
     let again = pallium(&[
         "run",
         text(&root().join("experiments/quickstart.toml")),
@@ -82,9 +82,9 @@ fn a_report_says_what_the_results_say() {
     ])
     .ok()
     .json();
-    for (group, told) in groups.iter().zip(groups.iter().map(|g| find(&again["table"]["groups"], g))) {
-        assert_eq!(group["interval"][0], told["lower"], "{group}");
-        assert_eq!(group["interval"][1], told["upper"], "{group}");
+    for (group, printed) in groups.iter().zip(groups.iter().map(|g| find(&again["table"]["groups"], g))) {
+        assert_eq!(group["interval"][0], printed["lower"], "{group}");
+        assert_eq!(group["interval"][1], printed["upper"], "{group}");
     }
 }
 
@@ -94,7 +94,7 @@ fn find<'a>(groups: &'a Value, like: &Value) -> &'a Value {
 }
 
 #[test]
-fn the_page_is_one_file_that_asks_for_nothing() {
+fn the_page_is_one_file_that_loads_nothing() {
     let page = std::fs::read_to_string(page("alone.html")).unwrap();
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     for outside in ["src=\"http", "href=\"http", "url(http", "@import", "<link", "fetch(", "XMLHttpRequest"] {
@@ -106,7 +106,7 @@ fn the_page_is_one_file_that_asks_for_nothing() {
     {
         assert!(page.contains(&format!(">{part}</h2>")), "{part}");
     }
-    // Where nothing is asked for, the page is in the run folder.
+    // By default the page is in the run folder.
     let elsewhere = Scratch::new();
     copy(&run(), &elsewhere.path().join("copy"));
     std::fs::remove_file(elsewhere.path().join("copy/report.html")).unwrap();
@@ -130,16 +130,15 @@ fn communities_are_those_that_modularity_measures() {
         let Some((_, q)) = rest.split("</svg>").next().unwrap().split_once("Q = ") else { continue };
         let q: f64 = q.split('<').next().unwrap().parse().unwrap();
         let measured = known[&format!("{variant} cognition.{task} {number}")];
-        // Written with two digits; of the orders of equal gains that either tries
-        // another may be the best.
+        // Written with two digits; the two try different orders of equal gains.
         assert!((q - measured).abs() < 0.02, "{variant} on {task}, run {number}: {q}, measured {measured}");
         checked += 1;
     }
     assert!(checked >= 10, "{checked}");
 }
 
-/// What a page's reader does, and what comes of it, put at the page's end. It
-/// is no part of what users get.
+/// A script that acts like a reader of the page and reports the results. The test
+/// appends it to the page.
 const PROBE: &str = r##"<script>
 const found = { errors: [] };
 const probe = () => {
@@ -234,8 +233,8 @@ const done = () => {
 try { probe(); } catch (e) { found.errors.push(String(e)); done(); }
 </script>"##;
 
-/// Comes before anything else: listens for errors, and lets frames be timers,
-/// since a browser without a screen may paint none.
+/// Runs first: records errors, and replaces animation frames by timers, because a
+/// browser without a screen may not paint.
 const LISTEN: &str = "<script>window.wrong = []; addEventListener('error', (e) => window.wrong.push(e.message)); \
      window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 16);</script>";
 
@@ -251,14 +250,13 @@ fn chromium() -> Option<String> {
     found.map(str::to_owned)
 }
 
-/// Opens a page in a browser of a width, does what the probe does, and says
-/// what was found.
+/// Opens a page in a browser of a width, runs the probe, and returns its results.
 fn opened(browser: &str, page: &Path, width: u32) -> Value {
     let scratch = Scratch::new();
     let html = std::fs::read_to_string(page).unwrap();
     let html = html.replacen("<body>", &format!("<body>{LISTEN}"), 1);
     let html = html.replacen("</body>", &format!("{PROBE}</body>"), 1);
-    // Not narrower than a browser's window can be: in a frame.
+    // In a frame, because browser windows have a minimum width.
     let inner = scratch.path().join("page.html");
     std::fs::write(&inner, html).unwrap();
     let output = Command::new(browser)
@@ -270,12 +268,12 @@ fn opened(browser: &str, page: &Path, width: u32) -> Value {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    let console: Vec<&str> = told.lines().filter(|l| l.contains(":CONSOLE")).collect();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let console: Vec<&str> = printed.lines().filter(|l| l.contains(":CONSOLE")).collect();
     assert!(console.is_empty(), "the console says: {console:#?}");
     let dom = String::from_utf8_lossy(&output.stdout);
     let coded = dom.split("<pre id=\"probe\">").nth(1).and_then(|rest| rest.split('<').next());
-    let coded = coded.unwrap_or_else(|| panic!("the page did not get to its end:\n{told}"));
+    let coded = coded.unwrap_or_else(|| panic!("the page's script did not finish:\n{printed}"));
     serde_json::from_slice(&decoded(coded)).unwrap()
 }
 
@@ -331,10 +329,10 @@ fn the_page_works_in_a_browser() {
 fn the_page_fits_a_phone() {
     let Some(browser) = chromium() else { return };
     let page = page("phone.html");
-    // The narrowest window that Chromium opens by itself is wider than a phone.
+    // Chromium's narrowest window is wider than a phone.
     let framed = shared("report").join("framed.html");
     let inner = std::fs::read_to_string(&page).unwrap();
-    // A run of one's own may have long names of variants, also in the list of networks.
+    // Names of variants can be long, also in the list of networks.
     let measure = "<script>addEventListener('load', () => { const e = document.documentElement; \
         document.getElementById('space-network').add(new Option('W*D*C, shuffled within distances, perceptual-decision')); \
         const out = [e.clientWidth, e.scrollWidth, Math.min(...Array.from(document.querySelectorAll('.panel:not(.legend)')) \
@@ -386,10 +384,10 @@ fn figures_fit_a_journals_page() {
         let pdf = String::from_utf8_lossy(&pdf);
         let width = pdf.split("/MediaBox [0 0 ").nth(1).unwrap().split(' ').next().unwrap();
         assert!((width.parse::<f64>().unwrap() - points).abs() < 0.1, "{width}");
-        assert!(pdf.contains("Roboto"), "text is text, in a font that the file carries");
+        assert!(pdf.contains("Roboto"), "text must be text, in an embedded font");
     }
-    let told = Command::new("pdftotext").arg(folder.join("accuracy-two-column.pdf")).arg("-").output();
-    match told {
+    let printed = Command::new("pdftotext").arg(folder.join("accuracy-two-column.pdf")).arg("-").output();
+    match printed {
         Err(_) => skipped("there is no pdftotext here (on Debian: apt-get install poppler-utils)"),
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stdout);
@@ -416,7 +414,7 @@ fn tables_are_written_as_markdown_and_latex() {
 }
 
 #[test]
-fn a_report_that_is_refused_writes_nothing() {
+fn a_failed_report_writes_nothing() {
     let scratch = Scratch::new();
     let other = scratch.path().join("other");
     std::fs::create_dir(&other).unwrap();
@@ -456,15 +454,15 @@ fn runs_are_compared() {
         match entry["variant"].as_str() {
             Some("W") => {
                 let difference = second.as_f64().unwrap() - first.as_f64().unwrap();
-                let told = entry["against_first"][0]["difference"].as_f64().unwrap();
-                assert!((difference - told).abs() < 1e-12, "{entry}");
+                let printed = entry["against_first"][0]["difference"].as_f64().unwrap();
+                assert!((difference - printed).abs() < 1e-12, "{entry}");
             }
             _ => assert!(entry["against_first"][0].is_null(), "{entry}"),
         }
     }
-    let told = pallium(&["compare", text(&own), text(&other)]).ok().stdout;
+    let printed = pallium(&["compare", text(&own), text(&other)]).ok().stdout;
     for part in ["profile", "coordinate_layout", "interleaved", "Accuracy, one-choice"] {
-        assert!(told.contains(part), "no {part} in\n{told}");
+        assert!(printed.contains(part), "no {part} in\n{printed}");
     }
     let Some(browser) = chromium() else { return };
     let found = opened(&browser, &page, 1300);
@@ -474,8 +472,7 @@ fn runs_are_compared() {
     assert!(found["figures"][0]["panels"].as_array().unwrap().len() == 4, "{found:#}");
 }
 
-/// The spec of the only cell that a run of an experiment file with these
-/// options trains.
+/// The specification of the only training of an experiment with these options.
 fn spec(file: &str, extra: &[&str]) -> Value {
     let scratch = Scratch::new();
     let experiment = root().join("experiments").join(file);
@@ -490,7 +487,7 @@ fn spec(file: &str, extra: &[&str]) -> Value {
     pallium(&arguments).ok();
     let mut cells = std::fs::read_dir(out.join("cells")).unwrap();
     let cell = cells.next().unwrap().unwrap().path();
-    assert!(cells.next().is_none(), "more than one cell");
+    assert!(cells.next().is_none(), "more than one training");
     let mut spec = read_json(&cell.join("cell.json"))["spec"].take();
     spec.as_object_mut().unwrap().remove("variant");
     spec
@@ -508,7 +505,7 @@ fn the_ladder_leads_from_the_published_study_to_the_corrected_one() {
         assert_ne!(first, last);
         assert_eq!(first, at("cortical-blueprint.toml", variant));
         let mut corrected = at("corrected.toml", variant);
-        // How a matrix is read that none of these variants has.
+        // A parameter for a matrix that these variants do not use.
         if let Some(Value::Object(parameters)) = corrected["weights"].get_mut("params") {
             assert_eq!(
                 parameters.insert("precision".into(), "raw".into()),
@@ -555,14 +552,14 @@ fn other_fields_are_named_and_not_compared() {
     assert_eq!(document["published"]["table"], "Table 2");
     let why = document["in_short"].to_string();
     assert!(why.contains("other neurons: 5_3_8, published 6_6_2"), "{why}");
-    // A page about real neurons knows where they are.
+    // The page shows the positions of real neurons.
     let page = scratch.path().join("page.html");
     pallium(&["report", text(&out), "--html", text(&page)]).ok();
     assert!(std::fs::read_to_string(&page).unwrap().contains("space-data"));
 }
 
 #[test]
-fn a_sweep_over_fields_shows_each_where_it_is() {
+fn a_sweep_over_fields_shows_the_positions_of_each() {
     let (Some(small), Some(large)) = (field("5_3_8"), field("4_7_2")) else { return };
     let scratch = Scratch::new();
     let out = scratch.path().join("out");
@@ -579,7 +576,7 @@ fn a_sweep_over_fields_shows_each_where_it_is() {
     assert!(ended.stderr.contains("12 trainings to run"), "{}", ended.stderr);
     let document = pallium(&["report", text(&out), "--json"]).ok().json();
     assert_eq!(document["field"], "5_3_8 and 4_7_2");
-    // The paper's factors are asked about in each field.
+    // The paper's factors are tested in each field.
     let statistics = &document["statistics"]["cognition.go-no-go"];
     let names = |of: &str| -> Vec<String> {
         statistics[of].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect()

@@ -1,7 +1,7 @@
-//! What a run leaves, opened by the programs that people open it with.
+//! Files of a run folder, opened with pandas, TensorBoard, safetensors and PyTorch.
 //!
-//! The Python that has them is `$PALLIUM_PYTHON`, or `python3`; what it lacks
-//! is said and left out.
+//! They run in `$PALLIUM_PYTHON` or `python3`. Tests whose modules are missing are
+//! skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::harness::{Scratch, fixture, pallium, pallium_with, root, shared, skipped, text};
 
-/// A folder with the run that docs/results.md speaks of, a little shorter.
+/// A folder with the run of docs/results.md, shortened.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = shared("results");
     let out = folder.join("runs/quickstart");
@@ -37,7 +37,7 @@ fn out() -> PathBuf {
     FOLDER.join("runs/quickstart")
 }
 
-/// Runs `code` in `folder`. `Err` is the module that is not there.
+/// Runs `code` in `folder`. `Err` is the missing module.
 fn python(folder: &Path, code: &str) -> Result<(), String> {
     let python = std::env::var_os("PALLIUM_PYTHON").unwrap_or_else(|| "python3".into());
     let Ok(output) = Command::new(python).current_dir(folder).args(["-c", code]).output() else {
@@ -120,7 +120,7 @@ for cell in cells:
 }
 
 #[test]
-fn damaged_tensorboard_files_are_written_again_and_whole_ones_left() {
+fn damaged_tensorboard_files_are_rewritten_and_complete_ones_kept() {
     let scratch = Scratch::new();
     let out = scratch.path().join("out");
     let file = root().join("experiments/quickstart.toml");
@@ -144,7 +144,7 @@ fn damaged_tensorboard_files_are_written_again_and_whole_ones_left() {
     };
     let before = files();
     assert_eq!(before.len(), 3);
-    // One is damaged, as by a kill; the others are whole.
+    // One is damaged, as after a kill; the others are complete.
     fs::OpenOptions::new().write(true).open(&before[1].0).unwrap().set_len(100).unwrap();
     run(&["--tensorboard"]);
     let after = files();
@@ -153,7 +153,7 @@ fn damaged_tensorboard_files_are_written_again_and_whole_ones_left() {
 }
 
 #[test]
-fn weights_open_in_numpy_and_torch_with_what_they_are() {
+fn weights_open_in_numpy_and_torch_with_metadata() {
     let code = "
 import glob, json, os, numpy, safetensors, safetensors.numpy
 for cell in glob.glob('runs/quickstart/cells/*'):
@@ -186,7 +186,7 @@ for name in ours:
     }
 }
 
-/// The documented lines make a network that answers as the trained one did.
+/// The documented code makes a network with the trained network's answers.
 #[test]
 fn a_network_runs_in_pytorch_as_it_did_here() {
     let page = fs::read_to_string(root().join("docs/results.md")).unwrap();
@@ -194,9 +194,9 @@ fn a_network_runs_in_pytorch_as_it_did_here() {
     let lines = blocks.into_iter().find(|block| block.contains("torch.nn.RNN")).unwrap();
     assert_eq!(lines.trim().lines().count(), 5);
     let lines = lines.replace('\n', "\n    ");
-    // Go/no-go has two kinds of trial, so what they are answered and lose tells
-    // accuracy and loss but for the share of the kinds; where one of them is
-    // answered wrongly, the accuracy tells the share.
+    // Go/no-go has two kinds of trial, so their answers and losses give accuracy and
+    // loss up to the share of each kind. If one kind is answered wrongly, the accuracy
+    // gives the share.
     let code = format!(
         "
 import glob as g, json, csv
@@ -246,7 +246,7 @@ fn one_log_has_the_run_its_workers_and_the_plugins() {
     }
     assert_eq!(of("message", "set up").len(), 12, "the workers' own");
     assert_eq!(of("message", "run ends").len(), 1);
-    // Which process, and in a worker which cell.
+    // The process, and in a worker the training.
     assert!(lines.iter().all(|line| within(line, "process")), "{log}");
     assert!(of("message", "set up").iter().all(|line| within(line, "cell")));
     let processes: std::collections::BTreeSet<_> =
@@ -272,11 +272,11 @@ fn log_events_of_a_plugin_keep_their_spans() {
     let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of_plugin = |line: &&Value| line["target"] == "plugin" && within(line, "cell");
-    let said = lines.iter().find(of_plugin).unwrap_or_else(|| panic!("nothing of the plugin's in\n{log}"));
-    assert!(said["message"].as_str().unwrap().starts_with("connections that cost long="), "{said}");
-    assert!(said["origin"].as_str().unwrap().ends_with(" > limit{um=150.0}"), "{said}");
-    assert_eq!((&said["level"], &said["spans"][1]["variant"]), (&"INFO".into(), &"W*L".into()));
-    // Also where one looks for one cell.
+    let event = lines.iter().find(of_plugin).unwrap_or_else(|| panic!("nothing of the plugin's in\n{log}"));
+    assert!(event["message"].as_str().unwrap().starts_with("connections that cost long="), "{event}");
+    assert!(event["origin"].as_str().unwrap().ends_with(" > limit{um=150.0}"), "{event}");
+    assert_eq!((&event["level"], &event["spans"][1]["variant"]), (&"INFO".into(), &"W*L".into()));
+    // Also in the log of the training.
     let cell = fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).next().unwrap();
     assert!(fs::read_to_string(cell.join("log.txt")).unwrap().contains("connections that cost"));
 }

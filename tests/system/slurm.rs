@@ -1,5 +1,5 @@
-//! Experiments handed to batch systems: a Slurm that the test starts itself,
-//! and a stand-in for HyperQueue.
+//! Experiments submitted to batch systems: to a Slurm that the test starts, and to a
+//! stand-in for HyperQueue.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::harness::{Ended, Scratch, execute, pallium, program, results, skipped, text, wait_for};
 
-/// Twelve cells, most of them of some seconds.
+/// Twelve trainings, most of some seconds.
 const EXPERIMENT: &str = "seed = 5\nruns = 3\n\
     tasks = [\"cognition.one-choice\", \"cognition.go-no-go\"]\n\
     [substrate]\nuse = \"synthetic.field\"\nneurons = 40\n\
@@ -30,7 +30,7 @@ fn experiment(folder: &Path, epochs: usize) -> PathBuf {
     file
 }
 
-/// Results and weights of the finished cells, by cell and file.
+/// Results and weights of the finished trainings, by training and file.
 fn finished(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let Ok(cells) = fs::read_dir(out.join("cells")) else { return files };
@@ -54,7 +54,7 @@ struct Slurm {
 }
 
 impl Slurm {
-    /// Starts it, or says in a word why it cannot be started.
+    /// Starts it, or returns why it cannot be started.
     fn start() -> Result<Slurm, String> {
         let missing: Vec<_> = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel"]
             .into_iter()
@@ -81,7 +81,7 @@ impl Slurm {
         let memory =
             memory.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        // Bound and let go: free a moment ago.
+        // A port that was free a moment ago.
         let ports = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [controller, node] = ports.each_ref().map(|p| p.local_addr().unwrap().port());
         drop(ports);
@@ -150,7 +150,7 @@ impl Slurm {
         self.run(program(&["submit"]).args(arguments).arg("--json")).ok().json()
     }
 
-    /// Tasks that are queued or run, as `TASK STATE` lines.
+    /// Queued and running tasks, as `TASK STATE` lines.
     fn queue(&self, job: &str) -> Vec<String> {
         let answer = self.ask("squeue", &["--noheader", "--array", "--format=%K %T", "--job", job]);
         answer.lines().map(|line| line.trim().to_owned()).collect()
@@ -199,7 +199,7 @@ fn search_path(first: &[&Path]) -> std::ffi::OsString {
 }
 
 #[test]
-fn submitting_again_makes_up_for_a_killed_task() {
+fn submitting_again_repeats_a_killed_task() {
     let slurm = match Slurm::start() {
         Ok(slurm) => slurm,
         Err(why) => {
@@ -217,7 +217,7 @@ fn submitting_again_makes_up_for_a_killed_task() {
     assert_eq!((first["tasks"].as_u64(), first["cells"].as_u64()), (Some(4), Some(CELLS as u64)));
     assert!(Path::new(first["script"].as_str().unwrap()).starts_with(&out));
 
-    // In the middle: a task that has finished a cell and has more to do.
+    // A task that has finished a training and has more to do.
     let killed = wait_for("a task at work that has finished a cell", || {
         sleep(Duration::from_millis(50));
         let running =
@@ -236,21 +236,24 @@ fn submitting_again_makes_up_for_a_killed_task() {
     assert!(second["tasks"].as_u64() < Some(4), "tasks without work are submitted again: {second}");
     slurm.wait(second["job"].as_str().unwrap());
     let whole = finished(&out);
-    let said = fs::read_to_string(out.join(format!("submissions/2/task-{killed}.log")));
-    assert_eq!(whole.len(), 3 * CELLS, "{said:?}");
-    assert!(done.iter().all(|(name, bytes)| whole.get(name) == Some(bytes)), "finished cells were touched");
+    let log = fs::read_to_string(out.join(format!("submissions/2/task-{killed}.log")));
+    assert_eq!(whole.len(), 3 * CELLS, "{log:?}");
+    assert!(
+        done.iter().all(|(name, bytes)| whole.get(name) == Some(bytes)),
+        "finished trainings were changed"
+    );
     let rows = results(&out);
     let accuracies = rows.iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count();
     assert_eq!(accuracies, CELLS);
     assert!(rows.iter().all(|row| row["status"] == "ok"));
     assert!(out.join("results.parquet").exists() && out.join("curves.csv").exists());
 
-    // Nothing is left to do, and a plain run here agrees.
+    // Nothing is left to do, and a run without Slurm agrees.
     let third = slurm.submit(&arguments);
     assert!(third["job"].is_null() && third["tasks"] == 0);
     let plain = scratch.path().join("plain");
     pallium(&["run", text(&file), "--out", text(&plain)]).ok();
-    assert!(finished(&plain) == whole, "the array gave other results than one process");
+    assert!(finished(&plain) == whole, "the array gave different results than one process");
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn a_submission_that_slurm_refuses_is_reported() {
 }
 
 #[test]
-fn a_dry_run_writes_the_script_alone() {
+fn a_dry_run_only_writes_the_script() {
     let scratch = Scratch::new();
     let file = experiment(scratch.path(), 1);
     let out = scratch.path().join("out");
@@ -287,14 +290,14 @@ fn script(path: &Path, body: &str) {
 }
 
 #[test]
-fn hyperqueue_runs_the_whole_array() {
+fn hyperqueue_runs_the_complete_array() {
     let scratch = Scratch::new();
     let file = experiment(scratch.path(), 1);
     let out = scratch.path().join("out");
     let fake = scratch.path().join("bin");
     fs::create_dir(&fake).unwrap();
-    // It keeps its arguments, runs each task of the array and answers as
-    // HyperQueue does.
+    // It records its arguments, runs each task of the array, and answers like
+    // HyperQueue.
     let kept = scratch.path().join("arguments");
     script(
         &fake.join("hq"),

@@ -1,4 +1,4 @@
-//! `pallium stats` on whole tables, against what scipy and statsmodels say.
+//! `pallium stats` on complete tables, compared with scipy and statsmodels.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Scratch, execute, golden, pallium, read_json, results, skipped, text};
 
-/// Six runs of three variants, and what scipy 1.17 and statsmodels 0.14 say.
+/// Six runs of three variants, and the results of scipy 1.17 and statsmodels 0.14.
 const SMALL: &str = "simulation,W*D*C,WD*C,WD*
 0,0.8152,0.5998,0.9393
 1,0.6144,0.2726,0.672
@@ -113,7 +113,7 @@ fn intervals_repeat_and_follow_the_seed() {
 }
 
 #[test]
-fn tables_at_the_edge_are_answered() {
+fn edge_cases_have_results() {
     let folder = Scratch::new();
     let one = stats(&written(&folder, "a,b\n1,2\n"), &[]);
     assert_eq!(
@@ -165,7 +165,7 @@ fn five_thousand_runs_are_analysed() {
 }
 
 #[test]
-fn whole_tables_are_the_reference_values() {
+fn complete_tables_agree_with_the_reference_values() {
     let Some(path) = golden("statistics.json") else { return };
     let reference = read_json(&path);
     let numbers = |value: &Value| -> Vec<f64> {
@@ -223,7 +223,7 @@ fn whole_tables_are_the_reference_values() {
     }
 }
 
-/// Asks scipy here and now, on a table that nobody has seen.
+/// Runs scipy on a new table.
 #[test]
 fn scipy_agrees_where_it_is_installed() {
     let python = |program: &str, arguments: &[&str]| {
@@ -288,8 +288,7 @@ for (a, x), (b, y) in itertools.combinations(table.items(), 2):
 json.dump(out, sys.stdout)
 ";
 
-/// Three of the eleven variants, one that the layout has no place for, and one
-/// of three runs that is not there.
+/// Three of the eleven variants, one that the layout lacks, and a missing run.
 const EXPORTED: &str = "seed = 3\nruns = 3\nprofile = \"published\"\n\
     tasks = [\"cognition.go-no-go\", { use = \"cognition.one-choice\", name = \"choice\" }]\n\
     [substrate]\nuse = \"synthetic.field\"\nneurons = 24\n\
@@ -301,7 +300,7 @@ const EXPORTED: &str = "seed = 3\nruns = 3\nprofile = \"published\"\n\
     [[variant]]\nname = \"mine\"\nweights = \"init.orthogonal\"\nconstraints = [\"spatial.l1\"]\n";
 
 #[test]
-fn the_authors_layout_holds_what_the_run_folder_holds() {
+fn the_authors_layout_has_the_values_of_the_run_folder() {
     let scratch = Scratch::new();
     let (file, run, out) =
         (scratch.path().join("e.toml"), scratch.path().join("run"), scratch.path().join("out"));
@@ -354,7 +353,7 @@ fn the_authors_layout_holds_what_the_run_folder_holds() {
     ] {
         assert!(config.lines().any(|l| l == line), "no «{line}» in:\n{config}");
     }
-    // Its tables are what `stats` reads, and what pandas reads.
+    // `stats` and pandas read its tables.
     let found = stats(&folder.join("Task1/Loss_raw.csv"), &[]);
     assert_eq!(found["missing"]["W"]["runs"], serde_json::json!(["2"]));
     let python = Command::new("python3").arg("-c").arg("import pandas").output();
@@ -382,7 +381,7 @@ for i in range(len(means)):
 ";
 
 #[test]
-fn what_cannot_be_exported_is_refused() {
+fn runs_that_cannot_be_exported_are_refused() {
     let scratch = Scratch::new();
     let export =
         |run: &Path| pallium(&["export", text(run), "--layout", "authors", "--out", text(scratch.path())]);

@@ -1,4 +1,5 @@
-//! Runs that are killed, starved, stopped and shared, and what is left of them.
+//! Runs that are killed, interrupted, short of memory or disk, or shared, and their
+//! results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,23 +25,22 @@ const MANY: &str = "seed = 11\nruns = 4\n\
     [[variant]]\nname = \"W*D*C*\"\nweights = \"microns.functional\"\ngeometry = \"soma\"\n\
     constraints = [\"spatial.communicability-emd\"]\n";
 
-/// How many.
+/// Number of its trainings.
 const COUNT: usize = 24;
 
-/// The results of [`MANY`] from a run that one process made alone and that
-/// nothing disturbed.
+/// The results of [`MANY`] from one uninterrupted process.
 static UNDISTURBED: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
     let folder = shared("survival");
     let file = folder.join("x.toml");
     std::fs::write(&file, MANY).unwrap();
     let out = folder.join("undisturbed");
     pallium(&["run", text(&file), "--out", text(&out), "--jobs", "1"]).ok();
-    let files = science(&out);
+    let files = result_files(&out);
     assert_eq!(files.len(), COUNT * 7 + 1);
     files
 });
 
-/// A folder with an experiment in it.
+/// A folder with an experiment.
 struct Scene {
     folder: Scratch,
     file: PathBuf,
@@ -73,10 +73,10 @@ impl Scene {
     }
 }
 
-/// Everything in a run folder that is a result, by its place: all of it must
-/// be the same for the same experiment. Fails if anything else is left.
+/// All results in a run folder, by path, which must be equal for equal experiments.
+/// Fails if temporary files are left.
 #[track_caller]
-fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
+fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = |folder: &Path| -> Vec<String> {
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     };
@@ -108,7 +108,7 @@ fn science(out: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[track_caller]
 fn same(out: &Path, reference: &BTreeMap<String, Vec<u8>>) {
-    let found = science(out);
+    let found = result_files(out);
     let keys = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&found), keys(reference));
     for (place, bytes) in reference {
@@ -116,7 +116,7 @@ fn same(out: &Path, reference: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// Numbers that look random, the same each time.
+/// Pseudo-random numbers.
 struct Dice(u64);
 
 impl Dice {
@@ -126,38 +126,38 @@ impl Dice {
     }
 }
 
-/// The state of a process (`Z` when it has ended and nobody has asked how) and
-/// who started it; nothing if there is none of that number.
+/// The state of a process (`Z` for a zombie) and its parent; `None` if it does not
+/// exist.
 fn state_and_parent(process: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
     Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
 }
 
-/// Processes that `parent` has started.
+/// The children of a process.
 fn children(parent: u32) -> Vec<u32> {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
     numbers.filter(|&id| state_and_parent(id).is_some_and(|(_, of)| of == parent)).collect()
 }
 
-fn is_at_work(process: u32) -> bool {
+fn is_running(process: u32) -> bool {
     state_and_parent(process).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
 fn signal(name: &str, process: u32) {
-    // It may be gone already.
+    // It may have ended.
     execute(Command::new("kill").args([name, &process.to_string()]));
 }
 
 #[test]
-fn the_number_of_jobs_and_of_machines_changes_nothing() {
+fn results_do_not_depend_on_the_number_of_jobs_and_machines() {
     let scene = Scene::new(MANY);
     let out = scene.out("four");
     scene.run(&out, &["--jobs", "4"]).ok();
     same(&out, &UNDISTURBED);
 
-    // In three parts, in any order; each part says how the whole stands.
+    // Three shards, in any order; each reports the state of the complete run.
     let out = scene.out("parts");
     let mut sizes = Vec::new();
     for (at, part) in ["3/3", "1/3", "2/3"].into_iter().enumerate() {
@@ -172,7 +172,7 @@ fn the_number_of_jobs_and_of_machines_changes_nothing() {
     same(&out, &UNDISTURBED);
     scene.run(&out, &["--shard", "4/3"]).refused(&["1/3, 2/3 or 3/3"]);
 
-    // Three runs at one folder at once share the cells among themselves.
+    // Three runs in one folder at once share the trainings.
     let out = scene.out("together");
     let runs = [(), (), ()].map(|()| scene.start(&out, &["--jobs", "1"]));
     let trained = runs.map(|run| {
@@ -183,7 +183,7 @@ fn the_number_of_jobs_and_of_machines_changes_nothing() {
     same(&out, &UNDISTURBED);
 }
 
-/// Who runs one folder together: the arguments of each.
+/// The arguments of the processes that run one folder together.
 const CREWS: [&[&[&str]]; 5] = [
     &[&["--jobs", "1"]],
     &[&["--jobs", "2"]],
@@ -197,10 +197,10 @@ const CREWS: [&[&[&str]]; 5] = [
 ];
 
 /// Kills runs and workers at random moments, `PALLIUM_KILLS` times or 12, and
-/// continues them; each time a folder comes to its end it is compared, and a new
-/// one begun. Some folders are run by one process, some by several at once.
+/// continues them. Finished folders are compared with the reference, and the next one
+/// is started. Some folders are run by one process, some by several at once.
 #[test]
-fn killed_runs_and_workers_lose_nothing_and_leave_nothing_half_written() {
+fn killed_runs_and_workers_lose_nothing_and_leave_no_partial_files() {
     let kills: u32 = std::env::var("PALLIUM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     let scene = Scene::new(MANY);
     let mut dice = Dice(u64::from(kills));
@@ -214,7 +214,7 @@ fn killed_runs_and_workers_lose_nothing_and_leave_nothing_half_written() {
             while Instant::now() < end && runs.iter_mut().any(|run| !run.has_ended()) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // One of them is hit for certain, each other perhaps.
+            // At least one process is killed.
             let first = dice.below(runs.len() as u64) as usize;
             for (at, run) in runs.iter_mut().enumerate() {
                 if run.has_ended() || (at != first && dice.below(2) == 0) {
@@ -222,8 +222,8 @@ fn killed_runs_and_workers_lose_nothing_and_leave_nothing_half_written() {
                 }
                 let workers = children(run.id());
                 let hit = (!workers.is_empty()).then(|| workers[dice.below(workers.len() as u64) as usize]);
-                // A worker alone: its cell fails, the run goes on. The run
-                // alone, or both.
+                // Only a worker: its training fails, the run continues. Only the run,
+                // or both.
                 let (worker_dies, run_dies) =
                     [(true, false), (false, true), (true, true)][dice.below(3) as usize];
                 if let (Some(worker), true) = (hit, worker_dies) {
@@ -236,14 +236,14 @@ fn killed_runs_and_workers_lose_nothing_and_leave_nothing_half_written() {
                 done += u32::from(killed);
                 mid_cell += u32::from(killed && hit.is_some());
             }
-            // None of one that was killed.
+            // Killed processes have no exit code.
             let codes: Vec<Option<i32>> = runs.into_iter().map(|run| run.wait().code).collect();
             assert!(codes.iter().flatten().all(|code| matches!(code, 0 | 3)), "{codes:?}");
             if codes.iter().all(|&code| code == Some(0)) {
                 break;
             }
             if done >= kills {
-                // Enough; whatever failed is tried again, too.
+                // Enough kills; failed trainings are tried again.
                 scene.run(&out, &["--jobs", "2"]).ok();
                 break;
             }
@@ -263,14 +263,14 @@ fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
     let only = ["--only", "W*D*C/cognition.one-choice/0", "--jobs", "1"];
     let reference = scene.out("undisturbed");
     scene.run(&reference, &only).ok();
-    let reference = science(&reference);
+    let reference = result_files(&reference);
 
     let log = |out: &Path| {
         let cell = std::fs::read_dir(out.join("cells")).unwrap().next().unwrap().unwrap().path();
         std::fs::read_to_string(cell.join("log.txt")).unwrap()
     };
-    // Damaged checkpoints are left out of account, and none are kept on request.
-    for (name, damage, every, told) in [
+    // Damaged checkpoints are ignored; `--checkpoint-every 0` writes none.
+    for (name, damage, every, expected) in [
         ("continued", false, "1", "continued from a checkpoint"),
         ("seldom", false, "50", "continued from a checkpoint"),
         ("damaged", true, "1", "is damaged"),
@@ -280,7 +280,7 @@ fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
         let mut all = only.to_vec();
         all.extend(["--checkpoint-every", every]);
         let mut run = scene.start(&out, &all);
-        // A whole checkpoint: what is still being written has another name.
+        // A complete checkpoint; one that is being written has another name.
         let kept = || {
             let files = std::fs::read_dir(out.join("cells/.checkpoints")).ok()?;
             files.flatten().map(|file| file.path()).find(|path| !text(path).contains(".unfinished"))
@@ -294,10 +294,10 @@ fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
         let workers = children(run.id());
         run.kill();
         run.wait();
-        // The workers are killed with the run; one that was in the middle of
-        // replacing its checkpoint may outlive it by that much.
+        // Workers end with the run, except that one may finish replacing its
+        // checkpoint.
         wait_for("the end of the workers", || {
-            workers.iter().all(|&worker| !is_at_work(worker)).then_some(())
+            workers.iter().all(|&worker| !is_running(worker)).then_some(())
         });
         if damage {
             let place = kept().unwrap();
@@ -308,12 +308,17 @@ fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
         }
         scene.run(&out, &all).ok();
         same(&out, &reference);
-        assert!(log(&out).contains(told), "{name}: {}", log(&out));
-        assert_eq!(log(&out).contains("continued from"), told.contains("continued"), "{name}: {}", log(&out));
+        assert!(log(&out).contains(expected), "{name}: {}", log(&out));
+        assert_eq!(
+            log(&out).contains("continued from"),
+            expected.contains("continued"),
+            "{name}: {}",
+            log(&out)
+        );
     }
 }
 
-/// The beginning of an experiment with components that misbehave.
+/// The beginning of an experiment with components that fail.
 const ROGUES: &str = "seed = 3\nruns = 1\ntasks = [\"cognition.go-no-go\"]\n\
     [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
     [training]\nepochs = 2\ntrials = 32\nbatch = 16\n\
@@ -326,7 +331,7 @@ fn rogue_variant(mode: &str) -> String {
 }
 
 #[test]
-fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
+fn every_failure_costs_one_training_and_has_its_own_reason() {
     let rogue = fixture("rogue");
     let weights = |mode: &str| {
         format!(
@@ -353,7 +358,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     ];
     let mut experiment = ROGUES.to_string();
     for (number, (mode, ..)) in bad.iter().enumerate() {
-        // Good cells among the bad.
+        // Trainings that succeed between those that fail.
         experiment
             .push_str(&format!("[[variant]]\nname = \"good {number}\"\nconstraints = [{{ use = \"spatial.l1\", strength = {} }}]\n", number + 1));
         experiment.push_str(&mode.strip_prefix("weights ").map_or_else(|| rogue_variant(mode), weights));
@@ -372,7 +377,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
             row["status"]
         );
         assert_eq!(row["value"], "", "{mode}");
-        // What failed is listed, with its reason and the way to try it again.
+        // Failures are listed with their reasons and how to try again.
         assert_eq!(
             ended.stderr.contains(&format!("\n{mode}/cognition.go-no-go/0 ")),
             status != "diverged",
@@ -383,7 +388,7 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     for part in ["12 of 24 trainings done, 1 diverged, 11 failed", "to run only these again:"] {
         assert!(ended.stderr.contains(part), "no «{part}» in:\n{}", ended.stderr);
     }
-    // The good ones are what they are without the others.
+    // The others have the same results as without the failing ones.
     let alone = scene.out("alone");
     let good: Vec<String> = (0..bad.len()).map(|n| format!("good {n}")).collect();
     let mut arguments = scene.arguments(&alone, &[]);
@@ -391,13 +396,13 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
         arguments.extend(["--only", name]);
     }
     pallium_with(&[&rogue], &arguments).ok();
-    let reference = science(&alone);
+    let reference = result_files(&alone);
     let cells = reference.keys().filter(|place| place.ends_with("/cell.json")).count();
     assert_eq!(cells, bad.len());
     for (place, bytes) in reference.iter().filter(|(place, _)| place.contains('/')) {
         assert!(std::fs::read(out.join("cells").join(place)).unwrap() == *bytes, "{place} differs");
     }
-    // The same command tries what failed and nothing else; the log of each is kept.
+    // The same command tries only failed trainings again; logs are kept.
     let again = run(&["--jobs", "2", "--cell-memory", "1000", "--only", "abort", "--only", "good 1"]);
     assert_eq!(again.code, Some(3));
     assert!(again.stderr.contains("1 trainings to run; 1 are already in"), "{}", again.stderr);
@@ -407,10 +412,9 @@ fn every_way_to_misbehave_costs_one_cell_and_has_its_own_reason() {
     assert_eq!(first.stderr.lines().filter(|line| line.starts_with('[')).count(), 1, "{}", first.stderr);
 }
 
-/// Cells are tried out before they are planned or submitted; what breaks then
-/// costs an estimate, and no study.
+/// Trial runs before `plan` and `submit` may crash, which costs only an estimate.
 #[test]
-fn a_crash_during_a_trial_run_costs_its_own_estimate_alone() {
+fn a_crash_during_a_trial_run_costs_only_its_estimate() {
     let rogue = fixture("rogue");
     let bad = [
         ("panic-in-constructor", "panicked in its constructor"),
@@ -453,7 +457,7 @@ fn an_interrupted_run_exits_with_130_and_continues() {
     });
     signal("-INT", run.id());
     assert_eq!(run.wait().code, Some(130));
-    // Nobody is at anything any more, and results are of what is finished.
+    // No claims are left, and results.csv lists the finished trainings.
     assert!(!out.join("cells/.claims").exists());
     let finished =
         results(&out).iter().filter(|r| r["split"] == "test" && r["measure"] == "accuracy").count();
@@ -462,7 +466,7 @@ fn an_interrupted_run_exits_with_130_and_continues() {
     same(&out, &UNDISTURBED);
 }
 
-/// A small file system of its own, or `None` with a plain word about it.
+/// A small file system, or `None` with a message.
 struct Small(PathBuf);
 
 impl Small {
@@ -503,7 +507,7 @@ fn a_full_disk_is_reported_and_the_run_continues_once_there_is_room() {
         ]);
     }
     let failed = std::fs::read_dir(out.join("failed")).map_or(0, |files| files.count());
-    assert_eq!(failed, 0, "a full disk is no fault of a cell");
+    assert_eq!(failed, 0, "a full disk must not fail a training");
     small.resize("50m");
     scene.run(&out, &["--jobs", "2"]).ok();
     same(&out, &UNDISTURBED);
@@ -536,7 +540,7 @@ fn sweeps_are_run_under_their_names() {
     let mut variants: Vec<_> = results(&out).into_iter().map(|row| row["variant"].clone()).collect();
     variants.dedup();
     assert_eq!(variants.len(), 8);
-    // A name is chosen as it stands, brackets included.
+    // A name with brackets selects that training.
     let ended = scene.run(&out, &["--only", "W*D[strength=0.1,neurons=8]", "--json"]).ok();
     assert_eq!(ended.json()["cells"]["wanted"], 1);
 }

@@ -1,12 +1,12 @@
-//! Tasks with an answer at every step and trials of different lengths, through
-//! the whole system.
+//! Tasks with an answer at every step and trials of different lengths, from the
+//! experiment file to results.
 
 use std::path::Path;
 
 use crate::harness::{Scratch, pallium, results, text};
 
-/// Trains `tasks` (as they stand in a file) at some rate (0: not at all); the
-/// accuracy and the loss of each on the test trials.
+/// Trains on `tasks` (in TOML) with a learning rate (0: no training); returns test
+/// accuracy and loss of each.
 fn trained(folder: &Path, tasks: &str, rate: f64) -> Vec<(String, f64, f64)> {
     let file = folder.join("tasks.toml");
     std::fs::write(
@@ -67,7 +67,7 @@ fn the_accuracy_does_not_depend_on_the_weights_of_the_loss() {
         );
         trained(scratch.path(), &task, 0.0)
     };
-    // Untrained networks are the same; only what counts in the loss differs.
+    // Untrained networks are equal; only the weights in the loss differ.
     let (all, decision) = (of(1.0), of(0.0));
     for (all, decision) in all.iter().zip(&decision) {
         assert_eq!(all.1, decision.1, "{}: the accuracy depends on the weight in the loss", all.0);
