@@ -40,7 +40,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
     vec![
         ("A folder on the plugin path does not exist", case(|_| listed(Path::new("/nowhere/at/all")))),
         (
-            "The file is no shared library",
+            "The file is not a shared library",
             case(|folder| {
                 let notes = folder.join("libnotes.so");
                 std::fs::write(&notes, "").unwrap();
@@ -83,9 +83,9 @@ fn plugins() -> Vec<(&'static str, Case)> {
                 listed(&patched(folder, at, b"libq.so.6"))
             }),
         ),
-        ("The library is no plugin", case(|_| listed(&fixture("library")))),
+        ("The library is not a plugin", case(|_| listed(&fixture("library")))),
         (
-            "The contract is another one",
+            "The contract differs",
             case(|_| {
                 let ended = listed(&fixture("stale"));
                 // The complete difference has a thousand lines.
@@ -151,19 +151,19 @@ fn experiments() -> Vec<(&'static str, Case)> {
         ("A number is too small", change("runs = 1", "runs = 0")),
         ("A number is too large", change("runs = 1", "seed = 99999999999999999999")),
         ("A number is not finite", variant("weights = { use = \"init.orthogonal\", gain = inf }")),
-        ("A date is no text", change("runs = 1", "about = 2026-01-01")),
+        ("A date is not text", change("runs = 1", "about = 2026-01-01")),
         ("There are no tasks", change("tasks = [\"cognition.go-no-go\"]\n", "")),
         ("There are no variants", base("")),
         ("A variant has no name", base("[[variant]]\nweights = \"init.orthogonal\"\n")),
         ("A name is empty", base("[[variant]]\nname = \" \"\n")),
-        ("A name cannot stand in a path", base("[[variant]]\nname = \"a/b\"\n")),
-        ("A variant is there twice", variant(VARIANT)),
+        ("A name cannot be part of a path", base("[[variant]]\nname = \"a/b\"\n")),
+        ("A variant is a duplicate", variant(VARIANT)),
         (
-            "A task is there twice",
+            "A task is a duplicate",
             change("[\"cognition.go-no-go\"]", "[\"cognition.go-no-go\", \"cognition.go-no-go\"]"),
         ),
         (
-            "A metric is there twice",
+            "A metric is a duplicate",
             base(
                 "[metrics]\nuse = [\"organization.entropy\", \"organization.entropy\"]\n[[variant]]\nname = \"a\"\n",
             ),
@@ -206,13 +206,13 @@ fn experiments() -> Vec<(&'static str, Case)> {
         ),
         ("The base cannot be read", change("runs = 1", "base = \"nowhere.toml\"")),
         ("A file is its own base", change("runs = 1", "base = \"experiment.toml\"")),
-        ("Defaults are no table", base("[defaults]\n\"spatial.l1\" = 1.0\n[[variant]]\nname = \"a\"\n")),
+        ("Defaults are not a table", base("[defaults]\n\"spatial.l1\" = 1.0\n[[variant]]\nname = \"a\"\n")),
         ("An id is not quoted", base("[defaults.spatial.l1]\nstrength = 1.0\n[[variant]]\nname = \"a\"\n")),
         ("An override has no value", option(&["--set", "runs"])),
         ("An override has no path", option(&["--set", "a..b=1"])),
         ("An override names no variant", option(&["--set", "variant.b.geometry=grid"])),
-        ("No cell matches", option(&["--only", "b"])),
-        ("A pattern is none", option(&["--only", "[b"])),
+        ("No training matches", option(&["--only", "b"])),
+        ("A pattern is invalid", option(&["--only", "[b"])),
     ]
 }
 
@@ -256,18 +256,18 @@ fn sweeps() -> Vec<(&'static str, Case)> {
                 planned(folder, &format!("{epochs}{VARIANT}{weights}"), &[])
             }),
         ),
-        ("A sweep is no list", swept("sweep = 1.0")),
+        ("A sweep is not a list", swept("sweep = 1.0")),
         ("A sweep is empty", swept("sweep = []")),
-        ("A sweep is in a sweep", swept("sweep = [{ sweep = [1.0] }]")),
+        ("A sweep is nested", swept("sweep = [{ sweep = [1.0] }]")),
         ("There are too few labels", swept("sweep = [1.0, 2.0], labels = [\"a\"]")),
-        ("Two values of a sweep look alike", swept("sweep = [1.0, 1.0]")),
+        ("Two values of a sweep have one label", swept("sweep = [1.0, 1.0]")),
         ("A range is incomplete", swept("sweep = { from = 1.0, to = 2.0 }")),
         (
             "A logarithmic range reaches zero",
             swept("sweep = { from = 0.0, to = 2.0, steps = 3, scale = \"log\" }"),
         ),
         (
-            "A range has another scale",
+            "A range has an unknown scale",
             swept("sweep = { from = 0.0, to = 2.0, steps = 3, scale = \"cubic\" }"),
         ),
         (
@@ -280,7 +280,7 @@ fn sweeps() -> Vec<(&'static str, Case)> {
                 planned(folder, &format!("{text}{VARIANT}"), &[])
             }),
         ),
-        ("A time limit is no duration", base("[limits]\ncell_timeout = -1\n[[variant]]\nname = \"a\"\n")),
+        ("A time limit is not a duration", base("[limits]\ncell_timeout = -1\n[[variant]]\nname = \"a\"\n")),
         ("A memory limit is too small", base("[limits]\ncell_memory = 1\n[[variant]]\nname = \"a\"\n")),
     ]
 }
@@ -330,7 +330,7 @@ fn reports() -> Vec<(&'static str, Case)> {
             }),
         ),
         (
-            "A cell is damaged",
+            "A training is damaged",
             Box::new(|folder| {
                 let out = ran(folder);
                 let cells = std::fs::read_dir(Path::new(&out).join("cells")).unwrap();
@@ -339,7 +339,7 @@ fn reports() -> Vec<(&'static str, Case)> {
             }),
         ),
         ("Two documents for one output", reported(&["--json", "--latex", "-"])),
-        ("A folder is no file to write", reported(&["--html", "HERE"])),
+        ("The output file is a folder", reported(&["--html", "HERE"])),
         ("The folder of a file does not exist", reported(&["--html", "HERE/no/such/report.html"])),
         ("Figures need a folder", reported(&["--figures", "HERE/experiment.toml"])),
         ("One run folder cannot be compared", Box::new(|folder| pallium(&["compare", text(folder)]))),
