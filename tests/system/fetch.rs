@@ -149,7 +149,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 /// A synthetic field, whose checksums Pallium does not know.
-const MADE_UP: &str = "4_7_4";
+const SYNTHETIC: &str = "4_7_4";
 
 fn synthetic(name: &str) -> Vec<(String, Vec<u8>)> {
     let npy = |seed: u8| {
@@ -196,7 +196,7 @@ impl Scene {
     }
 
     fn synthetic() -> Self {
-        Self::of(synthetic(MADE_UP))
+        Self::of(synthetic(SYNTHETIC))
     }
 
     fn fetch(&self, more: &[&str]) -> Ended {
@@ -239,9 +239,9 @@ fn checks_out(folder: &Path) {
 #[test]
 fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
     let scene = Scene::synthetic();
-    let first = scene.fetch(&[MADE_UP]).ok();
-    scene.is_right(MADE_UP);
-    checks_out(&scene.out.path().join(MADE_UP));
+    let first = scene.fetch(&[SYNTHETIC]).ok();
+    scene.is_right(SYNTHETIC);
+    checks_out(&scene.out.path().join(SYNTHETIC));
     let printed = &first.json()["fields"][0];
     assert_eq!((&printed["files"], &printed["has_spikes"]), (&json!(8), &json!(false)), "{printed}");
     assert_eq!(
@@ -250,22 +250,22 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
     );
     assert_eq!(scene.server.asked().len(), 9);
     // The same folder: no request. Another folder: the cache is enough.
-    let again = scene.fetch(&[MADE_UP]).ok();
+    let again = scene.fetch(&[SYNTHETIC]).ok();
     assert!(again.stderr.contains("already present"), "{}", again.stderr);
     let other = Scratch::new();
     let printed =
-        fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--url", "http://127.0.0.1:9/"])
+        fetch(scene.cache.path(), &[SYNTHETIC, "--out", text(other.path()), "--url", "http://127.0.0.1:9/"])
             .ok()
             .json();
     assert_eq!(
         (&printed["fields"][0]["transferred"], &printed["fields"][0]["checked_by"]),
         (&json!(0), &json!("SHA-256 of the first fetch"))
     );
-    checks_out(&other.path().join(MADE_UP));
+    checks_out(&other.path().join(SYNTHETIC));
     assert_eq!(scene.server.asked(), []);
     // A changed folder is refused and not overwritten.
-    std::fs::write(other.path().join(MADE_UP).join("corr_matrix.npy"), "mine").unwrap();
-    fetch(scene.cache.path(), &[MADE_UP, "--out", text(other.path()), "--offline"])
+    std::fs::write(other.path().join(SYNTHETIC).join("corr_matrix.npy"), "mine").unwrap();
+    fetch(scene.cache.path(), &[SYNTHETIC, "--out", text(other.path()), "--offline"])
         .refused(&["its corr_matrix.npy is changed or missing"]);
     std::fs::create_dir(scene.out.path().join("4_7_6")).unwrap();
     std::fs::write(scene.out.path().join("4_7_6/notes"), "mine").unwrap();
@@ -275,13 +275,13 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
 #[test]
 fn a_transfer_that_stalls_or_breaks_off_continues_where_it_stopped() {
     let scene = Scene::synthetic();
-    let path = |file: &str| format!("{MADE_UP}/{file}");
+    let path = |file: &str| format!("{SYNTHETIC}/{file}");
     scene.server.will(&path("corr_matrix.npy"), &[Act::Stall(20_000), Act::BreakOff(10_000), Act::HangUp]);
     scene.server.will(&path("sttc_matrix.npy"), &[Act::Status(503), Act::BreakOff(100), Act::Status(429)]);
     scene.server.will(&path("precision_matrix.npy"), &[Act::BreakOff(40_000), Act::Whole]);
     scene.server.will(&path("positions_4_7_4.npy"), &[Act::BreakOff(40_000), Act::OtherPart]);
-    scene.fetch(&[MADE_UP]).ok();
-    scene.is_right(MADE_UP);
+    scene.fetch(&[SYNTHETIC]).ok();
+    scene.is_right(SYNTHETIC);
     assert_eq!(scene.server.state.lock().unwrap().waited, 0, "the client waits for the end of a stall");
     let asked = scene.server.asked();
     let of = |file: &str| -> Vec<Option<usize>> {
@@ -296,16 +296,16 @@ fn a_transfer_that_stalls_or_breaks_off_continues_where_it_stopped() {
 #[test]
 fn an_interrupted_command_continues_where_it_stopped() {
     let scene = Scene::synthetic();
-    let file = format!("{MADE_UP}/corr_matrix.npy");
+    let file = format!("{SYNTHETIC}/corr_matrix.npy");
     scene.server.will(&file, &[Act::BreakOff(30_000), Act::HangUp, Act::HangUp, Act::HangUp]);
-    scene.fetch(&[MADE_UP]).refused(&[
+    scene.fetch(&[SYNTHETIC]).refused(&[
         "corr_matrix.npy could not be fetched in 3 attempts",
         "the same command continues the download",
     ]);
     scene.is_empty();
     scene.server.asked();
-    scene.fetch(&[MADE_UP]).ok();
-    scene.is_right(MADE_UP);
+    scene.fetch(&[SYNTHETIC]).ok();
+    scene.is_right(SYNTHETIC);
     assert_eq!(scene.server.asked()[0], (file, Some(30_000)));
 }
 
@@ -355,39 +355,39 @@ fn wrong_bytes_are_refused() {
     }
     // With git's hash.
     let scene = Scene::synthetic();
-    let listing = Server::start([("listing".to_owned(), listing(&synthetic(MADE_UP)).into_bytes())]);
+    let listing = Server::start([("listing".to_owned(), listing(&synthetic(SYNTHETIC)).into_bytes())]);
     let by_listing = ["--listing", &format!("{}/listing", listing.address)];
-    for (act, said) in [
+    for (act, expected) in [
         (Act::Wrong, "its git hash is"),
         (Act::TooLong, "the server offers 51006 bytes, but the file has 50006"),
         (Act::Page, "offers 26 bytes"),
     ] {
-        scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[act; 4]);
-        scene.fetch(&[&[MADE_UP], &by_listing[..]].concat()).refused(&["sttc_matrix.npy", said]);
+        scene.server.will(&format!("{SYNTHETIC}/sttc_matrix.npy"), &[act; 4]);
+        scene.fetch(&[&[SYNTHETIC], &by_listing[..]].concat()).refused(&["sttc_matrix.npy", expected]);
         scene.is_empty();
     }
-    scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[]);
-    let printed = scene.fetch(&[&[MADE_UP], &by_listing[..]].concat()).ok().json();
+    scene.server.will(&format!("{SYNTHETIC}/sttc_matrix.npy"), &[]);
+    let printed = scene.fetch(&[&[SYNTHETIC], &by_listing[..]].concat()).ok().json();
     assert_eq!(printed["fields"][0]["checked_by"], "git's sum in the release");
-    scene.is_right(MADE_UP);
+    scene.is_right(SYNTHETIC);
     // The list is requested once.
     assert_eq!(listing.asked().len(), 1);
     // Without a checksum, by the content.
     let scene = Scene::synthetic();
-    scene.server.will(&format!("{MADE_UP}/sttc_matrix.npy"), &[Act::Page]);
-    scene.fetch(&[MADE_UP]).refused(&["sttc_matrix.npy", "does not start like a .npy file"]);
+    scene.server.will(&format!("{SYNTHETIC}/sttc_matrix.npy"), &[Act::Page]);
+    scene.fetch(&[SYNTHETIC]).refused(&["sttc_matrix.npy", "does not start like a .npy file"]);
     scene.is_empty();
     // In the cache.
-    scene.fetch(&[MADE_UP]).ok();
+    scene.fetch(&[SYNTHETIC]).ok();
     let cached = find(scene.cache.path(), "corr_matrix.npy");
     let mut bytes = std::fs::read(&cached).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&cached, bytes).unwrap();
-    std::fs::remove_dir_all(scene.out.path().join(MADE_UP)).unwrap();
+    std::fs::remove_dir_all(scene.out.path().join(SYNTHETIC)).unwrap();
     scene.server.asked();
-    let again = scene.fetch(&[MADE_UP]).ok();
+    let again = scene.fetch(&[SYNTHETIC]).ok();
     assert!(again.stderr.contains("corr_matrix.npy is downloaded again"), "{}", again.stderr);
-    scene.is_right(MADE_UP);
+    scene.is_right(SYNTHETIC);
     assert_eq!(scene.server.asked().len(), 1);
 }
 
@@ -433,19 +433,19 @@ fn find(folder: &Path, name: &str) -> PathBuf {
 
 #[test]
 fn missing_and_forbidden_files_are_named() {
-    let mut files = synthetic(MADE_UP);
+    let mut files = synthetic(SYNTHETIC);
     files.retain(|(path, _)| !path.ends_with("unit_ids_4_7_4.npy"));
     let scene = Scene::of(files);
-    scene.fetch(&[MADE_UP]).refused(&["unit_ids_4_7_4.npy does not exist", "--url"]);
+    scene.fetch(&[SYNTHETIC]).refused(&["unit_ids_4_7_4.npy does not exist", "--url"]);
     scene.is_empty();
-    scene.server.will(&format!("{MADE_UP}/connectome_4_7_4.csv"), &[Act::Status(403)]);
+    scene.server.will(&format!("{SYNTHETIC}/connectome_4_7_4.csv"), &[Act::Status(403)]);
     std::fs::remove_dir_all(scene.cache.path()).unwrap();
-    scene.fetch(&[MADE_UP]).refused(&["the server refused", "connectome_4_7_4.csv: 403"]);
+    scene.fetch(&[SYNTHETIC]).refused(&["the server refused", "connectome_4_7_4.csv: 403"]);
     // A field that is not released; no field; both.
     scene.fetch(&["4_7_3"]).refused(&["no field `4_7_3`", "did you mean `4_7_"]);
     scene.fetch(&["../../etc"]).refused(&["no field `../../etc`"]);
     scene.fetch(&[]).refused(&["<NAME>..."]);
-    scene.fetch(&[MADE_UP, "--all"]).refused(&["--all"]);
+    scene.fetch(&[SYNTHETIC, "--all"]).refused(&["--all"]);
     let list = pallium(&["field", "fetch", "--list", "--json"]).ok().json();
     assert_eq!(list["fields"].as_array().unwrap().len(), 56);
 }
@@ -455,10 +455,11 @@ fn without_network_and_cache_the_message_says_so() {
     let scratch = Scratch::new();
     let out = scratch.path().join("out");
     // No server listens on the discard port.
-    fetch(scratch.path(), &[MADE_UP, "--url", "http://127.0.0.1:9/x", "--out", text(&out)])
+    fetch(scratch.path(), &[SYNTHETIC, "--url", "http://127.0.0.1:9/x", "--out", text(&out)])
         .refused(&["could not be fetched in 3 attempts", "Without a network"]);
-    fetch(scratch.path(), &[MADE_UP, "--offline", "--out", text(&out)])
+    fetch(scratch.path(), &[SYNTHETIC, "--offline", "--out", text(&out)])
         .refused(&["is not in the cache, and --offline forbids the network"]);
-    fetch(scratch.path(), &[MADE_UP, "--url", "ftp://127.0.0.1/x", "--out", text(&out)]).refused(&["ftp://"]);
+    fetch(scratch.path(), &[SYNTHETIC, "--url", "ftp://127.0.0.1/x", "--out", text(&out)])
+        .refused(&["ftp://"]);
     assert!(!out.exists());
 }
