@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// pallium_core::params! {
 ///     /// Parameters of the example.
 ///     pub struct Params {
-///         /// Factor λ in front of the penalty (dimensionless).
+///         /// Factor λ of the penalty (dimensionless).
 ///         strength: f64 = 0.3,
 ///     }
 /// }

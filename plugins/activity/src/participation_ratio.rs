@@ -18,8 +18,7 @@ pallium_core::choice! {
 pallium_core::params! {
     /// What is measured.
     pub struct Params {
-        /// activity: the dimension of recorded activity; weights: that of the
-        /// recurrent matrix.
+        /// What the dimension is computed from.
         of: Of = Of::Activity,
     }
 }
@@ -34,7 +33,7 @@ pub struct ParticipationRatio(Params);
 
 impl Component for ParticipationRatio {
     const ID: &'static str = "activity.participation-ratio";
-    const ABOUT: &'static str = "number of dimensions that activity, or the recurrent matrix, fills";
+    const ABOUT: &'static str = "effective number of dimensions of activity or of the recurrent matrix";
     const CITE: &'static str = "Abbott, Rajan, Sompolinsky 2011 (arXiv 0912.3832); Gao, Trautmann, Yu, Santhanam, \
                                 Ryu, Shenoy, Ganguli 2017, bioRxiv 214262";
     type Params = Params;

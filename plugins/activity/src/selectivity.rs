@@ -8,8 +8,8 @@ use crate::recording::{ByCondition, Recording, mean};
 pallium_core::params! {
     /// Parameters of `activity.selectivity`.
     pub struct Params {
-        /// A neuron is selective if its conditions differ at this level of
-        /// significance (above 0, below 1), divided by the number of neurons.
+        /// Significance level at which a neuron counts as selective (above 0,
+        /// below 1); it is divided by the number of neurons.
         level: f64 = 0.05,
     }
 }

@@ -23,7 +23,7 @@ pub struct TaskVariance(Params);
 
 impl Component for TaskVariance {
     const ID: &'static str = "activity.task-variance";
-    const ABOUT: &'static str = "variance of activity over trials, and what conditions explain of it";
+    const ABOUT: &'static str = "variance of activity over trials, and the share that conditions explain";
     const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297";
     type Params = Params;
 

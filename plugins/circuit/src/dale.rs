@@ -8,7 +8,7 @@ use crate::shapes::{check_shape, no_penalty};
 pallium_core::choice! {
     /// Which neurons are inhibitory.
     pub enum Assignment {
-        /// Drawn by the run's seed.
+        /// Drawn with the run's seed.
         Drawn = "drawn",
         /// The last ones.
         Last = "last",
@@ -20,11 +20,10 @@ pallium_core::params! {
     pub struct Params {
         /// Share of excitatory neurons (0 to 1); their number is rounded.
         excitatory: f64 = 0.8,
-        /// Which neurons are inhibitory, where they are not listed: drawn by
-        /// the run's seed, or the last ones.
+        /// Which neurons are inhibitory if `inhibitory` does not list them.
         assignment: Assignment = Assignment::Drawn,
-        /// Indices of the inhibitory neurons, counted from 0. If given, the two
-        /// other parameters do not matter.
+        /// Indices of the inhibitory neurons, counted from 0. If given,
+        /// `excitatory` and `assignment` are ignored.
         inhibitory: Option<Vec<u32>> = None,
     }
 }
@@ -40,8 +39,8 @@ pub struct Dale {
 
 impl Component for Dale {
     const ID: &'static str = "circuit.dale";
-    const ABOUT: &'static str = "hard: each neuron's outgoing weights have one sign (Dale's law); one of the wrong sign becomes 0, so \
-                         inhibitory neurons start silent where no weight is negative";
+    const ABOUT: &'static str = "hard: each neuron's outgoing weights share one sign (Dale's law); weights of the wrong sign become 0, so \
+                         inhibitory neurons start silent unless some initial weights are negative";
     const CITE: &'static str = "Eccles, Fatt, Koketsu 1954, J. Physiol. 126:524; in trained networks: \
                                 Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792";
     type Params = Params;

@@ -11,10 +11,10 @@ pallium_core::choice! {
     pub enum Pairs {
         /// Those of the measured connectome.
         Connectome = "connectome",
-        /// As many as the connectome has, drawn from all.
+        /// As many pairs as the connectome connects, drawn at random.
         DensityMatched = "density-matched",
-        /// Drawn such that every neuron keeps its numbers of inputs and of
-        /// outputs.
+        /// Pairs drawn at random such that every neuron keeps its numbers of
+        /// inputs and outputs.
         DegreePreserving = "degree-preserving",
     }
 }
@@ -22,9 +22,9 @@ pallium_core::choice! {
 pallium_core::choice! {
     /// What counts as connected.
     pub enum Direction {
-        /// Synapses from the one neuron to the other.
+        /// Only in the synapse's own direction.
         Directed = "directed",
-        /// Synapses between the two, whichever way.
+        /// In both directions.
         Either = "either",
     }
 }
@@ -32,17 +32,16 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `circuit.mask`.
     pub struct Params {
-        /// Which pairs may be connected: those of the measured connectome, or as
-        /// a control as many drawn at random (density-matched), or drawn such
-        /// that every neuron keeps its numbers of inputs and outputs
-        /// (degree-preserving). Draws follow the run's seed.
+        /// Which pairs of neurons may be connected. The random pairs are
+        /// controls, drawn with the run's seed.
         pairs: Pairs = Pairs::Connectome,
-        /// Synapses that make a pair connected (at least 1).
+        /// Minimum number of synapses of a connected pair (at least 1).
         least: u32 = 1,
-        /// Whether synapses allow a weight in their own direction alone, or in
-        /// either direction.
+        /// Whether a synapse allows a weight only in its own direction, or in
+        /// both.
         direction: Direction = Direction::Directed,
-        /// Whether neurons may connect to themselves, whatever was measured.
+        /// Whether neurons may connect to themselves, regardless of the
+        /// connectome.
         autapses: bool = false,
     }
 }
@@ -64,7 +63,8 @@ pub struct Mask {
 
 impl Component for Mask {
     const ID: &'static str = "circuit.mask";
-    const ABOUT: &'static str = "hard: only pairs that the measured connectome connects have weights";
+    const ABOUT: &'static str =
+        "hard: only pairs of neurons connected in the measured connectome have weights";
     const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; controls: Erdős and \
                                 Rényi 1959, Maslov and Sneppen 2002, Science 296:910";
     type Params = Params;

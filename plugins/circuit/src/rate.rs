@@ -20,13 +20,12 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `circuit.rate`.
     pub struct Params {
-        /// Factor λ in front of the penalty (at least 0).
+        /// Factor λ of the penalty (at least 0).
         strength: f64 = 0.01,
-        /// square: λ·mean (h − r)² over steps, trials and neurons; absolute:
-        /// λ·mean |h − r|; homeostatic: λ·mean over neurons of (⟨h⟩ − r)², ⟨h⟩ a
-        /// neuron's mean over steps and trials.
+        /// Form of the penalty. Means are over steps, trials and neurons; ⟨h⟩ is
+        /// a neuron's mean over steps and trials.
         rule: Rule = Rule::Square,
-        /// The activity r that costs nothing (in units of the model's
+        /// Activity r at which the penalty is 0 (in units of the model's
         /// activity).
         target: f64 = 0.0,
     }
@@ -44,7 +43,8 @@ pub struct Rate {
 
 impl Component for Rate {
     const ID: &'static str = "circuit.rate";
-    const ABOUT: &'static str = "penalty on activity: its square, its size, or each neuron's mean";
+    const ABOUT: &'static str =
+        "penalty on activity: on its square, its absolute value, or each neuron's mean";
     const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297; homeostasis: \
                                 Turrigiano 2008, Cell 135:422";
     type Params = Params;

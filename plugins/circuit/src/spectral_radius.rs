@@ -8,9 +8,9 @@ use crate::shapes::{check_shape, no_penalty};
 pallium_core::choice! {
     /// When weights are scaled.
     pub enum Rule {
-        /// Always: the spectral radius is the target.
+        /// Weights are always scaled to the target.
         Exactly = "exactly",
-        /// If the spectral radius exceeds the target.
+        /// Weights are scaled only if their spectral radius exceeds the target.
         AtMost = "at-most",
     }
 }
@@ -20,7 +20,7 @@ pallium_core::params! {
     pub struct Params {
         /// The spectral radius, the largest |eigenvalue| of W (above 0).
         target: f64 = 0.95,
-        /// Whether the spectral radius is exactly the target, or at most.
+        /// Whether the target is met exactly or is an upper limit.
         rule: Rule = Rule::Exactly,
     }
 }

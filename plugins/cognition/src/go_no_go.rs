@@ -12,11 +12,10 @@ pallium_core::params! {
         fixation: u32 = 5,
         /// Steps during which the stimulus is shown; at least 1.
         stimulus: u32 = 20,
-        /// Steps of fixation between stimulus and decision. With neither
-        /// delay nor decision the stimulus is the last input, and nothing
-        /// needs to be remembered.
+        /// Steps of fixation between stimulus and decision. If `delay` and
+        /// `decision` are both 0, nothing needs to be remembered.
         delay: u32 = 10,
-        /// Steps without input at the end, the last of which is scored.
+        /// Steps without input at the end; the last one is scored.
         decision: u32 = 5,
     }
 }
@@ -27,7 +26,7 @@ struct GoNoGo(Repertoire);
 
 impl Component for GoNoGo {
     const ID: &'static str = "cognition.go-no-go";
-    const ABOUT: &'static str = "tell over a delay whether the stimulus said to respond or to withhold";
+    const ABOUT: &'static str = "report after a delay whether the stimulus meant to respond or to withhold";
     const CITE: &'static str = "Zhang et al. 2019; Molano-Mazón et al. 2022 (NeuroGym); as in Shakiba et al. 2026, arXiv 2606.14975, Task 2";
     type Params = Params;
 

@@ -13,8 +13,8 @@ pallium_core::params! {
         goal: u32 = 20,
         /// Steps without input between goal and choices.
         delay: u32 = 10,
-        /// Steps during which the two choices are shown; at least 1. The
-        /// answer is read at the last.
+        /// Steps during which the two choices are shown; at least 1. The last
+        /// one is scored.
         choices: u32 = 20,
     }
 }

@@ -18,11 +18,10 @@ pallium_core::params! {
         fixation: u32 = 1,
         /// Steps during which the stimulus is shown; at least 1.
         stimulus: u32 = 30,
-        /// Steps of fixation alone after the stimulus, the last of which is
-        /// scored.
+        /// Steps of fixation after the stimulus; the last one is scored.
         delay: u32 = 10,
-        /// Strengths of the stimulus in percent, 0 to 100, drawn equally
-        /// often. At 0 neither answer is better than the other.
+        /// Strengths of the stimulus in percent, 0 to 100, drawn equally often.
+        /// At 0, neither answer is better than the other.
         coherences: Vec<f64> = vec![0.0, 6.4, 12.8, 25.6, 51.2],
         /// Duration of a step in milliseconds, 0.001 to 1e6. A shorter step
         /// carries more noise.
@@ -86,7 +85,7 @@ impl PerceptualDecision {
 
 impl Component for PerceptualDecision {
     const ID: &'static str = "cognition.perceptual-decision";
-    const ABOUT: &'static str = "tell over a delay in which of two directions a noisy stimulus moved";
+    const ABOUT: &'static str = "report after a delay in which of two directions a noisy stimulus moved";
     const CITE: &'static str = "Britten et al. 1992; Molano-Mazón et al. 2022 (NeuroGym); as in Shakiba et al. 2026, arXiv 2606.14975, Task 3";
     type Params = Params;
 

@@ -22,13 +22,14 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: by degree or by strength, undirected or directed.
+        /// By degree (binary) or by strength (weighted), undirected or
+        /// directed.
         kind: Kind = Kind::Wu,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Directed: which connections of a connection's source and target are
-        /// compared, out-in, in-out, out-out or in-in.
+        /// Directed networks: which degrees of a connection's source and target
+        /// are compared.
         ends: Ends = Ends::OutIn,
     }
 }

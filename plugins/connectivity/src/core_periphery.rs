@@ -9,12 +9,13 @@ use crate::modularity::check_gamma;
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// γ: above 1 the core is smaller, below larger (above 0).
+        /// Resolution γ: values above 1 give a smaller core, values below 1 a larger
+        /// one (above 0).
         gamma: f64 = 1.0,
     }
 }

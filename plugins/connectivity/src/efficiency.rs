@@ -9,12 +9,12 @@ use crate::paths::inverse_distances;
 pallium_core::params! {
     /// Which graph is measured.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Whether to measure the mean local efficiency too.
+        /// Whether to measure the mean local efficiency as well.
         local: bool = true,
     }
 }

@@ -8,15 +8,15 @@ use crate::graph::Kind;
 pallium_core::params! {
     /// Which graph is compared, and with how many.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Bd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
         /// Number of random networks (2 to 100,000).
         graphs: u32 = 50,
-        /// Swaps that are tried for each connection, from one network to the
-        /// next (ten times as many before the first; 1 to 1,000).
+        /// Attempted swaps per connection from one network to the next (ten
+        /// times as many before the first; 1 to 1,000).
         swaps: u32 = 2,
     }
 }

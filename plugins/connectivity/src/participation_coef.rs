@@ -10,9 +10,9 @@ use crate::modularity::{check_gamma, communities};
 pallium_core::choice! {
     /// Which of a node's connections count, where directions count.
     pub enum Side {
-        /// Outgoing ones.
+        /// Outgoing connections.
         Out = "out",
-        /// Incoming ones.
+        /// Incoming connections.
         In = "in",
     }
 }
@@ -20,12 +20,12 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Directed: whether outgoing or incoming connections count.
+        /// Directed networks: whether outgoing or incoming connections count.
         side: Side = Side::Out,
         /// Resolution γ of the communities (above 0).
         gamma: f64 = 1.0,

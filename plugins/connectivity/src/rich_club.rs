@@ -8,14 +8,14 @@ use crate::graph::{Graph, Kind, present};
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Level k: binary, the club is the nodes of degree above k; weighted, of
-        /// at least k. If left out, the largest level whose club has a fifth of
-        /// all nodes.
+        /// Level k: the club is the nodes of degree above k (binary), or of at
+        /// least k (weighted). If left out, the largest level whose club has at
+        /// least a fifth of all nodes.
         level: Option<u32> = None,
     }
 }

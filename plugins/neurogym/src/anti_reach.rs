@@ -14,17 +14,18 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(500.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(500.0),
-        /// Between stimulus and decision, in ms.
+        /// Delay between stimulus and decision, in ms.
         delay: Duration = ms(0.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(500.0),
-        /// Whether the opposite direction is right, or the stimulus's own.
+        /// Whether the opposite direction is correct, or the stimulus's own
+        /// direction.
         anti: bool = true,
-        /// Channels of the ring, 2 to 1000, and number of choices.
+        /// Number of channels of the ring, and of choices (2 to 1000).
         dim_ring: u32 = 32,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,

@@ -14,21 +14,22 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(750.0),
-        /// Between stimulus and decision, in ms.
+        /// Delay between stimulus and decision, in ms.
         delay: Duration = Duration::Drawn(Distribution::TruncatedExponential([600.0, 300.0, 3000.0])),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Strength of the noise on both rings during the stimulus: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 2,
-        /// Whether two further channels say which ring counts, drawn anew for
-        /// each trial. If not, it is the same in all trials and must be learnt.
+        /// Whether two further channels show which ring counts, drawn for each
+        /// trial. If not, the same ring counts in all trials and must be
+        /// learnt.
         explicit_context: bool = false,
         /// The ring that counts, 0 or 1, if the context is not explicit.
         implicit_modality: u32 = 0,
@@ -73,7 +74,7 @@ const DECISION: usize = 3;
 
 impl Component for ContextDecisionMaking {
     const ID: &'static str = "neurogym.context-decision-making";
-    const ABOUT: &'static str = "decide on one of two noisy stimuli, as the context says";
+    const ABOUT: &'static str = "judge one of two noisy stimuli, selected by the context";
     const CITE: &'static str = "Mante, Sussillo, Shenoy, Newsome 2013; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, ContextDecisionMaking)";
     type Params = Params;
 

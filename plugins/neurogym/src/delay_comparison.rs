@@ -13,15 +13,15 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = ms(500.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stimulus1: Duration = ms(500.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay: Duration = ms(1000.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stimulus2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Pairs of magnitudes, the larger first, drawn equally often and shown
         /// in either order.
@@ -71,7 +71,7 @@ impl DelayComparison {
 
 impl Component for DelayComparison {
     const ID: &'static str = "neurogym.delay-comparison";
-    const ABOUT: &'static str = "tell which of two magnitudes, separated by a delay, was larger";
+    const ABOUT: &'static str = "report which of two magnitudes, separated by a delay, was larger";
     const CITE: &'static str =
         "Barak, Tsodyks, Romo 2010; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, DelayComparison)";
     type Params = Params;

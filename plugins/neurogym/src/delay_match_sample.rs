@@ -14,20 +14,21 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the sample, in ms.
+        /// Duration of fixation before the sample, in ms.
         fixation: Duration = ms(300.0),
-        /// The sample, in ms.
+        /// Duration of the sample, in ms.
         sample: Duration = ms(500.0),
-        /// Between sample and test, in ms.
+        /// Delay between sample and test, in ms.
         delay: Duration = ms(1000.0),
-        /// The test, in ms.
+        /// Duration of the test, in ms.
         test: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(900.0),
         /// Strength of the noise on the ring while a stimulus is shown: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of the ring, 2 to 1000, and directions of the sample.
+        /// Number of channels of the ring, and of directions of the sample (2
+        /// to 1000).
         dim_ring: u32 = 2,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -61,7 +62,7 @@ const DECISION: usize = 4;
 
 impl Component for DelayMatchSample {
     const ID: &'static str = "neurogym.delay-match-sample";
-    const ABOUT: &'static str = "tell whether a second stimulus, after a delay, is the first one again";
+    const ABOUT: &'static str = "report whether a second stimulus, after a delay, matches the first";
     const CITE: &'static str =
         "Miller, Erickson, Desimone 1996; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, DelayMatchSample)";
     type Params = Params;

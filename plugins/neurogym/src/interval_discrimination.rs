@@ -11,17 +11,17 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 80,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stim1: Duration = uniform(300.0, 600.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay1: Duration = uniform(800.0, 1500.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stim2: Duration = uniform(300.0, 600.0),
-        /// Between the second stimulus and the decision, in ms.
+        /// Delay between the second stimulus and the decision, in ms.
         delay2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(300.0),
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -45,7 +45,7 @@ const DECISION: usize = 5;
 
 impl Component for IntervalDiscrimination {
     const ID: &'static str = "neurogym.interval-discrimination";
-    const ABOUT: &'static str = "tell which of two stimuli lasted longer";
+    const ABOUT: &'static str = "report which of two stimuli lasted longer";
     const CITE: &'static str =
         "Genovesio, Tsujimoto, Wise 2009; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, IntervalDiscrimination)";
     type Params = Params;

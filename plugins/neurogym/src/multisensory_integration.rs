@@ -14,16 +14,16 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(750.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Strength of the noise on all channels during the stimulus: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 2,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -65,7 +65,7 @@ const DECISION: usize = 2;
 
 impl Component for MultisensoryIntegration {
     const ID: &'static str = "neurogym.multisensory-integration";
-    const ABOUT: &'static str = "decide on a direction that two noisy stimuli show together";
+    const ABOUT: &'static str = "judge the direction that two noisy stimuli show together";
     const CITE: &'static str = "Raposo, Kaufman, Churchland 2014; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, MultiSensoryIntegration)";
     type Params = Params;
 

@@ -13,15 +13,15 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 80,
-        /// Fixation before the ready cue, in ms.
+        /// Duration of fixation before the ready cue, in ms.
         fixation: Duration = ms(100.0),
-        /// The ready cue, in ms.
+        /// Duration of the ready cue, in ms.
         ready: Duration = ms(83.0),
-        /// From the beginning of the ready cue to that of the set cue, in ms.
+        /// Interval between the onsets of the ready cue and the set cue, in ms.
         measure: Duration = uniform(800.0, 1500.0),
-        /// The set cue, in ms.
+        /// Duration of the set cue, in ms.
         set: Duration = ms(83.0),
-        /// What the measured interval is multiplied by, above 0 and at most 100.
+        /// Factor on the measured interval (above 0, at most 100).
         gain: f64 = 1.0,
         /// Weight in the loss of each step outside the production.
         fixation_weight: f64 = 1.0,
@@ -62,7 +62,7 @@ impl ReadySetGo {
 
 impl Component for ReadySetGo {
     const ID: &'static str = "neurogym.ready-set-go";
-    const ABOUT: &'static str = "measure the interval between two cues and answer after as long again";
+    const ABOUT: &'static str = "measure the interval between two cues and reproduce it";
     const CITE: &'static str =
         "Remington, Narain, Hosseini, Jazayeri 2018; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, ReadySetGo)";
     type Params = Params;

@@ -7,9 +7,9 @@ use pallium_graph::recurrent;
 pallium_core::params! {
     /// How the distribution is looked at.
     pub struct Params {
-        /// Number of points, from the least to the greatest weight, at which
-        /// the density is evaluated (2 to 100,000). The entropy is at most its
-        /// binary logarithm.
+        /// Number of points, from the smallest to the largest weight, at which
+        /// the density is evaluated (2 to 100,000). The entropy is at most the
+        /// binary logarithm of this number.
         points: u32 = 100,
     }
 }

@@ -8,8 +8,8 @@ use pallium_graph::{Graph, recurrent, strong_connections};
 pallium_core::params! {
     /// Which graph is measured.
     pub struct GraphParams {
-        /// Two neurons are joined if |weight| exceeds this quantile of all N²
-        /// values of |weight| (0 to 1), in either direction.
+        /// Two neurons are connected if |weight| in either direction exceeds
+        /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
     }
 }

@@ -9,12 +9,12 @@ use crate::graph::graph_of;
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// Two neurons are joined if |weight| exceeds this quantile of all N²
-        /// values of |weight| (0 to 1), in either direction.
+        /// Two neurons are connected if |weight| in either direction exceeds
+        /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
-        /// Number of times that the greedy merging is done, breaking equal
-        /// gains in another order each time; the best result counts (1 to
-        /// 10,000). 1 is the algorithm as published.
+        /// Number of runs of the greedy merging, each breaking ties in another
+        /// order; the best result counts (1 to 10,000). 1 is the published
+        /// algorithm.
         orders: u32 = ORDERS,
     }
 }

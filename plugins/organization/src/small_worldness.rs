@@ -11,8 +11,8 @@ use crate::null::{Coefficients, matched, published};
 pallium_core::choice! {
     /// What a network is compared with.
     pub enum Null {
-        /// Graphs of density 0.18 whatever the network's own, self-loops
-        /// counted in their clustering: the published computation.
+        /// The published computation: graphs of density 0.18, regardless of the
+        /// network's density, with self-loops counted in their clustering.
         Published = "published",
         /// Loop-free random graphs with as many edges as the network.
         Matched = "matched",
@@ -24,15 +24,14 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Which graph is measured, and what against.
     pub struct Params {
-        /// Two neurons are joined if |weight| exceeds this quantile of all N²
-        /// values of |weight| (0 to 1), in either direction.
+        /// Two neurons are connected if |weight| in either direction exceeds
+        /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
-        /// Random graphs to compare with: published, matched (same number of
-        /// edges) or degree-preserving.
+        /// Random graphs to compare with.
         null: Null = Null::Matched,
         /// Number of random graphs. If left out, 1,000 for the published null,
-        /// which depends on the number of neurons alone and is drawn once, and
-        /// 100 for the others, which are drawn for every network.
+        /// which is drawn once for each number of neurons, and 100 for the
+        /// others, which are drawn for every network.
         graphs: Option<u32> = None,
         /// Degree-preserving only: attempted swaps per edge from one graph to
         /// the next (ten times as many before the first).

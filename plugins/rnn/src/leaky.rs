@@ -31,28 +31,28 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
         /// Time constant τ in ms (median over units, if they differ); above 0.
         /// A unit whose τ is shorter than a step has no leak.
         tau: f64 = 100.0,
-        /// How much units differ: standard deviation of ln τ, drawn by the run's
-        /// seed (0 to 5).
+        /// Standard deviation of ln τ across units, drawn with the run's seed (0
+        /// to 5).
         tau_spread: f64 = 0.0,
-        /// Whether time constants are trained, by their logarithm.
+        /// Whether time constants are trained (through their logarithms).
         learn_tau: bool = false,
-        /// Duration of a step in ms. If left out, what the task states, and 20
-        /// ms where it states none.
+        /// Duration of a step in ms. If left out, the task's own, or 20 ms if
+        /// the task has none.
         step: Option<f64> = None,
         /// Standard deviation σ of the recurrent noise while training, in units
-        /// of activity (at least 0): without input a linear unit's activity
-        /// fluctuates by about σ, whatever the step.
+        /// of activity (at least 0): without input, a linear unit's activity
+        /// fluctuates by about σ regardless of the step.
         recurrent_noise: f64 = 0.05,
-        /// Transfer function f: relu, tanh or softplus.
+        /// Transfer function f.
         transfer: Transfer = Transfer::Relu,
     }
 }

@@ -17,17 +17,16 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
-        /// What the recurrent blocks of the three gates start from: the same
-        /// matrix as the candidate's, zeros, or that matrix with its neurons
-        /// relabelled.
+        /// Initial recurrent weights of the three gates. Block 0 is the
+        /// candidate's.
         gates: Start = Start::Same,
-        /// The forget gate's bias at the start; all other biases start at 0.
+        /// Initial bias of the forget gate; all other biases start at 0.
         forget_bias: f64 = 1.0,
     }
 }

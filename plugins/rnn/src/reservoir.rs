@@ -19,15 +19,17 @@ pallium_core::params! {
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// α, how much of the state is replaced at each step; above 0 and at
-        /// most 1.
+        /// α, the fraction of the state that is replaced at each step; above 0
+        /// and at most 1.
         leak: f64 = 1.0,
-        /// Input weights are uniform between −s and s (at least 0).
+        /// Range s of the input weights, which are uniform between −s and s (at
+        /// least 0).
         input_scale: f64 = 1.0,
-        /// Biases are uniform between −s and s (at least 0).
+        /// Range s of the biases, which are uniform between −s and s (at least
+        /// 0).
         bias_scale: f64 = 0.1,
-        /// λ of the ridge regression, in units of the mean squared activity's
-        /// own (above 0).
+        /// λ of the ridge regression, relative to the mean squared activity
+        /// (above 0).
         ridge: f64 = 1e-4,
     }
 }

@@ -21,7 +21,7 @@ pallium_core::choice! {
         Same = "same",
         /// Zeros.
         Zero = "zero",
-        /// The same matrix with its neurons relabelled, another way for each
+        /// The same matrix with its neurons relabelled, differently for each
         /// block.
         Relabelled = "relabelled",
     }

@@ -15,14 +15,14 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
-        /// α = dt/τ, how much of the state is replaced at each step; above 0
-        /// and at most 1. 1 is the published model, without leak.
+        /// α = dt/τ, the fraction of the state that is replaced at each step;
+        /// above 0 and at most 1. 1 is the published model, without leak.
         leak: f64 = 1.0,
     }
 }

@@ -9,12 +9,12 @@ use crate::ranks::Ranks;
 use crate::views::{check_shape, check_shapes, distances, sum_of, with_slices};
 
 pallium_core::choice! {
-    /// What becomes of neurons without outgoing synapses in the measured
-    /// connectome.
+    /// How neurons without outgoing synapses in the measured connectome are
+    /// treated.
     pub enum EmptyRows {
-        /// They are left out: their communicability is 0.
+        /// Their communicability is 0.
         Zero = "zero",
-        /// They are given a strength of 1e-10, as published. Entries in their
+        /// Their strength is set to 1e-10, as published. Entries in their
         /// columns then reach 1e5 and dominate the penalty's value (not its
         /// gradient).
         Floor = "floor",
@@ -24,14 +24,14 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.communicability-emd`.
     pub struct Params {
-        /// Factor λ in front of the wiring cost Σ|W|∘D (in the inverse of the
-        /// geometry's unit of length, at least 0).
+        /// Factor λ of the wiring cost Σ|W|∘D (per unit of length of the
+        /// geometry, at least 0).
         strength: f64 = 0.3,
-        /// Factor in front of the earth mover's distance between the two
-        /// distributions of communicability (dimensionless, at least 0).
+        /// Factor of the earth mover's distance between the two distributions
+        /// of communicability (dimensionless, at least 0).
         emd_strength: f64 = 0.1,
-        /// What becomes of neurons without outgoing synapses in the measured
-        /// connectome.
+        /// How neurons without outgoing synapses in the measured connectome are
+        /// treated.
         empty_rows: EmptyRows = EmptyRows::Zero,
     }
 }
@@ -63,7 +63,7 @@ pub struct CommunicabilityEmd {
 impl Component for CommunicabilityEmd {
     const ID: &'static str = "spatial.communicability-emd";
     const ABOUT: &'static str =
-        "wiring cost, and the distance of the weights' communicability from the connectome's";
+        "wiring cost plus the distance between the weights' communicability and the connectome's";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975";
     type Params = Params;
 

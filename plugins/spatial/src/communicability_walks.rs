@@ -12,9 +12,9 @@ use crate::views::{check_shapes, distances, with_slices};
 pallium_core::choice! {
     /// What a walk of k connections counts.
     pub enum Weighting {
-        /// αᵏ/k!: cut-off communicability.
+        /// αᵏ/k!: truncated communicability.
         Factorial = "factorial",
-        /// αᵏ: cut-off Katz centrality.
+        /// αᵏ: truncated Katz centrality.
         Geometric = "geometric",
     }
 }
@@ -22,16 +22,14 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.communicability-walks`.
     pub struct Params {
-        /// Factor λ in front of the penalty (in the inverse of the geometry's
-        /// unit of length, at least 0).
+        /// Factor λ of the penalty (per unit of length of the geometry, at
+        /// least 0).
         strength: f64 = 0.3,
-        /// α, by which each further connection of a walk multiplies its weight
-        /// (above 0, at most 4).
+        /// Factor α for each connection of a walk (above 0, at most 4).
         alpha: f64 = 1.0,
-        /// The longest walks that count, in connections (1 to 32).
+        /// Maximum length of a walk, in connections (1 to 32).
         order: u32 = 4,
-        /// What a walk of k connections counts: factorial, αᵏ/k!, or geometric,
-        /// αᵏ.
+        /// Weight of a walk of k connections.
         weighting: Weighting = Weighting::Factorial,
     }
 }
@@ -54,7 +52,7 @@ pub struct CommunicabilityWalks {
 impl Component for CommunicabilityWalks {
     const ID: &'static str = "spatial.communicability-walks";
     const ABOUT: &'static str =
-        "absolute weights times distance times communicability over walks of limited length";
+        "sum of absolute weights times distance times communicability over walks of limited length";
     const CITE: &'static str = "Estrada and Hatano 2008, Phys. Rev. E 77:036111; Katz 1953, Psychometrika 18:39; \
                                 Crofts and Higham 2009, J. R. Soc. Interface 6:411";
     type Params = Params;

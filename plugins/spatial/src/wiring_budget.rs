@@ -8,9 +8,9 @@ use crate::views::{check_shape, check_shapes, distances, sign, sum_of, with_slic
 pallium_core::choice! {
     /// What becomes of wire beyond the budget.
     pub enum Rule {
-        /// It is taken away after each update.
+        /// Weights are reduced after each update until the budget is met.
         Limit = "limit",
-        /// It is paid for.
+        /// λ·(excess / budget)² is added to the loss.
         Penalty = "penalty",
     }
 }
@@ -18,12 +18,11 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.wiring-budget`.
     pub struct Params {
-        /// Wire for each neuron, Σ|W|∘D / N at most (in the geometry's unit of
+        /// Maximum wire per neuron, Σ|W|∘D / N (in the geometry's unit of
         /// length; above 0). In a geometry of mean distance 1, a budget of 1
         /// lets a neuron's outgoing |weights| add up to about 1.
         budget: f64 = 1.0,
-        /// limit: weights are shortened after each update until they keep to the
-        /// budget; penalty: λ·(excess / budget)².
+        /// How the budget is enforced.
         rule: Rule = Rule::Limit,
         /// Factor λ of the penalty (at least 0).
         strength: f64 = 0.3,
@@ -55,7 +54,7 @@ const STEPS: usize = 100;
 
 impl Component for WiringBudget {
     const ID: &'static str = "spatial.wiring-budget";
-    const ABOUT: &'static str = "hard or soft: the total length of wire keeps to a budget";
+    const ABOUT: &'static str = "hard or soft: a budget limits the total length of wire";
     const CITE: &'static str = "Chklovskii, Schikorski, Stevens 2002, Neuron 34:341; projection: Duchi, \
                                 Shalev-Shwartz, Singer, Chandra 2008, ICML 272";
     type Params = Params;

@@ -17,19 +17,19 @@ macro_rules! params {
             pub struct $name {
                 /// Duration of a step in milliseconds, 1 to 1e6.
                 dt_ms: u32 = 100,
-                /// Fixation before the stimuli, in ms.
+                /// Duration of fixation before the stimuli, in ms.
                 fixation: Duration = uniform(200.0, 500.0),
-                /// The two stimuli, in ms.
+                /// Duration of the two stimuli, in ms.
                 stimulus: Duration = $stimulus,
-                /// The decision, in ms.
+                /// Duration of the decision, in ms.
                 decision: Duration = ms(200.0),
-                /// Differences in strength of the two stimuli, of a sum of 1;
-                /// 0 to 1, drawn equally often.
+                /// Differences in strength (0 to 1) between the two stimuli,
+                /// whose strengths sum to 1; drawn equally often.
                 coherences: Vec<f64> = vec![0.08, 0.16, 0.32, 0.64],
                 /// Strength of the noise on both rings while stimuli are shown:
                 /// its standard deviation at a step is sigma / √dt_ms.
                 sigma: f64 = 1.0,
-                /// Channels of each ring, 2 to 1000, and number of choices.
+                /// Number of channels of each ring, and of choices (2 to 1000).
                 dim_ring: u32 = 16,
                 /// Weight in the loss of each step outside the decision.
                 fixation_weight: f64 = 1.0,
@@ -56,23 +56,23 @@ pallium_core::params! {
     pub struct Delayed {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = uniform(200.0, 500.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stim1: Duration = ms(500.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay: Duration = ms(1000.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stim2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(200.0),
-        /// Strengths of stimuli, 0 to 1; each modality has two different ones,
-        /// drawn equally often.
+        /// Strengths of stimuli (0 to 1), drawn equally often; the two stimuli
+        /// of a modality differ in strength.
         coherences: Vec<f64> = vec![0.3, 0.6, 1.0],
         /// Strength of the noise on both rings while stimuli are shown: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 16,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -268,12 +268,12 @@ components! {
     Decision:
     Dm1 = "yang19.dm1", "point to the stronger of two stimuli in modality 1", Varied, |id, p| p.design(id, FIRST);
     Dm2 = "yang19.dm2", "point to the stronger of two stimuli in modality 2", Params, |id, p| p.design(id, SECOND);
-    CtxDm1 = "yang19.ctxdm1", "point to the stronger of two stimuli in modality 1, whatever modality 2 shows", Params, |id, p| p.design(id, ONLY_FIRST);
-    CtxDm2 = "yang19.ctxdm2", "point to the stronger of two stimuli in modality 2, whatever modality 1 shows", Params, |id, p| p.design(id, ONLY_SECOND);
-    MultiDm = "yang19.multidm", "point to the stronger of two stimuli, both modalities together", Params, |id, p| p.design(id, BOTH);
+    CtxDm1 = "yang19.ctxdm1", "point to the stronger of two stimuli in modality 1, ignoring modality 2", Params, |id, p| p.design(id, ONLY_FIRST);
+    CtxDm2 = "yang19.ctxdm2", "point to the stronger of two stimuli in modality 2, ignoring modality 1", Params, |id, p| p.design(id, ONLY_SECOND);
+    MultiDm = "yang19.multidm", "point to the stronger of two stimuli, combined over both modalities", Params, |id, p| p.design(id, BOTH);
     DlyDm1 = "yang19.dlydm1", "point to the stronger of two successive stimuli in modality 1", Delayed, |id, p| p.design(id, FIRST);
     DlyDm2 = "yang19.dlydm2", "point to the stronger of two successive stimuli in modality 2", Delayed, |id, p| p.design(id, SECOND);
-    CtxDlyDm1 = "yang19.ctxdlydm1", "point to the stronger of two successive stimuli in modality 1, whatever modality 2 shows", Delayed, |id, p| p.design(id, ONLY_FIRST);
-    CtxDlyDm2 = "yang19.ctxdlydm2", "point to the stronger of two successive stimuli in modality 2, whatever modality 1 shows", Delayed, |id, p| p.design(id, ONLY_SECOND);
-    MultiDlyDm = "yang19.multidlydm", "point to the stronger of two successive stimuli, both modalities together", Delayed, |id, p| p.design(id, BOTH);
+    CtxDlyDm1 = "yang19.ctxdlydm1", "point to the stronger of two successive stimuli in modality 1, ignoring modality 2", Delayed, |id, p| p.design(id, ONLY_FIRST);
+    CtxDlyDm2 = "yang19.ctxdlydm2", "point to the stronger of two successive stimuli in modality 2, ignoring modality 1", Delayed, |id, p| p.design(id, ONLY_SECOND);
+    MultiDlyDm = "yang19.multidlydm", "point to the stronger of two successive stimuli, combined over both modalities", Delayed, |id, p| p.design(id, BOTH);
 }

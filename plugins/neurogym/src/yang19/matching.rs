@@ -15,20 +15,20 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the sample, in ms.
+        /// Duration of fixation before the sample, in ms.
         fixation: Duration = ms(300.0),
-        /// The sample, in ms.
+        /// Duration of the sample, in ms.
         sample: Duration = ms(500.0),
-        /// Between sample and test, in ms.
+        /// Delay between sample and test, in ms.
         delay: Duration = ms(1000.0),
-        /// The test, in ms.
+        /// Duration of the test, in ms.
         test: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(900.0),
         /// Strength of the noise on the ring in use while a stimulus is shown:
         /// its standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, even, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (even, 2 to 1000).
         dim_ring: u32 = 16,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -160,8 +160,8 @@ impl Design for Matching {
 
 components! {
     Matching:
-    Dms = "yang19.dms", "point to a second stimulus if it is the first one again", Params, |id, p| Matching::new(id, p, Match::Sample, true);
-    Dnms = "yang19.dnms", "point to a second stimulus if it is not the first one again", Params, |id, p| Matching::new(id, p, Match::Sample, false);
-    Dmc = "yang19.dmc", "point to a second stimulus if it is in the first one's half of the circle", Params, |id, p| Matching::new(id, p, Match::Category, true);
-    Dnmc = "yang19.dnmc", "point to a second stimulus if it is not in the first one's half of the circle", Params, |id, p| Matching::new(id, p, Match::Category, false);
+    Dms = "yang19.dms", "point to a second stimulus if it matches the first", Params, |id, p| Matching::new(id, p, Match::Sample, true);
+    Dnms = "yang19.dnms", "point to a second stimulus if it does not match the first", Params, |id, p| Matching::new(id, p, Match::Sample, false);
+    Dmc = "yang19.dmc", "point to a second stimulus if it is in the same half of the circle as the first", Params, |id, p| Matching::new(id, p, Match::Category, true);
+    Dnmc = "yang19.dnmc", "point to a second stimulus if it is not in the same half of the circle as the first", Params, |id, p| Matching::new(id, p, Match::Category, false);
 }
