@@ -1,4 +1,4 @@
-//! What components of every role promise.
+//! Checks of components of every role.
 
 use std::collections::BTreeSet;
 

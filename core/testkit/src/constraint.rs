@@ -1,4 +1,4 @@
-//! What constraints promise.
+//! Checks of constraints.
 
 use std::time::Instant;
 
@@ -9,13 +9,14 @@ use crate::gradient::{entries_within, slope_within};
 use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
 use pallium_core::{Constraint, Error, Matrix, Result, Setting};
 
-/// Largest relative error of a gradient: far above what rounding in single
-/// precision does to a right one, far below what a wrong factor does.
+/// Largest relative error of a gradient: far above rounding errors in single
+/// precision, far below the effect of a wrong factor.
 const GRADIENT: f64 = 2e-3;
-/// Largest relative error of a steep entry of a gradient by itself: the rounding
-/// of all others is in it, too.
+/// Largest relative error of a single steep entry of a gradient, which includes
+/// the rounding errors of all others.
 const ENTRY: f64 = 1e-2;
-/// Weights are tried at several scales: a fault may show beyond some size only.
+/// Weights are tried at several scales: an error may show only beyond some
+/// size.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -73,7 +74,7 @@ fn finite(subject: &Subject<'_>) -> Result<Note> {
     at("large weights", &world.weights(1).mapv(|w| w * 10.0))?;
     at("a neuron without connections", &silenced(&world))?;
     let single = World::new(1, 1);
-    // What needs more than one neuron may say so.
+    // Components that need more than one neuron may return an error.
     if let Ok(mut constraint) = subject.constraint(&single.setting()) {
         for weights in [single.weights(1), Matrix::zeros((1, 1))] {
             let Ok((value, gradient)) = value(&mut *constraint, &weights) else { continue };
@@ -89,7 +90,7 @@ fn finite(subject: &Subject<'_>) -> Result<Note> {
     passed(format!("{typical:.4e} at typical weights"))
 }
 
-/// Typical weights, of one neuron that is connected to none.
+/// Typical weights, except that one neuron has no connections.
 fn silenced(world: &World) -> Matrix {
     let mut weights = world.weights(1);
     weights.row_mut(2).fill(0.0);
@@ -172,7 +173,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
     let (mut changed, mut size) = (0, 0);
     for (what, world, before) in cases {
         let mut constraint = match subject.constraint(&world.setting()) {
-            // What needs more than one neuron may say so.
+            // Components that need more than one neuron may return an error.
             Err(_) if before.len() == 1 => continue,
             built => built?,
         };

@@ -1,4 +1,4 @@
-//! What metrics promise.
+//! Checks of metrics.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "time", about: "how long a call takes", run: time },
 ];
 
-/// Largest relative difference that summing in another order makes.
+/// Largest relative difference from summing in another order.
 const RELABELLED: f64 = 1e-5;
 
 /// Everything that a network can have, owned.

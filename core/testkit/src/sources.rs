@@ -1,4 +1,4 @@
-//! What substrate and weight sources promise.
+//! Checks of substrate and weight sources.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -85,7 +85,7 @@ fn store(subject: &Subject<'_>) -> Result<Note> {
         let params = subject.params_with("path", path.into());
         subject.library.substrate(&subject.entry.id, &params, &setting)?.substrate(1)
     });
-    // What is left in a folder for temporary files does no harm.
+    // Files left in the temporary folder are harmless.
     let _ = std::fs::remove_dir_all(&folder);
     match back {
         Err(error) if error.kind == Kind::Unsupported => skipped(error.message),

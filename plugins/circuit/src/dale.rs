@@ -29,9 +29,9 @@ pallium_core::params! {
 }
 
 /// Dale's law: all weights from an excitatory neuron (its row of W) are at least
-/// 0, all from an inhibitory one at most 0. After each update a weight of the
-/// wrong sign is set to 0, which is the nearest matrix that obeys; there is no
-/// penalty. What is not a number stays so.
+/// 0, all weights from an inhibitory one at most 0. After each update, weights
+/// of the wrong sign are set to 0, which gives the nearest matrix that obeys the
+/// law. There is no penalty. NaN stays NaN.
 pub struct Dale {
     /// For each neuron, whether it inhibits.
     inhibits: Vec<bool>,
@@ -53,7 +53,7 @@ impl Component for Dale {
             for index in listed {
                 let Some(neuron) = inhibits.get_mut(index as usize) else {
                     return Err(Error::input(format!(
-                        "parameter `inhibitory` lists neuron {index}, and there are {n} neurons"
+                        "parameter `inhibitory` lists neuron {index}, but there are {n} neurons"
                     ))
                     .help("neurons are counted from 0"));
                 };
@@ -80,8 +80,8 @@ impl Constraint for Dale {
     fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
         check_shape("weights", Some(self.inhibits.len()), weights.dim())?;
         for (mut row, &inhibits) in weights.rows_mut().into_iter().zip(&self.inhibits) {
-            // Comparisons, not min and max, which would turn what is not a
-            // number into a plausible 0.
+            // Comparisons, not min and max, which would turn NaN into a
+            // plausible 0.
             if inhibits {
                 row.mapv_inplace(|w| if w > 0.0 { 0.0 } else { w });
             } else {

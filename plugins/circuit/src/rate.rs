@@ -1,4 +1,4 @@
-//! `circuit.rate`: what it costs to be active.
+//! `circuit.rate`: a penalty on activity.
 
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::prelude::*;
@@ -6,7 +6,7 @@ use pallium_core::prelude::*;
 use crate::shapes::no_penalty;
 
 pallium_core::choice! {
-    /// How the distance from the target is counted.
+    /// Form of the penalty.
     pub enum Rule {
         /// λ·mean (h − r)².
         Square = "square",
@@ -32,8 +32,7 @@ pallium_core::params! {
 }
 
 /// A penalty on the hidden activity h (steps × trials × neurons). Steps past
-/// the end of a shorter trial count as silent. The derivative of |x| at 0 is
-/// taken as 0.
+/// the end of a shorter trial count as silent. The derivative of |x| at 0 is 0.
 pub struct Rate {
     neurons: Option<usize>,
     strength: f64,
@@ -110,7 +109,7 @@ impl Constraint for Rate {
                 g.zip_mut_with(&h, |g, &h| *g += 2.0 * factor * (h - target));
                 sum += h.iter().map(|&h| f64::from(h - target).powi(2)).sum::<f64>();
             } else {
-                // 0 at the target, and not a number where h is not.
+                // 0 at the target; NaN if h is NaN.
                 let sign = |x: f32| {
                     if x > 0.0 {
                         1.0

@@ -5,12 +5,12 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms};
 use crate::ring::Ring;
 
 pallium_core::params! {
-    /// Timing, size of the ring, and which direction is right.
+    /// Timing, size of the ring, and which direction is correct.
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
@@ -67,12 +67,12 @@ impl Component for AntiReach {
             noise: 0.0,
         };
         frame.check(&["stimulus", "decision"])?;
-        of_sensible_length(AntiReach { frame, ring, anti: params.anti })
+        check_length(AntiReach { frame, ring, anti: params.anti })
     }
 }
 
 impl Design for AntiReach {
-    /// The right choice, from 0.
+    /// The correct choice, from 0.
     type Trial = usize;
 
     fn frame(&self) -> &Frame {

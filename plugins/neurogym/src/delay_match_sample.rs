@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, noise, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, noise, task};
 use crate::duration::{Duration, ms};
 use crate::levels::{normal, over};
 use crate::ring::Ring;
@@ -40,9 +40,9 @@ pallium_core::params! {
 /// sample's direction or the opposite one. Classes: 0 fixate, 1 match, 2
 /// non-match. Conditions: answer · n + direction of the sample.
 ///
-/// The ideal level is known for a ring of two, where both stimuli are told by
-/// the sign of the difference of two channels and the answer by the product of
-/// the signs; and without noise.
+/// The ideal level is known without noise, and for a ring of two, where the
+/// sign of the difference of the channels identifies each stimulus and the
+/// product of the signs the answer.
 pub struct DelayMatchSample {
     pub frame: Frame,
     ring: Ring,
@@ -50,7 +50,7 @@ pub struct DelayMatchSample {
 
 /// The parameters of a trial.
 pub struct Trial {
-    /// Whether the test is the sample again.
+    /// Whether the test matches the sample.
     pub matches: bool,
     /// Ring channel whose angle the sample has.
     pub sample: usize,
@@ -85,7 +85,7 @@ impl Component for DelayMatchSample {
             noise: noise(params.sigma, params.dt_ms)?,
         };
         frame.check(&["sample", "test", "decision"])?;
-        of_sensible_length(DelayMatchSample { frame, ring })
+        check_length(DelayMatchSample { frame, ring })
     }
 }
 

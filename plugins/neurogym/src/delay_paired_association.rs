@@ -5,7 +5,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATE, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATE, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms};
 
 pallium_core::params! {
@@ -69,12 +69,12 @@ impl Component for DelayPairedAssociation {
             noise: 0.0,
         };
         frame.check(&["stim1", "stim2", "decision"])?;
-        of_sensible_length(DelayPairedAssociation { frame })
+        check_length(DelayPairedAssociation { frame })
     }
 }
 
 impl Design for DelayPairedAssociation {
-    /// Which pair.
+    /// Index of the pair.
     type Trial = usize;
 
     fn frame(&self) -> &Frame {

@@ -1,15 +1,15 @@
-//! Ready, set, go: measure an interval and produce it.
+//! Ready, set, go: measure an interval and reproduce it.
 
 use std::ops::Range;
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms, uniform};
 
 pallium_core::params! {
-    /// Timing, and what is produced of what was measured.
+    /// Timing, and the factor between measured and produced interval.
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 80,
@@ -30,11 +30,11 @@ pallium_core::params! {
 
 /// Channel 0: fixation, 1 except in the production; channel 1: ready; channel
 /// 2: set. The production begins after the set cue and lasts for twice the
-/// interval to be produced. Classes: 0 wait, 1 go, which is right at the one
-/// step of the production that is the interval after its beginning. In the
-/// accuracy that step counts as much as all other steps of the production
-/// together, so that waiting for ever, which is right nearly always, is worth
-/// one half. Conditions: number of steps of the measured interval.
+/// interval to be produced. Classes: 0 wait, 1 go, which is correct at the one
+/// step of the production at which the interval has elapsed. In the accuracy,
+/// that step counts as much as all other steps of the production together, so
+/// always waiting gives an accuracy of one half. Conditions: number of steps of
+/// the measured interval.
 pub struct ReadySetGo {
     pub frame: Frame,
     gain: f64,
@@ -54,7 +54,7 @@ impl ReadySetGo {
         (steps as f64 * f64::from(self.frame.dt_ms)) * self.gain
     }
 
-    /// Steps in `milliseconds`, as Python's `int` cuts them.
+    /// Number of steps in `milliseconds`, truncated as by Python's `int`.
     fn steps(&self, milliseconds: f64) -> usize {
         (milliseconds / f64::from(self.frame.dt_ms)) as usize
     }
@@ -94,12 +94,12 @@ impl Component for ReadySetGo {
             return Err(Error::input(format!("parameter `gain` is {}", params.gain))
                 .help("the interval to produce must have at least one step"));
         }
-        of_sensible_length(task)
+        check_length(task)
     }
 }
 
 impl Design for ReadySetGo {
-    /// The interval is a duration, and there is nothing else to draw.
+    /// Only durations are drawn.
     type Trial = ();
 
     fn frame(&self) -> &Frame {

@@ -1,4 +1,4 @@
-//! `spatial.distance`: λ Σ|W|∘D, the cost of wire.
+//! `spatial.distance`: λ Σ|W|∘D, the wiring cost.
 
 use pallium_core::prelude::*;
 use pulp::Arch;

@@ -27,7 +27,7 @@ pallium_core::params! {
     }
 }
 
-/// λ Σ|W|: all weights cost alike, wherever their neurons lie.
+/// λ Σ|W|: all weights cost the same, regardless of distance.
 pub struct L1 {
     neurons: Option<usize>,
     strength: f64,

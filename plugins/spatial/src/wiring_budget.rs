@@ -1,4 +1,4 @@
-//! `spatial.wiring-budget`: so much wire and no more.
+//! `spatial.wiring-budget`: limits the total length of wire.
 
 use pallium_core::prelude::*;
 use pulp::Arch;
@@ -6,7 +6,7 @@ use pulp::Arch;
 use crate::views::{check_shape, check_shapes, distances, sign, sum_of, with_slices};
 
 pallium_core::choice! {
-    /// What becomes of wire beyond the budget.
+    /// How the budget is enforced.
     pub enum Rule {
         /// Weights are reduced after each update until the budget is met.
         Limit = "limit",
@@ -31,10 +31,10 @@ pallium_core::params! {
 
 /// A budget B on the total wire L = Σ|W|∘D.
 ///
-/// As a limit: after each update W is replaced by the nearest matrix that keeps
-/// to the budget, the projection onto a weighted ℓ1 ball: |wᵢⱼ| shrinks by τ·dᵢⱼ,
-/// to 0 at most, with the one τ ≥ 0 that makes L = B (Duchi et al. 2008). Long
-/// connections lose most, and the weakest of them vanish.
+/// As a limit: after each update, W is projected onto the matrices that meet the
+/// budget, a weighted ℓ1 ball: |wᵢⱼ| is reduced by τ·dᵢⱼ, but not below 0, with
+/// the τ ≥ 0 for which L = B (Duchi et al. 2008). Long connections are reduced
+/// most, and the weakest of them become 0.
 ///
 /// As a penalty: λ·max(0, L/B − 1)².
 pub struct WiringBudget {
@@ -46,10 +46,10 @@ pub struct WiringBudget {
     arch: Arch,
 }
 
-/// Relative excess that is let pass: what rounding leaves after a projection.
+/// Relative excess that is accepted: the rounding error of a projection.
 const NEAR: f64 = 1e-6;
-/// Most steps to find τ; each but the last drops at least one weight, and in
-/// practice ten suffice.
+/// Maximum number of steps to find τ. Each step but the last removes at least
+/// one weight; in practice ten suffice.
 const STEPS: usize = 100;
 
 impl Component for WiringBudget {
@@ -63,7 +63,7 @@ impl Component for WiringBudget {
         one_of_range("budget", params.budget, 0.0, 1e12)?;
         if params.budget < 1e-12 {
             return Err(Error::input(format!("parameter `budget` is {}", params.budget))
-                .help("it must be above 0; without any wire there is no network"));
+                .help("it must be above 0; otherwise all weights would be 0"));
         }
         at_least_zero("strength", params.strength)?;
         let (neurons, distance) = distances(setting)?;
@@ -83,7 +83,7 @@ impl Constraint for WiringBudget {
         with_slices(weights, gradient, |w, g| {
             arch.dispatch(|| {
                 let excess = wire(w, distance) / budget - 1.0;
-                // "below", not "not above": what is not a number passes on.
+                // "at most 0", not "not above 0": NaN must propagate.
                 if excess <= 0.0 {
                     return 0.0;
                 }
@@ -130,9 +130,9 @@ fn wire(w: &[f32], d: &[f32]) -> f64 {
     sum_of(w, d, |w, d| w.abs() * d)
 }
 
-/// The τ with Σ max(|w| − τd, 0)·d = budget, where Σ|w|·d exceeds it. By
-/// Newton's method: from the left, since the sum is convex in τ, so that it
-/// never overshoots, and exact once no weight vanishes any more.
+/// The τ with Σ max(|w| − τd, 0)·d = budget if Σ|w|·d exceeds the budget, by
+/// Newton's method from the left. The sum is convex in τ, so a step never
+/// overshoots, and the result is exact once no further weight becomes 0.
 #[inline(always)]
 fn threshold(w: &[f32], d: &[f32], budget: f64) -> f64 {
     let mut threshold = 0.0_f64;

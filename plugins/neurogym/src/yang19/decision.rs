@@ -1,4 +1,4 @@
-//! Point to the stronger of two stimuli, shown at once or one after the other,
+//! Point to the stronger of two stimuli, shown simultaneously or successively,
 //! in one modality, in one of two, or in both together.
 
 use pallium_core::prelude::*;
@@ -104,7 +104,7 @@ fn frame(
     Ok(Frame { purpose, dt_ms, periods, inputs: 0, classes: 0, fixation_weight, noise })
 }
 
-/// Which modalities show stimuli, and which of them count.
+/// Which modalities show stimuli, and their weights in the decision.
 #[derive(Clone, Copy)]
 struct Rule {
     shown: [bool; 2],
@@ -117,15 +117,15 @@ const ONLY_FIRST: Rule = Rule { shown: [true, true], weights: [1.0, 0.0] };
 const ONLY_SECOND: Rule = Rule { shown: [true, true], weights: [0.0, 1.0] };
 const BOTH: Rule = Rule { shown: [true, true], weights: [1.0, 1.0] };
 
-/// Strengths that differ by less are distinguished by chance alone.
+/// Strengths that differ by less count as equal; the answer is then random.
 const TIE: f64 = 1e-6;
 
-/// Two directions, each shown as a bump of some strength; the right answer is
-/// the direction whose strengths, over the modalities that count, add up to
-/// more (if to the same, either with equal probability). Fixation is 1 in the
-/// fixation period alone. Conditions: the right choice.
+/// Two directions, each shown as a bump of some strength. The correct answer is
+/// the direction with the larger sum of strengths over the modalities that
+/// count (with equal sums, either with equal probability). Fixation is 1 only
+/// in the fixation period. Conditions: the correct choice.
 ///
-/// The ideal is known without noise, where only ties are left to guess.
+/// The ideal level is known without noise, where only ties must be guessed.
 pub struct Decision {
     pub frame: Frame,
     ring: Ring,
@@ -137,8 +137,7 @@ pub struct Decision {
 pub struct Trial {
     /// The two directions, as channels of a ring.
     pub directions: [usize; 2],
-    /// Strengths of the two stimuli in each modality; nothing where it shows
-    /// none.
+    /// Strengths of the two stimuli in each modality; `None` if it shows none.
     pub strengths: [Option<[f64; 2]>; 2],
     /// A number between −1e-6 and 1e-6 that decides ties.
     pub tie: f64,
@@ -161,12 +160,12 @@ impl Decision {
         Ok(Decision { frame, ring, coherences, rule })
     }
 
-    /// Whether the stimuli are shown one after the other.
+    /// Whether the stimuli are shown successively.
     fn delayed(&self) -> bool {
         self.frame.periods.len() == 5
     }
 
-    /// The pairs of strengths that a modality may show, equally often.
+    /// The pairs of strengths that a modality shows, equally often.
     fn pairs(&self) -> Vec<[f64; 2]> {
         let mut pairs = Vec::new();
         for (at, &one) in self.coherences.iter().enumerate() {
@@ -180,7 +179,8 @@ impl Decision {
         pairs
     }
 
-    /// Strengths of the two directions over the modalities that count.
+    /// Sums of the strengths of the two directions over the modalities that
+    /// count.
     fn evidence(&self, strengths: &[Option<[f64; 2]>; 2]) -> [f64; 2] {
         let mut sums = [0.0; 2];
         for (pair, weight) in strengths.iter().zip(self.rule.weights) {

@@ -1,5 +1,5 @@
 //! Point to the second of two stimuli if it matches the first, or if it does
-//! not: the same direction, or the same half of the circle.
+//! not. A match is the same direction or the same half of the circle.
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
@@ -35,24 +35,23 @@ pallium_core::params! {
     }
 }
 
-/// What matches.
+/// What counts as a match.
 #[derive(Clone, Copy, PartialEq)]
 enum Match {
     /// The same direction; a non-match is the opposite one.
     Sample,
-    /// The same half of the circle: directions up to 180° (180° itself, in a
-    /// sample, included) and beyond. A test is any direction of its half,
-    /// counted from 0° and from 180° on.
+    /// The same half of the circle. A sample of 180° belongs to the first half;
+    /// a test is any direction of [0°, 180°) or [180°, 360°).
     Category,
 }
 
 /// A bump on one of the two rings shows a sample, and after a delay a test.
-/// Fixation is 1 in the fixation period alone. The right answer is the test's
+/// Fixation is 1 only in the fixation period. The correct answer is the test's
 /// direction, or, in half of the trials, to fixate. Conditions: (modality · 2 +
 /// non-match) · n + direction of the sample.
 ///
-/// To fixate always is right in half of the trials, which is the chance level.
-/// The ideal is known without noise.
+/// Always fixating is correct in half of the trials, which is the chance level.
+/// The ideal level is known without noise.
 pub struct Matching {
     pub frame: Frame,
     ring: Ring,

@@ -1,4 +1,5 @@
-//! Go towards a stimulus, or away from it: at once, after it, or after a delay.
+//! Point towards a stimulus or away from it: immediately, after it, or after a
+//! delay.
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
@@ -81,7 +82,7 @@ pub struct Reach {
 pub struct Trial {
     /// The ring that shows the stimulus.
     pub modality: usize,
-    /// The right choice, from 0.
+    /// The correct choice, from 0.
     pub choice: usize,
 }
 
