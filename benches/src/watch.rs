@@ -1,4 +1,4 @@
-//! Looking at other processes, and at the machine.
+//! Observes other processes and the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use pallium_core::{Error, Kind, Result};
 
-/// What a command took.
+/// Time and memory of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// Seconds by the clock.
+    /// Wall time in seconds.
     pub wall: f64,
     /// Resident memory of its largest process at its largest, in MB (10^6
     /// bytes); 0 where `/proc` does not tell.
@@ -19,8 +19,8 @@ pub struct Taken {
     pub child_peak_mb: f64,
 }
 
-/// Runs a command to its end, watching the memory of its process and of all
-/// below it.
+/// Runs a command and records the memory of its process and of all its
+/// descendants.
 ///
 /// # Errors
 /// If it cannot be started or fails.

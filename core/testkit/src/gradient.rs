@@ -115,9 +115,9 @@ pub(crate) fn slope_within(
     if error <= limit {
         return Ok(error);
     }
-    let at = match farthest(function, weights)? {
+    let at = match largest_deviation(function, weights)? {
         Some(Entry { place: (i, j), stated, found, .. }) => format!(
-            "; farthest at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
+            "; largest deviation at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
             place(i, j)
         ),
         None => String::new(),
@@ -138,7 +138,8 @@ pub(crate) fn entries_within(
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
-    let Some(Entry { place: (i, j), stated, found, slope, rms }) = farthest(function, weights)? else {
+    let Some(Entry { place: (i, j), stated, found, slope, rms }) = largest_deviation(function, weights)?
+    else {
         return Ok(());
     };
     let [stated_slope, found_slope] = slope;
@@ -176,7 +177,7 @@ struct Entry {
 }
 
 /// The entry with the largest deviation from finite differences.
-fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
+fn largest_deviation(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
     let weights = rounded(weights);
     let magnitude = magnitude(&weights);
     let mut gradient = Matrix::zeros(weights.dim());
@@ -272,7 +273,7 @@ mod tests {
         };
         let place = |i, j| format!("row {i}, column {j}");
         let error = slope_within(&mut function, &weights(), 1, 5e-3, "the gradient", place).unwrap_err();
-        assert!(error.message.contains("farthest at row 3, column 5"), "{error}");
+        assert!(error.message.contains("largest deviation at row 3, column 5"), "{error}");
         let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
         for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {
             assert!(error.message.contains(number.split('e').next().unwrap()), "no {number} in {error}");

@@ -148,7 +148,7 @@ fn outcome(subject: &Subject<'_>) -> Result<Note> {
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
     if !near(even.loss, twice.loss) || !near(2.0 * even.correct, twice.correct) {
         return broken(format!(
-            "with twice the mask the loss goes from {} to {}, and right answers from {} to {}",
+            "with twice the mask the loss goes from {} to {}, and correct answers from {} to {}",
             even.loss, twice.loss, even.correct, twice.correct
         ));
     }
@@ -207,8 +207,9 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     }
     let other = built(subject, &world, 10)?.state()?;
     if bits(&again) == bits(&other) {
-        return Err(Error::plugin("`initialise` ignores its seed: two seeds give the same parameters")
-            .help("draw all but the recurrent matrix from pallium_core::random::stream(seed, …)"));
+        return Err(Error::plugin("`initialise` ignores its seed: two seeds give the same parameters").help(
+            "draw all parameters except the recurrent matrix from pallium_core::random::stream(seed, …)",
+        ));
     }
     passed("")
 }
@@ -280,7 +281,7 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
         let what = format!("the recurrent gradient of {of}");
         *worst = slope_within(&mut function, &flat, 1, GRADIENT, &what, place)?;
     }
-    passed(format!("off by {:.1e} at most; {:.1e} with a term on activity", worst[0], worst[1]))
+    passed(format!("largest relative error {:.1e}; {:.1e} with a term on activity", worst[0], worst[1]))
 }
 
 /// Checks that `backward` overwrites the matrix.
@@ -319,7 +320,7 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
     let parameters = |state: &[Tensor]| -> Vec<Tensor> { state.iter().filter(weights).cloned().collect() };
     let state = first.state()?;
     if let Some(frozen) = parameters(&initial).iter().find(|t| parameters(&state).contains(t)) {
-        return Err(Error::plugin(format!("`{}` is the same after four updates as before", frozen.name)).help(
+        return Err(Error::plugin(format!("`{}` does not change in four updates", frozen.name)).help(
             "every matrix of the state that is not named optimizer.… is a trained parameter: update it too",
         ));
     }
@@ -348,9 +349,9 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
         let name = names.get(block).map_or("", String::as_str);
         // Also fails for NaN.
         if way.is_nan() || way >= 0.0 {
-            let what = if way == 0.0 { "does not depend on" } else { "goes up, not down," };
+            let what = if way == 0.0 { "does not depend on" } else { "increases along" };
             return Err(Error::plugin(format!(
-                "an update of block `{name}` {what} the gradient that `update` is given"
+                "an update of block `{name}` {what} the gradient that `update` receives"
             ))
             .help(
                 "use the gradient that `update` receives for the recurrent blocks: it includes the penalties",
@@ -385,7 +386,7 @@ fn learns(subject: &Subject<'_>) -> Result<Note> {
     }
     let outcome = model.forward(&test.view(), Mode::Evaluate)?;
     broken(format!(
-        "after {UPDATES} updates it answers {:.0} % right, and guessing reaches 50 %; the loss went from {:.3} to {:.3}",
+        "after {UPDATES} updates its accuracy is {:.0} %, and that of guessing 50 %; the loss went from {:.3} to {:.3}",
         100.0 * outcome.correct / outcome.weight,
         before.loss,
         outcome.loss
@@ -493,5 +494,5 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
     let mut model = built(subject, &world, 1)?;
     let batch = world.trials(128, 1);
     let each = repeat(|| step(&mut *model, &batch, 1).map(drop))?;
-    passed(format!("{} a training step (N = 100, 128 trials of 6 steps)", duration(each)))
+    passed(format!("{} per training step (N = 100, 128 trials of 6 steps)", duration(each)))
 }
