@@ -19,7 +19,8 @@ pub const BIN_S: f64 = 0.2;
 
 /// Writes what the peers need to train `cell` into `folder`.
 ///
-/// # Errors If a component fails, a trial is not scored exactly once at its end
+/// # Errors
+/// If a component fails, a trial is not scored exactly once at its end
 /// (the peers support nothing else), or the folder cannot be written.
 pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;

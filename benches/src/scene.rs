@@ -112,7 +112,8 @@ pub fn component(id: &str, params: Value) -> Use {
 /// The training of the published study with this variant and task, in run 0,
 /// with the overrides `sets`.
 ///
-/// # Errors If there is no such training.
+/// # Errors
+/// If there is no such training.
 pub fn cell(catalogue: &Catalogue, variant: &str, task: &str, sets: &[String]) -> Result<CellSpec> {
     let mut all = vec!["runs=1".to_owned()];
     all.extend(substrate_sets(312));

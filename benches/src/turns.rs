@@ -15,14 +15,16 @@ use serde_json::Value;
 
 /// Reports that this process is ready.
 ///
-/// # Errors If the output is closed.
+/// # Errors
+/// If the output is closed.
 pub fn ready(about: &Value) -> Result<()> {
     write_line(&format!("ready {about}"))
 }
 
 /// Reports a turn.
 ///
-/// # Errors If the output is closed.
+/// # Errors
+/// If the output is closed.
 pub fn done(report: &Value) -> Result<()> {
     write_line(&report.to_string())
 }

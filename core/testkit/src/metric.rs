@@ -202,7 +202,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
         cases += 1;
     }
     let bare = Matrix::from_elem((n, n), 0.1);
-    call("a network of which nothing else is known", &setting, &Network::new(bare.view()))?;
+    call("a network with only a recurrent matrix", &setting, &Network::new(bare.view()))?;
     let oblong = Matrix::zeros((n, n - 1));
     call("a matrix that is not square", &setting, &Network::new(oblong.view()))?;
     for neurons in [1, 2] {

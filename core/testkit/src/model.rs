@@ -464,7 +464,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     call("trials without steps", &|m| {
         m.forward(&Batch::zeros(3, 0, world::INPUTS).view(), Mode::Train { noise_seed: 1 }).map(drop)
     })?;
-    call("a batch of which nothing is scored", &|m| {
+    call("a batch without scored steps", &|m| {
         m.forward(&Batch::zeros(3, 4, world::INPUTS).view(), Mode::Train { noise_seed: 1 })?;
         m.backward(None, zeros(m).view_mut())
     })?;

@@ -170,7 +170,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     )?;
     let bare = Substrate { name: "bare".into(), neurons: world::NEURONS, ..Substrate::default() };
     call(
-        "a substrate of which nothing was measured",
+        "a substrate without measurements",
         &world.setting(),
         &WeightRequest { substrate: Some(&bare), ..request(&world, 1) },
     )?;

@@ -18,7 +18,8 @@ pub struct Recording<'a> {
 impl<'a> Recording<'a> {
     /// The recording of a network.
     ///
-    /// # Errors If nothing was recorded, if its parts have different numbers of
+    /// # Errors
+    /// If nothing was recorded, if its parts have different numbers of
     /// trials, or if activity is not finite.
     pub fn new(network: &Network<'a>) -> Result<Self> {
         let values = network.activity.ok_or_else(|| {

@@ -124,7 +124,7 @@ fn masks_have_the_pairs_of_the_connectome_or_as_many() {
 }
 
 #[test]
-fn no_autapses_clears_the_diagonal_alone() {
+fn no_autapses_clears_only_the_diagonal() {
     let world = World::new(12, 1);
     let mut expected = world.weights(1);
     expected.diag_mut().fill(0.0);

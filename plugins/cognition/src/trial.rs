@@ -64,7 +64,8 @@ pub fn lay_out<const K: usize>(periods: [Period; K]) -> Result<[Range<usize>; K]
 
 /// An all-zero batch of `count` trials.
 ///
-/// # Errors If the batch would be too large for memory.
+/// # Errors
+/// If the batch would be too large for memory.
 pub fn empty_batch(count: usize, steps: usize, channels: usize) -> Result<Batch> {
     match count.checked_mul(steps).and_then(|n| n.checked_mul(channels)) {
         Some(values) if values <= MAX_VALUES => Ok(Batch::zeros(count, steps, channels)),

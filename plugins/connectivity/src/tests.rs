@@ -189,8 +189,8 @@ fn graphs_have_the_stated_connections() {
         }
     }
     let all = WeightedGraph::from_network(&Network::new(weights.view()), Kind::Wd, 0.0).unwrap();
-    let whole = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
-    assert_eq!(all.edges().count(), whole);
+    let off_diagonal = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
+    assert_eq!(all.edges().count(), off_diagonal);
     let nan = Matrix::from_elem((3, 3), f32::NAN);
     assert!(WeightedGraph::from_network(&Network::new(nan.view()), Kind::Bu, 0.9).is_err());
 }

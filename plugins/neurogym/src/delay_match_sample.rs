@@ -120,14 +120,14 @@ impl Design for DelayMatchSample {
     }
 
     fn levels(&self) -> Levels {
-        let told = |name: &str| {
+        let accuracy = |name: &str| {
             let right = |steps: usize| normal((steps as f64 / 2.0).sqrt() / self.frame.noise);
             over(&self.frame.period(name).distribution(self.frame.dt_ms), right)
         };
         let ideal = match (self.frame.noise, self.ring.len()) {
             (0.0, _) => Some(1.0),
             (_, 2) => {
-                let (sample, test) = (told("sample"), told("test"));
+                let (sample, test) = (accuracy("sample"), accuracy("test"));
                 Some(sample * test + (1.0 - sample) * (1.0 - test))
             }
             _ => None,

@@ -46,7 +46,8 @@ impl Frame {
     /// Checks the parameters that all tasks have. The periods in `required`
     /// must have at least one step.
     ///
-    /// # Errors If a parameter is out of range, or a required period may be
+    /// # Errors
+    /// If a parameter is out of range, or a required period may be
     /// empty.
     pub fn check(&self, required: &[&str]) -> Result<()> {
         one_of_range("dt_ms", self.dt_ms.into(), 1.0, 1e6)?;
@@ -221,7 +222,8 @@ pub fn check_length<D: Design>(design: D) -> Result<D> {
 
 /// `count` trials of a design.
 ///
-/// # Errors If the batch would be too large for memory.
+/// # Errors
+/// If the batch would be too large for memory.
 pub fn trials<D: Design>(design: &D, count: usize, seed: u64) -> Result<Batch> {
     let mut stream = random::stream(seed, design.frame().purpose);
     let mut batch = blank(design, count)?;

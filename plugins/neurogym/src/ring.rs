@@ -15,7 +15,8 @@ pub struct Ring(Vec<f64>);
 impl Ring {
     /// A ring of `channels` channels.
     ///
-    /// # Errors If `channels` is not between 2 and 1000.
+    /// # Errors
+    /// If `channels` is not between 2 and 1000.
     pub fn new(channels: u32) -> Result<Self> {
         one_of_range("dim_ring", channels.into(), 2.0, MOST.into())?;
         let step = TAU / f64::from(channels);

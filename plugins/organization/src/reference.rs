@@ -81,7 +81,7 @@ fn the_metrics_of_a_small_network() {
     for kind in ["bio", "gaussian"] {
         let rows: Vec<Vec<f64>> = serde_json::from_value(field["weights"][kind].clone()).unwrap();
         let weights = Matrix::from_shape_fn((rows.len(), rows.len()), |(i, j)| rows[i][j] as f32);
-        // These were measured in double precision, of which weights keep single.
+        // The references are of f64 weights; ours are f32.
         compare(kind, &all(&weights), &expected[kind], 1e-6);
     }
 }
@@ -100,7 +100,7 @@ fn the_metrics_of_initial_weights() {
             };
             let weights = archive.matrix(kind).unwrap().mapv(|w| w as f32);
             let place = format!("{field} {kind}");
-            // These were measured in double precision, of which weights keep single.
+            // The references are of f64 weights; ours are f32.
             compare(&place, &all(&weights), &fields[field]["metrics"][kind], 1e-6);
         }
     }

@@ -35,7 +35,9 @@ pallium_core::params! {
 /// (Gers et al. 2000), as PyTorch and Keras compute it:
 ///
 /// > g = tanh(x·Wxg + h·Wg + bg); i, f, o = σ(x·Wx + h·W + b), each with its own
-/// weights, > > c′ = f∘c + i∘g, h′ = o∘tanh(c′).
+/// > weights,
+/// >
+/// > c′ = f∘c + i∘g, h′ = o∘tanh(c′).
 ///
 /// Four recurrent blocks: the candidate's Wg (block 0, which starts from the
 /// given weights), and those of the input, forget and output gate. Constraints

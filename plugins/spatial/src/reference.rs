@@ -222,8 +222,8 @@ fn compare(field: &Field) -> (f64, f64) {
         ]
         .into_iter()
         .fold(0.0, f64::max);
-        if let (Some(whole), "minmax") = (field.gradients.get(&format!("{id}|{weights}")), geometry) {
-            gradient_error = gradient_error.max(norm(&(&gradient - whole)) / size);
+        if let (Some(complete), "minmax") = (field.gradients.get(&format!("{id}|{weights}")), geometry) {
+            gradient_error = gradient_error.max(norm(&(&gradient - complete)) / size);
         }
         assert!(value_error < 1e-5, "{} {key}: value {value}, expected {}", field.name, of("value"));
         assert!(gradient_error < 1e-4, "{} {key}: gradient off by {gradient_error:e}", field.name);
@@ -455,37 +455,37 @@ fn the_order_of_the_connectome_does_not_matter() {
 fn shapes_that_do_not_fit_are_refused() {
     let (_, distance, connectome) = spread(0.0);
     let substrate = substrate(&connectome);
-    let whole =
+    let complete =
         Setting { substrate: Some(&substrate), distance: Some(distance.view()), ..Setting::default() };
     fn message<C: Component>(params: Value, setting: &Setting<'_>) -> String {
         build::<C>(params, setting).map(|_| ()).unwrap_err().message
     }
     let negative = json!({"strength": -0.1});
-    assert_eq!(message::<L1>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<Distance>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<Communicability>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<CommunicabilityEmd>(negative, &whole), "parameter `strength` is -0.1");
+    assert_eq!(message::<L1>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<Distance>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<Communicability>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<CommunicabilityEmd>(negative, &complete), "parameter `strength` is -0.1");
     let negative = json!({"emd_strength": -1.0});
-    assert_eq!(message::<CommunicabilityEmd>(negative, &whole), "parameter `emd_strength` is -1");
+    assert_eq!(message::<CommunicabilityEmd>(negative, &complete), "parameter `emd_strength` is -1");
 
-    let no_distance = Setting { distance: None, ..whole };
+    let no_distance = Setting { distance: None, ..complete };
     assert!(message::<Communicability>(json!({}), &no_distance).contains("needs distances"));
-    let no_substrate = Setting { substrate: None, ..whole };
+    let no_substrate = Setting { substrate: None, ..complete };
     assert!(message::<CommunicabilityEmd>(json!({}), &no_substrate).contains("needs a substrate"));
-    let other = Setting { neurons: Some(31), ..whole };
+    let other = Setting { neurons: Some(31), ..complete };
     assert_eq!(message::<Distance>(json!({}), &other), "distance matrix is 30×30, but must be 31×31");
     let small = Matrix::zeros((7, 7));
-    let other = Setting { distance: Some(small.view()), ..whole };
+    let other = Setting { distance: Some(small.view()), ..complete };
     assert_eq!(
         message::<CommunicabilityEmd>(json!({}), &other),
         "connectome matrix is 30×30, but must be 7×7"
     );
     let mut holes = distance.clone();
     holes[[2, 4]] = f32::NAN;
-    let other = Setting { distance: Some(holes.view()), ..whole };
+    let other = Setting { distance: Some(holes.view()), ..complete };
     assert_eq!(message::<Distance>(json!({}), &other), "distance from neuron 2 to 4 is NaN");
     let none = Matrix::zeros((0, 0));
-    let other = Setting { distance: Some(none.view()), ..whole };
+    let other = Setting { distance: Some(none.view()), ..complete };
     assert!(message::<Distance>(json!({}), &other).contains("no neurons"));
 }
 
@@ -567,8 +567,8 @@ fn walks_of_limited_length_agree_with_automatic_differentiation() {
             worst[1] = worst[1].max((found - slope.as_f64().unwrap()).abs() / of("norm"));
         }
         if order == 20 && weighting == "factorial" {
-            let mut whole: Communicability = build(json!({}), &setting).unwrap();
-            let (same, slopes) = evaluate(&mut whole, &field.weights[kind]);
+            let mut complete: Communicability = build(json!({}), &setting).unwrap();
+            let (same, slopes) = evaluate(&mut complete, &field.weights[kind]);
             assert!((value / same - 1.0).abs() < 1e-6, "{value} {same}");
             assert!((&gradient - &slopes).iter().all(|d| d.abs() < 1e-5 * of("norm")));
         }

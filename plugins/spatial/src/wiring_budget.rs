@@ -186,12 +186,12 @@ mod tests {
         for seed in 1..5 {
             let world = World::new(40, seed);
             let before = world.weights(seed);
-            let whole = length(&world, &before) / 40.0;
+            let total = length(&world, &before) / 40.0;
             for share in [0.9, 0.5, 0.1, 1e-3] {
                 let mut w = before.clone();
-                let mut constraint = build(&world, share * whole, Rule::Limit);
+                let mut constraint = build(&world, share * total, Rule::Limit);
                 constraint.project(w.view_mut()).unwrap();
-                assert!((length(&world, &w) / (share * whole * 40.0) - 1.0).abs() < 1e-5);
+                assert!((length(&world, &w) / (share * total * 40.0) - 1.0).abs() < 1e-5);
                 let d = world.setting().distance.unwrap();
                 let mut moved = Vec::new();
                 for ((place, &after), &was) in w.indexed_iter().zip(&before) {
@@ -212,19 +212,19 @@ mod tests {
                 assert_eq!(w, once);
             }
             let mut w = before.clone();
-            build(&world, 1.01 * whole, Rule::Limit).project(w.view_mut()).unwrap();
+            build(&world, 1.01 * total, Rule::Limit).project(w.view_mut()).unwrap();
             assert_eq!(w, before, "within the budget nothing happens");
         }
     }
 
     #[test]
-    fn a_penalty_is_on_the_excess_alone() {
+    fn the_penalty_depends_only_on_the_excess() {
         let world = World::new(20, 1);
         let w = world.weights(1);
-        let whole = length(&world, &w) / 20.0;
+        let total = length(&world, &w) / 20.0;
         for (share, expected) in [(2.0, 0.0), (0.5, 0.7), (0.25, 0.7 * 9.0)] {
             let mut gradient = Matrix::zeros((20, 20));
-            let mut constraint = build(&world, share * whole, Rule::Penalty);
+            let mut constraint = build(&world, share * total, Rule::Penalty);
             let value = constraint.penalty(w.view(), gradient.view_mut()).unwrap();
             assert!((value - expected).abs() < 1e-5 * expected.max(1e-9), "{value} {expected}");
             assert_eq!(gradient.iter().any(|&g| g != 0.0), expected > 0.0);

@@ -163,7 +163,7 @@ fn all_modes_agree() {
 /// Evaluation computes trials with the same input once, but scores each with
 /// its own mask and targets.
 #[test]
-fn trials_of_the_same_input_are_evaluated_as_if_alone() {
+fn trials_with_the_same_input_are_scored_separately() {
     for threads in [1, 3] {
         let mut batch = ragged_batch(Size { trials: 40, ..SMALL }, 9);
         let kinds = batch.inputs.slice(s![..4, .., ..]).to_owned();
@@ -188,7 +188,7 @@ fn trials_of_the_same_input_are_evaluated_as_if_alone() {
 fn trials_are_independent_and_end() {
     let mut model = build(SMALL, 1, quiet());
     let long = ragged_batch(SMALL, 8);
-    let whole = model.forward(&long.view(), Mode::Evaluate).unwrap();
+    let complete = model.forward(&long.view(), Mode::Evaluate).unwrap();
     let (mut loss, mut correct) = (0.0, 0.0);
     for trial in 0..SMALL.trials {
         let length = long.lengths[trial] as usize;
@@ -203,14 +203,14 @@ fn trials_are_independent_and_end() {
         loss += outcome.loss * outcome.weight;
         correct += outcome.correct;
     }
-    assert!((loss / whole.weight - whole.loss).abs() < 1e-5);
-    assert!((correct - whole.correct).abs() < 1e-6);
+    assert!((loss / complete.weight - complete.loss).abs() < 1e-5);
+    assert!((correct - complete.correct).abs() < 1e-6);
 
     let mut dirty = long.clone();
     for (trial, &length) in long.lengths.iter().enumerate() {
         dirty.inputs.slice_mut(s![trial, length as usize.., ..]).fill(1e3);
     }
-    assert_eq!(train(&mut model, &dirty, 0), whole);
+    assert_eq!(train(&mut model, &dirty, 0), complete);
     let gradient = recurrent_gradient(&mut model, None);
     train(&mut model, &long, 0);
     assert_eq!(recurrent_gradient(&mut model, None), gradient);
@@ -291,10 +291,10 @@ fn shapes_that_do_not_fit_are_refused() {
     let mut bad = good.clone();
     bad.targets[[4, SMALL.steps - 1]] = 4;
     try_batch(&mut model, &bad, "trial 4 has class 4");
-    let whole = good.view();
-    let view = BatchView { mask: whole.mask.slice(s![.., 1..]), ..whole };
+    let complete = good.view();
+    let view = BatchView { mask: complete.mask.slice(s![.., 1..]), ..complete };
     refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
-    let view = BatchView { targets: whole.targets.slice(s![1.., ..]), ..whole };
+    let view = BatchView { targets: complete.targets.slice(s![1.., ..]), ..complete };
     refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
     for value in [-1.0, f32::NAN, f32::INFINITY] {
         let mut bad = good.clone();

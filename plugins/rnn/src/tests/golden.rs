@@ -124,9 +124,11 @@ fn pattern(count: usize, a: usize, b: usize, m: usize, s: f64) -> Vec<f32> {
     (0..count).map(|k| ((((k * a + b) % m) as f64 - (m / 2) as f64) / s) as f32).collect()
 }
 
-/// Values from numpy in double precision for a network of 5 neurons, with gradients from central differences instead of
-/// backpropagation: trials of 4, 3 and 2 steps, varying masks, no argument of a relu within 7e-4 of its kink, a term Σ A∘h on
-/// the activity, with and without leak; then six updates of Adam at a rate of 0.01.
+/// Values from numpy in double precision for a network of 5 neurons, with
+/// gradients from central differences instead of backpropagation: trials of 4,
+/// 3 and 2 steps, varying masks, no argument of a relu within 7e-4 of its kink,
+/// a term Σ A∘h on the activity, with and without leak; then six updates of
+/// Adam at a rate of 0.01.
 #[test]
 fn agrees_with_numerical_gradients_in_double_precision() {
     struct Expected {

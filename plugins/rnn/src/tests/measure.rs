@@ -85,12 +85,12 @@ fn speed() {
     let mut report = |name: &str, threads: usize, batch: &Batch, params: Params| {
         let mut model: Vanilla = build(FULL, threads, params);
         let train = Mode::Train { noise_seed: 1 };
-        let whole = times(40, || {
+        let step = times(40, || {
             model.forward(&batch.view(), train).unwrap();
             model.backward(None, gradient.view_mut()).unwrap();
             model.update(gradient.view()).unwrap();
         });
-        let rate = work / whole.0 / 1e6;
+        let rate = work / step.0 / 1e6;
         let forward = times(15, || assert!(model.forward(&batch.view(), train).unwrap().loss > 0.0));
         let backward = times(15, || model.backward(None, gradient.view_mut()).unwrap());
         let (mut least, runs) = (f64::INFINITY, 15);
@@ -106,8 +106,8 @@ fn speed() {
         println!(
             "{name}, {threads} thread(s): step {:.2} ms (median {:.2}; {rate:.0} GFLOP/s, {:.0} % of one core's \
              peak); forward {:.2}, backward {:.2}, update {least:.2}, evaluate {:.2} ms",
-            whole.0,
-            whole.1,
+            step.0,
+            step.1,
             100.0 * rate / peak,
             forward.0,
             backward.0,
