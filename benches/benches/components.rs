@@ -1,13 +1,12 @@
-//! What each kind of component costs, through the real plugin boundary.
+//! Times each kind of component through the real plugin boundary.
 //!
 //! ```text
 //! cargo bench -p pallium-benches                  # all, about ten minutes
 //! cargo bench -p pallium-benches -- 'step/N'      # how a step grows with N
 //! ```
 //!
-//! One thread unless the name says otherwise, as in a worker. Numbers of neurons for which a
-//! recorded field is at hand (`scene::field`) use it, all others a synthetic
-//! one.
+//! One thread unless the name says otherwise, as in a worker. Sizes for which a recorded
+//! field is available (`scene::field`) use it, all others a synthetic one.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -21,12 +20,12 @@ use pallium_benches::scene::{self, Scene, component};
 use pallium_core::{Mode, Network, Result, Setting};
 use serde_json::{Value, json};
 
-/// Recorded fields' numbers of neurons, then synthetic ones'.
+/// Numbers of neurons of recorded fields, then of synthetic ones.
 const NEURONS: [usize; 7] = [42, 88, 160, 312, 632, 1000, 2000];
-/// The published study's.
+/// Number of neurons of the published study.
 const MAIN: usize = 312;
 
-/// A benchmark has nobody to hand an error to.
+/// A benchmark cannot return errors.
 trait OrEnd<T> {
     fn or_end(self) -> T;
 }
@@ -51,19 +50,19 @@ fn loaded() -> &'static Loaded {
     })
 }
 
-/// The scene of a variant of the published study, with so many neurons.
+/// The scene of a variant of the published study with `neurons` neurons.
 fn stage(variant: &str, neurons: usize) -> Scene {
     let catalogue = &loaded().catalogue;
     let sets = scene::substrate_sets(neurons);
     let cell = scene::cell(catalogue, variant, "one-choice", &sets).or_end();
-    Scene::of(&cell, catalogue).or_end()
+    Scene::new(&cell, catalogue).or_end()
 }
 
 fn id(name: impl Into<String>, value: impl Display) -> BenchmarkId {
     BenchmarkId::new(name, value)
 }
 
-/// Few and short samples for what takes long.
+/// Fewer and shorter samples for slow benchmarks.
 fn patience(group: &mut BenchmarkGroup<'_, WallTime>, seconds_each: f64) {
     group.sample_size(if seconds_each > 0.01 { 10 } else { 30 });
     group.warm_up_time(Duration::from_millis(300));
@@ -85,7 +84,7 @@ fn step(c: &mut Criterion) {
         group.bench_function(id(what, value), |b| {
             let scene = stage("W", neurons);
             let catalogue = &loaded().catalogue;
-            // Trials of the wanted length: the delay takes what is left over.
+            // Trials of the requested length: the delay fills the remainder.
             let delay = steps.saturating_sub(40);
             let task = match delay {
                 0 => json!({ "goal": 10, "delay": 5, "choices": 10 }),
@@ -120,8 +119,8 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
-/// Penalties, value and gradient. That of communicability is all but the
-/// matrix exponential and the reverse sweep through it.
+/// Values and gradients of penalties. The penalty on communicability spends
+/// nearly all its time in the matrix exponential and its reverse sweep.
 fn penalty(c: &mut Criterion) {
     let mut group = c.benchmark_group("penalty");
     let all = ["l1", "distance", "communicability", "communicability-emd"].map(|name| (name, MAIN));
@@ -142,7 +141,7 @@ fn penalty(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a trained matrix is measured by, and null ensembles.
+/// Metrics of a trained matrix, and null ensembles.
 fn metric(c: &mut Criterion) {
     let mut group = c.benchmark_group("metric");
     let published = json!({ "null": "published" });
@@ -152,7 +151,7 @@ fn metric(c: &mut Criterion) {
             let component = component(&format!("organization.{name}"), params.clone());
             let mut metric = loaded().catalogue.metric(&component, &scene.setting()).or_end();
             let network = Network::new(scene.recurrent.view());
-            // Also draws the published null, which is then known.
+            // Also draws the published null, which is then cached.
             metric.measure(&network).or_end();
             b.iter(|| metric.measure(&network).or_end());
         });
@@ -201,7 +200,7 @@ fn metric(c: &mut Criterion) {
     group.finish();
 }
 
-/// Hands a catalogue of one plugin whose static memory nobody has touched: a
+/// Calls `action` with a catalogue of one plugin with fresh static memory: a
 /// copy of the file under another name is another library.
 fn with_fresh_plugin<T>(name: &str, action: impl FnOnce(&Catalogue) -> T) -> T {
     let plugin = loaded().plugins.iter().find(|path| path.to_string_lossy().contains(name));
@@ -212,14 +211,14 @@ fn with_fresh_plugin<T>(name: &str, action: impl FnOnce(&Catalogue) -> T) -> T {
     action(&Catalogue::load(&[copy]).or_end())
 }
 
-/// Reading fields, and growing weights and trials.
+/// Reading fields, and generating weights and trials.
 fn source(c: &mut Criterion) {
     let mut group = c.benchmark_group("source");
     patience(&mut group, 0.02);
     let fields = ["5_3_8", "4_7_2", "6_6_2", "9_3_2"].map(|name| (name, scene::field(name)));
     for (name, folder) in fields {
         let Some(folder) = folder else {
-            println!("skipped: field {name} is not at hand");
+            println!("skipped: field {name} is not available");
             continue;
         };
         group.bench_function(id("read field", name), |b| {
@@ -261,13 +260,12 @@ fn source(c: &mut Criterion) {
     group.finish();
 }
 
-/// A call into a plugin and back, with a matrix and nothing to do.
+/// A call into a plugin that receives a matrix and does nothing.
 fn boundary(c: &mut Criterion) {
     let mut group = c.benchmark_group("boundary");
     patience(&mut group, 1e-6);
     for neurons in [42, MAIN] {
-        // The hard part of a penalty that has none: the matrix crosses and
-        // comes back.
+        // `l1` has no projection, so only the boundary is measured.
         group.bench_function(id("project, N×N", neurons), |b| {
             let scene = stage("W", neurons);
             let l1 = component("spatial.l1", json!({}));

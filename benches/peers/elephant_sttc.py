@@ -1,11 +1,11 @@
-"""Spike time tiling coefficients with Elephant, one pair after the other.
+"""Spike time tiling coefficients with Elephant, pair by pair.
 
     python elephant_sttc.py FOLDER PAIRS
 
-A turn is PAIRS pairs, evenly chosen; "whole" is the time for all, by
-proportion. Elephant asks numpy.isclose whether two events coincide, which adds
-a relative tolerance of 1e-5 times the event's time to the window; what its
-values are without that is told too, but not timed.
+A turn computes PAIRS pairs, chosen evenly; "whole" is the time extrapolated to all
+pairs. Elephant tests with numpy.isclose whether two events coincide, which adds a
+relative tolerance of 1e-5 times the event's time to the window. Its values without
+that tolerance are reported as well, but not timed.
 """
 
 import json
@@ -21,7 +21,7 @@ import numpy as np
 import quantities as pq
 from elephant.spike_train_correlation import spike_time_tiling_coefficient
 
-from turns import take
+from turns import take_turns
 
 
 def main():
@@ -47,7 +47,7 @@ def main():
     found = values()
     with mock.patch.object(np, "isclose", partial(np.isclose, rtol=0)):
         exact = values()
-    take(
+    take_turns(
         work,
         {
             "peer": f"Elephant {version('elephant')}",

@@ -2,12 +2,12 @@
 
     python graph_metrics.py MATRIX.npy THREADS GRAPHS integer|float
 
-A turn is the metrics of the matrix and GRAPHS graphs of the null ensemble.
-The published pipeline draws 1,000 graphs; "whole" is the time with that many,
-by proportion, and the time of each part is given so that it can be checked.
+A turn computes the metrics of the matrix and GRAPHS graphs of the null ensemble.
+The published pipeline draws 1,000 graphs; "whole" is the time extrapolated to
+1,000, and the time of each part is reported as well.
 
-The published pipeline's null graphs are arrays of integers, whose products
-numpy computes without BLAS; with floats bctpy is several times as fast.
+The published pipeline's null graphs are integer arrays, which numpy multiplies
+without BLAS; with floats bctpy is several times as fast.
 """
 
 import os
@@ -23,7 +23,7 @@ import networkx as nx
 import numpy as np
 from scipy.stats import gaussian_kde
 
-from turns import take
+from turns import take_turns
 
 ENSEMBLE = 1000
 
@@ -80,7 +80,7 @@ def main():
         return {"values": found, "metrics": metrics, "graph": seconds / graphs, "whole": whole}
 
     peer = f"bctpy {version('bctpy')}, networkx {version('networkx')}"
-    take(work, {"peer": peer, "threads": int(sys.argv[2]), "graphs": graphs})
+    take_turns(work, {"peer": peer, "threads": int(sys.argv[2]), "graphs": graphs})
 
 
 main()

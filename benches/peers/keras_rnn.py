@@ -1,10 +1,10 @@
-"""Training in Keras, an epoch and its validation a turn.
+"""Training in Keras, one epoch and its validation per turn.
 
     python keras_rnn.py INPUTS THREADS
 
-A SimpleRNN with the constraint as its recurrent regularizer, as the seRNN line
-of work and its successors write it: TensorFlow recomputes the penalty at every
-step and differentiates through it.
+A SimpleRNN with the constraint as its recurrent regularizer, as in seRNN and its
+successors: TensorFlow recomputes the penalty at every step and differentiates
+through it.
 """
 
 import os
@@ -17,7 +17,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import keras
 import tensorflow as tf
 
-from turns import Inputs, take
+from turns import Inputs, take_turns
 
 
 def communicability(weights):
@@ -76,12 +76,12 @@ def main():
     if len(inputs.validation):
         validation = (inputs.validation, inputs.validation_labels)
 
-    # TensorFlow's own start belongs to no training.
+    # The start-up of TensorFlow is not part of a training.
     build().fit(inputs.train[: inputs.batch], inputs.train_labels[: inputs.batch], verbose=0)
     model = None
 
     def epoch():
-        # A training's first epoch builds its model and traces it.
+        # The first epoch of a training builds and traces its model.
         nonlocal model
         model = model or build()
         history = model.fit(
@@ -96,7 +96,7 @@ def main():
         return {"loss": float(history.history["loss"][-1])}
 
     about = {"peer": f"Keras {keras.__version__}, TensorFlow {tf.__version__}", "threads": threads}
-    take(epoch, about)
+    take_turns(epoch, about)
 
 
 main()

@@ -2,9 +2,8 @@
 
     python sklearn_lasso.py FOLDER
 
-A turn is the choice of the penalty by cross-validation and the estimate with
-it, from the counts; counting is not timed. One BLAS thread, which is its
-fastest setting at this size. Writes FOLDER/precision_peer.npy.
+A turn chooses the penalty by cross-validation and computes the estimate from the
+counts; counting is not timed. One BLAS thread is the fastest setting at this size. Writes FOLDER/precision_peer.npy.
 """
 
 import json
@@ -20,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.covariance import GraphicalLassoCV
 
-from turns import take
+from turns import take_turns
 
 
 def main():
-    warnings.simplefilter("ignore")  # of estimates that are stopped early
+    warnings.simplefilter("ignore")  # estimates that are stopped early
     folder = Path(sys.argv[1])
     about = json.loads((folder / "about.json").read_text())
     times, offsets = np.load(folder / "event_times.npy"), np.load(folder / "event_offsets.npy")
@@ -39,7 +38,7 @@ def main():
         np.save(folder / "precision_peer.npy", model.precision_)
         return {"alpha": float(model.alpha_)}
 
-    take(work, {"peer": f"scikit-learn {version('scikit-learn')}"})
+    take_turns(work, {"peer": f"scikit-learn {version('scikit-learn')}"})
 
 
 main()

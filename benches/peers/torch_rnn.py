@@ -1,4 +1,4 @@
-"""Training in PyTorch, an epoch and its validation a turn.
+"""Training in PyTorch, one epoch and its validation per turn.
 
     python torch_rnn.py INPUTS THREADS
 """
@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = sys.argv[2]
 
 import torch
 
-from turns import Inputs, take
+from turns import Inputs, take_turns
 
 
 def communicability(weights):
@@ -46,7 +46,7 @@ def main():
     inputs, threads = Inputs(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    # Steps first, as nn.RNN likes it best.
+    # Steps first, the fastest layout for nn.RNN.
     train = torch.from_numpy(inputs.train).transpose(0, 1).contiguous()
     train_labels = torch.from_numpy(inputs.train_labels)
     validation = torch.from_numpy(inputs.validation).transpose(0, 1).contiguous()
@@ -61,7 +61,7 @@ def main():
             torch.nn.init.xavier_uniform_(weights)
         for bias in (rnn.bias_ih_l0, rnn.bias_hh_l0, readout.bias):
             bias.zero_()
-    # One bias, as in the model; the second one of nn.RNN stays 0.
+    # One bias, as in the model; the second bias of nn.RNN stays 0.
     rnn.bias_hh_l0.requires_grad_(False)
     parameters = [p for p in [*rnn.parameters(), *readout.parameters()] if p.requires_grad]
     adam = torch.optim.Adam(parameters, lr=1e-3, eps=1e-7)
@@ -87,7 +87,7 @@ def main():
                 cross_entropy(readout(hidden), validation_labels[at : at + inputs.batch]).item()
         return {"loss": total / train.shape[1]}
 
-    take(epoch, {"peer": f"PyTorch {torch.__version__}", "threads": threads})
+    take_turns(epoch, {"peer": f"PyTorch {torch.__version__}", "threads": threads})
 
 
 main()

@@ -1,8 +1,8 @@
-"""What the peers share: their inputs, and the way they take turns.
+"""Shared by the peers: their inputs, and the protocol for taking turns.
 
-A peer is set up, does its work once to warm up, and writes a line `ready` with
-a JSON object. Then, for each line on standard input, it does its work once and
-writes a JSON object with the seconds it took. It ends when its input does.
+A peer sets itself up, does its work once to warm up, and writes a line `ready`
+with a JSON object. Then, for each line on standard input, it does its work once
+and writes a JSON object with the seconds it took. It ends when its input closes.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Inputs:
-    """The folder that Pallium wrote: the very numbers that it works on."""
+    """The inputs of a training, from the folder that Pallium wrote."""
 
     def __init__(self, folder):
         folder = Path(folder)
@@ -38,7 +38,7 @@ class Inputs:
 
     def empirical(self):
         """Sorted communicability of the connectome, as published: rows without
-        synapses are given the strength 1e-10."""
+        synapses have the strength 1e-10."""
         from scipy.linalg import expm
 
         counts = np.abs(self.connectome.astype(np.float64))
@@ -50,8 +50,8 @@ class Inputs:
         return np.sort(c.ravel()).astype(np.float32)
 
 
-def take(work, about=None):
-    """Warms up and takes turns. `work` may return a dict to report."""
+def take_turns(work, about=None):
+    """Warms up and takes turns. `work` may return a dict for the report."""
     began = time.perf_counter()
     first = work() or {}
     first["seconds"] = time.perf_counter() - began

@@ -1,4 +1,4 @@
-//! The numbers that all sides of a comparison work on, as files.
+//! Writes the inputs of all sides of a comparison to files.
 
 use std::path::Path;
 
@@ -11,14 +11,20 @@ use serde_json::{Value, json};
 
 use crate::scene::{self, Scene};
 
+/// Δt of the STTC in seconds, as released.
+pub const WINDOW_S: f64 = 0.1;
+
+/// Width of the bins of event counts in seconds, as released.
+pub const BIN_S: f64 = 0.2;
+
 /// Writes what the peers need to train `cell` into `folder`.
 ///
 /// # Errors
-/// If a component fails, a trial is not scored once at its end (the peers can
-/// do no other), or the folder cannot be written.
+/// If a component fails, a trial is not scored exactly once at its end
+/// (the peers support nothing else), or the folder cannot be written.
 pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-    let scene = Scene::of(cell, catalogue)?;
+    let scene = Scene::new(cell, catalogue)?;
     let save = |name: &str, result: std::result::Result<(), ndarray_npy::WriteNpyError>| {
         result.map_err(|e| Error::new(Kind::Io, format!("{}: {e}", folder.join(name).display())))
     };
@@ -54,7 +60,7 @@ pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()
     std::fs::write(&path, format!("{about:#}\n")).map_err(|e| Error::io(&path, &e))
 }
 
-/// One label a trial, at its last step.
+/// The label of each trial, at its last step.
 fn labels(batch: &Batch) -> Result<Array1<u32>> {
     let last = batch.inputs.dim().1.saturating_sub(1);
     batch
@@ -85,14 +91,14 @@ fn constraint(cell: &CellSpec) -> Result<(String, f64, f64)> {
     }
 }
 
-/// Writes the event times of the recorded field in `field` into `folder`, for
-/// peers that compute matrices of them: all times in one list, where each
-/// neuron's begin, and in `about.json` window, bin and end of the recording in
-/// seconds. Returns the number of neurons.
+/// Writes the event times of the recorded field in `field` to `folder`, for
+/// peers that compute matrices from them: all times in one list, the offset of
+/// each neuron's first, and, in `about.json`, the window, bin and end of the
+/// recording in seconds. Returns the number of neurons.
 ///
 /// # Errors
 /// If the field has no event times, or the folder cannot be written.
-pub fn events(field: &Path, folder: &Path, window: f64, bin: f64, catalogue: &Catalogue) -> Result<usize> {
+pub fn events(field: &Path, folder: &Path, catalogue: &Catalogue) -> Result<usize> {
     let source = scene::component("microns.field", json!({ "path": field, "events": true }));
     let substrate = catalogue.substrate(&source, &Setting::default())?.substrate(0)?;
     let events = substrate.events.ok_or_else(|| Error::input("the field has no event times"))?;
@@ -112,7 +118,7 @@ pub fn events(field: &Path, folder: &Path, window: f64, bin: f64, catalogue: &Ca
     // As released: 0.1 s after the field's last event.
     let end = times.iter().copied().fold(0.0, f64::max) + 0.1;
     let path = folder.join("about.json");
-    let about = json!({ "end": end, "window": window, "bin": bin });
+    let about = json!({ "end": end, "window": WINDOW_S, "bin": BIN_S });
     std::fs::write(&path, format!("{about:#}\n")).map_err(|e| Error::io(&path, &e))?;
     Ok(events.len())
 }

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p pallium-benches` times every kind of component through the
 //! real plugin boundary ([`scene`] sets them up); the executable `compare`
-//! measures whole trainings against other implementations, taking [`turns`],
-//! and against the machine's own [`peak`].
+//! compares complete trainings with other implementations, taking [`turns`],
+//! and with the machine's [`peak`].
 
 pub mod inputs;
 pub mod peak;

@@ -1,20 +1,20 @@
-//! The machine's own peak: as many fused multiply-adds a second as it does.
+//! The machine's peak rate of fused multiply-adds.
 //!
 //! Sixteen independent chains of f32 vectors are kept in registers, so that
-//! nothing but the arithmetic units limits the loop. The widest vectors that
-//! the processor has are used, found out at run time.
+//! only the arithmetic units limit the loop. The widest vectors of the
+//! processor are chosen at run time.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Independent chains; the product of latency and throughput of any current
-/// processor is below this.
+/// Number of independent chains, above the product of latency and throughput of
+/// current processors.
 const CHAINS: usize = 16;
-/// Multiply-adds in a chain between two looks at the clock, about 5 ms.
+/// Multiply-adds of a chain between two readings of the clock, about 5 ms.
 const ROUNDS: u64 = 1_000_000;
 
-/// FLOP/s of one core while this is called, f32, a multiply-add counted as
-/// two; the best of several stretches of about 5 ms each.
+/// Current FLOP/s of one core in f32, counting a multiply-add as two; the best
+/// of several measurements of about 5 ms each.
 pub fn one_core() -> f64 {
     (0..6).map(|_| stretch()).fold(0.0, f64::max)
 }
@@ -86,8 +86,7 @@ fn avx2(rounds: u64) -> usize {
     8
 }
 
-/// Four lanes, which is what every 64-bit processor has; the compiler makes
-/// vectors of them.
+/// Four lanes, which every 64-bit processor has; the compiler vectorises them.
 fn portable(rounds: u64) -> usize {
     let (factor, term) = (black_box([FACTOR; 4]), black_box([TERM; 4]));
     let mut chains = [[black_box(0.5_f32); 4]; CHAINS];

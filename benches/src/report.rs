@@ -1,4 +1,4 @@
-//! What was measured, kept in files, and the table made of it.
+//! Results of measurements, their files, and the tables made from them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Sample(pub Vec<f64>);
 
 impl Sample {
-    /// The middle value; not a number if there is none.
+    /// The median; NaN without values.
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -22,55 +22,56 @@ impl Sample {
         }
     }
 
-    /// The least and the largest.
+    /// The smallest and the largest value.
     pub fn range(&self) -> (f64, f64) {
         let low = self.0.iter().copied().fold(f64::INFINITY, f64::min);
         (low, self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max))
     }
 }
 
-/// One side's turns.
+/// The turns of one side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
     /// Who.
     pub name: String,
-    /// Cells that ran at once, and threads of each.
+    /// Number of trainings at once.
     pub at_once: usize,
-    /// Threads of each.
+    /// Threads of each training.
     pub threads: usize,
-    /// Seconds a cell and turn: what the clock showed, divided by the cells
-    /// that ran at once.
+    /// Seconds per training and turn: wall time divided by the number of
+    /// trainings at once.
     pub seconds: Sample,
-    /// Seconds of the first turn, with all that is done once in a training.
+    /// Seconds of the first turn, including one-time work of a training.
     #[serde(default)]
     pub first: Option<f64>,
-    /// What has to be known to read it.
+    /// A remark for the table.
     pub note: String,
 }
 
 impl Timed {
-    /// One cell on one thread.
+    /// One training on one thread.
     pub fn alone(name: &str, seconds: Sample, note: String) -> Self {
         Timed { name: name.into(), at_once: 1, threads: 1, seconds, first: None, note }
     }
 }
 
-/// What one case of the comparison found.
+/// The result of one case of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Found {
+pub struct Comparison {
     /// Name of the case.
     pub case: String,
-    /// What was done in a turn.
+    /// Description of the work in a turn.
     pub what: String,
     /// Pallium.
     pub own: Timed,
     /// The others.
     pub peers: Vec<Timed>,
-    /// Floating-point operations of a turn and cell, where they are counted.
+    /// Floating-point operations per turn and training, if counted.
     pub operations: Option<f64>,
-    /// The machine's peak between turns, FLOP/s, on as many cores as worked.
+    /// The machine's peak between turns in FLOP/s, on as many cores as were
+    /// used.
     pub peak: Sample,
-    /// Ratio to the first peer that is aimed at.
+    /// The target of the ratio to the first peer.
     pub goal: Option<f64>,
     /// Processor, cores and system.
     pub machine: String,
@@ -78,8 +79,8 @@ pub struct Found {
     pub others: Sample,
 }
 
-impl Found {
-    /// Ratios to a peer: of each turn to the turn beside it.
+impl Comparison {
+    /// Ratios to a peer: of each turn to the neighbouring turn.
     pub fn ratios(&self, peer: &Timed) -> Sample {
         Sample(peer.seconds.0.iter().zip(&self.own.seconds.0).map(|(peer, own)| peer / own).collect())
     }
@@ -101,7 +102,7 @@ pub fn save<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
     std::fs::write(&path, text + "\n").map_err(|e| Error::io(&path, &e))
 }
 
-/// Reads what [`save`] wrote; `None` if it did not.
+/// Reads a value written by [`save`]; `None` if there is none.
 pub fn load<T: for<'a> Deserialize<'a>>(folder: &Path, name: &str) -> Option<T> {
     let text = std::fs::read_to_string(folder.join(format!("{}.json", name.replace('/', "-")))).ok()?;
     serde_json::from_str(&text).ok()
@@ -136,7 +137,7 @@ pub fn spread(sample: &Sample) -> String {
 }
 
 /// The cases as a table in Markdown: a row for each peer.
-pub fn table(all: &[Found]) -> String {
+pub fn table(all: &[Comparison]) -> String {
     let mut text = String::from(
         "| case | Pallium: median (range) | share of peak | peer | peer: median (range) | share of peak | ratio: median (range) | aim |\n|---|---|---|---|---|---|---|---|\n",
     );
@@ -166,13 +167,13 @@ pub fn table(all: &[Found]) -> String {
     text
 }
 
-/// What `cargo bench` left in `folder`, as a table in Markdown; empty if there
-/// is nothing.
+/// The results of `cargo bench` in `folder` as a table in Markdown; empty
+/// without results.
 pub fn components(folder: &Path) -> String {
     let mut rows = Vec::new();
     for group in folders(folder) {
         for function in folders(&group) {
-            // One level more where a benchmark has a parameter.
+            // Benchmarks with a parameter are one level deeper.
             rows.extend(
                 std::iter::once(function.clone()).chain(folders(&function)).filter_map(|at| row(&at)),
             );
@@ -218,7 +219,8 @@ fn natural(name: &str) -> (String, u64) {
 
 fn setting(side: &Timed) -> String {
     let threads = if side.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", side.threads) };
-    let cells = if side.at_once == 1 { String::new() } else { format!("{} cells at once, ", side.at_once) };
+    let cells =
+        if side.at_once == 1 { String::new() } else { format!("{} trainings at once, ", side.at_once) };
     let first = side.first.map(|first| format!("; first {}", seconds(first))).unwrap_or_default();
     let note = if side.note.is_empty() { String::new() } else { format!("; {}", side.note) };
     format!(" ({cells}{threads}{first}{note})")
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_is_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(Sample(vec![3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(Sample(vec![4.0, 1.0, 2.0, 3.0]).median(), 2.5);
         assert!(Sample(vec![]).median().is_nan());
@@ -245,9 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_neighbouring_turns() {
+    fn ratios_compare_neighbouring_turns() {
         let side = |seconds: &[f64]| Timed::alone("x", Sample(seconds.to_vec()), String::new());
-        let found = Found {
+        let found = Comparison {
             case: "a".into(),
             what: String::new(),
             own: side(&[1.0, 2.0]),

@@ -1,5 +1,5 @@
-//! What is measured: plugins as built, fields, and cells of the published
-//! study.
+//! The subjects of measurements: built plugins, fields, and trainings of the
+//! published study.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The executable, as [`build`] leaves it.
+/// The executable that [`build`] builds.
 pub fn executable() -> PathBuf {
     target().join("release/pallium")
 }
@@ -55,7 +55,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
     Ok(plugins)
 }
 
-/// The plugins' files that are there already.
+/// The existing files of plugins.
 ///
 /// # Errors
 /// If there are none.
@@ -76,7 +76,7 @@ pub fn built() -> Result<Vec<PathBuf>> {
     }
 }
 
-/// The folder of a recorded field, if it is at hand: in `$PALLIUM_DATA`, or in
+/// The folder of a recorded field, if available: in `$PALLIUM_DATA`, or in
 /// `data` or `../shared/data` at the root.
 pub fn field(name: &str) -> Option<PathBuf> {
     let folders = match std::env::var_os("PALLIUM_DATA") {
@@ -86,8 +86,8 @@ pub fn field(name: &str) -> Option<PathBuf> {
     folders.into_iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir())
 }
 
-/// The recorded field with so many neurons if it is at hand, else a synthetic
-/// one.
+/// The recorded field with this number of neurons if available, else a
+/// synthetic one.
 pub fn substrate_use(neurons: usize) -> Use {
     let recorded = match neurons {
         42 => field("5_3_8"),
@@ -104,16 +104,16 @@ pub fn substrate_use(neurons: usize) -> Use {
     }
 }
 
-/// A component with parameters, a JSON object.
+/// A component with parameters from a JSON object.
 pub fn component(id: &str, params: Value) -> Use {
     Use { id: id.into(), params: params.as_object().cloned().unwrap_or_default() }
 }
 
-/// The cell of the published study with this variant and task, in run 0, with
-/// `sets` laid over the file.
+/// The training of the published study with this variant and task, in run 0,
+/// with the overrides `sets`.
 ///
 /// # Errors
-/// If there is no such cell.
+/// If there is no such training.
 pub fn cell(catalogue: &Catalogue, variant: &str, task: &str, sets: &[String]) -> Result<CellSpec> {
     let mut all = vec!["runs=1".to_owned()];
     all.extend(substrate_sets(312));
@@ -134,26 +134,26 @@ pub fn substrate_sets(neurons: usize) -> Vec<String> {
     sets
 }
 
-/// What a component of a cell is built for.
+/// The data that the components of a training are built with.
 pub struct Scene {
     /// The neurons.
     pub substrate: Substrate,
-    /// Distances in the cell's geometry.
+    /// Distances in the training's geometry.
     pub distance: Option<Distances>,
-    /// Weights that training starts from.
+    /// The initial weights.
     pub recurrent: Matrix,
-    /// Input channels and classes of the task.
+    /// Input channels of the task.
     pub channels: usize,
     /// Classes of the task.
     pub classes: usize,
 }
 
 impl Scene {
-    /// That of `cell`.
+    /// The data of `cell`.
     ///
     /// # Errors
     /// If a component cannot be built or fails.
-    pub fn of(cell: &CellSpec, catalogue: &Catalogue) -> Result<Self> {
+    pub fn new(cell: &CellSpec, catalogue: &Catalogue) -> Result<Self> {
         let bare = Setting { threads: 1, ..Setting::default() };
         let seed = cell.derived_seed("substrate");
         let substrate = catalogue.substrate(&cell.substrate, &Setting { seed, ..bare })?.substrate(seed)?;
@@ -168,7 +168,7 @@ impl Scene {
         Ok(Scene { substrate, distance, recurrent, channels: info.inputs, classes: info.classes })
     }
 
-    /// The circumstances, on one thread.
+    /// The setting, with one thread.
     pub fn setting(&self) -> Setting<'_> {
         Setting {
             threads: 1,
@@ -184,7 +184,7 @@ impl Scene {
 }
 
 /// Nominal floating-point operations of a training step: forward 2·B·N²·T and
-/// twice that backward, the products with the recurrent weights alone.
+/// twice that backward, counting only products with the recurrent weights.
 pub fn step_operations(neurons: usize, batch: usize, steps: usize) -> f64 {
     6.0 * batch as f64 * (neurons * neurons) as f64 * steps as f64
 }

@@ -1,6 +1,6 @@
-//! Taking turns: each side of a comparison is a process (or several at once)
-//! that is set up once and then does its work whenever it is told to, so that
-//! the sides alternate and a slow spell of the machine hits both.
+//! Lets the sides of a comparison take turns. Each side is one or several
+//! processes that are set up once and then work on request, so that the sides
+//! alternate and slow periods of the machine affect all of them.
 //!
 //! A process writes a line `ready` with a JSON object when it has warmed up.
 //! For each line on its input it works once and writes a JSON object with the
@@ -13,23 +13,23 @@ use std::time::Instant;
 use pallium_core::{Error, Kind, Result};
 use serde_json::Value;
 
-/// Announces that work may begin.
+/// Reports that this process is ready.
 ///
 /// # Errors
-/// If nobody listens.
+/// If the output is closed.
 pub fn ready(about: &Value) -> Result<()> {
-    say(&format!("ready {about}"))
+    write_line(&format!("ready {about}"))
 }
 
 /// Reports a turn.
 ///
 /// # Errors
-/// If nobody listens.
+/// If the output is closed.
 pub fn done(report: &Value) -> Result<()> {
-    say(&report.to_string())
+    write_line(&report.to_string())
 }
 
-fn say(line: &str) -> Result<()> {
+fn write_line(line: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| broken(&e))
 }
@@ -44,13 +44,13 @@ pub fn wait() -> Result<bool> {
 }
 
 fn broken(error: &io::Error) -> Error {
-    Error::new(Kind::Io, format!("the two sides of a comparison cannot talk: {error}"))
+    Error::new(Kind::Io, format!("the sides of a comparison cannot communicate: {error}"))
 }
 
 /// A turn of a side.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// Seconds by the clock until all processes were done.
+    /// Wall time until all processes were done, in seconds.
     pub wall: f64,
     /// What the first process reported.
     pub report: Value,
@@ -59,7 +59,7 @@ pub struct Turn {
 /// One side of a comparison.
 pub struct Side {
     processes: Vec<Process>,
-    /// What the first process said of itself when it was ready.
+    /// The first process's description of itself, from its line `ready`.
     pub about: Value,
 }
 
@@ -86,7 +86,7 @@ impl Side {
         Ok(Side { processes, about })
     }
 
-    /// Number of processes that work at once.
+    /// Number of processes.
     pub fn processes(&self) -> usize {
         self.processes.len()
     }
@@ -96,7 +96,7 @@ impl Side {
         self.processes.iter().map(|process| process.child.id())
     }
 
-    /// Has all processes work once, at the same time.
+    /// Lets all processes work once, at the same time.
     ///
     /// # Errors
     /// If one ends instead.
@@ -132,7 +132,7 @@ impl Process {
         }
     }
 
-    /// Skips what libraries print until the process is ready.
+    /// Skips output of libraries until the process is ready.
     fn ready(&mut self) -> Result<Value> {
         loop {
             let line = self.line()?;
@@ -144,7 +144,7 @@ impl Process {
     }
 
     fn go(&mut self) -> Result<()> {
-        let input = self.input.as_mut().ok_or_else(|| Error::bug("a process that was ended works on"))?;
+        let input = self.input.as_mut().ok_or_else(|| Error::bug("a side was started after it ended"))?;
         input.write_all(b"\n").and_then(|()| input.flush()).map_err(|e| broken(&e))
     }
 
@@ -152,7 +152,7 @@ impl Process {
         let mut line = String::new();
         match self.output.read_line(&mut line) {
             Ok(0) => Err(Error::input(
-                "a side of the comparison ended early; a peer's messages are in a .log file beside its inputs",
+                "a side of the comparison ended early; a peer's output is in a .log file beside its inputs",
             )),
             Ok(_) => Ok(line),
             Err(e) => Err(broken(&e)),
@@ -162,7 +162,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The process ends when its input closes.
         self.input = None;
         if let Err(e) = self.child.wait() {
             eprintln!("a side of the comparison does not end: {e}");

@@ -1,4 +1,4 @@
-//! Looking at other processes, and at the machine.
+//! Observes other processes and the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use pallium_core::{Error, Kind, Result};
 
-/// What a command took.
+/// Time and memory of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// Seconds by the clock.
+    /// Wall time in seconds.
     pub wall: f64,
     /// Resident memory of its largest process at its largest, in MB (10^6
-    /// bytes); 0 where `/proc` does not tell.
+    /// bytes); 0 without `/proc`.
     pub peak_mb: f64,
     /// The same of the largest process below the command's own.
     pub child_peak_mb: f64,
 }
 
-/// Runs a command to its end, watching the memory of its process and of all
-/// below it.
+/// Runs a command and records the memory of its process and of all its
+/// descendants.
 ///
 /// # Errors
 /// If it cannot be started or fails.
@@ -48,7 +48,7 @@ pub fn run(command: &mut Command) -> Result<Taken> {
     Ok(Taken { wall, peak_mb: own.max(below), child_peak_mb: below })
 }
 
-/// A process and all below it.
+/// A process and all its descendants.
 fn family(root: u32) -> BTreeSet<u32> {
     let mut parents = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -56,8 +56,8 @@ fn family(root: u32) -> BTreeSet<u32> {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name in brackets may hold anything; the parent is the second
-        // field after it.
+        // The name in brackets may contain any character; the parent is the
+        // second field after it.
         let parent =
             stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
         parents.insert(pid, parent.unwrap_or(0));
@@ -86,7 +86,7 @@ fn high_water(pid: u32) -> f64 {
     kilobytes.unwrap_or(0.0) * 1024.0 / 1e6
 }
 
-/// How busy the machine is with other programs than those of the comparison.
+/// How busy the machine is with programs other than those of the comparison.
 pub struct Others {
     pids: Vec<u32>,
     clock: Instant,
@@ -94,11 +94,11 @@ pub struct Others {
     ours: f64,
 }
 
-/// Ticks of the kernel's clock in a second, as Linux shows them to programs.
+/// Ticks per second of the kernel's clock, as Linux reports them.
 const TICKS: f64 = 100.0;
 
 impl Others {
-    /// Begins to look; `ours` are the processes of the comparison, besides
+    /// Starts observing. `ours` are the processes of the comparison besides
     /// this one.
     pub fn watch(ours: &[u32]) -> Self {
         let mut pids = vec![std::process::id()];
@@ -107,8 +107,7 @@ impl Others {
         Others { pids, clock: Instant::now(), all: machine_seconds(), ours: own }
     }
 
-    /// Cores that other programs kept busy since then; 0 where `/proc` does
-    /// not tell.
+    /// Cores that other programs kept busy since then; 0 without `/proc`.
     pub fn cores(&self) -> f64 {
         let ours = self.pids.iter().map(|&pid| process_seconds(pid)).sum::<f64>() - self.ours;
         let all = machine_seconds() - self.all;

@@ -351,7 +351,7 @@ mod null_is_nan {
 }
 
 impl Measure {
-    /// A dimensionless measure of which neither direction is better.
+    /// A dimensionless measure without a better direction.
     pub fn new(name: impl Into<String>, value: f64) -> Self {
         Measure { name: name.into(), value, unit: String::new(), direction: Direction::None }
     }

@@ -28,8 +28,8 @@
 //!
 //! Three rules hold everywhere: return an [`Error`] and do not panic; draw only
 //! from [`random::stream`] with a given seed; do not print, but log through
-//! [`tracing`]. How an object of a role's trait reaches the host from a
-//! separately compiled library is the business of [`abi`] alone.
+//! [`tracing`]. Only [`abi`] knows how an object of a role's trait reaches the
+//! host from a separately compiled library.
 //!
 //! # A complete plugin
 //!
@@ -39,7 +39,7 @@
 //! pallium_core::params! {
 //!     /// Parameters of the example.
 //!     pub struct Params {
-//!         /// Factor λ in front of the penalty (dimensionless).
+//!         /// Factor λ of the penalty (dimensionless).
 //!         strength: f64 = 0.1,
 //!     }
 //! }

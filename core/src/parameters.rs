@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// pallium_core::params! {
 ///     /// Parameters of the example.
 ///     pub struct Params {
-///         /// Factor λ in front of the penalty (dimensionless).
+///         /// Factor λ of the penalty (dimensionless).
 ///         strength: f64 = 0.3,
 ///     }
 /// }
@@ -120,7 +120,7 @@ where
             });
         }
     }
-    serde_json::from_value(Value::Object(given.clone())).map_err(|whole| {
+    serde_json::from_value(Value::Object(given.clone())).map_err(|error| {
         // serde does not report which field failed, so parse them one at a time.
         for (name, value) in &given {
             let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
@@ -129,7 +129,7 @@ where
                     .help(format!("`pallium plugins show {component}` documents its type and default"));
             }
         }
-        Error::input(format!("parameters of `{component}`: {whole}"))
+        Error::input(format!("parameters of `{component}`: {error}"))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Random streams that depend only on a seed and a purpose.
 //!
 //! Every consumer derives its own stream, so an experiment gives bit-identical
-//! results whatever ran before it and whatever the number of workers.
+//! results regardless of what ran before it and of the number of workers.
 
 use rand::SeedableRng;
 use sha2::{Digest, Sha256};

@@ -77,7 +77,7 @@ pub trait Constraint: Send + Sync {
         Ok(())
     }
 
-    /// Whether [`Constraint::activity_penalty`] does anything; asked once.
+    /// Whether [`Constraint::activity_penalty`] does anything; called once.
     fn wants_activity(&self) -> bool {
         false
     }
@@ -292,7 +292,7 @@ pub struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    /// A network of which only the recurrent matrix (N×N) is known.
+    /// A network with only a recurrent matrix (N×N).
     pub fn new(recurrent: MatrixView<'a>) -> Self {
         Network { recurrent, initial: None, substrate: None, activity: None, conditions: &[], lengths: &[] }
     }

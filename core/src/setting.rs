@@ -83,7 +83,7 @@ impl<'a> Setting<'a> {
     }
 
     /// The distances between neurons in the variant's geometry in micrometres,
-    /// N×N, whatever the scale of the geometry. If the geometry shuffles
+    /// N×N, regardless of the scale of the geometry. If the geometry shuffles
     /// positions, these are the shuffled ones.
     ///
     /// # Errors

@@ -138,22 +138,22 @@ fn checks_find_exactly_the_broken_rules() {
     let text = serde_json::to_string(&report).unwrap();
     for part in [
         "the gradient is off by",
-        "farthest at row ",
+        "largest deviation at row ",
         "and finite differences give",
         "does not add its gradient",
-        "at weights of zero it makes row 0, column 0 NaN",
+        "projecting weights of zero gives NaN at row 0, column 0",
         "for a single neuron the penalty is NaN",
         "`wants_activity` is false",
         "it states 5 steps, and every trial has 3",
         "condition 2, `never`, occurs in none of",
-        "the second time it changes weights by up to",
+        "a second projection changes weights by up to",
         "panicked in penalty: not a number",
         "signal 6 (abort)",
         "it did not end within 5 s",
         "gives other trials for the same seed",
         "it states 0.25; guessing evenly reaches 0.5000",
-        "it states 0.5, but an observer of the last inputs alone reaches 1.000",
-        "relabelling the neurons matters: `value` is",
+        "it states 0.5, but an observer of only the last inputs reaches 1.000",
+        "permuting the neurons changes the result: `value` is",
     ] {
         assert!(text.contains(part), "no «{part}» in\n{report:#}");
     }
@@ -202,7 +202,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 5] = [
     (
         "heedless",
         "update",
-        "does not depend on the gradient that `update` is given",
+        "does not depend on the gradient that `update` receives",
         "        self.gradient[RECURRENT].assign(&recurrent.index_axis(Axis(0), 0));",
         "",
     ),
@@ -216,7 +216,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 5] = [
     (
         "frozen",
         "update",
-        "`input` is the same after four updates as before",
+        "`input` does not change in four updates",
         "            self.gradient[INPUT] += ",
         "            let _ = ",
     ),

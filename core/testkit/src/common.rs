@@ -1,4 +1,4 @@
-//! What components of every role promise.
+//! Checks of components of every role.
 
 use std::collections::BTreeSet;
 
@@ -117,7 +117,7 @@ fn defaults(subject: &Subject<'_>) -> Result<Note> {
     passed("")
 }
 
-/// The JSON types that a property allows, where it says so.
+/// The JSON types that a property allows, if stated.
 fn types(property: &Value) -> Vec<&str> {
     match property.get("type") {
         Some(Value::String(one)) => vec![one],

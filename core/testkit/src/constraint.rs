@@ -1,4 +1,4 @@
-//! What constraints promise.
+//! Checks of constraints.
 
 use std::time::Instant;
 
@@ -9,13 +9,14 @@ use crate::gradient::{entries_within, slope_within};
 use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
 use pallium_core::{Constraint, Error, Matrix, Result, Setting};
 
-/// Largest relative error of a gradient: far above what rounding in single
-/// precision does to a right one, far below what a wrong factor does.
+/// Largest relative error of a gradient: far above rounding errors in single
+/// precision, far below the effect of a wrong factor.
 const GRADIENT: f64 = 2e-3;
-/// Largest relative error of a steep entry of a gradient by itself: the rounding
-/// of all others is in it, too.
+/// Largest relative error of a single steep entry of a gradient, which includes
+/// the rounding errors of all others.
 const ENTRY: f64 = 1e-2;
-/// Weights are tried at several scales: a fault may show beyond some size only.
+/// Weights are tried at several scales: an error may show only beyond some
+/// size.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -73,7 +74,7 @@ fn finite(subject: &Subject<'_>) -> Result<Note> {
     at("large weights", &world.weights(1).mapv(|w| w * 10.0))?;
     at("a neuron without connections", &silenced(&world))?;
     let single = World::new(1, 1);
-    // What needs more than one neuron may say so.
+    // Components that need more than one neuron may return an error.
     if let Ok(mut constraint) = subject.constraint(&single.setting()) {
         for weights in [single.weights(1), Matrix::zeros((1, 1))] {
             let Ok((value, gradient)) = value(&mut *constraint, &weights) else { continue };
@@ -89,7 +90,7 @@ fn finite(subject: &Subject<'_>) -> Result<Note> {
     passed(format!("{typical:.4e} at typical weights"))
 }
 
-/// Typical weights, of one neuron that is connected to none.
+/// Typical weights, except that one neuron has no connections.
 fn silenced(world: &World) -> Matrix {
     let mut weights = world.weights(1);
     weights.row_mut(2).fill(0.0);
@@ -107,7 +108,7 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     let mut one = subject.constraint(&world.setting())?;
     let mut two = subject.constraint(&world.setting())?;
     let first = value(&mut *one, &weights)?;
-    // A constraint that remembers its last call would show it now.
+    // Exposes a constraint that depends on earlier calls.
     value(&mut *one, &world.weights(2))?;
     for (what, second) in
         [("a second call", value(&mut *one, &weights)?), ("another instance", value(&mut *two, &weights)?)]
@@ -124,17 +125,17 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
 }
 
 fn gradient(subject: &Subject<'_>) -> Result<Note> {
-    let (mut worst, mut level) = (0.0_f64, true);
+    let (mut worst, mut constant) = (0.0_f64, true);
     for (seed, scale) in [(1, 1.0), (2, 1.0), (3, 1.0), (1, SCALES[1]), (1, SCALES[2]), (3, SCALES[2])] {
         let world = World::new(world::NEURONS, seed);
         let mut constraint = subject.constraint(&world.setting())?;
         let mut weights = world.weights(seed) * scale;
         if seed == 3 {
-            // Hard rules may keep weights at or above zero, and a penalty may
-            // be meant for those alone.
+            // Hard rules may keep weights non-negative, and a penalty may be
+            // valid only for those.
             weights.mapv_inplace(f32::abs);
         }
-        level &= value(&mut *constraint, &weights)?.1.iter().all(|&g| g == 0.0);
+        constant &= value(&mut *constraint, &weights)?.1.iter().all(|&g| g == 0.0);
         let mut function =
             |at: &Matrix, gradient: &mut Matrix| constraint.penalty(at.view(), gradient.view_mut());
         let place = |i, j| {
@@ -146,12 +147,12 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
             entries_within(&mut function, &weights, ENTRY, "the gradient", place)?;
         }
     }
-    if level {
+    if constant {
         return skipped(
-            "the penalty is level at all weights tried: it has none, or --param must make it press here",
+            "the penalty is constant at all weights tried: it has none, or needs other parameters (--param)",
         );
     }
-    passed(format!("off by {worst:.1e} at most"))
+    passed(format!("largest relative error {worst:.1e}"))
 }
 
 fn project(subject: &Subject<'_>) -> Result<Note> {
@@ -172,7 +173,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
     let (mut changed, mut size) = (0, 0);
     for (what, world, before) in cases {
         let mut constraint = match subject.constraint(&world.setting()) {
-            // What needs more than one neuron may say so.
+            // Components that need more than one neuron may return an error.
             Err(_) if before.len() == 1 => continue,
             built => built?,
         };
@@ -182,7 +183,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
             ended => ended.map_err(|e| e.context(format!("at {what}")))?,
         }
         if let Some(((i, j), w)) = once.indexed_iter().find(|(_, w)| !w.is_finite()) {
-            return Err(Error::plugin(format!("at {what} it makes row {i}, column {j} {w}"))
+            return Err(Error::plugin(format!("projecting {what} gives {w} at row {i}, column {j}"))
                 .help("beware of dividing by a sum or norm that is zero"));
         }
         let mut other = before.clone();
@@ -194,11 +195,11 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
         constraint.project(twice.view_mut())?;
         if bits(&once) != bits(&twice) {
             let most = once.iter().zip(&twice).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            // A rescaling may move the last bit once more.
+            // A rescaling may change the last bit again.
             let size = once.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
             if most.is_nan() || most > 4.0 * f32::EPSILON * size {
                 return Err(Error::plugin(format!(
-                    "the second time it changes weights by up to {most:.1e} (at {what})"
+                    "a second projection changes weights by up to {most:.1e} (at {what})"
                 ))
                 .help("it must project onto the allowed weights and leave allowed weights unchanged"));
             }
@@ -245,9 +246,9 @@ fn activity(subject: &Subject<'_>) -> Result<Note> {
         Array3::zeros((steps, trials, n)).view_mut(),
     )?;
     if !silent.is_finite() {
-        return broken(format!("the penalty is {silent} where no neuron is active"));
+        return broken(format!("the penalty is {silent} if no neuron is active"));
     }
-    passed(format!("off by {error:.1e} at most"))
+    passed(format!("largest relative error {error:.1e}"))
 }
 
 fn survives(subject: &Subject<'_>) -> Result<Note> {
@@ -255,7 +256,8 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     let setting = world.setting();
     let n = world::NEURONS;
     let call = |doing: &str, setting: &Setting<'_>, weights: Matrix| {
-        // Built anew each time, since one that panicked answers nothing more.
+        // Built for each call, because a component is not called again after a
+        // panic.
         let mut constraint = match subject.constraint(setting) {
             Ok(constraint) => constraint,
             Err(error) => return orderly(doing, Err(error)),
@@ -298,10 +300,10 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
             last.0, first.0
         ));
     }
-    passed(format!("{} a penalty at N = 100", duration(each)))
+    passed(format!("{} per penalty at N = 100", duration(each)))
 }
 
-/// Seconds a call, over about a fifth of a second.
+/// Seconds per call, measured over about a fifth of a second.
 pub(crate) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let start = Instant::now();
@@ -313,7 +315,7 @@ pub(crate) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() / f64::from(calls))
 }
 
-/// A duration, for people.
+/// A duration as text.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.1} µs", s * 1e6),

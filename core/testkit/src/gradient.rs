@@ -1,35 +1,35 @@
-//! Whether a gradient is the slope of its own function.
+//! Compares gradients with finite differences.
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use pallium_core::{Constraint, Error, Matrix, Result, random};
 
-/// Directions in which all weights move at once.
+/// Number of directions in which all weights move at once.
 const DIRECTIONS: usize = 6;
-/// Single weights that are moved alone.
+/// Number of single weights that are moved alone.
 const SINGLES: usize = 6;
-/// The widest step, relative to a weight's own magnitude; each of the others
-/// is half of the one before.
+/// The widest step, relative to a weight's own magnitude; each further step is
+/// half of the previous one.
 const WIDEST: f32 = 0.125;
 /// Number of step widths.
 const WIDTHS: usize = 8;
 
-/// How far the gradient of a constraint's penalty is from the slope of the
-/// penalty itself: the largest relative error over several random directions
-/// and several single weights. For a right gradient in f32 expect 1e-5 to 1e-3
-/// for a few dozen neurons; for one that is off by a factor, by how much.
+/// The largest relative error of the gradient of a constraint's penalty over
+/// several random directions and several single weights, compared with finite
+/// differences. For a correct gradient in f32 and a few dozen neurons, expect
+/// 1e-5 to 1e-3; for a gradient with a wrong factor f, expect |f − 1|.
 ///
 /// Every weight moves in proportion to its own magnitude and at most by an
 /// eighth of it, so none changes sign and the kink of |w| at 0 is never
-/// crossed; weights that are 0 stay 0. Weights are first shortened to ten
-/// bits, so that each displaced weight is exact in f32. Slopes are central
-/// differences extrapolated to width 0 (Richardson), of which the one with the
-/// least estimated error counts (Ridders 1982): too wide a step suffers from
-/// curvature, too narrow a one from rounding. Errors are relative to the slope
-/// in the same direction, or to its root mean square over random directions if
-/// that is more, so that a direction that happens to be level does no harm;
-/// single weights are drawn among those with a slope above the usual.
+/// crossed; weights that are 0 stay 0. Weights are first rounded to ten bits,
+/// so that each displaced weight is exact in f32. Slopes are central
+/// differences extrapolated to width 0 (Richardson); the one with the smallest
+/// estimated error counts (Ridders 1982), because wide steps suffer from
+/// curvature and narrow ones from rounding. Errors are relative to the slope in
+/// the same direction, or to the root mean square of slopes over random
+/// directions if that is larger, so that flat directions do not matter. Single
+/// weights are drawn among those with a slope above the root mean square.
 ///
 /// # Errors
 /// Those of the constraint; if a value or a gradient is not finite; or if the
@@ -47,7 +47,7 @@ pub(crate) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 
 
 /// [`gradient_error`] of any function of a matrix.
 pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
-    let weights = shortened(weights);
+    let weights = rounded(weights);
     let magnitude = magnitude(&weights);
 
     let mut gradient = Matrix::zeros(weights.dim());
@@ -77,15 +77,15 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
     }
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
-    let typical = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
-    let usual = typical / (slopes.len() as f64).sqrt();
+    let norm = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
+    let rms = norm / (slopes.len() as f64).sqrt();
     let steep: Vec<(usize, usize)> =
-        slopes.indexed_iter().filter(|(_, s)| s.abs() >= usual).map(|(place, _)| place).collect();
+        slopes.indexed_iter().filter(|(_, s)| s.abs() >= rms).map(|(place, _)| place).collect();
     let mut stream = random::stream(seed, "testkit gradient");
     let mut worst = 0.0_f64;
     for trial in 0..DIRECTIONS + SINGLES {
         let mut direction = Matrix::zeros(weights.dim());
-        let mut unit = typical;
+        let mut unit = norm;
         if trial < DIRECTIONS {
             direction.zip_mut_with(&magnitude, |d, &m| *d = if stream.random() { m } else { -m });
         } else if let Some(&place) = steep.choose(&mut stream) {
@@ -95,14 +95,14 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
         let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
         let found = slope(function, &weights, &direction)?;
         let error = (found - expected).abs();
-        // A penalty that is level everywhere has no slope to compare with.
+        // A penalty that is constant everywhere has no slope to compare with.
         worst = worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()) });
     }
     Ok(worst)
 }
 
-/// [`slope_error`], which must not exceed `limit`. A refusal names the entry
-/// that is farthest off, by `place`.
+/// [`slope_error`], or an error if it exceeds `limit`. The error names the
+/// entry with the largest deviation, formatted by `place`.
 pub(crate) fn slope_within(
     function: &mut Function<'_>,
     weights: &Matrix,
@@ -115,9 +115,9 @@ pub(crate) fn slope_within(
     if error <= limit {
         return Ok(error);
     }
-    let at = match farthest(function, weights)? {
+    let at = match largest_deviation(function, weights)? {
         Some(Entry { place: (i, j), stated, found, .. }) => format!(
-            "; farthest at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
+            "; largest deviation at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
             place(i, j)
         ),
         None => String::new(),
@@ -128,9 +128,9 @@ pub(crate) fn slope_within(
     .help("it must be the derivative of the returned value, including factor and sign"))
 }
 
-/// Every steep entry of a gradient by itself: one that is off shows little in
-/// directions in which all weights move. None must be off by more than `limit`
-/// of itself.
+/// Compares every steep entry of a gradient by itself, because a single wrong
+/// entry has little effect in directions in which all weights move. The
+/// relative error of each must be at most `limit`.
 pub(crate) fn entries_within(
     function: &mut Function<'_>,
     weights: &Matrix,
@@ -138,11 +138,12 @@ pub(crate) fn entries_within(
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
-    let Some(Entry { place: (i, j), stated, found, slope, usual }) = farthest(function, weights)? else {
+    let Some(Entry { place: (i, j), stated, found, slope, rms }) = largest_deviation(function, weights)?
+    else {
         return Ok(());
     };
     let [stated_slope, found_slope] = slope;
-    let steep = usual.max(stated_slope.abs()).max(found_slope.abs());
+    let steep = rms.max(stated_slope.abs()).max(found_slope.abs());
     if (found_slope - stated_slope).abs() <= limit * steep {
         return Ok(());
     }
@@ -153,8 +154,8 @@ pub(crate) fn entries_within(
     .help("it must be the derivative of the returned value, at every entry"))
 }
 
-/// Weights of ten bits, so that each displaced one is exact in f32.
-fn shortened(weights: &Matrix) -> Matrix {
+/// Weights rounded to ten bits, so that each displaced weight is exact in f32.
+fn rounded(weights: &Matrix) -> Matrix {
     weights.mapv(|w| f32::from_bits(w.to_bits() & 0xFFFF_E000))
 }
 
@@ -166,23 +167,23 @@ fn magnitude(weights: &Matrix) -> Matrix {
 /// An entry of a gradient.
 struct Entry {
     place: (usize, usize),
-    /// As the function states it, and as finite differences find it.
+    /// The function's value, and that of finite differences.
     stated: f64,
     found: f64,
     /// Both as slopes for a step of the weight's own magnitude.
     slope: [f64; 2],
-    /// Root mean square of the slopes that all entries state.
-    usual: f64,
+    /// Root mean square of the function's slopes over all entries.
+    rms: f64,
 }
 
-/// The entry whose gradient is farthest from the slope.
-fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
-    let weights = shortened(weights);
+/// The entry with the largest deviation from finite differences.
+fn largest_deviation(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
+    let weights = rounded(weights);
     let magnitude = magnitude(&weights);
     let mut gradient = Matrix::zeros(weights.dim());
     function(&weights, &mut gradient)?;
     let slopes = (&gradient * &magnitude).mapv(f64::from);
-    let usual = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
+    let rms = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
     let mut most = (0.0, None);
     for (place, &width) in magnitude.indexed_iter() {
         if width == 0.0 {
@@ -196,7 +197,7 @@ fn farthest(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entr
         if off > most.0 {
             let width = f64::from(width);
             let entry =
-                Entry { place, stated: stated / width, found: found / width, slope: [stated, found], usual };
+                Entry { place, stated: stated / width, found: found / width, slope: [stated, found], rms };
             most = (off, Some(entry));
         }
     }
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
     use pallium_core::{MatrixView, MatrixViewMut};
 
-    /// Σ |w|³ − w², with a gradient that is off by a factor.
+    /// Σ |w|³ − w², with a gradient multiplied by a factor.
     struct Cubic {
         factor: f32,
         adds: bool,
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_gradient_passes_and_a_wrong_one_does_not() {
+    fn a_wrong_gradient_has_a_large_error() {
         let error = |factor| gradient_error(&mut Cubic { factor, adds: true }, &weights(), 1).unwrap();
         assert!(error(1.0) < 1e-5, "{}", error(1.0));
         assert!(error(1.01) > 5e-3, "{}", error(1.01));
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_that_is_farthest_off_is_named() {
+    fn the_entry_with_the_largest_deviation_is_named() {
         let mut function = |weights: &Matrix, gradient: &mut Matrix| {
             *gradient += &weights.mapv(|w| 2.0 * w);
             gradient[[3, 5]] -= 1.5 * weights[[3, 5]];
@@ -272,7 +273,7 @@ mod tests {
         };
         let place = |i, j| format!("row {i}, column {j}");
         let error = slope_within(&mut function, &weights(), 1, 5e-3, "the gradient", place).unwrap_err();
-        assert!(error.message.contains("farthest at row 3, column 5"), "{error}");
+        assert!(error.message.contains("largest deviation at row 3, column 5"), "{error}");
         let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
         for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {
             assert!(error.message.contains(number.split('e').next().unwrap()), "no {number} in {error}");
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_entry_that_is_a_little_off_is_found() {
+    fn a_single_wrong_entry_is_found() {
         let place = |i, j| format!("row {i}, column {j}");
         let entries = |factor: f32| {
             let mut function = |weights: &Matrix, gradient: &mut Matrix| {

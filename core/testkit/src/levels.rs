@@ -1,4 +1,4 @@
-//! How well observers do that learn a task from its own trials.
+//! Accuracies of observers that learn a task from its trials.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use ndarray::s;
 
 use pallium_core::Batch;
 
-/// What an observer gets to see of a trial before it must answer.
+/// What an observer sees of a trial before it answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Only how often each class is right.
+    /// Nothing but the frequency of each class.
     Nothing,
     /// The inputs at the step that is scored.
     Last,
@@ -47,7 +47,7 @@ pub(crate) struct Reached {
 /// Number of nearest neighbours that vote.
 const NEIGHBOURS: usize = 25;
 /// Largest number of questions to search for neighbours, and to answer.
-const MOST: usize = 2000;
+const MAX_QUESTIONS: usize = 2000;
 
 impl Observed {
     pub(crate) fn new(batch: &Batch, seen: Seen) -> Self {
@@ -102,7 +102,7 @@ impl Observed {
         for question in &self.learn {
             *kinds.entry(key(&question.seen)).or_default() += 1;
         }
-        // Of lengths and values that differ in every trial a table learns nothing.
+        // A table learns nothing if observations differ in every trial.
         let exhaustive = kinds.len() * 20 <= self.learn.len();
         let few_numbers = self.learn.iter().map(|q| q.seen.len()).max().unwrap_or(0) <= 8;
         let mut accuracy = self.table();
@@ -123,37 +123,39 @@ impl Observed {
         if total > 0.0 { right / total } else { 0.0 }
     }
 
-    /// Remembers what was right whenever exactly this was seen.
+    /// The accuracy of an observer that remembers the most frequent answer to
+    /// each observation.
     fn table(&self) -> f64 {
         let mut all: BTreeMap<Vec<u32>, BTreeMap<u32, f64>> = BTreeMap::new();
         for question in &self.learn {
             *all.entry(key(&question.seen)).or_default().entry(question.class).or_default() +=
                 question.weight;
         }
-        let usual = most(&votes(self.learn.iter()));
-        self.score(&self.answer, |question| all.get(&key(&question.seen)).map_or(usual, most))
+        let usual = winner(&votes(self.learn.iter()));
+        self.score(&self.answer, |question| all.get(&key(&question.seen)).map_or(usual, winner))
     }
 
-    /// What was right for the most similar that were seen. Only for things
-    /// seen of equal length, as most trials are.
+    /// The accuracy of an observer that answers like the nearest neighbours of
+    /// an observation, among observations of the same length.
     fn neighbours(&self) -> f64 {
-        let learn = &self.learn[..self.learn.len().min(MOST)];
-        let questions = &self.answer[..self.answer.len().min(MOST)];
+        let learn = &self.learn[..self.learn.len().min(MAX_QUESTIONS)];
+        let questions = &self.answer[..self.answer.len().min(MAX_QUESTIONS)];
         let scale = self.scale();
         self.score(questions, |question| {
             let mut near: Vec<(f64, &Question)> =
-                learn.iter().map(|other| (apart(&question.seen, &other.seen, &scale), other)).collect();
+                learn.iter().map(|other| (distance(&question.seen, &other.seen, &scale), other)).collect();
             let count = NEIGHBOURS.min(near.len());
             if count > 0 && count < near.len() {
                 near.select_nth_unstable_by(count - 1, |a, b| a.0.total_cmp(&b.0));
             }
-            most(&votes(near[..count].iter().map(|(_, question)| *question)))
+            winner(&votes(near[..count].iter().map(|(_, question)| *question)))
         })
     }
 
-    /// Answers with the class whose mean is nearest, each number in units of
-    /// its variance within classes: the best there is for classes that are
-    /// shifted copies of one normal distribution with independent channels.
+    /// The accuracy of an observer that answers with the class whose mean is
+    /// nearest, each number in units of its variance within classes: the best
+    /// possible for classes that are shifted copies of one normal distribution
+    /// with independent channels.
     fn means(&self) -> f64 {
         let width = self.learn.iter().map(|q| q.seen.len()).max().unwrap_or(0);
         let mut sums: BTreeMap<u32, (f64, Vec<f64>)> = BTreeMap::new();
@@ -187,7 +189,7 @@ impl Observed {
         })
     }
 
-    /// Variance of each number that is seen.
+    /// Variance of each number of the observations.
     fn scale(&self) -> Vec<f64> {
         let width = self.learn.iter().map(|q| q.seen.len()).max().unwrap_or(0);
         let count = self.learn.len().max(1) as f64;
@@ -214,11 +216,11 @@ fn votes<'a>(questions: impl Iterator<Item = &'a Question>) -> BTreeMap<u32, f64
     votes
 }
 
-fn most(votes: &BTreeMap<u32, f64>) -> Option<u32> {
+fn winner(votes: &BTreeMap<u32, f64>) -> Option<u32> {
     votes.iter().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| *class)
 }
 
-fn apart(one: &[f32], two: &[f32], scale: &[f64]) -> f64 {
+fn distance(one: &[f32], two: &[f32], scale: &[f64]) -> f64 {
     if one.len() != two.len() {
         return f64::INFINITY;
     }
@@ -245,8 +247,8 @@ mod tests {
     }
 
     #[test]
-    fn a_table_finds_what_few_inputs_tell() {
-        // The first step tells all, the last that it is not class 2.
+    fn a_table_is_optimal_for_few_inputs() {
+        // The first step identifies the class, the last one only class 2.
         let batch = batch(|stream| {
             let class: u32 = stream.random_range(0..3);
             let last = if class == 2 { 1.0 } else { 0.0 };
@@ -261,8 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn noisy_inputs_are_read_nearly_as_well_as_can_be() {
-        // Two channels, means ±1 in one of them, noise 1: the best is Φ(1) = 0.8413.
+    fn noisy_inputs_are_classified_nearly_optimally() {
+        // Two channels, means ±1 in one of them, noise 1: the best accuracy is Φ(1)
+        // = 0.8413.
         let batch = batch(|stream| {
             let class = u32::from(stream.random::<bool>());
             let noise: [f32; 4] = std::array::from_fn(|_| StandardNormal.sample(&mut *stream));

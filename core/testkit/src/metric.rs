@@ -1,4 +1,4 @@
-//! What metrics promise.
+//! Checks of metrics.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "time", about: "how long a call takes", run: time },
 ];
 
-/// Largest relative difference that summing in another order makes.
+/// Largest relative difference from summing in another order.
 const RELABELLED: f64 = 1e-5;
 
 /// Everything that a network can have, owned.
@@ -130,7 +130,7 @@ fn measures(subject: &Subject<'_>) -> Result<Note> {
 /// The first measure in which two results differ by more than `relative`.
 fn difference(one: &[Measure], two: &[Measure], relative: f64) -> Option<String> {
     if one.len() != two.len() || one.iter().zip(two).any(|(a, b)| a.name != b.name) {
-        return Some("its measures have other names".into());
+        return Some("the names of its measures change".into());
     }
     one.iter().zip(two).find_map(|(a, b)| {
         let scale = a.value.abs().max(b.value.abs());
@@ -171,7 +171,7 @@ fn relabelling(subject: &Subject<'_>) -> Result<Note> {
         order.shuffle(&mut random::stream(seed, "testkit order"));
         let relabelled = metric.measure(&sample.relabelled(&order).network())?;
         if let Some(text) = difference(&straight, &relabelled, RELABELLED) {
-            return Err(Error::plugin(format!("relabelling the neurons matters: {text}"))
+            return Err(Error::plugin(format!("permuting the neurons changes the result: {text}"))
                 .help("make it independent of the order of the neurons, or return false from `invariant`"));
         }
     }
@@ -202,7 +202,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
         cases += 1;
     }
     let bare = Matrix::from_elem((n, n), 0.1);
-    call("a network of which nothing else is known", &setting, &Network::new(bare.view()))?;
+    call("a network with only a recurrent matrix", &setting, &Network::new(bare.view()))?;
     let oblong = Matrix::zeros((n, n - 1));
     call("a matrix that is not square", &setting, &Network::new(oblong.view()))?;
     for neurons in [1, 2] {
@@ -224,5 +224,5 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
     let sample = Sample::new(&world);
     let mut metric = built(subject, &world)?;
     let each = repeat(|| metric.measure(&sample.network()).map(drop))?;
-    passed(format!("{} a network of 100", duration(each)))
+    passed(format!("{} per network of 100 neurons", duration(each)))
 }

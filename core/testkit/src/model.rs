@@ -1,4 +1,4 @@
-//! What models promise.
+//! Checks of models.
 
 use ndarray::{Array3, s};
 
@@ -42,9 +42,9 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// Largest relative error of a gradient. A loss is summed in single precision,
-/// and rectified units have kinks, so this is more than for a constraint.
+/// and rectified units have kinks, so this is larger than for a constraint.
 const GRADIENT: f64 = 8e-3;
-/// Most updates for the toy task.
+/// Maximum number of updates for the toy task.
 const UPDATES: u64 = 1200;
 
 fn built(subject: &Subject<'_>, world: &World, seed: u64) -> Result<Box<dyn Model>> {
@@ -53,7 +53,7 @@ fn built(subject: &Subject<'_>, world: &World, seed: u64) -> Result<Box<dyn Mode
     Ok(model)
 }
 
-/// Near the identity, so that what is seen is not forgotten at once.
+/// Near the identity, so that inputs are not forgotten immediately.
 fn start(world: &World) -> Matrix {
     let n = world.substrate().neurons;
     world.weights(5) * 0.3 + Matrix::eye(n) * 0.8
@@ -141,18 +141,18 @@ fn outcome(subject: &Subject<'_>) -> Result<Note> {
         Ok(())
     };
     sane(even, &batch)?;
-    // Twice the mask: the same mean loss, twice the right answers.
+    // Twice the mask: the same mean loss, twice the correct answers.
     batch.mask *= 2.0;
     let twice = model.forward(&batch.view(), Mode::Evaluate)?;
     sane(twice, &batch)?;
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
     if !near(even.loss, twice.loss) || !near(2.0 * even.correct, twice.correct) {
         return broken(format!(
-            "with twice the mask the loss goes from {} to {}, and right answers from {} to {}",
+            "with twice the mask the loss goes from {} to {}, and correct answers from {} to {}",
             even.loss, twice.loss, even.correct, twice.correct
         ));
     }
-    // One half without weight: as if it were not there.
+    // Trials with mask 0 must have no effect.
     batch.mask.slice_mut(s![20.., ..]).fill(0.0);
     let masked = model.forward(&batch.view(), Mode::Evaluate)?;
     sane(masked, &batch)?;
@@ -207,8 +207,9 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     }
     let other = built(subject, &world, 10)?.state()?;
     if bits(&again) == bits(&other) {
-        return Err(Error::plugin("`initialise` ignores its seed: two seeds give the same parameters")
-            .help("draw all but the recurrent matrix from pallium_core::random::stream(seed, …)"));
+        return Err(Error::plugin("`initialise` ignores its seed: two seeds give the same parameters").help(
+            "draw all parameters except the recurrent matrix from pallium_core::random::stream(seed, …)",
+        ));
     }
     passed("")
 }
@@ -227,7 +228,7 @@ fn fixed(subject: &Subject<'_>) -> Result<Note> {
         model.forward(&world.trials(16, seed).view(), Mode::Train { noise_seed: seed })?;
         let mut gradient = zeros(&*model);
         model.backward(None, gradient.view_mut())?;
-        // As the gradient of a penalty would.
+        // Like the gradient of a penalty.
         model.update(gradient.mapv(|g| g + 1.0).view())?;
     }
     if blocks(&*model)? != before {
@@ -245,7 +246,7 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
     let info = model.info();
     let n = info.neurons;
     let batch = world.trials(48, 2);
-    // As after some training, where all biases are not zero.
+    // After some training, when biases are not 0.
     for seed in 0..3 {
         step(&mut *model, &batch, seed)?;
     }
@@ -280,10 +281,10 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
         let what = format!("the recurrent gradient of {of}");
         *worst = slope_within(&mut function, &flat, 1, GRADIENT, &what, place)?;
     }
-    passed(format!("off by {:.1e} at most; {:.1e} with a term on activity", worst[0], worst[1]))
+    passed(format!("largest relative error {:.1e}; {:.1e} with a term on activity", worst[0], worst[1]))
 }
 
-/// Whether `backward` overwrites what its matrix holds.
+/// Checks that `backward` overwrites the matrix.
 fn overwrites(model: &mut dyn Model, batch: &Batch) -> Result<()> {
     let mut found = Vec::new();
     for held in [0.0, 7.0] {
@@ -312,18 +313,19 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
     for seed in 0..4 {
         step(&mut *first, &world.trials(16, seed), seed)?;
     }
-    // A vector may be a constant of the units, such as their time constants.
+    // Vectors are exempt: they may be constants of the units, such as time
+    // constants.
     let weights =
         |t: &&Tensor| !t.name.starts_with("optimizer.") && t.shape.len() > 1 && !t.values.is_empty();
     let parameters = |state: &[Tensor]| -> Vec<Tensor> { state.iter().filter(weights).cloned().collect() };
     let state = first.state()?;
     if let Some(frozen) = parameters(&initial).iter().find(|t| parameters(&state).contains(t)) {
-        return Err(Error::plugin(format!("`{}` is the same after four updates as before", frozen.name)).help(
+        return Err(Error::plugin(format!("`{}` does not change in four updates", frozen.name)).help(
             "every matrix of the state that is not named optimizer.… is a trained parameter: update it too",
         ));
     }
-    // Two copies, of which the penalties pull in opposite ways, far more than
-    // the loss does.
+    // Two copies with penalties that pull in opposite directions, far more
+    // strongly than the loss.
     let mut pulled = Vec::new();
     for sign in [1.0, -1.0] {
         let mut model = built(subject, &world, 1)?;
@@ -345,11 +347,11 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
             .map(|(difference, pull)| f64::from(*difference) * f64::from(*pull))
             .sum();
         let name = names.get(block).map_or("", String::as_str);
-        // Also if it is not a number.
+        // Also fails for NaN.
         if way.is_nan() || way >= 0.0 {
-            let what = if way == 0.0 { "does not depend on" } else { "goes up, not down," };
+            let what = if way == 0.0 { "does not depend on" } else { "increases along" };
             return Err(Error::plugin(format!(
-                "an update of block `{name}` {what} the gradient that `update` is given"
+                "an update of block `{name}` {what} the gradient that `update` receives"
             ))
             .help(
                 "use the gradient that `update` receives for the recurrent blocks: it includes the penalties",
@@ -359,7 +361,7 @@ fn update(subject: &Subject<'_>) -> Result<Note> {
     passed("")
 }
 
-/// A gradient such as strong penalties have.
+/// A gradient as of strong penalties.
 fn pull(model: &dyn Model) -> Array3<f32> {
     let mut pull = zeros(model);
     pull.indexed_iter_mut()
@@ -384,7 +386,7 @@ fn learns(subject: &Subject<'_>) -> Result<Note> {
     }
     let outcome = model.forward(&test.view(), Mode::Evaluate)?;
     broken(format!(
-        "after {UPDATES} updates it answers {:.0} % right, and guessing reaches 50 %; the loss went from {:.3} to {:.3}",
+        "after {UPDATES} updates its accuracy is {:.0} %, and that of guessing 50 %; the loss went from {:.3} to {:.3}",
         100.0 * outcome.correct / outcome.weight,
         before.loss,
         outcome.loss
@@ -462,7 +464,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     call("trials without steps", &|m| {
         m.forward(&Batch::zeros(3, 0, world::INPUTS).view(), Mode::Train { noise_seed: 1 }).map(drop)
     })?;
-    call("a batch of which nothing is scored", &|m| {
+    call("a batch without scored steps", &|m| {
         m.forward(&Batch::zeros(3, 4, world::INPUTS).view(), Mode::Train { noise_seed: 1 })?;
         m.backward(None, zeros(m).view_mut())
     })?;
@@ -492,5 +494,5 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
     let mut model = built(subject, &world, 1)?;
     let batch = world.trials(128, 1);
     let each = repeat(|| step(&mut *model, &batch, 1).map(drop))?;
-    passed(format!("{} a training step (N = 100, 128 trials of 6 steps)", duration(each)))
+    passed(format!("{} per training step (N = 100, 128 trials of 6 steps)", duration(each)))
 }

@@ -1,4 +1,4 @@
-//! What substrate and weight sources promise.
+//! Checks of substrate and weight sources.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -85,7 +85,7 @@ fn store(subject: &Subject<'_>) -> Result<Note> {
         let params = subject.params_with("path", path.into());
         subject.library.substrate(&subject.entry.id, &params, &setting)?.substrate(1)
     });
-    // What is left in a folder for temporary files does no harm.
+    // Files left in the temporary folder are harmless.
     let _ = std::fs::remove_dir_all(&folder);
     match back {
         Err(error) if error.kind == Kind::Unsupported => skipped(error.message),
@@ -170,7 +170,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     )?;
     let bare = Substrate { name: "bare".into(), neurons: world::NEURONS, ..Substrate::default() };
     call(
-        "a substrate of which nothing was measured",
+        "a substrate without measurements",
         &world.setting(),
         &WeightRequest { substrate: Some(&bare), ..request(&world, 1) },
     )?;

@@ -1,4 +1,4 @@
-//! What tasks promise.
+//! Checks of tasks.
 
 use std::collections::BTreeSet;
 
@@ -100,7 +100,7 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
     ))
 }
 
-/// As many trials as fit into some 100 MB, at most `most`.
+/// The number of trials that fit into about 100 MB, at most `most`.
 fn count(info: &TaskInfo, most: usize) -> usize {
     (25_000_000 / (info.steps * info.inputs).max(1)).clamp(1, most)
 }
@@ -138,13 +138,13 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
         }
     }
-    // Where lengths vary the longest may be rare.
+    // If lengths vary, the longest may be rare.
     if longest == shortest && longest != info.steps {
         return Err(Error::plugin(format!("it states {} steps, and every trial has {longest}", info.steps))
             .help("`steps` in `info` is the number of steps of the longest trial"));
     }
-    // Of fewer trials a rare condition may be missing; and where conditions are
-    // the classes, a class may be no trial's answer, such as fixation.
+    // With fewer trials, a rare condition may be missing. If conditions are the
+    // classes, a class such as fixation may never be the answer of a trial.
     let classes = info.conditions.len() == info.classes;
     let never = (0..info.conditions.len()).find(|&c| !occurring.contains(&(c as u32)));
     if let Some(never) = never.filter(|_| many >= 1000 && !classes) {
@@ -172,7 +172,7 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     let n = count(&task.info(), 200);
     let first = task.trials(n, 7)?;
     let other = task.trials(n, 8)?;
-    let help = "draw only from pallium_core::random::stream(seed, …), made anew in each call";
+    let help = "draw only from pallium_core::random::stream(seed, …), created in each call";
     for (what, second) in
         [("a second call", task.trials(n, 7)?), ("another instance", built(subject)?.trials(n, 7)?)]
     {
@@ -180,7 +180,7 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
             return Err(Error::plugin(format!("{what} gives other trials for the same seed")).help(help));
         }
     }
-    // A rare deviation takes many calls to show.
+    // Rare deviations need many calls.
     let start = std::time::Instant::now();
     let mut repeated = 0;
     while repeated < 200 && start.elapsed().as_secs_f64() < 0.5 {
@@ -209,8 +209,8 @@ fn chance(subject: &Subject<'_>) -> Result<Note> {
     let stated = info.levels.chance;
     let shares = observed.shares();
     let occurring = shares.iter().filter(|(_, share)| *share > 0.0).count().max(1);
-    // Guessing evenly among all classes, or among those that occur, or always
-    // the most frequent.
+    // Guessing uniformly among all classes, or among those that occur, or
+    // always the most frequent class.
     let most = shares.iter().map(|(_, share)| *share).fold(0.0, f64::max);
     let slack = observed.slack(most);
     let even = [info.classes, occurring].map(|n| 1.0 / n as f64);
@@ -230,13 +230,13 @@ fn chance(subject: &Subject<'_>) -> Result<Note> {
 fn memoryless(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Last)?;
     let Some(stated) = info.levels.memoryless else { return crate::skipped("it states none") };
-    judge(stated, &observed, "the last inputs alone")
+    judge(stated, &observed, "only the last inputs")
 }
 
 fn ideal(subject: &Subject<'_>) -> Result<Note> {
     let (info, observed) = observed(subject, Seen::Everything)?;
     let Some(stated) = info.levels.ideal else { return crate::skipped("it states none") };
-    judge(stated, &observed, "the whole trial")
+    judge(stated, &observed, "the complete trial")
 }
 
 fn judge(stated: f64, observed: &Observed, of: &str) -> Result<Note> {
@@ -248,8 +248,8 @@ fn judge(stated: f64, observed: &Observed, of: &str) -> Result<Note> {
             reached.accuracy
         ));
     }
-    // Where few different things can be seen, a table of them is the best
-    // observer; otherwise a better one than ours may exist, up to a point.
+    // With few different observations, a table of them is the best observer;
+    // otherwise a somewhat better one than ours may exist.
     let below = if reached.exhaustive { Some(slack) } else { reached.few_numbers.then_some(slack + 0.1) };
     if let Some(below) = below
         && reached.accuracy < stated - below

@@ -1,4 +1,4 @@
-//! `activity.participation-ratio`: how many dimensions are filled.
+//! `activity.participation-ratio`: the effective number of dimensions.
 
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
@@ -6,7 +6,7 @@ use pallium_core::prelude::*;
 use crate::recording::Recording;
 
 pallium_core::choice! {
-    /// What is measured.
+    /// What the dimension is computed from.
     pub enum Of {
         /// The covariance of recorded activity.
         Activity = "activity",
@@ -16,25 +16,25 @@ pallium_core::choice! {
 }
 
 pallium_core::params! {
-    /// What is measured.
+    /// What the dimension is computed from.
     pub struct Params {
-        /// activity: the dimension of recorded activity; weights: that of the
-        /// recurrent matrix.
+        /// What the dimension is computed from.
         of: Of = Of::Activity,
     }
 }
 
-/// The participation ratio (Σλ)²/Σλ²: N if all λ are alike, 1 if one is all.
+/// The participation ratio (Σλ)²/Σλ²: N if all λ are equal, 1 if only one is
+/// not 0.
 ///
-/// Of activity, λ are the eigenvalues of the neurons' covariance over all steps
-/// of all trials (Gao et al. 2017); of weights, the squares of the singular
-/// values. Neither is computed: Σλ is the trace, and Σλ² the sum of the squared
-/// entries. Not a number where nothing varies.
+/// For activity, λ are the eigenvalues of the neurons' covariance over all
+/// steps of all trials (Gao et al. 2017); for weights, the squared singular
+/// values. They need not be computed: Σλ is the trace of the matrix, and Σλ²
+/// the sum of its squared entries. NaN if nothing varies.
 pub struct ParticipationRatio(Params);
 
 impl Component for ParticipationRatio {
     const ID: &'static str = "activity.participation-ratio";
-    const ABOUT: &'static str = "number of dimensions that activity, or the recurrent matrix, fills";
+    const ABOUT: &'static str = "effective number of dimensions of activity or of the recurrent matrix";
     const CITE: &'static str = "Abbott, Rajan, Sompolinsky 2011 (arXiv 0912.3832); Gao, Trautmann, Yu, Santhanam, \
                                 Ryu, Shenoy, Ganguli 2017, bioRxiv 214262";
     type Params = Params;
@@ -51,7 +51,7 @@ impl Metric for ParticipationRatio {
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         Ok(vec![match self.0.of {
-            Of::Activity => Measure::new("participation_ratio", of_activity(&Recording::of(network)?)),
+            Of::Activity => Measure::new("participation_ratio", of_activity(&Recording::new(network)?)),
             Of::Weights => {
                 let w = network.recurrent.mapv(f64::from);
                 if let Some(w) = w.iter().find(|w| !w.is_finite()) {

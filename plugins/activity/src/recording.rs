@@ -11,20 +11,20 @@ pub struct Recording<'a> {
     values: ArrayView3<'a, f32>,
     /// Steps of each trial.
     lengths: Vec<usize>,
-    /// Kind of each trial.
+    /// Condition of each trial.
     conditions: &'a [u32],
 }
 
 impl<'a> Recording<'a> {
-    /// What a network was recorded to do.
+    /// The recording of a network.
     ///
     /// # Errors
-    /// If nothing was recorded, if its parts speak of different numbers of
-    /// trials, or if it is not finite.
-    pub fn of(network: &Network<'a>) -> Result<Self> {
+    /// If nothing was recorded, if its parts have different numbers of
+    /// trials, or if activity is not finite.
+    pub fn new(network: &Network<'a>) -> Result<Self> {
         let values = network.activity.ok_or_else(|| {
             Error::input("no activity was recorded").help(
-                "this metric looks at what a trained network does: name it in an experiment's [metrics]",
+                "this metric measures the activity of a trained network: name it in [metrics] of an experiment",
             )
         })?;
         let (steps, trials, _) = values.dim();
@@ -74,8 +74,8 @@ impl<'a> Recording<'a> {
         self.conditions[trial]
     }
 
-    /// For each trial that has any step, its condition and each neuron's mean
-    /// over its steps.
+    /// For each trial with at least one step, its condition and each neuron's
+    /// mean over its steps.
     pub fn means(&self) -> Vec<(u32, Vec<f64>)> {
         let trials = (0..self.lengths.len()).filter(|&trial| self.lengths[trial] > 0);
         trials
@@ -91,7 +91,7 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// Sums of vectors by condition, and how many there were.
+/// Number and sum of vectors for each condition.
 #[derive(Default)]
 pub struct ByCondition(pub BTreeMap<u32, (f64, Vec<f64>)>);
 
@@ -104,7 +104,7 @@ impl ByCondition {
     }
 }
 
-/// The mean; not a number of nothing.
+/// The mean; NaN without values.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (sum, count) = values.into_iter().fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
     sum / count

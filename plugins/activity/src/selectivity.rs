@@ -1,4 +1,4 @@
-//! `activity.selectivity`: what neurons tell of a trial's condition.
+//! `activity.selectivity`: how much a trial's condition explains of activity.
 
 use pallium_core::prelude::*;
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
@@ -8,18 +8,18 @@ use crate::recording::{ByCondition, Recording, mean};
 pallium_core::params! {
     /// Parameters of `activity.selectivity`.
     pub struct Params {
-        /// A neuron is selective if its conditions differ at this level of
-        /// significance (above 0, below 1), divided by the number of neurons.
+        /// Significance level at which a neuron counts as selective (above 0,
+        /// below 1); it is divided by the number of neurons.
         level: f64 = 0.05,
     }
 }
 
-/// How much of the variance of a neuron's mean activity in a trial lies between
-/// the task's conditions: η² of a one-way analysis of variance (Fisher 1925).
-/// `selectivity` is its mean over the neurons whose activity varies at all;
-/// `selective_units` the share of all neurons whose F is significant
-/// (Bonferroni-corrected). Not a number with fewer than two conditions, or
-/// without more trials than conditions.
+/// The share of the variance of a neuron's mean activity in a trial that lies
+/// between the task's conditions: η² of a one-way analysis of variance (Fisher
+/// 1925). `selectivity` is its mean over the neurons whose activity varies;
+/// `selective_units` is the share of all neurons whose F is significant
+/// (Bonferroni-corrected). NaN with fewer than two conditions, or if there are
+/// not more trials than conditions.
 pub struct Selectivity(Params);
 
 impl Component for Selectivity {
@@ -33,7 +33,7 @@ impl Component for Selectivity {
         one_of_range("level", params.level, 0.0, 1.0)?;
         if params.level == 0.0 || params.level == 1.0 {
             return Err(Error::input(format!("parameter `level` is {}", params.level))
-                .help("it must be above 0 and below 1; 0.05 is usual"));
+                .help("it must be above 0 and below 1; the usual value is 0.05"));
         }
         Ok(Selectivity(params))
     }
@@ -45,7 +45,7 @@ impl Metric for Selectivity {
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let recording = Recording::of(network)?;
+        let recording = Recording::new(network)?;
         let found = analyse(&recording.means(), recording.neurons());
         let n = recording.neurons() as f64;
         let (selectivity, selective) = match found {
@@ -62,13 +62,13 @@ pallium_core::register!(Metric, Selectivity);
 
 /// A neuron's analysis of variance.
 pub struct Analysis {
-    /// η²; none if the neuron's activity does not vary.
+    /// η²; `None` if the neuron's activity does not vary.
     pub share: Option<f64>,
-    /// How likely so large an F is if conditions do not matter.
+    /// The p value of F.
     pub p: f64,
 }
 
-/// Every neuron's analysis; none without conditions to compare.
+/// Every neuron's analysis; `None` without conditions to compare.
 pub fn analyse(trials: &[(u32, Vec<f64>)], neurons: usize) -> Option<Vec<Analysis>> {
     let mut by = ByCondition::default();
     let mut total = vec![0.0; neurons];
@@ -92,7 +92,7 @@ pub fn analyse(trials: &[(u32, Vec<f64>)], neurons: usize) -> Option<Vec<Analysi
             })
             .sum();
         let scale: f64 = trials.iter().map(|(_, means)| means[i] * means[i]).sum();
-        // What rounding leaves of a neuron that does not vary.
+        // The rounding error of a neuron that does not vary.
         if between + within <= 1e-12 * scale || scale == 0.0 {
             return Analysis { share: None, p: 1.0 };
         }

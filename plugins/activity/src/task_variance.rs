@@ -1,4 +1,4 @@
-//! `activity.task-variance`: what varies from trial to trial.
+//! `activity.task-variance`: the variance of activity from trial to trial.
 
 use pallium_core::prelude::*;
 
@@ -13,17 +13,17 @@ pallium_core::params! {
     }
 }
 
-/// A neuron's task variance: the variance of its activity over trials at one
+/// A neuron's task variance is the variance of its activity over trials at one
 /// step, averaged over steps, each step weighted by its number of trials (Yang
-/// et al. 2019, without noise as recorded). Three measures: `task_variance`, the
+/// et al. 2019; recorded without noise). Three measures: `task_variance`, the
 /// mean over neurons; `task_variance_conditions`, the share of it that lies
-/// between the means of the task's conditions; and
-/// `task_variance_active_units`, the number of neurons above `active`.
+/// between the means of the task's conditions; and `task_variance_active_units`,
+/// the number of neurons above `active`.
 pub struct TaskVariance(Params);
 
 impl Component for TaskVariance {
     const ID: &'static str = "activity.task-variance";
-    const ABOUT: &'static str = "variance of activity over trials, and what conditions explain of it";
+    const ABOUT: &'static str = "variance of activity over trials, and the share that conditions explain";
     const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297";
     type Params = Params;
 
@@ -39,9 +39,9 @@ impl Metric for TaskVariance {
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let recording = Recording::of(network)?;
+        let recording = Recording::new(network)?;
         let n = recording.neurons();
-        let (mut whole, mut between, mut samples) = (vec![0.0; n], vec![0.0; n], 0.0);
+        let (mut total, mut between, mut samples) = (vec![0.0; n], vec![0.0; n], 0.0);
         for step in 0..recording.steps() {
             let mut by = ByCondition::default();
             let (mut squares, mut sums, mut count) = (vec![0.0; n], vec![0.0; n], 0.0);
@@ -58,18 +58,17 @@ impl Metric for TaskVariance {
             for i in 0..n {
                 let expected = sums[i] * sums[i] / count;
                 let of_conditions: f64 = by.0.values().map(|(count, sums)| sums[i] * sums[i] / count).sum();
-                // Differences of large sums: what rounding leaves of nothing
-                // is not a variance.
-                whole[i] += (squares[i] - expected).max(0.0);
+                // Differences of large sums may be negative by rounding.
+                total[i] += (squares[i] - expected).max(0.0);
                 between[i] += (of_conditions - expected).max(0.0);
             }
         }
-        let variances: Vec<f64> = whole.iter().map(|v| v / samples).collect();
-        let share = between.iter().sum::<f64>() / whole.iter().sum::<f64>();
+        let variances: Vec<f64> = total.iter().map(|v| v / samples).collect();
+        let share = between.iter().sum::<f64>() / total.iter().sum::<f64>();
         let active = variances.iter().filter(|&&v| v > self.0.active).count();
         Ok(vec![
             Measure::new("task_variance", mean(variances)),
-            // At most 1 but for rounding.
+            // Rounding may exceed 1.
             Measure::new(
                 "task_variance_conditions",
                 if share.is_finite() { share.min(1.0) } else { f64::NAN },

@@ -1,5 +1,5 @@
-//! Against numpy and scipy (`fixtures/recording.py`), and what holds whatever
-//! the recording.
+//! Comparison with numpy and scipy (`fixtures/recording.py`), and properties
+//! that hold for any recording.
 
 use pallium_core::ndarray::{Array3, s};
 use pallium_core::prelude::*;
@@ -20,15 +20,14 @@ const T: usize = 9;
 const B: usize = 14;
 const N: usize = 6;
 
-struct Made {
+struct Example {
     activity: Array3<f32>,
     lengths: Vec<u32>,
     conditions: Vec<u32>,
 }
 
-/// As in `fixtures/recording.py`; past a trial's end there is nonsense that
-/// must not count.
-fn made() -> Made {
+/// As in `fixtures/recording.py`; values past a trial's end must be ignored.
+fn example() -> Example {
     let conditions: Vec<u32> = (0..B as u32).map(|trial| trial % 3).collect();
     let lengths: Vec<u32> = (0..B as u32).map(|trial| 9 - trial % 4).collect();
     let mut k = -1.0;
@@ -44,36 +43,36 @@ fn made() -> Made {
             value as f32
         }
     });
-    Made { activity, lengths, conditions }
+    Example { activity, lengths, conditions }
 }
 
-fn measure<M: Component + Metric>(params: Value, made: &Made) -> Vec<Measure> {
+fn measure<M: Component + Metric>(params: Value, example: &Example) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(M::ID, &params.to_string()).unwrap();
     let mut metric = M::build(params, &Setting::default()).unwrap();
-    let recurrent = made.activity.slice(s![0, ..N, ..]);
+    let recurrent = example.activity.slice(s![0, ..N, ..]);
     metric
         .measure(&Network {
-            activity: metric.wants_activity().then(|| made.activity.view()),
-            conditions: &made.conditions,
-            lengths: &made.lengths,
+            activity: metric.wants_activity().then(|| example.activity.view()),
+            conditions: &example.conditions,
+            lengths: &example.lengths,
             ..Network::new(recurrent)
         })
         .unwrap()
 }
 
-fn all(made: &Made) -> Vec<Measure> {
-    let mut all = measure::<ParticipationRatio>(json!({}), made);
-    all.extend(measure::<ParticipationRatio>(json!({"of": "weights"}), made));
-    all.extend(measure::<TaskVariance>(json!({}), made));
-    all.extend(measure::<Selectivity>(json!({}), made));
+fn all(example: &Example) -> Vec<Measure> {
+    let mut all = measure::<ParticipationRatio>(json!({}), example);
+    all.extend(measure::<ParticipationRatio>(json!({"of": "weights"}), example));
+    all.extend(measure::<TaskVariance>(json!({}), example));
+    all.extend(measure::<Selectivity>(json!({}), example));
     all
 }
 
 #[test]
 fn agree_with_numpy_and_scipy() {
     let expected: Value = serde_json::from_str(include_str!("../fixtures/recording.json")).unwrap();
-    let made = made();
-    let found = all(&made);
+    let example = example();
+    let found = all(&example);
     assert_eq!(found.len() + 1, expected.as_object().unwrap().len());
     for measure in found {
         let expected = expected[&measure.name].as_f64().unwrap();
@@ -82,12 +81,12 @@ fn agree_with_numpy_and_scipy() {
         assert!(error < 1e-9, "{}: {} against {expected}", measure.name, measure.value);
     }
     let network = Network {
-        activity: Some(made.activity.view()),
-        conditions: &made.conditions,
-        lengths: &made.lengths,
-        ..Network::new(made.activity.slice(s![0, ..N, ..]))
+        activity: Some(example.activity.view()),
+        conditions: &example.conditions,
+        lengths: &example.lengths,
+        ..Network::new(example.activity.slice(s![0, ..N, ..]))
     };
-    let recording = Recording::of(&network).unwrap();
+    let recording = Recording::new(&network).unwrap();
     let neurons = analyse(&recording.means(), N).unwrap();
     for (neuron, p) in neurons.iter().zip(expected["p"].as_array().unwrap()) {
         let p = p.as_f64().unwrap();
@@ -99,27 +98,28 @@ fn agree_with_numpy_and_scipy() {
 #[test]
 fn known_recordings_have_known_values() {
     let value = |found: &[Measure], name: &str| found.iter().find(|m| m.name == name).unwrap().value;
-    // Every neuron tells the condition and nothing else.
-    let mut made = made();
-    made.lengths.fill(T as u32);
-    let conditions = made.conditions.clone();
-    made.activity = Array3::from_shape_fn((T, B, N), |(_, b, i)| conditions[b] as f32 * (i + 1) as f32);
-    let found = all(&made);
+    // Every neuron's activity depends only on the condition.
+    let mut example = example();
+    example.lengths.fill(T as u32);
+    let conditions = example.conditions.clone();
+    example.activity = Array3::from_shape_fn((T, B, N), |(_, b, i)| conditions[b] as f32 * (i + 1) as f32);
+    let found = all(&example);
     assert!((value(&found, "participation_ratio") - 1.0).abs() < 1e-9);
     assert!((value(&found, "task_variance_conditions") - 1.0).abs() < 1e-9);
     assert_eq!((value(&found, "selectivity"), value(&found, "selective_units")), (1.0, 1.0));
     assert_eq!(value(&found, "task_variance_active_units"), N as f64);
-    // One condition: nothing to select by. Silence: nothing at all.
-    made.conditions.fill(0);
-    assert!(value(&all(&made), "selectivity").is_nan());
-    made.activity.fill(0.0);
-    made.conditions = conditions;
-    let found = all(&made);
+    // With one condition, selectivity is undefined; with silence, all ratios
+    // are.
+    example.conditions.fill(0);
+    assert!(value(&all(&example), "selectivity").is_nan());
+    example.activity.fill(0.0);
+    example.conditions = conditions;
+    let found = all(&example);
     for undefined in ["participation_ratio", "selectivity", "task_variance_conditions"] {
         assert!(value(&found, undefined).is_nan(), "{undefined}");
     }
     assert_eq!((value(&found, "task_variance"), value(&found, "selective_units")), (0.0, 0.0));
-    // Without a recording they say how to get one.
+    // Without a recording, the error says how to get one.
     let weights = Matrix::eye(4);
     let mut metric = TaskVariance::build(Default::default(), &Setting::default()).unwrap();
     let error = metric.measure(&Network::new(weights.view())).unwrap_err();

@@ -8,7 +8,7 @@ use crate::shapes::{check_shape, no_penalty};
 pallium_core::choice! {
     /// Which neurons are inhibitory.
     pub enum Assignment {
-        /// Drawn by the run's seed.
+        /// Drawn with the run's seed.
         Drawn = "drawn",
         /// The last ones.
         Last = "last",
@@ -20,19 +20,18 @@ pallium_core::params! {
     pub struct Params {
         /// Share of excitatory neurons (0 to 1); their number is rounded.
         excitatory: f64 = 0.8,
-        /// Which neurons are inhibitory, where they are not listed: drawn by
-        /// the run's seed, or the last ones.
+        /// Which neurons are inhibitory if `inhibitory` does not list them.
         assignment: Assignment = Assignment::Drawn,
-        /// Indices of the inhibitory neurons, counted from 0. If given, the two
-        /// other parameters do not matter.
+        /// Indices of the inhibitory neurons, counted from 0. If given,
+        /// `excitatory` and `assignment` are ignored.
         inhibitory: Option<Vec<u32>> = None,
     }
 }
 
 /// Dale's law: all weights from an excitatory neuron (its row of W) are at least
-/// 0, all from an inhibitory one at most 0. After each update a weight of the
-/// wrong sign is set to 0, which is the nearest matrix that obeys; there is no
-/// penalty. What is not a number stays so.
+/// 0, all weights from an inhibitory one at most 0. After each update, weights
+/// of the wrong sign are set to 0, which gives the nearest matrix that obeys the
+/// law. There is no penalty. NaN stays NaN.
 pub struct Dale {
     /// For each neuron, whether it inhibits.
     inhibits: Vec<bool>,
@@ -40,8 +39,8 @@ pub struct Dale {
 
 impl Component for Dale {
     const ID: &'static str = "circuit.dale";
-    const ABOUT: &'static str = "hard: each neuron's outgoing weights have one sign (Dale's law); one of the wrong sign becomes 0, so \
-                         inhibitory neurons start silent where no weight is negative";
+    const ABOUT: &'static str = "hard: each neuron's outgoing weights share one sign (Dale's law); weights of the wrong sign become 0, so \
+                         inhibitory neurons start silent unless some initial weights are negative";
     const CITE: &'static str = "Eccles, Fatt, Koketsu 1954, J. Physiol. 126:524; in trained networks: \
                                 Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792";
     type Params = Params;
@@ -54,7 +53,7 @@ impl Component for Dale {
             for index in listed {
                 let Some(neuron) = inhibits.get_mut(index as usize) else {
                     return Err(Error::input(format!(
-                        "parameter `inhibitory` lists neuron {index}, and there are {n} neurons"
+                        "parameter `inhibitory` lists neuron {index}, but there are {n} neurons"
                     ))
                     .help("neurons are counted from 0"));
                 };
@@ -81,8 +80,8 @@ impl Constraint for Dale {
     fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
         check_shape("weights", Some(self.inhibits.len()), weights.dim())?;
         for (mut row, &inhibits) in weights.rows_mut().into_iter().zip(&self.inhibits) {
-            // Comparisons, not min and max, which would turn what is not a
-            // number into a plausible 0.
+            // Comparisons, not min and max, which would turn NaN into a
+            // plausible 0.
             if inhibits {
                 row.mapv_inplace(|w| if w > 0.0 { 0.0 } else { w });
             } else {

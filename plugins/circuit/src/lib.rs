@@ -1,12 +1,11 @@
-//! Constraints on what neurons and their connections may be, wherever they
-//! lie.
+//! Constraints on neurons and their connections, regardless of their positions.
 //!
 //! | component | acts on |
 //! |---|---|
 //! | `circuit.dale` | weights, hard: each neuron excites or inhibits |
-//! | `circuit.mask` | weights, hard: pairs that are not connected stay so |
+//! | `circuit.mask` | weights, hard: only connected pairs have weights |
 //! | `circuit.no-autapses` | weights, hard: no neuron connects to itself |
-//! | `circuit.rate` | activity: what it costs to be active |
+//! | `circuit.rate` | activity: penalty on its size |
 //! | `circuit.spectral-radius` | weights, hard: the largest \|eigenvalue\| |
 //!
 //! Hard constraints act after each update, in the order in which they are

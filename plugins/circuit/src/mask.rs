@@ -1,4 +1,4 @@
-//! `circuit.mask`: pairs of neurons that are not connected stay so.
+//! `circuit.mask`: restricts weights to connected pairs of neurons.
 
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
@@ -11,20 +11,20 @@ pallium_core::choice! {
     pub enum Pairs {
         /// Those of the measured connectome.
         Connectome = "connectome",
-        /// As many as the connectome has, drawn from all.
+        /// As many pairs as the connectome connects, drawn at random.
         DensityMatched = "density-matched",
-        /// Drawn such that every neuron keeps its numbers of inputs and of
-        /// outputs.
+        /// Pairs drawn at random such that every neuron keeps its numbers of
+        /// inputs and outputs.
         DegreePreserving = "degree-preserving",
     }
 }
 
 pallium_core::choice! {
-    /// What counts as connected.
+    /// The direction in which a synapse allows a weight.
     pub enum Direction {
-        /// Synapses from the one neuron to the other.
+        /// Only in the synapse's own direction.
         Directed = "directed",
-        /// Synapses between the two, whichever way.
+        /// In both directions.
         Either = "either",
     }
 }
@@ -32,31 +32,30 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `circuit.mask`.
     pub struct Params {
-        /// Which pairs may be connected: those of the measured connectome, or as
-        /// a control as many drawn at random (density-matched), or drawn such
-        /// that every neuron keeps its numbers of inputs and outputs
-        /// (degree-preserving). Draws follow the run's seed.
+        /// Which pairs of neurons may be connected. The random pairs are
+        /// controls, drawn with the run's seed.
         pairs: Pairs = Pairs::Connectome,
-        /// Synapses that make a pair connected (at least 1).
+        /// Minimum number of synapses of a connected pair (at least 1).
         least: u32 = 1,
-        /// Whether synapses allow a weight in their own direction alone, or in
-        /// either direction.
+        /// Whether a synapse allows a weight only in its own direction, or in
+        /// both.
         direction: Direction = Direction::Directed,
-        /// Whether neurons may connect to themselves, whatever was measured.
+        /// Whether neurons may connect to themselves, regardless of the
+        /// connectome.
         autapses: bool = false,
     }
 }
 
-/// Swaps tried for each connection of a degree-preserving mask.
+/// Attempted swaps per connection of a degree-preserving mask.
 const SWAPS: usize = 20;
 
-/// W∘M after each update, M being 1 where the substrate's connectome has
-/// synapses from neuron i to neuron j and 0 elsewhere; no penalty.
+/// W ← W∘M after each update, where M is 1 if the substrate's connectome has
+/// synapses from neuron i to neuron j and 0 otherwise; no penalty.
 ///
-/// The two controls differ from M in which pairs are connected and not in how
-/// many: drawn from all ordered pairs of different neurons (Erdős and Rényi
-/// 1959), or by swapping the targets of pairs of connections (Maslov and Sneppen
-/// 2002), 20 tries for each connection.
+/// The two controls connect as many pairs as M, but others: pairs drawn from all
+/// ordered pairs of different neurons (Erdős and Rényi 1959), or M with the
+/// targets of pairs of connections swapped (Maslov and Sneppen 2002), with 20
+/// attempts per connection.
 pub struct Mask {
     /// N×N, whether the weight may differ from 0.
     allowed: Array2<bool>,
@@ -64,7 +63,8 @@ pub struct Mask {
 
 impl Component for Mask {
     const ID: &'static str = "circuit.mask";
-    const ABOUT: &'static str = "hard: only pairs that the measured connectome connects have weights";
+    const ABOUT: &'static str =
+        "hard: only pairs of neurons connected in the measured connectome have weights";
     const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; controls: Erdős and \
                                 Rényi 1959, Maslov and Sneppen 2002, Science 296:910";
     type Params = Params;
@@ -72,25 +72,25 @@ impl Component for Mask {
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         if params.least == 0 {
             return Err(Error::input("parameter `least` is 0")
-                .help("it must be at least 1; with 0 synapses every pair would be connected"));
+                .help("it must be at least 1; otherwise every pair would be connected"));
         }
         let substrate = setting.substrate()?;
         let counts = substrate.matrix(Substrate::CONNECTOME)?;
         check_shape("connectome", setting.neurons, counts.dim())?;
         let n = counts.nrows();
         let least = f64::from(params.least);
-        let joined = |i: usize, j: usize| {
+        let connected = |i: usize, j: usize| {
             let either = params.direction == Direction::Either && counts[[j, i]] >= least;
             i != j && (counts[[i, j]] >= least || either)
         };
-        let mut allowed = Array2::from_shape_fn((n, n), |(i, j)| joined(i, j));
+        let mut allowed = Array2::from_shape_fn((n, n), |(i, j)| connected(i, j));
         let count = allowed.iter().filter(|&&a| a).count();
         if count == 0 && !params.autapses {
             return Err(Error::input(format!(
-                "the connectome of `{}` connects no pair of neurons by {} synapses",
+                "the connectome of `{}` connects no pair of neurons with at least {} synapses",
                 substrate.name, params.least
             ))
-            .help("lower `least`; under such a mask all recurrent weights would be 0"));
+            .help("lower `least`: with this mask all recurrent weights would be 0"));
         }
         let mut stream = random::stream(setting.seed, "masked pairs");
         match params.pairs {
@@ -103,7 +103,8 @@ impl Component for Mask {
     }
 }
 
-/// `count` ordered pairs of different neurons, all sets equally likely.
+/// A random set of `count` ordered pairs of different neurons, uniform over all
+/// such sets.
 fn drawn(n: usize, count: usize, stream: &mut impl RngCore) -> Array2<bool> {
     let mut flags = vec![false; n * (n - 1)];
     flags[..count].fill(true);
@@ -112,8 +113,8 @@ fn drawn(n: usize, count: usize, stream: &mut impl RngCore) -> Array2<bool> {
     Array2::from_shape_fn((n, n), |(i, j)| i != j && flags.next().unwrap_or(false))
 }
 
-/// i → j and k → l become i → l and k → j, unless that would be a connection
-/// to itself or one that is there already.
+/// Replaces i → j and k → l by i → l and k → j, unless that would create an
+/// autapse or a duplicate connection.
 fn swap(allowed: &mut Array2<bool>, stream: &mut impl RngCore) {
     let mut pairs: Vec<(usize, usize)> =
         allowed.indexed_iter().filter(|(_, allowed)| **allowed).map(|(pair, _)| pair).collect();

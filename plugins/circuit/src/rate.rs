@@ -1,4 +1,4 @@
-//! `circuit.rate`: what it costs to be active.
+//! `circuit.rate`: a penalty on activity.
 
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis};
 use pallium_core::prelude::*;
@@ -6,7 +6,7 @@ use pallium_core::prelude::*;
 use crate::shapes::no_penalty;
 
 pallium_core::choice! {
-    /// How the distance from the target is counted.
+    /// Form of the penalty.
     pub enum Rule {
         /// λ·mean (h − r)².
         Square = "square",
@@ -20,21 +20,19 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `circuit.rate`.
     pub struct Params {
-        /// Factor λ in front of the penalty (at least 0).
+        /// Factor λ of the penalty (at least 0).
         strength: f64 = 0.01,
-        /// square: λ·mean (h − r)² over steps, trials and neurons; absolute:
-        /// λ·mean |h − r|; homeostatic: λ·mean over neurons of (⟨h⟩ − r)², ⟨h⟩ a
-        /// neuron's mean over steps and trials.
+        /// Form of the penalty. Means are over steps, trials and neurons; ⟨h⟩ is
+        /// a neuron's mean over steps and trials.
         rule: Rule = Rule::Square,
-        /// The activity r that costs nothing (in units of the model's
+        /// Activity r at which the penalty is 0 (in units of the model's
         /// activity).
         target: f64 = 0.0,
     }
 }
 
 /// A penalty on the hidden activity h (steps × trials × neurons). Steps past
-/// the end of a shorter trial count as silent. The derivative of |x| at 0 is
-/// taken as 0.
+/// the end of a shorter trial count as silent. The derivative of |x| at 0 is 0.
 pub struct Rate {
     neurons: Option<usize>,
     strength: f64,
@@ -44,7 +42,8 @@ pub struct Rate {
 
 impl Component for Rate {
     const ID: &'static str = "circuit.rate";
-    const ABOUT: &'static str = "penalty on activity: its square, its size, or each neuron's mean";
+    const ABOUT: &'static str =
+        "penalty on activity: on its square, its absolute value, or each neuron's mean";
     const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297; homeostasis: \
                                 Turrigiano 2008, Cell 135:422";
     type Params = Params;
@@ -110,7 +109,7 @@ impl Constraint for Rate {
                 g.zip_mut_with(&h, |g, &h| *g += 2.0 * factor * (h - target));
                 sum += h.iter().map(|&h| f64::from(h - target).powi(2)).sum::<f64>();
             } else {
-                // 0 at the target, and not a number where h is not.
+                // 0 at the target; NaN if h is NaN.
                 let sign = |x: f32| {
                     if x > 0.0 {
                         1.0

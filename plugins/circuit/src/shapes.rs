@@ -1,4 +1,4 @@
-//! Shapes, checked.
+//! Checks of matrix shapes.
 
 use pallium_core::prelude::*;
 
@@ -8,10 +8,10 @@ pub(crate) fn check_shape(what: &str, neurons: Option<usize>, (rows, columns): (
     if (rows, columns) == (n, n) {
         return Ok(());
     }
-    Err(Error::input(format!("{what} matrix is {rows}×{columns}, and must be {n}×{n}")))
+    Err(Error::input(format!("{what} matrix is {rows}×{columns}, but must be {n}×{n}")))
 }
 
-/// The penalty of a constraint that has none.
+/// The penalty, 0, of a constraint without one; checks the shapes.
 pub(crate) fn no_penalty(
     neurons: Option<usize>,
     weights: &MatrixView<'_>,

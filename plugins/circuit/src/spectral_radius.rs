@@ -1,4 +1,4 @@
-//! `circuit.spectral-radius`: how strongly activity can feed back on itself.
+//! `circuit.spectral-radius`: sets the spectral radius of the weights.
 
 use pallium_core::prelude::*;
 use pallium_linalg::Squaring;
@@ -8,9 +8,9 @@ use crate::shapes::{check_shape, no_penalty};
 pallium_core::choice! {
     /// When weights are scaled.
     pub enum Rule {
-        /// Always: the spectral radius is the target.
+        /// Weights are always scaled to the target.
         Exactly = "exactly",
-        /// If the spectral radius exceeds the target.
+        /// Weights are scaled only if their spectral radius exceeds the target.
         AtMost = "at-most",
     }
 }
@@ -20,23 +20,23 @@ pallium_core::params! {
     pub struct Params {
         /// The spectral radius, the largest |eigenvalue| of W (above 0).
         target: f64 = 0.95,
-        /// Whether the spectral radius is exactly the target, or at most.
+        /// Whether the target is met exactly or is an upper limit.
         rule: Rule = Rule::Exactly,
     }
 }
 
-/// Relative distance from the target at which weights are left alone: a further
-/// scaling would only move the last bits of f32.
+/// Relative distance from the target within which weights are not scaled:
+/// scaling would only change the last bits of f32.
 const NEAR: f64 = 2e-7;
 
-/// After each update all weights are scaled by one factor, such that the
-/// spectral radius is `target`. Weights all of whose eigenvalues are 0, or that
-/// are not finite, stay as they are; there is no penalty.
+/// After each update, all weights are scaled by one factor so that the spectral
+/// radius is `target`. Weights with a spectral radius of 0 and weights that are
+/// not finite stay unchanged. There is no penalty.
 ///
-/// The spectral radius is found from ρ = lim ‖Wᵏ‖^(1/k) (Gelfand 1941) by
-/// repeated squaring in f64. Unlike a power iteration this needs no gap between
-/// the largest eigenvalues, which orthogonal weights do not have, and unlike a
-/// decomposition it is nothing but a few products.
+/// The spectral radius is ρ = lim ‖Wᵏ‖^(1/k) (Gelfand 1941), computed by
+/// repeated squaring in f64. A power iteration would need a gap between the
+/// largest eigenvalues, which orthogonal weights lack; a decomposition would be
+/// slower than a few products.
 pub struct SpectralRadius {
     neurons: Option<usize>,
     target: f64,
@@ -54,7 +54,7 @@ impl Component for SpectralRadius {
         one_of_range("target", params.target, 0.0, 1e6)?;
         if params.target < 1e-6 {
             return Err(Error::input(format!("parameter `target` is {}", params.target))
-                .help("it must be at least 0.000001; weights without any feedback cannot be scaled to"));
+                .help("it must be at least 0.000001; with a spectral radius of 0 all weights would vanish"));
         }
         Ok(SpectralRadius {
             neurons: setting.neurons,
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_scaled_to_it_and_no_further() {
+    fn weights_are_scaled_to_the_target_once() {
         for seed in 1..6 {
             let mut w = World::new(40, seed).weights(seed);
             let before = w.clone();

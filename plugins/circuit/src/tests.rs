@@ -1,4 +1,4 @@
-//! What holds for every constraint of this plugin, and what each keeps.
+//! Tests of the constraints of this plugin.
 
 use pallium_core::ndarray::{Array2, Array3};
 use pallium_core::prelude::*;
@@ -52,7 +52,7 @@ fn dale_gives_every_neuron_one_sign() {
             assert!(inhibits[40..].iter().all(|&i| i));
         }
     }
-    // Another run, other neurons.
+    // Other runs draw other neurons.
     let signs = |seed| {
         let setting = Setting { seed, ..world.setting() };
         let mut w = Matrix::ones((50, 50));
@@ -74,7 +74,7 @@ fn pairs(weights: &Matrix) -> Array2<bool> {
 }
 
 #[test]
-fn masks_have_the_connectomes_pairs_or_as_many() {
+fn masks_have_the_pairs_of_the_connectome_or_as_many() {
     let world = World::new(60, 2);
     let counts = &world.substrate().matrices[Substrate::CONNECTOME];
     let full = |params: Value, seed: u64| {
@@ -102,7 +102,8 @@ fn masks_have_the_connectomes_pairs_or_as_many() {
         for axis in 0..2 {
             assert_eq!(degrees(control, axis) == degrees(&measured, axis), preserves);
         }
-        // What two random masks of this density share is the density.
+        // Two random masks of this density share a fraction equal to the
+        // density.
         let shared = control.iter().zip(&measured).filter(|(a, b)| **a && **b).count();
         let (shared, density) = (shared as f64 / count(&measured) as f64, count(&measured) as f64 / 3540.0);
         assert!((shared - density).abs() < 0.08, "{shared} {density}");
@@ -123,7 +124,7 @@ fn masks_have_the_connectomes_pairs_or_as_many() {
 }
 
 #[test]
-fn no_autapses_clears_the_diagonal_alone() {
+fn no_autapses_clears_only_the_diagonal() {
     let world = World::new(12, 1);
     let mut expected = world.weights(1);
     expected.diag_mut().fill(0.0);
@@ -131,7 +132,7 @@ fn no_autapses_clears_the_diagonal_alone() {
 }
 
 #[test]
-fn rates_are_counted_as_stated() {
+fn activity_penalties_match_their_formulas() {
     let activity = Array3::from_shape_fn((3, 2, 2), |(t, b, i)| (t + 2 * b) as f32 + 10.0 * i as f32);
     // Neuron 0: 0 1 2 2 3 4; neuron 1: ten more.
     let at = |params: Value| {

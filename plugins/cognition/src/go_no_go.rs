@@ -3,7 +3,7 @@
 use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
 
-use crate::trial::{Period, Repertoire, lay_out, room};
+use crate::trial::{Period, Repertoire, empty_batch, lay_out};
 
 pallium_core::params! {
     /// Durations of the periods of a trial, in their order.
@@ -12,22 +12,21 @@ pallium_core::params! {
         fixation: u32 = 5,
         /// Steps during which the stimulus is shown; at least 1.
         stimulus: u32 = 20,
-        /// Steps of fixation between stimulus and decision. With neither
-        /// delay nor decision the stimulus is the last input, and nothing
-        /// needs to be remembered.
+        /// Steps of fixation between stimulus and decision. If `delay` and
+        /// `decision` are both 0, nothing needs to be remembered.
         delay: u32 = 10,
-        /// Steps without input at the end, the last of which is scored.
+        /// Steps without input at the end; the last one is scored.
         decision: u32 = 5,
     }
 }
 
-/// Fixation ([1,0,0]) → stimulus ([0,1,0] no-go, [0,0,1] go) → delay
-/// ([1,0,0]) → decision (zeros). Class and condition 0 are no-go, 1 are go.
+/// Fixation ([1,0,0]) → stimulus ([0,1,0] no-go, [0,0,1] go) → delay ([1,0,0])
+/// → decision (zeros). Class and condition 0 mean no-go, 1 go.
 struct GoNoGo(Repertoire);
 
 impl Component for GoNoGo {
     const ID: &'static str = "cognition.go-no-go";
-    const ABOUT: &'static str = "tell over a delay whether the stimulus said to respond or to withhold";
+    const ABOUT: &'static str = "report after a delay whether the stimulus meant to respond or to withhold";
     const CITE: &'static str = "Zhang et al. 2019; Molano-Mazón et al. 2022 (NeuroGym); as in Shakiba et al. 2026, arXiv 2606.14975, Task 2";
     type Params = Params;
 
@@ -38,7 +37,7 @@ impl Component for GoNoGo {
             Period::optional("delay", params.delay),
             Period::optional("decision", params.decision),
         ])?;
-        let mut kinds = room(2, decision.end, 3)?;
+        let mut kinds = empty_batch(2, decision.end, 3)?;
         for class in 0..2 {
             kinds.inputs.slice_mut(s![class, fixation.clone(), 0]).fill(1.0);
             kinds.inputs.slice_mut(s![class, stimulus.clone(), 1 + class]).fill(1.0);
@@ -63,16 +62,16 @@ pallium_core::register!(Task, GoNoGo);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::tests::{assert_share, check_promises, learnt_accuracy};
+    use crate::trial::tests::{assert_share, check_properties, learnt_accuracy};
 
     fn task(params: Params) -> GoNoGo {
         GoNoGo::build(params, &Setting::default()).unwrap()
     }
 
     #[test]
-    fn it_keeps_what_every_task_promises() {
-        check_promises(&mut task(Params::default()));
-        check_promises(&mut task(Params { fixation: 0, stimulus: 1, delay: 0, decision: 1 }));
+    fn it_has_the_properties_of_all_tasks() {
+        check_properties(&mut task(Params::default()));
+        check_properties(&mut task(Params { fixation: 0, stimulus: 1, delay: 0, decision: 1 }));
     }
 
     #[test]
@@ -102,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn levels_follow_from_the_periods_and_observers_reach_them() {
+    fn observers_reach_the_levels() {
         let levels = |params| task(params).info().levels;
         let half = Levels { chance: 0.5, memoryless: Some(0.5), ideal: Some(1.0) };
         assert_eq!(levels(Params::default()), half);
         assert_eq!(levels(Params { decision: 0, ..Params::default() }), half);
-        // The stimulus is then the last input.
+        // Here the stimulus is the last input.
         let seen = Levels { memoryless: Some(1.0), ..half };
         assert_eq!(levels(Params { decision: 0, delay: 0, ..Params::default() }), seen);
 

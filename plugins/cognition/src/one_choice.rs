@@ -1,10 +1,10 @@
-//! One-choice inference: a goal is shown, then goes, then two ways are
-//! offered, one of which leads towards the goal.
+//! One-choice inference: a goal is shown, then a delay, then two ways to move,
+//! one of which leads towards the goal.
 
 use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
 
-use crate::trial::{Period, Repertoire, lay_out, room};
+use crate::trial::{Period, Repertoire, empty_batch, lay_out};
 
 pallium_core::params! {
     /// Durations of the periods of a trial, in their order.
@@ -13,13 +13,14 @@ pallium_core::params! {
         goal: u32 = 20,
         /// Steps without input between goal and choices.
         delay: u32 = 10,
-        /// Steps during which the two choices are shown; at least 1. The
-        /// answer is read at the last.
+        /// Steps during which the two choices are shown; at least 1. The last
+        /// one is scored.
         choices: u32 = 20,
     }
 }
 
-/// A way to move; its index is its class and, 4 added, its input channel.
+/// A way to move. Its index is its class; its input channel is the index plus
+/// 4.
 #[derive(Clone, Copy)]
 enum Way {
     Left,
@@ -34,9 +35,9 @@ const WAYS: [&str; 4] = ["left", "up", "right", "down"];
 /// The goals, one channel each: the corners of a square.
 const GOALS: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
 
-/// The eight types of trial: goal (from 1, as published), the two choices, and
-/// the right one. In each, one choice leads towards the goal's corner and the
-/// other away from it.
+/// The eight types of trial: goal (counted from 1, as published), the two
+/// choices, and the correct one. In each, one choice leads towards the goal's
+/// corner and the other away from it.
 const TYPES: [(usize, [Way; 2], Way); 8] = [
     (2, [Left, Up], Up),
     (2, [Right, Down], Right),
@@ -51,10 +52,10 @@ const TYPES: [(usize, [Way; 2], Way); 8] = [
 /// Goal (one-hot, channels 0–3) → delay (zeros) → two choices (two-hot,
 /// channels 4–7: left, up, right, down). Four classes: left, up, right, down.
 ///
-/// The choices alone decide five of eight trials at best, so an accuracy above
-/// 0.625 is the sign of a memory of the goal. The types are equally likely but
-/// the classes are not: right is the answer to three types of eight, down and
-/// left to two, up to two.
+/// An observer that sees only the choices is correct in at most five of eight
+/// trials, so an accuracy above 0.625 shows memory of the goal. The types are
+/// equally likely, but the classes are not: right is the answer to three of the
+/// eight types, the others to fewer.
 struct OneChoice(Repertoire);
 
 impl Component for OneChoice {
@@ -69,7 +70,7 @@ impl Component for OneChoice {
             Period::optional("delay", params.delay),
             Period::required("choices", params.choices),
         ])?;
-        let mut kinds = room(TYPES.len(), choices.end, GOALS.len() + WAYS.len())?;
+        let mut kinds = empty_batch(TYPES.len(), choices.end, GOALS.len() + WAYS.len())?;
         let mut names = Vec::new();
         for (kind, (corner, [first, second], answer)) in TYPES.into_iter().enumerate() {
             kinds.inputs.slice_mut(s![kind, goal.clone(), corner - 1]).fill(1.0);
@@ -103,22 +104,22 @@ pallium_core::register!(Task, OneChoice);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::tests::{assert_share, check_promises, learnt_accuracy};
+    use crate::trial::tests::{assert_share, check_properties, learnt_accuracy};
 
     fn task(params: Params) -> OneChoice {
         OneChoice::build(params, &Setting::default()).unwrap()
     }
 
     #[test]
-    fn it_keeps_what_every_task_promises() {
-        check_promises(&mut task(Params::default()));
-        check_promises(&mut task(Params { goal: 1, delay: 0, choices: 1 }));
+    fn it_has_the_properties_of_all_tasks() {
+        check_properties(&mut task(Params::default()));
+        check_properties(&mut task(Params { goal: 1, delay: 0, choices: 1 }));
     }
 
     #[test]
     fn trials_are_as_published() {
-        // Goal channel, choice channels and class of each type, in numbers
-        // written down apart from the table above.
+        // Goal channel, choice channels and class of each type, written
+        // independently of the table above.
         let expected: [(usize, [usize; 2], u32); 8] = [
             (1, [4, 5], 1),
             (1, [6, 7], 2),
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_leads_towards_the_corner_and_the_other_way_away() {
+    fn only_the_correct_choice_leads_towards_the_goal() {
         for (corner, choices, answer) in TYPES {
             let name = GOALS[corner - 1].replace("top", "up").replace("bottom", "down");
             for way in choices {
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_follow_from_the_types_and_observers_reach_them() {
+    fn observers_reach_the_levels() {
         let mut task = task(Params::default());
         let levels = task.info().levels;
         assert_eq!(levels, Levels { chance: 0.25, memoryless: Some(0.625), ideal: Some(1.0) });

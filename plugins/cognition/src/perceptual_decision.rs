@@ -1,4 +1,4 @@
-//! Perceptual decision: two noisy channels; which one is stronger on average?
+//! Perceptual decision: which of two noisy channels is stronger on average?
 
 use std::f64::consts::{PI, SQRT_2};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::trial::{Period, lay_out, room};
+use crate::trial::{Period, empty_batch, lay_out};
 
 pallium_core::params! {
     /// Periods of a trial in their order, and what is shown.
@@ -18,11 +18,10 @@ pallium_core::params! {
         fixation: u32 = 1,
         /// Steps during which the stimulus is shown; at least 1.
         stimulus: u32 = 30,
-        /// Steps of fixation alone after the stimulus, the last of which is
-        /// scored.
+        /// Steps of fixation after the stimulus; the last one is scored.
         delay: u32 = 10,
-        /// Strengths of the stimulus in percent, 0 to 100, drawn equally
-        /// often. At 0 neither answer is better than the other.
+        /// Strengths of the stimulus in percent, 0 to 100, drawn equally often.
+        /// At 0, neither answer is better than the other.
         coherences: Vec<f64> = vec![0.0, 6.4, 12.8, 25.6, 51.2],
         /// Duration of a step in milliseconds, 0.001 to 1e6. A shorter step
         /// carries more noise.
@@ -36,24 +35,24 @@ pallium_core::params! {
 /// Preferred directions of the two stimulus channels, in radians.
 const DIRECTIONS: [f64; 2] = [0.0, PI];
 
-/// What both channels show at coherence 0, apart from the noise.
+/// Mean of both channels at coherence 0.
 const BASELINE: f64 = 0.5;
 
 /// Channel 0 is 1 throughout (fixation). During the stimulus, channel 1 + k
 /// shows cos(θ_k − θ)·coherence/200 + 0.5 + N(0, sigma/√dt), independent at
 /// each step and channel, where θ is θ_0 or θ_1 = θ_0 + π with equal
-/// probability; otherwise zero. Class k: the stimulus moved along θ_k.
+/// probability; otherwise 0. Class k: the stimulus moved along θ_k.
 ///
 /// The conditions are direction × coherence: index = direction · (number of
 /// coherences) + index of the coherence.
 ///
-/// Levels. The likelihood ratio of the two directions grows with the sum over
-/// the n stimulus steps of the difference of the two channels, whatever the
-/// coherence may be, so the ideal observer follows its sign. At each step the
-/// difference has mean ±2·c/200 = ±c/100 and variance 2·s², s = sigma/√dt, so
-/// it is right with probability Φ(c/100 · √(n/2) / s), averaged over the
-/// coherences c. A memoryless observer sees nothing of the stimulus (0.5), or,
-/// without a delay, one step of it (n = 1).
+/// Levels: for every coherence, the likelihood ratio of the two directions
+/// increases with the sum of the difference of the two channels over the n
+/// stimulus steps, so the ideal observer answers with the sign of this sum. At
+/// each step the difference has mean ±2·c/200 = ±c/100 and variance 2·s², s =
+/// sigma/√dt, so the observer is correct with probability Φ(c/100 · √(n/2) /
+/// s), averaged over the coherences c. A memoryless observer sees none of the
+/// stimulus (0.5), or, without a delay, one step of it (n = 1).
 struct PerceptualDecision {
     fixation: Range<usize>,
     stimulus: Range<usize>,
@@ -66,7 +65,7 @@ struct PerceptualDecision {
 }
 
 impl PerceptualDecision {
-    /// Accuracy of the best observer of `steps` steps of the stimulus.
+    /// Accuracy of the best observer that sees `steps` steps of the stimulus.
     fn accuracy(&self, steps: usize) -> f64 {
         let right = |coherence: f64| {
             if steps == 0 || coherence == 0.0 {
@@ -74,8 +73,9 @@ impl PerceptualDecision {
             } else if self.noise == 0.0 {
                 1.0
             } else {
-                // Φ(x) by libm's complementary error function, which is right
-                // to the last digits; that of statrs errs by up to 1e-10.
+                // Φ(x) from libm's complementary error function, which is
+                // accurate to the last digits; that of statrs has errors up to
+                // 1e-10.
                 let x = coherence / 100.0 * (steps as f64 / 2.0).sqrt() / self.noise;
                 0.5 * erfc(-x / SQRT_2)
             }
@@ -86,7 +86,7 @@ impl PerceptualDecision {
 
 impl Component for PerceptualDecision {
     const ID: &'static str = "cognition.perceptual-decision";
-    const ABOUT: &'static str = "tell over a delay in which of two directions a noisy stimulus moved";
+    const ABOUT: &'static str = "report after a delay in which of two directions a noisy stimulus moved";
     const CITE: &'static str = "Britten et al. 1992; Molano-Mazón et al. 2022 (NeuroGym); as in Shakiba et al. 2026, arXiv 2606.14975, Task 3";
     type Params = Params;
 
@@ -128,7 +128,7 @@ impl Task for PerceptualDecision {
                 self.coherences.iter().map(move |c| format!("direction {degrees}°, coherence {c} %"))
             })
             .collect();
-        // What the last input still shows of the stimulus.
+        // The number of stimulus steps that the last input shows.
         let last = usize::from(self.delay.is_empty());
         TaskInfo {
             inputs: 1 + DIRECTIONS.len(),
@@ -145,7 +145,7 @@ impl Task for PerceptualDecision {
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
-        let mut batch = room(count, self.delay.end, 1 + DIRECTIONS.len())?;
+        let mut batch = empty_batch(count, self.delay.end, 1 + DIRECTIONS.len())?;
         batch.inputs.slice_mut(s![.., self.fixation.start.., 0]).fill(1.0);
         let mut stream = random::stream(seed, Self::ID);
         let coherences = self.coherences.len() as u32;
@@ -172,7 +172,7 @@ pallium_core::register!(Task, PerceptualDecision);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::tests::{assert_share, check_promises};
+    use crate::trial::tests::{assert_share, check_properties};
 
     fn build(params: Params) -> Result<PerceptualDecision> {
         PerceptualDecision::build(params, &Setting::default())
@@ -183,10 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn it_keeps_what_every_task_promises() {
-        check_promises(&mut task(Params::default()));
+    fn it_has_the_properties_of_all_tasks() {
+        check_properties(&mut task(Params::default()));
         let short = Params { fixation: 0, stimulus: 2, delay: 0, coherences: vec![5.0], ..Params::default() };
-        check_promises(&mut task(short));
+        check_properties(&mut task(short));
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_those_of_the_normal_distribution() {
+    fn levels_match_the_normal_distribution() {
         // scipy.stats.norm.cdf(c / 100 * sqrt(n / 2) / s), averaged.
         let close = |value: Option<f64>, expected: f64| {
             let value = value.unwrap();
@@ -284,8 +284,8 @@ mod tests {
         close(levels.ideal, 0.898_681_341_478_928_2);
     }
 
-    /// A Bayesian observer that weighs every coherence by its likelihood,
-    /// given the steps `seen`, without use of the sum that the formula rests on.
+    /// A Bayesian observer that weights every coherence by its likelihood given
+    /// the steps `seen`. It does not use the sum that the formula is based on.
     fn bayesian(batch: &Batch, coherences: &[f64], noise: f64, seen: Range<usize>) -> usize {
         let likelihood = |trial: usize, class: usize| -> f64 {
             let logs: Vec<f64> = coherences

@@ -1,5 +1,5 @@
-//! What the tasks share: periods of a trial, room for trials, and tasks that
-//! consist of a few kinds of trial without noise.
+//! Shared by all tasks: periods of a trial, empty batches, and tasks that
+//! consist of a few kinds of noiseless trials.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,12 +8,12 @@ use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
 use rand::Rng;
 
-/// Most steps a trial may have: far beyond what a network can be trained on,
-/// so that a typing mistake is refused.
-const MOST_STEPS: u32 = 100_000;
+/// Maximum number of steps of a trial: far beyond what a network can be trained
+/// on, so that typing errors are refused.
+const MAX_STEPS: u32 = 100_000;
 
-/// Most input values in one draw of trials (8 GiB).
-const MOST_VALUES: usize = 1 << 31;
+/// Maximum number of input values in one draw of trials (8 GiB).
+const MAX_VALUES: usize = 1 << 31;
 
 /// One period of a trial.
 pub struct Period {
@@ -21,12 +21,12 @@ pub struct Period {
     pub parameter: &'static str,
     /// Its duration in steps.
     pub steps: u32,
-    /// Whether the task makes no sense without it.
+    /// Whether the task needs it.
     pub required: bool,
 }
 
 impl Period {
-    /// A period that the task cannot do without.
+    /// A period that the task needs.
     pub fn required(parameter: &'static str, steps: u32) -> Self {
         Period { parameter, steps, required: true }
     }
@@ -49,10 +49,10 @@ pub fn lay_out<const K: usize>(periods: [Period; K]) -> Result<[Range<usize>; K]
         }
     }
     let total: u64 = periods.iter().map(|p| u64::from(p.steps)).sum();
-    if total == 0 || total > u64::from(MOST_STEPS) {
+    if total == 0 || total > u64::from(MAX_STEPS) {
         let names: Vec<_> = periods.iter().map(|p| format!("`{}`", p.parameter)).collect();
         return Err(Error::input(format!("parameters {} add up to {total} steps", names.join(" + ")))
-            .help(format!("a trial must have between 1 and {MOST_STEPS} steps")));
+            .help(format!("a trial must have between 1 and {MAX_STEPS} steps")));
     }
     let mut start = 0;
     Ok(periods.map(|period| {
@@ -65,18 +65,18 @@ pub fn lay_out<const K: usize>(periods: [Period; K]) -> Result<[Range<usize>; K]
 /// An all-zero batch of `count` trials.
 ///
 /// # Errors
-/// If that would not fit into memory by any measure.
-pub fn room(count: usize, steps: usize, channels: usize) -> Result<Batch> {
+/// If the batch would be too large for memory.
+pub fn empty_batch(count: usize, steps: usize, channels: usize) -> Result<Batch> {
     match count.checked_mul(steps).and_then(|n| n.checked_mul(channels)) {
-        Some(values) if values <= MOST_VALUES => Ok(Batch::zeros(count, steps, channels)),
+        Some(values) if values <= MAX_VALUES => Ok(Batch::zeros(count, steps, channels)),
         _ => Err(Error::input(format!(
-            "{count} trials of {steps} steps and {channels} channels are more than {MOST_VALUES} values"
+            "{count} trials of {steps} steps and {channels} channels are more than {MAX_VALUES} values"
         ))
         .help("draw fewer trials at a time, or shorten the task's periods")),
     }
 }
 
-/// A task that consists of a few equally likely kinds of trial without noise.
+/// A task that consists of a few equally likely kinds of noiseless trials.
 pub struct Repertoire {
     /// One trial of each kind; its index is its condition.
     kinds: Batch,
@@ -86,8 +86,8 @@ pub struct Repertoire {
 }
 
 impl Repertoire {
-    /// A repertoire of `kinds`, one trial each, with a name each. The levels
-    /// follow from counting them.
+    /// A repertoire of `kinds`: one trial and one name for each. The levels are
+    /// computed by counting kinds.
     pub fn new(purpose: &'static str, mut kinds: Batch, names: Vec<String>, classes: usize) -> Result<Self> {
         let (count, steps, inputs) = kinds.inputs.dim();
         if names.len() != count || count == 0 {
@@ -104,14 +104,14 @@ impl Repertoire {
         Ok(Repertoire { kinds, info, purpose })
     }
 
-    /// What the task says of itself.
+    /// The description of the task.
     pub fn info(&self) -> TaskInfo {
         self.info.clone()
     }
 
     /// `count` trials, each of a kind drawn uniformly and independently.
     pub fn draw(&self, count: usize, seed: u64) -> Result<Batch> {
-        let mut batch = room(count, self.info.steps, self.info.inputs)?;
+        let mut batch = empty_batch(count, self.info.steps, self.info.inputs)?;
         let mut stream = random::stream(seed, self.purpose);
         for trial in 0..count {
             let condition = stream.random_range(0..self.kinds.trials() as u32);
@@ -126,10 +126,10 @@ impl Repertoire {
     }
 }
 
-/// The accuracy of the best answer to what is seen of each of equally likely
-/// kinds, where `window` tells from a trial's length which steps are seen.
+/// The accuracy of the best observer of equally likely kinds. `window` maps a
+/// trial's length to the steps that the observer sees.
 fn best_accuracy(kinds: &Batch, window: impl Fn(usize) -> Range<usize>) -> f64 {
-    // For each thing that can be seen, how often each class is right.
+    // For each observation, how often each class is correct.
     let mut answers: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
     for kind in 0..kinds.trials() {
         let length = kinds.lengths[kind] as usize;
@@ -146,8 +146,9 @@ fn best_accuracy(kinds: &Batch, window: impl Fn(usize) -> Range<usize>) -> f64 {
 pub mod tests {
     use super::*;
 
-    /// Asserts that `count` of `n` is what probability `p` gives, within five
-    /// standard deviations: 6 in 10 million fail by chance, and seeds are fixed.
+    /// Asserts that `count` of `n` agrees with probability `p` within five
+    /// standard deviations; 6 in 10 million would fail by chance, but seeds are
+    /// fixed.
     pub fn assert_share(what: &str, count: usize, n: usize, p: f64) {
         let expected = n as f64 * p;
         let bound = 5.0 * (expected * (1.0 - p)).sqrt();
@@ -157,8 +158,8 @@ pub mod tests {
         );
     }
 
-    /// Accuracy, on the second half of `batch`, of the best answer learnt on
-    /// the first half by an observer that sees the last `steps` steps.
+    /// Accuracy on the second half of `batch` of an observer that sees the last
+    /// `steps` steps and learns the best answers from the first half.
     pub fn learnt_accuracy(batch: &Batch, steps: usize) -> (usize, usize) {
         let half = batch.trials() / 2;
         let seen = |trial: usize| -> (Vec<u32>, u32) {
@@ -179,8 +180,8 @@ pub mod tests {
         (right.count(), half)
     }
 
-    /// Checks what every task of this crate promises of its trials.
-    pub fn check_promises(task: &mut dyn Task) {
+    /// Checks the properties common to the trials of all tasks.
+    pub fn check_properties(task: &mut dyn Task) {
         let info = task.info();
         let batch = task.trials(200, 11).unwrap();
         batch.check(info.inputs, info.classes).unwrap();
@@ -208,7 +209,7 @@ pub mod tests {
         for (name, &count) in info.conditions.iter().zip(&counts) {
             assert_share(name, count, 20_000, 1.0 / kinds as f64);
         }
-        // Neighbouring trials repeat a kind as often as independence says.
+        // Neighbouring trials repeat a kind as often as independent draws do.
         let repeats = many.conditions.windows(2).filter(|pair| pair[0] == pair[1]).count();
         assert_share("repeated kinds", repeats, 19_999, 1.0 / kinds as f64);
 

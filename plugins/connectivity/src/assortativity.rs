@@ -1,12 +1,12 @@
-//! `connectivity.assortativity`: whether like connects to like.
+//! `connectivity.assortativity`: whether similar nodes connect to each other.
 
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, present};
+use crate::graph::{Kind, WeightedGraph, present};
 
 pallium_core::choice! {
-    /// Which connections of the two ends are compared, where directions count.
+    /// Which degrees of the two ends are compared in directed networks.
     pub enum Ends {
         /// Outgoing of the source, incoming of the target.
         OutIn = "out-in",
@@ -22,25 +22,26 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: by degree or by strength, undirected or directed.
+        /// By degree (binary) or by strength (weighted), undirected or
+        /// directed.
         kind: Kind = Kind::Wu,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Directed: which connections of a connection's source and target are
-        /// compared, out-in, in-out, out-out or in-in.
+        /// Directed networks: which degrees of a connection's source and target
+        /// are compared.
         ends: Ends = Ends::OutIn,
     }
 }
 
 /// The correlation, over connections, of the degrees (weighted: strengths) of
-/// the two ends (Newman 2002, equation 4): with a and b those of the ends and
-/// ⟨ ⟩ the mean over connections,
+/// the two ends (Newman 2002, equation 4): where a and b are those of the ends
+/// and ⟨ ⟩ is the mean over connections,
 ///
 /// > (⟨ab⟩ − ⟨(a + b)/2⟩²) / (⟨(a² + b²)/2⟩ − ⟨(a + b)/2⟩²).
 ///
-/// Directed, the same formula is taken over directed connections, as the Brain
-/// Connectivity Toolbox does. Not a number where all ends are alike.
+/// In directed networks the formula runs over directed connections, as in the
+/// Brain Connectivity Toolbox. NaN if all ends are equal.
 pub struct Assortativity(Params);
 
 impl Component for Assortativity {
@@ -59,7 +60,7 @@ impl Component for Assortativity {
 impl Metric for Assortativity {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, ends } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let mut name = format!("assortativity_{}", kind.weights());
         if kind.directed() {
             name += match ends {
@@ -75,7 +76,7 @@ impl Metric for Assortativity {
 pallium_core::register!(Metric, Assortativity);
 
 /// The assortativity of a graph; undirected without `ends`.
-pub fn assortativity(graph: &Graph, ends: Option<Ends>) -> f64 {
+pub fn assortativity(graph: &WeightedGraph, ends: Option<Ends>) -> f64 {
     // A binary graph's weights are 1, so its strengths are its degrees.
     let (out, into) = (graph.out_sums(|w| w), graph.in_sums(|w| w));
     let (source, target) = match ends {
@@ -94,6 +95,6 @@ pub fn assortativity(graph: &Graph, ends: Option<Ends>) -> f64 {
     }
     let mean = half / count;
     let spread = square / count - mean * mean;
-    // Rounding leaves this much of a spread of 0.
+    // The rounding error of a spread of 0.
     if spread > 1e-12 * (square / count) { (product / count - mean * mean) / spread } else { f64::NAN }
 }

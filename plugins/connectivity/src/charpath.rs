@@ -3,27 +3,27 @@
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, mean};
+use crate::graph::{Kind, WeightedGraph, mean};
 use crate::paths::distances;
 
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Whether pairs without a way between them count as infinitely far
+        /// Whether pairs without a path between them count as infinitely far
         /// apart; if not, they are left out.
         include_infinite: bool = false,
     }
 }
 
-/// The characteristic path length λ, the mean of the shortest ways d between
-/// ordered pairs, with 1/weight as a connection's length (Watts and Strogatz
-/// 1998); the mean of 1/d; and the least and the greatest of the nodes'
-/// eccentricities, each the longest of a node's shortest ways.
+/// The characteristic path length λ, which is the mean length d of the shortest
+/// paths between ordered pairs, with 1/weight as a connection's length (Watts
+/// and Strogatz 1998); the mean of 1/d; and the smallest and largest
+/// eccentricity (the longest of a node's shortest paths).
 pub struct Charpath(Params);
 
 impl Component for Charpath {
@@ -42,12 +42,12 @@ impl Component for Charpath {
 impl Metric for Charpath {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, include_infinite } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let n = graph.nodes();
         let all = distances(n, graph.weights());
         let counts = |i: usize, j: usize| i != j && (include_infinite || all[i * n + j].is_finite());
         let of_pairs = || (0..n * n).filter(|k| counts(k / n, k % n)).map(|k| all[k]);
-        // A node without any way has no eccentricity.
+        // A node without paths has no eccentricity.
         let eccentricities: Vec<f64> = (0..n)
             .filter_map(|i| (0..n).filter(|&j| counts(i, j)).map(|j| all[i * n + j]).max_by(f64::total_cmp))
             .collect();

@@ -4,27 +4,27 @@ use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 use pallium_linalg::{View, Write, product};
 
-use crate::graph::{Graph, Kind, mean, present};
+use crate::graph::{Kind, WeightedGraph, mean, present};
 
 pallium_core::params! {
     /// Which graph is measured.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
     }
 }
 
-/// The mean clustering coefficient. With S = W^⅓ + (Wᵀ)^⅓, each root taken of
-/// the entries, a node's is
+/// The mean clustering coefficient. With S = W^⅓ + (Wᵀ)^⅓, element-wise roots,
+/// that of a node is
 ///
 /// > ½(S³)ᵢᵢ / (kᵢ(kᵢ − 1) − 2rᵢ),
 ///
-/// k its connections in and out and r its reciprocal ones (Fagiolo 2007), and 0
-/// where it is not in a triangle. Undirected, this is the mean over pairs of
-/// neighbours of the triangle's geometric mean weight (Onnela et al. 2005);
+/// where k counts its connections in and out and r its reciprocal ones (Fagiolo
+/// 2007); 0 if it is not in a triangle. Undirected, this is the mean over pairs
+/// of neighbours of the triangle's geometric mean weight (Onnela et al. 2005);
 /// binary, the share of pairs of neighbours that are connected (Watts and
 /// Strogatz 1998).
 pub struct ClusteringCoef(Params);
@@ -45,7 +45,7 @@ impl Component for ClusteringCoef {
 impl Metric for ClusteringCoef {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let name = format!("clustering_coef_{}", kind.name());
         Ok(vec![Measure::new(name, mean(clustering(&graph)))])
     }
@@ -53,7 +53,7 @@ impl Metric for ClusteringCoef {
 pallium_core::register!(Metric, ClusteringCoef);
 
 /// Every node's clustering coefficient.
-pub fn clustering(graph: &Graph) -> Vec<f64> {
+pub fn clustering(graph: &WeightedGraph) -> Vec<f64> {
     let n = graph.nodes();
     if n == 0 {
         return Vec::new();

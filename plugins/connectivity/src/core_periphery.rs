@@ -3,31 +3,33 @@
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind};
+use crate::graph::{Kind, WeightedGraph};
 use crate::modularity::check_gamma;
 
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// γ: above 1 the core is smaller, below larger (above 0).
+        /// Resolution γ: values above 1 give a smaller core, values below 1 a larger
+        /// one (above 0).
         gamma: f64 = 1.0,
     }
 }
 
-/// Coreness q = (Σ within the core − Σ within the periphery) of (w − γ·w̄) / m, w̄
-/// the mean of all N² weights and m their sum, in the best division into core
-/// and periphery, and the core's size (Borgatti and Everett 2000, in the form of
-/// Rubinov et al. 2015).
+/// Coreness q = (Σ within the core − Σ within the periphery) of (w − γ·w̄) / m in
+/// the best division into core and periphery, and the core's size (Borgatti and
+/// Everett 2000, in the form of Rubinov et al. 2015). w̄ is the mean of all N²
+/// weights and m their sum.
 ///
-/// No search is needed. With bᵢⱼ the summand and c 1 in the core, the sum is
-/// Σ b·(cᵢcⱼ − (1 − cᵢ)(1 − cⱼ)) = Σ b·(cᵢ + cⱼ − 1), so every node adds the same
-/// to q whatever the others do, and the best core is the nodes that add
-/// something: those whose weights in and out exceed 2γ·N·w̄.
+/// No search is needed. With bᵢⱼ the summand and cᵢ = 1 in the core, 0 elsewhere,
+/// the sum is Σ b·(cᵢcⱼ − (1 − cᵢ)(1 − cⱼ)) = Σ b·(cᵢ + cⱼ − 1), so every node
+/// contributes to q independently of the others, and the best core consists of
+/// the nodes with a positive contribution: those whose weights in and out exceed
+/// 2γ·N·w̄.
 pub struct CorePeriphery(Params);
 
 impl Component for CorePeriphery {
@@ -47,7 +49,7 @@ impl Component for CorePeriphery {
 impl Metric for CorePeriphery {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, gamma } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let gains = gains(&graph, gamma);
         let core: Vec<bool> = gains.iter().map(|&gain| gain > 0.0).collect();
         let size = core.iter().filter(|&&c| c).count() as f64;
@@ -62,9 +64,8 @@ impl Metric for CorePeriphery {
 }
 pallium_core::register!(Metric, CorePeriphery);
 
-/// Half of what each node adds to q by being in the core; not numbers without
-/// connections.
-pub fn gains(graph: &Graph, gamma: f64) -> Vec<f64> {
+/// Half of each node's contribution to q in the core; NaN without connections.
+pub fn gains(graph: &WeightedGraph, gamma: f64) -> Vec<f64> {
     let n = graph.nodes() as f64;
     let total: f64 = graph.weights().iter().sum();
     let expected = 2.0 * gamma * total / n;

@@ -1,36 +1,36 @@
-//! `connectivity.efficiency`: how short the ways are.
+//! `connectivity.efficiency`: how short the paths are.
 
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, mean, present};
+use crate::graph::{Kind, WeightedGraph, mean, present};
 use crate::paths::inverse_distances;
 
 pallium_core::params! {
     /// Which graph is measured.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Whether to measure the mean local efficiency too.
+        /// Whether to measure the mean local efficiency as well.
         local: bool = true,
     }
 }
 
-/// The global efficiency, the mean over ordered pairs of 1/d (Latora and
-/// Marchiori 2001), d the shortest way with 1/weight as a connection's length;
-/// 0 where there is no way.
+/// The global efficiency: the mean of 1/d over ordered pairs (Latora and
+/// Marchiori 2001), where d is the length of the shortest path with 1/weight as
+/// a connection's length; 1/d is 0 without a path.
 ///
-/// The local efficiency of a node is that of its neighbours without it, the
-/// mean over their pairs of 1/d weighted by the connections to the node (Rubinov
-/// and Sporns 2010): with a the connections to and from a neighbour and e = 1/d,
+/// The local efficiency of a node is that of the graph of its neighbours, each
+/// pair weighted by its connections to the node (Rubinov and Sporns 2010): with
+/// a the connections to and from a neighbour and e = 1/d,
 ///
 /// > ½ Σⱼₕ aⱼ aₕ (eⱼₕ + eₕⱼ) / ((Σ a)² − Σ a²).
 ///
-/// Weighted, a in the numerator is the sum of the cube roots of the two weights,
-/// and e its own cube root.
+/// In weighted networks, a in the numerator is the sum of the cube roots of the
+/// two weights, and e is replaced by its cube root.
 pub struct Efficiency(Params);
 
 impl Component for Efficiency {
@@ -49,7 +49,7 @@ impl Component for Efficiency {
 impl Metric for Efficiency {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, local } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let name = format!("efficiency_{}", kind.weights());
         let mut found = vec![Measure::new(name.as_str(), global_efficiency(&graph))];
         if local {
@@ -61,15 +61,14 @@ impl Metric for Efficiency {
 }
 pallium_core::register!(Metric, Efficiency);
 
-/// The mean of 1/d over ordered pairs of different nodes; not a number without
-/// any.
-pub fn global_efficiency(graph: &Graph) -> f64 {
+/// The mean of 1/d over ordered pairs of different nodes; NaN without pairs.
+pub fn global_efficiency(graph: &WeightedGraph) -> f64 {
     let n = graph.nodes() as f64;
     inverse_distances(graph.nodes(), graph.weights()).iter().sum::<f64>() / (n * (n - 1.0))
 }
 
 /// Every node's local efficiency.
-pub fn local_efficiency(graph: &Graph, weighted: bool) -> Vec<f64> {
+pub fn local_efficiency(graph: &WeightedGraph, weighted: bool) -> Vec<f64> {
     let n = graph.nodes();
     let root = |w: f64| if weighted { w.cbrt() } else { w };
     (0..n)

@@ -1,12 +1,12 @@
-//! What the null models share: a network's clustering and efficiency against
-//! those of random networks.
+//! Shared by the null models: compares a network's clustering and efficiency
+//! with those of random networks.
 
 use pallium_core::prelude::*;
 use pallium_graph::{Rewire, Rewiring, check_quantile};
 
 use crate::clustering_coef::clustering;
 use crate::efficiency::global_efficiency;
-use crate::graph::{Graph, Kind, mean};
+use crate::graph::{Kind, WeightedGraph, mean};
 
 /// An ensemble of random networks.
 pub struct Ensemble {
@@ -24,21 +24,20 @@ impl Ensemble {
         Ok(Ensemble { kind, quantile, graphs, seed })
     }
 
-    /// For the clustering coefficient and the global efficiency of `network`: the
-    /// mean over the ensemble that `draw` makes one by one, and how many of its
-    /// standard deviations the network lies from it. Not a number where the
-    /// ensemble does not vary.
+    /// For clustering coefficient and global efficiency: the mean over an
+    /// ensemble of graphs from `draw`, and the z-score of `network` in the
+    /// ensemble (NaN if the ensemble does not vary).
     pub fn compare(
         &self,
         network: &Network<'_>,
         null: &str,
-        mut draw: impl FnMut(&Graph, &mut random::Stream) -> Graph,
+        mut draw: impl FnMut(&WeightedGraph, &mut random::Stream) -> WeightedGraph,
     ) -> Result<Vec<Measure>> {
-        let graph = Graph::of(network, self.kind, self.quantile)?;
-        // A fresh stream for each network: the result does not depend on what
-        // was measured before.
+        let graph = WeightedGraph::from_network(network, self.kind, self.quantile)?;
+        // A new stream for each network, so that the result does not depend on
+        // earlier measurements.
         let mut stream = random::stream(self.seed, &format!("null {null}"));
-        let of = |graph: &Graph| [mean(clustering(graph)), global_efficiency(graph)];
+        let of = |graph: &WeightedGraph| [mean(clustering(graph)), global_efficiency(graph)];
         let own = of(&graph);
         let all: Vec<[f64; 2]> = (0..self.graphs).map(|_| of(&draw(&graph, &mut stream))).collect();
         let names =
@@ -56,23 +55,23 @@ impl Ensemble {
     }
 }
 
-/// A network whose connections trade ends: of i → j and k → l become i → l and k
-/// → j, weights staying with their sources (undirected: with either end).
-pub struct Weighted {
-    pub graph: Graph,
+/// A network whose connections swap targets: i → j and k → l become i → l and k
+/// → j. Weights stay with their sources (undirected: with either end).
+pub struct RewiredGraph {
+    pub graph: WeightedGraph,
     directed: bool,
 }
 
-impl Weighted {
+impl RewiredGraph {
     /// Starts from `graph` itself.
-    pub fn rewiring(graph: Graph, directed: bool) -> Rewiring<Self> {
+    pub fn rewiring(graph: WeightedGraph, directed: bool) -> Rewiring<Self> {
         let edges: Vec<(usize, usize)> =
             graph.edges().filter(|(i, j, _)| directed || i < j).map(|(i, j, _)| (i, j)).collect();
-        Rewiring::from_edges(Weighted { graph, directed }, directed, edges)
+        Rewiring::from_edges(RewiredGraph { graph, directed }, directed, edges)
     }
 }
 
-impl Rewire for Weighted {
+impl Rewire for RewiredGraph {
     fn joined(&self, i: usize, j: usize) -> bool {
         self.graph.weight(i, j) > 0.0
     }

@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pallium_graph::{quantile_of_magnitudes, recurrent};
 
 pallium_core::choice! {
-    /// What of a connection counts.
+    /// Binary or weighted, undirected or directed.
     pub enum Kind {
         /// Binary, undirected.
         Bu = "bu",
@@ -44,38 +44,36 @@ impl Kind {
     }
 }
 
-/// A graph of N nodes as a matrix of weights of at least 0, with a diagonal
-/// of 0.
+/// A graph of N nodes as a matrix of non-negative weights with a zero diagonal.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Graph {
+pub struct WeightedGraph {
     nodes: usize,
     weights: Vec<f64>,
 }
 
-impl Graph {
-    /// From N×N weights, row-major. The diagonal is left out.
+impl WeightedGraph {
+    /// A graph from N×N weights, row-major; the diagonal is ignored.
     pub fn new(nodes: usize, mut weights: Vec<f64>) -> Self {
         for i in 0..nodes {
             weights[i * nodes + i] = 0.0;
         }
-        Graph { nodes, weights }
+        WeightedGraph { nodes, weights }
     }
 
     /// The graph of a network: connections whose |weight| exceeds the `quantile`
-    /// of all N² values of |weight|, without those of neurons to themselves.
-    /// Weights are |weight|, divided by the largest; binary, they are 1.
-    /// Undirected, each is the mean of both directions (binary: 1 if either is
-    /// there).
+    /// of all N² values of |weight|, without autapses. Weights are |weight|
+    /// divided by the largest, or 1 if binary. Undirected weights are the mean
+    /// of both directions (binary: 1 if either exists).
     ///
     /// # Errors
     /// If the recurrent matrix is not square or not finite.
-    pub fn of(network: &Network<'_>, kind: Kind, quantile: f64) -> Result<Self> {
+    pub fn from_network(network: &Network<'_>, kind: Kind, quantile: f64) -> Result<Self> {
         let weights = recurrent(network)?;
         let n = weights.nrows();
         let threshold = quantile_of_magnitudes(weights, quantile);
         let mut sizes: Vec<f64> = weights.iter().map(|w| f64::from(w.abs())).collect();
         sizes.iter_mut().filter(|w| **w <= threshold).for_each(|w| *w = 0.0);
-        let mut graph = Graph::new(n, sizes);
+        let mut graph = WeightedGraph::new(n, sizes);
         if !kind.weighted() {
             graph.weights.iter_mut().filter(|w| **w > 0.0).for_each(|w| *w = 1.0);
         }
@@ -121,19 +119,18 @@ impl Graph {
         self.weights[i * self.nodes + j] = weight;
     }
 
-    /// Connections as (from, to, weight), by rows.
+    /// Connections as (from, to, weight), row by row.
     pub fn edges(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
         let n = self.nodes;
         self.weights.iter().enumerate().filter(|(_, w)| **w > 0.0).map(move |(k, &w)| (k / n, k % n, w))
     }
 
-    /// For each node, the sum over its outgoing connections of what `of` makes
-    /// of a weight.
+    /// For each node, the sum of `of(weight)` over its outgoing connections.
     pub fn out_sums(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
         (0..self.nodes).map(|i| self.row(i).iter().map(|&w| of(w)).sum()).collect()
     }
 
-    /// The same over incoming connections.
+    /// For each node, the sum of `of(weight)` over its incoming connections.
     pub fn in_sums(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
         let mut sums = vec![0.0; self.nodes];
         for i in 0..self.nodes {
@@ -142,7 +139,7 @@ impl Graph {
         sums
     }
 
-    /// Every weight as `of` makes it.
+    /// `of(weight)` of every weight, row-major.
     pub fn map(&self, of: impl Fn(f64) -> f64) -> Vec<f64> {
         self.weights.iter().map(|&w| of(w)).collect()
     }
@@ -153,7 +150,7 @@ pub fn present(weight: f64) -> f64 {
     f64::from(u8::from(weight > 0.0))
 }
 
-/// The mean; not a number of nothing.
+/// The mean; NaN without values.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (sum, count) = values.into_iter().fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
     sum / count

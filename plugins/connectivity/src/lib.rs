@@ -1,5 +1,5 @@
-//! Graph measures under the names that the Brain Connectivity Toolbox gave them
-//! (Rubinov and Sporns 2010), directed and weighted, and null models.
+//! Graph measures with the names of the Brain Connectivity Toolbox (Rubinov and
+//! Sporns 2010), directed and weighted, and null models.
 //!
 //! | component | measures |
 //! |---|---|
@@ -11,12 +11,12 @@
 //! | `connectivity.modularity` | `modularity_und`, `modularity_dir`, and the number of communities |
 //! | `connectivity.participation-coef` | `participation_coef` |
 //! | `connectivity.rich-club` | `rich_club_bu`, `_bd`, `_wu`, `_wd`, and the level |
-//! | `connectivity.null-density-matched`, `.null-degree-preserving`, `.null-lattice` | clustering and efficiency of such networks, and the network's z-scores among them |
+//! | `connectivity.null-density-matched`, `.null-degree-preserving`, `.null-lattice` | clustering and efficiency of the random networks, and the network's z-scores |
 //!
-//! All look at one graph of the strong connections, as its parameters `kind`
-//! and `quantile` say. `organization.*` measures the same graph in the published
-//! way, binary and undirected. The formulas are those of the papers; values are
-//! compared with the toolbox's (`fixtures/toolbox.py`).
+//! All measure the graph of strong connections that the parameters `kind` and
+//! `quantile` define. `organization.*` measures it as published, binary and
+//! undirected. The formulas are those of the papers; tests compare values with
+//! the toolbox's (`fixtures/toolbox.py`).
 
 mod assortativity;
 mod charpath;

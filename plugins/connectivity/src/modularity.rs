@@ -1,33 +1,33 @@
-//! `connectivity.modularity`: how well the network falls into communities.
+//! `connectivity.modularity`: how well the network divides into communities.
 
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 use pallium_linalg::symmetric;
 
-use crate::graph::{Graph, Kind};
+use crate::graph::{Kind, WeightedGraph};
 
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Resolution γ: above 1 communities are smaller, below larger (above
-        /// 0).
+        /// Resolution γ: values above 1 give smaller communities, values below
+        /// 1 larger ones (above 0).
         gamma: f64 = 1.0,
     }
 }
 
-/// Newman's modularity Q of the communities that his spectral method finds, and
+/// Newman's modularity Q of the communities found by his spectral method, and
 /// their number. The graph is split in two along the leading eigenvector of its
-/// modularity matrix, nodes are then moved one at a time as long as that raises
-/// Q (Newman 2006), and each part is split in the same way until no split
-/// raises Q. Directed by Leicht and Newman (2008).
+/// modularity matrix, then nodes are moved one at a time as long as Q increases
+/// (Newman 2006), and each part is split in the same way until no split
+/// increases Q. The directed version is that of Leicht and Newman (2008).
 ///
-/// Not a number without connections.
+/// NaN without connections.
 pub struct Modularity(Params);
 
 impl Component for Modularity {
@@ -51,18 +51,18 @@ pub fn check_gamma(gamma: f64) -> Result<()> {
     if gamma > 0.0 {
         return Ok(());
     }
-    Err(Error::input("parameter `gamma` is 0").help("it must be above 0; 1 is usual"))
+    Err(Error::input("parameter `gamma` is 0").help("it must be above 0; the usual value is 1"))
 }
 
 impl Metric for Modularity {
-    /// Nodes with the same links may be told apart by their order.
+    /// Nodes with identical connections may be assigned by their order.
     fn invariant(&self) -> bool {
         false
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, gamma } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let communities = communities(&graph, gamma);
         let name = if kind.directed() { "modularity_dir" } else { "modularity_und" };
         let count = communities.iter().max().map_or(0, |&last| last + 1);
@@ -74,9 +74,9 @@ impl Metric for Modularity {
 }
 pallium_core::register!(Metric, Modularity);
 
-/// Q of a partition: Σ over pairs within a community of (w − γ·s_out·s_in/m)/m, m
-/// the sum of all weights.
-pub fn modularity(graph: &Graph, community: &[usize], gamma: f64) -> f64 {
+/// Q of a partition: Σ over pairs within a community of (w − γ·s_out·s_in/m)/m,
+/// where m is the sum of all weights.
+pub fn modularity(graph: &WeightedGraph, community: &[usize], gamma: f64) -> f64 {
     let (out, into) = (graph.out_sums(|w| w), graph.in_sums(|w| w));
     let total: f64 = out.iter().sum();
     let mut sum = 0.0;
@@ -90,16 +90,17 @@ pub fn modularity(graph: &Graph, community: &[usize], gamma: f64) -> f64 {
     sum / total
 }
 
-/// The community of each node, counted from 0 in the order of their first
+/// The community of each node, numbered from 0 in the order of their first
 /// nodes.
-pub fn communities(graph: &Graph, gamma: f64) -> Vec<usize> {
+pub fn communities(graph: &WeightedGraph, gamma: f64) -> Vec<usize> {
     let n = graph.nodes();
     let (out, into) = (graph.out_sums(|w| w), graph.in_sums(|w| w));
     let total: f64 = out.iter().sum();
     if total == 0.0 {
         return (0..n).collect();
     }
-    // A directed graph's modularity is that of its symmetric part.
+    // A directed graph's modularity matrix can be replaced by its symmetric
+    // part.
     let matrix = |i: usize, j: usize| {
         let own = |i: usize, j: usize| graph.weight(i, j) - gamma * out[i] * into[j] / total;
         (own(i, j) + own(j, i)) / 2.0
@@ -120,7 +121,7 @@ pub fn communities(graph: &Graph, gamma: f64) -> Vec<usize> {
     community
 }
 
-/// The two halves of `group` that raise the modularity most, if any do.
+/// The two halves of `group` that increase the modularity most, if any do.
 fn split(
     group: &[usize],
     total: f64,
@@ -138,14 +139,14 @@ fn split(
     let eigen = symmetric(b.view())?;
     let vector = eigen.vectors.column(n - 1);
     let mut side: Vec<f64> = (0..n).map(|i| if vector[i] >= 0.0 { 1.0 } else { -1.0 }).collect();
-    // What each node is drawn to: (B·side), kept up to date as nodes move.
+    // B·side, updated as nodes move.
     let mut pull: Vec<f64> = (0..n).map(|i| (0..n).map(|j| b[[i, j]] * side[j]).sum()).collect();
     let quality = |side: &[f64], pull: &[f64]| side.iter().zip(pull).map(|(s, p)| s * p).sum::<f64>();
     let tolerance = 1e-10 * total;
     let mut best = quality(&side, &pull);
     loop {
-        // Every node is moved once, the best or least bad first; of all the
-        // states on the way the best is kept (Kernighan and Lin 1970).
+        // Every node is moved once, the one with the largest gain first; the
+        // best state on the way is kept (Kernighan and Lin 1970).
         let (mut trial, mut trial_pull, mut moved) = (side.clone(), pull.clone(), vec![false; n]);
         let mut reached = best;
         let mut kept: Option<(f64, Vec<f64>, Vec<f64>)> = None;

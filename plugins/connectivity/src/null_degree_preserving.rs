@@ -2,30 +2,30 @@
 
 use pallium_core::prelude::*;
 
-use crate::ensemble::{Ensemble, Weighted};
+use crate::ensemble::{Ensemble, RewiredGraph};
 use crate::graph::Kind;
 
 pallium_core::params! {
-    /// Which graph is compared, and with how many.
+    /// Which graph is compared, and the size of the ensemble.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Bd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
         /// Number of random networks (2 to 100,000).
         graphs: u32 = 50,
-        /// Swaps that are tried for each connection, from one network to the
-        /// next (ten times as many before the first; 1 to 1,000).
+        /// Attempted swaps per connection from one network to the next (ten
+        /// times as many before the first; 1 to 1,000).
         swaps: u32 = 2,
     }
 }
 
-/// The clustering coefficient and the global efficiency of networks in which
-/// every node keeps its numbers of connections, in and out, by swapping the
-/// targets of pairs of connections (Maslov and Sneppen 2002): their means over
-/// the ensemble, and the measured network's z-scores among them. Weights stay
-/// with their sources, so that out-strengths are kept too.
+/// Clustering coefficient and global efficiency of networks in which every node
+/// keeps its numbers of connections, in and out, because pairs of connections
+/// swap their targets (Maslov and Sneppen 2002): the means over the ensemble,
+/// and the measured network's z-scores in it. Weights stay with their sources,
+/// so out-strengths are kept as well.
 pub struct NullDegreePreserving {
     ensemble: Ensemble,
     swaps: u32,
@@ -55,7 +55,7 @@ impl Metric for NullDegreePreserving {
         let mut chain = None;
         self.ensemble.compare(network, "degree_preserving", |graph, rng| {
             let chain = chain.get_or_insert_with(|| {
-                let mut first = Weighted::rewiring(graph.clone(), directed);
+                let mut first = RewiredGraph::rewiring(graph.clone(), directed);
                 first.swap(10 * swaps, rng);
                 first
             });

@@ -4,25 +4,25 @@ use pallium_core::prelude::*;
 use pallium_core::rand::{RngCore, seq::SliceRandom};
 
 use crate::ensemble::Ensemble;
-use crate::graph::{Graph, Kind};
+use crate::graph::{Kind, WeightedGraph};
 
 pallium_core::params! {
-    /// Which graph is compared, and with how many.
+    /// Which graph is compared, and the size of the ensemble.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Bd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
         /// Number of random networks (2 to 100,000).
         graphs: u32 = 50,
     }
 }
 
-/// The clustering coefficient and the global efficiency of networks with as many
-/// connections as the measured one, and the same weights, between pairs of
-/// nodes that are drawn from all (Erdős and Rényi 1959): their means over the
-/// ensemble, and the measured network's z-scores among them.
+/// Clustering coefficient and global efficiency of networks with the same
+/// weights as the measured one between randomly drawn pairs of nodes (Erdős and
+/// Rényi 1959): the means over the ensemble, and the measured network's z-scores
+/// in it.
 pub struct NullDensityMatched(Ensemble);
 
 impl Component for NullDensityMatched {
@@ -44,13 +44,13 @@ impl Metric for NullDensityMatched {
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let directed = self.0.kind.directed();
-        self.0.compare(network, "density_matched", |graph, rng| dealt(graph, directed, rng))
+        self.0.compare(network, "density_matched", |graph, rng| shuffled_weights(graph, directed, rng))
     }
 }
 pallium_core::register!(Metric, NullDensityMatched);
 
-/// The weights of `graph`, dealt out anew among all pairs.
-pub fn dealt(graph: &Graph, directed: bool, rng: &mut impl RngCore) -> Graph {
+/// The weights of `graph`, shuffled among all pairs.
+pub fn shuffled_weights(graph: &WeightedGraph, directed: bool, rng: &mut impl RngCore) -> WeightedGraph {
     let n = graph.nodes();
     let pairs: Vec<(usize, usize)> = (0..n)
         .flat_map(|i| (0..n).map(move |j| (i, j)))
@@ -58,12 +58,12 @@ pub fn dealt(graph: &Graph, directed: bool, rng: &mut impl RngCore) -> Graph {
         .collect();
     let mut weights: Vec<f64> = pairs.iter().map(|&(i, j)| graph.weight(i, j)).collect();
     weights.shuffle(rng);
-    let mut dealt = Graph::new(n, vec![0.0; n * n]);
+    let mut shuffled = WeightedGraph::new(n, vec![0.0; n * n]);
     for ((i, j), weight) in pairs.into_iter().zip(weights) {
-        dealt.set(i, j, weight);
+        shuffled.set(i, j, weight);
         if !directed {
-            dealt.set(j, i, weight);
+            shuffled.set(j, i, weight);
         }
     }
-    dealt
+    shuffled
 }

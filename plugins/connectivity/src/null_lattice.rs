@@ -3,31 +3,31 @@
 use pallium_core::prelude::*;
 use pallium_core::rand::{RngCore, seq::SliceRandom};
 
-use crate::ensemble::{Ensemble, Weighted};
-use crate::graph::{Graph, Kind};
+use crate::ensemble::{Ensemble, RewiredGraph};
+use crate::graph::{Kind, WeightedGraph};
 
 pallium_core::params! {
-    /// Which graph is compared, and with how many.
+    /// Which graph is compared, and the size of the ensemble.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Bd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
         /// Number of lattices (2 to 100,000).
         graphs: u32 = 10,
-        /// Swaps that are tried for each connection (1 to 1,000).
+        /// Attempted swaps per connection (1 to 1,000).
         swaps: u32 = 20,
     }
 }
 
-/// The clustering coefficient and the global efficiency of lattices in which
-/// every node keeps its numbers of connections, in and out: their means over an
-/// ensemble, and the measured network's z-scores among them.
+/// Clustering coefficient and global efficiency of lattices in which every node
+/// keeps its numbers of connections, in and out: the means over the ensemble,
+/// and the measured network's z-scores in it.
 ///
-/// Nodes are laid on a ring in a random order, and pairs of connections swap
-/// their targets as long as that does not lengthen them, each weighted by its
-/// length along the ring (Sporns and Zwi 2004).
+/// Nodes are placed on a ring in random order, and pairs of connections swap
+/// their targets if that does not increase the sum of weight times length along
+/// the ring (Sporns and Zwi 2004).
 pub struct NullLattice {
     ensemble: Ensemble,
     swaps: u32,
@@ -60,7 +60,7 @@ impl Metric for NullLattice {
 pallium_core::register!(Metric, NullLattice);
 
 /// One lattice.
-pub fn lattice(graph: &Graph, directed: bool, swaps: u32, rng: &mut impl RngCore) -> Graph {
+pub fn lattice(graph: &WeightedGraph, directed: bool, swaps: u32, rng: &mut impl RngCore) -> WeightedGraph {
     let n = graph.nodes();
     let mut place: Vec<usize> = (0..n).collect();
     place.shuffle(rng);
@@ -68,10 +68,10 @@ pub fn lattice(graph: &Graph, directed: bool, swaps: u32, rng: &mut impl RngCore
         let direct = place[i].abs_diff(place[j]);
         direct.min(n - direct) as f64
     };
-    let accepts = |Weighted { graph, .. }: &Weighted, [i, j, k, l]: [usize; 4]| {
+    let accepts = |RewiredGraph { graph, .. }: &RewiredGraph, [i, j, k, l]: [usize; 4]| {
         let (one, two) = (graph.weight(i, j), graph.weight(k, l));
         one * apart(i, l) + two * apart(k, j) <= one * apart(i, j) + two * apart(k, l)
     };
-    let mut rewiring = Weighted::rewiring(graph.clone(), directed);
+    let mut rewiring = RewiredGraph::rewiring(graph.clone(), directed);
     rewiring.swap_if(swaps as usize, rng, accepts).graph.clone()
 }

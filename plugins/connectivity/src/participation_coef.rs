@@ -1,18 +1,17 @@
-//! `connectivity.participation-coef`: how widely nodes connect over
-//! communities.
+//! `connectivity.participation-coef`: how evenly nodes connect to communities.
 
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, mean};
+use crate::graph::{Kind, WeightedGraph, mean};
 use crate::modularity::{check_gamma, communities};
 
 pallium_core::choice! {
-    /// Which of a node's connections count, where directions count.
+    /// Which of a node's connections count in directed networks.
     pub enum Side {
-        /// Outgoing ones.
+        /// Outgoing connections.
         Out = "out",
-        /// Incoming ones.
+        /// Incoming connections.
         In = "in",
     }
 }
@@ -20,22 +19,22 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Directed: whether outgoing or incoming connections count.
+        /// Directed networks: whether outgoing or incoming connections count.
         side: Side = Side::Out,
         /// Resolution γ of the communities (above 0).
         gamma: f64 = 1.0,
     }
 }
 
-/// The mean participation coefficient: for each node, with κ_s the sum of its
-/// weights to community s and k to all, 1 − Σ_s (κ_s/k)² (Guimerà and Amaral
-/// 2005); 0 for a node without connections. The communities are those of
-/// `connectivity.modularity`.
+/// The mean participation coefficient. That of a node is 1 − Σ_s (κ_s/k)²,
+/// where κ_s is the sum of its weights to community s and k the sum to all
+/// (Guimerà and Amaral 2005); 0 for a node without connections. The communities
+/// are those of `connectivity.modularity`.
 pub struct ParticipationCoef(Params);
 
 impl Component for ParticipationCoef {
@@ -53,14 +52,14 @@ impl Component for ParticipationCoef {
 }
 
 impl Metric for ParticipationCoef {
-    /// As that of the communities.
+    /// The communities are not invariant.
     fn invariant(&self) -> bool {
         false
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, side, gamma } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let all = participation(&graph, &communities(&graph, gamma), side);
         let end = match side {
             _ if !kind.directed() => "",
@@ -73,7 +72,7 @@ impl Metric for ParticipationCoef {
 pallium_core::register!(Metric, ParticipationCoef);
 
 /// Every node's participation coefficient.
-pub fn participation(graph: &Graph, community: &[usize], side: Side) -> Vec<f64> {
+pub fn participation(graph: &WeightedGraph, community: &[usize], side: Side) -> Vec<f64> {
     let n = graph.nodes();
     let count = community.iter().max().map_or(0, |&last| last + 1);
     (0..n)

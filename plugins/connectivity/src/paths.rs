@@ -1,9 +1,8 @@
 //! Shortest paths.
 
 /// Distances from every node to every other, row-major, with 1/weight as a
-/// connection's length; infinite where there is no way. Without weights
-/// (all of them 0 or 1) connections are counted, which takes a hundredth of the
-/// time.
+/// connection's length; infinite if there is no path. If all weights are 0 or
+/// 1, connections are counted, which is a hundred times faster.
 pub fn distances(nodes: usize, weights: &[f64]) -> Vec<f64> {
     let mut all = vec![f64::INFINITY; nodes * nodes];
     if nodes == 0 {
@@ -20,7 +19,7 @@ pub fn distances(nodes: usize, weights: &[f64]) -> Vec<f64> {
     all
 }
 
-/// From every node outward, one connection at a time.
+/// Breadth-first search from every node.
 fn count_connections(nodes: usize, weights: &[f64], all: &mut [f64]) {
     let targets: Vec<Vec<usize>> = weights
         .chunks_exact(nodes)
@@ -70,7 +69,7 @@ fn add_lengths(source: usize, lengths: &[f64], distance: &mut [f64]) {
     }
 }
 
-/// 1/d off the diagonal, 0 on it and where there is no way.
+/// 1/d off the diagonal; 0 on it and where there is no path.
 pub fn inverse_distances(nodes: usize, weights: &[f64]) -> Vec<f64> {
     let mut all = distances(nodes, weights);
     all.iter_mut().for_each(|d| *d = if *d == 0.0 { 0.0 } else { 1.0 / *d });

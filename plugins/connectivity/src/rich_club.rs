@@ -3,19 +3,19 @@
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
-use crate::graph::{Graph, Kind, present};
+use crate::graph::{Kind, WeightedGraph, present};
 
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// bu, bd, wu or wd: binary or weighted, undirected or directed.
+        /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Connections whose |weight| exceeds this quantile of all N² values of
-        /// |weight| count (0 to 1).
+        /// Only connections whose |weight| exceeds this quantile of all N²
+        /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
-        /// Level k: binary, the club is the nodes of degree above k; weighted, of
-        /// at least k. If left out, the largest level whose club has a fifth of
-        /// all nodes.
+        /// Level k: the club is the nodes of degree above k (binary), or of at
+        /// least k (weighted). If left out, the largest level whose club has at
+        /// least a fifth of all nodes.
         level: Option<u32> = None,
     }
 }
@@ -24,7 +24,7 @@ pallium_core::params! {
 /// together). Binary, it is the density of connections within the club (Zhou
 /// and Mondragón 2004; Colizza et al. 2006); weighted, the sum of weights
 /// within the club over that of as many of the network's strongest connections
-/// (Opsahl et al. 2008). Not a number where the club has no connection.
+/// (Opsahl et al. 2008). NaN if the club has no connections.
 pub struct RichClub(Params);
 
 impl Component for RichClub {
@@ -43,8 +43,8 @@ impl Component for RichClub {
 impl Metric for RichClub {
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
         let Params { kind, quantile, level } = self.0;
-        let graph = Graph::of(network, kind, quantile)?;
-        let level = level.unwrap_or_else(|| usual_level(&graph, kind));
+        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+        let level = level.unwrap_or_else(|| default_level(&graph, kind));
         let name = format!("rich_club_{}", kind.name());
         Ok(vec![
             Measure::new(name.as_str(), rich_club(&graph, kind, level)),
@@ -54,18 +54,18 @@ impl Metric for RichClub {
 }
 pallium_core::register!(Metric, RichClub);
 
-fn degrees(graph: &Graph, kind: Kind) -> Vec<u32> {
+fn degrees(graph: &WeightedGraph, kind: Kind) -> Vec<u32> {
     let out = graph.out_sums(present);
     let into = if kind.directed() { graph.in_sums(present) } else { vec![0.0; graph.nodes()] };
     out.iter().zip(into).map(|(a, b)| (a + b) as u32).collect()
 }
 
-/// Nodes with at least this degree are the club of `level`.
-fn least(kind: Kind, level: u32) -> u32 {
+/// The minimum degree of nodes in the club of `level`.
+fn min_degree(kind: Kind, level: u32) -> u32 {
     if kind.weighted() { level } else { level.saturating_add(1) }
 }
 
-fn usual_level(graph: &Graph, kind: Kind) -> u32 {
+fn default_level(graph: &WeightedGraph, kind: Kind) -> u32 {
     let mut sorted = degrees(graph, kind);
     sorted.sort_unstable_by(|a, b| b.cmp(a));
     let rank = sorted.len().div_ceil(5).saturating_sub(1);
@@ -74,9 +74,9 @@ fn usual_level(graph: &Graph, kind: Kind) -> u32 {
 }
 
 /// The rich-club coefficient at `level`.
-pub fn rich_club(graph: &Graph, kind: Kind, level: u32) -> f64 {
+pub fn rich_club(graph: &WeightedGraph, kind: Kind, level: u32) -> f64 {
     let degrees = degrees(graph, kind);
-    let club = |i: usize| degrees[i] >= least(kind, level);
+    let club = |i: usize| degrees[i] >= min_degree(kind, level);
     let within: Vec<f64> = graph.edges().filter(|&(i, j, _)| club(i) && club(j)).map(|(_, _, w)| w).collect();
     if within.is_empty() {
         return f64::NAN;

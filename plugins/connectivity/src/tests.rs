@@ -1,5 +1,5 @@
-//! Values of bctpy and networkx (`fixtures/toolbox.py`), and what holds whatever
-//! the network.
+//! Comparison with bctpy and networkx (`fixtures/toolbox.py`), and properties
+//! that hold for any network.
 
 use std::path::Path;
 
@@ -13,11 +13,11 @@ use crate::charpath::Charpath;
 use crate::clustering_coef::{ClusteringCoef, clustering};
 use crate::core_periphery::{coreness, gains};
 use crate::efficiency::{Efficiency, global_efficiency};
-use crate::ensemble::Weighted;
-use crate::graph::{Graph, Kind, mean, present};
+use crate::ensemble::RewiredGraph;
+use crate::graph::{Kind, WeightedGraph, mean, present};
 use crate::modularity::{communities, modularity};
 use crate::null_degree_preserving::NullDegreePreserving;
-use crate::null_density_matched::{NullDensityMatched, dealt};
+use crate::null_density_matched::{NullDensityMatched, shuffled_weights};
 use crate::null_lattice::{NullLattice, lattice};
 use crate::participation_coef::{Side, participation};
 use crate::rich_club::{RichClub, rich_club};
@@ -39,7 +39,7 @@ fn value(found: &[Measure], name: &str) -> f64 {
     found.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no {name} in {found:?}")).value
 }
 
-/// The matrices that fixtures were made of, by the file of their values.
+/// The matrices of a fixture file.
 fn matrices(file: &str) -> Vec<(String, Matrix)> {
     if file == "5_3_8" {
         let text = include_str!("../../spatial/fixtures/5_3_8.json");
@@ -54,7 +54,7 @@ fn matrices(file: &str) -> Vec<(String, Matrix)> {
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/weights");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: there is no {}", folder.display());
+        println!("skipped: no folder {}", folder.display());
         return Vec::new();
     };
     let paths = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "npy"));
@@ -63,8 +63,8 @@ fn matrices(file: &str) -> Vec<(String, Matrix)> {
         .collect()
 }
 
-/// Holds all values of a fixture against ours; relative errors of at most 1e-6,
-/// where the fixtures keep twelve digits.
+/// Compares all values of a fixture, which keeps twelve digits, with a relative
+/// tolerance of 1e-6.
 fn compare(file: &str, fixture: &str) {
     let fixture: Value = serde_json::from_str(fixture).unwrap();
     let mut worst = 0.0_f64;
@@ -81,7 +81,7 @@ fn compare(file: &str, fixture: &str) {
             let mut near =
                 |what: &str, found: f64, expected: &Value| near(&format!("{place} {what}"), found, expected);
             let params = json!({"kind": kind.name()});
-            let graph = Graph::of(&Network::new(weights.view()), kind, 0.9).unwrap();
+            let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.9).unwrap();
 
             let own = value(
                 &measure::<ClusteringCoef>(params.clone(), &weights),
@@ -98,7 +98,7 @@ fn compare(file: &str, fixture: &str) {
             let paths = measure::<Charpath>(params.clone(), &weights);
             for measure in ["lambda", "efficiency", "radius", "diameter"] {
                 let expected = &expected[format!("charpath_{measure}")];
-                // bctpy's mark of a node without any way.
+                // bctpy's value for a node without paths.
                 if expected.as_f64() != Some(1e20) {
                     near(measure, value(&paths, &format!("charpath_{measure}")), expected);
                 }
@@ -118,7 +118,7 @@ fn compare(file: &str, fixture: &str) {
                 match expected.as_f64() {
                     Some(0.0) => assert!(found.is_nan(), "{place}: an empty club"),
                     Some(_) => near("rich club", found, expected),
-                    // Nothing to say of a club of all, or of none.
+                    // Undefined for a club of all nodes or of none.
                     None => {
                         assert!(found.is_nan() || (found - 1.0).abs() < 1e-12, "{place}: rich club {found}")
                     }
@@ -127,8 +127,8 @@ fn compare(file: &str, fixture: &str) {
             for (key, gamma) in [("modularity", 1.0), ("modularity 1.5", 1.5)] {
                 let theirs: Vec<usize> = serde_json::from_value(expected[key]["community"].clone()).unwrap();
                 near(key, modularity(&graph, &theirs, gamma), &expected[key]["q"]);
-                // Which of several good partitions is found is left to the
-                // order of equal gains; ours is at least as good.
+                // The order of equal gains decides which of several good
+                // partitions is found; ours is at least as good.
                 let ours = modularity(&graph, &communities(&graph, gamma), gamma);
                 let theirs = expected[key]["q"].as_f64().unwrap();
                 println!("{place} {key}: {ours:.6} against {theirs:.6}");
@@ -165,11 +165,11 @@ fn world(n: usize) -> Matrix {
 }
 
 #[test]
-fn graphs_are_made_as_stated() {
+fn graphs_have_the_stated_connections() {
     let weights = world(30);
     let sizes = weights.mapv(f32::abs);
     for kind in KINDS {
-        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
         let count = graph.weights().iter().filter(|w| **w > 0.0).count();
         let largest = graph.weights().iter().fold(0.0, |a: f64, &b| a.max(b));
         assert_eq!(largest, 1.0);
@@ -188,11 +188,11 @@ fn graphs_are_made_as_stated() {
             assert_eq!(count, 180 - diagonal.count());
         }
     }
-    let all = Graph::of(&Network::new(weights.view()), Kind::Wd, 0.0).unwrap();
-    let whole = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
-    assert_eq!(all.edges().count(), whole);
+    let all = WeightedGraph::from_network(&Network::new(weights.view()), Kind::Wd, 0.0).unwrap();
+    let off_diagonal = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
+    assert_eq!(all.edges().count(), off_diagonal);
     let nan = Matrix::from_elem((3, 3), f32::NAN);
-    assert!(Graph::of(&Network::new(nan.view()), Kind::Bu, 0.9).is_err());
+    assert!(WeightedGraph::from_network(&Network::new(nan.view()), Kind::Bu, 0.9).is_err());
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn known_graphs_have_known_values() {
     let undirected = measure::<Charpath>(at("bu"), &ring);
     assert_eq!((value(&undirected, "charpath_lambda"), value(&undirected, "charpath_radius")), (1.8, 3.0));
     assert!(value(&measure::<Assortativity>(at("bu"), &ring), "assortativity_bin").is_nan());
-    // Two triangles that share nothing.
+    // Two disjoint triangles.
     let triangles = Matrix::from_shape_fn((6, 6), |(i, j)| f32::from(i != j && i / 3 == j / 3));
     for kind in ["bu", "bd", "wu", "wd"] {
         assert_eq!(
@@ -217,7 +217,7 @@ fn known_graphs_have_known_values() {
         assert!((value(&found, &format!("efficiency_{weights}")) - 0.4).abs() < 1e-12);
         assert!((value(&found, &format!("efficiency_{weights}_local")) - 1.0).abs() < 1e-12);
     }
-    let graph = Graph::of(&Network::new(triangles.view()), Kind::Bu, 0.0).unwrap();
+    let graph = WeightedGraph::from_network(&Network::new(triangles.view()), Kind::Bu, 0.0).unwrap();
     assert_eq!(communities(&graph, 1.0), [0, 0, 0, 1, 1, 1]);
     assert!((modularity(&graph, &[0, 0, 0, 1, 1, 1], 1.0) - 0.5).abs() < 1e-12);
     assert_eq!(participation(&graph, &[0, 0, 0, 1, 1, 1], Side::Out), [0.0; 6]);
@@ -232,44 +232,45 @@ fn known_graphs_have_known_values() {
 }
 
 #[test]
-fn turning_all_connections_round_exchanges_in_and_out() {
+fn transposing_exchanges_in_and_out() {
     let weights = world(40);
     for kind in [Kind::Bd, Kind::Wd] {
-        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
-        let turned = Graph::of(&Network::new(weights.t()), kind, 0.8).unwrap();
+        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let transposed = WeightedGraph::from_network(&Network::new(weights.t()), kind, 0.8).unwrap();
         for (ends, exchanged) in
             [(Ends::InIn, Ends::OutOut), (Ends::OutIn, Ends::OutIn), (Ends::InOut, Ends::InOut)]
         {
-            let (one, other) = (assortativity(&graph, Some(ends)), assortativity(&turned, Some(exchanged)));
+            let (one, other) =
+                (assortativity(&graph, Some(ends)), assortativity(&transposed, Some(exchanged)));
             assert!((one - other).abs() < 1e-12, "{one} {other}");
         }
-        assert!((global_efficiency(&graph) - global_efficiency(&turned)).abs() < 1e-12);
+        assert!((global_efficiency(&graph) - global_efficiency(&transposed)).abs() < 1e-12);
         let community: Vec<usize> = (0..40).map(|i| i % 3).collect();
         assert_eq!(
             participation(&graph, &community, Side::In),
-            participation(&turned, &community, Side::Out)
+            participation(&transposed, &community, Side::Out)
         );
     }
 }
 
-fn degrees(graph: &Graph) -> (Vec<f64>, Vec<f64>) {
+fn degrees(graph: &WeightedGraph) -> (Vec<f64>, Vec<f64>) {
     (graph.out_sums(present), graph.in_sums(present))
 }
 
 #[test]
-fn null_models_keep_what_they_state() {
+fn null_models_keep_the_stated_properties() {
     let weights = world(60);
     for kind in KINDS {
         let directed = kind.directed();
-        let graph = Graph::of(&Network::new(weights.view()), kind, 0.8).unwrap();
-        let sorted = |graph: &Graph| {
+        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let sorted = |graph: &WeightedGraph| {
             let mut all = graph.weights().to_vec();
             all.sort_by(f64::total_cmp);
             all
         };
         let mut rng = random::stream(1, "test");
-        let matched = dealt(&graph, directed, &mut rng);
-        let mut rewiring = Weighted::rewiring(graph.clone(), directed);
+        let matched = shuffled_weights(&graph, directed, &mut rng);
+        let mut rewiring = RewiredGraph::rewiring(graph.clone(), directed);
         let rewired = rewiring.swap(20, &mut rng).graph.clone();
         let lattice = lattice(&graph, directed, 20, &mut rng);
         for null in [&matched, &rewired, &lattice] {
@@ -285,7 +286,7 @@ fn null_models_keep_what_they_state() {
             let shared = graph.edges().filter(|&(i, j, _)| null.weight(i, j) > 0.0).count();
             assert!(shared * 2 < graph.edges().count(), "{kind:?}: {shared} connections are where they were");
         }
-        let c = |graph: &Graph| mean(clustering(graph));
+        let c = |graph: &WeightedGraph| mean(clustering(graph));
         assert!(c(&lattice) > 1.3 * c(&rewired), "{kind:?}: {} {}", c(&lattice), c(&rewired));
         assert!(global_efficiency(&lattice) < global_efficiency(&rewired));
     }
@@ -309,10 +310,10 @@ fn scores_are_against_the_ensemble() {
         }
     }
     let lattices = measure::<NullLattice>(json!({"kind": "bu"}), &world(60));
-    let dealt = measure::<NullDensityMatched>(json!({"kind": "bu"}), &world(60));
+    let shuffled_weights = measure::<NullDensityMatched>(json!({"kind": "bu"}), &world(60));
     assert!(
         value(&lattices, "clustering_coef_bu_lattice")
-            > 1.3 * value(&dealt, "clustering_coef_bu_density_matched")
+            > 1.3 * value(&shuffled_weights, "clustering_coef_bu_density_matched")
     );
     for _ in 0..2 {
         assert_eq!(measure::<NullLattice>(json!({"kind": "bu"}), &world(60))[0].value, lattices[0].value);

@@ -5,26 +5,27 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms};
 use crate::ring::Ring;
 
 pallium_core::params! {
-    /// Timing, size of the ring, and which direction is right.
+    /// Timing, size of the ring, and which direction is correct.
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(500.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(500.0),
-        /// Between stimulus and decision, in ms.
+        /// Delay between stimulus and decision, in ms.
         delay: Duration = ms(0.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(500.0),
-        /// Whether the opposite direction is right, or the stimulus's own.
+        /// Whether the opposite direction is correct, or the stimulus's own
+        /// direction.
         anti: bool = true,
-        /// Channels of the ring, 2 to 1000, and number of choices.
+        /// Number of channels of the ring, and of choices (2 to 1000).
         dim_ring: u32 = 32,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -66,12 +67,12 @@ impl Component for AntiReach {
             noise: 0.0,
         };
         frame.check(&["stimulus", "decision"])?;
-        of_sensible_length(AntiReach { frame, ring, anti: params.anti })
+        check_length(AntiReach { frame, ring, anti: params.anti })
     }
 }
 
 impl Design for AntiReach {
-    /// The right choice, from 0.
+    /// The correct choice, from 0.
     type Trial = usize;
 
     fn frame(&self) -> &Frame {

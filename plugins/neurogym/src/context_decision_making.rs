@@ -4,9 +4,9 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, noise, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, noise, task};
 use crate::duration::{Distribution, Duration, ms};
-use crate::levels::{mean, of_ring, over};
+use crate::levels::{mean, over, ring_accuracy};
 use crate::ring::Ring;
 
 pallium_core::params! {
@@ -14,21 +14,22 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(750.0),
-        /// Between stimulus and decision, in ms.
+        /// Delay between stimulus and decision, in ms.
         delay: Duration = Duration::Drawn(Distribution::TruncatedExponential([600.0, 300.0, 3000.0])),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Strength of the noise on both rings during the stimulus: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 2,
-        /// Whether two further channels say which ring counts, drawn anew for
-        /// each trial. If not, it is the same in all trials and must be learnt.
+        /// Whether two further channels show which ring counts, drawn for each
+        /// trial. If not, the same ring counts in all trials and must be
+        /// learnt.
         explicit_context: bool = false,
         /// The ring that counts, 0 or 1, if the context is not explicit.
         implicit_modality: u32 = 0,
@@ -40,13 +41,13 @@ pallium_core::params! {
 /// Strengths of a stimulus in percent.
 const COHERENCES: [f64; 3] = [5.0, 15.0, 50.0];
 
-/// Channel 0: fixation, 1 in the fixation period alone. Channels 1…n and
-/// n+1…2n: two rings, each of which shows cos(θ_k − θ)·coherence/200 + 0.5 of a
-/// stimulus of its own. With an explicit context, two more channels, of which
-/// one is 1 throughout. Class c: the direction of channel c on the ring that
-/// counts. Conditions: (context · n + choice) · 3 + coherence that counts.
+/// Channel 0: fixation, 1 only in the fixation period. Channels 1…n and n+1…2n:
+/// two rings, each showing cos(θ_k − θ)·coherence/200 + 0.5 of its own
+/// stimulus. With an explicit context, two more channels, one of which is 1
+/// throughout. Class c: the direction of channel c on the ring that counts.
+/// Conditions: (context · n + choice) · 3 + coherence that counts.
 ///
-/// The best observer looks at the ring that counts alone, and correlates.
+/// The best observer uses only the ring that counts, and correlates.
 pub struct ContextDecisionMaking {
     pub frame: Frame,
     ring: Ring,
@@ -60,9 +61,9 @@ pub struct Trial {
     pub context: usize,
     /// Channel of the stimulus on the ring that counts, from 0.
     pub choice: usize,
-    /// Channel of the stimulus on the other.
+    /// Channel of the stimulus on the other ring.
     pub other: usize,
-    /// Which coherence each of the two rings has.
+    /// Index of the coherence of each ring.
     pub coherences: [usize; 2],
 }
 
@@ -73,7 +74,7 @@ const DECISION: usize = 3;
 
 impl Component for ContextDecisionMaking {
     const ID: &'static str = "neurogym.context-decision-making";
-    const ABOUT: &'static str = "decide on one of two noisy stimuli, as the context says";
+    const ABOUT: &'static str = "judge one of two noisy stimuli, selected by the context";
     const CITE: &'static str = "Mante, Sussillo, Shenoy, Newsome 2013; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, ContextDecisionMaking)";
     type Params = Params;
 
@@ -97,7 +98,7 @@ impl Component for ContextDecisionMaking {
         };
         frame.check(&["stimulus", "decision"])?;
         let contexts = if explicit { vec![0, 1] } else { vec![params.implicit_modality as usize] };
-        of_sensible_length(ContextDecisionMaking { frame, ring, contexts, explicit })
+        check_length(ContextDecisionMaking { frame, ring, contexts, explicit })
     }
 }
 
@@ -153,7 +154,7 @@ impl Design for ContextDecisionMaking {
         let choices = self.ring.len();
         let steps = self.frame.period("stimulus").distribution(self.frame.dt_ms);
         let ideal = mean(&COHERENCES, |coherence| {
-            over(&steps, |steps| of_ring(choices, coherence / 200.0, steps, self.frame.noise))
+            over(&steps, |steps| ring_accuracy(choices, coherence / 200.0, steps, self.frame.noise))
         });
         let chance = 1.0 / choices as f64;
         Levels { chance, memoryless: Some(chance), ideal: Some(ideal) }

@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, noise, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, noise, task};
 use crate::duration::{Duration, ms};
 use crate::levels::normal;
 
@@ -13,15 +13,15 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = ms(500.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stimulus1: Duration = ms(500.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay: Duration = ms(1000.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stimulus2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Pairs of magnitudes, the larger first, drawn equally often and shown
         /// in either order.
@@ -40,9 +40,10 @@ pallium_core::params! {
 /// fixate, 1 the first was larger, 2 the second was. Conditions: answer ·
 /// (number of pairs) + pair.
 ///
-/// If the two magnitudes differ equally in all pairs, and both stimuli have
-/// the same fixed number of steps n, the best observer follows the sign of the
-/// difference of the two means, d apart with variance 2s²/n: Φ(d·√(n/2)/s).
+/// If the two magnitudes differ equally in all pairs, and both stimuli have the
+/// same fixed number of steps n, the best observer answers with the sign of the
+/// difference of the two means, which has mean d and variance 2s²/n:
+/// Φ(d·√(n/2)/s).
 pub struct DelayComparison {
     pub frame: Frame,
     pairs: Vec<[f64; 2]>,
@@ -54,7 +55,7 @@ pub struct DelayComparison {
 pub struct Trial {
     /// Whether the first magnitude of the pair is shown first.
     pub in_order: bool,
-    /// Which pair.
+    /// Index of the pair.
     pub pair: usize,
 }
 
@@ -71,7 +72,7 @@ impl DelayComparison {
 
 impl Component for DelayComparison {
     const ID: &'static str = "neurogym.delay-comparison";
-    const ABOUT: &'static str = "tell which of two magnitudes, separated by a delay, was larger";
+    const ABOUT: &'static str = "report which of two magnitudes, separated by a delay, was larger";
     const CITE: &'static str =
         "Barak, Tsodyks, Romo 2010; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, DelayComparison)";
     type Params = Params;
@@ -109,7 +110,7 @@ impl Component for DelayComparison {
         frame.check(&["stimulus1", "stimulus2", "decision"])?;
         let all = || pairs.iter().flatten().copied();
         let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
-        of_sensible_length(DelayComparison { frame, pairs, least, most })
+        check_length(DelayComparison { frame, pairs, least, most })
     }
 }
 

@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, noise, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, noise, task};
 use crate::duration::{Duration, ms};
 use crate::levels::{normal, over};
 use crate::ring::Ring;
@@ -14,20 +14,21 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the sample, in ms.
+        /// Duration of fixation before the sample, in ms.
         fixation: Duration = ms(300.0),
-        /// The sample, in ms.
+        /// Duration of the sample, in ms.
         sample: Duration = ms(500.0),
-        /// Between sample and test, in ms.
+        /// Delay between sample and test, in ms.
         delay: Duration = ms(1000.0),
-        /// The test, in ms.
+        /// Duration of the test, in ms.
         test: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(900.0),
         /// Strength of the noise on the ring while a stimulus is shown: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of the ring, 2 to 1000, and directions of the sample.
+        /// Number of channels of the ring, and of directions of the sample (2
+        /// to 1000).
         dim_ring: u32 = 2,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -39,9 +40,9 @@ pallium_core::params! {
 /// sample's direction or the opposite one. Classes: 0 fixate, 1 match, 2
 /// non-match. Conditions: answer · n + direction of the sample.
 ///
-/// The ideal level is known for a ring of two, where both stimuli are told by
-/// the sign of the difference of two channels and the answer by the product of
-/// the signs; and without noise.
+/// The ideal level is known without noise, and for a ring of two, where the
+/// sign of the difference of the channels identifies each stimulus and the
+/// product of the signs the answer.
 pub struct DelayMatchSample {
     pub frame: Frame,
     ring: Ring,
@@ -49,7 +50,7 @@ pub struct DelayMatchSample {
 
 /// The parameters of a trial.
 pub struct Trial {
-    /// Whether the test is the sample again.
+    /// Whether the test matches the sample.
     pub matches: bool,
     /// Ring channel whose angle the sample has.
     pub sample: usize,
@@ -61,7 +62,7 @@ const DECISION: usize = 4;
 
 impl Component for DelayMatchSample {
     const ID: &'static str = "neurogym.delay-match-sample";
-    const ABOUT: &'static str = "tell whether a second stimulus, after a delay, is the first one again";
+    const ABOUT: &'static str = "report whether a second stimulus, after a delay, matches the first";
     const CITE: &'static str =
         "Miller, Erickson, Desimone 1996; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, DelayMatchSample)";
     type Params = Params;
@@ -84,7 +85,7 @@ impl Component for DelayMatchSample {
             noise: noise(params.sigma, params.dt_ms)?,
         };
         frame.check(&["sample", "test", "decision"])?;
-        of_sensible_length(DelayMatchSample { frame, ring })
+        check_length(DelayMatchSample { frame, ring })
     }
 }
 
@@ -119,14 +120,14 @@ impl Design for DelayMatchSample {
     }
 
     fn levels(&self) -> Levels {
-        let told = |name: &str| {
+        let accuracy = |name: &str| {
             let right = |steps: usize| normal((steps as f64 / 2.0).sqrt() / self.frame.noise);
             over(&self.frame.period(name).distribution(self.frame.dt_ms), right)
         };
         let ideal = match (self.frame.noise, self.ring.len()) {
             (0.0, _) => Some(1.0),
             (_, 2) => {
-                let (sample, test) = (told("sample"), told("test"));
+                let (sample, test) = (accuracy("sample"), accuracy("test"));
                 Some(sample * test + (1.0 - sample) * (1.0 - test))
             }
             _ => None,

@@ -5,7 +5,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATE, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATE, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms};
 
 pallium_core::params! {
@@ -13,17 +13,17 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = ms(0.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stim1: Duration = ms(1000.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay_btw_stim: Duration = ms(1000.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stim2: Duration = ms(1000.0),
-        /// Between the second stimulus and the decision, in ms.
+        /// Delay between the second stimulus and the decision, in ms.
         delay_aft_stim: Duration = ms(1000.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(500.0),
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -69,12 +69,12 @@ impl Component for DelayPairedAssociation {
             noise: 0.0,
         };
         frame.check(&["stim1", "stim2", "decision"])?;
-        of_sensible_length(DelayPairedAssociation { frame })
+        check_length(DelayPairedAssociation { frame })
     }
 }
 
 impl Design for DelayPairedAssociation {
-    /// Which pair.
+    /// Index of the pair.
     type Trial = usize;
 
     fn frame(&self) -> &Frame {

@@ -1,5 +1,5 @@
-//! What the tasks share: from a design, which draws a trial's parameters and
-//! lays them out, to batches of trials.
+//! Shared by all tasks: turns a design, which draws a trial's parameters and
+//! lays them out, into batches of trials.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ use rand_distr::StandardNormal;
 
 use crate::duration::Duration;
 
-/// Most steps a trial may have: far beyond what a network can be trained on,
-/// so that a typing mistake is refused.
-const MOST_STEPS: usize = 100_000;
+/// Maximum number of steps of a trial: far beyond what a network can be trained
+/// on, so that typing errors are refused.
+const MAX_STEPS: usize = 100_000;
 
-/// Most input values in one draw of trials (8 GiB).
-const MOST_VALUES: usize = 1 << 31;
+/// Maximum number of input values in one draw of trials (8 GiB).
+const MAX_VALUES: usize = 1 << 31;
 
-/// Where the task says whether to fixate.
+/// The input channel that shows whether to fixate.
 pub const FIXATION: usize = 0;
 
-/// The class that means: keep fixating.
+/// The class for fixating.
 pub const FIXATE: u32 = 0;
 
 /// Parameters that all tasks have, and the size of their trials.
@@ -43,11 +43,12 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Checks what can be wrong with any task. The periods named in `required`
+    /// Checks the parameters that all tasks have. The periods in `required`
     /// must have at least one step.
     ///
     /// # Errors
-    /// As said.
+    /// If a parameter is out of range, or a required period may be
+    /// empty.
     pub fn check(&self, required: &[&str]) -> Result<()> {
         one_of_range("dt_ms", self.dt_ms.into(), 1.0, 1e6)?;
         one_of_range("fixation_weight", self.fixation_weight, 0.0, 1e6)?;
@@ -81,7 +82,7 @@ pub fn noise(sigma: f64, dt_ms: u32) -> Result<f64> {
 
 /// A task: how a trial's parameters are drawn, and how they are laid out.
 pub trait Design: Send + Sync + 'static {
-    /// A trial's parameters, durations apart.
+    /// A trial's parameters except durations.
     type Trial;
 
     /// Size, timing and weights.
@@ -90,11 +91,11 @@ pub trait Design: Send + Sync + 'static {
     /// Parameters of one trial.
     fn draw(&self, stream: &mut Stream) -> Self::Trial;
 
-    /// The steps of each period of a trial, given the number of steps of those
-    /// whose duration is a parameter: one after the other, unless the task
-    /// says otherwise.
+    /// The steps of each period of a trial, given the number of steps of the
+    /// periods whose duration is a parameter. By default, periods follow each
+    /// other.
     fn ranges(&self, steps: &[usize]) -> Vec<Range<usize>> {
-        one_after_the_other(steps)
+        consecutive(steps)
     }
 
     /// Number of steps of the longest trial.
@@ -106,15 +107,15 @@ pub trait Design: Send + Sync + 'static {
     /// Lays a trial out on a blank canvas; returns the trial's condition.
     fn lay(&self, trial: &Self::Trial, canvas: &mut Canvas<'_>) -> u32;
 
-    /// What each condition stands for.
+    /// The name of each condition.
     fn conditions(&self) -> Vec<String>;
 
-    /// How well one can do.
+    /// Reference accuracies.
     fn levels(&self) -> Levels;
 }
 
 /// Ranges of consecutive periods.
-pub fn one_after_the_other(steps: &[usize]) -> Vec<Range<usize>> {
+pub fn consecutive(steps: &[usize]) -> Vec<Range<usize>> {
     let mut start = 0;
     let range = |&count: &usize| {
         start += count;
@@ -123,7 +124,8 @@ pub fn one_after_the_other(steps: &[usize]) -> Vec<Range<usize>> {
     steps.iter().map(range).collect()
 }
 
-/// One trial while it is laid out: nothing shown, class 0 right at every step.
+/// One trial while it is laid out, initially without inputs and with class 0 at
+/// every step.
 pub struct Canvas<'a> {
     ranges: Vec<Range<usize>>,
     inputs: ArrayViewMut2<'a, f32>,
@@ -164,7 +166,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The period in which the network decides, and the right answer there.
+    /// Sets the decision period and its correct answer.
     pub fn decide(&mut self, period: usize, class: u32) {
         let range = self.ranges[period].clone();
         self.targets.slice_mut(s![range.clone()]).fill(class);
@@ -172,10 +174,9 @@ impl Canvas<'_> {
         self.scored.slice_mut(s![range]).fill(1.0);
     }
 
-    /// The period in which the network is to answer with class 1 at one step
-    /// (from the period's start) and not at any other. That step counts as
-    /// much in the accuracy as all others together, so that never to answer is
-    /// worth one half.
+    /// Sets a decision period in which class 1 is correct at one `step` (from
+    /// the period's start) only. That step counts as much in the accuracy as
+    /// all others together, so never answering gives an accuracy of one half.
     pub fn decide_at(&mut self, period: usize, step: usize) {
         let range = self.ranges[period].clone();
         self.decide(period, FIXATE);
@@ -186,12 +187,12 @@ impl Canvas<'_> {
     }
 }
 
-/// As sums into an array of single precision are taken in double precision.
+/// Adds in f64 and rounds to f32, as numpy does.
 fn add(to: f32, value: f64) -> f32 {
     (f64::from(to) + value) as f32
 }
 
-/// What a design says of its task.
+/// The description of a design's task.
 pub fn info<D: Design>(design: &D) -> TaskInfo {
     let frame = design.frame();
     TaskInfo {
@@ -204,25 +205,25 @@ pub fn info<D: Design>(design: &D) -> TaskInfo {
     }
 }
 
-/// Checks that a design's trials are of a length that can be trained on.
+/// Refuses a design whose trials are empty or too long.
 ///
 /// # Errors
 /// If not.
-pub fn of_sensible_length<D: Design>(design: D) -> Result<D> {
+pub fn check_length<D: Design>(design: D) -> Result<D> {
     let (steps, periods) = (design.longest(), &design.frame().periods);
-    if (1..=MOST_STEPS).contains(&steps) {
+    if (1..=MAX_STEPS).contains(&steps) {
         return Ok(design);
     }
     let names: Vec<_> = periods.iter().map(|(name, _)| format!("`{name}`")).collect();
-    Err(Error::input(format!("a trial of {} may have {steps} steps", names.join(", "))).help(format!(
-        "a trial must have between 1 and {MOST_STEPS} steps: shorten periods or lengthen dt_ms"
-    )))
+    Err(Error::input(format!("a trial with the periods {} may have {steps} steps", names.join(", "))).help(
+        format!("a trial must have between 1 and {MAX_STEPS} steps: shorten periods or increase dt_ms"),
+    ))
 }
 
 /// `count` trials of a design.
 ///
 /// # Errors
-/// If they would not fit into memory by any measure.
+/// If the batch would be too large for memory.
 pub fn trials<D: Design>(design: &D, count: usize, seed: u64) -> Result<Batch> {
     let mut stream = random::stream(seed, design.frame().purpose);
     let mut batch = blank(design, count)?;
@@ -237,17 +238,17 @@ pub fn trials<D: Design>(design: &D, count: usize, seed: u64) -> Result<Batch> {
     Ok(batch)
 }
 
-/// Room for `count` trials.
+/// An empty batch of `count` trials.
 pub fn blank<D: Design>(design: &D, count: usize) -> Result<Batch> {
     let (steps, channels) = (design.longest(), design.frame().inputs);
     match count.checked_mul(steps).and_then(|n| n.checked_mul(channels)) {
-        Some(values) if values <= MOST_VALUES => {
+        Some(values) if values <= MAX_VALUES => {
             let mut batch = Batch::zeros(count, steps, channels);
             batch.scored = Some(batch.mask.clone());
             Ok(batch)
         }
         _ => Err(Error::input(format!(
-            "{count} trials of {steps} steps and {channels} channels are more than {MOST_VALUES} values"
+            "{count} trials of {steps} steps and {channels} channels are more than {MAX_VALUES} values"
         ))
         .help("draw fewer trials at a time, or shorten the task's periods")),
     }
@@ -280,7 +281,7 @@ pub fn lay_out<D: Design>(
     batch.lengths[trial] = u32::try_from(length).unwrap_or(u32::MAX);
 }
 
-/// Makes a task of a design.
+/// Implements [`pallium_core::Task`] for a design and registers it.
 macro_rules! task {
     ($design:ty) => {
         impl pallium_core::Task for $design {

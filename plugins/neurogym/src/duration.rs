@@ -1,4 +1,4 @@
-//! How long a period lasts: a number of milliseconds, or a distribution.
+//! Durations of periods: a number of milliseconds, or a distribution.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use rand::Rng;
 use rand_distr::{Distribution as _, Exp1};
 
 /// Longest period, in milliseconds: an hour.
-const LONGEST: f64 = 3.6e6;
+const MAX_MS: f64 = 3.6e6;
 
-/// Least probability of a draw inside the bounds of a truncated exponential:
-/// drawing again and again until one falls there must come to an end.
-const RAREST: f64 = 1e-6;
+/// Minimum probability that a draw falls inside the bounds of a truncated
+/// exponential, because draws are repeated until one does.
+const MIN_PROBABILITY: f64 = 1e-6;
 
-/// Milliseconds, or how they are drawn for each trial.
+/// Milliseconds, or the distribution from which they are drawn for each trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     crate = "pallium_core::serde",
@@ -28,7 +28,7 @@ const RAREST: f64 = 1e-6;
 pub enum Duration {
     /// The same in every trial.
     Constant(f64),
-    /// Drawn anew for every trial.
+    /// Drawn for every trial.
     Drawn(Distribution),
 }
 
@@ -58,8 +58,7 @@ pub fn ms(duration: f64) -> Duration {
 }
 
 impl Duration {
-    /// Refuses what is no duration. `least` is the number of steps that the
-    /// task cannot do without.
+    /// Refuses invalid durations. `least` is the minimum number of steps.
     ///
     /// # Errors
     /// If a value is not between 0 and an hour, the values are out of order,
@@ -69,7 +68,7 @@ impl Duration {
             Err(Error::input(format!("parameter `{parameter}` {what}")).help(help.to_owned()))
         };
         for &value in self.values() {
-            if !(value.is_finite() && (0.0..=LONGEST).contains(&value)) {
+            if !(value.is_finite() && (0.0..=MAX_MS).contains(&value)) {
                 return wrong(
                     format!("has the duration {value}"),
                     "durations are in milliseconds, between 0 and 3600000",
@@ -87,10 +86,11 @@ impl Duration {
                 return wrong(format!("is drawn between {low} and {high} ms"), "name the shorter one first");
             }
             Duration::Drawn(TruncatedExponential([mean, low, high]))
-                if low < high && (*mean <= 0.0 || (-low / mean).exp() - (-high / mean).exp() < RAREST) =>
+                if low < high
+                    && (*mean <= 0.0 || (-low / mean).exp() - (-high / mean).exp() < MIN_PROBABILITY) =>
             {
                 return wrong(
-                    format!("would hardly ever fall between {low} and {high} ms with a mean of {mean}"),
+                    format!("would almost never be between {low} and {high} ms with a mean of {mean}"),
                     "choose a mean that is above 0 and not far from the bounds",
                 );
             }
@@ -100,7 +100,7 @@ impl Duration {
         if shortest < least {
             return wrong(
                 format!("may be as short as {shortest} steps of {dt_ms} ms"),
-                &format!("the task needs at least {least} here: lengthen the period or shorten dt_ms"),
+                &format!("the task needs at least {least} here: lengthen the period or decrease dt_ms"),
             );
         }
         Ok(())
@@ -141,7 +141,8 @@ impl Duration {
     /// Probability of each number of steps that occurs.
     pub fn distribution(&self, dt_ms: u32) -> BTreeMap<usize, f64> {
         let mut shares = BTreeMap::new();
-        // Of a density between `low` and `high` with this cumulative share.
+        // Adds the shares of a density between `low` and `high`; `below` is its
+        // cumulative distribution up to a constant.
         let mut spread = |low: f64, high: f64, below: &dyn Fn(f64) -> f64| {
             let dt = f64::from(dt_ms);
             let all = below(high) - below(low);
@@ -155,7 +156,7 @@ impl Duration {
         match self {
             Duration::Drawn(Uniform([low, high])) if low < high => spread(*low, *high, &|t| t),
             Duration::Drawn(TruncatedExponential([mean, low, high])) if low < high => {
-                // Counted from `low`, where rounding is least.
+                // Relative to `low`, where rounding errors are smallest.
                 spread(*low, *high, &|t| -(-(t - low) / mean).exp_m1());
             }
             Duration::Drawn(Choice(values)) => {
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_as_neurogym_names_it() {
+    fn durations_parse_with_the_names_of_neurogym() {
         assert_eq!(parsed("300"), ms(300.0));
         assert_eq!(parsed(r#"{"uniform": [200, 500]}"#), uniform(200.0, 500.0));
         assert_eq!(parsed(r#"{"choice": [1, 2]}"#), Duration::Drawn(Choice(vec![1.0, 2.0])));
@@ -230,7 +231,7 @@ mod tests {
             ("1e9", "has the duration 1000000000"),
             (r#"{"choice": []}"#, "offers 0 durations"),
             (r#"{"uniform": [500, 200]}"#, "is drawn between 500 and 200 ms"),
-            (r#"{"truncated_exponential": [1, 300, 400]}"#, "would hardly ever fall between 300 and 400 ms"),
+            (r#"{"truncated_exponential": [1, 300, 400]}"#, "would almost never be between 300 and 400 ms"),
             (r#"{"truncated_exponential": [0, 300, 400]}"#, "with a mean of 0"),
             (r#"{"uniform": [50, 200]}"#, "may be as short as 0 steps of 100 ms"),
         ] {

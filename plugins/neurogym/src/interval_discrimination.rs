@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms, uniform};
 
 pallium_core::params! {
@@ -11,17 +11,17 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 80,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stim1: Duration = uniform(300.0, 600.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay1: Duration = uniform(800.0, 1500.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stim2: Duration = uniform(300.0, 600.0),
-        /// Between the second stimulus and the decision, in ms.
+        /// Delay between the second stimulus and the decision, in ms.
         delay2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(300.0),
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -30,11 +30,11 @@ pallium_core::params! {
 
 /// Channel 0: fixation, 1 except in the decision; channel 1: the first
 /// stimulus; channel 2: the second. Classes: 0 fixate, 1 the first stimulus had
-/// more steps, 2 it had not. Conditions as the two answers.
+/// more steps, 2 it had not. The conditions are the two answers.
 ///
-/// Stimuli of equally many steps count as "the second", so without memory one
-/// is right more often than not: with the share of trials in which the first is
-/// not longer (0.618 with the defaults).
+/// Stimuli with the same number of steps count as class 2, so an observer
+/// without memory is correct in the share of trials in which the first is not
+/// longer (0.618 with the defaults).
 pub struct IntervalDiscrimination {
     pub frame: Frame,
 }
@@ -45,7 +45,7 @@ const DECISION: usize = 5;
 
 impl Component for IntervalDiscrimination {
     const ID: &'static str = "neurogym.interval-discrimination";
-    const ABOUT: &'static str = "tell which of two stimuli lasted longer";
+    const ABOUT: &'static str = "report which of two stimuli lasted longer";
     const CITE: &'static str =
         "Genovesio, Tsujimoto, Wise 2009; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, IntervalDiscrimination)";
     type Params = Params;
@@ -68,12 +68,12 @@ impl Component for IntervalDiscrimination {
             noise: 0.0,
         };
         frame.check(&["stim1", "stim2", "decision"])?;
-        of_sensible_length(IntervalDiscrimination { frame })
+        check_length(IntervalDiscrimination { frame })
     }
 }
 
 impl Design for IntervalDiscrimination {
-    /// The durations are all there is to draw.
+    /// Only durations are drawn.
     type Trial = ();
 
     fn frame(&self) -> &Frame {
@@ -103,7 +103,7 @@ impl Design for IntervalDiscrimination {
             .flat_map(|(a, p)| second.iter().filter(move |(b, _)| a > b).map(move |(_, q)| p * q))
             .sum();
         Levels {
-            // Where one answer never occurs, there is nothing to guess.
+            // If one answer never occurs, guessing is always correct.
             chance: if longer <= 0.0 || longer >= 1.0 - 1e-12 { 1.0 } else { 0.5 },
             memoryless: Some(longer.max(1.0 - longer)),
             ideal: Some(1.0),

@@ -1,4 +1,4 @@
-//! Accuracies that follow from a task's parameters.
+//! Reference accuracies computed from a task's parameters.
 
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -10,18 +10,18 @@ pub fn normal(x: f64) -> f64 {
     0.5 * erfc(-x * FRAC_1_SQRT_2)
 }
 
-/// Accuracy of the best observer that must tell which of `choices` equally
-/// likely signals it saw in white noise, where the signals are the cosine
-/// pattern of amplitude `amplitude` on as many ring channels, turned to each of
-/// the ring's angles, and shown for `steps` steps with noise of standard
-/// deviation `noise` on each channel.
+/// Accuracy of the best observer that identifies one of `choices` equally
+/// likely signals in white noise. The signals are cosine patterns of amplitude
+/// `amplitude` on as many ring channels, one for each of the ring's angles,
+/// shown for `steps` steps with noise of standard deviation `noise` on each
+/// channel.
 ///
 /// The patterns lie on a circle in a plane (for two choices: at two points on a
-/// line), and the best observer answers with the nearest, whatever the
-/// amplitude. So this is the symbol error of phase-shift keying: 1 − (1/π) ∫
+/// line), and the best observer answers with the nearest one for any amplitude.
+/// So this follows from the symbol error of phase-shift keying: 1 − (1/π) ∫
 /// exp(−γ sin²(π/M) / sin²θ) dθ from 0 to π(M − 1)/M, where γ is the signal's
 /// squared length over twice the noise's variance (Craig 1991).
-pub fn of_ring(choices: usize, amplitude: f64, steps: usize, noise: f64) -> f64 {
+pub fn ring_accuracy(choices: usize, amplitude: f64, steps: usize, noise: f64) -> f64 {
     let m = choices as f64;
     if steps == 0 || amplitude == 0.0 {
         return 1.0 / m;
@@ -73,14 +73,14 @@ mod tests {
     use crate::ring::Ring;
 
     #[test]
-    fn the_best_observer_of_a_ring_reaches_what_is_stated() {
-        // Error function from tables, and a simulated observer that correlates.
+    fn a_simulated_observer_reaches_the_stated_accuracy() {
+        // A value from tables, and a simulated observer that correlates.
         assert!((normal(1.0) - 0.841_344_746_068_542_9).abs() < 1e-15);
         let mut stream = random::stream(3, "test");
         for (choices, amplitude, steps, noise) in
             [(2_usize, 0.025, 7, 0.1), (3, 0.075, 4, 0.1), (4, 0.05, 7, 0.1), (9, 0.2, 3, 0.2)]
         {
-            let stated = of_ring(choices, amplitude, steps, noise);
+            let stated = ring_accuracy(choices, amplitude, steps, noise);
             let ring = Ring::new(choices as u32).unwrap();
             let patterns: Vec<_> = (0..choices).map(|k| ring.cosine(ring.angle(k), 1.0, 0.0)).collect();
             let mut right = 0;
@@ -101,7 +101,7 @@ mod tests {
             let slack = 5.0 * (stated * (1.0 - stated) / 40_000.0).sqrt();
             assert!((found - stated).abs() < slack, "{choices} choices: {found}, stated {stated}");
         }
-        assert_eq!(of_ring(4, 0.0, 7, 0.1), 0.25);
-        assert_eq!(of_ring(4, 0.1, 7, 0.0), 1.0);
+        assert_eq!(ring_accuracy(4, 0.0, 7, 0.1), 0.25);
+        assert_eq!(ring_accuracy(4, 0.1, 7, 0.0), 1.0);
     }
 }

@@ -1,24 +1,27 @@
-//! Cognitive tasks as NeuroGym 2.2.0 (Molano-Mazón et al. 2022) lays them out:
-//! the same periods, channels and right answers, given the same parameters of a
-//! trial. `docs/tasks.md` is the user's page.
+//! Cognitive tasks with the periods, channels and correct answers of NeuroGym
+//! 2.2.0 (Molano-Mazón et al. 2022). `docs/tasks.md` describes them for users.
 //!
-//! Common to all of them:
-//! - time is in milliseconds; a period of t ms has ⌊t / dt_ms⌋ steps. It is
-//!   fixed, or drawn anew for every trial (`duration.rs`), so trials
-//!   may differ in length;
-//! - channel 0 says whether to fixate; rings of channels with preferred angles
+//! One file is one task, except for the families of `yang19`. To add a task,
+//! implement [`design::Design`] in a new file and declare the module below.
+//!
+//! Properties common to all of them:
+//! - time is in milliseconds; a period of t ms has ⌊t / dt_ms⌋ steps. Its
+//!   duration is fixed or drawn for every trial (`duration.rs`), so trials may
+//!   differ in length;
+//! - channel 0 shows whether to fixate; rings of channels with preferred angles
 //!   2πk/n show stimuli;
-//! - there is a right answer at each step: class 0 (fixate) before the
-//!   decision, one of the choices in it. Every step counts in the loss, those
-//!   outside the decision with the weight `fixation_weight`; in the accuracy,
-//!   the steps of the decision alone count;
+//! - every step has a correct answer: class 0 (fixate) before the decision, one
+//!   of the choices in it. Every step counts in the loss, those outside the
+//!   decision with the weight `fixation_weight`; only the steps of the decision
+//!   count in the accuracy;
 //! - noise has standard deviation sigma/√dt_ms at a step;
-//! - every trial is drawn independently of all others; the same seed gives the
-//!   same trials, and a shorter draw is the beginning of a longer one;
-//! - chance is the accuracy of an observer that knows which answers occur in
-//!   the decision and picks among them equally often; memoryless is the best
-//!   for one that sees the present input alone; ideal is the best for one that
-//!   sees, and forgets, nothing. What is not known in closed form is left out.
+//! - trials are drawn independently; the same seed gives the same trials, and a
+//!   shorter draw is the beginning of a longer one;
+//! - chance is the accuracy of an observer that picks equally often among the
+//!   answers that occur in the decision; memoryless is the best accuracy of an
+//!   observer that sees only the present input; ideal is the best accuracy of an
+//!   observer that remembers everything. Levels without a closed form are left
+//!   out.
 
 mod design;
 mod duration;

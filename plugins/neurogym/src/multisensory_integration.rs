@@ -1,10 +1,10 @@
-//! Multisensory integration: two noisy stimuli that agree, to be added up.
+//! Multisensory integration: two noisy stimuli that show the same direction.
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, noise, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, noise, task};
 use crate::duration::{Duration, ms};
 use crate::levels::{mean, normal, over};
 use crate::ring::Ring;
@@ -14,16 +14,16 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(300.0),
-        /// The stimulus, in ms.
+        /// Duration of the stimulus, in ms.
         stimulus: Duration = ms(750.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(100.0),
         /// Strength of the noise on all channels during the stimulus: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 2,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -34,16 +34,16 @@ pallium_core::params! {
 const COHERENCES: [f64; 3] = [5.0, 15.0, 50.0];
 
 /// Channel 0: fixation, 1 except in the decision, noisy during the stimulus.
-/// Channels 1…n and n+1…2n: two rings that show the same direction as
-/// cos(θ_k − θ)·c/200 + 0.5, where the coherences c of the two are a uniform
-/// share of one and the rest. Class c: the direction of channel c. Conditions:
-/// choice · 3 + coherence.
+/// Channels 1…n and n+1…2n: two rings that show the same direction as cos(θ_k −
+/// θ)·c/200 + 0.5, where a coherence is divided between the two with a uniform
+/// random share. Class c: the direction of channel c. Conditions: choice · 3 +
+/// coherence.
 ///
-/// With two choices the best observer adds the two rings up, for which share
-/// went to which is as likely as the reverse: over n steps the sum of both
-/// differences of channels is n·c/100 from 0 with variance 4n·s², and it is
-/// right with probability Φ(c/100·√n/(2s)). With more choices the shares tell
-/// something, and the ideal is not stated, except without noise.
+/// With two choices, the best observer adds the two rings, because a share and
+/// its complement are equally likely: over n steps, the sum of both differences
+/// of channels has mean ±n·c/100 and variance 4n·s², so the observer is correct
+/// with probability Φ(c/100·√n/(2s)). With more choices, the shares carry
+/// information, and the ideal level is stated only without noise.
 pub struct MultisensoryIntegration {
     pub frame: Frame,
     ring: Ring,
@@ -53,9 +53,9 @@ pub struct MultisensoryIntegration {
 pub struct Trial {
     /// Channel whose angle both stimuli have, from 0.
     pub choice: usize,
-    /// Which coherence.
+    /// Index of the coherence.
     pub coherence: usize,
-    /// The first ring's share of it.
+    /// The first ring's share of the coherence.
     pub share: f64,
 }
 
@@ -65,7 +65,7 @@ const DECISION: usize = 2;
 
 impl Component for MultisensoryIntegration {
     const ID: &'static str = "neurogym.multisensory-integration";
-    const ABOUT: &'static str = "decide on a direction that two noisy stimuli show together";
+    const ABOUT: &'static str = "judge the direction that two noisy stimuli show together";
     const CITE: &'static str = "Raposo, Kaufman, Churchland 2014; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, MultiSensoryIntegration)";
     type Params = Params;
 
@@ -85,7 +85,7 @@ impl Component for MultisensoryIntegration {
             noise: noise(params.sigma, params.dt_ms)?,
         };
         frame.check(&["stimulus", "decision"])?;
-        of_sensible_length(MultisensoryIntegration { frame, ring })
+        check_length(MultisensoryIntegration { frame, ring })
     }
 }
 

@@ -1,27 +1,27 @@
-//! Ready, set, go: measure an interval and produce it.
+//! Ready, set, go: measure an interval and reproduce it.
 
 use std::ops::Range;
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, of_sensible_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
 use crate::duration::{Duration, ms, uniform};
 
 pallium_core::params! {
-    /// Timing, and what is produced of what was measured.
+    /// Timing, and the factor between measured and produced interval.
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 80,
-        /// Fixation before the ready cue, in ms.
+        /// Duration of fixation before the ready cue, in ms.
         fixation: Duration = ms(100.0),
-        /// The ready cue, in ms.
+        /// Duration of the ready cue, in ms.
         ready: Duration = ms(83.0),
-        /// From the beginning of the ready cue to that of the set cue, in ms.
+        /// Interval between the onsets of the ready cue and the set cue, in ms.
         measure: Duration = uniform(800.0, 1500.0),
-        /// The set cue, in ms.
+        /// Duration of the set cue, in ms.
         set: Duration = ms(83.0),
-        /// What the measured interval is multiplied by, above 0 and at most 100.
+        /// Factor on the measured interval (above 0, at most 100).
         gain: f64 = 1.0,
         /// Weight in the loss of each step outside the production.
         fixation_weight: f64 = 1.0,
@@ -30,11 +30,11 @@ pallium_core::params! {
 
 /// Channel 0: fixation, 1 except in the production; channel 1: ready; channel
 /// 2: set. The production begins after the set cue and lasts for twice the
-/// interval to be produced. Classes: 0 wait, 1 go, which is right at the one
-/// step of the production that is the interval after its beginning. In the
-/// accuracy that step counts as much as all other steps of the production
-/// together, so that waiting for ever, which is right nearly always, is worth
-/// one half. Conditions: number of steps of the measured interval.
+/// interval to be produced. Classes: 0 wait, 1 go, which is correct at the one
+/// step of the production at which the interval has elapsed. In the accuracy,
+/// that step counts as much as all other steps of the production together, so
+/// always waiting gives an accuracy of one half. Conditions: number of steps of
+/// the measured interval.
 pub struct ReadySetGo {
     pub frame: Frame,
     gain: f64,
@@ -54,7 +54,7 @@ impl ReadySetGo {
         (steps as f64 * f64::from(self.frame.dt_ms)) * self.gain
     }
 
-    /// Steps in `milliseconds`, as Python's `int` cuts them.
+    /// Number of steps in `milliseconds`, truncated as by Python's `int`.
     fn steps(&self, milliseconds: f64) -> usize {
         (milliseconds / f64::from(self.frame.dt_ms)) as usize
     }
@@ -62,7 +62,7 @@ impl ReadySetGo {
 
 impl Component for ReadySetGo {
     const ID: &'static str = "neurogym.ready-set-go";
-    const ABOUT: &'static str = "measure the interval between two cues and answer after as long again";
+    const ABOUT: &'static str = "measure the interval between two cues and reproduce it";
     const CITE: &'static str =
         "Remington, Narain, Hosseini, Jazayeri 2018; Molano-Mazón et al. 2022 (NeuroGym 2.2.0, ReadySetGo)";
     type Params = Params;
@@ -94,12 +94,12 @@ impl Component for ReadySetGo {
             return Err(Error::input(format!("parameter `gain` is {}", params.gain))
                 .help("the interval to produce must have at least one step"));
         }
-        of_sensible_length(task)
+        check_length(task)
     }
 }
 
 impl Design for ReadySetGo {
-    /// The interval is a duration, and there is nothing else to draw.
+    /// Only durations are drawn.
     type Trial = ();
 
     fn frame(&self) -> &Frame {

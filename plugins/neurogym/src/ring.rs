@@ -1,11 +1,11 @@
-//! Rings of channels, each with a preferred angle, and what they show of a
-//! stimulus.
+//! Rings of channels with preferred angles, and the patterns that stimuli evoke
+//! in them.
 
 use std::f64::consts::{PI, TAU};
 
 use pallium_core::prelude::*;
 
-/// Most channels of a ring.
+/// Maximum number of channels of a ring.
 const MOST: u32 = 1_000;
 
 /// `channels` preferred angles, equally spaced from 0 on, in radians.
@@ -13,10 +13,10 @@ const MOST: u32 = 1_000;
 pub struct Ring(Vec<f64>);
 
 impl Ring {
-    /// A ring of so many channels.
+    /// A ring of `channels` channels.
     ///
     /// # Errors
-    /// If that is not between 2 and 1000.
+    /// If `channels` is not between 2 and 1000.
     pub fn new(channels: u32) -> Result<Self> {
         one_of_range("dim_ring", channels.into(), 2.0, MOST.into())?;
         let step = TAU / f64::from(channels);
@@ -54,7 +54,7 @@ impl Ring {
         self.0.iter().map(height).collect()
     }
 
-    /// What channel `k` stands for, in degrees.
+    /// The preferred angle of channel `k` in degrees, as text.
     pub fn degrees(&self, k: usize) -> String {
         let degrees = 360.0 * k as f64 / self.len() as f64;
         format!("{}°", (degrees * 100.0).round() / 100.0)

@@ -1,4 +1,4 @@
-//! Every task against NeuroGym 2.2.0's own trials.
+//! Comparison of every task with trials of NeuroGym 2.2.0.
 //!
 //! `fixtures/neurogym-2.2.0.json` was written by `fixtures/golden.py`. With
 //! `PALLIUM_NEUROGYM` set to a Python that has neurogym, `side_by_side` makes a
@@ -20,7 +20,7 @@ use crate::{
     interval_discrimination, multisensory_integration, ready_set_go, yang19,
 };
 
-/// A trial's parameters, from and to the names that the file has for them.
+/// Converts a trial's parameters from and to the names in the file.
 trait Named: Design {
     fn parse(&self, drawn: &Value) -> Self::Trial;
     fn name(&self, trial: &Self::Trial) -> Vec<(&'static str, f64)>;
@@ -243,7 +243,7 @@ fn rows(runs: &Value) -> Vec<&Value> {
     all.flat_map(|run| std::iter::repeat_n(&run[1], run[0].as_u64().unwrap() as usize)).collect()
 }
 
-/// Timing, channels and right answers of one trial, without noise.
+/// Compares timing, channels and correct answers of one noiseless trial.
 fn same_trial<D: Named>(design: &D, case: &Value, trial: &Value) {
     let frame = design.frame();
     let what = format!("{} {} {}", case["task"], case["parameters"], trial["drawn"]);
@@ -283,7 +283,8 @@ fn same_trial<D: Named>(design: &D, case: &Value, trial: &Value) {
     }
 }
 
-/// Noise is where NeuroGym's is, of the same strength, normal and independent.
+/// Compares where noise is added and its strength, and checks that it is normal
+/// and independent.
 fn same_noise<D: Named>(design: &D, case: &Value) {
     let frame = design.frame();
     let trial = &case["trials"][0];
@@ -320,7 +321,8 @@ fn same_noise<D: Named>(design: &D, case: &Value) {
                 if let [count, mean, sd] = theirs.as_array().map(Vec::as_slice).unwrap_or_default() {
                     let count = count.as_f64().unwrap();
                     let (mean, sd) = (mean.as_f64().unwrap(), sd.as_f64().unwrap());
-                    // Five standard errors: theirs of what is stated, ours too.
+                    // Both must agree with the stated value within five
+                    // standard errors.
                     let stated = frame.noise;
                     assert!(mean.abs() < 5.0 * stated / count.sqrt(), "{what}: their mean {mean}");
                     assert!((sd / stated - 1.0).abs() < 5.0 / (2.0 * count).sqrt(), "{what}: their sd {sd}");
@@ -343,7 +345,8 @@ fn same_noise<D: Named>(design: &D, case: &Value) {
     }
 }
 
-/// Durations and parameters take each value as often as in NeuroGym.
+/// Checks that durations and parameters take each value as often as in
+/// NeuroGym.
 fn same_shares<D: Named>(design: &D, case: &Value) {
     let frame = design.frame();
     let theirs = case["counts"]["trials"].as_f64().unwrap();
@@ -416,7 +419,7 @@ fn compare_all(text: &str) -> usize {
 }
 
 #[test]
-fn trials_are_those_of_neurogym() {
+fn trials_match_neurogym() {
     compare_all(include_str!("../fixtures/neurogym-2.2.0.json"));
 }
 
@@ -450,7 +453,7 @@ fn the_same_seed_gives_the_same_trials_and_a_shorter_draw_is_the_beginning() {
 }
 
 #[test]
-fn without_weight_on_fixation_loss_and_accuracy_count_the_same_steps() {
+fn with_fixation_weight_0_loss_and_accuracy_use_the_same_steps() {
     let task = task::<delay_match_sample::DelayMatchSample>(r#"{"fixation_weight": 0}"#).unwrap();
     let batch = trials(&task, 10, 1).unwrap();
     assert_eq!((batch.scored, batch.mask.sum()), (None, 90.0));
@@ -461,7 +464,7 @@ fn task<C: Component>(parameters: &str) -> Result<C> {
 }
 
 #[test]
-fn levels_follow_from_the_parameters() {
+fn levels_match_the_formulas() {
     fn ideal<C: Component + Design>(parameters: &str) -> Option<f64> {
         task::<C>(parameters).unwrap().levels().ideal
     }
@@ -487,7 +490,7 @@ fn levels_follow_from_the_parameters() {
 }
 
 #[test]
-fn parameters_that_make_no_task_are_refused() {
+fn impossible_parameters_are_refused() {
     fn refused<C: Component>(parameters: &str, part: &str) {
         let e = task::<C>(parameters).err().unwrap_or_else(|| panic!("{parameters} is accepted"));
         assert!(e.to_string().contains(part) && e.help.is_some(), "{parameters}: {e}");
@@ -510,8 +513,7 @@ fn parameters_that_make_no_task_are_refused() {
     refused::<yang19::decision::Dm1>(r#"{"coherences": [1.5]}"#, "`coherences[0]` is 1.5");
 }
 
-/// What every task promises, tried on trials that are quick to look at; the
-/// defaults' size changes nothing in kind.
+/// The conformance checks of all tasks, with small rings to save time.
 #[test]
 fn conforms() {
     for registration in pallium_core::registrations() {

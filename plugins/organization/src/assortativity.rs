@@ -1,4 +1,5 @@
-//! Whether neurons with many connections connect to each other.
+//! Degree assortativity: whether neurons with many connections connect to each
+//! other.
 
 use pallium_core::prelude::*;
 use pallium_graph::{Graph, check_quantile};
@@ -6,8 +7,8 @@ use pallium_graph::{Graph, check_quantile};
 use crate::graph::{GraphParams, graph_of};
 
 /// `assortativity`: correlation of the degrees at the two ends of an edge
-/// (Newman 2002), of the [graph](crate::graph). Not a number where all these
-/// degrees are equal.
+/// (Newman 2002), of the [graph](crate::graph). NaN if all these degrees are
+/// equal.
 pub struct Assortativity {
     params: GraphParams,
 }
@@ -31,10 +32,10 @@ impl Metric for Assortativity {
 }
 pallium_core::register!(Metric, Assortativity);
 
-/// Degree assortativity of a loop-free graph; not a number where degrees do
-/// not vary over the ends of edges.
+/// Degree assortativity of a loop-free graph; NaN if degrees do not vary over
+/// the ends of edges.
 pub fn degree_assortativity(graph: &Graph) -> f64 {
-    // In integers throughout, so that equal degrees give exactly zero variance.
+    // In integers, so that equal degrees give a variance of exactly 0.
     let degrees: Vec<i128> = graph.degrees().into_iter().map(|k| k as i128).collect();
     let ends: i128 = degrees.iter().sum();
     let squares: i128 = degrees.iter().map(|k| k * k).sum();
@@ -50,7 +51,7 @@ mod tests {
     use pallium_graph::examples::*;
 
     #[test]
-    fn of_known_graphs() {
+    fn known_graphs_have_known_values() {
         assert_eq!(degree_assortativity(&star(7)), -1.0);
         for constant in [complete(9), ring(12, 2), Graph::empty(4), Graph::empty(1)] {
             assert!(degree_assortativity(&constant).is_nan());
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn relabelling_changes_no_bit() {
+    fn relabelling_gives_bit_identical_results() {
         let graph = random(150, 0.1, 1);
         for seed in 0..5 {
             assert_eq!(degree_assortativity(&graph), degree_assortativity(&shuffled(&graph, seed)));

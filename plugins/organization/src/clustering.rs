@@ -1,4 +1,4 @@
-//! How often two neighbours of a neuron are neighbours themselves.
+//! Clustering: how often two neighbours of a neuron are neighbours themselves.
 
 use pallium_core::prelude::*;
 use pallium_graph::{Graph, check_quantile};
@@ -6,8 +6,8 @@ use pallium_graph::{Graph, check_quantile};
 use crate::graph::{GraphParams, graph_of};
 use crate::two_steps::TwoSteps;
 
-/// `clustering`: mean over all neurons of the share of pairs of neighbours
-/// that are joined, 0 for neurons with fewer than two neighbours (Watts and
+/// `clustering`: mean over all neurons of the share of pairs of neighbours that
+/// are connected, 0 for neurons with fewer than two neighbours (Watts and
 /// Strogatz 1998), of the [graph](crate::graph).
 pub struct Clustering {
     params: GraphParams,
@@ -32,18 +32,19 @@ impl Metric for Clustering {
 }
 pallium_core::register!(Metric, Clustering);
 
-/// Mean clustering; not a number for a graph without nodes.
+/// Mean clustering; NaN for a graph without nodes.
 ///
 /// A self-loop counts as the Brain Connectivity Toolbox counts it: the node is
 /// its own neighbour, and the loops of neighbours are connections among them.
 pub fn mean_clustering(graph: &Graph) -> f64 {
-    mean_clustering_within(&TwoSteps::of(graph))
+    mean_clustering_within(&TwoSteps::new(graph))
 }
 
-/// [`mean_clustering`] where what lies within two steps is known.
+/// [`mean_clustering`] from known [`TwoSteps`].
 pub(crate) fn mean_clustering_within(two_steps: &TwoSteps) -> f64 {
     let (degrees, joined) = (two_steps.degrees(), two_steps.joined_neighbours());
-    // Gathered by degree as integers: the sum does not depend on the order.
+    // Integer sums by degree, so that the result does not depend on the order
+    // of neurons.
     let mut by_degree = vec![0u64; degrees.len() + 1];
     for (&degree, joined) in degrees.iter().zip(joined) {
         by_degree[degree as usize] += joined;
@@ -59,12 +60,12 @@ mod tests {
     use pallium_graph::examples::*;
 
     #[test]
-    fn of_known_graphs() {
+    fn known_graphs_have_known_values() {
         assert_eq!(mean_clustering(&complete(70)), 1.0);
         assert_eq!(mean_clustering(&star(9)), 0.0);
         assert_eq!(mean_clustering(&Graph::empty(3)), 0.0);
         assert!(mean_clustering(&Graph::empty(0)).is_nan());
-        // A ring with reach r: 3(r - 1) / 2(2r - 1), Watts and Strogatz.
+        // A ring with reach r: 3(r - 1) / 2(2r - 1) (Watts and Strogatz).
         assert!((mean_clustering(&ring(100, 2)) - 0.5).abs() < 1e-15);
         assert!((mean_clustering(&ring(200, 5)) - 12.0 / 18.0).abs() < 1e-15);
         // networkx 3.6.1: average_clustering(karate_club_graph())
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn relabelling_changes_no_bit() {
+    fn relabelling_gives_bit_identical_results() {
         let graph = random(150, 0.2, 1);
         for seed in 0..5 {
             assert_eq!(mean_clustering(&graph), mean_clustering(&shuffled(&graph, seed)));

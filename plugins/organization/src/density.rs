@@ -1,12 +1,12 @@
-//! How many pairs of neurons are joined.
+//! Density: how many pairs of neurons are connected.
 
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
 
 use crate::graph::{GraphParams, graph_of};
 
-/// `edges`, `density` (share of all pairs; not a number for one neuron) and
-/// `threshold` (what |weight| has to exceed) of the [graph](crate::graph).
+/// `edges`, `density` (share of all pairs; NaN for one neuron) and `threshold`
+/// (of |weight|) of the [graph](crate::graph).
 pub struct Density {
     params: GraphParams,
 }
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn of_known_graphs() {
+    fn known_graphs_have_known_values() {
         assert_eq!(density(&karate()), [78.0, 78.0 / 561.0, 0.0]);
         assert_eq!(density(&ring(10, 2)), [20.0, 20.0 / 45.0, 0.0]);
         assert_eq!(density(&Graph::empty(4)), [0.0, 0.0, 0.0]);

@@ -1,4 +1,4 @@
-//! How short the paths between neurons are.
+//! Efficiency: how short the paths between neurons are.
 
 use multiversion::multiversion;
 use pallium_core::prelude::*;
@@ -9,8 +9,8 @@ use crate::graph::{GraphParams, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
-/// path, 0 where there is none (Latora and Marchiori 2001), of the
-/// [graph](crate::graph). Not a number for one neuron.
+/// path, 0 without a path (Latora and Marchiori 2001), of the
+/// [graph](crate::graph). NaN for one neuron.
 pub struct Efficiency {
     params: GraphParams,
 }
@@ -34,22 +34,21 @@ impl Metric for Efficiency {
 }
 pallium_core::register!(Metric, Efficiency);
 
-/// Global efficiency; not a number below two nodes. Self-loops change nothing.
+/// Global efficiency; NaN for fewer than two nodes. Self-loops have no effect.
 pub fn global_efficiency(graph: &Graph) -> f64 {
-    global_efficiency_within(graph, &TwoSteps::of(graph))
+    global_efficiency_within(graph, &TwoSteps::new(graph))
 }
 
-/// [`global_efficiency`] where what lies within two steps is known.
+/// [`global_efficiency`] from known [`TwoSteps`].
 pub(crate) fn global_efficiency_within(graph: &Graph, two_steps: &TwoSteps) -> f64 {
     let at_distance = pairs_by_distance(graph, two_steps);
     let sum: f64 = at_distance.iter().enumerate().skip(1).map(|(d, &n)| n as f64 / d as f64).sum();
     sum / (2.0 * pairs(graph.nodes()))
 }
 
-/// Number of ordered pairs by distance: from every node whom two steps do not
-/// lead everywhere, breadth-first search goes on, a level at a time, a row of
-/// bits at a time.
-// Compiled once for each instruction set, for the population count.
+/// Number of ordered pairs by distance. From nodes that do not reach all others
+/// in two steps, breadth-first search continues level by level on rows of bits.
+// Compiled for several instruction sets, for the population count.
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512vpopcntdq+avx2+popcnt+bmi1+bmi2+lzcnt",
     "x86_64+avx2+popcnt+bmi1+bmi2+lzcnt"
@@ -57,8 +56,8 @@ pub(crate) fn global_efficiency_within(graph: &Graph, two_steps: &TwoSteps) -> f
 fn pairs_by_distance(graph: &Graph, two_steps: &TwoSteps) -> Vec<u64> {
     let (nodes, words) = (graph.nodes(), graph.words());
     let mut at_distance = vec![0u64; nodes.max(3)];
-    // Nodes without neighbours are never reached: they must not keep a search
-    // from ending early.
+    // Nodes without neighbours are never reached; excluding them lets searches
+    // end early.
     let mut reachable = vec![0u64; words];
     for (node, &degree) in two_steps.degrees().iter().enumerate() {
         reachable[node / 64] |= u64::from(degree != 0) << (node % 64);
@@ -77,8 +76,8 @@ fn pairs_by_distance(graph: &Graph, two_steps: &TwoSteps) -> Vec<u64> {
         if any == 0 {
             continue;
         }
-        // Exactly two steps away, the source itself among them at most: it
-        // is beside none that was not seen.
+        // Exactly two steps away. The source may be among them, but it has no
+        // unseen neighbours.
         for k in 0..words {
             frontier[k] = reachable[k] & !beyond[k] & !row[k];
         }
@@ -105,8 +104,8 @@ fn count(row: &[u64]) -> u64 {
     row.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
-/// Those of `nodes` that are beside any of `frontier`, into `found`. Asks each
-/// of whichever are fewer.
+/// Writes the `nodes` with a neighbour in `frontier` to `found`, iterating over
+/// the smaller of the two sets.
 #[inline(always)]
 fn beside(graph: &Graph, frontier: &[u64], nodes: &[u64], found: &mut [u64]) {
     found.fill(0);
@@ -136,7 +135,7 @@ mod tests {
     use pallium_graph::examples::*;
 
     #[test]
-    fn of_known_graphs() {
+    fn known_graphs_have_known_values() {
         assert_eq!(global_efficiency(&complete(128)), 1.0);
         assert_eq!(global_efficiency(&Graph::empty(5)), 0.0);
         assert!(global_efficiency(&Graph::empty(1)).is_nan());
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn relabelling_changes_no_bit() {
+    fn relabelling_gives_bit_identical_results() {
         let graph = random(150, 0.02, 1);
         for seed in 0..5 {
             assert_eq!(global_efficiency(&graph), global_efficiency(&shuffled(&graph, seed)));

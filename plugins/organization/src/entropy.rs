@@ -1,26 +1,26 @@
-//! How widely the weights are spread.
+//! Entropy: how widely the weights are distributed.
 
 use pallium_core::prelude::*;
 
 use pallium_graph::recurrent;
 
 pallium_core::params! {
-    /// How the distribution is looked at.
+    /// How the distribution is evaluated.
     pub struct Params {
-        /// Number of points, from the least to the greatest weight, at which
-        /// the density is evaluated (2 to 100,000). The entropy is at most its
-        /// binary logarithm.
+        /// Number of points, from the smallest to the largest weight, at which
+        /// the density is evaluated (2 to 100,000). The entropy is at most the
+        /// binary logarithm of this number.
         points: u32 = 100,
     }
 }
 
 /// `entropy` in bits of the distribution of all N² signed weights: a Gaussian
 /// kernel density estimate with Scott's bandwidth (Scott 1992), evaluated at
-/// equally spaced points and normalised to sum 1 (Shakiba et al. 2026). Not a
-/// number where all weights are equal.
+/// equally spaced points and normalised to sum 1 (Shakiba et al. 2026). NaN if
+/// all weights are equal.
 ///
-/// It depends on the points and the range: one outlying weight stretches the
-/// grid and lowers the entropy.
+/// The entropy depends on the number of points and the range of the weights:
+/// one outlier stretches the grid and lowers the entropy.
 pub struct Entropy {
     points: usize,
 }
@@ -48,16 +48,17 @@ pallium_core::register!(Metric, Entropy);
 pub fn entropy(values: &[f64], points: usize) -> f64 {
     let Some(density) = density(values, points) else { return f64::NAN };
     let total: f64 = density.iter().sum();
-    // −0 would be printed with its sign.
+    // Avoids −0, which would be printed with its sign.
     0.0 - density.iter().map(|d| d / total).filter(|&p| p > 0.0).map(|p| p * p.log2()).sum::<f64>()
 }
 
-/// Bandwidths beyond which a kernel (below 1e-31 of its peak there) is left
-/// out: the sum over the grid is at least 2, the peaks of the two extreme values.
+/// Number of bandwidths beyond which a kernel is ignored: there it is below 1e-31
+/// of its peak, and the sum over the grid is at least 2, the peaks of the two
+/// extreme values.
 const REACH: f64 = 12.0;
 
-/// Kernel density at `points` equally spaced points over the range of
-/// `values`, up to a factor; none if the values do not vary.
+/// Kernel density at `points` equally spaced points over the range of `values`,
+/// up to a factor; `None` if the values do not vary.
 fn density(values: &[f64], points: usize) -> Option<Vec<f64>> {
     let count = values.len() as f64;
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
@@ -69,15 +70,15 @@ fn density(values: &[f64], points: usize) -> Option<Vec<f64>> {
     }
     let last = points - 1;
     let step = (high - low) / last as f64;
-    // In units of the bandwidth from here on. Along the grid a kernel is
-    // e^(−(d − ks)²/2): each value is the one before times a ratio that itself
-    // shrinks by e^(−s²), so that a weight takes two exponentials and not one
-    // for every point.
+    // In units of the bandwidth from here on. Along the grid a kernel is e^(−(d
+    // − ks)²/2): each value is the previous one times a ratio that shrinks by
+    // the factor e^(−s²), so a weight takes two exponentials instead of one for
+    // every point.
     let s = step / bandwidth;
     let (start, shrink) = ((-0.5 * s * s).exp(), (-s * s).exp());
-    // Points on either side of the nearest that may lie within reach. None do
-    // where bandwidths are that short; the exponentials would leave the range of
-    // numbers there.
+    // Number of points on either side of the nearest that may lie within reach;
+    // 0 for very short bandwidths, for which the exponentials would overflow or
+    // underflow.
     let reach = (REACH / s + 0.5).min(points as f64) as usize;
     let mut density = vec![0.0; points];
     for &value in values {
@@ -136,7 +137,7 @@ mod tests {
     fn the_density_is_the_sum_of_kernels() {
         let mut sharp = normal(500, 2);
         sharp.push(400.0);
-        // Points 40 bandwidths apart, and values anywhere between.
+        // Points 40 bandwidths apart, with values in between.
         let mut coarse = normal(20_000, 6);
         coarse.extend([-22.0, 22.0]);
         for (values, points) in
@@ -150,25 +151,26 @@ mod tests {
     }
 
     #[test]
-    fn of_known_values() {
+    fn known_distributions_have_known_entropies() {
         // scipy 1.17: p = gaussian_kde(x)(np.linspace(x.min(), x.max(), 100))
         // entropy(p / p.sum(), base=2), x = np.sin(np.arange(400.)**2) and x**5
         let x: Vec<f64> = (0..400).map(|k| f64::from(k * k).sin()).collect();
         assert!((entropy(&x, 100) - 6.624674971553628).abs() < 1e-10);
         let x: Vec<f64> = x.iter().map(|v| v.powi(5)).collect();
         assert!((entropy(&x, 100) - 6.343458397163237).abs() < 1e-10);
-        // Two values only, far apart beside the bandwidth of a large sample:
-        // one bit.
+        // Only two values, far apart relative to the bandwidth of a large
+        // sample: one bit.
         let two: Vec<f64> = (0..100_000).map(|k| f64::from(k % 2)).collect();
         assert!((entropy(&two, 2) - 1.0).abs() < 1e-12);
-        // Almost all weights at 0, half-way between two points, as scipy has it.
+        // Almost all weights at 0, half-way between two points; compared with
+        // scipy.
         let mut three = vec![0.0; 97_344];
         (three[1000], three[3000]) = (1.0, -1.0);
         assert!((entropy(&three, 100) - 1.0).abs() < 1e-12);
     }
 
     #[test]
-    fn equal_weights_have_none() {
+    fn equal_weights_have_no_entropy() {
         assert!(entropy(&[0.5; 9], 100).is_nan());
         assert!(entropy(&[0.5], 100).is_nan());
         assert!(entropy(&[], 100).is_nan());

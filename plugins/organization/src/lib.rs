@@ -11,10 +11,10 @@
 //! | [`organization.small-worldness`](small_worldness) | `small_worldness`, `small_worldness_z` |
 //! | [`organization.spectral-radius`](spectral_radius) | `spectral_radius` |
 //!
-//! All but the first and the last look at one [`graph`]: the pairs of neurons
-//! whose weight exceeds, in either direction, a quantile of all |weights|.
-//! A measure that is not defined (no edges, one neuron, all degrees equal) is
-//! not a number; a matrix that is not square or not finite is an error.
+//! All but the first and the last measure one [`graph`]: the pairs of neurons
+//! whose |weight| in either direction exceeds a quantile of all |weights|. A
+//! measure that is undefined (no edges, one neuron, all degrees equal) is NaN;
+//! a matrix that is not square or not finite is an error.
 
 pub mod assortativity;
 pub mod clustering;

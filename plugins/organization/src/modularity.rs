@@ -1,4 +1,4 @@
-//! How well the network falls into communities.
+//! Modularity: how well the network divides into communities.
 
 use pallium_core::prelude::*;
 use pallium_graph::check_quantile;
@@ -9,27 +9,27 @@ use crate::graph::graph_of;
 pallium_core::params! {
     /// Which graph is measured, and how.
     pub struct Params {
-        /// Two neurons are joined if |weight| exceeds this quantile of all N²
-        /// values of |weight| (0 to 1), in either direction.
+        /// Two neurons are connected if |weight| in either direction exceeds
+        /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
-        /// Number of times that the greedy merging is done, breaking equal
-        /// gains in another order each time; the best result counts (1 to
-        /// 10,000). 1 is the algorithm as published.
+        /// Number of runs of the greedy merging, each breaking ties in another
+        /// order; the best result counts (1 to 10,000). 1 is the published
+        /// algorithm.
         orders: u32 = ORDERS,
     }
 }
 
-/// `modularity` Q of the partition that greedy merging finds, and its number
-/// of `communities`, of the [graph](crate::graph).
+/// `modularity` Q of the partition found by greedy merging, and its number of
+/// `communities`, of the [graph](crate::graph).
 ///
-/// The two joined communities whose merging raises Q most are merged, starting
-/// from single neurons, until all mergers lower it (Clauset, Newman and Moore
-/// 2004; see [`pallium_graph::communities`]). In a graph without weights many
-/// gains are equal, and which is taken first moves the final Q of small or
-/// unstructured networks by up to 0.02; so several orders are tried. The result
-/// depends neither on the numbering of the neurons nor on any seed.
+/// Starting from single neurons, the two connected communities whose merging
+/// increases Q most are merged, until every merger decreases Q (Clauset, Newman
+/// and Moore 2004; see [`pallium_graph::communities`]). In an unweighted graph
+/// many gains are equal, and the choice among them changes the final Q of small
+/// or unstructured networks by up to 0.02, so several orders are tried. The
+/// result depends neither on the order of the neurons nor on a seed.
 ///
-/// Q is not a number without edges; then every neuron is its own community.
+/// Q is NaN without edges; then every neuron is its own community.
 pub struct Modularity {
     params: Params,
 }

@@ -1,4 +1,4 @@
-//! Random graphs that small-worldness is measured against.
+//! Random graphs for small-worldness.
 //!
 //! | ensemble | what is kept | depends on | cost at N = 312, one core |
 //! |---|---|---|---|
@@ -32,16 +32,16 @@ pub struct Coefficients {
 }
 
 impl Coefficients {
-    /// Those of one graph.
-    pub fn of(graph: &Graph) -> Self {
-        let two_steps = TwoSteps::of(graph);
+    /// The coefficients of one graph.
+    pub fn new(graph: &Graph) -> Self {
+        let two_steps = TwoSteps::new(graph);
         Coefficients {
             clustering: mean_clustering_within(&two_steps),
             efficiency: global_efficiency_within(graph, &two_steps),
         }
     }
 
-    /// Each averaged over an ensemble.
+    /// The means over an ensemble.
     pub fn mean(of: &[Coefficients]) -> Self {
         let count = of.len() as f64;
         Coefficients {
@@ -51,8 +51,8 @@ impl Coefficients {
     }
 }
 
-/// Seed of the published ensemble. It is a constant, so that the ensemble
-/// depends on N and the number of graphs alone and can be shared.
+/// Seed of the published ensemble: a constant, so that the ensemble depends
+/// only on N and the number of graphs and can be shared.
 const PUBLISHED_SEED: u64 = 2026;
 /// Version of the published ensemble's file and of the draws behind it; raise
 /// it when either changes.
@@ -61,11 +61,12 @@ const PUBLISHED_VERSION: u32 = 3;
 /// Means over `graphs` graphs of [`published_graph`], computed once in a
 /// process, and once for all processes that share the folder `cache`.
 ///
-/// A file in `cache` that is missing or not as expected is made anew; one that
-/// cannot be written is left out.
+/// A file in `cache` that is missing or invalid is written again; a file that
+/// cannot be written is skipped.
 pub fn published(nodes: usize, graphs: usize, cache: Option<&Path>) -> Coefficients {
     static KNOWN: Mutex<BTreeMap<(usize, usize), Coefficients>> = Mutex::new(BTreeMap::new());
-    // Held while drawing, so that a second thread waits and does not repeat it.
+    // Locked while drawing, so that a second thread waits instead of drawing as
+    // well.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     *known.entry((nodes, graphs)).or_insert_with(|| published_by_file(nodes, graphs, cache))
 }
@@ -80,22 +81,22 @@ fn published_by_file(nodes: usize, graphs: usize, cache: Option<&Path>) -> Coeff
     match std::fs::read_to_string(&path) {
         Ok(text) => match parse(&text, &head) {
             Some(found) => return found,
-            None => debug!("{} is not as expected and is made anew", path.display()),
+            None => debug!("{} is invalid and is written again", path.display()),
         },
-        Err(error) => debug!("{}: {error}; made anew", path.display()),
+        Err(error) => debug!("{}: {error}; drawing the ensemble", path.display()),
     }
     let found = draw_published(nodes, graphs);
     if let Err(error) = write(cache, &path, &head, found) {
-        debug!("{}: {error}; not kept", path.display());
+        debug!("{}: {error}; the ensemble is not cached", path.display());
     }
     found
 }
 
-/// Text and not JSON: Rust writes and reads the shortest decimal that gives
-/// the same bits again.
+/// Text instead of JSON: Rust's decimal numbers restore the same bits.
 fn write(folder: &Path, path: &Path, head: &str, found: Coefficients) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    // Written aside and renamed: other processes see all of it or nothing.
+    // Written to a temporary file and renamed, so that other processes never
+    // see an incomplete file.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     write!(file, "{head}clustering {}\nefficiency {}\n", found.clustering, found.efficiency)?;
     file.persist(path)?;
@@ -115,21 +116,21 @@ fn parse(text: &str, head: &str) -> Option<Coefficients> {
 pub(crate) fn draw_published(nodes: usize, graphs: usize) -> Coefficients {
     let mut rng = random::stream(PUBLISHED_SEED, &format!("small-worldness published null of {nodes} nodes"));
     let mut coins = Coins::from_rng(&mut rng);
-    let all: Vec<_> = (0..graphs).map(|_| Coefficients::of(&published_graph(nodes, &mut coins))).collect();
+    let all: Vec<_> = (0..graphs).map(|_| Coefficients::new(&published_graph(nodes, &mut coins))).collect();
     Coefficients::mean(&all)
 }
 
-/// A graph as Shakiba et al. 2026 draw it: a matrix of uniform numbers,
-/// averaged with its transpose, joins where the mean exceeds 0.7. Off the
-/// diagonal that has probability 2·0.3² = 0.18; on it, where a number is
-/// averaged with itself, 0.3, and these self-loops stay.
-// Compiled once for each instruction set.
+/// A graph as drawn by Shakiba et al. 2026: nodes are connected where a matrix
+/// of uniform numbers, averaged with its transpose, exceeds 0.7. The
+/// probability is 2·0.3² = 0.18 off the diagonal and 0.3 on it, where a number
+/// is averaged with itself; these self-loops are kept.
+// Compiled for several instruction sets.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx2+popcnt", "x86_64+avx2+popcnt"))]
 pub fn published_graph(nodes: usize, coins: &mut Coins) -> Graph {
     let mut graph = Graph::empty(nodes);
     let words = graph.words();
     let loops: Vec<u64> = std::iter::repeat_with(|| coins.toss(0.3)).flatten().take(words).collect();
-    // Only what lies right of the diagonal is drawn.
+    // Only entries right of the diagonal are drawn.
     let mut tossed = std::iter::repeat_with(|| coins.toss(0.18)).flatten();
     for i in 0..nodes {
         let first = i / 64;
@@ -145,14 +146,14 @@ pub fn published_graph(nodes: usize, coins: &mut Coins) -> Graph {
     graph
 }
 
-/// Words tossed at once: enough that the compiler takes them in vectors.
+/// Number of words tossed at once: enough for the compiler to vectorise.
 const LANES: usize = 32;
 
-/// Coins that come up with a given probability, many words of 64 at once.
+/// Random bits with a given probability, many words of 64 bits at once.
 ///
 /// The generator is xoshiro256++ (Blackman and Vigna 2021, ACM Trans. Math.
-/// Softw. 47:36), one for each word, in step: one that withstands attacks, or
-/// one word after the other, would take most of an ensemble's time.
+/// Softw. 47:36), one per word, advanced together. A cryptographic generator,
+/// or drawing one word at a time, would take most of an ensemble's time.
 pub struct Coins {
     state: [[u64; LANES]; 4],
 }
@@ -166,11 +167,11 @@ impl Coins {
     }
 
     /// Independent bits, each 1 with `probability`: uniform numbers are compared
-    /// with it, one binary digit of all after the other, until all are told
-    /// apart. That takes about twelve digits.
+    /// with it digit by digit, all in parallel, until all comparisons are
+    /// decided. That takes about twelve binary digits.
     #[inline(always)]
     fn toss(&mut self, probability: f64) -> [u64; LANES] {
-        // An f64 below 1 has no more than 64 digits that matter here.
+        // 64 binary digits are enough for an f64 below 1.
         let mut digits = (probability * 2f64.powi(64)) as u64;
         let mut undecided = [u64::MAX; LANES];
         let mut ones = [0; LANES];
@@ -214,7 +215,7 @@ impl Coins {
 /// Rényi 1959).
 pub fn matched(nodes: usize, edges: usize, rng: &mut impl RngCore) -> Graph {
     let pairs = nodes * nodes.saturating_sub(1) / 2;
-    // Beyond half of all pairs, the missing ones are fewer to draw.
+    // Above half of all pairs, drawing the missing ones is faster.
     let draw = edges.min(pairs - edges);
     let mut graph = Graph::empty(nodes);
     let mut drawn = 0;
@@ -255,7 +256,7 @@ mod tests {
     use pallium_graph::{Rewiring, examples::*};
 
     fn ensemble(count: usize, mut draw: impl FnMut() -> Graph) -> [(f64, f64); 2] {
-        let all: Vec<_> = (0..count).map(|_| Coefficients::of(&draw())).collect();
+        let all: Vec<_> = (0..count).map(|_| Coefficients::new(&draw())).collect();
         let mean = Coefficients::mean(&all);
         let error = |of: &dyn Fn(&Coefficients) -> f64, mean: f64| {
             let squares: f64 = all.iter().map(|c| (of(c) - mean).powi(2)).sum();
@@ -267,7 +268,8 @@ mod tests {
         ]
     }
 
-    /// Both are (mean, standard error); four of the combined error apart at most.
+    /// Asserts that two pairs (mean, standard error) agree within four combined
+    /// standard errors.
     fn agree(what: &str, found: [(f64, f64); 2], expected: [(f64, f64); 2]) {
         for ((f, fe), (e, ee)) in found.into_iter().zip(expected) {
             let errors = (f - e) / fe.hypot(ee);
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_ensemble_is_that_of_numpy() {
+    fn the_published_ensemble_agrees_with_numpy() {
         // numpy 2.4: a = rng.random((n, n)); a = (a + a.T) / 2 > 0.7, diagonal
         // left in; clustering as diag(a³) / (k² − k) with k = a.sum(1), and
         // efficiency from powers of a; mean and standard error over 40,000,
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn coins_are_tossed_with_the_generator_of_that_name() {
+    fn coins_use_xoshiro256plusplus() {
         let mut coins = Coins::from_rng(&mut random::stream(5, "test"));
         let mut others: Vec<_> = (0..LANES)
             .map(|lane| {
@@ -375,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn swaps_keep_every_degree_and_forget_the_rest() {
+    fn swaps_keep_degrees_and_randomise_the_rest() {
         let mut rng = random::stream(4, "test");
         let degrees = karate().degrees();
         let mut chain = Rewiring::new(karate());
@@ -388,7 +390,7 @@ mod tests {
         });
         // networkx 3.6.1: double_edge_swap(karate_club_graph(), nswap=400), 1,500 graphs.
         agree("karate club", found, [(0.356_752_53, 1.37e-3), (0.507_634_59, 1.47e-4)]);
-        // The only graphs with these degrees.
+        // These are the only graphs with their degrees.
         for graph in [complete(6), star(6), Graph::empty(6), from_edges(6, &[(0, 1)])] {
             assert!(*Rewiring::new(graph.clone()).swap(20, &mut rng) == graph);
         }
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_ensemble_is_kept_in_a_file() {
+    fn the_published_ensemble_is_cached_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("not").join("yet");
         let files = || std::fs::read_dir(&cache).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
@@ -415,17 +417,17 @@ mod tests {
         assert_eq!(files().len(), 1, "no temporary file stays");
         assert_eq!(published_by_file(30, 20, Some(&cache)), drawn, "read with the same bits");
 
-        // That it is read at all:
+        // The file is read:
         let text = std::fs::read_to_string(&path).unwrap();
         let other = text.replace(&drawn.clustering.to_string(), "0.125");
         std::fs::write(&path, &other).unwrap();
         assert_eq!(published_by_file(30, 20, Some(&cache)).clustering, 0.125);
-        // That other numbers of nodes or graphs have other files:
+        // Other numbers of nodes or graphs have other files:
         published_by_file(31, 20, Some(&cache));
         published_by_file(30, 21, Some(&cache));
         assert_eq!(files().len(), 3);
 
-        // That whatever is wrong with it, it is made anew:
+        // An invalid file is written again:
         let cut = &text[..text.len() - 30];
         for wrong in ["", "x", cut, &text.replace("graphs 20", "graphs 19"), &format!("{text}more\n")] {
             std::fs::write(&path, wrong).unwrap();
@@ -434,7 +436,7 @@ mod tests {
         }
         std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
         assert_eq!(published_by_file(30, 20, Some(&cache)), drawn);
-        // That a folder that cannot be is no harm:
+        // A folder that cannot be created is harmless:
         assert_eq!(published_by_file(30, 20, Some(&path.join("below a file"))), drawn);
     }
 }

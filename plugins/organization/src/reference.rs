@@ -8,7 +8,7 @@ use pallium_core::serde_json::{self, Value};
 use pallium_npy::npz::Npz;
 use pallium_testing::golden;
 
-/// The folder of reference values, if it is at hand.
+/// The folder of reference values, if available.
 fn folder() -> Option<PathBuf> {
     Some(golden("metrics.json")?.parent()?.to_owned())
 }
@@ -36,7 +36,7 @@ fn compare(place: &str, found: &[Measure], expected: &Value, tolerance: f64) {
         let difference = found.value - expected;
         println!("{place} {name} {} {expected} {difference:.1e}", found.value);
         match name.as_str() {
-            // Equal gains may be broken another way.
+            // Ties between equal gains may be broken differently.
             "modularity" => assert!(difference > -0.01, "{place}: modularity {difference}"),
             "communities" => {}
             _ => assert!(difference.abs() < tolerance, "{place}: {name} {difference}"),
@@ -45,7 +45,7 @@ fn compare(place: &str, found: &[Measure], expected: &Value, tolerance: f64) {
 }
 
 #[test]
-fn the_metrics_of_eight_matrices() {
+fn metrics_of_eight_matrices_agree_with_references() {
     let Some(folder) = folder() else { return };
     let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
@@ -81,7 +81,7 @@ fn the_metrics_of_a_small_network() {
     for kind in ["bio", "gaussian"] {
         let rows: Vec<Vec<f64>> = serde_json::from_value(field["weights"][kind].clone()).unwrap();
         let weights = Matrix::from_shape_fn((rows.len(), rows.len()), |(i, j)| rows[i][j] as f32);
-        // These were measured in double precision, of which weights keep single.
+        // The references are of f64 weights; ours are f32.
         compare(kind, &all(&weights), &expected[kind], 1e-6);
     }
 }
@@ -100,7 +100,7 @@ fn the_metrics_of_initial_weights() {
             };
             let weights = archive.matrix(kind).unwrap().mapv(|w| w as f32);
             let place = format!("{field} {kind}");
-            // These were measured in double precision, of which weights keep single.
+            // The references are of f64 weights; ours are f32.
             compare(&place, &all(&weights), &fields[field]["metrics"][kind], 1e-6);
         }
     }
@@ -161,7 +161,7 @@ fn timings() {
         }
         let (nodes, edges) = (graph.nodes(), graph.size());
         let all: Vec<f64> = (0..1000)
-            .map(|_| Coefficients::of(&matched(nodes, edges, &mut rng)))
+            .map(|_| Coefficients::new(&matched(nodes, edges, &mut rng)))
             .map(|c| c.clustering * c.efficiency)
             .collect();
         let mean = all.iter().sum::<f64>() / 1000.0;

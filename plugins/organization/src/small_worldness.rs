@@ -1,4 +1,5 @@
-//! Whether neighbours cluster more than chance while paths stay short.
+//! Small-worldness: whether neighbours cluster more than by chance while paths
+//! stay short.
 
 use std::path::PathBuf;
 
@@ -9,10 +10,10 @@ use crate::graph::graph_of;
 use crate::null::{Coefficients, matched, published};
 
 pallium_core::choice! {
-    /// What a network is compared with.
+    /// The random graphs to compare with.
     pub enum Null {
-        /// Graphs of density 0.18 whatever the network's own, self-loops
-        /// counted in their clustering: the published computation.
+        /// The published computation: graphs of density 0.18, regardless of the
+        /// network's density, with self-loops counted in their clustering.
         Published = "published",
         /// Loop-free random graphs with as many edges as the network.
         Matched = "matched",
@@ -22,17 +23,16 @@ pallium_core::choice! {
 }
 
 pallium_core::params! {
-    /// Which graph is measured, and what against.
+    /// Which graph is measured, and the random graphs to compare with.
     pub struct Params {
-        /// Two neurons are joined if |weight| exceeds this quantile of all N²
-        /// values of |weight| (0 to 1), in either direction.
+        /// Two neurons are connected if |weight| in either direction exceeds
+        /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
-        /// Random graphs to compare with: published, matched (same number of
-        /// edges) or degree-preserving.
+        /// Random graphs to compare with.
         null: Null = Null::Matched,
         /// Number of random graphs. If left out, 1,000 for the published null,
-        /// which depends on the number of neurons alone and is drawn once, and
-        /// 100 for the others, which are drawn for every network.
+        /// which is drawn once for each number of neurons, and 100 for the
+        /// others, which are drawn for every network.
         graphs: Option<u32> = None,
         /// Degree-preserving only: attempted swaps per edge from one graph to
         /// the next (ten times as many before the first).
@@ -40,24 +40,26 @@ pallium_core::params! {
     }
 }
 
-/// `small_worldness` σ = (C / C₀) / (E₀ / E), C the mean clustering and E the
-/// global efficiency of the [graph](crate::graph), C₀ and E₀ their means over
-/// a [null ensemble](crate::null): Humphries and Gurney's (2008) index with the
-/// ratio of path lengths L / L₀ replaced by E₀ / E, which is also defined for
-/// networks that fall apart. Above 1: small world.
+/// `small_worldness` σ = (C / C₀) / (E₀ / E), where C is the mean clustering
+/// and E the global efficiency of the [graph](crate::graph), and C₀ and E₀ are
+/// their means over a [null ensemble](crate::null). This is the index of
+/// Humphries and Gurney (2008) with the ratio of path lengths L / L₀ replaced
+/// by E₀ / E, which is also defined for disconnected networks. Values above 1
+/// indicate a small world.
 ///
-/// With the matched and the degree-preserving null also `small_worldness_z`,
-/// how many standard deviations σ lies from that of a random graph: each graph
-/// of the ensemble has its own σ, with respect to the same C₀ and E₀, and
-/// z = (σ − mean) / standard deviation of these.
+/// With the matched and the degree-preserving null, also `small_worldness_z`,
+/// the z-score of σ in the ensemble: each random graph has its own σ with
+/// respect to the same C₀ and E₀, and z = (σ − mean) / standard deviation of
+/// these.
 ///
-/// Both are not a number without edges, or if the null has no triangles.
+/// Both are NaN without edges, or if the null has no triangles.
 ///
 /// One hundred graphs are enough: at N = 312 and 9,225 edges the σ of a single
 /// matched graph has a standard deviation of 0.45 % (0.9 % at 6,275 edges), so
-/// the mean of a hundred is known to 0.05 to 0.1 % and the standard deviation
-/// itself to 7 %, for 11 ms a network; a thousand would cost 0.1 s for every
-/// network, since the number of edges is never twice the same.
+/// the mean of a hundred graphs has an error of 0.05 to 0.1 % and the standard
+/// deviation itself one of 7 %, at 11 ms per network. A thousand graphs would
+/// take 0.1 s for every network, since networks differ in their number of
+/// edges.
 pub struct SmallWorldness {
     params: Params,
     seed: u64,
@@ -86,19 +88,19 @@ impl SmallWorldness {
         self.params.graphs.unwrap_or(default) as usize
     }
 
-    /// The null ensemble of `graph`, a graph at a time.
+    /// The coefficients of the null ensemble of `graph`.
     fn ensemble(&self, graph: &Graph) -> Vec<Coefficients> {
-        // A fresh stream for each network: the result does not depend on what
-        // was measured before.
+        // A new stream for each network, so that the result does not depend on
+        // earlier measurements.
         let mut rng = random::stream(self.seed, "small-worldness null graphs");
         if self.params.null == Null::Matched {
             let (nodes, edges) = (graph.nodes(), graph.size());
-            return (0..self.graphs()).map(|_| Coefficients::of(&matched(nodes, edges, &mut rng))).collect();
+            return (0..self.graphs()).map(|_| Coefficients::new(&matched(nodes, edges, &mut rng))).collect();
         }
         let attempts = self.params.swaps as usize;
         let mut chain = Rewiring::new(graph.canonical());
         chain.swap(10 * attempts, &mut rng);
-        (0..self.graphs()).map(|_| Coefficients::of(chain.swap(attempts, &mut rng))).collect()
+        (0..self.graphs()).map(|_| Coefficients::new(chain.swap(attempts, &mut rng))).collect()
     }
 }
 
@@ -107,7 +109,7 @@ impl Metric for SmallWorldness {
         let (graph, _) = graph_of(network, self.params.quantile)?;
         let name = "small_worldness";
         let edgeless = graph.size() == 0;
-        let own = Coefficients::of(&graph);
+        let own = Coefficients::new(&graph);
         if self.params.null == Null::Published {
             let sigma = if edgeless {
                 f64::NAN
@@ -127,7 +129,7 @@ fn sigma(of: Coefficients, null: Coefficients) -> f64 {
     if sigma.is_finite() { sigma } else { f64::NAN }
 }
 
-/// σ, and its z-score among the ensemble.
+/// σ and its z-score in the ensemble.
 fn compare(own: Coefficients, ensemble: &[Coefficients]) -> (f64, f64) {
     let null = Coefficients::mean(ensemble);
     let value = sigma(own, null);
@@ -135,7 +137,8 @@ fn compare(own: Coefficients, ensemble: &[Coefficients]) -> (f64, f64) {
     let mean = ensemble.iter().map(|&c| sigma(c, null)).sum::<f64>() / count;
     let squares = ensemble.iter().map(|&c| (sigma(c, null) - mean).powi(2)).sum::<f64>();
     let deviation = (squares / (count - 1.0)).sqrt();
-    // Graphs that cannot vary (a complete one, say) leave rounding errors.
+    // Ensembles without variation (such as of complete graphs) leave rounding
+    // errors.
     let z = if deviation > 1e-12 { (value - mean) / deviation } else { f64::NAN };
     (value, z)
 }
@@ -156,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_world_is_one_and_a_random_graph_is_not() {
-        // Every tenth connection of a ring moved elsewhere (Watts and Strogatz).
+    fn a_small_world_is_distinguished_from_a_random_graph() {
+        // A ring with every tenth connection rewired (Watts and Strogatz).
         let mut rng = random::stream(5, "test");
         let mut small_world = ring(150, 5);
         for (i, j) in ring(150, 5).edges().step_by(10) {
@@ -167,8 +170,8 @@ mod tests {
                 small_world.join(i, k);
             }
         }
-        // A density of 0.067 against one of 0.18: the published null tells
-        // densities apart before it tells small worlds apart.
+        // The densities are 0.067 and 0.18: the published null is more
+        // sensitive to density than to small-world structure.
         let published = values(&weights(&small_world), Null::Published, 1);
         for null in [Null::Matched, Null::DegreePreserving] {
             let found = values(&weights(&small_world), null, 1);
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_is_not_defined_it_is_not_a_number() {
+    fn undefined_values_are_nan() {
         for null in ALL {
             for graph in [Graph::empty(0), Graph::empty(1), Graph::empty(9)] {
                 assert!(values(&weights(&graph), null, 1).iter().all(|v| v.is_nan()));
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_numbering_nor_history_changes_a_bit() {
+    fn results_do_not_depend_on_numbering_or_history() {
         let graph = random(90, 0.1, 7);
         for null in ALL {
             let expected = values(&weights(&graph), null, 3);
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_graphs_are_checked() {
+    fn parameters_out_of_range_are_refused() {
         for params in [
             Params { graphs: Some(0), ..Params::default() },
             Params { swaps: 0, ..Params::default() },

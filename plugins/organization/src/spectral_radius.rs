@@ -1,4 +1,4 @@
-//! How strongly activity can feed back on itself.
+//! Spectral radius of the recurrent matrix.
 
 use pallium_core::prelude::*;
 
@@ -30,8 +30,8 @@ impl Metric for SpectralRadius {
 }
 pallium_core::register!(Metric, SpectralRadius);
 
-/// Spectral radius of a square, finite matrix; not a number if it has no
-/// entries or the iteration does not converge.
+/// Spectral radius of a square, finite matrix; NaN if it is empty or the
+/// iteration does not converge.
 pub fn spectral_radius(weights: MatrixView<'_>) -> f64 {
     let n = weights.nrows();
     pallium_linalg::spectral_radius(weights.mapv(f64::from).view()).unwrap_or_else(|| {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_known_matrices() {
+    fn known_matrices_have_known_radii() {
         assert_eq!(spectral_radius(array![[-3.0_f32]].view()), 3.0);
         assert_eq!(spectral_radius(Matrix::zeros((4, 4)).view()), 0.0);
         assert!(spectral_radius(Matrix::zeros((0, 0)).view()).is_nan());
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_random_matrix() {
+    fn a_random_matrix_agrees_with_numpy() {
         // numpy 2.4: i, j = np.mgrid[:50, :50]; w = np.sin(1 + 7*i + 13*j*j).astype(np.float32)
         // abs(np.linalg.eigvals(w.astype(float))).max()
         let w = Matrix::from_shape_fn((50, 50), |(i, j)| ((1 + 7 * i + 13 * j * j) as f64).sin() as f32);

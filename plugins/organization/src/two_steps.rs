@@ -1,54 +1,58 @@
-//! What lies within two steps of every node: all that clustering needs, and
-//! almost all that efficiency does.
+//! The nodes within two steps of every node: sufficient for clustering, and
+//! nearly so for efficiency.
 
 use multiversion::multiversion;
 
 use pallium_graph::Graph;
 
-/// See [the module](self).
+/// The nodes within two steps of every node.
 pub struct TwoSteps {
     words: usize,
     degrees: Vec<u64>,
+    /// Ordered pairs of connected neighbours, by node.
     joined: Vec<u64>,
+    /// For each node, the nodes beyond two steps, as bits.
     beyond: Vec<u64>,
 }
 
 impl TwoSteps {
-    /// Looks around in `graph`.
-    pub fn of(graph: &Graph) -> Self {
-        look(graph)
+    /// Finds the nodes within two steps in `graph`.
+    pub fn new(graph: &Graph) -> Self {
+        find(graph)
     }
 
-    /// Number of neighbours of each node, itself included if it has a loop.
+    /// Number of neighbours of each node, including itself if it has a
+    /// self-loop.
     pub fn degrees(&self) -> &[u64] {
         &self.degrees
     }
 
-    /// Ordered pairs of neighbours that are joined, by node. A self-loop makes
-    /// a node its own neighbour, and joined to itself.
+    /// For each node, the number of ordered pairs of connected neighbours. A
+    /// self-loop makes a node its own neighbour, and connected to itself.
     pub fn joined_neighbours(&self) -> &[u64] {
         &self.joined
     }
 
-    /// Nodes that more than two steps, or none, lead to from `node`, as bits.
+    /// Nodes that are more than two steps away from `node` or unreachable, as
+    /// bits.
     pub fn beyond(&self, node: usize) -> &[u64] {
         &self.beyond[node * self.words..][..self.words]
     }
 }
 
-// Compiled once for each instruction set: a block of eight words is one
-// register where there is AVX-512, and its ones are counted at once.
+// Compiled for several instruction sets: with AVX-512, a block of eight words
+// is one register, and its ones are counted in one instruction.
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512vpopcntdq+avx2+popcnt+bmi1+bmi2+lzcnt",
     "x86_64+avx2+popcnt+bmi1+bmi2+lzcnt"
 ))]
-fn look(graph: &Graph) -> TwoSteps {
-    if graph.words() <= 4 { look_in_blocks::<4>(graph) } else { look_in_blocks::<8>(graph) }
+fn find(graph: &Graph) -> TwoSteps {
+    if graph.words() <= 4 { find_in_blocks::<4>(graph) } else { find_in_blocks::<8>(graph) }
 }
 
-/// Rows are looked at in blocks of `BLOCK` words, the last one filled up.
+/// Processes rows in blocks of `BLOCK` words; the last one is padded.
 #[inline(always)]
-fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
+fn find_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
     let (nodes, words) = (graph.nodes(), graph.words());
     let mut rows = vec![[0u64; BLOCK]; nodes * words.div_ceil(BLOCK)];
     for node in 0..nodes {
@@ -56,7 +60,7 @@ fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
             rows[at * nodes + node][..part.len()].copy_from_slice(part);
         }
     }
-    let mut around = vec![0; words * 64 + ROOM];
+    let mut around = vec![0; words * 64 + EXTRA];
     let mut degrees = vec![0; nodes];
     let mut joined = vec![0; nodes];
     let mut beyond = vec![0; nodes * words];
@@ -70,9 +74,10 @@ fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
             let own = rows[u];
             let mut common = [0u64; BLOCK];
             let mut unseen = [u64::MAX; BLOCK];
-            // How many neighbours have each bit, in binary: eight rows are added
-            // to three sums of one digit each before what is carried is counted
-            // (Harley and Seal; Muła, Kurz and Lemire 2018, Comput. J. 61:111).
+            // Counts for each bit the neighbours that have it, in binary: eight
+            // rows are added to sums of three binary digits before carries are
+            // counted (Harley and Seal; Muła, Kurz and Lemire 2018, Comput. J.
+            // 61:111).
             let [mut ones, mut twos, mut fours] = [[0u64; BLOCK]; 3];
             for eight in eights {
                 let [a, b, c, d, e, f, g, h] = eight.map(|v| &rows[v as usize]);
@@ -114,39 +119,40 @@ fn look_in_blocks<const BLOCK: usize>(graph: &Graph) -> TwoSteps {
     TwoSteps { words, degrees, joined, beyond }
 }
 
-/// Adds three digits, bit by bit: the digit of each sum and what is carried.
+/// Adds three binary digits, bit by bit; returns the digit of each sum and the
+/// carry.
 #[inline(always)]
 fn add(a: u64, b: u64, c: u64) -> (u64, u64) {
     (a ^ b ^ c, a & b | a & c | b & c)
 }
 
-/// What [`list`] needs past the last position: all bits of a word, and the
-/// places of a byte.
-const ROOM: usize = 64 + 8;
+/// Extra length of the buffer of [`list`]: the bits of a word and of a byte.
+const EXTRA: usize = 64 + 8;
 
-/// Positions of the ones in a row, ascending, written into `room`. As
-/// [`ones`](pallium_graph::ones), but whether a bit is one decides no branch:
-/// on random graphs every wrong guess would cost as much as three neighbours.
-/// `room` has [`ROOM`] places more than the row has bits.
+/// Positions of the ones in a row, ascending, written to `buffer`. Like
+/// [`ones`](pallium_graph::ones), but without a branch on each bit: on random
+/// graphs, a misprediction would cost as much as three neighbours. `buffer`
+/// must have [`EXTRA`] entries more than the row has bits.
 #[inline(always)]
-fn list<'a>(row: &[u64], room: &'a mut [u32]) -> &'a [u32] {
+fn list<'a>(row: &[u64], buffer: &'a mut [u32]) -> &'a [u32] {
     let mut found = 0;
     for (first, &word) in (0..).step_by(64).zip(row) {
-        let room: &mut [u32; ROOM] = room[found..].first_chunk_mut().expect("places more");
+        let buffer: &mut [u32; EXTRA] =
+            buffer[found..].first_chunk_mut().expect("the buffer has EXTRA entries more");
         let mut of_word = 0;
         for at in (0..64).step_by(8) {
             let byte = (word >> at) as u8;
-            for (place, &of) in room[of_word..of_word + 8].iter_mut().zip(&ONES_OF_BYTES[byte as usize]) {
+            for (place, &of) in buffer[of_word..of_word + 8].iter_mut().zip(&ONES_OF_BYTES[byte as usize]) {
                 *place = first + at + of;
             }
             of_word += byte.count_ones() as usize;
         }
         found += of_word;
     }
-    &room[..found]
+    &buffer[..found]
 }
 
-/// Positions of the ones in every byte; what follows them has no meaning.
+/// Positions of the ones in every byte; the entries after them are meaningless.
 const ONES_OF_BYTES: [[u32; 8]; 256] = {
     let mut all = [[0; 8]; 256];
     let mut byte = 0;
@@ -171,11 +177,11 @@ mod tests {
     use pallium_graph::ones;
 
     #[test]
-    fn is_what_looking_pair_by_pair_finds() {
+    fn agrees_with_a_search_pair_by_pair() {
         for (nodes, density) in [(1, 0.5), (5, 0.3), (64, 0.1), (256, 0.02), (257, 0.05), (600, 0.01)] {
             let mut graph = random(nodes, density, 7);
             graph.join(nodes / 2, nodes / 2);
-            let found = TwoSteps::of(&graph);
+            let found = TwoSteps::new(&graph);
             for u in 0..nodes {
                 let around: Vec<usize> = (0..nodes).filter(|&v| graph.joined(u, v)).collect();
                 assert_eq!(found.degrees()[u], around.len() as u64, "{nodes}, {u}");

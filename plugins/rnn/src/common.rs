@@ -1,51 +1,49 @@
-//! What all models of this plugin share: batches checked and copied, shapes
-//! checked, tensors found, work split over threads.
+//! What all models of this plugin share: checks of batches and shapes, noisy
+//! inputs, threads, errors.
 
 use pallium_core::ndarray::{Axis, ShapeError};
 use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::optimizer::Rates;
-
 /// Checks a batch against a model's channels and classes, and returns the sum of its mask.
 pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize, classes: usize) -> Result<f64> {
     let (trials, steps, channels) = batch.dim();
-    let wrong = |what: String| Err(Error::input(format!("the batch does not fit the model: {what}")));
+    let refuse = |what: String| Err(Error::input(format!("the batch does not fit the model: {what}")));
     if trials == 0 || steps == 0 {
-        return wrong(format!("it has {trials} trials of {steps} steps"));
+        return refuse(format!("it has {trials} trials of {steps} steps"));
     }
     if channels != model_channels {
-        return wrong(format!(
+        return refuse(format!(
             "it has {channels} input channels, but the model was built for {}",
             model_channels
         ));
     }
     if batch.targets.dim() != (trials, steps) || batch.mask.dim() != (trials, steps) {
-        return wrong(format!("targets and mask must be {trials} trials × {steps} steps, as the inputs are"));
+        return refuse(format!("targets and mask must be {trials} trials × {steps} steps, like the inputs"));
     }
     if batch.lengths.len() != trials {
-        return wrong(format!("it states {} lengths for {trials} trials", batch.lengths.len()));
+        return refuse(format!("it has {} lengths for {trials} trials", batch.lengths.len()));
     }
     let mut total = 0.0;
     for (trial, &length) in batch.lengths.iter().enumerate() {
         let length = length as usize;
         if length > steps {
-            return wrong(format!("trial {trial} has {length} steps, but the batch has {steps}"));
+            return refuse(format!("trial {trial} has {length} steps, but the batch has {steps}"));
         }
         for (step, &weight) in batch.mask.row(trial).iter().enumerate() {
             if weight == 0.0 {
                 continue;
             }
             if !(weight.is_finite() && weight > 0.0) {
-                return wrong(format!("the mask of trial {trial} at step {step} is {weight}"));
+                return refuse(format!("the mask of trial {trial} at step {step} is {weight}"));
             }
             if step >= length {
-                return wrong(format!("trial {trial} is scored at step {step}, but ends after {length}"));
+                return refuse(format!("trial {trial} is scored at step {step}, but ends after {length}"));
             }
             let class = batch.targets[[trial, step]];
             if class as usize >= classes {
-                return wrong(format!(
+                return refuse(format!(
                     "trial {trial} has class {class} at step {step}, but there are {} classes",
                     classes
                 ));
@@ -56,9 +54,9 @@ pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize, classes:
     Ok(total)
 }
 
-/// Copies the batch's inputs, steps × trials × (channels + 1), the last channel
-/// 1; adds `noise`, if any: its standard deviation and its seed.
-pub(crate) fn take_inputs(inputs: &mut Vec<f32>, batch: &BatchView<'_>, noise: Option<(f32, u64)>) {
+/// Copies the batch's inputs as steps × trials × (channels + 1), the last
+/// channel 1. `noise` is the standard deviation and seed of the input noise.
+pub(crate) fn copy_inputs(inputs: &mut Vec<f32>, batch: &BatchView<'_>, noise: Option<(f32, u64)>) {
     let (trials, steps, channels) = batch.dim();
     let width = channels + 1;
     inputs.clear();
@@ -91,7 +89,7 @@ pub(crate) fn expect(what: &str, found: (usize, usize, usize), wanted: (usize, u
     Err(Error::input(format!("{what} is {}, but must be {}", text(found), text(wanted))))
 }
 
-/// Refuses a rate outside 0 to 1, 1 excluded.
+/// Refuses a value outside [0, 1).
 pub(crate) fn below_one(name: &str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
@@ -99,13 +97,13 @@ pub(crate) fn below_one(name: &str, value: f64) -> Result<()> {
     Err(Error::input(format!("parameter `{name}` is {value}")).help("it must be at least 0 and below 1"))
 }
 
-/// A buffer that does not have its size.
-pub(crate) fn misshapen(error: ShapeError) -> Error {
-    Error::bug(format!("a buffer has another size than it should: {error}"))
+/// The error for a buffer of the wrong size.
+pub(crate) fn wrong_size(error: ShapeError) -> Error {
+    Error::bug(format!("a buffer has the wrong size: {error}"))
 }
 
-/// Works on all jobs at once, the first in this thread, each other in one of
-/// its own; results in the order of the jobs.
+/// Runs all jobs concurrently, the first in this thread, and returns the
+/// results in the order of the jobs.
 pub(crate) fn in_threads<J: Send, R: Send>(
     mut jobs: impl Iterator<Item = J>,
     work: impl Fn(J) -> R + Sync,
@@ -125,21 +123,7 @@ pub(crate) fn in_threads<J: Send, R: Send>(
     })
 }
 
-/// The optimizer's rates, checked.
-pub(crate) fn rates(learning_rate: f64, beta1: f64, beta2: f64, epsilon: f64) -> Result<Rates> {
-    at_least_zero("learning_rate", learning_rate)?;
-    below_one("beta1", beta1)?;
-    below_one("beta2", beta2)?;
-    at_least_zero("epsilon", epsilon)?;
-    // Compared after the conversion: what is computed with must not be 0.
-    if epsilon as f32 == 0.0 {
-        return Err(Error::input(format!("parameter `epsilon` is {epsilon}"))
-            .help("it must be above 0: a unit that was never active would divide 0 by 0"));
-    }
-    Ok(Rates { learning_rate, beta1, beta2, epsilon })
-}
-
-/// Numbers of neurons, input channels and classes; none of them 0.
+/// The numbers of neurons, input channels and classes; refuses 0.
 pub(crate) fn sizes(setting: &Setting<'_>) -> Result<(usize, usize, usize)> {
     let (neurons, channels, classes) = (setting.neurons()?, setting.inputs()?, setting.classes()?);
     for (what, count) in [("neurons", neurons), ("input channels", channels), ("classes", classes)] {
@@ -167,24 +151,7 @@ pub(crate) fn glorot(rows: usize, columns: usize, seed: u64, purpose: &str) -> V
     (0..rows * columns).map(|_| stream.random_range(-limit..=limit)).collect()
 }
 
-/// A tensor of a saved state, of the shape that it must have.
-pub(crate) fn find<'a>(state: &'a [Tensor], name: &str, shape: &[usize]) -> Result<&'a [f32]> {
-    let Some(tensor) = state.iter().find(|tensor| tensor.name == name) else {
-        return Err(Error::input(format!("the saved state has no tensor `{name}`"))
-            .help("it was saved by another kind of model"));
-    };
-    if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
-        return Err(Error::input(format!(
-            "tensor `{name}` of the saved state is {:?} with {} values, but must be {shape:?}",
-            tensor.shape,
-            tensor.values.len()
-        ))
-        .help("it was saved by a model of another size"));
-    }
-    Ok(&tensor.values)
-}
-
-/// There is no such block.
+/// The error for a block that does not exist.
 pub(crate) fn no_block(block: usize, blocks: usize) -> Error {
     Error::input(format!("there is no recurrent block {block}")).help(match blocks {
         1 => "this model has one block, number 0".to_owned(),
@@ -192,21 +159,17 @@ pub(crate) fn no_block(block: usize, blocks: usize) -> Error {
     })
 }
 
-/// There is no activity.
+/// The error for activity requested before any pass.
 pub(crate) fn no_activity() -> Error {
-    Error::input("no activity has been recorded").help("run a batch to train or to record first")
+    Error::input("no activity has been recorded").help("run a batch in training or recording mode first")
 }
 
-/// There is nothing to differentiate.
+/// The error for a backward pass without a training pass.
 pub(crate) fn no_pass() -> Error {
-    Error::input("there is no pass to differentiate").help("run a batch to train first")
+    Error::input("there is no training pass to differentiate").help("run a batch in training mode first")
 }
 
-/// There is nothing to update by.
+/// The error for an update without a backward pass.
 pub(crate) fn no_gradient() -> Error {
-    Error::input("there is no gradient to update by").help("each update needs its own backward pass")
+    Error::input("there is no gradient for this update").help("each update needs its own backward pass")
 }
-
-pub(crate) const UPDATES: &str = "optimizer.updates";
-pub(crate) const FIRST: &str = "optimizer.first_moment";
-pub(crate) const SECOND: &str = "optimizer.second_moment";

@@ -1,5 +1,5 @@
-//! A recurrent layer and the trials that one thread runs through it: what
-//! [`crate::trained`] makes a model of.
+//! A recurrent layer, and the part of a batch that one thread runs through it.
+//! [`crate::trained`] builds a model from them.
 //!
 //! Two kinds of dynamics exist: rectified units, fused for speed
 //! ([`crate::recurrence`]), and any [`crate::unit::Unit`].
@@ -12,36 +12,33 @@ use pallium_core::prelude::*;
 use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
 
-/// How a layer's state follows from the one before.
+/// How a layer's state follows from the previous one.
 pub(crate) trait Dynamics: Send + Sync + Sized + 'static {
-    /// Names of the recurrent blocks; block 0 is the one that weights are given
-    /// for.
+    /// Names of the recurrent blocks; block 0 starts from the given weights.
     const BLOCKS: &'static [&'static str];
-    /// Ends of the names of the blocks' tensors.
+    /// Suffixes of the names of the blocks' tensors.
     const SUFFIXES: &'static [&'static str];
     /// Names of further parameters, N each.
     const VECTORS: &'static [&'static str];
-    /// What one thread needs to run its trials.
+    /// One thread's part of a batch.
     type Part: Part<Self>;
 
-    /// The further parameters to start from, one after another.
+    /// Initial values of the further parameters, one after another.
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32>;
 
-    /// The bias of `block` to start from.
+    /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
 }
 
-/// The trials that one thread computes, and the room it needs to do so.
+/// The trials that one thread computes, with its buffers.
 pub(crate) trait Part<D>: Default + Send + Sync {
-    /// Which trials they are, which of their steps count, and what the read-out
-    /// makes of them.
+    /// The trials, their scored steps, and the state of the read-out.
     fn scoring(&mut self) -> &mut Scoring;
 
-    /// Runs the trials and keeps what the backward pass needs; hidden states go
-    /// to `hidden` (steps × trials × N) and are zero past a trial's end.
-    /// `inputs` is steps × trials × (C + 1), the last channel 1: those of the
-    /// trials in `batch`, with noise. To learn, also leaves the read-out's
-    /// gradients.
+    /// Runs the trials and keeps what the backward pass needs. Writes hidden
+    /// states to `hidden` (steps × trials × N), 0 past a trial's end. `inputs`
+    /// are the trials' noisy inputs, steps × trials × (C + 1), the last channel
+    /// 1. With `learn`, also computes the read-out's gradients.
     fn run(
         &mut self,
         layer: &Layer<D>,
@@ -52,14 +49,14 @@ pub(crate) trait Part<D>: Default + Send + Sync {
         learn: Option<Learn>,
     ) -> Result<Score>;
 
-    /// Runs the trials without noise up to the last step that counts, keeping
+    /// Runs the trials without noise up to the last scored step, keeping
     /// nothing.
     fn evaluate(&mut self, layer: &Layer<D>, readout: &Readout, batch: &BatchView<'_>) -> Result<Score>;
 
     /// Backpropagation through time. Overwrites `recurrent` (blocks × N × N) and
-    /// [`Part::gradients`] with the gradient of the last learning
-    /// [`Part::run`]'s loss, plus that of a term whose gradient in the hidden
-    /// states is `activity`.
+    /// [`Part::gradients`] with the gradients of the loss of the last
+    /// [`Part::run`] with `learn`, plus a term whose gradient with respect to
+    /// the hidden states is `activity`.
     fn backward(
         &mut self,
         layer: &Layer<D>,
@@ -69,24 +66,24 @@ pub(crate) trait Part<D>: Default + Send + Sync {
         recurrent: &mut [f32],
     ) -> Result<()>;
 
-    /// The gradients besides those of the recurrent blocks and of the read-out.
+    /// The gradients other than those of the recurrent blocks and the read-out.
     fn gradients(&mut self) -> Gradients<'_>;
 }
 
-/// What a pass for learning needs to know.
+/// Options of a training pass.
 #[derive(Clone, Copy)]
 pub(crate) struct Learn {
-    /// The loss is this times the sum of weighted cross-entropies.
+    /// Factor on the sum of weighted cross-entropies.
     pub scale: f64,
-    /// Seed of noise within the layer.
+    /// Seed of the noise inside the layer.
     pub noise_seed: u64,
 }
 
-/// Gradients that a backward pass leaves.
+/// Gradients computed by a backward pass.
 pub(crate) struct Gradients<'a> {
-    /// In Wx and b of each block: blocks × (C + 1) × N.
+    /// With respect to Wx and b of each block: blocks × (C + 1) × N.
     pub drive: &'a mut [f32],
-    /// In the further parameters.
+    /// With respect to the further parameters.
     pub vectors: &'a mut [f32],
 }
 
@@ -105,20 +102,20 @@ pub(crate) struct Layer<D> {
 impl<D: Dynamics> Layer<D> {
     pub const COUNT: usize = D::BLOCKS.len();
 
-    /// Where a block lies among the weights.
+    /// The range of a block in the weights.
     pub fn block(&self, block: usize) -> Range<usize> {
         let size = self.neurons * self.neurons;
         block * size..(block + 1) * size
     }
 
-    /// Where a block's Wx and b lie.
+    /// The range of a block's Wx and b.
     pub fn drive(&self, block: usize) -> Range<usize> {
         let size = (self.channels + 1) * self.neurons;
         let start = Self::COUNT * self.neurons * self.neurons + block * size;
         start..start + size
     }
 
-    /// Where the further parameters lie.
+    /// The range of the further parameters.
     pub fn vectors(&self) -> Range<usize> {
         let start = self.drive(Self::COUNT).start;
         start..start + D::VECTORS.len() * self.neurons

@@ -1,26 +1,24 @@
-//! Loops over whole slices, compiled for each instruction set and chosen when
-//! they run, so that one binary is fast everywhere.
+//! Loops over slices, compiled for several instruction sets and dispatched at
+//! run time, so that one binary is fast everywhere.
 //!
-//! All slices of one call have the same length. Nothing is reassociated and
-//! nothing contracted to a fused multiply-add, so results do not depend on the
+//! All slices of one call have the same length. Sums are not reordered and not
+//! contracted to fused multiply-adds, so results do not depend on the
 //! instruction set.
 //!
-//! Each loop is a function of slices that is inlined into the dispatch: written
-//! inside the closure, the slices would be captured by reference and the
-//! compiler would not vectorise all of them (measured on `gate_leaky`: 6 times
-//! slower).
+//! Each loop is a function of slices that is inlined into the dispatch. Inside
+//! the closure, slices would be captured by reference and not all loops would
+//! vectorise (`gate_leaky` would be 6 times slower).
 
 use pulp::Arch;
 
-/// `x` where `pass`, else 0. Done on the bits: a plain `if` around a value in
-/// place becomes a conditional store, which is not vectorised (measured: 8
-/// times slower).
+/// `x` if `pass`, else 0, computed on the bits: an `if` would become a
+/// conditional store, which does not vectorise (8 times slower).
 #[inline(always)]
 fn passed(x: f32, pass: bool) -> f32 {
     f32::from_bits(x.to_bits() & u32::from(pass).wrapping_neg())
 }
 
-/// max(x, 0), but a NaN stays a NaN: a diverged run must be seen in the loss.
+/// max(x, 0), but NaN stays NaN so that a diverged run shows in the loss.
 #[inline(always)]
 fn rectified(x: f32) -> f32 {
     passed(x, x.is_nan() || x >= 0.0)
@@ -49,8 +47,8 @@ pub(crate) fn activate_leaky_first(next: &mut [f32], leak: f32) {
     Arch::new().dispatch(|| work(next, leak));
 }
 
-/// `delta` ← `delta` where `hidden` > 0, else 0. As a product with 0 or 1, for
-/// the reason given at [`passed`].
+/// `delta` ← `delta` if `hidden` > 0, else 0. Multiplies by 0 or 1 because a
+/// conditional store does not vectorise.
 pub(crate) fn gate(delta: &mut [f32], hidden: &[f32]) {
     #[inline(always)]
     fn work(delta: &mut [f32], hidden: &[f32]) {
@@ -61,36 +59,37 @@ pub(crate) fn gate(delta: &mut [f32], hidden: &[f32]) {
     Arch::new().dispatch(|| work(delta, hidden));
 }
 
-/// The same for a leaky unit. On entry `delta` is the gradient in h_t but for
-/// what reaches it directly from h_{t+1}, whose whole gradient is in `carry`.
-/// On return `carry` is the whole gradient in h_t and `delta` the gradient in
-/// the argument of the relu.
+/// [`gate`] for leaky units. On entry, `carry` is the gradient with respect to
+/// h_{t+1}, and `delta` the gradient with respect to h_t without the direct
+/// path through h_{t+1}. On return, `carry` is the complete gradient with
+/// respect to h_t and `delta` the gradient with respect to the argument of the
+/// relu.
 ///
-/// Whether the relu passed follows from `hidden` > (1 − leak)·`previous`, both
-/// sides computed as in [`activate_leaky`]. The comparison errs only where what
-/// passed was too small to change h_t in f32.
+/// The relu was active if `hidden` > (1 − leak)·`previous`, both sides computed
+/// as in [`activate_leaky`]. The comparison is wrong only if the relu's output
+/// was too small to change h_t in f32.
 pub(crate) fn gate_leaky(delta: &mut [f32], carry: &mut [f32], hidden: &[f32], previous: &[f32], leak: f32) {
     #[inline(always)]
     fn work(delta: &mut [f32], carry: &mut [f32], hidden: &[f32], previous: &[f32], leak: f32) {
         let keep = 1.0 - leak;
         for (((delta, carry), &h), &before) in delta.iter_mut().zip(carry).zip(hidden).zip(previous) {
-            let whole = *delta + keep * *carry;
-            *carry = whole;
-            *delta = passed(leak * whole, h > keep * before);
+            let total = *delta + keep * *carry;
+            *carry = total;
+            *delta = passed(leak * total, h > keep * before);
         }
     }
     Arch::new().dispatch(|| work(delta, carry, hidden, previous, leak));
 }
 
-/// What a gradient in a unit's argument must exceed to be carried further back
-/// in time. A part of a weight's gradient that comes of smaller ones moves that
-/// weight by less than 1e-20, which no weight notices, while its products with
-/// weights and states would sink below the normal numbers, which Intel's
-/// processors compute up to a hundred times as slowly.
+/// Gradients up to this size are set to 0 before they are propagated further
+/// back in time. They would change a weight by less than 1e-20, but their
+/// products would become subnormal numbers, which are up to a hundred times
+/// slower on Intel processors.
 pub(crate) const NEGLIGIBLE: f32 = 1e-30;
 
-/// Zeroes what is [`NEGLIGIBLE`]; whether anything is left. A NaN is.
-pub(crate) fn settle(values: &mut [f32]) -> bool {
+/// Sets [`NEGLIGIBLE`] values to 0 and returns whether any other value is left;
+/// NaN counts as left.
+pub(crate) fn drop_negligible(values: &mut [f32]) -> bool {
     #[inline(always)]
     fn work(values: &mut [f32]) -> u32 {
         let mut any = 0;
@@ -115,10 +114,9 @@ pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
     Arch::new().dispatch(|| work(sum, term));
 }
 
-/// eˣ to within 2 units in the last place, in operations that vectorise: e^x =
-/// 2ⁿ·eʳ with |r| ≤ ½·ln 2, and a polynomial for eʳ (coefficients of the Cephes
-/// library, Moshier 1992). Below −87 and above 88 it stays at its bounds; a NaN
-/// stays a NaN.
+/// eˣ to within 2 units in the last place, with operations that vectorise: e^x
+/// = 2ⁿ·eʳ with |r| ≤ ½·ln 2, and a polynomial for eʳ (coefficients of the
+/// Cephes library, Moshier 1992). x is clamped to −87…88; NaN stays NaN.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding this leaves n, rounded, in the lowest bits.
@@ -146,8 +144,8 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The hyperbolic tangent, accurate relative to itself: near 0 a polynomial
-/// (Cephes), elsewhere by [`exp`].
+/// The hyperbolic tangent with small relative error: a polynomial near 0
+/// (Cephes), [`exp`] elsewhere.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let z = x * x;
@@ -173,38 +171,6 @@ pub(crate) fn tanh_leaky(next: &mut [f32], previous: &[f32], leak: f32) {
     Arch::new().dispatch(|| work(next, previous, leak));
 }
 
-/// What one step of Adam needs.
-#[derive(Clone, Copy)]
-pub(crate) struct AdamStep {
-    /// lr·√(1 − β2^t)/(1 − β1^t).
-    pub rate: f32,
-    /// 1 − β1.
-    pub first: f32,
-    /// 1 − β2.
-    pub second: f32,
-    /// ε, added to √v.
-    pub epsilon: f32,
-}
-
-/// Adam in one pass over parameters, gradient and both moments.
-pub(crate) fn adam(
-    step: AdamStep,
-    parameters: &mut [f32],
-    gradient: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
-) {
-    #[inline(always)]
-    fn work(step: AdamStep, parameters: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        for (((w, &g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
-            *m += (g - *m) * step.first;
-            *v += (g * g - *v) * step.second;
-            *w -= step.rate * *m / (v.sqrt() + step.epsilon);
-        }
-    }
-    Arch::new().dispatch(|| work(step, parameters, gradient, first, second));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,18 +178,18 @@ mod tests {
     #[test]
     fn negligible_gradients_become_zero() {
         let mut values = vec![0.0, -0.0, 1e-40, -1e-40, 9e-31, -9e-31];
-        assert!(!settle(&mut values));
+        assert!(!drop_negligible(&mut values));
         assert!(values.iter().all(|value| value.to_bits() == 0));
         for left in [2e-30, -2e-30, 1.0, f32::NEG_INFINITY] {
             let mut values = [vec![1e-35; 40], vec![left]].concat();
-            assert!(settle(&mut values));
+            assert!(drop_negligible(&mut values));
             assert_eq!(values, [vec![0.0; 40], vec![left]].concat());
         }
-        assert!(settle(&mut [f32::NAN]), "a diverged run must be seen");
+        assert!(drop_negligible(&mut [f32::NAN]), "a diverged run must show");
     }
 
     #[test]
-    fn exponentials_are_those_of_double_precision() {
+    fn sigmoid_and_tanh_match_double_precision() {
         let (mut worst_sigmoid, mut worst_tanh) = (0.0_f64, 0.0_f64);
         for k in -400_000..=400_000 {
             let x = k as f32 * 5e-5;
@@ -239,6 +205,6 @@ mod tests {
             assert_eq!((sigmoid(x), tanh(x), tanh(-x)), (s, t, -t));
         }
         assert!(sigmoid(-200.0) < 1e-37 && sigmoid(f32::NEG_INFINITY) < 1e-37);
-        assert!(sigmoid(f32::NAN).is_nan() && tanh(f32::NAN).is_nan(), "a diverged run must be seen");
+        assert!(sigmoid(f32::NAN).is_nan() && tanh(f32::NAN).is_nan(), "a diverged run must show");
     }
 }

@@ -3,10 +3,10 @@
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::common::rates;
 use crate::elementwise::{add, sigmoid, tanh};
+use crate::optimizer::Adam;
 use crate::trained::{Start, Trained};
-use crate::unit::{Back, Before, Unit, vector, vectors_mut};
+use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
 
 pallium_core::params! {
     /// Parameters of the gated recurrent units and of their optimizer.
@@ -17,15 +17,14 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
-        /// What the recurrent blocks of the two gates start from: the same
-        /// matrix as the candidate's, zeros, or that matrix with its neurons
-        /// relabelled.
+        /// Initial recurrent weights of the two gates. Block 0 is the
+        /// candidate's.
         gates: Start = Start::Same,
     }
 }
@@ -37,9 +36,9 @@ pallium_core::params! {
 /// >
 /// > n = tanh(x·Wxn + bn + r∘(h·Wn + cn)), h′ = (1 − z)∘n + z∘h.
 ///
-/// Three recurrent blocks: the candidate's Wn (block 0, which weights are given
-/// for), the reset gate's Wr and the update gate's Wz. Constraints act on each
-/// of the three, metrics look at the candidate's. Biases start at 0.
+/// Three recurrent blocks: the candidate's Wn (block 0, which starts from the
+/// given weights), the reset gate's Wr and the update gate's Wz. Constraints
+/// act on all three, metrics measure the candidate's. Biases start at 0.
 pub(crate) struct Gru {
     arch: Arch,
 }
@@ -52,8 +51,8 @@ impl Component for Trained<Gru> {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
-        Trained::new(Gru { arch: Arch::new() }, params.noise, rates, params.gates, setting)
+        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        Trained::new(Gru { arch: Arch::new() }, params.noise, optimizer, params.gates, setting)
     }
 }
 pallium_core::register!(Model, Trained<Gru>);
@@ -86,7 +85,7 @@ impl Unit for Gru {
         Vec::new()
     }
 
-    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: PreviousStep<'_>, next: &mut [f32]) {
         let (size, n) = (next.len(), vectors.len());
         let [candidate, reset, update, product] = vectors_mut(kept, size);
         self.arch.dispatch(|| {
@@ -105,8 +104,8 @@ impl Unit for Gru {
         });
     }
 
-    fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
-        let Back { delta, carry, deltas, gradient } = back;
+    fn backward(&self, _: &[f32], kept: &[f32], before: PreviousStep<'_>, back: BackwardStep<'_>) {
+        let BackwardStep { delta, carry, deltas, gradient } = back;
         let size = delta.len();
         let [n, r, z, u] = [CANDIDATE, RESET, UPDATE, PRODUCT].map(|index| vector(kept, index, size));
         let [in_product, in_reset, in_update, in_candidate] = vectors_mut(deltas, size);
@@ -119,8 +118,8 @@ impl Unit for Gru {
     }
 }
 
-// Slices as parameters of their own: only so does the compiler know that they
-// do not overlap, and vectorises.
+// Functions of separate slices: only then does the compiler know that they do
+// not overlap, and vectorises.
 
 #[inline(always)]
 fn forward(
@@ -142,10 +141,10 @@ fn forward(
     }
 }
 
-/// Leaves the gradients in h·Wn + cn, in the gates' arguments and in the
-/// candidate's.
+/// Computes the gradients with respect to h·Wn + cn, the gates' arguments and
+/// the candidate's.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what is kept, what is carried, and what is left")]
+#[expect(clippy::too_many_arguments, reason = "separate slices vectorise")]
 fn backward(
     candidate: &[f32],
     reset: &[f32],
@@ -164,12 +163,12 @@ fn backward(
     for ((((((&n, &r), &z), &u), &h), (&delta, carry)), (((p, dr), dz), dn)) in
         kept.zip(delta.iter().zip(carry)).zip(into)
     {
-        let whole = delta + *carry;
-        *carry = whole * z;
-        let in_n = whole * (1.0 - z) * (1.0 - n * n);
+        let total = delta + *carry;
+        *carry = total * z;
+        let in_n = total * (1.0 - z) * (1.0 - n * n);
         *dn = in_n;
         *p = in_n * r;
         *dr = in_n * u * r * (1.0 - r);
-        *dz = whole * (h - n) * z * (1.0 - z);
+        *dz = total * (h - n) * z * (1.0 - z);
     }
 }

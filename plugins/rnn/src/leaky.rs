@@ -5,10 +5,10 @@ use pulp::Arch;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::common::rates;
 use crate::elementwise::tanh;
+use crate::optimizer::Adam;
 use crate::trained::{Start, Trained};
-use crate::unit::{Back, Before, Unit};
+use crate::unit::{BackwardStep, PreviousStep, Unit};
 
 pallium_core::choice! {
     /// A unit's transfer function.
@@ -31,45 +31,45 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
         /// Time constant τ in ms (median over units, if they differ); above 0.
         /// A unit whose τ is shorter than a step has no leak.
         tau: f64 = 100.0,
-        /// How much units differ: standard deviation of ln τ, drawn by the run's
-        /// seed (0 to 5).
+        /// Standard deviation of ln τ across units, drawn with the run's seed (0
+        /// to 5).
         tau_spread: f64 = 0.0,
-        /// Whether time constants are trained, by their logarithm.
+        /// Whether time constants are trained (through their logarithms).
         learn_tau: bool = false,
-        /// Duration of a step in ms. If left out, what the task states, and 20
-        /// ms where it states none.
+        /// Duration of a step in ms. If left out, the task's own, or 20 ms if
+        /// the task has none.
         step: Option<f64> = None,
         /// Standard deviation σ of the recurrent noise while training, in units
-        /// of activity (at least 0): without input a linear unit's activity
-        /// fluctuates by about σ, whatever the step.
+        /// of activity (at least 0): without input, a linear unit's activity
+        /// fluctuates by about σ regardless of the step.
         recurrent_noise: f64 = 0.05,
-        /// Transfer function f: relu, tanh or softplus.
+        /// Transfer function f.
         transfer: Transfer = Transfer::Relu,
     }
 }
 
-/// Steps of tasks that state no duration, in ms (Yang et al. 2019).
+/// Step in ms for tasks that state no duration (Yang et al. 2019).
 const STEP_MS: f64 = 20.0;
 
 /// Rate units in continuous time, τ·dh/dt = −h + f(x·Wx + h·W + b + noise), by
-/// Euler's method with α = step/τ (at most 1), each unit with its own:
+/// Euler's method with α = step/τ (at most 1) of each unit:
 ///
 /// > h_t = (1 − α)∘h_{t−1} + α∘f(x_t·Wx + h_{t−1}·W + b + √(2/α)·σ·ξ_t), h_0 = 0,
 ///
-/// ξ standard normal, independent over units and steps, while training alone
-/// (Song et al. 2016; Yang et al. 2019). One recurrent block.
+/// where ξ is standard normal, independent over units and steps, and 0 except
+/// while training (Song et al. 2016; Yang et al. 2019). One recurrent block.
 ///
-/// With `learn_tau`, ln τ is a parameter like any other; where τ is shorter than
-/// a step its gradient is 0.
+/// With `learn_tau`, ln τ is trained like any other parameter; its gradient is 0
+/// while τ is shorter than a step.
 pub(crate) struct Leaky {
     arch: Arch,
     /// ln of the median τ and of the step, in ms.
@@ -91,7 +91,7 @@ impl Component for Trained<Leaky> {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         let step = params.step.or(setting.step_ms).unwrap_or(STEP_MS);
         for (name, value) in [("tau", params.tau), ("step", step)] {
             if !(1e-6..=1e9).contains(&value) {
@@ -110,7 +110,7 @@ impl Component for Trained<Leaky> {
             noise: params.recurrent_noise as f32,
             transfer: params.transfer,
         };
-        Trained::new(unit, params.noise, rates, Start::Same, setting)
+        Trained::new(unit, params.noise, optimizer, Start::Same, setting)
     }
 }
 pallium_core::register!(Model, Trained<Leaky>);
@@ -154,7 +154,7 @@ impl Unit for Leaky {
         self.alphas(vectors).into_iter().map(|alpha| self.noise * (2.0 / alpha).sqrt()).collect()
     }
 
-    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: PreviousStep<'_>, next: &mut [f32]) {
         let alphas = self.alphas(vectors);
         let n = alphas.len();
         self.arch.dispatch(|| {
@@ -170,8 +170,8 @@ impl Unit for Leaky {
         });
     }
 
-    fn backward(&self, vectors: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
-        let Back { delta, carry, deltas, gradient } = back;
+    fn backward(&self, vectors: &[f32], kept: &[f32], before: PreviousStep<'_>, back: BackwardStep<'_>) {
+        let BackwardStep { delta, carry, deltas, gradient } = back;
         let alphas = self.alphas(vectors);
         let n = alphas.len();
         self.arch.dispatch(|| {
@@ -186,22 +186,24 @@ impl Unit for Leaky {
             }
         });
         if self.learn {
-            // dα/d ln τ is −α, but 0 where α is held at 1.
-            let held: Vec<f32> = alphas.iter().map(|&alpha| if alpha < 1.0 { -alpha } else { 0.0 }).collect();
+            // dα/d ln τ is −α, but 0 where α is clamped to 1.
+            let slopes: Vec<f32> =
+                alphas.iter().map(|&alpha| if alpha < 1.0 { -alpha } else { 0.0 }).collect();
             for start in (0..delta.len()).step_by(n) {
                 let row = start..start + n;
                 let moved = kept[row.clone()].iter().zip(&before.hidden[row.clone()]);
-                for (((sum, held), delta), (y, h)) in
-                    gradient.iter_mut().zip(&held).zip(&delta[row]).zip(moved)
+                for (((sum, slope), delta), (y, h)) in
+                    gradient.iter_mut().zip(&slopes).zip(&delta[row]).zip(moved)
                 {
-                    *sum += held * delta * (y - h);
+                    *sum += slope * delta * (y - h);
                 }
             }
         }
     }
 }
 
-/// max(y, 0), but a NaN stays a NaN. On the bits, as in [`crate::elementwise`].
+/// max(y, 0), but NaN stays NaN. Computed on the bits, as in
+/// [`crate::elementwise`].
 #[inline(always)]
 fn rectify(values: &mut [f32]) {
     for y in values {
@@ -222,14 +224,14 @@ fn leak(alphas: &[f32], kept: &[f32], before: &[f32], next: &mut [f32]) {
     }
 }
 
-/// Leaves the whole gradient in h in `delta`.
+/// Leaves the total gradient with respect to h in `delta`.
 #[inline(always)]
 fn unleak(alphas: &[f32], delta: &mut [f32], carry: &mut [f32], deltas: &mut [f32]) {
     for (((delta, carry), out), &alpha) in delta.iter_mut().zip(carry).zip(deltas).zip(alphas) {
-        let whole = *delta + *carry;
-        *delta = whole;
-        *carry = (1.0 - alpha) * whole;
-        *out = alpha * whole;
+        let total = *delta + *carry;
+        *delta = total;
+        *carry = (1.0 - alpha) * total;
+        *out = alpha * total;
     }
 }
 

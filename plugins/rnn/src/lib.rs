@@ -8,35 +8,41 @@
 //! | `rnn.lstm` | long short-term memory | 4: candidate, input, forget and output gate |
 //! | `rnn.reservoir` | echo-state network, read-out by ridge regression | 1, never changed |
 //!
-//! Block 0 starts from the given weights and is what metrics look at; the
-//! others start as the parameter `gates` says. Constraints act on every block.
+//! Block 0 starts from the given weights and is the one that metrics measure;
+//! the parameter `gates` sets the initial weights of the others. Constraints
+//! act on every block.
 //!
-//! This is the only plugin that links candle. candle holds the read-out: its
-//! parameters are candle variables, softmax and cross-entropy are candle
-//! operations, and candle differentiates them (`readout`). The recurrence does
-//! not go through candle (`recurrence`): a training step of 312 neurons, 128
-//! trials and 50 steps takes candle's automatic differentiation about three
-//! times as long as a fused backpropagation through time. The recurrent weights
-//! lie in a plain buffer, because constraints read and change them in place
-//! many times, and candle lends its storage only behind a lock. The tests hold
-//! the fused recurrence against candle's differentiation of the same network.
+//! This is the only plugin that links candle. The read-out uses it: softmax and
+//! cross-entropy are candle operations that candle differentiates (`readout`).
+//! The recurrence does not (`recurrence`): for 312 neurons, 128 trials and 50
+//! steps, candle's automatic differentiation takes about three times as long as
+//! a fused backpropagation through time. The recurrent weights are an ordinary
+//! buffer because constraints read and change them in place, and candle's
+//! storage is behind a lock. Tests compare the fused recurrence with candle's
+//! differentiation of the same network.
 
+// Components.
 mod gru;
 mod leaky;
 mod lstm;
 mod reservoir;
 mod vanilla;
 
-mod common;
+// A trained model: a layer, a read-out, an optimizer.
 mod dynamics;
-mod elementwise;
 mod optimizer;
 mod readout;
 mod recurrence;
+mod saved;
 mod scoring;
-mod sparse;
 mod trained;
 mod unit;
+
+// Kernels and helpers.
+mod common;
+mod elementwise;
+mod panels;
+mod sparse;
 
 #[cfg(test)]
 mod tests;

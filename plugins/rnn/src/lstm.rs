@@ -3,10 +3,10 @@
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::common::rates;
 use crate::elementwise::{sigmoid, tanh};
+use crate::optimizer::Adam;
 use crate::trained::{Start, Trained};
-use crate::unit::{Back, Before, Unit, vector, vectors_mut};
+use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
 
 pallium_core::params! {
     /// Parameters of the long short-term memory and of its optimizer.
@@ -17,17 +17,16 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
-        /// What the recurrent blocks of the three gates start from: the same
-        /// matrix as the candidate's, zeros, or that matrix with its neurons
-        /// relabelled.
+        /// Initial recurrent weights of the three gates. Block 0 is the
+        /// candidate's.
         gates: Start = Start::Same,
-        /// The forget gate's bias at the start; all other biases start at 0.
+        /// Initial bias of the forget gate; all other biases start at 0.
         forget_bias: f64 = 1.0,
     }
 }
@@ -35,13 +34,14 @@ pallium_core::params! {
 /// Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate
 /// (Gers et al. 2000), as PyTorch and Keras compute it:
 ///
-/// > g = tanh(x·Wxg + h·Wg + bg); i, f, o = σ(x·Wx + h·W + b), each with its own,
+/// > g = tanh(x·Wxg + h·Wg + bg); i, f, o = σ(x·Wx + h·W + b), each with its own
+/// > weights,
 /// >
 /// > c′ = f∘c + i∘g, h′ = o∘tanh(c′).
 ///
-/// Four recurrent blocks: the candidate's Wg (block 0, which weights are given
-/// for), and those of the input, forget and output gate. Constraints act on each
-/// of the four, metrics look at the candidate's. Activity is h.
+/// Four recurrent blocks: the candidate's Wg (block 0, which starts from the
+/// given weights), and those of the input, forget and output gate. Constraints
+/// act on all four, metrics measure the candidate's. Activity is h.
 pub(crate) struct Lstm {
     arch: Arch,
     forget_bias: f32,
@@ -55,15 +55,15 @@ impl Component for Trained<Lstm> {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         one_of_range("forget_bias", params.forget_bias, -100.0, 100.0)?;
         let unit = Lstm { arch: Arch::new(), forget_bias: params.forget_bias as f32 };
-        Trained::new(unit, params.noise, rates, params.gates, setting)
+        Trained::new(unit, params.noise, optimizer, params.gates, setting)
     }
 }
 pallium_core::register!(Model, Trained<Lstm>);
 
-/// Kept vectors besides the gates (0 to 3, as the blocks): the cell.
+/// The cell, kept after the gates (0 to 3, in the order of the blocks).
 const CELL: usize = 4;
 /// The forget gate's block.
 const FORGET: usize = 2;
@@ -90,14 +90,14 @@ impl Unit for Lstm {
         Vec::new()
     }
 
-    fn forward(&self, _: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]) {
+    fn forward(&self, _: &[f32], kept: &mut [f32], before: PreviousStep<'_>, next: &mut [f32]) {
         let size = next.len();
         let [g, i, f, o, c] = vectors_mut(kept, size);
         self.arch.dispatch(|| forward(g, i, f, o, c, vector(before.kept, CELL, size), next));
     }
 
-    fn backward(&self, _: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>) {
-        let Back { delta, carry, deltas, .. } = back;
+    fn backward(&self, _: &[f32], kept: &[f32], before: PreviousStep<'_>, back: BackwardStep<'_>) {
+        let BackwardStep { delta, carry, deltas, .. } = back;
         let size = delta.len();
         let [g, i, f, o, c] = [0, 1, 2, 3, CELL].map(|index| vector(kept, index, size));
         let [in_g, in_i, in_f, in_o] = vectors_mut(deltas, size);
@@ -106,8 +106,8 @@ impl Unit for Lstm {
     }
 }
 
-// Slices as parameters of their own: only so does the compiler know that they
-// do not overlap, and vectorises.
+// Functions of separate slices: only then does the compiler know that they do
+// not overlap, and vectorises.
 
 #[inline(always)]
 fn forward(
@@ -130,9 +130,9 @@ fn forward(
     }
 }
 
-/// What is carried back is the gradient in the cell.
+/// Carries back the gradient with respect to the cell.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what is kept, what is carried, and what is left")]
+#[expect(clippy::too_many_arguments, reason = "separate slices vectorise")]
 fn backward(
     g: &[f32],
     i: &[f32],

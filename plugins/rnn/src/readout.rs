@@ -1,30 +1,31 @@
-//! The read-out, softmax(h·Wo + bo), and its cross-entropy, on candle.
+//! The read-out, softmax(h·Wo + bo), and its cross-entropy, computed with
+//! candle.
 //!
-//! It is small (128×312 by 312×4 against fifty products of 128×312 by 312×312
-//! in the recurrence), so what candle costs in copies hardly counts here, and
-//! another loss is a change of a few lines that candle differentiates.
+//! It is small compared with the recurrence (one product of 128×312 by 312×4
+//! against fifty of 128×312 by 312×312), so candle's copies cost little, and
+//! candle differentiates any other loss that is written here.
 //!
-//! candle hands products to a thread pool that it starts on first use, unless
-//! they are small. [`Readout::rows`] keeps each product below that size: a
-//! component stays within the threads that its setting grants.
+//! candle runs large products on a thread pool that it starts on first use.
+//! [`Readout::rows`] keeps every product below that size, so that a component
+//! uses only the threads that its setting grants.
 
 use candle_core::{D, Device, Tensor as Values, Var};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 
-use crate::elementwise::{AdamStep, add};
-use crate::optimizer::Moments;
+use crate::elementwise::add;
+use crate::optimizer::{AdamStep, Moments};
 
-/// Multiplications in a product above which candle's engine (the gemm crate)
-/// would distribute it over threads: 48·48·256, less a margin.
+/// Number of multiplications above which candle's engine (the gemm crate)
+/// distributes a product over threads: 48·48·256, less a margin.
 const PRODUCT: usize = 500_000;
 
-/// Values in the hidden states of one pass. candle allocates its tensors anew;
-/// below 128 KiB the allocator reuses memory instead of asking the system for
-/// pages that must be zeroed (measured: four times faster).
+/// Number of hidden-state values scored at a time. candle allocates new tensors
+/// each time; below 128 KiB the allocator reuses memory instead of requesting
+/// zeroed pages from the system (four times faster).
 const VALUES: usize = 24_000;
 
-/// The read-out's parameters, their optimizer's state, and the graph.
+/// The read-out's parameters and their moments.
 pub(crate) struct Readout {
     neurons: usize,
     classes: usize,
@@ -33,8 +34,7 @@ pub(crate) struct Readout {
     moments: Moments,
 }
 
-/// Hidden states that are to be scored, collected until a pass through candle
-/// is worth its while.
+/// Hidden states to be scored, collected into passes through candle.
 #[derive(Default)]
 pub(crate) struct Pending {
     states: Vec<f32>,
@@ -43,7 +43,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds a hidden state, the right class, and its weight.
+    /// Adds a hidden state, its correct class, and its weight.
     pub fn push(&mut self, state: &[f32], class: u32, weight: f32) {
         self.states.extend_from_slice(state);
         self.classes.push(class);
@@ -55,7 +55,7 @@ impl Pending {
         self.classes.len()
     }
 
-    /// Forgets all.
+    /// Removes all states.
     pub fn clear(&mut self) {
         self.states.clear();
         self.classes.clear();
@@ -63,14 +63,15 @@ impl Pending {
     }
 }
 
-/// Gradients of the loss in what the read-out sees and in its parameters.
+/// Gradients of the loss with respect to the read-out's inputs and parameters.
 #[derive(Default)]
 pub(crate) struct ReadoutGradient {
-    /// In each scored hidden state, in the order of scoring: scored × N.
+    /// With respect to each scored hidden state, in the order of scoring:
+    /// scored × N.
     pub states: Vec<f32>,
-    /// In Wo (N × classes) and then in bo (classes).
+    /// With respect to Wo (N × classes), then bo (classes).
     pub parameters: Vec<f32>,
-    /// What the sum of weighted cross-entropies is multiplied by.
+    /// Factor on the sum of weighted cross-entropies.
     scale: f64,
 }
 
@@ -85,17 +86,17 @@ impl ReadoutGradient {
     }
 }
 
-/// What scoring yields.
+/// Loss and correct answers of scored steps.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Score {
     /// Σ weight · cross-entropy in nats.
     pub loss: f64,
-    /// Σ weight over the right answers.
+    /// Σ weight over the correct answers.
     pub correct: f64,
 }
 
 impl Readout {
-    /// A read-out of given weights (N × classes) and bias.
+    /// A read-out with the given weights (N × classes) and bias.
     pub fn new(neurons: usize, classes: usize, weights: &[f32], bias: &[f32]) -> Result<Self> {
         Ok(Readout {
             neurons,
@@ -111,13 +112,13 @@ impl Readout {
         (self.neurons + 1) * self.classes
     }
 
-    /// How many states to score at a time.
+    /// Number of states to score at a time.
     pub fn rows(&self) -> usize {
         (PRODUCT / self.classes).min(VALUES).div_euclid(self.neurons).max(1)
     }
 
-    /// Scores all pending states and forgets them; adds to `gradient` if there
-    /// is one. Answers that are not numbers count as class 0.
+    /// Scores and removes all pending states; adds their gradient to
+    /// `gradient`. An answer of NaNs counts as class 0.
     pub fn score(&self, pending: &mut Pending, gradient: Option<&mut ReadoutGradient>) -> Result<Score> {
         if pending.len() == 0 {
             return Ok(Score::default());
@@ -133,9 +134,9 @@ impl Readout {
         let weights = Values::from_slice(&pending.weights, (count, 1), &Device::Cpu)?;
         let states = Values::from_slice(&pending.states, (count, self.neurons), &Device::Cpu)?;
 
-        // candle differentiates the loss as far as the logits. What comes before
-        // them is affine; its gradients are one product each, straight into the
-        // buffers they are needed in.
+        // candle differentiates the loss with respect to the logits. The logits
+        // are affine in states and parameters, so each further gradient is one
+        // product, written directly to its buffer.
         let logits = states.matmul(&self.weights)?.broadcast_add(&self.bias)?;
         let logits = Var::from_tensor(&logits.detach())?;
         let (losses, answers) = cross_entropy(&logits, &classes)?;
@@ -199,19 +200,19 @@ impl Readout {
         self.bias.set(&bias).map_err(failed)
     }
 
-    /// The optimizer's state.
+    /// The optimizer's moments.
     pub fn moments(&self) -> &Moments {
         &self.moments
     }
 
-    /// The optimizer's state, to be replaced.
+    /// The optimizer's moments, mutable.
     pub fn moments_mut(&mut self) -> &mut Moments {
         &mut self.moments
     }
 }
 
 /// Cross-entropy of each row of `logits` (rows × classes) against `classes`
-/// (rows × 1), as rows × 1, and the class that each row answers.
+/// (rows × 1), as rows × 1, and the answer of each row.
 fn cross_entropy(logits: &Values, classes: &Values) -> candle_core::Result<(Values, Vec<u32>)> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
@@ -220,8 +221,7 @@ fn cross_entropy(logits: &Values, classes: &Values) -> candle_core::Result<(Valu
     Ok((losses, answers))
 }
 
-/// The first of the largest values; a value that is not a number is never
-/// larger.
+/// The index of the first largest value; NaN is never larger.
 fn answer(row: &[f32]) -> u32 {
     let mut best = 0;
     for (class, value) in row.iter().enumerate() {
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_that_are_not_numbers_count_as_class_0() {
+    fn answers_of_nan_count_as_class_0() {
         assert_eq!(answer(&[0.1, 0.7, 0.2]), 1);
         assert_eq!(answer(&[f32::NAN, f32::NAN]), 0);
         assert_eq!(answer(&[0.5, 0.5]), 0);

@@ -1,15 +1,14 @@
-//! The recurrence and its gradient, fused.
+//! Rectified units: the recurrence and its gradient, fused for speed.
 //!
-//! Hidden states lie in one buffer, steps × trials × N. Forward, a step is one
-//! product with the recurrent weights to which the input's is added while its
-//! sums are in registers (the bias is the weight of an input that is always 1),
-//! and the rectifier in the same pass. Backward, a step is one product and one
-//! pass; the gradient of the weights is summed over several steps, while its
-//! operands lie in the cache. All of these products leave out units that are
-//! silent ([`crate::sparse`]). h_0 = 0 saves the first product. Nothing of any
-//! size is allocated inside a step.
+//! Hidden states lie in one buffer, steps × trials × N. A forward step is one
+//! pass: the product with the recurrent weights, the product with the inputs
+//! (the bias is the weight of an input that is always 1) while the sums are in
+//! registers, and the rectifier. A backward step is one product and one pass;
+//! the gradient of the weights is summed over several steps while its operands
+//! are in the cache. These products skip silent units ([`crate::sparse`]).
+//! h_0 = 0 saves the first product. A step allocates no large buffers.
 //!
-//! A batch is split over threads by trials; each [`Fused`] is one thread's.
+//! Threads divide a batch by trials; each has a [`RectifiedPart`].
 //! Backpropagation through time: Werbos 1990.
 
 use std::ops::Range;
@@ -20,13 +19,15 @@ use pallium_linalg::{View, Write, product};
 use pulp::Simd;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
-use crate::elementwise::{NEGLIGIBLE, activate_leaky, activate_leaky_first, add, gate, gate_leaky, settle};
+use crate::elementwise::{
+    NEGLIGIBLE, activate_leaky, activate_leaky_first, add, drop_negligible, gate, gate_leaky,
+};
 use crate::readout::{Readout, Score};
 use crate::scoring::Scoring;
 use crate::sparse::{self, Factors, Finish, Lists, Panels, Sums};
 
-/// Rows (steps × trials) over which the weights' gradient is summed in one
-/// product.
+/// Number of rows (steps × trials) that one product sums for the weights'
+/// gradient.
 pub(crate) const ROWS: usize = 640;
 
 /// Rectified units: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
@@ -39,7 +40,7 @@ impl Dynamics for Rectified {
     const BLOCKS: &'static [&'static str] = &["recurrent"];
     const SUFFIXES: &'static [&'static str] = &[""];
     const VECTORS: &'static [&'static str] = &[];
-    type Part = Fused;
+    type Part = RectifiedPart;
 
     fn vectors(&self, _: usize, _: u64) -> Vec<f32> {
         Vec::new()
@@ -57,7 +58,7 @@ impl Layer<Rectified> {
     }
 }
 
-/// What forward steps work in.
+/// Buffers of the forward steps.
 #[derive(Default)]
 struct Steps {
     recurrent: Panels,
@@ -66,15 +67,16 @@ struct Steps {
 }
 
 impl Steps {
-    /// Takes on the layer's weights.
+    /// Copies the layer's weights.
     fn start(&mut self, layer: &Layer<Rectified>) {
         let (recurrent, drive) = layer.split();
-        self.recurrent.take(recurrent, layer.neurons);
-        self.drive.take(drive, layer.neurons);
+        self.recurrent.copy_from(recurrent, layer.neurons);
+        self.drive.copy_from(drive, layer.neurons);
     }
 
-    /// One step of some trials: from `previous` (none at the first step) and
-    /// `input` (trials × (C + 1), the last column 1) to `next` (trials × N).
+    /// Computes one step of some trials: from `previous` (none at the first
+    /// step) and `input` (trials × (C + 1), the last column 1) to `next`
+    /// (trials × N).
     fn step(
         &mut self,
         layer: &Layer<Rectified>,
@@ -108,7 +110,7 @@ struct Rectify;
 impl Finish for Rectify {
     #[inline(always)]
     fn finish<S: Simd, const VECTORS: usize>(&self, simd: S, _: Range<usize>, sums: &mut [S::f32s; VECTORS]) {
-        // NaN is not below 0, and stays.
+        // NaN is not below 0, so it stays NaN.
         let zero = simd.splat_f32s(0.0);
         for sum in sums {
             *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
@@ -116,8 +118,8 @@ impl Finish for Rectify {
     }
 }
 
-/// Lets a step's gradients pass where its hidden states are above 0, as [`gate`]
-/// and [`settle`] do.
+/// Keeps a step's gradients where its hidden states are above 0, as [`gate`]
+/// does, and drops negligible ones, as [`drop_negligible`] does.
 struct Gate<'a> {
     state: &'a [f32],
 }
@@ -144,26 +146,27 @@ impl Finish for Gate<'_> {
 
 /// See [`Part`].
 #[derive(Default)]
-pub(crate) struct Fused {
+pub(crate) struct RectifiedPart {
     scoring: Scoring,
-    /// Gradient in Wx and, below it, b: (C + 1) × N.
+    /// Gradient with respect to Wx and, below it, b: (C + 1) × N.
     drive: Vec<f32>,
-    /// Gradients in the relu's arguments over several steps, and one slot more.
+    /// Gradients with respect to the relu's arguments of several steps, and one
+    /// more slot.
     deltas: Vec<f32>,
-    /// Gradient in the hidden state, for leaky units.
+    /// Gradient with respect to the hidden state, for leaky units.
     carry: Vec<f32>,
-    /// Inputs of several steps without gaps, or two steps' hidden states and an
-    /// input when nothing is to be kept.
+    /// Contiguous inputs of several steps; in evaluation, two steps' hidden
+    /// states and an input.
     room: Vec<f32>,
     forward: Steps,
     /// The transpose of W.
     transposed: Panels,
-    /// Gradient in W.
+    /// Gradient with respect to W.
     recurrent: Panels,
-    outer: sparse::Room,
+    outer: sparse::Workspace,
 }
 
-impl Part<Rectified> for Fused {
+impl Part<Rectified> for RectifiedPart {
     fn scoring(&mut self) -> &mut Scoring {
         &mut self.scoring
     }
@@ -247,13 +250,13 @@ impl Part<Rectified> for Fused {
         let slots = (ROWS / trials).max(1);
         let leak = layer.unit.leak;
         let leaky = leak < 1.0;
-        self.transposed.take_transposed(layer.split().0, neurons);
+        self.transposed.copy_from_transposed(layer.split().0, neurons);
 
         self.recurrent.clear(neurons, neurons);
         self.drive.clear();
         self.drive.resize(width * neurons, 0.0);
-        // Every slot is written before it is read, but for the one past the
-        // last step.
+        // Every slot is written before it is read, except the one past the last
+        // step.
         let mut deltas = std::mem::take(&mut self.deltas);
         deltas.resize((slots + 1) * size, 0.0);
         let mut carry = std::mem::take(&mut self.carry);
@@ -262,12 +265,12 @@ impl Part<Rectified> for Fused {
 
         let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
-        // Whether any gradient may reach the step before the present one.
+        // Whether any gradient may reach the previous step.
         let mut alive = false;
         let mut end = steps;
         while end > 0 {
-            // Steps start..end lie in the slots from 0 on; the slot after them
-            // holds the delta of step `end`, if that is a step.
+            // Slots 0.. hold steps start..end; the next slot holds the delta of
+            // step `end`, if it exists.
             let start = end - slots.min(end);
             let mut first = start;
             if end < steps {
@@ -284,9 +287,10 @@ impl Part<Rectified> for Fused {
                     alive = !self.forward.lists.is_empty();
                 }
                 let later = (Factors { left: later, right: &self.transposed }, &self.forward.lists);
-                if alive && !leaky && activity.is_none() && !self.scoring.counts(step, scored) {
-                    // Where hidden states are 0, as past a trial's end, nothing
-                    // passes. Whether anything does is seen at the next step.
+                if alive && !leaky && activity.is_none() && !self.scoring.is_scored(step, scored) {
+                    // No gradient passes where hidden states are 0, as past a
+                    // trial's end. The next step determines whether any
+                    // gradient is left.
                     sparse::product(delta, Some(later), None, order, &Gate { state });
                 } else {
                     if alive {
@@ -309,15 +313,15 @@ impl Part<Rectified> for Fused {
                         }
                         gate(delta, state);
                     }
-                    // What stands past a trial's end is not computed but zero.
+                    // Past a trial's end, the state is a constant 0.
                     self.scoring.silence(step, delta, neurons);
                     if leaky {
                         self.scoring.silence(step, &mut carry, neurons);
                     }
-                    alive = settle(delta) | settle(&mut carry);
+                    alive = drop_negligible(delta) | drop_negligible(&mut carry);
                 }
-                // Where nothing is left, and nothing is to come, all steps
-                // before have gradient 0.
+                // If no gradient is left and no earlier step is scored, all
+                // earlier steps have gradient 0.
                 if !alive && scored == 0 && activity.is_none() {
                     first = step + 1;
                     break;
@@ -326,10 +330,10 @@ impl Part<Rectified> for Fused {
 
             if first < end {
                 let delta = View::new(&deltas[(first - start) * size..(end - start) * size], neurons);
-                let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
+                let input = contiguous(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
                 product(&mut self.drive, Write::Add, View::new(input, width).transposed(), delta, 1.0);
             }
-            // The first step has no state before it.
+            // The first step has no previous state.
             let from = first.max(1);
             if from < end {
                 let mut states = Vec::with_capacity(slots);
@@ -351,8 +355,8 @@ impl Part<Rectified> for Fused {
     }
 }
 
-/// The values of `view` without gaps: where they lie, or copied into `room`.
-pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a [f32]> {
+/// The values of `view` as a contiguous slice, copied into `room` if necessary.
+pub(crate) fn contiguous<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) -> Result<&'a [f32]> {
     if let Some(values) = view.to_slice() {
         return Ok(values);
     }
@@ -363,7 +367,7 @@ pub(crate) fn together<'a>(view: ArrayView3<'a, f32>, room: &'a mut Vec<f32>) ->
     Ok(room)
 }
 
-/// Adds what `terms` (steps × trials × N) has for `step` to `sum`.
+/// Adds the values of `terms` (steps × trials × N) at `step` to `sum`.
 pub(crate) fn add_step(sum: &mut [f32], terms: ArrayView3<'_, f32>, step: usize) {
     let term = terms.index_axis(Axis(0), step);
     match term.as_slice() {
@@ -373,5 +377,5 @@ pub(crate) fn add_step(sum: &mut [f32], terms: ArrayView3<'_, f32>, step: usize)
 }
 
 pub(crate) fn gaps() -> Error {
-    Error::bug("a step of the hidden states does not lie in one piece")
+    Error::bug("a step of the hidden states is not contiguous")
 }

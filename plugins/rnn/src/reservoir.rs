@@ -6,11 +6,12 @@ use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
 use crate::common::{
-    UPDATES, check_batch, expect, expect_square, find, misshapen, no_activity, no_block, no_gradient,
-    no_pass, sizes, take_inputs,
+    check_batch, copy_inputs, expect, expect_square, no_activity, no_block, no_gradient, no_pass, sizes,
+    wrong_size,
 };
 use crate::elementwise::tanh_leaky;
-use crate::optimizer::{count_of, count_tensor, exact_of, exact_tensor};
+use crate::optimizer::UPDATES;
+use crate::saved::{count_tensor, exact_tensor, find, find_count, find_exact};
 
 pallium_core::params! {
     /// Parameters of the reservoir and of its read-out.
@@ -19,15 +20,17 @@ pallium_core::params! {
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// α, how much of the state is replaced at each step; above 0 and at
-        /// most 1.
+        /// α, the fraction of the state that is replaced at each step; above 0
+        /// and at most 1.
         leak: f64 = 1.0,
-        /// Input weights are uniform between −s and s (at least 0).
+        /// Range s of the input weights, which are uniform between −s and s (at
+        /// least 0).
         input_scale: f64 = 1.0,
-        /// Biases are uniform between −s and s (at least 0).
+        /// Range s of the biases, which are uniform between −s and s (at least
+        /// 0).
         bias_scale: f64 = 0.1,
-        /// λ of the ridge regression, in units of the mean squared activity's
-        /// own (above 0).
+        /// λ of the ridge regression, relative to the mean squared activity
+        /// (above 0).
         ridge: f64 = 1e-4,
     }
 }
@@ -37,18 +40,18 @@ pallium_core::params! {
 ///
 /// > h_t = (1 − α)·h_{t−1} + α·tanh(x_t·Wx + h_{t−1}·W + b), h_0 = 0,
 ///
-/// and a linear read-out y = h·Wo + bo that is: by ridge regression on the
-/// classes, minimizing ⟨|y − e_class|²⟩ + λ·|Wo|², ⟨ ⟩ the mean over all scored
-/// steps seen so far, weighted by the mask. It is solved anew after every batch;
-/// no gradient is followed, and a second epoch only adds further draws of the
-/// input noise.
+/// and a linear read-out y = h·Wo + bo, trained by ridge regression on the
+/// classes: it minimizes ⟨|y − e_class|²⟩ + λ·|Wo|², where ⟨ ⟩ is the mean over
+/// all scored steps seen so far, weighted by the mask. The regression is solved
+/// after every batch. A second epoch only adds further draws of the input noise.
 ///
-/// y estimates each class's probability. The answer is the largest; the loss is
-/// the cross-entropy of y, each at least 0.001 and their sum scaled to 1.
+/// y estimates the probability of each class. The answer is the class of the
+/// largest y. The loss is the cross-entropy of y, with each value raised to at
+/// least 0.001 and the sum scaled to 1.
 ///
-/// The recurrent weights are those that are given, whatever they are: scale
-/// them by `circuit.spectral-radius`, which, like all hard constraints, acts on
-/// them once. Penalties are refused.
+/// The recurrent weights are used as given. To scale them, use
+/// `circuit.spectral-radius`: like all hard constraints, it is applied once.
+/// Penalties are refused.
 pub(crate) struct Reservoir {
     params: Params,
     neurons: usize,
@@ -63,18 +66,18 @@ pub(crate) struct Reservoir {
     updates: u64,
     regression: Regression,
     /// Steps and trials of the last pass that kept the activity, and whether it
-    /// was for learning.
+    /// was a training pass.
     pass: Option<(usize, usize, bool)>,
     differentiated: bool,
     hidden: Vec<f32>,
     inputs: Vec<f32>,
-    scored: Scored,
+    scored: ScoredSteps,
 }
 
 /// Sums over all scored steps so far, in f64.
 #[derive(Clone, Default)]
 struct Regression {
-    /// Σ w·φφᵀ, φ the activity and a 1: (N + 1) × (N + 1).
+    /// Σ w·φφᵀ, where φ is the activity followed by a 1: (N + 1) × (N + 1).
     gram: Vec<f64>,
     /// Σ w·φeᵀ: (N + 1) × classes.
     cross: Vec<f64>,
@@ -82,16 +85,16 @@ struct Regression {
     weight: f64,
 }
 
-/// Scored steps of the last pass.
+/// ScoredSteps steps of the last pass.
 #[derive(Default)]
-struct Scored {
-    /// Activity and a 1, N + 1 each.
+struct ScoredSteps {
+    /// Activity followed by a 1, N + 1 values each.
     states: Vec<f32>,
     classes: Vec<u32>,
     weights: Vec<f32>,
 }
 
-impl Scored {
+impl ScoredSteps {
     fn clear(&mut self) {
         self.states.clear();
         self.classes.clear();
@@ -106,7 +109,7 @@ impl Scored {
     }
 }
 
-/// The least probability that is counted.
+/// The minimum probability in the loss.
 const FLOOR: f32 = 1e-3;
 
 impl Component for Reservoir {
@@ -121,14 +124,14 @@ impl Component for Reservoir {
         one_of_range("leak", params.leak, 0.0, 1.0)?;
         if params.leak as f32 == 0.0 {
             return Err(Error::input(format!("parameter `leak` is {}", params.leak))
-                .help("it must be above 0 and at most 1; at 0 no unit would ever change"));
+                .help("it must be above 0 and at most 1; at 0 units would never change"));
         }
         one_of_range("input_scale", params.input_scale, 0.0, 1e6)?;
         one_of_range("bias_scale", params.bias_scale, 0.0, 1e6)?;
         one_of_range("ridge", params.ridge, 0.0, 1e12)?;
         if params.ridge < 1e-12 {
             return Err(Error::input(format!("parameter `ridge` is {}", params.ridge))
-                .help("it must be at least 1e-12: activity of neurons that always go together has no other solution"));
+                .help("it must be at least 1e-12: otherwise the regression has no solution for perfectly correlated neurons"));
         }
         let (neurons, channels, classes) = sizes(setting)?;
         let mut model = Reservoir {
@@ -145,7 +148,7 @@ impl Component for Reservoir {
             differentiated: false,
             hidden: Vec::new(),
             inputs: Vec::new(),
-            scored: Scored::default(),
+            scored: ScoredSteps::default(),
         };
         model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
         Ok(model)
@@ -154,7 +157,7 @@ impl Component for Reservoir {
 pallium_core::register!(Model, Reservoir);
 
 impl Reservoir {
-    /// From `previous` (none at the first step) and `input` to `next`.
+    /// Computes a step from `previous` (none at the first step) and `input`.
     fn step(&self, input: &[f32], previous: Option<&[f32]>, zeros: &[f32], next: &mut [f32]) {
         let n = self.neurons;
         product(next, Write::Replace, View::new(input, self.channels + 1), View::new(&self.drive, n), 1.0);
@@ -164,8 +167,8 @@ impl Reservoir {
         tanh_leaky(next, previous.unwrap_or(zeros), self.params.leak as f32);
     }
 
-    /// Runs `self.inputs`, keeping all states in `self.hidden` (as zeros past
-    /// a trial's end) and those that count in `self.scored`.
+    /// Runs `self.inputs`, keeping all states in `self.hidden` (0 past a
+    /// trial's end) and the scored ones in `self.scored`.
     fn run(&mut self, batch: &BatchView<'_>) {
         let (trials, steps, _) = batch.dim();
         let (n, width) = (self.neurons, self.channels + 1);
@@ -193,8 +196,8 @@ impl Reservoir {
         self.hidden = hidden;
     }
 
-    /// Σ weight · loss and Σ weight of right answers. Answers that are not
-    /// numbers count as class 0.
+    /// Σ weight · loss and Σ weight of correct answers. An answer of NaNs
+    /// counts as class 0.
     fn score(&self) -> (f64, f64) {
         let k = self.classes;
         let mut answers = vec![0.0; self.scored.classes.len() * k];
@@ -241,7 +244,7 @@ impl Reservoir {
         *weight += weights.iter().map(|&w| f64::from(w)).sum::<f64>();
     }
 
-    /// Solves the regression; the bias is not held down.
+    /// Solves the regression; the bias is not penalised.
     fn solve(&mut self) -> Result<()> {
         let (f, k) = (self.neurons + 1, self.classes);
         let Regression { gram, cross, weight } = &self.regression;
@@ -263,7 +266,7 @@ impl Reservoir {
         Ok(())
     }
 
-    /// Names, shapes and values of what the network consists of.
+    /// Names, shapes and values of the network's tensors.
     fn layout(&self) -> [(&'static str, Vec<usize>, &[f32]); 5] {
         let (n, c, k) = (self.neurons, self.channels, self.classes);
         let (input, bias) = self.drive.split_at(c * n);
@@ -322,7 +325,7 @@ impl Model for Reservoir {
             Mode::Train { noise_seed } => Some((self.params.noise as f32, noise_seed)),
             Mode::Evaluate | Mode::Record => None,
         };
-        take_inputs(&mut self.inputs, batch, noise);
+        copy_inputs(&mut self.inputs, batch, noise);
         self.differentiated = false;
         self.run(batch);
         self.pass = Some((steps, trials, noise.is_some()));
@@ -332,17 +335,17 @@ impl Model for Reservoir {
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         let (steps, trials, _) = self.pass.ok_or_else(no_activity)?;
-        ArrayView3::from_shape((steps, trials, self.neurons), &self.hidden).map_err(misshapen)
+        ArrayView3::from_shape((steps, trials, self.neurons), &self.hidden).map_err(wrong_size)
     }
 
-    /// Leaves a gradient of zeros: the recurrent weights follow none.
+    /// Sets the gradient to 0: the recurrent weights are not trained.
     fn backward(
         &mut self,
         activity: Option<ArrayView3<'_, f32>>,
         mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
         let n = self.neurons;
-        let (steps, trials, _) = self.pass.filter(|(_, _, learnt)| *learnt).ok_or_else(no_pass)?;
+        let (steps, trials, _) = self.pass.filter(|(_, _, training)| *training).ok_or_else(no_pass)?;
         expect("the gradient of the recurrent blocks", recurrent.dim(), (1, n, n))?;
         if let Some(activity) = &activity {
             expect("the gradient in the activity", activity.dim(), (steps, trials, n))?;
@@ -361,8 +364,8 @@ impl Model for Reservoir {
         self.learn();
         self.solve()?;
         self.updates += 1;
-        if let Some((_, _, learnt)) = &mut self.pass {
-            *learnt = false;
+        if let Some((_, _, training)) = &mut self.pass {
+            *training = false;
         }
         Ok(())
     }
@@ -371,14 +374,14 @@ impl Model for Reservoir {
         if block > 0 {
             return Err(no_block(block, 1));
         }
-        MatrixView::from_shape((self.neurons, self.neurons), &self.recurrent).map_err(misshapen)
+        MatrixView::from_shape((self.neurons, self.neurons), &self.recurrent).map_err(wrong_size)
     }
 
     fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
         if block > 0 {
             return Err(no_block(block, 1));
         }
-        MatrixViewMut::from_shape((self.neurons, self.neurons), &mut self.recurrent).map_err(misshapen)
+        MatrixViewMut::from_shape((self.neurons, self.neurons), &mut self.recurrent).map_err(wrong_size)
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
@@ -398,16 +401,16 @@ impl Model for Reservoir {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         let (f, k) = (self.neurons + 1, self.classes);
-        // All is read before anything is replaced, so that a state that does
-        // not fit leaves the model as it was.
+        // Everything is read before anything is replaced, so that a wrong state
+        // leaves the model unchanged.
         let mut found = Vec::new();
         for (name, shape, _) in self.layout() {
             found.push(find(state, name, &shape)?.to_vec());
         }
-        let updates = count_of(UPDATES, find(state, UPDATES, &[2])?)?;
-        let gram = exact_of(GRAM, find(state, GRAM, &[f, f, 4])?)?;
-        let cross = exact_of(CROSS, find(state, CROSS, &[f, k, 4])?)?;
-        let weight = exact_of(WEIGHT, find(state, WEIGHT, &[1, 4])?)?.iter().sum();
+        let updates = find_count(state, UPDATES)?;
+        let gram = find_exact(state, GRAM, &[f, f])?;
+        let cross = find_exact(state, CROSS, &[f, k])?;
+        let weight = find_exact(state, WEIGHT, &[1])?.iter().sum();
         let [recurrent, input, bias, readout, readout_bias]: [Vec<f32>; 5] =
             found.try_into().map_err(|_| Error::bug("a reservoir has five tensors"))?;
         self.recurrent = recurrent;

@@ -1,4 +1,4 @@
-//! Which steps of which trials count, and what the read-out makes of them.
+//! The scored steps of the trials of one thread.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -21,25 +21,25 @@ struct Scored {
 /// The trials that one thread scores.
 #[derive(Default)]
 pub(crate) struct Scoring {
-    /// Which trials of the batch.
+    /// The trials of the batch.
     trials: Range<usize>,
-    /// Steps of each trial.
+    /// Number of steps of each trial.
     lengths: Vec<usize>,
-    /// What counts, by step and then by trial.
+    /// The scored steps, ordered by step, then by trial.
     scored: Vec<Scored>,
-    /// In which row of the states each trial's are.
+    /// The row of the states for each trial.
     rows: Vec<usize>,
     /// The trial that each row is computed from.
     firsts: Vec<usize>,
-    /// The rows, those of like trials next to each other.
+    /// The rows, ordered so that similar trials are adjacent.
     order: Vec<u32>,
     pending: Pending,
-    /// Gradients that the read-out left in the last pass for learning.
+    /// Gradients of the read-out from the last training pass.
     pub readout: ReadoutGradient,
 }
 
 impl Scoring {
-    /// Takes on `trials` of `batch`.
+    /// Selects `trials` of `batch`.
     pub fn assign(&mut self, batch: &BatchView<'_>, trials: Range<usize>) {
         self.lengths.clear();
         self.lengths.extend(batch.lengths[trials.clone()].iter().map(|&l| l as usize));
@@ -60,9 +60,9 @@ impl Scoring {
         self.trials = trials;
     }
 
-    /// Lets trials of the same input share a row of the states: without noise
-    /// they have the same activity. Tasks of a few kinds of trials are then as
-    /// cheap to evaluate as one trial of each kind.
+    /// Lets trials with the same input share a row of the states: without noise
+    /// they have the same activity. A task with a few kinds of trials is then
+    /// as cheap to evaluate as one trial of each kind.
     pub fn share_rows(&mut self, batch: &BatchView<'_>) {
         let steps = self.scored_steps();
         let input = |trial: usize| batch.inputs.slice(s![trial, ..steps, ..]);
@@ -77,8 +77,8 @@ impl Scoring {
         }
     }
 
-    /// Orders the rows by the mean input until their trials' ends, first of all
-    /// in the channel in which they differ most; see [`Scoring::order`].
+    /// Sorts the rows by the mean input of their trials, starting with the
+    /// channel in which they differ most; see [`Scoring::order`].
     pub fn sort(&mut self, batch: &BatchView<'_>) {
         let mean = |trial: usize| {
             let length = batch.lengths[trial] as usize;
@@ -102,14 +102,14 @@ impl Scoring {
         });
     }
 
-    /// The rows of the states, those of like trials next to each other, once they
-    /// are [sorted](Scoring::sort).
+    /// The rows of the states, ordered by [`Scoring::sort`] so that similar
+    /// trials are adjacent.
     pub fn order(&self) -> &[u32] {
         &self.order
     }
 
-    /// Writes the inputs at `step` of the trials that rows are computed from,
-    /// each with a 1 after it: rows × (C + 1).
+    /// Writes the inputs at `step` of the trials that the rows are computed
+    /// from, each followed by a 1: rows × (C + 1).
     pub fn fill_inputs(&self, batch: &BatchView<'_>, step: usize, inputs: &mut [f32]) {
         let channels = batch.dim().2;
         for (row, &trial) in inputs.chunks_exact_mut(channels + 1).zip(&self.firsts) {
@@ -135,7 +135,7 @@ impl Scoring {
         self.lengths.iter().copied().max().unwrap_or(0)
     }
 
-    /// Zeroes the rows of trials that have ended before `step`.
+    /// Sets the rows of trials that ended before `step` to 0.
     pub fn silence(&self, step: usize, rows: &mut [f32], neurons: usize) {
         for (row, &length) in rows.chunks_exact_mut(neurons).zip(&self.lengths) {
             if length <= step {
@@ -144,8 +144,8 @@ impl Scoring {
         }
     }
 
-    /// Hands the states (rows × N) that count at `step` to the read-out, from
-    /// `cursor` on.
+    /// Passes the states (rows × N) that are scored at `step` to the read-out,
+    /// starting at `cursor`.
     pub fn read(
         &mut self,
         step: usize,
@@ -168,6 +168,7 @@ impl Scoring {
         Ok(())
     }
 
+    /// Scores the pending states.
     pub fn flush(&mut self, readout: &Readout, learn: bool, score: &mut Score) -> Result<()> {
         let part = readout.score(&mut self.pending, learn.then_some(&mut self.readout))?;
         score.loss += part.loss;
@@ -175,35 +176,36 @@ impl Scoring {
         Ok(())
     }
 
-    /// Which trials of the batch.
+    /// The trials of the batch.
     pub fn trials(&self) -> Range<usize> {
         self.trials.clone()
     }
 
-    /// Number of steps up to the last that counts.
+    /// Number of steps up to the last scored one.
     pub fn scored_steps(&self) -> usize {
         self.scored.last().map_or(0, |last| last.step + 1)
     }
 
-    /// Number of steps that a gradient may reach: up to the last that counts, or
-    /// all if there is a gradient in the activity.
+    /// Number of steps that a gradient may reach: up to the last scored one, or
+    /// all if there is a gradient of the activity.
     pub fn gradient_steps(&self, activity: bool) -> usize {
         if activity { self.steps() } else { self.scored_steps() }
     }
 
-    /// Number of steps and trials that count.
+    /// Number of scored steps of all trials.
     pub fn scored(&self) -> usize {
         self.scored.len()
     }
 
-    /// Whether anything counts at `step`; `cursor` as for
+    /// Whether any trial is scored at `step`; `cursor` as for
     /// [`Scoring::add_gradient`].
-    pub fn counts(&self, step: usize, cursor: usize) -> bool {
+    pub fn is_scored(&self, step: usize, cursor: usize) -> bool {
         cursor.checked_sub(1).is_some_and(|last| self.scored[last].step == step)
     }
 
-    /// Adds the read-out's gradient in the states of `step` to `delta` (trials ×
-    /// N). `cursor` starts as [`Scoring::scored`], and steps descend.
+    /// Adds the read-out's gradient with respect to the states at `step` to
+    /// `delta` (trials × N). `cursor` starts at [`Scoring::scored`]; steps must
+    /// descend.
     pub fn add_gradient(&self, step: usize, delta: &mut [f32], neurons: usize, cursor: &mut usize) {
         while let Some(index) = cursor.checked_sub(1).filter(|&i| self.scored[i].step == step) {
             let row = &mut delta[self.scored[index].trial * neurons..][..neurons];

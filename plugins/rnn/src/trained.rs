@@ -1,4 +1,5 @@
-//! The model around a layer of any unit: read-out, optimizer, state.
+//! A trained model: a layer of any dynamics, a softmax read-out and the
+//! optimizer.
 
 use std::ops::Range;
 
@@ -6,37 +7,38 @@ use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::common::{
-    FIRST, SECOND, UPDATES, check_batch, expect, expect_square, find, glorot, in_threads, misshapen,
-    no_activity, no_block, no_gradient, no_pass, sizes, take_inputs,
+    check_batch, copy_inputs, expect, expect_square, glorot, in_threads, no_activity, no_block, no_gradient,
+    no_pass, sizes, wrong_size,
 };
 use crate::dynamics::{Dynamics, Layer, Learn, Part};
 use crate::elementwise::add;
-use crate::optimizer::{Moments, Rates, count_of, count_tensor};
+use crate::optimizer::{Adam, FIRST, Moments, SECOND, UPDATES};
 use crate::readout::{Readout, Score};
+use crate::saved::{count_tensor, find, find_count};
 
 pallium_core::choice! {
-    /// What the recurrent blocks besides block 0 start from.
+    /// Initial recurrent weights of the blocks other than block 0.
     pub enum Start {
         /// The same matrix as block 0.
         Same = "same",
         /// Zeros.
         Zero = "zero",
-        /// The same matrix with its neurons relabelled, another way for each
+        /// The same matrix with its neurons relabelled, differently for each
         /// block.
         Relabelled = "relabelled",
     }
 }
 
-/// A layer of dynamics D, a softmax read-out, and Adam.
+/// A layer with dynamics D, a softmax read-out, and Adam.
 ///
-/// softmax(h_t·Wo + bo) answers at every step whose mask is above 0. The loss is
-/// the mean cross-entropy weighted by the mask, in nats. A trial ends at its
-/// length: its activity is 0 from there on. Inputs carry Gaussian noise while
-/// training. Input and read-out weights start Glorot-uniform. Adam is computed
-/// as Keras does it. With more than one thread a batch is split by trials.
+/// The answer at every step whose mask is above 0 is softmax(h_t·Wo + bo). The
+/// loss is the mean cross-entropy weighted by the mask, in nats. A trial ends at
+/// its length: its activity is 0 from there on. Gaussian noise is added to the
+/// inputs while training. Input and read-out weights start Glorot-uniform.
+/// Several threads divide a batch by trials.
 pub(crate) struct Trained<D: Dynamics> {
     noise: f32,
-    rates: Rates,
+    optimizer: Adam,
     threads: usize,
     start: Start,
     layer: Layer<D>,
@@ -54,25 +56,25 @@ pub(crate) struct Trained<D: Dynamics> {
     evaluating: Vec<D::Part>,
 }
 
-/// What a pass was.
+/// The last pass that kept the activity.
 struct Pass {
     steps: usize,
     trials: usize,
-    learnt: bool,
+    training: bool,
 }
 
-/// A tensor's name and shape, and its place among a layer's weights.
-type Place = (String, Vec<usize>, Range<usize>);
+/// A tensor's name, its shape, and its range in a buffer of weights or moments.
+type Slot = (String, Vec<usize>, Range<usize>);
 
 impl<D: Dynamics> Trained<D> {
-    /// A model of `unit`s, its weights zero but for what is drawn from the
-    /// setting's seed.
-    pub fn new(unit: D, noise: f64, rates: Rates, start: Start, setting: &Setting<'_>) -> Result<Self> {
+    /// A model of `unit`s with recurrent weights 0; the other weights are drawn
+    /// with the setting's seed.
+    pub fn new(unit: D, noise: f64, optimizer: Adam, start: Start, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", noise)?;
         let (neurons, channels, classes) = sizes(setting)?;
         let mut model = Trained {
             noise: noise as f32,
-            rates,
+            optimizer,
             threads: setting.threads.max(1),
             start,
             layer: Layer { unit, neurons, channels, weights: Vec::new() },
@@ -91,8 +93,8 @@ impl<D: Dynamics> Trained<D> {
         Ok(model)
     }
 
-    /// The trained tensors besides the read-out.
-    fn layout(&self) -> Vec<Place> {
+    /// The trained tensors except the read-out.
+    fn layout(&self) -> Vec<Slot> {
         let (layer, n, c) = (&self.layer, self.layer.neurons, self.layer.channels);
         let mut all = Vec::new();
         for (block, suffix) in D::SUFFIXES.iter().enumerate() {
@@ -116,8 +118,8 @@ impl<D: Dynamics> Trained<D> {
         ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs).unwrap()
     }
 
-    /// The read-out's tensors, with their place in the read-out's moments.
-    fn readout_layout(&self) -> [Place; 2] {
+    /// The read-out's tensors, with their ranges in the read-out's moments.
+    fn readout_layout(&self) -> [Slot; 2] {
         let (n, k) = (self.layer.neurons, self.classes);
         [("readout".into(), vec![n, k], 0..n * k), ("readout_bias".into(), vec![k], n * k..n * k + k)]
     }
@@ -183,20 +185,20 @@ impl<D: Dynamics> Model for Trained<D> {
             self.differentiated = false;
             let learn = match mode {
                 Mode::Train { noise_seed } => {
-                    take_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
+                    copy_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
                     Some(Learn { scale: if weight > 0.0 { 1.0 / weight } else { 0.0 }, noise_seed })
                 }
                 _ => {
-                    take_inputs(&mut self.inputs, batch, None);
+                    copy_inputs(&mut self.inputs, batch, None);
                     None
                 }
             };
             let (layer, readout, n) = (&self.layer, &self.readout, self.layer.neurons);
             self.hidden.resize(steps * trials * n, 0.0);
             let mut inputs =
-                ArrayView3::from_shape((steps, trials, channels + 1), &self.inputs).map_err(misshapen)?;
+                ArrayView3::from_shape((steps, trials, channels + 1), &self.inputs).map_err(wrong_size)?;
             let mut hidden =
-                ArrayViewMut3::from_shape((steps, trials, n), &mut self.hidden).map_err(misshapen)?;
+                ArrayViewMut3::from_shape((steps, trials, n), &mut self.hidden).map_err(wrong_size)?;
             let mut jobs = Vec::with_capacity(count);
             for part in &mut self.learning {
                 let count = part.scoring().count();
@@ -208,7 +210,7 @@ impl<D: Dynamics> Model for Trained<D> {
             let scores = in_threads(jobs.into_iter(), |(part, inputs, hidden)| {
                 part.run(layer, readout, batch, inputs, hidden, learn)
             });
-            self.pass = Some(Pass { steps, trials, learnt: learn.is_some() });
+            self.pass = Some(Pass { steps, trials, training: learn.is_some() });
             scores
         };
 
@@ -223,7 +225,8 @@ impl<D: Dynamics> Model for Trained<D> {
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         let pass = self.pass.as_ref().ok_or_else(no_activity)?;
-        ArrayView3::from_shape((pass.steps, pass.trials, self.layer.neurons), &self.hidden).map_err(misshapen)
+        ArrayView3::from_shape((pass.steps, pass.trials, self.layer.neurons), &self.hidden)
+            .map_err(wrong_size)
     }
 
     fn backward(
@@ -232,18 +235,18 @@ impl<D: Dynamics> Model for Trained<D> {
         mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
         let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
-        let pass = self.pass.as_ref().filter(|pass| pass.learnt).ok_or_else(no_pass)?;
+        let pass = self.pass.as_ref().filter(|pass| pass.training).ok_or_else(no_pass)?;
         let shape = (pass.steps, pass.trials, n);
         expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
         if let Some(activity) = &activity {
             expect("the gradient in the activity", activity.dim(), shape)?;
         }
-        let hidden = ArrayView3::from_shape(shape, &self.hidden).map_err(misshapen)?;
+        let hidden = ArrayView3::from_shape(shape, &self.hidden).map_err(wrong_size)?;
         let inputs = ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs)
-            .map_err(misshapen)?;
+            .map_err(wrong_size)?;
 
-        // The caller's array takes the first part's sum; each other part, and
-        // a caller's array with gaps, needs room of its own.
+        // The first part adds into the caller's array if it is contiguous;
+        // every other part needs its own buffer.
         let direct = recurrent.is_standard_layout();
         let mut own = vec![vec![0.0; blocks * n * n]; self.learning.len() - usize::from(direct)];
         let mut sums: Vec<&mut [f32]> = recurrent.as_slice_mut().into_iter().collect();
@@ -268,7 +271,7 @@ impl<D: Dynamics> Model for Trained<D> {
         } else {
             recurrent.fill(0.0);
             for term in own {
-                recurrent += &ArrayView3::from_shape((blocks, n, n), &term).map_err(misshapen)?;
+                recurrent += &ArrayView3::from_shape((blocks, n, n), &term).map_err(wrong_size)?;
             }
         }
         if let Some((first, others)) = self.learning.split_first_mut() {
@@ -278,7 +281,7 @@ impl<D: Dynamics> Model for Trained<D> {
                 add(sum.vectors, term.vectors);
                 let term = &mut part.scoring().readout.parameters;
                 add(&mut first.scoring().readout.parameters, term);
-                // Added once, should the caller ask again.
+                // A second backward pass must not add it again.
                 term.fill(0.0);
             }
         }
@@ -297,7 +300,7 @@ impl<D: Dynamics> Model for Trained<D> {
             recurrent.as_slice().ok_or_else(|| Error::bug("an array in standard layout has gaps"))?;
 
         self.updates += 1;
-        let step = self.rates.step(self.updates);
+        let step = self.optimizer.step(self.updates);
         let (drive, vectors) = (self.layer.drive(0).start, self.layer.vectors().start);
         let weights = &mut self.layer.weights;
         self.moments.update(step, 0, &mut weights[..drive], gradient);
@@ -305,10 +308,10 @@ impl<D: Dynamics> Model for Trained<D> {
         self.moments.update(step, drive, &mut weights[drive..vectors], gradients.drive);
         self.moments.update(step, vectors, &mut weights[vectors..], gradients.vectors);
         self.readout.update(step, &part.scoring().readout.parameters)?;
-        // The activity can still be looked at, but no longer differentiated.
+        // The activity can still be read, but no longer differentiated.
         self.differentiated = false;
         if let Some(pass) = &mut self.pass {
-            pass.learnt = false;
+            pass.training = false;
         }
         Ok(())
     }
@@ -318,7 +321,7 @@ impl<D: Dynamics> Model for Trained<D> {
         if block >= blocks {
             return Err(no_block(block, blocks));
         }
-        MatrixView::from_shape((n, n), &self.layer.weights[self.layer.block(block)]).map_err(misshapen)
+        MatrixView::from_shape((n, n), &self.layer.weights[self.layer.block(block)]).map_err(wrong_size)
     }
 
     fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
@@ -327,7 +330,7 @@ impl<D: Dynamics> Model for Trained<D> {
             return Err(no_block(block, blocks));
         }
         let place = self.layer.block(block);
-        MatrixViewMut::from_shape((n, n), &mut self.layer.weights[place]).map_err(misshapen)
+        MatrixViewMut::from_shape((n, n), &mut self.layer.weights[place]).map_err(wrong_size)
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
@@ -358,9 +361,9 @@ impl<D: Dynamics> Model for Trained<D> {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         let (layer, readout) = (self.layout(), self.readout_layout());
-        // All is read before anything is replaced, so that a state that does
-        // not fit leaves the model as it was.
-        let gather = |prefix: &str, layout: &[Place]| -> Result<Vec<f32>> {
+        // Everything is read before anything is replaced, so that a wrong state
+        // leaves the model unchanged.
+        let gather = |prefix: &str, layout: &[Slot]| -> Result<Vec<f32>> {
             let mut values = vec![0.0; layout.iter().map(|(_, _, place)| place.end).max().unwrap_or(0)];
             for (name, shape, place) in layout {
                 values[place.clone()].copy_from_slice(find(state, &format!("{prefix}{name}"), shape)?);
@@ -370,14 +373,14 @@ impl<D: Dynamics> Model for Trained<D> {
         let weights = gather("", &layer)?;
         let mut in_weights = gather("", &readout)?;
         let in_bias = in_weights.split_off(readout[1].2.start);
-        let moments = |layout: &[Place]| -> Result<Moments> {
+        let moments = |layout: &[Slot]| -> Result<Moments> {
             Ok(Moments {
                 first: gather(&format!("{FIRST}."), layout)?,
                 second: gather(&format!("{SECOND}."), layout)?,
             })
         };
         let (of_layer, of_readout) = (moments(&layer)?, moments(&readout)?);
-        let updates = count_of(UPDATES, find(state, UPDATES, &[2])?)?;
+        let updates = find_count(state, UPDATES)?;
 
         self.readout.set(in_weights, in_bias)?;
         *self.readout.moments_mut() = of_readout;

@@ -1,12 +1,10 @@
-//! What a recurrent unit computes between the products, and how a layer of
-//! such units runs forward and backward.
+//! Recurrent units, and how a layer of them runs forward and backward.
 //!
 //! A [`Unit`] names its recurrent blocks (one for each product with the
-//! previous hidden state) and computes, element by element, one step from the
-//! products, and the gradients in their arguments. The [`Layer`] does the rest
-//! as [`crate::recurrence`] does for the plain network: hidden states in one
-//! buffer, one product a block and step, the gradient of the weights summed
-//! over several steps in one product.
+//! previous hidden state) and computes, element by element, a step from these
+//! products and the gradients with respect to them. The [`Layer`] computes the
+//! products, as [`crate::recurrence`] does for rectified units: one per block
+//! and step, and one for the gradient of the weights over several steps.
 
 use std::ops::Range;
 
@@ -18,71 +16,70 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
-use crate::elementwise::settle;
+use crate::elementwise::drop_negligible;
 use crate::readout::{Readout, Score};
-use crate::recurrence::{ROWS, add_step, gaps, together};
+use crate::recurrence::{ROWS, add_step, contiguous, gaps};
 use crate::scoring::Scoring;
 
-/// A recurrent unit. All of its slices are trials × N, row by row.
+/// A recurrent unit. All its slices are trials × N, row-major.
 ///
-/// At each step the layer fills `kept` vectors: vector `DRIVE[b]` with the
-/// input's part x·Wxᵦ + bᵦ of block b, to which h·Wᵦ is added if `RECURRENT[b]`
-/// is the same vector; otherwise vector `RECURRENT[b]` is h·Wᵦ alone.
+/// At each step, the layer writes x·Wxᵦ + bᵦ of block b to the `kept` vector
+/// `DRIVE[b]`, and h·Wᵦ to the vector `RECURRENT[b]`; if both are the same
+/// vector, it holds the sum.
 pub(crate) trait Unit: Send + Sync + 'static {
-    /// Names of the recurrent blocks; block 0 is the one that weights are given
-    /// for.
+    /// Names of the recurrent blocks; block 0 starts from the given weights.
     const BLOCKS: &'static [&'static str];
-    /// Ends of the names of the blocks' tensors.
+    /// Suffixes of the names of the blocks' tensors.
     const SUFFIXES: &'static [&'static str];
-    /// Vectors kept for each trial and step.
+    /// Number of vectors kept for each trial and step.
     const KEPT: usize;
-    /// The kept vector that each block's drive goes to.
+    /// The kept vector that receives each block's drive.
     const DRIVE: &'static [usize];
-    /// The kept vector that each block's recurrent product goes to.
+    /// The kept vector that receives each block's recurrent product.
     const RECURRENT: &'static [usize];
-    /// Gradients that a backward step leaves. The first are those in each
-    /// block's recurrent product.
+    /// Number of gradients that a backward step computes. The first are with
+    /// respect to each block's recurrent product.
     const DELTAS: usize;
-    /// Which of them is the gradient in each block's drive.
+    /// The index of the gradient with respect to each block's drive.
     const DRIVE_DELTA: &'static [usize];
     /// Names of further parameters, N each.
     const VECTORS: &'static [&'static str];
 
-    /// The further parameters to start from, one after another.
+    /// Initial values of the further parameters, one after another.
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32>;
 
-    /// The bias of `block` to start from.
+    /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
 
-    /// Standard deviation, for each neuron, of Gaussian noise that is added to
-    /// kept vector 0 at each step while training; none if empty.
+    /// Standard deviation, for each neuron, of the Gaussian noise added to kept
+    /// vector 0 at each step while training; empty for no noise.
     fn noise(&self, vectors: &[f32]) -> Vec<f32>;
 
-    /// One step: from `kept` (the first vectors filled, see above) to all of
-    /// `kept` and the hidden state `next`. `before` holds the previous step's
-    /// kept vectors and hidden state; all are 0 before the first step.
-    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: Before<'_>, next: &mut [f32]);
+    /// Computes one step: the remaining `kept` vectors and the hidden state
+    /// `next`. Before the first step, `before` is 0.
+    fn forward(&self, vectors: &[f32], kept: &mut [f32], before: PreviousStep<'_>, next: &mut [f32]);
 
-    /// One step back; see [`Back`].
-    fn backward(&self, vectors: &[f32], kept: &[f32], before: Before<'_>, back: Back<'_>);
+    /// Computes one step of backpropagation.
+    fn backward(&self, vectors: &[f32], kept: &[f32], before: PreviousStep<'_>, back: BackwardStep<'_>);
 }
 
-/// A step back.
-pub(crate) struct Back<'a> {
-    /// The gradient in the step's hidden state, but for what reaches it past
-    /// the recurrent products, which is in `carry`.
+/// Gradients of one step of backpropagation.
+pub(crate) struct BackwardStep<'a> {
+    /// In: the gradient with respect to the step's hidden state through the
+    /// recurrent products.
     pub delta: &'a mut [f32],
-    /// To be replaced by the same of the step before.
+    /// In: the gradient carried back by paths other than the recurrent
+    /// products. Out: the same for the previous step.
     pub carry: &'a mut [f32],
-    /// To be written: `DELTAS` vectors.
+    /// Out: `DELTAS` vectors.
     pub deltas: &'a mut [f32],
-    /// To be added to: the gradient in the further parameters.
+    /// The gradient with respect to the further parameters is added here.
     pub gradient: &'a mut [f32],
 }
 
-/// The previous step.
+/// The previous step's kept vectors and hidden state.
 #[derive(Clone, Copy)]
-pub(crate) struct Before<'a> {
+pub(crate) struct PreviousStep<'a> {
     pub kept: &'a [f32],
     pub hidden: &'a [f32],
 }
@@ -102,7 +99,7 @@ impl<U: Unit> Dynamics for U {
     const BLOCKS: &'static [&'static str] = U::BLOCKS;
     const SUFFIXES: &'static [&'static str] = U::SUFFIXES;
     const VECTORS: &'static [&'static str] = U::VECTORS;
-    type Part = Stepped;
+    type Part = UnitPart;
 
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32> {
         Unit::vectors(self, neurons, seed)
@@ -114,14 +111,14 @@ impl<U: Unit> Dynamics for U {
 }
 
 impl<U: Unit> Layer<U> {
-    /// One step of some trials.
+    /// Computes one step of some trials.
     fn step(
         &self,
         input: &[f32],
         first: bool,
         noise: &mut Noise,
         kept: &mut [f32],
-        before: Before<'_>,
+        before: PreviousStep<'_>,
         next: &mut [f32],
     ) {
         let (n, size) = (self.neurons, next.len());
@@ -151,8 +148,8 @@ impl<U: Unit> Layer<U> {
     }
 }
 
-/// Recurrent noise of some trials, each with a stream of its own, so that it
-/// does not matter how trials are split over threads.
+/// Recurrent noise of some trials. Each trial has its own stream, so the noise
+/// does not depend on how trials are divided among threads.
 #[derive(Default)]
 struct Noise {
     scale: Vec<f32>,
@@ -180,38 +177,38 @@ impl Noise {
 
 /// See [`Part`].
 #[derive(Default)]
-pub(crate) struct Stepped {
+pub(crate) struct UnitPart {
     scoring: Scoring,
     noise: Noise,
     /// Kept vectors of all steps: steps × kept × trials × N.
     kept: Vec<f32>,
-    /// Gradients in Wx and b of each block.
+    /// Gradients with respect to Wx and b of each block.
     drive: Vec<f32>,
-    /// Gradients in the further parameters.
+    /// Gradients with respect to the further parameters.
     vectors: Vec<f32>,
-    /// Gradients over several steps, and one slot more: deltas × slots × trials
-    /// × N.
+    /// Gradients of several steps, and one more slot: deltas × slots × trials ×
+    /// N.
     deltas: Vec<f32>,
-    /// Those of one step, the gradient in its hidden state, and what is carried.
+    /// Gradients of one step, and the gradient with respect to its hidden state.
     step: Vec<f32>,
     carry: Vec<f32>,
     room: Vec<f32>,
-    /// Zeros, for what comes before the first step.
-    nothing: Vec<f32>,
+    /// Zeros: the state before the first step.
+    zeros: Vec<f32>,
 }
 
-impl Stepped {
-    /// Zeros as long as a step's kept vectors, and as a hidden state; yields the
-    /// length of one vector of so many rows.
+impl UnitPart {
+    /// Prepares the zeros before the first step; returns the length of a vector
+    /// of `rows` rows.
     fn prepare<U: Unit>(&mut self, layer: &Layer<U>, rows: usize) -> usize {
         let size = rows * layer.neurons;
-        self.nothing.clear();
-        self.nothing.resize(U::KEPT * size, 0.0);
+        self.zeros.clear();
+        self.zeros.resize(U::KEPT * size, 0.0);
         size
     }
 }
 
-impl<U: Unit> Part<U> for Stepped {
+impl<U: Unit> Part<U> for UnitPart {
     fn scoring(&mut self) -> &mut Scoring {
         &mut self.scoring
     }
@@ -248,11 +245,11 @@ impl<U: Unit> Part<U> for Stepped {
             let previous = step.checked_sub(1).map(|last| earlier.index_axis_move(Axis(0), last));
             let (kept_before, kept_now) = kept.split_at_mut(step * stride);
             let before = match &previous {
-                Some(previous) => Before {
+                Some(previous) => PreviousStep {
                     kept: &kept_before[(step - 1) * stride..],
                     hidden: previous.as_slice().ok_or_else(gaps)?,
                 },
-                None => Before { kept: &self.nothing, hidden: &self.nothing[..size] },
+                None => PreviousStep { kept: &self.zeros, hidden: &self.zeros[..size] },
             };
             let mut next = from.index_axis_mut(Axis(0), 0);
             let next = next.as_slice_mut().ok_or_else(gaps)?;
@@ -284,7 +281,7 @@ impl<U: Unit> Part<U> for Stepped {
         for step in 0..self.scoring.scored_steps() {
             self.scoring.fill_inputs(batch, step, input);
             let (kept, state) = next.split_at_mut(stride);
-            let before = Before { kept: &previous[..stride], hidden: &previous[stride..] };
+            let before = PreviousStep { kept: &previous[..stride], hidden: &previous[stride..] };
             layer.step(input, step == 0, &mut self.noise, kept, before, state);
             self.scoring.read(step, state, readout, false, &mut cursor, &mut score)?;
             std::mem::swap(&mut previous, &mut next);
@@ -316,19 +313,19 @@ impl<U: Unit> Part<U> for Stepped {
         self.carry.clear();
         self.carry.resize(size, 0.0);
         self.step.resize((U::DELTAS + 1) * size, 0.0);
-        // Every slot is written before it is read, but for the one past the
-        // last step.
+        // Every slot is written before it is read, except the one past the last
+        // step.
         let mut deltas = std::mem::take(&mut self.deltas);
         deltas.resize(U::DELTAS * row, 0.0);
 
         let steps = self.scoring.gradient_steps(activity.is_some());
         let mut scored = self.scoring.scored();
-        // Whether any gradient reaches the step before the present one.
+        // Whether any gradient reaches the previous step.
         let mut alive = false;
         let mut end = steps;
         while end > 0 {
-            // Steps start..end lie in the slots from 0 on; the slot after them
-            // holds the deltas of step `end`, if that is a step.
+            // Slots 0.. hold steps start..end; the next slot holds the deltas
+            // of step `end`, if it exists.
             let start = end - slots.min(end);
             let mut first = start;
             if end < steps {
@@ -352,43 +349,44 @@ impl<U: Unit> Part<U> for Stepped {
                 if let Some(activity) = activity {
                     add_step(delta, activity, step);
                 }
-                // What stands past a trial's end is not computed but zero.
+                // Past a trial's end, the state is a constant 0.
                 self.scoring.silence(step, delta, n);
                 let previous = step.checked_sub(1).map(|last| hidden.index_axis(Axis(0), last));
                 let before = match &previous {
-                    Some(previous) => Before {
+                    Some(previous) => PreviousStep {
                         kept: &self.kept[(step - 1) * stride..step * stride],
                         hidden: previous.as_slice().ok_or_else(gaps)?,
                     },
-                    None => Before { kept: &self.nothing, hidden: &self.nothing[..size] },
+                    None => PreviousStep { kept: &self.zeros, hidden: &self.zeros[..size] },
                 };
                 let kept = &self.kept[step * stride..(step + 1) * stride];
                 let vectors = &layer.weights[layer.vectors()];
-                let back = Back { delta, carry: &mut self.carry, deltas: own, gradient: &mut self.vectors };
+                let back =
+                    BackwardStep { delta, carry: &mut self.carry, deltas: own, gradient: &mut self.vectors };
                 layer.unit.backward(vectors, kept, before, back);
                 self.scoring.silence(step, &mut self.carry, n);
-                alive = settle(own) | settle(&mut self.carry);
+                alive = drop_negligible(own) | drop_negligible(&mut self.carry);
                 for (deltas, own) in deltas.chunks_exact_mut(row).zip(own.chunks_exact(size)) {
                     deltas[(step - start) * size..][..size].copy_from_slice(own);
                 }
-                // Where nothing is left, and nothing is to come, all steps
-                // before have gradient 0.
+                // If no gradient is left and no earlier step is scored, all
+                // earlier steps have gradient 0.
                 if !alive && scored == 0 && activity.is_none() {
                     first = step + 1;
                     break;
                 }
             }
 
-            let input = together(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
+            let input = contiguous(inputs.slice(s![first..end, .., ..]), &mut self.room)?;
             for (block, drive) in self.drive.chunks_exact_mut(width * n).enumerate() {
                 let delta = &vector(&deltas, U::DRIVE_DELTA[block], row)
                     [(first - start) * size..(end - start) * size];
                 product(drive, Write::Add, View::new(input, width).transposed(), View::new(delta, n), 1.0);
             }
-            // The first step has no state before it.
+            // The first step has no previous state.
             let from = first.max(1);
             if from < end {
-                let state = together(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
+                let state = contiguous(hidden.slice(s![from - 1..end - 1, .., ..]), &mut self.room)?;
                 for (block, recurrent) in recurrent.chunks_exact_mut(n * n).enumerate() {
                     let delta = &vector(&deltas, block, row)[(from - start) * size..(end - start) * size];
                     product(

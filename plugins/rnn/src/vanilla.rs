@@ -2,7 +2,7 @@
 
 use pallium_core::prelude::*;
 
-use crate::common::rates;
+use crate::optimizer::Adam;
 use crate::recurrence::Rectified;
 use crate::trained::{Start, Trained};
 
@@ -15,14 +15,14 @@ pallium_core::params! {
         noise: f64 = 0.05,
         /// Adam's learning rate; at least 0.
         learning_rate: f64 = 1e-3,
-        /// Adam's decay of the mean gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean gradient; at least 0, below 1.
         beta1: f64 = 0.9,
-        /// Adam's decay of the mean squared gradient; at least 0, below 1.
+        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
         beta2: f64 = 0.999,
         /// Adam's ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-7,
-        /// α = dt/τ, how much of the state is replaced at each step; above 0
-        /// and at most 1. 1 is the published model, without leak.
+        /// α = dt/τ, the fraction of the state that is replaced at each step;
+        /// above 0 and at most 1. 1 is the published model, without leak.
         leak: f64 = 1.0,
     }
 }
@@ -30,19 +30,19 @@ pallium_core::params! {
 /// The published model:
 ///
 /// h_t = (1 − α)·h_{t−1} + α·relu(x_t·Wx + h_{t−1}·W + b), h_0 = 0, with α = 1
-/// as published; x_t carries Gaussian noise while training; softmax(h_t·Wo + bo)
-/// answers at every step whose mask is above 0. Wx and Wo start Glorot-uniform
-/// (Glorot and Bengio 2010), biases at 0.
+/// as published. Gaussian noise is added to x_t while training. The answer at
+/// every step whose mask is above 0 is softmax(h_t·Wo + bo). Wx and Wo start
+/// Glorot-uniform (Glorot and Bengio 2010), biases at 0.
 ///
 /// The loss is the mean cross-entropy weighted by the mask, in nats; a batch
-/// without anything to score has loss 0. A trial ends at its length: its
-/// activity is 0 from there on, and an activity gradient there is ignored.
+/// without scored steps has loss 0. A trial ends at its length: its activity is
+/// 0 from there on, and an activity gradient there is ignored.
 ///
 /// Adam (Kingma and Ba 2015) as Keras computes it: a step of
 /// lr·√(1 − β2^t)/(1 − β1^t)·m/(√v + ε).
 ///
-/// With more than one thread a batch is split by trials. The result is the same
-/// bits whenever the number of threads is the same.
+/// Several threads divide a batch by trials. Results are bit-identical for the
+/// same number of threads.
 pub(crate) type Vanilla = Trained<Rectified>;
 
 impl Component for Vanilla {
@@ -54,16 +54,16 @@ impl Component for Vanilla {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let rates = rates(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
-        // Compared after the conversion: what is computed with must not be 0.
+        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
+        // Compared after the conversion: the f32 that is used must not be 0.
         let leak = params.leak as f32;
         one_of_range("leak", params.leak, 0.0, 1.0)?;
         if leak == 0.0 {
             return Err(Error::input(format!("parameter `leak` is {}", params.leak))
-                .help("it must be above 0 and at most 1; at 0 no unit would ever change"));
+                .help("it must be above 0 and at most 1; at 0 units would never change"));
         }
-        // Its only block is given.
-        Trained::new(Rectified { leak }, params.noise, rates, Start::Same, setting)
+        // The only block starts from the given weights.
+        Trained::new(Rectified { leak }, params.noise, optimizer, Start::Same, setting)
     }
 }
 

@@ -1,33 +1,33 @@
-//! `spatial.communicability`: λ Σ|W|∘D∘C, wire that duplicates other routes.
+//! `spatial.communicability`: λ Σ|W|∘D∘C.
 
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::network::Network;
+use crate::function::Function;
+use crate::network::NetworkCommunicability;
 use crate::views::{check_shapes, distances, with_slices};
 
 pallium_core::params! {
     /// Parameters of `spatial.communicability`.
     pub struct Params {
-        /// Factor λ in front of the penalty (in the inverse of the geometry's
-        /// unit of length, at least 0).
+        /// Factor λ of the penalty (per unit of length of the geometry, at
+        /// least 0).
         strength: f64 = 0.3,
     }
 }
 
-/// λ Σ|W|∘D∘C, with C = exp(S^−½|W|S^−½), S the diagonal matrix of |W|'s row
-/// sums, and C's diagonal set to 0.
+/// λ Σ|W|∘D∘C with C = exp(S^−½|W|S^−½), where S is the diagonal matrix of the
+/// row sums of |W|, and the diagonal of C is set to 0.
 ///
-/// A weight costs most if it is long and joins neurons that communicate well
-/// anyhow. The gradient goes through C, and through S in it. A neuron whose
-/// whole row of W is 0 has no communicability: it adds nothing to the penalty
-/// or to its gradient.
+/// A connection costs most if it is long and its neurons already communicate
+/// well through others. The gradient includes the derivatives of C and S. A
+/// neuron whose row of W is entirely 0 has communicability 0 and contributes
+/// neither to the penalty nor to its gradient.
 pub struct Communicability {
     neurons: usize,
     strength: f64,
     distance: Vec<f32>,
-    network: Network,
-    arch: Arch,
+    network: NetworkCommunicability,
 }
 
 impl Component for Communicability {
@@ -40,30 +40,39 @@ impl Component for Communicability {
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
         let (neurons, distance) = distances(setting)?;
-        let network = Network::new(neurons, setting.threads);
-        Ok(Communicability { neurons, strength: params.strength, distance, network, arch: Arch::new() })
+        let network = NetworkCommunicability::new(neurons, setting.threads);
+        Ok(Communicability { neurons, strength: params.strength, distance, network })
     }
 }
 
 impl Constraint for Communicability {
     fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
         check_shapes(Some(self.neurons), &weights, &gradient)?;
-        let Communicability { strength, distance, network, arch, .. } = self;
-        let factor = *strength as f32;
-        with_slices(weights, gradient, |w, g| {
-            let (_, seed) = network.communicability(w);
-            arch.dispatch(|| cost(seed, w, distance, factor));
-            // The value is Σ (λ|W|∘D)∘C, and λ|W|∘D the derivative in C.
-            network.add_gradient(w, distance, g, |d, c| factor * (d * c))
-        })
+        let factor = self.strength as f32;
+        with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
     }
+}
+
+/// Returns λ Σ|W|∘D∘C and adds its gradient.
+pub(crate) fn penalty<F: Function>(
+    network: &mut NetworkCommunicability<F>,
+    weights: &[f32],
+    gradient: &mut [f32],
+    distance: &[f32],
+    factor: f32,
+) -> f64 {
+    let (_, adjoint) = network.communicability(weights);
+    // The value is Σ (λ|W|∘D)∘C, so λ|W|∘D is the adjoint of C.
+    Arch::new().dispatch(|| cost(adjoint, weights, distance, factor));
+    network.add_gradient(weights, distance, gradient, |d, c| factor * (d * c))
 }
 
 /// cost = λ|w|·d.
 #[inline(always)]
-pub(crate) fn cost(cost: &mut [f32], w: &[f32], d: &[f32], factor: f32) {
+fn cost(cost: &mut [f32], w: &[f32], d: &[f32], factor: f32) {
     for ((cost, &w), &d) in cost.iter_mut().zip(w).zip(d) {
         *cost = factor * (w.abs() * d);
     }
 }
+
 pallium_core::register!(Constraint, Communicability);

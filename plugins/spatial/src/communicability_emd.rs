@@ -1,20 +1,20 @@
-//! `spatial.communicability-emd`: communicability distributed as in a measured
-//! connectome.
+//! `spatial.communicability-emd`: wiring cost, and the distance between the
+//! distributions of communicability of weights and measured connectome.
 
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::network::{Network, measured_communicability};
+use crate::network::{NetworkCommunicability, measured_communicability};
 use crate::ranks::Ranks;
 use crate::views::{check_shape, check_shapes, distances, sum_of, with_slices};
 
 pallium_core::choice! {
-    /// What becomes of neurons without outgoing synapses in the measured
-    /// connectome.
+    /// How neurons without outgoing synapses in the measured connectome are
+    /// treated.
     pub enum EmptyRows {
-        /// They are left out: their communicability is 0.
+        /// Their communicability is 0.
         Zero = "zero",
-        /// They are given a strength of 1e-10, as published. Entries in their
+        /// Their strength is set to 1e-10, as published. Entries in their
         /// columns then reach 1e5 and dominate the penalty's value (not its
         /// gradient).
         Floor = "floor",
@@ -24,30 +24,30 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.communicability-emd`.
     pub struct Params {
-        /// Factor λ in front of the wiring cost Σ|W|∘D (in the inverse of the
-        /// geometry's unit of length, at least 0).
+        /// Factor λ of the wiring cost Σ|W|∘D (per unit of length of the
+        /// geometry, at least 0).
         strength: f64 = 0.3,
-        /// Factor in front of the earth mover's distance between the two
-        /// distributions of communicability (dimensionless, at least 0).
+        /// Factor of the earth mover's distance between the two distributions
+        /// of communicability (dimensionless, at least 0).
         emd_strength: f64 = 0.1,
-        /// What becomes of neurons without outgoing synapses in the measured
-        /// connectome.
+        /// How neurons without outgoing synapses in the measured connectome are
+        /// treated.
         empty_rows: EmptyRows = EmptyRows::Zero,
     }
 }
 
-/// The strength that published work gives a neuron without outgoing synapses.
+/// The strength of a neuron without outgoing synapses in the published
+/// computation.
 const FLOOR: f64 = 1e-10;
 
-/// λ Σ|W|∘D + λ′ mean|sort(C) − sort(C′)|, over all N² entries, zero diagonals
-/// included: the cost of wire, and the earth mover's distance between the
+/// λ Σ|W|∘D + λ′ mean|sort(C) − sort(C′)| over all N² entries, including the
+/// zero diagonals: the wiring cost, and the earth mover's distance between the
 /// communicability C of the weights and C′ of the substrate's connectome.
 ///
-/// Only the distribution of C′ enters, so the order of the connectome's neurons
-/// does not matter. Among equal entries of C the one first in row-major order
-/// counts as the smaller; where an entry meets its counterpart the derivative
-/// is taken as 0. Empty rows of W are treated as in
-/// [`crate::communicability`].
+/// Only the distribution of C′ matters, not the order of the connectome's
+/// neurons. Equal entries of C are ranked in row-major order; where an entry
+/// equals its counterpart, the derivative is 0. Empty rows of W are treated as
+/// in [`crate::communicability`].
 pub struct CommunicabilityEmd {
     neurons: usize,
     strength: f64,
@@ -55,7 +55,7 @@ pub struct CommunicabilityEmd {
     distance: Vec<f32>,
     /// Entries of C′ in ascending order.
     measured: Vec<f32>,
-    network: Network,
+    network: NetworkCommunicability,
     ranks: Ranks,
     arch: Arch,
 }
@@ -63,7 +63,7 @@ pub struct CommunicabilityEmd {
 impl Component for CommunicabilityEmd {
     const ID: &'static str = "spatial.communicability-emd";
     const ABOUT: &'static str =
-        "wiring cost, and the distance of the weights' communicability from the connectome's";
+        "wiring cost plus the distance between the weights' communicability and the connectome's";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975";
     type Params = Params;
 
@@ -91,7 +91,7 @@ impl Component for CommunicabilityEmd {
             strength: params.strength,
             emd_strength: params.emd_strength,
             distance,
-            network: Network::new(neurons, setting.threads),
+            network: NetworkCommunicability::new(neurons, setting.threads),
             ranks: Ranks::new(measured.len()),
             measured,
             arch: Arch::new(),

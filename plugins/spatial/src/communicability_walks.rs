@@ -1,20 +1,19 @@
 //! `spatial.communicability-walks`: communicability over walks of limited
-//! length, with a stated weight for each length.
+//! length.
 
 use pallium_core::prelude::*;
-use pulp::Arch;
 
-use crate::communicability::cost;
-use crate::network::Network;
+use crate::communicability::penalty;
+use crate::network::NetworkCommunicability;
 use crate::series::Series;
 use crate::views::{check_shapes, distances, with_slices};
 
 pallium_core::choice! {
-    /// What a walk of k connections counts.
+    /// Weight of a walk of k connections.
     pub enum Weighting {
-        /// αᵏ/k!: cut-off communicability.
+        /// αᵏ/k!: truncated communicability.
         Factorial = "factorial",
-        /// αᵏ: cut-off Katz centrality.
+        /// αᵏ: truncated Katz centrality.
         Geometric = "geometric",
     }
 }
@@ -22,16 +21,14 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.communicability-walks`.
     pub struct Params {
-        /// Factor λ in front of the penalty (in the inverse of the geometry's
-        /// unit of length, at least 0).
+        /// Factor λ of the penalty (per unit of length of the geometry, at
+        /// least 0).
         strength: f64 = 0.3,
-        /// α, by which each further connection of a walk multiplies its weight
-        /// (above 0, at most 4).
+        /// Factor α for each connection of a walk (above 0, at most 4).
         alpha: f64 = 1.0,
-        /// The longest walks that count, in connections (1 to 32).
+        /// Maximum length of a walk, in connections (1 to 32).
         order: u32 = 4,
-        /// What a walk of k connections counts: factorial, αᵏ/k!, or geometric,
-        /// αᵏ.
+        /// Weight of a walk of k connections.
         weighting: Weighting = Weighting::Factorial,
     }
 }
@@ -39,22 +36,22 @@ pallium_core::params! {
 /// λ Σ|W|∘D∘C with C = Σ_k c_k (S^−½|W|S^−½)ᵏ, k from 1 to the order, c_k = αᵏ/k!
 /// or αᵏ, and C's diagonal set to 0.
 ///
-/// With factorial weights, α = 1 and a high order this is
-/// `spatial.communicability` (the rest after order 12 is below 2e-10). α is the
-/// inverse temperature of Estrada and Hatano (2008): a small one counts direct
-/// connections, a large one long walks. Order 1 counts direct connections alone.
+/// With factorial weights, α = 1 and a high order, this is
+/// `spatial.communicability` (the remainder after order 12 is below 2e-10). α is
+/// the inverse temperature of Estrada and Hatano (2008): small values emphasise
+/// direct connections, large ones long walks. Order 1 counts only direct
+/// connections.
 pub struct CommunicabilityWalks {
     neurons: usize,
     strength: f64,
     distance: Vec<f32>,
-    network: Network<Series>,
-    arch: Arch,
+    network: NetworkCommunicability<Series>,
 }
 
 impl Component for CommunicabilityWalks {
     const ID: &'static str = "spatial.communicability-walks";
     const ABOUT: &'static str =
-        "absolute weights times distance times communicability over walks of limited length";
+        "sum of absolute weights times distance times communicability over walks of limited length";
     const CITE: &'static str = "Estrada and Hatano 2008, Phys. Rev. E 77:036111; Katz 1953, Psychometrika 18:39; \
                                 Crofts and Higham 2009, J. R. Soc. Interface 6:411";
     type Params = Params;
@@ -65,7 +62,7 @@ impl Component for CommunicabilityWalks {
         one_of_range("alpha", params.alpha, 0.0, 4.0)?;
         if params.alpha < 1e-6 {
             return Err(Error::input(format!("parameter `alpha` is {}", params.alpha))
-                .help("it must be at least 0.000001; at 0 no walk would count"));
+                .help("it must be at least 0.000001; at 0 every walk would have weight 0"));
         }
         let (neurons, distance) = distances(setting)?;
         let mut coefficient = 1.0;
@@ -77,22 +74,19 @@ impl Component for CommunicabilityWalks {
             }
             coefficients.push(coefficient as f32);
         }
-        let network = Network::of(neurons, Series::new(neurons, setting.threads, coefficients));
-        Ok(CommunicabilityWalks { neurons, strength: params.strength, distance, network, arch: Arch::new() })
+        let network = NetworkCommunicability::with_function(
+            neurons,
+            Series::new(neurons, setting.threads, coefficients),
+        );
+        Ok(CommunicabilityWalks { neurons, strength: params.strength, distance, network })
     }
 }
 
 impl Constraint for CommunicabilityWalks {
     fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
         check_shapes(Some(self.neurons), &weights, &gradient)?;
-        let CommunicabilityWalks { strength, distance, network, arch, .. } = self;
-        let factor = *strength as f32;
-        with_slices(weights, gradient, |w, g| {
-            let (_, seed) = network.communicability(w);
-            arch.dispatch(|| cost(seed, w, distance, factor));
-            // The value is Σ (λ|W|∘D)∘C, and λ|W|∘D the derivative in C.
-            network.add_gradient(w, distance, g, |d, c| factor * (d * c))
-        })
+        let factor = self.strength as f32;
+        with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
     }
 }
 pallium_core::register!(Constraint, CommunicabilityWalks);

@@ -1,4 +1,4 @@
-//! `spatial.distance`: λ Σ|W|∘D, the cost of wire.
+//! `spatial.distance`: λ Σ|W|∘D, the wiring cost.
 
 use pallium_core::prelude::*;
 use pulp::Arch;
@@ -8,8 +8,8 @@ use crate::views::{check_shapes, distances, sign, sum_of, with_slices};
 pallium_core::params! {
     /// Parameters of `spatial.distance`.
     pub struct Params {
-        /// Factor λ in front of the penalty (in the inverse of the geometry's
-        /// unit of length, at least 0).
+        /// Factor λ of the penalty (per unit of length of the geometry, at
+        /// least 0).
         strength: f64 = 0.3,
     }
 }

@@ -1,24 +1,26 @@
-//! The exponential of a non-negative matrix, and the reverse sweep through it.
+//! The exponential of a non-negative matrix, and its reverse sweep.
 //!
 //! The polynomial is the Taylor polynomial of degree 8 in three products
 //! (Bader, Blanes and Casas 2019, *Computing the matrix exponential with an
-//! optimized Taylor polynomial approximation*, Mathematics 7:1174),
-//! evaluated at `A / 2^q` and squared `q` times. All its coefficients are
-//! positive, so a non-negative argument meets no cancellation anywhere: every
-//! entry of the result is accurate relative to itself, zeros included.
+//! optimized Taylor polynomial approximation*, Mathematics 7:1174), evaluated
+//! at `A / 2^q` and squared `q` times. All its coefficients are positive, so a
+//! non-negative argument causes no cancellation: every entry of the result has
+//! a small relative error, and zeros are exact.
 //!
-//! Callers keep the row sums of the argument at or below 1 (see
-//! [`crate::network`]), which makes `q` a constant of the number type:
-//! the truncation error relative to the norm is 7e-9 for f32 (`q` = 1, four
-//! products) and 3e-18 for f64 (`q` = 5, eight products). The reverse sweep
-//! takes two products for each of the forward pass.
+//! The row sums of the argument must be at most 1 (see [`crate::network`]), so
+//! `q` is a constant of the number type: the truncation error relative to the
+//! norm is 7e-9 for f32 (`q` = 1, four products) and 3e-18 for f64 (`q` = 5,
+//! eight products). The reverse sweep takes two products for each product of
+//! the forward pass.
 
 use std::ops::{Add, AddAssign, Mul};
 
 use pallium_linalg::{View, Write, product_on_threads};
 use pulp::Arch;
 
-/// A number type that the exponential is computed in.
+use crate::function::Function;
+
+/// A number type of the exponential.
 pub(crate) trait Real:
     pallium_linalg::Real + Add<Output = Self> + AddAssign + Mul<Output = Self>
 {
@@ -43,8 +45,8 @@ impl Real for f64 {
     }
 }
 
-/// Coefficients of the three-product scheme, in the paper's notation, with the
-/// scaling of the argument folded in.
+/// Coefficients of the three-product scheme in the paper's notation, multiplied
+/// by the scale of the argument.
 struct Scheme<T> {
     /// 2^−q, the scale of the argument.
     scale: T,
@@ -80,8 +82,8 @@ impl<T: Real> Scheme<T> {
     }
 
     // The element-wise steps between the products. They are functions of
-    // slices, not closures, because only so does the compiler know that the
-    // slices do not overlap, and vectorises.
+    // slices, not closures: only then does the compiler know that the slices do
+    // not overlap, and vectorises.
 
     /// U = x1·X + x2·X².
     #[inline(always)]
@@ -91,7 +93,7 @@ impl<T: Real> Scheme<T> {
         }
     }
 
-    /// From X²U in `left`: V there, R without its x4·I, and X + y2·X².
+    /// From X²U in `left`: V in its place, R without its x4·I, and X + y2·X².
     #[inline(always)]
     fn factors(&self, left: &mut [T], right: &mut [T], rest: &mut [T], a: &[T], square: &[T]) {
         let outputs = left.iter_mut().zip(right).zip(rest);
@@ -114,7 +116,7 @@ impl<T: Real> Scheme<T> {
         }
     }
 
-    /// Adds what the adjoint of U gives to those of A and of X².
+    /// Adds the contributions of the adjoint of U to the adjoints of A and X².
     #[inline(always)]
     fn inner_adjoint(&self, a: &mut [T], square: &mut [T], u: &[T]) {
         for ((a, s), &u) in a.iter_mut().zip(square).zip(u) {
@@ -124,8 +126,8 @@ impl<T: Real> Scheme<T> {
     }
 }
 
-/// exp(A) for N×N matrices in row-major order, and its reverse sweep. All
-/// memory is taken when it is made.
+/// exp(A) for row-major N×N matrices, and its reverse sweep. All memory is
+/// allocated at construction.
 pub(crate) struct Exponential<T> {
     n: usize,
     threads: usize,
@@ -143,14 +145,16 @@ pub(crate) struct Exponential<T> {
     right: Vec<T>,
     /// exp(X), exp(2X), …, exp(A).
     powers: Vec<Vec<T>>,
-    /// The adjoint on its way back: of exp(A), …, exp(X), and at last of A.
+    /// The adjoint during the reverse sweep: of exp(A), …, exp(X), finally of
+    /// A.
     adjoint: Vec<T>,
     spare: Vec<T>,
     other: Vec<T>,
 }
 
 impl<T: Real> Exponential<T> {
-    /// For N×N matrices, on so many threads (0 and 1: the calling one).
+    /// For N×N matrices, on `threads` threads (0 and 1: only the calling
+    /// thread).
     pub(crate) fn new(n: usize, threads: usize) -> Self {
         let zeros = || vec![T::nearest(0.0); n * n];
         Exponential {
@@ -169,36 +173,30 @@ impl<T: Real> Exponential<T> {
             other: zeros(),
         }
     }
+}
 
-    /// Where the argument A is written before [`Exponential::forward`]:
-    /// non-negative, with row sums of at most 1.
-    pub(crate) fn argument_mut(&mut self) -> &mut [T] {
+impl<T: Real> Function<T> for Exponential<T> {
+    fn argument_mut(&mut self) -> &mut [T] {
         &mut self.argument
     }
 
-    /// The argument.
-    pub(crate) fn argument(&self) -> &[T] {
+    fn argument(&self) -> &[T] {
         &self.argument
     }
 
-    /// exp(A), after [`Exponential::forward`].
-    pub(crate) fn result(&self) -> &[T] {
+    fn result(&self) -> &[T] {
         &self.powers[T::SQUARINGS as usize]
     }
 
-    /// Where the adjoint of exp(A), the derivative of some value in its entries,
-    /// is written before [`Exponential::backward`].
-    pub(crate) fn adjoint_mut(&mut self) -> &mut [T] {
+    fn adjoint_mut(&mut self) -> &mut [T] {
         &mut self.adjoint
     }
 
-    /// The adjoint of A, after [`Exponential::backward`].
-    pub(crate) fn adjoint(&self) -> &[T] {
+    fn adjoint(&self) -> &[T] {
         &self.adjoint
     }
 
-    /// Computes exp(A).
-    pub(crate) fn forward(&mut self) {
+    fn forward(&mut self) {
         let Exponential { n, threads, arch, scheme, argument: a, square, inner, left, right, powers, .. } =
             self;
         let scale = scheme.scale;
@@ -229,9 +227,7 @@ impl<T: Real> Exponential<T> {
         }
     }
 
-    /// Turns the adjoint of exp(A) into the adjoint of A; once after each
-    /// [`Exponential::forward`], whose intermediate results it uses up.
-    pub(crate) fn backward(&mut self) {
+    fn backward(&mut self) {
         let Exponential {
             n,
             threads,
@@ -264,7 +260,7 @@ impl<T: Real> Exponential<T> {
         // … become those of X²U and X².
         arch.dispatch(|| scheme.factors_adjoint(adjoint, spare, other));
         product(other, Write::Add, View::new(spare, n), View::new(inner, n).transposed(), one);
-        // `left` and `right` are done with: their memory takes the adjoint of U.
+        // `left` is no longer needed: its memory takes the adjoint of U.
         product(left, Write::Replace, View::new(square, n).transposed(), View::new(spare, n), one);
         arch.dispatch(|| scheme.inner_adjoint(adjoint, other, left));
         product(adjoint, Write::Add, View::new(other, n), View::new(a, n).transposed(), scale * scale);
@@ -279,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    /// The power series, summed until nothing changes.
+    /// The power series, summed to convergence.
     fn series(a: &Array2<f64>) -> Array2<f64> {
         let mut term = Array2::eye(a.nrows());
         let mut sum = term.clone();

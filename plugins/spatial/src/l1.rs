@@ -10,7 +10,7 @@ pallium_core::choice! {
     pub enum StrengthRule {
         /// The penalty is strength · Σ|W|.
         Applied = "applied",
-        /// The penalty is Σ|W| whatever the strength, as in the published
+        /// The penalty is Σ|W| regardless of the strength, as in the published
         /// baseline.
         Ignored = "ignored",
     }
@@ -19,7 +19,7 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.l1`.
     pub struct Params {
-        /// Factor λ in front of the penalty (dimensionless, at least 0).
+        /// Factor λ of the penalty (dimensionless, at least 0).
         strength: f64 = 0.3,
         /// Whether the strength is applied, or ignored (λ = 1) as in the
         /// published baseline.
@@ -27,7 +27,7 @@ pallium_core::params! {
     }
 }
 
-/// λ Σ|W|: all weights cost alike, wherever their neurons lie.
+/// λ Σ|W|: all weights cost the same, regardless of distance.
 pub struct L1 {
     neurons: Option<usize>,
     strength: f64,
@@ -36,7 +36,7 @@ pub struct L1 {
 
 impl Component for L1 {
     const ID: &'static str = "spatial.l1";
-    const ABOUT: &'static str = "sum of absolute weights, without space";
+    const ABOUT: &'static str = "sum of absolute weights, regardless of distance";
     const CITE: &'static str = "Tibshirani 1996, J. R. Stat. Soc. B 58:267";
     type Params = Params;
 

@@ -1,5 +1,5 @@
-//! Penalties that tie recurrent weights to the space the neurons lie in, and
-//! hard rules on the weights.
+//! Penalties on recurrent weights that depend on the positions of the neurons,
+//! and hard constraints on the weights.
 //!
 //! | component | penalty |
 //! |---|---|
@@ -8,13 +8,13 @@
 //! | `spatial.communicability` | λ Σ\|W\|∘D∘C |
 //! | `spatial.communicability-emd` | λ Σ\|W\|∘D + λ′ mean\|sort C − sort C′\| |
 //! | `spatial.communicability-walks` | λ Σ\|W\|∘D∘C, C over walks of limited length |
-//! | `spatial.wiring-budget` | λ max(0, Σ\|W\|∘D / B − 1)², or none and the nearest W within the budget B after each update |
+//! | `spatial.wiring-budget` | λ max(0, Σ\|W\|∘D / B − 1)², or none; W is projected onto the budget B after each update |
 //! | `spatial.non-negative` | none; W ← max(W, 0) after each update |
 //!
-//! D holds the distances between the neurons, and C the communicability of
-//! \|W\| with each weight scaled by the strengths of the neurons at its two
-//! ends; C′ is that of the measured connectome. The derivative of \|w\| at
-//! w = 0 is taken as 0 everywhere.
+//! D is the matrix of distances between neurons; C is the communicability of
+//! \|W\|, each weight scaled by the strengths of its two neurons; C′ is the
+//! communicability of the measured connectome. The derivative of \|w\| at w = 0
+//! is 0 everywhere.
 
 mod communicability;
 mod communicability_emd;
@@ -25,6 +25,7 @@ mod non_negative;
 mod wiring_budget;
 
 mod expm;
+mod function;
 mod network;
 mod ranks;
 mod series;

@@ -1,4 +1,4 @@
-//! `spatial.non-negative`: no inhibition.
+//! `spatial.non-negative`: sets negative weights to 0.
 
 use pallium_core::prelude::*;
 
@@ -9,7 +9,7 @@ pallium_core::params! {
     pub struct Params {}
 }
 
-/// W ← max(W, 0) after each update; no penalty. What is not a number stays so.
+/// W ← max(W, 0) after each update; no penalty. NaN stays NaN.
 pub struct NonNegative {
     neurons: Option<usize>,
 }

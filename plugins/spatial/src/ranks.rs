@@ -1,13 +1,13 @@
-//! Sorting the entries of a matrix while remembering where they were.
+//! Sorts the entries of a matrix together with their indices.
 
-/// Bits a pass sorts by: three passes cover an f32.
+/// Number of bits sorted in a pass: three passes cover an f32.
 const DIGIT: u32 = 11;
 const BUCKETS: usize = 1 << DIGIT;
 
 /// Sorts non-negative f32 values, ascending; equal values keep their order.
 ///
-/// The bits of non-negative floats order as the floats do, so this is a radix
-/// sort, linear in the number of values. Whatever is not a number comes last.
+/// The bits of non-negative floats have the same order as the floats, so this
+/// is a radix sort, linear in the number of values. NaN comes last.
 pub(crate) struct Ranks {
     /// Bits of the value above, index below.
     entries: Vec<u64>,
@@ -16,7 +16,7 @@ pub(crate) struct Ranks {
 }
 
 impl Ranks {
-    /// For so many values (fewer than 2^32).
+    /// For `count` values (fewer than 2^32).
     pub(crate) fn new(count: usize) -> Self {
         Ranks { entries: vec![0; count], spare: vec![0; count], counts: vec![[0; BUCKETS]; 3] }
     }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_numbers_come_last() {
+    fn nan_comes_last() {
         let mut ranks = Ranks::new(4);
         let sorted: Vec<_> = ranks.sort(&[f32::NAN, 2.0, f32::INFINITY, 0.0]).map(|(_, k)| k).collect();
         assert_eq!(sorted, [3, 1, 2, 0]);

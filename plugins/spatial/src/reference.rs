@@ -1,6 +1,6 @@
-//! Comparison with values computed elsewhere: the published penalties in
-//! TensorFlow (f64) on real fields, and SciPy's matrix exponential and its
-//! Fréchet derivative on networks whose neurons differ widely in strength.
+//! Comparison with other implementations: the published penalties in TensorFlow
+//! (f64) on real fields, and SciPy's matrix exponential and its Fréchet
+//! derivative on networks with widely different strengths.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,14 +23,14 @@ use crate::non_negative::NonNegative;
 const WEIGHTS: [&str; 2] = ["bio", "gaussian"];
 const SMALL_FIELD: &str = include_str!("../fixtures/5_3_8.json");
 
-/// One imaged field, and what the penalties are on it.
+/// An imaged field, with reference values of the penalties.
 struct Field {
     name: String,
     distances: BTreeMap<&'static str, Array2<f64>>,
     weights: BTreeMap<&'static str, Array2<f64>>,
     connectome: Array2<f64>,
     penalties: Value,
-    /// Whole gradients on the geometry `minmax`, where they are known.
+    /// Complete gradients on the geometry `minmax`, if known.
     gradients: BTreeMap<String, Array2<f64>>,
 }
 
@@ -89,7 +89,7 @@ fn grid_of(value: &Value) -> Vec<usize> {
     numbers(&value["grid"]).into_iter().map(|x| x as usize).collect()
 }
 
-/// The field that is kept with the code.
+/// The small field in `fixtures`.
 fn small_field() -> Field {
     let all: Value = serde_json::from_str(SMALL_FIELD).unwrap();
     let positions = numbers(&all["positions"]);
@@ -113,7 +113,7 @@ fn small_field() -> Field {
     }
 }
 
-/// The folders of real fields and of the values on them, if they are here.
+/// The folders of real fields and of their reference values, if available.
 fn folders() -> Option<(PathBuf, PathBuf)> {
     let data = std::env::var_os("PALLIUM_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
@@ -135,8 +135,8 @@ fn npz_matrix(path: &Path, name: &str) -> Option<Array2<f64>> {
 fn field(name: &str, data: &Path, golden: &Path) -> Field {
     let all: Value = serde_json::from_slice(&fs::read(golden.join("fields.json")).unwrap()).unwrap();
     let folder = data.join(name);
-    // The positions are pickled arrays of three 64-bit integers, each with its
-    // 24 bytes behind the opcode for short byte strings.
+    // The positions are pickled arrays of three 64-bit integers: 24 bytes after
+    // the opcode for short byte strings.
     let bytes = fs::read(folder.join(format!("positions_{name}.npy"))).unwrap();
     let positions: Array1<f64> = bytes
         .windows(26)
@@ -188,7 +188,7 @@ fn evaluate(constraint: &mut dyn Constraint, weights: &Array2<f64>) -> (f64, Arr
     (value, gradient.mapv(f64::from))
 }
 
-/// Compares all penalties on all geometries with the published values; gives
+/// Compares all penalties on all geometries with the published values; returns
 /// the largest errors of a value and of a gradient.
 fn compare(field: &Field) -> (f64, f64) {
     let substrate = substrate(&field.connectome);
@@ -222,8 +222,8 @@ fn compare(field: &Field) -> (f64, f64) {
         ]
         .into_iter()
         .fold(0.0, f64::max);
-        if let (Some(whole), "minmax") = (field.gradients.get(&format!("{id}|{weights}")), geometry) {
-            gradient_error = gradient_error.max(norm(&(&gradient - whole)) / size);
+        if let (Some(complete), "minmax") = (field.gradients.get(&format!("{id}|{weights}")), geometry) {
+            gradient_error = gradient_error.max(norm(&(&gradient - complete)) / size);
         }
         assert!(value_error < 1e-5, "{} {key}: value {value}, expected {}", field.name, of("value"));
         assert!(gradient_error < 1e-4, "{} {key}: gradient off by {gradient_error:e}", field.name);
@@ -264,9 +264,9 @@ fn measured_communicability_agrees_with_published() {
         let mut found = crate::network::measured_communicability(field.connectome.view(), 1e-10, 1);
         expected.sort_by(f64::total_cmp);
         found.sort_by(f64::total_cmp);
-        // One of the files holds f32. And where empty rows make the norm of
-        // the published formula's argument 4e5, its exponential carries errors
-        // of 1e-12 of the largest entry (some zeros are negative there).
+        // One of the files holds f32. Empty rows make the norm of the published
+        // formula's argument 4e5, so its exponential has errors of 1e-12 of the
+        // largest entry (some zeros are negative).
         let relative = if name == "6_6_2" { 1e-7 } else { 1e-14 };
         let absolute = 1e-11 * expected[expected.len() - 1];
         for (found, expected) in found.iter().zip(&expected) {
@@ -276,8 +276,8 @@ fn measured_communicability_agrees_with_published() {
     }
 }
 
-/// A network whose neurons' strengths span so many decades, with zero weights
-/// and one empty row; its distances; and a connectome with two empty rows.
+/// A network with strengths over `decades` decades, with zero weights and one
+/// empty row; its distances; and a connectome with two empty rows.
 fn spread(decades: f64) -> (Array2<f64>, Matrix, Array2<f64>) {
     let n = 30;
     let weights = Array2::from_shape_fn((n, n), |(i, j)| {
@@ -294,9 +294,9 @@ fn spread(decades: f64) -> (Array2<f64>, Matrix, Array2<f64>) {
     (weights, distance, connectome)
 }
 
-/// What SciPy 1.17.1 (expm, expm_frechet; f64) gives on [`spread`]: decades; then
-/// for communicability and for the distribution alone (λ′ = 0.1, empty rows
-/// left out) the value, the gradient's norm, and its entries (0,1), (8,3), (14,29), (21,11).
+/// Values of SciPy 1.17.1 (expm, expm_frechet; f64) on [`spread`]: decades; then for
+/// communicability and for the distribution alone (λ′ = 0.1, empty rows 0) the value, the
+/// gradient's norm, and its entries (0,1), (8,3), (14,29), (21,11).
 #[rustfmt::skip]
 const SPREAD: [(f64, [f64; 6], [f64; 6]); 3] = [
     (0.0,
@@ -339,8 +339,8 @@ fn gradients_are_the_slopes_of_the_values() {
     for decades in [0.0, 2.0] {
         let (weights, distance, connectome) = spread(decades);
         let weights = weights.mapv(|w| w as f32);
-        // Against an empty connectome all differences of the distributions
-        // have one sign, so that their mean has no kinks.
+        // With an empty connectome, all differences of the distributions have
+        // the same sign, so their mean has no kinks.
         for (id, params, connectome) in [
             ("l1", json!({}), &connectome),
             ("distance", json!({}), &connectome),
@@ -383,7 +383,7 @@ fn on_small_field(threads: usize) -> Vec<(&'static str, Box<dyn Constraint>, Mat
 }
 
 #[test]
-fn weights_that_are_not_finite_give_a_value_that_is_not() {
+fn non_finite_weights_give_a_non_finite_value() {
     for (id, mut constraint, weights) in on_small_field(1) {
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut weights = weights.clone();
@@ -392,7 +392,7 @@ fn weights_that_are_not_finite_give_a_value_that_is_not() {
             let value = constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
             assert!(!value.is_finite(), "{id} with {bad}: {value}");
         }
-        // And nothing of it stays behind.
+        // Later calls are not affected.
         let mut gradient = Matrix::zeros(weights.dim());
         let value = constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
         assert!(value.is_finite() && gradient.iter().all(|g| g.is_finite()), "{id}");
@@ -412,7 +412,7 @@ fn a_wrong_shape_is_an_error() {
 }
 
 #[test]
-fn all_layouts_and_thread_counts_give_the_same_bits() {
+fn all_layouts_and_thread_counts_give_bit_identical_results() {
     for ((id, mut alone, weights), (_, mut shared, _)) in on_small_field(0).into_iter().zip(on_small_field(3))
     {
         let mut expected = Matrix::from_elem(weights.dim(), 0.5);
@@ -455,37 +455,37 @@ fn the_order_of_the_connectome_does_not_matter() {
 fn shapes_that_do_not_fit_are_refused() {
     let (_, distance, connectome) = spread(0.0);
     let substrate = substrate(&connectome);
-    let whole =
+    let complete =
         Setting { substrate: Some(&substrate), distance: Some(distance.view()), ..Setting::default() };
     fn message<C: Component>(params: Value, setting: &Setting<'_>) -> String {
         build::<C>(params, setting).map(|_| ()).unwrap_err().message
     }
     let negative = json!({"strength": -0.1});
-    assert_eq!(message::<L1>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<Distance>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<Communicability>(negative.clone(), &whole), "parameter `strength` is -0.1");
-    assert_eq!(message::<CommunicabilityEmd>(negative, &whole), "parameter `strength` is -0.1");
+    assert_eq!(message::<L1>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<Distance>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<Communicability>(negative.clone(), &complete), "parameter `strength` is -0.1");
+    assert_eq!(message::<CommunicabilityEmd>(negative, &complete), "parameter `strength` is -0.1");
     let negative = json!({"emd_strength": -1.0});
-    assert_eq!(message::<CommunicabilityEmd>(negative, &whole), "parameter `emd_strength` is -1");
+    assert_eq!(message::<CommunicabilityEmd>(negative, &complete), "parameter `emd_strength` is -1");
 
-    let no_distance = Setting { distance: None, ..whole };
+    let no_distance = Setting { distance: None, ..complete };
     assert!(message::<Communicability>(json!({}), &no_distance).contains("needs distances"));
-    let no_substrate = Setting { substrate: None, ..whole };
+    let no_substrate = Setting { substrate: None, ..complete };
     assert!(message::<CommunicabilityEmd>(json!({}), &no_substrate).contains("needs a substrate"));
-    let other = Setting { neurons: Some(31), ..whole };
-    assert_eq!(message::<Distance>(json!({}), &other), "distance matrix is 30×30, and must be 31×31");
+    let other = Setting { neurons: Some(31), ..complete };
+    assert_eq!(message::<Distance>(json!({}), &other), "distance matrix is 30×30, but must be 31×31");
     let small = Matrix::zeros((7, 7));
-    let other = Setting { distance: Some(small.view()), ..whole };
+    let other = Setting { distance: Some(small.view()), ..complete };
     assert_eq!(
         message::<CommunicabilityEmd>(json!({}), &other),
-        "connectome matrix is 30×30, and must be 7×7"
+        "connectome matrix is 30×30, but must be 7×7"
     );
     let mut holes = distance.clone();
     holes[[2, 4]] = f32::NAN;
-    let other = Setting { distance: Some(holes.view()), ..whole };
+    let other = Setting { distance: Some(holes.view()), ..complete };
     assert_eq!(message::<Distance>(json!({}), &other), "distance from neuron 2 to 4 is NaN");
     let none = Matrix::zeros((0, 0));
-    let other = Setting { distance: Some(none.view()), ..whole };
+    let other = Setting { distance: Some(none.view()), ..complete };
     assert!(message::<Distance>(json!({}), &other).contains("no neurons"));
 }
 
@@ -498,7 +498,7 @@ fn the_published_baseline_ignores_its_strength() {
 }
 
 #[test]
-fn non_negative_clips_and_nothing_else() {
+fn non_negative_only_clips_negative_weights() {
     let mut rule = build::<NonNegative>(json!({}), &Setting::default()).unwrap();
     let mut weights = Matrix::from_shape_vec((2, 2), vec![-1.0, 2.0, 0.0, f32::NAN]).unwrap();
     rule.project(weights.view_mut()).unwrap();
@@ -546,7 +546,7 @@ fn speed() {
 
 /// PyTorch's values and gradients (`fixtures/walks.py`).
 #[test]
-fn walks_of_limited_length_are_those_of_automatic_differentiation() {
+fn walks_of_limited_length_agree_with_automatic_differentiation() {
     let expected: Value = serde_json::from_str(include_str!("../fixtures/walks.json")).unwrap();
     let field = small_field();
     let distance = field.distances["minmax"].mapv(|d| d as f32);
@@ -567,8 +567,8 @@ fn walks_of_limited_length_are_those_of_automatic_differentiation() {
             worst[1] = worst[1].max((found - slope.as_f64().unwrap()).abs() / of("norm"));
         }
         if order == 20 && weighting == "factorial" {
-            let mut whole: Communicability = build(json!({}), &setting).unwrap();
-            let (same, slopes) = evaluate(&mut whole, &field.weights[kind]);
+            let mut complete: Communicability = build(json!({}), &setting).unwrap();
+            let (same, slopes) = evaluate(&mut complete, &field.weights[kind]);
             assert!((value / same - 1.0).abs() < 1e-6, "{value} {same}");
             assert!((&gradient - &slopes).iter().all(|d| d.abs() < 1e-5 * of("norm")));
         }
@@ -577,7 +577,7 @@ fn walks_of_limited_length_are_those_of_automatic_differentiation() {
     assert!(worst[0] < 1e-6 && worst[1] < 1e-6, "{worst:?}");
 }
 
-/// What every component of this plugin promises.
+/// The conformance checks of all components.
 #[test]
 fn conform() {
     testkit::assert_all_conform();

@@ -1,17 +1,16 @@
-//! A power series of a non-negative matrix, cut off after so many powers, and
-//! the reverse sweep through it.
+//! A truncated power series of a non-negative matrix, and its reverse sweep.
 //!
 //! By Horner's rule: H_K−1 = c_K−1·I + c_K·A and H_k = c_k·I + A·H_k+1, so that
-//! H_0 = Σ_k c_k·Aᵏ takes K − 1 products. Back, with a bar for the derivative of
-//! a value in a matrix's entries, Ā gains H̄_k·H_k+1ᵀ and H̄_k+1 is Aᵀ·H̄_k: two
-//! products for each of the forward pass.
+//! H_0 = Σ_k c_k·Aᵏ takes K − 1 products. In the reverse sweep, with a bar for
+//! the adjoint of a matrix, H̄_k·H_k+1ᵀ is added to Ā, and H̄_k+1 is Aᵀ·H̄_k:
+//! two products for each product of the forward pass.
 
 use pallium_linalg::{View, Write, product_on_threads};
 
-use crate::network::Function;
+use crate::function::Function;
 
-/// Σ_k c_k·Aᵏ for N×N matrices in row-major order, k from 0 to K ≥ 1. All memory
-/// is taken when it is made.
+/// Σ_k c_k·Aᵏ for row-major N×N matrices, k from 0 to K ≥ 1. All memory is
+/// allocated at construction.
 pub(crate) struct Series {
     n: usize,
     threads: usize,
@@ -19,14 +18,14 @@ pub(crate) struct Series {
     argument: Vec<f32>,
     /// H_0 to H_K−1.
     levels: Vec<Vec<f32>>,
-    /// The adjoint of H_k on its way back, and at last that of A.
+    /// The adjoint of H_k during the reverse sweep, finally that of A.
     adjoint: Vec<f32>,
     spare: Vec<f32>,
     sum: Vec<f32>,
 }
 
 impl Series {
-    /// For N×N matrices on so many threads; at least two coefficients.
+    /// For N×N matrices on `threads` threads; at least two coefficients.
     pub(crate) fn new(n: usize, threads: usize, coefficients: Vec<f32>) -> Self {
         let zeros = || vec![0.0; n * n];
         Series {

@@ -1,10 +1,10 @@
-//! Shapes, and access to matrices as plain slices.
+//! Checks of shapes, and access to matrices as slices.
 
 use pallium_core::ndarray::CowArray;
 use pallium_core::prelude::*;
 
-/// Refuses weights and a gradient that are not both N×N; without a known N, of
-/// unequal shape.
+/// Refuses weights and gradients that are not N×N; if N is not known, that are
+/// not square or differ in shape.
 pub(crate) fn check_shapes(
     neurons: Option<usize>,
     weights: &MatrixView<'_>,
@@ -20,15 +20,15 @@ pub(crate) fn check_shape(what: &str, neurons: Option<usize>, (rows, columns): (
     if (rows, columns) == (n, n) {
         return Ok(());
     }
-    Err(Error::input(format!("{what} matrix is {rows}×{columns}, and must be {n}×{n}")))
+    Err(Error::input(format!("{what} matrix is {rows}×{columns}, but must be {n}×{n}")))
 }
 
-/// The setting's distances, row-major, and N.
+/// N and the setting's distances, row-major.
 pub(crate) fn distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {
     let distance = setting.distance()?;
     check_shape("distance", setting.neurons, distance.dim())?;
     if distance.is_empty() {
-        return Err(Error::input("there are no neurons to hold distances between"));
+        return Err(Error::input("the distance matrix is empty: there are no neurons"));
     }
     if let Some(((i, j), d)) = distance.indexed_iter().find(|(_, d)| !d.is_finite() || **d < 0.0) {
         return Err(Error::input(format!("distance from neuron {i} to {j} is {d}"))
@@ -37,8 +37,8 @@ pub(crate) fn distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {
     Ok((distance.nrows(), distance.iter().copied().collect()))
 }
 
-/// Runs `work` on the entries of both matrices in row-major order. Views that
-/// are laid out otherwise are copied; the usual ones are not.
+/// Runs `work` on the entries of both matrices in row-major order. Only views
+/// with another layout are copied.
 pub(crate) fn with_slices<R>(
     weights: MatrixView<'_>,
     mut gradient: MatrixViewMut<'_>,
@@ -59,7 +59,7 @@ pub(crate) fn with_slices<R>(
     Ok(result)
 }
 
-/// The derivative of |w|: 0 at 0, not a number where w is not one.
+/// The derivative of |w|: 0 at 0, NaN if w is NaN.
 #[inline(always)]
 pub(crate) fn sign(w: f32) -> f32 {
     if w > 0.0 {
@@ -71,8 +71,8 @@ pub(crate) fn sign(w: f32) -> f32 {
     }
 }
 
-/// Σ f(a, b) over two slices of equal length, in f64 and in sixteen parts, so that
-/// the sum neither loses digits nor waits on itself.
+/// Σ f(a, b) over two slices of equal length. Sixteen partial sums in f64 keep the
+/// precision and avoid a chain of dependent additions.
 #[inline(always)]
 pub(crate) fn sum_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let mut parts = [0.0_f64; 16];

@@ -1,4 +1,4 @@
-//! `spatial.wiring-budget`: so much wire and no more.
+//! `spatial.wiring-budget`: limits the total length of wire.
 
 use pallium_core::prelude::*;
 use pulp::Arch;
@@ -6,11 +6,11 @@ use pulp::Arch;
 use crate::views::{check_shape, check_shapes, distances, sign, sum_of, with_slices};
 
 pallium_core::choice! {
-    /// What becomes of wire beyond the budget.
+    /// How the budget is enforced.
     pub enum Rule {
-        /// It is taken away after each update.
+        /// Weights are reduced after each update until the budget is met.
         Limit = "limit",
-        /// It is paid for.
+        /// λ·(excess / budget)² is added to the loss.
         Penalty = "penalty",
     }
 }
@@ -18,12 +18,11 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.wiring-budget`.
     pub struct Params {
-        /// Wire for each neuron, Σ|W|∘D / N at most (in the geometry's unit of
+        /// Maximum wire per neuron, Σ|W|∘D / N (in the geometry's unit of
         /// length; above 0). In a geometry of mean distance 1, a budget of 1
         /// lets a neuron's outgoing |weights| add up to about 1.
         budget: f64 = 1.0,
-        /// limit: weights are shortened after each update until they keep to the
-        /// budget; penalty: λ·(excess / budget)².
+        /// How the budget is enforced.
         rule: Rule = Rule::Limit,
         /// Factor λ of the penalty (at least 0).
         strength: f64 = 0.3,
@@ -32,10 +31,10 @@ pallium_core::params! {
 
 /// A budget B on the total wire L = Σ|W|∘D.
 ///
-/// As a limit: after each update W is replaced by the nearest matrix that keeps
-/// to the budget, the projection onto a weighted ℓ1 ball: |wᵢⱼ| shrinks by τ·dᵢⱼ,
-/// to 0 at most, with the one τ ≥ 0 that makes L = B (Duchi et al. 2008). Long
-/// connections lose most, and the weakest of them vanish.
+/// As a limit: after each update, W is projected onto the matrices that meet the
+/// budget, a weighted ℓ1 ball: |wᵢⱼ| is reduced by τ·dᵢⱼ, but not below 0, with
+/// the τ ≥ 0 for which L = B (Duchi et al. 2008). Long connections are reduced
+/// most, and the weakest of them become 0.
 ///
 /// As a penalty: λ·max(0, L/B − 1)².
 pub struct WiringBudget {
@@ -47,15 +46,15 @@ pub struct WiringBudget {
     arch: Arch,
 }
 
-/// Relative excess that is let pass: what rounding leaves after a projection.
+/// Relative excess that is accepted: the rounding error of a projection.
 const NEAR: f64 = 1e-6;
-/// Most steps to find τ; each but the last drops at least one weight, and in
-/// practice ten suffice.
+/// Maximum number of steps to find τ. Each step but the last removes at least
+/// one weight; in practice ten suffice.
 const STEPS: usize = 100;
 
 impl Component for WiringBudget {
     const ID: &'static str = "spatial.wiring-budget";
-    const ABOUT: &'static str = "hard or soft: the total length of wire keeps to a budget";
+    const ABOUT: &'static str = "hard or soft: a budget limits the total length of wire";
     const CITE: &'static str = "Chklovskii, Schikorski, Stevens 2002, Neuron 34:341; projection: Duchi, \
                                 Shalev-Shwartz, Singer, Chandra 2008, ICML 272";
     type Params = Params;
@@ -64,7 +63,7 @@ impl Component for WiringBudget {
         one_of_range("budget", params.budget, 0.0, 1e12)?;
         if params.budget < 1e-12 {
             return Err(Error::input(format!("parameter `budget` is {}", params.budget))
-                .help("it must be above 0; without any wire there is no network"));
+                .help("it must be above 0; otherwise all weights would be 0"));
         }
         at_least_zero("strength", params.strength)?;
         let (neurons, distance) = distances(setting)?;
@@ -84,7 +83,7 @@ impl Constraint for WiringBudget {
         with_slices(weights, gradient, |w, g| {
             arch.dispatch(|| {
                 let excess = wire(w, distance) / budget - 1.0;
-                // "below", not "not above": what is not a number passes on.
+                // "at most 0", not "not above 0": NaN must propagate.
                 if excess <= 0.0 {
                     return 0.0;
                 }
@@ -131,9 +130,9 @@ fn wire(w: &[f32], d: &[f32]) -> f64 {
     sum_of(w, d, |w, d| w.abs() * d)
 }
 
-/// The τ with Σ max(|w| − τd, 0)·d = budget, where Σ|w|·d exceeds it. By
-/// Newton's method: from the left, since the sum is convex in τ, so that it
-/// never overshoots, and exact once no weight vanishes any more.
+/// The τ with Σ max(|w| − τd, 0)·d = budget if Σ|w|·d exceeds the budget, by
+/// Newton's method from the left. The sum is convex in τ, so a step never
+/// overshoots, and the result is exact once no further weight becomes 0.
 #[inline(always)]
 fn threshold(w: &[f32], d: &[f32], budget: f64) -> f64 {
     let mut threshold = 0.0_f64;
@@ -187,12 +186,12 @@ mod tests {
         for seed in 1..5 {
             let world = World::new(40, seed);
             let before = world.weights(seed);
-            let whole = length(&world, &before) / 40.0;
+            let total = length(&world, &before) / 40.0;
             for share in [0.9, 0.5, 0.1, 1e-3] {
                 let mut w = before.clone();
-                let mut constraint = build(&world, share * whole, Rule::Limit);
+                let mut constraint = build(&world, share * total, Rule::Limit);
                 constraint.project(w.view_mut()).unwrap();
-                assert!((length(&world, &w) / (share * whole * 40.0) - 1.0).abs() < 1e-5);
+                assert!((length(&world, &w) / (share * total * 40.0) - 1.0).abs() < 1e-5);
                 let d = world.setting().distance.unwrap();
                 let mut moved = Vec::new();
                 for ((place, &after), &was) in w.indexed_iter().zip(&before) {
@@ -213,19 +212,19 @@ mod tests {
                 assert_eq!(w, once);
             }
             let mut w = before.clone();
-            build(&world, 1.01 * whole, Rule::Limit).project(w.view_mut()).unwrap();
+            build(&world, 1.01 * total, Rule::Limit).project(w.view_mut()).unwrap();
             assert_eq!(w, before, "within the budget nothing happens");
         }
     }
 
     #[test]
-    fn a_penalty_is_on_the_excess_alone() {
+    fn the_penalty_depends_only_on_the_excess() {
         let world = World::new(20, 1);
         let w = world.weights(1);
-        let whole = length(&world, &w) / 20.0;
+        let total = length(&world, &w) / 20.0;
         for (share, expected) in [(2.0, 0.0), (0.5, 0.7), (0.25, 0.7 * 9.0)] {
             let mut gradient = Matrix::zeros((20, 20));
-            let mut constraint = build(&world, share * whole, Rule::Penalty);
+            let mut constraint = build(&world, share * total, Rule::Penalty);
             let value = constraint.penalty(w.view(), gradient.view_mut()).unwrap();
             assert!((value - expected).abs() < 1e-5 * expected.max(1e-9), "{value} {expected}");
             assert_eq!(gradient.iter().any(|&g| g != 0.0), expected > 0.0);

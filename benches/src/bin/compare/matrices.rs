@@ -1,5 +1,5 @@
-//! Metrics of a trained matrix side by side with bctpy and networkx, and
-//! matrices from event times side by side with Elephant and scikit-learn.
+//! Compares metrics of a trained matrix with bctpy and networkx, and matrices
+//! from event times with Elephant and scikit-learn.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,42 +9,37 @@ use ndarray_npy::{read_npy, write_npy};
 use pallium::plugins::Catalogue;
 use pallium::run::components::Options;
 use pallium::run::train::train;
-use pallium_benches::report::{Found, Timed};
+use pallium_benches::report::{Comparison, Timed};
 use pallium_benches::turns::Side;
 use pallium_benches::{inputs, scene};
 use pallium_core::{Error, Kind, Result};
 use serde_json::Value;
 
-use crate::rounds::{each, itself, log, machine, take_turns};
+use crate::arguments::{Arguments, Paths};
+use crate::rounds::{each, log, machine, take_turns, this_executable};
 use crate::trainings::ONE_CHOICE;
-use crate::{Arguments, Place};
-
-/// Δt of the STTC and width of a bin of counts, in seconds, as released.
-pub(crate) const WINDOW_S: f64 = 0.1;
-
-pub(crate) const BIN_S: f64 = 0.2;
 
 pub(crate) fn measured(
     name: &str,
     cached: bool,
     arguments: &Arguments,
-    place: &Place,
+    paths: &Paths,
     catalogue: &Catalogue,
-) -> Result<Found> {
-    let matrix = trained_matrix(place, catalogue)?;
-    let mut own = itself()?;
+) -> Result<Comparison> {
+    let matrix = trained_matrix(paths, catalogue)?;
+    let mut own = this_executable()?;
     own.arg("metrics").arg("--matrix").arg(&matrix);
     if cached {
         own.arg("--cached");
     }
-    own.args(&place.plugins);
+    own.args(&paths.plugins);
     let graphs = if arguments.full { 1000 } else { arguments.graphs };
     let mut sides = vec![Side::start(vec![own])?];
     let kinds = [("integer", "null graphs of integers as published"), ("float", "null graphs of floats")];
     for (kind, _) in kinds {
-        let mut peer = Command::new(&place.python);
-        peer.arg(place.scripts.join("graph_metrics.py")).arg(&matrix).args(["1", &graphs.to_string(), kind]);
-        peer.stderr(log(&place.inputs, &format!("graph_metrics_{kind}.py"))?);
+        let mut peer = Command::new(&paths.python);
+        peer.arg(paths.scripts.join("graph_metrics.py")).arg(&matrix).args(["1", &graphs.to_string(), kind]);
+        peer.stderr(log(&paths.inputs, &format!("graph_metrics_{kind}.py"))?);
         sides.push(Side::start(vec![peer])?);
     }
     let rounds = take_turns(&mut sides, arguments.turns, 1)?;
@@ -53,10 +48,10 @@ pub(crate) fn measured(
     };
     eprintln!("{name}: Pallium {}\n  peer {}", rounds[0].turns[0].report, rounds[0].turns[1].report);
     let extent =
-        if arguments.full { String::new() } else { format!(", {graphs} drawn, by proportion 1,000") };
+        if arguments.full { String::new() } else { format!(", {graphs} drawn, extrapolated to 1,000") };
     let peer = sides[1].about["peer"].as_str().unwrap_or("?").to_owned();
     let peers = kinds.iter().enumerate();
-    Ok(Found {
+    Ok(Comparison {
         case: name.into(),
         what: "all published metrics of one trained matrix".into(),
         own: Timed::alone("Pallium", reported(0, "seconds"), String::new()),
@@ -71,29 +66,29 @@ pub(crate) fn measured(
     })
 }
 
-/// A matrix of field 5_6_8 from its event times; nothing if the field is not
-/// at hand.
+/// A matrix of field 5_6_8 from its event times; `None` if the field is not
+/// available.
 pub(crate) fn derived(
     name: &str,
     matrix: &str,
     arguments: &Arguments,
-    place: &Place,
+    paths: &Paths,
     catalogue: &Catalogue,
-) -> Result<Option<Found>> {
+) -> Result<Option<Comparison>> {
     let Some(field) = scene::field("5_6_8") else {
-        eprintln!("{name}: skipped, since there is no field 5_6_8; set PALLIUM_DATA to where the fields are");
+        eprintln!("{name}: skipped, no field 5_6_8; set PALLIUM_DATA to the folder of fields");
         return Ok(None);
     };
-    let folder = place.inputs.join(name.replace('/', "-"));
-    let neurons = inputs::events(&field, &folder, WINDOW_S, BIN_S, catalogue)?;
+    let folder = paths.inputs.join(name.replace('/', "-"));
+    let neurons = inputs::events(&field, &folder, catalogue)?;
     let out = folder.join("own.npy");
-    let mut own = itself()?;
+    let mut own = this_executable()?;
     own.args(["derive", "--matrix", matrix, "--field"]).arg(&field).arg("--out").arg(&out);
-    own.args(&place.plugins);
-    let mut peer = Command::new(&place.python);
+    own.args(&paths.plugins);
+    let mut peer = Command::new(&paths.python);
     let (script, goal) =
         if matrix == "sttc" { ("elephant_sttc.py", 500.0) } else { ("sklearn_lasso.py", 3.0) };
-    peer.arg(place.scripts.join(script)).arg(&folder).stderr(log(&folder, script)?);
+    peer.arg(paths.scripts.join(script)).arg(&folder).stderr(log(&folder, script)?);
     if matrix == "sttc" {
         peer.arg(arguments.pairs.to_string());
     }
@@ -109,8 +104,8 @@ pub(crate) fn derived(
         let (with, without) = (off("values"), off("without_tolerance"));
         let mean = with.iter().sum::<f64>() / with.len() as f64;
         let note = format!(
-            "{} pairs, by proportion {}; its values are {mean:.1e} higher on average and {:.1e} off at most, \
-             without its relative tolerance {:.1e} off at most",
+            "{} pairs, extrapolated to {}; its values are {mean:.1e} higher on average and differ by at most {:.1e}, \
+             without its relative tolerance by at most {:.1e}",
             arguments.pairs,
             neurons * (neurons - 1) / 2,
             largest(&with),
@@ -121,15 +116,15 @@ pub(crate) fn derived(
         let theirs = read(folder.join("precision_peer.npy"))?;
         let norm = |m: &Array2<f64>| m.iter().map(|v| v * v).sum::<f64>().sqrt();
         let note =
-            format!("its values are {:.1e} of their norm off", norm(&(&found - &theirs)) / norm(&theirs));
+            format!("its values differ by {:.1e} of their norm", norm(&(&found - &theirs)) / norm(&theirs));
         ("seconds", note)
     };
     let reported = |side: usize, key: &str| {
         each(&rounds, |round| round.turns[side].report[key].as_f64().unwrap_or(f64::NAN))
     };
-    Ok(Some(Found {
+    Ok(Some(Comparison {
         case: name.into(),
-        what: format!("the {matrix} of 160 neurons from 255,797 events; Pallium reads the field, too"),
+        what: format!("the {matrix} of 160 neurons from 255,797 events; Pallium also reads the field"),
         own: Timed::alone("Pallium", reported(0, "seconds"), String::new()),
         peers: vec![Timed::alone(sides[1].about["peer"].as_str().unwrap_or("?"), reported(1, key), note)],
         operations: None,
@@ -140,7 +135,7 @@ pub(crate) fn derived(
     }))
 }
 
-/// How much higher a peer's values of some pairs are than those of a matrix.
+/// A peer's values of some pairs minus those of a matrix.
 fn differences(matrix: &Array2<f64>, pairs: &Value, values: &Value) -> Vec<f64> {
     let index = |pair: &Value, at: usize| pair[at].as_u64().unwrap_or(u64::MAX) as usize;
     let all = pairs.as_array().into_iter().flatten().zip(values.as_array().into_iter().flatten());
@@ -155,9 +150,10 @@ fn largest(differences: &[f64]) -> f64 {
     differences.iter().map(|d| d.abs()).fold(0.0, |a, b| if b.is_nan() { b } else { a.max(b) })
 }
 
-/// A recurrent matrix after a whole training under W*D*C, made once.
-fn trained_matrix(place: &Place, catalogue: &Catalogue) -> Result<PathBuf> {
-    let path = place.inputs.join("trained.npy");
+/// A recurrent matrix after a complete training of W*D*C; computed once and
+/// kept.
+fn trained_matrix(paths: &Paths, catalogue: &Catalogue) -> Result<PathBuf> {
+    let path = paths.inputs.join("trained.npy");
     if path.exists() {
         return Ok(path);
     }
@@ -172,7 +168,7 @@ fn trained_matrix(place: &Place, catalogue: &Catalogue) -> Result<PathBuf> {
     let n = trained.initial.nrows();
     let matrix = Array2::from_shape_vec((n, n), recurrent.values.clone())
         .map_err(|e| Error::bug(format!("the trained matrix: {e}")))?;
-    std::fs::create_dir_all(&place.inputs).map_err(|e| Error::io(&place.inputs, &e))?;
+    std::fs::create_dir_all(&paths.inputs).map_err(|e| Error::io(&paths.inputs, &e))?;
     write_npy(&path, &matrix).map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))?;
     Ok(path)
 }

@@ -1,4 +1,4 @@
-//! Pallium as one of the sides: this executable in a process of its own, which
+//! Pallium as one of the sides: this executable in a separate process that
 //! works when it is its turn.
 
 use std::path::PathBuf;
@@ -11,12 +11,11 @@ use ndarray_npy::{read_npy, write_npy};
 use pallium::plugins::Catalogue;
 use pallium::run::components::Options;
 use pallium::run::train::train;
+use pallium_benches::inputs::{BIN_S, WINDOW_S};
 use pallium_benches::{scene, turns};
 use pallium_core::{Error, Kind, Network, Result, Setting};
 use pallium_record::spec::Use;
 use serde_json::{Value, json};
-
-use crate::matrices::{BIN_S, WINDOW_S};
 
 #[derive(Args, Debug)]
 pub(crate) struct TrainPart {
@@ -33,7 +32,7 @@ pub(crate) struct TrainPart {
 pub(crate) struct MetricsPart {
     #[arg(long)]
     matrix: PathBuf,
-    /// Whether the null ensemble is drawn once and kept.
+    /// Keeps the null ensemble after the first draw.
     #[arg(long)]
     cached: bool,
     plugins: Vec<PathBuf>,
@@ -47,41 +46,41 @@ pub(crate) struct DerivePart {
     /// The field's folder.
     #[arg(long)]
     field: PathBuf,
-    /// Where the matrix goes.
+    /// The file for the matrix.
     #[arg(long)]
     out: PathBuf,
     plugins: Vec<PathBuf>,
 }
 
-/// Trains a cell of the published study in the host's own loop, stopping after
-/// every epoch until the next turn.
+/// Trains a variant of the published study in the host's training loop, which
+/// pauses after every epoch until the next turn.
 pub(crate) fn train_in_turns(part: &TrainPart) -> Result<()> {
     let catalogue = Catalogue::load(&part.plugins)?;
     let mut sets = part.set.clone();
-    // More than there will ever be turns.
+    // More epochs than turns.
     sets.push("training.epochs=10000".into());
     let cell = scene::cell(&catalogue, &part.variant, &part.task, &sets)?;
-    let (tell, hear) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
+    let (results, receive) = mpsc::channel();
+    let (start, wait) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         let mut clock = Instant::now();
         let outcome = train(&cell, &catalogue, &Options::default(), &mut |epoch| {
             let report = json!({ "seconds": clock.elapsed().as_secs_f64(), "loss": epoch.running_loss });
-            // Nobody hears it, or nobody asks for more, once the process ends.
-            let _ = tell.send(Ok(report));
-            let _ = gone.recv();
+            // Both channels are closed when the process ends.
+            let _ = results.send(Ok(report));
+            let _ = wait.recv();
             clock = Instant::now();
         });
-        let _ = tell.send(match outcome {
-            Ok(trained) => Err(Error::input(format!("the cell ended early: {:?}", trained.divergence))),
+        let _ = results.send(match outcome {
+            Ok(trained) => Err(Error::input(format!("the training ended early: {:?}", trained.divergence))),
             Err(error) => Err(error),
         });
     });
     let ended = |_| Error::bug("the training ended");
-    turns::ready(&hear.recv().map_err(ended)??)?;
+    turns::ready(&receive.recv().map_err(ended)??)?;
     while turns::wait()? {
-        go.send(()).map_err(|_| Error::bug("the training ended"))?;
-        turns::done(&hear.recv().map_err(ended)??)?;
+        start.send(()).map_err(|_| Error::bug("the training ended"))?;
+        turns::done(&receive.recv().map_err(ended)??)?;
     }
     Ok(())
 }
@@ -99,9 +98,9 @@ fn metrics() -> [Use; 6] {
     ]
 }
 
-/// Measures a matrix. The null ensemble is kept in static memory and in a
-/// folder; each turn loads a fresh copy of the plugin and, unless it may find
-/// the ensemble there, uses a fresh folder.
+/// Measures a matrix. The plugin keeps the null ensemble in static memory and
+/// in a folder, so each turn loads a new copy of the plugin and, unless
+/// `cached`, uses a new folder.
 pub(crate) fn measure_in_turns(part: &MetricsPart) -> Result<()> {
     let matrix: Array2<f32> =
         read_npy(&part.matrix).map_err(|e| Error::input(format!("{}: {e}", part.matrix.display())))?;
@@ -109,7 +108,7 @@ pub(crate) fn measure_in_turns(part: &MetricsPart) -> Result<()> {
         .plugins
         .iter()
         .find(|path| path.to_string_lossy().contains("organization"))
-        .ok_or_else(|| Error::input("there is no plugin of organization metrics"))?;
+        .ok_or_else(|| Error::input("no plugin `organization` was given"))?;
     let io = |e: std::io::Error| Error::new(Kind::Io, format!("a temporary folder: {e}"));
     let kept = tempfile::tempdir().map_err(io)?;
     let mut turn = 0;
@@ -141,7 +140,7 @@ pub(crate) fn measure_in_turns(part: &MetricsPart) -> Result<()> {
     Ok(())
 }
 
-/// Computes a matrix, reading the field anew in each turn.
+/// Computes a matrix, reading the field in each turn.
 pub(crate) fn derive_in_turns(part: &DerivePart) -> Result<()> {
     let catalogue = Catalogue::load(&part.plugins)?;
     let derived = scene::component(

@@ -1,4 +1,4 @@
-//! What whole runs take: start-up, overhead, memory, and the study.
+//! Costs of complete runs: start-up, overhead, memory, and the study.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,14 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::rounds::others;
-use crate::summary::TASKS;
+use crate::trainings::TASKS;
 
-/// How long `pallium run` takes until the first step, and the memory of its
-/// largest process.
+/// Time of `pallium run` to the first step, and memory of its processes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartUp {
-    /// Seconds from the command to the event `set up` of the run's log, which
-    /// the worker writes when all that is left to do is the first step.
+    /// Seconds from the command to the event `set up` in the run's log, which
+    /// the worker writes just before the first step.
     pub(crate) seconds: Sample,
     /// Largest resident memory of a worker, MB.
     pub(crate) worker_mb: Sample,
@@ -51,7 +50,7 @@ pub(crate) fn start_up(turns: usize) -> Result<StartUp> {
     Ok(found)
 }
 
-/// When a run's log tells an event for the first time.
+/// The time of the first `event` in a run's log.
 fn logged(out: &Path, event: &str) -> Result<DateTime<Utc>> {
     let path = out.join("log.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
@@ -62,16 +61,17 @@ fn logged(out: &Path, event: &str) -> Result<DateTime<Utc>> {
         .ok_or_else(|| Error::input(format!("{}: no event `{event}`", path.display())))
 }
 
-/// What a cell costs besides its work: its process, and keeping its results.
+/// The cost of a training apart from its work: its process and the storage of
+/// its results.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Overhead {
-    /// Cells of a run.
+    /// Trainings of a run.
     pub(crate) cells: usize,
-    /// Seconds a cell that are none of the cell's own, one cell at a time.
+    /// Seconds per training outside the training itself, one at a time.
     pub(crate) seconds: Sample,
 }
 
-/// Runs many cells that have next to nothing to do.
+/// Runs many very short trainings.
 pub(crate) fn overhead(turns: usize) -> Result<Overhead> {
     let mut found = Overhead { cells: 0, seconds: Sample::default() };
     for _ in 0..turns.max(1) {
@@ -89,14 +89,14 @@ pub(crate) fn overhead(turns: usize) -> Result<Overhead> {
         found.cells = own.len();
         found.seconds.0.push((taken.wall - own.iter().sum::<f64>()) / own.len().max(1) as f64);
     }
-    eprintln!("overhead: {} a cell", spread(&found.seconds));
+    eprintln!("overhead: {} per training", spread(&found.seconds));
     Ok(found)
 }
 
 /// Memory of a worker by number of neurons, MB.
 pub(crate) type Memory = Vec<(usize, f64)>;
 
-/// Trains cells of several sizes on one batch, and looks at the memory.
+/// Trains networks of several sizes on one batch and measures the memory.
 pub(crate) fn memory() -> Result<Memory> {
     let mut found = Memory::new();
     for neurons in [42, 88, 160, 312, 632, 1000, 2000] {
@@ -112,7 +112,7 @@ pub(crate) fn memory() -> Result<Memory> {
     Ok(found)
 }
 
-/// The published study on a field of so many neurons.
+/// The published study on a field of `neurons` neurons.
 fn study_command(out: &Path, neurons: usize) -> Command {
     let mut command = Command::new(scene::executable());
     command.current_dir(scene::root()).args(["run", "experiments/cortical-blueprint.toml", "--out"]).arg(out);
@@ -135,22 +135,22 @@ fn cell_times(out: &Path) -> Result<Vec<(String, f64)>> {
         .collect())
 }
 
-/// Time of whole cells of the study, as `pallium run` runs them.
+/// Time of complete trainings of the study, as `pallium run` runs them.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Study {
-    /// Cells that were run.
+    /// Number of trainings.
     pub(crate) cells: usize,
-    /// Workers at once.
+    /// Number of workers.
     pub(crate) jobs: usize,
-    /// Seconds by the clock for all of them.
+    /// Wall time of all trainings, in seconds.
     pub(crate) wall: f64,
-    /// Each cell's own seconds.
+    /// Seconds of each training.
     pub(crate) each: Sample,
-    /// Seconds of each part, summed over the cells.
+    /// Seconds of each part, summed over the trainings.
     pub(crate) parts: Vec<(String, f64)>,
     /// Largest resident memory of a worker, MB.
     pub(crate) worker_mb: f64,
-    /// Cores that others kept busy just before.
+    /// Cores that other programs kept busy just before.
     pub(crate) others: f64,
 }
 
@@ -165,8 +165,8 @@ pub(crate) fn study(cells: usize, catalogue: &Catalogue) -> Result<Study> {
     sets.push("runs=1".into());
     let path = scene::root().join("experiments/cortical-blueprint.toml");
     let all = pallium::experiment::Experiment::load(&path, &sets)?.expand(catalogue)?;
-    // Cells come task by task, variant by variant; every variant is visited
-    // once, each with the next task, before any is visited again.
+    // Trainings are ordered by task, then variant. Each variant is chosen once,
+    // with the tasks in turn, before any is chosen again.
     let (variants, tasks) = (all.len() / TASKS.len(), TASKS.len());
     let chosen = cells.clamp(1, all.len());
     for at in 0..chosen {
@@ -189,10 +189,10 @@ pub(crate) fn study(cells: usize, catalogue: &Catalogue) -> Result<Study> {
         }
     }
     if each.0.len() != chosen {
-        return Err(Error::input(format!("{} of {chosen} cells were timed", each.0.len())));
+        return Err(Error::input(format!("{} of {chosen} trainings were timed", each.0.len())));
     }
     let found =
         Study { cells: chosen, jobs, wall: taken.wall, each, parts, worker_mb: taken.child_peak_mb, others };
-    eprintln!("study: {chosen} cells in {}, each {}", seconds(found.wall), spread(&found.each));
+    eprintln!("study: {chosen} trainings in {}, each {}", seconds(found.wall), spread(&found.each));
     Ok(found)
 }

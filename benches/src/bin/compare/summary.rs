@@ -1,25 +1,23 @@
-//! What was found, in words and as Markdown.
+//! Prints results, and summarises them as Markdown.
 
-use pallium_benches::report::{self, Found, Sample, digits, seconds, spread};
+use pallium_benches::report::{self, Comparison, Sample, digits, seconds, spread};
 use pallium_benches::scene;
 
-use crate::Place;
+use crate::arguments::Paths;
 use crate::runs::{Memory, Overhead, StartUp, Study};
-use crate::trainings::{ONE_CHOICE, trainings};
+use crate::trainings::{ONE_CHOICE, TASKS, trainings};
 
-/// Variants of the published study by constraint.
+/// Number of variants of the published study by constraint.
 const SHARES: [(&str, f64); 4] =
     [("l1", 1.0), ("distance", 2.0), ("communicability", 4.0), ("communicability-emd", 4.0)];
 
-pub(crate) const TASKS: [&str; 3] = ["one-choice", "go-no-go", "perceptual-decision"];
-
-/// Cells of the published study.
+/// Trainings of the published study.
 const STUDY: f64 = 11.0 * 3.0 * 20.0;
 
 /// Epochs of a training.
 const EPOCHS: f64 = 10.0;
 
-pub(crate) fn tell(found: &Found) {
+pub(crate) fn print(found: &Comparison) {
     eprintln!(
         "{}: Pallium {}, peak {} GFLOP/s",
         found.case,
@@ -37,13 +35,13 @@ pub(crate) fn tell(found: &Found) {
     }
 }
 
-/// Everything that was measured, as Markdown.
-pub(crate) fn summary(place: &Place) -> String {
-    let found: Vec<Found> = trainings()
+/// All results as Markdown.
+pub(crate) fn summary(paths: &Paths) -> String {
+    let found: Vec<Comparison> = trainings()
         .iter()
         .map(|case| case.name)
         .chain(["metrics/first", "metrics/cached", "field/sttc", "field/precision"])
-        .filter_map(|name| report::load(&place.results, name))
+        .filter_map(|name| report::load(&paths.results, name))
         .collect();
     let mut text = report::table(&found);
     let peak = |cores: usize| {
@@ -66,7 +64,7 @@ pub(crate) fn summary(place: &Place) -> String {
             );
         }
     }
-    if let Some(start) = report::load::<StartUp>(&place.results, "startup") {
+    if let Some(start) = report::load::<StartUp>(&paths.results, "startup") {
         text += &format!(
             "\nStart-up of `pallium run` to the first training step on 312 neurons: {} (aim: below 0.3 s). Memory of a worker: {} MB (aim: below 150 MB); of the parent: {} MB.\n",
             spread(&start.seconds),
@@ -74,26 +72,26 @@ pub(crate) fn summary(place: &Place) -> String {
             digits(start.parent_mb.median())
         );
     }
-    if let Some(overhead) = report::load::<Overhead>(&place.results, "overhead") {
+    if let Some(overhead) = report::load::<Overhead>(&paths.results, "overhead") {
         text += &format!(
-            "\nProcess and storage, {} cells one at a time: {} a cell (aim: below 50 ms).\n",
+            "\nProcess and storage, {} trainings one at a time: {} per training (aim: below 50 ms).\n",
             overhead.cells,
             spread(&overhead.seconds)
         );
     }
-    if let Some(memory) = report::load::<Memory>(&place.results, "memory") {
+    if let Some(memory) = report::load::<Memory>(&paths.results, "memory") {
         let sizes: Vec<String> = memory.iter().map(|(n, mb)| format!("{n}: {} MB", digits(*mb))).collect();
         text += &format!("\nMemory of a worker by number of neurons, on one batch: {}.\n", sizes.join(", "));
     }
-    if let Some(study) = report::load::<Study>(&place.results, "whole-study") {
-        let whole = study.wall * STUDY / study.cells as f64;
+    if let Some(study) = report::load::<Study>(&paths.results, "whole-study") {
+        let all = study.wall * STUDY / study.cells as f64;
         text += &format!(
-            "\nStudy: {} of its {STUDY} cells in {} by the clock, {} at once, each {}; all {STUDY} in {} by proportion. Memory of a worker at most {} MB.\n",
+            "\nStudy: {} of {STUDY} trainings in {} of wall time, {} at once, each {}; all {STUDY} would take {}. Memory of a worker at most {} MB.\n",
             study.cells,
             seconds(study.wall),
             study.jobs,
             spread(&study.each),
-            seconds(whole),
+            seconds(all),
             digits(study.worker_mb)
         );
         let shares: Vec<String> = study
@@ -103,16 +101,18 @@ pub(crate) fn summary(place: &Place) -> String {
                 format!("{} {}", name.trim_start_matches("seconds_"), seconds(sum / study.cells as f64))
             })
             .collect();
-        text += &format!("Parts of a cell: {}.\n", shares.join(", "));
-        text += &published(place, &found, whole);
+        text += &format!("Parts of a training: {}.\n", shares.join(", "));
+        text += &published(paths, &found, all);
     }
     text += &report::components(&scene::target().join("criterion"));
     text
 }
 
-/// The published pipeline's time for the study, from its parts.
-fn published(place: &Place, found: &[Found], own: f64) -> String {
-    let Some(metrics) = report::load::<Found>(&place.results, "metrics/first") else { return String::new() };
+/// The published pipeline's time for the study, extrapolated from its parts.
+fn published(paths: &Paths, found: &[Comparison], own: f64) -> String {
+    let Some(metrics) = report::load::<Comparison>(&paths.results, "metrics/first") else {
+        return String::new();
+    };
     let training = |task: &str, constraint: &str| {
         let name = if task == ONE_CHOICE && constraint != "l1" {
             format!("two/{constraint}")
@@ -137,7 +137,7 @@ fn published(place: &Place, found: &[Found], own: f64) -> String {
     }
     let measuring = STUDY * metrics.peers[0].seconds.median();
     format!(
-        "The published pipeline, cell after cell with both cores: trainings {}, metrics {}, together {}: **{}** times as long (aim: ≥ 18).\n",
+        "The published pipeline, one training after another with both cores: trainings {}, metrics {}, together {}: **{}** times as long (aim: ≥ 18).\n",
         seconds(trainings),
         seconds(measuring),
         seconds(trainings + measuring),

@@ -1,15 +1,15 @@
-//! Trainings, side by side with Keras and PyTorch.
+//! Compares trainings with Keras and PyTorch.
 
 use std::process::Command;
 
 use pallium::plugins::Catalogue;
-use pallium_benches::report::{Found, Timed};
+use pallium_benches::report::{Comparison, Timed};
 use pallium_benches::turns::Side;
 use pallium_benches::{inputs, scene};
 use pallium_core::{Error, Result, Setting};
 
-use crate::Place;
-use crate::rounds::{each, itself, log, machine, take_turns};
+use crate::arguments::Paths;
+use crate::rounds::{each, log, machine, take_turns, this_executable};
 
 /// A comparison of trainings.
 pub(crate) struct Trainings {
@@ -19,9 +19,9 @@ pub(crate) struct Trainings {
     pub(crate) task: &'static str,
     /// Overrides of the published study.
     pub(crate) sets: &'static [&'static str],
-    /// Cells of Pallium at once, one thread each.
+    /// Trainings of Pallium at once, one thread each.
     pub(crate) own: usize,
-    /// Script, cells at once, threads of each.
+    /// Script, trainings at once, threads of each.
     pub(crate) peers: &'static [(&'static str, usize, usize)],
     pub(crate) goal: Option<f64>,
 }
@@ -37,12 +37,15 @@ const KERAS_ALONE: [(&str, usize, usize); 1] = [("keras_rnn.py", 1, 2)];
 
 pub(crate) const ONE_CHOICE: &str = "one-choice";
 
+/// The tasks of the published study.
+pub(crate) const TASKS: [&str; 3] = [ONE_CHOICE, "go-no-go", "perceptual-decision"];
+
 const STEPS: &str = "10 training steps of the published size";
 
 const EPOCH: &str = "an epoch of 40 steps and its 20 validation batches";
 
-/// The comparisons of trainings. The variants that differ from one of these in
-/// weights or geometry alone cost the same.
+/// The comparisons of trainings. Variants that differ from one of these only in
+/// weights or geometry cost the same.
 pub(crate) fn trainings() -> Vec<Trainings> {
     let step = |name, variant, sets, goal| Trainings {
         name,
@@ -95,27 +98,32 @@ pub(crate) fn trainings() -> Vec<Trainings> {
     ]
 }
 
-pub(crate) fn trained(case: &Trainings, turns: usize, place: &Place, catalogue: &Catalogue) -> Result<Found> {
+pub(crate) fn trained(
+    case: &Trainings,
+    turns: usize,
+    paths: &Paths,
+    catalogue: &Catalogue,
+) -> Result<Comparison> {
     let mut sets: Vec<String> = case.sets.iter().map(|&set| set.to_owned()).collect();
     if case.what == STEPS {
         sets.extend(TEN_STEPS.map(str::to_owned));
     }
     let cell = scene::cell(catalogue, case.variant, case.task, &sets)?;
-    let folder = place.inputs.join(case.name.replace('/', "-"));
+    let folder = paths.inputs.join(case.name.replace('/', "-"));
     inputs::write(&cell, catalogue, &folder)?;
 
     let own = || -> Result<Command> {
-        let mut command = itself()?;
+        let mut command = this_executable()?;
         command.args(["train", "--variant", case.variant, "--task", case.task]);
         command.args(sets.iter().flat_map(|set| ["--set", set]));
-        command.args(&place.plugins);
+        command.args(&paths.plugins);
         Ok(command)
     };
     let mut sides = vec![Side::start((0..case.own).map(|_| own()).collect::<Result<_>>()?)?];
     for &(script, processes, threads) in case.peers {
         let peer = |_| {
-            let mut command = Command::new(&place.python);
-            command.arg(place.scripts.join(script)).arg(&folder).arg(threads.to_string());
+            let mut command = Command::new(&paths.python);
+            command.arg(paths.scripts.join(script)).arg(&folder).arg(threads.to_string());
             command.stderr(log(&folder, script)?);
             Ok(command)
         };
@@ -125,8 +133,8 @@ pub(crate) fn trained(case: &Trainings, turns: usize, place: &Place, catalogue: 
 
     let steps = catalogue.task(&cell.task_component, &Setting::default())?.info().steps;
     let step = scene::step_operations(312, cell.training.batch, steps);
-    // Validation runs forward, a third of a step; less than one batch of it
-    // counts as nothing.
+    // A validation batch is a forward pass, a third of a step; less than one
+    // batch is ignored.
     let batches = |trials: usize| (trials / cell.training.batch) as f64;
     let operations = step * (batches(cell.training.trials) + batches(cell.training.validation) / 3.0);
     let mut timed = sides.iter().enumerate().map(|(at, side)| {
@@ -146,7 +154,7 @@ pub(crate) fn trained(case: &Trainings, turns: usize, place: &Place, catalogue: 
     let own = timed.next().ok_or_else(|| Error::bug("no side"))?;
     let peers: Vec<Timed> = timed.collect();
     agree(case.name, &sides);
-    Ok(Found {
+    Ok(Comparison {
         case: case.name.into(),
         what: case.what.into(),
         own,
@@ -159,8 +167,8 @@ pub(crate) fn trained(case: &Trainings, turns: usize, place: &Place, catalogue: 
     })
 }
 
-/// Warns if the sides did not do the same: their running losses in the first
-/// epoch differ by the draws of input weights and noise alone.
+/// Warns if the sides did different work: their running losses in the first
+/// epoch should differ only by the random input weights and noise.
 fn agree(case: &str, sides: &[Side]) {
     let losses: Vec<f64> = sides.iter().map(|s| s.about["loss"].as_f64().unwrap_or(f64::NAN)).collect();
     if losses

@@ -1,4 +1,4 @@
-//! Point to the stronger of two stimuli, shown at once or one after the other,
+//! Point to the stronger of two stimuli, shown simultaneously or successively,
 //! in one modality, in one of two, or in both together.
 
 use pallium_core::prelude::*;
@@ -17,19 +17,19 @@ macro_rules! params {
             pub struct $name {
                 /// Duration of a step in milliseconds, 1 to 1e6.
                 dt_ms: u32 = 100,
-                /// Fixation before the stimuli, in ms.
+                /// Duration of fixation before the stimuli, in ms.
                 fixation: Duration = uniform(200.0, 500.0),
-                /// The two stimuli, in ms.
+                /// Duration of the two stimuli, in ms.
                 stimulus: Duration = $stimulus,
-                /// The decision, in ms.
+                /// Duration of the decision, in ms.
                 decision: Duration = ms(200.0),
-                /// Differences in strength of the two stimuli, of a sum of 1;
-                /// 0 to 1, drawn equally often.
+                /// Differences in strength (0 to 1) between the two stimuli,
+                /// whose strengths sum to 1; drawn equally often.
                 coherences: Vec<f64> = vec![0.08, 0.16, 0.32, 0.64],
                 /// Strength of the noise on both rings while stimuli are shown:
                 /// its standard deviation at a step is sigma / √dt_ms.
                 sigma: f64 = 1.0,
-                /// Channels of each ring, 2 to 1000, and number of choices.
+                /// Number of channels of each ring, and of choices (2 to 1000).
                 dim_ring: u32 = 16,
                 /// Weight in the loss of each step outside the decision.
                 fixation_weight: f64 = 1.0,
@@ -56,23 +56,23 @@ pallium_core::params! {
     pub struct Delayed {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the first stimulus, in ms.
+        /// Duration of fixation before the first stimulus, in ms.
         fixation: Duration = uniform(200.0, 500.0),
-        /// The first stimulus, in ms.
+        /// Duration of the first stimulus, in ms.
         stim1: Duration = ms(500.0),
-        /// Between the stimuli, in ms.
+        /// Delay between the stimuli, in ms.
         delay: Duration = ms(1000.0),
-        /// The second stimulus, in ms.
+        /// Duration of the second stimulus, in ms.
         stim2: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(200.0),
-        /// Strengths of stimuli, 0 to 1; each modality has two different ones,
-        /// drawn equally often.
+        /// Strengths of stimuli (0 to 1), drawn equally often; the two stimuli
+        /// of a modality differ in strength.
         coherences: Vec<f64> = vec![0.3, 0.6, 1.0],
         /// Strength of the noise on both rings while stimuli are shown: its
         /// standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 16,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -104,7 +104,7 @@ fn frame(
     Ok(Frame { purpose, dt_ms, periods, inputs: 0, classes: 0, fixation_weight, noise })
 }
 
-/// Which modalities show stimuli, and which of them count.
+/// Which modalities show stimuli, and their weights in the decision.
 #[derive(Clone, Copy)]
 struct Rule {
     shown: [bool; 2],
@@ -117,15 +117,15 @@ const ONLY_FIRST: Rule = Rule { shown: [true, true], weights: [1.0, 0.0] };
 const ONLY_SECOND: Rule = Rule { shown: [true, true], weights: [0.0, 1.0] };
 const BOTH: Rule = Rule { shown: [true, true], weights: [1.0, 1.0] };
 
-/// Strengths that differ by less are distinguished by chance alone.
+/// Strengths that differ by less count as equal; the answer is then random.
 const TIE: f64 = 1e-6;
 
-/// Two directions, each shown as a bump of some strength; the right answer is
-/// the direction whose strengths, over the modalities that count, add up to
-/// more (if to the same, either with equal probability). Fixation is 1 in the
-/// fixation period alone. Conditions: the right choice.
+/// Two directions, each shown as a bump of some strength. The correct answer is
+/// the direction with the larger sum of strengths over the modalities that
+/// count (with equal sums, either with equal probability). Fixation is 1 only
+/// in the fixation period. Conditions: the correct choice.
 ///
-/// The ideal is known without noise, where only ties are left to guess.
+/// The ideal level is known without noise, where only ties must be guessed.
 pub struct Decision {
     pub frame: Frame,
     ring: Ring,
@@ -137,8 +137,7 @@ pub struct Decision {
 pub struct Trial {
     /// The two directions, as channels of a ring.
     pub directions: [usize; 2],
-    /// Strengths of the two stimuli in each modality; nothing where it shows
-    /// none.
+    /// Strengths of the two stimuli in each modality; `None` if it shows none.
     pub strengths: [Option<[f64; 2]>; 2],
     /// A number between −1e-6 and 1e-6 that decides ties.
     pub tie: f64,
@@ -161,12 +160,12 @@ impl Decision {
         Ok(Decision { frame, ring, coherences, rule })
     }
 
-    /// Whether the stimuli are shown one after the other.
+    /// Whether the stimuli are shown successively.
     fn delayed(&self) -> bool {
         self.frame.periods.len() == 5
     }
 
-    /// The pairs of strengths that a modality may show, equally often.
+    /// The pairs of strengths that a modality shows, equally often.
     fn pairs(&self) -> Vec<[f64; 2]> {
         let mut pairs = Vec::new();
         for (at, &one) in self.coherences.iter().enumerate() {
@@ -180,7 +179,8 @@ impl Decision {
         pairs
     }
 
-    /// Strengths of the two directions over the modalities that count.
+    /// Sums of the strengths of the two directions over the modalities that
+    /// count.
     fn evidence(&self, strengths: &[Option<[f64; 2]>; 2]) -> [f64; 2] {
         let mut sums = [0.0; 2];
         for (pair, weight) in strengths.iter().zip(self.rule.weights) {
@@ -268,12 +268,12 @@ components! {
     Decision:
     Dm1 = "yang19.dm1", "point to the stronger of two stimuli in modality 1", Varied, |id, p| p.design(id, FIRST);
     Dm2 = "yang19.dm2", "point to the stronger of two stimuli in modality 2", Params, |id, p| p.design(id, SECOND);
-    CtxDm1 = "yang19.ctxdm1", "point to the stronger of two stimuli in modality 1, whatever modality 2 shows", Params, |id, p| p.design(id, ONLY_FIRST);
-    CtxDm2 = "yang19.ctxdm2", "point to the stronger of two stimuli in modality 2, whatever modality 1 shows", Params, |id, p| p.design(id, ONLY_SECOND);
-    MultiDm = "yang19.multidm", "point to the stronger of two stimuli, both modalities together", Params, |id, p| p.design(id, BOTH);
+    CtxDm1 = "yang19.ctxdm1", "point to the stronger of two stimuli in modality 1, ignoring modality 2", Params, |id, p| p.design(id, ONLY_FIRST);
+    CtxDm2 = "yang19.ctxdm2", "point to the stronger of two stimuli in modality 2, ignoring modality 1", Params, |id, p| p.design(id, ONLY_SECOND);
+    MultiDm = "yang19.multidm", "point to the stronger of two stimuli, combined over both modalities", Params, |id, p| p.design(id, BOTH);
     DlyDm1 = "yang19.dlydm1", "point to the stronger of two successive stimuli in modality 1", Delayed, |id, p| p.design(id, FIRST);
     DlyDm2 = "yang19.dlydm2", "point to the stronger of two successive stimuli in modality 2", Delayed, |id, p| p.design(id, SECOND);
-    CtxDlyDm1 = "yang19.ctxdlydm1", "point to the stronger of two successive stimuli in modality 1, whatever modality 2 shows", Delayed, |id, p| p.design(id, ONLY_FIRST);
-    CtxDlyDm2 = "yang19.ctxdlydm2", "point to the stronger of two successive stimuli in modality 2, whatever modality 1 shows", Delayed, |id, p| p.design(id, ONLY_SECOND);
-    MultiDlyDm = "yang19.multidlydm", "point to the stronger of two successive stimuli, both modalities together", Delayed, |id, p| p.design(id, BOTH);
+    CtxDlyDm1 = "yang19.ctxdlydm1", "point to the stronger of two successive stimuli in modality 1, ignoring modality 2", Delayed, |id, p| p.design(id, ONLY_FIRST);
+    CtxDlyDm2 = "yang19.ctxdlydm2", "point to the stronger of two successive stimuli in modality 2, ignoring modality 1", Delayed, |id, p| p.design(id, ONLY_SECOND);
+    MultiDlyDm = "yang19.multidlydm", "point to the stronger of two successive stimuli, combined over both modalities", Delayed, |id, p| p.design(id, BOTH);
 }

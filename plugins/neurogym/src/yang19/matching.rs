@@ -1,5 +1,5 @@
 //! Point to the second of two stimuli if it matches the first, or if it does
-//! not: the same direction, or the same half of the circle.
+//! not. A match is the same direction or the same half of the circle.
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
@@ -15,44 +15,43 @@ pallium_core::params! {
     pub struct Params {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the sample, in ms.
+        /// Duration of fixation before the sample, in ms.
         fixation: Duration = ms(300.0),
-        /// The sample, in ms.
+        /// Duration of the sample, in ms.
         sample: Duration = ms(500.0),
-        /// Between sample and test, in ms.
+        /// Delay between sample and test, in ms.
         delay: Duration = ms(1000.0),
-        /// The test, in ms.
+        /// Duration of the test, in ms.
         test: Duration = ms(500.0),
-        /// The decision, in ms.
+        /// Duration of the decision, in ms.
         decision: Duration = ms(900.0),
         /// Strength of the noise on the ring in use while a stimulus is shown:
         /// its standard deviation at a step is sigma / √dt_ms.
         sigma: f64 = 1.0,
-        /// Channels of each ring, even, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (even, 2 to 1000).
         dim_ring: u32 = 16,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
     }
 }
 
-/// What matches.
+/// What counts as a match.
 #[derive(Clone, Copy, PartialEq)]
 enum Match {
     /// The same direction; a non-match is the opposite one.
     Sample,
-    /// The same half of the circle: directions up to 180° (180° itself, in a
-    /// sample, included) and beyond. A test is any direction of its half,
-    /// counted from 0° and from 180° on.
+    /// The same half of the circle. A sample of 180° belongs to the first half;
+    /// a test is any direction of [0°, 180°) or [180°, 360°).
     Category,
 }
 
 /// A bump on one of the two rings shows a sample, and after a delay a test.
-/// Fixation is 1 in the fixation period alone. The right answer is the test's
+/// Fixation is 1 only in the fixation period. The correct answer is the test's
 /// direction, or, in half of the trials, to fixate. Conditions: (modality · 2 +
 /// non-match) · n + direction of the sample.
 ///
-/// To fixate always is right in half of the trials, which is the chance level.
-/// The ideal is known without noise.
+/// Always fixating is correct in half of the trials, which is the chance level.
+/// The ideal level is known without noise.
 pub struct Matching {
     pub frame: Frame,
     ring: Ring,
@@ -160,8 +159,8 @@ impl Design for Matching {
 
 components! {
     Matching:
-    Dms = "yang19.dms", "point to a second stimulus if it is the first one again", Params, |id, p| Matching::new(id, p, Match::Sample, true);
-    Dnms = "yang19.dnms", "point to a second stimulus if it is not the first one again", Params, |id, p| Matching::new(id, p, Match::Sample, false);
-    Dmc = "yang19.dmc", "point to a second stimulus if it is in the first one's half of the circle", Params, |id, p| Matching::new(id, p, Match::Category, true);
-    Dnmc = "yang19.dnmc", "point to a second stimulus if it is not in the first one's half of the circle", Params, |id, p| Matching::new(id, p, Match::Category, false);
+    Dms = "yang19.dms", "point to a second stimulus if it matches the first", Params, |id, p| Matching::new(id, p, Match::Sample, true);
+    Dnms = "yang19.dnms", "point to a second stimulus if it does not match the first", Params, |id, p| Matching::new(id, p, Match::Sample, false);
+    Dmc = "yang19.dmc", "point to a second stimulus if it is in the same half of the circle as the first", Params, |id, p| Matching::new(id, p, Match::Category, true);
+    Dnmc = "yang19.dnmc", "point to a second stimulus if it is not in the same half of the circle as the first", Params, |id, p| Matching::new(id, p, Match::Category, false);
 }

@@ -8,9 +8,8 @@
 //! | `decision.rs` | dm1, dm2, ctxdm1, ctxdm2, multidm, and each with a delay: dlydm1 … |
 //! | `matching.rs` | dms, dnms, dmc, dnmc |
 //!
-//! NeuroGym switches between the modalities of the first and the last family
-//! with every trial; here the modality is drawn, so that trials do not depend
-//! on each other.
+//! In the first and the last family, NeuroGym alternates between the
+//! modalities; here the modality is drawn, so that trials are independent.
 
 pub mod decision;
 pub mod matching;
@@ -19,8 +18,8 @@ pub mod reach;
 #[cfg(test)]
 pub use {decision::Decision, matching::Matching, reach::Reach};
 
-/// Makes components of a family's design: type, id, what it does, parameters,
-/// and how the design follows from them.
+/// Defines components from a family's design: type, id, description,
+/// parameters, and a function from parameters to the design.
 macro_rules! components {
     ($family:ty: $($name:ident = $id:literal, $about:literal, $params:ty, $design:expr;)*) => {$(
         #[doc = concat!("`", $id, "`: ", $about, ".")]
@@ -38,7 +37,7 @@ macro_rules! components {
 
             fn build(params: $params, _: &pallium_core::Setting<'_>) -> pallium_core::Result<Self> {
                 let design: fn(&'static str, $params) -> pallium_core::Result<$family> = $design;
-                Ok($name($crate::design::of_sensible_length(design($id, params)?)?))
+                Ok($name($crate::design::check_length(design($id, params)?)?))
             }
         }
 
@@ -56,5 +55,5 @@ macro_rules! components {
 }
 use components;
 
-/// What the modalities are called in conditions.
+/// Names of the modalities in conditions.
 const MODALITIES: [&str; 2] = ["modality 1", "modality 2"];

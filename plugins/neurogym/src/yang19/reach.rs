@@ -1,4 +1,5 @@
-//! Go towards a stimulus, or away from it: at once, after it, or after a delay.
+//! Point towards a stimulus or away from it: immediately, after it, or after a
+//! delay.
 
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
@@ -16,15 +17,15 @@ macro_rules! params {
             pub struct $name {
                 /// Duration of a step in milliseconds, 1 to 1e6.
                 dt_ms: u32 = 100,
-                /// Fixation before the stimulus, in ms.
+                /// Duration of fixation before the stimulus, in ms.
                 fixation: Duration = ms(500.0),
-                /// The stimulus, in ms.
+                /// Duration of the stimulus, in ms.
                 stimulus: Duration = ms(500.0),
-                /// Between stimulus and decision, in ms.
+                /// Delay between stimulus and decision, in ms.
                 delay: Duration = ms($delay),
-                /// The decision, in ms.
+                /// Duration of the decision, in ms.
                 decision: Duration = ms(500.0),
-                /// Channels of each ring, 2 to 1000, and number of choices.
+                /// Number of channels of each ring, and of choices (2 to 1000).
                 dim_ring: u32 = 16,
                 /// Weight in the loss of each step outside the decision.
                 fixation_weight: f64 = 1.0,
@@ -51,11 +52,11 @@ pallium_core::params! {
     pub struct Reaction {
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Fixation before the stimulus, in ms.
+        /// Duration of fixation before the stimulus, in ms.
         fixation: Duration = ms(500.0),
-        /// The decision, during which the stimulus is shown, in ms.
+        /// Duration of the decision, during which the stimulus is shown, in ms.
         decision: Duration = ms(500.0),
-        /// Channels of each ring, 2 to 1000, and number of choices.
+        /// Number of channels of each ring, and of choices (2 to 1000).
         dim_ring: u32 = 16,
         /// Weight in the loss of each step outside the decision.
         fixation_weight: f64 = 1.0,
@@ -81,7 +82,7 @@ pub struct Reach {
 pub struct Trial {
     /// The ring that shows the stimulus.
     pub modality: usize,
-    /// The right choice, from 0.
+    /// The correct choice, from 0.
     pub choice: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the model promises to its host.
+//! The contract of `rnn.vanilla` with its host.
 
 use std::process::Command;
 
@@ -46,7 +46,7 @@ fn learns() {
 }
 
 #[test]
-fn continues_bit_by_bit_from_a_saved_state() {
+fn continues_bit_identically_from_a_saved_state() {
     let batches = [batch(SMALL, 1), ragged_batch(SMALL, 2)];
     let mut model = build(SMALL, 1, Params::default());
     for seed in 0..5 {
@@ -87,10 +87,10 @@ fn a_state_that_does_not_fit_changes_nothing() {
         let name = missing.remove(index).name;
         let error = model.restore(&missing).unwrap_err();
         assert!(error.message.contains(&format!("`{name}`")), "{error}");
-        let mut misshapen = state.clone();
-        misshapen[index].shape.push(1);
-        misshapen[index].shape[0] += 1;
-        let error = model.restore(&misshapen).unwrap_err();
+        let mut wrong_size = state.clone();
+        wrong_size[index].shape.push(1);
+        wrong_size[index].shape[0] += 1;
+        let error = model.restore(&wrong_size).unwrap_err();
         assert!(error.message.contains(&format!("`{name}`")), "{error}");
     }
     assert_eq!(bits(&model), before);
@@ -134,8 +134,8 @@ fn initial_weights_follow_the_seed_and_glorot() {
     }
 }
 
-/// Evaluating in rolling buffers, recording, and training without noise see
-/// the same network; evaluation disturbs nothing.
+/// Evaluation, recording and training without noise give the same results, and
+/// evaluation leaves the last training pass intact.
 #[test]
 fn all_modes_agree() {
     for leak in [1.0, 0.4] {
@@ -160,17 +160,17 @@ fn all_modes_agree() {
     }
 }
 
-/// Evaluation computes trials of the same input once; what each counts, and
-/// for which answer, stays its own.
+/// Evaluation computes trials with the same input once, but scores each with
+/// its own mask and targets.
 #[test]
-fn trials_of_the_same_input_are_evaluated_as_if_alone() {
+fn trials_with_the_same_input_are_scored_separately() {
     for threads in [1, 3] {
         let mut batch = ragged_batch(Size { trials: 40, ..SMALL }, 9);
         let kinds = batch.inputs.slice(s![..4, .., ..]).to_owned();
         for (trial, mut input) in batch.inputs.outer_iter_mut().enumerate() {
             input.assign(&kinds.index_axis(Axis(0), (trial / 2) % 4));
         }
-        // A kind that differs in its last step only is another.
+        // A trial that differs only in its last step has another input.
         let last = batch.lengths[39] as usize - 1;
         batch.inputs[[39, last, 0]] += 0.5;
         batch.mask[[39, last]] = 1.0;
@@ -182,13 +182,13 @@ fn trials_of_the_same_input_are_evaluated_as_if_alone() {
     }
 }
 
-/// What stands in a trial past its end, or beside it in the batch, does not
-/// matter to it.
+/// Inputs past the end of a trial, and the other trials of a batch, do not
+/// affect it.
 #[test]
 fn trials_are_independent_and_end() {
     let mut model = build(SMALL, 1, quiet());
     let long = ragged_batch(SMALL, 8);
-    let whole = model.forward(&long.view(), Mode::Evaluate).unwrap();
+    let complete = model.forward(&long.view(), Mode::Evaluate).unwrap();
     let (mut loss, mut correct) = (0.0, 0.0);
     for trial in 0..SMALL.trials {
         let length = long.lengths[trial] as usize;
@@ -203,21 +203,21 @@ fn trials_are_independent_and_end() {
         loss += outcome.loss * outcome.weight;
         correct += outcome.correct;
     }
-    assert!((loss / whole.weight - whole.loss).abs() < 1e-5);
-    assert!((correct - whole.correct).abs() < 1e-6);
+    assert!((loss / complete.weight - complete.loss).abs() < 1e-5);
+    assert!((correct - complete.correct).abs() < 1e-6);
 
     let mut dirty = long.clone();
     for (trial, &length) in long.lengths.iter().enumerate() {
         dirty.inputs.slice_mut(s![trial, length as usize.., ..]).fill(1e3);
     }
-    assert_eq!(train(&mut model, &dirty, 0), whole);
+    assert_eq!(train(&mut model, &dirty, 0), complete);
     let gradient = recurrent_gradient(&mut model, None);
     train(&mut model, &long, 0);
     assert_eq!(recurrent_gradient(&mut model, None), gradient);
 }
 
 #[test]
-fn views_with_gaps_give_the_same() {
+fn strided_views_give_the_same_results() {
     let batch = ragged_batch(SMALL, 12);
     let n = SMALL.neurons;
     let terms =
@@ -241,7 +241,7 @@ fn views_with_gaps_give_the_same() {
 }
 
 #[test]
-fn weights_that_are_not_numbers_show_in_the_loss() {
+fn weights_of_nan_show_in_the_loss() {
     for value in [f32::NAN, f32::INFINITY] {
         for (threads, leak) in [(1, 1.0), (2, 1.0), (1, 0.5)] {
             let batch = batch(SMALL, 1);
@@ -262,7 +262,7 @@ fn weights_that_are_not_numbers_show_in_the_loss() {
 }
 
 #[test]
-fn a_batch_without_anything_to_score_teaches_nothing() {
+fn a_batch_without_scored_steps_changes_no_recurrent_weights() {
     let mut batch = batch(SMALL, 1);
     batch.mask.fill(0.0);
     let mut model = build(SMALL, 1, quiet());
@@ -291,10 +291,10 @@ fn shapes_that_do_not_fit_are_refused() {
     let mut bad = good.clone();
     bad.targets[[4, SMALL.steps - 1]] = 4;
     try_batch(&mut model, &bad, "trial 4 has class 4");
-    let whole = good.view();
-    let view = BatchView { mask: whole.mask.slice(s![.., 1..]), ..whole };
+    let complete = good.view();
+    let view = BatchView { mask: complete.mask.slice(s![.., 1..]), ..complete };
     refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
-    let view = BatchView { targets: whole.targets.slice(s![1.., ..]), ..whole };
+    let view = BatchView { targets: complete.targets.slice(s![1.., ..]), ..complete };
     refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
     for value in [-1.0, f32::NAN, f32::INFINITY] {
         let mut bad = good.clone();
@@ -328,8 +328,8 @@ fn shapes_that_do_not_fit_are_refused() {
     model.backward(None, gradient.view_mut()).unwrap();
     assert!(model.update(Array3::zeros((1, n, n - 1)).view()).is_err());
     model.update(gradient.view()).unwrap();
-    assert!(model.update(gradient.view()).is_err(), "one update a backward pass");
-    assert!(model.backward(None, gradient.view_mut()).is_err(), "the weights have moved on");
+    assert!(model.update(gradient.view()).is_err(), "one update per backward pass");
+    assert!(model.backward(None, gradient.view_mut()).is_err(), "the weights have changed");
     assert!(model.activity().is_ok());
 }
 
@@ -367,9 +367,9 @@ fn parameters_out_of_range_are_refused() {
     }
 }
 
-/// Neither faer nor candle may start threads of their own: a host that runs one
-/// worker a core would be overrun. Counted in a process of its own, since
-/// other tests come and go in this one.
+/// Neither faer nor candle may start threads: a host with one worker per core
+/// would be overloaded. Threads are counted in a separate process because other
+/// tests start threads in this one.
 #[test]
 fn starts_no_threads() {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -382,10 +382,10 @@ fn starts_no_threads() {
 }
 
 #[test]
-#[ignore = "run by starts_no_threads in a process of its own"]
+#[ignore = "run by starts_no_threads in a separate process"]
 fn count_threads() {
     let Ok(before) = std::fs::read_dir("/proc/self/task").map(Iterator::count) else {
-        println!("skipped: this system does not tell how many threads there are");
+        println!("skipped: this system has no /proc/self/task");
         return;
     };
     let mut batch = batch(FULL, 1);

@@ -1,6 +1,5 @@
-//! The further models: against PyTorch's cells in double precision
-//! (`fixtures/cells.py`), against the plain network where they are the same,
-//! and what they promise.
+//! The other models, compared with PyTorch in double precision
+//! (`fixtures/cells.py`) and with `rnn.vanilla` where they coincide.
 
 use pallium_core::ndarray::{Array3, Axis};
 use pallium_core::prelude::*;
@@ -99,7 +98,8 @@ fn compare<M: Component + Model>(params: Value, suffixes: &[&str], golden: &Valu
         let mut model: M = build(params.clone(), &setting(threads));
         set(&mut model, suffixes);
         let mut gradient = Array3::from_elem((suffixes.len(), N, N), f32::NAN);
-        // A longer pass before, and twice backward: nothing may be left over.
+        // A longer pass before and two backward passes: earlier passes must
+        // leave no trace.
         let longer =
             ragged_batch(super::Size { neurons: N, channels: C, classes: K, trials: 9, steps: 14 }, 1);
         model.forward(&longer.view(), Mode::Train { noise_seed: 1 }).unwrap();
@@ -112,7 +112,8 @@ fn compare<M: Component + Model>(params: Value, suffixes: &[&str], golden: &Valu
             model.backward(activity.then(|| term.view()), gradient.view_mut()).unwrap();
         }
         model.update(gradient.view()).unwrap();
-        // After one update from nothing, 0.1 times the gradients.
+        // After the first update, the first moments are 0.1 times the
+        // gradients.
         let state = model.state().unwrap();
         let gradients = golden["gradients"].as_object().unwrap();
         for (name, gradient) in gradients {
@@ -126,7 +127,7 @@ fn compare<M: Component + Model>(params: Value, suffixes: &[&str], golden: &Valu
 }
 
 #[test]
-fn agree_with_pytorch() {
+fn models_agree_with_pytorch() {
     let golden = golden();
     for activity in [false, true] {
         let of = |name: &str| &golden[&format!("{name}{}", if activity { " with activity" } else { "" })];
@@ -172,9 +173,9 @@ fn the_reservoirs_read_out_is_the_regressions_solution() {
     assert!(!model.plastic());
 }
 
-/// With one time constant the continuous-time network is the leaky plain one.
+/// With one time constant, `rnn.leaky` equals `rnn.vanilla` with a leak.
 #[test]
-fn leaky_units_of_one_time_constant_are_the_plain_network() {
+fn leaky_units_of_one_time_constant_equal_vanilla() {
     let setting = Setting {
         neurons: Some(SMALL.neurons),
         inputs: Some(SMALL.channels),
@@ -203,10 +204,10 @@ fn leaky_units_of_one_time_constant_are_the_plain_network() {
     }
 }
 
-/// Recurrent noise has the variance it states, in training alone, and does not
-/// depend on how trials are split over threads.
+/// Recurrent noise has the stated variance, occurs only in training, and does
+/// not depend on the number of threads.
 #[test]
-fn recurrent_noise_is_as_stated() {
+fn recurrent_noise_has_the_stated_variance() {
     let (n, trials, steps) = (20, 40, 60);
     let mut first: Option<Vec<f32>> = None;
     for threads in [1, 3] {
@@ -273,7 +274,7 @@ fn time_constants_are_drawn_and_trained_if_set() {
 }
 
 #[test]
-fn gates_start_as_their_parameter_states() {
+fn gates_start_as_their_parameter_sets() {
     let setting = setting(1);
     let given = Matrix::from_shape_fn((N, N), |(i, j)| (i * N + j) as f32);
     for (gates, sum) in [("same", 630.0), ("zero", 0.0), ("relabelled", 630.0)] {

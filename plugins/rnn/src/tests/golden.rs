@@ -1,4 +1,4 @@
-//! Against values computed elsewhere.
+//! Comparison with values computed by other implementations.
 
 use std::fs::File;
 
@@ -27,7 +27,7 @@ fn flat(file: &mut NpzReader<File>, name: &str) -> (Vec<usize>, Vec<f64>) {
     (array.shape().to_vec(), array.iter().copied().collect())
 }
 
-/// Puts parameters into the model, with an optimizer that has not begun.
+/// Sets parameters of a model whose optimizer has not run yet.
 fn put(model: &mut Vanilla, parameters: &[(&str, Vec<f32>)]) {
     let mut state = model.state().unwrap();
     for (name, values) in parameters {
@@ -36,9 +36,9 @@ fn put(model: &mut Vanilla, parameters: &[(&str, Vec<f32>)]) {
     model.restore(&state).unwrap();
 }
 
-/// The gradients of the last pass that the model keeps to itself. After one
-/// step of Adam from nothing the first moment is (1 − β1) times the gradient.
-fn own_gradients(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
+/// The gradients of the last pass, which a model does not return: after the
+/// first step of Adam, the first moments are (1 − β1) times the gradients.
+fn gradients_from_moments(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
     NAMES
         .iter()
         .map(|(_, name)| {
@@ -54,7 +54,7 @@ fn own_gradients(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
 fn follows_the_reference_trajectory() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden/rnn_trajectory.npz");
     let Ok(file) = File::open(path) else {
-        println!("skipped: there is no reference file {path}");
+        println!("skipped: no reference file {path}");
         return;
     };
     let mut file = NpzReader::new(file).unwrap();
@@ -101,7 +101,7 @@ fn follows_the_reference_trajectory() {
         }
         model.update(gradient.view()).unwrap();
         if update == 0 {
-            for ((theirs, _), (name, values)) in NAMES.iter().zip(own_gradients(&model)) {
+            for ((theirs, _), (name, values)) in NAMES.iter().zip(gradients_from_moments(&model)) {
                 let found = distance(&values, flat(&mut file, &format!("grad0_{theirs}")).1);
                 println!("gradient in {name}: relative error {found:.1e}");
                 assert!(found < 1e-5, "the gradient in {name} is off by {found}");
@@ -124,11 +124,11 @@ fn pattern(count: usize, a: usize, b: usize, m: usize, s: f64) -> Vec<f32> {
     (0..count).map(|k| ((((k * a + b) % m) as f64 - (m / 2) as f64) / s) as f32).collect()
 }
 
-/// What a few lines of numpy give in double precision for a network of 5
-/// neurons, with gradients from central differences (so that no
-/// backpropagation had a part in them): trials of 4, 3 and 2 steps, a mask of
-/// its own for each step, no argument of a relu within 7e-4 of its kink, a term Σ A∘h on the activity, with and without leak;
-/// then six updates of Adam at a rate of 0.01.
+/// Values from numpy in double precision for a network of 5 neurons, with
+/// gradients from central differences instead of backpropagation: trials of 4,
+/// 3 and 2 steps, varying masks, no argument of a relu within 7e-4 of its kink,
+/// a term Σ A∘h on the activity, with and without leak; then six updates of
+/// Adam at a rate of 0.01.
 #[test]
 fn agrees_with_numerical_gradients_in_double_precision() {
     struct Expected {
@@ -196,7 +196,9 @@ fn agrees_with_numerical_gradients_in_double_precision() {
                         assert!((f64::from(*found) - expected).abs() < 3e-7, "{found} for {expected}");
                     }
                 }
-                for ((name, values), expected) in own_gradients(&model).into_iter().zip(expected.norms) {
+                for ((name, values), expected) in
+                    gradients_from_moments(&model).into_iter().zip(expected.norms)
+                {
                     let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
                     assert!((norm - expected).abs() < 3e-6, "{name}: {norm} for {expected}");
                 }

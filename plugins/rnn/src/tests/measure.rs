@@ -1,4 +1,5 @@
-//! Speed, for people: `cargo test --release -p pallium-rnn speed -- --ignored --nocapture`.
+//! Prints the speed of training steps: `cargo test --release -p pallium-rnn speed --
+//! --ignored --nocapture`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use pallium_linalg::{View, Write, product};
 use super::{FULL, Size, batch, build};
 use crate::vanilla::{Params, Vanilla};
 
-/// Least and median of many runs, in milliseconds.
+/// Minimum and median of many runs, in milliseconds.
 fn times(runs: usize, mut work: impl FnMut()) -> (f64, f64) {
     work();
     let mut times: Vec<f64> = (0..runs)
@@ -24,8 +25,8 @@ fn times(runs: usize, mut work: impl FnMut()) -> (f64, f64) {
     (times[0], times[runs / 2])
 }
 
-/// Chains of dependent fused multiply-adds: enough to hide their latency, few
-/// enough to stay in registers.
+/// Chains of dependent fused multiply-adds: enough to hide latency, few enough
+/// to stay in registers.
 struct Chains;
 
 impl Chains {
@@ -57,7 +58,7 @@ fn peak() -> f64 {
     work as f64 / least / 1e6
 }
 
-/// The rate of the product at the heart of a step.
+/// The rate of the recurrent product, in GFLOP/s.
 fn product_rate(size: Size) -> f64 {
     let (b, n) = (size.trials, size.neurons);
     let (left, right, mut out) = (vec![0.3_f32; b * n], vec![0.2_f32; n * n], vec![0.0_f32; b * n]);
@@ -77,19 +78,19 @@ fn speed() {
     let mut every = trials.clone();
     every.mask.fill(1.0);
     let n = FULL.neurons;
-    // What is computed: three products a step but the first, and the inputs'.
+    // Three products per step except the first, and those of the inputs.
     let work = (6 * FULL.trials * n * n * (FULL.steps - 1)
         + 4 * FULL.trials * FULL.steps * (FULL.channels + 1) * n) as f64;
     let mut gradient = Array3::zeros((1, n, n));
     let mut report = |name: &str, threads: usize, batch: &Batch, params: Params| {
         let mut model: Vanilla = build(FULL, threads, params);
         let train = Mode::Train { noise_seed: 1 };
-        let whole = times(40, || {
+        let step = times(40, || {
             model.forward(&batch.view(), train).unwrap();
             model.backward(None, gradient.view_mut()).unwrap();
             model.update(gradient.view()).unwrap();
         });
-        let rate = work / whole.0 / 1e6;
+        let rate = work / step.0 / 1e6;
         let forward = times(15, || assert!(model.forward(&batch.view(), train).unwrap().loss > 0.0));
         let backward = times(15, || model.backward(None, gradient.view_mut()).unwrap());
         let (mut least, runs) = (f64::INFINITY, 15);
@@ -105,8 +106,8 @@ fn speed() {
         println!(
             "{name}, {threads} thread(s): step {:.2} ms (median {:.2}; {rate:.0} GFLOP/s, {:.0} % of one core's \
              peak); forward {:.2}, backward {:.2}, update {least:.2}, evaluate {:.2} ms",
-            whole.0,
-            whole.1,
+            step.0,
+            step.1,
             100.0 * rate / peak,
             forward.0,
             backward.0,
@@ -120,10 +121,10 @@ fn speed() {
     report("label at the end", 2, &trials, Params::default());
 }
 
-/// The models besides the plain one.
+/// All models.
 #[test]
 #[ignore = "measures; needs a quiet machine"]
-fn speed_of_cells() {
+fn speed_of_models() {
     use crate::{gru::Gru, leaky::Leaky, lstm::Lstm, reservoir::Reservoir, trained::Trained};
     fn report<M: Component + Model>(json: &str, trials: &Batch) {
         let n = FULL.neurons;

@@ -1,4 +1,4 @@
-//! Tests of the whole model, and what they share.
+//! Tests of complete models, and their shared helpers.
 
 mod behaviour;
 mod cells;
@@ -84,7 +84,7 @@ fn train(model: &mut Vanilla, batch: &Batch, noise_seed: u64) -> Outcome {
     model.forward(&batch.view(), Mode::Train { noise_seed }).unwrap()
 }
 
-/// The gradient in the recurrent weights.
+/// The gradient with respect to the recurrent weights.
 fn recurrent_gradient(model: &mut Vanilla, activity: Option<&Array3<f32>>) -> Array2<f32> {
     let n = model.info().neurons;
     let mut gradient = Array3::from_elem((1, n, n), f32::NAN);

@@ -1,5 +1,5 @@
-//! Against candle's automatic differentiation of the same network, written as
-//! plainly as possible and in double precision.
+//! Comparison with candle's automatic differentiation of the same network in
+//! double precision.
 
 use candle_core::{D, Device, Tensor as Values, Var};
 use pallium_core::ndarray::{Array3, Axis};
@@ -74,7 +74,7 @@ fn oracle(
     Ok(Oracle { loss: loss.to_scalar()?, hidden, gradients })
 }
 
-/// Holds a model against the oracle; the largest relative error.
+/// The largest relative difference between a model and the oracle.
 fn compare(model: &mut Vanilla, batch: &Batch, activity: Option<&Array3<f32>>, leak: f64) -> f64 {
     let inputs = batch.inputs.view().permuted_axes([1, 0, 2]).to_owned();
     let expected = oracle(model, batch, &inputs, activity, leak).unwrap();
@@ -91,12 +91,12 @@ fn compare(model: &mut Vanilla, batch: &Batch, activity: Option<&Array3<f32>>, l
             assert!(found.iter().all(|&h| h == 0.0));
         }
     }
-    // Twice: asking again must not add anything up.
+    // Twice: a second backward pass must not accumulate.
     recurrent_gradient(model, activity);
     let recurrent = recurrent_gradient(model, activity);
     worst = worst.max(distance(&recurrent, expected.gradients[0].iter().copied()));
     model.update(recurrent.view().insert_axis(Axis(0))).unwrap();
-    // After one update from nothing, 0.1 times the gradients.
+    // After the first update, the first moments are 0.1 times the gradients.
     for (name, gradient) in NAMES.iter().zip(expected.gradients) {
         let moment = tensor(model, &format!("optimizer.first_moment.{name}"));
         worst = worst.max(distance(&moment, gradient.into_iter().map(|g| 0.1 * g)));
@@ -109,9 +109,8 @@ fn activity_gradient(size: Size) -> Array3<f32> {
     Array3::from_shape_simple_fn((size.steps, size.trials, size.neurons), || stream.random_range(-0.1..0.1))
 }
 
-/// Sizes that leave remainders everywhere, and several products' worth of
-/// steps; masks from one label at the end to every step; trials of one length
-/// and of many; leak, activity gradients and threads in all combinations.
+/// Sizes with remainders in every blocked loop; one label at the end or random
+/// masks and lengths; leak, activity gradients and threads in all combinations.
 #[test]
 fn agrees_with_automatic_differentiation() {
     let sizes = [
@@ -144,8 +143,8 @@ fn agrees_with_automatic_differentiation() {
     println!("largest relative error {worst:.1e}");
 }
 
-/// With weak recurrent weights gradients vanish within a few steps, and come up
-/// again where an earlier step counts.
+/// With weak recurrent weights, gradients vanish within a few steps, and
+/// reappear where an earlier step is scored.
 #[test]
 fn agrees_where_gradients_vanish() {
     let size = Size { neurons: 23, channels: 3, classes: 4, trials: 9, steps: 90 };
@@ -163,8 +162,8 @@ fn agrees_where_gradients_vanish() {
     }
 }
 
-/// The noise is Gaussian of the stated size, on every channel at every step,
-/// and it is what the pass is differentiated at.
+/// The noise is Gaussian with the stated standard deviation on every channel at
+/// every step, and gradients are taken at the noisy input.
 #[test]
 fn differentiates_at_the_noisy_input() {
     let size = Size { neurons: 20, channels: 8, classes: 3, trials: 64, steps: 30 };
