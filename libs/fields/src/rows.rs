@@ -117,6 +117,11 @@ impl Rows {
         self.cells
     }
 
+    /// Whether the current row has no cells.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// A cell of the current row, without surrounding whitespace.
     pub fn cell(&self, column: usize) -> &[u8] {
         let begin = if column == 0 { 0 } else { self.ends[column - 1] };
