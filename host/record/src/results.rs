@@ -69,7 +69,7 @@ pub fn write<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<Vec<u8>> {
     table::finish(file)
 }
 
-/// Reads a table that [`write`] wrote, in this format or in format 1.
+/// Reads a table that [`write()`] wrote, in this format or in format 1.
 ///
 /// # Errors
 /// If the file cannot be read or is damaged.

@@ -15,7 +15,7 @@
 //! | [`bins`] | frames and bins; event counts and their correlation |
 //! | [`sttc`] | spike time tiling coefficient |
 //! | [`lasso`] | precision by the graphical lasso |
-//! | [`derive`] | all functional matrices from event times |
+//! | [`derive`](mod@derive) | all functional matrices from event times |
 //! | [`steep_rises`] | events in fluorescence traces |
 //! | [`parallel`] | divides work among threads |
 

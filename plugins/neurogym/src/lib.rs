@@ -2,7 +2,7 @@
 //! 2.2.0 (Molano-Mazón et al. 2022). `docs/tasks.md` describes them for users.
 //!
 //! One file is one task, except for the families of `yang19`. To add a task,
-//! implement [`design::Design`] in a new file and declare the module below.
+//! implement `Design` of `design.rs` in a new file and declare the module below.
 //!
 //! Properties common to all of them:
 //! - time is in milliseconds; a period of t ms has ⌊t / dt_ms⌋ steps. Its
