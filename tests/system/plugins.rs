@@ -64,7 +64,7 @@ fn every_component_documents_itself() {
 fn a_plugin_on_the_path_is_offered_without_a_change_to_the_host() {
     let own = fixture("outside");
     let shown = pallium_with(&[&own], &["plugins", "show", "outside.long-connections"]).ok();
-    for part in ["limit_um", "300", "Distance in micrometres up to which a connection is free"] {
+    for part in ["limit_um", "300", "Length up to which a connection costs nothing, in micrometres"] {
         assert!(shown.stdout.contains(part), "no «{part}» in:\n{}", shown.stdout);
     }
 }

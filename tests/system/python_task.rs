@@ -145,7 +145,7 @@ fn a_process_killed_from_outside_is_started_again() {
     assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
     child.wait().ok();
     let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
-    assert!(log.contains("ended by signal 9") && log.contains("it is started again"), "{log}");
+    assert!(log.contains("ended by signal 9") && log.contains("restarting it"), "{log}");
     let undisturbed = scratch.path().join("undisturbed");
     run(&undisturbed).wait().ok();
     let values = |out: &Path| -> Vec<_> {
