@@ -9,6 +9,7 @@ use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
     WeightSource, nearest,
 };
+use pallium_files::hash;
 use pallium_record::spec::Use;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,28 @@ enum Source {
     Loaded(Library),
 }
 
+/// SHA-256 of each file, computed on all cores: hashing is most of the time that
+/// loading takes. `None` for what is not a regular file or cannot be read; the
+/// gate says why.
+fn hashes(paths: Vec<&Path>) -> Vec<Option<String>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let sum = |path: &&Path| path.is_file().then(|| hash::file(path).ok()).flatten();
+    // Dealt out like cards: large files are often next to each other.
+    let deal = |first: usize| paths.iter().skip(first).step_by(threads).map(sum).collect::<Vec<_>>();
+    let dealt: Vec<Vec<Option<String>>> = std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..threads)
+            .map(|first| {
+                let deal = &deal;
+                scope.spawn(move || deal(first))
+            })
+            .collect();
+        hands.into_iter().map(|hand| hand.join().unwrap_or_default()).collect()
+    });
+    let of_file =
+        |at: usize| dealt.get(at % threads).and_then(|hand| hand.get(at / threads)).cloned().flatten();
+    (0..paths.len()).map(of_file).collect()
+}
+
 /// All components, by id.
 #[derive(Default)]
 pub struct Catalogue {
@@ -169,8 +192,10 @@ impl Catalogue {
     pub fn survey() -> Result<(Self, Vec<Refused>)> {
         let mut catalogue = Catalogue::default();
         let mut refused = Vec::new();
-        for file in discovery::found_files(&[])? {
-            if let Err(error) = catalogue.add(&file.path, None) {
+        let files = discovery::found_files(&[])?;
+        let sums = hashes(files.iter().map(|file| file.path.as_path()).collect());
+        for (file, sum) in files.into_iter().zip(sums) {
+            if let Err(error) = catalogue.add(&file.path, sum.as_deref()) {
                 refused.push(Refused { path: file.path, named: file.named, error });
             }
         }
@@ -183,8 +208,9 @@ impl Catalogue {
     /// As [`Catalogue::discover`].
     pub fn load(paths: &[PathBuf]) -> Result<Self> {
         let mut catalogue = Catalogue::default();
-        for path in paths {
-            catalogue.add(path, None)?;
+        let sums = hashes(paths.iter().map(PathBuf::as_path).collect());
+        for (path, sum) in paths.iter().zip(sums) {
+            catalogue.add(path, sum.as_deref())?;
         }
         Ok(catalogue)
     }
