@@ -4,8 +4,8 @@ use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
 use crate::bins::{Counts, Moments};
 use crate::events::{check_events, recorded_until};
-use crate::folder::ConnectomeOrder;
 use crate::lasso::{self, Descent, Fold};
+use crate::released::ConnectomeOrder;
 use crate::sttc;
 
 /// Target of the log events that report progress.

@@ -4,7 +4,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`folder`] | reads a field's folder, as released or as written by Pallium |
+//! | [`folder`] | reads a field's folder of either kind |
+//! | [`released`] | reads a folder as released, or as written by Pallium |
 //! | [`own_field`] | reads your own field: ordinary files described by a `field.toml` |
 //! | [`store`] | writes a field's folder |
 //! | [`field_toml`] | the `field.toml` that `store` writes and `folder` reads |
@@ -30,6 +31,7 @@ pub mod lasso;
 mod listing;
 pub mod own_field;
 pub mod parallel;
+pub mod released;
 pub mod rows;
 pub mod steep_rises;
 pub mod store;

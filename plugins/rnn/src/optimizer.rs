@@ -4,8 +4,8 @@
 //! To add an optimizer, implement it here with the three operations that
 //! [`crate::trained`] and [`crate::readout`] use: [`Adam::step`],
 //! [`Moments::update`], and the moments that [`crate::trained`] saves and
-//! restores. Its parameters belong to the models' `Params`, which
-//! [`Adam::new`] checks.
+//! restores. Its parameters belong to the models' `Params` (the
+//! learning rate's default is in each), which [`Adam::new`] checks.
 
 use pallium_core::prelude::*;
 use pulp::Arch;

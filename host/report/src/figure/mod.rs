@@ -2,7 +2,8 @@
 //! journal or of a browser.
 //!
 //! A figure draws on a [`canvas`], mostly through a [`chart`]; the resulting
-//! [`drawing`] is written by [`svg`] and by [`pdf`].
+//! [`drawing`] is written by [`svg`] and by [`pdf`]. To add a figure, write its
+//! file here and name it in [`figures`](crate::figures).
 
 pub mod canvas;
 pub mod chart;

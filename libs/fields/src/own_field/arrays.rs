@@ -7,7 +7,7 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 
 use super::{FileRef, Format, MOST_NEURONS, check};
-use crate::folder::NeuronCount;
+use crate::released::NeuronCount;
 use crate::rows::{Rows, number, shown};
 use pallium_npy as npy;
 use pallium_npy::npz::{Member, Npz};

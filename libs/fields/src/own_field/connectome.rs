@@ -10,7 +10,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde::Deserialize;
 
 use super::{FileRef, Format, agree, arrays};
-use crate::folder::NeuronCount;
+use crate::released::NeuronCount;
 use crate::rows::Rows;
 use pallium_npy as npy;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::connectome::NeuronIndex;
 use super::{FileRef, Format, agree, check};
 use crate::events::{check_events, split_at_offsets};
-use crate::folder::NeuronCount;
+use crate::released::NeuronCount;
 use crate::rows::Rows;
 use pallium_npy as npy;
 use pallium_npy::npz::{Member, Npz};

@@ -26,8 +26,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use crate::field_toml::FIELD_TOML;
-use crate::folder::{self, NeuronCount, ReadOptions, Sttc};
 use crate::listing::folder_name;
+use crate::released::{self, NeuronCount, ReadOptions, Sttc};
 use crate::rows::shown;
 
 /// Maximum number of neurons of a field.
@@ -183,7 +183,7 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
     for (kind, file) in &description.ids {
         let ids = arrays::ids(folder, file, &count)?;
         agree(&mut count, &file.path(folder), ids.len())?;
-        folder::refuse_repeats(&file.path(folder), &ids)?;
+        released::refuse_repeats(&file.path(folder), &ids)?;
         substrate.ids.insert(kind.clone(), ids);
     }
     for (name, file) in &description.matrices {
@@ -269,7 +269,7 @@ fn activity(
         (None, None) => return Ok(()),
     };
     if let Some(frame_hz) = sttc_of {
-        folder::half_frame_sttc(substrate, &events, frame_hz)?;
+        released::half_frame_sttc(substrate, &events, frame_hz)?;
     }
     if reading.events {
         substrate.events = Some(events);

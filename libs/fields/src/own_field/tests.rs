@@ -5,7 +5,7 @@ use pallium_core::{
 };
 
 use super::*;
-use crate::folder::ConnectomeOrder;
+use crate::folder::{self, ConnectomeOrder};
 use pallium_testing::Folder;
 
 const READING: ReadOptions =

@@ -6,7 +6,7 @@ use pallium_core::prelude::*;
 use serde::Deserialize;
 
 use super::{FileRef, agree, arrays};
-use crate::folder::NeuronCount;
+use crate::released::NeuronCount;
 use crate::steep_rises::steep_rises;
 
 /// Size of traces in bytes that an npz may always decompress to.
