@@ -37,18 +37,53 @@ const OWN_PLUGINS: [&str; 11] = [
 /// # Errors
 /// None in practice; a spec always serialises.
 pub fn is_same(file: &TrainingFile, cell: &Cell) -> Result<bool> {
-    if file.format != FORMAT || file.pallium != "0.1.0" {
-        return Ok(false);
-    }
-    let known = |sum: &String| cell.inputs.iter().any(|(_, known)| known == sum);
-    let plugins = file.inputs.iter().filter_map(|(name, sum)| Some((name.strip_prefix("plugin ")?, sum)));
-    for (plugin, sum) in plugins {
-        if !OWN_PLUGINS.contains(&plugin) && !known(sum) {
-            return Ok(false);
+    Ok(is_computed_alike(file, cell) && content_of_file(file)? == content_of_cell(cell)?)
+}
+
+/// Trainings of format 1, by spec and data.
+pub struct Index(BTreeMap<String, Vec<TrainingFile>>);
+
+impl Index {
+    /// The index of `files`; those of later formats are ignored.
+    ///
+    /// # Errors
+    /// None in practice; a spec always serialises.
+    pub fn new(files: impl Iterator<Item = TrainingFile>) -> Result<Self> {
+        let mut index: BTreeMap<String, Vec<TrainingFile>> = BTreeMap::new();
+        for file in files.filter(|file| file.format == FORMAT) {
+            index.entry(content_of_file(&file)?).or_default().push(file);
         }
+        Ok(Index(index))
     }
-    Ok(content(&file.spec, file.inputs.iter())?
-        == content(&cell.spec, cell.inputs.iter().map(|(k, v)| (k, v)))?)
+
+    /// The first training that is the one of `cell`; see [`is_same`].
+    ///
+    /// # Errors
+    /// None in practice; a spec always serialises.
+    pub fn find(&self, cell: &Cell) -> Result<Option<&TrainingFile>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let alike = self.0.get(&content_of_cell(cell)?);
+        Ok(alike.and_then(|files| files.iter().find(|file| is_computed_alike(file, cell))))
+    }
+}
+
+/// Whether the plugins of `file` compute what those of `cell` compute.
+fn is_computed_alike(file: &TrainingFile, cell: &Cell) -> bool {
+    let known = |sum: &String| cell.inputs.iter().any(|(_, known)| known == sum);
+    let mut plugins = file.inputs.iter().filter_map(|(name, sum)| Some((name.strip_prefix("plugin ")?, sum)));
+    file.format == FORMAT
+        && file.pallium == "0.1.0"
+        && plugins.all(|(plugin, sum)| OWN_PLUGINS.contains(&plugin) || known(sum))
+}
+
+fn content_of_file(file: &TrainingFile) -> Result<String> {
+    content(&file.spec, file.inputs.iter())
+}
+
+fn content_of_cell(cell: &Cell) -> Result<String> {
+    content(&cell.spec, cell.inputs.iter().map(|(name, sum)| (name, sum)))
 }
 
 /// Whether the metrics in the `results.csv` of `file` are those of `cell`.

@@ -132,8 +132,8 @@ impl Store {
     fn training(&self, cell: &Cell) -> Result<Option<TrainingFile>> {
         let folder = self.folder(cell);
         let path = folder.join(FILE);
-        // The folder may appear between the two checks.
-        if !path.exists() && (!folder.exists() || !path.exists() && !folder.exists()) {
+        // The folder may appear between the two checks; then the file is there.
+        if !path.exists() && !folder.exists() {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).map_err(|e| damaged(&path, &e))?;

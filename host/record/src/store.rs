@@ -220,28 +220,15 @@ impl Store {
                 _ => others.push(name),
             }
         }
-        let earlier: Vec<TrainingFile> = others
-            .into_iter()
-            .filter_map(|name| TrainingFile::read(&self.cells().join(name)).ok())
-            .filter(|file| file.format == earlier::FORMAT)
-            .collect();
+        let earlier = earlier::Index::new(
+            others.into_iter().filter_map(|name| TrainingFile::read(&self.cells().join(name)).ok()),
+        )?;
         for cell in plan {
             let head = cell.identity.get(..12).unwrap_or_default();
-            let known = match folders.get(head) {
-                Some(name) => Some(name.clone()),
-                None => {
-                    let mut same = None;
-                    for file in &earlier {
-                        if earlier::is_same(file, cell)? {
-                            same = file.folder.file_name().map(|name| name.to_string_lossy().into_owned());
-                            break;
-                        }
-                    }
-                    same
-                }
-            };
-            if let Some(name) = known {
-                cell.folder = name;
+            if let Some(name) = folders.get(head) {
+                cell.folder.clone_from(name);
+            } else if let Some(name) = earlier.find(cell)?.and_then(|file| file.folder.file_name()) {
+                cell.folder = name.to_string_lossy().into_owned();
             }
             folders.insert(head.into(), cell.folder.clone());
         }
