@@ -100,26 +100,16 @@ enum Source {
     Loaded(Library),
 }
 
-/// SHA-256 of each file, computed on all cores: hashing is most of the time that
-/// loading takes. `None` for what is not a regular file or cannot be read; the
-/// gate says why.
-fn hashes(paths: Vec<&Path>) -> Vec<Option<String>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let sum = |path: &&Path| path.is_file().then(|| hash::file(path).ok()).flatten();
-    // Dealt out like cards: large files are often next to each other.
-    let deal = |first: usize| paths.iter().skip(first).step_by(threads).map(sum).collect::<Vec<_>>();
-    let dealt: Vec<Vec<Option<String>>> = std::thread::scope(|scope| {
-        let hands: Vec<_> = (0..threads)
-            .map(|first| {
-                let deal = &deal;
-                scope.spawn(move || deal(first))
-            })
+/// SHA-256 of each file, all at once: hashing is most of the time that loading
+/// takes. `None` for what is not a regular file or cannot be read; the gate says
+/// why.
+fn hashes<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<Option<String>> {
+    std::thread::scope(|scope| {
+        let hashing: Vec<_> = paths
+            .map(|path| scope.spawn(move || path.is_file().then(|| hash::file(path).ok()).flatten()))
             .collect();
-        hands.into_iter().map(|hand| hand.join().unwrap_or_default()).collect()
-    });
-    let of_file =
-        |at: usize| dealt.get(at % threads).and_then(|hand| hand.get(at / threads)).cloned().flatten();
-    (0..paths.len()).map(of_file).collect()
+        hashing.into_iter().map(|one| one.join().unwrap_or_default()).collect()
+    })
 }
 
 /// All components, by id.
@@ -193,7 +183,7 @@ impl Catalogue {
         let mut catalogue = Catalogue::default();
         let mut refused = Vec::new();
         let files = discovery::found_files(&[])?;
-        let sums = hashes(files.iter().map(|file| file.path.as_path()).collect());
+        let sums = hashes(files.iter().map(|file| file.path.as_path()));
         for (file, sum) in files.into_iter().zip(sums) {
             if let Err(error) = catalogue.add(&file.path, sum.as_deref()) {
                 refused.push(Refused { path: file.path, named: file.named, error });
@@ -208,7 +198,7 @@ impl Catalogue {
     /// As [`Catalogue::discover`].
     pub fn load(paths: &[PathBuf]) -> Result<Self> {
         let mut catalogue = Catalogue::default();
-        let sums = hashes(paths.iter().map(PathBuf::as_path).collect());
+        let sums = hashes(paths.iter().map(PathBuf::as_path));
         for (path, sum) in paths.iter().zip(sums) {
             catalogue.add(path, sum.as_deref())?;
         }
