@@ -1,8 +1,6 @@
 //! Comparison with bctpy and networkx (`fixtures/toolbox.py`), and properties
 //! that hold for any network.
 
-use std::path::Path;
-
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
@@ -52,12 +50,11 @@ fn matrices(file: &str) -> Vec<(String, Matrix)> {
         };
         return vec![of("bio"), of("gaussian")];
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/weights");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: no folder {}", folder.display());
-        return Vec::new();
-    };
-    let paths = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "npy"));
+    let Some(folder) = pallium_testing::golden("weights") else { return Vec::new() };
+    let paths = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "npy"));
     paths
         .map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), ndarray_npy::read_npy(p).unwrap()))
         .collect()

@@ -52,12 +52,8 @@ fn gradients_from_moments(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
 /// (N = 42, 16 trials, 50 steps, 8 channels, 4 classes, no noise).
 #[test]
 fn follows_the_reference_trajectory() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden/rnn_trajectory.npz");
-    let Ok(file) = File::open(path) else {
-        println!("skipped: no reference file {path}");
-        return;
-    };
-    let mut file = NpzReader::new(file).unwrap();
+    let Some(path) = pallium_testing::golden("rnn_trajectory.npz") else { return };
+    let mut file = NpzReader::new(File::open(path).unwrap()).unwrap();
     let inputs: Array3<f64> = file.by_name("x").unwrap();
     let targets: pallium_core::ndarray::Array1<i64> = file.by_name("y").unwrap();
     let metric: Array2<f64> = file.by_name("distance").unwrap();
