@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Constraint, Error, Metric, Model, Result, Setting, SubstrateSource, Task, WeightSource, parse_parameters,
-    schema_of,
+    Constraint, Error, Metric, Model, Optimizer, Result, Setting, SubstrateSource, Task, WeightSource,
+    parse_parameters, schema_of,
 };
 
 /// What a component does in an experiment.
@@ -26,14 +26,23 @@ pub enum Role {
     Task,
     /// The network that is trained: [`Model`].
     Model,
-    /// Measures a network.
+    /// Updates the parameters: [`Optimizer`].
+    Optimizer,
+    /// Measures a network: [`Metric`].
     Metric,
 }
 
 impl Role {
     /// All roles, in the order in which an experiment uses them.
-    pub const ALL: [Role; 6] =
-        [Role::Substrate, Role::Weights, Role::Constraint, Role::Task, Role::Model, Role::Metric];
+    pub const ALL: [Role; 7] = [
+        Role::Substrate,
+        Role::Weights,
+        Role::Constraint,
+        Role::Task,
+        Role::Model,
+        Role::Optimizer,
+        Role::Metric,
+    ];
 
     /// The role's name in experiment files and commands, such as `constraint`.
     pub fn name(self) -> &'static str {
@@ -43,6 +52,7 @@ impl Role {
             Role::Constraint => "constraint",
             Role::Task => "task",
             Role::Model => "model",
+            Role::Optimizer => "optimizer",
             Role::Metric => "metric",
         }
     }
@@ -65,6 +75,24 @@ pub trait Component: Sized + 'static {
     const CITE: &'static str;
     /// Its parameters; declare them with [`params!`](crate::params).
     type Params: DeserializeOwned + Serialize + Default + JsonSchema;
+    /// Values of parameters under the profiles of experiments, for parameters
+    /// whose value decides whether a published computation is repeated as it was.
+    const PROFILES: &'static [ProfileValue] = &[];
+    /// Names of capabilities that the host must have for this component; a host
+    /// that lacks one refuses the component by name.
+    const REQUIRES: &'static [&'static str] = &[];
+
+    /// Description and parameters of the component with these parameters, if they
+    /// depend on them: a component whose code is in a file named by a parameter is
+    /// known only once the file is read. `None` (the default) stands for the
+    /// constants and [`Component::Params`].
+    ///
+    /// # Errors
+    /// If the parameters name something that cannot be read.
+    fn describe(params: &Self::Params) -> Result<Option<Description>> {
+        let _ = params;
+        Ok(None)
+    }
 
     /// Builds the component from its parameters, which are already checked for
     /// names and types, and the setting of the experiment.
@@ -73,6 +101,36 @@ pub trait Component: Sized + 'static {
     /// If a parameter is out of range, or the setting lacks something that the
     /// component needs.
     fn build(params: Self::Params, setting: &Setting<'_>) -> Result<Self>;
+}
+
+/// The value of a parameter under a profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProfileValue {
+    /// Name of the profile, such as `published`.
+    pub profile: &'static str,
+    /// Name of the parameter.
+    pub parameter: &'static str,
+    /// Its value, as JSON: `"\"released\""`, `"true"`, `"0.1"`.
+    pub json: &'static str,
+}
+
+/// What a component is, where this depends on its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Description {
+    /// What it does, in one line.
+    pub about: String,
+    /// Its source.
+    pub cite: String,
+    /// JSON schema of its parameters.
+    pub schema: serde_json::Value,
+}
+
+impl Description {
+    /// A description from its parts.
+    pub fn new(about: impl Into<String>, cite: impl Into<String>, schema: serde_json::Value) -> Self {
+        Description { about: about.into(), cite: cite.into(), schema }
+    }
 }
 
 /// Builds a boxed component from a JSON object of parameters and a setting.
@@ -92,6 +150,8 @@ pub enum Builder {
     Task(Build<dyn Task>),
     /// Builds a [`Model`].
     Model(Build<dyn Model>),
+    /// Builds an [`Optimizer`].
+    Optimizer(Build<dyn Optimizer>),
     /// Builds a [`Metric`].
     Metric(Build<dyn Metric>),
 }
@@ -109,6 +169,12 @@ pub struct Registration {
     pub cite: &'static str,
     /// JSON schema of its parameters.
     pub schema: fn() -> serde_json::Value,
+    /// Values of its parameters under profiles.
+    pub profiles: &'static [ProfileValue],
+    /// Capabilities that it requires of the host.
+    pub requires: &'static [&'static str],
+    /// Its description with parameters given as a JSON object.
+    pub describe: fn(&str) -> Result<Option<Description>>,
     /// The function that builds it.
     pub builder: Builder,
 }
@@ -126,6 +192,9 @@ macro_rules! registration {
                     about: T::ABOUT,
                     cite: T::CITE,
                     schema: schema_of::<T::Params>,
+                    profiles: T::PROFILES,
+                    requires: T::REQUIRES,
+                    describe: |json| T::describe(&parse_parameters(T::ID, json)?),
                     builder: Builder::$role(|json, setting| {
                         let params: T::Params = parse_parameters(T::ID, json)?;
                         let component = T::build(params, setting)
@@ -142,6 +211,7 @@ registration!(weights, WeightSource, Weights);
 registration!(constraint, Constraint, Constraint);
 registration!(task, Task, Task);
 registration!(model, Model, Model);
+registration!(optimizer, Optimizer, Optimizer);
 registration!(metric, Metric, Metric);
 
 /// The components of this library, sorted by id, since the order of the registry
@@ -169,6 +239,7 @@ macro_rules! register {
     (Constraint, $component:ty) => { $crate::register!(@ constraint, $component); };
     (Task, $component:ty) => { $crate::register!(@ task, $component); };
     (Model, $component:ty) => { $crate::register!(@ model, $component); };
+    (Optimizer, $component:ty) => { $crate::register!(@ optimizer, $component); };
     (Metric, $component:ty) => { $crate::register!(@ metric, $component); };
     (@ $role:ident, $component:ty) => {
         $crate::inventory::submit! { $crate::Registration::$role::<$component>() }

@@ -12,15 +12,16 @@
 //!    with named values.
 //! 2. [`Component`]: id, description, citation, and `build`, which receives the
 //!    parameters and the [`Setting`] (neurons, distances, substrate, seed).
-//! 3. One of six roles, a plain Rust trait on ndarray views:
+//! 3. One of seven roles, a plain Rust trait on ndarray views:
 //!
 //!    | role | supplies |
 //!    |---|---|
 //!    | [`SubstrateSource`] | the neurons, and what was measured of them |
 //!    | [`WeightSource`] | the recurrent matrix to start from |
 //!    | [`Constraint`] | a penalty with its gradient, a hard constraint, a penalty on activity |
-//!    | [`Task`] | trials with targets and masks per step |
-//!    | [`Model`] | a network: forward, backward, update, state |
+//!    | [`Task`] | trials with targets (classes or values) and masks per step |
+//!    | [`Model`] | a network: outputs, gradients, named parameters |
+//!    | [`Optimizer`] | the update of all parameters along their gradients |
 //!    | [`Metric`] | named measures of a trained network |
 //!
 //! 4. [`register!`] beside the component, and [`plugin!`] as the last line of
@@ -59,7 +60,12 @@
 //! }
 //!
 //! impl Constraint for Ridge {
-//!     fn penalty(&mut self, weights: MatrixView<'_>, mut gradient: MatrixViewMut<'_>) -> Result<f64> {
+//!     fn penalty(
+//!         &mut self,
+//!         weights: MatrixView<'_>,
+//!         mut gradient: MatrixViewMut<'_>,
+//!         _: &Point<'_>,
+//!     ) -> Result<f64> {
 //!         let factor = self.strength as f32;
 //!         gradient.scaled_add(2.0 * factor, &weights);
 //!         Ok(self.strength * weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>())
@@ -78,22 +84,27 @@ pub mod abi;
 mod component;
 mod data;
 mod error;
+mod loss;
 mod parameters;
 pub mod random;
 mod role;
 mod setting;
 
-pub use component::{Builder, Component, Registration, Role, registrations};
+pub use component::{Builder, Component, Description, ProfileValue, Registration, Role, registrations};
 pub use data::{
-    Batch, BatchView, Direction, Matrix, MatrixView, MatrixViewMut, Measure, Positions, Substrate, Tensor,
+    Batch, BatchView, Direction, Element, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Positions,
+    PositionsBase, Scored, Substrate, SubstrateBase, SubstrateView, Table, Targets, TargetsView, Tensor,
+    TensorView, Values,
 };
 pub use error::{Error, Kind, Result};
+pub use loss::{Explained, Loss, LossSums, largest};
 pub use parameters::{at_least_zero, nearest, one_of_range, parse_parameters, schema_of};
 pub use role::{
-    Constraint, Levels, Metric, Mode, Model, ModelInfo, Network, Outcome, SubstrateSource, Task, TaskInfo,
-    WeightRequest, WeightSource,
+    Activity, Constraint, Dynamics, Learned, LearnedMut, Levels, Metric, Mode, Model, ModelInfo, Moment,
+    Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, RecordedTrials, StatePart,
+    SubstrateSource, Task, TaskInfo, WeightRequest, WeightSource,
 };
-pub use setting::Setting;
+pub use setting::{Setting, Units};
 
 // Re-exported so that a plugin needs no other dependency, and so that the
 // macros find them.
@@ -102,9 +113,11 @@ pub use {inventory, ndarray, rand, rand_distr, schemars, serde, serde_json, trac
 /// What a plugin file usually needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        Batch, BatchView, Component, Constraint, Direction, Error, Levels, Matrix, MatrixView, MatrixViewMut,
-        Measure, Metric, Mode, Model, ModelInfo, Network, Outcome, Positions, Result, Setting, Substrate,
-        SubstrateSource, Task, TaskInfo, Tensor, WeightRequest, WeightSource, at_least_zero, ndarray,
+        Activity, Batch, BatchView, Component, Constraint, Direction, Dynamics, Error, Learned, LearnedMut,
+        Levels, Loss, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Metric, Mode, Model, ModelInfo,
+        Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, Positions, Result,
+        Scored, Setting, StatePart, Substrate, SubstrateSource, SubstrateView, Targets, TargetsView, Task,
+        TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero, ndarray,
         one_of_range, random,
     };
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
-use crate::{Error, Matrix, Result, Substrate};
+use crate::{Error, Loss, Matrix, Result, SubstrateView};
 
 /// The part of an experiment that a component is built for. The methods return
 /// what a component needs, or an error that says how the user can supply it.
@@ -21,18 +21,51 @@ pub struct Setting<'a> {
     pub neurons: Option<usize>,
     /// Number of input channels of the task.
     pub inputs: Option<usize>,
-    /// Number of classes of the task.
-    pub classes: Option<usize>,
+    /// Number of outputs of the task: of its classes, or of the values at each
+    /// step.
+    pub outputs: Option<usize>,
+    /// How the task's outputs are compared with its targets.
+    pub loss: Option<Loss>,
     /// Duration of a step of the task in milliseconds, if the task defines one.
     pub step_ms: Option<f64>,
     /// The substrate of the experiment.
-    pub substrate: Option<&'a Substrate>,
+    pub substrate: Option<&'a SubstrateView<'a>>,
     /// Distances between neurons in the variant's geometry, N×N with a zero
     /// diagonal, in the scale of the geometry: by default multiples of their mean.
+    /// For a constraint on connections between two populations, rows × columns.
     pub distance: Option<ArrayView2<'a, f32>>,
     /// Micrometres in one unit of [`distance`](Setting::distance); `None` if the
     /// geometry has none, as a grid.
     pub distance_unit_um: Option<f64>,
+    /// The units that the rows of a constraint's parameter stand for; `None` if
+    /// row i is neuron i.
+    pub rows: Option<Units<'a>>,
+    /// As [`rows`](Setting::rows), for the columns.
+    pub columns: Option<Units<'a>>,
+}
+
+/// Units of a model, by their neurons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units<'a> {
+    /// For each unit its neuron in the substrate, or −1 for a free unit.
+    pub neurons: &'a [i64],
+}
+
+impl Units<'_> {
+    /// Number of units.
+    pub fn len(&self) -> usize {
+        self.neurons.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.neurons.is_empty()
+    }
+
+    /// The substrate's neuron of a unit; `None` for a free unit.
+    pub fn neuron(&self, unit: usize) -> Option<usize> {
+        self.neurons.get(unit).and_then(|&neuron| usize::try_from(neuron).ok())
+    }
 }
 
 impl<'a> Setting<'a> {
@@ -52,19 +85,29 @@ impl<'a> Setting<'a> {
         self.inputs.ok_or_else(|| missing("a task (its number of input channels)"))
     }
 
-    /// The number of classes of the task.
+    /// The number of outputs of the task.
     ///
     /// # Errors
     /// If there is no task.
-    pub fn classes(&self) -> Result<usize> {
-        self.classes.ok_or_else(|| missing("a task (its number of classes)"))
+    pub fn outputs(&self) -> Result<usize> {
+        self.outputs.ok_or_else(|| missing("a task (its number of outputs)"))
+    }
+
+    /// The shape of the parameter that a constraint is built for: N×N, or the
+    /// units of its rows and columns.
+    ///
+    /// # Errors
+    /// If the number of neurons is unknown.
+    pub fn shape(&self) -> Result<(usize, usize)> {
+        let count = |units: Option<Units<'_>>| units.map_or_else(|| self.neurons(), |units| Ok(units.len()));
+        Ok((count(self.rows)?, count(self.columns)?))
     }
 
     /// The substrate.
     ///
     /// # Errors
     /// If the experiment has none.
-    pub fn substrate(&self) -> Result<&'a Substrate> {
+    pub fn substrate(&self) -> Result<&'a SubstrateView<'a>> {
         self.substrate
             .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
     }

@@ -12,19 +12,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use abi_stable::erased_types::TD_Opaque;
 use abi_stable::prefix_type::PrefixTypeTrait;
-use abi_stable::std_types::{ROption, RStr, RString, RVec};
-use ndarray::{Ix2, Ix3};
+use abi_stable::std_types::{RBox, ROption, RStr, RString, RVec};
+use ndarray::{Array2, ArrayView2, Ix2, Ix3};
 
 use super::convert::{
-    Received, batch_parcel, from_json, json, matrix_buf, receive_substrate, state_from_loan, state_parcel,
-    substrate_parcel, to_wire, view_f32, view_mut, with_setting,
+    Part, Received, batch_parcel, batch_view, buf, buf_to_array, from_json, from_wire, json, parcel_of,
+    receive_substrate, substrate_parcel, tensors_from_loan, tensors_parcel, to_wire, unpack, view, view_mut,
+    with_setting,
 };
+use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
 use super::manifest::{ComponentEntry, Manifest};
 use super::wire::*;
 use crate::component::{Builder, registration, registrations};
 use crate::{
-    BatchView, Constraint, Error, Kind, Metric, Mode, Model, Network, Result, Setting, SubstrateSource, Task,
-    WeightRequest, WeightSource,
+    Activity, BatchView, Constraint, Dynamics, Error, Kind, Learned, Metric, Mode, Model, ModelInfo, Network,
+    Optimizer, Point, RecordedTrials, Result, Setting, SubstrateSource, Task, TensorView, WeightRequest,
+    WeightSource,
 };
 
 thread_local! {
@@ -118,39 +121,28 @@ struct Guard<T: ?Sized> {
 
 /// The size that the component was built for. Calls of another size are refused
 /// before they reach the component, so that authors need not check shapes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Size {
-    neurons: Option<usize>,
+    /// Rows and columns of the recurrent matrix or parameter.
+    shape: Option<(usize, usize)>,
     inputs: Option<usize>,
-    classes: Option<usize>,
+    outputs: Option<usize>,
 }
 
 impl Size {
     fn from_setting(setting: &Setting<'_>) -> Self {
-        Size { neurons: setting.neurons, inputs: setting.inputs, classes: setting.classes }
+        Size { shape: setting.shape().ok(), inputs: setting.inputs, outputs: setting.outputs }
     }
 
-    /// Refuses a matrix that is not N×N.
+    /// Refuses a matrix of another shape.
     fn matrix(&self, id: &str, what: &str, (rows, columns): (usize, usize)) -> Result<()> {
-        let n = self.neurons.unwrap_or(rows);
-        if (rows, columns) == (n, n) {
+        let (n, m) = self.shape.unwrap_or((rows, rows));
+        if (rows, columns) == (n, m) {
             return Ok(());
         }
-        Err(Error::input(format!("`{id}` was built for {n} neurons, but {what} are {rows}×{columns}"))
+        let size = if n == m { format!("{n} neurons") } else { format!("{n}×{m} connections") };
+        Err(Error::input(format!("`{id}` was built for {size}, but {what} are {rows}×{columns}"))
             .help("build the component for the other size"))
-    }
-
-    /// Refuses activity of another number of neurons than N, and a gradient of
-    /// another shape than the activity.
-    fn cube(&self, id: &str, activity: (usize, usize, usize), gradient: &[usize]) -> Result<()> {
-        let (steps, trials, columns) = activity;
-        let n = self.neurons.unwrap_or(columns);
-        if columns == n && *gradient == [steps, trials, n] {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "`{id}` was built for {n} neurons, but activity is {steps}×{trials}×{columns} and its gradient {gradient:?}"
-        )))
     }
 
     /// Refuses a batch whose parts disagree with each other or with the setting.
@@ -171,14 +163,19 @@ impl Size {
         if let Some(length) = batch.lengths.iter().find(|&&length| length as usize > steps) {
             return wrong(format!("a trial has {length} steps, but the batch has {steps}"));
         }
-        let classes = self.classes.map_or(u64::MAX, |c| c as u64);
-        let scored = batch.targets.iter().zip(batch.mask.iter()).filter(|(_, mask)| **mask > 0.0);
-        if let Some((class, _)) = { scored }.find(|(class, _)| u64::from(**class) >= classes) {
-            return wrong(format!(
-                "a target has class {class}, but the model was built for {classes} classes"
-            ));
-        }
         Ok(())
+    }
+
+    /// Refuses outputs, or gradients in them, of another shape.
+    fn outputs(&self, id: &str, found: (usize, usize), scored: usize) -> Result<()> {
+        let expected = (scored, self.outputs.unwrap_or(found.1));
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "outputs of `{id}` are {}×{}, but must be {}×{} (scored steps × outputs)",
+            found.0, found.1, expected.0, expected.1
+        )))
     }
 }
 
@@ -198,13 +195,7 @@ impl<T: ?Sized> Guard<T> {
     /// # Errors
     /// If the component panicked earlier.
     fn check_usable(&self) -> Result<()> {
-        if self.poisoned.load(Ordering::Relaxed) {
-            return Err(Error::plugin(format!(
-                "component `{}` panicked earlier and is not called again",
-                self.id
-            )));
-        }
-        Ok(())
+        if self.poisoned.load(Ordering::Relaxed) { Err(panicked_earlier(self.id)) } else { Ok(()) }
     }
 
     fn look<R>(&self, doing: &str, call: impl FnOnce(&T) -> Result<R>) -> WireResult<R> {
@@ -231,6 +222,10 @@ impl<T: ?Sized> Guard<T> {
             Ok(())
         }))
     }
+}
+
+fn panicked_earlier(id: &str) -> Error {
+    Error::plugin(format!("component `{id}` panicked earlier and is not called again"))
 }
 
 fn closed(id: &str) -> Error {
@@ -269,8 +264,7 @@ impl WireSubstrateSource for Guard<dyn SubstrateSource> {
 impl WireWeightSource for Guard<dyn WeightSource> {
     fn weights(&mut self, request: WireLoan<'_>) -> WireResult<WireTensorBuf> {
         self.call("weights", |source| {
-            let received = Received::new(&request);
-            let draw = received.f64_if::<Ix2>("draw")?;
+            let draw = Received::new(&request).array_if::<f64, Ix2>("draw")?;
             with_setting(&request, |setting| {
                 let request = WeightRequest {
                     neurons: setting.neurons()?,
@@ -278,7 +272,7 @@ impl WireWeightSource for Guard<dyn WeightSource> {
                     seed: setting.seed,
                     draw,
                 };
-                source.weights(&request).map(matrix_buf)
+                source.weights(&request).map(|weights| buf("weights", weights.view()))
             })
         })
     }
@@ -288,37 +282,75 @@ impl WireWeightSource for Guard<dyn WeightSource> {
     }
 }
 
+/// The point of a loan.
+fn point<'a>(loan: &WireLoan<'a>) -> Result<Point<'a>> {
+    let header: PointHeader<'a> = from_json("a point of the training", loan.header.as_str())?;
+    let received = Received::new(loan);
+    Ok(Point {
+        step: header.step,
+        epoch: header.epoch,
+        task: header.task,
+        parameter: header.parameter,
+        initial: received.array_if::<f32, Ix2>("initial")?,
+        loss_gradient: received.array_if::<f32, Ix2>("loss gradient")?,
+    })
+}
+
 impl WireConstraint for Guard<dyn Constraint> {
-    fn penalty(&mut self, weights: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
-        let (id, size) = (self.id, self.size);
-        self.call("penalty", |constraint| {
-            let (weights, gradient) = (view_f32::<Ix2>(&weights)?, view_mut::<Ix2>("gradient", gradient)?);
-            size.matrix(id, "weights", weights.dim())?;
-            Size { neurons: Some(weights.nrows()), ..size }.matrix(id, "gradients", gradient.dim())?;
-            constraint.penalty(weights, gradient)
+    fn wants(&self) -> WireResult<RString> {
+        self.look("wants_activity", |constraint| {
+            json(&ConstraintWants {
+                activity: constraint.wants_activity(),
+                loss_gradient: constraint.wants_loss_gradient(),
+            })
         })
     }
 
-    fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()> {
+    fn penalty(&mut self, at: WireLoan<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        let (id, size) = (self.id, self.size);
+        self.call("penalty", |constraint| {
+            let weights = Received::new(&at).array::<f32, Ix2>("weights")?;
+            let gradient = view_mut::<Ix2>("gradient", gradient)?;
+            size.matrix(id, "weights", weights.dim())?;
+            Size { shape: Some(weights.dim()), ..size }.matrix(id, "gradients", gradient.dim())?;
+            constraint.penalty(weights, gradient, &point(&at)?)
+        })
+    }
+
+    fn project(&mut self, weights: WireTensorMut<'_>, at: WireLoan<'_>) -> WireResult<()> {
         let (id, size) = (self.id, self.size);
         self.call("project", |constraint| {
             let weights = view_mut::<Ix2>("weights", weights)?;
             size.matrix(id, "weights", weights.dim())?;
-            constraint.project(weights)
+            constraint.project(weights, &point(&at)?)
         })
     }
 
-    fn wants_activity(&self) -> WireResult<bool> {
-        self.look("wants_activity", |constraint| Ok(constraint.wants_activity()))
-    }
-
-    fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
-        let (id, size) = (self.id, self.size);
+    fn activity_penalty(&mut self, activity: WireLoan<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64> {
+        let id = self.id;
         self.call("activity_penalty", |constraint| {
-            let (activity, gradient) = (view_f32::<Ix3>(&activity)?, view_mut::<Ix3>("gradient", gradient)?);
-            size.cube(id, activity.dim(), gradient.shape())?;
-            constraint.activity_penalty(activity, gradient)
+            let received = Received::new(&activity);
+            let values = received.array::<f32, Ix3>("activity")?;
+            let gradient = view_mut::<Ix3>("gradient", gradient)?;
+            let lengths: &[u32] = received.list("lengths")?;
+            if gradient.dim() != values.dim() || lengths.len() != values.dim().1 {
+                return Err(Error::input(format!(
+                    "activity for `{id}` is {:?}, but its gradient is {:?} and there are {} lengths",
+                    values.dim(),
+                    gradient.dim(),
+                    lengths.len()
+                )));
+            }
+            constraint.activity_penalty(&Activity::new(values, lengths), gradient)
         })
+    }
+
+    fn state(&self) -> WireResult<WireParcel> {
+        self.look("state", |constraint| Ok(tensors_parcel(RString::new(), &constraint.state()?)))
+    }
+
+    fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()> {
+        self.call("restore", |constraint| constraint.restore(&tensors_from_loan(&state)?))
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -332,7 +364,14 @@ impl WireTask for Guard<dyn Task> {
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel> {
-        self.call("trials", |task| task.trials(count, seed).map(batch_parcel))
+        self.call("trials", |task| task.trials(count, seed).map(|batch| batch_parcel(&batch)))
+    }
+
+    fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>> {
+        self.call("judge", |task| {
+            let judged = task.judge(&batch_view(&batch)?, view::<f32, Ix2>(&outputs)?)?;
+            Ok(judged.into_iter().map(u8::from).collect())
+        })
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -348,87 +387,118 @@ impl WireModel for Guard<dyn Model> {
     fn initialise(&mut self, recurrent: WireTensor<'_>, seed: u64) -> WireResult<()> {
         let (id, size) = (self.id, self.size);
         self.call("initialise", |model| {
-            let recurrent = view_f32::<Ix2>(&recurrent)?;
+            let recurrent = view::<f32, Ix2>(&recurrent)?;
             size.matrix(id, "recurrent weights", recurrent.dim())?;
             model.initialise(recurrent, seed)
         })
     }
 
-    fn forward(&mut self, batch: WireLoan<'_>, mode: u8, noise_seed: u64) -> WireResult<WireOutcome> {
+    fn forward(
+        &mut self,
+        batch: WireLoan<'_>,
+        mode: u8,
+        noise_seed: u64,
+        outputs: WireTensorMut<'_>,
+    ) -> WireResult<()> {
         let (id, size) = (self.id, self.size);
         self.call("forward", |model| {
-            let received = Received::new(&batch);
-            let batch = BatchView {
-                inputs: received.f32::<Ix3>("inputs")?,
-                targets: received.u32::<Ix2>("targets")?,
-                mask: received.f32::<Ix2>("mask")?,
-                lengths: received.u32s("lengths")?,
-                conditions: received.u32s("conditions")?,
-            };
+            let batch = batch_view(&batch)?;
             size.batch(id, &batch)?;
+            let outputs = view_mut::<Ix2>("outputs", outputs)?;
+            size.outputs(id, outputs.dim(), batch.scored().count())?;
             let mode = match mode {
                 TRAIN => Mode::Train { noise_seed },
                 EVALUATE => Mode::Evaluate,
                 _ => Mode::Record,
             };
-            let outcome = model.forward(&batch, mode)?;
-            Ok(WireOutcome { loss: outcome.loss, correct: outcome.correct, weight: outcome.weight })
+            model.forward(&batch, mode, outputs)
         })
     }
 
     fn activity(&self) -> WireResult<WireBorrow<'_>> {
-        self.borrow("activity", |model| {
-            let view = model.activity()?;
-            Ok((view.shape().to_vec(), view.to_slice()))
+        self.lend("activity", |model| {
+            let activity = model.activity()?;
+            let shape = RVec::from(activity.shape().to_vec());
+            let values = activity.to_slice().ok_or_else(|| not_contiguous(self.id, "activity"))?;
+            Ok(WireBorrow {
+                name: RStr::from_str("activity"),
+                code: code::F32,
+                shape,
+                bytes: bytemuck::cast_slice(values).into(),
+            })
         })
     }
 
-    fn backward(
-        &mut self,
-        activity: ROption<WireTensor<'_>>,
-        recurrent: WireTensorMut<'_>,
-    ) -> WireResult<()> {
+    fn backward(&mut self, outputs: WireTensor<'_>, activity: ROption<WireTensor<'_>>) -> WireResult<()> {
         self.call("backward", |model| {
-            let activity = activity.into_option().as_ref().map(view_f32::<Ix3>).transpose()?;
-            model.backward(activity, view_mut::<Ix3>("gradient", recurrent)?)
+            let activity = activity.into_option().as_ref().map(view::<f32, Ix3>).transpose()?;
+            model.backward(view::<f32, Ix2>(&outputs)?, activity)
         })
     }
 
-    fn update(&mut self, recurrent: WireTensor<'_>) -> WireResult<()> {
-        self.call("update", |model| model.update(view_f32::<Ix3>(&recurrent)?))
-    }
-
-    fn recurrent(&self, block: usize) -> WireResult<WireBorrow<'_>> {
-        self.borrow("recurrent", |model| {
-            let view = model.recurrent(block)?;
-            Ok((view.shape().to_vec(), view.to_slice()))
+    fn parameters(&self) -> WireResult<RVec<WireBorrow<'_>>> {
+        self.lend("parameters", |model| {
+            let lent = model.parameters()?.into_iter().map(|parameter: TensorView<'_>| WireBorrow {
+                name: parameter.name.into(),
+                code: code::F32,
+                shape: RVec::from(parameter.shape.to_vec()),
+                bytes: bytemuck::cast_slice(parameter.values).into(),
+            });
+            Ok(lent.collect())
         })
     }
 
-    fn recurrent_mut(&mut self, block: usize) -> WireResult<WireTensorMut<'_>> {
-        let id = self.id;
-        let result = self.check_usable().and_then(|()| match &mut self.component {
-            Some(model) => caught(id, "recurrent_mut", || {
-                let view = model.recurrent_mut(block)?;
-                let shape = RVec::from(view.shape().to_vec());
-                let values = view.into_slice().ok_or_else(|| not_contiguous(id, "recurrent_mut"))?;
-                Ok(WireTensorMut { shape, values: values.into() })
-            }),
-            None => Err(closed(id)),
-        });
-        to_wire(result)
+    fn parameters_mut(&mut self) -> WireResult<RVec<WireTensorMut<'_>>> {
+        self.lend_mut("parameters_mut", |model| {
+            Ok(model.parameters_mut()?.into_iter().map(lent_mut).collect())
+        })
+    }
+
+    fn learned(&mut self) -> WireResult<RVec<WireLearned<'_>>> {
+        self.lend_mut("learned", |model| {
+            let lent = model.learned()?.into_iter().map(|learned| WireLearned {
+                index: learned.index,
+                values: lent_mut(learned.values),
+                gradient: lent_mut(learned.gradient),
+            });
+            Ok(lent.collect())
+        })
+    }
+
+    fn update_itself(&mut self) -> WireResult<()> {
+        self.call("update_itself", |model| model.update_itself())
     }
 
     fn state(&self) -> WireResult<WireParcel> {
-        self.look("state", |model| model.state().map(state_parcel))
+        self.look("state", |model| Ok(tensors_parcel(RString::new(), &model.state()?)))
     }
 
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()> {
-        self.call("restore", |model| model.restore(&state_from_loan(&state)))
+        self.call("restore", |model| model.restore(&tensors_from_loan(&state)?))
     }
 
-    fn plastic(&self) -> WireResult<bool> {
-        self.look("plastic", |model| Ok(model.plastic()))
+    fn step(&self, states: WireTensor<'_>, inputs: WireTensor<'_>) -> WireResult<WireTensorBuf> {
+        self.look("step", |model| {
+            let next = model.step(view::<f64, Ix2>(&states)?, view::<f64, Ix2>(&inputs)?)?;
+            Ok(buf("states", next.view()))
+        })
+    }
+
+    fn step_gradient(
+        &self,
+        states: WireTensor<'_>,
+        inputs: WireTensor<'_>,
+        cotangents: WireTensor<'_>,
+    ) -> WireResult<WireParcel> {
+        self.look("step_gradient", |model| {
+            let (in_states, in_inputs) = model.step_gradient(
+                view::<f64, Ix2>(&states)?,
+                view::<f64, Ix2>(&inputs)?,
+                view::<f64, Ix2>(&cotangents)?,
+            )?;
+            let parts = [Part::new("states", in_states.view()), Part::new("inputs", in_inputs.view())];
+            Ok(parcel_of(RString::new(), &parts))
+        })
     }
 
     fn close(&mut self) -> WireResult<()> {
@@ -436,74 +506,183 @@ impl WireModel for Guard<dyn Model> {
     }
 }
 
+/// A flat array lent for writing.
+fn lent_mut(values: &mut [f32]) -> WireTensorMut<'_> {
+    super::convert::borrow_mut(vec![values.len()], values)
+}
+
 fn not_contiguous(id: &str, doing: &str) -> Error {
     Error::plugin(format!("component `{id}` returned an array from {doing} that is not contiguous"))
         .help("return a row-major array")
 }
 
-/// Shape and values of what a model lends; no values if it is not contiguous.
-type Lent<'a> = (Vec<usize>, Option<&'a [f32]>);
-
 impl Guard<dyn Model> {
     /// As [`Guard::look`], for results that borrow from the model.
-    fn borrow<'a>(
-        &'a self,
-        doing: &str,
-        call: impl FnOnce(&'a dyn Model) -> Result<Lent<'a>>,
-    ) -> WireResult<WireBorrow<'a>> {
+    fn lend<'a, R>(&'a self, doing: &str, call: impl FnOnce(&'a dyn Model) -> Result<R>) -> WireResult<R> {
         let result = self.check_usable().and_then(|()| match &self.component {
-            Some(component) => caught(self.id, doing, || {
-                let (shape, values) = call(component.as_ref())?;
-                let values = values.ok_or_else(|| not_contiguous(self.id, doing))?;
-                Ok(WireBorrow { shape: RVec::from(shape), values: values.into() })
-            }),
+            Some(component) => caught(self.id, doing, || call(component.as_ref())),
             None => Err(closed(self.id)),
         });
         self.finish(result)
     }
+
+    /// As [`Guard::call`], for results that borrow from the model.
+    fn lend_mut<'a, R>(
+        &'a mut self,
+        doing: &str,
+        call: impl FnOnce(&'a mut (dyn Model + 'static)) -> Result<R>,
+    ) -> WireResult<R> {
+        let id = self.id;
+        let poisoned = &self.poisoned;
+        let result = match (&mut self.component, poisoned.load(Ordering::Relaxed)) {
+            (_, true) => Err(panicked_earlier(id)),
+            (Some(component), false) => caught(id, doing, || call(component.as_mut())),
+            (None, false) => Err(closed(id)),
+        };
+        if matches!(&result, Err(error) if error.kind == Kind::Panic) {
+            poisoned.store(true, Ordering::Relaxed);
+        }
+        to_wire(result)
+    }
+}
+
+impl WireOptimizer for Guard<dyn Optimizer> {
+    fn update(&mut self, parameters: RVec<WireUpdate<'_>>, moment: RStr<'_>) -> WireResult<()> {
+        let id = self.id;
+        self.call("update", |optimizer| {
+            let moment: MomentHeader = from_json("a moment of the training", moment.as_str())?;
+            let mut learned = Vec::with_capacity(parameters.len());
+            for WireUpdate { gradient, values } in parameters {
+                let values = super::convert::slice_mut("values", values)?;
+                let (name, shape) = (gradient.name.as_str(), gradient.shape.as_slice());
+                let gradient: &[f32] = super::convert::values(&gradient)?;
+                if values.len() != gradient.len() || shape.iter().product::<usize>() != values.len() {
+                    return Err(Error::bug(format!(
+                        "parameter `{name}` for `{id}` has {} values, {} gradients and shape {shape:?}",
+                        values.len(),
+                        gradient.len()
+                    )));
+                }
+                learned.push(Learned { name, shape, values, gradient });
+            }
+            optimizer.update(&mut learned, &moment.moment())
+        })
+    }
+
+    fn state(&self) -> WireResult<WireParcel> {
+        self.look("state", |optimizer| Ok(tensors_parcel(RString::new(), &optimizer.state()?)))
+    }
+
+    fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()> {
+        self.call("restore", |optimizer| optimizer.restore(&tensors_from_loan(&state)?))
+    }
+
+    fn close(&mut self) -> WireResult<()> {
+        Guard::close(self)
+    }
+}
+
+/// A model's step, lent by the host.
+struct LentDynamics<'a>(WireDynamics_TO<'a, RBox<()>>);
+
+impl Dynamics for LentDynamics<'_> {
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
+        buf_to_array(&from_wire(self.0.step(states.wire(), inputs.wire()))?)
+    }
+
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
+        let cotangents = Part::new("cotangents", cotangents);
+        let parcel = from_wire(self.0.step_gradient(states.wire(), inputs.wire(), cotangents.wire()))?;
+        unpack(&parcel, |_, received| {
+            Ok((
+                received.array::<f64, Ix2>("states")?.to_owned(),
+                received.array::<f64, Ix2>("inputs")?.to_owned(),
+            ))
+        })
+    }
 }
 
 impl WireMetric for Guard<dyn Metric> {
-    fn wants_activity(&self) -> WireResult<bool> {
-        self.look("wants_activity", |metric| Ok(metric.wants_activity()))
+    fn wants(&self) -> WireResult<RString> {
+        self.look("wants_activity", |metric| {
+            json(&MetricWants {
+                activity: metric.wants_activity(),
+                permutation_invariant: metric.permutation_invariant(),
+            })
+        })
     }
 
-    fn invariant(&self) -> WireResult<bool> {
-        self.look("invariant", |metric| Ok(metric.invariant()))
-    }
-
-    fn measure(&mut self, network: WireLoan<'_>) -> WireResult<RString> {
+    fn measure(
+        &mut self,
+        loan: WireLoan<'_>,
+        dynamics: ROption<WireDynamics_TO<'_, RBox<()>>>,
+    ) -> WireResult<WireParcel> {
         let id = self.id;
         self.call("measure", |metric| {
-            let received = Received::new(&network);
-            let recurrent = received.f32::<Ix2>("recurrent")?;
-            let initial = received.f32_if::<Ix2>("initial")?;
-            let activity = received.f32_if::<Ix3>("activity")?;
+            let received = Received::new(&loan);
+            let recurrent = received.array::<f32, Ix2>("recurrent")?;
+            let initial = received.array_if::<f32, Ix2>("initial")?;
             let (rows, columns) = recurrent.dim();
             if rows != columns {
                 return Err(Error::input(format!(
                     "`{id}` measures square matrices, but this one is {rows}×{columns}"
                 )));
             }
-            let size = Size { neurons: Some(rows), inputs: None, classes: None };
             if let Some(initial) = &initial {
+                let size = Size { shape: Some((rows, columns)), ..Size::default() };
                 size.matrix(id, "initial weights", initial.dim())?;
             }
-            if let Some(activity) = &activity {
-                size.cube(id, activity.dim(), activity.shape())?;
-            }
-            let conditions = received.u32s("conditions")?;
-            let lengths = received.u32s_if("lengths");
-            with_setting(&network, |setting| {
+            // Text crosses as bytes, since the header is that of the setting.
+            let model: Option<ModelInfo> = match received.list::<u8>("model")? {
+                [] => None,
+                json => Some(
+                    serde_json::from_slice(json)
+                        .map_err(|e| Error::bug(format!("a model's description is malformed: {e}")))?,
+                ),
+            };
+            let parameters: Vec<TensorView<'_>> = received
+                .tensors()
+                .iter()
+                .filter_map(|tensor| Some((tensor.name.as_str().strip_prefix("parameter:")?, tensor)))
+                .map(|(name, tensor)| {
+                    Ok(TensorView {
+                        name,
+                        shape: tensor.shape.as_slice(),
+                        values: super::convert::values(tensor)?,
+                    })
+                })
+                .collect::<Result<_>>()?;
+            let dynamics = dynamics.into_option().map(LentDynamics);
+            with_setting(&loan, |setting| {
+                let trials = match received.find("outputs") {
+                    Some(outputs) => {
+                        let batch = batch_view(&loan)?;
+                        let outputs = view::<f32, Ix2>(outputs)?;
+                        Some(RecordedTrials::new(batch.inputs, batch.targets, batch.mask, outputs))
+                    }
+                    None => None,
+                };
                 let network = Network {
                     recurrent,
                     initial,
                     substrate: setting.substrate,
-                    activity,
-                    conditions,
-                    lengths,
+                    model: model.as_ref(),
+                    parameters: &parameters,
+                    activity: received.array_if::<f32, Ix3>("activity")?,
+                    conditions: received.list("conditions")?,
+                    lengths: received.list("lengths")?,
+                    trials,
+                    dynamics: dynamics.as_ref().map(|dynamics| dynamics as &dyn Dynamics),
                 };
-                json(&metric.measure(&network)?)
+                let measures = metric.measure(&network)?;
+                Ok(tensors_parcel(json(&MeasuresHeader { values: measures.values })?, &measures.arrays))
             })
         })
     }
@@ -536,21 +715,40 @@ builder!(weights, Weights, WeightSource, WeightBox, WireWeightSource_TO);
 builder!(constraint, Constraint, Constraint, ConstraintBox, WireConstraint_TO);
 builder!(task, Task, Task, TaskBox, WireTask_TO);
 builder!(model, Model, Model, ModelBox, WireModel_TO);
+builder!(optimizer, Optimizer, Optimizer, OptimizerBox, WireOptimizer_TO);
 builder!(metric, Metric, Metric, MetricBox, WireMetric_TO);
+
+extern "C" fn describe(id: RStr<'_>, params: RStr<'_>) -> WireResult<RString> {
+    let id = id.as_str();
+    to_wire(caught(id, "describe", || json(&(registration(id)?.describe)(params.as_str())?)))
+}
 
 /// The library's module; called by [`plugin!`](crate::plugin).
 pub fn module(manifest: extern "C" fn() -> RString) -> PluginModuleRef {
     PluginModule {
         manifest,
         log_to: super::events::log_to,
+        describe,
         substrate,
         weights,
         constraint,
         task,
         model,
+        optimizer,
         metric,
     }
     .leak_into_prefix()
+}
+
+/// A profile's value of a parameter, parsed.
+fn profile_value(value: &crate::ProfileValue) -> Result<(String, String, serde_json::Value)> {
+    let parsed = serde_json::from_str(value.json).map_err(|e| {
+        Error::plugin(format!(
+            "the value {} of `{}` under the profile `{}` is not valid JSON: {e}",
+            value.json, value.parameter, value.profile
+        ))
+    })?;
+    Ok((value.profile.to_owned(), value.parameter.to_owned(), parsed))
 }
 
 /// The library's manifest as JSON; called by [`plugin!`](crate::plugin), which
@@ -562,16 +760,21 @@ pub fn manifest_json(name: &str, version: &str, unwinds: bool) -> RString {
             version: version.into(),
             core_version: crate::VERSION.into(),
             unwinds,
+            requires: Vec::new(),
             components: registrations()
                 .into_iter()
-                .map(|r| ComponentEntry {
-                    role: r.role.name().into(),
-                    id: r.id.into(),
-                    about: r.about.into(),
-                    cite: r.cite.into(),
-                    schema: (r.schema)(),
+                .map(|r| {
+                    Ok(ComponentEntry {
+                        role: r.role.name().into(),
+                        id: r.id.into(),
+                        about: r.about.into(),
+                        cite: r.cite.into(),
+                        schema: (r.schema)(),
+                        profiles: r.profiles.iter().map(profile_value).collect::<Result<_>>()?,
+                        requires: r.requires.iter().map(|&name| name.to_owned()).collect(),
+                    })
                 })
-                .collect(),
+                .collect::<Result<_>>()?,
         })
     });
     manifest.and_then(|m| json(&m)).unwrap_or_else(|error| RString::from(error.report()))

@@ -3,20 +3,24 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use abi_stable::std_types::{ROption, RStr};
-use ndarray::{ArrayView3, ArrayViewMut3, Ix2, Ix3};
+use abi_stable::erased_types::TD_Opaque;
+use abi_stable::std_types::{RBox, RSlice, RStr, RString, RVec};
+use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Ix2};
 use serde::de::DeserializeOwned;
 
 use super::convert::{
-    Part, batch_from_parcel, from_json, from_wire, json, lend, lend_mut, lend_setting, matrix_from_buf,
-    state_from_parcel, substrate_parts, unpack, view_borrow, view_mut,
+    Part, batch_from_parcel, batch_parts, borrow_mut, buf, buf_to_array, from_json, from_wire, json, lend,
+    lend_mut, lend_setting, parcel_of, receive_substrate, slice_mut, substrate_parts, tensors_from_parcel,
+    to_wire, unpack, values, view,
 };
 use super::events::host_log;
+use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
 use super::manifest::Manifest;
 use super::wire::*;
 use crate::{
-    Batch, BatchView, Constraint, Error, Matrix, MatrixView, MatrixViewMut, Measure, Metric, Mode, Model,
-    ModelInfo, Network, Outcome, Result, Setting, Substrate, SubstrateSource, Task, TaskInfo, Tensor,
+    Activity, Batch, BatchView, Constraint, Description, Dynamics, Error, Learned, LearnedMut, Matrix,
+    MatrixView, MatrixViewMut, Measures, Metric, Mode, Model, ModelInfo, Moment, Network, Optimizer, Point,
+    Result, Setting, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
     WeightRequest, WeightSource,
 };
 
@@ -74,16 +78,31 @@ impl Library {
         })
     }
 
+    /// The description of a component with these parameters (a JSON object), if it
+    /// depends on them.
+    ///
+    /// # Errors
+    /// If a parameter is wrong, or names something that cannot be read.
+    pub fn describe(&self, id: &str, params: &str) -> Result<Option<Description>> {
+        let text = from_wire(self.module.describe()(RStr::from_str(id), RStr::from_str(params)))?;
+        from_json(&format!("the description of `{id}`"), &text)
+    }
+
     build!(substrate, SubstrateSource);
     build!(weights, WeightSource);
-    build!(constraint, Constraint);
+    build!(constraint, Constraint, |object: &ConstraintBox| -> Result<ConstraintWants> {
+        from_json("what a constraint wants", &from_wire(object.wants())?)
+    });
     build!(task, Task, |object: &TaskBox| -> Result<TaskInfo> {
         from_json("a task's description", &from_wire(object.info())?)
     });
     build!(model, Model, |object: &ModelBox| -> Result<ModelInfo> {
         from_json("a model's description", &from_wire(object.info())?)
     });
-    build!(metric, Metric);
+    build!(optimizer, Optimizer);
+    build!(metric, Metric, |object: &MetricBox| -> Result<MetricWants> {
+        from_json("what a metric wants", &from_wire(object.wants())?)
+    });
 }
 
 static CLOSE_FAILURES: Mutex<Vec<Error>> = Mutex::new(Vec::new());
@@ -111,7 +130,7 @@ macro_rules! close {
         })*
     };
 }
-close!(SubstrateBox, WeightBox, ConstraintBox, TaskBox, ModelBox, MetricBox);
+close!(SubstrateBox, WeightBox, ConstraintBox, TaskBox, ModelBox, OptimizerBox, MetricBox);
 
 /// A wire object, with its id and its description.
 struct Loaded<O: Close, I = ()> {
@@ -135,15 +154,13 @@ impl<O: Close, I> Loaded<O, I> {
     fn malformed<T: DeserializeOwned>(&self, what: &str, text: &str) -> Result<T> {
         from_json(&format!("{what} of `{}`", self.id), text)
     }
+}
 
-    /// The value of a method that cannot fail in the plain trait; if it panicked,
-    /// the error is logged and `otherwise` returned.
-    fn or<T>(&self, answer: WireResult<T>, otherwise: T) -> T {
-        from_wire(answer).unwrap_or_else(|error| {
-            tracing::error!(component = self.id, "{error}");
-            otherwise
-        })
-    }
+/// The values of an array that the callee lends.
+fn lent<'a>(lent: WireBorrow<'a>) -> Result<(Vec<usize>, &'a [f32])> {
+    // Only the shape is local; the values live as long as the loan.
+    let tensor = WireTensor { name: lent.name, code: lent.code, shape: RSlice::EMPTY, bytes: lent.bytes };
+    Ok((lent.shape.to_vec(), values(&tensor)?))
 }
 
 impl SubstrateSource for Loaded<SubstrateBox> {
@@ -151,11 +168,11 @@ impl SubstrateSource for Loaded<SubstrateBox> {
         let parcel = from_wire(self.object.substrate(seed))?;
         unpack(&parcel, |header, received| {
             let header = self.malformed("a substrate", header)?;
-            super::convert::receive_substrate(header, received)
+            Ok(receive_substrate(header, received)?.into_owned())
         })
     }
 
-    fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+    fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         let (header, parts) = substrate_parts(substrate);
         let folder = folder.to_string_lossy();
         from_wire(lend(&json(&header)?, &parts, |loan| self.object.store(loan, RStr::from_str(&folder))))
@@ -170,9 +187,9 @@ impl WeightSource for Loaded<WeightBox> {
             substrate: request.substrate,
             ..Setting::default()
         };
-        let extra = request.draw.map(|draw| Part::f64("draw", draw));
+        let extra = request.draw.map(|draw| Part::new("draw", draw));
         let buf = lend_setting(&setting, extra, |loan| self.object.weights(loan))?;
-        let weights = matrix_from_buf(from_wire(buf)?)?;
+        let weights: Matrix = buf_to_array(&from_wire(buf)?)?;
         let n = request.neurons;
         if weights.dim() != (n, n) {
             let (rows, columns) = weights.dim();
@@ -185,27 +202,54 @@ impl WeightSource for Loaded<WeightBox> {
     }
 }
 
-impl Constraint for Loaded<ConstraintBox> {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        let weights = Part::f32("weights", weights);
-        from_wire(lend_mut(gradient, |gradient| self.object.penalty(weights.wire(), gradient)))
+/// The header and the arrays of a point.
+fn point_parts<'a>(at: &Point<'a>) -> Result<(RString, Vec<Part<'a>>)> {
+    let initial = at.initial.map(|view| Part::new("initial", view));
+    let loss_gradient = at.loss_gradient.map(|view| Part::new("loss gradient", view));
+    Ok((json(&PointHeader::new(at))?, initial.into_iter().chain(loss_gradient).collect()))
+}
+
+impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        at: &Point<'_>,
+    ) -> Result<f64> {
+        let (header, mut parts) = point_parts(at)?;
+        parts.push(Part::new("weights", weights));
+        from_wire(lend_mut(gradient, |gradient| {
+            lend(&header, &parts, |at| self.object.penalty(at, gradient))
+        }))
     }
 
-    fn project(&mut self, weights: MatrixViewMut<'_>) -> Result<()> {
-        from_wire(lend_mut(weights, |weights| self.object.project(weights)))
+    fn project(&mut self, weights: MatrixViewMut<'_>, at: &Point<'_>) -> Result<()> {
+        let (header, parts) = point_parts(at)?;
+        from_wire(lend_mut(weights, |weights| lend(&header, &parts, |at| self.object.project(weights, at))))
     }
 
     fn wants_activity(&self) -> bool {
-        self.or(self.object.wants_activity(), false)
+        self.info.activity
     }
 
-    fn activity_penalty(
-        &mut self,
-        activity: ArrayView3<'_, f32>,
-        gradient: ArrayViewMut3<'_, f32>,
-    ) -> Result<f64> {
-        let activity = Part::f32("activity", activity);
-        from_wire(lend_mut(gradient, |gradient| self.object.activity_penalty(activity.wire(), gradient)))
+    fn wants_loss_gradient(&self) -> bool {
+        self.info.loss_gradient
+    }
+
+    fn activity_penalty(&mut self, activity: &Activity<'_>, gradient: ArrayViewMut3<'_, f32>) -> Result<f64> {
+        let parts = [Part::new("activity", activity.values), Part::slice("lengths", activity.lengths)];
+        from_wire(lend_mut(gradient, |gradient| {
+            lend("{}", &parts, |activity| self.object.activity_penalty(activity, gradient))
+        }))
+    }
+
+    fn state(&self) -> Result<Vec<Tensor>> {
+        tensors_from_parcel(&from_wire(self.object.state())?)
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        let parts: Vec<_> = state.iter().map(Part::tensor).collect();
+        from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
 }
 
@@ -217,6 +261,17 @@ impl Task for Loaded<TaskBox, TaskInfo> {
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
         batch_from_parcel(&from_wire(self.object.trials(count, seed))?)
     }
+
+    fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
+        let rows = outputs.nrows();
+        let outputs = Part::new("outputs", outputs);
+        let judged =
+            from_wire(lend("{}", &batch_parts(batch), |loan| self.object.judge(loan, outputs.wire())))?;
+        if judged.len() != rows {
+            return Err(Error::plugin(format!("`{}` judged {} of {rows} answers", self.id, judged.len())));
+        }
+        Ok(judged.into_iter().map(|correct| correct != 0).collect())
+    }
 }
 
 impl Model for Loaded<ModelBox, ModelInfo> {
@@ -225,67 +280,176 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
-        let recurrent = Part::f32("recurrent", recurrent);
+        let recurrent = Part::new("recurrent", recurrent);
         from_wire(self.object.initialise(recurrent.wire(), seed))
     }
 
-    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
-        let parts = [
-            Part::f32("inputs", batch.inputs),
-            Part::u32("targets", batch.targets),
-            Part::f32("mask", batch.mask),
-            Part::u32("lengths", ndarray::aview1(batch.lengths)),
-            Part::u32("conditions", ndarray::aview1(batch.conditions)),
-        ];
+    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode, outputs: ArrayViewMut2<'_, f32>) -> Result<()> {
         let (mode, noise_seed) = match mode {
             Mode::Train { noise_seed } => (TRAIN, noise_seed),
             Mode::Evaluate => (EVALUATE, 0),
             Mode::Record => (RECORD, 0),
         };
-        let outcome = from_wire(lend("{}", &parts, |loan| self.object.forward(loan, mode, noise_seed)))?;
-        Ok(Outcome { loss: outcome.loss, correct: outcome.correct, weight: outcome.weight })
-    }
-
-    fn plastic(&self) -> bool {
-        self.or(self.object.plastic(), true)
+        from_wire(lend_mut(outputs, |outputs| {
+            lend("{}", &batch_parts(batch), |loan| self.object.forward(loan, mode, noise_seed, outputs))
+        }))
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
-        let lent = from_wire(self.object.activity())?;
-        view_borrow::<Ix3>("activity", &lent.shape, lent.values)
+        let (shape, values) = lent(from_wire(self.object.activity())?)?;
+        let count = values.len();
+        ArrayView3::from_shape(three(&shape).unwrap_or_default(), values).map_err(|_| {
+            Error::plugin(format!("`activity` is malformed: shape {shape:?} with {count} values"))
+        })
     }
 
     fn backward(
         &mut self,
+        outputs: ArrayView2<'_, f32>,
         activity: Option<ArrayView3<'_, f32>>,
-        recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
-        let activity = activity.map(|view| Part::f32("activity", view));
-        from_wire(lend_mut(recurrent, |recurrent| {
-            let activity = match &activity {
-                Some(part) => ROption::RSome(part.wire()),
-                None => ROption::RNone,
-            };
-            self.object.backward(activity, recurrent)
-        }))
+        let outputs = Part::new("outputs", outputs);
+        let activity = activity.map(|view| Part::new("activity", view));
+        from_wire(self.object.backward(outputs.wire(), activity.as_ref().map(Part::wire).into()))
     }
 
-    fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
-        let recurrent = Part::f32("gradient", recurrent);
-        from_wire(self.object.update(recurrent.wire()))
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        let found = from_wire(self.object.parameters())?;
+        self.count("parameters", found.len())?;
+        self.info
+            .parameters
+            .iter()
+            .zip(found)
+            .map(|(info, found)| {
+                let (_, values) = lent(found)?;
+                self.length(info.name.as_str(), info.len(), values.len())?;
+                Ok(TensorView { name: &info.name, shape: &info.shape, values })
+            })
+            .collect()
     }
 
-    fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
-        let lent = from_wire(self.object.recurrent(block))?;
-        view_borrow::<Ix2>("recurrent", &lent.shape, lent.values)
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        let (id, infos) = (&self.id, &self.info.parameters);
+        let found = from_wire(self.object.parameters_mut())?;
+        if found.len() != infos.len() {
+            return Err(Error::plugin(format!(
+                "`{id}` lends {} of its {} parameters",
+                found.len(),
+                infos.len()
+            )));
+        }
+        found
+            .into_iter()
+            .zip(infos)
+            .map(|(found, info)| slice_of(id, &info.name, info.len(), found))
+            .collect()
     }
 
-    fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
-        view_mut::<Ix2>("recurrent", from_wire(self.object.recurrent_mut(block))?)
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        let (id, infos) = (&self.id, &self.info.parameters);
+        from_wire(self.object.learned())?
+            .into_iter()
+            .map(|WireLearned { index, values, gradient }| {
+                let info = infos.get(index).ok_or_else(|| {
+                    Error::plugin(format!("`{id}` has no parameter number {index}, which it says it learned"))
+                })?;
+                Ok(LearnedMut {
+                    index,
+                    values: slice_of(id, &info.name, info.len(), values)?,
+                    gradient: slice_of(id, &info.name, info.len(), gradient)?,
+                })
+            })
+            .collect()
+    }
+
+    fn update_itself(&mut self) -> Result<()> {
+        from_wire(self.object.update_itself())
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
-        Ok(state_from_parcel(from_wire(self.object.state())?))
+        tensors_from_parcel(&from_wire(self.object.state())?)
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        let parts: Vec<_> = state.iter().map(Part::tensor).collect();
+        from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
+    }
+
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
+        buf_to_array(&from_wire(self.object.step(states.wire(), inputs.wire()))?)
+    }
+
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
+        let cotangents = Part::new("cotangents", cotangents);
+        let parcel = from_wire(self.object.step_gradient(states.wire(), inputs.wire(), cotangents.wire()))?;
+        unpack(&parcel, |_, received| {
+            Ok((
+                received.array::<f64, Ix2>("states")?.to_owned(),
+                received.array::<f64, Ix2>("inputs")?.to_owned(),
+            ))
+        })
+    }
+}
+
+impl Loaded<ModelBox, ModelInfo> {
+    fn count(&self, what: &str, found: usize) -> Result<()> {
+        let stated = self.info.parameters.len();
+        if found == stated {
+            return Ok(());
+        }
+        Err(Error::plugin(format!("`{}` lends {found} {what}, but states {stated}", self.id)))
+    }
+
+    fn length(&self, name: &str, stated: usize, found: usize) -> Result<()> {
+        length(&self.id, name, stated, found)
+    }
+}
+
+fn length(id: &str, name: &str, stated: usize, found: usize) -> Result<()> {
+    if found == stated {
+        return Ok(());
+    }
+    Err(Error::plugin(format!("parameter `{name}` of `{id}` has {found} values, but states {stated}")))
+}
+
+fn slice_of<'a>(id: &str, name: &str, stated: usize, found: WireTensorMut<'a>) -> Result<&'a mut [f32]> {
+    let values = slice_mut(name, found)?;
+    length(id, name, stated, values.len())?;
+    Ok(values)
+}
+
+fn three(shape: &[usize]) -> Option<(usize, usize, usize)> {
+    match *shape {
+        [steps, trials, units] => Some((steps, trials, units)),
+        _ => None,
+    }
+}
+
+impl Optimizer for Loaded<OptimizerBox> {
+    fn update(&mut self, parameters: &mut [Learned<'_>], at: &Moment) -> Result<()> {
+        let gradients: Vec<Part<'_>> =
+            parameters.iter().map(|p| Part::shaped(p.name, p.shape, p.gradient)).collect();
+        let updates: RVec<WireUpdate<'_>> = parameters
+            .iter_mut()
+            .zip(&gradients)
+            .map(|(parameter, gradient)| WireUpdate {
+                gradient: gradient.wire(),
+                values: borrow_mut(vec![parameter.values.len()], parameter.values),
+            })
+            .collect();
+        let moment = json(&MomentHeader::new(at))?;
+        from_wire(self.object.update(updates, moment.as_rstr()))
+    }
+
+    fn state(&self) -> Result<Vec<Tensor>> {
+        tensors_from_parcel(&from_wire(self.object.state())?)
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
@@ -294,25 +458,85 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 }
 
-impl Metric for Loaded<MetricBox> {
+/// Lends a model's step to a metric.
+struct LentDynamics<'a>(&'a dyn Dynamics);
+
+impl WireDynamics for LentDynamics<'_> {
+    fn step(&self, states: WireTensor<'_>, inputs: WireTensor<'_>) -> WireResult<WireTensorBuf> {
+        to_wire((|| {
+            let next = self.0.step(view::<f64, Ix2>(&states)?, view::<f64, Ix2>(&inputs)?)?;
+            Ok(buf("states", next.view()))
+        })())
+    }
+
+    fn step_gradient(
+        &self,
+        states: WireTensor<'_>,
+        inputs: WireTensor<'_>,
+        cotangents: WireTensor<'_>,
+    ) -> WireResult<WireParcel> {
+        to_wire((|| {
+            let (in_states, in_inputs) = self.0.step_gradient(
+                view::<f64, Ix2>(&states)?,
+                view::<f64, Ix2>(&inputs)?,
+                view::<f64, Ix2>(&cotangents)?,
+            )?;
+            let parts = [Part::new("states", in_states.view()), Part::new("inputs", in_inputs.view())];
+            Ok(parcel_of(RString::new(), &parts))
+        })())
+    }
+}
+
+impl Metric for Loaded<MetricBox, MetricWants> {
     fn wants_activity(&self) -> bool {
-        self.or(self.object.wants_activity(), false)
+        self.info.activity
     }
 
-    fn invariant(&self) -> bool {
-        self.or(self.object.invariant(), false)
+    fn permutation_invariant(&self) -> bool {
+        self.info.permutation_invariant
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let setting = Setting { substrate: network.substrate, ..Setting::default() };
-        let extra = [
-            Some(Part::f32("recurrent", network.recurrent)),
-            network.initial.map(|view| Part::f32("initial", view)),
-            network.activity.map(|view| Part::f32("activity", view)),
-            Some(Part::u32("conditions", ndarray::aview1(network.conditions))),
-            Some(Part::u32("lengths", ndarray::aview1(network.lengths))),
-        ];
-        let text = lend_setting(&setting, extra.into_iter().flatten(), |loan| self.object.measure(loan))?;
-        self.malformed("the measures", &from_wire(text)?)
+        let model = network.model.map(json).transpose()?.unwrap_or_default();
+        let mut parts =
+            vec![Part::new("recurrent", network.recurrent), Part::slice("model", model.as_bytes())];
+        parts.extend(network.initial.map(|view| Part::new("initial", view)));
+        parts.extend(network.activity.map(|view| Part::new("activity", view)));
+        for parameter in network.parameters {
+            parts.push(Part::named(
+                format!("parameter:{}", parameter.name),
+                parameter.shape,
+                parameter.values,
+            ));
+        }
+        match &network.trials {
+            Some(trials) => {
+                let batch = BatchView::new(
+                    trials.inputs,
+                    trials.targets,
+                    trials.mask,
+                    network.lengths,
+                    network.conditions,
+                );
+                parts.extend(batch_parts(&batch));
+                parts.push(Part::new("outputs", trials.outputs));
+            }
+            None => {
+                parts.push(Part::slice("conditions", network.conditions));
+                parts.push(Part::slice("lengths", network.lengths));
+            }
+        }
+        let parcel = lend_setting(&setting, parts, |loan| {
+            let dynamics = network.dynamics.map(|dynamics| {
+                WireDynamics_TO::<'_, RBox<()>>::from_value(LentDynamics(dynamics), TD_Opaque)
+            });
+            self.object.measure(loan, dynamics.into())
+        })?;
+        let parcel = from_wire(parcel)?;
+        let header: MeasuresHeader = self.malformed("the measures", &parcel.header)?;
+        let mut measures = Measures::from(header.values);
+        measures.arrays = tensors_from_parcel(&parcel)?;
+        Ok(measures)
     }
 }

@@ -17,6 +17,9 @@ pub struct Manifest {
     /// Whether panics unwind in the plugin. If they abort, they would end the
     /// host, so the host refuses such a plugin.
     pub unwinds: bool,
+    /// Capabilities that the host must have for this plugin; see [`CAPABILITIES`].
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// The components, sorted by id.
     pub components: Vec<ComponentEntry>,
 }
@@ -34,6 +37,21 @@ pub struct ComponentEntry {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
+    /// Values of its parameters under profiles: profile, parameter, value.
+    #[serde(default)]
+    pub profiles: Vec<(String, String, serde_json::Value)>,
+    /// Capabilities that the host must have for this component.
+    #[serde(default)]
+    pub requires: Vec<String>,
+}
+
+/// What this version of the contract can do beyond its first version. A plugin or
+/// component that requires another capability is refused by name.
+pub const CAPABILITIES: &[&str] = &[];
+
+/// The first of `required` that this version does not have.
+pub fn lacking(required: &[String]) -> Option<&str> {
+    required.iter().map(String::as_str).find(|name| !CAPABILITIES.contains(name))
 }
 
 impl ComponentEntry {

@@ -11,11 +11,13 @@
 //! - `loaded`: the host's side. Wraps a wire object as a component of the same
 //!   plain trait.
 //! - `events`: forwards log events from a plugin to the host.
+//! - `headers`: the JSON that accompanies arrays.
 //! - `manifest`: the description of a plugin.
 
 mod convert;
 mod events;
 mod guard;
+mod headers;
 mod loaded;
 mod manifest;
 #[allow(
@@ -29,7 +31,7 @@ mod wire;
 
 pub use guard::{manifest_json, module, start};
 pub use loaded::{Library, take_close_failures};
-pub use manifest::{ComponentEntry, Manifest};
+pub use manifest::{CAPABILITIES, ComponentEntry, Manifest, lacking};
 pub use wire::{PluginModule, PluginModuleRef};
 
 #[doc(hidden)]

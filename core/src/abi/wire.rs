@@ -15,45 +15,83 @@ use abi_stable::{
     std_types::{RBox, ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec},
 };
 
-/// An array that is lent for the duration of a call, row-major. Exactly one of
-/// the value slices is used; the others are empty.
+/// The type of an array's elements.
+pub mod code {
+    /// 32-bit floats.
+    pub const F32: u8 = 0;
+    /// 64-bit floats.
+    pub const F64: u8 = 1;
+    /// Signed 64-bit integers.
+    pub const I64: u8 = 2;
+    /// Unsigned 64-bit integers.
+    pub const U64: u8 = 3;
+    /// Unsigned 32-bit integers.
+    pub const U32: u8 = 4;
+    /// Bytes.
+    pub const U8: u8 = 5;
+}
+
+/// An array that is lent for the duration of a call, row-major. `bytes` is aligned
+/// for its element type.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct WireTensor<'a> {
     pub name: RStr<'a>,
+    /// See [`code`].
+    pub code: u8,
     pub shape: RSlice<'a, usize>,
-    pub f32s: RSlice<'a, f32>,
-    pub f64s: RSlice<'a, f64>,
-    pub i64s: RSlice<'a, i64>,
-    pub u32s: RSlice<'a, u32>,
+    pub bytes: RSlice<'a, u8>,
 }
 
-/// An array lent for writing, row-major.
+/// An array lent for writing, row-major, aligned.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireTensorMut<'a> {
+    /// See [`code`].
+    pub code: u8,
     pub shape: RVec<usize>,
-    pub values: RSliceMut<'a, f32>,
+    pub bytes: RSliceMut<'a, u8>,
 }
 
-/// A matrix or cube lent by the callee, row-major.
+/// An array lent by the callee, row-major, aligned.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireBorrow<'a> {
+    pub name: RStr<'a>,
+    /// See [`code`].
+    pub code: u8,
     pub shape: RVec<usize>,
-    pub values: RSlice<'a, f32>,
+    pub bytes: RSlice<'a, u8>,
 }
 
-/// An array handed over.
+/// An array handed over. The values are stored in 64-bit words, so that they are
+/// aligned for every type; the last word may be padded.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireTensorBuf {
     pub name: RString,
+    /// See [`code`].
+    pub code: u8,
     pub shape: RVec<usize>,
-    pub f32s: RVec<f32>,
-    pub f64s: RVec<f64>,
-    pub i64s: RVec<i64>,
-    pub u32s: RVec<u32>,
+    pub words: RVec<u64>,
+}
+
+/// A trained parameter of a model: its place among the parameters, its values and
+/// its gradient.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct WireLearned<'a> {
+    pub index: usize,
+    pub values: WireTensorMut<'a>,
+    pub gradient: WireTensorMut<'a>,
+}
+
+/// A trained parameter as an optimizer receives it.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct WireUpdate<'a> {
+    pub gradient: WireTensor<'a>,
+    pub values: WireTensorMut<'a>,
 }
 
 /// Text and arrays handed over together: a substrate, trials, a model's state.
@@ -111,10 +149,15 @@ pub trait WireWeightSource: Send + Sync {
 
 #[sabi_trait]
 pub trait WireConstraint: Send + Sync {
-    fn penalty(&mut self, weights: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;
-    fn project(&mut self, weights: WireTensorMut<'_>) -> WireResult<()>;
-    fn wants_activity(&self) -> WireResult<bool>;
-    fn activity_penalty(&mut self, activity: WireTensor<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;
+    /// What the constraint wants, as JSON.
+    fn wants(&self) -> WireResult<RString>;
+    /// The loan has the point as its header, and the weights, the initial weights
+    /// and the gradient of the loss as far as they are known.
+    fn penalty(&mut self, at: WireLoan<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;
+    fn project(&mut self, weights: WireTensorMut<'_>, at: WireLoan<'_>) -> WireResult<()>;
+    fn activity_penalty(&mut self, activity: WireLoan<'_>, gradient: WireTensorMut<'_>) -> WireResult<f64>;
+    fn state(&self) -> WireResult<WireParcel>;
+    fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
 }
@@ -123,6 +166,8 @@ pub trait WireConstraint: Send + Sync {
 pub trait WireTask: Send + Sync {
     fn info(&self) -> WireResult<RString>;
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel>;
+    /// One byte for each row of the outputs, 1 if it is correct.
+    fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
 }
@@ -134,40 +179,70 @@ pub const EVALUATE: u8 = 1;
 /// See [`TRAIN`].
 pub const RECORD: u8 = 2;
 
-/// What came out of a forward pass.
-#[repr(C)]
-#[derive(StableAbi, Clone, Copy)]
-pub struct WireOutcome {
-    pub loss: f64,
-    pub correct: f64,
-    pub weight: f64,
-}
-
 #[sabi_trait]
 pub trait WireModel: Send + Sync {
     fn info(&self) -> WireResult<RString>;
     fn initialise(&mut self, recurrent: WireTensor<'_>, seed: u64) -> WireResult<()>;
-    fn forward(&mut self, batch: WireLoan<'_>, mode: u8, noise_seed: u64) -> WireResult<WireOutcome>;
+    fn forward(
+        &mut self,
+        batch: WireLoan<'_>,
+        mode: u8,
+        noise_seed: u64,
+        outputs: WireTensorMut<'_>,
+    ) -> WireResult<()>;
     fn activity(&self) -> WireResult<WireBorrow<'_>>;
-    fn backward(&mut self, activity: ROption<WireTensor<'_>>, recurrent: WireTensorMut<'_>)
-    -> WireResult<()>;
-    fn update(&mut self, recurrent: WireTensor<'_>) -> WireResult<()>;
-    fn recurrent(&self, block: usize) -> WireResult<WireBorrow<'_>>;
-    fn recurrent_mut(&mut self, block: usize) -> WireResult<WireTensorMut<'_>>;
+    fn backward(&mut self, outputs: WireTensor<'_>, activity: ROption<WireTensor<'_>>) -> WireResult<()>;
+    fn parameters(&self) -> WireResult<RVec<WireBorrow<'_>>>;
+    fn parameters_mut(&mut self) -> WireResult<RVec<WireTensorMut<'_>>>;
+    fn learned(&mut self) -> WireResult<RVec<WireLearned<'_>>>;
+    fn update_itself(&mut self) -> WireResult<()>;
+    fn state(&self) -> WireResult<WireParcel>;
+    fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
+    fn step(&self, states: WireTensor<'_>, inputs: WireTensor<'_>) -> WireResult<WireTensorBuf>;
+    /// The gradients in the states and in the inputs.
+    fn step_gradient(
+        &self,
+        states: WireTensor<'_>,
+        inputs: WireTensor<'_>,
+        cotangents: WireTensor<'_>,
+    ) -> WireResult<WireParcel>;
+    #[sabi(last_prefix_field)]
+    fn close(&mut self) -> WireResult<()>;
+}
+
+#[sabi_trait]
+pub trait WireOptimizer: Send + Sync {
+    /// `moment` is JSON.
+    fn update(&mut self, parameters: RVec<WireUpdate<'_>>, moment: RStr<'_>) -> WireResult<()>;
     fn state(&self) -> WireResult<WireParcel>;
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
-    fn plastic(&self) -> WireResult<bool> {
-        RResult::ROk(true)
-    }
+}
+
+/// A model's step, lent by the host to a metric.
+#[sabi_trait]
+pub trait WireDynamics: Send + Sync {
+    fn step(&self, states: WireTensor<'_>, inputs: WireTensor<'_>) -> WireResult<WireTensorBuf>;
+    #[sabi(last_prefix_field)]
+    fn step_gradient(
+        &self,
+        states: WireTensor<'_>,
+        inputs: WireTensor<'_>,
+        cotangents: WireTensor<'_>,
+    ) -> WireResult<WireParcel>;
 }
 
 #[sabi_trait]
 pub trait WireMetric: Send + Sync {
-    fn wants_activity(&self) -> WireResult<bool>;
-    fn invariant(&self) -> WireResult<bool>;
-    fn measure(&mut self, network: WireLoan<'_>) -> WireResult<RString>;
+    /// What the metric wants and promises, as JSON.
+    fn wants(&self) -> WireResult<RString>;
+    /// The values are the parcel's header, the arrays its tensors.
+    fn measure(
+        &mut self,
+        network: WireLoan<'_>,
+        dynamics: ROption<WireDynamics_TO<'_, RBox<()>>>,
+    ) -> WireResult<WireParcel>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
 }
@@ -182,6 +257,8 @@ pub type ConstraintBox = WireConstraint_TO<'static, RBox<()>>;
 pub type TaskBox = WireTask_TO<'static, RBox<()>>;
 /// A model on the wire.
 pub type ModelBox = WireModel_TO<'static, RBox<()>>;
+/// An optimizer on the wire.
+pub type OptimizerBox = WireOptimizer_TO<'static, RBox<()>>;
 /// A metric on the wire.
 pub type MetricBox = WireMetric_TO<'static, RBox<()>>;
 
@@ -195,6 +272,9 @@ pub struct PluginModule {
     pub manifest: extern "C" fn() -> RString,
     /// Sends the plugin's log events to the host from now on.
     pub log_to: extern "C" fn(WireLog),
+    /// The description of a component with the given parameters (id, JSON object),
+    /// as JSON; `null` if the manifest already has it.
+    pub describe: extern "C" fn(RStr<'_>, RStr<'_>) -> RResult<RString, WireError>,
     // Builders: id, parameters as JSON, setting. (Written out, since the derive
     // macro must see a function pointer.)
     pub substrate: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<SubstrateBox, WireError>,
@@ -202,6 +282,7 @@ pub struct PluginModule {
     pub constraint: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<ConstraintBox, WireError>,
     pub task: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<TaskBox, WireError>,
     pub model: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<ModelBox, WireError>,
+    pub optimizer: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<OptimizerBox, WireError>,
     #[sabi(last_prefix_field)]
     pub metric: extern "C" fn(RStr<'_>, RStr<'_>, WireLoan<'_>) -> RResult<MetricBox, WireError>,
 }
