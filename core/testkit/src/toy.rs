@@ -18,8 +18,6 @@ pub(crate) enum Toy {
 }
 
 impl Toy {
-    pub const ALL: [Toy; 2] = [Toy::Classes, Toy::Values];
-
     /// Number of classes or values.
     pub fn outputs(self) -> usize {
         2
@@ -117,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_trials_are_well_formed() {
-        for toy in Toy::ALL {
+        for toy in [Toy::Classes, Toy::Values] {
             let info = match toy {
                 Toy::Classes => TaskInfo::classes(INPUTS, 2, 7),
                 Toy::Values => TaskInfo::values(INPUTS, 2, 7, toy.loss()),
