@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use pallium::plugins::Catalogue;
 use pallium_benches::scene::{self, Scene, component};
-use pallium_core::{Mode, Network, Result, Setting};
+use pallium_core::{Mode, Moment, Network, Point, Result, Setting};
 use serde_json::{Value, json};
 
 /// Numbers of neurons of recorded fields, then of synthetic ones.
@@ -69,7 +69,7 @@ fn patience(group: &mut BenchmarkGroup<'_, WallTime>, seconds_each: f64) {
     group.measurement_time(Duration::from_secs_f64((10.0 * seconds_each).clamp(1.0, 20.0)));
 }
 
-/// A training step without penalty: forward, backward, update.
+/// A training step without penalty: forward, loss, backward, update.
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
     let sizes = NEURONS.map(|n| ("N", n, n, 128, 50, 1));
@@ -97,13 +97,24 @@ fn step(c: &mut Criterion) {
             let setting = Setting { threads, ..scene.setting() };
             let mut model = catalogue.model(&model, &setting).or_end();
             model.initialise(scene.recurrent.view(), 1).or_end();
-            let mut gradient = Array3::zeros((1, neurons, neurons));
-            let mut noise_seed = 0;
+            let adam = component("optimizer.adam", json!({}));
+            let mut optimizer = catalogue.optimizer(&adam, &setting).or_end();
+            let parameters = model.info().parameters;
+            let batch = trials.view();
+            let mut outputs = Array2::zeros((batch.scored().count(), scene.outputs));
+            let mut gradient = outputs.clone();
+            let mut updates = 0;
             b.iter(|| {
-                noise_seed += 1;
-                model.forward(&trials.view(), Mode::Train { noise_seed }).or_end();
-                model.backward(None, gradient.view_mut()).or_end();
-                model.update(gradient.view()).or_end();
+                updates += 1;
+                model.forward(&batch, Mode::Train { noise_seed: updates }, outputs.view_mut()).or_end();
+                scene.loss.compare(&batch, outputs.view(), Some(gradient.view_mut())).or_end();
+                model.backward(gradient.view(), None).or_end();
+                let mut lent = model.learned().or_end();
+                let described = lent.iter_mut().map(|lent| {
+                    let info = &parameters[lent.index];
+                    lent.learned(info)
+                });
+                optimizer.update(&mut described.collect::<Vec<_>>(), &Moment::new(updates)).or_end();
             });
         });
     }
@@ -114,7 +125,9 @@ fn step(c: &mut Criterion) {
         let trials = catalogue.task(&task, &scene.setting()).or_end().trials(128, 1).or_end();
         let mut model = catalogue.model(&component("rnn.vanilla", json!({})), &scene.setting()).or_end();
         model.initialise(scene.recurrent.view(), 1).or_end();
-        b.iter(|| model.forward(&trials.view(), Mode::Evaluate).or_end());
+        let batch = trials.view();
+        let mut outputs = Array2::zeros((batch.scored().count(), scene.outputs));
+        b.iter(|| model.forward(&batch, Mode::Evaluate, outputs.view_mut()).or_end());
     });
     group.finish();
 }
@@ -135,7 +148,8 @@ fn penalty(c: &mut Criterion) {
             let component = component(&format!("spatial.{name}"), json!({}));
             let mut constraint = loaded().catalogue.constraint(&component, &scene.setting()).or_end();
             let mut gradient = Array2::zeros((neurons, neurons));
-            b.iter(|| constraint.penalty(scene.recurrent.view(), gradient.view_mut()).or_end());
+            let at = Point::new("recurrent");
+            b.iter(|| constraint.penalty(scene.recurrent.view(), gradient.view_mut(), &at).or_end());
         });
     }
     group.finish();
@@ -271,7 +285,8 @@ fn boundary(c: &mut Criterion) {
             let l1 = component("spatial.l1", json!({}));
             let mut constraint = loaded().catalogue.constraint(&l1, &scene.setting()).or_end();
             let mut weights = scene.recurrent.clone();
-            b.iter(|| constraint.project(weights.view_mut()).or_end());
+            let at = Point::new("recurrent");
+            b.iter(|| constraint.project(weights.view_mut(), &at).or_end());
         });
     }
     group.bench_function("load a plugin", |b| {

@@ -33,7 +33,7 @@ pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()
         save("distance.npy", write_npy(folder.join("distance.npy"), &distance.values))?;
     }
     if let Some(connectome) = scene.substrate.matrices.get(Substrate::CONNECTOME) {
-        save("connectome.npy", write_npy(folder.join("connectome.npy"), connectome))?;
+        save("connectome.npy", write_npy(folder.join("connectome.npy"), &connectome.to_array()))?;
     }
     let mut task = catalogue.task(&cell.task_component, &scene.setting())?;
     for (split, count) in [("train", cell.training.trials), ("validation", cell.training.validation)] {
@@ -49,7 +49,7 @@ pub fn write(cell: &CellSpec, catalogue: &Catalogue, folder: &Path) -> Result<()
     }
     let (constraint, strength, emd_strength) = constraint(cell)?;
     let about = json!({
-        "classes": scene.classes,
+        "classes": scene.outputs,
         "batch": cell.training.batch,
         "noise": 0.05,
         "constraint": constraint,
@@ -66,7 +66,7 @@ fn labels(batch: &Batch) -> Result<Array1<u32>> {
     batch
         .mask
         .outer_iter()
-        .zip(batch.targets.outer_iter())
+        .zip(batch.targets.view().classes()?.outer_iter())
         .map(|(mask, targets)| match mask.iter().position(|&m| m > 0.0) {
             Some(first) if first == last => Ok(targets[last]),
             _ => Err(Error::unsupported("the peers train on one label at the last step of each trial")),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use pallium::experiment::{Experiment, filter};
 use pallium::geometry::{self, Distances};
 use pallium::plugins::Catalogue;
-use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
+use pallium_core::{Error, Kind, Loss, Matrix, Result, Setting, Substrate, WeightRequest};
 use pallium_record::spec::{CellSpec, Use};
 use serde_json::{Value, json};
 
@@ -144,8 +144,10 @@ pub struct Scene {
     pub recurrent: Matrix,
     /// Input channels of the task.
     pub channels: usize,
-    /// Classes of the task.
-    pub classes: usize,
+    /// Outputs of the task.
+    pub outputs: usize,
+    /// How they are compared with its targets.
+    pub loss: Loss,
 }
 
 impl Scene {
@@ -165,7 +167,14 @@ impl Scene {
         let request = WeightRequest { neurons: n, substrate: Some(&substrate), seed, draw: None };
         let recurrent = catalogue.weights(&cell.weights, &setting)?.weights(&request)?;
         let info = catalogue.task(&cell.task_component, &setting)?.info();
-        Ok(Scene { substrate, distance, recurrent, channels: info.inputs, classes: info.classes })
+        Ok(Scene {
+            substrate,
+            distance,
+            recurrent,
+            channels: info.inputs,
+            outputs: info.outputs,
+            loss: info.loss,
+        })
     }
 
     /// The setting, with one thread.
@@ -174,7 +183,8 @@ impl Scene {
             threads: 1,
             neurons: Some(self.substrate.neurons),
             inputs: Some(self.channels),
-            classes: Some(self.classes),
+            outputs: Some(self.outputs),
+            loss: Some(self.loss),
             substrate: Some(&self.substrate),
             distance: self.distance.as_ref().map(|d| d.values.view()),
             distance_unit_um: self.distance.as_ref().and_then(|d| d.unit_um),

@@ -126,7 +126,7 @@ pub(crate) fn measure_in_turns(part: &MetricsPart) -> Result<()> {
         let (mut values, mut times) = (serde_json::Map::new(), serde_json::Map::new());
         for component in metrics() {
             let one = Instant::now();
-            for measure in catalogue.metric(&component, &setting)?.measure(&network)? {
+            for measure in catalogue.metric(&component, &setting)?.measure(&network)?.values {
                 values.insert(measure.name, json!(measure.value));
             }
             times.insert(component.id, json!(one.elapsed().as_secs_f64()));
