@@ -16,7 +16,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::identity::Cell;
-use crate::safetensors_file::{f32_bytes, floats, with_metadata};
+use crate::safetensors_file::{from_bytes, to_bytes, with_metadata};
 use crate::table::damaged;
 use crate::training::Trained;
 
@@ -42,7 +42,8 @@ impl Weights {
     pub fn block(&self, name: &str, neurons: usize) -> Option<Matrix> {
         let tensor = self.parameters.iter().find(|tensor| tensor.name == name)?;
         let square = tensor.shape == [neurons, neurons];
-        square.then(|| Array2::from_shape_vec((neurons, neurons), tensor.values.clone()).ok())?
+        let values = tensor.slice::<f32>().ok().filter(|_| square)?;
+        Array2::from_shape_vec((neurons, neurons), values.to_vec()).ok()
     }
 }
 
@@ -52,14 +53,11 @@ impl Weights {
 /// If two tensors have one name.
 pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::plugin(format!("the state of `{}`: {what}", cell.spec.model.id));
-    let initial = Tensor {
-        name: INITIAL.into(),
-        shape: trained.initial.shape().into(),
-        values: trained.initial.iter().copied().collect(),
-    };
-    let mut tensors: BTreeMap<&str, (&[usize], Vec<u8>)> = BTreeMap::new();
+    let initial = Tensor::from_view(INITIAL, trained.initial.view());
+    let mut tensors: BTreeMap<&str, (&[usize], Dtype, Vec<u8>)> = BTreeMap::new();
     for tensor in std::iter::once(&initial).chain(&trained.parameters) {
-        if tensors.insert(&tensor.name, (&tensor.shape, f32_bytes(&tensor.values))).is_some() {
+        let (dtype, bytes) = to_bytes(&tensor.values)?;
+        if tensors.insert(&tensor.name, (&tensor.shape, dtype, bytes)).is_some() {
             return Err(wrong(format!("two tensors are named `{}`", tensor.name)));
         }
     }
@@ -77,8 +75,8 @@ pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
             .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
         views.push((name.as_str(), view));
     }
-    for (name, (shape, bytes)) in &tensors {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes)
+    for (name, (shape, dtype, bytes)) in &tensors {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes)
             .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
         views.push((*name, view));
     }
@@ -110,14 +108,13 @@ pub fn read(path: &Path) -> Result<Weights> {
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
     let mut initial = None;
     let mut parameters = Vec::new();
-    for (name, view) in
-        file.iter().filter(|(name, view)| view.dtype() == Dtype::F32 && !name.starts_with(IDS))
-    {
-        let tensor = Tensor { name: name.into(), shape: view.shape().into(), values: floats(view.data()) };
+    for (name, view) in file.iter().filter(|(name, _)| !name.starts_with(IDS)) {
+        let Some(values) = from_bytes(view.dtype(), view.data()) else { continue };
+        let tensor = Tensor::new(name, view.shape(), values);
         if name != INITIAL {
             parameters.push(tensor);
         } else if let [rows, columns] = tensor.shape[..] {
-            initial = Array2::from_shape_vec((rows, columns), tensor.values).ok();
+            initial = Array2::from_shape_vec((rows, columns), tensor.slice::<f32>()?.to_vec()).ok();
         }
     }
     parameters.sort_by(|a, b| a.name.cmp(&b.name));

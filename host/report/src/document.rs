@@ -49,7 +49,7 @@ impl Report {
             "field": run.field(),
             "variants": run.variants,
             "tasks": run.tasks.iter().map(|t| {
-                let levels = t.info.as_ref().map(|i| i.levels);
+                let levels = t.info.as_ref().and_then(|i| i.levels);
                 json!({
                     "task": t.label,
                     "chance": levels.map(|l| l.chance),

@@ -87,7 +87,7 @@ pub fn summarise(
             variants.push(&spec.variant);
         }
         let known = match record {
-            Some(Record::Finished(finished)) => Some(finished.levels),
+            Some(Record::Finished(finished)) => finished.levels,
             _ => None,
         };
         match tasks.iter_mut().find(|t| t.task == spec.task) {
@@ -245,7 +245,7 @@ mod tests {
             status,
             values,
             times: vec![],
-            levels,
+            levels: Some(levels),
             curve: vec![],
             unmeasured: 0,
         }))

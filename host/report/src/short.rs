@@ -105,7 +105,7 @@ impl Report {
         // Of several, the first.
         let best = groups.reduce(|best, group| if group.mean > best.mean { group } else { best })?;
         let mean = best.mean?;
-        let levels = self.run.tasks[task].info.as_ref().map(|i| i.levels);
+        let levels = self.run.tasks[task].info.as_ref().and_then(|i| i.levels);
         let above = match (best.above_memoryless, levels.and_then(|l| l.memoryless)) {
             (Some(above), Some(memoryless)) => {
                 let runs = count(best.values.len(), "run");

@@ -139,7 +139,7 @@ pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize,
 /// The accuracy above which a run counts as above memoryless: the memoryless
 /// level plus three standard errors of a proportion of the trials.
 pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
-    let memoryless = run.tasks[task].info.as_ref()?.levels.memoryless?;
+    let memoryless = run.tasks[task].info.as_ref()?.levels?.memoryless?;
     let training = &run.example()?.spec.training;
     let trials = match run.accuracy {
         Accuracy::Running => training.trials,

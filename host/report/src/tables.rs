@@ -67,7 +67,7 @@ impl Report {
         let level = |name: &str, of: &dyn Fn(&pallium_core::Levels) -> Option<f64>| {
             let mut row = vec![TableCell::text(name).emphasis(Emphasis::Faint)];
             row.extend(self.run.tasks.iter().map(|t| {
-                let value = t.info.as_ref().and_then(|i| of(&i.levels));
+                let value = t.info.as_ref().and_then(|i| of(&i.levels?));
                 TableCell::number(value, value.map_or_else(|| "–".into(), three)).emphasis(Emphasis::Faint)
             }));
             row
@@ -85,7 +85,7 @@ impl Report {
         let published = self.running[task].iter().any(|g| g.published.is_some());
         let mut caption = self.accuracy_caption();
         if let Some(bar) = super::summary::threshold(&self.run, task) {
-            let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels.memoryless);
+            let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels?.memoryless);
             caption += &format!(
                 " Above memoryless: runs above {bar:.3}, that is {} and three standard errors of a share of the \
                  trials.",

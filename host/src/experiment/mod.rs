@@ -61,6 +61,12 @@ pub struct Variant {
     pub geometry: Geometry,
     /// Its own constraints, then those of the experiment.
     pub constraints: Vec<Component>,
+    /// Its model, if it is not the experiment's.
+    pub model: Option<Component>,
+    /// Its optimizer, if it is not the experiment's.
+    pub optimizer: Option<Component>,
+    /// Its training.
+    pub training: Training,
 }
 
 /// An experiment, read and checked.
@@ -101,6 +107,8 @@ pub struct Experiment {
     pub substrate: Component,
     /// The model.
     pub model: Component,
+    /// The optimizer.
+    pub optimizer: Component,
     /// Metrics of the trained matrix.
     pub metrics: Vec<Component>,
     /// Training.

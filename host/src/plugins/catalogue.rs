@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pallium_core::abi::Library;
 use pallium_core::{
-    Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
+    Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting, SubstrateSource, Task,
     WeightSource, nearest,
 };
 use pallium_files::hash;
@@ -325,5 +325,6 @@ impl Catalogue {
     build!(constraint, Constraint, Constraint, "constraint");
     build!(task, Task, Task, "task");
     build!(model, Model, Model, "model");
+    build!(optimizer, Optimizer, Optimizer, "optimizer");
     build!(metric, Metric, Metric, "metric");
 }

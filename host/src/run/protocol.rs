@@ -117,8 +117,8 @@ pub enum Event {
         epochs: u32,
         /// Running loss, in nats.
         loss: f64,
-        /// Running accuracy.
-        accuracy: f64,
+        /// Running accuracy, if the task has one.
+        accuracy: Option<f64>,
     },
     /// The training is finished and written, but not yet moved into place.
     Finished {

@@ -144,19 +144,19 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }
-            for (&metric, values) in wanted.iter().zip(&measures) {
-                match store.add_measures(cell, metric, values) {
+            for (&metric, (values, arrays)) in wanted.iter().zip(&measures) {
+                match store.add_measures(cell, metric, values, arrays) {
                     Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),
                     outcome => outcome?,
                 }
             }
-            Ok(Event::Measured { failed_measures: failures(&measures) })
+            Ok(Event::Measured { failed_measures: failures(measures.iter().map(|(values, _)| values)) })
         }
     }
 }
 
-fn failures(measures: &[Vec<Value>]) -> usize {
-    measures.iter().flatten().filter(|value| value.failed.is_some()).count()
+fn failures<'a>(measures: impl IntoIterator<Item = &'a Vec<Value>>) -> usize {
+    measures.into_iter().flatten().filter(|value| value.failed.is_some()).count()
 }
 
 fn emit(event: &Event) -> Result<()> {

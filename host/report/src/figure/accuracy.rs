@@ -29,7 +29,7 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
         .map(|(task, groups)| Panel {
             name: format!("accuracy on {} by variant, every run a dot", task.short()),
             draw: Box::new(move |width| {
-                panel(width, task.short(), task.info.as_ref().map(|i| i.levels), groups)
+                panel(width, task.short(), task.info.as_ref().and_then(|i| i.levels), groups)
             }),
             wide: false,
         })

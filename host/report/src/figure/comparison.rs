@@ -56,7 +56,7 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {
         .iter()
         .flat_map(|r| &r.run.tasks)
         .filter(|t| t.short() == task.name)
-        .find_map(|t| t.info.as_ref().map(|i| i.levels));
+        .find_map(|t| t.info.as_ref().and_then(|i| i.levels));
     let groups = || task.rows.iter().flatten().flatten();
     let lowest = groups()
         .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))

@@ -48,7 +48,7 @@ impl LearningCurves {
             let curves: Vec<_> = (0..run.variants.len()).map(|v| epochs(v, task)).collect();
             // Without validation trials, what training saw.
             let of = |pick: fn(&Epoch) -> Option<f64>| curves.iter().map(|c| mean(c, pick)).collect();
-            accuracy.push(of(|e| e.validation_accuracy.or(Some(e.running_accuracy))));
+            accuracy.push(of(|e| e.validation_accuracy.or(e.running_accuracy)));
             loss.push(of(|e| e.validation_loss.or(Some(e.running_loss))));
         }
         LearningCurves { accuracy, loss }
@@ -148,7 +148,7 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     let ends =
         points().flat_map(|p| [p.mean, p.band.map_or(p.mean, |b| b.0), p.band.map_or(p.mean, |b| b.1)]);
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    let levels = run.tasks[task].info.as_ref().map(|i| i.levels);
+    let levels = run.tasks[task].info.as_ref().and_then(|i| i.levels);
     let (low, high) = match (what, levels) {
         (Quantity::Accuracy, Some(levels)) => ((low.min(levels.chance) - 0.03).max(0.0), 1.02),
         (Quantity::Accuracy, None) => ((low - 0.03).max(0.0), 1.02),

@@ -80,7 +80,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Drawing 
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
     canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
-    let known = run.tasks[task].info.as_ref().map(|i| i.levels);
+    let known = run.tasks[task].info.as_ref().and_then(|i| i.levels);
     let lowest = groups
         .iter()
         .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))
