@@ -3,7 +3,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use pallium_core::rand::seq::SliceRandom;
-use pallium_core::{Error, Positions, Result, Substrate, random};
+use pallium_core::{Error, Positions, PositionsBase, Result, Substrate, random};
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
 /// Distances between neurons.
@@ -120,7 +120,7 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
     }
     let positions = substrate.positions()?;
     let mut points = match geometry.coordinate_layout {
-        CoordinateLayout::Rows => positions.values.clone(),
+        CoordinateLayout::Rows => positions.values.to_array(),
         CoordinateLayout::Interleaved => interleaved(positions),
     };
     match geometry.coordinate_scale {
@@ -138,11 +138,12 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
 
 /// The N×3 table read as a 3×N one: coordinate `axis` of neuron i is the number
 /// at position axis·N + i when the table is read along its rows.
-fn interleaved(positions: &Positions) -> Array2<f64> {
-    let neurons = positions.values.nrows();
+fn interleaved(positions: &PositionsBase<'_>) -> Array2<f64> {
+    let values = positions.values.view();
+    let neurons = values.nrows();
     Array2::from_shape_fn((neurons, 3), |(i, axis)| {
         let place = axis * neurons + i;
-        positions.values[[place / 3, place % 3]]
+        values[[place / 3, place % 3]]
     })
 }
 

@@ -63,7 +63,8 @@ impl<'a> TensorBoardWriter<'a> {
         if let Some((file, first)) = self.live.get_mut(&cell.folder) {
             first.get_or_insert(epoch);
             let scalars = LIVE.map(str::to_owned).into_iter().zip([Some(loss), accuracy]);
-            let scalars: Vec<Scalar> = scalars.filter_map(|(tag, value)| Some((tag, epoch, value?))).collect();
+            let scalars: Vec<Scalar> =
+                scalars.filter_map(|(tag, value)| Some((tag, epoch, value?))).collect();
             file.write_all(&records(&scalars)).map_err(|e| Error::io(&place, &e))?;
         }
         Ok(())

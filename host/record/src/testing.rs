@@ -47,8 +47,7 @@ pub fn cell_of(spec: CellSpec) -> Cell {
 }
 
 pub fn trained() -> Trained {
-    let tensor =
-        |name: &str, shape: &[usize], values: &[f32]| Tensor::new(name, shape, values.to_vec());
+    let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor::new(name, shape, values.to_vec());
     let epoch = |epoch| Epoch {
         epoch,
         running_loss: 0.5,

@@ -64,7 +64,7 @@ pub fn measure(args: &Measure) -> Result<()> {
     let mut measures = vec![pallium_core::Measure::new("neurons", neurons as f64)];
     for id in METRICS {
         let mut metric = catalogue.metric(&args.profile.component(id, &[])?, &setting)?;
-        measures.extend(metric.measure(&network)?);
+        measures.extend(metric.measure(&network)?.values);
     }
     if args.json {
         let object: Map<String, Value> =

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ndarray::Array2;
-use pallium_core::{Error, Result, Setting};
+use pallium_core::{Error, Point, Result, Setting};
 use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
         support::lacking(e, "--field DIR supplies a substrate, and --geometry soma or grid the distances")
     })?;
     let mut gradient = Array2::zeros(weights.dim());
-    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    let value = constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent"))?;
     if constraint.wants_activity() {
         tracing::warn!("`{}` also acts on activity, which is ignored here", args.id);
     }

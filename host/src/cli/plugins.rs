@@ -213,7 +213,7 @@ fn details(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
                 .and_then(|mut metric| metric.measure(&network).ok())
                 .map(|measures| {
                     let names: Vec<Value> =
-                        measures.iter().map(|m| json!({"name": m.name, "unit": m.unit})).collect();
+                        measures.values.iter().map(|m| json!({"name": m.name, "unit": m.unit})).collect();
                     support::parameters([("measures", names.into())])
                 })
         }

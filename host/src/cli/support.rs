@@ -43,7 +43,7 @@ impl ProfileArgs {
     pub fn component(&self, id: &str, given: &[(String, Value)]) -> Result<Use> {
         let mut params = profile::component_defaults(&self.profile, &self.overrides()?, id)?;
         params.extend(once_each("--param", given)?);
-        Ok(Use { id: id.into(), params: params.into_iter().collect() })
+        Ok(Use { params: params.into_iter().collect(), ..Use::new(id) })
     }
 
     /// The geometry of `space` under the profile.

@@ -160,7 +160,8 @@ impl Experiment {
             let mut given = given.clone();
             if entry.role == Role::Model {
                 let theirs = schema::properties(&entry.schema);
-                let former = |name: &str| FORMER_MODEL_PARAMETERS.contains(&name) && !theirs.contains_key(name);
+                let former =
+                    |name: &str| FORMER_MODEL_PARAMETERS.contains(&name) && !theirs.contains_key(name);
                 given.component.params.retain(|name, _| !former(name));
             }
             self.checked(&entry.schema, &given, &Map::new())?;

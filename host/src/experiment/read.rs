@@ -58,8 +58,7 @@ const TRAINING: &[&str] = &[
 ];
 const SCHEDULE: &[&str] = &["use", "warm_up", "every", "factor", "to", "patience"];
 const EARLY_STOPPING: &[&str] = &["measure", "patience", "least"];
-const VARIANT: &[&str] =
-    &["name", "weights", "geometry", "constraints", "model", "optimizer", "training"];
+const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints", "model", "optimizer", "training"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
@@ -457,9 +456,12 @@ fn early_stopping(node: &Node) -> Result<EarlyStopping> {
     };
     let patience = match table.get("patience") {
         Some(node) => node.integer("`patience` of `training.early_stopping`", 1, u64::from(u32::MAX))?,
-        None => return Err(node.at.error("`training.early_stopping` has no `patience`").help(
-            "set it to the number of epochs without an improvement after which a training ends",
-        )),
+        None => {
+            return Err(node
+                .at
+                .error("`training.early_stopping` has no `patience`")
+                .help("set it to the number of epochs without an improvement after which a training ends"));
+        }
     };
     let least = match table.get("least") {
         Some(node) => node.number("`least` of `training.early_stopping`")?,

@@ -163,6 +163,15 @@ impl Node {
         }
     }
 
+    /// The node as a finite number.
+    pub(super) fn number(&self, what: &str) -> Result<f64> {
+        let number = match &self.value {
+            Value::Leaf(leaf) => leaf.as_f64(),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite()).ok_or_else(|| self.wrong(what, "a number"))
+    }
+
     /// The node as an integer from `low` to `high`.
     pub(super) fn integer(&self, what: &str, low: u64, high: u64) -> Result<u64> {
         match &self.value {

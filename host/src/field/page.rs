@@ -116,17 +116,20 @@ pub struct Page {
 /// (`None` if that is not possible); `weights` are computed from it.
 pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
     let distance = released.positions.as_ref().map(distances);
-    let connectome = |field: Option<&Substrate>| field?.matrices.get(Substrate::CONNECTOME).cloned();
+    let connectome = |field: Option<&Substrate>| Some(field?.matrices.get(Substrate::CONNECTOME)?.to_array());
     let (as_released, in_order) = (connectome(Some(released)), connectome(restored));
     let known = in_order.as_ref().or(as_released.as_ref());
-    let correlation = released.matrices.get(Substrate::CORRELATION);
+    let correlation = released.matrices.get(Substrate::CORRELATION).map(|matrix| matrix.to_array());
+    let correlation = correlation.as_ref();
     let profile = distance.as_ref().map(|d| profile(d, known, correlation));
     let mean_of = |connectome: &Option<Array2<f64>>| mean_connected(connectome.as_ref()?, distance.as_ref()?);
     let order_of = |connectome: &Option<Array2<f64>>| order(connectome.as_ref()?, distance.as_ref()?);
     let wiring = known.map(|connectome| wiring(connectome, profile.as_deref()));
     let functional = released.matrices.iter().filter(|(name, _)| *name != Substrate::CONNECTOME);
     let relations = functional
-        .filter_map(|(name, matrix)| Some((name.clone(), relation(matrix, distance.as_ref(), known)?)))
+        .filter_map(|(name, matrix)| {
+            Some((name.clone(), relation(&matrix.to_array(), distance.as_ref(), known)?))
+        })
         .collect();
     let mut page = Page {
         neurons: released.neurons,

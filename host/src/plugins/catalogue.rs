@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pallium_core::abi::Library;
 use pallium_core::{
-    Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting, SubstrateSource, Task,
-    WeightSource, nearest,
+    Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
+    SubstrateSource, Task, WeightSource, nearest,
 };
 use pallium_files::hash;
 use pallium_record::spec::Use;

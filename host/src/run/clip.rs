@@ -1,6 +1,6 @@
 //! Clipping and decay: what happens to gradients before the optimizer's update.
 
-use pallium_core::{LearnedMut, Result, Error};
+use pallium_core::{Error, LearnedMut, Result};
 use pallium_record::spec::Training;
 
 /// Clips the gradients of all parameters, by norm and then by value, and adds the
@@ -77,8 +77,7 @@ mod tests {
 
     #[test]
     fn values_are_cut_and_decay_follows() {
-        let training =
-            Training { clip_value: Some(0.5), weight_decay: 0.1, ..Training::new(1, 1, 1, 1, 1) };
+        let training = Training { clip_value: Some(0.5), weight_decay: 0.1, ..Training::new(1, 1, 1, 1, 1) };
         assert_eq!(clipped(&training, &[&[3.0, -4.0, 0.25]]), [[0.7, -0.3, 0.45]]);
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ndarray::Array2;
 use pallium_core::{
-    Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer, ParameterInfo, ParameterKind, Population, Result,
-    Setting, Substrate, Task, TaskInfo, Tensor, Units, WeightRequest,
+    Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer, ParameterInfo, ParameterKind, Population,
+    Result, Setting, Substrate, Task, TaskInfo, Tensor, Units, WeightRequest,
 };
 use pallium_record::checkpoint::CheckpointFile;
 use pallium_record::spec::{CellSpec, Use};
@@ -199,9 +199,8 @@ impl Ends {
             });
         }
         let end = |name: &str, count: usize| {
-            let population = population(info, name).ok_or_else(|| {
-                Error::plugin(format!("`{}` has no population `{name}`", parameter.name))
-            })?;
+            let population = population(info, name)
+                .ok_or_else(|| Error::plugin(format!("`{}` has no population `{name}`", parameter.name)))?;
             if population.units != count {
                 return Err(Error::plugin(format!(
                     "`{}` has {count} rows or columns for the {} units of `{}`",
@@ -232,16 +231,16 @@ impl Ends {
         Some(Array2::from_shape_fn((rows.len(), columns.len()), |(i, j)| all[[rows[i], columns[j]]]))
     }
 
-    fn setting<'a>(&'a self, base: &Setting<'a>, distance: Option<&'a Matrix>) -> Setting<'a> {
+    fn setting<'a>(&'a self, base: &'a Setting<'_>, distance: Option<&'a Matrix>) -> Setting<'a> {
         if self.rows.is_none() && self.columns.is_none() {
-            return *base;
+            return base.reborrow();
         }
         let units = |ends: &'a Option<Vec<i64>>| ends.as_deref().map(|neurons| Units { neurons });
         Setting {
             rows: units(&self.rows),
             columns: units(&self.columns),
             distance: distance.map(|d| d.view()),
-            ..*base
+            ..base.reborrow()
         }
     }
 }

@@ -201,7 +201,8 @@ impl Component for Bowl {
         setting.inputs()?;
         setting.outputs()?;
         let n = setting.neurons()?;
-        let names = (0..params.blocks).map(|b| if b == 0 { "recurrent".into() } else { format!("block_{b}") });
+        let names =
+            (0..params.blocks).map(|b| if b == 0 { "recurrent".into() } else { format!("block_{b}") });
         let mut parameters: Vec<_> = names
             .map(|name: String| {
                 let block = ParameterInfo::new(name, [n, n], ParameterKind::Recurrent);
@@ -237,7 +238,12 @@ impl Model for Bowl {
         Ok(())
     }
 
-    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode, mut outputs: ArrayViewMut2<'_, f32>) -> Result<()> {
+    fn forward(
+        &mut self,
+        batch: &BatchView<'_>,
+        mode: Mode,
+        mut outputs: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
         let (trials, steps, _) = batch.dim();
         let noise = match mode {
             Mode::Train { noise_seed } => self.params.noise * (noise_seed % 1000) as f64,
@@ -254,7 +260,11 @@ impl Model for Bowl {
         self.activity.as_ref().map(|a| a.view()).ok_or_else(|| Error::bug("nothing was recorded"))
     }
 
-    fn backward(&mut self, outputs: ArrayView2<'_, f32>, activity: Option<ArrayView3<'_, f32>>) -> Result<()> {
+    fn backward(
+        &mut self,
+        outputs: ArrayView2<'_, f32>,
+        activity: Option<ArrayView3<'_, f32>>,
+    ) -> Result<()> {
         let slope = f64::from(outputs.sum()) / (2.0 * self.output(0.0));
         self.gradient = self.weights.mapv(|w| (slope * f64::from(w - self.params.target)) as f32);
         self.gradient[[0, 0, 0]] += activity.map_or(0.0, |a| a.sum());

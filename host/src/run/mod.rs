@@ -17,11 +17,11 @@ mod early_stopping;
 pub mod log;
 #[cfg(test)]
 mod mock;
+mod penalties;
 pub mod pool;
 pub mod progress;
 pub mod progress_event;
 pub mod protocol;
-mod penalties;
 mod queue;
 mod schedule;
 mod scores;

@@ -2,8 +2,8 @@
 
 use ndarray::{Array2, ArrayView3, ArrayViewMut3};
 use pallium_core::{
-    Activity, Constraint, Error, LearnedMut, Matrix, MatrixView, MatrixViewMut, Model, ModelInfo, ParameterInfo,
-    Point, Result, Tensor,
+    Activity, Constraint, Error, LearnedMut, Matrix, MatrixView, MatrixViewMut, Model, ModelInfo,
+    ParameterInfo, Point, Result, Tensor,
 };
 
 /// The constraints on one parameter.
@@ -159,7 +159,8 @@ impl Penalties {
             }
         }
         // The loss may not show it: a rectifier turns NaN into 0.
-        let not_finite = info.recurrent().find(|(index, _)| !parameters[*index].iter().all(|w| w.is_finite()));
+        let not_finite =
+            info.recurrent().find(|(index, _)| !parameters[*index].iter().all(|w| w.is_finite()));
         Ok(not_finite.map(|(_, parameter)| parameter.name.clone()))
     }
 

@@ -7,13 +7,7 @@ use pallium_record::spec::{Schedule, ScheduleKind, Training};
 /// The factor for an update: `epoch` is the number of epochs before this one,
 /// `update` that of updates before this one, `steps` that of updates in an epoch.
 /// `curves` are the epochs before this one.
-pub(super) fn factor(
-    training: &Training,
-    epoch: u32,
-    update: u64,
-    steps: u64,
-    curves: &[Epoch],
-) -> f64 {
+pub(super) fn factor(training: &Training, epoch: u32, update: u64, steps: u64, curves: &[Epoch]) -> f64 {
     let Schedule { kind, warm_up } = &training.schedule;
     let rising = u64::from(*warm_up) * steps;
     let warm = if update < rising { (update + 1) as f64 / rising as f64 } else { 1.0 };
@@ -60,7 +54,8 @@ pub(super) fn check(training: &Training) -> Result<()> {
         if (0.0..=1.0).contains(&value) {
             return Ok(());
         }
-        Err(Error::input(format!("`{name}` of training.schedule is {value}")).help("it must be between 0 and 1"))
+        Err(Error::input(format!("`{name}` of training.schedule is {value}"))
+            .help("it must be between 0 and 1"))
     };
     match *kind {
         ScheduleKind::Constant => {}
@@ -68,7 +63,9 @@ pub(super) fn check(training: &Training) -> Result<()> {
             return Err(Error::input("`every` of training.schedule is 0")
                 .help("it is a number of epochs, at least 1"));
         }
-        ScheduleKind::Step { factor, .. } | ScheduleKind::Plateau { factor, .. } => factor_of("factor", factor)?,
+        ScheduleKind::Step { factor, .. } | ScheduleKind::Plateau { factor, .. } => {
+            factor_of("factor", factor)?
+        }
         ScheduleKind::Cosine { to } => factor_of("to", to)?,
     }
     if *warm_up > training.epochs {
@@ -111,7 +108,8 @@ mod tests {
     #[test]
     fn a_warm_up_rises_with_every_update() {
         let warm = training(ScheduleKind::Constant, 2);
-        let found: Vec<_> = (0..10).map(|update| factor(&warm, update / 4, u64::from(update), 4, &[])).collect();
+        let found: Vec<_> =
+            (0..10).map(|update| factor(&warm, update / 4, u64::from(update), 4, &[])).collect();
         near(&found, &[0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.0, 1.0]);
     }
 

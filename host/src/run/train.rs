@@ -291,7 +291,12 @@ fn measure(
             activity: Some(model.activity()?),
             conditions: batch.conditions,
             lengths: batch.lengths,
-            trials: Some(RecordedTrials::new(batch.inputs, batch.targets, batch.mask, answers.outputs.view())),
+            trials: Some(RecordedTrials::new(
+                batch.inputs,
+                batch.targets,
+                batch.mask,
+                answers.outputs.view(),
+            )),
             ..network
         },
         None => network,

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use pallium_core::{
-    Batch, Error, LearnedMut, Mode, Model, ModelInfo, Moment, Optimizer, Result, Task, TaskInfo, Tensor, random,
+    Batch, Error, LearnedMut, Mode, Model, ModelInfo, Moment, Optimizer, Result, Task, TaskInfo, Tensor,
+    random,
 };
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Divergence, Epoch};
@@ -42,10 +43,11 @@ impl Network<'_> {
         let mut state = parameters(self.model)?;
         let of_model = self.model.state()?.into_iter().map(|tensor| (MODEL, tensor));
         let of_optimizer = self.optimizer.state()?.into_iter().map(|tensor| (OPTIMIZER, tensor));
-        state.extend(of_model.chain(of_optimizer).map(|(prefix, tensor)| Tensor {
-            name: format!("{prefix}{}", tensor.name),
-            ..tensor
-        }));
+        state.extend(
+            of_model
+                .chain(of_optimizer)
+                .map(|(prefix, tensor)| Tensor { name: format!("{prefix}{}", tensor.name), ..tensor }),
+        );
         state.extend(self.penalties.state(self.info)?);
         Ok(state)
     }

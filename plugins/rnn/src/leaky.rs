@@ -6,8 +6,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::elementwise::tanh;
-use crate::trained::{Start, Trained};
 use crate::step::{UnitStep, sigmoid};
+use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit};
 
 pallium_core::choice! {

@@ -75,7 +75,8 @@ impl Readout {
     /// Prepares the products after the values changed.
     pub fn refresh(&mut self) -> Result<()> {
         let (weights, _) = self.values.split_at(self.neurons * self.outputs);
-        self.weights = Values::from_slice(weights, (self.neurons, self.outputs), &Device::Cpu).map_err(failed)?;
+        self.weights =
+            Values::from_slice(weights, (self.neurons, self.outputs), &Device::Cpu).map_err(failed)?;
         Ok(())
     }
 

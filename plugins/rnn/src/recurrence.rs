@@ -24,8 +24,8 @@ use crate::elementwise::{
 };
 use crate::readout::Readout;
 use crate::scoring::Scoring;
-use crate::step::UnitStep;
 use crate::sparse::{self, Factors, Finish, Lists, Panels, Sums};
+use crate::step::UnitStep;
 
 /// Number of rows (steps × trials) that one product sums for the weights'
 /// gradient.
@@ -234,12 +234,7 @@ impl Part<Rectified> for RectifiedPart {
         self.scoring.flush(readout)
     }
 
-    fn evaluate(
-        &mut self,
-        layer: &Layer<Rectified>,
-        readout: &Readout,
-        batch: &BatchView<'_>,
-    ) -> Result<()> {
+    fn evaluate(&mut self, layer: &Layer<Rectified>, readout: &Readout, batch: &BatchView<'_>) -> Result<()> {
         self.scoring.share_rows(batch);
         self.scoring.sort(batch);
         let (rows, neurons, width) = (self.scoring.firsts().len(), layer.neurons, layer.channels + 1);

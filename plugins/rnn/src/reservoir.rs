@@ -5,7 +5,9 @@ use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
-use crate::common::{check_batch, copy_inputs, expect_square, no_activity, no_gradient, no_pass, parts_mut, sizes, wrong_size};
+use crate::common::{
+    check_batch, copy_inputs, expect_square, no_activity, no_gradient, no_pass, parts_mut, sizes, wrong_size,
+};
 use crate::elementwise::tanh_leaky;
 
 pallium_core::params! {

@@ -64,8 +64,7 @@ fn products<D: Dynamics>(
     }
     let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| f64::from(v)).collect() };
     let hidden: Vec<f64> = states.slice(s![.., ..n]).iter().copied().collect();
-    let input: Vec<f64> =
-        inputs.outer_iter().flat_map(|row| row.to_vec().into_iter().chain([1.0])).collect();
+    let input: Vec<f64> = inputs.outer_iter().flat_map(|row| row.to_vec().into_iter().chain([1.0])).collect();
     let mut all = Products {
         recurrent: Vec::new(),
         input: Vec::new(),
@@ -146,7 +145,14 @@ pub(crate) fn step_gradient<D: Dynamics>(
             let [drive, product, state, vectors] = products.of_unit(states, row, unit, n);
             let in_next: Vec<f64> = cotangents.row(row).iter().skip(unit).step_by(n).copied().collect();
             layer.unit.gradient(
-                &drive, &product, &state, &vectors, &in_next, &mut drives, &mut sums, &mut parts,
+                &drive,
+                &product,
+                &state,
+                &vectors,
+                &in_next,
+                &mut drives,
+                &mut sums,
+                &mut parts,
             );
             for block in 0..blocks {
                 in_drive[block][row * n + unit] = drives[block];
@@ -158,7 +164,13 @@ pub(crate) fn step_gradient<D: Dynamics>(
     let (mut in_hidden, mut in_inputs) = (vec![0.0; rows * n], vec![0.0; rows * (c + 1)]);
     for block in 0..blocks {
         let slopes = View::new(&in_product[block], n);
-        product(&mut in_hidden, Write::Add, slopes, View::new(&products.recurrent[block], n).transposed(), 1.0);
+        product(
+            &mut in_hidden,
+            Write::Add,
+            slopes,
+            View::new(&products.recurrent[block], n).transposed(),
+            1.0,
+        );
         let slopes = View::new(&in_drive[block], n);
         product(&mut in_inputs, Write::Add, slopes, View::new(&products.input[block], n).transposed(), 1.0);
     }

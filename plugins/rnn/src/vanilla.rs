@@ -34,10 +34,8 @@ pub(crate) type Vanilla = Trained<Rectified>;
 
 impl Component for Vanilla {
     const ID: &'static str = "rnn.vanilla";
-    const ABOUT: &'static str =
-        "recurrent network of rectified units with a linear read-out";
-    const CITE: &'static str =
-        "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); Werbos 1990";
+    const ABOUT: &'static str = "recurrent network of rectified units with a linear read-out";
+    const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); Werbos 1990";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {

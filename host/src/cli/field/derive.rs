@@ -135,7 +135,7 @@ impl Derive {
 pub fn derive(args: &Derive) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = Catalogue::discover(&[])?;
-    let source = Use { id: "microns.derived".into(), params: args.parameters()? };
+    let source = Use { params: args.parameters()?, ..Use::new("microns.derived") };
     let mut setting = support::setting(None, None, None);
     if let Some(threads) = args.threads {
         setting = Setting { threads: threads.into(), ..setting };
@@ -152,7 +152,9 @@ pub fn derive(args: &Derive) -> Result<()> {
         .iter()
         .filter(|(name, _)| *name != Substrate::CONNECTOME)
         .map(|(name, matrix)| {
-            let difference = before.matrices.get(name).map(|before| largest_difference(matrix, before));
+            let matrix = &matrix.to_array();
+            let before = before.matrices.get(name).map(|before| before.to_array());
+            let difference = before.map(|before| largest_difference(matrix, &before));
             (name.as_str(), (mean_off_diagonal(matrix).unwrap_or(0.0), difference))
         })
         .collect();

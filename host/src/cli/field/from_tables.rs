@@ -67,7 +67,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     }
     params.extend(args.params.iter().cloned());
     let mut source =
-        catalogue.substrate(&Use { id: TABLES.into(), params }, &support::setting(None, None, None))?;
+        catalogue.substrate(&Use { params, ..Use::new(TABLES) }, &support::setting(None, None, None))?;
 
     let parent = folder_of(&args.out);
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
@@ -87,7 +87,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
         }
         store(&catalogue, &field, &inside.join(&field.name))?;
         let connectome = field.matrices.get(pallium_core::Substrate::CONNECTOME);
-        let synapses = connectome.map(|counts| counts.sum());
+        let synapses = connectome.map(|counts| counts.view().sum());
         table.add_row([
             field.name.clone(),
             field.neurons.to_string(),

@@ -79,7 +79,7 @@ fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> 
     let setting = support::setting(Some(n), Some(field), None);
     let ones = Array2::ones((n, n));
     let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
-    let source = Use { id: "microns.functional".into(), params };
+    let source = Use { params, ..Use::new("microns.functional") };
     let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
         // Matrices without positive entries cannot be scaled.
         Err(e) if e.kind == Kind::Input => return Ok(None),
