@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pallium_core::{
     Kind,
-    ndarray::{Array2, ArrayBase, Data, Dimension, aview1},
+    ndarray::{ArrayBase, ArrayView2, Data, Dimension, aview1},
     prelude::*,
 };
 
@@ -22,7 +22,7 @@ use crate::listing::MATRICES;
 ///
 /// # Errors
 /// If the folder exists and is not empty, or cannot be written.
-pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
+pub fn write(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
     substrate.check()?;
     if substrate.positions.is_none() && substrate.matrices.is_empty() {
         return Err(Error::input(format!(
@@ -43,7 +43,7 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
         return Err(Error::input(format!("`{name}` cannot be part of a file name"))
             .help("names may contain letters, digits, - and _"));
     }
-    if let Some(sttc) = substrate.matrices.get(Substrate::STTC)
+    if let Some(sttc) = substrate.matrices.get(Substrate::STTC).map(|sttc| sttc.view())
         && !substrate.derived.contains(Substrate::STTC)
         && let Some(((i, j), value)) = sttc.indexed_iter().find(|((i, j), v)| **v != sttc[[*j, *i]])
     {
@@ -74,20 +74,20 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     std::fs::rename(&inside, folder).map_err(|e| Error::io(folder, &e))
 }
 
-fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
+fn fill(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
     let field = file_name(&substrate.name);
     if let Some(positions) = &substrate.positions {
-        array(&folder.join(format!("positions_{field}.npy")), &positions.values)?;
+        array(&folder.join(format!("positions_{field}.npy")), &positions.values.view())?;
     }
     for (name, matrix) in &substrate.matrices {
         if name == Substrate::CONNECTOME {
-            let root = substrate.ids.get("root");
-            connectome(&folder.join(format!("connectome_{field}.csv")), matrix, root)?;
+            let root = substrate.ids.get("root").map(|ids| &**ids);
+            connectome(&folder.join(format!("connectome_{field}.csv")), matrix.view(), root)?;
             continue;
         }
         let known = MATRICES.iter().find(|(_, known)| known == name);
         let file = known.map_or_else(|| format!("matrix_{name}.npy"), |(file, _)| (*file).to_owned());
-        array(&folder.join(file), matrix)?;
+        array(&folder.join(file), &matrix.view())?;
     }
     for (name, ids) in &substrate.ids {
         array(&folder.join(format!("{name}_ids_{field}.npy")), &aview1(ids))?;
@@ -130,7 +130,7 @@ fn array<T: Element, D: Dimension>(path: &Path, array: &ArrayBase<impl Data<Elem
     pallium_npy::write(file, array).map_err(|e| Error::io(path, &e))
 }
 
-fn connectome(path: &Path, wiring: &Array2<f64>, root: Option<&Vec<i64>>) -> Result<()> {
+fn connectome(path: &Path, wiring: ArrayView2<'_, f64>, root: Option<&[i64]>) -> Result<()> {
     let labels: Vec<String> = match root {
         Some(ids) => ids.iter().map(ToString::to_string).collect(),
         None => (0..wiring.nrows()).map(|i| i.to_string()).collect(),
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn unusual_names_and_values_survive() {
         let mut odd = Substrate { name: "a b/ü".into(), neurons: 2, ..Substrate::default() };
-        odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]]);
-        odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]]);
-        odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]]);
+        odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]].into());
+        odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]].into());
+        odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]].into());
         odd.derived.insert("sttc".into());
         odd.frame_hz = Some(30.0);
-        odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN]);
+        odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN].into());
         odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
         odd.notes = vec!["say \"this\"\nand that".into()];
         let scratch = Folder::new();
@@ -195,13 +195,13 @@ mod tests {
         scratch.file("something", b"");
         let field = Substrate {
             neurons: 1,
-            matrices: [("sttc".into(), ndarray::array![[1.0]])].into(),
+            matrices: [("sttc".into(), ndarray::array![[1.0]].into())].into(),
             ..Substrate::default()
         };
         let error = write(&field, scratch.path()).unwrap_err();
         assert!(error.kind == Kind::Input && error.message.contains("not empty"), "{error}");
         let mut bad = field.clone();
-        bad.matrices.insert("a/b".into(), ndarray::array![[1.0]]);
+        bad.matrices.insert("a/b".into(), ndarray::array![[1.0]].into());
         assert!(write(&bad, &scratch.path().join("x")).unwrap_err().message.contains("`a/b`"));
         let mut bad = field;
         bad.neurons = 2;

@@ -58,6 +58,7 @@ fn measure<M: Component + Metric>(params: Value, example: &Example) -> Vec<Measu
             ..Network::new(recurrent)
         })
         .unwrap()
+        .values
 }
 
 fn all(example: &Example) -> Vec<Measure> {

@@ -22,7 +22,7 @@ fn build<C: Component>(params: Value, setting: &Setting<'_>) -> Result<C> {
 fn projected<C: Component + Constraint>(params: Value, world: &World, seed: u64) -> Matrix {
     let mut weights = world.weights(seed);
     let setting = Setting { seed, ..world.setting() };
-    build::<C>(params, &setting).unwrap().project(weights.view_mut()).unwrap();
+    build::<C>(params, &setting).unwrap().project(weights.view_mut(), &Point::new("recurrent")).unwrap();
     weights
 }
 
@@ -56,13 +56,16 @@ fn dale_gives_every_neuron_one_sign() {
     let signs = |seed| {
         let setting = Setting { seed, ..world.setting() };
         let mut w = Matrix::ones((50, 50));
-        build::<Dale>(json!({}), &setting).unwrap().project(w.view_mut()).unwrap();
+        build::<Dale>(json!({}), &setting).unwrap().project(w.view_mut(), &Point::new("recurrent")).unwrap();
         w
     };
     assert_eq!(signs(3), signs(3));
     assert_ne!(signs(3), signs(4));
     let mut nan = Matrix::from_elem((50, 50), f32::NAN);
-    build::<Dale>(json!({}), &world.setting()).unwrap().project(nan.view_mut()).unwrap();
+    build::<Dale>(json!({}), &world.setting())
+        .unwrap()
+        .project(nan.view_mut(), &Point::new("recurrent"))
+        .unwrap();
     assert!(nan.iter().all(|w| w.is_nan()), "a diverged weight must not become a plausible 0");
     for wrong in [json!({"inhibitory": [50]}), json!({"inhibitory": [3, 3]}), json!({"excitatory": 1.1})] {
         assert!(build::<Dale>(wrong, &world.setting()).is_err());
@@ -76,11 +79,11 @@ fn pairs(weights: &Matrix) -> Array2<bool> {
 #[test]
 fn masks_have_the_pairs_of_the_connectome_or_as_many() {
     let world = World::new(60, 2);
-    let counts = &world.substrate().matrices[Substrate::CONNECTOME];
+    let counts = world.substrate().matrices[Substrate::CONNECTOME].to_array();
     let full = |params: Value, seed: u64| {
         let mut w = Matrix::ones((60, 60));
         let setting = Setting { seed, ..world.setting() };
-        build::<Mask>(params, &setting).unwrap().project(w.view_mut()).unwrap();
+        build::<Mask>(params, &setting).unwrap().project(w.view_mut(), &Point::new("recurrent")).unwrap();
         pairs(&w)
     };
     let measured = full(json!({}), 1);
@@ -138,7 +141,8 @@ fn activity_penalties_match_their_formulas() {
     let at = |params: Value| {
         let mut gradient = Array3::ones((3, 2, 2));
         let mut rate = build::<Rate>(params, &Setting::default()).unwrap();
-        let value = rate.activity_penalty(activity.view(), gradient.view_mut()).unwrap();
+        let value =
+            rate.activity_penalty(&Activity::new(activity.view(), &[3, 3]), gradient.view_mut()).unwrap();
         (value, gradient)
     };
     let near = |(value, gradient): (f64, Array3<f32>), expected: f64, slope: &dyn Fn(f32, usize) -> f64| {

@@ -58,7 +58,7 @@ impl Component for Assortativity {
 }
 
 impl Metric for Assortativity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, ends } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let mut name = format!("assortativity_{}", kind.weights());
@@ -70,7 +70,7 @@ impl Metric for Assortativity {
                 Ends::InIn => "_in_in",
             };
         }
-        Ok(vec![Measure::new(name, assortativity(&graph, kind.directed().then_some(ends)))])
+        Ok(vec![Measure::new(name, assortativity(&graph, kind.directed().then_some(ends)))].into())
     }
 }
 pallium_core::register!(Metric, Assortativity);

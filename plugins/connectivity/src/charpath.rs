@@ -40,7 +40,7 @@ impl Component for Charpath {
 }
 
 impl Metric for Charpath {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, include_infinite } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let n = graph.nodes();
@@ -58,7 +58,8 @@ impl Metric for Charpath {
             Measure::new("charpath_efficiency", mean(of_pairs().map(|d| 1.0 / d))),
             Measure::new("charpath_radius", extreme(ends.clone().min_by(f64::total_cmp))),
             Measure::new("charpath_diameter", extreme(ends.max_by(f64::total_cmp))),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Charpath);

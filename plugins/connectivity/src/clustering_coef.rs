@@ -43,11 +43,11 @@ impl Component for ClusteringCoef {
 }
 
 impl Metric for ClusteringCoef {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let name = format!("clustering_coef_{}", kind.name());
-        Ok(vec![Measure::new(name, mean(clustering(&graph)))])
+        Ok(vec![Measure::new(name, mean(clustering(&graph)))].into())
     }
 }
 pallium_core::register!(Metric, ClusteringCoef);

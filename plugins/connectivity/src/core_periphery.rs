@@ -47,7 +47,7 @@ impl Component for CorePeriphery {
 }
 
 impl Metric for CorePeriphery {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, gamma } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let gains = gains(&graph, gamma);
@@ -59,7 +59,8 @@ impl Metric for CorePeriphery {
                 "core_periphery_dir_size",
                 if gains.iter().any(|g| g.is_nan()) { f64::NAN } else { size },
             ),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, CorePeriphery);

@@ -47,7 +47,7 @@ impl Component for Efficiency {
 }
 
 impl Metric for Efficiency {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, local } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let name = format!("efficiency_{}", kind.weights());
@@ -56,7 +56,7 @@ impl Metric for Efficiency {
             found
                 .push(Measure::new(format!("{name}_local"), mean(local_efficiency(&graph, kind.weighted()))));
         }
-        Ok(found)
+        Ok(found.into())
     }
 }
 pallium_core::register!(Metric, Efficiency);

@@ -32,7 +32,7 @@ impl Ensemble {
         network: &Network<'_>,
         null: &str,
         mut draw: impl FnMut(&WeightedGraph, &mut random::Stream) -> WeightedGraph,
-    ) -> Result<Vec<Measure>> {
+    ) -> Result<Measures> {
         let graph = WeightedGraph::from_network(network, self.kind, self.quantile)?;
         // A new stream for each network, so that the result does not depend on
         // earlier measurements.
@@ -51,7 +51,7 @@ impl Ensemble {
             found.push(Measure::new(format!("{name}_{null}"), average));
             found.push(Measure::new(format!("{name}_{null}_z"), z).unit("standard deviations"));
         }
-        Ok(found)
+        Ok(found.into())
     }
 }
 

@@ -56,11 +56,11 @@ pub fn check_gamma(gamma: f64) -> Result<()> {
 
 impl Metric for Modularity {
     /// Nodes with identical connections may be assigned by their order.
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, gamma } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let communities = communities(&graph, gamma);
@@ -69,7 +69,8 @@ impl Metric for Modularity {
         Ok(vec![
             Measure::new(name, modularity(&graph, &communities, gamma)),
             Measure::new(format!("{name}_communities"), count as f64),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Modularity);

@@ -46,11 +46,11 @@ impl Component for NullDegreePreserving {
 }
 
 impl Metric for NullDegreePreserving {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps as usize);
         let mut chain = None;
         self.ensemble.compare(network, "degree_preserving", |graph, rng| {

@@ -38,11 +38,11 @@ impl Component for NullDensityMatched {
 }
 
 impl Metric for NullDensityMatched {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let directed = self.0.kind.directed();
         self.0.compare(network, "density_matched", |graph, rng| shuffled_weights(graph, directed, rng))
     }

@@ -48,11 +48,11 @@ impl Component for NullLattice {
 }
 
 impl Metric for NullLattice {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps);
         self.ensemble.compare(network, "lattice", |graph, rng| lattice(graph, directed, swaps, rng))
     }

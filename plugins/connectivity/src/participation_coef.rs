@@ -53,11 +53,11 @@ impl Component for ParticipationCoef {
 
 impl Metric for ParticipationCoef {
     /// The communities are not invariant.
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, side, gamma } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let all = participation(&graph, &communities(&graph, gamma), side);
@@ -66,7 +66,7 @@ impl Metric for ParticipationCoef {
             Side::Out => "_out",
             Side::In => "_in",
         };
-        Ok(vec![Measure::new(format!("participation_coef{end}"), mean(all))])
+        Ok(vec![Measure::new(format!("participation_coef{end}"), mean(all))].into())
     }
 }
 pallium_core::register!(Metric, ParticipationCoef);

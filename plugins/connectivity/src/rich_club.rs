@@ -41,7 +41,7 @@ impl Component for RichClub {
 }
 
 impl Metric for RichClub {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let Params { kind, quantile, level } = self.0;
         let graph = WeightedGraph::from_network(network, kind, quantile)?;
         let level = level.unwrap_or_else(|| default_level(&graph, kind));
@@ -49,7 +49,8 @@ impl Metric for RichClub {
         Ok(vec![
             Measure::new(name.as_str(), rich_club(&graph, kind, level)),
             Measure::new(format!("{name}_level"), f64::from(level)),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, RichClub);

@@ -30,7 +30,7 @@ fn conform() {
 fn measure<M: Component + Metric>(params: Value, weights: &Matrix) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(M::ID, &params.to_string()).unwrap();
     let mut metric = M::build(params, &Setting { seed: 5, ..Setting::default() }).unwrap();
-    metric.measure(&Network::new(weights.view())).unwrap()
+    metric.measure(&Network::new(weights.view())).unwrap().values
 }
 
 fn value(found: &[Measure], name: &str) -> f64 {

@@ -77,7 +77,7 @@ impl SubstrateSource for Derived {
         field.notes.retain(|note| !replaced(note));
         field.notes.extend(derived.notes);
         for (name, matrix) in derived.matrices {
-            field.matrices.insert(name.to_owned(), matrix);
+            field.matrices.insert(name.to_owned(), matrix.into());
             field.derived.insert(name.to_owned());
         }
         Ok(field)

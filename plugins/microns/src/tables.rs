@@ -86,7 +86,7 @@ impl SubstrateSource for Tables {
         substrate
     }
 
-    fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+    fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         store::write(substrate, folder)
     }
 }
@@ -118,7 +118,7 @@ impl Field {
         let mut substrate = Substrate {
             name: self.name.clone(),
             neurons: n,
-            positions: Some(Positions { values: positions, unit_um: params.voxel_nm.map(|nm| nm / 1e3) }),
+            positions: Some(Positions::new(positions, params.voxel_nm.map(|nm| nm / 1e3))),
             frame_hz: Some(FRAME_HZ),
             ..Substrate::default()
         };
@@ -144,13 +144,13 @@ impl Field {
                 wiring[[pre as usize, post as usize]] = f64::from(count);
             }
             let total = wiring.sum();
-            substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+            substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
             substrate.notes.push(format!(
                 "connectome: {total} synapses between these cells in {}",
                 file(&params.synapses)
             ));
         }
-        let ids = |of: fn(&Unit) -> i64| self.units.iter().map(of).collect::<Vec<i64>>();
+        let ids = |of: fn(&Unit) -> i64| self.units.iter().map(of).collect::<Vec<i64>>().into();
         substrate.ids.insert("root".into(), ids(|unit| unit.root));
         substrate.ids.insert("unit".into(), ids(|unit| unit.unit));
         if let Some(target) = self.units.iter().map(|unit| unit.target).collect() {
@@ -393,15 +393,18 @@ mod tests {
             let fields = fields(&units(split), |_| {});
             let [five, six] = fields.as_slice() else { panic!() };
             assert_eq!((five.name.as_str(), six.name.as_str()), ("5_6_4", "6_6_2"));
-            assert_eq!(six.ids["root"], [ROOT + 1, ROOT + 2, ROOT + 3]);
-            assert_eq!((&six.ids["unit"], &six.ids["target"]), (&vec![100, 101, 105], &vec![7, 8, 12]));
+            assert_eq!(*six.ids["root"], [ROOT + 1, ROOT + 2, ROOT + 3]);
+            assert_eq!((&*six.ids["unit"], &*six.ids["target"]), (&[100, 101, 105][..], &[7, 8, 12][..]));
             let positions = six.positions.as_ref().unwrap();
-            assert_eq!(positions.values, array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
+            assert_eq!(positions.values.view(), array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
             assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
-            assert_eq!(six.matrices["connectome"], array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]);
+            assert_eq!(
+                six.matrices["connectome"].view(),
+                array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+            );
             // The same cells also belong to another field.
-            assert_eq!(five.ids["root"], [ROOT + 2, ROOT + 3]);
-            assert_eq!(five.matrices["connectome"], array![[0.0, 1.0], [1.0, 1.0]]);
+            assert_eq!(*five.ids["root"], [ROOT + 2, ROOT + 3]);
+            assert_eq!(five.matrices["connectome"].view(), array![[0.0, 1.0], [1.0, 1.0]]);
             assert!(six.notes.iter().any(|n| n.contains("1 without a cell")), "{:?}", six.notes);
             assert!(six.notes.iter().any(|n| n.contains("1 repeated cells")), "{:?}", six.notes);
             six.check().unwrap();
@@ -409,7 +412,7 @@ mod tests {
         let one = fields(&units(true), |params| params.fields = vec!["6_6_2".into()]);
         assert_eq!((one[0].name.as_str(), one[1].name.as_str()), ("6_6_2", "6_6_2"));
         let best = fields(&units(true), |params| params.repeats = Repeats::BestScore);
-        assert_eq!(best[1].ids["unit"], [104, 101, 105]);
+        assert_eq!(*best[1].ids["unit"], [104, 101, 105]);
         let bare = fields(&units(true), |params| params.synapses.clear());
         assert!(bare[0].matrices.is_empty());
     }

@@ -153,7 +153,7 @@ impl SubstrateSource for Field {
             Place::Structure => Some(in_volume(&plane, voxels.as_ref(), &rows, params.voxel_um)?),
             Place::Imaging => {
                 field.notes.push("positions: centres of the ROIs' masks in the imaged plane".into());
-                Some(Positions { values: masks::centres(&plane, &rows)?, unit_um: [1.0; 3] })
+                Some(Positions::new(masks::centres(&plane, &rows)?, [1.0; 3]))
             }
         };
         field.ids.insert("roi".into(), rows.iter().map(|&row| plane.ids[row]).collect());
@@ -174,7 +174,7 @@ impl SubstrateSource for Field {
                     let hz = field.frame_hz.unwrap_or_default();
                     if params.correlation {
                         let correlation = traces.correlation(self.threads);
-                        field.matrices.insert(Substrate::CORRELATION.into(), correlation);
+                        field.matrices.insert(Substrate::CORRELATION.into(), correlation.into());
                         field.notes.push(format!(
                             "correlation: of the traces {name}, {frames} frames at {hz:.4} Hz"
                         ));
@@ -280,7 +280,7 @@ fn in_volume(
             .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
             .help("set rois = \"matched\" for ROIs with a position, or positions = \"imaging\" for all"));
     }
-    Ok(Positions { values, unit_um })
+    Ok(Positions::new(values, unit_um))
 }
 
 /// Reads the segmentation ids if they are stored as integers.
@@ -306,7 +306,7 @@ fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> 
             "ids: pt_root_id is not used, because it is missing or repeated for some of these ROIs".into(),
         );
     } else {
-        field.ids.insert("root".into(), root);
+        field.ids.insert("root".into(), root.into());
     }
     Ok(())
 }
@@ -365,7 +365,7 @@ mod tests {
         let positions = found.positions.as_ref().unwrap();
         assert_eq!(positions.unit_um, [0.004, 0.004, 0.040]);
         near(
-            positions.values.iter().copied(),
+            positions.values.view().iter().copied(),
             &part(&numbers(&about["voxels"]), &rows, &[0, 1, 2], 3),
             0.0,
             "voxels",
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(correlation, correlation.t());
         // Floats are not ids.
         assert_eq!(found.ids.keys().collect::<Vec<_>>(), ["roi"]);
-        assert_eq!(found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
+        assert_eq!(*found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
         assert!(found.notes.iter().any(|note| note.contains("stores it as floats")), "{:?}", found.notes);
         assert!(found.events.is_none());
         assert!((found.frame_hz.unwrap() - 6.3009).abs() < 0.01, "{:?}", found.frame_hz);
@@ -391,7 +391,7 @@ mod tests {
         .unwrap();
         let expected: Vec<i64> =
             rows.iter().map(|&row| about["root"][row].as_str().unwrap().parse().unwrap()).collect();
-        assert_eq!(found.ids["root"], expected);
+        assert_eq!(*found.ids["root"], expected);
         let expected = part(&numbers(&about["correlation"]), &rows, &rows, rois);
         near(
             found.matrix(Substrate::CORRELATION).unwrap().iter().copied(),
@@ -421,7 +421,7 @@ mod tests {
         let positions = found.positions.as_ref().unwrap();
         assert_eq!(positions.unit_um, [1.0; 3]);
         near(
-            positions.values.iter().copied(),
+            positions.values.view().iter().copied(),
             &part(&numbers(&about["centres"]), &rows, &[0, 1, 2], 3),
             1e-9,
             "centres",

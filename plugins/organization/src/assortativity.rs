@@ -25,9 +25,9 @@ impl Component for Assortativity {
 }
 
 impl Metric for Assortativity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("assortativity", degree_assortativity(&graph))])
+        Ok(vec![Measure::new("assortativity", degree_assortativity(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Assortativity);

@@ -25,9 +25,9 @@ impl Component for Clustering {
 }
 
 impl Metric for Clustering {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("clustering", mean_clustering(&graph))])
+        Ok(vec![Measure::new("clustering", mean_clustering(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Clustering);

@@ -23,14 +23,15 @@ impl Component for Density {
 }
 
 impl Metric for Density {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, threshold) = graph_of(network, self.params.quantile)?;
         let edges = graph.size() as f64;
         Ok(vec![
             Measure::new("edges", edges),
             Measure::new("density", edges / pairs(graph.nodes())),
             Measure::new("threshold", threshold),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Density);
@@ -49,7 +50,7 @@ mod tests {
     fn density(graph: &Graph) -> Vec<f64> {
         let mut metric = Density::build(GraphParams { quantile: 0.0 }, &Setting::default()).unwrap();
         let weights = weights(graph);
-        metric.measure(&Network::new(weights.view())).unwrap().iter().map(|m| m.value).collect()
+        metric.measure(&Network::new(weights.view())).unwrap().values.iter().map(|m| m.value).collect()
     }
 
     #[test]

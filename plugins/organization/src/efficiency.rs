@@ -27,9 +27,9 @@ impl Component for Efficiency {
 }
 
 impl Metric for Efficiency {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("efficiency", global_efficiency(&graph))])
+        Ok(vec![Measure::new("efficiency", global_efficiency(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Efficiency);

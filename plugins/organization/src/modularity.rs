@@ -47,13 +47,14 @@ impl Component for Modularity {
 }
 
 impl Metric for Modularity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, _) = graph_of(network, self.params.quantile)?;
         let found = best_partition(&graph, self.params.orders);
         Ok(vec![
             Measure::new("modularity", found.modularity),
             Measure::new("communities", found.sizes.len() as f64),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Modularity);

@@ -16,7 +16,7 @@ fn folder() -> Option<PathBuf> {
 fn measure<C: Component + Metric>(weights: &Matrix, json: &str) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(C::ID, json).unwrap();
     let mut metric = C::build(params, &Setting::default()).unwrap();
-    metric.measure(&Network::new(weights.view())).unwrap()
+    metric.measure(&Network::new(weights.view())).unwrap().values
 }
 
 fn all(weights: &Matrix) -> Vec<Measure> {

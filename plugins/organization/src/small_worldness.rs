@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 use pallium_graph::{Graph, Rewiring, check_quantile};
 
@@ -72,6 +73,10 @@ impl Component for SmallWorldness {
     const CITE: &'static str =
         "Humphries and Gurney 2008; Latora and Marchiori 2001; Maslov and Sneppen 2002";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue { profile: "published", parameter: "null", json: r#""published""# },
+        ProfileValue { profile: "corrected", parameter: "null", json: r#""matched""# },
+    ];
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         check_quantile(params.quantile)?;
         if let Some(graphs) = params.graphs {
@@ -105,7 +110,7 @@ impl SmallWorldness {
 }
 
 impl Metric for SmallWorldness {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (graph, _) = graph_of(network, self.params.quantile)?;
         let name = "small_worldness";
         let edgeless = graph.size() == 0;
@@ -116,10 +121,11 @@ impl Metric for SmallWorldness {
             } else {
                 sigma(own, published(graph.nodes(), self.graphs(), self.cache.as_deref()))
             };
-            return Ok(vec![Measure::new(name, sigma)]);
+            return Ok(vec![Measure::new(name, sigma)].into());
         }
         let (value, z) = if edgeless { (f64::NAN, f64::NAN) } else { compare(own, &self.ensemble(&graph)) };
-        Ok(vec![Measure::new(name, value), Measure::new("small_worldness_z", z).unit("standard deviations")])
+        Ok(vec![Measure::new(name, value), Measure::new("small_worldness_z", z).unit("standard deviations")]
+            .into())
     }
 }
 pallium_core::register!(Metric, SmallWorldness);
@@ -153,7 +159,7 @@ mod tests {
     fn values(weights: &Matrix, null: Null, seed: u64) -> Vec<f64> {
         let params = Params { quantile: 0.0, null, ..Params::default() };
         let mut metric = SmallWorldness::build(params, &Setting { seed, ..Setting::default() }).unwrap();
-        let found = metric.measure(&Network::new(weights.view())).unwrap();
+        let found = metric.measure(&Network::new(weights.view())).unwrap().values;
         assert_eq!(found[0].name, "small_worldness");
         found.iter().map(|m| m.value).collect()
     }

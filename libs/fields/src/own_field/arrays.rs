@@ -1,5 +1,6 @@
 //! Reads positions, ids and matrices from npy, npz and csv files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +119,7 @@ impl PositionsSpec {
                 three_dimensional(&path, values)?
             }
         };
-        Ok(Positions { values, unit_um })
+        Ok(Positions::new(values, unit_um))
     }
 
     fn read_rows(&self, path: &Path) -> Result<Array2<f64>> {
@@ -342,7 +343,7 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
 pub fn in_order(
     matrix: Array2<f64>,
     labels: &Labels,
-    ids: &BTreeMap<String, Vec<i64>>,
+    ids: &BTreeMap<String, Cow<'_, [i64]>>,
     path: &Path,
 ) -> Result<Array2<f64>> {
     let Some(columns) = &labels.columns else { return Ok(matrix) };
@@ -363,7 +364,11 @@ pub fn in_order(
 
 /// The neuron that each label names; `None` if the labels are not ids or
 /// indices.
-fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> Result<Option<Vec<usize>>> {
+fn places(
+    labels: &[String],
+    ids: &BTreeMap<String, Cow<'_, [i64]>>,
+    path: &Path,
+) -> Result<Option<Vec<usize>>> {
     let wrong = |what: String| {
         Error::input(format!("{}: {what}", path.display()))
             .help("label every row and column with its neuron's id (an integer), or write the matrix without labels")

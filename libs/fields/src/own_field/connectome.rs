@@ -1,5 +1,6 @@
 //! Reads a connectome: a matrix of synapse counts, or a list of connections.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +73,7 @@ impl ConnectomeSpec {
         &self,
         folder: &Path,
         count: &mut NeuronCount,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
     ) -> Result<(Array2<f64>, Option<String>)> {
         let source = FileRef { file: self.file.clone(), array: self.array.clone(), column: None };
         let path = source.path(folder);
@@ -149,7 +150,7 @@ impl NeuronIndex {
     /// If the kind does not exist, or there are several and `kind` is `None`.
     pub fn new(
         kind: Option<&str>,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
         neurons: usize,
         path: &Path,
     ) -> Result<Self> {

@@ -1,5 +1,6 @@
 //! Reads event times, one list per neuron or a single list.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -59,7 +60,7 @@ impl EventsSpec {
         &self,
         folder: &Path,
         count: &mut NeuronCount,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
         frame_hz: Option<f64>,
     ) -> Result<Vec<Vec<f64>>> {
         let source = FileRef { file: self.file.clone(), ..FileRef::default() };

@@ -177,14 +177,14 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
     let mut count = NeuronCount::default();
     if let Some(spec) = positions {
         let positions = spec.read(folder)?;
-        agree(&mut count, &spec.source().path(folder), positions.values.nrows())?;
+        agree(&mut count, &spec.source().path(folder), positions.values.dim().0)?;
         substrate.positions = Some(positions);
     }
     for (kind, file) in &description.ids {
         let ids = arrays::ids(folder, file, &count)?;
         agree(&mut count, &file.path(folder), ids.len())?;
         released::refuse_repeats(&file.path(folder), &ids)?;
-        substrate.ids.insert(kind.clone(), ids);
+        substrate.ids.insert(kind.clone(), ids.into());
     }
     for (name, file) in &description.matrices {
         if name == Substrate::CONNECTOME {
@@ -198,12 +198,12 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
         if [Substrate::CORRELATION, Substrate::STTC].contains(&name.as_str()) {
             coefficients(&file.path(folder), &matrix)?;
         }
-        substrate.matrices.insert(name.clone(), matrix);
+        substrate.matrices.insert(name.clone(), matrix.into());
         substrate.derived.insert(name.clone());
     }
     if let Some(spec) = &description.connectome {
         let (wiring, note) = spec.read(folder, &mut count, &substrate.ids)?;
-        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
         substrate.notes.extend(note);
     }
     activity(folder, &description, reading, &mut count, &mut substrate)?;

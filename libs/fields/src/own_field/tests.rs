@@ -88,11 +88,14 @@ fn csv_files_are_a_field() {
     assert_eq!(read.name, folder.path().file_name().unwrap().to_str().unwrap());
     assert_eq!((read.neurons, read.frame_hz), (3, Some(30.0)));
     let positions = read.positions.as_ref().unwrap();
-    assert_eq!(positions.values, array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.5]]);
+    assert_eq!(positions.values.view(), array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.5]]);
     assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
-    assert_eq!(read.ids["cell"], [ID + 2, ID, ID + 1]);
-    assert_eq!(read.matrices["correlation"], array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 1.0]]);
-    assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
+    assert_eq!(*read.ids["cell"], [ID + 2, ID, ID + 1]);
+    assert_eq!(
+        read.matrices["correlation"].view(),
+        array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 1.0]]
+    );
+    assert_eq!(read.matrices["connectome"].view(), array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
     assert_eq!(read.events.as_ref().unwrap(), &[vec![0.1, 1.5], vec![], vec![0.25]]);
     assert!(read.derived.contains("correlation"));
     assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.csv skipped")), "{:?}", read.notes);
@@ -136,10 +139,13 @@ fn npy_and_npz_files_are_a_field() {
         };
         let read = field(&folder, &description("offsets = \"offsets\"")).unwrap();
         assert_eq!(
-            read.positions.as_ref().unwrap().values,
+            read.positions.as_ref().unwrap().values.view(),
             array![[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
         );
-        assert_eq!((&read.matrices["sttc"], read.matrices["connectome"][[2, 0]]), (&matrices[0].1, 5.0));
+        assert_eq!(
+            (read.matrices["sttc"].view(), read.matrices["connectome"].view()[[2, 0]]),
+            (matrices[0].1.view(), 5.0)
+        );
         assert_eq!(read.events.unwrap(), [vec![1.0, 2.0], vec![], vec![0.5]]);
         // A given STTC is kept even if there are events.
         assert!(read.derived.contains("sttc"));
@@ -339,7 +345,11 @@ fn labels_name_neurons_or_are_refused() {
     ] {
         folder.file("correlation.csv", plain.as_bytes());
         for description in [DESCRIPTION, without_ids] {
-            assert_eq!(field(&folder, description).unwrap().matrices["correlation"], expected, "{plain}");
+            assert_eq!(
+                field(&folder, description).unwrap().matrices["correlation"].view(),
+                expected,
+                "{plain}"
+            );
         }
     }
     // In a field with ids, a label that is not an id is refused, because it may
@@ -353,7 +363,11 @@ fn labels_name_neurons_or_are_refused() {
     ] {
         folder.file("correlation.csv", labelled.as_bytes());
         refused(&folder, DESCRIPTION, &[&format!("the label `{label}` is not the id"), "correlation.csv"]);
-        assert_eq!(field(&folder, without_ids).unwrap().matrices["correlation"], expected, "{labelled}");
+        assert_eq!(
+            field(&folder, without_ids).unwrap().matrices["correlation"].view(),
+            expected,
+            "{labelled}"
+        );
     }
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
     refused(&folder, without_ids, &["row and column labels differ"]);
@@ -372,7 +386,7 @@ fn connections_that_all_involve_unknown_neurons_are_refused() {
     );
     let by_number = DESCRIPTION.replace("count = \"n\"", "count = \"n\"\nids = \"index\"");
     let read = field(&folder, &by_number).unwrap();
-    assert_eq!(read.matrices["connectome"], array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
+    assert_eq!(read.matrices["connectome"].view(), array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
     folder.file("edges.csv", b"n,from,to\n1,0,3\n");
     refused(&folder, &by_number, &["index 3 is out of range for 3 neurons"]);
 }
@@ -438,7 +452,7 @@ fn archives_that_decompress_to_too_much_are_refused() {
         folder.file("cut.npz", &changed);
         // A byte without meaning may change; values must not.
         if let Ok(read) = field(&folder, description) {
-            assert_eq!(read.matrices["sttc"], Array2::<f64>::eye(2), "{cut}");
+            assert_eq!(read.matrices["sttc"].view(), Array2::<f64>::eye(2), "{cut}");
         }
     }
 }
@@ -457,11 +471,14 @@ fn connections_in_a_parquet() {
         }
         let read = field(&folder, &description).unwrap();
         let expected = array![[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
-        assert_eq!(read.matrices["connectome"], expected, "{name}");
+        assert_eq!(read.matrices["connectome"].view(), expected, "{name}");
         assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.parquet")), "{:?}", read.notes);
         let counted = description.replace("post = \"to\"", "post = \"to\"\ncount = \"n\"");
         let read = field(&folder, &counted).unwrap();
-        assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
+        assert_eq!(
+            read.matrices["connectome"].view(),
+            array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]
+        );
         let float = description.replace("\"from\"", "\"weight\"");
         refused(&folder, &float, &["column `weight` is DOUBLE, not integers", "never pass through a float"]);
         refused(&folder, &description.replace("\"from\"", "\"pre\""), &["has no column `pre`", "from, to"]);

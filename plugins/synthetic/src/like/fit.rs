@@ -1,6 +1,10 @@
 //! Fits a field's wiring, correlation, STTC and rates, and draws from the fits.
 
-use pallium_core::{ndarray::Array2, prelude::*, random::Stream};
+use pallium_core::{
+    ndarray::{Array2, ArrayView2},
+    prelude::*,
+    random::Stream,
+};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -29,7 +33,7 @@ impl Fit {
         let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
         let distance = distances(&somata);
         let activity = field.events.as_ref().map(|events| Rates::new(events, frame_hz));
-        let matrix = |name: &str| field.matrices.get(name);
+        let matrix = |name: &str| field.matrices.get(name).map(|matrix| matrix.view());
         let samples = activity.as_ref().map(|rates| rates.length / BIN_S);
         let correlation =
             matrix(Substrate::CORRELATION).and_then(|r| Correlation::new(r, &distance, samples));
@@ -58,7 +62,7 @@ pub(super) struct Wiring {
 impl Wiring {
     /// The likelihood of a Poisson number of connections at rate p·exp(−κd) is
     /// largest where number and mean length are those observed.
-    pub(super) fn new(wiring: &Array2<f64>, distance: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(wiring: ArrayView2<'_, f64>, distance: &Array2<f64>) -> Option<Self> {
         let connected = || wiring.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
         let mut counts: Vec<f64> = connected().map(|(_, &count)| count).collect();
         counts.sort_by(f64::total_cmp);
@@ -106,7 +110,7 @@ impl Correlation {
     /// `samples` is the number of bins in which correlations were measured; their
     /// sampling error is not attributed to the signals.
     pub(super) fn new(
-        correlation: &Array2<f64>,
+        correlation: ArrayView2<'_, f64>,
         distance: &Array2<f64>,
         samples: Option<f64>,
     ) -> Option<Self> {
@@ -200,7 +204,7 @@ fn nonnegative_line(bins: &[(f64, f64, f64)], length: f64) -> (f64, f64) {
 }
 
 impl Line {
-    pub(super) fn new(x: &Array2<f64>, y: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Option<Self> {
         let n = x.nrows();
         let pairs = || (0..n).flat_map(move |i| (0..i).map(move |j| [i, j]));
         let number = pairs().count() as f64;
@@ -226,7 +230,7 @@ fn count_variance(field: &Substrate) -> Result<(f64, f64)> {
         moments.covariance(&moments.varying()).diag().to_vec()
     } else if let Some(precision) = field.matrices.get(Substrate::PRECISION) {
         // The variance that other neurons do not explain, nearly all of it.
-        precision.diag().iter().filter(|v| **v > 0.0).map(|v| 1.0 / v).collect()
+        precision.view().diag().iter().filter(|v| **v > 0.0).map(|v| 1.0 / v).collect()
     } else {
         Vec::new()
     };
