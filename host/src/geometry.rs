@@ -3,7 +3,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use pallium_core::rand::seq::SliceRandom;
-use pallium_core::{Error, Positions, PositionsBase, Result, Substrate, random};
+use pallium_core::{Error, PositionsBase, Result, Substrate, random};
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
 /// Distances between neurons.
