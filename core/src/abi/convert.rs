@@ -310,6 +310,8 @@ pub(super) struct SubstrateHeader {
     #[serde(default)]
     frame_hz: Option<f64>,
     #[serde(default)]
+    recording: Option<(f64, f64)>,
+    #[serde(default)]
     derived: BTreeSet<String>,
 }
 
@@ -340,6 +342,7 @@ pub(super) fn substrate_parts(substrate: &Substrate) -> (SubstrateHeader, Vec<Pa
         unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
         notes: substrate.notes.clone(),
         frame_hz: substrate.frame_hz,
+        recording: substrate.recording,
         derived: substrate.derived.clone(),
     };
     (header, parts)
@@ -361,6 +364,7 @@ pub(super) fn receive_substrate(header: SubstrateHeader, received: &Received<'_>
         positions,
         notes: header.notes,
         frame_hz: header.frame_hz,
+        recording: header.recording,
         derived: header.derived,
         ..Substrate::default()
     };
