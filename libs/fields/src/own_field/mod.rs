@@ -162,6 +162,9 @@ pub fn describes(text: &str) -> bool {
     }
 }
 
+/// Help for an empty cell in a matrix of activity.
+const NO_COEFFICIENT: &str = "write the pair's coefficient; 0 if the two neurons are unrelated";
+
 /// Reads the field that `text` in `folder` describes.
 ///
 /// # Errors
@@ -199,7 +202,7 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
             return Err(Error::input(format!("{}: `{name}` is listed under [matrices]", at.display()))
                 .help("describe it in its own table, [connectome]"));
         }
-        let (matrix, labels) = arrays::matrix(folder, file, &count)?;
+        let (matrix, labels) = arrays::matrix(folder, file, &count, NO_COEFFICIENT)?;
         agree(&mut count, &file.path(folder), matrix.nrows())?;
         let matrix = arrays::in_order(matrix, &labels, &substrate.ids, &file.path(folder))?;
         symmetric(&file.path(folder), &matrix)?;
@@ -269,7 +272,8 @@ fn activity(
     let frame_hz = substrate.frame_hz;
     let sttc_of = frame_hz
         .filter(|_| reading.sttc == Sttc::HalfFrame && !substrate.matrices.contains_key(Substrate::STTC));
-    if !reading.events && sttc_of.is_none() {
+    // Only the events tell how many neurons there are if nothing else does.
+    if !reading.events && sttc_of.is_none() && count.neurons() > 0 {
         return Ok(());
     }
     let events = match (&description.events, &description.traces) {
@@ -332,5 +336,7 @@ fn coefficients(file: &Path, matrix: &Array2<f64>) -> Result<()> {
     }
 }
 
+#[cfg(test)]
+mod recording_tests;
 #[cfg(test)]
 mod tests;
