@@ -92,6 +92,12 @@ pub fn table(path: &Path, source: impl Read, length: u64) -> Result<Array2<f64>>
         for (cell, text) in record.iter().enumerate().skip(1) {
             match count(text) {
                 Some(count) => values.push(count),
+                None if text.trim_ascii().is_empty() => {
+                    return wrong(
+                        format!("line {line}, cell {} is empty", cell + 1),
+                        "write 0 where there is no connection",
+                    );
+                }
                 None => {
                     return wrong(
                         format!(

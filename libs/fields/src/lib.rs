@@ -13,6 +13,7 @@
 //! | [`connectome_order`] | puts a released connectome into the order of the neurons |
 //! | [`rows`] | reads large CSV files in little memory |
 //! | [`events`] | checks event times |
+//! | [`timeline`] | begin, end and frames of a recording; on which side of an edge a time is |
 //! | [`bins`] | frames and bins; event counts and their correlation |
 //! | [`sttc`] | spike time tiling coefficient |
 //! | [`lasso`] | precision by the graphical lasso |
@@ -36,3 +37,4 @@ pub mod rows;
 pub mod steep_rises;
 pub mod store;
 pub mod sttc;
+pub mod timeline;

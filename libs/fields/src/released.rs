@@ -18,13 +18,15 @@ use std::path::{Path, PathBuf};
 
 use crate::bins::FRAME_HZ;
 use crate::connectome_order::set_order;
-use crate::events::{check_events, recorded_until, split_at_offsets};
+use crate::events::{check_events, split_at_offsets};
 use crate::field_toml::{FieldToml, StoredOrder};
 use crate::listing::{Listing, folder_name};
+use crate::timeline::{Timeline, recorded};
 use crate::{connectome, sttc};
 use pallium_core::{
     ndarray::{Array2, s},
     prelude::*,
+    tracing,
 };
 use pallium_npy as npy;
 
@@ -91,6 +93,7 @@ pub(crate) fn read_released(
             .frame_hz
             .or(metadata.frame_hz)
             .or_else(|| (metadata.version.unwrap_or(0) < 2).then_some(FRAME_HZ)),
+        recording: metadata.recording,
         derived: metadata.derived,
         ..Substrate::default()
     };
@@ -192,7 +195,8 @@ fn activity_of(
     let released =
         substrate.matrices.contains_key(Substrate::STTC) && !substrate.derived.contains(Substrate::STTC);
     let recompute = reading.sttc == Sttc::HalfFrame && !substrate.derived.contains(Substrate::STTC);
-    let events = if recompute || reading.events { events(listing, count)? } else { None };
+    let events =
+        if recompute || reading.events { events(listing, count, substrate.recording)? } else { None };
     match (&events, substrate.frame_hz) {
         (Some(events), Some(frame_hz)) if recompute => half_frame_sttc(substrate, events, frame_hz)?,
         _ if released => {
@@ -221,15 +225,17 @@ fn activity_of(
 /// Replaces the field's STTC by one with a window of half a frame.
 ///
 /// # Errors
-/// If the times do not ascend.
+/// If the times do not ascend, or an event is outside the recording.
 pub fn half_frame_sttc(substrate: &mut Substrate, events: &[Vec<f64>], frame_hz: f64) -> Result<()> {
     let window = 0.5 / frame_hz;
-    let sttc = sttc::sttc(events, window, recorded_until(events), 1)?;
+    let (span, late) = recorded(events, substrate.recording);
+    let sttc = sttc::sttc(events, window, &Timeline::new(events, span, Some(frame_hz))?, 1)?;
     substrate.matrices.insert(Substrate::STTC.into(), sttc.into());
     substrate.derived.insert(Substrate::STTC.into());
     let window = window * 1e3;
     let note = format!("recomputed from event times with a window of half a frame, {window:.1} ms");
     note_on_sttc(substrate, note);
+    substrate.notes.extend(late.inspect(|late| tracing::warn!("{late}")));
     Ok(())
 }
 
@@ -239,7 +245,11 @@ fn note_on_sttc(substrate: &mut Substrate, note: String) {
     substrate.notes.push(format!("sttc: {note}"));
 }
 
-fn events(listing: &Listing, count: &mut NeuronCount) -> Result<Option<Vec<Vec<f64>>>> {
+fn events(
+    listing: &Listing,
+    count: &mut NeuronCount,
+    recording: Option<(f64, f64)>,
+) -> Result<Option<Vec<Vec<f64>>>> {
     let (file, events) = if let Some(file) = listing.one("spikes", "npy")? {
         let one_per_neuron = |shape: &[usize]| count.check(&file, shape.first().copied().unwrap_or(0));
         let events = npy::read_lists(&file, &one_per_neuron)?;
@@ -265,7 +275,7 @@ fn events(listing: &Listing, count: &mut NeuronCount) -> Result<Option<Vec<Vec<f
         return Ok(None);
     };
     count.agree(&file, events.len())?;
-    check_events(&events).map_err(|e| e.context(format!("reading {}", file.display())))?;
+    check_events(&events, recording).map_err(|e| e.context(format!("reading {}", file.display())))?;
     Ok(Some(events))
 }
 

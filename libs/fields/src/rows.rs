@@ -169,6 +169,9 @@ impl Rows {
     /// If it is not one. A float is refused, because it may have lost digits.
     pub fn id(&self, column: usize, name: &str) -> Result<i64> {
         let text = self.cell(column);
+        if text.is_empty() {
+            return Err(self.empty(name));
+        }
         std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             let error = self.wrong(&format!("`{}` in column `{name}` is not a 64-bit integer", shown(text)));
             if text.contains(&b'.') || text.contains(&b'e') {
@@ -188,10 +191,17 @@ impl Rows {
     /// If it is not one.
     pub fn number(&self, column: usize, name: &str) -> Result<f64> {
         let text = self.cell(column);
+        if text.is_empty() {
+            return Err(self.empty(name));
+        }
         number(text).ok_or_else(|| {
             self.wrong(&format!("`{}` in column `{name}` is not a finite number", shown(text)))
                 .help("remove or correct the row")
         })
+    }
+
+    fn empty(&self, name: &str) -> Error {
+        self.wrong(&format!("column `{name}` is empty")).help("write its value, or remove the row")
     }
 
     /// An error at the current row.

@@ -32,7 +32,8 @@ pub fn write(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         .help("add positions; or, if there are events, compute matrices with `pallium field derive`"));
     }
     if let Some(events) = &substrate.events {
-        check_events(events).map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
+        check_events(events, substrate.recording)
+            .map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
     }
     if let Some(name) = substrate
         .matrices
@@ -109,6 +110,7 @@ fn fill(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         connectome_order: Some(StoredOrder::Neurons),
         sttc: None,
         frame_hz: substrate.frame_hz,
+        recording: substrate.recording,
         derived: substrate.derived.clone(),
         notes: substrate.notes.clone(),
     };
@@ -181,7 +183,8 @@ mod tests {
         odd.derived.insert("sttc".into());
         odd.frame_hz = Some(30.0);
         odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN].into());
-        odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
+        odd.events = Some(vec![vec![], vec![-0.1, 0.30000000000000004]]);
+        odd.recording = Some((-0.3, 1e9 + 0.1));
         odd.notes = vec!["say \"this\"\nand that".into()];
         let scratch = Folder::new();
         let folder = scratch.path().join("odd");

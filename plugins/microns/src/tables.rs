@@ -441,7 +441,7 @@ mod tests {
             &units.replace("1,20,3.5", "1,20,"),
             &synapses,
             nothing,
-            "line 3: `` in column `pt_position_z`",
+            "line 3: column `pt_position_z` is empty",
         );
         refused(&units, &synapses.replace("size", "size,more"), nothing, "synapses.csv, line 2: 3 cells");
         refused(&units, &synapses.replace("post_pt", "pt"), nothing, "no column `post_pt_root_id`");

@@ -47,10 +47,12 @@ pub struct Derive {
     /// Coincidence window Δt in ms [default: half a frame; published: 100].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
-    /// Begin of the analysed part of the recording in s [default: 0].
+    /// Begin of the analysed part in s [default: the recording's or, if that is not
+    /// stated, the whole second of the first event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
-    /// End of the analysed part in s [default: 0.1 s after the last event].
+    /// End of the analysed part in s [default: the recording's or, if that is not
+    /// stated, 0.1 s after the last event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     to: Option<f64>,
     /// Neurons with fewer events than this count as silent [default: 1].

@@ -85,7 +85,8 @@ impl ConnectomeSpec {
                 return Err(Error::input(format!("{}: `{name}` does not apply to a matrix", path.display()))
                     .help("set layout = \"edges\" for a list of connections"));
             }
-            let (matrix, labels) = arrays::matrix(folder, &source, count)?;
+            let (matrix, labels) =
+                arrays::matrix(folder, &source, count, "write 0 where there is no connection")?;
             agree(count, &path, matrix.nrows())?;
             if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(Error::input(format!("{}: {v} synapses at row {i}, column {j}", path.display()))

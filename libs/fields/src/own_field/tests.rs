@@ -8,17 +8,17 @@ use super::*;
 use crate::folder::{self, ConnectomeOrder};
 use pallium_testing::Folder;
 
-const READING: ReadOptions =
+pub(super) const READING: ReadOptions =
     ReadOptions { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
 const ID: i64 = 864_691_135_927_097_001;
 
-fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
+pub(super) fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).unwrap();
     folder.file(name, &bytes);
 }
 
-fn field(folder: &Folder, description: &str) -> Result<Substrate> {
+pub(super) fn field(folder: &Folder, description: &str) -> Result<Substrate> {
     folder.file(FIELD_TOML, description.as_bytes());
     let field = folder::read(folder.path(), &READING)?;
     field.check()?;
@@ -26,7 +26,7 @@ fn field(folder: &Folder, description: &str) -> Result<Substrate> {
 }
 
 #[track_caller]
-fn refused(folder: &Folder, description: &str, parts: &[&str]) {
+pub(super) fn refused(folder: &Folder, description: &str, parts: &[&str]) {
     let error = field(folder, description).unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
     assert!(error.help.is_some(), "{error}");
@@ -37,7 +37,7 @@ fn refused(folder: &Folder, description: &str, parts: &[&str]) {
 }
 
 /// The files of three neurons, as CSV.
-fn csv_files() -> Folder {
+pub(super) fn csv_files() -> Folder {
     let folder = Folder::new();
     let ids = [ID + 2, ID, ID + 1];
     folder.file(
@@ -58,7 +58,7 @@ fn csv_files() -> Folder {
     folder
 }
 
-const DESCRIPTION: &str = r#"
+pub(super) const DESCRIPTION: &str = r#"
 frame_hz = 30
 [positions]
 file = "cells.csv"
@@ -311,6 +311,12 @@ fn files_that_do_not_match_the_description_are_refused() {
             "line 2: cell 2: `nan`",
         ),
         ("correlation.csv", "1,2,3\n4,5,6\n".into(), "2×3 is not square"),
+        (
+            "correlation.csv",
+            ",0,1\n0,1,\n1,0.2,1\n".into(),
+            "line 2: cell 3 is empty (write the pair's coefficient",
+        ),
+        ("edges.csv", good("edges.csv").replace("4,", ","), "line 4: column `n` is empty"),
         ("correlation.csv", String::new(), "has no numbers"),
         ("correlation.csv", "1 0 0\n0 1 0\n0 0 1\n".into(), "every line has a single cell"),
         ("correlation.csv", "1;0;0\n0;1;0\n0;0;1\n".into(), "every line has a single cell"),
@@ -369,6 +375,12 @@ fn labels_name_neurons_or_are_refused() {
             "{labelled}"
         );
     }
+    // A first line of ids that are numbers, and no labels of rows.
+    let [a, b, c] = [ID, ID + 2, ID + 1];
+    folder.file("correlation.csv", format!("{a},{b},{c}\n1,0.5,0\n0.5,1,0\n0,0,1\n").as_bytes());
+    let read = field(&folder, DESCRIPTION).unwrap();
+    assert_eq!(read.matrices["correlation"], expected);
+    refused(&folder, without_ids, &["correlation.csv: 4×3 is not square", "0, 1, 2"]);
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
     refused(&folder, without_ids, &["row and column labels differ"]);
     folder.file("correlation.csv", b",0,1,1\n0,1,0.5,0\n1,0.5,1,0\n1,0,0,1\n");

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use pallium_fields::bins::{BIN_S, Counts};
-use pallium_fields::events::recorded_until;
+use pallium_fields::timeline::{Timeline, recorded};
 
 use crate::draw::{COUNT_VARIANCE, Correlation, Line, distances};
 
@@ -32,7 +32,10 @@ impl Fit {
         let um = field.positions()?.micrometres();
         let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
         let distance = distances(&somata);
-        let activity = field.events.as_ref().map(|events| Rates::new(events, frame_hz));
+        let activity = field
+            .events
+            .as_ref()
+            .map(|events| Rates::new(events, recorded(events, field.recording).0, frame_hz));
         let matrix = |name: &str| field.matrices.get(name).map(|matrix| matrix.view());
         let samples = activity.as_ref().map(|rates| rates.length / BIN_S);
         let correlation =
@@ -225,7 +228,8 @@ impl Line {
 /// Mean and standard deviation of the logarithm of the variance of counts.
 fn count_variance(field: &Substrate) -> Result<(f64, f64)> {
     let variances: Vec<f64> = if let Some(events) = &field.events {
-        let counts = Counts::new(events, BIN_S, recorded_until(events))?;
+        let timeline = Timeline::new(events, recorded(events, field.recording).0, field.frame_hz)?;
+        let counts = Counts::new(events, BIN_S, &timeline)?;
         let moments = counts.moments(0..counts.bins(), 1);
         moments.covariance(&moments.varying()).diag().to_vec()
     } else if let Some(precision) = field.matrices.get(Substrate::PRECISION) {
@@ -252,11 +256,11 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    pub(super) fn new(events: &[Vec<f64>], frame_hz: f64) -> Self {
-        let length = recorded_until(events);
+    pub(super) fn new(events: &[Vec<f64>], (begin, end): (f64, f64), frame_hz: f64) -> Self {
+        let length = end - begin;
         let mut sorted: Vec<f64> = events.iter().map(|times| times.len() as f64 / length).collect();
         sorted.sort_by(f64::total_cmp);
-        Rates { sorted, length, persistence: persistence(events, length, frame_hz) }
+        Rates { sorted, length, persistence: persistence(events, (begin, length), frame_hz) }
     }
 
     /// Draws a rate by interpolating between those of the field.
@@ -270,9 +274,9 @@ impl Rates {
 
 /// Mean covariance of two neurons in successive frames, relative to that within a
 /// frame, 0 to 0.95. Sums over pairs follow from the sum over all neurons.
-fn persistence(events: &[Vec<f64>], length: f64, frame_hz: f64) -> f64 {
+fn persistence(events: &[Vec<f64>], (begin, length): (f64, f64), frame_hz: f64) -> f64 {
     let frames = (length * frame_hz).ceil() as usize + 1;
-    let frame_of = |time: f64| ((time * frame_hz).round() as usize).min(frames - 1);
+    let frame_of = |time: f64| (((time - begin) * frame_hz).round() as usize).min(frames - 1);
     let covariances = |frame: &dyn Fn(usize) -> f64, sum: f64| {
         let mean = sum / frames as f64;
         let product = |lag: usize| (lag..frames).map(|k| frame(k) * frame(k - lag)).sum::<f64>();

@@ -224,13 +224,14 @@ fn synthesize(
             partial_correlation: false,
             ..derive::Params::default()
         };
-        let derived = derive::derive(&events, &how, threads)?;
+        let derived = derive::derive(&events, Some((0.0, length)), &how, threads)?;
         for (name, matrix) in derived.matrices {
             put(name, matrix);
         }
         synthetic.notes.extend(derived.notes);
         synthetic.events = Some(events);
         synthetic.frame_hz = Some(params.frame_hz);
+        synthetic.recording = Some((0.0, length));
         synthetic.derived = functional(&synthetic);
         return Ok(synthetic);
     }

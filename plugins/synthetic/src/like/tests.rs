@@ -3,6 +3,7 @@ use super::fit::Rates;
 use super::*;
 use pallium_core::ndarray::ArrayView2;
 use pallium_fields::bins::count_correlation;
+use pallium_fields::timeline::Timeline;
 use pallium_testing::real_field;
 
 fn like(path: &std::path::Path, json: &str, seed: u64) -> Result<Substrate> {
@@ -79,7 +80,8 @@ fn events_have_the_requested_rates_and_correlations() {
     let mut drawn = Vec::new();
     for bin in [1.0 / FRAME_HZ, 0.2] {
         drawn = events(&rates, &target, length, (FRAME_HZ, bin), 3, 2).unwrap();
-        let found = count_correlation(&drawn, bin, length, 1).unwrap();
+        let timeline = Timeline::new(&drawn, (0.0, length), Some(FRAME_HZ)).unwrap();
+        let found = count_correlation(&drawn, bin, &timeline, 1).unwrap();
         for (found, target) in found.iter().zip(&target) {
             assert!((found - target).abs() < 4e-3, "{bin}: {found} {target}");
         }
