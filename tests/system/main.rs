@@ -31,6 +31,7 @@ mod hostile;
 mod input;
 mod layers;
 mod matrix;
+mod measure;
 mod nwb;
 mod own;
 mod page;

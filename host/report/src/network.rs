@@ -6,18 +6,21 @@ use std::rc::Rc;
 use ndarray::Array2;
 use pallium_core::{Error, Result};
 use pallium_graph::communities::{ORDERS, Partition, best_partition};
-use pallium_graph::strong_connections;
+use pallium_graph::{Cut, Ties, strong_connections};
 
 use super::folder::{RunFolder, TrainingResult};
 use pallium_record::outcome::Status;
+use pallium_record::spec::CellSpec;
 use pallium_record::training::TrainingFile;
 use pallium_record::weights;
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Networks of at most this many variants are shown: more pictures would be too
 /// small.
 pub const MAX_VARIANTS: usize = 16;
-/// Magnitudes above this quantile are connections, as in the measures of
-/// organization.
+/// The metric whose graph is shown, and its usual quantile.
+const METRIC: &str = "organization.modularity";
 const QUANTILE: f64 = 0.9;
 
 /// The recurrent weights of one training.
@@ -132,7 +135,7 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("some weights are not finite"));
     }
-    let (graph, _) = strong_connections(trained.view(), QUANTILE);
+    let (graph, _) = strong_connections(trained.view(), cut(&about.spec)?);
     Ok(TrainedNetwork {
         variant: cell.variant,
         task: cell.task,
@@ -142,6 +145,14 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
         initial,
         trained,
     })
+}
+
+/// Which weights the training's measures of organization count as connections.
+fn cut(spec: &CellSpec) -> Result<Cut> {
+    let set = |name: &str| spec.metrics.iter().find(|m| m.id == METRIC).and_then(|m| m.params.get(name));
+    let quantile = set("quantile").and_then(Value::as_f64).unwrap_or(QUANTILE);
+    let ties = set("ties").and_then(|value| Ties::deserialize(value).ok()).unwrap_or(Ties::Include);
+    Cut::new(quantile, ties)
 }
 
 /// Positions of a network's neurons, N×3 in micrometres, or why they are unknown.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, Rewiring, check_quantile};
+use pallium_graph::{Cut, Graph, Rewiring, Ties};
 
 use crate::graph::graph_of;
 use crate::null::{Coefficients, matched, published};
@@ -29,6 +29,9 @@ pallium_core::params! {
         /// Two neurons are connected if |weight| in either direction exceeds
         /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile is a connection as well,
+        /// as in binary matrices.
+        ties: Ties = Ties::Include,
         /// Random graphs to compare with.
         null: Null = Null::Matched,
         /// Number of random graphs. If left out, 1,000 for the published null,
@@ -63,6 +66,7 @@ pallium_core::params! {
 /// edges.
 pub struct SmallWorldness {
     params: Params,
+    cut: Cut,
     seed: u64,
     cache: Option<PathBuf>,
 }
@@ -78,12 +82,12 @@ impl Component for SmallWorldness {
         ProfileValue { profile: "corrected", parameter: "null", json: r#""matched""# },
     ];
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         if let Some(graphs) = params.graphs {
             one_of_range("graphs", f64::from(graphs), 1.0, 1e6)?;
         }
         one_of_range("swaps", f64::from(params.swaps), 1.0, 1e4)?;
-        Ok(SmallWorldness { params, seed: setting.seed, cache: setting.cache.map(PathBuf::from) })
+        Ok(SmallWorldness { params, cut, seed: setting.seed, cache: setting.cache.map(PathBuf::from) })
     }
 }
 
@@ -111,7 +115,7 @@ impl SmallWorldness {
 
 impl Metric for SmallWorldness {
     fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
+        let (graph, _) = graph_of(network, self.cut)?;
         let name = "small_worldness";
         let edgeless = graph.size() == 0;
         let own = Coefficients::new(&graph);
