@@ -158,7 +158,7 @@ pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)>
         Interval::T => stats::t_interval(values, CONFIDENCE),
         Interval::Bootstrap => {
             let resamples = stats::analysis::resamples_of(values.len());
-            stats::bootstrap_bca(values, stats::mean, CONFIDENCE, resamples, seed)
+            stats::bootstrap_bca(values, CONFIDENCE, resamples, seed)
         }
     };
     (low.is_finite() && high.is_finite()).then_some((low, high))

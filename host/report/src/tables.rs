@@ -286,7 +286,7 @@ impl Report {
             Ok(anova) => {
                 for term in &anova.terms {
                     let df = format!("{}, {}", term.df, anova.residual_df);
-                    add("variance of ranks, F", &term.name, (term.f, Some(df), term.p));
+                    add("variance of ranks, F", &term.name(), (term.f, Some(df), term.p));
                 }
             }
             Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),

@@ -159,7 +159,7 @@ fn variant(table: &WideTable, place: usize, values: &[f64], options: &Options) -
         n: values.len(),
         mean: mean(values),
         t: t_interval(values, options.confidence),
-        bootstrap: bootstrap_bca(values, mean, options.confidence, resamples, seed),
+        bootstrap: bootstrap_bca(values, options.confidence, resamples, seed),
         missing: missing.collect(),
         name,
     }
