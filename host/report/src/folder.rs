@@ -11,6 +11,7 @@ use pallium_record::curves;
 use pallium_record::manifest::Manifest;
 use pallium_record::outcome::{Epoch, Status};
 use pallium_record::results::{self, Row};
+use pallium_record::spec::Use;
 use pallium_record::store::Store;
 use pallium_record::training::{FailureFile, TrainingFile};
 
@@ -196,6 +197,11 @@ impl RunFolder {
         self.trainings.iter().find_map(|c| c.about.as_ref())
     }
 
+    /// A finished training of a variant on a task.
+    pub fn example_on(&self, variant: usize, task: usize) -> Option<&TrainingFile> {
+        self.group(variant, task).find_map(|c| c.about.as_ref())
+    }
+
     /// A finished training of a variant.
     pub fn example_of(&self, variant: usize) -> Option<&TrainingFile> {
         self.trainings.iter().filter(|c| c.variant == variant).find_map(|c| c.about.as_ref())
@@ -237,10 +243,7 @@ impl RunFolder {
 
     /// The name of a variant's source of neurons, once a training is finished.
     pub fn field_of(&self, variant: usize) -> Option<String> {
-        let substrate = &self.example_of(variant)?.spec.substrate;
-        let path = substrate.params.get("path").and_then(serde_json::Value::as_str).map(Path::new);
-        let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        Some(name.unwrap_or_else(|| substrate.id.clone()))
+        Some(field_name(&self.example_of(variant)?.spec.substrate))
     }
 
     /// Computing time of all trainings together, in seconds.
@@ -321,6 +324,13 @@ fn finished(store: &Store, table: &BTreeMap<Label, Vec<Row>>) -> Result<BTreeMap
         }
     }
     Ok(known)
+}
+
+/// The name of a source of neurons: the field's folder, or the component.
+pub fn field_name(substrate: &Use) -> String {
+    let path = substrate.params.get("path").and_then(serde_json::Value::as_str).map(Path::new);
+    let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| substrate.id.clone())
 }
 
 /// The end of the log of each failed training, by variant, task and run.

@@ -1,12 +1,14 @@
 //! Statistics of runs by variant, task and measure.
 
-use pallium_core::random;
+use pallium_core::{Result, random};
 use serde::Serialize;
 
 use super::folder::{RunFolder, TrainingResult, base, point};
 use super::published::{Paper, Published, Sample, Verdict, judge};
+use super::study::{self, Counterpart};
 use crate::run_table::ends;
-use pallium_profile::Accuracy;
+use crate::text::estimate;
+use pallium_profile::{Accuracy, Interval};
 use pallium_record::outcome::Status;
 use pallium_record::spec::CoordinateLayout;
 use pallium_stats::{self as stats, Analysis, Design, Options, WideTable, table::TableEntry};
@@ -36,6 +38,9 @@ pub struct Group {
     pub mean: Option<f64>,
     /// Ends of the 95 % interval, of the kind that the experiment sets.
     pub interval: Option<(f64, f64)>,
+    /// The kind of the interval.
+    #[serde(skip)]
+    pub kind: Interval,
     /// Runs that diverged.
     pub diverged: usize,
     /// Runs that failed.
@@ -44,9 +49,14 @@ pub struct Group {
     pub missing: usize,
     /// Of an accuracy: number of runs above [`threshold`].
     pub above_memoryless: Option<usize>,
-    /// The published value, where there is one.
+    /// The table with the study's values of this variant, if it is one of the
+    /// study's.
+    #[serde(skip)]
+    pub paper: Option<Paper>,
+    /// The published value, where it can be compared.
     pub published: Option<Published>,
-    /// Whether it agrees with the published value, where there is one.
+    /// Whether it agrees with the published value, or why they cannot be
+    /// compared; none where nothing is published.
     #[serde(flatten)]
     pub verdict: Option<Verdict>,
 }
@@ -55,6 +65,11 @@ impl Group {
     /// Half the width of the interval.
     pub fn half(&self) -> Option<f64> {
         self.interval.map(|(low, high)| (high - low) / 2.0)
+    }
+
+    /// The mean and its interval in words.
+    pub fn estimate(&self) -> String {
+        estimate(self.mean, self.interval, self.kind)
     }
 
     /// The runs as [`judge`] needs them.
@@ -69,24 +84,18 @@ impl Group {
     }
 }
 
-/// Why a variant's results cannot be compared with the published ones, if so.
-pub fn incomparable(run: &RunFolder, variant: usize) -> Option<String> {
-    let field = run.field_of(variant)?;
-    (field != super::published::FIELD)
-        .then(|| format!("other neurons: {field}, published {}", super::published::FIELD))
-}
-
-/// The null graphs of a variant's small-worldness.
-fn null_graphs(run: &RunFolder, variant: usize) -> &str {
-    let metrics = run.example_of(variant).map_or(&[][..], |about| &about.spec.metrics);
-    let own = metrics.iter().find(|m| m.id == "organization.small-worldness");
-    own.and_then(|m| m.params.get("null")?.as_str())
-        .or_else(|| run.manifest.switches.get("null").map(String::as_str))
-        .unwrap_or("published")
-}
-
-/// Summarises one measure of one variant on one task.
-pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize, key: (&str, &str)) -> Group {
+/// Summarises one measure of one variant on one task. `counterpart` is the
+/// variant of the study that it is, if it is one.
+///
+/// # Errors
+/// Only if a table compiled into the executable is malformed.
+pub fn group(
+    run: &RunFolder,
+    counterpart: Option<&Counterpart>,
+    variant: usize,
+    task: usize,
+    key: (&str, &str),
+) -> Result<Group> {
     let (split, measure) = key;
     let cells: Vec<&TrainingResult> = run.group(variant, task).collect();
     let known: Vec<(u32, f64)> =
@@ -102,38 +111,45 @@ pub fn group(run: &RunFolder, paper: Option<Paper>, variant: usize, task: usize,
     };
     let seed = random::derive(run.manifest.seed, 0, &purpose);
     let component = run.tasks[task].component.as_deref().unwrap_or_default();
-    let published = paper.and_then(|p| p.value(measure, variant_name, component));
-    let verdict = published.map(|published| {
-        let wrong_null = || {
-            let null = null_graphs(run, variant);
-            (measure == "small_worldness" && null != "published")
-                .then(|| format!("compared with other null graphs (null = {null})"))
-        };
-        let evaluated =
-            || (measure == "accuracy").then(|| "the published accuracy is the running accuracy".to_owned());
-        match incomparable(run, variant).or_else(wrong_null).or_else(evaluated) {
-            Some(why) => Verdict::CannotBeCompared(why),
-            None => judge(measure, &published, &Group::sample(&values, diverged)),
+    let table = counterpart.and_then(|c| Some((c, c.paper.value(measure, &c.name, component)?)));
+    let verdict = match table {
+        None => None,
+        Some((counterpart, published)) => {
+            let mut other = counterpart.departures.clone();
+            let metrics = run.example_on(variant, task).map_or(&[][..], |about| &about.spec.metrics);
+            let null = run.manifest.switches.get("null").map(String::as_str);
+            other.extend(study::measured(metrics, null, measure)?);
+            if measure == "accuracy" {
+                other.push("the published accuracy is the running accuracy".into());
+            }
+            Some(match other.is_empty() {
+                true => judge(measure, &published, &Group::sample(&values, diverged)),
+                false => Verdict::CannotBeCompared(other.join(", ")),
+            })
         }
-    });
-    Group {
+    };
+    // A number that cannot be compared is not shown beside the others.
+    let published = table.map(|t| t.1).filter(|_| verdict.as_ref().is_some_and(Verdict::is_comparison));
+    Ok(Group {
         variant: variant_name.clone(),
         task: label.clone(),
         split: split.into(),
         measure: measure.into(),
         mean: (!values.is_empty()).then(|| stats::mean(&values)),
         interval: ends(&values, run.interval, seed),
+        kind: run.interval,
         diverged,
         failed: count(&|s| matches!(s, Status::Failed(_))),
         missing: (run.manifest.runs as usize).saturating_sub(cells.len()),
         above_memoryless: threshold(run, task)
             .filter(|_| measure.ends_with("accuracy"))
             .map(|bar| values.iter().filter(|v| **v > bar).count()),
+        paper: counterpart.map(|c| c.paper),
         published,
         verdict,
         runs: known.iter().map(|k| k.0).collect(),
         values,
-    }
+    })
 }
 
 /// The accuracy above which a run counts as above memoryless: the memoryless
@@ -317,13 +333,19 @@ fn pairwise(
             factor: None,
             pairs: vec![(name(v), name(other))],
             difference: stats::mean(&values[v]) - stats::mean(&values[other]),
-            delta: stats::cliffs_delta(&values[v], &values[other]),
+            delta: delta(&values[v], &values[other]),
             p: stats::mann_whitney(&values[v], &values[other]).p,
             holm: f64::NAN,
         })
         .collect();
     adjust(&mut effects);
     effects
+}
+
+/// Cliff's δ; NaN of one run against one, of which it is 1 or −1, whatever they
+/// are.
+pub fn delta(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() + b.len() == 2 { f64::NAN } else { stats::cliffs_delta(a, b) }
 }
 
 /// A contrast of the paper's factors in words.

@@ -5,8 +5,8 @@ use super::folder::log_tails;
 use super::published::Verdict;
 use super::summary::{Effect, Group, TaskStatistics};
 use super::table::{Emphasis, Table, TableCell};
-use super::text::{count, mean_half, measure_name, p_cell, p_value, signed, three, two};
-use pallium_profile::{Accuracy, Interval};
+use super::text::{count, estimate_caption, measure_name, p_cell, p_value, signed, three, two};
+use pallium_profile::Accuracy;
 use pallium_record::outcome::Status;
 use pallium_record::spec::{DataSeed, Space};
 
@@ -20,23 +20,19 @@ impl Report {
             Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
             Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
         };
-        let interval = match self.run.interval {
-            Interval::T => "t",
-            Interval::Bootstrap => "BCa bootstrap",
-        };
-        format!("{accuracy}: mean ± half of the 95 % {interval} interval over runs that have a value.")
+        format!("{accuracy}: {} over runs that have a value.", estimate_caption(self.run.interval))
     }
 
     /// Accuracies, variants against tasks: the counterpart of the published
     /// table.
     pub fn overview(&self) -> Table {
         let tasks: Vec<&str> = self.run.tasks.iter().map(|t| t.short()).collect();
-        let paper = self.paper.map(|paper| paper.name());
         let mut table = Table::new("overview", "Accuracy", self.accuracy_caption());
-        if let Some(paper) = paper {
+        let running = self.run.accuracy == Accuracy::Running;
+        if self.running.iter().flatten().any(|g| g.published.is_some()) {
+            let which = if running { "" } else { "the running accuracy, and " };
             table.caption += &format!(
-                " In brackets: the published mean ({}, {paper}), and whether it agrees: = same, ≠ differs, ? \
-                 cannot be compared.",
+                " In brackets: {which}whether it equals the published mean ({}): = same, ≠ differs.",
                 super::published::SOURCE
             );
         }
@@ -45,18 +41,18 @@ impl Report {
             let mut row = vec![TableCell::text(variant).emphasis(Emphasis::Variant(place))];
             for task in 0..tasks.len() {
                 let group = &self.accuracy[task][place];
-                let mut cell = TableCell::number(group.mean, mean_half(group.mean, group.half()));
+                let mut cell = TableCell::number(group.mean, group.estimate());
                 if group.values.is_empty() {
                     cell.text = absent(group);
                 }
                 let against = &self.running[task][place];
                 if let (Some(published), Some(verdict)) = (&against.published, &against.verdict) {
-                    let mark = match verdict {
-                        Verdict::Same(_) => "=",
-                        Verdict::Differs(_) => "≠",
-                        Verdict::CannotBeCompared(_) => "?",
+                    let own = match (running, against.mean) {
+                        (false, Some(mean)) => format!("running {} ", three(mean)),
+                        _ => String::new(),
                     };
-                    cell.text += &format!(" ({} {mark})", published.mean.map_or_else(|| "–".into(), three));
+                    let theirs = published.mean.map_or_else(|| "–".into(), three);
+                    cell.text += &format!(" ({own}{} {theirs})", verdict.mark());
                     cell.note = format!("{}: {}", verdict.name(), verdict.why());
                     cell.emphasis = verdict_style(verdict);
                 }
@@ -131,7 +127,7 @@ impl Report {
             if published {
                 let against = &self.running[task][place];
                 if !running {
-                    row.push(TableCell::number(against.mean, mean_half(against.mean, against.half())));
+                    row.push(TableCell::number(against.mean, against.estimate()));
                 }
                 row.extend(published_cells(against));
             }
@@ -146,9 +142,10 @@ impl Report {
         let name = self.run.tasks[task].short();
         let groups = &self.organization[task];
         let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
-        let mut caption = String::from("Of the trained recurrent matrix: mean ± half of the 95 % interval.");
+        let mut caption =
+            format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval));
         if (0..groups.len()).any(published) {
-            caption += " Published values beside ours: = same, ≠ differs, ? cannot be compared.";
+            caption += " Published values beside ours: = same, ≠ differs.";
         }
         let mut table = Table::new(
             format!("organization-table-{}", self.run.tasks[task].slug()),
@@ -167,21 +164,18 @@ impl Report {
             for (place, of_measure) in groups.iter().enumerate() {
                 let group = &of_measure[variant];
                 row.push(
-                    TableCell::number(group.mean, mean_half(group.mean, group.half()))
-                        .note(count(group.values.len(), "run")),
+                    TableCell::number(group.mean, group.estimate()).note(count(group.values.len(), "run")),
                 );
                 if published(place) {
                     row.push(match (&group.published, &group.verdict) {
                         (Some(published), Some(verdict)) => {
-                            let mark = match verdict {
-                                Verdict::Same(_) => "=",
-                                Verdict::Differs(_) => "≠",
-                                Verdict::CannotBeCompared(_) => "?",
-                            };
                             let text = published.mean.map_or_else(|| "–".into(), three);
-                            TableCell::number(published.mean, format!("{text} {mark}"))
+                            TableCell::number(published.mean, format!("{} {text}", verdict.mark()))
                                 .note(format!("{}: {}", verdict.name(), verdict.why()))
                                 .emphasis(verdict_style(verdict))
+                        }
+                        (_, Some(verdict)) => {
+                            TableCell::text(verdict.mark()).note(verdict.why()).emphasis(Emphasis::Faint)
                         }
                         _ => TableCell::text("–"),
                     });
@@ -357,16 +351,15 @@ impl Report {
                     || TableCell::text("–"),
                     |own| {
                         let significant = own.holm < super::figure::effects::SIGNIFICANT;
-                        TableCell::number(
-                            own.difference,
-                            format!("{} ({})", signed(own.difference), p_value(own.holm)),
-                        )
-                        .note(format!("Cliff's δ = {}", signed(own.delta)))
-                        .emphasis(if significant {
-                            Emphasis::Plain
+                        // One run has no p.
+                        let p = if own.holm.is_nan() {
+                            String::new()
                         } else {
-                            Emphasis::Faint
-                        })
+                            format!(" ({})", p_value(own.holm))
+                        };
+                        TableCell::number(own.difference, signed(own.difference) + &p)
+                            .note(format!("Cliff's δ = {}", signed(own.delta)))
+                            .emphasis(if significant { Emphasis::Plain } else { Emphasis::Faint })
                     },
                 ));
             }
@@ -497,11 +490,12 @@ pub fn verdict_style(verdict: &Verdict) -> Emphasis {
 /// The published value, its interval, and the verdict.
 fn published_cells(group: &Group) -> [TableCell; 3] {
     let Some(published) = &group.published else {
-        return [
-            TableCell::text("–"),
-            TableCell::text("–"),
-            TableCell::text("no published value").emphasis(Emphasis::Faint),
-        ];
+        let why = match &group.verdict {
+            Some(verdict) => format!("{}: {}", verdict.name(), verdict.why()),
+            None => "no published value".into(),
+        };
+        let why = TableCell::text(why).emphasis(Emphasis::Faint);
+        return [TableCell::text("–"), TableCell::text("–"), why];
     };
     let range = match (published.lower, published.upper) {
         (Some(low), Some(high)) => format!("{} – {}", three(low), three(high)),
@@ -514,8 +508,10 @@ fn published_cells(group: &Group) -> [TableCell; 3] {
         }
         None => TableCell::default(),
     };
+    let mark = group.verdict.as_ref().map_or("", Verdict::mark);
+    let mean = published.mean.map_or_else(|| "–".into(), three);
     [
-        TableCell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
+        TableCell::number(published.mean, format!("{mark} {mean}")),
         // Sorted by its width, as the interval of the runs is.
         TableCell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
         verdict,

@@ -14,6 +14,28 @@ const VARIANTS: [&str; 11] =
 const TASKS: [(&str, f64); 3] =
     [("cognition.one-choice", 0.625), ("cognition.go-no-go", 0.5), ("cognition.perceptual-decision", 0.5)];
 
+type Content = (&'static str, Value, Value);
+
+/// What the study's variant of this name is; other names have no constraints.
+fn as_named(name: &str) -> Content {
+    let (weights, rest) = match name.strip_prefix('W') {
+        Some(rest) if rest.starts_with('*') => ("microns.functional", &rest[1..]),
+        Some(rest) if rest.starts_with('!') => ("microns.relabelled", &rest[1..]),
+        Some(rest) => ("init.orthogonal", rest),
+        None => return ("init.orthogonal", json!("none"), json!([])),
+    };
+    let (space, rest) = match rest.strip_prefix("D*") {
+        Some(rest) => (json!("soma"), rest),
+        None => (json!({ "grid": null }), rest.strip_prefix('D').unwrap_or("-")),
+    };
+    match rest {
+        "-" => (weights, json!("none"), json!([{ "use": "spatial.l1" }])),
+        "" => (weights, space, json!([{ "use": "spatial.distance" }])),
+        "C" => (weights, space, json!([{ "use": "spatial.communicability" }])),
+        _ => (weights, space, json!([{ "use": "spatial.communicability-emd" }])),
+    }
+}
+
 /// A synthetic run folder.
 struct SyntheticRun<'a> {
     variants: &'a [&'a str],
@@ -21,6 +43,8 @@ struct SyntheticRun<'a> {
     neurons: usize,
     field: &'a str,
     switches: Value,
+    /// Weights, space and constraints of a variant.
+    content: &'a dyn Fn(&str) -> Content,
     /// Accuracy of a variant, task and run; `None` of a run that diverges.
     accuracy: &'a dyn Fn(&str, usize, u32) -> Option<f64>,
 }
@@ -69,6 +93,7 @@ impl SyntheticRun<'_> {
     }
 
     fn about(&self, variant: &str, task: &str, run: u32, memoryless: f64, ok: bool) -> Value {
+        let (weights, space, constraints) = (self.content)(variant);
         let divergence = json!({ "epoch": 2, "batch": 3, "what": "the loss" });
         json!({
             "format": 1, "cell": "", "variant": variant, "task": task, "run": run, "identity": "", "profile": "published",
@@ -82,11 +107,11 @@ impl SyntheticRun<'_> {
             "model_info": {"neurons": self.neurons, "blocks": 1, "block_names": ["recurrent"], "parameters": 9},
             "spec": {
                 "variant": variant, "task": task, "run": run, "seed": 1, "data_seed": "shared",
-                "substrate": {"use": "no.such", "params": {"path": format!("somewhere/{}", self.field)}},
-                "weights": {"use": "init.orthogonal"},
-                "geometry": {"space": "none", "coordinate_layout": "rows", "coordinate_scale": "micrometre",
+                "substrate": {"use": "microns.field", "params": {"path": format!("somewhere/{}", self.field)}},
+                "weights": {"use": weights},
+                "geometry": {"space": space, "coordinate_layout": "interleaved", "coordinate_scale": "minmax",
                              "distance_scale": "none", "shuffled": false},
-                "constraints": [], "task_component": {"use": task}, "model": {"use": "rnn.vanilla"}, "metrics": [],
+                "constraints": constraints, "task_component": {"use": task}, "model": {"use": "rnn.vanilla"}, "metrics": [],
                 "training": {"epochs": 10, "trials": 5120, "validation": 2560, "test": 2560, "batch": 128},
             },
         })
@@ -157,6 +182,7 @@ fn six_hundred_and_sixty_trainings_make_a_small_page_quickly() {
         neurons: 64,
         field: "6_6_2",
         switches: switches(),
+        content: &as_named,
         accuracy: &two_groups,
     }
     .write(scratch.path());
@@ -220,11 +246,12 @@ fn values_are_counted_and_compared_with_the_published_ones() {
         neurons: 8,
         field: "6_6_2",
         switches: switches(),
+        content: &as_named,
         accuracy: &|v, t, r| if v == "mine" { Some(0.7) } else { accuracy(v, t, r) },
     };
     made.write(scratch.path());
     let report = Report::read(scratch.path()).unwrap();
-    assert_eq!(report.paper, Some(Paper::Unconstrained));
+    assert_eq!(report.papers(), [Paper::Unconstrained]);
     let tally = report.accuracy_tally();
     assert_eq!((tally.same, tally.differs, tally.cannot_be_compared), (3 + 2, 1 + 3, 0), "{tally:?}");
     let group = &report.accuracy[0][0];
@@ -266,12 +293,21 @@ fn other_neurons_and_other_measures_cannot_be_compared() {
         neurons: 8,
         field: "5_3_4",
         switches: switches(),
+        content: &as_named,
         accuracy: &|_, _, run| Some(0.9 + 0.01 * f64::from(run)),
     };
     made.write(&scratch.path().join("field"));
     let report = Report::read(&scratch.path().join("field")).unwrap();
     assert_eq!(report.accuracy_tally().cannot_be_compared, 6);
-    assert!(report.in_short().join(" ").contains("other neurons: 5_3_4"));
+    let text = report.in_short().join(" ");
+    assert!(text.contains("cannot be compared") && text.contains("other neurons: 5_3_4"), "{text}");
+    // Without anything to compare there are no published columns.
+    let titles = |table: table::Table| table.columns.into_iter().map(|c| c.title).collect::<Vec<_>>();
+    for table in [report.overview(), report.accuracy_table(0), report.organization_table(0)] {
+        assert!(!table.caption.contains("ublished mean"), "{}", table.caption);
+        let titles = titles(table);
+        assert!(titles.iter().all(|t| !t.contains("published") && t != "verdict"), "{titles:?}");
+    }
 
     made.field = "6_6_2";
     made.switches = json!({ "accuracy": "evaluated", "interval": "bootstrap", "null": "matched" });
@@ -284,14 +320,109 @@ fn other_neurons_and_other_measures_cannot_be_compared() {
     let place = |measure: &str| report.measures.iter().position(|m| m == measure).unwrap();
     let verdict = |measure| report.organization[0][place(measure)][0].verdict.clone().unwrap();
     assert!(
-        matches!(verdict("small_worldness"), Verdict::CannotBeCompared(why) if why.contains("null = matched"))
+        matches!(verdict("small_worldness"), Verdict::CannotBeCompared(why) if why.ends_with("small-worldness = matched"))
     );
     assert!(!matches!(verdict("modularity"), Verdict::CannotBeCompared(_)));
+    // The sign stands beside the accuracy that is compared.
+    let cell = report.overview().rows[0][1].text.clone();
+    assert!(cell.contains("(running 0.910 = 0.917)"), "{cell}");
     let effects = &report.statistics[0].effects;
     assert_eq!(
         (effects.len(), effects[0].name.as_str(), report.statistics[0].factorial),
         (1, "W* - W", true)
     );
+}
+
+#[test]
+fn agreement_goes_by_content_and_not_by_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let accuracy = |variant: &str, task: usize, run: u32| {
+        let paper = Paper::Unconstrained.value("accuracy", variant, TASKS[task].0);
+        Some(paper.map_or(0.6, |p| p.mean.unwrap()) + 0.001 * f64::from(run))
+    };
+    // `W` has weights from activity and no constraint; `plain` is the study's W.
+    let content = |name: &str| match name {
+        "W" => ("microns.functional", json!("none"), json!([])),
+        "plain" => as_named("W"),
+        "weak" => {
+            ("init.orthogonal", json!("none"), json!([{ "use": "spatial.l1", "params": {"strength": 0.1} }]))
+        }
+        name => as_named(name),
+    };
+    SyntheticRun {
+        variants: &["W", "plain", "weak"],
+        runs: 3,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        content: &content,
+        accuracy: &|v, t, r| accuracy(if v == "plain" { "W" } else { v }, t, r),
+    }
+    .write(scratch.path());
+    let report = Report::read(scratch.path()).unwrap();
+    let verdict = |variant: usize| report.running[0][variant].verdict.clone();
+    assert_eq!(verdict(0), None);
+    assert!(matches!(verdict(1), Some(Verdict::Same(_))), "{:?}", verdict(1));
+    assert_eq!(verdict(2), Some(Verdict::CannotBeCompared("strength of spatial.l1 = 0.1".into())));
+    assert_eq!(report.departures(), ["strength of spatial.l1 = 0.1"]);
+    assert!(report.in_short().join(" ").contains("not compared with it: strength of spatial.l1 = 0.1."));
+    let table = report.overview();
+    let texts: Vec<&str> = table.rows[..3].iter().map(|row| row[1].text.as_str()).collect();
+    assert!(
+        !texts[0].contains('=') && texts[1].contains("(= 0.625)") && !texts[2].contains('='),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn one_run_has_neither_p_nor_effects() {
+    let scratch = tempfile::tempdir().unwrap();
+    SyntheticRun {
+        variants: &["W", "WD", "WD*"],
+        runs: 1,
+        neurons: 8,
+        field: "6_6_2",
+        switches: json!({ "accuracy": "evaluated", "interval": "bootstrap" }),
+        content: &as_named,
+        accuracy: &|v, _, _| Some(0.5 + 0.1 * v.len() as f64),
+    }
+    .write(scratch.path());
+    let report = Report::read(scratch.path()).unwrap();
+    for statistics in &report.statistics {
+        assert!(
+            statistics.effects.iter().all(|e| e.p.is_nan() && e.delta.is_nan()),
+            "{:?}",
+            statistics.effects
+        );
+        assert!(statistics.analysis.kruskal.p.is_nan());
+    }
+    let material = Material::read(&report.run, &|_, _| Err(pallium_core::Error::input("no plugins here")));
+    assert!(figures(&report, &material).iter().all(|f| f.id != "effects"));
+    assert!(!terminal_of(&report).contains("(p"), "{}", terminal_of(&report));
+}
+
+fn terminal_of(report: &Report) -> String {
+    [report.overview(), report.steps_table()].iter().map(table::terminal).collect()
+}
+
+#[test]
+fn intervals_that_are_not_symmetric_show_their_ends() {
+    let scratch = tempfile::tempdir().unwrap();
+    SyntheticRun {
+        variants: &["W", "WD"],
+        runs: 8,
+        neurons: 8,
+        field: "6_6_2",
+        switches: json!({ "accuracy": "evaluated", "interval": "bootstrap" }),
+        content: &as_named,
+        accuracy: &|_, _, run| Some(if run == 0 { 0.5 } else { 0.9 + 0.01 * f64::from(run) }),
+    }
+    .write(scratch.path());
+    let report = Report::read(scratch.path()).unwrap();
+    let (low, high) = report.accuracy[0][0].interval.unwrap();
+    assert!(high - 0.875 < 0.8 * (0.875 - low), "{low} {high}");
+    let text = terminal_of(&report);
+    assert!(text.contains(&format!("0.875 [{low:.3}, {high:.3}]")) && !text.contains('±'), "{text}");
 }
 
 #[test]
@@ -303,6 +434,7 @@ fn outdated_trainings_are_left_out() {
         neurons: 8,
         field: "6_6_2",
         switches: switches(),
+        content: &as_named,
         accuracy: &|_, task, run| Some(0.5 + 0.1 * task as f64 + 0.01 * f64::from(run)),
     };
     made.write(scratch.path());
@@ -336,6 +468,7 @@ fn errors_name_the_file_that_cannot_be_read() {
         neurons: 4,
         field: "x",
         switches: switches(),
+        content: &as_named,
         accuracy: &|_, _, _| Some(0.5),
     };
     made.write(scratch.path());
@@ -363,6 +496,7 @@ fn folders_are_compared_by_name() {
             neurons: 8,
             field: "6_6_2",
             switches,
+            content: &as_named,
             accuracy: &|_, _, run| Some(0.6 + shift + 0.01 * f64::from(run)),
         }
         .write(&folder);

@@ -155,14 +155,16 @@ fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) {
         });
     }
     if let Some(mean) = group.mean {
-        let half = group.half().map_or_else(String::new, |h| format!(" ± {h:.3}"));
-        canvas.titled(&format!("{}: {mean:.3}{half} (n = {})", group.variant, group.values.len()), || {
-            if let Some((low, high)) = group.interval {
-                let ends = [(chart.x(low), y - 0.1), (chart.x(high), y - 0.1)];
-                canvas.line(&ends, INK, LINE);
-            }
-            canvas.polygon(&diamond((chart.x(mean), y - 0.1), 0.75), INK);
-        });
+        canvas.titled(
+            &format!("{}: {} (n = {})", group.variant, group.estimate(), group.values.len()),
+            || {
+                if let Some((low, high)) = group.interval {
+                    let ends = [(chart.x(low), y - 0.1), (chart.x(high), y - 0.1)];
+                    canvas.line(&ends, INK, LINE);
+                }
+                canvas.polygon(&diamond((chart.x(mean), y - 0.1), 0.75), INK);
+            },
+        );
     } else {
         let why = match (group.diverged, group.failed) {
             (0, 0) => "to do".to_owned(),

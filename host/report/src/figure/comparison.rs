@@ -88,9 +88,10 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {
                 })
             });
         }
-        for (number, &paper) in papers.iter().enumerate() {
-            let published = comparison.published_in(paper, task, variant, "running_accuracy");
-            let Some(published) = published.filter(|p| !p.diverged) else { continue };
+        for (paper, published) in comparison.published(task, variant, "running_accuracy") {
+            let Some(number) = papers.iter().position(|p| *p == paper).filter(|_| !published.diverged) else {
+                continue;
+            };
             let Some(mean) = published.mean else { continue };
             let y = start + 1.2 + step * (comparison.names.len() + number) as f64;
             if let (Some(low), Some(high)) = (published.lower, published.upper) {

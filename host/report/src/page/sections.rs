@@ -303,10 +303,12 @@ fn methods(report: &Report) -> Markup {
                 dt { "Measures" }
                 dd { (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", ")) }
             }
-            @if let Some(paper) = report.paper {
+            @if !report.papers().is_empty() {
                 dt { "Published values" }
                 dd {
-                    (SOURCE) ", " (paper.name()) ", " (RUNS) " runs of each variant on each task. A result agrees if both diverged, if the 95 % t \
+                    (SOURCE) ", " (report.papers().iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")) ", " (RUNS) " runs of each \
+                    variant on each task. Variants are those of the study if their weights, geometry and constraints are, \
+                    whatever their names, and are compared if nothing else differs either. A result agrees if both diverged, if the 95 % t \
                     intervals overlap, or if an accuracy differs by at most 0.02 (all published runs share one data set, \
                     whose composition alone moves an accuracy by ±0.014) and another measure by at most 10 %."
                 }
