@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Report;
 use super::document;
+use super::effects::delta;
 use super::published::{Paper, Published, SOURCE};
 use super::short::Tally;
-use super::summary::{self, Group, group};
+use super::summary::{Group, group};
 use super::table::{Emphasis, Table, TableCell};
 use super::tables::{absent, verdict_style};
 use super::text::{measure_name, p_cell, signed, three};
@@ -411,7 +412,7 @@ fn shared(
                 let (first, own) = (&first?.values, &own.as_ref().filter(|g| !g.values.is_empty())?.values);
                 Some(Against {
                     difference: stats::mean(own) - stats::mean(first),
-                    delta: summary::delta(own, first),
+                    delta: delta(own, first),
                     p: stats::mann_whitney(own, first).p,
                     holm: f64::NAN,
                 })

@@ -4,7 +4,8 @@ use itertools::Itertools;
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use super::summary::{Effect, Group};
+use super::effects::Effect;
+use super::summary::Group;
 use crate::text::number;
 use pallium_record::outcome::Status;
 

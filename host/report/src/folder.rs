@@ -35,6 +35,10 @@ pub struct RunFolder {
     pub interval: Interval,
     /// Variants, in the order of the experiment.
     pub variants: Vec<String>,
+    /// The variants without their points in a sweep, in the same order.
+    pub bases: Vec<String>,
+    /// Their points, such as `λ=0.1`; empty for variants that are not swept.
+    pub points: Vec<String>,
     /// Tasks, in the order of the experiment.
     pub tasks: Vec<RunTask>,
     /// Every training with a row in `results.csv`.
@@ -93,19 +97,31 @@ pub struct TrainingResult {
 /// Variant, task and run.
 pub type Label = (String, String, u32);
 
-/// `W` and `λ=0.1` of `W[λ=0.1]`; other names unchanged, and an empty point.
-fn split(variant: &str) -> (&str, &str) {
-    variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
-}
-
-/// The variant of a point of a sweep; other names unchanged.
-pub fn base(variant: &str) -> &str {
-    split(variant).0
-}
-
-/// The point of a variant in a sweep; empty for others.
-pub fn point(variant: &str) -> &str {
-    split(variant).1
+/// The variants without their points in a sweep, and their points (`λ=0.1` of
+/// `W[λ=0.1]`; empty for others), by `axes.csv` of the run folder `root`.
+fn sweeps(root: &Path, variants: &[String]) -> Result<(Vec<String>, Vec<String>)> {
+    let path = root.join("axes.csv");
+    let unreadable = |e: csv::Error| Error::input(format!("{}: {e}", path.display()));
+    let mut swept: BTreeSet<String> = BTreeSet::new();
+    if path.exists() {
+        let mut table = csv::Reader::from_path(&path).map_err(unreadable)?;
+        let axes = table.headers().map_err(unreadable)?.clone();
+        for row in table.records() {
+            let row = row.map_err(unreadable)?;
+            let Some(variant) = row.get(0) else { continue };
+            // Axes of tasks are not in the variant's name.
+            let point = variant.split_once('[').map_or("", |parts| parts.1);
+            let values = axes.iter().zip(&row).skip(2).filter(|(_, value)| !value.is_empty());
+            if values.into_iter().any(|(axis, value)| point.contains(&format!("{axis}={value}"))) {
+                swept.insert(variant.to_owned());
+            }
+        }
+    }
+    let parts = variants.iter().map(|variant| {
+        let inner = variant.strip_suffix(']').filter(|_| swept.contains(variant));
+        inner.and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
+    });
+    Ok(parts.map(|(base, point)| (base.to_owned(), point.to_owned())).unzip())
 }
 
 impl RunFolder {
@@ -167,6 +183,7 @@ impl RunFolder {
         }
         // In the order of the experiment: by run, then task, then variant.
         trainings.sort_by_key(|c| (c.run, c.task, c.variant));
+        let (bases, points) = sweeps(root, &variants)?;
         let switch = |name: &str| manifest.switches.get(name).map(String::as_str).unwrap_or_default();
         Ok(RunFolder {
             root: root.to_owned(),
@@ -178,9 +195,16 @@ impl RunFolder {
             stale,
             manifest,
             variants,
+            bases,
+            points,
             tasks,
             trainings,
         })
+    }
+
+    /// Whether any variant is a point of a sweep.
+    pub fn swept(&self) -> bool {
+        self.points.iter().any(|point| !point.is_empty())
     }
 
     /// Split and measure of the accuracy that tables show.

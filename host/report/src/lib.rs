@@ -7,7 +7,9 @@
 //! reads only finished trainings and changes nothing.
 
 pub mod compare;
+pub mod design;
 pub mod document;
+pub mod effects;
 pub mod figure;
 pub mod folder;
 pub mod network;
@@ -28,6 +30,7 @@ use std::path::Path;
 use itertools::Itertools;
 use pallium_core::Result;
 
+use effects::TaskStatistics;
 use figure::Figure;
 use figure::curves::LearningCurves;
 use figure::matrices::Pictures;
@@ -35,7 +38,7 @@ use folder::RunFolder;
 use network::TrainedNetwork;
 use published::Paper;
 use study::Counterpart;
-use summary::{Group, TaskStatistics};
+use summary::Group;
 
 /// The content of a report.
 pub struct Report {
@@ -85,7 +88,7 @@ impl Report {
             .clone()
             .map(|t| measures.iter().map(|m| groups(t, "", m)).collect())
             .collect::<Result<_>>()?;
-        let statistics = tasks.map(|t| summary::statistics(&run, t)).collect();
+        let statistics = tasks.map(|t| effects::statistics(&run, t)).collect();
         Ok(Report { counterparts, accuracy, running, organization, statistics, measures, run })
     }
 
@@ -131,7 +134,7 @@ impl Material {
 pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>> {
     let run = &report.run;
     let mut figures = vec![figure::accuracy::figure(run, &report.accuracy)];
-    if figure::sweep::swept(run) {
+    if run.swept() {
         figures.push(figure::sweep::figure(run, &report.accuracy));
     }
     if !material.curves.is_empty() {

@@ -47,7 +47,7 @@ impl Counterpart {
     pub fn of(training: &TrainingFile) -> Result<Option<Self>> {
         let spec = &training.spec;
         let Some(name) = name_of(spec) else { return Ok(None) };
-        let paper = match spec.constraints.iter().any(|c| c.id == NON_NEGATIVE) {
+        let paper = match is_positive(spec) {
             true => Paper::PositiveOnly,
             false => Paper::Unconstrained,
         };
@@ -85,6 +85,11 @@ pub fn name_of(spec: &CellSpec) -> Option<String> {
         _ => return None,
     };
     Some(format!("{weights}{distances}{communicability}"))
+}
+
+/// Whether weights cannot be negative.
+pub fn is_positive(spec: &CellSpec) -> bool {
+    spec.constraints.iter().any(|c| c.id == NON_NEGATIVE)
 }
 
 #[derive(Deserialize)]

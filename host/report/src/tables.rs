@@ -1,9 +1,10 @@
 //! The tables of a report.
 
 use super::Report;
+use super::effects::{Comparisons, Effect, TaskStatistics};
 use super::folder::log_tails;
 use super::published::Verdict;
-use super::summary::{Effect, Group, TaskStatistics};
+use super::summary::Group;
 use super::table::{Emphasis, Table, TableCell};
 use super::text::{count, estimate_caption, measure_name, p_cell, p_value, signed, three, two};
 use pallium_profile::Accuracy;
@@ -189,21 +190,47 @@ impl Report {
     /// What the factors of the design do to accuracy.
     pub fn effects_table(&self, task: usize) -> Table {
         let name = self.run.tasks[task].short();
-        let TaskStatistics { effects, factorial, points, .. } = &self.statistics[task];
-        let caption = match (factorial, points.is_empty()) {
-            (true, true) => {
-                "Planned contrasts on ranks, all else equal; Holm over the rows of this table; δ is the mean over \
-                 the pairs of variants compared."
+        let TaskStatistics { effects, comparisons, alone, .. } = &self.statistics[task];
+        let swept = self.run.swept();
+        let reference =
+            super::design::reference(&self.run.manifest.analysis, &self.run.variants, &self.run.bases);
+        let mut caption = match comparisons {
+            Comparisons::Factors => {
+                let within = if swept { " within each point of the sweep" } else { "" };
+                format!(
+                    "Planned contrasts on ranks{within}, all else equal; Holm over the rows of this table; δ is the \
+                     mean over the pairs of variants compared."
+                )
             }
-            (true, false) => {
-                "Planned contrasts on ranks within each point of the sweep, all else equal; Holm over the rows of this \
-                 table; δ is the mean over the pairs of variants compared."
+            Comparisons::Alone => {
+                "Variants that differ in one aspect alone: Mann–Whitney, two-sided; Holm over the \
+                                   rows of this table."
+                    .into()
             }
-            (false, _) => {
-                "Each variant against the first, each point of a sweep against the first of its variant: Mann–Whitney, \
-                 two-sided; Holm over the rows of this table."
+            Comparisons::Stated => {
+                "The contrasts of the experiment file: Mann–Whitney, two-sided; Holm over the rows \
+                                    of this table."
+                    .into()
+            }
+            Comparisons::Reference => {
+                let stated = self.run.manifest.analysis.reference.is_some();
+                let against = match (swept, stated, self.run.variants.get(reference)) {
+                    (true, false, _) => "Each point of a sweep against the first of its variant".into(),
+                    (true, true, _) => {
+                        format!("Each variant against {} at its point", self.run.bases[reference])
+                    }
+                    (false, _, Some(name)) => format!("Each variant against {name}"),
+                    (false, _, None) => "Each variant against the reference".into(),
+                };
+                format!("{against}: Mann–Whitney, two-sided; Holm over the rows of this table.")
             }
         };
+        if !alone.is_empty() && matches!(comparisons, Comparisons::Factors | Comparisons::Alone) {
+            caption += &format!(
+                " Not compared, since no other variant differs from it in one aspect alone: {}.",
+                alone.join("; ")
+            );
+        }
         let title = format!("Effects on accuracy, {name}");
         self.effects_as(effects, format!("effects-{}", self.run.tasks[task].slug()), title, caption)
     }
@@ -217,7 +244,7 @@ impl Report {
         self.effects_as(&self.statistics[task].points, id, title, caption)
     }
 
-    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: &str) -> Table {
+    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: impl Into<String>) -> Table {
         let mut table = Table::new(id, title, caption).columns([
             "effect",
             "in words",
@@ -273,7 +300,7 @@ impl Report {
         let df = (groups > 1).then(|| (groups - 1).to_string());
         add("Kruskal–Wallis, H", "all variants", (analysis.kruskal.statistic, df, analysis.kruskal.p));
         let Ok(factors) = &analysis.factors else { return table };
-        for (factor, test) in &factors.kruskal {
+        for (factor, test) in factors.kruskal.iter().filter(|(_, test)| !test.statistic.is_nan()) {
             add("Kruskal–Wallis, H", factor, (test.statistic, None, test.p));
         }
         match &factors.additive {

@@ -271,10 +271,12 @@ fn values_are_counted_and_compared_with_the_published_ones() {
     let uncounted = report.uncounted_table();
     assert_eq!(uncounted.rows.len(), 15);
     assert_eq!(uncounted.rows[0][4].text, "the loss in epoch 2, batch 3");
-    // `mine` has no factors, so all variants are compared with the first.
-    assert!(!report.statistics[0].factorial);
+    // Variants that differ in one aspect alone are compared.
+    assert_eq!(report.statistics[0].comparisons, effects::Comparisons::Alone);
     let names: Vec<&str> = report.statistics[0].effects.iter().map(|e| e.name.as_str()).collect();
-    assert_eq!(names, ["WD*C", "W", "mine"]);
+    assert_eq!(names, ["WD*C vs W*D*C", "mine vs W"]);
+    let effect = &report.statistics[0].effects[1];
+    assert_eq!(effect.meaning, "constraints: none instead of spatial.l1");
     let text = report.in_short().join("\n");
     assert!(
         text.contains("45 of 60 trainings done, 15 diverged") && text.contains("of 9 accuracies 5 agree"),
@@ -326,10 +328,10 @@ fn other_neurons_and_other_measures_cannot_be_compared() {
     // The sign stands beside the accuracy that is compared.
     let cell = report.overview().rows[0][1].text.clone();
     assert!(cell.contains("(running 0.910 = 0.917)"), "{cell}");
-    let effects = &report.statistics[0].effects;
+    let found = &report.statistics[0].effects;
     assert_eq!(
-        (effects.len(), effects[0].name.as_str(), report.statistics[0].factorial),
-        (1, "W* - W", true)
+        (found.len(), found[0].name.as_str(), report.statistics[0].comparisons),
+        (1, "W* - W", effects::Comparisons::Factors)
     );
 }
 
@@ -372,6 +374,124 @@ fn agreement_goes_by_content_and_not_by_name() {
         !texts[0].contains('=') && texts[1].contains("(= 0.625)") && !texts[2].contains('='),
         "{texts:?}"
     );
+}
+
+/// A run of variants `free`, `masked`, `dale` and `both`, with this analysis.
+fn factorial(root: &Path, analysis: &Value) -> Report {
+    let (mask, dale) = (json!({ "use": "circuit.mask" }), json!({ "use": "circuit.dale" }));
+    let content = |name: &str| -> Content {
+        let constraints = match name {
+            "free" => json!([]),
+            "masked" => json!([mask]),
+            "dale" => json!([dale]),
+            _ => json!([mask, dale]),
+        };
+        ("init.orthogonal", json!("none"), constraints)
+    };
+    SyntheticRun {
+        variants: &["free", "masked", "dale", "both"],
+        runs: 6,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        content: &content,
+        accuracy: &|v, _, run| Some(0.5 + 0.03 * v.len() as f64 + 0.01 * f64::from(run)),
+    }
+    .write(root);
+    let path = root.join("manifest.json");
+    let mut manifest: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    manifest["analysis"] = analysis.clone();
+    fs::write(path, manifest.to_string()).unwrap();
+    Report::read(root).unwrap()
+}
+
+#[test]
+fn comparisons_follow_from_content_or_from_the_experiment_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let of = |analysis: Value| {
+        let report = factorial(scratch.path(), &analysis);
+        let statistics = &report.statistics[0];
+        let names: Vec<String> = statistics.effects.iter().map(|e| e.name.clone()).collect();
+        (names, statistics.comparisons, report.effects_table(0).caption)
+    };
+    // Four levels of one aspect: each against the first.
+    let (names, why, _) = of(json!({}));
+    assert_eq!(names, ["masked vs free", "dale vs free", "both vs free"]);
+    assert_eq!(why, effects::Comparisons::Alone);
+    let (names, why, caption) = of(json!({ "reference": "dale" }));
+    assert_eq!(
+        (names, why),
+        (["free", "masked", "both"].map(String::from).to_vec(), effects::Comparisons::Reference)
+    );
+    assert!(caption.starts_with("Each variant against dale"), "{caption}");
+    let factors = json!([
+        {"name": "mask", "levels": [["no", ["free", "dale"]], ["yes", ["masked", "both"]]]},
+        {"name": "Dale", "levels": [["no", ["free", "masked"]], ["yes", ["dale", "both"]]]},
+    ]);
+    let (names, why, _) = of(json!({ "factors": factors }));
+    assert_eq!(names, ["mask: yes - no", "Dale: yes - no"]);
+    assert_eq!(why, effects::Comparisons::Factors);
+    let (names, why, caption) = of(json!({ "factors": factors, "contrasts": [["both", "dale"]] }));
+    assert_eq!((names, why), (vec!["both vs dale".to_owned()], effects::Comparisons::Stated));
+    assert!(caption.contains("experiment file"), "{caption}");
+    let report = factorial(scratch.path(), &json!({ "factors": factors }));
+    // The same as `pallium stats --factors`.
+    let table = summary::wide(&report.run, 0, ("train", "running_accuracy"));
+    let samples: Vec<Vec<f64>> = (0..4).map(|v| table.values(v)).collect();
+    let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
+    let level = |levels: [usize; 4]| levels.map(Some);
+    let [mask, dale] = [level([0, 1, 0, 1]), level([0, 0, 1, 1])];
+    let factor =
+        |name: &str| pallium_stats::Factor { name: name.into(), levels: vec!["no".into(), "yes".into()] };
+    let design = pallium_stats::Design {
+        factors: vec![factor("mask"), factor("Dale")],
+        variants: (0..4).map(|v| vec![mask[v], dale[v]]).collect(),
+    };
+    for (own, expected) in
+        report.statistics[0].effects.iter().zip(pallium_stats::contrasts(&design, &samples).unwrap())
+    {
+        assert_eq!((own.p, own.holm, own.pairs.len()), (expected.p, expected.holm, 2));
+    }
+    let omnibus = report.omnibus_table(0);
+    assert!(
+        omnibus.rows.iter().any(|row| row[1].text == "mask")
+            && omnibus.rows.iter().any(|row| row[1].text == "Dale")
+    );
+}
+
+#[test]
+fn points_of_a_sweep_are_known_by_its_axes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let content = |name: &str| -> Content {
+        let strength: f64 = name.split(['=', ']']).nth(1).and_then(|s| s.parse().ok()).unwrap_or(0.3);
+        let constraint = if name.starts_with("WD") { "spatial.distance" } else { "spatial.l1" };
+        let space = if name.starts_with("WD") { json!({ "grid": null }) } else { json!("none") };
+        ("init.orthogonal", space, json!([{ "use": constraint, "params": {"strength": strength} }]))
+    };
+    SyntheticRun {
+        variants: &["W[λ=1]", "WD[λ=1]", "W[λ=2]", "WD[λ=2]", "mine[x]"],
+        runs: 4,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        content: &content,
+        accuracy: &|v, _, run| Some(0.5 + 0.01 * v.len() as f64 + 0.01 * f64::from(run)),
+    }
+    .write(scratch.path());
+    // Without axes, brackets are a part of a name.
+    let report = Report::read(scratch.path()).unwrap();
+    assert!(!report.run.swept() && report.statistics[0].points.is_empty());
+    let axes = "variant,task,λ\nW[λ=1],t,1\nWD[λ=1],t,1\nW[λ=2],t,2\nWD[λ=2],t,2\nmine[x],t,\n";
+    put(scratch.path(), "axes.csv", axes.as_bytes());
+    let report = Report::read(scratch.path()).unwrap();
+    assert_eq!(report.run.bases, ["W", "WD", "W", "WD", "mine[x]"]);
+    assert_eq!(report.run.points, ["λ=1", "λ=1", "λ=2", "λ=2", ""]);
+    let pairs = |effects: &[effects::Effect]| effects.iter().map(|e| e.pairs[0].clone()).collect::<Vec<_>>();
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let points = [pair("W[λ=2]", "W[λ=1]"), pair("WD[λ=2]", "WD[λ=1]")];
+    assert_eq!(pairs(&report.statistics[0].points), points);
+    // W and WD differ in two aspects: each point is compared with the first of its variant.
+    assert_eq!(pairs(&report.statistics[0].effects), points);
 }
 
 #[test]

@@ -408,6 +408,7 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         about: experiment.about.clone(),
         variants: plan.iter().map(|cell| cell.spec.variant.clone()).unique().collect(),
         tasks: plan.iter().map(|cell| cell.spec.task.clone()).unique().collect(),
+        analysis: experiment.analysis.clone(),
         file: experiment.path.clone(),
         overrides: experiment.overrides.clone(),
         profile: experiment.profile.clone(),

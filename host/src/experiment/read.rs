@@ -37,6 +37,7 @@ const KEYS: &[&str] = &[
     "variant",
     "defaults",
     "limits",
+    "analysis",
 ];
 const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch", "threads", "keep_state"];
 const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
@@ -246,6 +247,8 @@ fn read(
         }
     }
 
+    let analysis = super::analysis::read(top.get("analysis"), &variants, &names.0)?;
+
     Ok(Experiment {
         name,
         about: text("about")?.unwrap_or_default(),
@@ -270,6 +273,7 @@ fn read(
         tasks,
         variants,
         defaults,
+        analysis,
         limits: limits(top.get("limits"))?,
         names: names.clone(),
         sweep: Sweep::default(),

@@ -5,10 +5,10 @@ use pallium_core::Result;
 
 use super::Section;
 use super::html::{figure, table};
+use crate::effects::MAX_PAIRED_VARIANTS;
 use crate::figure::{Figure, space};
 use crate::network::MAX_VARIANTS;
 use crate::published::{RUNS, SOURCE};
-use crate::summary::MAX_PAIRED_VARIANTS;
 use crate::text::{date, duration, measure_name};
 use crate::{Material, Report};
 use pallium_profile as profile;
@@ -289,7 +289,7 @@ fn methods(report: &Report) -> Markup {
             dt { "Tests" }
             dd {
                 "Mann–Whitney (two-sided; exact for small samples without ties), Holm 1979; planned contrasts of ranks \
-                for the factors W, D and C; Cliff's δ (1993); Spearman's ρ. The same as in "
+                for factors; Cliff's δ (1993); Spearman's ρ. The same as in "
                 code { "pallium stats" } "."
             }
             dt { "Representative runs" }
