@@ -228,10 +228,13 @@ impl Comparison {
                                     ("running_accuracy", _) | (_, None) => String::new(),
                                     (_, Some(mean)) => format!("; running {}", three(mean)),
                                 };
-                                TableCell::number(g.mean, format!("{text}{compared} {}", verdict.mark()))
+                                let text = format!("{text}{compared} {}", verdict.mark());
+                                TableCell::interval(g.mean, g.interval, text)
+                                    .part("runs", g.values.len() as f64)
                                     .note(format!("{}: {}", verdict.name(), verdict.why()))
                             }
-                            None => TableCell::number(g.mean, text),
+                            None => TableCell::interval(g.mean, g.interval, text)
+                                .part("runs", g.values.len() as f64),
                         }
                     }
                 });
@@ -320,18 +323,17 @@ impl Comparison {
                     continue;
                 }
                 let mut row = vec![TableCell::text(variant), TableCell::text(measure_name(measure))];
-                row.extend(groups.iter().map(|group| {
-                    match group {
-                        None => TableCell::text("–"),
-                        Some(g) => match g.verdict.as_ref().filter(|v| v.is_comparison()) {
-                            Some(verdict) => {
-                                TableCell::number(g.mean, format!("{} {}", g.estimate(), verdict.mark()))
-                                    .emphasis(verdict_style(verdict))
-                                    .note(verdict.why())
-                            }
-                            None => TableCell::number(g.mean, g.estimate()),
-                        },
-                    }
+                row.extend(groups.iter().map(|group| match group {
+                    None => TableCell::text("–"),
+                    Some(g) => match g.verdict.as_ref().filter(|v| v.is_comparison()) {
+                        Some(verdict) => {
+                            let text = format!("{} {}", g.estimate(), verdict.mark());
+                            TableCell::interval(g.mean, g.interval, text)
+                                .emphasis(verdict_style(verdict))
+                                .note(verdict.why())
+                        }
+                        None => TableCell::interval(g.mean, g.interval, g.estimate()),
+                    },
                 }));
                 row.extend(any.then(|| self.published_cell(task, place, measure)));
                 table.row(row);

@@ -119,8 +119,9 @@ impl Task<'_> {
             (true, false) => design::by_content(&self.specs, self.reference).design,
         };
         // Beyond this many variants the family must be chosen: `pallium stats --family`.
-        let family = (table.names.len() > MAX_PAIRED_VARIANTS).then(Vec::new);
-        let options = Options { seed: self.run.manifest.seed, family, ..Options::default() };
+        let pairs = table.names.len() <= MAX_PAIRED_VARIANTS;
+        // The report has intervals of its own, of the kind that the experiment sets.
+        let options = Options { seed: self.run.manifest.seed, pairs, intervals: false, ..Options::default() };
         stats::analyse(table, &design, &options)
     }
 
@@ -344,9 +345,9 @@ impl Task<'_> {
             ("W", "W!", "W") => "weights from activity, neurons relabelled, instead of orthogonal ones",
             ("W", "W!", "W*") => "neurons relabelled instead of each weight at its own neurons",
             ("D", "D*", "D") if interleaved => {
-                "positions as published (axes interleaved, so not the real ones) instead of a grid"
+                "positions as published (axes interleaved, so not those of the neurons) instead of a grid"
             }
-            ("D", "D*", "D") => "real positions instead of a grid",
+            ("D", "D*", "D") => "positions of the neurons instead of a grid",
             ("C", "C", "none") => "communicability on top of distance",
             ("C", "C*", "none") => "communicability like the connectome's on top of distance",
             ("C", "C*", "C") => "communicability like the connectome's instead of communicability alone",

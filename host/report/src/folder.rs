@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use pallium_core::{Error, Result, TaskInfo};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::curves;
@@ -238,19 +239,15 @@ impl RunFolder {
 
     /// Measures of the trained network, in the order of the trainings.
     pub fn network_measures(&self) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
         let known = ["modularity", "small_worldness", "assortativity", "entropy"];
         let keys = self.trainings.iter().flat_map(|c| c.values.keys());
         let all: Vec<&str> = keys
             .filter(|(split, measure)| split.is_empty() && !measure.starts_with("seconds_"))
             .map(|(_, measure)| measure.as_str())
+            .unique()
             .collect();
-        for measure in known.into_iter().filter(|k| all.contains(k)).chain(all.iter().copied()) {
-            if !found.iter().any(|f| f == measure) {
-                found.push(measure.into());
-            }
-        }
-        found
+        let first = known.into_iter().filter(|k| all.contains(k));
+        first.chain(all.iter().copied()).unique().map(str::to_owned).collect()
     }
 
     /// The name of the neurons' source: the field's folder, or the component; all

@@ -40,6 +40,10 @@ use published::Paper;
 use study::Counterpart;
 use summary::Group;
 
+/// Measures of organization that are shown: more columns and panels are not read,
+/// and metrics of single neurons give thousands.
+pub const MAX_MEASURES: usize = 40;
+
 /// The content of a report.
 pub struct Report {
     /// The run.
@@ -51,8 +55,10 @@ pub struct Report {
     pub accuracy: Vec<Vec<Group>>,
     /// Running accuracies, which the paper publishes; in the same order.
     pub running: Vec<Vec<Group>>,
-    /// Measures of organization.
+    /// Measures of organization, up to [`MAX_MEASURES`].
     pub measures: Vec<String>,
+    /// Number of measures beyond these.
+    pub other_measures: usize,
     /// Their values, by task, then measure, then variant.
     pub organization: Vec<Vec<Vec<Group>>>,
     /// Tests, by task.
@@ -66,7 +72,9 @@ impl Report {
     /// As [`RunFolder::read`].
     pub fn read(root: &Path) -> Result<Self> {
         let run = RunFolder::read(root)?;
-        let measures = run.network_measures();
+        let mut measures = run.network_measures();
+        let other_measures = measures.len().saturating_sub(MAX_MEASURES);
+        measures.truncate(MAX_MEASURES);
         let (tasks, variants) = (0..run.tasks.len(), 0..run.variants.len());
         let counterpart = |variant, task| match run.example_on(variant, task) {
             Some(training) => Counterpart::of(training),
@@ -89,7 +97,16 @@ impl Report {
             .map(|t| measures.iter().map(|m| groups(t, "", m)).collect())
             .collect::<Result<_>>()?;
         let statistics = tasks.map(|t| effects::statistics(&run, t)).collect();
-        Ok(Report { counterparts, accuracy, running, organization, statistics, measures, run })
+        Ok(Report {
+            counterparts,
+            accuracy,
+            running,
+            organization,
+            statistics,
+            measures,
+            other_measures,
+            run,
+        })
     }
 
     /// The tables with the study's values of the run's variants, each once.

@@ -42,7 +42,7 @@ impl Report {
             let mut row = vec![TableCell::text(variant).emphasis(Emphasis::Variant(place))];
             for task in 0..tasks.len() {
                 let group = &self.accuracy[task][place];
-                let mut cell = TableCell::number(group.mean, group.estimate());
+                let mut cell = TableCell::interval(group.mean, group.interval, group.estimate());
                 if group.values.is_empty() {
                     cell.text = absent(group);
                 }
@@ -54,6 +54,7 @@ impl Report {
                     };
                     let theirs = published.mean.map_or_else(|| "–".into(), three);
                     cell.text += &format!(" ({own}{} {theirs})", verdict.mark());
+                    cell.parts.extend(published.mean.map(|mean| ("published", mean)));
                     cell.note = format!("{}: {}", verdict.name(), verdict.why());
                     cell.emphasis = verdict_style(verdict);
                 }
@@ -114,7 +115,7 @@ impl Report {
             let mut row = vec![
                 TableCell::text(&group.variant).emphasis(Emphasis::Variant(place)),
                 TableCell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
-                TableCell::number(group.half(), range(group.interval)),
+                TableCell::ends(group.interval, range(group.interval)),
                 TableCell::number(n as f64, n.to_string()),
                 match group.above_memoryless {
                     Some(above) if n > 0 => {
@@ -128,7 +129,7 @@ impl Report {
             if published {
                 let against = &self.running[task][place];
                 if !running {
-                    row.push(TableCell::number(against.mean, against.estimate()));
+                    row.push(TableCell::interval(against.mean, against.interval, against.estimate()));
                 }
                 row.extend(published_cells(against));
             }
@@ -145,6 +146,13 @@ impl Report {
         let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
         let mut caption =
             format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval));
+        if self.other_measures > 0 {
+            caption += &format!(
+                " The first {} measures are shown; {} others are in results.csv.",
+                self.measures.len(),
+                self.other_measures
+            );
+        }
         if (0..groups.len()).any(published) {
             caption += " Published values beside ours: = same, ≠ differs.";
         }
@@ -165,7 +173,8 @@ impl Report {
             for (place, of_measure) in groups.iter().enumerate() {
                 let group = &of_measure[variant];
                 row.push(
-                    TableCell::number(group.mean, group.estimate()).note(count(group.values.len(), "run")),
+                    TableCell::interval(group.mean, group.interval, group.estimate())
+                        .note(count(group.values.len(), "run")),
                 );
                 if published(place) {
                     row.push(match (&group.published, &group.verdict) {
@@ -287,27 +296,28 @@ impl Report {
              of variance of ranks, additive, type II: what a factor explains beyond the others.",
         )
         .columns(["test", "of", "#statistic", "#degrees of freedom", "#p"]);
-        let mut add = |test: &str, of: &str, (statistic, df, p): (f64, Option<String>, f64)| {
-            table.row(vec![
-                TableCell::text(test),
-                TableCell::text(of),
-                TableCell::number(statistic, two(statistic)),
-                TableCell::text(df.unwrap_or_else(|| "–".into())),
-                TableCell::number(p, p_cell(p)),
-            ]);
+        let mut add = |test: &str, of: &str, statistic: f64, df: TableCell, p: f64| {
+            let statistic = TableCell::number(statistic, two(statistic));
+            let p = TableCell::number(p, p_cell(p));
+            table.row(vec![TableCell::text(test), TableCell::text(of), statistic, df, p]);
         };
         let groups = analysis.variants.iter().filter(|v| v.n > 0).count();
-        let df = (groups > 1).then(|| (groups - 1).to_string());
-        add("Kruskal–Wallis, H", "all variants", (analysis.kruskal.statistic, df, analysis.kruskal.p));
+        let df = match groups {
+            0 | 1 => TableCell::text("–"),
+            n => TableCell::number((n - 1) as f64, (n - 1).to_string()),
+        };
+        add("Kruskal–Wallis, H", "all variants", analysis.kruskal.statistic, df, analysis.kruskal.p);
         let Ok(factors) = &analysis.factors else { return table };
         for (factor, test) in factors.kruskal.iter().filter(|(_, test)| !test.statistic.is_nan()) {
-            add("Kruskal–Wallis, H", factor, (test.statistic, None, test.p));
+            add("Kruskal–Wallis, H", factor, test.statistic, TableCell::text("–"), test.p);
         }
         match &factors.additive {
             Ok(anova) => {
                 for term in &anova.terms {
-                    let df = format!("{}, {}", term.df, anova.residual_df);
-                    add("variance of ranks, F", &term.name(), (term.f, Some(df), term.p));
+                    let (own, rest) = (term.df as f64, anova.residual_df as f64);
+                    let df = TableCell::number(own, format!("{}, {}", term.df, anova.residual_df));
+                    let df = df.part("", own).part("of the residual", rest);
+                    add("variance of ranks, F", &term.name(), term.f, df, term.p);
                 }
             }
             Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
@@ -385,6 +395,8 @@ impl Report {
                             format!(" ({})", p_value(own.holm))
                         };
                         TableCell::number(own.difference, signed(own.difference) + &p)
+                            .part("", own.difference)
+                            .part("p", own.holm)
                             .note(format!("Cliff's δ = {}", signed(own.delta)))
                             .emphasis(if significant { Emphasis::Plain } else { Emphasis::Faint })
                     },
@@ -540,7 +552,7 @@ fn published_cells(group: &Group) -> [TableCell; 3] {
     [
         TableCell::number(published.mean, format!("{mark} {mean}")),
         // Sorted by its width, as the interval of the runs is.
-        TableCell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
+        TableCell::ends(published.lower.zip(published.upper), range),
         verdict,
     ]
 }

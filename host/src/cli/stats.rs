@@ -71,6 +71,8 @@ pub fn stats(args: &Stats) -> Result<()> {
     let options = Options {
         family: family.as_ref().map(|f| f.pairs.clone()),
         confidence: args.confidence,
+        pairs: true,
+        intervals: true,
         resamples: args.resamples.map(|n| n as usize),
         seed: args.seed,
     };

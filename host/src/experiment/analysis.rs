@@ -49,7 +49,7 @@ fn factor(name: &str, node: &Node, names: &Names<'_>) -> Result<AnalysisFactor> 
         e.help("write its levels and their variants: mask = { none = [\"free\"], cortical = [\"masked\"] }")
     })?;
     let mut levels: Vec<(&String, &Node)> = table.iter().collect();
-    levels.sort_by(|a, b| a.1.at.cmp(&b.1.at).then(a.0.cmp(b.0)));
+    levels.sort_by(|a, b| a.1.at.cmp(&b.1.at));
     if levels.len() < 2 {
         return Err(node
             .at

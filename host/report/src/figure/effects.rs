@@ -1,7 +1,7 @@
 //! Effects on accuracy: Cliff's δ and its significance.
 
 use super::accuracy::{margin, row_name};
-use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};
+use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, INK, VERMILLION};
@@ -57,7 +57,7 @@ fn panel(width: f64, title: &str, effects: &[Effect]) -> Drawing {
     let bottom = top + ROW * effects.len().max(1) as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.5);
     let frame = Frame { left, top, right: width - 15.5, bottom };
-    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.title(title, left);
     canvas.note("p (Holm)", (width, top - 1.6), SMALL, Anchor::End);
     let rows = Axis::labelled(0.0, 1.0, Vec::new());
     let count = if frame.right - left > 35.0 { 5 } else { 3 };

@@ -3,7 +3,7 @@
 use itertools::Itertools;
 
 use super::accuracy::levels_across;
-use super::canvas::{Anchor, Canvas, LINE, POINT, SMALL, TITLE};
+use super::canvas::{Canvas, LINE, POINT, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::curves::legend_of;
 use super::drawing::Drawing;
@@ -68,7 +68,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Drawing 
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
-    canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
+    canvas.title(run.tasks[task].short(), frame.left);
     let known = run.tasks[task].info.as_ref().map(|i| i.levels);
     let lowest = groups
         .iter()

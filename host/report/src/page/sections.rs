@@ -149,7 +149,7 @@ fn neurons(report: &Report, material: &Material) -> Markup {
             }
             p #space-about .caption aria-live="polite" {}
             figcaption {
-                (space::caption()) " Drag or press the arrow keys to turn it; pinch, scroll, or press + and − to zoom; press 0 to reset."
+                (space::caption(&material.networks)) " Drag or press the arrow keys to turn it; pinch, scroll, or press + and − to zoom; press 0 to reset."
             }
             noscript { p { "The picture can be turned in a browser with JavaScript." } }
             script type="application/json" id="space-data" { (PreEscaped(data)) }
@@ -301,7 +301,12 @@ fn methods(report: &Report) -> Markup {
             }
             @if !report.measures.is_empty() {
                 dt { "Measures" }
-                dd { (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", ")) }
+                dd {
+                    (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", "))
+                    @if report.other_measures > 0 {
+                        "; " (report.other_measures) " further ones are in results.csv and not shown"
+                    }
+                }
             }
             @if !report.papers().is_empty() {
                 dt { "Published values" }

@@ -30,11 +30,10 @@ fn reference_factors_and_contrasts_are_read_in_the_order_of_the_file() {
     let factor = |name: &str, levels| AnalysisFactor { name: name.into(), levels };
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     let found = folder.load(&[]).unwrap().analysis;
-    // Keys of one line have one place, and are read by name.
     let expected = Analysis {
         reference: Some("free".into()),
         factors: vec![
-            factor("second", vec![level("a", &["free"]), level("z", &["bound"])]),
+            factor("second", vec![level("z", &["bound"]), level("a", &["free"])]),
             factor("first", vec![level("x", &["free"]), level("y", &["bound[strength=0.1]"])]),
         ],
         contrasts: vec![pair("bound", "free"), pair("bound[strength=0.3]", "bound[strength=0.1]")],
