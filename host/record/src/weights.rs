@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use itertools::Itertools;
@@ -14,6 +15,7 @@ use ndarray::Array2;
 use pallium_core::{Error, Matrix, Result, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde::Deserialize;
 
 use crate::identity::Cell;
 use crate::safetensors_file::{from_bytes, to_bytes, with_metadata};
@@ -120,4 +122,94 @@ pub fn read(path: &Path) -> Result<Weights> {
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
     let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
     Ok(Weights { initial, parameters })
+}
+
+/// The part of square matrices that belongs to `neurons`: of the one before
+/// training, and of the trained block `block`; `None` if a matrix is not
+/// `size`×`size`. Reads no more than the neurons' rows, so that a sample of a large
+/// network takes as long as one of a small network.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Result<Option<[Matrix; 2]>> {
+    let unreadable = |e: std::io::Error| Error::io(path, &e);
+    let mut file = fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut head = [0; 8];
+    file.read_exact(&mut head).map_err(|e| damaged(path, &e))?;
+    let begin = u64::from_le_bytes(head);
+    let room = length.saturating_sub(8);
+    if begin > room.min(LONGEST_HEADER) {
+        return Err(damaged(path, &"its header is longer than the file"));
+    }
+    let mut header = vec![0; begin as usize];
+    file.read_exact(&mut header).map_err(unreadable)?;
+    let header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&header).map_err(|e| damaged(path, &e))?;
+    let mut read = |name: &str| -> Result<Option<Matrix>> {
+        let entry = header.get(name).and_then(|entry| serde_json::from_value::<Entry>(entry.clone()).ok());
+        let Some(entry) = entry.filter(|e| e.dtype == "F32" && e.shape == [size, size]) else {
+            return Ok(None);
+        };
+        let [from, to] = entry.data_offsets;
+        if to > room - begin || to.checked_sub(from) != Some(4 * (size * size) as u64) {
+            return Err(damaged(path, &format!("the tensor `{name}` is not complete")));
+        }
+        let mut matrix = Array2::zeros((neurons.len(), neurons.len()));
+        let mut bytes = vec![0; 4 * size];
+        for (own, &neuron) in matrix.rows_mut().into_iter().zip(neurons) {
+            let at = 8 + begin + from + 4 * (neuron * size) as u64;
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
+            let row = floats(&bytes);
+            for (own, &other) in own.into_iter().zip(neurons) {
+                *own = row[other];
+            }
+        }
+        Ok(Some(matrix))
+    };
+    Ok(read(INITIAL)?.zip(read(block)?).map(|(initial, trained)| [initial, trained]))
+}
+
+/// Maximum length of a header, in bytes; safetensors has the same.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// A tensor in the header of a safetensors file.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_weights_between_its_neurons() {
+        let matrix = |shift: f32| Array2::from_shape_fn((5, 5), |(i, j)| (10 * i + j) as f32 + shift);
+        let bytes = [matrix(0.0), matrix(0.5)].map(|m| f32_bytes(m.as_slice().unwrap()));
+        let view = |bytes| TensorView::new(Dtype::F32, vec![5, 5], bytes).unwrap();
+        let file =
+            safetensors::serialize([("initial", view(&bytes[0])), ("h", view(&bytes[1]))], None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        fs::write(&path, &file).unwrap();
+        let [initial, trained] = sample(&path, "h", 5, &[1, 4]).unwrap().unwrap();
+        assert_eq!(initial, ndarray::array![[11.0, 14.0], [41.0, 44.0]]);
+        assert_eq!(trained, ndarray::array![[11.5, 14.5], [41.5, 44.5]]);
+        let all: Vec<usize> = (0..5).collect();
+        let complete = read(&path).unwrap();
+        let [initial, trained] = sample(&path, "h", 5, &all).unwrap().unwrap();
+        assert_eq!((Some(trained), initial), (complete.block("h", 5), complete.initial));
+        assert!(
+            sample(&path, "h", 4, &[0]).unwrap().is_none() && sample(&path, "g", 5, &[0]).unwrap().is_none()
+        );
+        fs::write(&path, &file[..file.len() - 1]).unwrap();
+        assert!(sample(&path, "h", 5, &[0]).unwrap_err().message.contains("not complete"));
+        fs::write(&path, b"nothing").unwrap();
+        assert!(sample(&path, "h", 5, &[0]).is_err());
+        fs::write(&path, [u64::MAX.to_le_bytes(), [0; 8]].concat()).unwrap();
+        assert!(sample(&path, "h", 5, &[0]).unwrap_err().message.contains("longer than the file"));
+    }
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use pallium_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Report;
 use super::document;
-use super::published::{Paper, Published, SOURCE, Verdict};
+use super::effects::delta;
+use super::published::{Paper, Published, SOURCE};
 use super::short::Tally;
 use super::summary::{Group, group};
 use super::table::{Emphasis, Table, TableCell};
 use super::tables::{absent, verdict_style};
-use super::text::{mean_half, measure_name, p_cell, signed, three};
+use super::text::{measure_name, p_cell, signed, three};
 use crate::text::number;
 use pallium_record::outcome::Status;
 use pallium_stats as stats;
@@ -89,8 +91,10 @@ impl Comparison {
                 }
             }
         }
-        let tasks =
-            labels.into_iter().map(|(label, name)| shared(&reports, &variants, &key, label, name)).collect();
+        let tasks = labels
+            .into_iter()
+            .map(|(label, name)| shared(&reports, &variants, &key, label, name))
+            .collect::<Result<_>>()?;
         Ok(Comparison { names: names(folders), reports, key, tasks, variants })
     }
 
@@ -162,8 +166,12 @@ impl Comparison {
         .columns(["run", "table", "#accuracies the same", "#differ", "#cannot be compared"])
         .columns(["#organization the same", "#differ", "#cannot be compared"]);
         for (report, name) in self.reports.iter().zip(&self.names) {
-            let Some(paper) = report.paper else { continue };
-            let mut row = vec![TableCell::text(name), TableCell::text(paper.name())];
+            let papers = report.papers();
+            if papers.is_empty() {
+                continue;
+            }
+            let tables = papers.iter().map(|p| p.name()).join(", ");
+            let mut row = vec![TableCell::text(name), TableCell::text(tables)];
             for tally in [report.accuracy_tally(), report.organization_tally()] {
                 let Tally { same, differs, cannot_be_compared, .. } = tally;
                 row.extend(
@@ -182,7 +190,7 @@ impl Comparison {
             format!("accuracy-{}", task.name),
             format!("Accuracy, {}", task.name),
             format!(
-                "{}: mean ± half of the 95 % interval (runs). Differences are from {first}; p by the Mann–Whitney test, \
+                "{}: mean and 95 % interval (runs); ± where it is symmetric. Differences are from {first}; p by the Mann–Whitney test, \
                  adjusted by Holm over all of them on this task.",
                 self.accuracy_name()
             ),
@@ -194,13 +202,10 @@ impl Comparison {
                 table = table.columns(["#difference", "#p (Holm)"]);
             }
         }
-        let published: Vec<(Option<f64>, String)> =
-            (0..self.variants.len()).map(|v| self.published(task, v, "running_accuracy")).collect();
-        let any = published.iter().any(|p| !p.1.is_empty());
+        let any = (0..self.variants.len()).any(|v| !self.published(task, v, "running_accuracy").is_empty());
         if any {
             table = table.columns(["#published"]);
-            table.caption += " Running accuracies against the published ones: = the same, ≠ differs, ? cannot be \
-                              compared.";
+            table.caption += " Running accuracies against the published ones: = the same, ≠ differs.";
         }
         for (place, variant) in self.variants.iter().enumerate() {
             if task.rows[place].iter().all(Option::is_none) {
@@ -214,13 +219,22 @@ impl Comparison {
                         TableCell::text(absent(group)).emphasis(Emphasis::Faint)
                     }
                     Some(g) => {
-                        let verdict = self.verdict(&self.reports[number], task, place);
-                        let text =
-                            format!("{} ({}){}", mean_half(g.mean, g.half()), g.values.len(), mark(verdict));
-                        let cell = TableCell::number(g.mean, text);
-                        match verdict {
-                            Some(verdict) => cell.note(format!("{}: {}", verdict.name(), verdict.why())),
-                            None => cell,
+                        let running = Self::own(&self.reports[number], task, variant, "running_accuracy");
+                        let text = format!("{} ({})", g.estimate(), g.values.len());
+                        match running.and_then(|r| r.verdict.as_ref().filter(|v| v.is_comparison())) {
+                            Some(verdict) => {
+                                // The mark stands beside the number that is compared.
+                                let compared = match (self.key.1.as_str(), running.and_then(|r| r.mean)) {
+                                    ("running_accuracy", _) | (_, None) => String::new(),
+                                    (_, Some(mean)) => format!("; running {}", three(mean)),
+                                };
+                                let text = format!("{text}{compared} {}", verdict.mark());
+                                TableCell::interval(g.mean, g.interval, text)
+                                    .part("runs", g.values.len() as f64)
+                                    .note(format!("{}: {}", verdict.name(), verdict.why()))
+                            }
+                            None => TableCell::interval(g.mean, g.interval, text)
+                                .part("runs", g.values.len() as f64),
                         }
                     }
                 });
@@ -240,108 +254,88 @@ impl Comparison {
                     }
                 }
             }
-            if any {
-                let (value, text) = published[place].clone();
-                row.push(TableCell::number(value, text));
-            }
+            row.extend(any.then(|| self.published_cell(task, place, "running_accuracy")));
             table.row(row);
         }
         table
     }
 
-    /// The published tables that runs are compared with, each once.
+    /// The published tables with values that some folder is compared with, each
+    /// once.
     pub fn papers(&self) -> Vec<Paper> {
-        let mut papers: Vec<Paper> = Vec::new();
-        for paper in self.reports.iter().filter_map(|r| r.paper) {
-            if !papers.contains(&paper) {
-                papers.push(paper);
-            }
+        let groups = self.reports.iter().flat_map(|r| r.running.iter().flatten());
+        groups.filter(|g| g.published.is_some()).filter_map(|g| g.paper).unique().sorted().collect()
+    }
+
+    /// A folder's results of a variant on a task: of a measure of organization, or
+    /// the running accuracy.
+    fn own<'a>(report: &'a Report, task: &SharedTask, variant: &str, measure: &str) -> Option<&'a Group> {
+        let t = report.run.tasks.iter().position(|t| t.label == task.label)?;
+        let groups = match measure {
+            "running_accuracy" => &report.running[t],
+            _ => &report.organization[t][report.measures.iter().position(|m| m == measure)?],
+        };
+        groups.iter().find(|g| g.variant == variant)
+    }
+
+    /// The published values that folders' results are compared with, by table.
+    pub fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> Vec<(Paper, Published)> {
+        let groups = self.reports.iter().filter_map(|r| Self::own(r, task, &self.variants[variant], measure));
+        groups
+            .filter_map(|g| Some((g.paper?, g.published?)))
+            .unique_by(|p| p.0)
+            .sorted_by_key(|p| p.0)
+            .collect()
+    }
+
+    /// As [`Comparison::published`], as a table's cell that names the table if there
+    /// are several.
+    fn published_cell(&self, task: &SharedTask, variant: usize, measure: &str) -> TableCell {
+        let found = self.published(task, variant, measure);
+        let text = |(paper, published): &(Paper, Published)| {
+            let value = published.mean.map_or_else(|| "–".into(), three);
+            if self.papers().len() > 1 { format!("{value} ({})", paper.name()) } else { value }
+        };
+        match found.first() {
+            Some(first) => TableCell::number(first.1.mean, found.iter().map(text).join(", ")),
+            None => TableCell::text("–"),
         }
-        papers
-    }
-
-    /// The published value of a variant on a task in this table.
-    pub fn published_in(
-        &self,
-        paper: Paper,
-        task: &SharedTask,
-        variant: usize,
-        measure: &str,
-    ) -> Option<Published> {
-        let tasks = self.reports.iter().flat_map(|r| &r.run.tasks);
-        let component = tasks.filter(|t| t.label == task.label).find_map(|t| t.component.as_deref())?;
-        paper.value(measure, &self.variants[variant], component)
-    }
-
-    /// The published value as a number to sort by and as text. The text names
-    /// the table if there are several.
-    fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> (Option<f64>, String) {
-        let papers = self.papers();
-        let found: Vec<(Paper, Published)> = papers
-            .iter()
-            .filter_map(|&paper| Some((paper, self.published_in(paper, task, variant, measure)?)))
-            .collect();
-        let texts: Vec<String> = found
-            .iter()
-            .map(|(paper, published)| {
-                let value = published.mean.map_or_else(|| "–".into(), three);
-                if papers.len() > 1 { format!("{value} ({})", paper.name()) } else { value }
-            })
-            .collect();
-        (found.first().and_then(|f| f.1.mean), texts.join(", "))
-    }
-
-    /// Whether the running accuracy of a folder agrees with the published one.
-    fn verdict<'a>(&self, report: &'a Report, task: &SharedTask, variant: usize) -> Option<&'a Verdict> {
-        let place = report.run.tasks.iter().position(|t| t.label == task.label)?;
-        let own = report.running[place].iter().find(|g| g.variant == self.variants[variant])?;
-        own.verdict.as_ref()
     }
 
     /// A task's measures of organization.
     pub(crate) fn organization_table(&self, task: &SharedTask) -> Table {
-        let mut table = Table::new(
-            format!("organization-{}", task.name),
-            format!("Organization, {}", task.name),
-            "Mean ± half of the 95 % interval; = the same as published, ≠ differs, ? cannot be compared.",
-        )
-        .columns(["variant", "measure"])
-        .columns(self.names.iter().map(|n| format!("#{n}")))
-        .columns(["#published"]);
-        let mut measures: Vec<&String> = Vec::new();
-        for measure in self.reports.iter().flat_map(|r| &r.measures) {
-            if !measures.contains(&measure) {
-                measures.push(measure);
-            }
-        }
-        for (place, variant) in self.variants.iter().enumerate() {
+        let measures: Vec<&String> = self.reports.iter().flat_map(|r| &r.measures).unique().collect();
+        let places = 0..self.variants.len();
+        let any = places.clone().any(|v| measures.iter().any(|m| !self.published(task, v, m).is_empty()));
+        let title = format!("Organization, {}", task.name);
+        let marks = if any { "; = the same as published, ≠ differs" } else { "" };
+        let caption = format!("Mean and 95 % interval; ± where it is symmetric{marks}.");
+        let mut table = Table::new(format!("organization-{}", task.name), title, caption)
+            .columns(["variant", "measure"])
+            .columns(self.names.iter().map(|n| format!("#{n}")))
+            .columns(any.then_some("#published"));
+        for place in places {
+            let variant = &self.variants[place];
             for measure in &measures {
-                let find = |report: &Report| -> Option<Group> {
-                    let t = report.run.tasks.iter().position(|t| t.label == task.label)?;
-                    let m = report.measures.iter().position(|own| own == *measure)?;
-                    report.organization[t][m].iter().find(|g| g.variant == *variant).cloned()
-                };
-                let groups: Vec<Option<Group>> = self.reports.iter().map(find).collect();
+                let groups: Vec<Option<&Group>> =
+                    self.reports.iter().map(|r| Self::own(r, task, variant, measure)).collect();
                 if groups.iter().flatten().all(|g| g.values.is_empty()) {
                     continue;
                 }
                 let mut row = vec![TableCell::text(variant), TableCell::text(measure_name(measure))];
-                for group in &groups {
-                    row.push(match group {
-                        None => TableCell::text("–"),
-                        Some(g) => {
-                            let mark = mark(g.verdict.as_ref());
-                            let cell =
-                                TableCell::number(g.mean, format!("{}{mark}", mean_half(g.mean, g.half())));
-                            match &g.verdict {
-                                Some(verdict) => cell.emphasis(verdict_style(verdict)).note(verdict.why()),
-                                None => cell,
-                            }
+                row.extend(groups.iter().map(|group| match group {
+                    None => TableCell::text("–"),
+                    Some(g) => match g.verdict.as_ref().filter(|v| v.is_comparison()) {
+                        Some(verdict) => {
+                            let text = format!("{} {}", g.estimate(), verdict.mark());
+                            TableCell::interval(g.mean, g.interval, text)
+                                .emphasis(verdict_style(verdict))
+                                .note(verdict.why())
                         }
-                    });
-                }
-                let (value, text) = self.published(task, place, measure);
-                row.push(TableCell::number(value, if text.is_empty() { "–".into() } else { text }));
+                        None => TableCell::interval(g.mean, g.interval, g.estimate()),
+                    },
+                }));
+                row.extend(any.then(|| self.published_cell(task, place, measure)));
                 table.row(row);
             }
         }
@@ -397,30 +391,21 @@ impl Comparison {
     }
 }
 
-/// The symbol of a verdict.
-fn mark(verdict: Option<&Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Same(_)) => " =",
-        Some(Verdict::Differs(_)) => " ≠",
-        Some(Verdict::CannotBeCompared(_)) => " ?",
-        None => "",
-    }
-}
-
 fn shared(
     reports: &[Report],
     variants: &[String],
     key: &(String, String),
     label: String,
     name: String,
-) -> SharedTask {
-    let of = |report: &Report, variant: &String| -> Option<Group> {
-        let t = report.run.tasks.iter().position(|t| t.label == label)?;
-        let v = report.run.variants.iter().position(|v| v == variant)?;
-        Some(group(&report.run, report.paper, v, t, (&key.0, &key.1)))
+) -> Result<SharedTask> {
+    let of = |report: &Report, variant: &String| -> Result<Option<Group>> {
+        let t = report.run.tasks.iter().position(|t| t.label == label);
+        let v = report.run.variants.iter().position(|v| v == variant);
+        let Some((t, v)) = t.zip(v) else { return Ok(None) };
+        group(&report.run, report.counterparts[t][v].as_ref(), v, t, (&key.0, &key.1)).map(Some)
     };
     let rows: Vec<Vec<Option<Group>>> =
-        variants.iter().map(|v| reports.iter().map(|r| of(r, v)).collect()).collect();
+        variants.iter().map(|v| reports.iter().map(|r| of(r, v)).collect()).collect::<Result<_>>()?;
     let mut tests: Vec<Vec<Option<Against>>> = rows
         .iter()
         .map(|row| {
@@ -429,7 +414,7 @@ fn shared(
                 let (first, own) = (&first?.values, &own.as_ref().filter(|g| !g.values.is_empty())?.values);
                 Some(Against {
                     difference: stats::mean(own) - stats::mean(first),
-                    delta: stats::cliffs_delta(own, first),
+                    delta: delta(own, first),
                     p: stats::mann_whitney(own, first).p,
                     holm: f64::NAN,
                 })
@@ -441,7 +426,7 @@ fn shared(
     for (against, adjusted) in tests.iter_mut().flatten().flatten().zip(stats::holm(&p)) {
         against.holm = adjusted;
     }
-    SharedTask { name, label, rows, tests }
+    Ok(SharedTask { name, label, rows, tests })
 }
 
 /// The shortest ends of the paths that are all different.

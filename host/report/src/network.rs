@@ -1,10 +1,11 @@
 //! Trained networks for the figures: weights before and after training, communities.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ndarray::Array2;
-use pallium_core::{Error, Result};
+use ndarray::{Array2, Axis};
+use pallium_core::rand::Rng;
+use pallium_core::{Error, Result, random};
 use pallium_graph::communities::{ORDERS, Partition, best_partition};
 use pallium_graph::{Cut, Ties, strong_connections};
 
@@ -23,7 +24,11 @@ pub const MAX_VARIANTS: usize = 16;
 const METRIC: &str = "organization.modularity";
 const QUANTILE: f64 = 0.9;
 
-/// The recurrent weights of one training.
+/// Of larger networks this many neurons are shown, drawn at random: communities of
+/// more take minutes, and pictures are smaller than that.
+pub const MAX_NEURONS: usize = 1000;
+
+/// The recurrent weights of one training, between the neurons that are shown.
 #[derive(Debug)]
 pub struct TrainedNetwork {
     /// Index of the variant.
@@ -32,6 +37,10 @@ pub struct TrainedNetwork {
     pub task: usize,
     /// The run.
     pub run: u32,
+    /// The neurons that are shown, ascending: all of a small network.
+    pub shown: Vec<usize>,
+    /// Number of neurons of the network.
+    pub size: usize,
     /// Before training; row = from, column = to.
     pub initial: Array2<f32>,
     /// After training.
@@ -44,7 +53,7 @@ pub struct TrainedNetwork {
 }
 
 impl TrainedNetwork {
-    /// Number of neurons.
+    /// Number of neurons that are shown.
     pub fn neurons(&self) -> usize {
         self.trained.nrows()
     }
@@ -116,22 +125,44 @@ pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
     })
 }
 
+/// The neurons of a network of `size` that are shown; the same of each network of
+/// that size.
+fn sampled(size: usize) -> Vec<usize> {
+    if size <= MAX_NEURONS {
+        return (0..size).collect();
+    }
+    let mut chosen = BTreeSet::new();
+    let mut stream = random::stream(0, "neurons shown");
+    while chosen.len() < MAX_NEURONS {
+        chosen.insert(stream.random_range(0..size as u64) as usize);
+    }
+    chosen.into_iter().collect()
+}
+
+/// What pictures of a sample say; empty if all neurons are shown.
+pub fn sample_caption(networks: &[TrainedNetwork]) -> String {
+    match networks.iter().filter(|n| n.shown.len() < n.size).map(|n| n.size).max() {
+        Some(size) => format!(
+            " Of networks with more than {MAX_NEURONS} neurons (here up to {size}) {MAX_NEURONS} are shown, drawn at \
+             random, with the connections and communities among these."
+        ),
+        None => String::new(),
+    }
+}
+
 fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork> {
     let path = about.folder.join("weights.safetensors");
     let damaged = |what: &str| {
         Error::input(format!("{}: {what}", path.display()))
             .help("move its folder away and start the run again")
     };
-    let found = weights::read(&path)?;
     // Of several recurrent blocks, the first.
     let block = about.model_info.block_names.first().map_or("recurrent", String::as_str);
     let neurons = about.model_info.neurons;
     let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
-    let trained = found.block(block, neurons).ok_or_else(|| shape(block))?;
-    if found.initial.dim() != (neurons, neurons) {
-        return Err(shape("initial"));
-    }
-    let initial = found.initial;
+    let shown = sampled(neurons);
+    let [initial, trained] = weights::sample(&path, block, neurons, &shown)?
+        .ok_or_else(|| shape(&format!("initial` or `{block}")))?;
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("some weights are not finite"));
     }
@@ -140,6 +171,8 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
         variant: cell.variant,
         task: cell.task,
         run: cell.run,
+        shown,
+        size: neurons,
         degrees: graph.degrees(),
         communities: best_partition(&graph, ORDERS),
         initial,
@@ -171,20 +204,25 @@ pub fn places(
     positions: &PositionLookup<'_>,
 ) -> Vec<NeuronPositions> {
     let mut known: BTreeMap<String, NeuronPositions> = BTreeMap::new();
+    let mut samples: BTreeMap<(String, usize), Rc<Array2<f64>>> = BTreeMap::new();
     let place = |network: &TrainedNetwork| -> NeuronPositions {
         let about = run.example_of(network.variant).ok_or("no training is finished")?;
         let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
         let found = known
-            .entry(source)
+            .entry(source.clone())
             .or_insert_with(|| positions(run, about).map(Rc::new).map_err(|e| e.to_string()))
             .clone()?;
-        match found.nrows() == network.neurons() {
-            true => Ok(found),
+        match found.nrows() == network.size {
+            true if network.shown.len() == network.size => Ok(found),
+            true => Ok(samples
+                .entry((source, network.size))
+                .or_insert_with(|| Rc::new(found.select(Axis(0), &network.shown)))
+                .clone()),
             false => Err(format!(
                 "`{}` now has {} neurons instead of {}",
                 about.spec.substrate.id,
                 found.nrows(),
-                network.neurons()
+                network.size
             )),
         }
     };

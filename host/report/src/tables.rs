@@ -1,12 +1,13 @@
 //! The tables of a report.
 
 use super::Report;
+use super::effects::{Comparisons, Effect, TaskStatistics};
 use super::folder::log_tails;
 use super::published::Verdict;
-use super::summary::{Effect, Group, TaskStatistics};
+use super::summary::Group;
 use super::table::{Emphasis, Table, TableCell};
-use super::text::{count, mean_half, measure_name, p_cell, p_value, signed, three, two};
-use pallium_profile::{Accuracy, Interval};
+use super::text::{count, estimate_caption, measure_name, p_cell, p_value, signed, three, two};
+use pallium_profile::Accuracy;
 use pallium_record::outcome::Status;
 use pallium_record::spec::{DataSeed, Space};
 
@@ -20,23 +21,19 @@ impl Report {
             Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
             Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
         };
-        let interval = match self.run.interval {
-            Interval::T => "t",
-            Interval::Bootstrap => "BCa bootstrap",
-        };
-        format!("{accuracy}: mean ± half of the 95 % {interval} interval over runs that have a value.")
+        format!("{accuracy}: {} over runs that have a value.", estimate_caption(self.run.interval))
     }
 
     /// Accuracies, variants against tasks: the counterpart of the published
     /// table.
     pub fn overview(&self) -> Table {
         let tasks: Vec<&str> = self.run.tasks.iter().map(|t| t.short()).collect();
-        let paper = self.paper.map(|paper| paper.name());
         let mut table = Table::new("overview", "Accuracy", self.accuracy_caption());
-        if let Some(paper) = paper {
+        let running = self.run.accuracy == Accuracy::Running;
+        if self.running.iter().flatten().any(|g| g.published.is_some()) {
+            let which = if running { "" } else { "the running accuracy, and " };
             table.caption += &format!(
-                " In brackets: the published mean ({}, {paper}), and whether it agrees: = same, ≠ differs, ? \
-                 cannot be compared.",
+                " In brackets: {which}whether it equals the published mean ({}): = same, ≠ differs.",
                 super::published::SOURCE
             );
         }
@@ -45,18 +42,19 @@ impl Report {
             let mut row = vec![TableCell::text(variant).emphasis(Emphasis::Variant(place))];
             for task in 0..tasks.len() {
                 let group = &self.accuracy[task][place];
-                let mut cell = TableCell::number(group.mean, mean_half(group.mean, group.half()));
+                let mut cell = TableCell::interval(group.mean, group.interval, group.estimate());
                 if group.values.is_empty() {
                     cell.text = absent(group);
                 }
                 let against = &self.running[task][place];
                 if let (Some(published), Some(verdict)) = (&against.published, &against.verdict) {
-                    let mark = match verdict {
-                        Verdict::Same(_) => "=",
-                        Verdict::Differs(_) => "≠",
-                        Verdict::CannotBeCompared(_) => "?",
+                    let own = match (running, against.mean) {
+                        (false, Some(mean)) => format!("running {} ", three(mean)),
+                        _ => String::new(),
                     };
-                    cell.text += &format!(" ({} {mark})", published.mean.map_or_else(|| "–".into(), three));
+                    let theirs = published.mean.map_or_else(|| "–".into(), three);
+                    cell.text += &format!(" ({own}{} {theirs})", verdict.mark());
+                    cell.parts.extend(published.mean.map(|mean| ("published", mean)));
                     cell.note = format!("{}: {}", verdict.name(), verdict.why());
                     cell.emphasis = verdict_style(verdict);
                 }
@@ -117,7 +115,7 @@ impl Report {
             let mut row = vec![
                 TableCell::text(&group.variant).emphasis(Emphasis::Variant(place)),
                 TableCell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
-                TableCell::number(group.half(), range(group.interval)),
+                TableCell::ends(group.interval, range(group.interval)),
                 TableCell::number(n as f64, n.to_string()),
                 match group.above_memoryless {
                     Some(above) if n > 0 => {
@@ -131,7 +129,7 @@ impl Report {
             if published {
                 let against = &self.running[task][place];
                 if !running {
-                    row.push(TableCell::number(against.mean, mean_half(against.mean, against.half())));
+                    row.push(TableCell::interval(against.mean, against.interval, against.estimate()));
                 }
                 row.extend(published_cells(against));
             }
@@ -146,9 +144,17 @@ impl Report {
         let name = self.run.tasks[task].short();
         let groups = &self.organization[task];
         let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
-        let mut caption = String::from("Of the trained recurrent matrix: mean ± half of the 95 % interval.");
+        let mut caption =
+            format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval));
+        if self.other_measures > 0 {
+            caption += &format!(
+                " The first {} measures are shown; {} others are in results.csv.",
+                self.measures.len(),
+                self.other_measures
+            );
+        }
         if (0..groups.len()).any(published) {
-            caption += " Published values beside ours: = same, ≠ differs, ? cannot be compared.";
+            caption += " Published values beside ours: = same, ≠ differs.";
         }
         let mut table = Table::new(
             format!("organization-table-{}", self.run.tasks[task].slug()),
@@ -167,21 +173,19 @@ impl Report {
             for (place, of_measure) in groups.iter().enumerate() {
                 let group = &of_measure[variant];
                 row.push(
-                    TableCell::number(group.mean, mean_half(group.mean, group.half()))
+                    TableCell::interval(group.mean, group.interval, group.estimate())
                         .note(count(group.values.len(), "run")),
                 );
                 if published(place) {
                     row.push(match (&group.published, &group.verdict) {
                         (Some(published), Some(verdict)) => {
-                            let mark = match verdict {
-                                Verdict::Same(_) => "=",
-                                Verdict::Differs(_) => "≠",
-                                Verdict::CannotBeCompared(_) => "?",
-                            };
                             let text = published.mean.map_or_else(|| "–".into(), three);
-                            TableCell::number(published.mean, format!("{text} {mark}"))
+                            TableCell::number(published.mean, format!("{} {text}", verdict.mark()))
                                 .note(format!("{}: {}", verdict.name(), verdict.why()))
                                 .emphasis(verdict_style(verdict))
+                        }
+                        (_, Some(verdict)) => {
+                            TableCell::text(verdict.mark()).note(verdict.why()).emphasis(Emphasis::Faint)
                         }
                         _ => TableCell::text("–"),
                     });
@@ -195,21 +199,47 @@ impl Report {
     /// What the factors of the design do to accuracy.
     pub fn effects_table(&self, task: usize) -> Table {
         let name = self.run.tasks[task].short();
-        let TaskStatistics { effects, factorial, points, .. } = &self.statistics[task];
-        let caption = match (factorial, points.is_empty()) {
-            (true, true) => {
-                "Planned contrasts on ranks, all else equal; Holm over the rows of this table; δ is the mean over \
-                 the pairs of variants compared."
+        let TaskStatistics { effects, comparisons, alone, .. } = &self.statistics[task];
+        let swept = self.run.swept();
+        let reference =
+            super::design::reference(&self.run.manifest.analysis, &self.run.variants, &self.run.bases);
+        let mut caption = match comparisons {
+            Comparisons::Factors => {
+                let within = if swept { " within each point of the sweep" } else { "" };
+                format!(
+                    "Planned contrasts on ranks{within}, all else equal; Holm over the rows of this table; δ is the \
+                     mean over the pairs of variants compared."
+                )
             }
-            (true, false) => {
-                "Planned contrasts on ranks within each point of the sweep, all else equal; Holm over the rows of this \
-                 table; δ is the mean over the pairs of variants compared."
+            Comparisons::Alone => {
+                "Variants that differ in one aspect alone: Mann–Whitney, two-sided; Holm over the \
+                                   rows of this table."
+                    .into()
             }
-            (false, _) => {
-                "Each variant against the first, each point of a sweep against the first of its variant: Mann–Whitney, \
-                 two-sided; Holm over the rows of this table."
+            Comparisons::Stated => {
+                "The contrasts of the experiment file: Mann–Whitney, two-sided; Holm over the rows \
+                                    of this table."
+                    .into()
+            }
+            Comparisons::Reference => {
+                let stated = self.run.manifest.analysis.reference.is_some();
+                let against = match (swept, stated, self.run.variants.get(reference)) {
+                    (true, false, _) => "Each point of a sweep against the first of its variant".into(),
+                    (true, true, _) => {
+                        format!("Each variant against {} at its point", self.run.bases[reference])
+                    }
+                    (false, _, Some(name)) => format!("Each variant against {name}"),
+                    (false, _, None) => "Each variant against the reference".into(),
+                };
+                format!("{against}: Mann–Whitney, two-sided; Holm over the rows of this table.")
             }
         };
+        if !alone.is_empty() && matches!(comparisons, Comparisons::Factors | Comparisons::Alone) {
+            caption += &format!(
+                " Not compared, since no other variant differs from it in one aspect alone: {}.",
+                alone.join("; ")
+            );
+        }
         let title = format!("Effects on accuracy, {name}");
         self.effects_as(effects, format!("effects-{}", self.run.tasks[task].slug()), title, caption)
     }
@@ -223,7 +253,7 @@ impl Report {
         self.effects_as(&self.statistics[task].points, id, title, caption)
     }
 
-    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: &str) -> Table {
+    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: impl Into<String>) -> Table {
         let mut table = Table::new(id, title, caption).columns([
             "effect",
             "in words",
@@ -266,27 +296,28 @@ impl Report {
              of variance of ranks, additive, type II: what a factor explains beyond the others.",
         )
         .columns(["test", "of", "#statistic", "#degrees of freedom", "#p"]);
-        let mut add = |test: &str, of: &str, (statistic, df, p): (f64, Option<String>, f64)| {
-            table.row(vec![
-                TableCell::text(test),
-                TableCell::text(of),
-                TableCell::number(statistic, two(statistic)),
-                TableCell::text(df.unwrap_or_else(|| "–".into())),
-                TableCell::number(p, p_cell(p)),
-            ]);
+        let mut add = |test: &str, of: &str, statistic: f64, df: TableCell, p: f64| {
+            let statistic = TableCell::number(statistic, two(statistic));
+            let p = TableCell::number(p, p_cell(p));
+            table.row(vec![TableCell::text(test), TableCell::text(of), statistic, df, p]);
         };
         let groups = analysis.variants.iter().filter(|v| v.n > 0).count();
-        let df = (groups > 1).then(|| (groups - 1).to_string());
-        add("Kruskal–Wallis, H", "all variants", (analysis.kruskal.statistic, df, analysis.kruskal.p));
+        let df = match groups {
+            0 | 1 => TableCell::text("–"),
+            n => TableCell::number((n - 1) as f64, (n - 1).to_string()),
+        };
+        add("Kruskal–Wallis, H", "all variants", analysis.kruskal.statistic, df, analysis.kruskal.p);
         let Ok(factors) = &analysis.factors else { return table };
-        for (factor, test) in &factors.kruskal {
-            add("Kruskal–Wallis, H", factor, (test.statistic, None, test.p));
+        for (factor, test) in factors.kruskal.iter().filter(|(_, test)| !test.statistic.is_nan()) {
+            add("Kruskal–Wallis, H", factor, test.statistic, TableCell::text("–"), test.p);
         }
         match &factors.additive {
             Ok(anova) => {
                 for term in &anova.terms {
-                    let df = format!("{}, {}", term.df, anova.residual_df);
-                    add("variance of ranks, F", &term.name, (term.f, Some(df), term.p));
+                    let (own, rest) = (term.df as f64, anova.residual_df as f64);
+                    let df = TableCell::number(own, format!("{}, {}", term.df, anova.residual_df));
+                    let df = df.part("", own).part("of the residual", rest);
+                    add("variance of ranks, F", &term.name(), term.f, df, term.p);
                 }
             }
             Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
@@ -357,16 +388,17 @@ impl Report {
                     || TableCell::text("–"),
                     |own| {
                         let significant = own.holm < super::figure::effects::SIGNIFICANT;
-                        TableCell::number(
-                            own.difference,
-                            format!("{} ({})", signed(own.difference), p_value(own.holm)),
-                        )
-                        .note(format!("Cliff's δ = {}", signed(own.delta)))
-                        .emphasis(if significant {
-                            Emphasis::Plain
+                        // One run has no p.
+                        let p = if own.holm.is_nan() {
+                            String::new()
                         } else {
-                            Emphasis::Faint
-                        })
+                            format!(" ({})", p_value(own.holm))
+                        };
+                        TableCell::number(own.difference, signed(own.difference) + &p)
+                            .part("", own.difference)
+                            .part("p", own.holm)
+                            .note(format!("Cliff's δ = {}", signed(own.delta)))
+                            .emphasis(if significant { Emphasis::Plain } else { Emphasis::Faint })
                     },
                 ));
             }
@@ -497,11 +529,12 @@ pub fn verdict_style(verdict: &Verdict) -> Emphasis {
 /// The published value, its interval, and the verdict.
 fn published_cells(group: &Group) -> [TableCell; 3] {
     let Some(published) = &group.published else {
-        return [
-            TableCell::text("–"),
-            TableCell::text("–"),
-            TableCell::text("no published value").emphasis(Emphasis::Faint),
-        ];
+        let why = match &group.verdict {
+            Some(verdict) => format!("{}: {}", verdict.name(), verdict.why()),
+            None => "no published value".into(),
+        };
+        let why = TableCell::text(why).emphasis(Emphasis::Faint);
+        return [TableCell::text("–"), TableCell::text("–"), why];
     };
     let range = match (published.lower, published.upper) {
         (Some(low), Some(high)) => format!("{} – {}", three(low), three(high)),
@@ -514,10 +547,12 @@ fn published_cells(group: &Group) -> [TableCell; 3] {
         }
         None => TableCell::default(),
     };
+    let mark = group.verdict.as_ref().map_or("", Verdict::mark);
+    let mean = published.mean.map_or_else(|| "–".into(), three);
     [
-        TableCell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
+        TableCell::number(published.mean, format!("{mark} {mean}")),
         // Sorted by its width, as the interval of the runs is.
-        TableCell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
+        TableCell::ends(published.lower.zip(published.upper), range),
         verdict,
     ]
 }

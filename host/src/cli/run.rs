@@ -39,6 +39,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 
 /// Exit code of a run in which trainings failed.
 const SOME_FAILED: u8 = 3;
+/// How often a report that is being made is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Exit code of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
@@ -201,7 +203,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let tally = Tally::new(&wanted, &plan, &records);
-    let page = page(&out, &tally, interrupted.is_set());
+    let page = page(&out, &tally, &interrupted);
     if args.json {
         support::print_json(&document(&out, &tally, held, &stale, &summary, &store, page.as_deref()))?;
     } else {
@@ -231,13 +233,23 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     })
 }
 
-/// Writes the report, unless the run was interrupted. A failure of the report
-/// does not affect the results.
-fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
-    if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
+/// Writes the report, unless the run is interrupted, before or meanwhile. A failure
+/// of the report does not affect the results.
+fn page(out: &Path, tally: &Tally<'_>, interrupted: &Stop) -> Option<PathBuf> {
+    if tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
     }
-    super::report::page_of(out).inspect_err(|e| status!("the report could not be made: {e}")).ok()
+    let folder = out.to_owned();
+    let made = std::thread::spawn(move || super::report::page_of(&folder));
+    while !made.is_finished() {
+        // The thread ends with the process.
+        if interrupted.is_set() {
+            return None;
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let made = made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    made.inspect_err(|e| status!("the report could not be made: {e}")).ok()
 }
 
 /// Checks one run of each variant and task: a mistake affects all runs.
@@ -408,6 +420,7 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         about: experiment.about.clone(),
         variants: plan.iter().map(|cell| cell.spec.variant.clone()).unique().collect(),
         tasks: plan.iter().map(|cell| cell.spec.task.clone()).unique().collect(),
+        analysis: experiment.analysis.clone(),
         file: experiment.path.clone(),
         overrides: experiment.overrides.clone(),
         profile: experiment.profile.clone(),

@@ -40,6 +40,7 @@ const KEYS: &[&str] = &[
     "variant",
     "defaults",
     "limits",
+    "analysis",
 ];
 const TRAINING: &[&str] = &[
     "epochs",
@@ -270,6 +271,8 @@ fn read(
         }
     }
 
+    let analysis = super::analysis::read(top.get("analysis"), &variants, &names.0)?;
+
     Ok(Experiment {
         name,
         about: text("about")?.unwrap_or_default(),
@@ -295,6 +298,7 @@ fn read(
         tasks,
         variants,
         defaults,
+        analysis,
         limits: limits(top.get("limits"))?,
         names: names.clone(),
         sweep: Sweep::default(),

@@ -1,5 +1,6 @@
 //! Experiment files against a catalogue of mock components.
 
+mod analysis;
 mod sweep;
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ fn manifest() -> Manifest {
         about: String::new(),
         variants: vec![],
         tasks: vec![],
+        analysis: Default::default(),
         file: "quick.toml".into(),
         overrides: vec![],
         profile: "corrected".into(),
