@@ -10,12 +10,14 @@
 //!   returns wire types.
 //! - `loaded`: the host's side. Wraps a wire object as a component of the same
 //!   plain trait.
+//! - `last_call`: tells the host which method is entered.
 //! - `events`: forwards log events from a plugin to the host.
 //! - `manifest`: the description of a plugin.
 
 mod convert;
 mod events;
 mod guard;
+pub mod last_call;
 mod loaded;
 mod manifest;
 #[allow(

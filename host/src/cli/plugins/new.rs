@@ -56,7 +56,7 @@ pub fn new(args: &New) -> Result<()> {
     let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
     let folder = args.dir.join(&args.name);
     scaffold.write(&folder)?;
-    if let Ok((catalogue, _)) = Catalogue::survey()
+    if let Ok(catalogue) = Catalogue::discover(&[], support::cache_folder().as_deref())
         && let Ok(taken) = catalogue.get(&scaffold.id)
     {
         let whose = taken.plugin.as_ref().map_or_else(|| "Pallium".into(), |p| p.path.display().to_string());
