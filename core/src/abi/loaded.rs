@@ -12,6 +12,7 @@ use super::convert::{
     state_from_parcel, substrate_parts, unpack, view_borrow, view_mut,
 };
 use super::events::host_log;
+use super::last_call::entered;
 use super::manifest::Manifest;
 use super::wire::*;
 use crate::{
@@ -36,10 +37,12 @@ macro_rules! build {
         /// # Errors
         /// If the component's constructor fails or panics.
         pub fn $function(&self, id: &str, params: &str, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
+            entered(id, "build");
             let object = lend_setting(setting, [], |loan| {
                 self.module.$function()(RStr::from_str(id), RStr::from_str(params), loan)
             })?;
             let object = from_wire(object)?;
+            entered(id, "info");
             let info = ($info)(&object)?;
             Ok(Box::new(Loaded { id: id.to_owned(), object, info }))
         }
@@ -122,6 +125,7 @@ struct Loaded<O: Close, I = ()> {
 
 impl<O: Close, I> Drop for Loaded<O, I> {
     fn drop(&mut self) {
+        entered(&self.id, "drop");
         if let Err(error) = from_wire(self.object.close_now()) {
             tracing::error!(component = self.id, "{error}");
             if let Ok(mut failures) = CLOSE_FAILURES.lock() {
@@ -148,6 +152,7 @@ impl<O: Close, I> Loaded<O, I> {
 
 impl SubstrateSource for Loaded<SubstrateBox> {
     fn substrate(&mut self, seed: u64) -> Result<Substrate> {
+        entered(&self.id, "substrate");
         let parcel = from_wire(self.object.substrate(seed))?;
         unpack(&parcel, |header, received| {
             let header = self.malformed("a substrate", header)?;
@@ -156,6 +161,7 @@ impl SubstrateSource for Loaded<SubstrateBox> {
     }
 
     fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+        entered(&self.id, "store");
         let (header, parts) = substrate_parts(substrate);
         let folder = folder.to_string_lossy();
         from_wire(lend(&json(&header)?, &parts, |loan| self.object.store(loan, RStr::from_str(&folder))))
@@ -164,6 +170,7 @@ impl SubstrateSource for Loaded<SubstrateBox> {
 
 impl WeightSource for Loaded<WeightBox> {
     fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
+        entered(&self.id, "weights");
         let setting = Setting {
             seed: request.seed,
             neurons: Some(request.neurons),
@@ -187,15 +194,18 @@ impl WeightSource for Loaded<WeightBox> {
 
 impl Constraint for Loaded<ConstraintBox> {
     fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
+        entered(&self.id, "penalty");
         let weights = Part::f32("weights", weights);
         from_wire(lend_mut(gradient, |gradient| self.object.penalty(weights.wire(), gradient)))
     }
 
     fn project(&mut self, weights: MatrixViewMut<'_>) -> Result<()> {
+        entered(&self.id, "project");
         from_wire(lend_mut(weights, |weights| self.object.project(weights)))
     }
 
     fn wants_activity(&self) -> bool {
+        entered(&self.id, "wants_activity");
         self.or(self.object.wants_activity(), false)
     }
 
@@ -204,6 +214,7 @@ impl Constraint for Loaded<ConstraintBox> {
         activity: ArrayView3<'_, f32>,
         gradient: ArrayViewMut3<'_, f32>,
     ) -> Result<f64> {
+        entered(&self.id, "activity_penalty");
         let activity = Part::f32("activity", activity);
         from_wire(lend_mut(gradient, |gradient| self.object.activity_penalty(activity.wire(), gradient)))
     }
@@ -215,6 +226,7 @@ impl Task for Loaded<TaskBox, TaskInfo> {
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        entered(&self.id, "trials");
         batch_from_parcel(&from_wire(self.object.trials(count, seed))?)
     }
 }
@@ -225,11 +237,13 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
+        entered(&self.id, "initialise");
         let recurrent = Part::f32("recurrent", recurrent);
         from_wire(self.object.initialise(recurrent.wire(), seed))
     }
 
     fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
+        entered(&self.id, "forward");
         let parts = [
             Part::f32("inputs", batch.inputs),
             Part::u32("targets", batch.targets),
@@ -247,10 +261,12 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn plastic(&self) -> bool {
+        entered(&self.id, "plastic");
         self.or(self.object.plastic(), true)
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
+        entered(&self.id, "activity");
         let lent = from_wire(self.object.activity())?;
         view_borrow::<Ix3>("activity", &lent.shape, lent.values)
     }
@@ -260,6 +276,7 @@ impl Model for Loaded<ModelBox, ModelInfo> {
         activity: Option<ArrayView3<'_, f32>>,
         recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
+        entered(&self.id, "backward");
         let activity = activity.map(|view| Part::f32("activity", view));
         from_wire(lend_mut(recurrent, |recurrent| {
             let activity = match &activity {
@@ -271,24 +288,29 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
+        entered(&self.id, "update");
         let recurrent = Part::f32("gradient", recurrent);
         from_wire(self.object.update(recurrent.wire()))
     }
 
     fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
+        entered(&self.id, "recurrent");
         let lent = from_wire(self.object.recurrent(block))?;
         view_borrow::<Ix2>("recurrent", &lent.shape, lent.values)
     }
 
     fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
+        entered(&self.id, "recurrent_mut");
         view_mut::<Ix2>("recurrent", from_wire(self.object.recurrent_mut(block))?)
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
+        entered(&self.id, "state");
         Ok(state_from_parcel(from_wire(self.object.state())?))
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        entered(&self.id, "restore");
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
@@ -296,14 +318,17 @@ impl Model for Loaded<ModelBox, ModelInfo> {
 
 impl Metric for Loaded<MetricBox> {
     fn wants_activity(&self) -> bool {
+        entered(&self.id, "wants_activity");
         self.or(self.object.wants_activity(), false)
     }
 
     fn invariant(&self) -> bool {
+        entered(&self.id, "invariant");
         self.or(self.object.invariant(), false)
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+        entered(&self.id, "measure");
         let setting = Setting { substrate: network.substrate, ..Setting::default() };
         let extra = [
             Some(Part::f32("recurrent", network.recurrent)),
