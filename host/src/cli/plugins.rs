@@ -32,6 +32,7 @@ enum Command {
     List(List),
     Show(Show),
     New(new::New),
+    Vendor(new::Vendor),
     Check(check::Check),
     /// Runs checks for a parent process.
     #[command(hide = true)]
@@ -112,6 +113,7 @@ pub fn plugins(args: &Plugins) -> Result<u8> {
             }
         }
         Command::New(args) => new::new(args)?,
+        Command::Vendor(args) => new::vendor(args)?,
         Command::Check(args) => return check::check(args),
         Command::CheckWorker(args) => check::worker(args)?,
         Command::Describe(args) => describe_for_parent(&args.file, &args.sha256)?,
