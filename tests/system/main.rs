@@ -29,6 +29,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod input;
+mod isolation;
 mod layers;
 mod matrix;
 mod measure;

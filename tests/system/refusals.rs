@@ -21,7 +21,9 @@ fn listed(path: &Path) -> Ended {
 fn claimed(keys: &str) -> Ended {
     let mut command = program(&["plugins", "list"]);
     command.env("PALLIUM_PLUGIN_PATH", fixture("claims")).env("PALLIUM_FIXTURE_MANIFEST", keys);
-    execute(&mut command)
+    // Descriptions are kept by the file's hash, which a test's manifest leaves alone.
+    let cache = Scratch::new();
+    execute(command.env("XDG_CACHE_HOME", cache.path()))
 }
 
 /// A plugin with `bytes` in place of those at `at`.

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use super::npy;
 use super::support::{self, ProfileArgs};
-use crate::plugins::Catalogue;
 
 /// Measures the organization of any square matrix.
 #[derive(Args, Debug)]
@@ -67,7 +66,7 @@ const METRICS: [&str; 7] = [
 pub fn measure(args: &Measure) -> Result<()> {
     let matrix = npy::read_square_f32(&args.file)?;
     let neurons = matrix.nrows();
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let cache = support::cache_folder();
     let setting = pallium_core::Setting {
         seed: args.seed,

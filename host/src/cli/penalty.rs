@@ -12,7 +12,6 @@ use super::npy;
 use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::geometry;
-use crate::plugins::Catalogue;
 
 /// Computes the penalty of one constraint on any matrix, and its gradient.
 #[derive(Args, Debug)]
@@ -62,7 +61,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     }
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let constraint = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&constraint.id, pallium_core::Role::Constraint)?;
 

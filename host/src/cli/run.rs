@@ -5,7 +5,6 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
@@ -108,9 +107,9 @@ pub struct Run {
 /// # Errors
 /// If the experiment, a plugin, the data or the run folder is wrong; then nothing
 /// has run. Failed trainings are reported by the exit code.
-pub fn run(args: &Run) -> Result<ExitCode> {
+pub fn run(args: &Run) -> Result<u8> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
     let name = |spec| identity::identify(spec, &catalogue.files());
     let expansion = experiment.expansion(&catalogue)?;
     let specs = expansion.cells.clone();
@@ -224,13 +223,9 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     );
     if interrupted.is_set() {
         status!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
-    Ok(if tally.failed.len() + tally.failed_measures > 0 {
-        ExitCode::from(SOME_FAILED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if tally.failed.len() + tally.failed_measures > 0 { SOME_FAILED } else { 0 })
 }
 
 /// Writes the report, unless the run is interrupted, before or meanwhile. A failure
@@ -337,7 +332,7 @@ fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&C
     }
 }
 
-fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<ExitCode> {
+fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<u8> {
     let store = Store::existing(out)?;
     let mut rows = Vec::new();
     for cell in wanted {
@@ -382,7 +377,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         support::print_table(&table)?;
     }
     announce(out, to_run, rows.len() - to_run - to_measure, to_measure, &stale);
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Result<Manifest> {

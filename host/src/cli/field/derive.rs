@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use super::{check_free, read, store};
 use crate::cli::support;
 use crate::field::mean_off_diagonal;
-use crate::plugins::Catalogue;
 
 /// Recomputes a field's correlation, spike time tiling coefficient and
 /// precision from its event times.
@@ -136,7 +135,7 @@ impl Derive {
 /// cannot be written.
 pub fn derive(args: &Derive) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let source = Use { params: args.parameters()?, ..Use::new("microns.derived") };
     let mut setting = support::setting(None, None, None);
     if let Some(threads) = args.threads {

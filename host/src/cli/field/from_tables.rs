@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{check_free, store};
 use crate::cli::output::folder_of;
 use crate::cli::support;
-use crate::plugins::Catalogue;
 
 /// The source of fields in tables.
 const TABLES: &str = "microns.tables";
@@ -57,7 +56,7 @@ pub struct FromTables {
 /// written.
 pub fn from_tables(args: &FromTables) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let mut params = support::parameters([
         ("coregistration", support::path_text(&args.coregistration)?.into()),
         ("fields", args.fields.clone().into()),

@@ -41,7 +41,7 @@ pub struct Info {
 /// # Errors
 /// If the field cannot be read, or the figure cannot be written.
 pub fn info(args: &Info) -> Result<()> {
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let released = read(&catalogue, &args.folder, "released", true)?;
     // Everything that does not depend on the order is printed all the same.
     let restored = match read(&catalogue, &args.folder, "restored", false) {

@@ -41,6 +41,11 @@ enum Command {
 }
 
 impl Field {
+    /// Whether the command builds components.
+    pub fn builds_components(&self) -> bool {
+        !matches!(self.command, Command::Fetch(_) | Command::New(_))
+    }
+
     /// Whether the command takes long enough to show its progress.
     pub fn takes_long(&self) -> bool {
         matches!(self.command, Command::Derive(_) | Command::FromTables(_) | Command::Synth(_))
