@@ -194,16 +194,16 @@ mod tests {
         Substrate {
             name: "invented".into(),
             neurons: 5,
-            positions: Some(Positions {
-                values: array![
+            positions: Some(PositionsBase::new(
+                array![
                     [100.0, 220.0, 10.0],
                     [340.0, 180.0, 12.0],
                     [90.0, 400.0, 31.0],
                     [260.0, 310.0, 25.0],
                     [180.0, 90.0, 19.0]
                 ],
-                unit_um: [0.5, 0.5, 2.0],
-            }),
+                [0.5, 0.5, 2.0],
+            )),
             ..Substrate::default()
         }
     }

@@ -14,8 +14,8 @@ use super::convert::{
     to_wire, unpack, values, view,
 };
 use super::events::host_log;
-use super::last_call::entered;
 use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
+use super::last_call::entered;
 use super::manifest::Manifest;
 use super::wire::*;
 use crate::{

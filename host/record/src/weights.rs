@@ -160,9 +160,9 @@ pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Resul
         for (own, &neuron) in matrix.rows_mut().into_iter().zip(neurons) {
             let at = 8 + begin + from + 4 * (neuron * size) as u64;
             file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
-            let row = floats(&bytes);
+            let (row, _) = bytes.as_chunks::<4>();
             for (own, &other) in own.into_iter().zip(neurons) {
-                *own = row[other];
+                *own = f32::from_le_bytes(row[other]);
             }
         }
         Ok(Some(matrix))

@@ -1,5 +1,6 @@
 //! `pallium measure`: network measures of any square matrix.
 
+use crate::plugins::Catalogue;
 use std::path::PathBuf;
 
 use clap::Args;

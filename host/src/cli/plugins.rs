@@ -344,7 +344,7 @@ fn setting(parameter: &Parameter) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use pallium_core::{Component, Metric, Network, Registration, Setting};
+    use pallium_core::{Component, Measures, Metric, Network, Registration, Setting};
 
     use super::parameters::tests::{Params, described};
     use super::*;
@@ -360,8 +360,8 @@ mod tests {
         }
     }
     impl Metric for Sample {
-        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<pallium_core::Measure>> {
-            Ok(Vec::new())
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
         }
     }
     static SAMPLE: Registration = Registration::metric::<Sample>();

@@ -5,9 +5,9 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use pallium_core::Registration;
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
+use pallium_core::ndarray::{ArrayView2, ArrayView3, ArrayViewMut2};
 use pallium_core::prelude::*;
+use pallium_core::{Registration, params};
 use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
 use serde_json::json;
@@ -114,7 +114,7 @@ macro_rules! mock {
     (Constraint: $($name:ident $id:literal),*) => {$(
         mock!($name, $id, PenaltyParams);
         impl Constraint for $name {
-            fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>) -> Result<f64> {
+            fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>, _: &Point<'_>) -> Result<f64> {
                 Ok(0.0)
             }
         }
@@ -122,8 +122,8 @@ macro_rules! mock {
     (Metric: $($name:ident $id:literal $params:ty),*) => {$(
         mock!($name, $id, $params);
         impl Metric for $name {
-            fn measure(&mut self, _: &Network<'_>) -> Result<Vec<Measure>> {
-                Ok(Vec::new())
+            fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+                Ok(Measures::default())
             }
         }
     )*};
@@ -131,14 +131,7 @@ macro_rules! mock {
         mock!($name, $id, TaskParams);
         impl pallium_core::Task for $name {
             fn info(&self) -> TaskInfo {
-                TaskInfo {
-                    inputs: 2,
-                    classes: 2,
-                    steps: 4,
-                    step_ms: None,
-                    conditions: vec!["all".into()],
-                    levels: Levels { chance: 0.5, memoryless: None, ideal: None },
-                }
+                TaskInfo::classes(2, 2, 4)
             }
             fn trials(&mut self, count: usize, _: u64) -> Result<Batch> {
                 Ok(Batch::zeros(count, 4, 2))
@@ -157,6 +150,16 @@ mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.m
 mock!(Task: OneChoice "cognition.one-choice", GoNoGo "cognition.go-no-go",
     Perceptual "cognition.perceptual-decision");
 
+params! {
+    /// Mock.
+    pub struct AdamParams {
+        /// Learning rate.
+        learning_rate: f64 = 1e-3,
+        /// ε.
+        epsilon: Option<f64> = None,
+    }
+}
+
 struct Vanilla(Matrix);
 impl Component for Vanilla {
     const ID: &'static str = "rnn.vanilla";
@@ -169,29 +172,46 @@ impl Component for Vanilla {
 }
 impl Model for Vanilla {
     fn info(&self) -> ModelInfo {
-        ModelInfo { neurons: NEURONS, blocks: 1, block_names: vec!["recurrent".into()], parameters: 36 }
+        let recurrent = ParameterInfo::new("recurrent", [NEURONS, NEURONS], ParameterKind::Recurrent);
+        ModelInfo::new(NEURONS, vec![recurrent])
     }
     fn initialise(&mut self, recurrent: MatrixView<'_>, _: u64) -> Result<()> {
         self.0 = recurrent.to_owned();
         Ok(())
     }
-    fn forward(&mut self, batch: &BatchView<'_>, _: Mode) -> Result<Outcome> {
-        Ok(Outcome { loss: 1.0, correct: 0.0, weight: batch.dim().0 as f64 })
+    fn forward(&mut self, _: &BatchView<'_>, _: Mode, _: ArrayViewMut2<'_, f32>) -> Result<()> {
+        Ok(())
     }
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         Err(Error::unsupported("mock"))
     }
-    fn backward(&mut self, _: Option<ArrayView3<'_, f32>>, _: ArrayViewMut3<'_, f32>) -> Result<()> {
+    fn backward(&mut self, _: ArrayView2<'_, f32>, _: Option<ArrayView3<'_, f32>>) -> Result<()> {
         Ok(())
     }
-    fn update(&mut self, _: ArrayView3<'_, f32>) -> Result<()> {
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        Ok(Vec::new())
+    }
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        Ok(Vec::new())
+    }
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        Ok(Vec::new())
+    }
+}
+
+struct Adam;
+impl Component for Adam {
+    const ID: &'static str = "optimizer.adam";
+    const ABOUT: &'static str = "mock";
+    const CITE: &'static str = "this work";
+    type Params = AdamParams;
+    fn build(_: AdamParams, _: &Setting<'_>) -> Result<Self> {
+        Ok(Adam)
+    }
+}
+impl Optimizer for Adam {
+    fn update(&mut self, _: &mut [Learned<'_>], _: &Moment) -> Result<()> {
         Ok(())
-    }
-    fn recurrent(&self, _: usize) -> Result<MatrixView<'_>> {
-        Ok(self.0.view())
-    }
-    fn recurrent_mut(&mut self, _: usize) -> Result<MatrixViewMut<'_>> {
-        Ok(self.0.view_mut())
     }
     fn state(&self) -> Result<Vec<Tensor>> {
         Ok(Vec::new())
@@ -208,6 +228,7 @@ fn catalogue() -> Catalogue {
         Registration::weights::<Orthogonal>(),
         Registration::weights::<Functional>(),
         Registration::weights::<Relabelled>(),
+        Registration::optimizer::<Adam>(),
         Registration::constraint::<L1>(),
         Registration::constraint::<Distance>(),
         Registration::constraint::<Communicability>(),
@@ -792,7 +813,7 @@ fn components_are_checked_against_the_catalogue() {
         }
     }
     impl Constraint for Old {
-        fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>) -> Result<f64> {
+        fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>, _: &Point<'_>) -> Result<f64> {
             Ok(0.0)
         }
     }
