@@ -343,7 +343,7 @@ mod tests {
         let error = distances(&geometry(Space::Grid(Some([2, 2, 2]))), None, 9, 0).unwrap_err();
         assert!(error.help.unwrap().contains("grid:2x3x2"));
         let mut heap = substrate();
-        heap.positions.as_mut().unwrap().values.fill(3.0);
+        heap.positions.as_mut().unwrap().values = Array2::from_elem((5, 3), 3.0).into();
         let scaled = Geometry { distance_scale: DistanceScale::MeanOne, ..geometry(Space::Soma) };
         let error = distances(&scaled, Some(&heap), 5, 0).unwrap_err();
         assert!(error.message.contains("at the same place"), "{error}");

@@ -21,7 +21,7 @@ use super::wire::*;
 use crate::{
     Activity, Batch, BatchView, Constraint, Description, Dynamics, Error, Learned, LearnedMut, Matrix,
     MatrixView, MatrixViewMut, Measures, Metric, Mode, Model, ModelInfo, Moment, Network, Optimizer, Point,
-    Result, Setting, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
+    Result, Setting, Split, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
     WeightRequest, WeightSource,
 };
 
@@ -273,6 +273,12 @@ impl Task for Loaded<TaskBox, TaskInfo> {
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
         entered(&self.id, "trials");
         batch_from_parcel(&from_wire(self.object.trials(count, seed))?)
+    }
+
+    fn trials_of(&mut self, split: Split, count: usize, seed: u64) -> Result<Batch> {
+        entered(&self.id, "trials_of");
+        let number = Split::ALL.iter().position(|&known| known == split).unwrap_or_default() as u8;
+        batch_from_parcel(&from_wire(self.object.trials_of(number, count, seed))?)
     }
 
     fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_sample_has_the_weights_between_its_neurons() {
         let matrix = |shift: f32| Array2::from_shape_fn((5, 5), |(i, j)| (10 * i + j) as f32 + shift);
-        let bytes = [matrix(0.0), matrix(0.5)].map(|m| f32_bytes(m.as_slice().unwrap()));
+        let bytes =
+            [matrix(0.0), matrix(0.5)].map(|m| to_bytes(&m.into_raw_vec_and_offset().0.into()).unwrap().1);
         let view = |bytes| TensorView::new(Dtype::F32, vec![5, 5], bytes).unwrap();
         let file =
             safetensors::serialize([("initial", view(&bytes[0])), ("h", view(&bytes[1]))], None).unwrap();

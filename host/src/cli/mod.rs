@@ -267,7 +267,8 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name}");
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.starts_with("Example:\n  pallium "), "{name}: {example}");
+            let begins = ["Example:\n  pallium ", "Examples:\n  pallium "];
+            assert!(begins.iter().any(|begin| example.starts_with(begin)), "{name}: {example}");
         }
     }
 
@@ -278,9 +279,11 @@ mod tests {
         for command in commands(&root) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let example = help.replace("\\\n", " ");
-            let line = example.lines().nth(1).unwrap_or_default();
-            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"));
-            checked += 1;
+            for line in example.lines().skip(1).take_while(|line| line.starts_with("  pallium ")) {
+                let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+                Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+                checked += 1;
+            }
         }
         assert!(checked >= 12, "{checked}");
     }

@@ -254,6 +254,12 @@ impl Experiment {
             }
         }
         let mut params = switched;
+        // A component outside this project declares its values itself.
+        for (profile, name, value) in &entry.profiles {
+            if *profile == self.profile && schema::properties(&entry.schema).contains_key(name) {
+                params.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
         if let Some(defaults) = self.defaults.get(id) {
             params = self.checked(&entry.schema, defaults, &params)?;
         }

@@ -68,8 +68,17 @@ pallium_core::params! {
     }
 }
 pallium_core::params! {
+    /// Of a measure of the graph.
+    pub struct GraphParams {
+        /// Connections at the threshold.
+        ties: String = "include".into(),
+    }
+}
+pallium_core::params! {
     /// Of small-worldness.
     pub struct NullParams {
+        /// Connections at the threshold.
+        ties: String = "include".into(),
         /// Switch.
         null: String = "matched".into(),
     }
@@ -143,9 +152,9 @@ mock!(Substrate: Field "microns.field" FieldParams, Synthetic "synthetic.field" 
 mock!(Weights: Orthogonal "init.orthogonal", Functional "microns.functional", Relabelled "microns.relabelled");
 mock!(Constraint: L1 "spatial.l1", Distance "spatial.distance", Communicability "spatial.communicability",
     Emd "spatial.communicability-emd", NonNegative "spatial.non-negative");
-mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.modularity" Nothing,
-    Assortativity "organization.assortativity" Nothing, Clustering "organization.clustering" Nothing,
-    Efficiency "organization.efficiency" Nothing, SmallWorldness "organization.small-worldness" NullParams,
+mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.modularity" GraphParams,
+    Assortativity "organization.assortativity" GraphParams, Clustering "organization.clustering" GraphParams,
+    Efficiency "organization.efficiency" GraphParams, SmallWorldness "organization.small-worldness" NullParams,
     SpectralRadius "organization.spectral-radius" Nothing);
 mock!(Task: OneChoice "cognition.one-choice", GoNoGo "cognition.go-no-go",
     Perceptual "cognition.perceptual-decision");
@@ -314,10 +323,7 @@ fn defaults_are_the_published_settings_with_the_corrected_profile() {
     let cells = x.expand(&catalogue()).unwrap();
     assert_eq!(cells.len(), 20);
     let cell = &cells[0];
-    assert_eq!(
-        cell.training,
-        Training { epochs: 10, trials: 5120, validation: 2560, test: 2560, batch: 128, threads: 1 }
-    );
+    assert_eq!(cell.training, Training::new(10, 5120, 2560, 2560, 128));
     assert_eq!((cell.substrate.id.as_str(), cell.model.id.as_str()), ("synthetic.field", "rnn.vanilla"));
     assert_eq!((cell.weights.id.as_str(), &cell.geometry.space), ("init.orthogonal", &Space::None));
     assert_eq!(cell.metrics.len(), 7);

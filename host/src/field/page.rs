@@ -326,18 +326,22 @@ mod tests {
     fn field() -> Substrate {
         let mut field = Substrate { name: "small".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
-            values: array![[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 50.0, 10.0]],
+            values: array![[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 50.0, 10.0]].into(),
             unit_um: [1.0, 2.0, 1.0],
         });
         field
             .matrices
-            .insert("correlation".into(), array![[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]]);
-        field.matrices.insert("sttc".into(), array![[1.0, -0.2, 0.1], [-0.2, 1.0, -0.1], [0.1, -0.1, 1.0]]);
+            .insert("correlation".into(), array![[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]].into());
         field
             .matrices
-            .insert("precision".into(), array![[2.0, -1.0, 0.0], [-0.9, 2.0, 0.0], [0.0, 0.0, 1.0]]);
-        field.matrices.insert("connectome".into(), array![[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]);
-        field.ids.insert("root".into(), vec![i64::MAX - 2, i64::MAX - 1, i64::MAX]);
+            .insert("sttc".into(), array![[1.0, -0.2, 0.1], [-0.2, 1.0, -0.1], [0.1, -0.1, 1.0]].into());
+        field
+            .matrices
+            .insert("precision".into(), array![[2.0, -1.0, 0.0], [-0.9, 2.0, 0.0], [0.0, 0.0, 1.0]].into());
+        field
+            .matrices
+            .insert("connectome".into(), array![[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]].into());
+        field.ids.insert("root".into(), vec![i64::MAX - 2, i64::MAX - 1, i64::MAX].into());
         field.events = Some(vec![vec![1.0, 2.0], vec![10.0], vec![]]);
         field
     }
@@ -378,7 +382,7 @@ mod tests {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,
-            matrices: [("sttc".into(), array![[1.0]])].into(),
+            matrices: [("sttc".into(), array![[1.0]].into())].into(),
             ..Substrate::default()
         };
         let page = page(&bare, None, None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pallium_core::abi::Manifest;
+use pallium_core::abi::{Manifest, lacking};
 use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
     SubstrateSource, Task, WeightSource, nearest,
@@ -39,6 +39,8 @@ pub struct Entry {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
+    /// Values of its parameters under profiles: profile, parameter, value.
+    pub profiles: Vec<(String, String, serde_json::Value)>,
     /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
@@ -47,6 +49,14 @@ pub struct Entry {
 enum Source {
     InProcess(Builder),
     Plugin(Arc<PluginFile>),
+}
+
+/// The error for a plugin or component that needs what this version lacks.
+fn needs_newer(what: &str, capability: &str) -> Error {
+    Error::unsupported(format!(
+        "{what} needs the capability `{capability}`, which this version does not have"
+    ))
+    .help("use a newer version of Pallium, or an older version of the plugin")
 }
 
 /// All components, by id.
@@ -96,6 +106,7 @@ impl Catalogue {
                     about: r.about.into(),
                     cite: r.cite.into(),
                     schema: (r.schema)(),
+                    profiles: Vec::new(),
                     plugin: None,
                     source: Source::InProcess(r.builder),
                 };
@@ -181,7 +192,13 @@ impl Catalogue {
         let plugin = Arc::new(plugin);
         let path = plugin.path.display();
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        if let Some(capability) = lacking(&manifest.requires) {
+            return Err(needs_newer(&path.to_string(), capability));
+        }
         for component in manifest.components {
+            if let Some(capability) = lacking(&component.requires) {
+                return Err(needs_newer(&format!("{path}: `{}`", component.id), capability));
+            }
             let Some(role) = component.role() else {
                 tracing::warn!(
                     "{path}: `{}` has the role `{}`, which this version does not know; the component is left out",
@@ -196,6 +213,7 @@ impl Catalogue {
                 about: component.about,
                 cite: component.cite,
                 schema: component.schema,
+                profiles: component.profiles,
                 plugin: Some(plugin.clone()),
                 source: Source::Plugin(plugin.clone()),
             };

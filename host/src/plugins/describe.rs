@@ -169,7 +169,7 @@ mod tests {
             version: "1.0.0".into(),
             core_version: "0.1.0".into(),
             unwinds: true,
-            components: vec![],
+            ..Manifest::default()
         };
         keep(&place, &manifest).unwrap();
         assert_eq!(read(&place).unwrap().name, "a");

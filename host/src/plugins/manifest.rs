@@ -135,7 +135,9 @@ mod tests {
                 about: "costs λ·Σ|w| — „so“".into(),
                 cite: "Müller 2020".into(),
                 schema: json!({"properties": {"a": {"description": "first line\n\tsecond"}}}),
+                ..ComponentEntry::default()
             }],
+            ..Manifest::default()
         };
         change(&mut manifest);
         check(&manifest)

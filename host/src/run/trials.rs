@@ -1,6 +1,6 @@
 //! The trials of a training's splits.
 
-use pallium_core::{Batch, Error, Result, Task, TaskInfo, random};
+use pallium_core::{Batch, Error, Result, Split, Task, TaskInfo, random};
 use pallium_record::spec::CellSpec;
 
 /// The trials of the three splits.
@@ -13,11 +13,12 @@ pub(super) struct Trials {
 impl Trials {
     pub fn draw(spec: &CellSpec, task: &mut dyn Task, info: &TaskInfo) -> Result<Self> {
         let training = &spec.training;
-        let mut of = |split: &str, count: usize| draw(spec, task, info, split, count, spec.trial_seed(split));
+        let mut of =
+            |split: Split, count: usize| draw(spec, task, info, split, count, spec.trial_seed(split.name()));
         Ok(Trials {
-            train: of("train", training.trials)?,
-            validation: of("validation", training.validation)?,
-            test: of("test", training.test)?,
+            train: of(Split::Train, training.trials)?,
+            validation: of(Split::Validation, training.validation)?,
+            test: of(Split::Test, training.test)?,
         })
     }
 
@@ -28,7 +29,7 @@ impl Trials {
             0 | 1 => spec.trial_seed("train"),
             _ => random::derive(spec.trial_seed("train"), u64::from(epoch), "fresh trials"),
         };
-        self.train = draw(spec, task, info, "train", spec.training.trials, seed)?;
+        self.train = draw(spec, task, info, Split::Train, spec.training.trials, seed)?;
         Ok(())
     }
 
@@ -41,14 +42,14 @@ fn draw(
     spec: &CellSpec,
     task: &mut dyn Task,
     info: &TaskInfo,
-    split: &str,
+    split: Split,
     count: usize,
     seed: u64,
 ) -> Result<Batch> {
     if count == 0 {
         return Ok(Batch::zeros(0, info.steps, info.inputs));
     }
-    let batch = task.trials(count, seed).and_then(|batch| {
+    let batch = task.trials_of(split, count, seed).and_then(|batch| {
         batch.check(info)?;
         if batch.trials() != count {
             return Err(Error::plugin(format!("{} trials instead of {count}", batch.trials())));
@@ -59,5 +60,5 @@ fn draw(
         }
         Ok(batch)
     });
-    batch.map_err(|e| e.context(format!("{split} trials of `{}`", spec.task_component.id)))
+    batch.map_err(|e| e.context(format!("{} trials of `{}`", split.name(), spec.task_component.id)))
 }

@@ -207,7 +207,7 @@ mod tests {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,
-            matrices: [("sttc".into(), Array2::ones((1, 1)))].into(),
+            matrices: [("sttc".into(), Array2::ones((1, 1)).into())].into(),
             ..Substrate::default()
         };
         let text = text(&page(&bare, None, None));
