@@ -62,7 +62,7 @@ const SWAPS: usize = 20;
 /// so their connections are not restricted.
 pub struct Mask {
     /// Whether the weight may differ from 0, in the shape of the parameter.
-    allowed: Array2<bool>,
+    pub(crate) allowed: Array2<bool>,
 }
 
 impl Component for Mask {

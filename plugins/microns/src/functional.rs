@@ -337,7 +337,7 @@ mod tests {
         let draw = Array2::from_elem((2, 3), 1.0);
         let given = WeightRequest { draw: Some(draw.view()), ..request(&field, 0) };
         assert!(functional_weights(&params, &given).unwrap_err().message.contains("2×3"));
-        let flat = field.matrices.insert("sttc".into(), Array2::ones((3, 3)));
+        let flat = field.matrices.insert("sttc".into(), Array2::ones((3, 3)).into());
         let error = functional_weights(&params, &request(&field, 0)).unwrap_err();
         assert!(error.message.contains("all entries of the sttc matrix are 1"), "{error}");
         field.matrices.remove("sttc");
