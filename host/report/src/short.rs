@@ -143,7 +143,7 @@ impl Report {
         let names = papers.iter().map(|p| p.name()).join(" and ");
         let about = format!("{SOURCE}, {names}: field {FIELD}, {RUNS} runs");
         // All of them: what is left out would be taken for equal.
-        let departures = self.departures().join(", ");
+        let departures = grouped(&self.departures());
         let (accuracy, organization) = (self.accuracy_tally(), self.organization_tally());
         let agree = |what: &str, tally: &Tally| {
             let mut text = format!("of {} {what} {} agree", tally.all(), tally.same);
@@ -184,5 +184,43 @@ impl Report {
             all.push(format!("Variants that differ from the study are not compared with it: {departures}."));
         }
         all
+    }
+}
+
+/// Departures in words: the values of one setting together.
+fn grouped(departures: &[String]) -> String {
+    let split = |text: &'_ String| match text.split_once(" = ") {
+        Some((setting, value)) => (setting.to_owned(), Some(value.to_owned())),
+        None => (text.clone(), None),
+    };
+    let mut settings: Vec<(String, Vec<String>)> = Vec::new();
+    for (setting, value) in departures.iter().map(split) {
+        match settings.iter_mut().find(|known| known.0 == setting) {
+            Some(known) => known.1.extend(value),
+            None => settings.push((setting, value.into_iter().collect())),
+        }
+    }
+    let text = |(setting, values): &(String, Vec<String>)| match values.as_slice() {
+        [] => setting.clone(),
+        values if values.len() <= MAX_LISTED => format!("{setting} = {}", values.join(" or ")),
+        [first, .., last] => format!("{setting} = {} values, {first} … {last}", values.len()),
+        [only] => format!("{setting} = {only}"),
+    };
+    settings.iter().map(text).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_one_setting_are_listed_together() {
+        let of = |all: &[&str]| grouped(&all.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            of(&["other neurons: x, published y", "a = 1", "b = 2", "a = 3"]),
+            "other neurons: x, published y, a = 1 or 3, b = 2"
+        );
+        let many: Vec<String> = (0..45).map(|i| format!("λ = {i}")).collect();
+        assert_eq!(grouped(&many), "λ = 45 values, 0 … 44");
     }
 }

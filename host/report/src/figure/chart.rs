@@ -177,10 +177,16 @@ impl<'a> Chart<'a> {
         let Frame { left, top, right, bottom } = frame;
         let ink = INK.fade(0.7);
         canvas.line(&[(left, top), (left, bottom), (right, bottom)], ink, HAIRLINE);
+        let mut end = f64::NEG_INFINITY;
         for (value, label) in &chart.x.ticks {
             let x = chart.x(*value);
             canvas.line(&[(x, bottom), (x, bottom + 0.8)], ink, HAIRLINE);
-            canvas.text(label, (canvas.within(label, x, SMALL), bottom + 2.5), SMALL, Anchor::Middle);
+            let (middle, half) = (canvas.within(label, x, SMALL), 0.5 * font::width(label) * SMALL * POINT);
+            // A label that would cover the one before is left out.
+            if middle - half > end {
+                canvas.text(label, (middle, bottom + 2.5), SMALL, Anchor::Middle);
+                end = middle + half;
+            }
         }
         for (value, label) in &chart.y.ticks {
             let y = chart.y(*value);

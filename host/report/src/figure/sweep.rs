@@ -27,10 +27,15 @@ impl<'a> Sweep<'a> {
     /// The name of the parameter, if the sweep varies only one, and the labels of
     /// the points.
     fn labels(&self) -> (String, Vec<&'a str>) {
-        let split: Option<Vec<(&str, &str)>> = self.points.iter().map(|p| p.split_once('=')).collect();
-        match split {
-            Some(pairs) if pairs.iter().all(|p| p.0 == pairs[0].0 && !p.1.contains('=')) => {
-                (pairs[0].0.to_owned(), pairs.into_iter().map(|p| p.1).collect())
+        let swept = self.points.iter().filter(|p| !p.is_empty());
+        let split: Option<Vec<(&str, &str)>> = swept.map(|p| p.split_once('=')).collect();
+        match split.as_deref() {
+            Some([first, rest @ ..])
+                if rest.iter().chain([first]).all(|p| p.0 == first.0 && !p.1.contains('=')) =>
+            {
+                // A variant that is not swept has a place, too.
+                let label = |p: &&'a str| p.split_once('=').map_or("–", |p| p.1);
+                (first.0.to_owned(), self.points.iter().map(label).collect())
             }
             _ => (String::new(), self.points.clone()),
         }
@@ -127,6 +132,6 @@ mod tests {
         let labels = |points: &[&'static str]| Sweep { bases: vec!["W"], points: points.to_vec() }.labels();
         assert_eq!(labels(&["λ=0.1", "λ=1"]), ("λ".to_owned(), vec!["0.1", "1"]));
         assert_eq!(labels(&["a=1, b=2", "a=1, b=3"]), (String::new(), vec!["a=1, b=2", "a=1, b=3"]));
-        assert_eq!(labels(&["", "a=1"]), (String::new(), vec!["", "a=1"]));
+        assert_eq!(labels(&["", "a=1"]), ("a".to_owned(), vec!["–", "1"]));
     }
 }
