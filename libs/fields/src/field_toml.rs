@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pallium_core::prelude::*;
-use pallium_npy as npy;
 use serde::{Deserialize, Serialize};
 
 use crate::listing::Listing;
@@ -67,7 +66,7 @@ pub(crate) fn read(listing: &Listing) -> Result<Option<String>> {
     if !listing.names.iter().any(|name| name == FIELD_TOML) {
         return Ok(None);
     }
-    let (file, length) = npy::open(&path)?;
+    let (file, length) = pallium_files::open(&path)?;
     if length > LONGEST {
         return Err(Error::input(format!("{} is {length} bytes long", path.display()))
             .help("it should be a short description of the files beside it"));

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use pallium_core::prelude::*;
 
-use pallium_npy as npy;
-
 /// Maximum length of a row in bytes, and maximum number of cells in a row.
 const LONGEST_ROW: usize = 4 << 20;
 const MOST_CELLS: usize = 1 << 18;
@@ -36,7 +34,7 @@ impl Rows {
     /// If it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io(path, &e);
-        let (file, _) = npy::open(path)?;
+        let (file, _) = pallium_files::open(path)?;
         let mut plain = BufReader::with_capacity(BUFFER, file);
         let compressed = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
         let source: Box<dyn BufRead> = if compressed {

@@ -13,7 +13,6 @@ use serde::Deserialize;
 use super::{FileRef, Format, agree, arrays};
 use crate::released::NeuronCount;
 use crate::rows::Rows;
-use pallium_npy as npy;
 
 /// Rows of a parquet file read at once.
 const BATCH: usize = 1 << 14;
@@ -287,7 +286,7 @@ impl Edges<'_> {
     }
 
     fn read_row_groups(&mut self, names: &[String]) -> Result<(), Failure> {
-        let (file, _) = npy::open(&self.path)?;
+        let (file, _) = pallium_files::open(&self.path)?;
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let columns = names
