@@ -110,7 +110,7 @@ pub fn in_volume(
             .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
             .help("set rois = \"matched\" for ROIs with a position, or positions = \"imaging\" for all"));
     }
-    Ok(Positions { values, unit_um })
+    Ok(Positions::new(values, unit_um))
 }
 
 /// Adds the numbers of the ROIs as ids `roi`; or, if they repeat, the rows of the
@@ -120,7 +120,7 @@ pub fn roi_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) {
     let mut sorted = ids.clone();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        None => field.ids.insert("roi".into(), ids),
+        None => field.ids.insert("roi".into(), ids.into()),
         Some(pair) => {
             field.notes.push(format!(
                 "ids: several ROIs have the number {}, so rows of the table, from 0, are the ids `row`",
@@ -157,7 +157,7 @@ pub fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<
             "ids: pt_root_id is not used, because it is missing or repeated for some of these ROIs".into(),
         );
     } else {
-        field.ids.insert("root".into(), root);
+        field.ids.insert("root".into(), root.into());
     }
     Ok(())
 }

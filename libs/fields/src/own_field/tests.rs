@@ -379,7 +379,7 @@ fn labels_name_neurons_or_are_refused() {
     let [a, b, c] = [ID, ID + 2, ID + 1];
     folder.file("correlation.csv", format!("{a},{b},{c}\n1,0.5,0\n0.5,1,0\n0,0,1\n").as_bytes());
     let read = field(&folder, DESCRIPTION).unwrap();
-    assert_eq!(read.matrices["correlation"], expected);
+    assert_eq!(read.matrices["correlation"].view(), expected);
     refused(&folder, without_ids, &["correlation.csv: 4×3 is not square", "0, 1, 2"]);
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
     refused(&folder, without_ids, &["row and column labels differ"]);
