@@ -85,6 +85,15 @@ fn plugins() -> Vec<(&'static str, Case)> {
                 listed(&patched(folder, at, b"libq.so.6"))
             }),
         ),
+        (
+            "The library fails while it is loaded",
+            case(|_| {
+                let mut command = program(&["plugins", "list"]);
+                command.env("PALLIUM_PLUGIN_PATH", fixture("rogue")).env("PALLIUM_FIXTURE_LOAD", "segfault");
+                let cache = Scratch::new();
+                execute(command.env("XDG_CACHE_HOME", cache.path()))
+            }),
+        ),
         ("The library is not a plugin", case(|_| listed(&fixture("library")))),
         (
             "The contract differs",
@@ -98,6 +107,10 @@ fn plugins() -> Vec<(&'static str, Case)> {
         ("The core is of another series", case(|_| listed(&fixture("series")))),
         ("A panic would abort", case(|_| claimed("{ \"unwinds\": false }"))),
         ("The manifest cannot be read", case(|_| listed(&fixture("mute")))),
+        (
+            "An id or a text is not allowed",
+            case(|_| claimed("{ \"name\": \"red \\u001b[31m\" }")),
+        ),
         (
             "Two plugins offer the same component",
             case(|folder| {

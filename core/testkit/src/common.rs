@@ -1,23 +1,25 @@
 //! Checks of components of every role.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
-use crate::{Check, Note, Subject, World, broken, passed, world};
-use pallium_core::abi::Manifest;
-use pallium_core::{Error, Kind, Result, Setting};
+use crate::{Check, Note, Subject, World, broken, manifest, passed, world};
+use pallium_core::{Kind, Result, Setting};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description",
         about: "has a valid id, a one-line description, a source and documented parameters",
-        run: description,
+        run: manifest::description,
     },
     Check {
         name: "defaults",
         about: "can be built with its defaults, which are those of its schema",
         run: defaults,
+    },
+    Check {
+        name: "profiles",
+        about: "values of parameters under profiles name parameters, and it can be built with them",
+        run: manifest::profiles,
     },
     Check {
         name: "parameters",
@@ -39,66 +41,6 @@ pub(crate) fn orderly(doing: &str, result: Result<()>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn is_id(id: &str) -> bool {
-    let part = |p: &str| {
-        p.starts_with(|c: char| c.is_ascii_lowercase())
-            && !p.ends_with('-')
-            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    matches!(id.split_once('.'), Some((family, name)) if part(family) && part(name))
-}
-
-/// Checks the manifest of a plugin.
-pub(crate) fn manifest(manifest: &Manifest) -> Result<Note> {
-    if manifest.components.is_empty() {
-        return broken("it offers no component: register each with pallium_core::register!(Role, Type)");
-    }
-    let mut seen = BTreeSet::new();
-    for component in &manifest.components {
-        if !seen.insert(&component.id) {
-            return broken(format!("duplicate component `{}`", component.id));
-        }
-    }
-    passed(format!(
-        "{} {}, {} component{}, built against pallium-core {}",
-        manifest.name,
-        manifest.version,
-        manifest.components.len(),
-        if manifest.components.len() == 1 { "" } else { "s" },
-        manifest.core_version
-    ))
-}
-
-fn description(subject: &Subject<'_>) -> Result<Note> {
-    let entry = subject.entry;
-    if !is_id(&entry.id) {
-        return Err(Error::plugin(format!("`{}` is not a valid id", entry.id))
-            .help("an id is family.name in lower-case letters, digits and hyphens"));
-    }
-    if entry.about.trim().is_empty() || entry.about.lines().count() > 1 {
-        return broken("ABOUT must be one line that says what it does");
-    }
-    if entry.cite.trim().is_empty() {
-        return broken("CITE is empty: name a paper, or say \"this work\"");
-    }
-    let properties = subject.properties();
-    for (name, property) in &properties {
-        let text = property.get("description").and_then(Value::as_str).unwrap_or_default();
-        if text.trim().is_empty() {
-            return Err(Error::plugin(format!("parameter `{name}` has no documentation"))
-                .help("write a /// comment above it, with its unit"));
-        }
-        if property.get("default").is_none() {
-            return broken(format!("parameter `{name}` has no default: declare parameters with params!"));
-        }
-    }
-    let strict = entry.schema.get("additionalProperties") == Some(&Value::Bool(false));
-    if !strict {
-        return broken("its parameters allow unknown names: declare them with params!");
-    }
-    passed(format!("{} parameter{}", properties.len(), if properties.len() == 1 { "" } else { "s" }))
 }
 
 fn defaults(subject: &Subject<'_>) -> Result<Note> {
@@ -177,7 +119,9 @@ fn settings(subject: &Subject<'_>) -> Result<Note> {
         };
         for value in values {
             let doing = format!("parameter `{name}` = {value}");
-            orderly(&doing, subject.try_build(&subject.params_with(&name, value), &setting))?;
+            let params = subject.params_with(&name, value);
+            orderly(&doing, subject.try_build(&params, &setting))?;
+            orderly(&doing, subject.library.describe(&subject.entry.id, &params).map(drop))?;
             tried += 1;
         }
     }
@@ -189,17 +133,4 @@ fn settings(subject: &Subject<'_>) -> Result<Note> {
         orderly(&format!("a setting of {n} neurons"), subject.try_build(&subject.params(), &setting))?;
     }
     passed(format!("{} tried", tried + 3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_have_a_family_and_a_name() {
-        assert!(is_id("spatial.communicability-emd") && is_id("a.b2"));
-        for wrong in ["spatial", "Spatial.l1", "spatial.", ".l1", "spatial.l_1", "a.b.c", "a.-b"] {
-            assert!(!is_id(wrong), "{wrong}");
-        }
-    }
 }

@@ -1,19 +1,39 @@
 //! Compares gradients with finite differences.
 
+use ndarray::Array2;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use pallium_core::{Constraint, Error, Matrix, Result, random};
+use pallium_core::{Constraint, Error, Matrix, Point, Result, random};
 
 /// Number of directions in which all weights move at once.
 const DIRECTIONS: usize = 6;
 /// Number of single weights that are moved alone.
 const SINGLES: usize = 6;
-/// The widest step, relative to a weight's own magnitude; each further step is
-/// half of the previous one.
+/// The widest step, relative to a weight's own magnitude.
 const WIDEST: f32 = 0.125;
-/// Number of step widths.
-const WIDTHS: usize = 8;
+
+/// How a gradient is compared with finite differences.
+#[derive(Clone, Copy)]
+pub(crate) struct Precision {
+    /// Largest relative error.
+    pub limit: f64,
+    /// The slope to which errors are relative if all slopes are smaller.
+    pub least: f64,
+    /// Number of step widths in each range; every step is half of the previous one,
+    /// and the narrowest must be at least 2⁻¹³. The slope is estimated from each
+    /// range, and the better estimate counts: a function with kinks, as of rectified
+    /// units, is differentiated best by steps so narrow that rounding would hide
+    /// the slope of a flat one.
+    pub ranges: &'static [usize],
+}
+
+impl Precision {
+    /// For a function without kinks where weights move.
+    pub const fn new(limit: f64) -> Self {
+        Precision { limit, least: 0.0, ranges: &[8] }
+    }
+}
 
 /// The largest relative error of the gradient of a constraint's penalty over
 /// several random directions and several single weights, compared with finite
@@ -35,25 +55,38 @@ const WIDTHS: usize = 8;
 /// Those of the constraint; if a value or a gradient is not finite; or if the
 /// penalty does not *add* its gradient to the matrix it is given.
 pub fn gradient_error(constraint: &mut dyn Constraint, weights: &Matrix, seed: u64) -> Result<f64> {
-    slope_error(
-        &mut |weights, gradient| constraint.penalty(weights.view(), gradient.view_mut()),
-        weights,
-        seed,
-    )
+    slope_error(&mut penalty(constraint, &Point::new("recurrent")), weights, seed, Precision::new(0.0))
 }
 
-/// A function of a matrix that returns its value and adds its gradient.
-pub(crate) type Function<'a> = dyn FnMut(&Matrix, &mut Matrix) -> Result<f64> + 'a;
+/// The penalty of `constraint` at a point of the training.
+pub(crate) fn penalty<'a>(
+    constraint: &'a mut dyn Constraint,
+    at: &'a Point<'_>,
+) -> impl FnMut(&Matrix, Option<&mut Matrix>) -> Result<f64> {
+    |weights, gradient| {
+        let mut ignored = Matrix::zeros(gradient.as_ref().map_or(weights.dim(), |_| (0, 0)));
+        constraint.penalty(weights.view(), gradient.unwrap_or(&mut ignored).view_mut(), at)
+    }
+}
+
+/// A function of a matrix that returns its value and adds its gradient, if that is
+/// wanted.
+pub(crate) type Function<'a> = dyn FnMut(&Matrix, Option<&mut Matrix>) -> Result<f64> + 'a;
 
 /// [`gradient_error`] of any function of a matrix.
-pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u64) -> Result<f64> {
+pub(crate) fn slope_error(
+    function: &mut Function<'_>,
+    weights: &Matrix,
+    seed: u64,
+    precision: Precision,
+) -> Result<f64> {
     let weights = rounded(weights);
     let magnitude = magnitude(&weights);
 
     let mut gradient = Matrix::zeros(weights.dim());
-    let value = function(&weights, &mut gradient)?;
+    let value = function(&weights, Some(&mut gradient))?;
     if !value.is_finite() {
-        return Err(Error::plugin(format!("the penalty is {value}")));
+        return Err(Error::plugin(format!("the value is {value}")));
     }
     if let Some(((i, j), g)) = gradient.indexed_iter().find(|(_, g)| !g.is_finite()) {
         return Err(Error::plugin(format!("the gradient is {g} at row {i}, column {j}")));
@@ -62,13 +95,13 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
         one.iter().zip(two).all(|(one, two)| (two - factor * one).abs() <= 1e-5 * one.abs())
     };
     let mut again = Matrix::zeros(weights.dim());
-    function(&weights, &mut again)?;
+    function(&weights, Some(&mut again))?;
     if !same(&gradient, &again, 1.0) {
         return Err(Error::plugin("two calls with the same weights give different gradients")
             .help("the penalty must depend on the weights alone, not on earlier calls"));
     }
     let mut twice = gradient.clone();
-    function(&weights, &mut twice)?;
+    function(&weights, Some(&mut twice))?;
     if !same(&gradient, &twice, 2.0) {
         return Err(Error::plugin(
             "it does not add its gradient to the values that the matrix already holds",
@@ -77,7 +110,7 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
     }
 
     let slopes = (&gradient * &magnitude).mapv(f64::from);
-    let norm = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
+    let norm = norm(&slopes);
     let rms = norm / (slopes.len() as f64).sqrt();
     let steep: Vec<(usize, usize)> =
         slopes.indexed_iter().filter(|(_, s)| s.abs() >= rms).map(|(place, _)| place).collect();
@@ -93,29 +126,39 @@ pub(crate) fn slope_error(function: &mut Function<'_>, weights: &Matrix, seed: u
             unit = slopes[place].abs();
         }
         let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
-        let found = slope(function, &weights, &direction)?;
+        let found = slope(function, &weights, &direction, expected, precision)?;
         let error = (found - expected).abs();
         // A penalty that is constant everywhere has no slope to compare with.
-        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()) });
+        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()).max(precision.least) });
     }
     Ok(worst)
 }
 
-/// [`slope_error`], or an error if it exceeds `limit`. The error names the
+fn norm(slopes: &Array2<f64>) -> f64 {
+    slopes.iter().map(|s| s * s).sum::<f64>().sqrt()
+}
+
+/// The norm of a function's slopes at `weights`, by its own gradient.
+pub(crate) fn slope_norm(gradient: &Matrix, weights: &Matrix) -> f64 {
+    norm(&(gradient * &magnitude(weights)).mapv(f64::from))
+}
+
+/// [`slope_error`], or an error if it exceeds the limit. The error names the
 /// entry with the largest deviation, formatted by `place`.
 pub(crate) fn slope_within(
     function: &mut Function<'_>,
     weights: &Matrix,
     seed: u64,
-    limit: f64,
+    precision: Precision,
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<f64> {
-    let error = slope_error(function, weights, seed)?;
+    let limit = precision.limit;
+    let error = slope_error(function, weights, seed, precision)?;
     if error <= limit {
         return Ok(error);
     }
-    let at = match largest_deviation(function, weights)? {
+    let at = match largest_deviation(function, weights, precision)? {
         Some(Entry { place: (i, j), stated, found, .. }) => format!(
             "; largest deviation at {}, where it is {stated:.5e} and finite differences give {found:.5e}",
             place(i, j)
@@ -130,21 +173,21 @@ pub(crate) fn slope_within(
 
 /// Compares every steep entry of a gradient by itself, because a single wrong
 /// entry has little effect in directions in which all weights move. The
-/// relative error of each must be at most `limit`.
+/// relative error of each must be within the limit.
 pub(crate) fn entries_within(
     function: &mut Function<'_>,
     weights: &Matrix,
-    limit: f64,
+    precision: Precision,
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
-    let Some(Entry { place: (i, j), stated, found, slope, rms }) = largest_deviation(function, weights)?
+    let Some(Entry { place: (i, j), stated, found, slope, rms }) = largest_deviation(function, weights, precision)?
     else {
         return Ok(());
     };
     let [stated_slope, found_slope] = slope;
     let steep = rms.max(stated_slope.abs()).max(found_slope.abs());
-    if (found_slope - stated_slope).abs() <= limit * steep {
+    if (found_slope - stated_slope).abs() <= precision.limit * steep {
         return Ok(());
     }
     Err(Error::plugin(format!(
@@ -177,11 +220,15 @@ struct Entry {
 }
 
 /// The entry with the largest deviation from finite differences.
-fn largest_deviation(function: &mut Function<'_>, weights: &Matrix) -> Result<Option<Entry>> {
+fn largest_deviation(
+    function: &mut Function<'_>,
+    weights: &Matrix,
+    precision: Precision,
+) -> Result<Option<Entry>> {
     let weights = rounded(weights);
     let magnitude = magnitude(&weights);
     let mut gradient = Matrix::zeros(weights.dim());
-    function(&weights, &mut gradient)?;
+    function(&weights, Some(&mut gradient))?;
     let slopes = (&gradient * &magnitude).mapv(f64::from);
     let rms = (slopes.iter().map(|s| s * s).sum::<f64>() / slopes.len().max(1) as f64).sqrt();
     let mut most = (0.0, None);
@@ -191,8 +238,8 @@ fn largest_deviation(function: &mut Function<'_>, weights: &Matrix) -> Result<Op
         }
         let mut direction = Matrix::zeros(weights.dim());
         direction[place] = width;
-        let found = slope(function, &weights, &direction)?;
         let stated = slopes[place];
+        let found = slope(function, &weights, &direction, stated, precision)?;
         let off = (found - stated).abs();
         if off > most.0 {
             let width = f64::from(width);
@@ -204,15 +251,39 @@ fn largest_deviation(function: &mut Function<'_>, weights: &Matrix) -> Result<Op
     Ok(most.1)
 }
 
-/// Slope of the penalty at `weights` for a step of `direction`.
-fn slope(function: &mut Function<'_>, weights: &Matrix, direction: &Matrix) -> Result<f64> {
-    let mut ignored = Matrix::zeros(weights.dim());
-    let mut value = |width: f32| function(&(weights + &(direction * width)), &mut ignored);
-    let mut best = (f64::INFINITY, f64::NAN);
+/// Slope of the function at `weights` for a step of `direction`: of the estimates,
+/// the one nearest to `stated`.
+fn slope(
+    function: &mut Function<'_>,
+    weights: &Matrix,
+    direction: &Matrix,
+    stated: f64,
+    precision: Precision,
+) -> Result<f64> {
     let mut width = WIDEST;
+    let mut nearest = f64::NAN;
+    for &widths in precision.ranges {
+        let mut differences = Vec::new();
+        for _ in 0..widths {
+            let mut value = |width: f32| function(&(weights + &(direction * width)), None);
+            differences.push((value(width)? - value(-width)?) / (2.0 * f64::from(width)));
+            width /= 2.0;
+        }
+        let found = extrapolated(&differences);
+        if nearest.is_nan() || (found - stated).abs() < (nearest - stated).abs() {
+            nearest = found;
+        }
+    }
+    Ok(nearest)
+}
+
+/// The limit of central differences whose width halves from one to the next
+/// (Ridders 1982).
+fn extrapolated(differences: &[f64]) -> f64 {
+    let mut best = (f64::INFINITY, f64::NAN);
     let mut above: Vec<f64> = Vec::new();
-    for _ in 0..WIDTHS {
-        let mut row = vec![(value(width)? - value(-width)?) / (2.0 * f64::from(width))];
+    for &difference in differences {
+        let mut row = vec![difference];
         let mut factor = 1.0;
         for (order, &wider) in above.iter().enumerate() {
             factor *= 4.0;
@@ -225,9 +296,8 @@ fn slope(function: &mut Function<'_>, weights: &Matrix, direction: &Matrix) -> R
             row.push(extrapolated);
         }
         above = row;
-        width /= 2.0;
     }
-    Ok(best.1)
+    best.1
 }
 
 #[cfg(test)]
@@ -242,7 +312,12 @@ mod tests {
     }
 
     impl Constraint for Cubic {
-        fn penalty(&mut self, weights: MatrixView<'_>, mut gradient: MatrixViewMut<'_>) -> Result<f64> {
+        fn penalty(
+            &mut self,
+            weights: MatrixView<'_>,
+            mut gradient: MatrixViewMut<'_>,
+            _: &Point<'_>,
+        ) -> Result<f64> {
             if !self.adds {
                 gradient.fill(0.0);
             }
@@ -266,13 +341,15 @@ mod tests {
 
     #[test]
     fn the_entry_with_the_largest_deviation_is_named() {
-        let mut function = |weights: &Matrix, gradient: &mut Matrix| {
-            *gradient += &weights.mapv(|w| 2.0 * w);
-            gradient[[3, 5]] -= 1.5 * weights[[3, 5]];
+        let mut function = |weights: &Matrix, gradient: Option<&mut Matrix>| {
+            if let Some(gradient) = gradient {
+                *gradient += &weights.mapv(|w| 2.0 * w);
+                gradient[[3, 5]] -= 1.5 * weights[[3, 5]];
+            }
             Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
         };
         let place = |i, j| format!("row {i}, column {j}");
-        let error = slope_within(&mut function, &weights(), 1, 5e-3, "the gradient", place).unwrap_err();
+        let error = slope_within(&mut function, &weights(), 1, Precision::new(5e-3), "the gradient", place).unwrap_err();
         assert!(error.message.contains("largest deviation at row 3, column 5"), "{error}");
         let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
         for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {
@@ -284,12 +361,14 @@ mod tests {
     fn a_single_wrong_entry_is_found() {
         let place = |i, j| format!("row {i}, column {j}");
         let entries = |factor: f32| {
-            let mut function = |weights: &Matrix, gradient: &mut Matrix| {
-                *gradient += &weights.mapv(|w| 2.0 * w);
-                gradient[[3, 5]] += (factor - 1.0) * 2.0 * weights[[3, 5]];
+            let mut function = |weights: &Matrix, gradient: Option<&mut Matrix>| {
+                if let Some(gradient) = gradient {
+                    *gradient += &weights.mapv(|w| 2.0 * w);
+                    gradient[[3, 5]] += (factor - 1.0) * 2.0 * weights[[3, 5]];
+                }
                 Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
             };
-            entries_within(&mut function, &weights(), 1e-2, "the gradient", place)
+            entries_within(&mut function, &weights(), Precision::new(1e-2), "the gradient", place)
         };
         entries(1.0).unwrap();
         for factor in [0.95, 1.05, 1.5, -1.0] {
@@ -301,12 +380,14 @@ mod tests {
     #[test]
     fn a_gradient_that_changes_between_calls_is_distinguished_from_one_that_overwrites() {
         let mut calls = 0.0;
-        let mut function = |weights: &Matrix, gradient: &mut Matrix| {
+        let mut function = |weights: &Matrix, gradient: Option<&mut Matrix>| {
             calls += 1.0;
-            *gradient += &weights.mapv(|w| calls * w);
+            if let Some(gradient) = gradient {
+                *gradient += &weights.mapv(|w| calls * w);
+            }
             Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
         };
-        let error = slope_error(&mut function, &weights(), 1).unwrap_err();
+        let error = slope_error(&mut function, &weights(), 1, Precision::new(0.0)).unwrap_err();
         assert!(error.message.contains("different gradients"), "{error}");
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::s;
 
-use pallium_core::Batch;
+use pallium_core::{Batch, Result};
 
 /// What an observer sees of a trial before it answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,12 @@ const NEIGHBOURS: usize = 25;
 const MAX_QUESTIONS: usize = 2000;
 
 impl Observed {
-    pub(crate) fn new(batch: &Batch, seen: Seen) -> Self {
+    /// The observer's questions about a batch.
+    ///
+    /// # Errors
+    /// If the targets are values.
+    pub(crate) fn new(batch: &Batch, seen: Seen) -> Result<Self> {
+        let targets = batch.targets.view().classes()?;
         let half = batch.trials() / 2;
         let questions = |trials: std::ops::Range<usize>| {
             let mut all = Vec::new();
@@ -62,21 +67,17 @@ impl Observed {
                             Seen::Nothing => Vec::new(),
                             _ => batch.inputs.slice(s![trial, from..=step, ..]).iter().copied().collect(),
                         };
-                        all.push(Question {
-                            seen,
-                            class: batch.targets[[trial, step]],
-                            weight: f64::from(weight),
-                        });
+                        all.push(Question { seen, class: targets[[trial, step]], weight: f64::from(weight) });
                     }
                 }
             }
             all
         };
-        Observed {
+        Ok(Observed {
             learn: questions(0..half),
             answer: questions(half..batch.trials()),
             trials: batch.trials() - half,
-        }
+        })
     }
 
     /// Share of each class among all answers.
@@ -254,11 +255,11 @@ mod tests {
             let last = if class == 2 { 1.0 } else { 0.0 };
             (vec![class as f32, 0.0, last, 0.0], class)
         });
-        let of = |seen| Observed::new(&batch, seen).reached();
+        let of = |seen| Observed::new(&batch, seen).unwrap().reached();
         let (last, all) = (of(Seen::Last), of(Seen::Everything));
         assert!(last.exhaustive && (last.accuracy - 2.0 / 3.0).abs() < 0.03, "{}", last.accuracy);
         assert!(all.exhaustive && all.accuracy == 1.0);
-        let shares = Observed::new(&batch, Seen::Nothing).shares();
+        let shares = Observed::new(&batch, Seen::Nothing).unwrap().shares();
         assert!(shares.len() == 3 && shares.iter().all(|(_, s)| (s - 1.0 / 3.0).abs() < 0.03));
     }
 
@@ -272,7 +273,7 @@ mod tests {
             let sign = if class == 0 { -1.0 } else { 1.0 };
             (vec![noise[0], noise[1], sign + noise[2], noise[3]], class)
         });
-        let reached = Observed::new(&batch, Seen::Last).reached();
+        let reached = Observed::new(&batch, Seen::Last).unwrap().reached();
         assert!(!reached.exhaustive && reached.few_numbers);
         assert!((reached.accuracy - 0.8413).abs() < 0.03, "{}", reached.accuracy);
     }

@@ -20,14 +20,22 @@
 //! panic, a malformed result and a wrong shape are reported as a host would report
 //! them.
 
+mod adam;
+mod clock;
 mod common;
 mod constraint;
 mod gradient;
 mod levels;
+mod manifest;
 mod metric;
 mod model;
+mod optimizer;
+#[cfg(test)]
+mod samples;
 mod sources;
+mod state;
 mod task;
+mod toy;
 mod world;
 
 use std::time::Instant;
@@ -37,11 +45,12 @@ use serde_json::{Map, Value};
 
 use pallium_core::abi::{ComponentEntry, Library, Manifest};
 use pallium_core::{
-    Constraint, Error, Kind, Metric, Model, Result, Role, Setting, SubstrateSource, Task, WeightSource,
+    Constraint, Error, Kind, Metric, Model, Optimizer, Result, Role, Setting, SubstrateSource, Task,
+    WeightSource,
 };
 
 pub use gradient::gradient_error;
-pub use world::World;
+pub use world::{RateNetwork, World};
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +118,7 @@ pub fn checks(role: Role) -> Vec<Check> {
         Role::Constraint => constraint::CHECKS,
         Role::Task => task::CHECKS,
         Role::Model => model::CHECKS,
+        Role::Optimizer => optimizer::CHECKS,
         Role::Metric => metric::CHECKS,
         // `Role` may grow; a test below fails if a role has no checks here.
         _ => &[],
@@ -208,6 +218,7 @@ impl<'a> Subject<'a> {
             Some(Role::Constraint) => self.library.constraint(id, params, setting).map(drop),
             Some(Role::Task) => self.library.task(id, params, setting).map(drop),
             Some(Role::Model) => self.library.model(id, params, setting).map(drop),
+            Some(Role::Optimizer) => self.library.optimizer(id, params, setting).map(drop),
             Some(Role::Metric) => self.library.metric(id, params, setting).map(drop),
             _ => Err(Error::unsupported(format!("this version has no role `{}`", self.entry.role))),
         }
@@ -233,6 +244,10 @@ impl<'a> Subject<'a> {
         self.library.model(&self.entry.id, &self.params(), setting)
     }
 
+    fn optimizer(&self, setting: &Setting<'_>) -> Result<Box<dyn Optimizer>> {
+        self.library.optimizer(&self.entry.id, &self.params(), setting)
+    }
+
     fn metric(&self, setting: &Setting<'_>) -> Result<Box<dyn Metric>> {
         self.library.metric(&self.entry.id, &self.params(), setting)
     }
@@ -241,7 +256,7 @@ impl<'a> Subject<'a> {
 /// Checks a plugin's manifest.
 pub fn check_manifest(manifest: &Manifest) -> Finding {
     let start = Instant::now();
-    let outcome = common::manifest(manifest);
+    let outcome = manifest::manifest(manifest);
     let (verdict, detail) = match outcome {
         Ok(Note::Passed(detail)) => (Verdict::Passed, detail),
         Ok(Note::Skipped(detail)) => (Verdict::Skipped, detail),
@@ -308,6 +323,15 @@ mod tests {
     fn every_role_has_checks_of_its_own() {
         for role in Role::ALL {
             assert!(checks(role).len() > common::CHECKS.len(), "{role}");
+        }
+    }
+
+    #[test]
+    fn no_two_checks_of_a_role_have_the_same_name() {
+        for role in Role::ALL {
+            let names: Vec<_> = checks(role).iter().map(|check| check.name).collect();
+            let unique: std::collections::BTreeSet<_> = names.iter().collect();
+            assert_eq!(unique.len(), names.len(), "{role}: {names:?}");
         }
     }
 }

@@ -2,19 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, s};
 use rand::seq::SliceRandom;
 
+use crate::clock::{duration, repeat};
 use crate::common::orderly;
-use crate::constraint::{duration, repeat};
-use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
-use pallium_core::{Error, Matrix, Measure, Metric, Network, Positions, Result, Setting, Substrate, random};
+use crate::state::{differing, well_formed};
+use crate::toy::Toy;
+use crate::{Check, Note, RateNetwork, Subject, World, broken, passed, skipped, world};
+use pallium_core::{
+    Batch, Error, Matrix, Measures, Metric, Network, Positions, RecordedTrials, Result, Setting, Substrate,
+    TensorView, random,
+};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "measures",
-        about: "measures have unique names, and some are finite for a typical network",
+        about: "measures and arrays have unique names, and some measures are finite for a typical network",
         run: measures,
+    },
+    Check {
+        name: "asks",
+        about: "needs the activity, the trials and the dynamics only if it asks for them",
+        run: asks,
     },
     Check {
         name: "deterministic",
@@ -23,7 +33,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "relabelling",
-        about: "permuting the neurons changes nothing, if `invariant` is true",
+        about: "permuting the neurons changes no measure, if `permutation_invariant` is true",
         run: relabelling,
     },
     Check {
@@ -42,33 +52,87 @@ struct Sample {
     recurrent: Matrix,
     initial: Matrix,
     substrate: Substrate,
+    rates: RateNetwork,
     activity: Array3<f32>,
-    conditions: Vec<u32>,
-    lengths: Vec<u32>,
+    trials: Batch,
+    outputs: Array2<f32>,
+}
+
+/// What a metric is given besides the matrices, the substrate and the model.
+#[derive(Clone, Copy, PartialEq)]
+enum Given {
+    /// Activity, trials and dynamics.
+    All,
+    /// The same without dynamics.
+    NoDynamics,
+    /// The activity and its lengths alone.
+    ActivityAlone,
+    /// Nothing.
+    Nothing,
 }
 
 impl Sample {
     fn new(world: &World) -> Self {
-        let trials = 12;
-        Sample {
-            recurrent: world.weights(1),
+        let trials = Toy::Classes.ragged_from(8, 12, 1);
+        let mut activity = world.activity(trials.inputs.dim().1, 12);
+        for (trial, &length) in trials.lengths.iter().enumerate() {
+            activity.slice_mut(s![length as usize.., trial, ..]).fill(0.0);
+        }
+        let recurrent = world.weights(1);
+        let rates = world.rate_network(&recurrent, 1);
+        let outputs = Array2::from_shape_fn((trials.view().scored().count(), 2), |(row, output)| {
+            (row as f32 + 0.5 * output as f32).sin()
+        });
+        let mut sample = Sample {
             initial: world.weights(2),
             substrate: world.substrate().clone(),
-            activity: world.activity(9, trials),
-            conditions: (0..trials as u32).map(|t| t % 2).collect(),
-            lengths: (0..trials as u32).map(|t| 9 - t % 3).collect(),
-        }
+            recurrent,
+            rates,
+            activity,
+            trials,
+            outputs,
+        };
+        sample.trials.conditions = (0..12).map(|trial| trial % 2).collect();
+        sample
     }
 
-    fn network(&self) -> Network<'_> {
-        Network {
-            recurrent: self.recurrent.view(),
+    fn parameters(&self) -> Vec<TensorView<'_>> {
+        self.rates.parameters()
+    }
+
+    fn network<'a>(&'a self, parameters: &'a [TensorView<'a>], given: Given) -> Network<'a> {
+        let mut network = Network {
             initial: Some(self.initial.view()),
             substrate: Some(&self.substrate),
-            activity: Some(self.activity.view()),
-            conditions: &self.conditions,
-            lengths: &self.lengths,
+            model: Some(self.rates.info()),
+            parameters,
+            ..Network::new(self.recurrent.view())
+        };
+        if given == Given::Nothing {
+            return network;
         }
+        network.activity = Some(self.activity.view());
+        network.conditions = &self.trials.conditions;
+        network.lengths = &self.trials.lengths;
+        if given != Given::ActivityAlone {
+            let trials = &self.trials;
+            network.trials = Some(RecordedTrials::new(
+                trials.inputs.view(),
+                trials.targets.view(),
+                trials.mask.view(),
+                self.outputs.view(),
+            ));
+        }
+        if given == Given::All {
+            network.dynamics = Some(&self.rates);
+        }
+        network
+    }
+
+    /// Measures the network as a host gives it to the metric.
+    fn measured_by(&self, metric: &mut dyn Metric) -> Result<Measures> {
+        let given = if metric.wants_activity() { Given::All } else { Given::Nothing };
+        metric.measure(&self.network(&self.parameters(), given))
     }
 
     /// The same network, neuron k being what was neuron `order[k]`.
@@ -84,19 +148,24 @@ impl Sample {
                 positions: s
                     .positions
                     .as_ref()
-                    .map(|p| Positions { values: p.values.select(Axis(0), order), unit_um: p.unit_um }),
-                matrices: s.matrices.iter().map(|(k, m)| (k.clone(), both(m, order))).collect(),
+                    .map(|p| Positions::new(p.values.view().select(Axis(0), order), p.unit_um)),
+                matrices: s
+                    .matrices
+                    .iter()
+                    .map(|(k, m)| (k.clone(), both(&m.to_array(), order).into()))
+                    .collect(),
                 ids: s
                     .ids
                     .iter()
-                    .map(|(k, ids)| (k.clone(), order.iter().map(|&i| ids[i]).collect()))
+                    .map(|(k, ids)| (k.clone(), order.iter().map(|&i| ids[i]).collect::<Vec<_>>().into()))
                     .collect(),
                 events: s.events.as_ref().map(|e| order.iter().map(|&i| e[i].clone()).collect()),
                 ..s.clone()
             },
+            rates: self.rates.relabelled(order),
             activity: self.activity.select(Axis(2), order),
-            conditions: self.conditions.clone(),
-            lengths: self.lengths.clone(),
+            trials: self.trials.clone(),
+            outputs: self.outputs.clone(),
         }
     }
 }
@@ -107,12 +176,12 @@ fn built(subject: &Subject<'_>, world: &World) -> Result<Box<dyn Metric>> {
 
 fn measures(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
-    let found = built(subject, &world)?.measure(&Sample::new(&world).network())?;
-    if found.is_empty() {
+    let found = Sample::new(&world).measured_by(&mut *built(subject, &world)?)?;
+    if found.values.is_empty() {
         return broken("it returned no measure");
     }
     let mut names = BTreeSet::new();
-    for measure in &found {
+    for measure in &found.values {
         if measure.name.trim().is_empty() || measure.name.chars().any(|c| c.is_control() || c == ',') {
             return broken(format!("`{}` cannot be the name of a measure", measure.name.escape_debug()));
         }
@@ -120,15 +189,53 @@ fn measures(subject: &Subject<'_>) -> Result<Note> {
             return broken(format!("duplicate measure `{}`", measure.name));
         }
     }
-    if found.iter().all(|m| !m.value.is_finite()) {
+    well_formed(&found.arrays).map_err(|e| e.context("its arrays are malformed"))?;
+    if found.values.iter().all(|m| !m.value.is_finite()) {
         return broken(format!("no measure is finite for a typical network of {} neurons", world::NEURONS));
     }
-    let values: Vec<String> = found.iter().map(|m| format!("{} = {:.4}", m.name, m.value)).collect();
-    passed(values.join(", "))
+    let values = found.values.iter().map(|m| format!("{} = {:.4}", m.name, m.value));
+    let arrays = found.arrays.iter().map(|a| format!("{} {:?}", a.name, a.shape));
+    passed(values.chain(arrays).collect::<Vec<_>>().join(", "))
+}
+
+fn asks(subject: &Subject<'_>) -> Result<Note> {
+    let world = World::new(world::NEURONS, 1);
+    let sample = Sample::new(&world);
+    let parameters = sample.parameters();
+    let wants = built(subject, &world)?.wants_activity();
+    let mut lacking = Vec::new();
+    for (what, given) in [
+        ("the dynamics", Given::NoDynamics),
+        ("the trials", Given::ActivityAlone),
+        ("the activity", Given::Nothing),
+    ] {
+        let found = built(subject, &world)?.measure(&sample.network(&parameters, given));
+        orderly(&format!("a network without {what}"), found.as_ref().map(drop).map_err(Error::clone))?;
+        if found.is_err() {
+            lacking.push(what);
+        }
+    }
+    if !wants
+        && let Err(error) = built(subject, &world)?.measure(&sample.network(&parameters, Given::Nothing))
+    {
+        return Err(error
+            .context("it does not ask for activity, but fails without")
+            .help("return true from `wants_activity`; activity, trials and dynamics come only then"));
+    }
+    if wants && lacking.is_empty() {
+        return passed("it asks for the activity, but has measures without it too");
+    }
+    if lacking.is_empty() { passed("") } else { passed(format!("it needs {}", lacking.join(", "))) }
 }
 
 /// The first measure in which two results differ by more than `relative`.
-fn difference(one: &[Measure], two: &[Measure], relative: f64) -> Option<String> {
+fn difference(one: &Measures, two: &Measures, relative: f64) -> Option<String> {
+    let shapes =
+        |m: &Measures| -> Vec<_> { m.arrays.iter().map(|a| (a.name.clone(), a.shape.clone())).collect() };
+    if shapes(one) != shapes(two) {
+        return Some("the names or shapes of its arrays change".into());
+    }
+    let (one, two) = (&one.values, &two.values);
     if one.len() != two.len() || one.iter().zip(two).any(|(a, b)| a.name != b.name) {
         return Some("the names of its measures change".into());
     }
@@ -145,12 +252,17 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let sample = Sample::new(&world);
     let mut one = built(subject, &world)?;
-    let first = one.measure(&sample.network())?;
-    one.measure(&Network { recurrent: sample.initial.view(), ..sample.network() })?;
-    let again = one.measure(&sample.network())?;
-    let other = built(subject, &world)?.measure(&sample.network())?;
-    for (what, second) in [("a second call", &again), ("another instance", &other)] {
-        if let Some(text) = difference(&first, second, 0.0) {
+    let first = sample.measured_by(&mut *one)?;
+    let other = Sample { recurrent: sample.initial.clone(), ..Sample::new(&world) };
+    other.measured_by(&mut *one)?;
+    let again = sample.measured_by(&mut *one)?;
+    let fresh = sample.measured_by(&mut *built(subject, &world)?)?;
+    for (what, second) in [("a second call", &again), ("another instance", &fresh)] {
+        let text = difference(&first, second, 0.0).or_else(|| {
+            differing(&first.arrays, &second.arrays)
+                .map(|name| format!("the array `{name}` has other values"))
+        });
+        if let Some(text) = text {
             return Err(Error::plugin(format!("{what} differs: {text}"))
                 .help("draw only from pallium_core::random::stream(setting.seed, …)"));
         }
@@ -161,18 +273,19 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
 fn relabelling(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let mut metric = built(subject, &world)?;
-    if !metric.invariant() {
-        return skipped("`invariant` is false");
+    if !metric.permutation_invariant() {
+        return skipped("`permutation_invariant` is false");
     }
     let sample = Sample::new(&world);
-    let straight = metric.measure(&sample.network())?;
+    let straight = sample.measured_by(&mut *metric)?;
     for seed in 1..=3 {
         let mut order: Vec<usize> = (0..world::NEURONS).collect();
         order.shuffle(&mut random::stream(seed, "testkit order"));
-        let relabelled = metric.measure(&sample.relabelled(&order).network())?;
+        let relabelled = sample.relabelled(&order).measured_by(&mut *metric)?;
         if let Some(text) = difference(&straight, &relabelled, RELABELLED) {
-            return Err(Error::plugin(format!("permuting the neurons changes the result: {text}"))
-                .help("make it independent of the order of the neurons, or return false from `invariant`"));
+            return Err(Error::plugin(format!("permuting the neurons changes the result: {text}")).help(
+                "make it independent of the order of the neurons, or return false from `permutation_invariant`",
+            ));
         }
     }
     passed("3 orders")
@@ -182,6 +295,8 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let sample = Sample::new(&world);
     let n = world::NEURONS;
+    let parameters = sample.parameters();
+    let full = sample.network(&parameters, Given::All);
     let call = |doing: &str, setting: &Setting<'_>, network: &Network<'_>| match subject.metric(setting) {
         Ok(mut metric) => orderly(doing, metric.measure(network).map(drop)),
         Err(error) => orderly(doing, Err(error)),
@@ -190,7 +305,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     let mut cases = 0;
     let mut nan = sample.recurrent.clone();
     nan[[1, 2]] = f32::NAN;
-    for (doing, recurrent) in [
+    for (doing, recurrent) in &[
         ("a network of zeros", Matrix::zeros((n, n))),
         ("a network of ones", Matrix::ones((n, n))),
         ("weights that are not finite", nan),
@@ -198,7 +313,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
         ("very small weights", sample.recurrent.mapv(|w| w * 1e-30)),
         ("negative weights", sample.recurrent.mapv(|w| -w.abs())),
     ] {
-        call(doing, &setting, &Network { recurrent: recurrent.view(), ..sample.network() })?;
+        call(doing, &setting, &Network { recurrent: recurrent.view(), ..full })?;
         cases += 1;
     }
     let bare = Matrix::from_elem((n, n), 0.1);
@@ -208,7 +323,9 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     for neurons in [1, 2] {
         let small = World::new(neurons, 1);
         let sample = Sample::new(&small);
-        call(&format!("a network of {neurons} neurons"), &small.setting(), &sample.network())?;
+        let parameters = sample.parameters();
+        let network = sample.network(&parameters, Given::All);
+        call(&format!("a network of {neurons} neurons"), &small.setting(), &network)?;
     }
     let empty = Matrix::zeros((0, 0));
     call(
@@ -223,6 +340,6 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(100, 1);
     let sample = Sample::new(&world);
     let mut metric = built(subject, &world)?;
-    let each = repeat(|| metric.measure(&sample.network()).map(drop))?;
+    let each = repeat(|| sample.measured_by(&mut *metric).map(drop))?;
     passed(format!("{} per network of 100 neurons", duration(each)))
 }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::clock::{duration, repeat};
 use crate::common::orderly;
-use crate::constraint::{duration, repeat};
 use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
 use pallium_core::{Error, Kind, Matrix, Result, Setting, Substrate, WeightRequest};
 
@@ -110,7 +110,7 @@ fn compare(first: &Substrate, back: &Substrate) -> Result<Note> {
     for (name, matrix) in &first.matrices {
         match back.matrices.get(name) {
             None => return broken(format!("matrix `{name}` was stored, but not read")),
-            Some(again) if matrix.iter().zip(again).any(|(a, b)| !near(*a, *b)) => {
+            Some(again) if matrix.view().iter().zip(again.view()).any(|(a, b)| !near(*a, *b)) => {
                 return broken(format!("the matrix `{name}` that was read differs from the one stored"));
             }
             Some(_) => {}

@@ -1,19 +1,19 @@
 //! A small synthetic world to build components in: neurons with data of every
 //! kind that a substrate can hold.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use pallium_core::{Batch, Matrix, Positions, Setting, Substrate, random};
+use crate::toy::{INPUTS, Toy};
+use pallium_core::{
+    Dynamics, Element, Error, Matrix, ModelInfo, ParameterInfo, ParameterKind, Positions, Result, Setting,
+    StatePart, Substrate, Tensor, TensorView, random,
+};
 
 /// Number of neurons in the world that most checks use: enough for graph measures to be
 /// defined, few enough for finite differences.
 pub(crate) const NEURONS: usize = 16;
-/// Input channels of the world's task.
-pub(crate) const INPUTS: usize = 3;
-/// Classes of the world's task.
-pub(crate) const CLASSES: usize = 2;
 
 /// A substrate with positions, correlation, precision, spike time tiling,
 /// connectome, events and identifiers, and distances in micrometres. The same size
@@ -33,7 +33,7 @@ impl World {
         let unit_um = [4.0, 4.0, 40.0];
         let values =
             Array2::from_shape_fn((n, 3), |(_, axis)| stream.random::<f64>() * extent[axis] / unit_um[axis]);
-        let positions = Positions { values, unit_um };
+        let positions = Positions::new(values, unit_um);
         let um = positions.micrometres();
         let distance = Matrix::from_shape_fn((n, n), |(i, j)| {
             (&um.row(i) - &um.row(j)).mapv(|v| v * v).sum().sqrt() as f32
@@ -62,15 +62,16 @@ impl World {
             })
             .collect();
         let base = 864_691_130_000_000_000_i64;
-        let ids = [("root", base), ("unit", 0), ("target", 200_000)]
-            .map(|(name, base)| (name.to_owned(), (0..n as i64).map(|i| base + 7 * i + 1).collect()));
+        let ids = [("root", base), ("unit", 0), ("target", 200_000)].map(|(name, base)| {
+            (name.to_owned(), (0..n as i64).map(|i| base + 7 * i + 1).collect::<Vec<_>>().into())
+        });
         let matrices = [
             (Substrate::CORRELATION, correlation),
             (Substrate::PRECISION, precision),
             (Substrate::STTC, sttc),
             (Substrate::CONNECTOME, connectome),
         ]
-        .map(|(name, matrix)| (name.to_owned(), matrix));
+        .map(|(name, matrix)| (name.to_owned(), matrix.into()));
         let substrate = Substrate {
             name: format!("synthetic {n}"),
             neurons: n,
@@ -83,20 +84,42 @@ impl World {
         World { substrate, distance }
     }
 
-    /// A setting with every field set except `cache`.
+    /// A setting with every field set except `cache`, and except `rows` and
+    /// `columns`, which a constraint on all neurons does not have. The task asks for
+    /// one of two classes.
     pub fn setting(&self) -> Setting<'_> {
+        self.setting_of(Toy::Classes)
+    }
+
+    /// A setting with another task.
+    pub(crate) fn setting_of(&self, toy: Toy) -> Setting<'_> {
         Setting {
             seed: 1,
             threads: 1,
             cache: None,
             neurons: Some(self.substrate.neurons),
             inputs: Some(INPUTS),
-            classes: Some(CLASSES),
+            outputs: Some(toy.outputs()),
+            loss: Some(toy.loss()),
             step_ms: Some(50.0),
             substrate: Some(&self.substrate),
             distance: Some(self.distance.view()),
             distance_unit_um: Some(1.0),
+            rows: None,
+            columns: None,
         }
+    }
+
+    /// Distances in micrometres from the neurons `rows` to the neurons `columns`.
+    pub(crate) fn distance_between(&self, rows: &[i64], columns: &[i64]) -> Matrix {
+        Matrix::from_shape_fn((rows.len(), columns.len()), |(i, j)| {
+            self.distance[[rows[i] as usize, columns[j] as usize]]
+        })
+    }
+
+    /// A network with known dynamics, with the given recurrent weights (N×N).
+    pub fn rate_network(&self, recurrent: &Matrix, seed: u64) -> RateNetwork {
+        RateNetwork::new(recurrent, seed)
     }
 
     /// The substrate.
@@ -125,23 +148,118 @@ impl World {
             1.1 + (0.4 * t as f32 + phase[[b, i]]).sin() * (0.3 + 0.7 * i as f32 / n as f32)
         })
     }
+}
 
-    /// Trials of a task that every network with some memory can learn: one of two
-    /// channels is on for three steps, and its number is the label three steps
-    /// later.
-    pub(crate) fn trials(&self, count: usize, seed: u64) -> Batch {
-        let mut stream = random::stream(seed, "testkit trials");
-        let mut batch = Batch::zeros(count, 6, INPUTS);
-        for trial in 0..count {
-            let class: u32 = stream.random_range(0..CLASSES as u32);
-            for step in 0..3 {
-                batch.inputs[[trial, step, 1 + class as usize]] = stream.random_range(0.8..1.2);
-            }
-            batch.inputs.slice_mut(ndarray::s![trial, 3.., 0]).fill(1.0);
-            batch.conditions[trial] = class;
-            batch.label_at_end(trial, class);
+/// A leaky rate network with inputs, as a metric receives it: its parameters, its
+/// description, and its step in double precision,
+///
+/// > h' = h/2 + tanh(h·W + x·Wx + b)/2.
+#[derive(Clone, Debug)]
+pub struct RateNetwork {
+    info: ModelInfo,
+    /// `recurrent`, `input`, `bias`, `readout`, in the order of the description.
+    parameters: Vec<Tensor>,
+    weights: Array2<f64>,
+    input: Array2<f64>,
+    bias: Array1<f64>,
+}
+
+impl RateNetwork {
+    fn new(recurrent: &Matrix, seed: u64) -> Self {
+        let n = recurrent.nrows();
+        let mut stream = random::stream(seed, "testkit rate network");
+        let mut draw = |rows| Matrix::from_shape_fn((rows, n), |_| stream.random_range(-0.5..0.5));
+        let (input, bias, readout) = (draw(INPUTS), draw(1), draw(Toy::Classes.outputs()));
+        RateNetwork::of_parameters(recurrent, &input, &bias.row(0).to_owned(), &readout.t().to_owned())
+    }
+
+    fn of_parameters(recurrent: &Matrix, input: &Matrix, bias: &Array1<f32>, readout: &Matrix) -> Self {
+        use ParameterKind::{Input, Other, Readout, Recurrent};
+        let parameters = vec![
+            Tensor::from_view("recurrent", recurrent.view()),
+            Tensor::from_view("input", input.view()),
+            Tensor::from_view("bias", bias.view()),
+            Tensor::from_view("readout", readout.view()),
+        ];
+        let kinds = [Recurrent, Input, Other, Readout];
+        let infos =
+            parameters.iter().zip(kinds).map(|(p, kind)| ParameterInfo::new(&p.name, &*p.shape, kind));
+        let n = recurrent.nrows();
+        let mut info = ModelInfo::new(n, infos.collect());
+        info.states = vec![StatePart { name: "hidden".into(), length: n }];
+        RateNetwork {
+            info,
+            parameters,
+            weights: recurrent.mapv(f64::from),
+            input: input.mapv(f64::from),
+            bias: bias.mapv(f64::from),
         }
-        batch
+    }
+
+    /// The description of the network.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Its parameters, in the order of the description.
+    pub fn parameters(&self) -> Vec<TensorView<'_>> {
+        let all = self.parameters.iter().flat_map(|Tensor { name, shape, values }| {
+            f32::slice(values).map(|values| TensorView { name, shape, values })
+        });
+        all.collect()
+    }
+
+    /// The same network, neuron k being what was neuron `order[k]`.
+    pub(crate) fn relabelled(&self, order: &[usize]) -> Self {
+        let single = |m: &Array2<f64>| m.mapv(|v| v as f32);
+        let views = self.parameters();
+        let readout = views.iter().find_map(|p| (p.name == "readout").then(|| p.matrix().ok())?);
+        let readout = readout.map_or_else(|| Matrix::zeros((0, 0)), |m| m.select(Axis(0), order));
+        RateNetwork::of_parameters(
+            &single(&self.weights).select(Axis(0), order).select(Axis(1), order),
+            &single(&self.input).select(Axis(1), order),
+            &self.bias.mapv(|v| v as f32).select(Axis(0), order),
+            &readout,
+        )
+    }
+
+    /// tanh(h·W + x·Wx + b), or an error if the shapes do not fit.
+    fn rates(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        let expected = (self.weights.nrows(), self.input.nrows());
+        if states.nrows() != inputs.nrows() || (states.ncols(), inputs.ncols()) != expected {
+            return Err(Error::input(format!(
+                "the states are {:?} and the inputs {:?}, but must be rows × {} and rows × {}",
+                states.dim(),
+                inputs.dim(),
+                expected.0,
+                expected.1
+            )));
+        }
+        Ok((states.dot(&self.weights) + inputs.dot(&self.input) + &self.bias).mapv(f64::tanh))
+    }
+}
+
+impl Dynamics for RateNetwork {
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        Ok((&states + &self.rates(states, inputs)?) * 0.5)
+    }
+
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        let rates = self.rates(states, inputs)?;
+        if cotangents.dim() != states.dim() {
+            return Err(Error::input(format!(
+                "the cotangents are {:?}, but must be {:?}",
+                cotangents.dim(),
+                states.dim()
+            )));
+        }
+        let sums = &cotangents * &rates.mapv(|rate| 0.5 * (1.0 - rate * rate));
+        Ok((&cotangents * 0.5 + sums.dot(&self.weights.t()), sums.dot(&self.input.t())))
     }
 }
 
@@ -155,7 +273,7 @@ mod tests {
             let world = World::new(n, 1);
             world.substrate.check().unwrap();
             let c = &world.substrate.matrices[Substrate::CORRELATION];
-            let product = c.dot(&world.substrate.matrices[Substrate::PRECISION]);
+            let product = c.view().dot(&world.substrate.matrices[Substrate::PRECISION].view());
             for ((i, j), v) in product.indexed_iter() {
                 assert!((v - if i == j { 1.0 } else { 0.0 }).abs() < 1e-10, "{i} {j} {v}");
             }

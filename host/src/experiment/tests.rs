@@ -550,7 +550,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_key() {
         &format!("{TAIL}[training]\nlearning_rate = 0.1"),
         &[],
         "x.toml:6: unknown key `learning_rate` in [training]",
-        "model = { use = \"rnn.vanilla\", learning_rate",
+        "optimizer = { learning_rate",
     );
     refused(
         &format!("{TAIL}weigths = 'x'"),

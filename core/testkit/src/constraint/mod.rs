@@ -1,20 +1,23 @@
 //! Checks of constraints.
 
-use std::time::Instant;
+mod activity;
+mod memory;
+mod shape;
 
 use ndarray::Array3;
 
+use crate::clock::{duration, repeat};
 use crate::common::orderly;
-use crate::gradient::{entries_within, slope_within};
+use crate::gradient::{Precision, entries_within, penalty, slope_within};
 use crate::{Check, Note, Subject, World, broken, passed, skipped, world};
-use pallium_core::{Constraint, Error, Matrix, Result, Setting};
+use pallium_core::{Activity, Constraint, Error, Matrix, Point, Result, Setting};
 
 /// Largest relative error of a gradient: far above rounding errors in single
 /// precision, far below the effect of a wrong factor.
-const GRADIENT: f64 = 2e-3;
+const GRADIENT: Precision = Precision::new(2e-3);
 /// Largest relative error of a single steep entry of a gradient, which includes
 /// the rounding errors of all others.
-const ENTRY: f64 = 1e-2;
+const ENTRY: Precision = Precision::new(1e-2);
 /// Weights are tried at several scales: an error may show only beyond some
 /// size.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
@@ -37,10 +40,24 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "project",
-        about: "projection keeps finite weights finite, and a second projection changes nothing",
+        about: "projection keeps finite weights finite, and without memory a second one changes nothing",
         run: project,
     },
-    Check { name: "activity", about: "the same checks of a penalty on activity", run: activity },
+    Check {
+        name: "memory",
+        about: "a restored constraint continues bit-identically; penalties leave no trace",
+        run: memory::memory,
+    },
+    Check {
+        name: "shape",
+        about: "works on connections between two populations, or refuses to be built for them",
+        run: shape::shape,
+    },
+    Check {
+        name: "activity",
+        about: "the gradient of a penalty on activity is its derivative, and padding is not activity",
+        run: activity::activity,
+    },
     Check {
         name: "survives",
         about: "wrong shapes, weights that are not finite and a single neuron cause at most an error",
@@ -49,10 +66,51 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "time", about: "how long a call takes", run: time },
 ];
 
-fn value(constraint: &mut dyn Constraint, weights: &Matrix) -> Result<(f64, Matrix)> {
+/// What a host knows at a moment of the training, owned.
+struct Moment {
+    step: u64,
+    epoch: u32,
+    initial: Matrix,
+    /// Present if the constraint wants it.
+    loss_gradient: Option<Matrix>,
+}
+
+impl Moment {
+    /// Before update `step`, with ten updates an epoch, for `constraint`.
+    fn new(constraint: &dyn Constraint, world: &World, step: u64) -> Self {
+        let n = world.substrate().neurons;
+        Moment::with_initial(constraint, world.weights(9), step, n as f32)
+    }
+
+    /// The same for a parameter of any shape.
+    fn with_initial(constraint: &dyn Constraint, initial: Matrix, step: u64, scale: f32) -> Self {
+        let loss_gradient = constraint.wants_loss_gradient().then(|| {
+            let wave = |(i, j)| ((7 * i + 3 * j) as f32 + step as f32).sin() / scale;
+            Matrix::from_shape_fn(initial.dim(), wave)
+        });
+        Moment { step, epoch: 1 + (step / 10) as u32, initial, loss_gradient }
+    }
+
+    fn point(&self) -> Point<'_> {
+        let mut point = Point::new("recurrent");
+        point.step = self.step;
+        point.epoch = self.epoch;
+        point.initial = Some(self.initial.view());
+        point.loss_gradient = self.loss_gradient.as_ref().map(|gradient| gradient.view());
+        point
+    }
+}
+
+fn value_at(constraint: &mut dyn Constraint, weights: &Matrix, at: &Point<'_>) -> Result<(f64, Matrix)> {
     let mut gradient = Matrix::zeros(weights.dim());
-    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    let value = constraint.penalty(weights.view(), gradient.view_mut(), at)?;
     Ok((value, gradient))
+}
+
+/// The penalty after three updates, and its gradient.
+fn value(constraint: &mut dyn Constraint, weights: &Matrix) -> Result<(f64, Matrix)> {
+    let moment = Moment::with_initial(constraint, weights.mapv(|w| 0.9 * w), 3, weights.nrows() as f32);
+    value_at(constraint, weights, &moment.point())
 }
 
 fn finite(subject: &Subject<'_>) -> Result<Note> {
@@ -136,8 +194,9 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
             weights.mapv_inplace(f32::abs);
         }
         constant &= value(&mut *constraint, &weights)?.1.iter().all(|&g| g == 0.0);
-        let mut function =
-            |at: &Matrix, gradient: &mut Matrix| constraint.penalty(at.view(), gradient.view_mut());
+        let moment = Moment::new(&*constraint, &world, 3);
+        let point = moment.point();
+        let mut function = penalty(&mut *constraint, &point);
         let place = |i, j| {
             let times = if scale == 1.0 { String::new() } else { format!(" (weights × {scale})") };
             format!("row {i}, column {j}{times}")
@@ -178,7 +237,8 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
             built => built?,
         };
         let mut once = before.clone();
-        match constraint.project(once.view_mut()) {
+        let moment = Moment::new(&*constraint, world, 3);
+        match constraint.project(once.view_mut(), &moment.point()) {
             Err(_) if before.len() == 1 => continue,
             ended => ended.map_err(|e| e.context(format!("at {what}")))?,
         }
@@ -187,12 +247,15 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
                 .help("beware of dividing by a sum or norm that is zero"));
         }
         let mut other = before.clone();
-        subject.constraint(&world.setting())?.project(other.view_mut())?;
+        subject.constraint(&world.setting())?.project(other.view_mut(), &moment.point())?;
         if bits(&once) != bits(&other) {
             return broken(format!("at {what} another instance gives other weights"));
         }
+        // With memory, a second projection may go on from the first.
         let mut twice = once.clone();
-        constraint.project(twice.view_mut())?;
+        if constraint.state()?.is_empty() {
+            constraint.project(twice.view_mut(), &moment.point())?;
+        }
         if bits(&once) != bits(&twice) {
             let most = once.iter().zip(&twice).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // A rescaling may change the last bit again.
@@ -201,7 +264,7 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
                 return Err(Error::plugin(format!(
                     "a second projection changes weights by up to {most:.1e} (at {what})"
                 ))
-                .help("it must project onto the allowed weights and leave allowed weights unchanged"));
+                .help("it must leave allowed weights unchanged, or return what it remembers from `state`"));
             }
         }
         changed += before.iter().zip(&once).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
@@ -212,43 +275,6 @@ fn project(subject: &Subject<'_>) -> Result<Note> {
     } else {
         passed(format!("it changed {changed} of {size} weights"))
     }
-}
-
-fn activity(subject: &Subject<'_>) -> Result<Note> {
-    let world = World::new(world::NEURONS, 1);
-    let mut constraint = subject.constraint(&world.setting())?;
-    let cube = world.activity(7, 5);
-    let (steps, trials, n) = cube.dim();
-    if !constraint.wants_activity() {
-        let mut gradient = Array3::zeros(cube.dim());
-        let value = constraint.activity_penalty(cube.view(), gradient.view_mut()).unwrap_or(0.0);
-        if value != 0.0 || gradient.iter().any(|&g| g != 0.0) {
-            return Err(Error::plugin(format!(
-                "`activity_penalty` returns {value}, but is never called, since `wants_activity` is false"
-            ))
-            .help("return true from `wants_activity`"));
-        }
-        return skipped("it does not use activity");
-    }
-    let flat = Matrix::from_shape_vec((steps * trials, n), cube.iter().copied().collect())
-        .map_err(|e| Error::bug(e.to_string()))?;
-    let mut function = |at: &Matrix, gradient: &mut Matrix| {
-        let shape = (steps, trials, n);
-        let view = at.view().into_shape_with_order(shape).map_err(|e| Error::bug(e.to_string()))?;
-        let into = gradient.view_mut().into_shape_with_order(shape).map_err(|e| Error::bug(e.to_string()))?;
-        constraint.activity_penalty(view, into)
-    };
-    let place =
-        |row: usize, neuron| format!("step {}, trial {}, neuron {neuron}", row / trials, row % trials);
-    let error = slope_within(&mut function, &flat, 1, GRADIENT, "the activity gradient", place)?;
-    let silent = constraint.activity_penalty(
-        Array3::zeros((steps, trials, n)).view(),
-        Array3::zeros((steps, trials, n)).view_mut(),
-    )?;
-    if !silent.is_finite() {
-        return broken(format!("the penalty is {silent} if no neuron is active"));
-    }
-    passed(format!("largest relative error {error:.1e}"))
 }
 
 fn survives(subject: &Subject<'_>) -> Result<Note> {
@@ -263,14 +289,15 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
             Err(error) => return orderly(doing, Err(error)),
         };
         orderly(doing, value(&mut *constraint, &weights).map(drop))?;
+        // At the beginning and the end of a training there is no loss gradient.
+        let bare = Point::new("recurrent");
+        orderly(doing, value_at(&mut *constraint, &weights, &bare).map(drop))?;
         let mut weights = weights;
-        orderly(doing, constraint.project(weights.view_mut()))?;
-        let mut nothing = Array3::zeros((0, 0, weights.ncols()));
+        orderly(doing, constraint.project(weights.view_mut(), &bare))?;
+        let none = Array3::zeros((0, 0, weights.ncols()));
         orderly(
             doing,
-            constraint
-                .activity_penalty(Array3::zeros((0, 0, weights.ncols())).view(), nothing.view_mut())
-                .map(drop),
+            constraint.activity_penalty(&Activity::new(none.view(), &[]), none.clone().view_mut()).map(drop),
         )
     };
     let mut nan = world.weights(1);
@@ -301,25 +328,4 @@ fn time(subject: &Subject<'_>) -> Result<Note> {
         ));
     }
     passed(format!("{} per penalty at N = 100", duration(each)))
-}
-
-/// Seconds per call, measured over about a fifth of a second.
-pub(crate) fn repeat(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
-    call()?;
-    let start = Instant::now();
-    let mut calls = 0_u32;
-    while calls == 0 || (start.elapsed().as_secs_f64() < 0.2 && calls < 10_000) {
-        call()?;
-        calls += 1;
-    }
-    Ok(start.elapsed().as_secs_f64() / f64::from(calls))
-}
-
-/// A duration as text.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
-        s if s < 1.0 => format!("{:.2} ms", s * 1e3),
-        s => format!("{s:.2} s"),
-    }
 }

@@ -1,17 +1,19 @@
 //! Checks of tasks.
 
+mod judge;
+mod levels;
+
 use std::collections::BTreeSet;
 
+use crate::clock::{duration, repeat};
 use crate::common::orderly;
-use crate::constraint::{duration, repeat};
-use crate::levels::{Observed, Seen};
 use crate::{Check, Note, Subject, World, broken, passed, world};
-use pallium_core::{Batch, Error, Result, Setting, Task, TaskInfo};
+use pallium_core::{Batch, Error, Result, Setting, Targets, Task, TaskInfo};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description of trials",
-        about: "channels, classes, steps, conditions and levels are plausible",
+        about: "channels, outputs, steps, conditions and levels are plausible",
         run: info,
     },
     Check {
@@ -27,17 +29,22 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "chance",
         about: "the stated chance level is what guessing reaches on the task's trials",
-        run: chance,
+        run: levels::chance,
     },
     Check {
         name: "memoryless",
         about: "the stated memoryless level is what an observer of only the last inputs reaches",
-        run: memoryless,
+        run: levels::memoryless,
     },
     Check {
         name: "ideal",
         about: "the stated ideal level is not below what an observer of complete trials reaches",
-        run: ideal,
+        run: levels::ideal,
+    },
+    Check {
+        name: "judge",
+        about: "judges one answer a row, always the same way, and the correct answer to be correct",
+        run: judge::judge,
     },
     Check {
         name: "survives",
@@ -60,9 +67,9 @@ fn built(subject: &Subject<'_>) -> Result<Box<dyn Task>> {
 
 fn info(subject: &Subject<'_>) -> Result<Note> {
     let info = built(subject)?.info();
-    for (what, count, least) in
-        [("input channels", info.inputs, 1), ("classes", info.classes, 2), ("steps", info.steps, 1)]
-    {
+    let classes = info.loss.of_classes();
+    let outputs = if classes { ("classes", info.outputs, 2) } else { ("outputs", info.outputs, 1) };
+    for (what, count, least) in [("input channels", info.inputs, 1), outputs, ("steps", info.steps, 1)] {
         if count < least {
             return broken(format!("{count} {what}"));
         }
@@ -74,13 +81,22 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
     if info.step_ms.is_some_and(|ms| !ms.is_finite() || ms <= 0.0) {
         return broken("a step must last longer than 0 ms");
     }
-    let levels = [
-        Some(("chance", info.levels.chance)),
-        info.levels.memoryless.map(|l| ("memoryless", l)),
-        info.levels.ideal.map(|l| ("ideal", l)),
-    ];
+    if info.levels.is_some() && !info.has_accuracy() {
+        return Err(Error::plugin("it states levels of an accuracy, but has none")
+            .help("values have an accuracy only if `judges` is true; otherwise `levels` is None"));
+    }
+    if info.levels.is_none() && classes && !info.judges {
+        return broken("a task of classes has an accuracy, so it must state the level of chance");
+    }
+    let levels = info.levels.into_iter().flat_map(|levels| {
+        [
+            Some(("chance", levels.chance)),
+            levels.memoryless.map(|l| ("memoryless", l)),
+            levels.ideal.map(|l| ("ideal", l)),
+        ]
+    });
     let mut before: Option<(&str, f64)> = None;
-    for (name, level) in levels.into_iter().flatten() {
+    for (name, level) in levels.flatten() {
         if !(0.0..=1.0).contains(&level) {
             return broken(format!("the {name} level is {level}; it must be between 0 and 1"));
         }
@@ -92,9 +108,11 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
         before = Some((name, level));
     }
     passed(format!(
-        "{} channels, {} classes, {} steps, {} conditions",
+        "{} channels, {} {} ({}), {} steps, {} conditions",
         info.inputs,
-        info.classes,
+        info.outputs,
+        outputs.0,
+        info.loss,
         info.steps,
         info.conditions.len()
     ))
@@ -102,7 +120,8 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
 
 /// The number of trials that fit into about 100 MB, at most `most`.
 fn count(info: &TaskInfo, most: usize) -> usize {
-    (25_000_000 / (info.steps * info.inputs).max(1)).clamp(1, most)
+    let values = if info.loss.of_classes() { 1 } else { info.outputs };
+    (25_000_000 / (info.steps * (info.inputs + values)).max(1)).clamp(1, most)
 }
 
 fn trials(subject: &Subject<'_>) -> Result<Note> {
@@ -117,7 +136,7 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         if batch.trials() != wanted {
             return broken(format!("{} trials instead of {wanted}", batch.trials()));
         }
-        batch.check(info.inputs, info.classes)?;
+        batch.check(&info)?;
         if batch.inputs.dim().1 > info.steps {
             return broken(format!(
                 "trials of {} steps, but it states {} at most",
@@ -145,7 +164,7 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
     }
     // With fewer trials, a rare condition may be missing. If conditions are the
     // classes, a class such as fixation may never be the answer of a trial.
-    let classes = info.conditions.len() == info.classes;
+    let classes = info.loss.of_classes() && info.conditions.len() == info.outputs;
     let never = (0..info.conditions.len()).find(|&c| !occurring.contains(&(c as u32)));
     if let Some(never) = never.filter(|_| many >= 1000 && !classes) {
         return Err(Error::plugin(format!(
@@ -162,9 +181,12 @@ fn same(one: &Batch, two: &Batch) -> bool {
         let scored = b.scored.as_ref().map(|scored| scored.mapv(f32::to_bits));
         (b.inputs.mapv(f32::to_bits), b.mask.mapv(f32::to_bits), scored)
     };
-    one.inputs.dim() == two.inputs.dim()
-        && bits(one) == bits(two)
-        && (&one.targets, &one.lengths, &one.conditions) == (&two.targets, &two.lengths, &two.conditions)
+    // Values that are not scored may be NaN.
+    let targets = match (&one.targets, &two.targets) {
+        (Targets::Values(one), Targets::Values(two)) => one.mapv(f32::to_bits) == two.mapv(f32::to_bits),
+        (one, two) => one == two,
+    };
+    bits(one) == bits(two) && targets && (&one.lengths, &one.conditions) == (&two.lengths, &two.conditions)
 }
 
 fn deterministic(subject: &Subject<'_>) -> Result<Note> {
@@ -194,73 +216,6 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
         return Err(Error::plugin("another seed gives the same trials").help(help));
     }
     passed("")
-}
-
-fn observed(subject: &Subject<'_>, seen: Seen) -> Result<(TaskInfo, Observed)> {
-    let mut task = built(subject)?;
-    let info = task.info();
-    let batch = task.trials(count(&info, 6000), 11)?;
-    batch.check(info.inputs, info.classes)?;
-    Ok((info.clone(), Observed::new(&batch, seen)))
-}
-
-fn chance(subject: &Subject<'_>) -> Result<Note> {
-    let (info, observed) = observed(subject, Seen::Nothing)?;
-    let stated = info.levels.chance;
-    let shares = observed.shares();
-    let occurring = shares.iter().filter(|(_, share)| *share > 0.0).count().max(1);
-    // Guessing uniformly among all classes, or among those that occur, or
-    // always the most frequent class.
-    let most = shares.iter().map(|(_, share)| *share).fold(0.0, f64::max);
-    let slack = observed.slack(most);
-    let even = [info.classes, occurring].map(|n| 1.0 / n as f64);
-    if even.iter().any(|e| (e - stated).abs() < 1e-6) || (stated - most).abs() <= slack {
-        return passed(format!(
-            "{stated:.4}; {occurring} of {} classes occur, the most frequent in {most:.3}",
-            info.classes
-        ));
-    }
-    Err(Error::plugin(format!(
-        "it states {stated}; guessing evenly reaches {:.4}, and always guessing the most frequent class {most:.3} ± {slack:.3} on its own trials",
-        even[0]
-    ))
-    .help("chance is 1 / classes, or the share of the most frequent class"))
-}
-
-fn memoryless(subject: &Subject<'_>) -> Result<Note> {
-    let (info, observed) = observed(subject, Seen::Last)?;
-    let Some(stated) = info.levels.memoryless else { return crate::skipped("it states none") };
-    judge(stated, &observed, "only the last inputs")
-}
-
-fn ideal(subject: &Subject<'_>) -> Result<Note> {
-    let (info, observed) = observed(subject, Seen::Everything)?;
-    let Some(stated) = info.levels.ideal else { return crate::skipped("it states none") };
-    judge(stated, &observed, "the complete trial")
-}
-
-fn judge(stated: f64, observed: &Observed, of: &str) -> Result<Note> {
-    let reached = observed.reached();
-    let slack = observed.slack(reached.accuracy);
-    if reached.accuracy > stated + slack {
-        return broken(format!(
-            "it states {stated}, but an observer of {of} reaches {:.3} ± {slack:.3} on its own trials",
-            reached.accuracy
-        ));
-    }
-    // With few different observations, a table of them is the best observer;
-    // otherwise a somewhat better one than ours may exist.
-    let below = if reached.exhaustive { Some(slack) } else { reached.few_numbers.then_some(slack + 0.1) };
-    if let Some(below) = below
-        && reached.accuracy < stated - below
-    {
-        return broken(format!(
-            "it states {stated}, but the best observer of {of} reaches only {:.3} ± {slack:.3} on its own trials",
-            reached.accuracy
-        ));
-    }
-    let how = if below.is_some() { "" } else { "; a better observer may exist" };
-    passed(format!("{stated:.4}; {:.3} ± {slack:.3} reached{how}", reached.accuracy))
 }
 
 fn survives(subject: &Subject<'_>) -> Result<Note> {

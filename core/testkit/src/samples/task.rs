@@ -1,0 +1,104 @@
+//! Reproduce a value that was shown; right within 0.2.
+
+use pallium_core::ndarray::ArrayView2;
+use pallium_core::prelude::*;
+use pallium_core::rand::Rng;
+use pallium_core::serde_json::json;
+
+use super::{conforms, faulty, finding};
+use crate::Verdict;
+
+pallium_core::params! {
+    /// Parameters of the sample.
+    pub struct Params {
+        /// Whether answers are judged.
+        judges: bool = true,
+        /// The promise to break.
+        fault: String = String::new(),
+    }
+}
+
+pub struct Sample(Params, u64);
+
+impl Component for Sample {
+    const ID: &'static str = "sample.task";
+    const ABOUT: &'static str = "reproduce a value that was shown";
+    const CITE: &'static str = "this work";
+    type Params = Params;
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        Ok(Sample(params, 0))
+    }
+}
+
+impl Task for Sample {
+    fn info(&self) -> TaskInfo {
+        let mut info = TaskInfo::values(2, 1, 4, Loss::MeanSquaredError);
+        info.judges = self.0.judges;
+        if self.0.judges || self.0.fault == "levels" {
+            info.levels = Some(Levels::chance(0.2));
+        }
+        if self.0.fault == "outputs" {
+            info.outputs = 2;
+        }
+        info
+    }
+
+    fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        if count > 1_000_000 {
+            return Err(Error::input(format!("{count} trials are too many")));
+        }
+        let mut stream = random::stream(seed, Self::ID);
+        let mut batch = Batch::of_values(count, 4, 2, 1);
+        for trial in 0..count {
+            let value: f32 = stream.random_range(-1.0..1.0);
+            batch.inputs[[trial, 0, 0]] = value;
+            batch.inputs[[trial, 3, 1]] = 1.0;
+            // Not scored, so of no concern.
+            batch.set_values(trial, 1, &[f32::NAN]);
+            batch.set_values(trial, 3, &[if self.0.fault == "nan" { f32::NAN } else { value }]);
+            batch.mask[[trial, 3]] = 1.0;
+        }
+        Ok(batch)
+    }
+
+    fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
+        self.1 += 1;
+        let values = batch.targets.values()?;
+        let width = if self.0.fault == "random" { 0.05 * self.1 as f32 } else { 0.2 };
+        let judged = batch.scored().zip(outputs.rows()).map(|(at, row)| {
+            let off = (row[0] - values[[at.trial, at.step, 0]]).abs();
+            off <= if self.0.fault == "strict" { -1.0 } else { width }
+        });
+        let mut judged: Vec<bool> = judged.collect();
+        if self.0.fault == "short" {
+            judged.pop();
+        }
+        Ok(judged)
+    }
+}
+pallium_core::register!(Task, Sample);
+
+#[test]
+fn a_task_of_values_that_keeps_its_promises_conforms() {
+    let levels = ["profiles", "chance", "memoryless", "ideal"];
+    conforms("sample.task", &json!({}), &levels);
+    let judge = ["profiles", "chance", "memoryless", "ideal", "judge"];
+    conforms("sample.task", &json!({ "judges": false }), &judge);
+}
+
+#[test]
+fn broken_promises_of_tasks_of_values_are_found() {
+    for (fault, check, message) in [
+        ("outputs", "trials", "targets of 1 outputs, but the task states 2"),
+        ("nan", "trials", "has the target NaN"),
+        ("strict", "judge", "judged wrong"),
+        ("random", "judge", "judges the same answers otherwise"),
+        ("short", "judge", "answers"),
+    ] {
+        faulty("sample.task", fault, check, message);
+    }
+    let given = json!({ "judges": false, "fault": "levels" });
+    let found = finding("sample.task", given, "description of trials");
+    assert!(found.verdict == Verdict::Failed && found.detail.contains("levels of an accuracy"));
+}
