@@ -129,7 +129,8 @@ pub(crate) fn slope_error(
         let found = slope(function, &weights, &direction, expected, precision)?;
         let error = (found - expected).abs();
         // A penalty that is constant everywhere has no slope to compare with.
-        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()).max(precision.least) });
+        worst =
+            worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()).max(precision.least) });
     }
     Ok(worst)
 }
@@ -181,7 +182,8 @@ pub(crate) fn entries_within(
     what: &str,
     place: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
-    let Some(Entry { place: (i, j), stated, found, slope, rms }) = largest_deviation(function, weights, precision)?
+    let Some(Entry { place: (i, j), stated, found, slope, rms }) =
+        largest_deviation(function, weights, precision)?
     else {
         return Ok(());
     };
@@ -349,7 +351,8 @@ mod tests {
             Ok(weights.iter().map(|&w| f64::from(w).powi(2)).sum())
         };
         let place = |i, j| format!("row {i}, column {j}");
-        let error = slope_within(&mut function, &weights(), 1, Precision::new(5e-3), "the gradient", place).unwrap_err();
+        let error = slope_within(&mut function, &weights(), 1, Precision::new(5e-3), "the gradient", place)
+            .unwrap_err();
         assert!(error.message.contains("largest deviation at row 3, column 5"), "{error}");
         let w = f64::from(f32::from_bits(weights()[[3, 5]].to_bits() & 0xFFFF_E000));
         for number in [format!("{:.5e}", 0.5 * w), format!("{:.4e}", 2.0 * w)] {

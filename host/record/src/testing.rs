@@ -65,7 +65,13 @@ pub fn trained() -> Trained {
         divergence: None,
         notes: vec![],
         task: TaskInfo::classes(1, 2, 3),
-        model: ModelRecord { neurons: 3, blocks: 1, block_names: vec!["recurrent".into()], parameters: 12 },
+        model: ModelRecord {
+            neurons: 3,
+            blocks: 1,
+            block_names: vec!["recurrent".into()],
+            block_tensors: vec!["recurrent".into()],
+            parameters: 12,
+        },
         values: vec![
             Value::new("train", "accuracy", Some(0.6)),
             Value::new("test", "accuracy", Some(0.5)),

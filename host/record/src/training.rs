@@ -27,6 +27,9 @@ pub struct ModelRecord {
     pub blocks: usize,
     /// Names of the recurrent blocks for readers.
     pub block_names: Vec<String>,
+    /// Names of the recurrent blocks among the parameters; empty in older folders.
+    #[serde(default)]
+    pub block_tensors: Vec<String>,
     /// Number of trainable values.
     pub parameters: usize,
 }
@@ -37,7 +40,13 @@ impl From<&ModelInfo> for ModelRecord {
             if p.title.is_empty() { p.name.clone() } else { p.title.clone() }
         };
         let block_names: Vec<_> = info.recurrent().map(|(_, parameter)| name(parameter)).collect();
-        ModelRecord { neurons: info.units, blocks: block_names.len(), block_names, parameters: info.count() }
+        ModelRecord {
+            neurons: info.units,
+            blocks: block_names.len(),
+            block_names,
+            block_tensors: info.recurrent().map(|(_, parameter)| parameter.name.clone()).collect(),
+            parameters: info.count(),
+        }
     }
 }
 

@@ -157,7 +157,7 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
             .help("move its folder away and start the run again")
     };
     // Of several recurrent blocks, the first.
-    let block = about.model_info.block_names.first().map_or("recurrent", String::as_str);
+    let block = about.model_info.block_tensors.first().map_or("recurrent", String::as_str);
     let neurons = about.model_info.neurons;
     let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
     let shown = sampled(neurons);

@@ -150,7 +150,7 @@ macro_rules! mock {
 }
 mock!(Substrate: Field "microns.field" FieldParams, Synthetic "synthetic.field" SyntheticParams);
 mock!(Weights: Orthogonal "init.orthogonal", Functional "microns.functional", Relabelled "microns.relabelled");
-mock!(Constraint: L1 "spatial.l1", Distance "spatial.distance", Communicability "spatial.communicability",
+mock!(Constraint: Mask "circuit.mask", Dale "circuit.dale", L1 "spatial.l1", Distance "spatial.distance", Communicability "spatial.communicability",
     Emd "spatial.communicability-emd", NonNegative "spatial.non-negative");
 mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.modularity" GraphParams,
     Assortativity "organization.assortativity" GraphParams, Clustering "organization.clustering" GraphParams,
@@ -239,6 +239,8 @@ fn catalogue() -> Catalogue {
         Registration::weights::<Relabelled>(),
         Registration::optimizer::<Adam>(),
         Registration::constraint::<L1>(),
+        Registration::constraint::<Mask>(),
+        Registration::constraint::<Dale>(),
         Registration::constraint::<Distance>(),
         Registration::constraint::<Communicability>(),
         Registration::constraint::<Emd>(),

@@ -74,7 +74,7 @@ impl Task for Integration {
         let Params { drift, sigma, hold, step_ms, .. } = self.params;
         let seconds = step_ms / 1e3;
         let last = self.steps - (hold * self.steps as f64) as usize;
-        let mut batch = Batch::of_values(count, self.steps, 1, 1);
+        let mut batch = crate::blank(count, self.steps, 1, 1)?;
         batch.mask.fill(1.0);
         for trial in 0..count {
             let mean = drift * stream.sample::<f64, _>(StandardNormal);

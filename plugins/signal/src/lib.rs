@@ -30,6 +30,24 @@ fn steps(name: &str, milliseconds: f64, step_ms: f64) -> Result<usize> {
         .help(format!("it must be 1 to 100000 steps of {step_ms} ms")))
 }
 
+/// Maximum number of input values in one draw of trials (8 GiB).
+const MAX_VALUES: usize = 1 << 31;
+
+/// An all-zero batch of values.
+///
+/// # Errors
+/// If it would be too large for memory.
+fn blank(trials: usize, steps: usize, channels: usize, outputs: usize) -> Result<Batch> {
+    let values = trials.checked_mul(steps).and_then(|n| n.checked_mul(channels.max(outputs)));
+    match values {
+        Some(values) if values <= MAX_VALUES => Ok(Batch::of_values(trials, steps, channels, outputs)),
+        _ => Err(Error::input(format!(
+            "{trials} trials of {steps} steps and {channels} channels are more than {MAX_VALUES} values"
+        ))
+        .help("draw fewer trials at a time, or shorten them")),
+    }
+}
+
 /// Whether each answer differs from its target by at most `tolerance` in every
 /// output.
 fn within(batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>, tolerance: f64) -> Result<Vec<bool>> {

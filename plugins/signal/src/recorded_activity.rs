@@ -201,7 +201,7 @@ impl Task for RecordedActivity {
     fn trials_of(&mut self, split: Split, count: usize, seed: u64) -> Result<Batch> {
         let mut stream = random::stream(seed, Self::ID);
         let part = part(self.inputs.nrows(), self.params.held_out, split);
-        let mut batch = Batch::of_values(count, self.steps, self.inputs.ncols(), self.targets.ncols());
+        let mut batch = crate::blank(count, self.steps, self.inputs.ncols(), self.targets.ncols())?;
         batch.mask.slice_mut(s![.., self.burn_in..]).fill(1.0);
         let lag = usize::from(matches!(self.params.drive, Drive::Past));
         for trial in 0..count {

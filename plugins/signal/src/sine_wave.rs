@@ -81,7 +81,7 @@ impl Task for SineWave {
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
         let mut stream = random::stream(seed, Self::ID);
-        let mut batch = Batch::of_values(count, self.steps, 1, 1);
+        let mut batch = crate::blank(count, self.steps, 1, 1)?;
         batch.mask.fill(1.0);
         for trial in 0..count {
             let index = stream.random_range(0..self.params.frequencies);

@@ -55,9 +55,7 @@ fn activity_term(units: usize, lengths: &[u32]) -> Array3<f32> {
     let (steps, trials) = (7, lengths.len());
     let mut values = uniform(4, "testkit activity term", steps * trials * units).into_iter();
     let mut term =
-        Array3::from_shape_simple_fn((steps, trials, units), || {
-        TERM * (1.0 + values.next().unwrap_or(0.0))
-    });
+        Array3::from_shape_simple_fn((steps, trials, units), || TERM * (1.0 + values.next().unwrap_or(0.0)));
     for (trial, &length) in lengths.iter().enumerate() {
         term.slice_mut(s![length as usize.., trial, ..]).fill(0.0);
     }
@@ -110,7 +108,9 @@ fn of_parameter(
     };
     let of = if term.is_some() { "the loss and a term on activity" } else { "the loss" };
     let what = format!("the gradient of {of} in `{}`", info.name);
-    let error = slope_within(&mut function, &at, 1, Precision { least, ..GRADIENT }, &what, |_, at| place(&info, at))?;
+    let error = slope_within(&mut function, &at, 1, Precision { least, ..GRADIENT }, &what, |_, at| {
+        place(&info, at)
+    })?;
     trainee.set(index, &kept)?;
     Ok(error)
 }

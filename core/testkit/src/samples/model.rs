@@ -121,7 +121,14 @@ impl Model for Sample {
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
         let seed = if self.has("unseeded") { 1 } else { seed };
-        let mut stream = random::stream(seed, &format!("{}{}", Self::ID, if self.params.fault.starts_with("seed") { &self.params.fault } else { "" }));
+        let mut stream = random::stream(
+            seed,
+            &format!(
+                "{}{}",
+                Self::ID,
+                if self.params.fault.starts_with("seed") { &self.params.fault } else { "" }
+            ),
+        );
         for (index, weights) in self.weights.iter_mut().enumerate() {
             let scale = if weights.nrows() == 1 { 0.0 } else { 1.0 / (weights.nrows() as f32).sqrt() };
             if index != RECURRENT {

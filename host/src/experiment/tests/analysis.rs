@@ -73,5 +73,5 @@ fn mistakes_in_the_analysis_are_reported_with_their_place() {
         "x.toml:9: factor `f` names variant `free` twice",
         "",
     );
-    of("reference = { sweep = [\"free\", \"bound\"] }", "x.toml:9: nothing in `analysis` can be swept", "");
+    of("reference = { sweep = [\"free\", \"bound\"] }", "x.toml:8: nothing in `analysis` can be swept", "");
 }
