@@ -7,8 +7,10 @@
 //! reads only finished trainings and changes nothing.
 
 pub mod compare;
+mod compare_tables;
 pub mod design;
 pub mod document;
+mod effect_tables;
 pub mod effects;
 pub mod figure;
 pub mod folder;
