@@ -92,7 +92,7 @@ struct Task<'a> {
 
 /// Statistics of the headline accuracy of a task.
 pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
-    let (split, measure) = run.headline();
+    let (split, measure) = run.headline_on(task);
     let table = wide(run, task, (&split, &measure));
     let specs: Vec<Option<&CellSpec>> =
         (0..run.variants.len()).map(|v| run.example_on(v, task).map(|about| &about.spec)).collect();

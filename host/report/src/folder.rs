@@ -208,6 +208,15 @@ impl RunFolder {
         self.points.iter().any(|point| !point.is_empty())
     }
 
+    /// Split and measure that tables show of a task: its accuracy, or the explained
+    /// variance of a task of values that has none.
+    pub fn headline_on(&self, task: usize) -> Key {
+        match &self.tasks[task].info {
+            Some(info) if !info.has_accuracy() => ("test".into(), "r2".into()),
+            _ => self.headline(),
+        }
+    }
+
     /// Split and measure of the accuracy that tables show.
     pub fn headline(&self) -> Key {
         let (split, measure) = match self.accuracy {

@@ -91,8 +91,13 @@ impl Report {
                 |v: usize| summary::group(&run, counterparts[task][v].as_ref(), v, task, (split, measure));
             variants.clone().map(of).collect()
         };
-        let (split, headline) = run.headline();
-        let accuracy = tasks.clone().map(|t| groups(t, &split, &headline)).collect::<Result<_>>()?;
+        let accuracy = tasks
+            .clone()
+            .map(|t| {
+                let (split, headline) = run.headline_on(t);
+                groups(t, &split, &headline)
+            })
+            .collect::<Result<_>>()?;
         let running = tasks.clone().map(|t| groups(t, "train", "running_accuracy")).collect::<Result<_>>()?;
         let organization = tasks
             .clone()

@@ -90,11 +90,11 @@ impl TrainedNetwork {
 /// For each task and variant (of the first [`MAX_VARIANTS`]) the network of the run
 /// of median accuracy (the lower of two), ordered by task, then variant.
 pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
-    let (split, measure) = run.headline();
     let places =
         (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(MAX_VARIANTS)).map(move |v| (v, t)));
     let chosen: Vec<(&TrainingResult, &TrainingFile)> = places
         .filter_map(|(variant, task)| {
+            let (split, measure) = run.headline_on(task);
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
             let mut known: Vec<_> =
                 ok.filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?))).collect();

@@ -105,11 +105,14 @@ pub fn summarise(
             let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
             for (_, record) in &cells {
                 match record {
-                    Some(Record::Finished(finished)) => match finished.value(split, measure) {
-                        Some(value) => values.push(value),
-                        None if finished.status == Status::Diverged => diverged += 1,
-                        None => {}
-                    },
+                    // A task of values without an accuracy shows what it explains.
+                    Some(Record::Finished(finished)) => {
+                        match finished.value(split, measure).or_else(|| finished.value("test", "r2")) {
+                            Some(value) => values.push(value),
+                            None if finished.status == Status::Diverged => diverged += 1,
+                            None => {}
+                        }
+                    }
                     Some(Record::Failed(_)) => failed += 1,
                     None => missing += 1,
                 }
@@ -194,7 +197,17 @@ impl Summary {
             "running_accuracy" => "running accuracy of the last training epoch".to_owned(),
             _ => format!("accuracy on {} trials after training", self.split),
         };
+        let what = match self.tasks.iter().any(|task| task.chance.is_none() && self.has_values(&task.task)) {
+            true => format!("{what}; R² where a task has no accuracy"),
+            false => what,
+        };
         format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval))
+    }
+}
+
+impl Summary {
+    fn has_values(&self, task: &str) -> bool {
+        self.groups.iter().any(|group| group.task == task && group.n > 0)
     }
 }
 

@@ -187,7 +187,7 @@ pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
 /// Spearman's correlation of a network measure with accuracy over all runs of a
 /// task.
 pub fn correlation(run: &RunFolder, task: usize, measure: &str) -> (stats::Test, usize) {
-    let (split, headline) = run.headline();
+    let (split, headline) = run.headline_on(task);
     let cells = run.trainings.iter().filter(|c| c.task == task);
     let (x, y): (Vec<f64>, Vec<f64>) =
         cells.filter_map(|c| Some((c.value("", measure)?, c.value(&split, &headline)?))).unzip();

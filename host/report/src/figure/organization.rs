@@ -37,7 +37,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Drawing {
     let height = (0.68 * width).clamp(42.0, 58.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.5, bottom: height - 8.5 };
-    let (split, headline) = run.headline();
+    let (split, headline) = run.headline_on(task);
     let points: Vec<(usize, u32, f64, f64)> = run
         .trainings
         .iter()
