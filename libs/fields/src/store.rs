@@ -14,6 +14,7 @@ use pallium_npy::Element;
 use crate::events::check_events;
 use crate::field_toml::{FIELD_TOML, FieldToml, StoredOrder, VERSION};
 use crate::listing::MATRICES;
+use crate::released::refuse_repeats;
 
 /// Writes `substrate` into the new folder `folder`.
 ///
@@ -53,6 +54,10 @@ pub fn write(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
             sttc[[j, i]]
         ))
         .help("a spike time tiling matrix must be symmetric"));
+    }
+    // A folder with such ids could not be read again.
+    for (kind, ids) in &substrate.ids {
+        refuse_repeats(Path::new(&format!("ids `{kind}` of `{}`", substrate.name)), ids)?;
     }
     if folder.exists() {
         let mut entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
@@ -206,6 +211,14 @@ mod tests {
         let mut bad = field.clone();
         bad.matrices.insert("a/b".into(), ndarray::array![[1.0]].into());
         assert!(write(&bad, &scratch.path().join("x")).unwrap_err().message.contains("`a/b`"));
+        let mut bad = field.clone();
+        (bad.neurons, bad.ids) = (2, [("roi".into(), vec![7, 7])].into());
+        bad.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.0], [0.0, 1.0]]);
+        let error = write(&bad, &scratch.path().join("x")).unwrap_err();
+        assert!(
+            error.message.contains("ids `roi`") && error.message.contains("id 7 occurs twice"),
+            "{error}"
+        );
         let mut bad = field;
         bad.neurons = 2;
         assert!(write(&bad, &scratch.path().join("x")).is_err());

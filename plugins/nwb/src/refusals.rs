@@ -13,7 +13,7 @@ pub fn refused(place: &str, error: &hdf5_reader::error::Error) -> Error {
     match cause {
         E::UnsupportedFilter(filter) => {
             Error::input(format!("{place} is compressed with {}", filter_name(filter))).help(
-                "gzip, szip, LZ4, shuffle and checksums are supported: write the data again with gzip or \
+                "gzip, szip, shuffle and checksums are supported: write the data again with gzip or \
                  uncompressed, with a program that has the filter (in Python, h5py with hdf5plugin)",
             )
         }
@@ -44,6 +44,7 @@ fn filter_name(filter: &str) -> String {
         "307" => "bzip2",
         "32000" => "LZF",
         "32001" => "Blosc",
+        "32004" => "LZ4",
         "32008" => "Bitshuffle",
         "32013" => "ZFP",
         "32015" => "Zstandard",

@@ -17,7 +17,8 @@ const TABLES: &str = "microns.tables";
 /// Writes fields from tables of the MICrONS volume as CAVE exports them: units
 /// and their cells, and synapses.
 ///
-/// Tables are read row by row, so they may be of any length; csv and csv.gz.
+/// Tables are read row by row, so they may be of any length; csv, csv.gz and
+/// parquet. Rows of synapses with the same id count once.
 /// They contain no activity: add spikes_<field>.npy to a folder, and run `derive`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
@@ -31,7 +32,8 @@ pub struct FromTables {
     /// scan_idx, field, unit_id, and pt_position or pt_position_x, _y, _z.
     #[arg(long, value_name = "FILE")]
     coregistration: PathBuf,
-    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id.
+    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id; for one of
+    /// connections, --param count=COLUMN names the number of synapses.
     #[arg(long, value_name = "FILE")]
     synapses: Option<PathBuf>,
     /// A field, <session>_<scan>_<field>; may be repeated
@@ -94,7 +96,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
             field
                 .notes
                 .iter()
-                .filter(|note| note.contains("left out"))
+                .filter(|note| ["skipped", "repeated", "look like"].iter().any(|part| note.contains(part)))
                 .cloned()
                 .collect::<Vec<_>>()
                 .join("; "),

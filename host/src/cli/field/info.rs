@@ -1,6 +1,6 @@
 //! `pallium field info`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ndarray::Array2;
@@ -42,15 +42,18 @@ pub struct Info {
 /// If the field cannot be read, or the figure cannot be written.
 pub fn info(args: &Info) -> Result<()> {
     let catalogue = support::catalogue(&[])?;
-    let released = read(&catalogue, &args.folder, "released", true)?;
+    let mut released = read(&catalogue, &args.folder, "released", true)?;
     // Everything that does not depend on the order is printed all the same.
-    let restored = match read(&catalogue, &args.folder, "restored", false) {
+    let mut restored = match read(&catalogue, &args.folder, "restored", false) {
         Err(e) if e.kind == Kind::Input => {
             tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
             None
         }
         other => Some(other?),
     };
+    if released.events.is_some() && !released.matrices.contains_key(Substrate::STTC) {
+        computed_on_reading(&catalogue, &args.folder, [Some(&mut released), restored.as_mut()])?;
+    }
     let weights = weights(&catalogue, &released)?;
     let page = page(&released, restored.as_ref(), weights);
     if let Some(path) = &args.svg {
@@ -62,6 +65,26 @@ pub fn info(args: &Info) -> Result<()> {
         return support::print_json(&json);
     }
     support::print(&text(&page))
+}
+
+/// Adds the matrices that the field has in an experiment although no file holds
+/// them: an STTC is computed when a field with events is read.
+fn computed_on_reading(
+    catalogue: &Catalogue,
+    folder: &Path,
+    fields: [Option<&mut Substrate>; 2],
+) -> Result<()> {
+    let params = support::parameters([("connectome_order", "released".into())]);
+    let as_used = support::field(catalogue, Use { id: support::FIELD.into(), params }, folder)?;
+    for field in fields.into_iter().flatten() {
+        for (name, matrix) in &as_used.matrices {
+            field.matrices.entry(name.clone()).or_insert_with(|| matrix.clone());
+        }
+        let new: Vec<String> =
+            as_used.notes.iter().filter(|note| !field.notes.contains(note)).cloned().collect();
+        field.notes.extend(new);
+    }
+    Ok(())
 }
 
 /// The weights that follow from the field if every lognormal factor is 1.
@@ -126,7 +149,7 @@ fn text(page: &Page) -> String {
     match &page.activity {
         Some(activity) => {
             let [least, median, most] = activity.rate_hz;
-            row("events", format!("{} in {:.0} s", activity.events, activity.last_s));
+            row("events", format!("{} in {:.0} s", activity.events, activity.length_s));
             row("rates", format!("{least:.3} … {most:.3} a second, median {median:.3}"));
             row("silent neurons", activity.silent.len().to_string());
         }

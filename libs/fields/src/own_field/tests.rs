@@ -478,7 +478,7 @@ fn connections_in_a_parquet() {
         folder.file("edges.parquet", &bytes);
         let description = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
         if name.starts_with("missing") {
-            refused(&folder, &description, &["edges.parquet: column `to` has missing values"]);
+            refused(&folder, &description, &["edges.parquet, row 3: column `to` is empty"]);
             continue;
         }
         let read = field(&folder, &description).unwrap();
@@ -492,7 +492,11 @@ fn connections_in_a_parquet() {
             array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]
         );
         let float = description.replace("\"from\"", "\"weight\"");
-        refused(&folder, &float, &["column `weight` is DOUBLE, not integers", "never pass through a float"]);
+        refused(
+            &folder,
+            &float,
+            &["`0.5` in column `weight` is not a 64-bit integer", "never pass through a float"],
+        );
         refused(&folder, &description.replace("\"from\"", "\"pre\""), &["has no column `pre`", "from, to"]);
         refused(
             &folder,
