@@ -212,8 +212,8 @@ mod tests {
         bad.matrices.insert("a/b".into(), ndarray::array![[1.0]].into());
         assert!(write(&bad, &scratch.path().join("x")).unwrap_err().message.contains("`a/b`"));
         let mut bad = field.clone();
-        (bad.neurons, bad.ids) = (2, [("roi".into(), vec![7, 7])].into());
-        bad.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.0], [0.0, 1.0]]);
+        (bad.neurons, bad.ids) = (2, [("roi".into(), vec![7, 7].into())].into());
+        bad.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.0], [0.0, 1.0]].into());
         let error = write(&bad, &scratch.path().join("x")).unwrap_err();
         assert!(
             error.message.contains("ids `roi`") && error.message.contains("id 7 occurs twice"),

@@ -75,7 +75,7 @@ fn computed_on_reading(
     fields: [Option<&mut Substrate>; 2],
 ) -> Result<()> {
     let params = support::parameters([("connectome_order", "released".into())]);
-    let as_used = support::field(catalogue, Use { id: support::FIELD.into(), params }, folder)?;
+    let as_used = support::field(catalogue, Use { params, ..Use::new(support::FIELD) }, folder)?;
     for field in fields.into_iter().flatten() {
         for (name, matrix) in &as_used.matrices {
             field.matrices.entry(name.clone()).or_insert_with(|| matrix.clone());

@@ -52,15 +52,18 @@ fn fields_come_out_of_tables() {
         let fields = fields(&units(split), |_| {});
         let [five, six] = fields.as_slice() else { panic!() };
         assert_eq!((five.name.as_str(), six.name.as_str()), ("5_6_4", "6_6_2"));
-        assert_eq!(six.ids["root"], [ROOT + 1, ROOT + 2, ROOT + 3]);
-        assert_eq!((&six.ids["unit"], &six.ids["target"]), (&vec![100, 101, 105], &vec![7, 8, 12]));
+        assert_eq!(*six.ids["root"], [ROOT + 1, ROOT + 2, ROOT + 3]);
+        assert_eq!((&*six.ids["unit"], &*six.ids["target"]), (&[100, 101, 105][..], &[7, 8, 12][..]));
         let positions = six.positions.as_ref().unwrap();
-        assert_eq!(positions.values, array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
+        assert_eq!(positions.values.view(), array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
         assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
-        assert_eq!(six.matrices["connectome"], array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]);
+        assert_eq!(
+            six.matrices["connectome"].view(),
+            array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+        );
         // The same cells also belong to another field.
-        assert_eq!(five.ids["root"], [ROOT + 2, ROOT + 3]);
-        assert_eq!(five.matrices["connectome"], array![[0.0, 1.0], [1.0, 1.0]]);
+        assert_eq!(*five.ids["root"], [ROOT + 2, ROOT + 3]);
+        assert_eq!(five.matrices["connectome"].view(), array![[0.0, 1.0], [1.0, 1.0]]);
         assert!(six.notes.iter().any(|n| n.contains("1 without a cell")), "{:?}", six.notes);
         assert!(six.notes.iter().any(|n| n.contains("1 repeated cells")), "{:?}", six.notes);
         six.check().unwrap();
@@ -68,7 +71,7 @@ fn fields_come_out_of_tables() {
     let one = fields(&units(true), |params| params.fields = vec!["6_6_2".into()]);
     assert_eq!((one[0].name.as_str(), one[1].name.as_str()), ("6_6_2", "6_6_2"));
     let best = fields(&units(true), |params| params.repeats = Repeats::BestScore);
-    assert_eq!(best[1].ids["unit"], [104, 101, 105]);
+    assert_eq!(*best[1].ids["unit"], [104, 101, 105]);
     let bare = fields(&units(true), |params| params.synapses.clear());
     assert!(bare[0].matrices.is_empty());
 }
@@ -153,7 +156,11 @@ fn repeated_ids_and_counts_are_added_up_as_pandas_does() {
         for (column, counts) in [("none", parts[1]), ("n_syn", parts[2])] {
             let field = one(&four_cells(), &table, |params| params.count = column.into()).unwrap();
             let expected: Vec<f64> = counts.split(',').map(|count| count.parse().unwrap()).collect();
-            assert_eq!(field.matrices["connectome"].iter().copied().collect::<Vec<_>>(), expected, "{line}");
+            assert_eq!(
+                field.matrices["connectome"].view().iter().copied().collect::<Vec<_>>(),
+                expected,
+                "{line}"
+            );
         }
         compared += 1;
     }
@@ -166,7 +173,7 @@ fn synapses_that_are_listed_twice_count_once_and_connections_are_not_synapses() 
     let head = "id,pre_pt_root_id,post_pt_root_id\n";
     let once = [row(0, 0, 1), row(1, 1, 2), row(2, 2, 0)].concat();
     let field = one(&four_cells(), &format!("{head}{once}{once}"), |_| {}).unwrap();
-    assert_eq!(field.matrices["connectome"].sum(), 3.0);
+    assert_eq!(field.matrices["connectome"].view().sum(), 3.0);
     assert!(field.notes.iter().any(|n| n.contains("3 rows skipped")), "{:?}", field.notes);
     let error = one(&four_cells(), &format!("{head}{once}{}", row(1, 0, 2)), |_| {}).unwrap_err();
     assert!(error.message.contains("synapses.csv, line 5: synapse 1 connects"), "{error}");
@@ -189,9 +196,15 @@ fn tables_in_parquet_are_read() {
         params.synapses = fixture("synapses.parquet");
     });
     let field = tables.substrate(0).unwrap();
-    assert_eq!(field.ids["root"], [ROOT, ROOT + 1, ROOT + 2]);
-    assert_eq!(field.positions.unwrap().values, array![[1.0, 2.0, 3.0], [5.0, 5.0, 5.0], [7.0, 8.0, 9.0]]);
-    assert_eq!(field.matrices["connectome"], array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]);
+    assert_eq!(*field.ids["root"], [ROOT, ROOT + 1, ROOT + 2]);
+    assert_eq!(
+        field.positions.unwrap().values.to_array(),
+        array![[1.0, 2.0, 3.0], [5.0, 5.0, 5.0], [7.0, 8.0, 9.0]]
+    );
+    assert_eq!(
+        field.matrices["connectome"].view(),
+        array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    );
     // A damaged file is refused, whatever is damaged.
     let whole = std::fs::read(fixture("units.parquet")).unwrap();
     for at in (4..whole.len()).step_by(11) {
