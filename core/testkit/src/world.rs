@@ -268,6 +268,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_gradient_of_the_rate_network_is_the_slope_of_its_step() {
+        let world = World::new(5, 1);
+        let network = world.rate_network(&world.weights(1), 1);
+        let mut stream = random::stream(1, "test states");
+        let mut draw =
+            |columns| Array2::from_shape_simple_fn((2, columns), || stream.random_range(-1.0..1.0));
+        let (states, inputs, cotangents, direction) = (draw(5), draw(INPUTS), draw(5), draw(5));
+        let (in_states, in_inputs) =
+            network.step_gradient(states.view(), inputs.view(), cotangents.view()).unwrap();
+        let along = |states: &Array2<f64>, inputs: &Array2<f64>| {
+            (network.step(states.view(), inputs.view()).unwrap() * &cotangents).sum()
+        };
+        let h = 1e-5;
+        let moved = |by: f64| along(&(&states + &(&direction * by)), &inputs);
+        assert!(((moved(h) - moved(-h)) / (2.0 * h) - (&in_states * &direction).sum()).abs() < 1e-9);
+        let moved = |by: f64| along(&states, &(&inputs + by));
+        assert!(((moved(h) - moved(-h)) / (2.0 * h) - in_inputs.sum()).abs() < 1e-9);
+    }
+
+    #[test]
     fn the_world_is_consistent() {
         for n in [1, 2, NEURONS] {
             let world = World::new(n, 1);
