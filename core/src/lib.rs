@@ -101,7 +101,7 @@ pub use loss::{Explained, Loss, LossSums, largest};
 pub use parameters::{at_least_zero, nearest, one_of_range, parse_parameters, schema_of};
 pub use role::{
     Activity, Constraint, Dynamics, Learned, LearnedMut, Levels, Metric, Mode, Model, ModelInfo, Moment,
-    Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, RecordedTrials, StatePart,
+    Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, RecordedTrials, Split, StatePart,
     SubstrateSource, Task, TaskInfo, WeightRequest, WeightSource,
 };
 pub use setting::{Setting, Units};
@@ -116,8 +116,8 @@ pub mod prelude {
         Activity, Batch, BatchView, Component, Constraint, Direction, Dynamics, Error, Learned, LearnedMut,
         Levels, Loss, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Metric, Mode, Model, ModelInfo,
         Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, Positions, Result,
-        Scored, Setting, StatePart, Substrate, SubstrateSource, SubstrateView, Targets, TargetsView, Task,
-        TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero, ndarray,
+        Scored, Setting, Split, StatePart, Substrate, SubstrateSource, SubstrateView, Targets, TargetsView,
+        Task, TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero, ndarray,
         one_of_range, random,
     };
 }

@@ -69,6 +69,26 @@ impl Units<'_> {
 }
 
 impl<'a> Setting<'a> {
+    /// The same setting for a shorter time, so that parts of it can be replaced by
+    /// what lives only as long.
+    pub fn reborrow(&self) -> Setting<'_> {
+        Setting {
+            seed: self.seed,
+            threads: self.threads,
+            cache: self.cache,
+            neurons: self.neurons,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            loss: self.loss,
+            step_ms: self.step_ms,
+            substrate: self.substrate,
+            distance: self.distance.as_ref().map(|distance| distance.view()),
+            distance_unit_um: self.distance_unit_um,
+            rows: self.rows,
+            columns: self.columns,
+        }
+    }
+
     /// The number of neurons.
     ///
     /// # Errors

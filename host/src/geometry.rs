@@ -3,7 +3,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use pallium_core::rand::seq::SliceRandom;
-use pallium_core::{Error, Positions, Result, Substrate, random};
+use pallium_core::{Error, PositionsBase, Result, Substrate, random};
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
 /// Distances between neurons.
@@ -120,7 +120,7 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
     }
     let positions = substrate.positions()?;
     let mut points = match geometry.coordinate_layout {
-        CoordinateLayout::Rows => positions.values.clone(),
+        CoordinateLayout::Rows => positions.values.to_array(),
         CoordinateLayout::Interleaved => interleaved(positions),
     };
     match geometry.coordinate_scale {
@@ -138,11 +138,12 @@ fn somata(geometry: &Geometry, substrate: Option<&Substrate>, neurons: usize) ->
 
 /// The N×3 table read as a 3×N one: coordinate `axis` of neuron i is the number
 /// at position axis·N + i when the table is read along its rows.
-fn interleaved(positions: &Positions) -> Array2<f64> {
-    let neurons = positions.values.nrows();
+fn interleaved(positions: &PositionsBase<'_>) -> Array2<f64> {
+    let values = positions.values.view();
+    let neurons = values.nrows();
     Array2::from_shape_fn((neurons, 3), |(i, axis)| {
         let place = axis * neurons + i;
-        positions.values[[place / 3, place % 3]]
+        values[[place / 3, place % 3]]
     })
 }
 
@@ -193,16 +194,16 @@ mod tests {
         Substrate {
             name: "invented".into(),
             neurons: 5,
-            positions: Some(Positions {
-                values: array![
+            positions: Some(PositionsBase::new(
+                array![
                     [100.0, 220.0, 10.0],
                     [340.0, 180.0, 12.0],
                     [90.0, 400.0, 31.0],
                     [260.0, 310.0, 25.0],
                     [180.0, 90.0, 19.0]
                 ],
-                unit_um: [0.5, 0.5, 2.0],
-            }),
+                [0.5, 0.5, 2.0],
+            )),
             ..Substrate::default()
         }
     }
@@ -342,7 +343,7 @@ mod tests {
         let error = distances(&geometry(Space::Grid(Some([2, 2, 2]))), None, 9, 0).unwrap_err();
         assert!(error.help.unwrap().contains("grid:2x3x2"));
         let mut heap = substrate();
-        heap.positions.as_mut().unwrap().values.fill(3.0);
+        heap.positions.as_mut().unwrap().values = Array2::from_elem((5, 3), 3.0).into();
         let scaled = Geometry { distance_scale: DistanceScale::MeanOne, ..geometry(Space::Soma) };
         let error = distances(&scaled, Some(&heap), 5, 0).unwrap_err();
         assert!(error.message.contains("at the same place"), "{error}");

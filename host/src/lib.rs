@@ -1,6 +1,7 @@
 //! The host: finds and loads plugins, reads experiment files, expands them into
 //! trainings, runs these in worker processes, and stores the results.
 
+pub mod child;
 pub mod cli;
 pub mod experiment;
 pub mod fetch;

@@ -17,8 +17,7 @@ pub struct Limits {
     pub memory_mb: Option<u64>,
 }
 
-/// Ends this process, a worker, with its parent, and limits its memory to
-/// `memory_mb`.
+/// Limits the memory of this process, a worker, to `memory_mb`.
 ///
 /// On Linux the limit is on memory that the process can write to (heap and
 /// private mappings, without the stack): code of plugins and reserved address
@@ -26,16 +25,9 @@ pub struct Limits {
 ///
 /// # Errors
 /// If the system refuses the limit.
-/// If the system does not take the limit.
 pub fn settle(memory_mb: Option<u64>) -> Result<()> {
     #[cfg(target_os = "linux")]
     {
-        // The end of standard input has the same effect, but a thread has to read
-        // it.
-        let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        if let Err(e) = tied {
-            tracing::debug!("this process does not end immediately with its parent: {e}");
-        }
         // If memory runs out, the system should kill a worker and not the parent.
         if let Err(e) = std::fs::write("/proc/self/oom_score_adj", "1000") {
             tracing::debug!("cannot prefer this process when memory runs out: {e}");

@@ -21,7 +21,9 @@ fn listed(path: &Path) -> Ended {
 fn claimed(keys: &str) -> Ended {
     let mut command = program(&["plugins", "list"]);
     command.env("PALLIUM_PLUGIN_PATH", fixture("claims")).env("PALLIUM_FIXTURE_MANIFEST", keys);
-    execute(&mut command)
+    // Descriptions are kept by the file's hash, which a test's manifest leaves alone.
+    let cache = Scratch::new();
+    execute(command.env("XDG_CACHE_HOME", cache.path()))
 }
 
 /// A plugin with `bytes` in place of those at `at`.
@@ -83,6 +85,15 @@ fn plugins() -> Vec<(&'static str, Case)> {
                 listed(&patched(folder, at, b"libq.so.6"))
             }),
         ),
+        (
+            "The library fails while it is loaded",
+            case(|_| {
+                let mut command = program(&["plugins", "list"]);
+                command.env("PALLIUM_PLUGIN_PATH", fixture("rogue")).env("PALLIUM_FIXTURE_LOAD", "segfault");
+                let cache = Scratch::new();
+                execute(command.env("XDG_CACHE_HOME", cache.path()))
+            }),
+        ),
         ("The library is not a plugin", case(|_| listed(&fixture("library")))),
         (
             "The contract differs",
@@ -96,6 +107,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
         ("The core is of another series", case(|_| listed(&fixture("series")))),
         ("A panic would abort", case(|_| claimed("{ \"unwinds\": false }"))),
         ("The manifest cannot be read", case(|_| listed(&fixture("mute")))),
+        ("An id or a text is not allowed", case(|_| claimed("{ \"name\": \"red \\u001b[31m\" }"))),
         (
             "Two plugins offer the same component",
             case(|folder| {

@@ -534,6 +534,40 @@ fn experiment_files_change_what_they_say() {
     assert_eq!(weak["constraints"][0]["params"]["strength"], 0.01);
 }
 
+/// Reports take a departure from these values for another study.
+#[test]
+fn the_studys_parameters_are_the_components_defaults() {
+    let study = read_json(&root().join("host/report/src/study.json"));
+    for (id, expected) in study["parameters"].as_object().unwrap() {
+        let shown = pallium(&["plugins", "show", id, "--json"]).ok().json();
+        let parameters: BTreeMap<&str, &Value> = shown["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| (p["name"].as_str().unwrap(), &p["default"]))
+            .collect();
+        for (name, value) in expected.as_object().unwrap() {
+            let found = parameters.get(name.as_str()).unwrap_or_else(|| panic!("{id} has no {name}"));
+            let equal = value == *found || value.as_f64().is_some_and(|v| found.as_f64() == Some(v));
+            assert!(equal, "{name} of {id}: {found}, in the study {value}");
+        }
+        // The others are paths or set by a switch.
+        let switched = [
+            "path",
+            "connectome_order",
+            "sttc",
+            "precision",
+            "positive",
+            "strength_rule",
+            "empty_rows",
+            "null",
+        ];
+        for name in parameters.keys() {
+            assert!(expected.get(name).is_some() || switched.contains(name), "{name} of {id} is missing");
+        }
+    }
+}
+
 #[test]
 fn other_fields_are_named_and_not_compared() {
     let Some(folder) = field("5_3_8") else { return };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Scratch, execute, golden, pallium, read_json, results, skipped, text};
+use crate::harness::{Scratch, execute, golden, pallium, read_json, results, root, skipped, text};
 
 /// Six runs of three variants, and the results of scipy 1.17 and statsmodels 0.14.
 const SMALL: &str = "simulation,W*D*C,WD*C,WD*
@@ -41,6 +41,12 @@ fn near(found: &Value, expected: f64, relative: f64) {
 fn test(found: &Value, statistic: f64, p: f64) {
     near(&found[0], statistic, 1e-9);
     near(&found[1], p, 1e-6);
+}
+
+/// The term of one factor in the analysis of variance.
+fn term<'a>(found: &'a Value, factor: &str) -> &'a Value {
+    let terms = found["anova"]["terms"].as_array().expect("an analysis of variance");
+    terms.iter().find(|t| t["factors"] == serde_json::json!([factor])).expect("the factor")
 }
 
 const KRUSKAL: (f64, f64) = (10.351633986928107, 0.005651597708890248);
@@ -78,11 +84,14 @@ fn a_small_table_gives_what_scipy_gives() {
     assert_eq!(found["missing"]["WD*"], serde_json::json!({ "count": 1, "runs": ["5"], "cells": [""] }));
     assert_eq!(found["methods"][pair]["mannwhitney"], "exact");
     for (factor, sum, f, p) in ANOVA {
-        near(&found["anova"][factor][0], sum, 1e-9);
-        near(&found["anova"][factor][2], f, 1e-9);
-        near(&found["anova"][factor][3], p, 1e-6);
+        let term = term(&found, factor);
+        near(&term["sum_of_squares"], sum, 1e-9);
+        near(&term["f"], f, 1e-9);
+        near(&term["p"], p, 1e-6);
     }
-    assert_eq!(found["contrasts"]["C - none"]["pairs"], serde_json::json!(["WD*C vs WD*"]));
+    let contrasts = found["contrasts"].as_array().unwrap();
+    let of = |c: &&Value| c["factor"] == "C" && c["upper"] == "C" && c["lower"] == "none";
+    assert_eq!(contrasts.iter().find(of).unwrap()["pairs"], serde_json::json!([["WD*C", "WD*"]]));
 }
 
 #[test]
@@ -103,6 +112,49 @@ fn the_family_decides_the_adjustment() {
     pallium(&["stats", text(&file), "--family", "W vs Q"]).refused(&["`W vs Q`", "W*D*C, WD*C, WD*"]);
 }
 
+/// The keys of the documentation's table.
+#[test]
+fn every_documented_key_is_there() {
+    let documentation = fs::read_to_string(root().join("docs/statistics.md")).unwrap();
+    let table = documentation.split("| JSON key |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let keys =
+        table.lines().skip(2).flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+    let keys: Vec<&str> = keys.collect();
+    assert!(keys.len() > 15, "{keys:?}");
+    let folder = Scratch::new();
+    for table in ["a\n1\n", "a,b\n1,2\n2,4\n", SMALL] {
+        let found = stats(&written(&folder, table), &[]);
+        let found: Vec<&String> = found.as_object().unwrap().keys().collect();
+        for key in &keys {
+            assert!(found.iter().any(|f| f == key), "no key `{key}` of {table}");
+        }
+        assert_eq!(found.len(), keys.len(), "keys without a documentation: {found:?}");
+    }
+}
+
+#[test]
+fn no_name_hides_another() {
+    let folder = Scratch::new();
+    let rows =
+        (0..8).map(|i| format!("{},{},{},{}\n", i % 3, i % 5 + 2, i % 4, i % 7 + 3)).collect::<String>();
+    let file = written(&folder, &format!("base,masked,dale,both\n{rows}"));
+    let factors = folder.path().join("factors.csv");
+    let levels = "base,no,no\nmasked,yes,no\ndale,no,yes\nboth,yes,yes\n";
+    fs::write(&factors, format!("variant,residual,terms\n{levels}")).unwrap();
+    let found = stats(&file, &["--factors", text(&factors)]);
+    let contrasts = found["contrasts"].as_array().unwrap();
+    let named: Vec<&Value> = contrasts.iter().map(|c| &c["factor"]).collect();
+    assert_eq!(named, ["residual", "terms"]);
+    assert!(term(&found, "residual")["f"].is_f64() && found["anova"]["residual"]["df"] == 29);
+    fs::write(&factors, format!("variant,m,m\n{levels}")).unwrap();
+    pallium(&["stats", text(&file), "--factors", text(&factors)]).refused(&["line 1, column 3", "`m`"]);
+    let pairs = written(&folder, "A,B vs C,A vs B,C\n1,2,3,4\n2,3,4,5\n3,5,6,7\n");
+    let found = stats(&pairs, &["--family", "A vs \"B vs C\""]);
+    assert_eq!(found["mannwhitney"].as_object().unwrap().len(), 6);
+    assert_eq!(found["holm"]["A vs \"B vs C\""], found["mannwhitney"]["A vs \"B vs C\""][1]);
+    pallium(&["stats", text(&pairs), "--family", "A vs B vs C"]).refused(&["several meanings"]);
+}
+
 #[test]
 fn intervals_repeat_and_follow_the_seed() {
     let folder = Scratch::new();
@@ -120,7 +172,10 @@ fn edge_cases_have_results() {
         one["intervals"]["a"],
         serde_json::json!({ "mean": 1.0, "t": [null, null], "bootstrap": [null, null], "n": 1 })
     );
-    assert_eq!(one["mannwhitney"]["a vs b"], serde_json::json!([0.0, 1.0]));
+    assert_eq!(one["kruskal"], serde_json::json!([1.0, null]));
+    for key in ["mannwhitney", "wilcoxon", "permutation"] {
+        assert_eq!(one[key]["a vs b"][1], Value::Null, "one run has no p: {key}");
+    }
     assert!(one["contrasts"]["refused"].as_str().unwrap().contains("--factors"));
     let ties = stats(&written(&folder, "a,b\n1,1\n1,1\n1,1\n"), &[]);
     assert_eq!(ties["kruskal"], serde_json::json!([null, null]));
@@ -205,11 +260,11 @@ fn complete_tables_agree_with_the_reference_values() {
         }
         for (term, value) in expected["rank_anova_type2_additive"].as_object().unwrap() {
             let factor = term.trim_start_matches("C(").trim_end_matches(')').to_uppercase();
-            let (found, expected) = (&found["anova"][factor], numbers(value));
-            near(&found[0], expected[0], 1e-9);
-            near(&found[1], expected[1], 0.0);
-            near(&found[2], expected[2], 1e-9);
-            near(&found[3], expected[3], 1e-6);
+            let (found, expected) = (term(&found, &factor), numbers(value));
+            near(&found["sum_of_squares"], expected[0], 1e-9);
+            near(&found["df"], expected[1], 0.0);
+            near(&found["f"], expected[2], 1e-9);
+            near(&found["p"], expected[3], 1e-6);
         }
         assert!(found["anova_interactions"]["refused"].as_str().unwrap().contains("rank-deficient"));
         let family: Vec<&str> =

@@ -342,9 +342,17 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
         ("panic-in-constructor", "failed: ", "panicked in its constructor: the constructor had enough"),
         ("panic-in-penalty", "failed: ", "panicked in penalty"),
         ("panic-in-drop", "failed: ", "panicked in drop"),
-        ("abort", "failed: ", "signal 6 (abort)"),
-        ("segfault", "failed: ", "signal 11 (segmentation fault)"),
-        ("exit-zero", "failed: ", "exit code 0 without a result"),
+        ("abort", "failed: ", "signal 6 (abort); last plugin code: `penalty` of `rogue.constraint` (/"),
+        ("segfault", "failed: ", "signal 11 (segmentation fault); last plugin code: `penalty` of `rogue."),
+        ("exit-zero", "failed: ", "exit code 0 without a result; last plugin code: `penalty` of `rogue.cons"),
+        (
+            "exit-in-constructor",
+            "failed: ",
+            "exit code 0 without a result; last plugin code: `build` of `rog",
+        ),
+        ("exit-in-drop", "failed: ", "exit code 0 without a result; last plugin code: `drop` of `rogue.cons"),
+        ("segfault-in-constructor", "failed: ", "fault); last plugin code: `build` of `rogue.constraint` (/"),
+        ("segfault-in-drop", "failed: ", "fault); last plugin code: `drop` of `rogue.constraint` (/"),
         ("hang", "failed: ", "longer than its limit of 15 s and was ended before the end of its first epoch"),
         (
             "hoard",
@@ -385,7 +393,7 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
             ended.stderr
         );
     }
-    for part in ["12 of 24 trainings done, 1 diverged, 11 failed", "to run only these again:"] {
+    for part in ["16 of 32 trainings done, 1 diverged, 15 failed", "to run only these again:"] {
         assert!(ended.stderr.contains(part), "no «{part}» in:\n{}", ended.stderr);
     }
     // The others have the same results as without the failing ones.

@@ -26,8 +26,8 @@ use super::wire::*;
 use crate::component::{Builder, registration, registrations};
 use crate::{
     Activity, BatchView, Constraint, Dynamics, Error, Kind, Learned, Metric, Mode, Model, ModelInfo, Network,
-    Optimizer, Point, RecordedTrials, Result, Setting, SubstrateSource, Task, TensorView, WeightRequest,
-    WeightSource,
+    Optimizer, Point, RecordedTrials, Result, Setting, Split, SubstrateSource, Task, TensorView,
+    WeightRequest, WeightSource,
 };
 
 thread_local! {
@@ -365,6 +365,15 @@ impl WireTask for Guard<dyn Task> {
 
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel> {
         self.call("trials", |task| task.trials(count, seed).map(|batch| batch_parcel(&batch)))
+    }
+
+    fn trials_of(&mut self, split: u8, count: usize, seed: u64) -> WireResult<WireParcel> {
+        self.call("trials_of", |task| {
+            let split = *Split::ALL
+                .get(usize::from(split))
+                .ok_or_else(|| Error::unsupported(format!("there is no split number {split}")))?;
+            task.trials_of(split, count, seed).map(|batch| batch_parcel(&batch))
+        })
     }
 
     fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>> {

@@ -15,12 +15,13 @@ use super::convert::{
 };
 use super::events::host_log;
 use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
+use super::last_call::entered;
 use super::manifest::Manifest;
 use super::wire::*;
 use crate::{
     Activity, Batch, BatchView, Constraint, Description, Dynamics, Error, Learned, LearnedMut, Matrix,
     MatrixView, MatrixViewMut, Measures, Metric, Mode, Model, ModelInfo, Moment, Network, Optimizer, Point,
-    Result, Setting, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
+    Result, Setting, Split, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
     WeightRequest, WeightSource,
 };
 
@@ -40,10 +41,12 @@ macro_rules! build {
         /// # Errors
         /// If the component's constructor fails or panics.
         pub fn $function(&self, id: &str, params: &str, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
+            entered(id, "build");
             let object = lend_setting(setting, [], |loan| {
                 self.module.$function()(RStr::from_str(id), RStr::from_str(params), loan)
             })?;
             let object = from_wire(object)?;
+            entered(id, "info");
             let info = ($info)(&object)?;
             Ok(Box::new(Loaded { id: id.to_owned(), object, info }))
         }
@@ -84,6 +87,7 @@ impl Library {
     /// # Errors
     /// If a parameter is wrong, or names something that cannot be read.
     pub fn describe(&self, id: &str, params: &str) -> Result<Option<Description>> {
+        entered(id, "describe");
         let text = from_wire(self.module.describe()(RStr::from_str(id), RStr::from_str(params)))?;
         from_json(&format!("the description of `{id}`"), &text)
     }
@@ -165,6 +169,7 @@ fn lent<'a>(lent: WireBorrow<'a>) -> Result<(Vec<usize>, &'a [f32])> {
 
 impl SubstrateSource for Loaded<SubstrateBox> {
     fn substrate(&mut self, seed: u64) -> Result<Substrate> {
+        entered(&self.id, "substrate");
         let parcel = from_wire(self.object.substrate(seed))?;
         unpack(&parcel, |header, received| {
             let header = self.malformed("a substrate", header)?;
@@ -173,6 +178,7 @@ impl SubstrateSource for Loaded<SubstrateBox> {
     }
 
     fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
+        entered(&self.id, "store");
         let (header, parts) = substrate_parts(substrate);
         let folder = folder.to_string_lossy();
         from_wire(lend(&json(&header)?, &parts, |loan| self.object.store(loan, RStr::from_str(&folder))))
@@ -181,6 +187,7 @@ impl SubstrateSource for Loaded<SubstrateBox> {
 
 impl WeightSource for Loaded<WeightBox> {
     fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
+        entered(&self.id, "weights");
         let setting = Setting {
             seed: request.seed,
             neurons: Some(request.neurons),
@@ -216,6 +223,7 @@ impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
         gradient: MatrixViewMut<'_>,
         at: &Point<'_>,
     ) -> Result<f64> {
+        entered(&self.id, "penalty");
         let (header, mut parts) = point_parts(at)?;
         parts.push(Part::new("weights", weights));
         from_wire(lend_mut(gradient, |gradient| {
@@ -224,6 +232,7 @@ impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
     }
 
     fn project(&mut self, weights: MatrixViewMut<'_>, at: &Point<'_>) -> Result<()> {
+        entered(&self.id, "project");
         let (header, parts) = point_parts(at)?;
         from_wire(lend_mut(weights, |weights| lend(&header, &parts, |at| self.object.project(weights, at))))
     }
@@ -237,6 +246,7 @@ impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
     }
 
     fn activity_penalty(&mut self, activity: &Activity<'_>, gradient: ArrayViewMut3<'_, f32>) -> Result<f64> {
+        entered(&self.id, "activity_penalty");
         let parts = [Part::new("activity", activity.values), Part::slice("lengths", activity.lengths)];
         from_wire(lend_mut(gradient, |gradient| {
             lend("{}", &parts, |activity| self.object.activity_penalty(activity, gradient))
@@ -244,10 +254,12 @@ impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
+        entered(&self.id, "state");
         tensors_from_parcel(&from_wire(self.object.state())?)
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        entered(&self.id, "restore");
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
@@ -259,10 +271,18 @@ impl Task for Loaded<TaskBox, TaskInfo> {
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        entered(&self.id, "trials");
         batch_from_parcel(&from_wire(self.object.trials(count, seed))?)
     }
 
+    fn trials_of(&mut self, split: Split, count: usize, seed: u64) -> Result<Batch> {
+        entered(&self.id, "trials_of");
+        let number = Split::ALL.iter().position(|&known| known == split).unwrap_or_default() as u8;
+        batch_from_parcel(&from_wire(self.object.trials_of(number, count, seed))?)
+    }
+
     fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
+        entered(&self.id, "judge");
         let rows = outputs.nrows();
         let outputs = Part::new("outputs", outputs);
         let judged =
@@ -280,11 +300,13 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
+        entered(&self.id, "initialise");
         let recurrent = Part::new("recurrent", recurrent);
         from_wire(self.object.initialise(recurrent.wire(), seed))
     }
 
     fn forward(&mut self, batch: &BatchView<'_>, mode: Mode, outputs: ArrayViewMut2<'_, f32>) -> Result<()> {
+        entered(&self.id, "forward");
         let (mode, noise_seed) = match mode {
             Mode::Train { noise_seed } => (TRAIN, noise_seed),
             Mode::Evaluate => (EVALUATE, 0),
@@ -296,6 +318,7 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
+        entered(&self.id, "activity");
         let (shape, values) = lent(from_wire(self.object.activity())?)?;
         let count = values.len();
         ArrayView3::from_shape(three(&shape).unwrap_or_default(), values).map_err(|_| {
@@ -308,12 +331,14 @@ impl Model for Loaded<ModelBox, ModelInfo> {
         outputs: ArrayView2<'_, f32>,
         activity: Option<ArrayView3<'_, f32>>,
     ) -> Result<()> {
+        entered(&self.id, "backward");
         let outputs = Part::new("outputs", outputs);
         let activity = activity.map(|view| Part::new("activity", view));
         from_wire(self.object.backward(outputs.wire(), activity.as_ref().map(Part::wire).into()))
     }
 
     fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        entered(&self.id, "parameters");
         let found = from_wire(self.object.parameters())?;
         self.count("parameters", found.len())?;
         self.info
@@ -329,6 +354,7 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        entered(&self.id, "parameters_mut");
         let (id, infos) = (&self.id, &self.info.parameters);
         let found = from_wire(self.object.parameters_mut())?;
         if found.len() != infos.len() {
@@ -346,6 +372,7 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        entered(&self.id, "learned");
         let (id, infos) = (&self.id, &self.info.parameters);
         from_wire(self.object.learned())?
             .into_iter()
@@ -363,19 +390,23 @@ impl Model for Loaded<ModelBox, ModelInfo> {
     }
 
     fn update_itself(&mut self) -> Result<()> {
+        entered(&self.id, "update_itself");
         from_wire(self.object.update_itself())
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
+        entered(&self.id, "state");
         tensors_from_parcel(&from_wire(self.object.state())?)
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        entered(&self.id, "restore");
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
 
     fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        entered(&self.id, "step");
         let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
         buf_to_array(&from_wire(self.object.step(states.wire(), inputs.wire()))?)
     }
@@ -386,6 +417,7 @@ impl Model for Loaded<ModelBox, ModelInfo> {
         inputs: ArrayView2<'_, f64>,
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>)> {
+        entered(&self.id, "step_gradient");
         let (states, inputs) = (Part::new("states", states), Part::new("inputs", inputs));
         let cotangents = Part::new("cotangents", cotangents);
         let parcel = from_wire(self.object.step_gradient(states.wire(), inputs.wire(), cotangents.wire()))?;
@@ -434,6 +466,7 @@ fn three(shape: &[usize]) -> Option<(usize, usize, usize)> {
 
 impl Optimizer for Loaded<OptimizerBox> {
     fn update(&mut self, parameters: &mut [Learned<'_>], at: &Moment) -> Result<()> {
+        entered(&self.id, "update");
         let gradients: Vec<Part<'_>> =
             parameters.iter().map(|p| Part::shaped(p.name, p.shape, p.gradient)).collect();
         let updates: RVec<WireUpdate<'_>> = parameters
@@ -449,10 +482,12 @@ impl Optimizer for Loaded<OptimizerBox> {
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
+        entered(&self.id, "state");
         tensors_from_parcel(&from_wire(self.object.state())?)
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        entered(&self.id, "restore");
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
@@ -497,6 +532,7 @@ impl Metric for Loaded<MetricBox, MetricWants> {
     }
 
     fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        entered(&self.id, "measure");
         let setting = Setting { substrate: network.substrate, ..Setting::default() };
         let model = network.model.map(json).transpose()?.unwrap_or_default();
         let mut parts =

@@ -6,7 +6,7 @@ use crate::Role;
 
 /// A plugin's manifest, as JSON on the wire. Unknown keys are ignored, so that
 /// later versions can add some.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Manifest {
     /// Name of the plugin's crate.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Manifest {
 }
 
 /// A component in a [`Manifest`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ComponentEntry {
     /// Name of its role; a host skips components with roles that it does not know.
     pub role: String,

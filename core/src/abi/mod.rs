@@ -10,6 +10,7 @@
 //!   returns wire types.
 //! - `loaded`: the host's side. Wraps a wire object as a component of the same
 //!   plain trait.
+//! - `last_call`: tells the host which method is entered.
 //! - `events`: forwards log events from a plugin to the host.
 //! - `headers`: the JSON that accompanies arrays.
 //! - `manifest`: the description of a plugin.
@@ -18,6 +19,7 @@ mod convert;
 mod events;
 mod guard;
 mod headers;
+pub mod last_call;
 mod loaded;
 mod manifest;
 #[allow(

@@ -166,6 +166,8 @@ pub trait WireConstraint: Send + Sync {
 pub trait WireTask: Send + Sync {
     fn info(&self) -> WireResult<RString>;
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel>;
+    /// `split` is an index into `Split::ALL`.
+    fn trials_of(&mut self, split: u8, count: usize, seed: u64) -> WireResult<WireParcel>;
     /// One byte for each row of the outputs, 1 if it is correct.
     fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>>;
     #[sabi(last_prefix_field)]

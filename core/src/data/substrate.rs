@@ -60,6 +60,10 @@ pub struct SubstrateBase<'a> {
     /// Frame rate of the recording that the events come from, in Hz, if it had
     /// frames.
     pub frame_hz: Option<f64>,
+    /// Begin and end of the recording in seconds, on the clock of the events, if
+    /// they are known. Without them the time before the first event and after
+    /// the last is not counted as recorded.
+    pub recording: Option<(f64, f64)>,
     /// Names of the matrices that must be kept as they are: the user chose how
     /// to compute them, or they are synthetic. A source may replace any other
     /// matrix by a better estimate, such as an STTC with another window.
@@ -86,6 +90,7 @@ impl SubstrateBase<'_> {
             ids: self.ids.into_iter().map(|(name, ids)| (name, Cow::Owned(ids.into_owned()))).collect(),
             events: self.events,
             frame_hz: self.frame_hz,
+            recording: self.recording,
             derived: self.derived,
             notes: self.notes,
         }
@@ -164,6 +169,11 @@ impl SubstrateBase<'_> {
         }
         if self.frame_hz.is_some_and(|hz| !(hz.is_finite() && hz > 0.0)) {
             return wrong("the frame rate must be positive".into());
+        }
+        if let Some((begin, end)) = self.recording
+            && !(begin.is_finite() && end.is_finite() && begin < end)
+        {
+            return wrong(format!("the recording must end after it begins; it is {begin} to {end} s"));
         }
         for (name, ids) in &self.ids {
             if ids.len() != n {

@@ -14,4 +14,4 @@ pub use model::{
 };
 pub use optimizer::{Learned, Moment, Optimizer};
 pub use source::{SubstrateSource, WeightRequest, WeightSource};
-pub use task::{Levels, Task, TaskInfo};
+pub use task::{Levels, Split, Task, TaskInfo};

@@ -34,6 +34,11 @@ impl Moment {
         Moment { step, epoch: 1, factor: 1.0 }
     }
 
+    /// Update number `step` of `epoch`, both from 1.
+    pub fn at(step: u64, epoch: u32, factor: f64) -> Self {
+        Moment { step, epoch, factor }
+    }
+
     /// The same update with another factor on the learning rate.
     #[must_use]
     pub fn with_factor(self, factor: f64) -> Self {

@@ -80,6 +80,32 @@ impl TaskInfo {
     }
 }
 
+/// What trials are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Training.
+    Train,
+    /// Validation after every epoch.
+    Validation,
+    /// The test after training.
+    Test,
+}
+
+impl Split {
+    /// All splits, in the order in which results are written.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+}
+
 /// Generates trials.
 pub trait Task: Send + Sync {
     /// The description of the task.
@@ -90,6 +116,17 @@ pub trait Task: Send + Sync {
     /// # Errors
     /// If the trials cannot be generated.
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch>;
+
+    /// Generates `count` trials of a split; by default as [`Task::trials`], since
+    /// the seed differs between splits. A task that draws trials from data takes
+    /// those for validation and test from a part that training never sees.
+    ///
+    /// # Errors
+    /// As [`Task::trials`].
+    fn trials_of(&mut self, split: Split, count: usize, seed: u64) -> Result<Batch> {
+        let _ = split;
+        self.trials(count, seed)
+    }
 
     /// Which answers are correct: one value for each row of `outputs` (scored
     /// steps × outputs, in the order of [`BatchView::scored`]), such as whether an

@@ -265,7 +265,7 @@ mod tests {
             table.profiles.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
             ["published", "corrected"]
         );
-        assert_eq!(table.switches.len(), 13);
+        assert_eq!(table.switches.len(), 14);
         for switch in &table.switches {
             let profiles: Vec<_> = switch.values.keys().map(String::as_str).collect();
             assert_eq!(profiles, ["corrected", "published"], "{}", switch.name);

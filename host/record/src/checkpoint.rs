@@ -6,10 +6,11 @@
 //! `state.safetensors`, from which it can be continued.
 //!
 //! All random draws of a training follow from its seeds, and the noise of a
-//! batch depends on the batch's number alone. So the model's state, the number
-//! of epochs and the curves are sufficient.
+//! batch depends on the batch's number alone. So the parameters, the states of
+//! model, optimizer and constraints, the number of epochs and the curves are
+//! sufficient.
 //!
-//! The file is a safetensors file with the model's tensors (f32). Its metadata
+//! The file is a safetensors file with these tensors. Its metadata
 //! hold the identity of the training, the curves, the seconds so far, the order
 //! of the tensors and a SHA-256 of all of these. The file is replaced in one
 //! step but not forced to disk: after a power failure the hash does not match,
@@ -23,15 +24,14 @@ use std::path::{Path, PathBuf};
 use pallium_core::{Error, Result, Tensor};
 use pallium_files::hash::hex;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::durable;
 use crate::outcome::Epoch;
-use crate::safetensors_file::{f32_bytes, floats, with_metadata};
+use crate::safetensors_file::{from_bytes, of_tensors, to_bytes, with_metadata};
 
 /// Kind of file and version of its format.
-const KIND: &str = "pallium training state 2";
+const KIND: &str = "pallium training state 3";
 
 /// The state of a training after an epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,17 +125,8 @@ pub fn encode(checkpoint: &Checkpoint, identity: &str) -> Result<Vec<u8>> {
     let seconds = text(serde_json::to_string(&checkpoint.seconds))?;
     let names: Vec<&str> = checkpoint.state.iter().map(|tensor| tensor.name.as_str()).collect();
     let order = text(serde_json::to_string(&names))?;
-    let bytes: Vec<Vec<u8>> = checkpoint.state.iter().map(|tensor| f32_bytes(&tensor.values)).collect();
-    let mut views = BTreeMap::new();
-    for (tensor, bytes) in checkpoint.state.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
-            .map_err(|e| wrong(&format!("tensor `{}`: {e}", tensor.name)))?;
-        if views.insert(tensor.name.as_str(), view).is_some() {
-            return Err(wrong(&format!("two tensors are named `{}`", tensor.name)));
-        }
-    }
-    let sum = sum([identity, &seconds, &curves], &checkpoint.state);
-    let file = safetensors::serialize(views, None).map_err(|e| wrong(&e))?;
+    let sum = sum([identity, &seconds, &curves], &checkpoint.state)?;
+    let file = of_tensors("a training's state", &checkpoint.state)?;
     let about = BTreeMap::from([
         ("curves", curves.as_str()),
         ("format", KIND),
@@ -168,9 +159,12 @@ pub fn decode(bytes: &[u8], identity: &str, epochs: u32) -> Result<Checkpoint, S
     let mut state = Vec::with_capacity(names.len());
     for name in names {
         let view = file.tensor(&name).map_err(|e| e.to_string())?;
-        state.push(Tensor { name, shape: view.shape().into(), values: floats(view.data()) });
+        let values = from_bytes(view.dtype(), view.data())
+            .ok_or_else(|| format!("tensor `{name}` has type {:?}", view.dtype()))?;
+        state.push(Tensor::new(name, view.shape(), values));
     }
-    if entry("sha256") != sum([identity, entry("seconds"), entry("curves")], &state) {
+    let found = sum([identity, entry("seconds"), entry("curves")], &state).map_err(|e| e.to_string())?;
+    if entry("sha256") != found {
         return Err("it is damaged".into());
     }
     let numbers = (1..=epochs).zip(&curves).all(|(number, epoch)| number == epoch.epoch);
@@ -181,16 +175,16 @@ pub fn decode(bytes: &[u8], identity: &str, epochs: u32) -> Result<Checkpoint, S
 }
 
 /// SHA-256 of everything that is read from the file.
-fn sum(texts: [&str; 3], state: &[Tensor]) -> String {
+fn sum(texts: [&str; 3], state: &[Tensor]) -> Result<String> {
     let mut sum = Sha256::new();
     for text in texts {
         sum.update(format!("{} {text}\n", text.len()));
     }
     for tensor in state {
         sum.update(format!("{} {:?}\n", tensor.name, tensor.shape));
-        sum.update(f32_bytes(&tensor.values));
+        sum.update(to_bytes(&tensor.values)?.1);
     }
-    hex(&sum.finalize())
+    Ok(hex(&sum.finalize()))
 }
 
 #[cfg(test)]
@@ -205,30 +199,27 @@ mod tests {
         let epoch = |epoch| Epoch {
             epoch,
             running_loss: 0.1 + 0.2,
-            running_accuracy: 1.0 / 3.0,
+            running_accuracy: Some(1.0 / 3.0),
             penalty: 5e-324,
             validation_loss: None,
             validation_accuracy: Some(0.7),
-        };
-        let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor {
-            name: name.into(),
-            shape: shape.into(),
-            values: values.into(),
         };
         Checkpoint {
             curves: vec![epoch(1), epoch(2)],
             seconds: 1.5,
             state: vec![
-                tensor("recurrent", &[1, 2, 2], &[0.1, -0.0, f32::MIN_POSITIVE, 1e30]),
-                tensor("bias", &[0], &[]),
-                // A value may have the bits of an f32 NaN.
-                tensor("optimizer.updates", &[1], &[f32::from_bits(0x7f80_0001)]),
+                Tensor::new("recurrent", [1, 2, 2], vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30]),
+                Tensor::new("bias", [0], Vec::<f32>::new()),
+                Tensor::new("sum", [2], vec![0.1_f64, 5e-324]),
+                Tensor::new("updates", [1], vec![u64::MAX]),
+                // The bits of a NaN are kept, too.
+                Tensor::new("odd", [1], vec![f32::from_bits(0x7f80_0001)]),
             ],
         }
     }
 
-    fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
-        checkpoint.state.iter().flat_map(|t| &t.values).map(|v| v.to_bits()).collect()
+    fn bits(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
+        checkpoint.state.iter().map(|tensor| to_bytes(&tensor.values).unwrap().1).collect()
     }
 
     #[test]

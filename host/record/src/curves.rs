@@ -33,7 +33,7 @@ fn fields(epoch: &Epoch) -> [String; 6] {
 pub fn values(epoch: &Epoch) -> [f64; 5] {
     [
         epoch.running_loss,
-        epoch.running_accuracy,
+        epoch.running_accuracy.unwrap_or(f64::NAN),
         epoch.penalty,
         epoch.validation_loss.unwrap_or(f64::NAN),
         epoch.validation_accuracy.unwrap_or(f64::NAN),
@@ -69,7 +69,7 @@ pub fn read(path: &Path) -> Result<Vec<Epoch>> {
         curve.push(Epoch {
             epoch: field(0).parse().map_err(|e| damaged(path, &format!("epoch `{}`: {e}", field(0))))?,
             running_loss: value(1)?.unwrap_or(f64::NAN),
-            running_accuracy: value(2)?.unwrap_or(f64::NAN),
+            running_accuracy: value(2)?,
             penalty: value(3)?.unwrap_or(f64::NAN),
             validation_loss: value(4)?,
             validation_accuracy: value(5)?,
@@ -124,7 +124,7 @@ mod tests {
         let curve = [Epoch {
             epoch: 1,
             running_loss: 0.1 + 0.2,
-            running_accuracy: 1.0 / 3.0,
+            running_accuracy: Some(1.0 / 3.0),
             penalty: 5e-324,
             validation_loss: None,
             validation_accuracy: Some(0.7),

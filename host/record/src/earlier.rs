@@ -32,6 +32,9 @@ const OWN_PLUGINS: [&str; 11] = [
     "pallium-spatial",
 ];
 
+/// Components that compute something else since version 0.2.0.
+const CHANGED: [&str; 2] = ["circuit.rate", "rnn.reservoir"];
+
 /// Whether `file`, written in format 1, is a training of `cell`.
 ///
 /// # Errors
@@ -75,11 +78,12 @@ fn is_computed_alike(file: &TrainingFile, cell: &Cell) -> bool {
     let mut plugins = file.inputs.iter().filter_map(|(name, sum)| Some((name.strip_prefix("plugin ")?, sum)));
     file.format == FORMAT
         && file.pallium == "0.1.0"
+        && !file.spec.components().any(|component| CHANGED.contains(&component.id.as_str()))
         && plugins.all(|(plugin, sum)| OWN_PLUGINS.contains(&plugin) || known(sum))
 }
 
 fn content_of_file(file: &TrainingFile) -> Result<String> {
-    content(&file.spec, file.inputs.iter())
+    content(&file.spec.clone().with_own_optimizer(), file.inputs.iter())
 }
 
 fn content_of_cell(cell: &Cell) -> Result<String> {

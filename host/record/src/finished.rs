@@ -28,8 +28,8 @@ pub struct Finished {
     pub values: Vec<Value>,
     /// Its durations.
     pub times: Vec<Value>,
-    /// Reference levels of its task.
-    pub levels: Levels,
+    /// Reference levels of its task, if it has an accuracy.
+    pub levels: Option<Levels>,
     /// Its learning curve.
     pub curve: Vec<Epoch>,
     /// Number of metrics that are missing.

@@ -62,6 +62,7 @@ struct Essence<'a> {
     constraints: Vec<Use>,
     task: Use,
     model: Use,
+    optimizer: Use,
     training: &'a Training,
     inputs: &'a [(String, String)],
 }
@@ -100,6 +101,7 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         constraints: spec.constraints.iter().map(without_path).collect(),
         task: without_path(&spec.task_component),
         model: without_path(&spec.model),
+        optimizer: without_path(&spec.optimizer),
         training: &spec.training,
         inputs,
     })
@@ -123,7 +125,9 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 
 /// The components that a training uses.
 fn trained_components(spec: &CellSpec) -> impl Iterator<Item = &Use> {
-    [&spec.substrate, &spec.weights, &spec.task_component, &spec.model].into_iter().chain(&spec.constraints)
+    [&spec.substrate, &spec.weights, &spec.task_component, &spec.model, &spec.optimizer]
+        .into_iter()
+        .chain(&spec.constraints)
 }
 
 /// A component without the path of its data, which are identified by their

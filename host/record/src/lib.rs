@@ -28,6 +28,7 @@
 //! the same. This crate knows nothing of plugins, experiment files or how
 //! networks train.
 
+pub mod analysis;
 pub mod checkpoint;
 pub mod claim;
 pub mod curves;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Analysis;
 use crate::machine::Machine;
 
 /// The manifest of a run folder.
@@ -29,6 +30,9 @@ pub struct Manifest {
     /// of older versions.
     #[serde(default)]
     pub tasks: Vec<String>,
+    /// The comparisons that the experiment states.
+    #[serde(default, skip_serializing_if = "Analysis::is_empty")]
+    pub analysis: Analysis,
     /// Path of the experiment file.
     pub file: PathBuf,
     /// `path=value` overrides of the run.

@@ -80,7 +80,7 @@ pub struct Epoch {
     /// their trials; each taken before the batch's update, with noise; in nats.
     pub running_loss: f64,
     /// Share of correct answers in the same passes.
-    pub running_accuracy: f64,
+    pub running_accuracy: Option<f64>,
     /// The penalty within `running_loss`.
     pub penalty: f64,
     /// Cross-entropy on the validation trials after the epoch, without noise

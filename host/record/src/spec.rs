@@ -13,12 +13,16 @@ pub struct Use {
     /// Its parameters; others have the component's defaults.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
+    /// Names of the model's parameters that a constraint acts on; empty for all
+    /// recurrent blocks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
 }
 
 impl Use {
     /// A component with default parameters.
     pub fn new(id: impl Into<String>) -> Self {
-        Use { id: id.into(), params: Map::new() }
+        Use { id: id.into(), params: Map::new(), on: Vec::new() }
     }
 
     /// The parameters as JSON text, as they are passed to the plugin.
@@ -99,7 +103,7 @@ pub enum DataSeed {
 }
 
 /// The length of a training and its numbers of trials.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// Passes over the training trials.
     pub epochs: u32,
@@ -115,6 +119,123 @@ pub struct Training {
     /// order, so the number is a part of the training's identity.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub threads: usize,
+    /// Whether new training trials are drawn for every epoch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fresh: bool,
+    /// Largest norm of all gradients together; larger ones are scaled down.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clip_norm: Option<f64>,
+    /// Largest absolute value of a gradient's entry; larger ones are cut.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clip_value: Option<f64>,
+    /// Factor on the parameters that is added to their gradients.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weight_decay: f64,
+    /// How the learning rate changes over the training.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// When the training ends before its last epoch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+impl Training {
+    /// A training of these epochs and trials, with everything else as by default.
+    pub fn new(epochs: u32, trials: usize, validation: usize, test: usize, batch: usize) -> Self {
+        Training {
+            epochs,
+            trials,
+            validation,
+            test,
+            batch,
+            threads: 1,
+            fresh: false,
+            clip_norm: None,
+            clip_value: None,
+            weight_decay: 0.0,
+            schedule: Schedule::default(),
+            early_stopping: None,
+        }
+    }
+}
+
+/// The factor on the learning rate over the training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// What it follows after the warm-up.
+    pub kind: ScheduleKind,
+    /// Number of epochs in which it rises linearly from 0, in steps of one update.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warm_up: u32,
+}
+
+/// A course of the factor on the learning rate, by epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// 1 throughout.
+    #[default]
+    Constant,
+    /// Multiplied by `factor` after every `every` epochs.
+    Step {
+        /// Number of epochs between changes.
+        every: u32,
+        /// The factor.
+        factor: f64,
+    },
+    /// Half a period of a cosine, from 1 down to `to` after the last epoch
+    /// (Loshchilov and Hutter 2017, without restarts).
+    Cosine {
+        /// The final factor.
+        to: f64,
+    },
+    /// Multiplied by `factor` whenever the validation loss has not fallen for
+    /// more than `patience` epochs.
+    Plateau {
+        /// The factor.
+        factor: f64,
+        /// Number of epochs without a fall that are tolerated.
+        patience: u32,
+    },
+}
+
+/// When a training ends early.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStopping {
+    /// The column of `curves.csv` that is watched.
+    pub measure: Watched,
+    /// Number of epochs without an improvement after which the training ends.
+    pub patience: u32,
+    /// An improvement is larger than this.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub least: f64,
+}
+
+/// A column of `curves.csv`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    /// Loss on the validation trials; it should fall.
+    ValidationLoss,
+    /// Accuracy on the validation trials; it should rise.
+    ValidationAccuracy,
+    /// Loss of the epoch while training; it should fall.
+    RunningLoss,
+    /// Accuracy of the epoch while training; it should rise.
+    RunningAccuracy,
+}
+
+/// A default is left out of the text, so older identities stay valid.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The optimizer of experiments that name none: with its default parameters, the
+/// published one.
+pub const OPTIMIZER: &str = "optimizer.adam";
+
+fn optimizer() -> Use {
+    Use::new(OPTIMIZER)
 }
 
 fn one() -> usize {
@@ -152,13 +273,32 @@ pub struct CellSpec {
     pub task_component: Use,
     /// The model.
     pub model: Use,
+    /// The optimizer.
+    #[serde(default = "optimizer")]
+    pub optimizer: Use,
     /// Metrics of the trained matrix.
     pub metrics: Vec<Use>,
     /// Training.
     pub training: Training,
 }
 
+/// Parameters that models had before optimizers were components of their own.
+pub const FORMER_MODEL_PARAMETERS: [&str; 4] = ["learning_rate", "beta1", "beta2", "epsilon"];
+
 impl CellSpec {
+    /// The same training with the parameters of its optimizer where they are now,
+    /// if it was written when they were the model's.
+    #[must_use]
+    pub fn with_own_optimizer(mut self) -> Self {
+        for name in FORMER_MODEL_PARAMETERS {
+            if let Some(value) = self.model.params.remove(name) {
+                self.optimizer.params.insert(name.into(), value);
+            }
+        }
+        self.optimizer.params.sort_keys();
+        self
+    }
+
     /// `variant/task/run`, for messages and `--only` patterns.
     pub fn label(&self) -> String {
         format!("{}/{}/{}", self.variant, self.task, self.run)
@@ -166,7 +306,7 @@ impl CellSpec {
 
     /// Every component that the cell uses.
     pub fn components(&self) -> impl Iterator<Item = &Use> {
-        [&self.substrate, &self.weights, &self.task_component, &self.model]
+        [&self.substrate, &self.weights, &self.task_component, &self.model, &self.optimizer]
             .into_iter()
             .chain(&self.constraints)
             .chain(&self.metrics)

@@ -27,7 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use pallium_core::{Error, Result};
+use pallium_core::{Error, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CheckpointFile};
@@ -40,6 +40,7 @@ use crate::manifest::Manifest;
 use crate::outcome::{Status, Value};
 use crate::owner::Owner;
 use crate::results::{self, Row};
+use crate::safetensors_file::of_tensors;
 use crate::table::{damaged, unwritable};
 use crate::training::{FILE, Failure, FailureFile, Trained, TrainingFile};
 use crate::weights::{self, Weights};
@@ -63,6 +64,11 @@ struct ManifestHead {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+}
+
+/// Name of the file with a metric's arrays, beside the table with its measures.
+fn arrays_file(measures: &str) -> String {
+    format!("{}.safetensors", measures.strip_suffix(".csv").unwrap_or(measures))
 }
 
 impl Store {
@@ -297,6 +303,9 @@ impl Store {
         for (name, values) in cell.measures.iter().zip(&trained.measures) {
             write(&measures.join(name), &table(values)?)?;
         }
+        for (name, arrays) in cell.measures.iter().zip(&trained.arrays).filter(|(_, a)| !a.is_empty()) {
+            write(&measures.join(arrays_file(name)), &of_tensors(name, arrays)?)?;
+        }
         if let Some(state) = &trained.state {
             write(&place.join(STATE), &checkpoint::encode(state, &cell.identity)?)?;
         }
@@ -316,12 +325,22 @@ impl Store {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn add_measures(&self, cell: &Cell, metric: usize, values: &[Value]) -> Result<()> {
+    pub fn add_measures(
+        &self,
+        cell: &Cell,
+        metric: usize,
+        values: &[Value],
+        arrays: &[Tensor],
+    ) -> Result<()> {
         let Some(name) = cell.measures.get(metric) else {
             return Err(Error::bug(format!("a training has no metric {metric}")));
         };
         let folder = self.folder(cell).join(MEASURES);
         fs::create_dir_all(&folder).map_err(|e| unwritten(&folder, &e))?;
+        if !arrays.is_empty() {
+            replace(&folder.join(arrays_file(name)), &of_tensors(name, arrays)?)?;
+        }
+        // The table last: it says that the metric is done.
         let rows: Vec<Row> = results::rows(&cell.spec, values, &Status::Ok, Some(&cell.folder)).collect();
         replace(&folder.join(name), &results::write(&rows)?)
     }

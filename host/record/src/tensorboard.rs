@@ -58,12 +58,13 @@ impl<'a> TensorBoardWriter<'a> {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn epoch(&mut self, cell: &Cell, epoch: u32, loss: f64, accuracy: f64) -> Result<()> {
+    pub fn epoch(&mut self, cell: &Cell, epoch: u32, loss: f64, accuracy: Option<f64>) -> Result<()> {
         let place = self.place(cell);
         if let Some((file, first)) = self.live.get_mut(&cell.folder) {
             first.get_or_insert(epoch);
-            let scalars = LIVE.map(str::to_owned).into_iter().zip([loss, accuracy]);
-            let scalars: Vec<Scalar> = scalars.map(|(tag, value)| (tag, epoch, value)).collect();
+            let scalars = LIVE.map(str::to_owned).into_iter().zip([Some(loss), accuracy]);
+            let scalars: Vec<Scalar> =
+                scalars.filter_map(|(tag, value)| Some((tag, epoch, value?))).collect();
             file.write_all(&records(&scalars)).map_err(|e| Error::io(&place, &e))?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
-use pallium_core::{Levels, ModelInfo, TaskInfo, Tensor};
+use pallium_core::{TaskInfo, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::identity::{Cell, identify};
@@ -11,7 +11,7 @@ use crate::outcome::{Divergence, Epoch, Status, Value};
 use crate::spec::{
     CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
 };
-use crate::training::Trained;
+use crate::training::{ModelRecord, Trained};
 
 pub fn spec() -> CellSpec {
     CellSpec {
@@ -32,8 +32,9 @@ pub fn spec() -> CellSpec {
         constraints: vec![Use::new("mock.ridge")],
         task_component: Use::new("mock.task"),
         model: Use::new("mock.model"),
+        optimizer: Use::new("mock.optimizer"),
         metrics: vec![Use::new("mock.metric")],
-        training: Training { epochs: 2, trials: 5, validation: 3, test: 4, batch: 2, threads: 1 },
+        training: Training::new(2, 5, 3, 4, 2),
     }
 }
 
@@ -46,15 +47,11 @@ pub fn cell_of(spec: CellSpec) -> Cell {
 }
 
 pub fn trained() -> Trained {
-    let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor {
-        name: name.into(),
-        shape: shape.into(),
-        values: values.into(),
-    };
+    let tensor = |name: &str, shape: &[usize], values: &[f32]| Tensor::new(name, shape, values.to_vec());
     let epoch = |epoch| Epoch {
         epoch,
         running_loss: 0.5,
-        running_accuracy: 0.6,
+        running_accuracy: Some(0.6),
         penalty: 0.1,
         validation_loss: Some(0.4),
         validation_accuracy: None,
@@ -67,21 +64,21 @@ pub fn trained() -> Trained {
         status: Status::Ok,
         divergence: None,
         notes: vec![],
-        task: TaskInfo {
-            inputs: 1,
-            classes: 2,
-            steps: 3,
-            step_ms: None,
-            conditions: vec![],
-            levels: Levels { chance: 0.5, memoryless: None, ideal: None },
+        task: TaskInfo::classes(1, 2, 3),
+        model: ModelRecord {
+            neurons: 3,
+            blocks: 1,
+            block_names: vec!["recurrent".into()],
+            block_tensors: vec!["recurrent".into()],
+            parameters: 12,
         },
-        model: ModelInfo { neurons: 3, blocks: 1, block_names: vec!["recurrent".into()], parameters: 12 },
         values: vec![
             Value::new("train", "accuracy", Some(0.6)),
             Value::new("test", "accuracy", Some(0.5)),
             Value::new("train", "running_loss", Some(0.5)),
         ],
         measures: vec![vec![Value::new("", "sum", Some(0.9))]],
+        arrays: vec![vec![]],
         times: vec![Value::new("", "seconds_total", Some(1.5))],
         curves,
         ids: BTreeMap::from([("root".into(), vec![864_691_135_000_000_001, 2, 3])]),
@@ -97,6 +94,7 @@ pub fn diverged() -> Trained {
         divergence: Some(Divergence { epoch: 1, batch: 2, what: "loss inf".into() }),
         values: trained().values.into_iter().map(|v| Value { value: None, ..v }).collect(),
         measures: vec![],
+        arrays: vec![],
         parameters: vec![],
         state: None,
         ..trained()

@@ -18,6 +18,38 @@ use crate::{FORMAT, VERSION};
 /// Name of the file that describes a finished training.
 pub const FILE: &str = "cell.json";
 
+/// What is recorded of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Number of hidden units.
+    pub neurons: usize,
+    /// Number of recurrent blocks.
+    pub blocks: usize,
+    /// Names of the recurrent blocks for readers.
+    pub block_names: Vec<String>,
+    /// Names of the recurrent blocks among the parameters; empty in older folders.
+    #[serde(default)]
+    pub block_tensors: Vec<String>,
+    /// Number of trainable values.
+    pub parameters: usize,
+}
+
+impl From<&ModelInfo> for ModelRecord {
+    fn from(info: &ModelInfo) -> Self {
+        let name = |p: &pallium_core::ParameterInfo| {
+            if p.title.is_empty() { p.name.clone() } else { p.title.clone() }
+        };
+        let block_names: Vec<_> = info.recurrent().map(|(_, parameter)| name(parameter)).collect();
+        ModelRecord {
+            neurons: info.units,
+            blocks: block_names.len(),
+            block_names,
+            block_tensors: info.recurrent().map(|(_, parameter)| parameter.name.clone()).collect(),
+            parameters: info.count(),
+        }
+    }
+}
+
 /// The result of a training that completed or diverged.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -30,7 +62,7 @@ pub struct Trained {
     /// Description of the task.
     pub task: TaskInfo,
     /// Description of the model.
-    pub model: ModelInfo,
+    pub model: ModelRecord,
     /// `accuracy`, `task_loss` and `penalty` of every split after training, and
     /// `running_accuracy` and `running_loss` of the last epoch; `None` if the
     /// training diverged.
@@ -38,6 +70,8 @@ pub struct Trained {
     /// The measures of each metric, in the order of the spec; empty if the
     /// training diverged.
     pub measures: Vec<Vec<Value>>,
+    /// The arrays of each metric, in the order of the spec.
+    pub arrays: Vec<Vec<Tensor>>,
     /// `seconds_…`, stored apart because they vary.
     pub times: Vec<Value>,
     /// One entry per completed epoch.
@@ -93,7 +127,7 @@ pub struct TrainingFile {
     /// Description of the task.
     pub task_info: TaskInfo,
     /// Description of the model.
-    pub model_info: ModelInfo,
+    pub model_info: ModelRecord,
     /// The specification.
     pub spec: CellSpec,
     /// Path of the training's folder.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use itertools::Itertools;
@@ -14,9 +15,10 @@ use ndarray::Array2;
 use pallium_core::{Error, Matrix, Result, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde::Deserialize;
 
 use crate::identity::Cell;
-use crate::safetensors_file::{f32_bytes, floats, with_metadata};
+use crate::safetensors_file::{from_bytes, to_bytes, with_metadata};
 use crate::table::damaged;
 use crate::training::Trained;
 
@@ -42,7 +44,8 @@ impl Weights {
     pub fn block(&self, name: &str, neurons: usize) -> Option<Matrix> {
         let tensor = self.parameters.iter().find(|tensor| tensor.name == name)?;
         let square = tensor.shape == [neurons, neurons];
-        square.then(|| Array2::from_shape_vec((neurons, neurons), tensor.values.clone()).ok())?
+        let values = tensor.slice::<f32>().ok().filter(|_| square)?;
+        Array2::from_shape_vec((neurons, neurons), values.to_vec()).ok()
     }
 }
 
@@ -52,14 +55,11 @@ impl Weights {
 /// If two tensors have one name.
 pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::plugin(format!("the state of `{}`: {what}", cell.spec.model.id));
-    let initial = Tensor {
-        name: INITIAL.into(),
-        shape: trained.initial.shape().into(),
-        values: trained.initial.iter().copied().collect(),
-    };
-    let mut tensors: BTreeMap<&str, (&[usize], Vec<u8>)> = BTreeMap::new();
+    let initial = Tensor::from_view(INITIAL, trained.initial.view());
+    let mut tensors: BTreeMap<&str, (&[usize], Dtype, Vec<u8>)> = BTreeMap::new();
     for tensor in std::iter::once(&initial).chain(&trained.parameters) {
-        if tensors.insert(&tensor.name, (&tensor.shape, f32_bytes(&tensor.values))).is_some() {
+        let (dtype, bytes) = to_bytes(&tensor.values)?;
+        if tensors.insert(&tensor.name, (&tensor.shape, dtype, bytes)).is_some() {
             return Err(wrong(format!("two tensors are named `{}`", tensor.name)));
         }
     }
@@ -77,8 +77,8 @@ pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
             .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
         views.push((name.as_str(), view));
     }
-    for (name, (shape, bytes)) in &tensors {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes)
+    for (name, (shape, dtype, bytes)) in &tensors {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes)
             .map_err(|e| wrong(format!("tensor `{name}`: {e}")))?;
         views.push((*name, view));
     }
@@ -110,17 +110,107 @@ pub fn read(path: &Path) -> Result<Weights> {
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
     let mut initial = None;
     let mut parameters = Vec::new();
-    for (name, view) in
-        file.iter().filter(|(name, view)| view.dtype() == Dtype::F32 && !name.starts_with(IDS))
-    {
-        let tensor = Tensor { name: name.into(), shape: view.shape().into(), values: floats(view.data()) };
+    for (name, view) in file.iter().filter(|(name, _)| !name.starts_with(IDS)) {
+        let Some(values) = from_bytes(view.dtype(), view.data()) else { continue };
+        let tensor = Tensor::new(name, view.shape(), values);
         if name != INITIAL {
             parameters.push(tensor);
         } else if let [rows, columns] = tensor.shape[..] {
-            initial = Array2::from_shape_vec((rows, columns), tensor.values).ok();
+            initial = Array2::from_shape_vec((rows, columns), tensor.slice::<f32>()?.to_vec()).ok();
         }
     }
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
     let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
     Ok(Weights { initial, parameters })
+}
+
+/// The part of square matrices that belongs to `neurons`: of the one before
+/// training, and of the trained block `block`; `None` if a matrix is not
+/// `size`×`size`. Reads no more than the neurons' rows, so that a sample of a large
+/// network takes as long as one of a small network.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Result<Option<[Matrix; 2]>> {
+    let unreadable = |e: std::io::Error| Error::io(path, &e);
+    let mut file = fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut head = [0; 8];
+    file.read_exact(&mut head).map_err(|e| damaged(path, &e))?;
+    let begin = u64::from_le_bytes(head);
+    let room = length.saturating_sub(8);
+    if begin > room.min(LONGEST_HEADER) {
+        return Err(damaged(path, &"its header is longer than the file"));
+    }
+    let mut header = vec![0; begin as usize];
+    file.read_exact(&mut header).map_err(unreadable)?;
+    let header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&header).map_err(|e| damaged(path, &e))?;
+    let mut read = |name: &str| -> Result<Option<Matrix>> {
+        let entry = header.get(name).and_then(|entry| serde_json::from_value::<Entry>(entry.clone()).ok());
+        let Some(entry) = entry.filter(|e| e.dtype == "F32" && e.shape == [size, size]) else {
+            return Ok(None);
+        };
+        let [from, to] = entry.data_offsets;
+        if to > room - begin || to.checked_sub(from) != Some(4 * (size * size) as u64) {
+            return Err(damaged(path, &format!("the tensor `{name}` is not complete")));
+        }
+        let mut matrix = Array2::zeros((neurons.len(), neurons.len()));
+        let mut bytes = vec![0; 4 * size];
+        for (own, &neuron) in matrix.rows_mut().into_iter().zip(neurons) {
+            let at = 8 + begin + from + 4 * (neuron * size) as u64;
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
+            let (row, _) = bytes.as_chunks::<4>();
+            for (own, &other) in own.into_iter().zip(neurons) {
+                *own = f32::from_le_bytes(row[other]);
+            }
+        }
+        Ok(Some(matrix))
+    };
+    Ok(read(INITIAL)?.zip(read(block)?).map(|(initial, trained)| [initial, trained]))
+}
+
+/// Maximum length of a header, in bytes; safetensors has the same.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// A tensor in the header of a safetensors file.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_weights_between_its_neurons() {
+        let matrix = |shift: f32| Array2::from_shape_fn((5, 5), |(i, j)| (10 * i + j) as f32 + shift);
+        let bytes =
+            [matrix(0.0), matrix(0.5)].map(|m| to_bytes(&m.into_raw_vec_and_offset().0.into()).unwrap().1);
+        let view = |bytes| TensorView::new(Dtype::F32, vec![5, 5], bytes).unwrap();
+        let file =
+            safetensors::serialize([("initial", view(&bytes[0])), ("h", view(&bytes[1]))], None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        fs::write(&path, &file).unwrap();
+        let [initial, trained] = sample(&path, "h", 5, &[1, 4]).unwrap().unwrap();
+        assert_eq!(initial, ndarray::array![[11.0, 14.0], [41.0, 44.0]]);
+        assert_eq!(trained, ndarray::array![[11.5, 14.5], [41.5, 44.5]]);
+        let all: Vec<usize> = (0..5).collect();
+        let complete = read(&path).unwrap();
+        let [initial, trained] = sample(&path, "h", 5, &all).unwrap().unwrap();
+        assert_eq!((Some(trained), initial), (complete.block("h", 5), complete.initial));
+        assert!(
+            sample(&path, "h", 4, &[0]).unwrap().is_none() && sample(&path, "g", 5, &[0]).unwrap().is_none()
+        );
+        fs::write(&path, &file[..file.len() - 1]).unwrap();
+        assert!(sample(&path, "h", 5, &[0]).unwrap_err().message.contains("not complete"));
+        fs::write(&path, b"nothing").unwrap();
+        assert!(sample(&path, "h", 5, &[0]).is_err());
+        fs::write(&path, [u64::MAX.to_le_bytes(), [0; 8]].concat()).unwrap();
+        assert!(sample(&path, "h", 5, &[0]).unwrap_err().message.contains("longer than the file"));
+    }
 }

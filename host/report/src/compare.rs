@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use pallium_core::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Report;
 use super::document;
-use super::published::{Paper, Published, SOURCE, Verdict};
-use super::short::Tally;
+use super::effects::delta;
+use super::published::{Paper, Published};
 use super::summary::{Group, group};
-use super::table::{Emphasis, Table, TableCell};
-use super::tables::{absent, verdict_style};
-use super::text::{mean_half, measure_name, p_cell, signed, three};
+use super::table::Table;
 use crate::text::number;
-use pallium_record::outcome::Status;
 use pallium_stats as stats;
 
 /// Several run folders, compared.
@@ -38,7 +36,7 @@ pub struct Comparison {
 pub struct SharedTask {
     /// Its label without the plugin's name.
     pub name: String,
-    label: String,
+    pub(crate) label: String,
     /// Results of each folder, by variant; `None` where a folder lacks them.
     pub rows: Vec<Vec<Option<Group>>>,
     /// Each further folder compared with the first, by variant.
@@ -89,263 +87,44 @@ impl Comparison {
                 }
             }
         }
-        let tasks =
-            labels.into_iter().map(|(label, name)| shared(&reports, &variants, &key, label, name)).collect();
+        let tasks = labels
+            .into_iter()
+            .map(|(label, name)| shared(&reports, &variants, &key, label, name))
+            .collect::<Result<_>>()?;
         Ok(Comparison { names: names(folders), reports, key, tasks, variants })
     }
 
-    /// What is compared, in words.
-    fn accuracy_name(&self) -> &'static str {
-        match self.key.1.as_str() {
-            "running_accuracy" => "Running accuracy of the last training epoch",
-            _ => "Accuracy on the test trials after training",
-        }
-    }
-
-    /// What was run, and where the folders differ.
-    pub(crate) fn runs_table(&self) -> Table {
-        let mut table = Table::new("what-was-run", "Runs", "Marked rows differ between runs.")
-            .columns(["what"])
-            .columns(self.names.iter());
-        let mut row = |name: &str, always: bool, of: &dyn Fn(&Report) -> String| {
-            let texts: Vec<String> = self.reports.iter().map(of).collect();
-            let differs = texts.iter().any(|t| *t != texts[0]);
-            if differs || always {
-                let emphasis = if differs { Emphasis::Bad } else { Emphasis::Plain };
-                let mut cells = vec![TableCell::text(name)];
-                cells.extend(texts.into_iter().map(|t| TableCell::text(t).emphasis(emphasis)));
-                table.row(cells);
-            }
-        };
-        row("experiment", true, &|r| r.run.manifest.experiment.clone());
-        row("profile", true, &|r| r.run.manifest.profile.clone());
-        row("neurons", true, &|r| {
-            let number = r.run.example().map_or_else(|| "?".into(), |e| e.model_info.neurons.to_string());
-            format!("{}: {number}", r.run.field())
-        });
-        row("seed", true, &|r| r.run.manifest.seed.to_string());
-        row("runs", true, &|r| r.run.manifest.runs.to_string());
-        // Names may have commas.
-        row("variants", false, &|r| r.run.variants.join("; "));
-        row("tasks", false, &|r| r.run.tasks.iter().map(|t| t.short()).collect::<Vec<_>>().join(", "));
-        row("weights", false, &|r| every(r, &|e| uses(std::slice::from_ref(&e.spec.weights))));
-        row("constraints", false, &|r| every(r, &|e| uses(&e.spec.constraints)));
-        row("training", false, &|r| {
-            r.run.example().map_or_else(String::new, |e| {
-                let t = &e.spec.training;
-                format!("{} epochs, {} trials, batches of {}", t.epochs, t.trials, t.batch)
-            })
-        });
-        let switches: BTreeSet<&String> =
-            self.reports.iter().flat_map(|r| r.run.manifest.switches.keys()).collect();
-        for switch in switches {
-            row(switch, false, &|r| r.run.manifest.switches.get(switch).cloned().unwrap_or_default());
-        }
-        row("Pallium", false, &|r| r.run.manifest.pallium.clone());
-        row("trainings done", true, &|r| {
-            format!("{} of {}", r.run.count(|s| *s == Status::Ok), r.run.manifest.cells)
-        });
-        row("trainings diverged", false, &|r| r.run.count(|s| *s == Status::Diverged).to_string());
-        row("trainings failed", false, &|r| r.run.count(|s| matches!(s, Status::Failed(_))).to_string());
-        table
-    }
-
-    /// Agreement of each folder with the published table.
-    pub(crate) fn agreement_table(&self) -> Table {
-        let mut table = Table::new(
-            "agreement",
-            "Agreement with the published tables",
-            format!(
-                "{SOURCE}. Running accuracies and measures of organization that have a published counterpart."
-            ),
-        )
-        .columns(["run", "table", "#accuracies the same", "#differ", "#cannot be compared"])
-        .columns(["#organization the same", "#differ", "#cannot be compared"]);
-        for (report, name) in self.reports.iter().zip(&self.names) {
-            let Some(paper) = report.paper else { continue };
-            let mut row = vec![TableCell::text(name), TableCell::text(paper.name())];
-            for tally in [report.accuracy_tally(), report.organization_tally()] {
-                let Tally { same, differs, cannot_be_compared, .. } = tally;
-                row.extend(
-                    [same, differs, cannot_be_compared].map(|n| TableCell::number(n as f64, n.to_string())),
-                );
-            }
-            table.row(row);
-        }
-        table
-    }
-
-    /// A task's accuracies.
-    pub(crate) fn accuracy_table(&self, task: &SharedTask) -> Table {
-        let first = &self.names[0];
-        let mut table = Table::new(
-            format!("accuracy-{}", task.name),
-            format!("Accuracy, {}", task.name),
-            format!(
-                "{}: mean ± half of the 95 % interval (runs). Differences are from {first}; p by the Mann–Whitney test, \
-                 adjusted by Holm over all of them on this task.",
-                self.accuracy_name()
-            ),
-        )
-        .columns(["variant"]);
-        for (place, name) in self.names.iter().enumerate() {
-            table = table.columns([format!("#{name}")]);
-            if place > 0 {
-                table = table.columns(["#difference", "#p (Holm)"]);
-            }
-        }
-        let published: Vec<(Option<f64>, String)> =
-            (0..self.variants.len()).map(|v| self.published(task, v, "running_accuracy")).collect();
-        let any = published.iter().any(|p| !p.1.is_empty());
-        if any {
-            table = table.columns(["#published"]);
-            table.caption += " Running accuracies against the published ones: = the same, ≠ differs, ? cannot be \
-                              compared.";
-        }
-        for (place, variant) in self.variants.iter().enumerate() {
-            if task.rows[place].iter().all(Option::is_none) {
-                continue;
-            }
-            let mut row = vec![TableCell::text(variant)];
-            for (number, group) in task.rows[place].iter().enumerate() {
-                row.push(match group {
-                    None => TableCell::text("–").note("this run lacks it"),
-                    Some(group) if group.values.is_empty() => {
-                        TableCell::text(absent(group)).emphasis(Emphasis::Faint)
-                    }
-                    Some(g) => {
-                        let verdict = self.verdict(&self.reports[number], task, place);
-                        let text =
-                            format!("{} ({}){}", mean_half(g.mean, g.half()), g.values.len(), mark(verdict));
-                        let cell = TableCell::number(g.mean, text);
-                        match verdict {
-                            Some(verdict) => cell.note(format!("{}: {}", verdict.name(), verdict.why())),
-                            None => cell,
-                        }
-                    }
-                });
-                if number > 0 {
-                    match task.tests[place][number - 1] {
-                        None => row.extend([TableCell::text("–"), TableCell::text("–")]),
-                        Some(a) => {
-                            let significant = a.holm < super::figure::effects::SIGNIFICANT;
-                            let emphasis = if significant { Emphasis::Bad } else { Emphasis::Faint };
-                            row.push(
-                                TableCell::number(a.difference, signed(a.difference))
-                                    .emphasis(emphasis)
-                                    .note(format!("δ = {}", signed(a.delta))),
-                            );
-                            row.push(TableCell::number(a.holm, p_cell(a.holm)).emphasis(emphasis));
-                        }
-                    }
-                }
-            }
-            if any {
-                let (value, text) = published[place].clone();
-                row.push(TableCell::number(value, text));
-            }
-            table.row(row);
-        }
-        table
-    }
-
-    /// The published tables that runs are compared with, each once.
+    /// The published tables with values that some folder is compared with, each
+    /// once.
     pub fn papers(&self) -> Vec<Paper> {
-        let mut papers: Vec<Paper> = Vec::new();
-        for paper in self.reports.iter().filter_map(|r| r.paper) {
-            if !papers.contains(&paper) {
-                papers.push(paper);
-            }
-        }
-        papers
+        let groups = self.reports.iter().flat_map(|r| r.running.iter().flatten());
+        groups.filter(|g| g.published.is_some()).filter_map(|g| g.paper).unique().sorted().collect()
     }
 
-    /// The published value of a variant on a task in this table.
-    pub fn published_in(
-        &self,
-        paper: Paper,
+    /// A folder's results of a variant on a task: of a measure of organization, or
+    /// the running accuracy.
+    pub(crate) fn own<'a>(
+        report: &'a Report,
         task: &SharedTask,
-        variant: usize,
+        variant: &str,
         measure: &str,
-    ) -> Option<Published> {
-        let tasks = self.reports.iter().flat_map(|r| &r.run.tasks);
-        let component = tasks.filter(|t| t.label == task.label).find_map(|t| t.component.as_deref())?;
-        paper.value(measure, &self.variants[variant], component)
+    ) -> Option<&'a Group> {
+        let t = report.run.tasks.iter().position(|t| t.label == task.label)?;
+        let groups = match measure {
+            "running_accuracy" => &report.running[t],
+            _ => &report.organization[t][report.measures.iter().position(|m| m == measure)?],
+        };
+        groups.iter().find(|g| g.variant == variant)
     }
 
-    /// The published value as a number to sort by and as text. The text names
-    /// the table if there are several.
-    fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> (Option<f64>, String) {
-        let papers = self.papers();
-        let found: Vec<(Paper, Published)> = papers
-            .iter()
-            .filter_map(|&paper| Some((paper, self.published_in(paper, task, variant, measure)?)))
-            .collect();
-        let texts: Vec<String> = found
-            .iter()
-            .map(|(paper, published)| {
-                let value = published.mean.map_or_else(|| "–".into(), three);
-                if papers.len() > 1 { format!("{value} ({})", paper.name()) } else { value }
-            })
-            .collect();
-        (found.first().and_then(|f| f.1.mean), texts.join(", "))
-    }
-
-    /// Whether the running accuracy of a folder agrees with the published one.
-    fn verdict<'a>(&self, report: &'a Report, task: &SharedTask, variant: usize) -> Option<&'a Verdict> {
-        let place = report.run.tasks.iter().position(|t| t.label == task.label)?;
-        let own = report.running[place].iter().find(|g| g.variant == self.variants[variant])?;
-        own.verdict.as_ref()
-    }
-
-    /// A task's measures of organization.
-    pub(crate) fn organization_table(&self, task: &SharedTask) -> Table {
-        let mut table = Table::new(
-            format!("organization-{}", task.name),
-            format!("Organization, {}", task.name),
-            "Mean ± half of the 95 % interval; = the same as published, ≠ differs, ? cannot be compared.",
-        )
-        .columns(["variant", "measure"])
-        .columns(self.names.iter().map(|n| format!("#{n}")))
-        .columns(["#published"]);
-        let mut measures: Vec<&String> = Vec::new();
-        for measure in self.reports.iter().flat_map(|r| &r.measures) {
-            if !measures.contains(&measure) {
-                measures.push(measure);
-            }
-        }
-        for (place, variant) in self.variants.iter().enumerate() {
-            for measure in &measures {
-                let find = |report: &Report| -> Option<Group> {
-                    let t = report.run.tasks.iter().position(|t| t.label == task.label)?;
-                    let m = report.measures.iter().position(|own| own == *measure)?;
-                    report.organization[t][m].iter().find(|g| g.variant == *variant).cloned()
-                };
-                let groups: Vec<Option<Group>> = self.reports.iter().map(find).collect();
-                if groups.iter().flatten().all(|g| g.values.is_empty()) {
-                    continue;
-                }
-                let mut row = vec![TableCell::text(variant), TableCell::text(measure_name(measure))];
-                for group in &groups {
-                    row.push(match group {
-                        None => TableCell::text("–"),
-                        Some(g) => {
-                            let mark = mark(g.verdict.as_ref());
-                            let cell =
-                                TableCell::number(g.mean, format!("{}{mark}", mean_half(g.mean, g.half())));
-                            match &g.verdict {
-                                Some(verdict) => cell.emphasis(verdict_style(verdict)).note(verdict.why()),
-                                None => cell,
-                            }
-                        }
-                    });
-                }
-                let (value, text) = self.published(task, place, measure);
-                row.push(TableCell::number(value, if text.is_empty() { "–".into() } else { text }));
-                table.row(row);
-            }
-        }
-        table
+    /// The published values that folders' results are compared with, by table.
+    pub fn published(&self, task: &SharedTask, variant: usize, measure: &str) -> Vec<(Paper, Published)> {
+        let groups = self.reports.iter().filter_map(|r| Self::own(r, task, &self.variants[variant], measure));
+        groups
+            .filter_map(|g| Some((g.paper?, g.published?)))
+            .unique_by(|p| p.0)
+            .sorted_by_key(|p| p.0)
+            .collect()
     }
 
     /// All tables.
@@ -397,30 +176,21 @@ impl Comparison {
     }
 }
 
-/// The symbol of a verdict.
-fn mark(verdict: Option<&Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Same(_)) => " =",
-        Some(Verdict::Differs(_)) => " ≠",
-        Some(Verdict::CannotBeCompared(_)) => " ?",
-        None => "",
-    }
-}
-
 fn shared(
     reports: &[Report],
     variants: &[String],
     key: &(String, String),
     label: String,
     name: String,
-) -> SharedTask {
-    let of = |report: &Report, variant: &String| -> Option<Group> {
-        let t = report.run.tasks.iter().position(|t| t.label == label)?;
-        let v = report.run.variants.iter().position(|v| v == variant)?;
-        Some(group(&report.run, report.paper, v, t, (&key.0, &key.1)))
+) -> Result<SharedTask> {
+    let of = |report: &Report, variant: &String| -> Result<Option<Group>> {
+        let t = report.run.tasks.iter().position(|t| t.label == label);
+        let v = report.run.variants.iter().position(|v| v == variant);
+        let Some((t, v)) = t.zip(v) else { return Ok(None) };
+        group(&report.run, report.counterparts[t][v].as_ref(), v, t, (&key.0, &key.1)).map(Some)
     };
     let rows: Vec<Vec<Option<Group>>> =
-        variants.iter().map(|v| reports.iter().map(|r| of(r, v)).collect()).collect();
+        variants.iter().map(|v| reports.iter().map(|r| of(r, v)).collect()).collect::<Result<_>>()?;
     let mut tests: Vec<Vec<Option<Against>>> = rows
         .iter()
         .map(|row| {
@@ -429,7 +199,7 @@ fn shared(
                 let (first, own) = (&first?.values, &own.as_ref().filter(|g| !g.values.is_empty())?.values);
                 Some(Against {
                     difference: stats::mean(own) - stats::mean(first),
-                    delta: stats::cliffs_delta(own, first),
+                    delta: delta(own, first),
                     p: stats::mann_whitney(own, first).p,
                     holm: f64::NAN,
                 })
@@ -441,7 +211,7 @@ fn shared(
     for (against, adjusted) in tests.iter_mut().flatten().flatten().zip(stats::holm(&p)) {
         against.holm = adjusted;
     }
-    SharedTask { name, label, rows, tests }
+    Ok(SharedTask { name, label, rows, tests })
 }
 
 /// The shortest ends of the paths that are all different.
@@ -462,21 +232,6 @@ fn names(folders: &[PathBuf]) -> Vec<String> {
         .unwrap_or_else(|| {
             folders.iter().enumerate().map(|(i, f)| format!("{} ({})", f.display(), i + 1)).collect()
         })
-}
-
-/// The distinct values of a property of the variants.
-fn every(report: &Report, of: &dyn Fn(&pallium_record::training::TrainingFile) -> String) -> String {
-    let all: BTreeSet<String> =
-        (0..report.run.variants.len()).filter_map(|v| report.run.example_of(v)).map(of).collect();
-    all.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-fn uses(all: &[pallium_record::spec::Use]) -> String {
-    let one = |u: &pallium_record::spec::Use| match u.params.is_empty() {
-        true => u.id.clone(),
-        false => format!("{} {}", u.id, u.json()),
-    };
-    all.iter().map(one).collect::<Vec<_>>().join(" + ")
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A report as one JSON document.
 
+use itertools::Itertools;
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use super::summary::{Effect, Group};
+use super::effects::Effect;
+use super::summary::Group;
 use crate::text::number;
 use pallium_record::outcome::Status;
 
@@ -26,6 +28,7 @@ impl Report {
                 (task.label.clone(), found)
             })
             .collect();
+        let papers = self.papers();
         let uncounted: Vec<Value> = run
             .trainings
             .iter()
@@ -49,7 +52,7 @@ impl Report {
             "field": run.field(),
             "variants": run.variants,
             "tasks": run.tasks.iter().map(|t| {
-                let levels = t.info.as_ref().map(|i| i.levels);
+                let levels = t.info.as_ref().and_then(|i| i.levels);
                 json!({
                     "task": t.label,
                     "chance": levels.map(|l| l.chance),
@@ -69,12 +72,12 @@ impl Report {
             "running_accuracy": self.running.iter().flatten().map(group).collect::<Vec<_>>(),
             "organization": organization,
             "statistics": statistics,
-            "published": self.paper.map(|paper| json!({
+            "published": (!papers.is_empty()).then(|| json!({
                 "source": super::published::SOURCE,
-                "table": paper.name(),
+                "table": papers.iter().map(|p| p.name()).join(", "),
                 "accuracy": self.accuracy_tally(),
                 "organization": self.organization_tally(),
-                "departures": self.departures,
+                "departures": self.departures(),
             })),
             "uncounted": uncounted,
         })

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use itertools::Itertools;
 use pallium_core::{Error, Result, TaskInfo};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::curves;
 use pallium_record::manifest::Manifest;
 use pallium_record::outcome::{Epoch, Status};
 use pallium_record::results::{self, Row};
+use pallium_record::spec::Use;
 use pallium_record::store::Store;
 use pallium_record::training::{FailureFile, TrainingFile};
 
@@ -34,6 +36,10 @@ pub struct RunFolder {
     pub interval: Interval,
     /// Variants, in the order of the experiment.
     pub variants: Vec<String>,
+    /// The variants without their points in a sweep, in the same order.
+    pub bases: Vec<String>,
+    /// Their points, such as `λ=0.1`; empty for variants that are not swept.
+    pub points: Vec<String>,
     /// Tasks, in the order of the experiment.
     pub tasks: Vec<RunTask>,
     /// Every training with a row in `results.csv`.
@@ -92,19 +98,31 @@ pub struct TrainingResult {
 /// Variant, task and run.
 pub type Label = (String, String, u32);
 
-/// `W` and `λ=0.1` of `W[λ=0.1]`; other names unchanged, and an empty point.
-fn split(variant: &str) -> (&str, &str) {
-    variant.strip_suffix(']').and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
-}
-
-/// The variant of a point of a sweep; other names unchanged.
-pub fn base(variant: &str) -> &str {
-    split(variant).0
-}
-
-/// The point of a variant in a sweep; empty for others.
-pub fn point(variant: &str) -> &str {
-    split(variant).1
+/// The variants without their points in a sweep, and their points (`λ=0.1` of
+/// `W[λ=0.1]`; empty for others), by `axes.csv` of the run folder `root`.
+fn sweeps(root: &Path, variants: &[String]) -> Result<(Vec<String>, Vec<String>)> {
+    let path = root.join("axes.csv");
+    let unreadable = |e: csv::Error| Error::input(format!("{}: {e}", path.display()));
+    let mut swept: BTreeSet<String> = BTreeSet::new();
+    if path.exists() {
+        let mut table = csv::Reader::from_path(&path).map_err(unreadable)?;
+        let axes = table.headers().map_err(unreadable)?.clone();
+        for row in table.records() {
+            let row = row.map_err(unreadable)?;
+            let Some(variant) = row.get(0) else { continue };
+            // Axes of tasks are not in the variant's name.
+            let point = variant.split_once('[').map_or("", |parts| parts.1);
+            let values = axes.iter().zip(&row).skip(2).filter(|(_, value)| !value.is_empty());
+            if values.into_iter().any(|(axis, value)| point.contains(&format!("{axis}={value}"))) {
+                swept.insert(variant.to_owned());
+            }
+        }
+    }
+    let parts = variants.iter().map(|variant| {
+        let inner = variant.strip_suffix(']').filter(|_| swept.contains(variant));
+        inner.and_then(|rest| rest.split_once('[')).unwrap_or((variant, ""))
+    });
+    Ok(parts.map(|(base, point)| (base.to_owned(), point.to_owned())).unzip())
 }
 
 impl RunFolder {
@@ -166,6 +184,7 @@ impl RunFolder {
         }
         // In the order of the experiment: by run, then task, then variant.
         trainings.sort_by_key(|c| (c.run, c.task, c.variant));
+        let (bases, points) = sweeps(root, &variants)?;
         let switch = |name: &str| manifest.switches.get(name).map(String::as_str).unwrap_or_default();
         Ok(RunFolder {
             root: root.to_owned(),
@@ -177,9 +196,25 @@ impl RunFolder {
             stale,
             manifest,
             variants,
+            bases,
+            points,
             tasks,
             trainings,
         })
+    }
+
+    /// Whether any variant is a point of a sweep.
+    pub fn swept(&self) -> bool {
+        self.points.iter().any(|point| !point.is_empty())
+    }
+
+    /// Split and measure that tables show of a task: its accuracy, or the explained
+    /// variance of a task of values that has none.
+    pub fn headline_on(&self, task: usize) -> Key {
+        match &self.tasks[task].info {
+            Some(info) if !info.has_accuracy() => ("test".into(), "r2".into()),
+            _ => self.headline(),
+        }
     }
 
     /// Split and measure of the accuracy that tables show.
@@ -196,6 +231,11 @@ impl RunFolder {
         self.trainings.iter().find_map(|c| c.about.as_ref())
     }
 
+    /// A finished training of a variant on a task.
+    pub fn example_on(&self, variant: usize, task: usize) -> Option<&TrainingFile> {
+        self.group(variant, task).find_map(|c| c.about.as_ref())
+    }
+
     /// A finished training of a variant.
     pub fn example_of(&self, variant: usize) -> Option<&TrainingFile> {
         self.trainings.iter().filter(|c| c.variant == variant).find_map(|c| c.about.as_ref())
@@ -208,19 +248,15 @@ impl RunFolder {
 
     /// Measures of the trained network, in the order of the trainings.
     pub fn network_measures(&self) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
         let known = ["modularity", "small_worldness", "assortativity", "entropy"];
         let keys = self.trainings.iter().flat_map(|c| c.values.keys());
         let all: Vec<&str> = keys
             .filter(|(split, measure)| split.is_empty() && !measure.starts_with("seconds_"))
             .map(|(_, measure)| measure.as_str())
+            .unique()
             .collect();
-        for measure in known.into_iter().filter(|k| all.contains(k)).chain(all.iter().copied()) {
-            if !found.iter().any(|f| f == measure) {
-                found.push(measure.into());
-            }
-        }
-        found
+        let first = known.into_iter().filter(|k| all.contains(k));
+        first.chain(all.iter().copied()).unique().map(str::to_owned).collect()
     }
 
     /// The name of the neurons' source: the field's folder, or the component; all
@@ -237,10 +273,7 @@ impl RunFolder {
 
     /// The name of a variant's source of neurons, once a training is finished.
     pub fn field_of(&self, variant: usize) -> Option<String> {
-        let substrate = &self.example_of(variant)?.spec.substrate;
-        let path = substrate.params.get("path").and_then(serde_json::Value::as_str).map(Path::new);
-        let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        Some(name.unwrap_or_else(|| substrate.id.clone()))
+        Some(field_name(&self.example_of(variant)?.spec.substrate))
     }
 
     /// Computing time of all trainings together, in seconds.
@@ -321,6 +354,13 @@ fn finished(store: &Store, table: &BTreeMap<Label, Vec<Row>>) -> Result<BTreeMap
         }
     }
     Ok(known)
+}
+
+/// The name of a source of neurons: the field's folder, or the component.
+pub fn field_name(substrate: &Use) -> String {
+    let path = substrate.params.get("path").and_then(serde_json::Value::as_str).map(Path::new);
+    let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| substrate.id.clone())
 }
 
 /// The end of the log of each failed training, by variant, task and run.

@@ -7,8 +7,11 @@
 //! reads only finished trainings and changes nothing.
 
 pub mod compare;
-pub mod departures;
+mod compare_tables;
+pub mod design;
 pub mod document;
+mod effect_tables;
+pub mod effects;
 pub mod figure;
 pub mod folder;
 pub mod network;
@@ -16,6 +19,7 @@ pub mod page;
 pub mod published;
 pub mod run_table;
 pub mod short;
+pub mod study;
 pub mod summary;
 pub mod table;
 pub mod tables;
@@ -25,30 +29,38 @@ pub mod text;
 
 use std::path::Path;
 
+use itertools::Itertools;
 use pallium_core::Result;
 
+use effects::TaskStatistics;
 use figure::Figure;
 use figure::curves::LearningCurves;
 use figure::matrices::Pictures;
 use folder::RunFolder;
 use network::TrainedNetwork;
 use published::Paper;
-use summary::{Group, TaskStatistics};
+use study::Counterpart;
+use summary::Group;
+
+/// Measures of organization that are shown: more columns and panels are not read,
+/// and metrics of single neurons give thousands.
+pub const MAX_MEASURES: usize = 40;
 
 /// The content of a report.
 pub struct Report {
     /// The run.
     pub run: RunFolder,
-    /// The published table that the run is compared with.
-    pub paper: Option<Paper>,
-    /// Settings that differ from the paper's, if the run is compared with it.
-    pub departures: Vec<String>,
+    /// The variants of the study that the run's variants are, by task, then
+    /// variant.
+    pub counterparts: Vec<Vec<Option<Counterpart>>>,
     /// Accuracies that tables show, by task, then variant.
     pub accuracy: Vec<Vec<Group>>,
     /// Running accuracies, which the paper publishes; in the same order.
     pub running: Vec<Vec<Group>>,
-    /// Measures of organization.
+    /// Measures of organization, up to [`MAX_MEASURES`].
     pub measures: Vec<String>,
+    /// Number of measures beyond these.
+    pub other_measures: usize,
     /// Their values, by task, then measure, then variant.
     pub organization: Vec<Vec<Vec<Group>>>,
     /// Tests, by task.
@@ -62,21 +74,57 @@ impl Report {
     /// As [`RunFolder::read`].
     pub fn read(root: &Path) -> Result<Self> {
         let run = RunFolder::read(root)?;
-        let paper = Paper::matching(&run);
-        let measures = run.network_measures();
-        let variants = 0..run.variants.len();
-        let groups = |task: usize, split: &str, measure: &str| -> Vec<Group> {
-            variants.clone().map(|v| summary::group(&run, paper, v, task, (split, measure))).collect()
+        let mut measures = run.network_measures();
+        let other_measures = measures.len().saturating_sub(MAX_MEASURES);
+        measures.truncate(MAX_MEASURES);
+        let (tasks, variants) = (0..run.tasks.len(), 0..run.variants.len());
+        let counterpart = |variant, task| match run.example_on(variant, task) {
+            Some(training) => Counterpart::of(training),
+            None => Ok(None),
         };
-        let tasks = 0..run.tasks.len();
-        let (split, headline) = run.headline();
-        let accuracy = tasks.clone().map(|t| groups(t, &split, &headline)).collect();
-        let running = tasks.clone().map(|t| groups(t, "train", "running_accuracy")).collect();
-        let organization =
-            tasks.clone().map(|t| measures.iter().map(|m| groups(t, "", m)).collect()).collect();
-        let statistics = tasks.map(|t| summary::statistics(&run, t)).collect();
-        let departures = if paper.is_some() { departures::departures(&run)? } else { Vec::new() };
-        Ok(Report { paper, departures, accuracy, running, organization, statistics, measures, run })
+        let counterparts: Vec<Vec<Option<Counterpart>>> = tasks
+            .clone()
+            .map(|t| variants.clone().map(|v| counterpart(v, t)).collect())
+            .collect::<Result<_>>()?;
+        let groups = |task: usize, split: &str, measure: &str| -> Result<Vec<Group>> {
+            let of =
+                |v: usize| summary::group(&run, counterparts[task][v].as_ref(), v, task, (split, measure));
+            variants.clone().map(of).collect()
+        };
+        let accuracy = tasks
+            .clone()
+            .map(|t| {
+                let (split, headline) = run.headline_on(t);
+                groups(t, &split, &headline)
+            })
+            .collect::<Result<_>>()?;
+        let running = tasks.clone().map(|t| groups(t, "train", "running_accuracy")).collect::<Result<_>>()?;
+        let organization = tasks
+            .clone()
+            .map(|t| measures.iter().map(|m| groups(t, "", m)).collect())
+            .collect::<Result<_>>()?;
+        let statistics = tasks.map(|t| effects::statistics(&run, t)).collect();
+        Ok(Report {
+            counterparts,
+            accuracy,
+            running,
+            organization,
+            statistics,
+            measures,
+            other_measures,
+            run,
+        })
+    }
+
+    /// The tables with the study's values of the run's variants, each once.
+    pub fn papers(&self) -> Vec<Paper> {
+        self.counterparts.iter().flatten().flatten().map(|c| c.paper).unique().collect()
+    }
+
+    /// What differs from the study in the variants that are the study's, each
+    /// once.
+    pub fn departures(&self) -> Vec<String> {
+        self.counterparts.iter().flatten().flatten().flat_map(|c| c.departures.clone()).unique().collect()
     }
 }
 
@@ -110,13 +158,16 @@ impl Material {
 pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>> {
     let run = &report.run;
     let mut figures = vec![figure::accuracy::figure(run, &report.accuracy)];
-    if figure::sweep::swept(run) {
+    if run.swept() {
         figures.push(figure::sweep::figure(run, &report.accuracy));
     }
     if !material.curves.is_empty() {
         figures.push(figure::curves::figure(run, &material.curves));
     }
-    figures.push(figure::effects::figure(run, &report.statistics));
+    // Without a test, as of one run, sizes of effects mean nothing.
+    if report.statistics.iter().flat_map(|s| &s.effects).any(|e| !e.p.is_nan()) {
+        figures.push(figure::effects::figure(run, &report.statistics));
+    }
     for task in 0..run.tasks.len() {
         if !report.measures.is_empty() {
             figures.push(figure::organization::figure(run, task, &report.measures));

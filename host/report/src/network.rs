@@ -1,26 +1,34 @@
 //! Trained networks for the figures: weights before and after training, communities.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use ndarray::Array2;
-use pallium_core::{Error, Result};
+use ndarray::{Array2, Axis};
+use pallium_core::rand::Rng;
+use pallium_core::{Error, Result, random};
 use pallium_graph::communities::{ORDERS, Partition, best_partition};
-use pallium_graph::strong_connections;
+use pallium_graph::{Cut, Ties, strong_connections};
 
 use super::folder::{RunFolder, TrainingResult};
 use pallium_record::outcome::Status;
+use pallium_record::spec::CellSpec;
 use pallium_record::training::TrainingFile;
 use pallium_record::weights;
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Networks of at most this many variants are shown: more pictures would be too
 /// small.
 pub const MAX_VARIANTS: usize = 16;
-/// Magnitudes above this quantile are connections, as in the measures of
-/// organization.
+/// The metric whose graph is shown, and its usual quantile.
+const METRIC: &str = "organization.modularity";
 const QUANTILE: f64 = 0.9;
 
-/// The recurrent weights of one training.
+/// Of larger networks this many neurons are shown, drawn at random: communities of
+/// more take minutes, and pictures are smaller than that.
+pub const MAX_NEURONS: usize = 1000;
+
+/// The recurrent weights of one training, between the neurons that are shown.
 #[derive(Debug)]
 pub struct TrainedNetwork {
     /// Index of the variant.
@@ -29,6 +37,10 @@ pub struct TrainedNetwork {
     pub task: usize,
     /// The run.
     pub run: u32,
+    /// The neurons that are shown, ascending: all of a small network.
+    pub shown: Vec<usize>,
+    /// Number of neurons of the network.
+    pub size: usize,
     /// Before training; row = from, column = to.
     pub initial: Array2<f32>,
     /// After training.
@@ -41,7 +53,7 @@ pub struct TrainedNetwork {
 }
 
 impl TrainedNetwork {
-    /// Number of neurons.
+    /// Number of neurons that are shown.
     pub fn neurons(&self) -> usize {
         self.trained.nrows()
     }
@@ -78,11 +90,11 @@ impl TrainedNetwork {
 /// For each task and variant (of the first [`MAX_VARIANTS`]) the network of the run
 /// of median accuracy (the lower of two), ordered by task, then variant.
 pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
-    let (split, measure) = run.headline();
     let places =
         (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(MAX_VARIANTS)).map(move |v| (v, t)));
     let chosen: Vec<(&TrainingResult, &TrainingFile)> = places
         .filter_map(|(variant, task)| {
+            let (split, measure) = run.headline_on(task);
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
             let mut known: Vec<_> =
                 ok.filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?))).collect();
@@ -113,35 +125,67 @@ pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
     })
 }
 
+/// The neurons of a network of `size` that are shown; the same of each network of
+/// that size.
+fn sampled(size: usize) -> Vec<usize> {
+    if size <= MAX_NEURONS {
+        return (0..size).collect();
+    }
+    let mut chosen = BTreeSet::new();
+    let mut stream = random::stream(0, "neurons shown");
+    while chosen.len() < MAX_NEURONS {
+        chosen.insert(stream.random_range(0..size as u64) as usize);
+    }
+    chosen.into_iter().collect()
+}
+
+/// What pictures of a sample say; empty if all neurons are shown.
+pub fn sample_caption(networks: &[TrainedNetwork]) -> String {
+    match networks.iter().filter(|n| n.shown.len() < n.size).map(|n| n.size).max() {
+        Some(size) => format!(
+            " Of networks with more than {MAX_NEURONS} neurons (here up to {size}) {MAX_NEURONS} are shown, drawn at \
+             random, with the connections and communities among these."
+        ),
+        None => String::new(),
+    }
+}
+
 fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork> {
     let path = about.folder.join("weights.safetensors");
     let damaged = |what: &str| {
         Error::input(format!("{}: {what}", path.display()))
             .help("move its folder away and start the run again")
     };
-    let found = weights::read(&path)?;
     // Of several recurrent blocks, the first.
-    let block = about.model_info.block_names.first().map_or("recurrent", String::as_str);
+    let block = about.model_info.block_tensors.first().map_or("recurrent", String::as_str);
     let neurons = about.model_info.neurons;
     let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
-    let trained = found.block(block, neurons).ok_or_else(|| shape(block))?;
-    if found.initial.dim() != (neurons, neurons) {
-        return Err(shape("initial"));
-    }
-    let initial = found.initial;
+    let shown = sampled(neurons);
+    let [initial, trained] = weights::sample(&path, block, neurons, &shown)?
+        .ok_or_else(|| shape(&format!("initial` or `{block}")))?;
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("some weights are not finite"));
     }
-    let (graph, _) = strong_connections(trained.view(), QUANTILE);
+    let (graph, _) = strong_connections(trained.view(), cut(&about.spec)?);
     Ok(TrainedNetwork {
         variant: cell.variant,
         task: cell.task,
         run: cell.run,
+        shown,
+        size: neurons,
         degrees: graph.degrees(),
         communities: best_partition(&graph, ORDERS),
         initial,
         trained,
     })
+}
+
+/// Which weights the training's measures of organization count as connections.
+fn cut(spec: &CellSpec) -> Result<Cut> {
+    let set = |name: &str| spec.metrics.iter().find(|m| m.id == METRIC).and_then(|m| m.params.get(name));
+    let quantile = set("quantile").and_then(Value::as_f64).unwrap_or(QUANTILE);
+    let ties = set("ties").and_then(|value| Ties::deserialize(value).ok()).unwrap_or(Ties::Include);
+    Cut::new(quantile, ties)
 }
 
 /// Positions of a network's neurons, N×3 in micrometres, or why they are unknown.
@@ -160,20 +204,25 @@ pub fn places(
     positions: &PositionLookup<'_>,
 ) -> Vec<NeuronPositions> {
     let mut known: BTreeMap<String, NeuronPositions> = BTreeMap::new();
+    let mut samples: BTreeMap<(String, usize), Rc<Array2<f64>>> = BTreeMap::new();
     let place = |network: &TrainedNetwork| -> NeuronPositions {
         let about = run.example_of(network.variant).ok_or("no training is finished")?;
         let source = format!("{} {}", about.spec.substrate.id, about.spec.substrate.json());
         let found = known
-            .entry(source)
+            .entry(source.clone())
             .or_insert_with(|| positions(run, about).map(Rc::new).map_err(|e| e.to_string()))
             .clone()?;
-        match found.nrows() == network.neurons() {
-            true => Ok(found),
+        match found.nrows() == network.size {
+            true if network.shown.len() == network.size => Ok(found),
+            true => Ok(samples
+                .entry((source, network.size))
+                .or_insert_with(|| Rc::new(found.select(Axis(0), &network.shown)))
+                .clone()),
             false => Err(format!(
                 "`{}` now has {} neurons instead of {}",
                 about.spec.substrate.id,
                 found.nrows(),
-                network.neurons()
+                network.size
             )),
         }
     };

@@ -5,8 +5,6 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{RunFolder, base};
-
 /// Where the numbers are from.
 pub const SOURCE: &str = "arXiv 2606.14975";
 /// The field that they were computed on.
@@ -21,7 +19,7 @@ const ACCURACY_TOLERANCE: f64 = 0.02;
 const ORGANIZATION_TOLERANCE: f64 = 0.1;
 
 /// One of the paper's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Paper {
     /// Table 2: weights of either sign.
@@ -39,27 +37,15 @@ impl Paper {
         }
     }
 
-    /// The table to compare a run with, if it has variants and tasks of the paper.
-    pub fn matching(run: &RunFolder) -> Option<Self> {
-        let tables = tables().ok()?;
-        let known = run.variants.iter().any(|v| tables.unconstrained.contains_key(base(v)));
-        let tasks = run.tasks.iter().any(|t| t.component.as_deref().and_then(task_of).is_some());
-        let mut cells = run.trainings.iter().filter_map(|c| c.about.as_ref()).peekable();
-        cells.peek()?;
-        let positive = cells.all(|c| c.spec.constraints.iter().any(|u| u.id == "spatial.non-negative"));
-        let table = if positive { Paper::PositiveOnly } else { Paper::Unconstrained };
-        (known && tasks).then_some(table)
-    }
-
-    /// A published value: of `measure` (as in `results.csv`), of a variant or
-    /// any of its points in a sweep, on the task of a component.
+    /// A published value: of `measure` (as in `results.csv`), of a variant by its
+    /// name in the table, on the task of a component.
     pub fn value(self, measure: &str, variant: &str, component: &str) -> Option<Published> {
         let tables = tables().ok()?;
         let table = match self {
             Paper::Unconstrained => &tables.unconstrained,
             Paper::PositiveOnly => &tables.positive_only,
         };
-        let of = |measure: &str| table.get(base(variant))?.get(task_of(component)?)?.get(measure).copied();
+        let of = |measure: &str| table.get(variant)?.get(task_of(component)?)?.get(measure).copied();
         let name = match measure {
             "accuracy" | "running_accuracy" => "Accuracy",
             "modularity" => "Modularity",
@@ -97,11 +83,25 @@ pub enum Verdict {
     Same(String),
     /// It differs, by this much.
     Differs(String),
-    /// There is nothing to compare, for this reason.
+    /// Something else was computed, or there is nothing to compare: for this reason.
     CannotBeCompared(String),
 }
 
 impl Verdict {
+    /// The symbol that stands beside the compared number.
+    pub fn mark(&self) -> &'static str {
+        match self {
+            Verdict::Same(_) => "=",
+            Verdict::Differs(_) => "≠",
+            Verdict::CannotBeCompared(_) => "?",
+        }
+    }
+
+    /// Whether there is something to compare.
+    pub fn is_comparison(&self) -> bool {
+        !matches!(self, Verdict::CannotBeCompared(_))
+    }
+
     /// In a word or two.
     pub fn name(&self) -> &'static str {
         match self {
@@ -338,7 +338,5 @@ mod tests {
             judge(&of(0.9, 0.1, 4)),
             Verdict::Same("intervals overlap; 4 of 20 runs here diverged".into())
         );
-        // A point of a sweep is compared with its variant.
-        assert_eq!(Paper::Unconstrained.value("accuracy", "W*D*C[step=0]", TASK), Some(cell));
     }
 }

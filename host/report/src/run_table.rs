@@ -4,7 +4,7 @@ use pallium_core::{Levels, random};
 use serde::Serialize;
 
 use crate::table::TextTable;
-use crate::text::three;
+use crate::text::{estimate, estimate_caption, three};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::Cell;
@@ -87,7 +87,7 @@ pub fn summarise(
             variants.push(&spec.variant);
         }
         let known = match record {
-            Some(Record::Finished(finished)) => Some(finished.levels),
+            Some(Record::Finished(finished)) => finished.levels,
             _ => None,
         };
         match tasks.iter_mut().find(|t| t.task == spec.task) {
@@ -105,11 +105,14 @@ pub fn summarise(
             let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
             for (_, record) in &cells {
                 match record {
-                    Some(Record::Finished(finished)) => match finished.value(split, measure) {
-                        Some(value) => values.push(value),
-                        None if finished.status == Status::Diverged => diverged += 1,
-                        None => {}
-                    },
+                    // A task of values without an accuracy shows what it explains.
+                    Some(Record::Finished(finished)) => {
+                        match finished.value(split, measure).or_else(|| finished.value("test", "r2")) {
+                            Some(value) => values.push(value),
+                            None if finished.status == Status::Diverged => diverged += 1,
+                            None => {}
+                        }
+                    }
                     Some(Record::Failed(_)) => failed += 1,
                     None => missing += 1,
                 }
@@ -148,8 +151,8 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| stats::mean(values))
 }
 
-/// The ends of the [`CONFIDENCE`] interval of the mean; `None` for fewer than two
-/// values.
+/// The ends of the [`CONFIDENCE`] interval of the mean; `None` for so few values
+/// that it is undefined: one, or up to three of the bootstrap.
 ///
 /// The bootstrap draws [`resamples_of`](stats::analysis::resamples_of) resamples from
 /// `seed`.
@@ -158,7 +161,7 @@ pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)>
         Interval::T => stats::t_interval(values, CONFIDENCE),
         Interval::Bootstrap => {
             let resamples = stats::analysis::resamples_of(values.len());
-            stats::bootstrap_bca(values, stats::mean, CONFIDENCE, resamples, seed)
+            stats::bootstrap_bca(values, CONFIDENCE, resamples, seed)
         }
     };
     (low.is_finite() && high.is_finite()).then_some((low, high))
@@ -179,7 +182,7 @@ impl Summary {
             let mut row = vec![variant.to_owned()];
             for task in &self.tasks {
                 let group = self.groups.iter().find(|g| g.variant == variant && g.task == task.task);
-                row.push(group.map_or_else(String::new, AccuracyGroup::text));
+                row.push(group.map_or_else(String::new, |group| group.text(self.interval)));
             }
             table.add_row(row);
         }
@@ -194,22 +197,23 @@ impl Summary {
             "running_accuracy" => "running accuracy of the last training epoch".to_owned(),
             _ => format!("accuracy on {} trials after training", self.split),
         };
-        let kind = match self.interval {
-            Interval::T => "t",
-            Interval::Bootstrap => "bootstrap",
+        let what = match self.tasks.iter().any(|task| task.chance.is_none() && self.has_values(&task.task)) {
+            true => format!("{what}; R² where a task has no accuracy"),
+            false => what,
         };
-        let percent = 100.0 * self.confidence;
-        format!("{table}\n{what}: mean ± half of the {percent:.0} % {kind} interval (number of runs)")
+        format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval))
+    }
+}
+
+impl Summary {
+    fn has_values(&self, task: &str) -> bool {
+        self.groups.iter().any(|group| group.task == task && group.n > 0)
     }
 }
 
 impl AccuracyGroup {
-    fn text(&self) -> String {
-        let mut text = match (self.mean, self.lower, self.upper) {
-            (Some(mean), Some(lower), Some(upper)) => format!("{mean:.3} ± {:.3}", (upper - lower) / 2.0),
-            (Some(mean), ..) => format!("{mean:.3}"),
-            (None, ..) => "–".into(),
-        };
+    fn text(&self, kind: Interval) -> String {
+        let mut text = estimate(self.mean, self.lower.zip(self.upper), kind);
         text.push_str(&format!(" ({}", self.n));
         for (count, what) in [(self.diverged, "diverged"), (self.failed, "failed"), (self.missing, "to do")] {
             if count > 0 {
@@ -245,7 +249,7 @@ mod tests {
             status,
             values,
             times: vec![],
-            levels,
+            levels: Some(levels),
             curve: vec![],
             unmeasured: 0,
         }))

@@ -2,8 +2,9 @@
 
 use super::Report;
 use super::published::{FIELD, RUNS, SOURCE, Verdict};
-use super::summary::{Group, incomparable};
+use super::summary::Group;
 use super::text::{count, three};
+use itertools::Itertools;
 use pallium_record::outcome::Status;
 
 /// Names that are listed; further ones are only counted.
@@ -104,8 +105,7 @@ impl Report {
         let groups = self.accuracy[task].iter().filter(|g| g.mean.is_some());
         // Of several, the first.
         let best = groups.reduce(|best, group| if group.mean > best.mean { group } else { best })?;
-        let mean = best.mean?;
-        let levels = self.run.tasks[task].info.as_ref().map(|i| i.levels);
+        let levels = self.run.tasks[task].info.as_ref().and_then(|i| i.levels);
         let above = match (best.above_memoryless, levels.and_then(|l| l.memoryless)) {
             (Some(above), Some(memoryless)) => {
                 let runs = count(best.values.len(), "run");
@@ -130,22 +130,21 @@ impl Report {
             "{}: best is {} with {}{above}.{stuck}",
             self.run.tasks[task].short(),
             best.variant,
-            super::text::mean_half(Some(mean), best.half()),
+            best.estimate(),
         ))
     }
 
-    /// Whether the run agrees with the published table.
+    /// Whether the run agrees with the published tables.
     fn agreement(&self) -> Vec<String> {
-        let Some(paper) = self.paper else { return Vec::new() };
-        let about = format!("{SOURCE}, {}: field {FIELD}, {RUNS} runs", paper.name());
-        let why = (0..self.run.variants.len()).find_map(|v| incomparable(&self.run, v));
-        if let Some(why) = why
-            && self.accuracy_tally().all() == self.accuracy_tally().cannot_be_compared
-        {
-            return vec![format!(
-                "The published values ({about}) are shown beside these but cannot be compared: {why}."
-            )];
+        let papers = self.papers();
+        if papers.is_empty() {
+            return Vec::new();
         }
+        let names = papers.iter().map(|p| p.name()).join(" and ");
+        let about = format!("{SOURCE}, {names}: field {FIELD}, {RUNS} runs");
+        // All of them: what is left out would be taken for equal.
+        let departures = grouped(&self.departures());
+        let (accuracy, organization) = (self.accuracy_tally(), self.organization_tally());
         let agree = |what: &str, tally: &Tally| {
             let mut text = format!("of {} {what} {} agree", tally.all(), tally.same);
             if tally.differs > 0 {
@@ -159,6 +158,15 @@ impl Report {
             }
             text
         };
+        if accuracy.same + accuracy.differs + organization.same + organization.differs == 0 {
+            let why = match departures.as_str() {
+                "" => "no training has a value".to_owned(),
+                departures => format!("this run differs from the study: {departures}"),
+            };
+            return vec![format!(
+                "The published values ({about}) cannot be compared with these, because {why}."
+            )];
+        }
         let runs = self.run.manifest.runs as usize;
         let fewer = match runs < RUNS {
             true => format!(
@@ -169,22 +177,50 @@ impl Report {
         };
         let mut all = vec![format!(
             "Against the published values ({about}): {}; {}.{fewer}",
-            agree("accuracies", &self.accuracy_tally()),
-            agree("measures of organization", &self.organization_tally()),
+            agree("accuracies", &accuracy),
+            agree("measures of organization", &organization),
         )];
-        let departures = &self.departures;
         if !departures.is_empty() {
-            let few: Vec<&str> = departures.iter().take(MAX_LISTED).map(String::as_str).collect();
-            let more = match departures.len() - few.len() {
-                0 => String::new(),
-                rest => format!(" and {rest} more"),
-            };
-            all.push(format!(
-                "This run differs from the published study, so agreement with its values is not a replication. \
-                 Differences: {}{more}.",
-                few.join(", ")
-            ));
+            all.push(format!("Variants that differ from the study are not compared with it: {departures}."));
         }
         all
+    }
+}
+
+/// Departures in words: the values of one setting together.
+fn grouped(departures: &[String]) -> String {
+    let split = |text: &'_ String| match text.split_once(" = ") {
+        Some((setting, value)) => (setting.to_owned(), Some(value.to_owned())),
+        None => (text.clone(), None),
+    };
+    let mut settings: Vec<(String, Vec<String>)> = Vec::new();
+    for (setting, value) in departures.iter().map(split) {
+        match settings.iter_mut().find(|known| known.0 == setting) {
+            Some(known) => known.1.extend(value),
+            None => settings.push((setting, value.into_iter().collect())),
+        }
+    }
+    let text = |(setting, values): &(String, Vec<String>)| match values.as_slice() {
+        [] => setting.clone(),
+        values if values.len() <= MAX_LISTED => format!("{setting} = {}", values.join(" or ")),
+        [first, .., last] => format!("{setting} = {} values, {first} … {last}", values.len()),
+        [only] => format!("{setting} = {only}"),
+    };
+    settings.iter().map(text).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_one_setting_are_listed_together() {
+        let of = |all: &[&str]| grouped(&all.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            of(&["other neurons: x, published y", "a = 1", "b = 2", "a = 3"]),
+            "other neurons: x, published y, a = 1 or 3, b = 2"
+        );
+        let many: Vec<String> = (0..45).map(|i| format!("λ = {i}")).collect();
+        assert_eq!(grouped(&many), "λ = 45 values, 0 … 44");
     }
 }

@@ -3,12 +3,12 @@
 use super::Report;
 use super::folder::log_tails;
 use super::published::Verdict;
-use super::summary::{Effect, Group, TaskStatistics};
+use super::summary::Group;
 use super::table::{Emphasis, Table, TableCell};
-use super::text::{count, mean_half, measure_name, p_cell, p_value, signed, three, two};
-use pallium_profile::{Accuracy, Interval};
+use super::text::{count, estimate_caption, measure_name, three};
+use pallium_profile::Accuracy;
 use pallium_record::outcome::Status;
-use pallium_record::spec::{DataSeed, Space};
+use pallium_record::spec::Space;
 
 /// Characters of a failed training's log that are shown.
 const LOG_TAIL: usize = 400;
@@ -20,23 +20,19 @@ impl Report {
             Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
             Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
         };
-        let interval = match self.run.interval {
-            Interval::T => "t",
-            Interval::Bootstrap => "BCa bootstrap",
-        };
-        format!("{accuracy}: mean ± half of the 95 % {interval} interval over runs that have a value.")
+        format!("{accuracy}: {} over runs that have a value.", estimate_caption(self.run.interval))
     }
 
     /// Accuracies, variants against tasks: the counterpart of the published
     /// table.
     pub fn overview(&self) -> Table {
         let tasks: Vec<&str> = self.run.tasks.iter().map(|t| t.short()).collect();
-        let paper = self.paper.map(|paper| paper.name());
         let mut table = Table::new("overview", "Accuracy", self.accuracy_caption());
-        if let Some(paper) = paper {
+        let running = self.run.accuracy == Accuracy::Running;
+        if self.running.iter().flatten().any(|g| g.published.is_some()) {
+            let which = if running { "" } else { "the running accuracy, and " };
             table.caption += &format!(
-                " In brackets: the published mean ({}, {paper}), and whether it agrees: = same, ≠ differs, ? \
-                 cannot be compared.",
+                " In brackets: {which}whether it equals the published mean ({}): = same, ≠ differs.",
                 super::published::SOURCE
             );
         }
@@ -45,18 +41,19 @@ impl Report {
             let mut row = vec![TableCell::text(variant).emphasis(Emphasis::Variant(place))];
             for task in 0..tasks.len() {
                 let group = &self.accuracy[task][place];
-                let mut cell = TableCell::number(group.mean, mean_half(group.mean, group.half()));
+                let mut cell = TableCell::interval(group.mean, group.interval, group.estimate());
                 if group.values.is_empty() {
                     cell.text = absent(group);
                 }
                 let against = &self.running[task][place];
                 if let (Some(published), Some(verdict)) = (&against.published, &against.verdict) {
-                    let mark = match verdict {
-                        Verdict::Same(_) => "=",
-                        Verdict::Differs(_) => "≠",
-                        Verdict::CannotBeCompared(_) => "?",
+                    let own = match (running, against.mean) {
+                        (false, Some(mean)) => format!("running {} ", three(mean)),
+                        _ => String::new(),
                     };
-                    cell.text += &format!(" ({} {mark})", published.mean.map_or_else(|| "–".into(), three));
+                    let theirs = published.mean.map_or_else(|| "–".into(), three);
+                    cell.text += &format!(" ({own}{} {theirs})", verdict.mark());
+                    cell.parts.extend(published.mean.map(|mean| ("published", mean)));
                     cell.note = format!("{}: {}", verdict.name(), verdict.why());
                     cell.emphasis = verdict_style(verdict);
                 }
@@ -67,7 +64,7 @@ impl Report {
         let level = |name: &str, of: &dyn Fn(&pallium_core::Levels) -> Option<f64>| {
             let mut row = vec![TableCell::text(name).emphasis(Emphasis::Faint)];
             row.extend(self.run.tasks.iter().map(|t| {
-                let value = t.info.as_ref().and_then(|i| of(&i.levels));
+                let value = t.info.as_ref().and_then(|i| of(&i.levels?));
                 TableCell::number(value, value.map_or_else(|| "–".into(), three)).emphasis(Emphasis::Faint)
             }));
             row
@@ -85,7 +82,7 @@ impl Report {
         let published = self.running[task].iter().any(|g| g.published.is_some());
         let mut caption = self.accuracy_caption();
         if let Some(bar) = super::summary::threshold(&self.run, task) {
-            let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels.memoryless);
+            let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels?.memoryless);
             caption += &format!(
                 " Above memoryless: runs above {bar:.3}, that is {} and three standard errors of a share of the \
                  trials.",
@@ -117,7 +114,7 @@ impl Report {
             let mut row = vec![
                 TableCell::text(&group.variant).emphasis(Emphasis::Variant(place)),
                 TableCell::number(group.mean, group.mean.map_or_else(|| "–".into(), three)),
-                TableCell::number(group.half(), range(group.interval)),
+                TableCell::ends(group.interval, range(group.interval)),
                 TableCell::number(n as f64, n.to_string()),
                 match group.above_memoryless {
                     Some(above) if n > 0 => {
@@ -131,7 +128,7 @@ impl Report {
             if published {
                 let against = &self.running[task][place];
                 if !running {
-                    row.push(TableCell::number(against.mean, mean_half(against.mean, against.half())));
+                    row.push(TableCell::interval(against.mean, against.interval, against.estimate()));
                 }
                 row.extend(published_cells(against));
             }
@@ -146,9 +143,17 @@ impl Report {
         let name = self.run.tasks[task].short();
         let groups = &self.organization[task];
         let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
-        let mut caption = String::from("Of the trained recurrent matrix: mean ± half of the 95 % interval.");
+        let mut caption =
+            format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval));
+        if self.other_measures > 0 {
+            caption += &format!(
+                " The first {} measures are shown; {} others are in results.csv.",
+                self.measures.len(),
+                self.other_measures
+            );
+        }
         if (0..groups.len()).any(published) {
-            caption += " Published values beside ours: = same, ≠ differs, ? cannot be compared.";
+            caption += " Published values beside ours: = same, ≠ differs.";
         }
         let mut table = Table::new(
             format!("organization-table-{}", self.run.tasks[task].slug()),
@@ -167,210 +172,24 @@ impl Report {
             for (place, of_measure) in groups.iter().enumerate() {
                 let group = &of_measure[variant];
                 row.push(
-                    TableCell::number(group.mean, mean_half(group.mean, group.half()))
+                    TableCell::interval(group.mean, group.interval, group.estimate())
                         .note(count(group.values.len(), "run")),
                 );
                 if published(place) {
                     row.push(match (&group.published, &group.verdict) {
                         (Some(published), Some(verdict)) => {
-                            let mark = match verdict {
-                                Verdict::Same(_) => "=",
-                                Verdict::Differs(_) => "≠",
-                                Verdict::CannotBeCompared(_) => "?",
-                            };
                             let text = published.mean.map_or_else(|| "–".into(), three);
-                            TableCell::number(published.mean, format!("{text} {mark}"))
+                            TableCell::number(published.mean, format!("{} {text}", verdict.mark()))
                                 .note(format!("{}: {}", verdict.name(), verdict.why()))
                                 .emphasis(verdict_style(verdict))
+                        }
+                        (_, Some(verdict)) => {
+                            TableCell::text(verdict.mark()).note(verdict.why()).emphasis(Emphasis::Faint)
                         }
                         _ => TableCell::text("–"),
                     });
                 }
             }
-            table.row(row);
-        }
-        table
-    }
-
-    /// What the factors of the design do to accuracy.
-    pub fn effects_table(&self, task: usize) -> Table {
-        let name = self.run.tasks[task].short();
-        let TaskStatistics { effects, factorial, points, .. } = &self.statistics[task];
-        let caption = match (factorial, points.is_empty()) {
-            (true, true) => {
-                "Planned contrasts on ranks, all else equal; Holm over the rows of this table; δ is the mean over \
-                 the pairs of variants compared."
-            }
-            (true, false) => {
-                "Planned contrasts on ranks within each point of the sweep, all else equal; Holm over the rows of this \
-                 table; δ is the mean over the pairs of variants compared."
-            }
-            (false, _) => {
-                "Each variant against the first, each point of a sweep against the first of its variant: Mann–Whitney, \
-                 two-sided; Holm over the rows of this table."
-            }
-        };
-        let title = format!("Effects on accuracy, {name}");
-        self.effects_as(effects, format!("effects-{}", self.run.tasks[task].slug()), title, caption)
-    }
-
-    /// In a sweep: each point against the one before it, and against the first.
-    pub fn points_table(&self, task: usize) -> Table {
-        let title = format!("From point to point, {}", self.run.tasks[task].short());
-        let caption = "Each point of a sweep against the one before it, then against the first, of the same variant: \
-                       Mann–Whitney, two-sided; Holm over the rows of this table.";
-        let id = format!("points-{}", self.run.tasks[task].slug());
-        self.effects_as(&self.statistics[task].points, id, title, caption)
-    }
-
-    fn effects_as(&self, effects: &[Effect], id: String, title: String, caption: &str) -> Table {
-        let mut table = Table::new(id, title, caption).columns([
-            "effect",
-            "in words",
-            "#difference",
-            "#Cliff's δ",
-            "#p",
-            "#p (Holm)",
-        ]);
-        let factorial = effects.iter().any(|e| e.factor.is_some());
-        if factorial {
-            table = table.columns(["compared"]);
-        }
-        for effect in effects {
-            let pairs: Vec<String> = effect.pairs.iter().map(|(a, b)| format!("{a} with {b}")).collect();
-            let significant = effect.holm < super::figure::effects::SIGNIFICANT;
-            let emphasis = if significant { Emphasis::Plain } else { Emphasis::Faint };
-            let mut row = vec![
-                TableCell::text(effect.label()),
-                TableCell::text(&effect.meaning).emphasis(emphasis),
-                TableCell::number(effect.difference, signed(effect.difference)).emphasis(emphasis),
-                TableCell::number(effect.delta, signed(effect.delta)).emphasis(emphasis),
-                TableCell::number(effect.p, p_cell(effect.p)).emphasis(emphasis),
-                TableCell::number(effect.holm, p_cell(effect.holm)).emphasis(emphasis),
-            ];
-            row.extend(factorial.then(|| TableCell::text(pairs.join(", ")).emphasis(emphasis)));
-            table.row(row);
-        }
-        table
-    }
-
-    /// Whether variants differ at all, and whether the levels of each factor
-    /// do.
-    pub fn omnibus_table(&self, task: usize) -> Table {
-        let name = self.run.tasks[task].short();
-        let analysis = &self.statistics[task].analysis;
-        let mut table = Table::new(
-            format!("omnibus-{}", self.run.tasks[task].slug()),
-            format!("Tests over all variants, {name}"),
-            "Kruskal–Wallis over all variants, and between the levels of each factor with their variants pooled; analysis \
-             of variance of ranks, additive, type II: what a factor explains beyond the others.",
-        )
-        .columns(["test", "of", "#statistic", "#degrees of freedom", "#p"]);
-        let mut add = |test: &str, of: &str, (statistic, df, p): (f64, Option<String>, f64)| {
-            table.row(vec![
-                TableCell::text(test),
-                TableCell::text(of),
-                TableCell::number(statistic, two(statistic)),
-                TableCell::text(df.unwrap_or_else(|| "–".into())),
-                TableCell::number(p, p_cell(p)),
-            ]);
-        };
-        let groups = analysis.variants.iter().filter(|v| v.n > 0).count();
-        let df = (groups > 1).then(|| (groups - 1).to_string());
-        add("Kruskal–Wallis, H", "all variants", (analysis.kruskal.statistic, df, analysis.kruskal.p));
-        let Ok(factors) = &analysis.factors else { return table };
-        for (factor, test) in &factors.kruskal {
-            add("Kruskal–Wallis, H", factor, (test.statistic, None, test.p));
-        }
-        match &factors.additive {
-            Ok(anova) => {
-                for term in &anova.terms {
-                    let df = format!("{}, {}", term.df, anova.residual_df);
-                    add("variance of ranks, F", &term.name, (term.f, Some(df), term.p));
-                }
-            }
-            Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
-        }
-        if let Err(why) = &factors.interactions {
-            table.caption += &format!(" Interactions cannot be separated: {}.", why.message);
-        }
-        table
-    }
-
-    /// All pairs of variants.
-    pub fn pairs_table(&self, task: usize) -> Table {
-        let name = self.run.tasks[task].short();
-        let analysis = &self.statistics[task].analysis;
-        let mut table = Table::new(
-            format!("pairs-{}", self.run.tasks[task].slug()),
-            format!("All pairs of variants, {name}"),
-            "Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over all pairs that have a p. State the few \
-             comparisons that matter before looking, and test those alone: `pallium stats --family`.",
-        )
-        .columns(["first", "second", "#difference", "#U", "#p", "#p (Holm)", "#p (BH)", "#Cliff's δ"]);
-        // Runs are pairs only where variants share the trials of each run.
-        let paired = self.run.example().is_some_and(|about| about.spec.data_seed == DataSeed::PerRun);
-        if paired {
-            table = table.columns(["#p (Wilcoxon)", "#p (permutation)"]);
-            table.caption += " All variants share the trials of a run, so runs are also compared in pairs: Wilcoxon's \
-                              signed ranks, and a permutation test of the mean difference, not adjusted.";
-        }
-        for (pair, adjusted) in analysis.pairs.iter().zip(&analysis.family) {
-            let (a, b) = (&analysis.variants[pair.a], &analysis.variants[pair.b]);
-            let difference = a.mean - b.mean;
-            let mut row = vec![
-                TableCell::text(&a.name).emphasis(Emphasis::Variant(pair.a)),
-                TableCell::text(&b.name).emphasis(Emphasis::Variant(pair.b)),
-                TableCell::number(difference, signed(difference)),
-                TableCell::number(pair.mann_whitney.u, super::text::human(pair.mann_whitney.u)),
-                TableCell::number(adjusted.p, p_cell(adjusted.p)),
-                TableCell::number(adjusted.holm, p_cell(adjusted.holm)),
-                TableCell::number(adjusted.benjamini_hochberg, p_cell(adjusted.benjamini_hochberg)),
-                TableCell::number(pair.cliffs_delta, signed(pair.cliffs_delta)),
-            ];
-            if paired {
-                let runs = count(pair.paired, "pair");
-                let tests = [pair.wilcoxon.p, pair.permutation.p];
-                row.extend(tests.map(|p| TableCell::number(p, p_cell(p)).note(runs.clone())));
-            }
-            table.row(row);
-        }
-        table
-    }
-
-    /// Difference and p of the effects, one column for each task.
-    pub fn steps_table(&self) -> Table {
-        let caption = "Difference in mean accuracy, and p adjusted by Holm within the task; in full below, under Effects.";
-        let tasks = self.run.tasks.iter().map(|t| format!("#{}", t.short()));
-        let mut table = Table::new("steps", "What each step does to accuracy", caption)
-            .columns(["step"])
-            .columns(tasks)
-            .columns(["in words"]);
-        let Some(first) = self.statistics.iter().map(|s| &s.effects).max_by_key(|e| e.len()) else {
-            return table;
-        };
-        for effect in first {
-            let mut row = vec![TableCell::text(effect.label())];
-            for statistics in &self.statistics {
-                let own = statistics.effects.iter().find(|e| e.name == effect.name);
-                row.push(own.map_or_else(
-                    || TableCell::text("–"),
-                    |own| {
-                        let significant = own.holm < super::figure::effects::SIGNIFICANT;
-                        TableCell::number(
-                            own.difference,
-                            format!("{} ({})", signed(own.difference), p_value(own.holm)),
-                        )
-                        .note(format!("Cliff's δ = {}", signed(own.delta)))
-                        .emphasis(if significant {
-                            Emphasis::Plain
-                        } else {
-                            Emphasis::Faint
-                        })
-                    },
-                ));
-            }
-            row.push(TableCell::text(&effect.meaning));
             table.row(row);
         }
         table
@@ -497,11 +316,12 @@ pub fn verdict_style(verdict: &Verdict) -> Emphasis {
 /// The published value, its interval, and the verdict.
 fn published_cells(group: &Group) -> [TableCell; 3] {
     let Some(published) = &group.published else {
-        return [
-            TableCell::text("–"),
-            TableCell::text("–"),
-            TableCell::text("no published value").emphasis(Emphasis::Faint),
-        ];
+        let why = match &group.verdict {
+            Some(verdict) => format!("{}: {}", verdict.name(), verdict.why()),
+            None => "no published value".into(),
+        };
+        let why = TableCell::text(why).emphasis(Emphasis::Faint);
+        return [TableCell::text("–"), TableCell::text("–"), why];
     };
     let range = match (published.lower, published.upper) {
         (Some(low), Some(high)) => format!("{} – {}", three(low), three(high)),
@@ -514,10 +334,12 @@ fn published_cells(group: &Group) -> [TableCell; 3] {
         }
         None => TableCell::default(),
     };
+    let mark = group.verdict.as_ref().map_or("", Verdict::mark);
+    let mean = published.mean.map_or_else(|| "–".into(), three);
     [
-        TableCell::number(published.mean, published.mean.map_or_else(|| "–".into(), three)),
+        TableCell::number(published.mean, format!("{mark} {mean}")),
         // Sorted by its width, as the interval of the runs is.
-        TableCell::number(published.lower.zip(published.upper).map(|(low, high)| (high - low) / 2.0), range),
+        TableCell::ends(published.lower.zip(published.upper), range),
         verdict,
     ]
 }

@@ -9,10 +9,36 @@ use serde_json::{Value, json};
 use super::published::Verdict;
 use super::*;
 
+mod agreement;
+mod comparisons;
+mod presentation;
+
 const VARIANTS: [&str; 11] =
     ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
 const TASKS: [(&str, f64); 3] =
     [("cognition.one-choice", 0.625), ("cognition.go-no-go", 0.5), ("cognition.perceptual-decision", 0.5)];
+
+type Content = (&'static str, Value, Value);
+
+/// What the study's variant of this name is; other names have no constraints.
+fn as_named(name: &str) -> Content {
+    let (weights, rest) = match name.strip_prefix('W') {
+        Some(rest) if rest.starts_with('*') => ("microns.functional", &rest[1..]),
+        Some(rest) if rest.starts_with('!') => ("microns.relabelled", &rest[1..]),
+        Some(rest) => ("init.orthogonal", rest),
+        None => return ("init.orthogonal", json!("none"), json!([])),
+    };
+    let (space, rest) = match rest.strip_prefix("D*") {
+        Some(rest) => (json!("soma"), rest),
+        None => (json!({ "grid": null }), rest.strip_prefix('D').unwrap_or("-")),
+    };
+    match rest {
+        "-" => (weights, json!("none"), json!([{ "use": "spatial.l1" }])),
+        "" => (weights, space, json!([{ "use": "spatial.distance" }])),
+        "C" => (weights, space, json!([{ "use": "spatial.communicability" }])),
+        _ => (weights, space, json!([{ "use": "spatial.communicability-emd" }])),
+    }
+}
 
 /// A synthetic run folder.
 struct SyntheticRun<'a> {
@@ -21,6 +47,8 @@ struct SyntheticRun<'a> {
     neurons: usize,
     field: &'a str,
     switches: Value,
+    /// Weights, space and constraints of a variant.
+    content: &'a dyn Fn(&str) -> Content,
     /// Accuracy of a variant, task and run; `None` of a run that diverges.
     accuracy: &'a dyn Fn(&str, usize, u32) -> Option<f64>,
 }
@@ -69,6 +97,7 @@ impl SyntheticRun<'_> {
     }
 
     fn about(&self, variant: &str, task: &str, run: u32, memoryless: f64, ok: bool) -> Value {
+        let (weights, space, constraints) = (self.content)(variant);
         let divergence = json!({ "epoch": 2, "batch": 3, "what": "the loss" });
         json!({
             "format": 1, "cell": "", "variant": variant, "task": task, "run": run, "identity": "", "profile": "published",
@@ -82,11 +111,11 @@ impl SyntheticRun<'_> {
             "model_info": {"neurons": self.neurons, "blocks": 1, "block_names": ["recurrent"], "parameters": 9},
             "spec": {
                 "variant": variant, "task": task, "run": run, "seed": 1, "data_seed": "shared",
-                "substrate": {"use": "no.such", "params": {"path": format!("somewhere/{}", self.field)}},
-                "weights": {"use": "init.orthogonal"},
-                "geometry": {"space": "none", "coordinate_layout": "rows", "coordinate_scale": "micrometre",
+                "substrate": {"use": "microns.field", "params": {"path": format!("somewhere/{}", self.field)}},
+                "weights": {"use": weights},
+                "geometry": {"space": space, "coordinate_layout": "interleaved", "coordinate_scale": "minmax",
                              "distance_scale": "none", "shuffled": false},
-                "constraints": [], "task_component": {"use": task}, "model": {"use": "rnn.vanilla"}, "metrics": [],
+                "constraints": constraints, "task_component": {"use": task}, "model": {"use": "rnn.vanilla"}, "metrics": [],
                 "training": {"epochs": 10, "trials": 5120, "validation": 2560, "test": 2560, "batch": 128},
             },
         })
@@ -157,6 +186,7 @@ fn six_hundred_and_sixty_trainings_make_a_small_page_quickly() {
         neurons: 64,
         field: "6_6_2",
         switches: switches(),
+        content: &as_named,
         accuracy: &two_groups,
     }
     .write(scratch.path());
@@ -198,100 +228,28 @@ fn six_hundred_and_sixty_trainings_make_a_small_page_quickly() {
     assert!(page.contains("&lt;script&gt;"));
 }
 
-#[test]
-fn values_are_counted_and_compared_with_the_published_ones() {
-    let scratch = tempfile::tempdir().unwrap();
-    // As published on the first task; too good on the second; diverged on the
-    // third.
-    let accuracy = |variant: &str, task: usize, run: u32| {
-        let jitter = 0.002 * f64::from(run);
-        match task {
-            0 => {
-                let paper = Paper::Unconstrained.value("accuracy", variant, TASKS[0].0).unwrap();
-                Some(paper.mean.unwrap() + jitter - 0.004)
-            }
-            1 => Some(0.99 + 0.001 * f64::from(run)),
-            _ => None,
-        }
-    };
-    let made = SyntheticRun {
-        variants: &["W*D*C", "WD*C", "W", "mine"],
-        runs: 5,
-        neurons: 8,
-        field: "6_6_2",
-        switches: switches(),
-        accuracy: &|v, t, r| if v == "mine" { Some(0.7) } else { accuracy(v, t, r) },
-    };
-    made.write(scratch.path());
-    let report = Report::read(scratch.path()).unwrap();
-    assert_eq!(report.paper, Some(Paper::Unconstrained));
-    let tally = report.accuracy_tally();
-    assert_eq!((tally.same, tally.differs, tally.cannot_be_compared), (3 + 2, 1 + 3, 0), "{tally:?}");
-    let group = &report.accuracy[0][0];
-    assert!((group.mean.unwrap() - 0.917).abs() < 1e-12);
-    assert_eq!((group.values.len(), group.above_memoryless), (5, Some(5)));
-    // 0.628 − 0.004 … 0.628 + 0.004 is not clearly above 0.625.
-    assert_eq!(report.accuracy[0][1].above_memoryless, Some(0));
-    let gone = &report.accuracy[2][0];
-    assert_eq!((gone.values.len(), gone.mean, gone.diverged), (0, None, 5));
-    assert!(matches!(&gone.verdict, Some(Verdict::Differs(why)) if why.contains("diverged")));
-    assert!(report.accuracy[0][3].published.is_none());
-    // Every column of numbers can be sorted.
-    let table = report.accuracy_table(0);
-    let place = table.columns.iter().position(|c| c.title == "published interval").unwrap();
-    let widths: Vec<Option<f64>> = table.rows[..4].iter().map(|row| row[place].sort).collect();
-    assert!(widths[..3].iter().all(|w| w.is_some_and(|w| w > 0.0)) && widths[3].is_none(), "{widths:?}");
-    let uncounted = report.uncounted_table();
-    assert_eq!(uncounted.rows.len(), 15);
-    assert_eq!(uncounted.rows[0][4].text, "the loss in epoch 2, batch 3");
-    // `mine` has no factors, so all variants are compared with the first.
-    assert!(!report.statistics[0].factorial);
-    let names: Vec<&str> = report.statistics[0].effects.iter().map(|e| e.name.as_str()).collect();
-    assert_eq!(names, ["WD*C", "W", "mine"]);
-    let text = report.in_short().join("\n");
-    assert!(
-        text.contains("45 of 60 trainings done, 15 diverged") && text.contains("of 9 accuracies 5 agree"),
-        "{text}"
-    );
-    let page = html(&report);
-    assert!(page.contains("15 diverged") && page.contains("the loss in epoch 2"));
+fn terminal_of(report: &Report) -> String {
+    [report.overview(), report.steps_table()].iter().map(table::terminal).collect()
 }
 
 #[test]
-fn other_neurons_and_other_measures_cannot_be_compared() {
+fn intervals_that_are_not_symmetric_show_their_ends() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut made = SyntheticRun {
-        variants: &["W*D*C", "WD*C"],
-        runs: 3,
+    SyntheticRun {
+        variants: &["W", "WD"],
+        runs: 8,
         neurons: 8,
-        field: "5_3_4",
-        switches: switches(),
-        accuracy: &|_, _, run| Some(0.9 + 0.01 * f64::from(run)),
-    };
-    made.write(&scratch.path().join("field"));
-    let report = Report::read(&scratch.path().join("field")).unwrap();
-    assert_eq!(report.accuracy_tally().cannot_be_compared, 6);
-    assert!(report.in_short().join(" ").contains("other neurons: 5_3_4"));
-
-    made.field = "6_6_2";
-    made.switches = json!({ "accuracy": "evaluated", "interval": "bootstrap", "null": "matched" });
-    made.write(&scratch.path().join("corrected"));
-    let report = Report::read(&scratch.path().join("corrected")).unwrap();
-    assert_eq!(report.run.headline(), ("test".into(), "accuracy".into()));
-    assert!((report.accuracy[0][0].mean.unwrap() - 0.9).abs() < 1e-12);
-    // The published accuracy is the running one, which the folder also has.
-    assert_eq!(report.accuracy_tally().cannot_be_compared, 0);
-    let place = |measure: &str| report.measures.iter().position(|m| m == measure).unwrap();
-    let verdict = |measure| report.organization[0][place(measure)][0].verdict.clone().unwrap();
-    assert!(
-        matches!(verdict("small_worldness"), Verdict::CannotBeCompared(why) if why.contains("null = matched"))
-    );
-    assert!(!matches!(verdict("modularity"), Verdict::CannotBeCompared(_)));
-    let effects = &report.statistics[0].effects;
-    assert_eq!(
-        (effects.len(), effects[0].name.as_str(), report.statistics[0].factorial),
-        (1, "W* - W", true)
-    );
+        field: "6_6_2",
+        switches: json!({ "accuracy": "evaluated", "interval": "bootstrap" }),
+        content: &as_named,
+        accuracy: &|_, _, run| Some(if run == 0 { 0.5 } else { 0.9 + 0.01 * f64::from(run) }),
+    }
+    .write(scratch.path());
+    let report = Report::read(scratch.path()).unwrap();
+    let (low, high) = report.accuracy[0][0].interval.unwrap();
+    assert!(high - 0.875 < 0.8 * (0.875 - low), "{low} {high}");
+    let text = terminal_of(&report);
+    assert!(text.contains(&format!("0.875 [{low:.3}, {high:.3}]")) && !text.contains('±'), "{text}");
 }
 
 #[test]
@@ -303,6 +261,7 @@ fn outdated_trainings_are_left_out() {
         neurons: 8,
         field: "6_6_2",
         switches: switches(),
+        content: &as_named,
         accuracy: &|_, task, run| Some(0.5 + 0.1 * task as f64 + 0.01 * f64::from(run)),
     };
     made.write(scratch.path());
@@ -336,6 +295,7 @@ fn errors_name_the_file_that_cannot_be_read() {
         neurons: 4,
         field: "x",
         switches: switches(),
+        content: &as_named,
         accuracy: &|_, _, _| Some(0.5),
     };
     made.write(scratch.path());
@@ -363,6 +323,7 @@ fn folders_are_compared_by_name() {
             neurons: 8,
             field: "6_6_2",
             switches,
+            content: &as_named,
             accuracy: &|_, _, run| Some(0.6 + shift + 0.01 * f64::from(run)),
         }
         .write(&folder);

@@ -1,5 +1,6 @@
 //! Numbers, names and times for display.
 
+use pallium_profile::Interval;
 use serde_json::Value;
 
 /// A measure's name in words.
@@ -53,12 +54,26 @@ pub fn signed(value: f64) -> String {
     }
 }
 
-/// Mean and half of the interval.
-pub fn mean_half(mean: Option<f64>, half: Option<f64>) -> String {
-    match (mean, half) {
-        (Some(mean), Some(half)) => format!("{} ± {}", three(mean), three(half)),
-        (Some(mean), None) => three(mean),
+/// A mean and its interval: `0.500 ± 0.010` of a t interval, which is symmetric,
+/// `0.500 [0.470, 0.510]` of a bootstrap interval, which is not.
+pub fn estimate(mean: Option<f64>, ends: Option<(f64, f64)>, kind: Interval) -> String {
+    match (mean, ends, kind) {
+        (Some(mean), Some((low, high)), Interval::T) => {
+            format!("{} ± {}", three(mean), three((high - low) / 2.0))
+        }
+        (Some(mean), Some((low, high)), Interval::Bootstrap) => {
+            format!("{} [{}, {}]", three(mean), three(low), three(high))
+        }
+        (Some(mean), None, _) => three(mean),
         _ => "–".into(),
+    }
+}
+
+/// What [`estimate`] shows, for captions.
+pub fn estimate_caption(kind: Interval) -> &'static str {
+    match kind {
+        Interval::T => "mean ± half of the 95 % t interval",
+        Interval::Bootstrap => "mean and 95 % bootstrap interval (BCa)",
     }
 }
 
@@ -131,7 +146,9 @@ mod tests {
         assert_eq!([0.5, 1e-9, f64::NAN].map(p_cell), ["0.500", "< 0.0001", "–"]);
         assert_eq!([-0.25, -0.0001, f64::NAN].map(three), ["−0.250", "0.000", "–"]);
         assert_eq!([0.25, -0.25, 0.0].map(signed), ["+0.250", "−0.250", "0.000"]);
-        assert_eq!(mean_half(Some(0.5), None), "0.500");
+        assert_eq!(estimate(Some(0.5), None, Interval::T), "0.500");
+        assert_eq!(estimate(Some(0.5), Some((0.4, 0.6)), Interval::T), "0.500 ± 0.100");
+        assert_eq!(estimate(Some(0.9), Some((0.7, 0.95)), Interval::Bootstrap), "0.900 [0.700, 0.950]");
         assert_eq!(
             [0.2, 59.0, 99.4, 192.0, 600.0, 7200.0, 1e6].map(duration),
             ["under 1 s", "59 s", "99 s", "3.2 min", "10 min", "2.0 h", "11.6 days"]

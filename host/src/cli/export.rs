@@ -99,7 +99,7 @@ pub fn export(args: &Export) -> Result<()> {
             .help("name a folder that `pallium run` wrote"));
     };
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
-    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = experiment.expand(&catalogue)?;
     let results = Results::read(&args.folder.join("results.csv"))?;
 

@@ -1,29 +1,45 @@
-//! `pallium measure`: organization metrics of any square matrix.
+//! `pallium measure`: network measures of any square matrix.
 
+use crate::plugins::Catalogue;
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Network, Result};
+use pallium_core::{Error, Matrix, Network, Result, Role, nearest};
 use serde_json::{Map, Value};
 
 use super::npy;
 use super::support::{self, ProfileArgs};
-use crate::plugins::Catalogue;
 
 /// Measures the organization of any square matrix.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pallium measure weights.npy --profile published --json
+  pallium measure weights.npy --quantile 0.8
+  pallium measure weights.npy --metric connectivity.efficiency,connectivity.rich-club --param kind=bd
+  pallium measure weights.npy --metric 'connectivity.*' --param connectivity.rich-club.level=3
 
-The graph has an edge wherever |w| exceeds its 0.9 quantile; \
-the file contains an N×N array of real numbers, as numpy.save writes it.")]
+The file contains an N×N array of real numbers, as numpy.save writes it. The graph has an edge wherever |w| is at \
+least the 0.9 quantile of all N² values of |w| and not 0; --quantile 0 makes every weight an edge. \
+`pallium plugins list` lists the metrics, `pallium plugins show ID` their parameters.")]
 pub struct Measure {
     /// The matrix, in numpy's format; row i, column j is the weight from i to j.
     #[arg(value_name = "FILE.npy")]
     file: PathBuf,
+    /// Metrics to compute, separated by commas; `connectivity.*` stands for all
+    /// of a family. May be repeated [default: the measures of organization]
+    #[arg(long = "metric", value_name = "ID", value_delimiter = ',')]
+    metrics: Vec<String>,
+    /// Set a parameter of every chosen metric that has it, or of one metric as
+    /// ID.NAME=VALUE; may be repeated.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
+    params: Vec<(String, Value)>,
+    /// The threshold of connections, as a quantile (0 to 1) of all N² values of
+    /// |w|; short for `--param quantile=Q`.
+    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
+    quantile: Option<f64>,
     #[command(flatten)]
     profile: ProfileArgs,
-    /// Seed of the random graphs with which small-worldness is compared.
+    /// Seed of the random graphs with which a network is compared.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Print one JSON document.
@@ -31,8 +47,8 @@ pub struct Measure {
     json: bool,
 }
 
-/// The metrics, and those measures that are printed under fixed names, in this
-/// order.
+/// The metrics that are computed if none are named, and those measures that are
+/// printed under fixed names, in this order.
 const METRICS: [&str; 7] = [
     "organization.density",
     "organization.modularity",
@@ -43,17 +59,15 @@ const METRICS: [&str; 7] = [
     "organization.entropy",
 ];
 
-/// Measures that are integers.
-const COUNTS: [&str; 3] = ["neurons", "edges", "communities"];
-
 /// Runs the command.
 ///
 /// # Errors
-/// If the file does not hold a square matrix, or a metric is missing or fails.
+/// If the file does not hold a square matrix, a metric is missing or fails, or
+/// no metric has a parameter.
 pub fn measure(args: &Measure) -> Result<()> {
     let matrix = npy::read_square_f32(&args.file)?;
     let neurons = matrix.nrows();
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let cache = support::cache_folder();
     let setting = pallium_core::Setting {
         seed: args.seed,
@@ -62,10 +76,20 @@ pub fn measure(args: &Measure) -> Result<()> {
     };
     let network = Network::new(matrix.view());
     let mut measures = vec![pallium_core::Measure::new("neurons", neurons as f64)];
-    for id in METRICS {
-        let mut metric = catalogue.metric(&args.profile.component(id, &[])?, &setting)?;
-        measures.extend(metric.measure(&network)?);
+    for (id, params) in chosen(args, &catalogue)? {
+        let mut metric = catalogue.metric(&args.profile.component(&id, &params)?, &setting)?;
+        for measure in metric.measure(&network).map_err(|e| e.context(format!("metric `{id}`")))?.values {
+            if measures.iter().any(|known| known.name == measure.name) {
+                return Err(Error::input(format!(
+                    "two metrics measure `{}`, one of them `{id}`",
+                    measure.name
+                ))
+                .help("compute them one at a time"));
+            }
+            measures.push(measure);
+        }
     }
+    warn_without_edges(&measures, &matrix);
     if args.json {
         let object: Map<String, Value> =
             measures.into_iter().map(|m| (m.name.clone(), value(&m.name, m.value))).collect();
@@ -78,8 +102,90 @@ pub fn measure(args: &Measure) -> Result<()> {
     support::print_table(&table)
 }
 
+/// A parameter's name and value.
+type Param = (String, Value);
+
+/// The chosen metrics with the parameters given for each. A parameter of one
+/// metric takes precedence over one of all.
+fn chosen(args: &Measure, catalogue: &Catalogue) -> Result<Vec<(String, Vec<Param>)>> {
+    let mut ids: Vec<&str> = Vec::new();
+    for pattern in &args.metrics {
+        match pattern.strip_suffix('*') {
+            None => ids.push(&catalogue.find(pattern, Role::Metric)?.id),
+            Some(family) => {
+                let metrics = catalogue.entries().filter(|e| e.role == Role::Metric);
+                let before = ids.len();
+                ids.extend(metrics.map(|e| e.id.as_str()).filter(|id| id.starts_with(family)));
+                if ids.len() == before {
+                    return Err(Error::input(format!("there is no metric `{pattern}`"))
+                        .help("`pallium plugins list` shows all metrics"));
+                }
+            }
+        }
+    }
+    if ids.is_empty() {
+        ids = METRICS.to_vec();
+    }
+    let mut metrics: Vec<(&str, Vec<Param>)> = Vec::new();
+    for id in ids {
+        if !metrics.iter().any(|(known, _)| *known == id) {
+            metrics.push((id, Vec::new()));
+        }
+    }
+
+    let (of_one, of_all): (Vec<&Param>, Vec<&Param>) =
+        args.params.iter().partition(|(name, _)| name.contains('.'));
+    for (path, value) in of_one {
+        let (id, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let Some((_, params)) = metrics.iter_mut().find(|(known, _)| *known == id) else {
+            return Err(Error::input(format!("--param {path}: `{id}` is not one of the chosen metrics"))
+                .help(format!("choose it with --metric {id}")));
+        };
+        params.push((name.into(), value.clone()));
+    }
+    let special: Vec<usize> = metrics.iter().map(|(_, params)| params.len()).collect();
+    let quantile = args.quantile.map(|quantile| ("quantile".to_owned(), Value::from(quantile)));
+    for (name, value) in of_all.into_iter().chain(&quantile) {
+        let mut known = Vec::new();
+        for ((id, params), special) in metrics.iter_mut().zip(&special) {
+            let schema = &catalogue.find(id, Role::Metric)?.schema;
+            let names = schema.get("properties").and_then(Value::as_object);
+            let names = names.into_iter().flat_map(|names| names.keys()).map(String::as_str);
+            known.extend(names.clone());
+            if names.clone().any(|known| known == name) && params[..*special].iter().all(|p| p.0 != *name) {
+                params.push((name.clone(), value.clone()));
+            }
+        }
+        if !known.contains(&name.as_str()) {
+            let error = Error::input(format!("none of the chosen metrics has a parameter `{name}`"));
+            return Err(match nearest(name, known) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error.help("`pallium plugins show ID` documents the parameters of a metric"),
+            });
+        }
+    }
+    Ok(metrics.into_iter().map(|(id, params)| (id.to_owned(), params)).collect())
+}
+
+/// Warns if the graph has no edges although there are weights.
+fn warn_without_edges(measures: &[pallium_core::Measure], matrix: &Matrix) {
+    let edges = measures.iter().find(|m| m.name == "edges").map(|m| m.value);
+    let weights = matrix.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
+    if edges == Some(0.0) && weights > 0 {
+        tracing::warn!(
+            "none of the {weights} weights between different neurons is a connection; lower --quantile, or count \
+             weights that equal it with --param ties=include"
+        );
+    }
+}
+
+/// Measures that are integers, and ends of their names.
+const COUNTS: [&str; 3] = ["neurons", "edges", "communities"];
+const COUNTS_OF: [&str; 3] = ["_communities", "_level", "_size"];
+
 fn value(name: &str, value: f64) -> Value {
-    if COUNTS.contains(&name) && value >= 0.0 && value.fract() == 0.0 {
+    let count = COUNTS.contains(&name) || COUNTS_OF.iter().any(|end| name.ends_with(end));
+    if count && value >= 0.0 && value.fract() == 0.0 {
         return Value::from(value as u64);
     }
     support::number(value)

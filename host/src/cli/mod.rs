@@ -14,6 +14,7 @@ macro_rules! status {
 mod compare;
 mod export;
 mod field;
+mod isolated;
 mod measure;
 pub mod npy;
 mod output;
@@ -29,6 +30,7 @@ mod weights;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -37,6 +39,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
+use crate::child;
 use crate::run::log;
 
 /// Recurrent neural networks grown from cortex.
@@ -55,6 +58,10 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     logging: Logging,
+    /// Makes this process a child of another, which reads this file; see
+    /// [`child`].
+    #[arg(long, value_name = "PAGE", global = true, hide = true)]
+    child: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -124,6 +131,19 @@ enum Command {
     Worker,
 }
 
+impl Command {
+    /// Whether the command itself builds components, so that it has to run in a
+    /// child process.
+    fn builds_components(&self) -> bool {
+        match self {
+            Command::Measure(_) | Command::Penalty(_) | Command::Weights(_) => true,
+            Command::Field(args) => args.builds_components(),
+            Command::Plugins(args) => args.builds_components(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
@@ -131,20 +151,21 @@ pub fn main() -> ExitCode {
         let cause = panic.payload_as_str().unwrap_or("no message");
         write_stderr(&format!("error: pallium panicked{place}: {cause}\n{BUG}\n"));
     }));
-    run_with(std::env::args_os())
+    let code = run_with(&std::env::args_os().collect::<Vec<_>>());
+    ExitCode::from(code)
 }
 
 const BUG: &str = "  help: this is a bug in pallium; \
     please report this message and the command to Pallium's developers";
 
-fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+fn run_with(arguments: &[OsString]) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(e) => {
             // --help and --version are printed here too; a closed output is not an
             // error.
             let _ = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+            return u8::try_from(e.exit_code()).unwrap_or(2);
         }
     };
     let level = cli.logging.level();
@@ -168,19 +189,23 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if tracing_subscriber::registry().with(to_stderr).with(to_folder).with(progress).try_init().is_err() {
         write_stderr("warning: logging was set up twice\n");
     }
-    match dispatch(&cli.command) {
-        Ok(code) => code,
-        Err(error) => {
-            write_stderr(&format!("error: {}\n", error.report()));
-            if error.kind == Kind::Bug {
-                write_stderr(&format!("{BUG}\n"));
-            }
-            ExitCode::from(code_of(&error))
+    let code = match &cli.child {
+        Some(page) => child::inside::enter(page).and_then(|()| dispatch(&cli.command)),
+        None if cli.command.builds_components() => isolated::run(arguments),
+        None => dispatch(&cli.command),
+    };
+    let code = code.unwrap_or_else(|error| {
+        write_stderr(&format!("error: {}\n", error.report()));
+        if error.kind == Kind::Bug {
+            write_stderr(&format!("{BUG}\n"));
         }
-    }
+        code_of(&error)
+    });
+    child::last_call::end(code);
+    code
 }
 
-fn dispatch(command: &Command) -> Result<ExitCode> {
+fn dispatch(command: &Command) -> Result<u8> {
     let done = match command {
         Command::Run(args) => return run::run(args),
         Command::Worker => return crate::run::worker::main(),
@@ -200,7 +225,7 @@ fn dispatch(command: &Command) -> Result<ExitCode> {
     // A component that fails while it is dropped cannot return its error.
     match pallium_core::abi::take_close_failures().into_iter().next() {
         Some(error) => Err(error),
-        None => Ok(ExitCode::SUCCESS),
+        None => Ok(0),
     }
 }
 
@@ -242,7 +267,8 @@ mod tests {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name}");
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.starts_with("Example:\n  pallium "), "{name}: {example}");
+            let begins = ["Example:\n  pallium ", "Examples:\n  pallium "];
+            assert!(begins.iter().any(|begin| example.starts_with(begin)), "{name}: {example}");
         }
     }
 
@@ -253,9 +279,11 @@ mod tests {
         for command in commands(&root) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let example = help.replace("\\\n", " ");
-            let line = example.lines().nth(1).unwrap_or_default();
-            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"));
-            checked += 1;
+            for line in example.lines().skip(1).take_while(|line| line.starts_with("  pallium ")) {
+                let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+                Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+                checked += 1;
+            }
         }
         assert!(checked >= 12, "{checked}");
     }

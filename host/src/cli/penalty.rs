@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ndarray::Array2;
-use pallium_core::{Error, Result, Setting};
+use pallium_core::{Error, Point, Result, Setting};
 use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
@@ -12,7 +12,6 @@ use super::npy;
 use super::output::check_free;
 use super::support::{self, ProfileArgs};
 use crate::geometry;
-use crate::plugins::Catalogue;
 
 /// Computes the penalty of one constraint on any matrix, and its gradient.
 #[derive(Args, Debug)]
@@ -62,7 +61,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     }
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let constraint = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&constraint.id, pallium_core::Role::Constraint)?;
 
@@ -96,7 +95,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
         support::lacking(e, "--field DIR supplies a substrate, and --geometry soma or grid the distances")
     })?;
     let mut gradient = Array2::zeros(weights.dim());
-    let value = constraint.penalty(weights.view(), gradient.view_mut())?;
+    let value = constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent"))?;
     if constraint.wants_activity() {
         tracing::warn!("`{}` also acts on activity, which is ignored here", args.id);
     }

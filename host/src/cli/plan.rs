@@ -53,7 +53,7 @@ pub struct Plan {
 /// If the experiment is wrong or one of its components cannot be built.
 pub fn plan(args: &Plan) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
     let costs = estimate(&catalogue, &cells)?;
     let jobs = support::jobs(args.jobs, &cells);

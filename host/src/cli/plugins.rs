@@ -7,7 +7,6 @@ mod new;
 mod parameters;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pallium_core::{Network, Result, Role, Setting};
@@ -17,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::parameters::{Parameter, parameters};
 use super::support;
-use crate::plugins::{Catalogue, Entry, Refused};
+use crate::plugins::{Catalogue, Entry, Refused, describe_for_parent};
 
 /// Lists and documents components; creates and checks plugins.
 #[derive(Args, Debug)]
@@ -33,10 +32,28 @@ enum Command {
     List(List),
     Show(Show),
     New(new::New),
+    Vendor(new::Vendor),
     Check(check::Check),
     /// Runs checks for a parent process.
     #[command(hide = true)]
     CheckWorker(check::Worker),
+    /// Loads a plugin file for a parent process.
+    #[command(hide = true)]
+    Describe(Describe),
+}
+
+/// Arguments of a process that describes a plugin file.
+#[derive(Args, Debug)]
+struct Describe {
+    file: PathBuf,
+    sha256: String,
+}
+
+impl Plugins {
+    /// Whether the command builds components.
+    pub fn builds_components(&self) -> bool {
+        matches!(self.command, Command::Show(_))
+    }
 }
 
 /// Lists every component and its plugin file.
@@ -75,54 +92,45 @@ struct Show {
 ///
 /// # Errors
 /// If a plugin is refused, or there is no such component.
-pub fn plugins(args: &Plugins) -> Result<ExitCode> {
+pub fn plugins(args: &Plugins) -> Result<u8> {
     match &args.command {
         Command::List(args) => {
-            let (catalogue, refused) = Catalogue::survey()?;
+            let catalogue = Catalogue::discover(&[], support::cache_folder().as_deref())?;
             if args.markdown {
                 support::print(&markdown::page(&catalogue))?;
             } else {
                 list(&catalogue, args.json)?;
             }
-            return report_refused(refused);
+            report_refused(catalogue.refused())?;
         }
         Command::Show(args) => {
             if let Some(file) = file(&args.id) {
-                let catalogue = Catalogue::load(&[file])?;
+                let catalogue = Catalogue::describe(&file, support::cache_folder().as_deref())?;
                 show(&catalogue, &catalogue.entries().collect::<Vec<_>>(), args.json, true)?;
             } else {
-                let (catalogue, mut refused) = Catalogue::survey()?;
-                match catalogue.get(&args.id) {
-                    Ok(entry) => show(&catalogue, &[entry], args.json, false)?,
-                    // The component may be in a refused plugin.
-                    Err(error) if refused.is_empty() => return Err(error),
-                    Err(error) => {
-                        let last = refused.remove(0);
-                        return Err(error.because(format!("a plugin was refused: {}", last.error)));
-                    }
-                }
+                let catalogue = Catalogue::discover(&[], support::cache_folder().as_deref())?;
+                show(&catalogue, &[catalogue.get(&args.id)?], args.json, false)?;
             }
         }
         Command::New(args) => new::new(args)?,
+        Command::Vendor(args) => new::vendor(args)?,
         Command::Check(args) => return check::check(args),
         Command::CheckWorker(args) => check::worker(args)?,
+        Command::Describe(args) => describe_for_parent(&args.file, &args.sha256)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Reports the refused files: an error for a file that the user named, a warning
 /// for one in a folder.
-fn report_refused(refused: Vec<Refused>) -> Result<ExitCode> {
-    let (named, found): (Vec<_>, Vec<_>) = refused.into_iter().partition(|file| file.named);
-    for file in found {
-        tracing::warn!("plugin left out: {}", file.error.report());
-    }
-    let mut named = named.into_iter();
-    let Some(first) = named.next() else { return Ok(ExitCode::SUCCESS) };
-    for file in named {
+fn report_refused(refused: &[Refused]) -> Result<()> {
+    let (named, found): (Vec<_>, Vec<_>) = refused.iter().partition(|file| file.named);
+    found.into_iter().for_each(support::warn_of);
+    let Some((first, others)) = named.split_first() else { return Ok(()) };
+    for file in others {
         tracing::error!("{}", file.error.report());
     }
-    Err(first.error)
+    Err(first.error.clone())
 }
 
 /// The plugin file that `text` names, unless it is an id.
@@ -213,7 +221,7 @@ fn details(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
                 .and_then(|mut metric| metric.measure(&network).ok())
                 .map(|measures| {
                     let names: Vec<Value> =
-                        measures.iter().map(|m| json!({"name": m.name, "unit": m.unit})).collect();
+                        measures.values.iter().map(|m| json!({"name": m.name, "unit": m.unit})).collect();
                     support::parameters([("measures", names.into())])
                 })
         }
@@ -336,7 +344,7 @@ fn setting(parameter: &Parameter) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use pallium_core::{Component, Metric, Network, Registration, Setting};
+    use pallium_core::{Component, Measures, Metric, Network, Registration, Setting};
 
     use super::parameters::tests::{Params, described};
     use super::*;
@@ -352,8 +360,8 @@ mod tests {
         }
     }
     impl Metric for Sample {
-        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<pallium_core::Measure>> {
-            Ok(Vec::new())
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
         }
     }
     static SAMPLE: Registration = Registration::metric::<Sample>();

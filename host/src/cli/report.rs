@@ -17,6 +17,7 @@ use super::output::{check_file, check_folder, write};
 use super::support;
 use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
+use crate::run::workers::Workers;
 
 /// Default file name of a report.
 pub const PAGE: &str = "report.html";
@@ -165,20 +166,19 @@ pub fn page_of(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Positions of a training's neurons, N×3 in micrometres, from the source that
-/// it was trained with.
+/// it was trained with, read in a worker process.
 fn positions(run: &RunFolder, about: &TrainingFile) -> Result<Array2<f64>> {
     let spec = &about.spec;
     // The experiment file of the run may name plugins.
     let file = run.root.join("experiment.toml");
     let places = Experiment::load(&file, &[]).map(|e| e.plugin_path).unwrap_or_default();
-    let catalogue = Catalogue::discover(&places)?;
-    let mut source = spec.substrate.clone();
+    let cache = support::cache_folder();
+    let catalogue = Catalogue::discover(&places, cache.as_deref())?;
+    let mut cell = spec.clone();
     // The connectome as stored: restoring its order takes time, and it is not
     // drawn.
-    if let Some(sttc) = source.params.get_mut("sttc") {
+    if let Some(sttc) = cell.substrate.params.get_mut("sttc") {
         *sttc = "released".into();
     }
-    let seed = spec.derived_seed("substrate");
-    let substrate = catalogue.substrate(&source, &support::setting(None, None, None))?.substrate(seed)?;
-    Ok(substrate.positions()?.micrometres())
+    Workers::new(cache)?.positions(&cell, &catalogue)
 }

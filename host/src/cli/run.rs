@@ -5,7 +5,6 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
@@ -39,6 +38,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 
 /// Exit code of a run in which trainings failed.
 const SOME_FAILED: u8 = 3;
+/// How often a report that is being made is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Exit code of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
@@ -106,9 +107,9 @@ pub struct Run {
 /// # Errors
 /// If the experiment, a plugin, the data or the run folder is wrong; then nothing
 /// has run. Failed trainings are reported by the exit code.
-pub fn run(args: &Run) -> Result<ExitCode> {
+pub fn run(args: &Run) -> Result<u8> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
     let name = |spec| identity::identify(spec, &catalogue.files());
     let expansion = experiment.expansion(&catalogue)?;
     let specs = expansion.cells.clone();
@@ -201,7 +202,7 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let tally = Tally::new(&wanted, &plan, &records);
-    let page = page(&out, &tally, interrupted.is_set());
+    let page = page(&out, &tally, &interrupted);
     if args.json {
         support::print_json(&document(&out, &tally, held, &stale, &summary, &store, page.as_deref()))?;
     } else {
@@ -222,22 +223,28 @@ pub fn run(args: &Run) -> Result<ExitCode> {
     );
     if interrupted.is_set() {
         status!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
-    Ok(if tally.failed.len() + tally.failed_measures > 0 {
-        ExitCode::from(SOME_FAILED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if tally.failed.len() + tally.failed_measures > 0 { SOME_FAILED } else { 0 })
 }
 
-/// Writes the report, unless the run was interrupted. A failure of the report
-/// does not affect the results.
-fn page(out: &Path, tally: &Tally<'_>, interrupted: bool) -> Option<PathBuf> {
-    if interrupted || tally.ok + tally.diverged + tally.failed.len() == 0 {
+/// Writes the report, unless the run is interrupted, before or meanwhile. A failure
+/// of the report does not affect the results.
+fn page(out: &Path, tally: &Tally<'_>, interrupted: &Stop) -> Option<PathBuf> {
+    if tally.ok + tally.diverged + tally.failed.len() == 0 {
         return None;
     }
-    super::report::page_of(out).inspect_err(|e| status!("the report could not be made: {e}")).ok()
+    let folder = out.to_owned();
+    let made = std::thread::spawn(move || super::report::page_of(&folder));
+    while !made.is_finished() {
+        // The thread ends with the process.
+        if interrupted.is_set() {
+            return None;
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let made = made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    made.inspect_err(|e| status!("the report could not be made: {e}")).ok()
 }
 
 /// Checks one run of each variant and task: a mistake affects all runs.
@@ -325,7 +332,7 @@ fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&C
     }
 }
 
-fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<ExitCode> {
+fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<u8> {
     let store = Store::existing(out)?;
     let mut rows = Vec::new();
     for cell in wanted {
@@ -370,7 +377,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<Exi
         support::print_table(&table)?;
     }
     announce(out, to_run, rows.len() - to_run - to_measure, to_measure, &stale);
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Result<Manifest> {
@@ -408,6 +415,7 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         about: experiment.about.clone(),
         variants: plan.iter().map(|cell| cell.spec.variant.clone()).unique().collect(),
         tasks: plan.iter().map(|cell| cell.spec.task.clone()).unique().collect(),
+        analysis: experiment.analysis.clone(),
         file: experiment.path.clone(),
         overrides: experiment.overrides.clone(),
         profile: experiment.profile.clone(),

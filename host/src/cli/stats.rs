@@ -71,6 +71,8 @@ pub fn stats(args: &Stats) -> Result<()> {
     let options = Options {
         family: family.as_ref().map(|f| f.pairs.clone()),
         confidence: args.confidence,
+        pairs: true,
+        intervals: true,
         resamples: args.resamples.map(|n| n as usize),
         seed: args.seed,
     };
@@ -82,10 +84,9 @@ pub fn stats(args: &Stats) -> Result<()> {
     }
 }
 
-/// The pairs of the family, and their names as written by the user.
+/// The pairs of the family, in the order and direction of the user.
 struct Family {
     pairs: Vec<(usize, usize)>,
-    names: Vec<String>,
 }
 
 impl Family {
@@ -93,12 +94,12 @@ impl Family {
         if given.is_empty() {
             return Ok(None);
         }
-        let mut family = Family { pairs: Vec::new(), names: Vec::new() };
+        let mut family = Family { pairs: Vec::new() };
         for text in given {
             // A name may contain a comma.
             match family.add(text.trim(), names) {
                 Err(_) if text.contains([',', ';']) => {
-                    for part in text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty()) {
+                    for part in parts(text).filter(|part| !part.is_empty()) {
                         family.add(part, names)?;
                     }
                 }
@@ -109,22 +110,24 @@ impl Family {
     }
 
     fn add(&mut self, text: &str, names: &[String]) -> Result<()> {
-        let place = |name: &str| names.iter().position(|n| n == name);
-        let splits =
-            text.match_indices(" vs ").map(|(at, between)| (&text[..at], &text[at + between.len()..]));
-        let pair = splits.filter_map(|(a, b)| Some((place(a.trim())?, place(b.trim())?))).next();
-        let (pairs, spelt): (Vec<(usize, usize)>, Vec<String>) = match (pair, place(text)) {
-            (Some((a, b)), _) if a == b => {
+        let find = |spelt: fn(&str) -> String, name: &str| names.iter().position(|n| spelt(n) == name);
+        let place = |name: &str| {
+            find(in_key, name).or_else(|| find(str::to_owned, name)).or_else(|| find(quoted, name))
+        };
+        let splits = text.match_indices(BETWEEN).map(|(at, _)| (&text[..at], &text[at + BETWEEN.len()..]));
+        let pairs: Vec<(usize, usize)> =
+            splits.filter_map(|(a, b)| Some((place(a.trim())?, place(b.trim())?))).collect();
+        let added: Vec<(usize, usize)> = match (pairs.as_slice(), place(text)) {
+            ([(a, b)], None) if a == b => {
                 return Err(Error::input(format!("--family `{text}` compares a column with itself"))
                     .help("name two different columns"));
             }
-            (Some(pair), _) => (vec![pair], vec![text.into()]),
-            (None, Some(column)) => (0..names.len())
+            ([pair], None) => vec![*pair],
+            ([], Some(column)) => (0..names.len())
                 .filter(|&other| other != column)
                 .map(|other| (column.min(other), column.max(other)))
-                .map(|(a, b)| ((a, b), key(&names[a], &names[b])))
-                .unzip(),
-            (None, None) => {
+                .collect(),
+            ([], None) => {
                 return Err(Error::input(format!("--family `{text}` is not a pair of columns")).help(
                     format!(
                         "write `A vs B`, or a column's name for all of its pairs; the columns are {}",
@@ -132,20 +135,54 @@ impl Family {
                     ),
                 ));
             }
+            (pairs, column) => {
+                let column = column.map(|column| quoted(&names[column]));
+                let meanings: Vec<String> =
+                    pairs.iter().map(|&(a, b)| key(&names[a], &names[b])).chain(column).collect();
+                return Err(Error::input(format!("--family `{text}` has several meanings"))
+                    .help(format!("write one of them: {}", meanings.join(" or "))));
+            }
         };
-        for ((a, b), name) in pairs.into_iter().zip(spelt) {
+        for (a, b) in added {
             // A repeated pair would count as two tests.
             if !self.pairs.contains(&(a, b)) && !self.pairs.contains(&(b, a)) {
                 self.pairs.push((a, b));
-                self.names.push(name);
             }
         }
         Ok(())
     }
 }
 
+/// The parts of a list that is separated by commas or semicolons; those between
+/// quotation marks do not separate.
+fn parts(list: &str) -> impl Iterator<Item = &str> {
+    let mut within = false;
+    list.split(move |c| {
+        within ^= c == '"';
+        !within && matches!(c, ',' | ';')
+    })
+    .map(str::trim)
+}
+
+/// The word between the columns of a pair.
+const BETWEEN: &str = " vs ";
+
+/// The key of a pair of columns. Different pairs have different keys, since names
+/// that contain the word between them are quoted.
 fn key(a: &str, b: &str) -> String {
-    format!("{a} vs {b}")
+    format!("{}{BETWEEN}{}", in_key(a), in_key(b))
+}
+
+fn in_key(name: &str) -> String {
+    // With the spaces around it: a name may begin or end with the word.
+    match format!(" {name} ").contains(BETWEEN) || name.contains('"') {
+        true => quoted(name),
+        false => name.to_owned(),
+    }
+}
+
+fn quoted(name: &str) -> String {
+    Value::from(name).to_string()
 }
 
 fn test(test: Test) -> Value {
@@ -162,10 +199,7 @@ fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> 
         analysis.pairs.iter().map(|p| (key(name(p.a), name(p.b)), of(p))).collect()
     };
     let adjusted = |of: &dyn Fn(&stats::analysis::Adjusted) -> f64| -> Map<String, Value> {
-        let spelt = |i: usize, a: usize, b: usize| {
-            family.map_or_else(|| key(name(a), name(b)), |f| f.names[i].clone())
-        };
-        analysis.family.iter().enumerate().map(|(i, x)| (spelt(i, x.a, x.b), number(of(x)))).collect()
+        analysis.family.iter().map(|x| (key(name(x.a), name(x.b)), number(of(x)))).collect()
     };
     let intervals: Map<String, Value> = analysis
         .variants
@@ -209,10 +243,13 @@ fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> 
         Ok(factors) => factors_document(factors, &name),
         Err(why) => {
             let refused = || json!({ "refused": why });
+            let all: Vec<&String> = analysis.variants.iter().map(|v| &v.name).collect();
             support::parameters([
                 ("kruskal_factors", refused()),
                 ("anova", refused()),
+                ("anova_interactions", refused()),
                 ("contrasts", refused()),
+                ("without_factors", json!(all)),
             ])
         }
     });
@@ -231,7 +268,9 @@ fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> 
             "confidence": options.confidence,
             "resamples": options.resamples,
             "seed": options.seed,
-            "family": family.map_or_else(|| json!("all pairs"), |f| json!(f.names)),
+            "family": family.map_or_else(|| json!("all pairs"), |family| {
+                family.pairs.iter().map(|&(a, b)| json!([name(a), name(b)])).collect()
+            }),
         }),
     );
     Value::Object(document)
@@ -240,32 +279,45 @@ fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> 
 fn factors_document<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Map<String, Value> {
     let anova = |anova: &Result<Anova>| match anova {
         Ok(anova) => {
-            let mut object: Map<String, Value> = anova
+            let left_out: Vec<&str> = anova.left_out.iter().map(|&v| name(v)).collect();
+            let terms: Vec<Value> = anova
                 .terms
                 .iter()
-                .map(|t| (t.name.clone(), json!([number(t.sum_of_squares), t.df, number(t.f), number(t.p)])))
+                .map(|t| {
+                    json!({
+                        "factors": t.factors,
+                        "sum_of_squares": number(t.sum_of_squares),
+                        "df": t.df,
+                        "f": number(t.f),
+                        "p": number(t.p),
+                    })
+                })
                 .collect();
-            object.insert("residual".into(), json!([number(anova.residual), anova.residual_df]));
-            object.insert("left_out".into(), anova.left_out.iter().map(|&v| name(v)).collect());
-            object.insert("constant".into(), json!(anova.constant));
-            Value::Object(object)
+            json!({
+                "terms": terms,
+                "residual": { "sum_of_squares": number(anova.residual), "df": anova.residual_df },
+                "left_out": left_out,
+                "constant": anova.constant,
+            })
         }
         Err(why) => json!({ "refused": why.to_string() }),
     };
     let contrast = |c: &Contrast| {
         json!({
             "factor": c.factor,
+            "upper": c.upper,
+            "lower": c.lower,
             "difference": number(c.difference),
             "rank_difference": number(c.rank_difference),
             "t": number(c.t),
             "df": c.df,
             "p": number(c.p),
             "holm": number(c.holm),
-            "pairs": c.pairs.iter().map(|&(a, b)| key(name(a), name(b))).collect::<Vec<_>>(),
+            "pairs": c.pairs.iter().map(|&(a, b)| [name(a), name(b)]).collect::<Vec<_>>(),
         })
     };
     let contrasts = match &factors.contrasts {
-        Ok(all) => all.iter().map(|c| (c.name(), contrast(c))).collect::<Map<_, _>>().into(),
+        Ok(all) => all.iter().map(contrast).collect(),
         Err(why) => json!({ "refused": why.to_string() }),
     };
     let kruskal: Map<String, Value> =
@@ -356,8 +408,7 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
             Ok(anova) => {
                 let mut table = support::table(["term", "sum of squares", "df", "F", "p"]);
                 for t in &anova.terms {
-                    let row =
-                        [t.name.clone(), human(t.sum_of_squares), t.df.to_string(), human(t.f), human(t.p)];
+                    let row = [t.name(), human(t.sum_of_squares), t.df.to_string(), human(t.f), human(t.p)];
                     table.add_row(row);
                 }
                 table.add_row(["residual".to_string(), human(anova.residual), anova.residual_df.to_string()]);
@@ -371,12 +422,13 @@ fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<S
     }
     match &factors.contrasts {
         Ok(all) => {
-            let mut table = support::table(["contrast", "difference", "t", "df", "p", "Holm", "pairs"]);
+            let mut table =
+                support::table(["factor", "contrast", "difference", "t", "df", "p", "Holm", "pairs"]);
             for c in all {
                 let pairs: Vec<String> = c.pairs.iter().map(|&(a, b)| key(name(a), name(b))).collect();
-                let cells =
-                    [c.name(), human(c.difference), human(c.t), c.df.to_string(), human(c.p), human(c.holm)];
-                table.add_row(cells.into_iter().chain([pairs.join(", ")]));
+                let numbers = [human(c.difference), human(c.t), c.df.to_string(), human(c.p), human(c.holm)];
+                let names = [c.factor.clone(), c.name()];
+                table.add_row(names.into_iter().chain(numbers).chain([pairs.join(", ")]));
             }
             parts.push(format!("Planned contrasts, on ranks\n{}", table));
         }
@@ -393,26 +445,22 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<String> {
-        ["W*D*C", "WD", "W", "a, b", "x vs y"].map(String::from).to_vec()
+        ["W*D*C", "WD", "W", "a, b", "x vs y", "x", "y vs W"].map(String::from).to_vec()
     }
 
-    type Read = (Vec<(usize, usize)>, Vec<String>);
-
-    fn read(given: &[&str]) -> Result<Read> {
+    fn read(given: &[&str]) -> Result<Vec<(usize, usize)>> {
         let given: Vec<String> = given.iter().map(|g| (*g).into()).collect();
-        Family::read(&given, &names()).map(|f| f.map_or_else(Default::default, |f| (f.pairs, f.names)))
+        Ok(Family::read(&given, &names())?.map(|family| family.pairs).unwrap_or_default())
     }
 
     #[test]
     fn families_are_pairs_lists_and_columns() {
-        assert_eq!(read(&["W*D*C vs WD"]).unwrap().0, [(0, 1)]);
-        assert_eq!(
-            read(&["WD vs W*D*C, WD vs W"]).unwrap(),
-            (vec![(1, 0), (1, 2)], vec!["WD vs W*D*C".into(), "WD vs W".into()])
-        );
-        assert_eq!(read(&["W vs WD", "WD vs W"]).unwrap().0, [(2, 1)]);
-        assert_eq!(read(&["a, b vs x vs y"]).unwrap().0, [(3, 4)]);
-        assert_eq!(read(&["WD"]).unwrap().0, [(0, 1), (1, 2), (1, 3), (1, 4)]);
+        assert_eq!(read(&["W*D*C vs WD"]).unwrap(), [(0, 1)]);
+        assert_eq!(read(&["WD vs W*D*C, WD vs W"]).unwrap(), [(1, 0), (1, 2)]);
+        assert_eq!(read(&["W vs WD", "WD vs W"]).unwrap(), [(2, 1)]);
+        assert_eq!(read(&["a, b vs x vs y"]).unwrap(), [(3, 4)]);
+        assert_eq!(read(&["\"a, b\" vs WD; WD vs W"]).unwrap(), [(3, 1), (1, 2)]);
+        assert_eq!(read(&["WD"]).unwrap(), [(0, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)]);
         assert!(Family::read(&[], &names()).unwrap().is_none());
     }
 
@@ -421,5 +469,20 @@ mod tests {
         assert!(read(&["W vs Q"]).unwrap_err().help.unwrap().contains("W*D*C, WD, W"));
         assert!(read(&["W vs W"]).unwrap_err().message.contains("with itself"));
         assert!(read(&["W vs WD, W vs Q"]).unwrap_err().message.contains("`W vs Q`"));
+    }
+
+    #[test]
+    fn a_pair_with_two_meanings_is_refused_and_its_keys_have_one() {
+        let error = read(&["x vs y vs W"]).unwrap_err();
+        assert!(error.message.contains("several meanings"), "{error}");
+        assert!(error.help.unwrap().contains("\"x vs y\" vs W or x vs \"y vs W\""));
+        assert_eq!(read(&["\"x vs y\" vs W"]).unwrap(), [(4, 2)]);
+        assert_eq!(read(&["x vs \"y vs W\""]).unwrap(), [(5, 6)]);
+        let names = names();
+        let pairs =
+            (0..names.len()).flat_map(|a| (0..names.len()).filter(move |b| *b != a).map(move |b| (a, b)));
+        for (a, b) in pairs {
+            assert_eq!(read(&[&key(&names[a], &names[b])]).unwrap(), [(a, b)]);
+        }
     }
 }

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::{plan, support};
 use crate::experiment::{Experiment, filter};
-use crate::plugins::Catalogue;
 use crate::run::protocol::most_threads;
 use crate::run::shard;
 use crate::run::workers::Workers;
@@ -79,7 +78,7 @@ pub struct Submit {
 /// system refuses the job.
 pub fn submit(args: &Submit) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
-    let catalogue = Catalogue::discover(&experiment.plugin_path)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
     let out = args
         .out
         .clone()

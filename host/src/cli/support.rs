@@ -2,7 +2,7 @@
 //! printing.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 
 use pallium_report::table::TextTable;
 
-use crate::plugins::Catalogue;
+use crate::child::inside;
+use crate::plugins::{Catalogue, Refused};
 use crate::run::protocol::most_threads;
 
 /// Id of the substrate component that reads a field's folder.
@@ -43,7 +44,7 @@ impl ProfileArgs {
     pub fn component(&self, id: &str, given: &[(String, Value)]) -> Result<Use> {
         let mut params = profile::component_defaults(&self.profile, &self.overrides()?, id)?;
         params.extend(once_each("--param", given)?);
-        Ok(Use { id: id.into(), params: params.into_iter().collect() })
+        Ok(Use { params: params.into_iter().collect(), ..Use::new(id) })
     }
 
     /// The geometry of `space` under the profile.
@@ -99,6 +100,22 @@ fn once_each<V: Clone>(option: &str, given: &[(String, V)]) -> Result<BTreeMap<S
         }
     }
     Ok(values)
+}
+
+/// Every component of the plugins that are found, those in `extra` among them. A
+/// refused file costs a warning; an experiment that needs it fails.
+///
+/// # Errors
+/// If a named folder does not exist or cannot be read.
+pub fn catalogue(extra: &[PathBuf]) -> Result<Catalogue> {
+    let catalogue = Catalogue::discover(extra, cache_folder().as_deref())?;
+    catalogue.refused().iter().for_each(warn_of);
+    Ok(catalogue)
+}
+
+/// Warns that a plugin file is not used.
+pub fn warn_of(file: &Refused) {
+    tracing::warn!("plugin left out: {}", file.error.report());
 }
 
 /// The substrate in `folder`, read by [`FIELD`] with `params`.
@@ -162,8 +179,7 @@ pub fn cache_folder() -> Option<PathBuf> {
 /// # Errors
 /// If writing fails for another reason.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match inside::write(text.as_bytes()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::io(Path::new("standard output"), &e)),
         _ => Ok(()),
     }

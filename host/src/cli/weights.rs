@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::npy;
 use super::output::check_free;
 use super::support::{self, ProfileArgs};
-use crate::plugins::Catalogue;
 
 /// Writes the initial recurrent weights of a weight source.
 #[derive(Args, Debug)]
@@ -60,7 +59,7 @@ pub struct Weights {
 /// has another size; or if the file exists already.
 pub fn weights(args: &Weights) -> Result<()> {
     check_free(&args.out, args.force)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let source = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&source.id, pallium_core::Role::Weights)?;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pallium_core::{Error, Result, Role};
 use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, Use};
+use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
@@ -157,11 +157,17 @@ impl Experiment {
     fn grid(&self, catalogue: &Catalogue) -> Result<Vec<Vec<CellSpec>>> {
         for (id, given) in &self.defaults {
             let entry = catalogue.get(id).map_err(|e| placed(e, &given.at))?;
-            self.checked(&entry.schema, given, &Map::new())?;
+            let mut given = given.clone();
+            if entry.role == Role::Model {
+                let theirs = schema::properties(&entry.schema);
+                let former =
+                    |name: &str| FORMER_MODEL_PARAMETERS.contains(&name) && !theirs.contains_key(name);
+                given.component.params.retain(|name, _| !former(name));
+            }
+            self.checked(&entry.schema, &given, &Map::new())?;
         }
         let substrate = self.resolve(catalogue, Role::Substrate, &self.substrate, &[])?;
         self.check_substrate(catalogue, &substrate)?;
-        let model = self.resolve(catalogue, Role::Model, &self.model, &[])?;
         let metrics = self.resolve_all(catalogue, Role::Metric, &self.metrics, &[])?;
         let tasks = self
             .tasks
@@ -176,13 +182,21 @@ impl Experiment {
                 let weights = self.resolve(catalogue, Role::Weights, &variant.weights, &ids)?;
                 let constraints =
                     self.resolve_all(catalogue, Role::Constraint, &variant.constraints, &ids)?;
-                Ok((variant, weights, constraints))
+                let model = variant.model.as_ref().unwrap_or(&self.model);
+                let optimizer = variant.optimizer.as_ref().unwrap_or(&self.optimizer);
+                let network = self.resolve_network(catalogue, model, optimizer)?;
+                Ok((variant, weights, constraints, network))
             })
             .collect::<Result<Vec<_>>>()?;
 
         let cell = |task: &str,
                     task_component: &Use,
-                    (variant, weights, constraints): &(&Variant, Use, Vec<Use>)| {
+                    (variant, weights, constraints, (model, optimizer)): &(
+            &Variant,
+            Use,
+            Vec<Use>,
+            (Use, Use),
+        )| {
             CellSpec {
                 variant: variant.name.clone(),
                 task: task.into(),
@@ -195,8 +209,9 @@ impl Experiment {
                 constraints: constraints.clone(),
                 task_component: task_component.clone(),
                 model: model.clone(),
+                optimizer: optimizer.clone(),
                 metrics: metrics.clone(),
-                training: self.training.clone(),
+                training: variant.training.clone(),
             }
         };
         Ok(tasks
@@ -239,12 +254,62 @@ impl Experiment {
             }
         }
         let mut params = switched;
+        // A component outside this project declares its values itself.
+        for (profile, name, value) in &entry.profiles {
+            if *profile == self.profile && schema::properties(&entry.schema).contains_key(name) {
+                params.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
         if let Some(defaults) = self.defaults.get(id) {
             params = self.checked(&entry.schema, defaults, &params)?;
         }
         params = self.checked(&entry.schema, given, &params)?;
         params.sort_keys();
-        Ok(Use { id: id.clone(), params })
+        Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
+    }
+
+    /// A model and its optimizer. Parameters that models had before optimizers
+    /// were components are taken from the model and given to the optimizer.
+    fn resolve_network(
+        &self,
+        catalogue: &Catalogue,
+        model: &Component,
+        optimizer: &Component,
+    ) -> Result<(Use, Use)> {
+        let id = &model.component.id;
+        let entry = catalogue.find(id, Role::Model).map_err(|e| placed(e, &model.at))?;
+        let theirs = schema::properties(&entry.schema);
+        let mut moved = Map::new();
+        let mut split = |from: &Component| {
+            let mut rest = from.clone();
+            for name in FORMER_MODEL_PARAMETERS.iter().filter(|name| !theirs.contains_key(**name)) {
+                if let Some(value) = rest.component.params.remove(*name) {
+                    tracing::info!("`{name}` of the model `{id}` is the optimizer's: write optimizer.{name}");
+                    moved.insert((*name).to_owned(), value);
+                }
+            }
+            rest
+        };
+        let defaults = self.defaults.get(id).map(&mut split);
+        let rest = split(model);
+        let alone = Experiment {
+            defaults: defaults.into_iter().map(|given| (id.clone(), given)).collect(),
+            ..self.clone()
+        };
+        let resolved = alone.resolve(catalogue, Role::Model, &rest, &[])?;
+        let mut given = optimizer.clone();
+        for (name, value) in moved {
+            if given.component.params.contains_key(&name) {
+                let at = model.parameters_at.get(&name).unwrap_or(&model.at);
+                return Err(at
+                    .error(format!("`{name}` is set for the model and for the optimizer"))
+                    .help("it is the optimizer's: remove it from the model"));
+            }
+            let at = model.parameters_at.get(&name).unwrap_or(&model.at);
+            given.parameters_at.insert(name.clone(), at.clone());
+            given.component.params.insert(name, value);
+        }
+        Ok((resolved, self.resolve(catalogue, Role::Optimizer, &given, &[])?))
     }
 
     /// `below` with the parameters in `given` replaced, each of them checked.

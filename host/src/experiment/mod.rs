@@ -5,6 +5,7 @@
 //! [`Experiment::expand`] checks the components against a catalogue and
 //! resolves the specification of every training.
 
+mod analysis;
 mod expand;
 mod filter;
 mod read;
@@ -23,6 +24,7 @@ pub use sweep::Coordinate;
 pub use tree::Place;
 
 use pallium_profile::{Accuracy, Interval};
+use pallium_record::analysis::Analysis;
 use pallium_record::spec::{DataSeed, Geometry, Training, Use};
 
 use crate::limits::Limits;
@@ -61,6 +63,12 @@ pub struct Variant {
     pub geometry: Geometry,
     /// Its own constraints, then those of the experiment.
     pub constraints: Vec<Component>,
+    /// Its model, if it is not the experiment's.
+    pub model: Option<Component>,
+    /// Its optimizer, if it is not the experiment's.
+    pub optimizer: Option<Component>,
+    /// Its training.
+    pub training: Training,
 }
 
 /// An experiment, read and checked.
@@ -101,6 +109,8 @@ pub struct Experiment {
     pub substrate: Component,
     /// The model.
     pub model: Component,
+    /// The optimizer.
+    pub optimizer: Component,
     /// Metrics of the trained matrix.
     pub metrics: Vec<Component>,
     /// Training.
@@ -114,6 +124,8 @@ pub struct Experiment {
     pub variants: Vec<Variant>,
     /// Default parameters of components, by id.
     pub defaults: BTreeMap<String, Component>,
+    /// The comparisons that the report makes.
+    pub analysis: Analysis,
     /// Limits of each training.
     pub limits: Limits,
     /// SweptNames that come from the axes of single variants and single tasks.

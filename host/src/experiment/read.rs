@@ -7,7 +7,9 @@ use std::time::Duration;
 use pallium_core::{Error, Result};
 use pallium_files as files;
 use pallium_profile as profile;
-use pallium_record::spec::{Geometry, Space, Training, Use};
+use pallium_record::spec::{
+    EarlyStopping, Geometry, OPTIMIZER, Schedule, ScheduleKind, Space, Training, Use, Watched,
+};
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
@@ -30,6 +32,7 @@ const KEYS: &[&str] = &[
     "plugin_path",
     "substrate",
     "model",
+    "optimizer",
     "metrics",
     "training",
     "tasks",
@@ -37,9 +40,26 @@ const KEYS: &[&str] = &[
     "variant",
     "defaults",
     "limits",
+    "analysis",
 ];
-const TRAINING: &[&str] = &["epochs", "trials", "validation", "test", "batch", "threads", "keep_state"];
-const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints"];
+const TRAINING: &[&str] = &[
+    "epochs",
+    "trials",
+    "validation",
+    "test",
+    "batch",
+    "threads",
+    "keep_state",
+    "fresh",
+    "clip_norm",
+    "clip_value",
+    "weight_decay",
+    "schedule",
+    "early_stopping",
+];
+const SCHEDULE: &[&str] = &["use", "warm_up", "every", "factor", "to", "patience"];
+const EARLY_STOPPING: &[&str] = &["measure", "patience", "least"];
+const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints", "model", "optimizer", "training"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
@@ -192,6 +212,11 @@ fn read(
         Some(node) => component(node, "`model`", Some(MODEL), &[])?,
         None => plain(MODEL, &file),
     };
+    let optimizer = match top.get("optimizer") {
+        Some(node) => component(node, "`optimizer`", Some(OPTIMIZER), &[])?,
+        None => plain(OPTIMIZER, &file),
+    };
+    let base = training(top.get("training"), None)?;
     let metrics = match top.get("metrics") {
         Some(node) => {
             let table = node.table("`metrics`")?;
@@ -223,12 +248,12 @@ fn read(
         .map_err(|e| e.help("a task that is used twice needs two names: { use = \"…\", name = \"…\" }"))?;
 
     let everywhere = match top.get("constraints") {
-        Some(node) => components(node, "a constraint")?,
+        Some(node) => constraints_of(node)?,
         None => Vec::new(),
     };
     let mut variants = Vec::new();
     for node in top.get("variant").map(Node::list).unwrap_or_default() {
-        variants.push(variant(node, &everywhere, &switches)?);
+        variants.push(variant(node, &everywhere, &switches, [&model, &optimizer], &base)?);
     }
     if variants.is_empty() {
         let at = top.get("variant").map_or(&file, |node| &node.at);
@@ -245,6 +270,8 @@ fn read(
             defaults.insert(id.clone(), parameters(id, node, table, &[])?);
         }
     }
+
+    let analysis = super::analysis::read(top.get("analysis"), &variants, &names.0)?;
 
     Ok(Experiment {
         name,
@@ -264,12 +291,14 @@ fn read(
         plugin_path,
         substrate,
         model,
+        optimizer,
         metrics,
-        training: training(top.get("training"))?,
+        training: base,
         keep_state: keep_state(top.get("training"))?,
         tasks,
         variants,
         defaults,
+        analysis,
         limits: limits(top.get("limits"))?,
         names: names.clone(),
         sweep: Sweep::default(),
@@ -307,14 +336,15 @@ fn with_name(top: &Table, name: &str, file: &Place) -> Table {
     table
 }
 
-fn training(node: Option<&Node>) -> Result<Training> {
+/// A training, merged over `base` if there is one.
+fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
     let empty = Table::new();
     let table = match node {
         Some(node) => node.table("`training`")?,
         None => &empty,
     };
     if let Some(node) = table.get("learning_rate") {
-        let help = "it is a parameter of the model: model = { use = \"rnn.vanilla\", learning_rate = 0.01 }";
+        let help = "it is a parameter of the optimizer: optimizer = { learning_rate = 0.01 }";
         return Err(node.at.error("unknown key `learning_rate` in [training]").help(help));
     }
     check_keys(table, TRAINING, "[training]")?;
@@ -322,19 +352,126 @@ fn training(node: Option<&Node>) -> Result<Training> {
         Some(node) => node.integer(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
         None => Ok(default),
     };
-    let trials = integer("trials", TRIALS)?;
-    let half = (trials / 2).max(1);
-    Ok(Training {
-        epochs: narrow(integer("epochs", EPOCHS)?)?,
-        trials: narrow(trials)?,
-        validation: narrow(integer("validation", half)?)?,
-        test: narrow(integer("test", half)?)?,
-        batch: narrow(integer("batch", BATCH)?)?,
-        threads: match table.get("threads") {
-            Some(node) => narrow(node.integer("`training.threads`", 1, MOST_THREADS)?)?,
-            None => 1,
+    let number = |key: &str| table.get(key).map(|node| node.number(&format!("`training.{key}`"))).transpose();
+    let trials = integer("trials", base.map_or(TRIALS, |base| base.trials as u64))?;
+    let half = |of: fn(&Training) -> usize| match (base, table.contains_key("trials")) {
+        (Some(base), false) => of(base) as u64,
+        _ => (trials / 2).max(1),
+    };
+    let mut out = Training::new(
+        narrow(integer("epochs", base.map_or(EPOCHS, |base| u64::from(base.epochs)))?)?,
+        narrow(trials)?,
+        narrow(integer("validation", half(|base| base.validation))?)?,
+        narrow(integer("test", half(|base| base.test))?)?,
+        narrow(integer("batch", base.map_or(BATCH, |base| base.batch as u64))?)?,
+    );
+    out.threads = match table.get("threads") {
+        Some(node) => narrow(node.integer("`training.threads`", 1, MOST_THREADS)?)?,
+        None => base.map_or(1, |base| base.threads),
+    };
+    out.fresh = match table.get("fresh") {
+        Some(node) => node.boolean("`training.fresh`")?,
+        None => base.is_some_and(|base| base.fresh),
+    };
+    out.clip_norm = number("clip_norm")?.or(base.and_then(|base| base.clip_norm));
+    out.clip_value = number("clip_value")?.or(base.and_then(|base| base.clip_value));
+    out.weight_decay = number("weight_decay")?.unwrap_or(base.map_or(0.0, |base| base.weight_decay));
+    out.schedule = match table.get("schedule") {
+        Some(node) => schedule(node)?,
+        None => base.map(|base| base.schedule.clone()).unwrap_or_default(),
+    };
+    out.early_stopping = match table.get("early_stopping") {
+        Some(node) => Some(early_stopping(node)?),
+        None => base.and_then(|base| base.early_stopping.clone()),
+    };
+    Ok(out)
+}
+
+/// Reads `"cosine"` or `{ use = "step", every = 3, factor = 0.5, warm_up = 1 }`.
+fn schedule(node: &Node) -> Result<Schedule> {
+    const WHAT: &str = "`training.schedule`";
+    let empty = Table::new();
+    let (kind, table) = match &node.value {
+        Value::Table(table) => {
+            check_keys(table, SCHEDULE, WHAT)?;
+            let kind = table.get("use").map(|node| node.text("`use`")).transpose()?;
+            (kind.unwrap_or_else(|| "constant".into()), table)
+        }
+        _ => (node.text(WHAT)?, &empty),
+    };
+    let integer = |key: &str, least: u64, default: u64| match table.get(key) {
+        Some(node) => node.integer(&format!("`{key}` of {WHAT}"), least, u64::from(u32::MAX)),
+        None => Ok(default),
+    };
+    let number = |key: &str, default: f64| match table.get(key) {
+        Some(node) => node.number(&format!("`{key}` of {WHAT}")),
+        None => Ok(default),
+    };
+    let (kind, own): (ScheduleKind, &[&str]) = match kind.as_str() {
+        "constant" => (ScheduleKind::Constant, &[]),
+        "step" => (
+            ScheduleKind::Step { every: narrow(integer("every", 1, 1)?)?, factor: number("factor", 0.1)? },
+            &["every", "factor"],
+        ),
+        "cosine" => (ScheduleKind::Cosine { to: number("to", 0.0)? }, &["to"]),
+        "plateau" => (
+            ScheduleKind::Plateau {
+                factor: number("factor", 0.1)?,
+                patience: narrow(integer("patience", 0, 2)?)?,
+            },
+            &["factor", "patience"],
+        ),
+        other => {
+            return Err(node
+                .at
+                .error(format!("there is no schedule `{other}`"))
+                .help("the schedules: constant, step, cosine, plateau; each takes `warm_up`"));
+        }
+    };
+    let shared = ["use", "warm_up"];
+    if let Some((key, node)) =
+        table.iter().find(|(key, _)| !shared.contains(&key.as_str()) && !own.contains(&key.as_str()))
+    {
+        return Err(node.at.error(format!("this schedule has no `{key}`")).help(if own.is_empty() {
+            "it takes only `warm_up`".to_owned()
+        } else {
+            format!("it takes {} and warm_up", own.join(", "))
+        }));
+    }
+    Ok(Schedule { kind, warm_up: narrow(integer("warm_up", 0, 0)?)? })
+}
+
+fn early_stopping(node: &Node) -> Result<EarlyStopping> {
+    let table = node.table("`training.early_stopping`")?;
+    check_keys(table, EARLY_STOPPING, "`training.early_stopping`")?;
+    let measure = match table.get("measure") {
+        None => Watched::ValidationLoss,
+        Some(node) => match node.text("`measure`")?.as_str() {
+            "validation_loss" => Watched::ValidationLoss,
+            "validation_accuracy" => Watched::ValidationAccuracy,
+            "running_loss" => Watched::RunningLoss,
+            "running_accuracy" => Watched::RunningAccuracy,
+            other => {
+                return Err(node.at.error(format!("`{other}` cannot be watched")).help(
+                    "it must be validation_loss, validation_accuracy, running_loss or running_accuracy",
+                ));
+            }
         },
-    })
+    };
+    let patience = match table.get("patience") {
+        Some(node) => node.integer("`patience` of `training.early_stopping`", 1, u64::from(u32::MAX))?,
+        None => {
+            return Err(node
+                .at
+                .error("`training.early_stopping` has no `patience`")
+                .help("set it to the number of epochs without an improvement after which a training ends"));
+        }
+    };
+    let least = match table.get("least") {
+        Some(node) => node.number("`least` of `training.early_stopping`")?,
+        None => 0.0,
+    };
+    Ok(EarlyStopping { measure, patience: narrow(patience)?, least })
 }
 
 fn keep_state(training: Option<&Node>) -> Result<bool> {
@@ -353,7 +490,13 @@ fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T> {
     T::try_from(number).map_err(|_| Error::bug(format!("{number} does not fit")))
 }
 
-fn variant(node: &Node, everywhere: &[Component], switches: &BTreeMap<String, String>) -> Result<Variant> {
+fn variant(
+    node: &Node,
+    everywhere: &[Component],
+    switches: &BTreeMap<String, String>,
+    [model, optimizer]: [&Component; 2],
+    base: &Training,
+) -> Result<Variant> {
     let table = node.table("a variant")?;
     let Some(named) = table.get("name") else {
         return Err(node.at.error("a variant has no name").help("add name = \"…\""));
@@ -365,12 +508,50 @@ fn variant(node: &Node, everywhere: &[Component], switches: &BTreeMap<String, St
         None => plain(WEIGHTS, &node.at),
     };
     let mut constraints = match table.get("constraints") {
-        Some(node) => components(node, "a constraint")?,
+        Some(node) => constraints_of(node)?,
         None => Vec::new(),
     };
     constraints.extend(everywhere.iter().cloned());
     let geometry = geometry(table.get("geometry"), switches)?;
-    Ok(Variant { name, at: named.at.clone(), weights, geometry, constraints })
+    let own = |key: &str, of_all: &Component| -> Result<Option<Component>> {
+        let Some(node) = table.get(key) else { return Ok(None) };
+        let mut own = component(node, &format!("`{key}`"), Some(&of_all.component.id), &[])?;
+        if own.component.id == of_all.component.id {
+            // The same component inherits the experiment's parameters.
+            for (name, value) in &of_all.component.params {
+                if !own.component.params.contains_key(name) {
+                    own.component.params.insert(name.clone(), value.clone());
+                    if let Some(at) = of_all.parameters_at.get(name) {
+                        own.parameters_at.insert(name.clone(), at.clone());
+                    }
+                }
+            }
+        }
+        Ok(Some(own))
+    };
+    let (model, optimizer) = (own("model", model)?, own("optimizer", optimizer)?);
+    let training = match table.get("training") {
+        Some(node) => training(Some(node), Some(base))?,
+        None => base.clone(),
+    };
+    Ok(Variant { name, at: named.at.clone(), weights, geometry, constraints, model, optimizer, training })
+}
+
+/// Constraints, each with the names of the parameters that it acts on.
+fn constraints_of(node: &Node) -> Result<Vec<Component>> {
+    let mut all = Vec::new();
+    for node in node.list() {
+        let mut constraint = component(node, "a constraint", None, &["on"])?;
+        if let Value::Table(table) = &node.value
+            && let Some(on) = table.get("on")
+        {
+            for name in on.list() {
+                constraint.component.on.push(name.text("an entry of `on`")?);
+            }
+        }
+        all.push(constraint);
+    }
+    Ok(all)
 }
 
 fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<Geometry> {

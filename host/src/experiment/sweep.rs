@@ -17,7 +17,7 @@ use super::tree::{Node, Table, Value, check_keys, is_sweep};
 /// Maximum number of points, above which a sweep is a mistake.
 const MOST: usize = 10_000;
 /// Keys that cannot be swept, since they do not describe trainings.
-const FIXED: &[&str] = &["name", "about", "runs", "plugin_path", "limits"];
+const FIXED: &[&str] = &["name", "about", "runs", "plugin_path", "limits", "analysis"];
 
 /// The remedy where two axes have one name.
 pub(super) const OWN_NAME: &str = "give one of them a name of its own: { sweep = …, name = \"…\" }";

@@ -1,12 +1,13 @@
 //! Experiment files against a catalogue of mock components.
 
+mod analysis;
 mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use pallium_core::Registration;
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
+use pallium_core::ndarray::{ArrayView2, ArrayView3, ArrayViewMut2};
 use pallium_core::prelude::*;
+use pallium_core::{Registration, params};
 use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, CoordinateLayout, DistanceScale, Space, Training};
 use serde_json::json;
@@ -67,8 +68,17 @@ pallium_core::params! {
     }
 }
 pallium_core::params! {
+    /// Of a measure of the graph.
+    pub struct GraphParams {
+        /// Connections at the threshold.
+        ties: String = "include".into(),
+    }
+}
+pallium_core::params! {
     /// Of small-worldness.
     pub struct NullParams {
+        /// Connections at the threshold.
+        ties: String = "include".into(),
         /// Switch.
         null: String = "matched".into(),
     }
@@ -113,7 +123,7 @@ macro_rules! mock {
     (Constraint: $($name:ident $id:literal),*) => {$(
         mock!($name, $id, PenaltyParams);
         impl Constraint for $name {
-            fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>) -> Result<f64> {
+            fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>, _: &Point<'_>) -> Result<f64> {
                 Ok(0.0)
             }
         }
@@ -121,8 +131,8 @@ macro_rules! mock {
     (Metric: $($name:ident $id:literal $params:ty),*) => {$(
         mock!($name, $id, $params);
         impl Metric for $name {
-            fn measure(&mut self, _: &Network<'_>) -> Result<Vec<Measure>> {
-                Ok(Vec::new())
+            fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+                Ok(Measures::default())
             }
         }
     )*};
@@ -130,14 +140,7 @@ macro_rules! mock {
         mock!($name, $id, TaskParams);
         impl pallium_core::Task for $name {
             fn info(&self) -> TaskInfo {
-                TaskInfo {
-                    inputs: 2,
-                    classes: 2,
-                    steps: 4,
-                    step_ms: None,
-                    conditions: vec!["all".into()],
-                    levels: Levels { chance: 0.5, memoryless: None, ideal: None },
-                }
+                TaskInfo::classes(2, 2, 4)
             }
             fn trials(&mut self, count: usize, _: u64) -> Result<Batch> {
                 Ok(Batch::zeros(count, 4, 2))
@@ -147,14 +150,24 @@ macro_rules! mock {
 }
 mock!(Substrate: Field "microns.field" FieldParams, Synthetic "synthetic.field" SyntheticParams);
 mock!(Weights: Orthogonal "init.orthogonal", Functional "microns.functional", Relabelled "microns.relabelled");
-mock!(Constraint: L1 "spatial.l1", Distance "spatial.distance", Communicability "spatial.communicability",
+mock!(Constraint: Mask "circuit.mask", Dale "circuit.dale", L1 "spatial.l1", Distance "spatial.distance", Communicability "spatial.communicability",
     Emd "spatial.communicability-emd", NonNegative "spatial.non-negative");
-mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.modularity" Nothing,
-    Assortativity "organization.assortativity" Nothing, Clustering "organization.clustering" Nothing,
-    Efficiency "organization.efficiency" Nothing, SmallWorldness "organization.small-worldness" NullParams,
+mock!(Metric: Entropy "organization.entropy" Nothing, Modularity "organization.modularity" GraphParams,
+    Assortativity "organization.assortativity" GraphParams, Clustering "organization.clustering" GraphParams,
+    Efficiency "organization.efficiency" GraphParams, SmallWorldness "organization.small-worldness" NullParams,
     SpectralRadius "organization.spectral-radius" Nothing);
 mock!(Task: OneChoice "cognition.one-choice", GoNoGo "cognition.go-no-go",
     Perceptual "cognition.perceptual-decision");
+
+params! {
+    /// Mock.
+    pub struct AdamParams {
+        /// Learning rate.
+        learning_rate: f64 = 1e-3,
+        /// ε.
+        epsilon: Option<f64> = None,
+    }
+}
 
 struct Vanilla(Matrix);
 impl Component for Vanilla {
@@ -168,29 +181,46 @@ impl Component for Vanilla {
 }
 impl Model for Vanilla {
     fn info(&self) -> ModelInfo {
-        ModelInfo { neurons: NEURONS, blocks: 1, block_names: vec!["recurrent".into()], parameters: 36 }
+        let recurrent = ParameterInfo::new("recurrent", [NEURONS, NEURONS], ParameterKind::Recurrent);
+        ModelInfo::new(NEURONS, vec![recurrent])
     }
     fn initialise(&mut self, recurrent: MatrixView<'_>, _: u64) -> Result<()> {
         self.0 = recurrent.to_owned();
         Ok(())
     }
-    fn forward(&mut self, batch: &BatchView<'_>, _: Mode) -> Result<Outcome> {
-        Ok(Outcome { loss: 1.0, correct: 0.0, weight: batch.dim().0 as f64 })
+    fn forward(&mut self, _: &BatchView<'_>, _: Mode, _: ArrayViewMut2<'_, f32>) -> Result<()> {
+        Ok(())
     }
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         Err(Error::unsupported("mock"))
     }
-    fn backward(&mut self, _: Option<ArrayView3<'_, f32>>, _: ArrayViewMut3<'_, f32>) -> Result<()> {
+    fn backward(&mut self, _: ArrayView2<'_, f32>, _: Option<ArrayView3<'_, f32>>) -> Result<()> {
         Ok(())
     }
-    fn update(&mut self, _: ArrayView3<'_, f32>) -> Result<()> {
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        Ok(Vec::new())
+    }
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        Ok(Vec::new())
+    }
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        Ok(Vec::new())
+    }
+}
+
+struct Adam;
+impl Component for Adam {
+    const ID: &'static str = "optimizer.adam";
+    const ABOUT: &'static str = "mock";
+    const CITE: &'static str = "this work";
+    type Params = AdamParams;
+    fn build(_: AdamParams, _: &Setting<'_>) -> Result<Self> {
+        Ok(Adam)
+    }
+}
+impl Optimizer for Adam {
+    fn update(&mut self, _: &mut [Learned<'_>], _: &Moment) -> Result<()> {
         Ok(())
-    }
-    fn recurrent(&self, _: usize) -> Result<MatrixView<'_>> {
-        Ok(self.0.view())
-    }
-    fn recurrent_mut(&mut self, _: usize) -> Result<MatrixViewMut<'_>> {
-        Ok(self.0.view_mut())
     }
     fn state(&self) -> Result<Vec<Tensor>> {
         Ok(Vec::new())
@@ -207,7 +237,10 @@ fn catalogue() -> Catalogue {
         Registration::weights::<Orthogonal>(),
         Registration::weights::<Functional>(),
         Registration::weights::<Relabelled>(),
+        Registration::optimizer::<Adam>(),
         Registration::constraint::<L1>(),
+        Registration::constraint::<Mask>(),
+        Registration::constraint::<Dale>(),
         Registration::constraint::<Distance>(),
         Registration::constraint::<Communicability>(),
         Registration::constraint::<Emd>(),
@@ -292,10 +325,7 @@ fn defaults_are_the_published_settings_with_the_corrected_profile() {
     let cells = x.expand(&catalogue()).unwrap();
     assert_eq!(cells.len(), 20);
     let cell = &cells[0];
-    assert_eq!(
-        cell.training,
-        Training { epochs: 10, trials: 5120, validation: 2560, test: 2560, batch: 128, threads: 1 }
-    );
+    assert_eq!(cell.training, Training::new(10, 5120, 2560, 2560, 128));
     assert_eq!((cell.substrate.id.as_str(), cell.model.id.as_str()), ("synthetic.field", "rnn.vanilla"));
     assert_eq!((cell.weights.id.as_str(), &cell.geometry.space), ("init.orthogonal", &Space::None));
     assert_eq!(cell.metrics.len(), 7);
@@ -522,7 +552,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_key() {
         &format!("{TAIL}[training]\nlearning_rate = 0.1"),
         &[],
         "x.toml:6: unknown key `learning_rate` in [training]",
-        "model = { use = \"rnn.vanilla\", learning_rate",
+        "optimizer = { learning_rate",
     );
     refused(
         &format!("{TAIL}weigths = 'x'"),
@@ -791,7 +821,7 @@ fn components_are_checked_against_the_catalogue() {
         }
     }
     impl Constraint for Old {
-        fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>) -> Result<f64> {
+        fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>, _: &Point<'_>) -> Result<f64> {
             Ok(0.0)
         }
     }

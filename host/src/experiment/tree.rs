@@ -17,6 +17,8 @@ use toml::de::{DeTable, DeValue};
 pub struct Place {
     origin: Arc<Origin>,
     line: usize,
+    /// Bytes before it in the file, for the order of what is on one line.
+    offset: usize,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,15 +30,17 @@ enum Origin {
 impl Place {
     /// The first line of a file.
     pub(super) fn file(path: &Path) -> Self {
-        Place { origin: Arc::new(Origin::File(path.to_path_buf())), line: 1 }
+        Place { origin: Arc::new(Origin::File(path.to_path_buf())), line: 1, offset: 0 }
     }
 
     fn set(text: &str) -> Self {
-        Place { origin: Arc::new(Origin::Set(text.to_string())), line: 1 }
+        Place { origin: Arc::new(Origin::Set(text.to_string())), line: 1, offset: 0 }
     }
 
-    fn line(&self, line: usize) -> Self {
-        Place { origin: Arc::clone(&self.origin), line }
+    /// The place after `offset` bytes of a file's text.
+    fn after(&self, offset: usize, text: &str) -> Self {
+        let line = 1 + text[..offset.min(text.len())].matches('\n').count();
+        Place { origin: Arc::clone(&self.origin), line, offset }
     }
 
     /// Makes a path absolute: relative to the file that contains it, or to the
@@ -97,7 +101,7 @@ impl Node {
     /// Parses the text of a file.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
         let file = Place::file(path);
-        let line = |offset: usize| file.line(1 + text[..offset.min(text.len())].matches('\n').count());
+        let line = |offset: usize| file.after(offset, text);
         let table = DeTable::parse(text).map_err(|e| {
             let at = e.span().map_or_else(|| file.clone(), |span| line(span.start));
             at.error(format!("invalid TOML: {}", e.message().replace('\n', ", ")))
@@ -161,6 +165,15 @@ impl Node {
             Value::Leaf(serde_json::Value::Bool(truth)) => Ok(*truth),
             _ => Err(self.wrong(what, "true or false")),
         }
+    }
+
+    /// The node as a finite number.
+    pub(super) fn number(&self, what: &str) -> Result<f64> {
+        let number = match &self.value {
+            Value::Leaf(leaf) => leaf.as_f64(),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite()).ok_or_else(|| self.wrong(what, "a number"))
     }
 
     /// The node as an integer from `low` to `high`.

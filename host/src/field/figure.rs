@@ -90,7 +90,7 @@ mod tests {
     fn a_figure_is_complete_and_reproducible() {
         let mut field = Substrate { name: "a<b".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
-            values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]],
+            values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]].into(),
             unit_um: [1.0; 3],
         });
         let drawn = |field: &Substrate| svg(&page(field, Some(field), None)).unwrap();
@@ -99,7 +99,7 @@ mod tests {
         assert!(bare.contains("a&lt;b") && !bare.contains("<circle"));
         field
             .matrices
-            .insert("correlation".into(), array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.0], [0.1, 0.0, 1.0]]);
+            .insert("correlation".into(), array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.0], [0.1, 0.0, 1.0]].into());
         let full = drawn(&field);
         assert_eq!(full, drawn(&field));
         assert_eq!(full.matches("<circle").count(), 3);

@@ -15,6 +15,9 @@ use super::relations::{
 const FEW_CONNECTIONS: u64 = 20;
 /// Share of the weight on the diagonal above which there is a warning.
 const HEAVY_DIAGONAL: f64 = 0.25;
+/// Time of the first event, relative to the last, above which there is a warning if
+/// the begin of the recording is not stated.
+const LATE: f64 = 0.01;
 /// Correlation above which two neurons may be the same cell.
 const TWINS: f64 = 0.8;
 /// Distance (µm) below which two somata may be the same cell.
@@ -34,8 +37,15 @@ pub struct PerOrder<T> {
 pub struct Activity {
     /// Events of all neurons.
     pub events: usize,
+    /// Time of the first event (s).
+    pub first_s: f64,
     /// Time of the last event (s).
     pub last_s: f64,
+    /// Begin and end of the recording (s), if they are stated.
+    pub recording_s: Option<(f64, f64)>,
+    /// Length of the recording (s): from its begin to its end; or else from the whole
+    /// second of the first event to the last event.
+    pub length_s: f64,
     /// Event rates: minimum, median and maximum over neurons (1/s).
     pub rate_hz: [f64; 3],
     /// Neurons without events.
@@ -116,17 +126,20 @@ pub struct Page {
 /// (`None` if that is not possible); `weights` are computed from it.
 pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
     let distance = released.positions.as_ref().map(distances);
-    let connectome = |field: Option<&Substrate>| field?.matrices.get(Substrate::CONNECTOME).cloned();
+    let connectome = |field: Option<&Substrate>| Some(field?.matrices.get(Substrate::CONNECTOME)?.to_array());
     let (as_released, in_order) = (connectome(Some(released)), connectome(restored));
     let known = in_order.as_ref().or(as_released.as_ref());
-    let correlation = released.matrices.get(Substrate::CORRELATION);
+    let correlation = released.matrices.get(Substrate::CORRELATION).map(|matrix| matrix.to_array());
+    let correlation = correlation.as_ref();
     let profile = distance.as_ref().map(|d| profile(d, known, correlation));
     let mean_of = |connectome: &Option<Array2<f64>>| mean_connected(connectome.as_ref()?, distance.as_ref()?);
     let order_of = |connectome: &Option<Array2<f64>>| order(connectome.as_ref()?, distance.as_ref()?);
     let wiring = known.map(|connectome| wiring(connectome, profile.as_deref()));
     let functional = released.matrices.iter().filter(|(name, _)| *name != Substrate::CONNECTOME);
     let relations = functional
-        .filter_map(|(name, matrix)| Some((name.clone(), relation(matrix, distance.as_ref(), known)?)))
+        .filter_map(|(name, matrix)| {
+            Some((name.clone(), relation(&matrix.to_array(), distance.as_ref(), known)?))
+        })
         .collect();
     let mut page = Page {
         neurons: released.neurons,
@@ -149,7 +162,7 @@ pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<
         span_um: released.positions.as_ref().map(|positions| span(&positions.micrometres())),
         wiring,
         order: PerOrder { released: order_of(&as_released), restored: order_of(&in_order) },
-        activity: released.events.as_deref().map(activity),
+        activity: released.events.as_deref().map(|events| activity(events, released.recording)),
         relations,
         profile: profile.unwrap_or_default(),
         functional_weights: weights,
@@ -169,15 +182,21 @@ fn span(um: &Array2<f64>) -> [f64; 3] {
     })
 }
 
-fn activity(events: &[Vec<f64>]) -> Activity {
-    let last_s = events.iter().filter_map(|times| times.last()).copied().fold(0.0, f64::max);
-    let mut rates: Vec<f64> = events.iter().map(|times| times.len() as f64 / last_s.max(1e-9)).collect();
+fn activity(events: &[Vec<f64>], recording_s: Option<(f64, f64)>) -> Activity {
+    let times = || events.iter().flatten().copied();
+    let last_s = times().reduce(f64::max).unwrap_or(0.0);
+    let first_s = times().reduce(f64::min).unwrap_or(0.0);
+    let length_s = recording_s.map_or(last_s - first_s.floor(), |(begin, end)| end - begin);
+    let mut rates: Vec<f64> = events.iter().map(|times| times.len() as f64 / length_s.max(1e-9)).collect();
     rates.sort_by(f64::total_cmp);
     let at = |place: usize| rates.get(place).copied().unwrap_or(0.0);
     let last = rates.len().saturating_sub(1);
     Activity {
         events: events.iter().map(Vec::len).sum(),
+        first_s,
         last_s,
+        recording_s,
+        length_s,
         rate_hz: [at(0), 0.5 * (at(last / 2) + at(last.div_ceil(2))), at(last)],
         silent: (0..events.len()).filter(|&i| events[i].is_empty()).collect(),
     }
@@ -280,6 +299,17 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
             relation.asymmetry
         ));
     }
+    let late = |activity: &&Activity| {
+        activity.recording_s.is_none() && activity.first_s.floor() > LATE * activity.last_s
+    };
+    if let Some(activity) = page.activity.as_ref().filter(late) {
+        warn(format!(
+            "the first event is at {} s, and the begin of the recording is not stated: it is taken to begin at {} s. \
+             If it began earlier, correlations come out too low; state recording = [begin, end] in field.toml",
+            activity.first_s,
+            activity.first_s.floor()
+        ));
+    }
     if let Some(activity) = page.activity.as_ref().filter(|activity| !activity.silent.is_empty()) {
         warn(format!(
             "{} neurons have no events, so they correlate with no other neuron",
@@ -323,19 +353,24 @@ mod tests {
     fn field() -> Substrate {
         let mut field = Substrate { name: "small".into(), neurons: 3, ..Substrate::default() };
         field.positions = Some(Positions {
-            values: array![[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 50.0, 10.0]],
+            values: array![[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 50.0, 10.0]].into(),
             unit_um: [1.0, 2.0, 1.0],
         });
         field
             .matrices
-            .insert("correlation".into(), array![[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]]);
-        field.matrices.insert("sttc".into(), array![[1.0, -0.2, 0.1], [-0.2, 1.0, -0.1], [0.1, -0.1, 1.0]]);
+            .insert("correlation".into(), array![[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]].into());
         field
             .matrices
-            .insert("precision".into(), array![[2.0, -1.0, 0.0], [-0.9, 2.0, 0.0], [0.0, 0.0, 1.0]]);
-        field.matrices.insert("connectome".into(), array![[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]);
-        field.ids.insert("root".into(), vec![i64::MAX - 2, i64::MAX - 1, i64::MAX]);
+            .insert("sttc".into(), array![[1.0, -0.2, 0.1], [-0.2, 1.0, -0.1], [0.1, -0.1, 1.0]].into());
+        field
+            .matrices
+            .insert("precision".into(), array![[2.0, -1.0, 0.0], [-0.9, 2.0, 0.0], [0.0, 0.0, 1.0]].into());
+        field
+            .matrices
+            .insert("connectome".into(), array![[1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]].into());
+        field.ids.insert("root".into(), vec![i64::MAX - 2, i64::MAX - 1, i64::MAX].into());
         field.events = Some(vec![vec![1.0, 2.0], vec![10.0], vec![]]);
+        field.recording = Some((0.0, 10.0));
         field
     }
 
@@ -351,9 +386,13 @@ mod tests {
         let activity = page.activity.unwrap();
         assert_eq!((activity.events, activity.last_s, activity.rate_hz), (3, 10.0, [0.0, 0.1, 0.2]));
         assert_eq!(activity.silent, [2]);
+        let unknown = super::page(&Substrate { recording: None, ..field.clone() }, None, None);
+        assert!(unknown.warnings.iter().any(|w| w.contains("the begin of the recording is not stated")));
+        assert_eq!(unknown.activity.unwrap().length_s, 9.0);
         assert!((page.relations["sttc"].mean + 0.2 / 3.0).abs() < 1e-15);
         assert_eq!(page.relations["correlation"].mean_connected, Some(0.9));
         assert_eq!(page.missing, ["unit ids", "target ids"]);
+        assert!(!page.warnings.iter().any(|w| w.contains("begin of the recording")));
         let all = page.warnings.join("\n");
         for part in [
             "only 2 pairs",
@@ -375,7 +414,7 @@ mod tests {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,
-            matrices: [("sttc".into(), array![[1.0]])].into(),
+            matrices: [("sttc".into(), array![[1.0]].into())].into(),
             ..Substrate::default()
         };
         let page = page(&bare, None, None);

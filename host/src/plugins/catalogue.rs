@@ -1,71 +1,20 @@
-//! The loaded components by id, and the plugin file of each.
+//! The components by id, and the plugin file of each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pallium_core::abi::Library;
+use pallium_core::abi::{Manifest, lacking};
 use pallium_core::{
-    Builder, Constraint, Error, Metric, Model, Registration, Result, Role, Setting, SubstrateSource, Task,
-    WeightSource, nearest,
+    Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
+    SubstrateSource, Task, WeightSource, nearest,
 };
 use pallium_files::hash;
 use pallium_record::spec::Use;
-use serde::{Deserialize, Serialize};
 
-use super::{discovery, gate};
-
-/// A plugin file that passed the gate.
-#[derive(Clone, Debug)]
-pub struct PluginFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// Name of the crate.
-    pub name: String,
-    /// Version of the crate.
-    pub version: String,
-    /// Version of pallium-core that it was built against.
-    pub core_version: String,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// Its stamp when the hash was computed.
-    pub stamp: Option<Stamp>,
-}
-
-impl PluginFile {
-    /// The description by which another process loads the same file.
-    pub fn known(&self) -> KnownFile {
-        KnownFile { path: self.path.clone(), sha256: self.sha256.clone(), stamp: self.stamp }
-    }
-}
-
-/// Length and modification time of a file: a cheap test of whether it changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    length: u64,
-    /// Nanoseconds since 1970.
-    changed: u64,
-}
-
-impl Stamp {
-    /// The stamp of the file at `path`; `None` if the system provides none.
-    pub fn from_file(path: &Path) -> Option<Self> {
-        let about = std::fs::metadata(path).ok()?;
-        let changed = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
-        Some(Stamp { length: about.len(), changed: u64::try_from(changed).ok()? })
-    }
-}
-
-/// A plugin file that another process has loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// Its stamp when the hash was computed.
-    pub stamp: Option<Stamp>,
-}
+use super::file::{KnownFile, PluginFile, Stamp};
+use super::{describe, discovery, gate};
+use crate::child::last_call;
 
 /// A file that the gate refused.
 #[derive(Debug)]
@@ -90,6 +39,8 @@ pub struct Entry {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
+    /// Values of its parameters under profiles: profile, parameter, value.
+    pub profiles: Vec<(String, String, serde_json::Value)>,
     /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
@@ -97,19 +48,15 @@ pub struct Entry {
 
 enum Source {
     InProcess(Builder),
-    Loaded(Library),
+    Plugin(Arc<PluginFile>),
 }
 
-/// SHA-256 of each file, all at once: hashing is most of the time that loading
-/// takes. `None` for what is not a regular file or cannot be read; the gate says
-/// why.
-fn hashes<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<Option<String>> {
-    std::thread::scope(|scope| {
-        let hashing: Vec<_> = paths
-            .map(|path| scope.spawn(move || path.is_file().then(|| hash::file(path).ok()).flatten()))
-            .collect();
-        hashing.into_iter().map(|one| one.join().unwrap_or_default()).collect()
-    })
+/// The error for a plugin or component that needs what this version lacks.
+fn needs_newer(what: &str, capability: &str) -> Error {
+    Error::unsupported(format!(
+        "{what} needs the capability `{capability}`, which this version does not have"
+    ))
+    .help("use a newer version of Pallium, or an older version of the plugin")
 }
 
 /// All components, by id.
@@ -117,6 +64,9 @@ fn hashes<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<Option<String>> {
 pub struct Catalogue {
     entries: BTreeMap<String, Entry>,
     plugins: Vec<Arc<PluginFile>>,
+    refused: Vec<Refused>,
+    /// Ids that several different files offer, with the error of naming one.
+    contested: BTreeMap<String, Error>,
 }
 
 macro_rules! build {
@@ -130,7 +80,7 @@ macro_rules! build {
             let entry = self.find(&component.id, Role::$role)?;
             match &entry.source {
                 Source::InProcess(Builder::$role(build)) => build(&component.json(), setting),
-                Source::Loaded(library) => library.$function(&entry.id, &component.json(), setting),
+                Source::Plugin(file) => file.library()?.$function(&entry.id, &component.json(), setting),
                 Source::InProcess(_) => {
                     Err(Error::bug(format!("`{}` is registered under two roles", entry.id)))
                 }
@@ -156,129 +106,149 @@ impl Catalogue {
                     about: r.about.into(),
                     cite: r.cite.into(),
                     schema: (r.schema)(),
+                    profiles: Vec::new(),
                     plugin: None,
                     source: Source::InProcess(r.builder),
                 };
                 (entry.id.clone(), entry)
             })
             .collect();
-        Catalogue { entries, plugins: Vec::new() }
+        Catalogue { entries, ..Catalogue::default() }
     }
 
-    /// Loads every plugin beside the executable, in `$PALLIUM_PLUGIN_PATH`
-    /// and in `extra` (the experiment file's `plugin_path`).
+    /// Describes every plugin beside the executable, in `$PALLIUM_PLUGIN_PATH`
+    /// and in `extra` (the experiment file's `plugin_path`), without opening one
+    /// in this process. Descriptions are kept in the folder `cache`.
     ///
-    /// # Errors
-    /// If a plugin is refused by the gate, or two offer the same id.
-    pub fn discover(extra: &[PathBuf]) -> Result<Self> {
-        Self::load(&discovery::plugin_files(extra)?)
-    }
-
-    /// As [`Catalogue::discover`], but refused files are left out and returned
-    /// with the reason.
+    /// Refused files are left out; see [`Catalogue::refused`]. In a child process
+    /// a plugin is opened when its first component is built.
     ///
     /// # Errors
     /// If a named folder does not exist or cannot be read.
-    pub fn survey() -> Result<(Self, Vec<Refused>)> {
+    pub fn discover(extra: &[PathBuf], cache: Option<&Path>) -> Result<Self> {
         let mut catalogue = Catalogue::default();
-        let mut refused = Vec::new();
-        let files = discovery::found_files(&[])?;
-        let sums = hashes(files.iter().map(|file| file.path.as_path()));
-        for (file, sum) in files.into_iter().zip(sums) {
-            if let Err(error) = catalogue.add(&file.path, sum.as_deref()) {
-                refused.push(Refused { path: file.path, named: file.named, error });
+        let files = discovery::found_files(extra)?;
+        let paths: Vec<&Path> = files.iter().map(|file| file.path.as_path()).collect();
+        let described = describe::describe_all(&paths, cache);
+        for (file, described) in files.into_iter().zip(described) {
+            let added = described.and_then(|(plugin, manifest)| catalogue.add(plugin, manifest));
+            if let Err(error) = added {
+                catalogue.refused.push(Refused { path: file.path, named: file.named, error });
             }
-        }
-        Ok((catalogue, refused))
-    }
-
-    /// Loads the plugins at `paths`, in this order.
-    ///
-    /// # Errors
-    /// As [`Catalogue::discover`].
-    pub fn load(paths: &[PathBuf]) -> Result<Self> {
-        let mut catalogue = Catalogue::default();
-        let sums = hashes(paths.iter().map(PathBuf::as_path));
-        for (path, sum) in paths.iter().zip(sums) {
-            catalogue.add(path, sum.as_deref())?;
         }
         Ok(catalogue)
     }
 
-    /// Loads the plugins of `files`, in this order, and checks that they have not
-    /// changed: by the stamp, and if that has changed, by the hash.
+    /// As [`Catalogue::discover`], of one file.
     ///
     /// # Errors
-    /// As [`Catalogue::discover`], or if a file was replaced.
+    /// If the file is refused.
+    pub fn describe(path: &Path, cache: Option<&Path>) -> Result<Self> {
+        let mut catalogue = Catalogue::default();
+        for described in describe::describe_all(&[path], cache) {
+            let (plugin, manifest) = described?;
+            catalogue.add(plugin, manifest)?;
+        }
+        Ok(catalogue)
+    }
+
+    /// Opens the plugins at `paths` in this process, in this order.
+    ///
+    /// # Errors
+    /// If a plugin is refused by the gate, or two offer the same id.
+    pub fn load(paths: &[PathBuf]) -> Result<Self> {
+        let mut catalogue = Catalogue::default();
+        for path in paths {
+            let stamp = Stamp::from_file(path);
+            let admitted = gate::admit(path)?;
+            catalogue.add(PluginFile::open(path, stamp, &admitted), admitted.manifest)?;
+        }
+        Ok(catalogue)
+    }
+
+    /// Opens the plugins of `files` in this process, in this order, and checks
+    /// that they have not changed: by the stamp, and if that has changed, by the
+    /// hash.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`], or if a file was replaced.
     pub fn load_known(files: &[KnownFile]) -> Result<Self> {
         let mut catalogue = Catalogue::default();
         for file in files {
-            let same = file.stamp.is_some() && Stamp::from_file(&file.path) == file.stamp;
-            catalogue.add(&file.path, same.then_some(file.sha256.as_str()))?;
-            if catalogue.plugins.last().is_some_and(|loaded| loaded.sha256 != file.sha256) {
+            let stamp = Stamp::from_file(&file.path);
+            let same = file.stamp.is_some() && stamp == file.stamp;
+            if !same && hash::file(&file.path)? != file.sha256 {
                 return Err(Error::input(format!("{} was replaced during the run", file.path.display()))
                     .help("start the run again: trainings that used the old file keep their results"));
             }
+            let admitted = gate::admit_known(&file.path, Some(&file.sha256))?;
+            catalogue.add(PluginFile::open(&file.path, stamp, &admitted), admitted.manifest)?;
         }
         Ok(catalogue)
     }
 
-    fn add(&mut self, path: &Path, known: Option<&str>) -> Result<()> {
-        let stamp = Stamp::from_file(path);
-        let admitted = gate::admit_known(path, known)?;
-        let manifest = admitted.manifest;
-        let plugin = Arc::new(PluginFile {
-            path: path.to_owned(),
-            name: manifest.name,
-            version: manifest.version,
-            core_version: manifest.core_version,
-            sha256: admitted.sha256,
-            stamp,
-        });
-        let mut entries: Vec<Entry> = Vec::new();
+    /// Adds all components of a file, or none.
+    fn add(&mut self, plugin: PluginFile, manifest: Manifest) -> Result<()> {
+        let plugin = Arc::new(plugin);
+        let path = plugin.path.display();
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        if let Some(capability) = lacking(&manifest.requires) {
+            return Err(needs_newer(&path.to_string(), capability));
+        }
         for component in manifest.components {
+            if let Some(capability) = lacking(&component.requires) {
+                return Err(needs_newer(&format!("{path}: `{}`", component.id), capability));
+            }
             let Some(role) = component.role() else {
                 tracing::warn!(
-                    "{}: `{}` has the role `{}`, which this version does not know; the component is left out",
-                    path.display(),
+                    "{path}: `{}` has the role `{}`, which this version does not know; the component is left out",
                     component.id,
                     component.role
                 );
                 continue;
             };
-            let twice = entries.iter().find(|entry| entry.id == component.id);
-            if let Some(known) = self.entries.get(&component.id).or(twice) {
-                let other = known
-                    .plugin
-                    .as_ref()
-                    .map_or_else(|| "this program".into(), |p| p.path.display().to_string());
-                let other_sum = known.plugin.as_ref().map(|p| p.sha256.as_str());
-                let error = Error::input(format!(
-                    "two plugins offer `{}`: {other} and {}",
-                    component.id,
-                    path.display()
-                ));
-                return Err(if other_sum == Some(plugin.sha256.as_str()) {
-                    error.help("both files are identical: remove one of them, or one of the folders from the plugin path")
-                } else {
-                    error.help("remove one of them, or rename the component in one")
-                });
-            }
             let entry = Entry {
                 role,
                 id: component.id,
                 about: component.about,
                 cite: component.cite,
                 schema: component.schema,
+                profiles: component.profiles,
                 plugin: Some(plugin.clone()),
-                source: Source::Loaded(admitted.library),
+                source: Source::Plugin(plugin.clone()),
             };
-            entries.push(entry);
+            if let Some(twice) = entries.insert(entry.id.clone(), entry) {
+                return Err(Error::plugin(format!("{path} offers `{}` twice", twice.id))
+                    .help("register each component once, and give each an id of its own"));
+            }
         }
-        // Either all components of a file are added or none.
-        self.entries.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
+        let mut conflict = Ok(());
+        for id in entries.keys() {
+            let Some(known) = self.entries.get(id) else { continue };
+            let other = known.plugin.as_ref();
+            let name = other.map_or_else(|| "this program".into(), |p| p.path.display().to_string());
+            let error = Error::input(format!("two plugins offer `{id}`: {name} and {path}"));
+            let error = if other.is_some_and(|other| other.sha256 == plugin.sha256) {
+                error.help("both files are identical: remove one of them, or one of the folders from the plugin path")
+            } else {
+                let error = error.help("remove one of them, or rename the component in one");
+                self.contested.insert(id.clone(), error.clone());
+                error
+            };
+            conflict = conflict.and(Err(error));
+        }
+        conflict?;
+        for id in entries.keys() {
+            last_call::offered(id, &plugin.path);
+        }
+        self.entries.append(&mut entries);
         self.plugins.push(plugin);
         Ok(())
+    }
+
+    /// The refused files, in the order in which they were found.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
     }
 
     /// The plugin files, in the order in which they were loaded.
@@ -294,14 +264,22 @@ impl Catalogue {
     /// The component with this id, of any role.
     ///
     /// # Errors
-    /// If there is none; the help suggests the nearest id.
+    /// If there is none, or different files offer it; the help suggests the
+    /// nearest id, the causes are the refused files.
     pub fn get(&self, id: &str) -> Result<&Entry> {
+        if let Some(error) = self.contested.get(id) {
+            return Err(error.clone());
+        }
         self.entries.get(id).ok_or_else(|| {
             let error = Error::input(format!("there is no component `{id}`"));
-            match nearest(id, self.entries.keys().map(String::as_str)) {
+            let error = match nearest(id, self.entries.keys().map(String::as_str)) {
                 Some(near) => error.help(format!("did you mean `{near}`? `pallium plugins list` shows all")),
                 None => error.help("`pallium plugins list` shows all; a plugin is found beside the executable, in $PALLIUM_PLUGIN_PATH and in `plugin_path` of the experiment file"),
-            }
+            };
+            // The component may be in a refused plugin.
+            self.refused.iter().take(3).fold(error, |error, refused| {
+                error.because(format!("a plugin was left out: {}", refused.error))
+            })
         })
     }
 
@@ -325,5 +303,6 @@ impl Catalogue {
     build!(constraint, Constraint, Constraint, "constraint");
     build!(task, Task, Task, "task");
     build!(model, Model, Model, "model");
+    build!(optimizer, Optimizer, Optimizer, "optimizer");
     build!(metric, Metric, Metric, "metric");
 }

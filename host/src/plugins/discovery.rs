@@ -8,6 +8,14 @@ use pallium_core::{Error, Result};
 /// `PATH`.
 pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
 
+/// A file that may be a plugin.
+pub struct FoundFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether the user named the file itself, and not the folder it is in.
+    pub named: bool,
+}
+
 /// Plugin files in the order in which they are loaded: beside the executable,
 /// then the folders of `$PALLIUM_PLUGIN_PATH`, then `extra`; by name within a
 /// folder. A path in the last two may also be a file.
@@ -18,22 +26,6 @@ pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
 ///
 /// # Errors
 /// If a named folder does not exist or cannot be read.
-pub fn plugin_files(extra: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    Ok(found_files(extra)?.into_iter().map(|found| found.path).collect())
-}
-
-/// A file that may be a plugin.
-pub struct FoundFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// Whether the user named the file itself, and not the folder it is in.
-    pub named: bool,
-}
-
-/// As [`plugin_files`], with the way in which each file was found.
-///
-/// # Errors
-/// As [`plugin_files`].
 pub fn found_files(extra: &[PathBuf]) -> Result<Vec<FoundFile>> {
     let mut files = Vec::new();
     let executable = std::env::current_exe()

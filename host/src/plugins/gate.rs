@@ -2,15 +2,16 @@
 //! The simplest check comes first, and every refusal says what to do.
 
 use std::path::Path;
+use std::sync::Once;
 
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, lib_header_from_path};
-use pallium_core::abi::{Library, Manifest, PluginModuleRef};
+use pallium_core::abi::{Library, Manifest, PluginModuleRef, last_call};
 use pallium_core::{Error, Result};
 use pallium_files::hash;
 
-use super::elf;
+use super::{elf, manifest};
 
 /// A library that passed.
 #[derive(Clone)]
@@ -23,11 +24,13 @@ pub struct Admitted {
     pub sha256: String,
 }
 
-/// Loads the plugin at `path`.
+/// Loads the plugin at `path`, in a child process: loading runs code of the
+/// plugin.
 ///
 /// # Errors
 /// One message for each cause: no such file, not a shared library, cut short, not
-/// loadable, not a plugin, built against another contract, panics abort.
+/// loadable, not a plugin, built against another contract, panics abort, ids or
+/// texts that are not allowed.
 pub fn admit(path: &Path) -> Result<Admitted> {
     admit_known(path, None)
 }
@@ -42,6 +45,7 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
 
     // The dynamic linker searches the system's folders for a path without `/`.
     let full = std::path::absolute(path).map_err(|e| Error::io(path, &e))?;
+    last_call::entered(&path.to_string_lossy(), last_call::LOADING);
     // SAFETY: loading runs the library's initializers, which is code that the
     // user chose to run. The library is never unloaded.
     #[expect(unsafe_code, reason = "loading a plugin")]
@@ -72,6 +76,7 @@ pub(super) fn admit_known(path: &Path, known: Option<&str>) -> Result<Admitted> 
         ));
     }
     same_series(path, &manifest.core_version)?;
+    manifest::check(&manifest).map_err(|e| e.context(format!("{} was refused", path.display())))?;
     Ok(Admitted { library, manifest, sha256 })
 }
 
@@ -87,6 +92,7 @@ fn reason(error: &libloading::Error) -> String {
 /// The plugin's module, if its layout is compatible: the same as here, extended at
 /// its ends (a newer core), or not yet extended as here (an older core).
 fn module(header: &'static LibHeader) -> Result<PluginModuleRef, LibraryError> {
+    check_own_layout();
     let module = header.init_root_module::<PluginModuleRef>();
     let Err(LibraryError::AbiInstability(_)) = &module else { return module };
     // abi_stable allows only the library to be newer. Extension at the end is
@@ -105,6 +111,20 @@ fn module(header: &'static LibHeader) -> Result<PluginModuleRef, LibraryError> {
     unsafe {
         header.init_root_module_with_unchecked_layout::<PluginModuleRef>()
     }
+}
+
+/// Has the layout checker see this side's layout before the first foreign one.
+/// The checker keeps what it has seen for the rest of the process; if that began
+/// with an older plugin, whose traits have fewer methods, it would refuse every
+/// later plugin of the present contract.
+fn check_own_layout() {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| {
+        let own = <PluginModuleRef as StableAbi>::LAYOUT;
+        if let Err(e) = check_layout_compatibility(own, own) {
+            tracing::debug!("this program's own layout: {e}");
+        }
+    });
 }
 
 /// Refuses a plugin that was built against an incompatible version of the core.

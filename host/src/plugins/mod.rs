@@ -1,10 +1,15 @@
-//! Finding plugins on disk, letting them in through the gate, and building
-//! their components.
+//! Finding plugins on disk, describing them in child processes, letting them in
+//! through the gate, and building their components.
 
 mod catalogue;
+mod describe;
 mod discovery;
 mod elf;
+mod file;
 mod gate;
+mod manifest;
 
-pub use catalogue::{Catalogue, Entry, KnownFile, PluginFile, Refused, Stamp};
+pub use catalogue::{Catalogue, Entry, Refused};
+pub use describe::describe_for_parent;
+pub use file::{KnownFile, PluginFile, Stamp};
 pub use gate::{Admitted, admit};

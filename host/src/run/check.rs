@@ -6,9 +6,10 @@ use pallium_core::{Kind, Result, Substrate};
 use pallium_record::spec::{CellSpec, Use};
 
 use super::components::{
-    Options, begin, build_constraint, build_constraints, build_metric, build_model, build_task,
+    Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task, check_model,
     check_training, distances, grow_weights, read_substrate, setting, with_task,
 };
+use super::penalties::Penalties;
 use crate::plugins::Catalogue;
 
 /// Builds the components of `specs` without training: each distinct one once,
@@ -42,7 +43,7 @@ fn check_cell(
     substrates: &mut BTreeMap<String, Substrate>,
     first: &mut dyn FnMut(&[String]) -> bool,
 ) -> Result<()> {
-    let text = |component: &Use| format!("{} {}", component.id, component.json());
+    let text = |component: &Use| format!("{} {} {:?}", component.id, component.json(), component.on);
     let source = text(&spec.substrate);
     if !substrates.contains_key(&source) {
         substrates.insert(source.clone(), read_substrate(spec, catalogue, options)?);
@@ -66,15 +67,18 @@ fn check_cell(
     if first(&at("weights", text(&spec.weights))) {
         grow_weights(spec, catalogue, &base, substrate)?;
     }
-    for constraint in &spec.constraints {
-        if first(&at("constraint", text(constraint))) {
-            build_constraint(spec, constraint, catalogue, &base)?;
-        }
-    }
     let mut model = build_model(spec, catalogue, &base)?;
-    if !model.plastic() {
-        let initial = grow_weights(spec, catalogue, &base, substrate)?;
-        begin(spec, model.as_mut(), &initial, &mut build_constraints(spec, catalogue, &base)?)?;
+    let info = model.info();
+    check_model(spec, &info)?;
+    build_optimizer(spec, catalogue, &base)?;
+    let of_constraints: String = spec.constraints.iter().map(text).collect();
+    let fixed = info.recurrent().any(|(_, block)| !block.trained);
+    if first(&at("constraints", text(&spec.model) + &of_constraints)) || fixed {
+        let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
+        if fixed {
+            let initial = grow_weights(spec, catalogue, &base, substrate)?;
+            begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
+        }
     }
     for metric in &spec.metrics {
         if first(&at("metric", text(metric))) {

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use pallium_core::{
-    Constraint, Error, Matrix, Metric, Model, Result, Setting, Substrate, Task, TaskInfo, WeightRequest,
+    Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer, ParameterInfo, ParameterKind, Population,
+    Result, Setting, Substrate, Task, TaskInfo, Tensor, Units, WeightRequest,
 };
 use pallium_record::checkpoint::CheckpointFile;
 use pallium_record::spec::{CellSpec, Use};
 
+use super::clip;
+use super::penalties::{OnParameter, Penalties};
+use super::schedule;
+use super::training_loop::parameters;
 use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
 
@@ -41,7 +47,13 @@ pub(super) fn setting<'a>(
 
 /// Completes a setting for components that depend on the task.
 pub(super) fn with_task<'a>(info: &TaskInfo, base: Setting<'a>) -> Setting<'a> {
-    Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base }
+    Setting {
+        inputs: Some(info.inputs),
+        outputs: Some(info.outputs),
+        loss: Some(info.loss),
+        step_ms: info.step_ms,
+        ..base
+    }
 }
 
 pub(super) fn read_substrate(
@@ -90,12 +102,156 @@ pub(super) fn grow_weights(
     Ok(weights.as_standard_layout().into_owned())
 }
 
+/// What a training stands on: neurons, distances, and the task.
+pub(super) struct Ground {
+    pub substrate: Substrate,
+    distance: Option<Distances>,
+    pub task: Box<dyn Task>,
+    pub info: TaskInfo,
+}
+
+impl Ground {
+    /// Reads the substrate and builds the task of `spec`.
+    pub fn new(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Self> {
+        let substrate = read_substrate(spec, catalogue, options)?;
+        let distance = distances(spec, &substrate)?;
+        let task = build_task(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
+        let info = task.info();
+        Ok(Ground { substrate, distance, task, info })
+    }
+
+    /// The setting of the components that depend on the task.
+    pub fn setting<'a>(&'a self, spec: &CellSpec, options: &Options<'a>) -> Setting<'a> {
+        with_task(&self.info, setting(spec, options, &self.substrate, self.distance.as_ref()))
+    }
+}
+
+/// Builds the constraints of a training, one instance for each parameter that they
+/// act on, in the order of the parameters.
 pub(super) fn build_constraints(
     spec: &CellSpec,
     catalogue: &Catalogue,
     base: &Setting<'_>,
-) -> Result<Vec<Box<dyn Constraint>>> {
-    spec.constraints.iter().map(|c| build_constraint(spec, c, catalogue, base)).collect()
+    info: &ModelInfo,
+) -> Result<Vec<OnParameter>> {
+    for constraint in &spec.constraints {
+        for name in &constraint.on {
+            if !info.parameters.iter().any(|parameter| parameter.name == *name) {
+                let known: Vec<&str> = info.parameters.iter().map(|p| p.name.as_str()).collect();
+                return Err(Error::input(format!(
+                    "`{}` acts on `{name}`, which is not a parameter of `{}`",
+                    constraint.id, spec.model.id
+                ))
+                .help(format!("its parameters: {}", known.join(", "))));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (index, parameter) in info.parameters.iter().enumerate() {
+        let acts = |constraint: &Use| match constraint.on.as_slice() {
+            [] => parameter.kind == ParameterKind::Recurrent,
+            names => names.contains(&parameter.name),
+        };
+        if !spec.constraints.iter().any(acts) {
+            continue;
+        }
+        let shape = match parameter.shape[..] {
+            [rows, columns] => (rows, columns),
+            // A vector is a matrix of one row.
+            [columns] => (1, columns),
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "constraints act on matrices and vectors, but `{}` has the shape {:?}",
+                    parameter.name, parameter.shape
+                )));
+            }
+        };
+        let ends = Ends::new(info, parameter, shape)?;
+        let distance = ends.distances(base);
+        let setting = ends.setting(base, distance.as_ref());
+        let constraints = spec.constraints.iter().enumerate().filter(|(_, constraint)| acts(constraint));
+        let constraints = constraints
+            .map(|(place, component)| Ok((place, build_constraint(spec, component, catalogue, &setting)?)))
+            .collect::<Result<_>>()?;
+        let (rows, columns) = shape;
+        all.push(OnParameter { index, rows, columns, constraints, initial: Matrix::zeros((0, 0)) });
+    }
+    Ok(all)
+}
+
+/// The units at the ends of a parameter's connections; `None` where row or column
+/// i is neuron i of the substrate.
+struct Ends {
+    rows: Option<Vec<i64>>,
+    columns: Option<Vec<i64>>,
+}
+
+impl Ends {
+    fn new(info: &ModelInfo, parameter: &ParameterInfo, (rows, columns): (usize, usize)) -> Result<Self> {
+        if parameter.kind != ParameterKind::Recurrent {
+            // Inputs and outputs are not neurons; what they connect to are.
+            let free = |count| Some(vec![-1; count]);
+            let of = |name: &str| population(info, name).and_then(neurons_of);
+            return Ok(match parameter.kind {
+                ParameterKind::Input => Ends { rows: free(rows), columns: of(&parameter.columns) },
+                ParameterKind::Readout => Ends { rows: of(&parameter.rows), columns: free(columns) },
+                _ => Ends { rows: free(rows), columns: free(columns) },
+            });
+        }
+        let end = |name: &str, count: usize| {
+            let population = population(info, name)
+                .ok_or_else(|| Error::plugin(format!("`{}` has no population `{name}`", parameter.name)))?;
+            if population.units != count {
+                return Err(Error::plugin(format!(
+                    "`{}` has {count} rows or columns for the {} units of `{}`",
+                    parameter.name, population.units, population.name
+                )));
+            }
+            Ok(neurons_of(population))
+        };
+        Ok(Ends { rows: end(&parameter.rows, rows)?, columns: end(&parameter.columns, columns)? })
+    }
+
+    /// The distances between the units, if all of them are neurons.
+    fn distances(&self, base: &Setting<'_>) -> Option<Matrix> {
+        let all = base.distance?;
+        if self.rows.is_none() && self.columns.is_none() {
+            return None;
+        }
+        let places = |ends: &Option<Vec<i64>>| -> Option<Vec<usize>> {
+            match ends {
+                None => Some((0..all.nrows()).collect()),
+                Some(units) => units
+                    .iter()
+                    .map(|&unit| usize::try_from(unit).ok().filter(|&neuron| neuron < all.nrows()))
+                    .collect(),
+            }
+        };
+        let (rows, columns) = (places(&self.rows)?, places(&self.columns)?);
+        Some(Array2::from_shape_fn((rows.len(), columns.len()), |(i, j)| all[[rows[i], columns[j]]]))
+    }
+
+    fn setting<'a>(&'a self, base: &'a Setting<'_>, distance: Option<&'a Matrix>) -> Setting<'a> {
+        if self.rows.is_none() && self.columns.is_none() {
+            return base.reborrow();
+        }
+        let units = |ends: &'a Option<Vec<i64>>| ends.as_deref().map(|neurons| Units { neurons });
+        Setting {
+            rows: units(&self.rows),
+            columns: units(&self.columns),
+            distance: distance.map(|d| d.view()),
+            ..base.reborrow()
+        }
+    }
+}
+
+/// The population `name`; the first one if it is empty.
+fn population<'a>(info: &'a ModelInfo, name: &str) -> Option<&'a Population> {
+    info.populations.iter().find(|p| name.is_empty() || p.name == name)
+}
+
+fn neurons_of(population: &Population) -> Option<Vec<i64>> {
+    population.neurons.as_ref().map(|units| units.iter().map(|unit| unit.map_or(-1, i64::from)).collect())
 }
 
 pub(super) fn build_constraint(
@@ -106,6 +262,14 @@ pub(super) fn build_constraint(
 ) -> Result<Box<dyn Constraint>> {
     let seed = spec.derived_seed(&format!("constraint {}", component.id));
     catalogue.constraint(component, &Setting { seed, ..*base })
+}
+
+pub(super) fn build_optimizer(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+) -> Result<Box<dyn Optimizer>> {
+    catalogue.optimizer(&spec.optimizer, &Setting { seed: spec.derived_seed("optimizer"), ..*base })
 }
 
 pub(super) fn build_task(
@@ -124,34 +288,37 @@ pub(super) fn build_model(
     catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
 }
 
-/// Initialises the model. If its recurrent weights never change, hard
-/// constraints shape them once, here; a penalty would have no effect on them,
-/// so it is refused.
+/// Initialises the model and returns its parameters. Hard constraints shape parameters that are never trained
+/// once, here; a penalty would have no effect on them, so it is refused.
 pub(super) fn begin(
     spec: &CellSpec,
     model: &mut dyn Model,
+    info: &ModelInfo,
     initial: &Matrix,
-    constraints: &mut [Box<dyn Constraint>],
-) -> Result<()> {
+    penalties: &mut Penalties,
+) -> Result<Vec<Tensor>> {
     model
         .initialise(initial.view(), spec.derived_seed("model"))
         .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
-    if model.plastic() {
-        return Ok(());
+    let before = parameters(model)?;
+    penalties.start(model)?;
+    let names: Vec<String> = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
+    penalties.shape_fixed(model, info, &names, &spec.model.id)?;
+    Ok(before)
+}
+
+/// Refuses a model's description that contradicts itself.
+pub(super) fn check_model(spec: &CellSpec, info: &ModelInfo) -> Result<()> {
+    let wrong = |what: String| Err(Error::plugin(format!("`{}` {what}", spec.model.id)));
+    let units: usize = info.populations.iter().map(|population| population.units).sum();
+    if units != info.units || info.units == 0 {
+        return wrong(format!("has {} units, and {units} in its populations", info.units));
     }
-    let mut gradient = Matrix::zeros(initial.dim());
-    for (constraint, component) in constraints.iter_mut().zip(&spec.constraints) {
-        for block in 0..model.info().blocks {
-            let penalty = constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
-            if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
-                return Err(Error::unsupported(format!(
-                    "`{}` is a penalty, and the recurrent weights of `{}` never change",
-                    component.id, spec.model.id
-                ))
-                .help("leave it out, or train them with another model; hard constraints shape such weights once, before training"));
-            }
-            constraint.project(model.recurrent_mut(block)?)?;
-        }
+    if info.recurrent().next().is_none() {
+        return wrong("has no recurrent block".into());
+    }
+    if let Some((_, block)) = info.recurrent().find(|(_, block)| block.shape.len() != 2) {
+        return wrong(format!("has a recurrent block `{}` of shape {:?}", block.name, block.shape));
     }
     Ok(())
 }
@@ -183,5 +350,7 @@ pub(super) fn check_training(spec: &CellSpec) -> Result<()> {
         return Err(Error::input(format!("training.trials is 0, and training.epochs {}", training.epochs))
             .help("set training.epochs to 0 to measure untrained networks"));
     }
+    clip::check(training)?;
+    schedule::check(training)?;
     Ok(())
 }

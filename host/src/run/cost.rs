@@ -11,11 +11,16 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ndarray::{Array2, Array3, s};
-use pallium_core::{Matrix, Mode, Network, Positions, Result, Setting, Substrate, WeightRequest};
+use ndarray::{Array2, s};
+use pallium_core::{
+    Matrix, Mode, Moment, Network, Point, Positions, Result, Setting, Substrate, Table, WeightRequest,
+};
 use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
+use super::components::with_task;
+use super::scores::Answers;
+use super::training_loop::update;
 use crate::geometry;
 use crate::plugins::Catalogue;
 
@@ -166,24 +171,30 @@ impl<'a> Estimator<'a> {
         let operations = (3 * n * n * info.steps.max(1)) as f64;
         let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
         let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
-        batch.check(info.inputs, info.classes)?;
-        let setting =
-            Setting { inputs: Some(info.inputs), classes: Some(info.classes), step_ms: info.step_ms, ..base };
+        batch.check(&info)?;
+        let setting = with_task(&info, base);
         let mut model = self.catalogue.model(&cell.model, &setting)?;
-        let blocks = model.info().blocks;
+        let about = model.info();
+        let blocks = about.recurrent().count();
         // The time of a step depends on how many units are silent and on how far
         // back gradients reach.
         model.initialise(self.weights(cell, substrate)?.view(), 0)?;
-        let mut gradient = Array3::zeros((blocks, n, n));
-        let step = || {
+        let mut optimizer = self.catalogue.optimizer(&cell.optimizer, &setting)?;
+        let (view, mut answers) = (batch.view(), Answers::new());
+        let mut updates = 0;
+        let train = best(|| {
+            updates += 1;
             timed(|| {
-                model.forward(&batch.view(), Mode::Train { noise_seed: 0 })?;
-                model.backward(None, gradient.view_mut())?;
-                model.update(gradient.view())
+                answers.pass(model.as_mut(), &info, &view, Mode::Train { noise_seed: 0 }, true)?;
+                model.backward(answers.gradient.view(), None)?;
+                if about.updates_itself {
+                    return model.update_itself();
+                }
+                update(optimizer.as_mut(), &about, &mut model.learned()?, &Moment::new(updates))
             })
-        };
-        let train = best(step)?;
-        let evaluate = best(|| timed(|| model.forward(&batch.view(), Mode::Evaluate)))?;
+        })?;
+        let evaluate =
+            best(|| timed(|| answers.pass(model.as_mut(), &info, &view, Mode::Evaluate, false).map(drop)))?;
         let per_trial = |seconds: f64| seconds / count as f64;
         let cost = ModelCost {
             train: per_trial(train),
@@ -221,10 +232,13 @@ impl<'a> Estimator<'a> {
         let mut weights = (*self.weights(cell, substrate)?).clone();
         let mut constraint = self.catalogue.constraint(constraint, &setting)?;
         let mut gradient = Array2::zeros((n, n));
+        let initial = weights.clone();
+        let mut point = Point::new("recurrent");
+        point.initial = Some(initial.view());
         let seconds = best(|| {
             timed(|| {
-                black_box(constraint.penalty(weights.view(), gradient.view_mut())?);
-                constraint.project(weights.view_mut())
+                black_box(constraint.penalty(weights.view(), gradient.view_mut(), &point)?);
+                constraint.project(weights.view_mut(), &point)
             })
         })?;
         self.seconds.insert(key, seconds);
@@ -348,16 +362,16 @@ fn text(component: &Use) -> String {
 
 /// The first `neurons` of a substrate.
 fn head(substrate: &Substrate, neurons: usize) -> Substrate {
-    let square = |m: &Array2<f64>| m.slice(s![..neurons, ..neurons]).to_owned();
+    let square = |m: &Table<'_>| m.view().slice(s![..neurons, ..neurons]).to_owned().into();
     Substrate {
         name: substrate.name.clone(),
         neurons,
         positions: substrate
             .positions
             .as_ref()
-            .map(|p| Positions { values: p.values.slice(s![..neurons, ..]).to_owned(), unit_um: p.unit_um }),
+            .map(|p| Positions::new(p.values.view().slice(s![..neurons, ..]).to_owned(), p.unit_um)),
         matrices: substrate.matrices.iter().map(|(name, m)| (name.clone(), square(m))).collect(),
-        ids: substrate.ids.iter().map(|(name, ids)| (name.clone(), ids[..neurons].to_vec())).collect(),
+        ids: substrate.ids.iter().map(|(name, ids)| (name.clone(), ids[..neurons].to_vec().into())).collect(),
         events: substrate.events.as_ref().map(|events| events[..neurons].to_vec()),
         ..Substrate::default()
     }
@@ -365,9 +379,9 @@ fn head(substrate: &Substrate, neurons: usize) -> Substrate {
 
 /// Bytes of a substrate.
 fn size(substrate: &Substrate) -> f64 {
-    let values = substrate.matrices.values().map(Array2::len).sum::<usize>()
-        + substrate.positions.as_ref().map_or(0, |p| p.values.len())
-        + substrate.ids.values().map(Vec::len).sum::<usize>()
+    let values = substrate.matrices.values().map(|m| m.view().len()).sum::<usize>()
+        + substrate.positions.as_ref().map_or(0, |p| p.values.view().len())
+        + substrate.ids.values().map(|ids| ids.len()).sum::<usize>()
         + substrate.events.iter().flatten().map(Vec::len).sum::<usize>();
     8.0 * values as f64
 }

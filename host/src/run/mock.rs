@@ -1,6 +1,6 @@
 //! Mock components with results that can be computed by hand.
 
-use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use pallium_core::prelude::*;
 use pallium_core::{Registration, params};
 use pallium_record::spec::{
@@ -37,8 +37,6 @@ params! {
 params! {
     /// The model's parameters.
     pub struct Slope {
-        /// Step size.
-        rate: f32 = 0.1,
         /// The minimum of the loss.
         target: f32 = 0.25,
         /// Number of blocks.
@@ -49,6 +47,13 @@ params! {
         panics: bool = false,
         /// Whether the weights never change.
         fixed: bool = false,
+    }
+}
+params! {
+    /// The optimizer's parameters.
+    pub struct Step {
+        /// Step size.
+        rate: f32 = 0.1,
     }
 }
 params! {
@@ -107,12 +112,17 @@ impl WeightSource for Flat {
 }
 
 impl Constraint for Ridge {
-    fn penalty(&mut self, weights: MatrixView<'_>, mut gradient: MatrixViewMut<'_>) -> Result<f64> {
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        mut gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
         gradient.scaled_add(2.0 * self.0.strength as f32, &weights);
         Ok(self.0.strength * weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>())
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
         weights.mapv_inplace(|w| w.max(self.0.least));
         Ok(())
     }
@@ -123,32 +133,30 @@ impl Constraint for Ridge {
 
     fn activity_penalty(
         &mut self,
-        activity: ArrayView3<'_, f32>,
+        activity: &Activity<'_>,
         mut gradient: ArrayViewMut3<'_, f32>,
     ) -> Result<f64> {
-        assert_eq!(activity.dim(), gradient.dim());
+        assert_eq!(activity.values.dim(), gradient.dim());
+        assert_eq!(activity.lengths.len(), gradient.dim().1);
         assert!(gradient.iter().all(|&g| g == 0.0));
         gradient += self.0.activity as f32;
-        Ok(self.0.activity * f64::from(activity.sum()))
+        Ok(self.0.activity * f64::from(activity.values.sum()))
     }
 }
 
 impl Task for Alternating {
     fn info(&self) -> TaskInfo {
-        TaskInfo {
-            inputs: 1,
-            classes: self.0.classes,
-            steps: 2,
-            step_ms: None,
-            conditions: vec!["even".into(), "odd".into()],
-            levels: Levels { chance: 0.5, memoryless: Some(0.5), ideal: Some(1.0) },
-        }
+        let mut info = TaskInfo::values(1, self.0.classes - 1, 2, Loss::MeanSquaredError);
+        info.judges = true;
+        info.conditions = vec!["even".into(), "odd".into()];
+        info.levels = Some(Levels { chance: 0.5, memoryless: Some(0.5), ideal: Some(1.0) });
+        info
     }
 
     fn trials(&mut self, count: usize, _: u64) -> Result<Batch> {
-        let mut batch = Batch::zeros(count, 2, 1);
+        let mut batch = Batch::of_values(count, 2, 1, self.0.classes - 1);
         for trial in 0..count {
-            batch.label_at_end(trial, (trial % 2) as u32);
+            batch.mask[[trial, 1]] = 1.0;
             batch.conditions[trial] = (trial % 2) as u32;
         }
         if self.0.scored {
@@ -158,14 +166,26 @@ impl Task for Alternating {
         }
         Ok(batch)
     }
+
+    /// The first class is always answered, and right in even trials, and at every
+    /// first step.
+    fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
+        assert_eq!(outputs.nrows(), batch.scored().count());
+        Ok(batch.scored().map(|at| at.step == 0 || batch.conditions[at.trial] == 0).collect())
+    }
 }
 
-/// Loss ½·Σ (w − target)², whatever the trials; always answers class 0.
-/// Activity is the first weight, at every step, in every trial and neuron.
+/// The output is the root of ½·Σ (w − target)², whatever the trials, and the
+/// targets are 0: so the loss is ½·Σ (w − target)². Activity is the first weight,
+/// at every step, in every trial and unit.
 pub struct Bowl {
     params: Slope,
+    parameters: Vec<ParameterInfo>,
+    /// blocks × N × N.
     weights: Array3<f32>,
-    gradient_seen: bool,
+    gradient: Array3<f32>,
+    bias: [f32; 1],
+    ready: bool,
     activity: Option<Array3<f32>>,
 }
 
@@ -179,48 +199,61 @@ impl Component for Bowl {
             return Err(Error::new(pallium_core::Kind::Panic, "it panicked"));
         }
         setting.inputs()?;
-        setting.classes()?;
+        setting.outputs()?;
         let n = setting.neurons()?;
-        let weights = Array3::zeros((params.blocks, n, n));
-        Ok(Bowl { params, weights, gradient_seen: false, activity: None })
+        let names =
+            (0..params.blocks).map(|b| if b == 0 { "recurrent".into() } else { format!("block_{b}") });
+        let mut parameters: Vec<_> = names
+            .map(|name: String| {
+                let block = ParameterInfo::new(name, [n, n], ParameterKind::Recurrent);
+                if params.fixed { block.fixed() } else { block }
+            })
+            .collect();
+        parameters.push(ParameterInfo::new("bias", [1], ParameterKind::Other).fixed());
+        let zeros = || Array3::zeros((params.blocks, n, n));
+        let (weights, gradient) = (zeros(), zeros());
+        Ok(Bowl { params, parameters, weights, gradient, bias: [0.5], ready: false, activity: None })
     }
+}
+
+impl Bowl {
+    fn output(&self, noise: f64) -> f64 {
+        let squares = self.weights.iter().map(|&w| 0.5 * f64::from(w - self.params.target).powi(2));
+        (squares.sum::<f64>() + noise).sqrt()
+    }
+}
+
+fn parts(blocks: &mut Array3<f32>) -> impl Iterator<Item = &mut [f32]> {
+    let size = blocks.dim().1 * blocks.dim().2;
+    blocks.as_slice_mut().unwrap().chunks_exact_mut(size)
 }
 
 impl Model for Bowl {
     fn info(&self) -> ModelInfo {
-        let (blocks, neurons, _) = self.weights.dim();
-        let block_names = (0..blocks).map(|b| format!("block {b}")).collect();
-        ModelInfo { neurons, blocks, block_names, parameters: self.weights.len() + 1 }
+        ModelInfo::new(self.weights.dim().1, self.parameters.clone())
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, _: u64) -> Result<()> {
-        self.weights.axis_iter_mut(Axis(0)).for_each(|mut block| block.assign(&recurrent));
+        self.weights.outer_iter_mut().for_each(|mut block| block.assign(&recurrent));
         Ok(())
     }
 
-    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
+    fn forward(
+        &mut self,
+        batch: &BatchView<'_>,
+        mode: Mode,
+        mut outputs: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
         let (trials, steps, _) = batch.dim();
-        let mut loss: f64 =
-            self.weights.iter().map(|&w| 0.5 * f64::from(w - self.params.target).powi(2)).sum();
-        let keep = match mode {
-            Mode::Train { noise_seed } => {
-                loss += self.params.noise * (noise_seed % 1000) as f64;
-                true
-            }
-            Mode::Evaluate => false,
-            Mode::Record => true,
+        let noise = match mode {
+            Mode::Train { noise_seed } => self.params.noise * (noise_seed % 1000) as f64,
+            _ => 0.0,
         };
+        outputs.fill(self.output(noise) as f32);
         let n = self.weights.dim().1;
+        let keep = mode != Mode::Evaluate;
         self.activity = keep.then(|| Array3::from_elem((steps, trials, n), self.weights[[0, 0, 0]]));
-        let weight = batch.mask.iter().map(|&m| f64::from(m)).sum();
-        let right = |((trial, step), &mask): ((usize, usize), &f32)| {
-            f64::from(mask) * f64::from(u8::from(batch.targets[[trial, step]] == 0))
-        };
-        Ok(Outcome { loss, correct: batch.mask.indexed_iter().map(right).sum(), weight })
-    }
-
-    fn plastic(&self) -> bool {
-        !self.params.fixed
+        Ok(())
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
@@ -229,48 +262,54 @@ impl Model for Bowl {
 
     fn backward(
         &mut self,
+        outputs: ArrayView2<'_, f32>,
         activity: Option<ArrayView3<'_, f32>>,
-        mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
-        recurrent.assign(&(&self.weights - self.params.target));
-        recurrent[[0, 0, 0]] += activity.map_or(0.0, |a| a.sum());
-        self.gradient_seen = true;
+        let slope = f64::from(outputs.sum()) / (2.0 * self.output(0.0));
+        self.gradient = self.weights.mapv(|w| (slope * f64::from(w - self.params.target)) as f32);
+        self.gradient[[0, 0, 0]] += activity.map_or(0.0, |a| a.sum());
+        self.ready = true;
         Ok(())
     }
 
-    fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
-        assert!(std::mem::take(&mut self.gradient_seen));
-        if self.plastic() {
-            self.weights.scaled_add(-self.params.rate, &recurrent);
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        let size = self.weights.dim().1 * self.weights.dim().2;
+        let blocks = self.weights.as_slice().unwrap().chunks_exact(size).chain([&self.bias[..]]);
+        let named = self.parameters.iter().zip(blocks);
+        Ok(named.map(|(info, values)| TensorView { name: &info.name, shape: &info.shape, values }).collect())
+    }
+
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        Ok(parts(&mut self.weights).chain([&mut self.bias[..]]).collect())
+    }
+
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        assert!(std::mem::take(&mut self.ready));
+        if self.params.fixed {
+            return Ok(Vec::new());
+        }
+        let lent = parts(&mut self.weights).zip(parts(&mut self.gradient)).enumerate();
+        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
+    }
+}
+
+component!(Descent, "mock.optimizer", Step);
+
+impl Optimizer for Descent {
+    fn update(&mut self, parameters: &mut [Learned<'_>], _: &Moment) -> Result<()> {
+        for parameter in parameters {
+            parameter.values.iter_mut().zip(parameter.gradient).for_each(|(w, g)| *w -= self.0.rate * g);
         }
         Ok(())
     }
 
-    fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
-        Ok(self.weights.index_axis(Axis(0), block))
-    }
-
-    fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
-        Ok(self.weights.index_axis_mut(Axis(0), block))
-    }
-
     fn state(&self) -> Result<Vec<Tensor>> {
-        let tensor = |name: &str, shape: &[usize], values: Vec<f32>| Tensor {
-            name: name.into(),
-            shape: shape.into(),
-            values,
-        };
-        Ok(vec![
-            tensor("recurrent", self.weights.shape(), self.weights.iter().copied().collect()),
-            tensor("bias", &[1], vec![0.5]),
-            tensor("optimizer.step", &[1], vec![f32::NAN]),
-        ])
+        // A count beyond what f32 holds, and no number.
+        Ok(vec![Tensor::new("count", [1], vec![u64::MAX]), Tensor::new("odd", [1], vec![f32::NAN])])
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        let recurrent = state.iter().find(|t| t.name == "recurrent");
-        let recurrent = recurrent.ok_or_else(|| Error::input("there is no tensor `recurrent`"))?;
-        self.weights.iter_mut().zip(&recurrent.values).for_each(|(to, from)| *to = *from);
+        assert!(state.is_empty() || Tensor::find::<u64>(state, "count", &[1])? == [u64::MAX]);
         Ok(())
     }
 }
@@ -280,7 +319,7 @@ impl Metric for Probe {
         self.0.kind == "activity"
     }
 
-    fn measure(&mut self, network: &pallium_core::Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &pallium_core::Network<'_>) -> Result<Measures> {
         assert!(network.initial.is_some() && network.substrate.is_some());
         assert_eq!(network.activity.is_some(), self.wants_activity());
         Ok(vec![match self.0.kind.as_str() {
@@ -292,18 +331,20 @@ impl Metric for Probe {
                 Measure::new("recorded", trials as f64)
             }
             _ => Measure::new("sum", f64::from(network.recurrent.sum())),
-        }])
+        }]
+        .into())
     }
 }
 
 /// A catalogue of all mock components.
 pub fn catalogue() -> Catalogue {
-    static ALL: [Registration; 6] = [
+    static ALL: [Registration; 7] = [
         Registration::substrate::<Neurons>(),
         Registration::weights::<Flat>(),
         Registration::constraint::<Ridge>(),
         Registration::task::<Alternating>(),
         Registration::model::<Bowl>(),
+        Registration::optimizer::<Descent>(),
         Registration::metric::<Probe>(),
     ];
     Catalogue::in_process(&ALL)
@@ -336,7 +377,8 @@ pub fn spec() -> CellSpec {
         constraints: vec![Use::new("mock.ridge")],
         task_component: Use::new("mock.task"),
         model: Use::new("mock.model"),
+        optimizer: Use::new("mock.optimizer"),
         metrics: vec![Use::new("mock.metric")],
-        training: Training { epochs: 2, trials: 5, validation: 3, test: 4, batch: 2, threads: 1 },
+        training: Training::new(2, 5, 3, 4, 2),
     }
 }

@@ -28,7 +28,8 @@ use pallium_record::training::Failure;
 use super::progress_event::ProgressEvent;
 use super::protocol::{Event, Job, Work};
 use super::queue::{Queue, Turn};
-use super::workers::{End, LOG_TAIL, POLL_INTERVAL, Workers, plugins};
+use super::workers::{LOG_TAIL, Workers, plugins};
+use crate::child::{End, POLL_INTERVAL};
 use crate::plugins::{Catalogue, KnownFile};
 
 /// How trainings are run.
@@ -172,7 +173,7 @@ impl Pool<'_> {
                 seconds,
             }) => {
                 if self.store.is_unfinished(folder) {
-                    let log = format!("{}\n{}", self.headline(cell), end.log.text());
+                    let log = format!("{}\n{}", self.headline(cell), end.end.log.text());
                     self.store.commit(cell, folder, &log)?;
                     return Ok(ProgressEvent::Done {
                         cell: at,
@@ -196,14 +197,14 @@ impl Pool<'_> {
             Some(Event::Failed(error)) => {
                 std::iter::once(&error.message).chain(&error.causes).cloned().join(": ")
             }
-            _ if end.stopped || self.stopped_too(&end) => return Ok(ProgressEvent::Stopped(at)),
+            _ if end.end.stopped || self.stopped_too(&end.end) => return Ok(ProgressEvent::Stopped(at)),
             _ => end.reason(&self.workers.limits, reached),
         };
         let error = match end.last {
             Some(Event::Failed(error)) => Some(error),
             _ => None,
         };
-        let log = format!("{}\n{}", self.headline(cell), end.log.tail(LOG_TAIL));
+        let log = format!("{}\n{}", self.headline(cell), end.end.log.tail(LOG_TAIL));
         let failure = Failure { reason: one_line(&reason), error, log };
         self.store.fail(cell, &failure)?;
         Ok(ProgressEvent::Failed(at, failure))

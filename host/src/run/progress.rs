@@ -63,7 +63,8 @@ impl<'a> Progress<'a> {
                     && let Some(bar) = running.get(&cell)
                 {
                     bar.set_position(epoch.into());
-                    bar.set_message(format!("loss {loss:.4}, accuracy {accuracy:.3}"));
+                    let accuracy = accuracy.map(|accuracy| format!(", accuracy {accuracy:.3}"));
+                    bar.set_message(format!("loss {loss:.4}{}", accuracy.unwrap_or_default()));
                 }
                 return;
             }

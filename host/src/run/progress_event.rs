@@ -20,7 +20,7 @@ pub enum ProgressEvent {
         /// Running loss.
         loss: f64,
         /// Running accuracy.
-        accuracy: f64,
+        accuracy: Option<f64>,
     },
     /// It is finished and stored.
     Done {

@@ -1,10 +1,7 @@
 //! The messages between a parent and its worker processes.
 //!
-//! A job is one line of JSON on the worker's standard input. An event is one
-//! line on its standard output: the character U+001E (record separator, as in
-//! RFC 7464) and a JSON object. Everything else on standard output was printed
-//! by a component and goes to the training's log, together with all of standard
-//! error.
+//! A job is one line of JSON on the worker's standard input; events travel as
+//! those of every [`child`](crate::child).
 
 use std::path::PathBuf;
 
@@ -17,9 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use crate::plugins::KnownFile;
-
-/// Begins an event on standard output.
-pub const EVENT: u8 = 0x1e;
 
 /// A job for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +80,11 @@ pub enum Work {
         /// The trainings.
         cells: Vec<CellSpec>,
     },
+    /// Read the positions of the neurons of a training's substrate.
+    Positions {
+        /// The training.
+        cell: Box<CellSpec>,
+    },
 }
 
 impl Work {
@@ -93,6 +92,7 @@ impl Work {
     pub fn threads(&self) -> usize {
         match self {
             Work::Train { cell, .. } | Work::Measure { cell, .. } => cell.spec.training.threads,
+            Work::Positions { cell } => cell.training.threads,
             Work::Check { cells } | Work::Weigh { cells } | Work::Estimate { cells } => most_threads(cells),
         }
     }
@@ -117,8 +117,8 @@ pub enum Event {
         epochs: u32,
         /// Running loss, in nats.
         loss: f64,
-        /// Running accuracy.
-        accuracy: f64,
+        /// Running accuracy, if the task has one.
+        accuracy: Option<f64>,
     },
     /// The training is finished and written, but not yet moved into place.
     Finished {
@@ -153,6 +153,11 @@ pub enum Event {
     Weighed {
         /// One entry per training, in order.
         weights: Vec<f64>,
+    },
+    /// The positions of the neurons.
+    Positions {
+        /// One entry per neuron: x, y and z in micrometres.
+        values: Vec<[f64; 3]>,
     },
     /// The training is finished, but its result cannot be written.
     Unwritten(Error),

@@ -6,18 +6,25 @@
 
 use std::time::Instant;
 
-use pallium_core::{Constraint, Error, Matrix, Metric, Mode, Model, Network, Result, Substrate};
+use ndarray::{Array2, ArrayView2, s};
+use pallium_core::{
+    Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
+    Result, Tensor, TensorView,
+};
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::outcome::{Epoch, Status, Value};
 use pallium_record::spec::CellSpec;
-use pallium_record::training::Trained;
+use pallium_record::training::{ModelRecord, Trained};
 use pallium_record::weights::Weights;
 
 use super::components::{
-    Options, begin, build_constraints, build_metric, build_metrics, build_model, build_task, check_training,
-    distances, grow_weights, read_substrate, setting, with_task,
+    Ground, Options, begin, build_constraints, build_metric, build_metrics, build_model, build_optimizer,
+    check_model, check_training, grow_weights,
 };
-use super::training_loop::{TrainingLoop, Trials};
+use super::penalties::Penalties;
+use super::scores::Answers;
+use super::training_loop::{Network, TrainingLoop, parameters, set_parameters};
+use super::trials::Trials;
 use crate::plugins::Catalogue;
 
 /// Number of test trials whose hidden activity is recorded for metrics that
@@ -45,44 +52,41 @@ pub fn train(
     let clock = Instant::now();
 
     check_training(spec)?;
-    let substrate = read_substrate(spec, catalogue, options)?;
-    let distance = distances(spec, &substrate)?;
-    let base = setting(spec, options, &substrate, distance.as_ref());
-    let mut task = build_task(spec, catalogue, &base)?;
-    let info = task.info();
-    let base = with_task(&info, base);
-    let initial = grow_weights(spec, catalogue, &base, &substrate)?;
-    let mut constraints = build_constraints(spec, catalogue, &base)?;
+    let mut ground = Ground::new(spec, catalogue, options)?;
+    let base = ground.setting(spec, options);
+    let initial = grow_weights(spec, catalogue, &base, &ground.substrate)?;
     let mut model = build_model(spec, catalogue, &base)?;
+    let info = model.info();
+    check_model(spec, &info)?;
+    let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
+    let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
-    let model_info = model.info();
-    if model_info.neurons != substrate.neurons || model_info.blocks == 0 {
-        return Err(Error::plugin(format!(
-            "`{}` has {} neurons and {} recurrent blocks; expected {} neurons and at least one block",
-            spec.model.id, model_info.neurons, model_info.blocks, substrate.neurons
-        )));
-    }
-    let trials = Trials::draw(spec, task.as_mut(), &info)?;
-    let start = |model: &mut dyn Model, constraints: &mut [Box<dyn Constraint>]| {
-        begin(spec, model, &initial, constraints)
+    let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let before = begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
+    let mut network = Network {
+        model: model.as_mut(),
+        info: &info,
+        optimizer: optimizer.as_mut(),
+        penalties: &mut penalties,
     };
-    start(model.as_mut(), &mut constraints)?;
-    let mut training = TrainingLoop::new(spec, model.as_ref(), &mut constraints);
+    let mut training = TrainingLoop::new(spec, ground.task.as_mut(), &ground.info);
     if let Some(place) = options.checkpoint
         && let Some(found) = place.load(spec.training.epochs)
     {
-        match model.restore(&found.state) {
+        match network.restore(&found.state) {
             Ok(()) => training.resume(found),
             Err(error) => {
                 place.reject(&error.to_string());
-                start(model.as_mut(), training.constraints)?;
+                // What was restored before the error is reset.
+                network.optimizer.restore(&[])?;
+                begin(spec, network.model, &info, &initial, network.penalties)?;
             }
         }
     }
     let seconds_setup = clock.elapsed().as_secs_f64();
-    tracing::info!(neurons = substrate.neurons, parameters = model_info.parameters, "set up");
+    tracing::info!(units = info.units, parameters = info.count(), "set up");
 
-    training.run(model.as_mut(), &trials, options.checkpoint, observe)?;
+    training.run(&mut network, &mut trials, options.checkpoint, observe)?;
     let seconds_training = training.seconds();
     let seconds_before = training.seconds_before;
 
@@ -90,11 +94,11 @@ pub fn train(
     let mut splits = Vec::new();
     if training.divergence.is_none() {
         for (name, batch) in SPLITS.iter().zip(trials.all()) {
-            splits.push(training.evaluate(model.as_mut(), batch, name)?);
+            splits.push(training.evaluate(&mut network, batch, name)?);
         }
     }
-    let parameters = match &training.divergence {
-        None => super::training_loop::parameters(model.as_ref())?,
+    let trained = match &training.divergence {
+        None => parameters(network.model)?,
         Some(_) => Vec::new(),
     };
     let seconds_evaluation = evaluating.elapsed().as_secs_f64();
@@ -104,26 +108,34 @@ pub fn train(
     let state = match diverged || !options.keep_state {
         true => None,
         // Durations vary between repetitions, so they are in `times.csv` alone.
-        false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: model.state()? }),
+        false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: network.state()? }),
     };
     let mut values = Vec::new();
     for (at, name) in SPLITS.iter().enumerate() {
         let found = splits.get(at).copied().flatten().filter(|_| !diverged);
-        values.push(Value::new(name, "accuracy", found.map(|f| f.accuracy)));
+        if ground.info.has_accuracy() {
+            values.push(Value::new(name, "accuracy", found.and_then(|f| f.accuracy)));
+        }
+        if !ground.info.loss.of_classes() {
+            values.push(Value::new(name, "r2", found.and_then(|f| f.r2)));
+        }
         values.push(Value::new(name, "task_loss", found.map(|f| f.task_loss)));
         values.push(Value::new(name, "penalty", found.map(|f| f.penalty)));
     }
     let last = curves.last().filter(|_| !diverged);
-    values.push(Value::new("train", "running_accuracy", last.map(|e| e.running_accuracy)));
+    if ground.info.has_accuracy() {
+        values.push(Value::new("train", "running_accuracy", last.and_then(|e| e.running_accuracy)));
+    }
     values.push(Value::new("train", "running_loss", last.map(|e| e.running_loss)));
 
     let measuring = Instant::now();
-    let mut measures = Vec::new();
+    let (mut measures, mut arrays) = (Vec::new(), Vec::new());
     if diverged {
         tracing::warn!(at = ?divergence, "diverged");
     } else {
         let all: Vec<usize> = (0..metrics.len()).collect();
-        measures = measure(spec, &all, &mut metrics, model.as_mut(), &initial, &substrate, &trials)?;
+        let found = measure(spec, &all, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)?;
+        (measures, arrays) = found.into_iter().unzip();
     }
     let seconds_metrics = measuring.elapsed().as_secs_f64();
     let times = [
@@ -136,17 +148,18 @@ pub fn train(
     Ok(Trained {
         status: if diverged { Status::Diverged } else { Status::Ok },
         divergence,
-        notes: substrate.notes.clone(),
-        task: info,
-        model: model_info,
+        notes: ground.substrate.notes.clone(),
+        model: ModelRecord::from(&info),
         values,
         measures,
+        arrays,
         times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
         curves,
-        ids: substrate.ids.clone(),
+        ids: ground.substrate.ids.iter().map(|(name, ids)| (name.clone(), ids.to_vec())).collect(),
         initial,
-        parameters,
+        parameters: trained,
         state,
+        task: ground.info,
     })
 }
 
@@ -163,65 +176,127 @@ pub fn measure_finished(
     weights: &Weights,
     catalogue: &Catalogue,
     options: &Options<'_>,
-) -> Result<Vec<Vec<Value>>> {
-    let substrate = read_substrate(spec, catalogue, options)?;
-    let distance = distances(spec, &substrate)?;
-    let base = setting(spec, options, &substrate, distance.as_ref());
-    let mut task = build_task(spec, catalogue, &base)?;
-    let info = task.info();
-    let base = with_task(&info, base);
+) -> Result<Vec<MeasuredBy>> {
+    let mut ground = Ground::new(spec, catalogue, options)?;
+    let base = ground.setting(spec, options);
     let mut model = build_model(spec, catalogue, &base)?;
+    let info = model.info();
     let mut metrics = wanted
         .iter()
         .filter_map(|&at| spec.metrics.get(at))
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
-    let trials = Trials::draw(spec, task.as_mut(), &info)?;
+    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
     model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
-    // Metrics do not depend on the optimizer, so its state stays initial.
-    let mut state = model.state()?;
-    for tensor in state.iter_mut().filter(|tensor| !super::training_loop::is_optimizer(tensor)) {
-        let stored = weights.parameters.iter().find(|stored| stored.name == tensor.name);
-        tensor.clone_from(stored.ok_or_else(|| {
-            Error::plugin(format!("the stored training has no parameter `{}`", tensor.name))
-        })?);
-    }
-    model.restore(&state)?;
-    measure(spec, wanted, &mut metrics, model.as_mut(), &weights.initial, &substrate, &trials)
+    let before = parameters(model.as_ref())?;
+    set_parameters(model.as_mut(), &info, &weights.parameters)
+        .map_err(|e| e.context("the stored training does not fit the model"))?;
+    measure(spec, wanted, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)
 }
 
-/// The measures of each metric. `places` are their positions in the spec.
+/// The numbers and arrays of a metric.
+pub type MeasuredBy = (Vec<Value>, Vec<Tensor>);
+
+/// A model's step, for metrics.
+struct StepOf<'a>(&'a dyn Model);
+
+impl Dynamics for StepOf<'_> {
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        self.0.step(states, inputs)
+    }
+
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        self.0.step_gradient(states, inputs, cotangents)
+    }
+}
+
+/// The recurrent matrix of all units: the first block of a model with one
+/// population, otherwise the first block between each pair of populations, 0
+/// where there is none.
+fn recurrent_of(info: &ModelInfo, parameters: &[MatrixView<'_>]) -> Matrix {
+    let blocks: Vec<_> = info.recurrent().collect();
+    if let ([_], Some(first)) = (info.populations.as_slice(), parameters.first()) {
+        return first.to_owned();
+    }
+    let mut whole = Matrix::zeros((info.units, info.units));
+    let range = |name: &str| {
+        let at = info.populations.iter().position(|p| name.is_empty() || p.name == name).unwrap_or(0);
+        let start: usize = info.populations[..at].iter().map(|p| p.units).sum();
+        start..start + info.populations[at].units
+    };
+    let mut filled = Vec::new();
+    for ((_, block), values) in blocks.into_iter().zip(parameters) {
+        let place = (range(&block.rows), range(&block.columns));
+        if !filled.contains(&place) {
+            whole.slice_mut(s![place.0.clone(), place.1.clone()]).assign(values);
+            filled.push(place);
+        }
+    }
+    whole
+}
+
+/// The measures of each metric. `places` are their positions in the spec, `before`
+/// the parameters before training.
+#[expect(clippy::too_many_arguments, reason = "all that metrics see")]
 fn measure(
     spec: &CellSpec,
     places: &[usize],
     metrics: &mut [Box<dyn Metric>],
     model: &mut dyn Model,
-    initial: &Matrix,
-    substrate: &Substrate,
+    info: &ModelInfo,
+    before: &[Tensor],
+    ground: &Ground,
     trials: &Trials,
-) -> Result<Vec<Vec<Value>>> {
+) -> Result<Vec<MeasuredBy>> {
     let wanted: Vec<bool> = metrics.iter().map(|m| m.wants_activity()).collect();
+    let mut answers = Answers::new();
     let recorded = match trials.all().into_iter().rev().find(|batch| batch.trials() > 0) {
         Some(batch) if wanted.contains(&true) => {
-            let recorded = batch.slice(0..batch.trials().min(RECORDED_TRIALS));
-            model.forward(&recorded, Mode::Record)?;
+            let range = 0..batch.trials().min(RECORDED_TRIALS);
+            let recorded = batch.slice_scored(range);
+            answers.pass(model, &ground.info, &recorded, Mode::Record, false)?;
             Some(recorded)
         }
         _ => None,
     };
-    let network = Network {
-        recurrent: model.recurrent(0)?,
+    let model: &dyn Model = model;
+    let after: Vec<TensorView<'_>> = model.parameters()?;
+    let blocks = info.recurrent().map(|(index, _)| after[index].matrix()).collect::<Result<Vec<_>>>()?;
+    let whole = recurrent_of(info, &blocks);
+    let blocks_before = info
+        .recurrent()
+        .map(|(index, block)| {
+            let shape = (block.shape[0], block.shape[1]);
+            MatrixView::from_shape(shape, before[index].slice()?)
+                .map_err(|e| Error::bug(format!("a block before training has another shape: {e}")))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let initial = recurrent_of(info, &blocks_before);
+    let step = StepOf(model);
+    let network = Measured {
         initial: Some(initial.view()),
-        substrate: Some(substrate),
-        activity: None,
-        conditions: &[],
-        lengths: &[],
+        substrate: Some(&ground.substrate),
+        model: Some(info),
+        parameters: &after,
+        dynamics: if info.states.is_empty() { None } else { Some(&step) },
+        ..Measured::new(whole.view())
     };
     let with_activity = match recorded {
-        Some(batch) => Network {
+        Some(batch) => Measured {
             activity: Some(model.activity()?),
             conditions: batch.conditions,
             lengths: batch.lengths,
+            trials: Some(RecordedTrials::new(
+                batch.inputs,
+                batch.targets,
+                batch.mask,
+                answers.outputs.view(),
+            )),
             ..network
         },
         None => network,
@@ -230,10 +305,13 @@ fn measure(
     for ((metric, &place), wants) in metrics.iter_mut().zip(places).zip(wanted) {
         let id = spec.metrics.get(place).map_or("", |component| component.id.as_str());
         found.push(match metric.measure(if wants { &with_activity } else { &network }) {
-            Ok(measures) => measures.into_iter().map(|m| Value::new("", m.name, Some(m.value))).collect(),
+            Ok(measures) => {
+                let values = measures.values.into_iter().map(|m| Value::new("", m.name, Some(m.value)));
+                (values.collect(), measures.arrays)
+            }
             Err(error) => {
                 tracing::error!(metric = id, "{error}");
-                vec![Value { failed: Some(error.to_string()), ..Value::new("", id, None) }]
+                (vec![Value { failed: Some(error.to_string()), ..Value::new("", id, None) }], Vec::new())
             }
         });
     }
@@ -289,7 +367,7 @@ mod tests {
             near(Some(curve.penalty), mean(&|l| l.1));
             assert_eq!(curve.epoch, epoch as u32 + 1);
             // Classes 0, 1, 0, 1, 0, always answered with 0.
-            assert_eq!(curve.running_accuracy, 0.6);
+            assert_eq!(curve.running_accuracy, Some(0.6));
         }
         near(trained.curves[0].validation_loss, 9.0 * 0.5 * (by_hand(9.0, 0.1, 0.5, 3).1 - 0.25).powi(2));
         near(trained.value("train", "running_loss"), trained.curves[1].running_loss);
@@ -365,7 +443,7 @@ mod tests {
         let mut hard = spec();
         hard.constraints = vec![with("mock.ridge", "least", 0.9)];
         let trained = run(&hard);
-        assert!(trained.parameters[0].values.iter().all(|&w| w == 0.9));
+        assert!(trained.parameters[0].slice::<f32>().unwrap().iter().all(|&w| w == 0.9));
         near(measure(&trained, "sum"), 8.1);
     }
 
@@ -376,7 +454,7 @@ mod tests {
         fixed.constraints = vec![with("mock.ridge", "strength", 0.0)];
         fixed.constraints[0].params.insert("least".into(), 1.5.into());
         let trained = run(&fixed);
-        assert!(trained.parameters[0].values.iter().all(|&w| w == 1.5));
+        assert!(trained.parameters[0].slice::<f32>().unwrap().iter().all(|&w| w == 1.5));
         assert_eq!(trained.value("test", "penalty"), Some(0.0));
         assert!(check(&[fixed.clone()], &catalogue(), &Options::default()).is_ok());
         for constraint in [with("mock.ridge", "strength", 0.1), with("mock.ridge", "activity", 0.1)] {
@@ -399,9 +477,10 @@ mod tests {
         });
         // 2 steps × 2 trials × 3 neurons, each as active as the first weight, 1.
         near(Some(with.curves[0].penalty - without.curves[0].penalty), 0.012);
-        let shift = without.parameters[0].values[0] - with.parameters[0].values[0];
+        let of = |trained: &Trained| trained.parameters[0].slice::<f32>().unwrap().to_vec();
+        let shift = of(&without)[0] - of(&with)[0];
         near(Some(f64::from(shift)), 0.1 * 0.012);
-        assert_eq!(with.parameters[0].values[1], without.parameters[0].values[1]);
+        assert_eq!(of(&with)[1], of(&without)[1]);
         // After training the penalty is taken on each split's own activity.
         assert!(with.value("test", "penalty") > with.value("train", "penalty"));
     }
@@ -440,14 +519,14 @@ mod tests {
     fn a_diverged_training_is_marked_and_has_no_numbers() {
         let mut wild = spec();
         wild.training.epochs = 200;
-        wild.model = with("mock.model", "rate", 10.0);
+        wild.optimizer = with("mock.optimizer", "rate", 10.0);
         let trained = run(&wild);
         assert_eq!(trained.status, Status::Diverged);
         let at = trained.divergence.clone().unwrap();
         assert_eq!(trained.curves.len() as u32 + 1, at.epoch);
         assert!(trained.curves.iter().all(|e| e.running_loss.is_finite()));
         assert!(trained.values.iter().all(|v| v.value.is_none() && v.failed.is_none()));
-        assert_eq!(trained.values.len(), 11);
+        assert_eq!(trained.values.len(), 14);
         assert!(trained.parameters.is_empty());
     }
 
@@ -469,14 +548,7 @@ mod tests {
     #[test]
     fn splits_and_the_number_of_epochs_may_be_zero() {
         let mut bare = spec();
-        bare.training = pallium_record::spec::Training {
-            epochs: 0,
-            trials: 0,
-            validation: 0,
-            test: 4,
-            batch: 2,
-            threads: 1,
-        };
+        bare.training = pallium_record::spec::Training::new(0, 0, 0, 4, 2);
         let trained = run(&bare);
         assert_eq!(trained.value("test", "accuracy"), Some(0.5));
         assert_eq!(trained.value("train", "accuracy"), None);
@@ -494,7 +566,9 @@ mod tests {
         let error = check(bad).unwrap_err();
         assert!(error.report().contains("training bad/alternating/0 cannot run"), "{}", error.report());
         assert!(error.report().contains("at least 0"));
-        let unknown = CellSpec { model: with("mock.model", "rat", 0.1), ..spec() };
+        let unknown = CellSpec { model: with("mock.model", "targt", 0.1), ..spec() };
+        assert!(check(unknown).unwrap_err().report().contains("did you mean `target`"));
+        let unknown = CellSpec { optimizer: with("mock.optimizer", "rat", 0.1), ..spec() };
         assert!(check(unknown).unwrap_err().report().contains("did you mean `rate`"));
         assert!(check(CellSpec { model: with("mock.model", "panics", true), ..spec() }).is_ok());
     }

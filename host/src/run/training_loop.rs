@@ -4,74 +4,71 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
-use pallium_core::{Batch, Constraint, Error, Mode, Model, Outcome, Result, Task, TaskInfo, Tensor, random};
+use pallium_core::{
+    Batch, Error, LearnedMut, Mode, Model, ModelInfo, Moment, Optimizer, Result, Task, TaskInfo, Tensor,
+    random,
+};
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Divergence, Epoch};
 use pallium_record::spec::CellSpec;
+
+use super::clip::clip_and_decay;
+use super::early_stopping;
+use super::penalties::{Penalties, When, prefixed};
+use super::schedule;
+use super::scores::{Answers, SplitScores, Sums};
+use super::trials::Trials;
 
 /// Number of trials in an evaluating pass, unless batches are larger: passes
 /// without learning are faster with many trials.
 const EVALUATED_AT_ONCE: usize = 128;
 
-/// The trials of the three splits.
-pub(super) struct Trials {
-    pub train: Batch,
-    pub validation: Batch,
-    pub test: Batch,
+/// Prefix of the names of the optimizer's tensors in a training's state.
+const OPTIMIZER: &str = "optimizer.";
+/// Prefix of what a model remembers besides its parameters.
+const MODEL: &str = "model.";
+
+/// What is trained, by what.
+pub(super) struct Network<'a> {
+    pub model: &'a mut dyn Model,
+    pub info: &'a ModelInfo,
+    pub optimizer: &'a mut dyn Optimizer,
+    pub penalties: &'a mut Penalties,
 }
 
-impl Trials {
-    pub fn draw(spec: &CellSpec, task: &mut dyn Task, info: &TaskInfo) -> Result<Self> {
-        let mut draw = |split: &str, count: usize| {
-            if count == 0 {
-                return Ok(Batch::zeros(0, info.steps, info.inputs));
-            }
-            let batch = task.trials(count, spec.trial_seed(split)).and_then(|batch| {
-                batch.check(info.inputs, info.classes)?;
-                match batch.trials() == count {
-                    true if [batch.mask.view(), batch.accuracy_mask()]
-                        .iter()
-                        .all(|mask| mask.iter().any(|&m| m > 0.0)) =>
-                    {
-                        Ok(batch)
-                    }
-                    true => Err(Error::plugin("no step of any trial is scored")),
-                    false => Err(Error::plugin(format!("{} trials instead of {count}", batch.trials()))),
-                }
-            });
-            batch.map_err(|e| e.context(format!("{split} trials of `{}`", spec.task_component.id)))
-        };
-        let training = &spec.training;
-        Ok(Trials {
-            train: draw("train", training.trials)?,
-            validation: draw("validation", training.validation)?,
-            test: draw("test", training.test)?,
-        })
+impl Network<'_> {
+    /// The complete state: parameters, then what model, optimizer and constraints
+    /// remember.
+    pub fn state(&self) -> Result<Vec<Tensor>> {
+        let mut state = parameters(self.model)?;
+        let of_model = self.model.state()?.into_iter().map(|tensor| (MODEL, tensor));
+        let of_optimizer = self.optimizer.state()?.into_iter().map(|tensor| (OPTIMIZER, tensor));
+        state.extend(
+            of_model
+                .chain(of_optimizer)
+                .map(|(prefix, tensor)| Tensor { name: format!("{prefix}{}", tensor.name), ..tensor }),
+        );
+        state.extend(self.penalties.state(self.info)?);
+        Ok(state)
     }
 
-    pub fn all(&self) -> [&Batch; 3] {
-        [&self.train, &self.validation, &self.test]
+    /// Restores a state of [`Network::state`].
+    pub fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        set_parameters(self.model, self.info, state)?;
+        self.model.restore(&prefixed(state, MODEL))?;
+        self.optimizer.restore(&prefixed(state, OPTIMIZER))?;
+        self.penalties.restore(self.info, state)
     }
-}
-
-/// The scores of a network on one split.
-#[derive(Clone, Copy)]
-pub(super) struct SplitScores {
-    pub accuracy: f64,
-    pub task_loss: f64,
-    pub penalty: f64,
 }
 
 /// The training loop and its buffers.
 pub(super) struct TrainingLoop<'a> {
     spec: &'a CellSpec,
-    pub constraints: &'a mut [Box<dyn Constraint>],
-    /// Whether the recurrent weights change.
-    trains_recurrent: bool,
-    /// Gradient of the recurrent blocks, blocks × N × N.
-    gradient: Array3<f32>,
-    activity: ActivityGradient,
+    task: &'a mut dyn Task,
+    info: &'a TaskInfo,
+    answers: Answers,
+    /// Number of updates so far.
+    updates: u64,
     pub curves: Vec<Epoch>,
     pub divergence: Option<Divergence>,
     clock: Instant,
@@ -80,15 +77,13 @@ pub(super) struct TrainingLoop<'a> {
 }
 
 impl<'a> TrainingLoop<'a> {
-    pub fn new(spec: &'a CellSpec, model: &dyn Model, constraints: &'a mut [Box<dyn Constraint>]) -> Self {
-        let looks = constraints.iter().map(|c| c.wants_activity()).collect();
-        let info = model.info();
+    pub fn new(spec: &'a CellSpec, task: &'a mut dyn Task, info: &'a TaskInfo) -> Self {
         TrainingLoop {
             spec,
-            constraints,
-            trains_recurrent: model.plastic(),
-            gradient: Array3::zeros((info.blocks, info.neurons, info.neurons)),
-            activity: ActivityGradient { looks, values: Vec::new(), shape: (0, 0, 0) },
+            task,
+            info,
+            answers: Answers::new(),
+            updates: 0,
             curves: Vec::with_capacity(spec.training.epochs as usize),
             divergence: None,
             clock: Instant::now(),
@@ -96,7 +91,7 @@ impl<'a> TrainingLoop<'a> {
         }
     }
 
-    /// Continues after the epochs of `found`, whose state the model has.
+    /// Continues after the epochs of `found`, whose state the network has.
     pub fn resume(&mut self, found: Checkpoint) {
         tracing::info!(epochs = found.curves.len(), "continued from a checkpoint");
         self.curves = found.curves;
@@ -110,43 +105,56 @@ impl<'a> TrainingLoop<'a> {
 
     pub fn run(
         &mut self,
-        model: &mut dyn Model,
-        trials: &Trials,
+        network: &mut Network<'_>,
+        trials: &mut Trials,
         keep: Option<&CheckpointFile>,
         observe: &mut dyn FnMut(&Epoch),
     ) -> Result<()> {
         self.clock = Instant::now();
-        let batch = self.spec.training.batch;
+        let training = &self.spec.training;
         let noise = self.spec.derived_seed("noise");
         let behind = self.curves.len();
-        let mut step = (behind * ranges(trials.train.trials(), batch).count()) as u64;
-        for epoch in (1..=self.spec.training.epochs).skip(behind) {
+        let steps = ranges(trials.train.trials(), training.batch).count() as u64;
+        self.updates = behind as u64 * steps;
+        let rule = training.early_stopping.as_ref();
+        for epoch in (1..=training.epochs).skip(behind) {
+            if rule.is_some_and(|rule| early_stopping::is_over(rule, &self.curves)) {
+                tracing::info!(epochs = self.curves.len(), "stopped early");
+                break;
+            }
+            if training.fresh {
+                trials.renew(self.spec, self.task, self.info, epoch)?;
+            }
             let mut sums = Sums::default();
-            for (at, range) in ranges(trials.train.trials(), batch).enumerate() {
-                let seed = random::derive(noise, step, "batch");
-                step += 1;
-                if let Some(what) = self.step(model, &trials.train, range, seed, &mut sums)? {
+            for (at, range) in ranges(trials.train.trials(), training.batch).enumerate() {
+                let seed = random::derive(noise, self.updates, "batch");
+                let factor = schedule::factor(training, epoch - 1, self.updates, steps, &self.curves);
+                let moment = (epoch, factor, seed);
+                if let Some(what) = self.step(network, &trials.train, range, moment, &mut sums)? {
                     self.divergence = Some(Divergence { epoch, batch: at + 1, what });
                     return Ok(());
                 }
+                self.updates += 1;
             }
-            if let Some(what) = not_finite(model)? {
+            if let Some(what) = not_finite(network.model)? {
                 self.divergence = Some(Divergence { epoch, batch: 0, what });
                 return Ok(());
             }
             let mut validation = Sums::default();
-            for range in ranges(trials.validation.trials(), at_once(batch)) {
-                let outcome = model.forward(&trials.validation.slice(range.clone()), Mode::Evaluate)?;
-                validation.add(&outcome, 0.0, range.len());
-                validation.score(model, &trials.validation, range)?;
+            for range in ranges(trials.validation.trials(), at_once(training.batch)) {
+                let batch = trials.validation.slice(range.clone());
+                let loss = self.answers.pass(network.model, self.info, &batch, Mode::Evaluate, false)?;
+                let correct = self.answers.correct(self.task, self.info, &batch, &loss)?;
+                validation.add(&loss, correct, 0.0, range.len());
+                validation.score(network.model, self.task, self.info, &trials.validation, range)?;
             }
             let done = Epoch {
                 epoch,
                 running_loss: sums.running_loss(),
-                running_accuracy: sums.accuracy(),
+                running_accuracy: sums.accuracy(self.info),
                 penalty: sums.penalty(),
                 validation_loss: validation.any().then(|| validation.task_loss()),
-                validation_accuracy: validation.any().then(|| validation.accuracy()),
+                validation_accuracy: validation.accuracy(self.info).filter(|_| validation.any()),
             };
             if let Some(loss) = done.validation_loss.filter(|loss| !loss.is_finite()) {
                 let what = format!("validation loss {loss}");
@@ -164,88 +172,85 @@ impl<'a> TrainingLoop<'a> {
             self.curves.push(done);
             if let Some(place) = keep.filter(|place| place.is_due(epoch)) {
                 let (curves, seconds) = (self.curves.clone(), self.seconds());
-                place.save(&Checkpoint { curves, seconds, state: model.state()? });
+                place.save(&Checkpoint { curves, seconds, state: network.state()? });
             }
         }
         Ok(())
     }
 
-    /// Trains one batch: forward, backward, penalties at the weights before the
-    /// update, update, projections. Returns the name of a value that is not
-    /// finite, if there is one.
+    /// Trains one batch: forward, loss, backward, penalties at the weights before
+    /// the update, clipping, decay, update, projections. Returns the name of a
+    /// value that is not finite, if there is one.
     fn step(
         &mut self,
-        model: &mut dyn Model,
+        network: &mut Network<'_>,
         trials: &Batch,
         range: Range<usize>,
-        noise_seed: u64,
+        (epoch, factor, noise_seed): (u32, f64, u64),
         sums: &mut Sums,
     ) -> Result<Option<String>> {
+        let Network { model, info, optimizer, penalties } = network;
+        let when = When { step: self.updates, epoch, task: 0 };
         let count = range.len();
-        let outcome = model.forward(&trials.slice(range), Mode::Train { noise_seed })?;
-        if !outcome.loss.is_finite() {
-            return Ok(Some(format!("loss {}", outcome.loss)));
+        let batch = trials.slice(range);
+        let loss = self.answers.pass(*model, self.info, &batch, Mode::Train { noise_seed }, true)?;
+        if !loss.mean().is_finite() {
+            return Ok(Some(format!("loss {}", loss.mean())));
         }
-        let mut penalty = self.activity.penalty(model, self.constraints)?;
-        model.backward(self.activity.gradient()?, self.gradient.view_mut())?;
-        penalty += self.penalty(model)?;
-        if !penalty.is_finite() {
-            return Ok(Some(format!("penalty {penalty}")));
-        }
-        sums.add(&outcome, penalty, count);
-        model.update(self.gradient.view())?;
-        for block in 0..self.gradient.dim().0 {
-            for constraint in self.constraints.iter_mut().filter(|_| self.trains_recurrent) {
-                constraint.project(model.recurrent_mut(block)?)?;
+        let correct = self.answers.correct(self.task, self.info, &batch, &loss)?;
+        let mut penalty = penalties.of_activity(*model, batch.lengths)?;
+        model.backward(self.answers.gradient.view(), penalties.activity_gradient()?)?;
+        {
+            let mut learned = model.learned()?;
+            penalty += penalties.add(info, &mut learned, when)?;
+            if !penalty.is_finite() {
+                return Ok(Some(format!("penalty {penalty}")));
             }
-            // The loss may not show it: a rectifier turns NaN into 0.
-            if !model.recurrent(block)?.iter().all(|w| w.is_finite()) {
-                return Ok(Some(format!("recurrent weights of block {block}")));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The penalties on the recurrent blocks; adds their gradients to
-    /// `self.gradient`.
-    fn penalty(&mut self, model: &dyn Model) -> Result<f64> {
-        let mut penalty = 0.0;
-        if !self.trains_recurrent {
-            return Ok(penalty);
-        }
-        for (block, mut gradient) in self.gradient.axis_iter_mut(Axis(0)).enumerate() {
-            for constraint in self.constraints.iter_mut() {
-                penalty += constraint.penalty(model.recurrent(block)?, gradient.view_mut())?;
+            sums.add(&loss, correct, penalty, count);
+            clip_and_decay(&self.spec.training, &mut learned);
+            if !info.updates_itself {
+                let moment = Moment::at(self.updates + 1, epoch, factor);
+                update(*optimizer, info, &mut learned, &moment)?;
             }
         }
-        Ok(penalty)
+        if info.updates_itself {
+            model.update_itself()?;
+        }
+        let after = When { step: self.updates + 1, ..when };
+        let bad = penalties.project(*model, info, after)?;
+        Ok(bad.map(|name| format!("parameter `{name}`")))
     }
 
     /// The scores of the trained network on a split; `None` if the split has no
     /// trials or the network turns out to have diverged.
     pub fn evaluate(
         &mut self,
-        model: &mut dyn Model,
+        network: &mut Network<'_>,
         batch: &Batch,
         split: &str,
     ) -> Result<Option<SplitScores>> {
-        // The gradient is not used here, but a constraint needs a buffer for it.
-        let weights = self.penalty(model)?;
-        let mode = if self.activity.wanted() { Mode::Record } else { Mode::Evaluate };
+        let Network { model, info, penalties, .. } = network;
+        let when = When { step: self.updates, ..When::default() };
+        let weights = penalties.value(*model, info, when)?;
+        let mode = if penalties.wants_activity() { Mode::Record } else { Mode::Evaluate };
         let mut sums = Sums::default();
         for range in ranges(batch.trials(), at_once(self.spec.training.batch)) {
-            let outcome = model.forward(&batch.slice(range.clone()), mode)?;
-            let penalty = self.activity.penalty(model, self.constraints)?;
-            sums.add(&outcome, penalty, range.len());
-            sums.score(model, batch, range)?;
+            let view = batch.slice(range.clone());
+            let loss = self.answers.pass(*model, self.info, &view, mode, false)?;
+            let correct = self.answers.correct(self.task, self.info, &view, &loss)?;
+            let penalty = penalties.of_activity(*model, view.lengths)?;
+            sums.add(&loss, correct, penalty, range.len());
+            sums.explain(self.info, &view, &self.answers)?;
+            sums.score(*model, self.task, self.info, batch, range)?;
         }
         if !sums.any() {
             return Ok(None);
         }
         let found = SplitScores {
-            accuracy: sums.accuracy(),
+            accuracy: sums.accuracy(self.info),
             task_loss: sums.task_loss(),
             penalty: weights + sums.penalty(),
+            r2: sums.r2(),
         };
         if !found.task_loss.is_finite() || !found.penalty.is_finite() {
             let what = format!("{split} loss {} and penalty {}", found.task_loss, found.penalty);
@@ -256,117 +261,22 @@ impl<'a> TrainingLoop<'a> {
     }
 }
 
-/// Penalties on activity, and their gradient.
-struct ActivityGradient {
-    /// For each constraint, whether it depends on activity.
-    looks: Vec<bool>,
-    /// Grows to the length of the largest pass so far.
-    values: Vec<f32>,
-    /// Shape of the last pass: steps, trials, neurons.
-    shape: (usize, usize, usize),
-}
-
-impl ActivityGradient {
-    fn wanted(&self) -> bool {
-        self.looks.contains(&true)
-    }
-
-    /// The penalties on the activity of the last pass; 0 if no constraint uses
-    /// it.
-    fn penalty(&mut self, model: &dyn Model, constraints: &mut [Box<dyn Constraint>]) -> Result<f64> {
-        if !self.wanted() {
-            return Ok(0.0);
-        }
-        let activity = model.activity()?;
-        self.shape = activity.dim();
-        let length = activity.len();
-        if self.values.len() < length {
-            self.values.resize(length, 0.0);
-        }
-        self.values[..length].fill(0.0);
-        let mut gradient = ArrayViewMut3::from_shape(self.shape, &mut self.values[..length])
-            .map_err(|e| Error::bug(format!("activity gradient: {e}")))?;
-        let mut penalty = 0.0;
-        for (constraint, _) in constraints.iter_mut().zip(&self.looks).filter(|(_, looks)| **looks) {
-            penalty += constraint.activity_penalty(activity, gradient.view_mut())?;
-        }
-        Ok(penalty)
-    }
-
-    fn gradient(&self) -> Result<Option<ArrayView3<'_, f32>>> {
-        if !self.wanted() {
-            return Ok(None);
-        }
-        let length = self.shape.0 * self.shape.1 * self.shape.2;
-        ArrayView3::from_shape(self.shape, &self.values[..length])
-            .map(Some)
-            .map_err(|e| Error::bug(format!("activity gradient: {e}")))
-    }
-}
-
-/// Sums over passes. The running loss weights each batch by its trials, as
-/// Keras does; evaluation weights by the mask, so it does not depend on the
-/// division of trials into batches.
-#[derive(Default)]
-struct Sums {
-    trials: f64,
-    loss_by_trials: f64,
-    penalty_by_trials: f64,
-    loss_by_weight: f64,
-    correct: f64,
-    weight: f64,
-    /// Correct answers and weight by [`Batch::scored`], if the batch has one.
-    scored: Option<(f64, f64)>,
-}
-
-impl Sums {
-    fn add(&mut self, outcome: &Outcome, penalty: f64, trials: usize) {
-        let trials = trials as f64;
-        self.trials += trials;
-        self.loss_by_trials += trials * (outcome.loss + penalty);
-        self.penalty_by_trials += trials * penalty;
-        self.loss_by_weight += outcome.weight * outcome.loss;
-        self.correct += outcome.correct;
-        self.weight += outcome.weight;
-    }
-
-    /// Adds another pass over trials that weight their steps differently in the
-    /// accuracy and in the loss.
-    fn score(&mut self, model: &mut dyn Model, batch: &Batch, range: Range<usize>) -> Result<()> {
-        if batch.scored.is_some() {
-            let outcome = model.forward(&batch.slice_scored(range), Mode::Evaluate)?;
-            let (correct, weight) = self.scored.get_or_insert((0.0, 0.0));
-            *correct += outcome.correct;
-            *weight += outcome.weight;
-        }
-        Ok(())
-    }
-
-    fn any(&self) -> bool {
-        self.weight > 0.0
-    }
-
-    fn running_loss(&self) -> f64 {
-        ratio(self.loss_by_trials, self.trials)
-    }
-
-    fn penalty(&self) -> f64 {
-        ratio(self.penalty_by_trials, self.trials)
-    }
-
-    fn task_loss(&self) -> f64 {
-        ratio(self.loss_by_weight, self.weight)
-    }
-
-    fn accuracy(&self) -> f64 {
-        let (correct, weight) = self.scored.unwrap_or((self.correct, self.weight));
-        ratio(correct, weight)
-    }
-}
-
-/// 0 if there is nothing to average; used only if [`Sums::any`].
-fn ratio(sum: f64, count: f64) -> f64 {
-    if count > 0.0 { sum / count } else { 0.0 }
+/// Lets the optimizer change what was learned.
+pub(super) fn update(
+    optimizer: &mut dyn Optimizer,
+    info: &ModelInfo,
+    learned: &mut [LearnedMut<'_>],
+    moment: &Moment,
+) -> Result<()> {
+    let mut given: Vec<_> = learned
+        .iter_mut()
+        .filter(|parameter| info.parameters[parameter.index].trained)
+        .map(|parameter| {
+            let index = parameter.index;
+            parameter.learned(&info.parameters[index])
+        })
+        .collect();
+    optimizer.update(&mut given, moment)
 }
 
 /// `0..count` in ranges of `length`; the last one may be shorter.
@@ -378,20 +288,33 @@ fn at_once(batch: usize) -> usize {
     batch.max(EVALUATED_AT_ONCE)
 }
 
-/// Whether a tensor of a model's state belongs to its optimizer.
-pub(super) fn is_optimizer(tensor: &Tensor) -> bool {
-    tensor.name.starts_with("optimizer.")
+/// A copy of a model's parameters.
+pub(super) fn parameters(model: &dyn Model) -> Result<Vec<Tensor>> {
+    Ok(model.parameters()?.into_iter().map(|parameter| parameter.to_tensor()).collect())
 }
 
-/// The trained parameters: the model's state without the optimizer's.
-pub(super) fn parameters(model: &dyn Model) -> Result<Vec<Tensor>> {
-    let mut state = model.state()?;
-    state.retain(|tensor| !is_optimizer(tensor));
-    Ok(state)
+/// Replaces a model's parameters by those in `state`.
+///
+/// # Errors
+/// If one is missing or has another shape; the model is unchanged.
+pub(super) fn set_parameters(model: &mut dyn Model, info: &ModelInfo, state: &[Tensor]) -> Result<()> {
+    let found = info
+        .parameters
+        .iter()
+        .map(|parameter| Tensor::find::<f32>(state, &parameter.name, &parameter.shape))
+        .collect::<Result<Vec<_>>>()?;
+    for (to, from) in model.parameters_mut()?.into_iter().zip(found) {
+        if to.len() != from.len() {
+            return Err(Error::plugin("a model lends parameters of another size than it states"));
+        }
+        to.copy_from_slice(from);
+    }
+    Ok(())
 }
 
 /// A parameter that is not finite, if there is one.
 fn not_finite(model: &dyn Model) -> Result<Option<String>> {
-    let bad = parameters(model)?.into_iter().find(|t| !t.values.iter().all(|v| v.is_finite()));
-    Ok(bad.map(|tensor| format!("parameter `{}`", tensor.name)))
+    let parameters = model.parameters()?;
+    let bad = parameters.iter().find(|parameter| !parameter.values.iter().all(|v| v.is_finite()));
+    Ok(bad.map(|parameter| format!("parameter `{}`", parameter.name)))
 }

@@ -4,8 +4,7 @@
 //! Standard input stays open while the parent lives. When it closes, the worker
 //! ends, since its result would not be received.
 
-use std::io::{self, BufRead, Read, Write};
-use std::process::ExitCode;
+use std::io::BufRead;
 
 use pallium_core::{Error, Kind, Result};
 use pallium_record::FORMAT;
@@ -13,46 +12,38 @@ use pallium_record::VERSION;
 use pallium_record::outcome::Value;
 use pallium_record::store::Store;
 
-use super::components::Options;
+use super::components::{Options, read_substrate};
 use super::cost::{self, Estimator};
 use super::log;
-use super::protocol::{EVENT, Event, Job, Work};
+use super::protocol::{Event, Job, Work};
 use super::{check, train};
+use crate::child::inside::{self, emit};
 use crate::limits;
 use crate::plugins::Catalogue;
-
-/// Exit code of a worker whose parent has ended.
-const ORPHANED: i32 = 70;
 
 /// Runs the job on standard input.
 ///
 /// # Errors
 /// If the parent does not listen. A job that fails is reported to the parent,
 /// with exit code 1.
-pub fn main() -> Result<ExitCode> {
+pub fn main() -> Result<u8> {
     pallium_record::durable::write_for_parent();
     let event = receive().and_then(|job| perform(&job)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         Event::Failed(error)
     });
     emit(&event)?;
-    Ok(if matches!(event, Event::Failed(_) | Event::Unwritten(_)) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(u8::from(matches!(event, Event::Failed(_) | Event::Unwritten(_))))
 }
 
 fn receive() -> Result<Job> {
     let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(|e| Error::bug(format!("a worker cannot read its job: {e}")))?;
+    let mut input = inside::take_input()?;
+    input.read_line(&mut line).map_err(|e| Error::bug(format!("a worker cannot read its job: {e}")))?;
     let hint = "`pallium run` starts workers; do not start one by hand";
     let job: Job = serde_json::from_str(&line)
         .map_err(|e| Error::input(format!("a worker cannot parse its job: {e}")).help(hint))?;
-    std::thread::spawn(end_with_parent);
+    inside::end_with_parent(input);
     if (job.host.as_str(), job.format) != (VERSION, FORMAT) {
         return Err(Error::input(format!(
             "the executable was replaced while it ran: version {} started a worker of version {VERSION}",
@@ -61,19 +52,6 @@ fn receive() -> Result<Job> {
         .help("repeat the command: the run continues"));
     }
     Ok(job)
-}
-
-#[expect(clippy::disallowed_methods, reason = "there is nobody left whom to return an error to")]
-fn end_with_parent() {
-    let mut rest = [0; 64];
-    let mut input = io::stdin().lock();
-    loop {
-        match input.read(&mut rest) {
-            Ok(n) if n > 0 => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            _ => std::process::exit(ORPHANED),
-        }
-    }
 }
 
 fn perform(job: &Job) -> Result<Event> {
@@ -96,6 +74,11 @@ fn perform(job: &Job) -> Result<Event> {
                 })?;
             }
             Ok(Event::Checked)
+        }
+        Work::Positions { cell } => {
+            let positions = read_substrate(cell, &catalogue, &options)?.positions()?.micrometres();
+            let values = positions.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
+            Ok(Event::Positions { values })
         }
         Work::Train { cell, store, profile, checkpoint_every, keep_state } => {
             let _log = log::open(store);
@@ -144,28 +127,17 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }
-            for (&metric, values) in wanted.iter().zip(&measures) {
-                match store.add_measures(cell, metric, values) {
+            for (&metric, (values, arrays)) in wanted.iter().zip(&measures) {
+                match store.add_measures(cell, metric, values, arrays) {
                     Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),
                     outcome => outcome?,
                 }
             }
-            Ok(Event::Measured { failed_measures: failures(&measures) })
+            Ok(Event::Measured { failed_measures: failures(measures.iter().map(|(values, _)| values)) })
         }
     }
 }
 
-fn failures(measures: &[Vec<Value>]) -> usize {
-    measures.iter().flatten().filter(|value| value.failed.is_some()).count()
-}
-
-fn emit(event: &Event) -> Result<()> {
-    let mut line = vec![EVENT];
-    serde_json::to_writer(&mut line, event)
-        .map_err(|e| Error::bug(format!("an event cannot be written: {e}")))?;
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    out.write_all(&line)
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::new(Kind::Io, format!("the parent process does not listen: {e}")))
+fn failures<'a>(measures: impl IntoIterator<Item = &'a Vec<Value>>) -> usize {
+    measures.into_iter().flatten().filter(|value| value.failed.is_some()).count()
 }

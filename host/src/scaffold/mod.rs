@@ -3,6 +3,8 @@
 //! There is a template for each role, with a useful component. The crate made from
 //! it builds, passes its tests and loads without changes.
 
+pub mod vendor;
+
 use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result, Role};
@@ -61,15 +63,20 @@ fn template(role: Role) -> Result<Template> {
 /// The source of a plugin's `pallium-core` and `pallium-testkit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Core {
+    /// Copies of this executable's sources, inside the plugin's folder.
+    Vendored,
     /// The folder `core` of a checkout of Pallium.
     Folder(PathBuf),
     /// A version in a registry that the user's Cargo has access to.
     Version(String),
+    /// The address of a git repository, and a commit or tag in it.
+    Git(String, Option<String>),
 }
 
 impl Core {
-    /// Parses the value of `--core`: a version such as `0.1`, the folder `core` or
-    /// the folder that contains it.
+    /// Parses the value of `--core`: a version such as `0.1`, the address of a git
+    /// repository (with `#` and a commit or tag), the folder `core` or the folder
+    /// that contains it.
     ///
     /// # Errors
     /// If it is none of these.
@@ -79,50 +86,47 @@ impl Core {
         if version {
             return Ok(Core::Version(text.into()));
         }
+        if text.contains("://") {
+            return Ok(match text.split_once('#') {
+                Some((address, revision)) => Core::Git(address.into(), Some(revision.into())),
+                None => Core::Git(text.into(), None),
+            });
+        }
         let given = Path::new(text);
         [given.to_owned(), given.join("core")].into_iter().find_map(|folder| checkout(&folder)).ok_or_else(|| {
             Error::input(format!("no pallium-core in {text}")).help(
-                "--core takes the folder `core` of a checkout of Pallium, or a version such as 0.1 if your registry has pallium-core",
+                "--core takes the folder `core` of a checkout of Pallium, the address of a git repository (https://…, ssh://…), or a version such as 0.1 if your registry has pallium-core; without it, the sources come with this executable",
             )
         })
     }
 
-    /// The checkout that this executable was built from.
-    ///
-    /// # Errors
-    /// If it no longer exists.
-    pub fn from_build() -> Result<Self> {
-        Self::from_host_folder(Path::new(env!("CARGO_MANIFEST_DIR")))
-    }
-
-    fn from_host_folder(host: &Path) -> Result<Self> {
-        let folder = host.parent().unwrap_or(host).join("core");
-        checkout(&folder).ok_or_else(|| {
-            Error::input(format!(
-                "cannot find pallium-core: this executable was built from {}, which no longer exists",
-                folder.display()
-            ))
-            .help("name the folder `core` of a checkout of Pallium with --core FOLDER")
-        })
-    }
-
     /// The dependency on pallium-core, as a line of a manifest.
-    fn dependency(&self) -> String {
+    pub fn dependency(&self) -> String {
         self.line("pallium-core", "")
     }
 
     /// The dependency on pallium-testkit, as a line of a manifest. Its folder is
     /// inside that of pallium-core, and it has the same version.
-    fn dev_dependency(&self) -> String {
+    pub fn dev_dependency(&self) -> String {
         self.line("pallium-testkit", "testkit")
     }
 
     fn line(&self, name: &str, folder_in_core: &str) -> String {
-        let (key, value) = match self {
-            Core::Folder(core) => ("path", core.join(folder_in_core).to_string_lossy().into_owned()),
-            Core::Version(version) => ("version", version.clone()),
+        let text = |path: &Path| path.to_string_lossy().trim_end_matches('/').to_owned();
+        let keys = match self {
+            Core::Vendored => {
+                vec![("path", text(&Path::new(vendor::FOLDER).join("core").join(folder_in_core)))]
+            }
+            Core::Folder(core) => vec![("path", text(&core.join(folder_in_core)))],
+            Core::Version(version) => vec![("version", version.clone())],
+            Core::Git(address, revision) => {
+                let revision = revision.iter().map(|revision| ("rev", revision.clone()));
+                std::iter::once(("git", address.clone())).chain(revision).collect()
+            }
         };
-        format!("{name} = {{ {key} = {} }}", toml::Value::from(value))
+        let keys: Vec<String> =
+            keys.into_iter().map(|(key, value)| format!("{key} = {}", toml::Value::from(value))).collect();
+        format!("{name} = {{ {} }}", keys.join(", "))
     }
 }
 
@@ -189,28 +193,38 @@ impl Scaffold {
     ///
     /// # Errors
     /// If there is no template for the role.
-    pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
+    pub fn files(&self) -> Result<Vec<(String, String)>> {
         let template = template(self.role)?;
+        let vendored = self.core == Core::Vendored;
         let library = self.name.replace('-', "_");
         let file = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let fill = |text: &str| {
-            text.replace("@DEPENDENCY@", &self.core.dependency())
-                .replace("@DEV_DEPENDENCY@", &self.core.dev_dependency())
-                .replace("@USES@", template.uses.trim_end())
-                .replace("@ABOUT@", template.about)
-                .replace("@NAME@", &self.name)
-                .replace("@TYPE@", &type_name(&self.name))
-                .replace("@ID@", &self.id)
-                .replace("@ROLE@", self.role.name())
-                .replace("@FILE@", &file)
+            text.replace(
+                "@WORKSPACE@",
+                if vendored { "[workspace]\nexclude = [\"vendor\"]" } else { "[workspace]" },
+            )
+            .replace("@DEPENDENCY@", &self.core.dependency())
+            .replace("@DEV_DEPENDENCY@", &self.core.dev_dependency())
+            .replace("@USES@", template.uses.trim_end())
+            .replace("@ABOUT@", template.about)
+            .replace("@NAME@", &self.name)
+            .replace("@TYPE@", &type_name(&self.name))
+            .replace("@ID@", &self.id)
+            .replace("@ROLE@", self.role.name())
+            .replace("@FILE@", &file)
         };
-        Ok(vec![
-            ("Cargo.toml", fill(MANIFEST)),
-            ("src/lib.rs", fill(template.library)),
-            ("README.md", fill(README)),
-            ("experiment.toml", fill(EXPERIMENT)),
-            (".gitignore", "/target\n/runs\n".into()),
-        ])
+        let mut files = vec![
+            ("Cargo.toml".to_owned(), fill(MANIFEST)),
+            ("src/lib.rs".to_owned(), fill(template.library)),
+            ("README.md".to_owned(), fill(README)),
+            ("experiment.toml".to_owned(), fill(EXPERIMENT)),
+            (".gitignore".to_owned(), "/target\n/runs\n".into()),
+        ];
+        if vendored {
+            // Cargo removes from it what the plugin does not need.
+            files.push(("Cargo.lock".to_owned(), vendor::LOCK.into()));
+        }
+        Ok(files)
     }
 
     /// Writes the crate to `folder`, which must not exist.
@@ -231,7 +245,7 @@ impl Scaffold {
             std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
             std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))?;
         }
-        Ok(())
+        if self.core == Core::Vendored { vendor::write(folder) } else { Ok(()) }
     }
 }
 
@@ -299,8 +313,8 @@ mod tests {
     #[test]
     fn every_placeholder_is_filled() {
         for role in Role::ALL {
-            let made = Scaffold::new("my-own-thing", role, None, Core::Version("0.1".into())).unwrap();
-            for (name, text) in made.files().unwrap() {
+            let made = Scaffold::new("my-own-thing", role, None, Core::Vendored).unwrap();
+            for (name, text) in made.files().unwrap().iter().filter(|(name, _)| name != "Cargo.lock") {
                 let left =
                     text.split('@').nth(1).filter(|w| w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
                 assert_eq!(left, None, "{role}: {name}");
@@ -326,16 +340,28 @@ mod tests {
     }
 
     #[test]
-    fn the_core_is_a_version_or_a_checkout() {
+    fn the_core_is_a_version_a_checkout_or_an_address() {
         assert_eq!(Core::parse("0.1").unwrap(), Core::Version("0.1".into()));
-        let own = Core::from_build().unwrap();
-        let Core::Folder(folder) = &own else { panic!("{own:?}") };
-        assert_eq!(Core::parse(folder.to_str().unwrap()).unwrap(), own);
-        assert_eq!(Core::parse(folder.parent().unwrap().to_str().unwrap()).unwrap(), own);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let own = Core::parse(root.to_str().unwrap()).unwrap();
+        assert_eq!(own, Core::Folder(root.join("core").canonicalize().unwrap()));
+        assert_eq!(Core::parse(root.join("core").to_str().unwrap()).unwrap(), own);
         let error = Core::parse("/nowhere").unwrap_err();
         assert!(error.message.contains("/nowhere") && error.help.is_some());
-        let gone = Core::from_host_folder(Path::new("/nowhere/host")).unwrap_err();
-        assert!(gone.message.contains("/nowhere/core") && gone.help.unwrap().contains("--core"));
+        let git = Core::parse("https://example.org/pallium.git#v0.1.0").unwrap();
+        assert_eq!(
+            git.dev_dependency(),
+            "pallium-testkit = { git = \"https://example.org/pallium.git\", rev = \"v0.1.0\" }"
+        );
+        assert_eq!(
+            Core::parse("ssh://git@example.org/x").unwrap().dependency(),
+            "pallium-core = { git = \"ssh://git@example.org/x\" }"
+        );
+        assert_eq!(Core::Vendored.dependency(), "pallium-core = { path = \"vendor/pallium/core\" }");
+        assert_eq!(
+            Core::Vendored.dev_dependency(),
+            "pallium-testkit = { path = \"vendor/pallium/core/testkit\" }"
+        );
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub struct Options {
     /// Pairs of variants whose p-values are adjusted together; `None` for all
     /// pairs.
     pub family: Option<Vec<(usize, usize)>>,
+    /// Whether pairs are compared; if not, there are none.
+    pub pairs: bool,
+    /// Whether variants have intervals; if not, they are NaN.
+    pub intervals: bool,
     /// Coverage of intervals.
     pub confidence: f64,
     /// Number of resamples for a bootstrap interval and for a permutation test
@@ -26,7 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { family: None, confidence: 0.95, resamples: None, seed: 0 }
+        Options { family: None, pairs: true, intervals: true, confidence: 0.95, resamples: None, seed: 0 }
     }
 }
 
@@ -130,7 +134,10 @@ pub fn analyse(table: &WideTable, design: &Design, options: &Options) -> Analysi
     let samples: Vec<Vec<f64>> = (0..table.names.len()).map(|v| table.values(v)).collect();
     let slices: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
     let count = samples.len();
-    let pairs: Vec<(usize, usize)> = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect();
+    let pairs: Vec<(usize, usize)> = match options.pairs {
+        true => (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect(),
+        false => Vec::new(),
+    };
     let all = || pairs.clone();
     let family = options.family.clone().unwrap_or_else(all);
     let p: Vec<f64> = family.iter().map(|&(a, b)| mann_whitney(slices[a], slices[b]).p).collect();
@@ -146,6 +153,9 @@ pub fn analyse(table: &WideTable, design: &Design, options: &Options) -> Analysi
     }
 }
 
+/// An interval that is not computed.
+const UNDEFINED: (f64, f64) = (f64::NAN, f64::NAN);
+
 fn variant(table: &WideTable, place: usize, values: &[f64], options: &Options) -> Variant {
     let name = table.names[place].clone();
     // A variant's interval does not depend on the other columns.
@@ -158,8 +168,11 @@ fn variant(table: &WideTable, place: usize, values: &[f64], options: &Options) -
     Variant {
         n: values.len(),
         mean: mean(values),
-        t: t_interval(values, options.confidence),
-        bootstrap: bootstrap_bca(values, mean, options.confidence, resamples, seed),
+        t: if options.intervals { t_interval(values, options.confidence) } else { UNDEFINED },
+        bootstrap: match options.intervals {
+            true => bootstrap_bca(values, options.confidence, resamples, seed),
+            false => UNDEFINED,
+        },
         missing: missing.collect(),
         name,
     }

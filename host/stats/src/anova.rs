@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use pallium_core::{Error, Result};
 
-use super::bootstrap::mean;
 use super::factors::Design;
+use super::mean::mean;
 use super::ranks::Ranks;
 use super::tail::f_sf;
+
+/// A share of the sum of squares that is only rounding. Ranks are multiples of a
+/// half, so effects are far larger.
+const ROUNDING: f64 = 1e-20;
 
 /// The terms of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +25,8 @@ pub enum Order {
 /// One term of the analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
-    /// The factor, or the factors joined by ` × `.
-    pub name: String,
+    /// The factor, or the factors that interact.
+    pub factors: Vec<String>,
     /// Sum of squares that the term explains beyond all terms without it.
     pub sum_of_squares: f64,
     /// Its degrees of freedom.
@@ -31,6 +35,13 @@ pub struct Term {
     pub f: f64,
     /// Probability of an F at least as large if the term has no effect.
     pub p: f64,
+}
+
+impl Term {
+    /// Its name for display: the factors joined by ` × `.
+    pub fn name(&self) -> String {
+        self.factors.join(" × ")
+    }
 }
 
 /// An analysis of variance.
@@ -58,7 +69,9 @@ pub struct Anova {
 /// the study's eleven that is `W`, which has no distances. Numbers of runs may
 /// differ.
 ///
-/// If all values are equal, F and p are NaN.
+/// If all values are equal, F and p are NaN. Without any residual (variants of
+/// equal runs whose ranks add up), F is infinite and p 0 for a term that has an
+/// effect, and both are NaN for one that has none.
 ///
 /// # Errors
 /// If the design has too few combinations of levels to separate the factors
@@ -93,6 +106,8 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
         within += own.iter().map(|r| (r - centre).powi(2)).sum::<f64>();
         weighted.push((centre - middle) * root);
     }
+
+    let total = within + dot(&weighted, &weighted);
 
     // The columns of a term: one indicator for each combination of levels,
     // without the first level of each factor.
@@ -141,7 +156,9 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
                 }
             }
         }
-        Ok(Fit { left: basis.left(&weighted), rank: basis.vectors.len() })
+        // What is left of nothing but rounding is zero.
+        let left = Some(basis.left(&weighted)).filter(|left| *left > ROUNDING * total);
+        Ok(Fit { left: left.unwrap_or(0.0), rank: basis.vectors.len() })
     };
     let full = fit(&|_| true)?;
     let residual = within + full.left;
@@ -159,11 +176,12 @@ pub fn rank_anova(design: &Design, samples: &[&[f64]], order: Order) -> Result<A
         let contains = |other: &[usize]| term.iter().all(|f| other.contains(f));
         let (without, with) = (fit(&|t| !contains(t))?, fit(&|t| !contains(t) || t == term)?);
         let df = with.rank - without.rank;
-        let sum_of_squares = (without.left - with.left).max(0.0);
+        let explained = without.left - with.left;
+        let sum_of_squares = if explained > ROUNDING * total { explained } else { 0.0 };
         let f = sum_of_squares / df as f64 / (residual / residual_df as f64);
-        let names: Vec<&str> = term.iter().map(|&f| design.factors[f].name.as_str()).collect();
+        let factors = term.iter().map(|&f| design.factors[f].name.clone()).collect();
         let p = f_sf(f, df as f64, residual_df as f64);
-        table.push(Term { name: names.join(" × "), sum_of_squares, df, f, p });
+        table.push(Term { factors, sum_of_squares, df, f, p });
     }
     let constant = constant.into_iter().map(|f| design.factors[f].name.clone()).collect();
     Ok(Anova { terms: table, residual, residual_df, left_out, constant })
@@ -277,7 +295,7 @@ mod tests {
         let names = ["WDC", "WD*C", "W*DC", "W*D*C", "WDC*", "WD*C*", "W*DC*", "W*D*C*"];
         let samples = samples(8);
         let found = rank_anova(&Design::from_names(&names), &slices(&samples), Order::Interactions).unwrap();
-        let terms: Vec<&str> = found.terms.iter().map(|t| t.name.as_str()).collect();
+        let terms: Vec<String> = found.terms.iter().map(Term::name).collect();
         assert_eq!(terms, ["W", "D", "C", "W × D", "W × C", "D × C", "W × D × C"]);
         INTERACTIONS.iter().zip(&found.terms).for_each(|(expected, term)| near(term, *expected));
     }
@@ -309,6 +327,17 @@ mod tests {
         assert_eq!(found.constant, ["W", "C"]);
         assert_eq!(found.terms.len(), 1);
         assert!(found.terms[0].p.is_nan());
+    }
+
+    #[test]
+    fn effects_without_residual_are_infinite_and_no_effect_is_nothing() {
+        // Ranks 2, 6, 2, 6: D explains everything and C nothing.
+        let samples: Vec<Vec<f64>> = [0.1, 0.3, 0.1, 0.3].map(|v| vec![v; 3]).to_vec();
+        let design = Design::from_names(&["WD", "WD*", "WDC", "WD*C"]);
+        let found = rank_anova(&design, &slices(&samples), Order::Additive).unwrap();
+        let of = |name: &str| found.terms.iter().find(|t| t.name() == name).unwrap();
+        assert_eq!((found.residual, of("D").f, of("D").p), (0.0, f64::INFINITY, 0.0));
+        assert!(of("C").sum_of_squares == 0.0 && of("C").p.is_nan(), "{found:?}");
     }
 
     /// `anova_lm(ols("rank ~ C(w) + C(d) + C(c)"), typ=2)`: sum, df, F, p.

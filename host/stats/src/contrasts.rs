@@ -3,8 +3,8 @@
 use pallium_core::{Error, Result};
 
 use super::adjust::holm;
-use super::bootstrap::mean;
 use super::factors::Design;
+use super::mean::mean;
 use super::ranks::Ranks;
 use super::tail::t_sf;
 
@@ -46,8 +46,8 @@ impl Contrast {
 /// A contrast compares only variants that differ in that factor alone, each
 /// pair with the same weight; the error is the spread of ranks within all
 /// variants. Unlike a factorial analysis it needs no full layout, and
-/// interactions do not confound it. NaN if ranks neither spread nor differ.
-/// not differ.
+/// interactions do not confound it. t and p are NaN if ranks neither spread nor
+/// differ.
 ///
 /// # Errors
 /// If no variant has two values, so that the spread within variants is unknown.
@@ -80,14 +80,15 @@ pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
                 if pairs.is_empty() {
                     continue;
                 }
-                let share = 1.0 / pairs.len() as f64;
+                let over_pairs = |of: &dyn Fn(usize) -> f64| {
+                    mean(&pairs.iter().map(|&(low, high)| of(high) - of(low)).collect::<Vec<_>>())
+                };
+                let difference = over_pairs(&|v| mean(samples[v]));
+                let rank_difference = over_pairs(&|v| centres[v]);
                 let mut weights = vec![0.0; samples.len()];
-                let (mut difference, mut rank_difference) = (0.0, 0.0);
                 for &(low, high) in &pairs {
-                    weights[low] -= share;
-                    weights[high] += share;
-                    difference += share * (mean(samples[high]) - mean(samples[low]));
-                    rank_difference += share * (centres[high] - centres[low]);
+                    weights[low] -= 1.0 / pairs.len() as f64;
+                    weights[high] += 1.0 / pairs.len() as f64;
                 }
                 let uses = weights.iter().zip(samples).filter(|(w, _)| **w != 0.0);
                 let variance: f64 = uses.map(|(w, s)| w * w / s.len() as f64).sum::<f64>() * error;
@@ -147,6 +148,20 @@ mod tests {
         assert_eq!((apart.difference, apart.t, apart.p), (1.0, f64::INFINITY, 0.0));
         assert!(contrasts(&design, &[&[1.0, 1.0], &[1.0, 1.0]]).unwrap()[0].p.is_nan());
         assert!(contrasts(&design, &[&[1.0, 1.0], &[]]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn differences_that_cancel_on_paper_are_not_significant() {
+        // Three pairs with differences of ranks 2, −4 and 2, and no spread.
+        let design = Design::from_names(&["WD", "WD*", "WDC", "WD*C", "WDC*", "WD*C*"]);
+        let values = [[0.1; 2], [0.2; 2], [0.5; 2], [0.3; 2], [0.4; 2], [0.6; 2]];
+        let samples: Vec<&[f64]> = values.iter().map(|v| v.as_slice()).collect();
+        let found = &contrasts(&design, &samples).unwrap()[0];
+        assert_eq!((found.name().as_str(), found.rank_difference), ("D* - D", 2.0 / 3.0));
+        let equal = [[0.1; 2], [0.3; 2], [0.5; 2], [0.1; 2], [0.3; 2], [0.5; 2]];
+        let samples: Vec<&[f64]> = equal.iter().map(|v| v.as_slice()).collect();
+        let found = &contrasts(&design, &samples).unwrap()[0];
+        assert!(found.rank_difference == 0.0 && found.p.is_nan(), "{found:?}");
     }
 
     const EXPECTED: [(&str, f64, f64); 3] = [

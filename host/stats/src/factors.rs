@@ -60,7 +60,7 @@ impl Design {
     ///
     /// # Errors
     /// If the file cannot be read, has a variant twice or one that is not in
-    /// `names`, or has no factor.
+    /// `names`, has no factor, or two of one name or one without a name.
     pub fn read<S: AsRef<str>>(path: &Path, names: &[S]) -> Result<Self> {
         let Text { header, rows } = table::read_text(path)?;
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
@@ -68,6 +68,15 @@ impl Design {
             return Err(Error::input(format!("{} has no factor column", path.display()))
                 .help("the first column names variants, every other column is a factor"));
         };
+        for (place, title) in titles.iter().enumerate() {
+            let wrong = match title.as_str() {
+                "" => "has no name".to_owned(),
+                _ if titles[..place].contains(title) => format!("repeats the factor `{title}`"),
+                _ => continue,
+            };
+            return Err(Error::input(format!("{}, line 1, column {} {wrong}", path.display(), place + 2))
+                .help("give every factor a name of its own"));
+        }
         let mut factors: Vec<Factor> =
             titles.iter().map(|name| Factor { name: name.clone(), levels: Vec::new() }).collect();
         let mut variants = vec![vec![None; factors.len()]; names.len()];
@@ -210,5 +219,7 @@ mod tests {
         assert!(read("variant,f\nz,1\n").ends_with("line 2: `z` is not a column of the table"));
         assert!(read("variant,f\na,1\na,2\n").ends_with("line 3: duplicate variant `a`"));
         assert!(read("variant\na\n").ends_with("has no factor column"));
+        assert!(read("variant,f,f\na,1,2\n").ends_with("line 1, column 3 repeats the factor `f`"));
+        assert!(read("variant,f,\na,1,2\n").ends_with("line 1, column 3 has no name"));
     }
 }

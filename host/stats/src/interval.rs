@@ -1,25 +1,29 @@
 //! Student's interval of a mean.
 
-use super::bootstrap::mean;
+use super::mean::mean;
+use super::rounding::{Rounded, scale_of};
 use super::tail::t_quantile;
 
 /// The interval that covers the mean with probability `confidence` if the
 /// values are normal (Student 1908): mean ± t·s/√n, s with n − 1.
 ///
-/// Both ends are NaN with fewer than two values, and equal to the mean if all
-/// values are equal (scipy: NaN).
+/// Both ends are equal to the mean if at least three values are all equal
+/// (scipy: NaN), and NaN with fewer than two values or with two equal ones.
 pub fn t_interval(values: &[f64], confidence: f64) -> (f64, f64) {
     let n = values.len() as f64;
     if values.len() < 2 {
         return (f64::NAN, f64::NAN);
     }
-    let mean = mean(values);
-    if values.iter().all(|v| *v == values[0]) {
-        return (mean, mean);
+    let centre = mean(values);
+    let first = Rounded::new(values[0]);
+    if values.iter().all(|v| Rounded::new(*v).equals(first)) {
+        // Two equal values say nothing about the spread of others.
+        return if values.len() == 2 { (f64::NAN, f64::NAN) } else { (centre, centre) };
     }
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = t_quantile(0.5 + confidence / 2.0, n - 1.0) * (variance / n).sqrt();
-    (mean - half, mean + half)
+    let scale = scale_of(values.iter().map(|v| v - centre));
+    let variance = values.iter().map(|v| ((v - centre) * scale).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = t_quantile(0.5 + confidence / 2.0, n - 1.0) * (variance / n).sqrt() / scale;
+    (centre - half, centre + half)
 }
 
 #[cfg(test)]
@@ -44,5 +48,15 @@ mod tests {
         assert!(t_interval(&[], 0.95).0.is_nan());
         assert!(t_interval(&[0.5], 0.95).1.is_nan());
         assert_eq!(t_interval(&[0.25; 3], 0.95), (0.25, 0.25));
+        assert!(t_interval(&[0.25; 2], 0.95).0.is_nan());
+    }
+
+    #[test]
+    fn extreme_values_have_an_interval() {
+        let (low, high) = t_interval(&[1.0, 2.0, 4.0], 0.95);
+        for unit in [1e-200, 1e200] {
+            let (l, h) = t_interval(&[unit, 2.0 * unit, 4.0 * unit], 0.95);
+            assert!((l / unit / low - 1.0).abs() < 1e-14 && (h / unit / high - 1.0).abs() < 1e-14, "{l} {h}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use super::tail::chi_squared_sf;
 /// from χ² with one degree of freedom less than there are samples.
 ///
 /// Empty samples are left out. Undefined with fewer than two samples, or if all
-/// values are equal.
+/// values are equal; p also if no sample has two values (scipy: a number, but H
+/// is then the same whatever the values are).
 pub fn kruskal(samples: &[&[f64]]) -> Test {
     let samples: Vec<&[f64]> = samples.iter().copied().filter(|s| !s.is_empty()).collect();
     if samples.len() < 2 {
@@ -31,7 +32,11 @@ pub fn kruskal(samples: &[&[f64]]) -> Test {
         return Test::UNDEFINED;
     }
     let h = 12.0 / (n * (n + 1.0)) * between / ties;
-    Test { statistic: h, p: chi_squared_sf(h, samples.len() as f64 - 1.0) }
+    let p = match samples.iter().any(|s| s.len() > 1) {
+        true => chi_squared_sf(h, samples.len() as f64 - 1.0),
+        false => f64::NAN,
+    };
+    Test { statistic: h, p }
 }
 
 #[cfg(test)]
@@ -55,5 +60,6 @@ mod tests {
         let with = kruskal(&[&[1.0, 2.0], &[], &[3.0]]);
         assert_eq!(with, kruskal(&[&[1.0, 2.0], &[3.0]]));
         assert!(with.p > 0.0);
+        assert!(kruskal(&[&[1.0], &[2.0], &[3.0]]).p.is_nan());
     }
 }

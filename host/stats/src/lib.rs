@@ -5,6 +5,9 @@
 //! documents when. Runs without a value are kept apart and counted by
 //! [`table`].
 //!
+//! Numbers are equal if they are equal on paper: results do not depend on the
+//! unit of a table (accuracies as shares or in percent).
+//!
 //! Conventions (two-sided tests, tie corrections, when a test is exact) are
 //! scipy's, since the paper's statistics were computed with it. Where scipy
 //! returns NaN although the answer is known, the function documents the
@@ -20,9 +23,13 @@ pub mod factors;
 pub mod interval;
 pub mod kruskal_wallis;
 pub mod mann_whitney_u;
+pub mod mean;
 pub mod permutation;
 pub mod quantile;
 mod ranks;
+#[cfg(test)]
+mod reference;
+mod rounding;
 pub mod signed_rank;
 pub mod spearman_rho;
 pub mod table;
@@ -31,13 +38,14 @@ pub mod tail;
 pub use adjust::{benjamini_hochberg, holm};
 pub use analysis::{Analysis, Options, analyse};
 pub use anova::{Anova, Order, Term, rank_anova};
-pub use bootstrap::{bootstrap_bca, mean};
+pub use bootstrap::bootstrap_bca;
 pub use contrasts::{Contrast, contrasts};
 pub use effect::cliffs_delta;
 pub use factors::{Design, Factor};
 pub use interval::t_interval;
 pub use kruskal_wallis::kruskal;
 pub use mann_whitney_u::{MannWhitney, mann_whitney};
+pub use mean::mean;
 pub use permutation::{PairedPermutation, paired_permutation};
 pub use quantile::quantile;
 pub use signed_rank::{Wilcoxon, wilcoxon};

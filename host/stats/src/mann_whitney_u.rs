@@ -24,8 +24,8 @@ pub struct MannWhitney {
 ///
 /// As scipy's `mannwhitneyu(method="auto")`: exact if there are no ties and a
 /// sample has at most 8 values; otherwise normal, with corrections for ties and
-/// continuity. Undefined (NaN) if a sample is empty; p is 1 if all values are
-/// equal. (With 8 against some hundred thousand values the counts exceed 128
+/// continuity. Undefined (NaN) if a sample is empty, and p also if both have a
+/// single value (scipy: 1); p is 1 if all values are equal. (With 8 against some hundred thousand values the counts exceed 128
 /// bits, and p is the normal one.)
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
     if a.is_empty() || b.is_empty() {
@@ -34,6 +34,9 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> MannWhitney {
     let ranks = Ranks::new(&[a, b].concat());
     let (n1, n2) = (a.len() as f64, b.len() as f64);
     let u = ranks.ranks[..a.len()].iter().sum::<f64>() - n1 * (n1 + 1.0) / 2.0;
+    if a.len() == 1 && b.len() == 1 {
+        return MannWhitney { u, p: f64::NAN, method: Method::Exact };
+    }
     let smaller = u.min(n1 * n2 - u);
     if a.len().min(b.len()) <= SMALL && !ranks.tied() {
         // Without ties U is an integer.
@@ -125,8 +128,8 @@ mod tests {
     #[test]
     fn edges() {
         assert!(mann_whitney(&[], &[1.0]).p.is_nan());
-        assert_eq!(mann_whitney(&[1.0], &[1.0]).p, 1.0);
-        assert_eq!(mann_whitney(&[1.0], &[2.0]).p, 1.0);
+        let one = mann_whitney(&[1.0], &[2.0]);
+        assert!(one.u == 0.0 && one.p.is_nan());
         let same = mann_whitney(&[1.0; 20], &[1.0; 20]);
         assert_eq!((same.u, same.p), (200.0, 1.0));
         let (ab, ba) =

@@ -1,4 +1,6 @@
-//! Ranks, with mean ranks for ties.
+//! Ranks, with mean ranks for ties. Numbers that are equal on paper are tied.
+
+use super::rounding::Rounded;
 
 /// Ranks of values, from 1, and the sizes of ties.
 pub(super) struct Ranks {
@@ -11,15 +13,19 @@ pub(super) struct Ranks {
 impl Ranks {
     /// Ranks `values`, none of which may be NaN.
     pub fn new(values: &[f64]) -> Self {
+        Self::of_rounded(&values.iter().copied().map(Rounded::new).collect::<Vec<_>>())
+    }
+
+    /// Ranks numbers with known errors, none of which may be NaN.
+    pub fn of_rounded(values: &[Rounded]) -> Self {
         let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+        order.sort_by(|&a, &b| values[a].value.total_cmp(&values[b].value));
         let mut ranks = vec![0.0; values.len()];
         let mut groups = Vec::new();
         let mut first = 0;
         while first < order.len() {
             let mut end = first + 1;
-            // `==` and not the order of bits, so that 0 and -0 are equal.
-            while end < order.len() && values[order[end]] == values[order[first]] {
+            while end < order.len() && values[order[end]].equals(values[order[first]]) {
                 end += 1;
             }
             for &place in &order[first..end] {
@@ -56,5 +62,6 @@ mod tests {
         assert_eq!(r.tie_term(), 6.0 + 24.0);
         assert!(!Ranks::new(&[2.0, 1.0]).tied());
         assert!(Ranks::new(&[]).ranks.is_empty());
+        assert_eq!(Ranks::new(&[0.1 + 0.2, 0.5, 0.3]).ranks, [1.5, 3.0, 1.5]);
     }
 }

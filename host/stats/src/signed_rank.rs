@@ -2,6 +2,7 @@
 
 use super::Method;
 use super::ranks::Ranks;
+use super::rounding::Rounded;
 use super::tail::normal_sf;
 
 /// The result of the test.
@@ -20,8 +21,10 @@ pub struct Wilcoxon {
 ///
 /// As scipy's `wilcoxon(method="auto")`: exact up to 50 pairs if all absolute
 /// differences are distinct and not zero, and always up to 13 pairs; otherwise
-/// normal with the correction for ties but not for continuity. Undefined (NaN)
-/// without pairs. If no pair differs p is 1 (scipy: NaN above 13 pairs).
+/// normal with the correction for ties but not for continuity. Differences that
+/// are equal on paper are tied (scipy compares floats). Undefined (NaN) without
+/// pairs, and p also with a single one (scipy: 1). If no pair differs p is 1
+/// (scipy: NaN above 13 pairs).
 ///
 /// # Panics
 /// If the samples differ in length.
@@ -31,12 +34,17 @@ pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
         return Wilcoxon { w: f64::NAN, p: f64::NAN, method: Method::Exact };
     }
     let pairs = a.len();
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).filter(|d| *d != 0.0).collect();
-    let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
-    let ranks = Ranks::new(&sizes);
-    let positive: f64 = ranks.ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(r, _)| r).sum();
+    let all = a.iter().zip(b).map(|(a, b)| Rounded::difference(*a, *b));
+    let differences: Vec<Rounded> = all.filter(|d| !d.is_zero()).collect();
+    let sizes: Vec<Rounded> = differences.iter().map(|d| d.abs()).collect();
+    let ranks = Ranks::of_rounded(&sizes);
+    let positive = ranks.ranks.iter().zip(&differences).filter(|(_, d)| d.value > 0.0);
+    let positive: f64 = positive.map(|(r, _)| r).sum();
     let n = differences.len() as f64;
     let w = positive.min(n * (n + 1.0) / 2.0 - positive);
+    if pairs == 1 {
+        return Wilcoxon { w, p: f64::NAN, method: Method::Exact };
+    }
     if n == 0.0 {
         return Wilcoxon { w: 0.0, p: 1.0, method: Method::Exact };
     }
@@ -87,7 +95,8 @@ mod tests {
     #[test]
     fn edges() {
         assert!(wilcoxon(&[], &[]).p.is_nan());
-        assert_eq!(wilcoxon(&[1.0], &[0.0]).p, 1.0);
+        let one = wilcoxon(&[1.0], &[0.0]);
+        assert!(one.w == 0.0 && one.p.is_nan());
         assert_eq!(wilcoxon(&[1.0; 30], &[1.0; 30]).p, 1.0);
         let many: Vec<f64> = (0..5000).map(f64::from).collect();
         assert_eq!(wilcoxon(&many, &vec![-1.0; 5000]).p, 0.0);

@@ -46,7 +46,9 @@ const INDEX: [&str; 5] = ["", "simulation", "run", "index", "unnamed: 0"];
 const NOTHING: [&str; 9] = ["", "na", "n/a", "<na>", "null", "none", "-", "missing", "diverged"];
 
 impl WideTable {
-    /// Reads a CSV file with a header, separated by commas, semicolons or tabs.
+    /// Reads a CSV file with a header, separated by commas, semicolons or tabs:
+    /// whichever gives most lines as many cells as the header, so names may
+    /// contain the others.
     ///
     /// A first column that is titled `simulation`, `run` or `index`, or has no
     /// title, names the runs. An empty cell, a word such as `NaN`, `NA`,
@@ -100,12 +102,14 @@ impl WideTable {
                 index.first().filter(|i| !i.is_empty()).map_or_else(|| (row + 1).to_string(), Clone::clone),
             );
             for ((text, name), column) in cells.iter().zip(&table.names).zip(&mut table.columns) {
+                let place = || format!("{}, line {line}, column `{name}`", path.display());
+                if is_extreme(text) {
+                    return Err(Error::input(format!("{}: {text} is not between 1e-300 and 1e300", place()))
+                        .help("multiply the table by a power of ten; tests do not depend on the unit"));
+                }
                 column.push(entry(text).ok_or_else(|| {
-                    Error::input(format!(
-                        "{}, line {line}, column `{name}`: `{text}` is not a number",
-                        path.display()
-                    ))
-                    .help("write numbers with a decimal point, and leave cells of missing runs empty")
+                    Error::input(format!("{}: `{text}` is not a number", place()))
+                        .help("write numbers with a decimal point, and leave cells of missing runs empty")
                 })?);
             }
         }
@@ -124,12 +128,20 @@ impl WideTable {
     }
 }
 
+/// Whether a number is so large that a sum overflows, or so small that its last
+/// digits are lost.
+fn is_extreme(text: &str) -> bool {
+    let Ok(size) = text.parse::<f64>().map(f64::abs) else { return false };
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let zero = !digits.contains(|c: char| ('1'..='9').contains(&c));
+    size.is_finite() && (size > 1e300 || (size < 1e-300 && !zero))
+}
+
 fn entry(text: &str) -> Option<TableEntry> {
     if let Ok(value) = text.parse::<f64>() {
-        return Some(if value.is_finite() {
-            TableEntry::Value(value)
-        } else {
-            TableEntry::Missing(text.into())
+        return Some(match value.is_finite() {
+            true => TableEntry::Value(value),
+            false => TableEntry::Missing(text.into()),
         });
     }
     let word = text.to_lowercase();
@@ -159,9 +171,9 @@ fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
             .help("save the table as CSV in UTF-8")
     })?;
     let text = text.trim_start_matches('\u{feff}');
-    let first = text.lines().next().unwrap_or_default();
-    let separator = [b',', b';', b'\t'].into_iter().find(|s| first.as_bytes().contains(s)).unwrap_or(b',');
-    let mut reader = ReaderBuilder::new().trim(Trim::All).delimiter(separator).from_reader(text.as_bytes());
+    let mut reader = ReaderBuilder::new();
+    reader.trim(Trim::All).delimiter(separator(text));
+    let mut reader = reader.from_reader(text.as_bytes());
     let owned = |record: &StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
     let header = owned(reader.headers().map_err(|e| malformed(path, &e))?);
     if header.is_empty() {
@@ -175,6 +187,21 @@ fn cells(path: &Path, bytes: Vec<u8>) -> Result<Text> {
         rows.push((record.position().map_or(0, csv::Position::line), owned(&record)));
     }
     Ok(Text { header, rows })
+}
+
+/// The separator that gives the most lines as many cells as the header; of
+/// several, the first. A comma if the header has one cell anyway.
+fn separator(text: &str) -> u8 {
+    let fitting = |separator: u8| {
+        let mut reader = ReaderBuilder::new();
+        let mut reader = reader.delimiter(separator).flexible(true).from_reader(text.as_bytes());
+        let cells = reader.headers().map_or(0, StringRecord::len);
+        let rows = reader.records().filter(|row| row.as_ref().is_ok_and(|row| row.len() == cells)).count();
+        (cells > 1).then_some(rows)
+    };
+    let known = [b',', b';', b'\t'].map(|separator| (separator, fitting(separator)));
+    let most = known.iter().filter_map(|k| k.1).max();
+    known.iter().find(|k| k.1.is_some() && k.1 == most).map_or(b',', |k| k.0)
 }
 
 fn malformed(path: &Path, error: &csv::Error) -> Error {
@@ -231,6 +258,9 @@ mod tests {
         for text in ["a;b\n1;2\n", "a\tb\n1\t2\n", "\"a\",b\n1,2"] {
             assert_eq!(read(text).unwrap().values(1), [2.0], "{text}");
         }
+        for text in ["W;W[lr=0.1,ep=2]\n1;2\n", "W\tW[lr=0.1;ep=2,x]\n1\t2\n", "\"a;b\",c\n1,2\n"] {
+            assert_eq!(read(text).unwrap().values(1), [2.0], "{text}");
+        }
         assert_eq!(read("a\n1\n2\n").unwrap().values(0), [1.0, 2.0]);
         assert_eq!(read("a,b\n").unwrap().values(0), [0.0; 0]);
     }
@@ -241,6 +271,9 @@ mod tests {
             ("a,b\n1,2\n1,x7\n", "line 3, column `b`: `x7` is not a number"),
             ("a,b\n1,2\n1\n", "line 3: found 1 cells, expected 2"),
             ("a;b\n1;0,5\n", "line 2, column `b`: `0,5` is not a number"),
+            ("a,b\n1,2e301\n", "line 2, column `b`: 2e301 is not between 1e-300 and 1e300"),
+            ("a,b\n1,-3e-320\n", "line 2, column `b`: -3e-320 is not between"),
+            ("a,b\n1,2e-400\n", "line 2, column `b`: 2e-400 is not between"),
             ("a,a\n1,2\n", "line 1, column 2: duplicate column `a`"),
             ("a,\n1,2\n", "line 1, column 2 has no name"),
             ("simulation\n1\n", "has no column of values"),

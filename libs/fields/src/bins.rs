@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
-use crate::events::check_events;
 use crate::parallel;
+use crate::timeline::Timeline;
 
 /// Frames per second of MICrONS recordings (a frame lasts 158.7 ms).
 pub const FRAME_HZ: f64 = 6.3009;
@@ -17,7 +17,7 @@ pub const BIN_S: f64 = 0.2;
 /// Maximum number of bins: 77 days of 200 ms, half a gigabyte.
 const MAX_BINS: f64 = (1 << 25) as f64;
 
-/// Event counts of N neurons in bins that start at time 0.
+/// Event counts of N neurons in bins from the begin of a recording.
 ///
 /// Sums and products of counts are integers and therefore exact, so results do
 /// not depend on the order of neurons or on the number of threads.
@@ -32,21 +32,23 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts ascending event times (s) in bins of `bin` seconds. An incomplete
-    /// bin at `end` is dropped.
+    /// Counts event times (s) of the time `timeline` in bins of `bin` seconds. An
+    /// incomplete bin at its end is dropped; an event at the very end of the last
+    /// bin belongs to it.
     ///
     /// # Errors
-    /// If the times are not ascending, or there are fewer than two bins.
-    pub fn new(events: &[Vec<f64>], bin: f64, end: f64) -> Result<Self> {
-        check_events(events)?;
-        let bins = end / bin;
+    /// If there are fewer than two bins, or too many.
+    pub fn new(events: &[Vec<f64>], bin: f64, timeline: &Timeline) -> Result<Self> {
+        let (bins, length) = (timeline.bins(bin), timeline.length());
         if !(bin > 0.0 && bins >= 2.0) {
-            return Err(Error::input(format!("a recording of {end} s has fewer than two bins of {bin} s"))
-                .help("use narrower bins"));
+            return Err(Error::input(format!(
+                "a recording of {length} s has fewer than two bins of {bin} s"
+            ))
+            .help("use narrower bins"));
         }
         if bins > MAX_BINS {
             return Err(Error::input(format!(
-                "a recording of {end} s has {bins:.0} bins of {bin} s; the maximum is {MAX_BINS:.0}"
+                "a recording of {length} s has {bins:.0} bins of {bin} s; the maximum is {MAX_BINS:.0}"
             ))
             .help("are event times in seconds? Use wider bins or part of the recording"));
         }
@@ -56,7 +58,7 @@ impl Counts {
         for times in events {
             let mut counts: Vec<(u32, f64)> = Vec::new();
             for &time in times {
-                let Some(k) = bin_of(time, bin, bins) else { continue };
+                let Some(k) = timeline.bin_of(time, bin, bins) else { continue };
                 match counts.last_mut() {
                     Some((last, count)) if *last as usize == k => *count += 1.0,
                     _ => {
@@ -89,6 +91,11 @@ impl Counts {
     /// Number of neurons.
     pub fn neurons(&self) -> usize {
         self.by_neuron.len()
+    }
+
+    /// Number of counted events of each neuron.
+    pub fn totals(&self) -> Vec<f64> {
+        self.sums(&(0..self.bins))
     }
 
     /// Sums of counts over the bins in `range`, N.
@@ -189,33 +196,22 @@ impl Moments {
     }
 }
 
-/// Pearson correlation of event counts in bins of `bin` seconds from 0, N×N,
+/// Pearson correlation of event counts in bins of `bin` seconds, N×N,
 /// symmetric, 1 on the diagonal.
 ///
-/// An incomplete bin at `end` is dropped. Neurons with constant counts have
+/// An incomplete bin at the end is dropped. Neurons with constant counts have
 /// correlation 0 with all others. The result does not depend on `threads`.
 ///
 /// # Errors
-/// If the times are not ascending, or there are fewer than two bins.
-pub fn count_correlation(events: &[Vec<f64>], bin: f64, end: f64, threads: usize) -> Result<Array2<f64>> {
-    let counts = Counts::new(events, bin, end)?;
+/// As [`Counts::new`].
+pub fn count_correlation(
+    events: &[Vec<f64>],
+    bin: f64,
+    timeline: &Timeline,
+    threads: usize,
+) -> Result<Array2<f64>> {
+    let counts = Counts::new(events, bin, timeline)?;
     Ok(counts.moments(0..counts.bins(), threads).correlation())
-}
-
-/// The bin that contains `time`. Edges are the products k·bin; a quotient alone
-/// would put events close to an edge into the wrong bin.
-fn bin_of(time: f64, bin: f64, bins: usize) -> Option<usize> {
-    let mut k = (time / bin) as usize;
-    if (k + 1) as f64 * bin <= time {
-        k += 1;
-    } else if k as f64 * bin > time {
-        k -= 1;
-    }
-    // The last bin includes its right edge.
-    if k == bins && time == bins as f64 * bin {
-        k -= 1;
-    }
-    (k < bins).then_some(k)
 }
 
 #[cfg(test)]
@@ -225,7 +221,8 @@ mod tests {
     #[test]
     fn moments_of_ranges_add_up() {
         let events = vec![vec![0.05, 0.1, 0.35, 0.9], vec![0.1, 0.5], vec![], vec![0.35, 0.36, 0.95, 1.15]];
-        let counts = Counts::new(&events, 0.2, 1.21).unwrap();
+        let timeline = Timeline::new(&events, (0.0, 1.21), None).unwrap();
+        let counts = Counts::new(&events, 0.2, &timeline).unwrap();
         assert_eq!((counts.bins(), counts.neurons()), (6, 4));
         let whole = counts.moments(0..6, 1);
         assert_eq!(whole.sums, [4.0, 2.0, 0.0, 4.0]);
@@ -244,7 +241,8 @@ mod tests {
     fn identical_events_have_correlation_1() {
         let times: Vec<f64> = (0..40).map(|k| f64::from(k * k) * 0.013).collect();
         let events = vec![times.clone(), times.clone(), times];
-        let all = Counts::new(&events, 0.2, 21.0).unwrap().moments(0..104, 1).correlation();
+        let timeline = Timeline::new(&events, (0.0, 21.0), None).unwrap();
+        let all = Counts::new(&events, 0.2, &timeline).unwrap().moments(0..104, 1).correlation();
         assert!(all.iter().all(|v| (1.0 - v).abs() < 1e-14 && *v <= 1.0));
     }
 }

@@ -11,7 +11,6 @@ use std::path::Path;
 use pallium_core::{ndarray::Array2, prelude::*};
 
 use crate::rows::number;
-use pallium_npy as npy;
 
 /// Maximum length of a line in bytes: eight times that of a million
 /// single-digit counts.
@@ -22,7 +21,7 @@ const LONGEST_LINE: usize = 1 << 24;
 /// # Errors
 /// If the file is not such a table; the message names file, line and cell.
 pub fn read(path: &Path) -> Result<Array2<f64>> {
-    let (file, length) = npy::open(path)?;
+    let (file, length) = pallium_files::open(path)?;
     table(path, file, length)
 }
 
@@ -92,6 +91,12 @@ pub fn table(path: &Path, source: impl Read, length: u64) -> Result<Array2<f64>>
         for (cell, text) in record.iter().enumerate().skip(1) {
             match count(text) {
                 Some(count) => values.push(count),
+                None if text.trim_ascii().is_empty() => {
+                    return wrong(
+                        format!("line {line}, cell {} is empty", cell + 1),
+                        "write 0 where there is no connection",
+                    );
+                }
                 None => {
                     return wrong(
                         format!(

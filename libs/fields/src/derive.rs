@@ -1,12 +1,13 @@
 //! Computes the functional matrices of a field from its event times.
 
-use pallium_core::{ndarray::Array2, prelude::*, tracing};
+use pallium_core::{Kind, ndarray::Array2, prelude::*, tracing};
 
 use crate::bins::{Counts, Moments};
-use crate::events::{check_events, recorded_until};
+use crate::events::check_events;
 use crate::lasso::{self, Descent, Fold};
 use crate::released::ConnectomeOrder;
 use crate::sttc;
+use crate::timeline::{Timeline, recorded, slack};
 
 /// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
@@ -40,11 +41,13 @@ pallium_core::params! {
         /// Frames per second of the recording (Hz), for a Δt of half a frame;
         /// 0 means the field's own value.
         frame_hz: f64 = 0.0,
-        /// Start of the analysed part of the recording (s).
-        from_s: f64 = 0.0,
-        /// End of the analysed part (s); it may be later than the last event.
-        /// 0 means 0.1 s after the last event, as in the released matrices.
-        to_s: f64 = 0.0,
+        /// Start of the analysed part (s); by default the begin of the recording
+        /// or, if that is not stated, the whole second of the first event.
+        from_s: Option<f64> = None,
+        /// End of the analysed part (s), which may be later than the last event;
+        /// by default the end of the recording or, if that is not stated, 0.1 s
+        /// after the last event, as in the released matrices.
+        to_s: Option<f64> = None,
         /// A neuron with fewer events than this in the analysed part counts as
         /// silent: its correlation, coefficient and precision with all other
         /// neurons are 0.
@@ -87,39 +90,76 @@ const MAX_RELATIVE_END: f64 = 100.0;
 /// Name of the matrix of partial correlations.
 pub const PARTIAL: &str = "partial-correlation";
 
+/// The analysed part of the recording, and a remark on how it was chosen.
+fn analysed(
+    events: &[Vec<f64>],
+    recording: Option<(f64, f64)>,
+    params: &Params,
+) -> Result<((f64, f64), Option<String>)> {
+    let ((begin, end), remark) = recorded(events, recording);
+    let (from, to) = (params.from_s.unwrap_or(begin), params.to_s.unwrap_or(end));
+    let wrong = |what: String, help: &str| Err(Error::input(format!("the analysed part {what}")).help(help));
+    let slack = slack(begin, end);
+    match recording {
+        Some(_) if from < begin - slack => {
+            return wrong(
+                format!("starts at {from} s, but the recording begins at {begin} s"),
+                "start no earlier, or correct `recording` in field.toml",
+            );
+        }
+        Some(_) if to > end + slack => {
+            return wrong(
+                format!("ends at {to} s, but the recording ends at {end} s"),
+                "end no later, or correct `recording` in field.toml",
+            );
+        }
+        None if to - from > MAX_RELATIVE_END * (end - begin) => {
+            return wrong(
+                format!("is {:.1} s long, but the events span only {:.1} s", to - from, end - begin),
+                "are its ends and the event times in seconds?",
+            );
+        }
+        _ if from >= end => {
+            return wrong(
+                format!("starts at {from} s, but the recording ends at {end:.1} s"),
+                "choose an earlier start",
+            );
+        }
+        _ if to <= from => {
+            return wrong(
+                format!("ends at {to} s but starts at {from} s"),
+                "choose a later end or an earlier start",
+            );
+        }
+        _ => {}
+    }
+    Ok(((from, to), remark.filter(|_| params.from_s.is_none())))
+}
+
 /// Computes the matrices that `params` requests from ascending event times (s).
+/// `recording` is its begin and end, if they are known.
+///
+/// A precision that cannot be estimated costs only itself, if other matrices are
+/// requested: the notes and the log say why it is missing.
 ///
 /// # Errors
-/// If the times or the analysed part are invalid, or the precision cannot be
-/// estimated.
-pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Matrices> {
+/// If the times or the analysed part are invalid, or nothing can be computed.
+pub fn derive(
+    events: &[Vec<f64>],
+    recording: Option<(f64, f64)>,
+    params: &Params,
+    threads: usize,
+) -> Result<Matrices> {
     let report = |fraction: f64, what: &str| tracing::info!(target: PROGRESS, fraction, "{what}");
     report(0.0, "event times");
-    check_events(events)?;
-    let recorded = recorded_until(events);
-    if params.to_s > MAX_RELATIVE_END * recorded {
-        return Err(Error::input(format!(
-            "the analysed part ends at {} s, but the last event is at {:.1} s",
-            params.to_s,
-            recorded - 0.1
-        ))
-        .help("are the end and the event times in seconds?"));
-    }
-    let to = if params.to_s > 0.0 { params.to_s } else { recorded };
-    if to <= params.from_s {
-        return Err(Error::input(format!(
-            "the analysed part starts at {} s, but the recording lasts {recorded:.1} s",
-            params.from_s
-        ))
-        .help("choose an earlier start"));
-    }
-    let length = to - params.from_s;
-    let whole = params.from_s == 0.0 && to == recorded;
+    check_events(events, recording)?;
+    let ((from, to), remark) = analysed(events, recording, params)?;
     let mut silent = Vec::new();
     let mut used: Vec<Vec<f64>> = Vec::with_capacity(events.len());
+    let slack = slack(from, to);
     for (neuron, times) in events.iter().enumerate() {
-        let inside = |t: &&f64| whole || (params.from_s..=to).contains(*t);
-        let mut kept: Vec<f64> = times.iter().filter(inside).map(|t| t - params.from_s).collect();
+        let mut kept: Vec<f64> =
+            times.iter().filter(|t| (from - slack..=to + slack).contains(*t)).copied().collect();
         if kept.len() < params.min_events.max(1) as usize {
             kept.clear();
             silent.push(neuron);
@@ -130,10 +170,12 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
         return Err(Error::input("no neuron has enough events in the analysed part")
             .help("lower min_events, or analyse more of the recording"));
     }
+    let timeline = Timeline::new(&used, (from, to), Some(params.frame_hz).filter(|hz| *hz > 0.0))?;
 
     let mut matrices = Vec::new();
     let mut notes = Vec::new();
-    let span = format!("from {} to {to:.1} s", params.from_s);
+    notes.extend(remark.inspect(|remark| tracing::warn!("{remark}")));
+    let span = format!("from {from} to {to:.1} s");
     if params.sttc {
         report(0.02, "spike time tiling");
         let window = match (params.delta_t_ms, params.frame_hz) {
@@ -144,13 +186,13 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
                     .help("set delta_t_ms (--delta-t), or the frames per second of the recording"));
             }
         };
-        matrices.push((Substrate::STTC, sttc::sttc(&used, window, length, threads)?));
+        matrices.push((Substrate::STTC, sttc::sttc(&used, window, &timeline, threads)?));
         let half = if params.delta_t_ms > 0.0 { "" } else { " (half a frame)" };
         notes.push(format!("sttc: computed from event times {span}, Δt = {:.1} ms{half}", window * 1e3));
     }
     if params.correlation || params.precision != Method::None {
         report(0.05, "event counts");
-        let counts = Counts::new(&used, params.bin_ms / 1e3, length)?;
+        let counts = Counts::new(&used, params.bin_ms / 1e3, &timeline)?;
         let all = counts.moments(0..counts.bins(), threads);
         if params.correlation {
             matrices.push((Substrate::CORRELATION, all.correlation()));
@@ -161,40 +203,60 @@ pub fn derive(events: &[Vec<f64>], params: &Params, threads: usize) -> Result<Ma
             ));
         }
         if params.precision != Method::None {
-            let (precision, how) = precision(&counts, &all, params, threads, &|done| {
-                report(0.1 + 0.9 * done, "precision");
-            })?;
-            if params.partial_correlation {
-                matrices.push((PARTIAL, partial_correlation(&precision)));
+            match precision(&counts, &all, params, threads, &|done| report(0.1 + 0.9 * done, "precision")) {
+                Ok(estimate) => {
+                    if params.partial_correlation {
+                        matrices.push((PARTIAL, partial_correlation(&estimate.precision)));
+                    }
+                    matrices.push((Substrate::PRECISION, estimate.precision));
+                    let mut note =
+                        format!("precision: {}, counts in bins of {} ms {span}", estimate.how, params.bin_ms);
+                    if let Some(remark) = estimate.remark {
+                        tracing::warn!("precision: {remark}");
+                        note = format!("{note}; {remark}");
+                    }
+                    notes.push(note);
+                }
+                Err(error) if error.kind == Kind::Input && !matrices.is_empty() => {
+                    let help = error.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+                    let note = format!("precision: not computed, because {}{help}", error.message);
+                    tracing::warn!("{note}");
+                    notes.push(note);
+                }
+                Err(error) => return Err(error),
             }
-            matrices.push((Substrate::PRECISION, precision));
-            notes.push(format!("precision: {how}, counts in bins of {} ms {span}", params.bin_ms));
         }
     }
     if !silent.is_empty() {
-        let few: Vec<String> = silent.iter().take(10).map(ToString::to_string).collect();
-        let more = if silent.len() > few.len() { ", …" } else { "" };
         notes.push(format!(
-            "silent: {} of {} neurons have fewer than {} events (neurons {}{more}) and are unrelated to all others",
+            "silent: {} of {} neurons have fewer than {} events (neurons {}) and are unrelated to all others",
             silent.len(),
             events.len(),
             params.min_events.max(1),
-            few.join(", ")
+            few(&silent)
         ));
     }
     report(1.0, "done");
     Ok(Matrices { matrices, notes })
 }
 
-/// Estimates the precision of event counts; the text says how. A neuron with
-/// constant counts has 1 on the diagonal and 0 elsewhere.
+/// A precision matrix and how it was estimated.
+struct Estimated {
+    precision: Array2<f64>,
+    how: String,
+    /// What readers must know before they use it.
+    remark: Option<String>,
+}
+
+/// Estimates the precision of event counts. A neuron with constant counts has 1 on
+/// the diagonal and 0 elsewhere.
 fn precision(
     counts: &Counts,
     all: &Moments,
     params: &Params,
     threads: usize,
     on_progress: &(dyn Fn(f64) + Sync),
-) -> Result<(Array2<f64>, String)> {
+) -> Result<Estimated> {
     let varying = all.varying();
     let covariance = all.covariance(&varying);
     let unit: Vec<f64> = match params.standardised {
@@ -204,29 +266,44 @@ fn precision(
     let scaled = |c: Array2<f64>| Array2::from_shape_fn(c.dim(), |(i, j)| c[[i, j]] / (unit[i] * unit[j]));
     let covariance = scaled(covariance);
     let kind = if params.standardised { "standardised" } else { "raw" };
-    let (estimate, how) = match params.precision {
+    // The usual reason for a failure is named.
+    let twins = || {
+        let (a, b) = identical(all, &varying)?;
+        Some(
+            Error::input(format!("neurons {a} and {b} have the same event counts in every bin"))
+                .help("they may be one cell: leave one of them out of the field; or use narrower bins"),
+        )
+    };
+    let explained = |error: Error| twins().filter(|_| error.kind == Kind::Input).unwrap_or(error);
+    let (estimate, how, gap) = match params.precision {
         Method::GraphicalLasso if params.alpha > 0.0 => {
-            let estimate = lasso::at(&covariance, params.alpha, params.descent)?;
-            (estimate, format!("graphical lasso of {kind} counts, given α = {}", params.alpha))
+            let fit = lasso::at(&covariance, params.alpha, params.descent).map_err(explained)?;
+            (fit.precision, format!("graphical lasso of {kind} counts, given α = {}", params.alpha), fit.gap)
         }
         Method::GraphicalLasso => {
             let folds = folds(counts, all, &varying, params.folds as usize, threads)?
                 .into_iter()
                 .map(|fold| Fold { train: scaled(fold.train), test: scaled(fold.test) })
                 .collect::<Vec<_>>();
-            let chosen = lasso::cross_validated(&covariance, &folds, params.descent, threads, on_progress)?;
+            constant_in_training(counts, &folds, &varying)?;
+            let chosen = lasso::cross_validated(&covariance, &folds, params.descent, threads, on_progress)
+                .map_err(explained)?;
             let how = format!(
                 "graphical lasso of {kind} counts, α = {:.6e}, best of {} by {}-fold cross-validation",
                 chosen.alpha, chosen.compared, params.folds
             );
-            (chosen.precision, how)
+            (chosen.precision, how, chosen.gap)
         }
         Method::Inverse | Method::None => {
+            // Rounding can hide that there is no inverse.
+            if let Some(error) = twins() {
+                return Err(error);
+            }
             let inverse = pallium_linalg::inverse(covariance.view()).ok_or_else(|| {
                 Error::input("the covariance of event counts has no inverse")
-                    .help("two neurons may have identical events; use precision = \"graphical-lasso\"")
+                    .help("use precision = \"graphical-lasso\", or narrower bins")
             })?;
-            (inverse, format!("inverse covariance of {kind} counts"))
+            (inverse, format!("inverse covariance of {kind} counts"), None)
         }
     };
     let mut precision = Array2::eye(counts.neurons());
@@ -235,7 +312,56 @@ fn precision(
             precision[[a, b]] = estimate[[i, j]];
         }
     }
-    Ok((precision, how))
+    let remark = gap.map(|gap| {
+        format!(
+            "not converged: its duality gap is {gap:.1e} after {} rounds, above the tolerance of {:.0e}; a larger \
+             penalty (alpha) or wider bins may converge",
+            lasso::ROUNDS.0,
+            lasso::GAP
+        )
+    });
+    Ok(Estimated { precision, how, remark })
+}
+
+/// Two neurons whose counts are equal in every bin.
+fn identical(all: &Moments, varying: &[usize]) -> Option<(usize, usize)> {
+    // Σ(x−y)² is a sum of integers, and therefore exact.
+    let apart = |a, b| all.products[[a, a]] + all.products[[b, b]] - 2.0 * all.products[[a, b]];
+    varying
+        .iter()
+        .enumerate()
+        .find_map(|(i, &a)| varying[i + 1..].iter().find(|&&b| apart(a, b) == 0.0).map(|&b| (a, b)))
+}
+
+/// Refuses neurons that have all their events in one fold: without it their
+/// counts are constant, and no penalty has an estimate.
+fn constant_in_training(counts: &Counts, folds: &[Fold], varying: &[usize]) -> Result<()> {
+    let constant = |i: &usize| folds.iter().any(|fold| fold.train[[*i, *i]] <= 0.0);
+    let quiet: Vec<usize> = (0..varying.len()).filter(constant).map(|i| varying[i]).collect();
+    if quiet.is_empty() {
+        return Ok(());
+    }
+    let all = counts.totals();
+    let most = quiet.iter().map(|&neuron| all[neuron]).fold(0.0, f64::max);
+    let (neurons, have) =
+        if quiet.len() == 1 { ("neuron", "has all its") } else { ("neurons", "have all their") };
+    Err(Error::input(format!(
+        "{neurons} {} {have} events in one of {} parts of the recording, so the others cannot validate a penalty",
+        few(&quiet),
+        folds.len()
+    ))
+    .help(format!(
+        "treat as silent every neuron with too few events, min_events = {} (--min-events); or give the penalty, \
+         alpha (--alpha)",
+        most + 1.0
+    )))
+}
+
+/// The first of these neurons, for messages.
+fn few(neurons: &[usize]) -> String {
+    let shown: Vec<String> = neurons.iter().take(10).map(ToString::to_string).collect();
+    let more = if neurons.len() > shown.len() { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Covariances of consecutive parts of the recording, and of the remaining
@@ -311,7 +437,7 @@ mod tests {
             let Some(folder) = real_field(name) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
             let begun = Instant::now();
-            let derived = derive(&events, &published(), 2).unwrap();
+            let derived = derive(&events, None, &published(), 2).unwrap();
             let released = npy::read_matrix(&folder.join("precision_matrix.npy"), &npy::any).unwrap();
             let off = off(matrix(&derived, "precision"), &released);
             println!("{name}: precision off by {off:.1e}; {:.2} s", begun.elapsed().as_secs_f64());
@@ -330,7 +456,7 @@ mod tests {
             let Some(folder) = real_field(name) else { return };
             let events = npy::read_lists(&folder.join(format!("spikes_{name}.npy")), &npy::any).unwrap();
             let only = Params { sttc: false, correlation: false, ..defaults() };
-            let derived = derive(&events, &only, 2).unwrap();
+            let derived = derive(&events, None, &only, 2).unwrap();
             let precision = matrix(&derived, "precision");
             let found = precision.iter().map(|v| v * v).sum::<f64>().sqrt();
             println!("{name}: norm off by {:.1e}", found / norm - 1.0);
@@ -348,8 +474,8 @@ mod tests {
         let Some(folder) = real_field("4_7_2") else { return };
         let events = npy::read_lists(&folder.join("spikes_4_7_2.npy"), &npy::any).unwrap();
         let only = Params { sttc: false, correlation: false, ..defaults() };
-        let screened = derive(&events, &only, 2).unwrap();
-        let plain = derive(&events, &Params { descent: Descent::Plain, ..only }, 2).unwrap();
+        let screened = derive(&events, None, &only, 2).unwrap();
+        let plain = derive(&events, None, &Params { descent: Descent::Plain, ..only }, 2).unwrap();
         let off = off(matrix(&screened, "precision"), matrix(&plain, "precision"));
         assert!(off < 1e-4, "{off}");
     }
@@ -362,7 +488,8 @@ mod tests {
         order.shuffle(&mut random::stream(1, "test"));
         let shuffled: Vec<Vec<f64>> = order.iter().map(|&k| events[k].clone()).collect();
         for params in [defaults(), published(), Params { precision: Method::Inverse, ..published() }] {
-            let (a, b) = (derive(&events, &params, 1).unwrap(), derive(&shuffled, &params, 3).unwrap());
+            let (a, b) =
+                (derive(&events, None, &params, 1).unwrap(), derive(&shuffled, None, &params, 3).unwrap());
             assert_eq!(a.matrices.len(), 4);
             for (name, matrix) in &a.matrices {
                 assert_eq!(matrix, matrix.t(), "{name}");
@@ -392,37 +519,114 @@ mod tests {
     #[test]
     fn results_do_not_depend_on_threads() {
         let events = sparse_events(9, 300.0, 6);
-        let (a, b) = (derive(&events, &defaults(), 1), derive(&events, &defaults(), 4));
+        let (a, b) = (derive(&events, None, &defaults(), 1), derive(&events, None, &defaults(), 4));
         assert_eq!(a.unwrap().matrices, b.unwrap().matrices);
     }
 
     #[test]
     fn part_of_a_recording_equals_a_shorter_recording() {
         let events = sparse_events(6, 300.0, 7);
-        let part = Params { from_s: 100.0, to_s: 200.0, min_events: 3, ..defaults() };
+        let part = Params { from_s: Some(100.0), to_s: Some(200.0), min_events: 3, ..defaults() };
         let moved: Vec<Vec<f64>> = events
             .iter()
             .map(|times| times.iter().filter(|t| (100.0..=200.0).contains(*t)).map(|t| t - 100.0).collect())
             .collect();
-        let whole = Params { to_s: 100.0, min_events: 3, ..defaults() };
-        let (a, b) = (derive(&events, &part, 1).unwrap(), derive(&moved, &whole, 1).unwrap());
-        // The second recording ends 0.1 s after its last event.
+        let whole = Params { min_events: 3, ..defaults() };
+        let (a, b) = (
+            derive(&events, None, &part, 1).unwrap(),
+            derive(&moved, Some((0.0, 100.0)), &whole, 1).unwrap(),
+        );
+        assert_eq!(a.matrices.len(), 4);
         for (name, matrix) in &a.matrices {
-            assert!(off(matrix, self::matrix(&b, name)) < 2e-2, "{name}");
+            assert!(off(matrix, self::matrix(&b, name)) < 1e-12, "{name}");
         }
-        assert!(derive(&events, &Params { from_s: 1000.0, ..defaults() }, 1).is_err());
-        assert!(derive(&events, &Params { min_events: 10_000, ..defaults() }, 1).is_err());
-        let too_short = Params { from_s: 100.0, to_s: 101.0, ..defaults() };
-        assert!(derive(&events, &too_short, 1).is_err());
+        let recording = Some((0.0, 300.0));
+        for (from, to, part) in [
+            (Some(1000.0), None, "starts at 1000 s"),
+            (Some(-1.0), None, "the recording begins at 0 s"),
+            (None, Some(301.0), "the recording ends at 300 s"),
+            (Some(20.0), Some(10.0), "ends at 10 s but starts at 20 s"),
+        ] {
+            let error = derive(&events, recording, &Params { from_s: from, to_s: to, ..defaults() }, 1).err();
+            assert!(error.is_some_and(|e| e.message.contains(part) && e.help.is_some()), "{part}");
+        }
+        assert!(derive(&events, None, &Params { to_s: Some(1e6), ..defaults() }, 1).is_err());
+        assert!(derive(&events, None, &Params { min_events: 10_000, ..defaults() }, 1).is_err());
+    }
+
+    #[test]
+    fn shifting_all_times_changes_nothing() {
+        let events = sparse_events(6, 300.0, 7);
+        let moved = |by: f64| -> Vec<Vec<f64>> {
+            events.iter().map(|times| times.iter().map(|t| t + by).collect()).collect()
+        };
+        for recording in [None, Some((-5.0, 310.0))] {
+            let before = derive(&events, recording, &defaults(), 1).unwrap();
+            for by in [600.0, 86_400.0] {
+                let known = recording.map(|(begin, end)| (begin + by, end + by));
+                let after = derive(&moved(by), known, &defaults(), 1).unwrap();
+                for (name, matrix) in &before.matrices {
+                    let off = off(matrix, self::matrix(&after, name));
+                    assert!(off < 1e-9, "{name} by {by} s: {off}");
+                }
+                let warned =
+                    after.notes.iter().any(|note| note.contains("the begin of the recording is not"));
+                assert_eq!(warned, recording.is_none(), "{:?}", after.notes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_neuron_active_only_once_costs_the_precision_alone_and_is_named() {
+        let mut events = sparse_events(6, 300.0, 7);
+        events[4] = vec![150.0];
+        let derived = derive(&events, None, &defaults(), 1).unwrap();
+        let names: Vec<_> = derived.matrices.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["sttc", "correlation"]);
+        let note = derived.notes.iter().find(|note| note.starts_with("precision: not computed")).unwrap();
+        assert!(note.contains("neuron 4 has all its events in one of 5 parts"), "{note}");
+        assert!(note.contains("min_events = 2"), "{note}");
+        let left_out = derive(&events, None, &Params { min_events: 2, ..defaults() }, 1).unwrap();
+        assert_eq!(left_out.matrices.len(), 4);
+        let alone = Params { sttc: false, correlation: false, ..defaults() };
+        assert!(derive(&events, None, &alone, 1).err().unwrap().message.contains("neuron 4"));
+    }
+
+    #[test]
+    fn a_precision_that_has_not_converged_is_marked() {
+        // Every neuron leaves out other events of one list, so all correlate by 0.9.
+        let all = sparse_events(1, 300.0, 7).remove(0);
+        let of =
+            |i: usize| all.iter().enumerate().filter(|(k, _)| k % 20 != i).map(|(_, time)| *time).collect();
+        let events: Vec<Vec<f64>> = (0..10).map(of).collect();
+        let with = |alpha: f64| {
+            derive(&events, None, &Params { alpha, standardised: true, ..defaults() }, 1).unwrap().notes
+        };
+        let marked = |notes: &[String]| {
+            notes.iter().any(|n| {
+                n.starts_with("precision: graphical") && n.contains("not converged: its duality gap")
+            })
+        };
+        assert!(marked(&with(0.1)), "{:?}", with(0.1));
+        assert!(!marked(&with(0.5)), "{:?}", with(0.5));
+    }
+
+    #[test]
+    fn neurons_with_the_same_counts_are_named_if_the_precision_fails() {
+        let mut events = sparse_events(4, 300.0, 7);
+        events[3] = events[1].clone();
+        let inverse = Params { precision: Method::Inverse, ..defaults() };
+        let derived = derive(&events, None, &inverse, 1).unwrap();
+        assert!(derived.notes.iter().any(|n| n.contains("neurons 1 and 3 have the same event counts")));
     }
 
     #[test]
     fn alpha_can_be_set_and_counts_standardised() {
         let events = sparse_events(6, 300.0, 8);
         let given = Params { alpha: 0.01, standardised: true, ..defaults() };
-        let derived = derive(&events, &given, 1).unwrap();
+        let derived = derive(&events, None, &given, 1).unwrap();
         assert!(derived.notes.iter().any(|n| n.contains("given α = 0.01")));
-        let strong = derive(&events, &Params { alpha: 10.0, ..given }, 1).unwrap();
+        let strong = derive(&events, None, &Params { alpha: 10.0, ..given }, 1).unwrap();
         let off_diagonal = matrix(&strong, "precision").indexed_iter().filter(|((i, j), _)| i != j);
         assert!(off_diagonal.map(|(_, v)| *v).all(|v| v == 0.0));
     }

@@ -1,28 +1,41 @@
-//! Event times of neurons, in seconds: their checks, the recording's end, and
-//! lists cut at offsets.
+//! Event times of neurons, in seconds: their checks, and lists cut at offsets.
 
 use pallium_core::prelude::*;
 
-/// The end of a recording in seconds: 0.1 s after the last event of any neuron.
-pub fn recorded_until(events: &[Vec<f64>]) -> f64 {
-    events.iter().filter_map(|times| times.last()).fold(0.0, |end: f64, &t| end.max(t)) + 0.1
-}
+use crate::timeline::slack;
 
-/// Checks that event times are finite, not negative and ascending.
+/// Checks that event times are finite, ascending and within the recording; not
+/// negative if the recording is unknown.
 ///
 /// # Errors
 /// If they are not; the message names the neuron and the event.
-pub fn check_events(events: &[Vec<f64>]) -> Result<()> {
+pub fn check_events(events: &[Vec<f64>], recording: Option<(f64, f64)>) -> Result<()> {
     for (neuron, times) in events.iter().enumerate() {
-        let mut before = 0.0;
+        let mut before = f64::NEG_INFINITY;
         for (event, &time) in times.iter().enumerate() {
-            if !time.is_finite() || time < before {
-                return Err(Error::input(format!(
-                    "event {event} of neuron {neuron} is at {time} s, after one at {before} s"
-                ))
-                .help("event times must be finite, at least 0, and ascending"));
+            let wrong = |what: String| {
+                Error::input(format!("event {event} of neuron {neuron} is at {time} s, {what}"))
+            };
+            if !time.is_finite() {
+                return Err(wrong("which is not a time".into()).help("event times must be finite"));
             }
-            before = time;
+            if time < before {
+                return Err(
+                    wrong(format!("after one at {before} s")).help("event times of each neuron must ascend")
+                );
+            }
+            match recording {
+                None if time < 0.0 => {
+                    return Err(wrong("and the begin of the recording is not stated".into()).help(
+                        "state begin and end, recording = [begin, end] (s) in field.toml; or remove the event",
+                    ));
+                }
+                Some((begin, end)) if !(begin - time).max(time - end).le(&slack(begin, end)) => {
+                    return Err(wrong(format!("outside the recording, {begin} s to {end} s"))
+                        .help("remove the event, or correct begin and end of the recording"));
+                }
+                _ => before = time,
+            }
         }
     }
     Ok(())

@@ -3,9 +3,9 @@
 //! [`own_field`](crate::own_field).
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use pallium_core::prelude::*;
-use pallium_npy as npy;
 use serde::{Deserialize, Serialize};
 
 use crate::listing::Listing;
@@ -27,6 +27,8 @@ pub struct FieldToml {
     pub sttc: Option<StoredSttc>,
     /// Frames per second of the recording.
     pub frame_hz: Option<f64>,
+    /// Begin and end of the recording (s); since version 3.
+    pub recording: Option<(f64, f64)>,
     /// Matrices to keep as they are.
     pub derived: BTreeSet<String>,
     /// Notes for readers of results.
@@ -54,7 +56,7 @@ pub enum StoredSttc {
 /// Name of the file that holds the [`FieldToml`].
 pub const FIELD_TOML: &str = "field.toml";
 /// Version of the [`FieldToml`] that is written.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Longest [`FIELD_TOML`] that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
@@ -64,7 +66,7 @@ pub(crate) fn read(listing: &Listing) -> Result<Option<String>> {
     if !listing.names.iter().any(|name| name == FIELD_TOML) {
         return Ok(None);
     }
-    let (file, length) = npy::open(&path)?;
+    let (file, length) = pallium_files::open(&path)?;
     if length > LONGEST {
         return Err(Error::input(format!("{} is {length} bytes long", path.display()))
             .help("it should be a short description of the files beside it"));
@@ -80,7 +82,7 @@ impl FieldToml {
         let metadata: FieldToml = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Error::input(format!("{}, line {line}: {}", path.display(), e.message())).help(
-                "known keys: version, name, position_unit_um, connectome_order, frame_hz, derived, notes",
+                "known keys: version, name, position_unit_um, connectome_order, frame_hz, recording, derived, notes",
             )
         })?;
         if metadata.version.is_some_and(|version| version > VERSION) {
@@ -92,6 +94,7 @@ impl FieldToml {
             return Err(Error::input(format!("{}: frame_hz is {hz}", path.display()))
                 .help("it must be a positive number of frames per second"));
         }
+        check_recording(&path, metadata.recording)?;
         if let Some(unit) = metadata.position_unit_um
             && unit.iter().any(|&u| !(u.is_finite() && u > 0.0))
         {
@@ -99,5 +102,19 @@ impl FieldToml {
                 .help("it must be three positive numbers: micrometres per unit along each axis"));
         }
         Ok(metadata)
+    }
+}
+
+/// Refuses a recording that does not end after it begins.
+///
+/// # Errors
+/// Then; the message names the file.
+pub(crate) fn check_recording(path: &Path, recording: Option<(f64, f64)>) -> Result<()> {
+    match recording {
+        Some((begin, end)) if !(begin.is_finite() && end.is_finite() && begin < end) => {
+            Err(Error::input(format!("{}: recording is [{begin}, {end}]", path.display()))
+                .help("it must be begin and end in seconds, on the clock of the events"))
+        }
+        _ => Ok(()),
     }
 }

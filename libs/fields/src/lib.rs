@@ -11,8 +11,9 @@
 //! | [`field_toml`] | the `field.toml` that `store` writes and `folder` reads |
 //! | [`connectome`] | reads a table of synapse counts |
 //! | [`connectome_order`] | puts a released connectome into the order of the neurons |
-//! | [`rows`] | reads large CSV files in little memory |
+//! | [`rows`] | reads large tables, CSV or parquet, in little memory |
 //! | [`events`] | checks event times |
+//! | [`timeline`] | begin, end and frames of a recording; on which side of an edge a time is |
 //! | [`bins`] | frames and bins; event counts and their correlation |
 //! | [`sttc`] | spike time tiling coefficient |
 //! | [`lasso`] | precision by the graphical lasso |
@@ -31,8 +32,10 @@ pub mod lasso;
 mod listing;
 pub mod own_field;
 pub mod parallel;
+mod parquet_rows;
 pub mod released;
 pub mod rows;
 pub mod steep_rises;
 pub mod store;
 pub mod sttc;
+pub mod timeline;

@@ -18,13 +18,15 @@ use std::path::{Path, PathBuf};
 
 use crate::bins::FRAME_HZ;
 use crate::connectome_order::set_order;
-use crate::events::{check_events, recorded_until, split_at_offsets};
+use crate::events::{check_events, split_at_offsets};
 use crate::field_toml::{FieldToml, StoredOrder};
 use crate::listing::{Listing, folder_name};
+use crate::timeline::{Timeline, recorded};
 use crate::{connectome, sttc};
 use pallium_core::{
     ndarray::{Array2, s},
     prelude::*,
+    tracing,
 };
 use pallium_npy as npy;
 
@@ -91,6 +93,7 @@ pub(crate) fn read_released(
             .frame_hz
             .or(metadata.frame_hz)
             .or_else(|| (metadata.version.unwrap_or(0) < 2).then_some(FRAME_HZ)),
+        recording: metadata.recording,
         derived: metadata.derived,
         ..Substrate::default()
     };
@@ -108,7 +111,7 @@ pub(crate) fn read_released(
         })?;
         count.agree(&file, rows.len())?;
         let unit_um = metadata.position_unit_um.unwrap_or(VOXEL_UM);
-        substrate.positions = Some(Positions { values: positions(&file, &rows)?, unit_um });
+        substrate.positions = Some(Positions::new(positions(&file, &rows)?, unit_um));
     }
     let mut ids = Vec::new();
     for (name, file) in listing.ids() {
@@ -134,7 +137,7 @@ pub(crate) fn read_released(
             }
             matrix
         };
-        substrate.matrices.insert(name, matrix);
+        substrate.matrices.insert(name, matrix.into());
     }
     if substrate.positions.is_none() && substrate.matrices.is_empty() {
         return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
@@ -166,14 +169,14 @@ pub(crate) fn read_released(
                 restored(&wiring, root)?
             }
         };
-        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
     }
 
     activity_of(listing, reading, &mut count, &mut substrate)?;
     substrate.derived.retain(|name| substrate.matrices.contains_key(name));
     for (name, file, values) in ids {
         refuse_repeats(&file, &values)?;
-        substrate.ids.insert(name, values);
+        substrate.ids.insert(name, values.into());
     }
     substrate.name = match (metadata.name, listing.field()?) {
         (Some(name), _) | (None, Some(name)) => name,
@@ -192,7 +195,8 @@ fn activity_of(
     let released =
         substrate.matrices.contains_key(Substrate::STTC) && !substrate.derived.contains(Substrate::STTC);
     let recompute = reading.sttc == Sttc::HalfFrame && !substrate.derived.contains(Substrate::STTC);
-    let events = if recompute || reading.events { events(listing, count)? } else { None };
+    let events =
+        if recompute || reading.events { events(listing, count, substrate.recording)? } else { None };
     match (&events, substrate.frame_hz) {
         (Some(events), Some(frame_hz)) if recompute => half_frame_sttc(substrate, events, frame_hz)?,
         _ if released => {
@@ -221,15 +225,17 @@ fn activity_of(
 /// Replaces the field's STTC by one with a window of half a frame.
 ///
 /// # Errors
-/// If the times do not ascend.
+/// If the times do not ascend, or an event is outside the recording.
 pub fn half_frame_sttc(substrate: &mut Substrate, events: &[Vec<f64>], frame_hz: f64) -> Result<()> {
     let window = 0.5 / frame_hz;
-    let sttc = sttc::sttc(events, window, recorded_until(events), 1)?;
-    substrate.matrices.insert(Substrate::STTC.into(), sttc);
+    let (span, late) = recorded(events, substrate.recording);
+    let sttc = sttc::sttc(events, window, &Timeline::new(events, span, Some(frame_hz))?, 1)?;
+    substrate.matrices.insert(Substrate::STTC.into(), sttc.into());
     substrate.derived.insert(Substrate::STTC.into());
     let window = window * 1e3;
     let note = format!("recomputed from event times with a window of half a frame, {window:.1} ms");
     note_on_sttc(substrate, note);
+    substrate.notes.extend(late.inspect(|late| tracing::warn!("{late}")));
     Ok(())
 }
 
@@ -239,7 +245,11 @@ fn note_on_sttc(substrate: &mut Substrate, note: String) {
     substrate.notes.push(format!("sttc: {note}"));
 }
 
-fn events(listing: &Listing, count: &mut NeuronCount) -> Result<Option<Vec<Vec<f64>>>> {
+fn events(
+    listing: &Listing,
+    count: &mut NeuronCount,
+    recording: Option<(f64, f64)>,
+) -> Result<Option<Vec<Vec<f64>>>> {
     let (file, events) = if let Some(file) = listing.one("spikes", "npy")? {
         let one_per_neuron = |shape: &[usize]| count.check(&file, shape.first().copied().unwrap_or(0));
         let events = npy::read_lists(&file, &one_per_neuron)?;
@@ -265,7 +275,7 @@ fn events(listing: &Listing, count: &mut NeuronCount) -> Result<Option<Vec<Vec<f
         return Ok(None);
     };
     count.agree(&file, events.len())?;
-    check_events(&events).map_err(|e| e.context(format!("reading {}", file.display())))?;
+    check_events(&events, recording).map_err(|e| e.context(format!("reading {}", file.display())))?;
     Ok(Some(events))
 }
 
@@ -432,13 +442,13 @@ mod tests {
         assert_eq!((field.name.as_str(), field.neurons), ("a", 3));
         let positions = field.positions.unwrap();
         assert_eq!(positions.unit_um, [0.004, 0.004, 0.040]);
-        assert_eq!(positions.values, array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]);
-        assert_eq!(field.matrices["sttc"], array![[1.0, 0.4, 0.5], [0.4, 1.0, 0.6], [0.5, 0.6, 1.0]]);
+        assert_eq!(positions.values.view(), array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]);
+        assert_eq!(field.matrices["sttc"].view(), array![[1.0, 0.4, 0.5], [0.4, 1.0, 0.6], [0.5, 0.6, 1.0]]);
         // list({3, 8, 1}) is [8, 1, 3] in CPython, so the rows of the file are
         // those of neurons 1, 2 and 0.
-        let wiring = &field.matrices["connectome"];
+        let wiring = &field.matrices["connectome"].view();
         assert_eq!(wiring, array![[0.0, 5.0, 6.0], [2.0, 0.0, 1.0], [4.0, 3.0, 0.0]]);
-        assert_eq!(field.ids["root"], [3, 8, 1]);
+        assert_eq!(*field.ids["root"], [3, 8, 1]);
         assert!(!field.matrices.contains_key("precision"));
     }
 
@@ -535,7 +545,7 @@ mod tests {
             refused(&folder, &READING, &["connectome_a.csv", part]);
         }
         folder.file("connectome_a.csv", b",0,1,2\r\n0,0, 1.0,2\r\n1,3,0,11\r\n2,5,6,0\r\n");
-        assert_eq!(read(folder.path(), &READING).unwrap().matrices["connectome"][[1, 2]], 11.0);
+        assert_eq!(read(folder.path(), &READING).unwrap().matrices["connectome"].view()[[1, 2]], 11.0);
     }
 
     #[test]
@@ -545,7 +555,7 @@ mod tests {
         let with_events = ReadOptions { events: true, ..READING };
         let released = ReadOptions { sttc: Sttc::Released, ..with_events };
         let field = read(folder.path(), &released).unwrap();
-        assert!(field.derived.is_empty() && field.matrices["sttc"][[0, 1]] == 0.4);
+        assert!(field.derived.is_empty() && field.matrices["sttc"].view()[[0, 1]] == 0.4);
         // A released STTC that is stored again still counts as released.
         let place = Folder::new();
         let again = place.path().join("again");
@@ -577,7 +587,7 @@ mod tests {
             read(folder.path(), &ReadOptions { order: ConnectomeOrder::Restored, ..READING }).unwrap();
         assert_eq!(field.name, "A b");
         assert_eq!(field.positions.unwrap().unit_um, [1.0, 1.0, 2.5]);
-        assert_eq!(field.matrices["connectome"][[0, 1]], 1.0);
+        assert_eq!(field.matrices["connectome"].view()[[0, 1]], 1.0);
         folder.file("field.toml", b"name = \"A\"\nunit = 3\n");
         refused(&folder, &READING, &["field.toml, line 2", "unit"]);
         folder.file("field.toml", b"position_unit_um = [1, 1, 0]\n");

@@ -1,30 +1,34 @@
-//! Reads CSV files row by row, so that memory does not grow with the file, even
-//! if the file is malformed. Gzip-compressed files are decompressed on the fly.
+//! Reads tables row by row, so that memory does not grow with the file, even if the
+//! file is malformed: CSV files, which are decompressed on the fly if they are
+//! gzip-compressed, and parquet files. The first bytes of a file tell its format.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use pallium_core::prelude::*;
 
-use pallium_npy as npy;
+use crate::parquet_rows::{self, ParquetRows};
 
 /// Maximum length of a row in bytes, and maximum number of cells in a row.
 const LONGEST_ROW: usize = 4 << 20;
 const MOST_CELLS: usize = 1 << 18;
 const BUFFER: usize = 1 << 18;
 
-/// A CSV file, with or without a header row.
+/// A table: a CSV file with or without a header row, or a parquet file.
 pub struct Rows {
     path: PathBuf,
     source: Box<dyn BufRead>,
     parser: csv_core::Reader,
+    /// The rows, if it is a parquet file.
+    parquet: Option<ParquetRows>,
     /// Text of the current row: its cells, concatenated.
     text: Vec<u8>,
     /// End of each cell in `text`.
     ends: Vec<usize>,
     cells: usize,
-    /// First line of the current row, and of the next one; from 1.
+    /// First line of the current row, and of the next one; from 1. Rows of a parquet
+    /// file.
     line: u64,
     next_line: u64,
 }
@@ -36,9 +40,17 @@ impl Rows {
     /// If it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io(path, &e);
-        let (file, _) = npy::open(path)?;
-        let mut plain = BufReader::with_capacity(BUFFER, file);
-        let compressed = plain.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        let (mut file, _) = pallium_files::open(path)?;
+        let mut plain = BufReader::with_capacity(BUFFER, file.try_clone().map_err(failed)?);
+        let start = plain.fill_buf().map_err(failed)?;
+        if start.starts_with(parquet_rows::MAGIC) {
+            file.rewind().map_err(failed)?;
+            let parquet = ParquetRows::open(file).map_err(|why| unpacked(path, &why))?;
+            let mut rows = Self::new(path, Box::new(std::io::empty()))?;
+            rows.parquet = Some(parquet);
+            return Ok(rows);
+        }
+        let compressed = start.starts_with(&[0x1f, 0x8b]);
         let source: Box<dyn BufRead> = if compressed {
             Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain)))
         } else {
@@ -54,6 +66,7 @@ impl Rows {
             path: path.into(),
             source,
             parser: csv_core::Reader::new(),
+            parquet: None,
             text: vec![0; 1 << 12],
             ends: vec![0; 1 << 6],
             cells: 0,
@@ -67,6 +80,13 @@ impl Rows {
     /// # Errors
     /// If reading fails, or a row exceeds the maximum length.
     pub fn advance(&mut self) -> Result<bool> {
+        if let Some(parquet) = &mut self.parquet {
+            self.line += 1;
+            let cells = parquet.read(&mut self.text, &mut self.ends);
+            let cells = cells.map_err(|why| unpacked(&self.path, &why))?;
+            self.cells = cells.unwrap_or(0);
+            return Ok(cells.is_some());
+        }
         self.skip_empty_lines()?;
         self.line = self.next_line;
         let (mut length, mut cells) = (0, 0);
@@ -133,11 +153,14 @@ impl Rows {
         (0..self.cells).map(|column| self.cell(column))
     }
 
-    /// Reads the first row as column names.
+    /// The column names: those of a parquet file, or the first row.
     ///
     /// # Errors
     /// If the file is empty.
     pub fn header(&mut self) -> Result<Header> {
+        if let Some(parquet) = &self.parquet {
+            return Ok(Header { path: self.path.clone(), names: parquet.names.clone() });
+        }
         if !self.advance()? {
             return Err(Error::input(format!("{} is empty", self.path.display()))
                 .help("its first line must name the columns"));
@@ -169,6 +192,9 @@ impl Rows {
     /// If it is not one. A float is refused, because it may have lost digits.
     pub fn id(&self, column: usize, name: &str) -> Result<i64> {
         let text = self.cell(column);
+        if text.is_empty() {
+            return Err(self.empty(name));
+        }
         std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             let error = self.wrong(&format!("`{}` in column `{name}` is not a 64-bit integer", shown(text)));
             if text.contains(&b'.') || text.contains(&b'e') {
@@ -188,15 +214,23 @@ impl Rows {
     /// If it is not one.
     pub fn number(&self, column: usize, name: &str) -> Result<f64> {
         let text = self.cell(column);
+        if text.is_empty() {
+            return Err(self.empty(name));
+        }
         number(text).ok_or_else(|| {
             self.wrong(&format!("`{}` in column `{name}` is not a finite number", shown(text)))
                 .help("remove or correct the row")
         })
     }
 
+    fn empty(&self, name: &str) -> Error {
+        self.wrong(&format!("column `{name}` is empty")).help("write its value, or remove the row")
+    }
+
     /// An error at the current row.
     pub fn wrong(&self, what: &str) -> Error {
-        Error::input(format!("{}, line {}: {what}", self.path.display(), self.line))
+        let place = if self.parquet.is_some() { "row" } else { "line" };
+        Error::input(format!("{}, {place} {}: {what}", self.path.display(), self.line))
     }
 }
 
@@ -238,6 +272,11 @@ pub fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let cut: String = text.chars().take(200).map(|c| if c.is_control() { '·' } else { c }).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+fn unpacked(path: &Path, why: &str) -> Error {
+    Error::input(format!("{} cannot be read: {why}", path.display()))
+        .help("write it again uncompressed or compressed with snappy, gzip or zstd; or as a csv")
 }
 
 fn unreadable(path: &Path, line: u64, error: &std::io::Error) -> Error {

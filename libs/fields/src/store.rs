@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pallium_core::{
     Kind,
-    ndarray::{Array2, ArrayBase, Data, Dimension, aview1},
+    ndarray::{ArrayBase, ArrayView2, Data, Dimension, aview1},
     prelude::*,
 };
 
@@ -14,6 +14,7 @@ use pallium_npy::Element;
 use crate::events::check_events;
 use crate::field_toml::{FIELD_TOML, FieldToml, StoredOrder, VERSION};
 use crate::listing::MATRICES;
+use crate::released::refuse_repeats;
 
 /// Writes `substrate` into the new folder `folder`.
 ///
@@ -22,7 +23,7 @@ use crate::listing::MATRICES;
 ///
 /// # Errors
 /// If the folder exists and is not empty, or cannot be written.
-pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
+pub fn write(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
     substrate.check()?;
     if substrate.positions.is_none() && substrate.matrices.is_empty() {
         return Err(Error::input(format!(
@@ -32,7 +33,8 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
         .help("add positions; or, if there are events, compute matrices with `pallium field derive`"));
     }
     if let Some(events) = &substrate.events {
-        check_events(events).map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
+        check_events(events, substrate.recording)
+            .map_err(|e| e.context(format!("storing `{}`", substrate.name)))?;
     }
     if let Some(name) = substrate
         .matrices
@@ -43,7 +45,7 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
         return Err(Error::input(format!("`{name}` cannot be part of a file name"))
             .help("names may contain letters, digits, - and _"));
     }
-    if let Some(sttc) = substrate.matrices.get(Substrate::STTC)
+    if let Some(sttc) = substrate.matrices.get(Substrate::STTC).map(|sttc| sttc.view())
         && !substrate.derived.contains(Substrate::STTC)
         && let Some(((i, j), value)) = sttc.indexed_iter().find(|((i, j), v)| **v != sttc[[*j, *i]])
     {
@@ -52,6 +54,10 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
             sttc[[j, i]]
         ))
         .help("a spike time tiling matrix must be symmetric"));
+    }
+    // A folder with such ids could not be read again.
+    for (kind, ids) in &substrate.ids {
+        refuse_repeats(Path::new(&format!("ids `{kind}` of `{}`", substrate.name)), ids)?;
     }
     if folder.exists() {
         let mut entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))?;
@@ -74,20 +80,20 @@ pub fn write(substrate: &Substrate, folder: &Path) -> Result<()> {
     std::fs::rename(&inside, folder).map_err(|e| Error::io(folder, &e))
 }
 
-fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
+fn fill(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
     let field = file_name(&substrate.name);
     if let Some(positions) = &substrate.positions {
-        array(&folder.join(format!("positions_{field}.npy")), &positions.values)?;
+        array(&folder.join(format!("positions_{field}.npy")), &positions.values.view())?;
     }
     for (name, matrix) in &substrate.matrices {
         if name == Substrate::CONNECTOME {
-            let root = substrate.ids.get("root");
-            connectome(&folder.join(format!("connectome_{field}.csv")), matrix, root)?;
+            let root = substrate.ids.get("root").map(|ids| &**ids);
+            connectome(&folder.join(format!("connectome_{field}.csv")), matrix.view(), root)?;
             continue;
         }
         let known = MATRICES.iter().find(|(_, known)| known == name);
         let file = known.map_or_else(|| format!("matrix_{name}.npy"), |(file, _)| (*file).to_owned());
-        array(&folder.join(file), matrix)?;
+        array(&folder.join(file), &matrix.view())?;
     }
     for (name, ids) in &substrate.ids {
         array(&folder.join(format!("{name}_ids_{field}.npy")), &aview1(ids))?;
@@ -109,6 +115,7 @@ fn fill(substrate: &Substrate, folder: &Path) -> Result<()> {
         connectome_order: Some(StoredOrder::Neurons),
         sttc: None,
         frame_hz: substrate.frame_hz,
+        recording: substrate.recording,
         derived: substrate.derived.clone(),
         notes: substrate.notes.clone(),
     };
@@ -130,7 +137,7 @@ fn array<T: Element, D: Dimension>(path: &Path, array: &ArrayBase<impl Data<Elem
     pallium_npy::write(file, array).map_err(|e| Error::io(path, &e))
 }
 
-fn connectome(path: &Path, wiring: &Array2<f64>, root: Option<&Vec<i64>>) -> Result<()> {
+fn connectome(path: &Path, wiring: ArrayView2<'_, f64>, root: Option<&[i64]>) -> Result<()> {
     let labels: Vec<String> = match root {
         Some(ids) => ids.iter().map(ToString::to_string).collect(),
         None => (0..wiring.nrows()).map(|i| i.to_string()).collect(),
@@ -175,13 +182,14 @@ mod tests {
     #[test]
     fn unusual_names_and_values_survive() {
         let mut odd = Substrate { name: "a b/ü".into(), neurons: 2, ..Substrate::default() };
-        odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]]);
-        odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]]);
-        odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]]);
+        odd.matrices.insert("connectome".into(), ndarray::array![[0.0, 0.1], [3.0, 1e-20]].into());
+        odd.matrices.insert("axon-length".into(), ndarray::array![[0.0, 0.3], [-3.0, 1e300]].into());
+        odd.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.3], [0.2, 1.0]].into());
         odd.derived.insert("sttc".into());
         odd.frame_hz = Some(30.0);
-        odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN]);
-        odd.events = Some(vec![vec![], vec![0.1, 0.30000000000000004]]);
+        odd.ids.insert("root".into(), vec![i64::MAX, i64::MIN].into());
+        odd.events = Some(vec![vec![], vec![-0.1, 0.30000000000000004]]);
+        odd.recording = Some((-0.3, 1e9 + 0.1));
         odd.notes = vec!["say \"this\"\nand that".into()];
         let scratch = Folder::new();
         let folder = scratch.path().join("odd");
@@ -195,14 +203,22 @@ mod tests {
         scratch.file("something", b"");
         let field = Substrate {
             neurons: 1,
-            matrices: [("sttc".into(), ndarray::array![[1.0]])].into(),
+            matrices: [("sttc".into(), ndarray::array![[1.0]].into())].into(),
             ..Substrate::default()
         };
         let error = write(&field, scratch.path()).unwrap_err();
         assert!(error.kind == Kind::Input && error.message.contains("not empty"), "{error}");
         let mut bad = field.clone();
-        bad.matrices.insert("a/b".into(), ndarray::array![[1.0]]);
+        bad.matrices.insert("a/b".into(), ndarray::array![[1.0]].into());
         assert!(write(&bad, &scratch.path().join("x")).unwrap_err().message.contains("`a/b`"));
+        let mut bad = field.clone();
+        (bad.neurons, bad.ids) = (2, [("roi".into(), vec![7, 7].into())].into());
+        bad.matrices.insert("sttc".into(), ndarray::array![[1.0, 0.0], [0.0, 1.0]].into());
+        let error = write(&bad, &scratch.path().join("x")).unwrap_err();
+        assert!(
+            error.message.contains("ids `roi`") && error.message.contains("id 7 occurs twice"),
+            "{error}"
+        );
         let mut bad = field;
         bad.neurons = 2;
         assert!(write(&bad, &scratch.path().join("x")).is_err());

@@ -51,8 +51,11 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 
 /// An error for the user who named the unreadable file.
 pub fn unread(path: &Path, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Error::input(format!("{} does not exist", path.display()))
+            .help("check the path; relative paths start at the working directory");
+    }
     let help = match error.kind() {
-        io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::InvalidInput => "name a file; save what a pipe gives to a file first",
         io::ErrorKind::InvalidData => "is it the right file?",
         _ => return Error::io(path, error),
@@ -84,7 +87,7 @@ mod tests {
         };
         refused(&path, "a: 5 bytes long");
         refused(folder.path(), "not an ordinary file");
-        refused(&folder.path().join("b"), "b: ");
+        refused(&folder.path().join("b"), "b does not exist");
         #[cfg(target_os = "linux")]
         refused(Path::new("/dev/zero"), "not an ordinary file");
         std::fs::write(&path, b"\xff").unwrap();

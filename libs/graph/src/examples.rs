@@ -60,9 +60,35 @@ pub fn shuffled(graph: &Graph, seed: u64) -> Graph {
     graph.relabelled(&order)
 }
 
-/// A matrix whose graph at quantile 0 is `graph`.
+/// The binary matrix of `graph`.
 pub fn weights(graph: &Graph) -> Matrix {
     Matrix::from_shape_fn((graph.nodes(), graph.nodes()), |(i, j)| f32::from(graph.joined(i, j)))
+}
+
+/// Signed weights of 2 to 16 neurons with ties, repeated values and zeros:
+/// matrix `k` of the tables that `fixtures/random_graphs.py` of
+/// plugins/connectivity writes.
+pub fn tied_weights(k: u64) -> Matrix {
+    let n = 2 + scattered(k, 0, 5000) % 15;
+    let levels = [1, 2, 5, 1 << 20][(scattered(k, 1, 5000) % 4) as usize];
+    let zeros = [0, 50, 80, 93][(scattered(k, 2, 5000) % 4) as usize];
+    Matrix::from_shape_fn((n as usize, n as usize), |(i, j)| {
+        let x = scattered(k, i as u64, j as u64);
+        if x % 100 < zeros {
+            return 0.0;
+        }
+        let size = (1 + (x >> 8) % levels) as f64 / levels as f64;
+        if x >> 40 & 1 == 1 { -size as f32 } else { size as f32 }
+    })
+}
+
+/// An integer that looks random (the finalizer of SplitMix64, Steele et al.
+/// 2014).
+fn scattered(k: u64, i: u64, j: u64) -> u64 {
+    let x = (k * 1_000_003 + i * 1_009 + j + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 #[rustfmt::skip]

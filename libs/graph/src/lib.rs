@@ -10,4 +10,4 @@ mod threshold;
 
 pub use graph::{Graph, Ones, ones};
 pub use rewiring::{Rewire, Rewiring};
-pub use threshold::{check_quantile, quantile_of_magnitudes, recurrent, strong_connections};
+pub use threshold::{Cut, Ties, quantile_of_magnitudes, recurrent, strong_connections};

@@ -12,7 +12,6 @@ mod write;
 
 pub use dtype::{Dtype, Numeric};
 pub use npy::{
-    Fits, any, array, ids, list, lists, matrix, open, read_array, read_ids, read_list, read_lists,
-    read_matrix,
+    Fits, any, array, ids, list, lists, matrix, read_array, read_ids, read_list, read_lists, read_matrix,
 };
 pub use write::{Element, write};

@@ -5,12 +5,13 @@
 //! of any width and byte order, in C or Fortran order. Object arrays are read by
 //! [`pickle`]. Format: `numpy/lib/format.py`, versions 1 to 3.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use pallium_core::ndarray::{self, ArrayD, Ix2, IxDyn, ShapeBuilder};
 use pallium_core::{Kind, prelude::*};
+
+use pallium_files::open;
 
 use crate::dtype::{Dtype, Numeric};
 use crate::pickle;
@@ -220,25 +221,6 @@ pub fn lists(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Res
                 .help("every element of the object array must be a list of numbers")),
         })
         .collect()
-}
-
-/// Opens a regular file; also returns its length in bytes.
-///
-/// # Errors
-/// If there is no such file. Pipes and devices are refused before they are
-/// opened, because that might wait for a writer or never end.
-pub fn open(path: &Path) -> Result<(File, u64)> {
-    match std::fs::metadata(path) {
-        Ok(about) if about.is_file() => {
-            let file = File::open(path).map_err(|e| Error::io(path, &e))?;
-            Ok((file, about.len()))
-        }
-        Ok(_) => Err(bad(path, "is not a file").help("a regular file is expected")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(bad(path, "does not exist").help("check the path and that the download is complete"))
-        }
-        Err(e) => Err(Error::io(path, &e)),
-    }
 }
 
 fn bad(path: &Path, what: impl AsRef<str>) -> Error {

@@ -33,7 +33,7 @@ impl Npz {
     /// # Errors
     /// If the file is not an npz.
     pub fn open(path: &Path) -> Result<Self> {
-        let (file, _) = npy::open(path)?;
+        let (file, _) = pallium_files::open(path)?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, &e.to_string()))?;
         if archive.len() > MAX_ARRAYS {
             return Err(damaged(path, &format!("it has {} members", archive.len())));

@@ -25,12 +25,22 @@ pub struct Refused {
 
 const UNSUPPORTED: &str = "only an object array of numeric arrays, as numpy.save writes it, is read; \
      do not open this file with numpy unless you trust its source";
+const AS_ARRAYS: &str = "save arrays instead of lists: \
+     numpy.save(file, numpy.fromiter((numpy.asarray(t, float) for t in lists), object, len(lists)))";
 const DAMAGED: &str = "copy the file again from its source";
 
 type Result<T> = std::result::Result<T, Refused>;
 
 fn foreign<T>(what: impl Into<String>) -> Result<T> {
     Err(Refused { what: what.into(), remedy: UNSUPPORTED })
+}
+
+/// An object array of lists rather than arrays.
+fn lists() -> Refused {
+    Refused {
+        what: "the object array holds Python lists of numbers instead of arrays".into(),
+        remedy: AS_ARRAYS,
+    }
 }
 
 fn damaged(what: impl Into<String>) -> Refused {
@@ -161,6 +171,8 @@ impl<'a> Machine<'a> {
             let at = self.length - self.rest.len();
             self.steps = match self.steps.checked_sub(1) {
                 Some(left) if self.values.len() <= self.most_values => left,
+                // The numbers of a list are single values, those of an array are not.
+                _ if self.holds_lists() => return Err(lists()),
                 _ => return foreign("the pickle is longer than its arrays need"),
             };
             match self.byte()? {
@@ -249,6 +261,8 @@ impl<'a> Machine<'a> {
                     let items = self.split(mark)?;
                     self.append(items)?;
                 }
+                // BINFLOAT
+                b'G' => return Err(lists()),
                 // GLOBAL, STACK_GLOBAL
                 b'c' => {
                     let (module, object) = (self.line()?, self.line()?);
@@ -292,6 +306,12 @@ impl<'a> Machine<'a> {
                 }
             }
         }
+    }
+
+    /// Whether most values are integers, and some of them in lists.
+    fn holds_lists(&self) -> bool {
+        let integers = self.values.iter().filter(|value| matches!(value, Value::Int(_))).count();
+        integers > self.values.len() / 2 && self.values.iter().any(|value| matches!(value, Value::List(_)))
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -500,9 +520,16 @@ impl<'a> Machine<'a> {
             .iter()
             .enumerate()
             .map(|(i, &id)| {
-                let Value::Array { element: Element::Number { code, order }, shape, data } = &self.values[id]
-                else {
-                    return foreign(format!("element {i} of the object array is not an array of numbers"));
+                let (code, order, shape, data) = match &self.values[id] {
+                    Value::Array { element: Element::Number { code, order }, shape, data } => {
+                        (code, order, shape, data)
+                    }
+                    Value::List(_) | Value::Tuple(_) => return Err(lists()),
+                    _ => {
+                        return foreign(format!(
+                            "element {i} of the object array is not an array of numbers"
+                        ));
+                    }
                 };
                 let Value::Bytes(bytes) = &self.values[*data] else {
                     return foreign(format!("element {i} of the object array holds no bytes"));
@@ -614,6 +641,23 @@ mod tests {
         let mut pickle = b"\x80\x02Nr\xff\xff\xff\x00".to_vec();
         pickle.resize(1 << 25, b'N');
         assert!(object_array(&pickle, &[3]).unwrap_err().what.contains("memo key 16777215"));
+    }
+
+    #[test]
+    fn object_arrays_of_lists_are_refused_with_a_way_to_save_them() {
+        // numpy 2.4.6: a = numpy.empty(2, object); a[0], a[1] = lists; pickle.dumps(a, 2)
+        // ends with these elements, after what all object arrays of two share.
+        let head = "8002636e756d70792e5f636f72652e6d756c746961727261790a5f7265636f6e7374727563740a7100636e756d70790a \
+             6e6461727261790a71014b00857102635f636f646563730a656e636f64650a7103580100000062710458060000006c61 \
+             74696e317105867106527107877108527109284b014b0285710a636e756d70790a64747970650a710b58020000004f38 \
+             710c898887710d52710e284b0358010000007c710f4e4e4e4affffffff4affffffff4b3f74711062895d7111";
+        let floats = "285d711228473fe0000000000000474000000000000000655d711347bff00000000000006165747114622e";
+        let integers = format!("285d711228{}655d7113284b014b026565747114622e", "4b07".repeat(400));
+        for elements in [floats, integers.as_str(), "285d71125d711365747114622e"] {
+            let refused = object_array(&unhex(&format!("{head}{elements}")), &[2]).unwrap_err();
+            assert!(refused.what.contains("Python lists"), "{}", refused.what);
+            assert!(refused.remedy.contains("numpy.asarray"), "{}", refused.remedy);
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Metric for ParticipationRatio {
         self.0.of == Of::Activity
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         Ok(vec![match self.0.of {
             Of::Activity => Measure::new("participation_ratio", of_activity(&Recording::new(network)?)),
             Of::Weights => {
@@ -59,7 +59,8 @@ impl Metric for ParticipationRatio {
                 }
                 Measure::new("participation_ratio_weights", ratio(&w.t().dot(&w)))
             }
-        }])
+        }]
+        .into())
     }
 }
 pallium_core::register!(Metric, ParticipationRatio);

@@ -41,7 +41,9 @@ impl<'a> Recording<'a> {
                 conditions.len()
             )));
         }
-        if let Some(((step, trial, neuron), h)) = values.indexed_iter().find(|(_, h)| !h.is_finite()) {
+        let bad =
+            |&((step, trial, _), h): &((usize, usize, usize), &f32)| step < lengths[trial] && !h.is_finite();
+        if let Some(((step, trial, neuron), h)) = values.indexed_iter().find(bad) {
             return Err(Error::input(format!(
                 "activity is {h} at step {step} of trial {trial} in neuron {neuron}"
             )));

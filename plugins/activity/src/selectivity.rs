@@ -44,7 +44,7 @@ impl Metric for Selectivity {
         true
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let recording = Recording::new(network)?;
         let found = analyse(&recording.means(), recording.neurons());
         let n = recording.neurons() as f64;
@@ -55,7 +55,7 @@ impl Metric for Selectivity {
             ),
             None => (f64::NAN, f64::NAN),
         };
-        Ok(vec![Measure::new("selectivity", selectivity), Measure::new("selective_units", selective)])
+        Ok(vec![Measure::new("selectivity", selectivity), Measure::new("selective_units", selective)].into())
     }
 }
 pallium_core::register!(Metric, Selectivity);

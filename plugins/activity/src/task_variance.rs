@@ -38,7 +38,7 @@ impl Metric for TaskVariance {
         true
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let recording = Recording::new(network)?;
         let n = recording.neurons();
         let (mut total, mut between, mut samples) = (vec![0.0; n], vec![0.0; n], 0.0);
@@ -74,7 +74,8 @@ impl Metric for TaskVariance {
                 if share.is_finite() { share.min(1.0) } else { f64::NAN },
             ),
             Measure::new("task_variance_active_units", active as f64),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, TaskVariance);

@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_core::rand::seq::SliceRandom;
 
-use crate::shapes::{check_shape, no_penalty};
+use crate::shapes::{check_shape, neuron, no_penalty};
 
 pallium_core::choice! {
     /// Which neurons are inhibitory.
@@ -23,7 +23,8 @@ pallium_core::params! {
         /// Which neurons are inhibitory if `inhibitory` does not list them.
         assignment: Assignment = Assignment::Drawn,
         /// Indices of the inhibitory neurons, counted from 0. If given,
-        /// `excitatory` and `assignment` are ignored.
+        /// `excitatory` and `assignment` are ignored, and a unit that stands for
+        /// no neuron is excitatory.
         inhibitory: Option<Vec<u32>> = None,
     }
 }
@@ -32,9 +33,13 @@ pallium_core::params! {
 /// 0, all weights from an inhibitory one at most 0. After each update, weights
 /// of the wrong sign are set to 0, which gives the nearest matrix that obeys the
 /// law. There is no penalty. NaN stays NaN.
+///
+/// In connections from a part of the neurons, each row follows its neuron. Units
+/// that stand for no neuron are assigned among themselves in the same way.
 pub struct Dale {
-    /// For each neuron, whether it inhibits.
+    /// For each row, whether its neuron inhibits.
     inhibits: Vec<bool>,
+    columns: usize,
 }
 
 impl Component for Dale {
@@ -47,7 +52,11 @@ impl Component for Dale {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("excitatory", params.excitatory, 0.0, 1.0)?;
-        let n = setting.neurons()?;
+        let (rows, columns) = setting.shape()?;
+        let n = match setting.rows {
+            Some(_) => setting.neurons.unwrap_or(0),
+            None => rows,
+        };
         let mut inhibits = vec![false; n];
         if let Some(listed) = params.inhibitory {
             for index in listed {
@@ -61,24 +70,52 @@ impl Component for Dale {
                     return Err(Error::input(format!("parameter `inhibitory` lists neuron {index} twice")));
                 }
             }
-            return Ok(Dale { inhibits });
+            let free = vec![false; rows];
+            return Ok(Dale { inhibits: of_rows(rows, setting, &inhibits, &free)?, columns });
         }
-        let excitatory = (params.excitatory * n as f64).round() as usize;
-        inhibits[excitatory.min(n)..].fill(true);
-        if params.assignment == Assignment::Drawn {
-            inhibits.shuffle(&mut random::stream(setting.seed, "inhibitory neurons"));
-        }
-        Ok(Dale { inhibits })
+        let assign = |inhibits: &mut [bool], purpose: &str| {
+            let n = inhibits.len();
+            let excitatory = (params.excitatory * n as f64).round() as usize;
+            inhibits[excitatory.min(n)..].fill(true);
+            if params.assignment == Assignment::Drawn {
+                inhibits.shuffle(&mut random::stream(setting.seed, purpose));
+            }
+        };
+        assign(&mut inhibits, "inhibitory neurons");
+        let mut free = vec![false; (0..rows).filter(|&row| neuron(setting.rows, row).is_none()).count()];
+        assign(&mut free, "inhibitory free units");
+        Ok(Dale { inhibits: of_rows(rows, setting, &inhibits, &free)?, columns })
     }
 }
 
+/// For each row whether it inhibits, from the neurons and the free units in their
+/// order.
+fn of_rows(rows: usize, setting: &Setting<'_>, neurons: &[bool], free: &[bool]) -> Result<Vec<bool>> {
+    let mut free = free.iter();
+    let of_row = |row| match neuron(setting.rows, row) {
+        Some(neuron) => neurons.get(neuron).copied().ok_or_else(|| {
+            Error::input(format!(
+                "row {row} stands for neuron {neuron}, but there are {} neurons",
+                neurons.len()
+            ))
+        }),
+        None => Ok(free.next().copied().unwrap_or(false)),
+    };
+    (0..rows).map(of_row).collect()
+}
+
 impl Constraint for Dale {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        no_penalty(Some(self.inhibits.len()), &weights, &gradient)
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        no_penalty(Some((self.inhibits.len(), self.columns)), &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", Some(self.inhibits.len()), weights.dim())?;
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", Some((self.inhibits.len(), self.columns)), weights.dim())?;
         for (mut row, &inhibits) in weights.rows_mut().into_iter().zip(&self.inhibits) {
             // Comparisons, not min and max, which would turn NaN into a
             // plausible 0.

@@ -6,6 +6,7 @@
 //! | `circuit.mask` | weights, hard: only connected pairs have weights |
 //! | `circuit.no-autapses` | weights, hard: no neuron connects to itself |
 //! | `circuit.rate` | activity: penalty on its size |
+//! | `circuit.rewiring` | weights, hard: a fixed number of connections that find their places |
 //! | `circuit.spectral-radius` | weights, hard: the largest \|eigenvalue\| |
 //!
 //! Hard constraints act after each update, in the order in which they are
@@ -16,6 +17,7 @@ mod dale;
 mod mask;
 mod no_autapses;
 mod rate;
+mod rewiring;
 mod spectral_radius;
 
 mod shapes;

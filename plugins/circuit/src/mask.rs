@@ -4,7 +4,7 @@ use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_core::rand::{Rng, RngCore, seq::SliceRandom};
 
-use crate::shapes::{check_shape, no_penalty};
+use crate::shapes::{check_shape, neuron, no_penalty, within_one_population};
 
 pallium_core::choice! {
     /// Which pairs of neurons may be connected.
@@ -56,9 +56,13 @@ const SWAPS: usize = 20;
 /// ordered pairs of different neurons (Erdős and Rényi 1959), or M with the
 /// targets of pairs of connections swapped (Maslov and Sneppen 2002), with 20
 /// attempts per connection.
+///
+/// Connections between parts of the neurons have the pairs that the mask of all
+/// neurons allows between them. Units that stand for no neuron were not measured,
+/// so their connections are not restricted.
 pub struct Mask {
-    /// N×N, whether the weight may differ from 0.
-    allowed: Array2<bool>,
+    /// Whether the weight may differ from 0, in the shape of the parameter.
+    pub(crate) allowed: Array2<bool>,
 }
 
 impl Component for Mask {
@@ -76,8 +80,8 @@ impl Component for Mask {
         }
         let substrate = setting.substrate()?;
         let counts = substrate.matrix(Substrate::CONNECTOME)?;
-        check_shape("connectome", setting.neurons, counts.dim())?;
-        let n = counts.nrows();
+        let n = setting.neurons.unwrap_or(counts.nrows());
+        check_shape("connectome", Some((n, n)), counts.dim())?;
         let least = f64::from(params.least);
         let connected = |i: usize, j: usize| {
             let either = params.direction == Direction::Either && counts[[j, i]] >= least;
@@ -99,8 +103,37 @@ impl Component for Mask {
             Pairs::DegreePreserving => swap(&mut allowed, &mut stream),
         }
         allowed.diag_mut().fill(params.autapses);
+        if setting.rows.is_some() || setting.columns.is_some() {
+            allowed = between(setting, &allowed, params.autapses)?;
+        }
         Ok(Mask { allowed })
     }
+}
+
+/// The pairs of the units of a parameter that are allowed, given those of all
+/// neurons.
+fn between(setting: &Setting<'_>, all: &Array2<bool>, autapses: bool) -> Result<Array2<bool>> {
+    let (rows, columns) = setting.shape()?;
+    let known = |units, count| match (0..count)
+        .filter_map(|unit| neuron(units, unit))
+        .find(|&neuron| neuron >= all.nrows())
+    {
+        None => Ok(()),
+        Some(neuron) => Err(Error::input(format!(
+            "a unit stands for neuron {neuron}, but the connectome has {} neurons",
+            all.nrows()
+        ))),
+    };
+    known(setting.rows, rows)?;
+    known(setting.columns, columns)?;
+    let own = within_one_population(setting);
+    Ok(Array2::from_shape_fn((rows, columns), |(i, j)| {
+        match (neuron(setting.rows, i), neuron(setting.columns, j)) {
+            _ if own && i == j => autapses,
+            (Some(from), Some(to)) => all[[from, to]],
+            _ => true,
+        }
+    }))
 }
 
 /// A random set of `count` ordered pairs of different neurons, uniform over all
@@ -132,12 +165,17 @@ fn swap(allowed: &mut Array2<bool>, stream: &mut impl RngCore) {
 }
 
 impl Constraint for Mask {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        no_penalty(Some(self.allowed.nrows()), &weights, &gradient)
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        no_penalty(Some(self.allowed.dim()), &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", Some(self.allowed.nrows()), weights.dim())?;
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", Some(self.allowed.dim()), weights.dim())?;
         weights.zip_mut_with(&self.allowed, |w, &allowed| *w = if allowed { *w } else { 0.0 });
         Ok(())
     }

@@ -2,16 +2,20 @@
 
 use pallium_core::prelude::*;
 
-use crate::shapes::{check_shape, no_penalty};
+use crate::shapes::{check_shape, neuron, no_penalty, shape_of, within_one_population};
 
 pallium_core::params! {
     /// `circuit.no-autapses` has no parameters.
     pub struct Params {}
 }
 
-/// The diagonal of W is set to 0 after each update; no penalty.
+/// The diagonal of W is set to 0 after each update; no penalty. In connections
+/// from one population to another, the weights from a neuron to itself are, if it
+/// belongs to both.
 pub struct NoAutapses {
-    neurons: Option<usize>,
+    shape: Option<(usize, usize)>,
+    /// Places of the weights from a neuron to itself; `None` for the diagonal.
+    autapses: Option<Vec<(usize, usize)>>,
 }
 
 impl Component for NoAutapses {
@@ -21,18 +25,33 @@ impl Component for NoAutapses {
     type Params = Params;
 
     fn build(_: Params, setting: &Setting<'_>) -> Result<Self> {
-        Ok(NoAutapses { neurons: setting.neurons })
+        let shape = shape_of(setting);
+        let autapses = shape.filter(|_| !within_one_population(setting)).map(|(rows, columns)| {
+            let same = |&(i, j): &(usize, usize)| {
+                neuron(setting.rows, i).is_some_and(|from| neuron(setting.columns, j) == Some(from))
+            };
+            (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).filter(same).collect()
+        });
+        Ok(NoAutapses { shape, autapses })
     }
 }
 
 impl Constraint for NoAutapses {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        no_penalty(self.neurons, &weights, &gradient)
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        no_penalty(self.shape, &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", self.neurons, weights.dim())?;
-        weights.diag_mut().fill(0.0);
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", self.shape, weights.dim())?;
+        match &self.autapses {
+            None => weights.diag_mut().fill(0.0),
+            Some(autapses) => autapses.iter().for_each(|&place| weights[place] = 0.0),
+        }
         Ok(())
     }
 }

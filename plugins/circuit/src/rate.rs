@@ -1,9 +1,9 @@
 //! `circuit.rate`: a penalty on activity.
 
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis};
+use pallium_core::ndarray::ArrayViewMut3;
 use pallium_core::prelude::*;
 
-use crate::shapes::no_penalty;
+use crate::shapes::{no_penalty, shape_of};
 
 pallium_core::choice! {
     /// Form of the penalty.
@@ -22,8 +22,8 @@ pallium_core::params! {
     pub struct Params {
         /// Factor λ of the penalty (at least 0).
         strength: f64 = 0.01,
-        /// Form of the penalty. Means are over steps, trials and neurons; ⟨h⟩ is
-        /// a neuron's mean over steps and trials.
+        /// Form of the penalty. Means are over the steps of all trials and over
+        /// neurons; ⟨h⟩ is a neuron's mean over the steps of all trials.
         rule: Rule = Rule::Square,
         /// Activity r at which the penalty is 0 (in units of the model's
         /// activity).
@@ -32,9 +32,9 @@ pallium_core::params! {
 }
 
 /// A penalty on the hidden activity h (steps × trials × neurons). Steps past
-/// the end of a shorter trial count as silent. The derivative of |x| at 0 is 0.
+/// the end of a shorter trial do not count. The derivative of |x| at 0 is 0.
 pub struct Rate {
-    neurons: Option<usize>,
+    shape: Option<(usize, usize)>,
     strength: f64,
     rule: Rule,
     target: f64,
@@ -52,7 +52,7 @@ impl Component for Rate {
         at_least_zero("strength", params.strength)?;
         one_of_range("target", params.target, -1e6, 1e6)?;
         Ok(Rate {
-            neurons: setting.neurons,
+            shape: shape_of(setting),
             strength: params.strength,
             rule: params.rule,
             target: params.target,
@@ -61,8 +61,13 @@ impl Component for Rate {
 }
 
 impl Constraint for Rate {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        no_penalty(self.neurons, &weights, &gradient)
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        no_penalty(self.shape, &weights, &gradient)
     }
 
     fn wants_activity(&self) -> bool {
@@ -71,57 +76,73 @@ impl Constraint for Rate {
 
     fn activity_penalty(
         &mut self,
-        activity: ArrayView3<'_, f32>,
+        activity: &Activity<'_>,
         mut gradient: ArrayViewMut3<'_, f32>,
     ) -> Result<f64> {
-        if activity.dim() != gradient.dim() {
+        let Activity { values, lengths, .. } = *activity;
+        let (steps, trials, neurons) = values.dim();
+        if values.dim() != gradient.dim() || lengths.len() != trials {
             return Err(Error::input(format!(
-                "activity is {:?}, and its gradient {:?}",
-                activity.dim(),
+                "activity is {:?} with {} lengths of trials, and its gradient {:?}",
+                values.dim(),
+                lengths.len(),
                 gradient.dim()
             )));
         }
-        let (steps, trials, neurons) = activity.dim();
-        if activity.is_empty() {
+        let lasts = |trial: usize, step: usize| step < lengths[trial] as usize;
+        let samples = lengths.iter().map(|&length| (length as usize).min(steps)).sum::<usize>() as f64;
+        if samples == 0.0 || neurons == 0 {
             return Ok(0.0);
         }
         let target = self.target as f32;
         if self.rule == Rule::Homeostatic {
-            let samples = (steps * trials) as f64;
             let mut excess = vec![0.0_f64; neurons];
-            for row in activity.rows() {
-                excess.iter_mut().zip(row).for_each(|(sum, &h)| *sum += f64::from(h));
+            for (step, values) in values.outer_iter().enumerate() {
+                for (_, row) in values.outer_iter().enumerate().filter(|&(trial, _)| lasts(trial, step)) {
+                    excess.iter_mut().zip(row).for_each(|(sum, &h)| *sum += f64::from(h));
+                }
             }
             excess.iter_mut().for_each(|sum| *sum = *sum / samples - self.target);
             let factor = 2.0 * self.strength / (neurons as f64 * samples);
             let slope: Vec<f32> = excess.iter().map(|e| (factor * e) as f32).collect();
-            for mut row in gradient.rows_mut() {
-                row.iter_mut().zip(&slope).for_each(|(g, s)| *g += s);
+            for (step, mut gradient) in gradient.outer_iter_mut().enumerate() {
+                for (_, mut row) in
+                    gradient.outer_iter_mut().enumerate().filter(|&(trial, _)| lasts(trial, step))
+                {
+                    row.iter_mut().zip(&slope).for_each(|(g, s)| *g += s);
+                }
             }
             return Ok(self.strength * excess.iter().map(|e| e * e).sum::<f64>() / neurons as f64);
         }
-        let count = activity.len() as f64;
+        let count = samples * neurons as f64;
         let factor = (self.strength / count) as f32;
         let square = self.rule == Rule::Square;
         let mut sum = 0.0;
-        for (h, mut g) in activity.axis_iter(Axis(0)).zip(gradient.axis_iter_mut(Axis(0))) {
-            if square {
-                g.zip_mut_with(&h, |g, &h| *g += 2.0 * factor * (h - target));
-                sum += h.iter().map(|&h| f64::from(h - target).powi(2)).sum::<f64>();
-            } else {
-                // 0 at the target; NaN if h is NaN.
-                let sign = |x: f32| {
-                    if x > 0.0 {
-                        1.0
-                    } else if x < 0.0 {
-                        -1.0
-                    } else {
-                        x
-                    }
-                };
-                g.zip_mut_with(&h, |g, &h| *g += factor * sign(h - target));
-                sum += h.iter().map(|&h| f64::from((h - target).abs())).sum::<f64>();
+        for (step, (values, mut gradient)) in values.outer_iter().zip(gradient.outer_iter_mut()).enumerate() {
+            let mut of_step = 0.0;
+            for (trial, (h, mut g)) in values.outer_iter().zip(gradient.outer_iter_mut()).enumerate() {
+                if !lasts(trial, step) {
+                    continue;
+                }
+                if square {
+                    g.zip_mut_with(&h, |g, &h| *g += 2.0 * factor * (h - target));
+                    h.iter().for_each(|&h| of_step += f64::from(h - target).powi(2));
+                } else {
+                    // 0 at the target; NaN if h is NaN.
+                    let sign = |x: f32| {
+                        if x > 0.0 {
+                            1.0
+                        } else if x < 0.0 {
+                            -1.0
+                        } else {
+                            x
+                        }
+                    };
+                    g.zip_mut_with(&h, |g, &h| *g += factor * sign(h - target));
+                    h.iter().for_each(|&h| of_step += f64::from((h - target).abs()));
+                }
             }
+            sum += of_step;
         }
         Ok(self.strength * sum / count)
     }

@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_linalg::Squaring;
 
-use crate::shapes::{check_shape, no_penalty};
+use crate::shapes::{check_shape, no_penalty, shape_of, within_one_population};
 
 pallium_core::choice! {
     /// When weights are scaled.
@@ -38,7 +38,7 @@ const NEAR: f64 = 2e-7;
 /// largest eigenvalues, which orthogonal weights lack; a decomposition would be
 /// slower than a few products.
 pub struct SpectralRadius {
-    neurons: Option<usize>,
+    shape: Option<(usize, usize)>,
     target: f64,
     rule: Rule,
     squaring: Squaring,
@@ -56,22 +56,30 @@ impl Component for SpectralRadius {
             return Err(Error::input(format!("parameter `target` is {}", params.target))
                 .help("it must be at least 0.000001; with a spectral radius of 0 all weights would vanish"));
         }
-        Ok(SpectralRadius {
-            neurons: setting.neurons,
-            target: params.target,
-            rule: params.rule,
-            squaring: Squaring::default(),
-        })
+        let shape = shape_of(setting);
+        if !within_one_population(setting) {
+            let (rows, columns) = setting.shape()?;
+            return Err(Error::unsupported(format!(
+                "connections from {rows} units to {columns} others have no spectral radius"
+            ))
+            .help("apply this constraint only to the connections within one population"));
+        }
+        Ok(SpectralRadius { shape, target: params.target, rule: params.rule, squaring: Squaring::default() })
     }
 }
 
 impl Constraint for SpectralRadius {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        no_penalty(self.neurons, &weights, &gradient)
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        no_penalty(self.shape, &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", self.neurons, weights.dim())?;
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", self.shape.or(Some((weights.nrows(), weights.nrows()))), weights.dim())?;
         let radius = self.squaring.spectral_radius(weights.view());
         let factor = self.target / radius;
         let excessive = self.rule == Rule::Exactly || factor < 1.0;
@@ -103,20 +111,20 @@ mod tests {
         for seed in 1..6 {
             let mut w = World::new(40, seed).weights(seed);
             let before = w.clone();
-            build(0.8, Rule::Exactly).project(w.view_mut()).unwrap();
+            build(0.8, Rule::Exactly).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert!((radius(&w) / 0.8 - 1.0).abs() < 1e-6);
             let ratio = w[[3, 4]] / before[[3, 4]];
             assert!(w.iter().zip(&before).all(|(a, b)| (a - ratio * b).abs() <= 1e-6 * b.abs()));
             let scaled = w.clone();
-            build(0.8, Rule::Exactly).project(w.view_mut()).unwrap();
-            build(0.9, Rule::AtMost).project(w.view_mut()).unwrap();
+            build(0.8, Rule::Exactly).project(w.view_mut(), &Point::new("recurrent")).unwrap();
+            build(0.9, Rule::AtMost).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert_eq!(w, scaled);
-            build(0.7, Rule::AtMost).project(w.view_mut()).unwrap();
+            build(0.7, Rule::AtMost).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert!((radius(&w) / 0.7 - 1.0).abs() < 1e-6);
         }
         for untouched in [Matrix::zeros((3, 3)), array![[f32::NAN, 1.0], [1.0, 1.0]]] {
             let mut w = untouched.clone();
-            build(0.8, Rule::Exactly).project(w.view_mut()).unwrap();
+            build(0.8, Rule::Exactly).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert!(w.iter().zip(&untouched).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of the constraints of this plugin.
 
+use pallium_core::Units;
 use pallium_core::ndarray::{Array2, Array3};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{Value, json};
@@ -9,6 +10,7 @@ use crate::dale::Dale;
 use crate::mask::Mask;
 use crate::no_autapses::NoAutapses;
 use crate::rate::Rate;
+use crate::spectral_radius::SpectralRadius;
 
 #[test]
 fn conform() {
@@ -22,7 +24,7 @@ fn build<C: Component>(params: Value, setting: &Setting<'_>) -> Result<C> {
 fn projected<C: Component + Constraint>(params: Value, world: &World, seed: u64) -> Matrix {
     let mut weights = world.weights(seed);
     let setting = Setting { seed, ..world.setting() };
-    build::<C>(params, &setting).unwrap().project(weights.view_mut()).unwrap();
+    build::<C>(params, &setting).unwrap().project(weights.view_mut(), &Point::new("recurrent")).unwrap();
     weights
 }
 
@@ -56,13 +58,16 @@ fn dale_gives_every_neuron_one_sign() {
     let signs = |seed| {
         let setting = Setting { seed, ..world.setting() };
         let mut w = Matrix::ones((50, 50));
-        build::<Dale>(json!({}), &setting).unwrap().project(w.view_mut()).unwrap();
+        build::<Dale>(json!({}), &setting).unwrap().project(w.view_mut(), &Point::new("recurrent")).unwrap();
         w
     };
     assert_eq!(signs(3), signs(3));
     assert_ne!(signs(3), signs(4));
     let mut nan = Matrix::from_elem((50, 50), f32::NAN);
-    build::<Dale>(json!({}), &world.setting()).unwrap().project(nan.view_mut()).unwrap();
+    build::<Dale>(json!({}), &world.setting())
+        .unwrap()
+        .project(nan.view_mut(), &Point::new("recurrent"))
+        .unwrap();
     assert!(nan.iter().all(|w| w.is_nan()), "a diverged weight must not become a plausible 0");
     for wrong in [json!({"inhibitory": [50]}), json!({"inhibitory": [3, 3]}), json!({"excitatory": 1.1})] {
         assert!(build::<Dale>(wrong, &world.setting()).is_err());
@@ -76,11 +81,11 @@ fn pairs(weights: &Matrix) -> Array2<bool> {
 #[test]
 fn masks_have_the_pairs_of_the_connectome_or_as_many() {
     let world = World::new(60, 2);
-    let counts = &world.substrate().matrices[Substrate::CONNECTOME];
+    let counts = world.substrate().matrices[Substrate::CONNECTOME].to_array();
     let full = |params: Value, seed: u64| {
         let mut w = Matrix::ones((60, 60));
         let setting = Setting { seed, ..world.setting() };
-        build::<Mask>(params, &setting).unwrap().project(w.view_mut()).unwrap();
+        build::<Mask>(params, &setting).unwrap().project(w.view_mut(), &Point::new("recurrent")).unwrap();
         pairs(&w)
     };
     let measured = full(json!({}), 1);
@@ -138,7 +143,8 @@ fn activity_penalties_match_their_formulas() {
     let at = |params: Value| {
         let mut gradient = Array3::ones((3, 2, 2));
         let mut rate = build::<Rate>(params, &Setting::default()).unwrap();
-        let value = rate.activity_penalty(activity.view(), gradient.view_mut()).unwrap();
+        let value =
+            rate.activity_penalty(&Activity::new(activity.view(), &[3, 3]), gradient.view_mut()).unwrap();
         (value, gradient)
     };
     let near = |(value, gradient): (f64, Array3<f32>), expected: f64, slope: &dyn Fn(f32, usize) -> f64| {
@@ -159,4 +165,86 @@ fn activity_penalties_match_their_formulas() {
         0.6 * (1.0 + 121.0) / 2.0,
         &|_, i| 0.6 * 2.0 * [1.0, 11.0][i] / 12.0,
     );
+}
+
+/// Twenty trials of 4 steps, the first one longer: whatever is past the end of a
+/// trial, the penalty is that of the steps within trials alone.
+#[test]
+fn padding_is_not_activity() {
+    for (longest, rule, target) in [4, 50].into_iter().flat_map(|longest| {
+        [("square", 0.5), ("absolute", 0.5), ("homeostatic", 0.25)].map(|(rule, r)| (longest, rule, r))
+    }) {
+        let mut lengths = [4_u32; 20];
+        lengths[0] = longest;
+        // The mean of every trial is 0.5: 0.25 and 0.75 in turn.
+        let level = |t: usize, b: usize| {
+            if (t as u32) < lengths[b] { [0.25, 0.75][t % 2] } else { 7.0 }
+        };
+        let activity = Array3::from_shape_fn((longest as usize, 20, 3), |(t, b, _)| level(t, b));
+        let mut gradient = Array3::zeros(activity.dim());
+        let params = json!({"strength": 2.0, "rule": rule, "target": target});
+        let mut rate = build::<Rate>(params, &Setting::default()).unwrap();
+        let value =
+            rate.activity_penalty(&Activity::new(activity.view(), &lengths), gradient.view_mut()).unwrap();
+        let expected = if rule == "absolute" { 2.0 * 0.25 } else { 2.0 * 0.25 * 0.25 };
+        assert!((value - expected).abs() < 1e-12, "{rule}, {longest}: {value}");
+        let real = lengths.iter().sum::<u32>() as f32;
+        for ((t, b, _), &g) in gradient.indexed_iter() {
+            let apart = level(t, b) - 0.5;
+            let slope = match rule {
+                _ if t as u32 >= lengths[b] => 0.0,
+                "square" => 2.0 * apart,
+                "absolute" => apart.signum(),
+                _ => 2.0 * 0.25,
+            };
+            let expected = 2.0 * slope / (3.0 * real);
+            assert!((g - expected).abs() <= 1e-6 * expected.abs(), "{rule}, {longest}: {g} {expected}");
+        }
+    }
+    let none = Array3::zeros((4, 2, 3));
+    let mut rate = build::<Rate>(json!({}), &Setting::default()).unwrap();
+    let mut gradient = none.clone();
+    let value = rate.activity_penalty(&Activity::new(none.view(), &[0, 0]), gradient.view_mut()).unwrap();
+    assert_eq!((value, &gradient), (0.0, &none));
+    assert!(rate.activity_penalty(&Activity::new(none.view(), &[4]), gradient.view_mut()).is_err());
+}
+
+/// Connections from neurons 3, 4, a free unit and 8 to neurons 4 and 7 and a free
+/// unit are constrained as the same pairs of the network of all neurons are.
+#[test]
+fn connections_between_populations_follow_their_neurons() {
+    let world = World::new(12, 5);
+    let (from, to) = ([3, 4, -1, 8], [4, 7, -1]);
+    let setting = Setting {
+        rows: Some(Units { neurons: &from }),
+        columns: Some(Units { neurons: &to }),
+        seed: 9,
+        ..world.setting()
+    };
+    let whole = Setting { seed: 9, ..world.setting() };
+    fn cleared<C: Component + Constraint>(params: Value, setting: &Setting<'_>, value: f32) -> Array2<bool> {
+        let mut weights = Matrix::from_elem(setting.shape().unwrap(), value);
+        build::<C>(params, setting).unwrap().project(weights.view_mut(), &Point::new("block")).unwrap();
+        weights.mapv(|w| w == 0.0)
+    }
+    let all = cleared::<Dale>(json!({"excitatory": 0.5}), &whole, 1.0);
+    let block = cleared::<Dale>(json!({"excitatory": 0.5}), &setting, 1.0);
+    let mask = cleared::<Mask>(json!({}), &whole, 1.0);
+    let masked = cleared::<Mask>(json!({}), &setting, 1.0);
+    let alone = cleared::<NoAutapses>(json!({}), &setting, 1.0);
+    for ((i, j), &zero) in block.indexed_iter() {
+        if let Ok(neuron) = usize::try_from(from[i]) {
+            assert_eq!(zero, all[[neuron, 0]]);
+        }
+        let known = usize::try_from(from[i]).ok().zip(usize::try_from(to[j]).ok());
+        assert_eq!(masked[[i, j]], known.is_some_and(|pair| mask[pair]));
+        assert_eq!(alone[[i, j]], (i, j) == (1, 0));
+    }
+    let listed = cleared::<Dale>(json!({"inhibitory": [4, 11]}), &setting, 1.0);
+    assert_eq!(listed.column(0).to_vec(), [false, true, false, false]);
+    let error = build::<SpectralRadius>(json!({}), &setting).err().unwrap();
+    assert!(error.message.contains("4 units to 3 others"), "{error}");
+    let beyond = [12];
+    let setting = Setting { rows: Some(Units { neurons: &beyond }), ..setting };
+    assert!(build::<Mask>(json!({}), &setting).is_err() && build::<Dale>(json!({}), &setting).is_err());
 }

@@ -78,12 +78,12 @@ mod tests {
     fn trials_are_as_published() {
         let mut task = task(Params::default());
         let info = task.info();
-        assert_eq!((info.inputs, info.classes, info.steps), (3, 2, 40));
+        assert_eq!((info.inputs, info.outputs, info.steps), (3, 2, 40));
         assert_eq!(info.conditions, ["no-go", "go"]);
         let batch = task.trials(100, 1).unwrap();
         for trial in 0..100 {
             let go = batch.conditions[trial];
-            assert_eq!(batch.targets[[trial, 39]], go);
+            assert_eq!(batch.targets.view().classes().unwrap()[[trial, 39]], go);
             for step in 0..40 {
                 let expected = match (step, go) {
                     (0..5 | 25..35, _) => [1.0, 0.0, 0.0],
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn observers_reach_the_levels() {
-        let levels = |params| task(params).info().levels;
+        let levels = |params| task(params).info().levels.unwrap();
         let half = Levels { chance: 0.5, memoryless: Some(0.5), ideal: Some(1.0) };
         assert_eq!(levels(Params::default()), half);
         assert_eq!(levels(Params { decision: 0, ..Params::default() }), half);

@@ -132,11 +132,11 @@ mod tests {
         ];
         let mut task = task(Params::default());
         let info = task.info();
-        assert_eq!((info.inputs, info.classes, info.steps, info.step_ms), (8, 4, 50, None));
+        assert_eq!((info.inputs, info.outputs, info.steps, info.step_ms), (8, 4, 50, None));
         let batch = task.trials(400, 1).unwrap();
         for trial in 0..400 {
             let (goal, choices, class) = expected[batch.conditions[trial] as usize];
-            assert_eq!(batch.targets[[trial, 49]], class);
+            assert_eq!(batch.targets.view().classes().unwrap()[[trial, 49]], class);
             for step in 0..50 {
                 for channel in 0..8 {
                     let on = match step {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn observers_reach_the_levels() {
         let mut task = task(Params::default());
-        let levels = task.info().levels;
+        let levels = task.info().levels.unwrap();
         assert_eq!(levels, Levels { chance: 0.25, memoryless: Some(0.625), ideal: Some(1.0) });
         let batch = task.trials(20_000, 3).unwrap();
         let (right, n) = learnt_accuracy(&batch, 1);

@@ -130,18 +130,15 @@ impl Task for PerceptualDecision {
             .collect();
         // The number of stimulus steps that the last input shows.
         let last = usize::from(self.delay.is_empty());
-        TaskInfo {
-            inputs: 1 + DIRECTIONS.len(),
-            classes: DIRECTIONS.len(),
-            steps: self.delay.end,
-            step_ms: Some(self.step_ms),
-            conditions,
-            levels: Levels {
-                chance: 1.0 / DIRECTIONS.len() as f64,
-                memoryless: Some(self.accuracy(last)),
-                ideal: Some(self.accuracy(self.stimulus.len())),
-            },
-        }
+        let mut info = TaskInfo::classes(1 + DIRECTIONS.len(), DIRECTIONS.len(), self.delay.end);
+        info.step_ms = Some(self.step_ms);
+        info.conditions = conditions;
+        info.levels = Some(Levels {
+            chance: 1.0 / DIRECTIONS.len() as f64,
+            memoryless: Some(self.accuracy(last)),
+            ideal: Some(self.accuracy(self.stimulus.len())),
+        });
+        info
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
@@ -193,7 +190,7 @@ mod tests {
     fn trials_are_as_published() {
         let mut task = task(Params::default());
         let info = task.info();
-        assert_eq!((info.inputs, info.classes, info.steps, info.step_ms), (3, 2, 41, Some(100.0)));
+        assert_eq!((info.inputs, info.outputs, info.steps, info.step_ms), (3, 2, 41, Some(100.0)));
         assert_eq!(info.conditions.len(), 10);
         assert_eq!(info.conditions[6], "direction 180°, coherence 6.4 %");
         let batch = task.trials(1_000, 1).unwrap();
@@ -204,7 +201,7 @@ mod tests {
         );
         assert!(batch.inputs.slice(s![.., 31.., 1..]).iter().all(|&v| v == 0.0), "nothing after it");
         for trial in 0..1_000 {
-            assert_eq!(batch.targets[[trial, 40]], batch.conditions[trial] / 5);
+            assert_eq!(batch.targets.view().classes().unwrap()[[trial, 40]], batch.conditions[trial] / 5);
         }
     }
 
@@ -213,7 +210,7 @@ mod tests {
         let mut task = task(Params { sigma: 0.0, ..Params::default() });
         let batch = task.trials(200, 2).unwrap();
         for trial in 0..200 {
-            let class = batch.targets[[trial, 40]] as usize;
+            let class = batch.targets.view().classes().unwrap()[[trial, 40]] as usize;
             let half = [0.0, 0.032, 0.064, 0.128, 0.256][batch.conditions[trial] as usize % 5];
             for step in 1..31 {
                 let (with, against) =
@@ -221,7 +218,7 @@ mod tests {
                 assert!((with - (0.5 + half)).abs() < 1e-6 && (against - (0.5 - half)).abs() < 1e-6);
             }
         }
-        let levels = task.info().levels;
+        let levels = task.info().levels.unwrap();
         assert_eq!(levels.ideal, Some(0.9), "only coherence 0 is left to guess");
         assert_eq!(levels.memoryless, Some(0.5));
     }
@@ -274,12 +271,12 @@ mod tests {
             let value = value.unwrap();
             assert!((value - expected).abs() < 1e-12, "{value} is not {expected}");
         };
-        let levels = task(Params::default()).info().levels;
+        let levels = task(Params::default()).info().levels.unwrap();
         close(levels.ideal, 0.898_681_341_478_928_2);
         assert_eq!((levels.chance, levels.memoryless), (0.5, Some(0.5)));
-        let levels = task(Params { stimulus: 10, sigma: 3.0, ..Params::default() }).info().levels;
+        let levels = task(Params { stimulus: 10, sigma: 3.0, ..Params::default() }).info().levels.unwrap();
         close(levels.ideal, 0.797_008_989_833_366_9);
-        let levels = task(Params { delay: 0, ..Params::default() }).info().levels;
+        let levels = task(Params { delay: 0, ..Params::default() }).info().levels.unwrap();
         close(levels.memoryless, 0.791_315_185_391_081_1);
         close(levels.ideal, 0.898_681_341_478_928_2);
     }
@@ -309,7 +306,7 @@ mod tests {
         (0..batch.trials())
             .filter(|&trial| {
                 let answer = u32::from(likelihood(trial, 1) > likelihood(trial, 0));
-                answer == batch.targets[[trial, last]]
+                answer == batch.targets.view().classes().unwrap()[[trial, last]]
             })
             .count()
     }
@@ -320,12 +317,17 @@ mod tests {
             let mut task = task(params);
             let batch = task.trials(20_000, 6).unwrap();
             let right = bayesian(&batch, &task.coherences, task.noise, task.stimulus.clone());
-            assert_share("ideal", right, 20_000, task.info().levels.ideal.unwrap());
+            assert_share("ideal", right, 20_000, task.info().levels.unwrap().ideal.unwrap());
         }
         let mut task = task(Params { delay: 0, ..Params::default() });
         let batch = task.trials(20_000, 6).unwrap();
         let right = bayesian(&batch, &task.coherences, task.noise, 30..31);
-        assert_share("memoryless without delay", right, 20_000, task.info().levels.memoryless.unwrap());
+        assert_share(
+            "memoryless without delay",
+            right,
+            20_000,
+            task.info().levels.unwrap().memoryless.unwrap(),
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use pallium_core::ndarray::s;
+use pallium_core::ndarray::{Array2, ArrayView2, s};
 use pallium_core::prelude::*;
 use rand::Rng;
 
@@ -94,13 +94,15 @@ impl Repertoire {
             return Err(Error::bug(format!("{count} kinds of trial with {} names", names.len())));
         }
         kinds.conditions = (0..).take(count).collect();
-        kinds.check(inputs, classes)?;
-        let levels = Levels {
+        let mut info = TaskInfo::classes(inputs, classes, steps);
+        info.conditions = names;
+        kinds.check(&info)?;
+        let correct = kinds.targets.view().classes()?;
+        info.levels = Some(Levels {
             chance: 1.0 / classes as f64,
-            memoryless: Some(best_accuracy(&kinds, |length| length.saturating_sub(1)..length)),
-            ideal: Some(best_accuracy(&kinds, |length| 0..length)),
-        };
-        let info = TaskInfo { inputs, classes, steps, step_ms: None, conditions: names, levels };
+            memoryless: Some(best_accuracy(&kinds, correct, |length| length.saturating_sub(1)..length)),
+            ideal: Some(best_accuracy(&kinds, correct, |length| 0..length)),
+        });
         Ok(Repertoire { kinds, info, purpose })
     }
 
@@ -112,29 +114,32 @@ impl Repertoire {
     /// `count` trials, each of a kind drawn uniformly and independently.
     pub fn draw(&self, count: usize, seed: u64) -> Result<Batch> {
         let mut batch = empty_batch(count, self.info.steps, self.info.inputs)?;
+        let correct = self.kinds.targets.view().classes()?;
+        let mut targets = Array2::zeros((count, self.info.steps));
         let mut stream = random::stream(seed, self.purpose);
         for trial in 0..count {
             let condition = stream.random_range(0..self.kinds.trials() as u32);
             let kind = condition as usize;
             batch.inputs.slice_mut(s![trial, .., ..]).assign(&self.kinds.inputs.slice(s![kind, .., ..]));
-            batch.targets.row_mut(trial).assign(&self.kinds.targets.row(kind));
+            targets.row_mut(trial).assign(&correct.row(kind));
             batch.mask.row_mut(trial).assign(&self.kinds.mask.row(kind));
             batch.lengths[trial] = self.kinds.lengths[kind];
             batch.conditions[trial] = condition;
         }
+        batch.targets = Targets::Classes(targets);
         Ok(batch)
     }
 }
 
-/// The accuracy of the best observer of equally likely kinds. `window` maps a
-/// trial's length to the steps that the observer sees.
-fn best_accuracy(kinds: &Batch, window: impl Fn(usize) -> Range<usize>) -> f64 {
+/// The accuracy of the best observer of equally likely kinds with these correct
+/// classes. `window` maps a trial's length to the steps that the observer sees.
+fn best_accuracy(kinds: &Batch, correct: ArrayView2<'_, u32>, window: impl Fn(usize) -> Range<usize>) -> f64 {
     // For each observation, how often each class is correct.
     let mut answers: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
     for kind in 0..kinds.trials() {
         let length = kinds.lengths[kind] as usize;
         let seen = kinds.inputs.slice(s![kind, window(length), ..]);
-        let class = kinds.targets[[kind, length - 1]];
+        let class = correct[[kind, length - 1]];
         *answers.entry(seen.iter().map(|v| v.to_bits()).collect()).or_default().entry(class).or_default() +=
             1;
     }
@@ -162,10 +167,11 @@ pub mod tests {
     /// `steps` steps and learns the best answers from the first half.
     pub fn learnt_accuracy(batch: &Batch, steps: usize) -> (usize, usize) {
         let half = batch.trials() / 2;
+        let correct = batch.targets.view().classes().unwrap();
         let seen = |trial: usize| -> (Vec<u32>, u32) {
             let end = batch.lengths[trial] as usize;
             let input = batch.inputs.slice(s![trial, end - steps..end, ..]);
-            (input.iter().map(|v| v.to_bits()).collect(), batch.targets[[trial, end - 1]])
+            (input.iter().map(|v| v.to_bits()).collect(), correct[[trial, end - 1]])
         };
         let mut counts: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
         for trial in 0..half {
@@ -184,7 +190,7 @@ pub mod tests {
     pub fn check_properties(task: &mut dyn Task) {
         let info = task.info();
         let batch = task.trials(200, 11).unwrap();
-        batch.check(info.inputs, info.classes).unwrap();
+        batch.check(&info).unwrap();
         assert_eq!(batch.inputs.dim(), (200, info.steps, info.inputs));
         assert!(batch.lengths.iter().all(|&l| l as usize == info.steps), "every trial is full length");
         assert!(batch.conditions.iter().all(|&c| (c as usize) < info.conditions.len()));
@@ -196,7 +202,8 @@ pub mod tests {
         assert_ne!(task.trials(200, 12).unwrap().conditions, batch.conditions, "another seed gives others");
         let head = task.trials(77, 11).unwrap();
         assert_eq!(head.inputs, batch.inputs.slice(s![..77, .., ..]), "a shorter draw is the beginning");
-        assert_eq!(head.targets, batch.targets.slice(s![..77, ..]));
+        let classes = |batch: &Batch| batch.targets.view().classes().unwrap().to_owned();
+        assert_eq!(classes(&head), classes(&batch).slice(s![..77, ..]));
         assert_eq!(head.conditions, batch.conditions[..77]);
         assert_eq!(task.trials(0, 11).unwrap().trials(), 0);
 

@@ -1,9 +1,9 @@
 //! `connectivity.assortativity`: whether similar nodes connect to each other.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 
-use crate::graph::{Kind, WeightedGraph, present};
+use crate::graph::{Kind, WeightedGraph, mean};
 
 pallium_core::choice! {
     /// Which degrees of the two ends are compared in directed networks.
@@ -28,39 +28,49 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Directed networks: which degrees of a connection's source and target
         /// are compared.
         ends: Ends = Ends::OutIn,
     }
 }
 
-/// The correlation, over connections, of the degrees (weighted: strengths) of
-/// the two ends (Newman 2002, equation 4): where a and b are those of the ends
-/// and ⟨ ⟩ is the mean over connections,
+/// Pearson's correlation, over connections, of the degrees (weighted: strengths)
+/// of a connection's two ends. NaN if either does not vary.
 ///
-/// > (⟨ab⟩ − ⟨(a + b)/2⟩²) / (⟨(a² + b²)/2⟩ − ⟨(a + b)/2⟩²).
+/// Undirected, every connection counts in both directions, which is equation 4
+/// of Newman (2002). Directed, it counts once, from source to target, and the
+/// degrees are those that `ends` names (Foster et al. 2010, equation 1).
 ///
-/// In directed networks the formula runs over directed connections, as in the
-/// Brain Connectivity Toolbox. NaN if all ends are equal.
-pub struct Assortativity(Params);
+/// Equal to networkx's `degree_pearson_correlation_coefficient`. The Brain
+/// Connectivity Toolbox applies Newman's undirected formula to directed
+/// connections as well, which is not a correlation: it uses the mean and the
+/// variance of both ends together. Leung and Chau (2007) define another weighted
+/// coefficient, in which connections rather than degrees are weighted.
+pub struct Assortativity {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for Assortativity {
     const ID: &'static str = "connectivity.assortativity";
     const ABOUT: &'static str = "assortativity by degree or strength, undirected or directed";
-    const CITE: &'static str = "Newman 2002, Phys. Rev. Lett. 89:208701; Foster, Foster, Grassberger, Paczuski \
-                                2010, PNAS 107:10815; Leung and Chau 2007, Physica A 378:591";
+    const CITE: &'static str = "Newman 2002, Phys. Rev. Lett. 89:208701; directed: Foster, Foster, Grassberger, \
+                                Paczuski 2010, PNAS 107:10815";
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Assortativity(params))
+        let cut = Cut::new(params.quantile, params.ties)?;
+        Ok(Assortativity { params, cut })
     }
 }
 
 impl Metric for Assortativity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, ends } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, ends, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let mut name = format!("assortativity_{}", kind.weights());
         if kind.directed() {
             name += match ends {
@@ -70,7 +80,7 @@ impl Metric for Assortativity {
                 Ends::InIn => "_in_in",
             };
         }
-        Ok(vec![Measure::new(name, assortativity(&graph, kind.directed().then_some(ends)))])
+        Ok(vec![Measure::new(name, assortativity(&graph, kind.directed().then_some(ends)))].into())
     }
 }
 pallium_core::register!(Metric, Assortativity);
@@ -85,16 +95,22 @@ pub fn assortativity(graph: &WeightedGraph, ends: Option<Ends>) -> f64 {
         Some(Ends::InOut) => (&into, &out),
         Some(Ends::InIn) => (&into, &into),
     };
-    let (mut count, mut product, mut half, mut square) = (0.0, 0.0, 0.0, 0.0);
-    for (i, j, w) in graph.edges().filter(|(i, j, _)| ends.is_some() || i < j) {
-        let (a, b) = (source[i], target[j]);
-        count += present(w);
-        product += a * b;
-        half += (a + b) / 2.0;
-        square += (a * a + b * b) / 2.0;
+    // The edges of an undirected graph are there in both directions.
+    let ends: Vec<(f64, f64)> = graph.edges().map(|(i, j, _)| (source[i], target[j])).collect();
+    let (mean_a, mean_b) = (mean(ends.iter().map(|e| e.0)), mean(ends.iter().map(|e| e.1)));
+    let (mut both, mut a_alone, mut b_alone) = (0.0, 0.0, 0.0);
+    for (a, b) in &ends {
+        let (a, b) = (a - mean_a, b - mean_b);
+        both += a * b;
+        a_alone += a * a;
+        b_alone += b * b;
     }
-    let mean = half / count;
-    let spread = square / count - mean * mean;
-    // The rounding error of a spread of 0.
-    if spread > 1e-12 * (square / count) { (product / count - mean * mean) / spread } else { f64::NAN }
+    // Equal values have a deviation of some rounding errors.
+    let count = ends.len() as f64;
+    let varies = |squares: f64, mean: f64| (squares / count).sqrt() > 1e-12 * mean;
+    if varies(a_alone, mean_a) && varies(b_alone, mean_b) {
+        both / (a_alone.sqrt() * b_alone.sqrt())
+    } else {
+        f64::NAN
+    }
 }

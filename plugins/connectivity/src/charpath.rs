@@ -1,7 +1,7 @@
 //! `connectivity.charpath`: how far apart nodes are.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 
 use crate::graph::{Kind, WeightedGraph, mean};
 use crate::paths::distances;
@@ -14,6 +14,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Whether pairs without a path between them count as infinitely far
         /// apart; if not, they are left out.
         include_infinite: bool = false,
@@ -24,7 +27,15 @@ pallium_core::params! {
 /// paths between ordered pairs, with 1/weight as a connection's length (Watts
 /// and Strogatz 1998); the mean of 1/d; and the smallest and largest
 /// eccentricity (the longest of a node's shortest paths).
-pub struct Charpath(Params);
+///
+/// Equal to `charpath` of the Brain Connectivity Toolbox without the diagonal,
+/// except that nodes without a path have no eccentricity (bctpy gives them one
+/// of 10²⁰), and, if all pairs have a path, to networkx's
+/// `average_shortest_path_length`, `radius` and `diameter`. NaN without paths.
+pub struct Charpath {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for Charpath {
     const ID: &'static str = "connectivity.charpath";
@@ -34,15 +45,15 @@ impl Component for Charpath {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Charpath(params))
+        let cut = Cut::new(params.quantile, params.ties)?;
+        Ok(Charpath { params, cut })
     }
 }
 
 impl Metric for Charpath {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, include_infinite } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, include_infinite, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let n = graph.nodes();
         let all = distances(n, graph.weights());
         let counts = |i: usize, j: usize| i != j && (include_infinite || all[i * n + j].is_finite());
@@ -58,7 +69,8 @@ impl Metric for Charpath {
             Measure::new("charpath_efficiency", mean(of_pairs().map(|d| 1.0 / d))),
             Measure::new("charpath_radius", extreme(ends.clone().min_by(f64::total_cmp))),
             Measure::new("charpath_diameter", extreme(ends.max_by(f64::total_cmp))),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Charpath);

@@ -1,7 +1,7 @@
 //! `connectivity.clustering-coef`: how often neighbours are connected.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 use pallium_linalg::{View, Write, product};
 
 use crate::graph::{Kind, WeightedGraph, mean, present};
@@ -14,6 +14,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
     }
 }
 
@@ -26,8 +29,12 @@ pallium_core::params! {
 /// 2007); 0 if it is not in a triangle. Undirected, this is the mean over pairs
 /// of neighbours of the triangle's geometric mean weight (Onnela et al. 2005);
 /// binary, the share of pairs of neighbours that are connected (Watts and
-/// Strogatz 1998).
-pub struct ClusteringCoef(Params);
+/// Strogatz 1998). Equal to networkx's `average_clustering` and to the mean of
+/// `clustering_coef_*` of the Brain Connectivity Toolbox. NaN without nodes.
+pub struct ClusteringCoef {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for ClusteringCoef {
     const ID: &'static str = "connectivity.clustering-coef";
@@ -37,17 +44,17 @@ impl Component for ClusteringCoef {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(ClusteringCoef(params))
+        let cut = Cut::new(params.quantile, params.ties)?;
+        Ok(ClusteringCoef { params, cut })
     }
 }
 
 impl Metric for ClusteringCoef {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let kind = self.params.kind;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let name = format!("clustering_coef_{}", kind.name());
-        Ok(vec![Measure::new(name, mean(clustering(&graph)))])
+        Ok(vec![Measure::new(name, mean(clustering(&graph)))].into())
     }
 }
 pallium_core::register!(Metric, ClusteringCoef);

@@ -1,7 +1,7 @@
 //! `connectivity.core-periphery`: a densely connected core and the rest.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 
 use crate::graph::{Kind, WeightedGraph};
 use crate::modularity::check_gamma;
@@ -14,6 +14,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Resolution γ: values above 1 give a smaller core, values below 1 a larger
         /// one (above 0).
         gamma: f64 = 1.0,
@@ -23,14 +26,18 @@ pallium_core::params! {
 /// Coreness q = (Σ within the core − Σ within the periphery) of (w − γ·w̄) / m in
 /// the best division into core and periphery, and the core's size (Borgatti and
 /// Everett 2000, in the form of Rubinov et al. 2015). w̄ is the mean of all N²
-/// weights and m their sum.
+/// weights and m their sum. Equal to `core_periphery_dir` of the Brain
+/// Connectivity Toolbox for the same division. NaN without connections.
 ///
 /// No search is needed. With bᵢⱼ the summand and cᵢ = 1 in the core, 0 elsewhere,
 /// the sum is Σ b·(cᵢcⱼ − (1 − cᵢ)(1 − cⱼ)) = Σ b·(cᵢ + cⱼ − 1), so every node
 /// contributes to q independently of the others, and the best core consists of
 /// the nodes with a positive contribution: those whose weights in and out exceed
 /// 2γ·N·w̄.
-pub struct CorePeriphery(Params);
+pub struct CorePeriphery {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for CorePeriphery {
     const ID: &'static str = "connectivity.core-periphery";
@@ -40,16 +47,16 @@ impl Component for CorePeriphery {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         check_gamma(params.gamma)?;
-        Ok(CorePeriphery(params))
+        Ok(CorePeriphery { params, cut })
     }
 }
 
 impl Metric for CorePeriphery {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, gamma } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, gamma, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let gains = gains(&graph, gamma);
         let core: Vec<bool> = gains.iter().map(|&gain| gain > 0.0).collect();
         let size = core.iter().filter(|&&c| c).count() as f64;
@@ -59,7 +66,8 @@ impl Metric for CorePeriphery {
                 "core_periphery_dir_size",
                 if gains.iter().any(|g| g.is_nan()) { f64::NAN } else { size },
             ),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, CorePeriphery);

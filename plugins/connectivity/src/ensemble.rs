@@ -2,7 +2,7 @@
 //! with those of random networks.
 
 use pallium_core::prelude::*;
-use pallium_graph::{Rewire, Rewiring, check_quantile};
+use pallium_graph::{Cut, Rewire, Rewiring};
 
 use crate::clustering_coef::clustering;
 use crate::efficiency::global_efficiency;
@@ -11,17 +11,16 @@ use crate::graph::{Kind, WeightedGraph, mean};
 /// An ensemble of random networks.
 pub struct Ensemble {
     pub kind: Kind,
-    pub quantile: f64,
+    pub cut: Cut,
     pub graphs: u32,
     pub seed: u64,
 }
 
 impl Ensemble {
-    /// Refuses a quantile or number of graphs out of range.
-    pub fn new(kind: Kind, quantile: f64, graphs: u32, seed: u64) -> Result<Self> {
-        check_quantile(quantile)?;
+    /// Refuses a number of graphs out of range.
+    pub fn new(kind: Kind, cut: Cut, graphs: u32, seed: u64) -> Result<Self> {
         one_of_range("graphs", f64::from(graphs), 2.0, 1e5)?;
-        Ok(Ensemble { kind, quantile, graphs, seed })
+        Ok(Ensemble { kind, cut, graphs, seed })
     }
 
     /// For clustering coefficient and global efficiency: the mean over an
@@ -32,8 +31,8 @@ impl Ensemble {
         network: &Network<'_>,
         null: &str,
         mut draw: impl FnMut(&WeightedGraph, &mut random::Stream) -> WeightedGraph,
-    ) -> Result<Vec<Measure>> {
-        let graph = WeightedGraph::from_network(network, self.kind, self.quantile)?;
+    ) -> Result<Measures> {
+        let graph = WeightedGraph::from_network(network, self.kind, self.cut)?;
         // A new stream for each network, so that the result does not depend on
         // earlier measurements.
         let mut stream = random::stream(self.seed, &format!("null {null}"));
@@ -51,7 +50,7 @@ impl Ensemble {
             found.push(Measure::new(format!("{name}_{null}"), average));
             found.push(Measure::new(format!("{name}_{null}_z"), z).unit("standard deviations"));
         }
-        Ok(found)
+        Ok(found.into())
     }
 }
 

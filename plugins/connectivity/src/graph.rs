@@ -1,7 +1,7 @@
 //! The graph of strong connections.
 
 use pallium_core::prelude::*;
-use pallium_graph::{quantile_of_magnitudes, recurrent};
+use pallium_graph::{Cut, recurrent};
 
 pallium_core::choice! {
     /// Binary or weighted, undirected or directed.
@@ -60,19 +60,18 @@ impl WeightedGraph {
         WeightedGraph { nodes, weights }
     }
 
-    /// The graph of a network: connections whose |weight| exceeds the `quantile`
-    /// of all N² values of |weight|, without autapses. Weights are |weight|
-    /// divided by the largest, or 1 if binary. Undirected weights are the mean
-    /// of both directions (binary: 1 if either exists).
+    /// The graph of a network: the connections of the [`Cut`], without autapses.
+    /// Weights are |weight| divided by the largest, or 1 if binary. Undirected
+    /// weights are the mean of both directions (binary: 1 if either exists).
     ///
     /// # Errors
     /// If the recurrent matrix is not square or not finite.
-    pub fn from_network(network: &Network<'_>, kind: Kind, quantile: f64) -> Result<Self> {
+    pub fn from_network(network: &Network<'_>, kind: Kind, cut: Cut) -> Result<Self> {
         let weights = recurrent(network)?;
         let n = weights.nrows();
-        let threshold = quantile_of_magnitudes(weights, quantile);
+        let threshold = cut.threshold(weights);
         let mut sizes: Vec<f64> = weights.iter().map(|w| f64::from(w.abs())).collect();
-        sizes.iter_mut().filter(|w| **w <= threshold).for_each(|w| *w = 0.0);
+        sizes.iter_mut().filter(|w| !cut.connects(**w, threshold)).for_each(|w| *w = 0.0);
         let mut graph = WeightedGraph::new(n, sizes);
         if !kind.weighted() {
             graph.weights.iter_mut().filter(|w| **w > 0.0).for_each(|w| *w = 1.0);

@@ -2,7 +2,7 @@
 
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 use pallium_linalg::symmetric;
 
 use crate::graph::{Kind, WeightedGraph};
@@ -15,6 +15,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Resolution γ: values above 1 give smaller communities, values below
         /// 1 larger ones (above 0).
         gamma: f64 = 1.0,
@@ -27,8 +30,12 @@ pallium_core::params! {
 /// (Newman 2006), and each part is split in the same way until no split
 /// increases Q. The directed version is that of Leicht and Newman (2008).
 ///
-/// NaN without connections.
-pub struct Modularity(Params);
+/// For the same communities, Q equals networkx's `modularity`. Another search
+/// may find others. NaN without connections.
+pub struct Modularity {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for Modularity {
     const ID: &'static str = "connectivity.modularity";
@@ -39,9 +46,9 @@ impl Component for Modularity {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         check_gamma(params.gamma)?;
-        Ok(Modularity(params))
+        Ok(Modularity { params, cut })
     }
 }
 
@@ -56,20 +63,21 @@ pub fn check_gamma(gamma: f64) -> Result<()> {
 
 impl Metric for Modularity {
     /// Nodes with identical connections may be assigned by their order.
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, gamma } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, gamma, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let communities = communities(&graph, gamma);
         let name = if kind.directed() { "modularity_dir" } else { "modularity_und" };
         let count = communities.iter().max().map_or(0, |&last| last + 1);
         Ok(vec![
             Measure::new(name, modularity(&graph, &communities, gamma)),
             Measure::new(format!("{name}_communities"), count as f64),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Modularity);

@@ -1,6 +1,7 @@
 //! `connectivity.null-degree-preserving`: random networks of the same degrees.
 
 use pallium_core::prelude::*;
+use pallium_graph::{Cut, Ties};
 
 use crate::ensemble::{Ensemble, RewiredGraph};
 use crate::graph::Kind;
@@ -13,6 +14,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Number of random networks (2 to 100,000).
         graphs: u32 = 50,
         /// Attempted swaps per connection from one network to the next (ten
@@ -40,17 +44,18 @@ impl Component for NullDegreePreserving {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("swaps", f64::from(params.swaps), 1.0, 1000.0)?;
-        let ensemble = Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?;
+        let ensemble =
+            Ensemble::new(params.kind, Cut::new(params.quantile, params.ties)?, params.graphs, setting.seed)?;
         Ok(NullDegreePreserving { ensemble, swaps: params.swaps })
     }
 }
 
 impl Metric for NullDegreePreserving {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps as usize);
         let mut chain = None;
         self.ensemble.compare(network, "degree_preserving", |graph, rng| {

@@ -2,6 +2,7 @@
 
 use pallium_core::prelude::*;
 use pallium_core::rand::{RngCore, seq::SliceRandom};
+use pallium_graph::{Cut, Ties};
 
 use crate::ensemble::Ensemble;
 use crate::graph::{Kind, WeightedGraph};
@@ -14,6 +15,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Number of random networks (2 to 100,000).
         graphs: u32 = 50,
     }
@@ -33,16 +37,21 @@ impl Component for NullDensityMatched {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        Ok(NullDensityMatched(Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?))
+        Ok(NullDensityMatched(Ensemble::new(
+            params.kind,
+            Cut::new(params.quantile, params.ties)?,
+            params.graphs,
+            setting.seed,
+        )?))
     }
 }
 
 impl Metric for NullDensityMatched {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let directed = self.0.kind.directed();
         self.0.compare(network, "density_matched", |graph, rng| shuffled_weights(graph, directed, rng))
     }

@@ -2,6 +2,7 @@
 
 use pallium_core::prelude::*;
 use pallium_core::rand::{RngCore, seq::SliceRandom};
+use pallium_graph::{Cut, Ties};
 
 use crate::ensemble::{Ensemble, RewiredGraph};
 use crate::graph::{Kind, WeightedGraph};
@@ -14,6 +15,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Number of lattices (2 to 100,000).
         graphs: u32 = 10,
         /// Attempted swaps per connection (1 to 1,000).
@@ -42,17 +46,18 @@ impl Component for NullLattice {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("swaps", f64::from(params.swaps), 1.0, 1000.0)?;
-        let ensemble = Ensemble::new(params.kind, params.quantile, params.graphs, setting.seed)?;
+        let ensemble =
+            Ensemble::new(params.kind, Cut::new(params.quantile, params.ties)?, params.graphs, setting.seed)?;
         Ok(NullLattice { ensemble, swaps: params.swaps })
     }
 }
 
 impl Metric for NullLattice {
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let (directed, swaps) = (self.ensemble.kind.directed(), self.swaps);
         self.ensemble.compare(network, "lattice", |graph, rng| lattice(graph, directed, swaps, rng))
     }

@@ -1,7 +1,7 @@
 //! `connectivity.participation-coef`: how evenly nodes connect to communities.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 
 use crate::graph::{Kind, WeightedGraph, mean};
 use crate::modularity::{check_gamma, communities};
@@ -24,6 +24,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Directed networks: whether outgoing or incoming connections count.
         side: Side = Side::Out,
         /// Resolution γ of the communities (above 0).
@@ -33,9 +36,13 @@ pallium_core::params! {
 
 /// The mean participation coefficient. That of a node is 1 − Σ_s (κ_s/k)²,
 /// where κ_s is the sum of its weights to community s and k the sum to all
-/// (Guimerà and Amaral 2005); 0 for a node without connections. The communities
-/// are those of `connectivity.modularity`.
-pub struct ParticipationCoef(Params);
+/// (Guimerà and Amaral 2005); 0 for a node without connections. Equal to
+/// `participation_coef` of the Brain Connectivity Toolbox for the same
+/// communities, which are those of `connectivity.modularity`.
+pub struct ParticipationCoef {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for ParticipationCoef {
     const ID: &'static str = "connectivity.participation-coef";
@@ -45,28 +52,28 @@ impl Component for ParticipationCoef {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         check_gamma(params.gamma)?;
-        Ok(ParticipationCoef(params))
+        Ok(ParticipationCoef { params, cut })
     }
 }
 
 impl Metric for ParticipationCoef {
     /// The communities are not invariant.
-    fn invariant(&self) -> bool {
+    fn permutation_invariant(&self) -> bool {
         false
     }
 
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, side, gamma } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, side, gamma, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let all = participation(&graph, &communities(&graph, gamma), side);
         let end = match side {
             _ if !kind.directed() => "",
             Side::Out => "_out",
             Side::In => "_in",
         };
-        Ok(vec![Measure::new(format!("participation_coef{end}"), mean(all))])
+        Ok(vec![Measure::new(format!("participation_coef{end}"), mean(all))].into())
     }
 }
 pallium_core::register!(Metric, ParticipationCoef);

@@ -1,7 +1,7 @@
 //! `connectivity.rich-club`: how densely hubs are connected.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::{Cut, Ties};
 
 use crate::graph::{Kind, WeightedGraph, present};
 
@@ -13,6 +13,9 @@ pallium_core::params! {
         /// Only connections whose |weight| exceeds this quantile of all N²
         /// values of |weight| count (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile counts as well, as in
+        /// binary matrices.
+        ties: Ties = Ties::Include,
         /// Level k: the club is the nodes of degree above k (binary), or of at
         /// least k (weighted). If left out, the largest level whose club has at
         /// least a fifth of all nodes.
@@ -21,11 +24,23 @@ pallium_core::params! {
 }
 
 /// The rich-club coefficient at one level of degree (directed: in and out
-/// together). Binary, it is the density of connections within the club (Zhou
-/// and Mondragón 2004; Colizza et al. 2006); weighted, the sum of weights
-/// within the club over that of as many of the network's strongest connections
-/// (Opsahl et al. 2008). NaN if the club has no connections.
-pub struct RichClub(Params);
+/// together), not divided by that of random networks.
+///
+/// Binary, it is the density of connections within the club (Zhou and Mondragón
+/// 2004; Colizza et al. 2006): 0 if none of its nodes are connected, NaN if it
+/// has fewer than two nodes. Equal to networkx's `rich_club_coefficient` without
+/// `normalized`, and to `rich_club_bu` and `_bd` of the Brain Connectivity
+/// Toolbox.
+///
+/// Weighted, it is the sum of weights within the club over that of as many of
+/// the network's strongest connections (Opsahl et al. 2008), which is undefined
+/// (NaN) if the club has no connections. Equal to `rich_club_wu` and `_wd` of
+/// the toolbox, except that it is 1 for a club of all nodes, where bctpy returns
+/// NaN.
+pub struct RichClub {
+    params: Params,
+    cut: Cut,
+}
 
 impl Component for RichClub {
     const ID: &'static str = "connectivity.rich-club";
@@ -35,21 +50,22 @@ impl Component for RichClub {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(RichClub(params))
+        let cut = Cut::new(params.quantile, params.ties)?;
+        Ok(RichClub { params, cut })
     }
 }
 
 impl Metric for RichClub {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let Params { kind, quantile, level } = self.0;
-        let graph = WeightedGraph::from_network(network, kind, quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let Params { kind, level, .. } = self.params;
+        let graph = WeightedGraph::from_network(network, kind, self.cut)?;
         let level = level.unwrap_or_else(|| default_level(&graph, kind));
         let name = format!("rich_club_{}", kind.name());
         Ok(vec![
             Measure::new(name.as_str(), rich_club(&graph, kind, level)),
             Measure::new(format!("{name}_level"), f64::from(level)),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, RichClub);
@@ -78,12 +94,12 @@ pub fn rich_club(graph: &WeightedGraph, kind: Kind, level: u32) -> f64 {
     let degrees = degrees(graph, kind);
     let club = |i: usize| degrees[i] >= min_degree(kind, level);
     let within: Vec<f64> = graph.edges().filter(|&(i, j, _)| club(i) && club(j)).map(|(_, _, w)| w).collect();
-    if within.is_empty() {
-        return f64::NAN;
-    }
     if !kind.weighted() {
         let size = (0..graph.nodes()).filter(|&i| club(i)).count() as f64;
-        return within.len() as f64 / (size * (size - 1.0));
+        return if size < 2.0 { f64::NAN } else { within.len() as f64 / (size * (size - 1.0)) };
+    }
+    if within.is_empty() {
+        return f64::NAN;
     }
     let mut all: Vec<f64> = graph.edges().map(|(_, _, w)| w).collect();
     all.sort_unstable_by(|a, b| b.total_cmp(a));

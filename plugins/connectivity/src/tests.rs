@@ -4,13 +4,15 @@
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
+use pallium_graph::examples::{karate, weights};
+use pallium_graph::{Cut, Ties};
 use pallium_testkit::{World, assert_all_conform};
 
 use crate::assortativity::{Assortativity, Ends, assortativity};
 use crate::charpath::Charpath;
 use crate::clustering_coef::{ClusteringCoef, clustering};
 use crate::core_periphery::{coreness, gains};
-use crate::efficiency::{Efficiency, global_efficiency};
+use crate::efficiency::{Efficiency, LocalFormula, global_efficiency, local_efficiency};
 use crate::ensemble::RewiredGraph;
 use crate::graph::{Kind, WeightedGraph, mean, present};
 use crate::modularity::{communities, modularity};
@@ -19,6 +21,8 @@ use crate::null_density_matched::{NullDensityMatched, shuffled_weights};
 use crate::null_lattice::{NullLattice, lattice};
 use crate::participation_coef::{Side, participation};
 use crate::rich_club::{RichClub, rich_club};
+
+mod random_graphs;
 
 const KINDS: [Kind; 4] = [Kind::Bu, Kind::Bd, Kind::Wu, Kind::Wd];
 
@@ -30,11 +34,17 @@ fn conform() {
 fn measure<M: Component + Metric>(params: Value, weights: &Matrix) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(M::ID, &params.to_string()).unwrap();
     let mut metric = M::build(params, &Setting { seed: 5, ..Setting::default() }).unwrap();
-    metric.measure(&Network::new(weights.view())).unwrap()
+    metric.measure(&Network::new(weights.view())).unwrap().values
 }
 
 fn value(found: &[Measure], name: &str) -> f64 {
     found.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no {name} in {found:?}")).value
+}
+
+/// The graph of weights.
+fn graph_of(weights: &Matrix, kind: Kind, quantile: f64) -> WeightedGraph {
+    let cut = Cut::new(quantile, Ties::Include).unwrap();
+    WeightedGraph::from_network(&Network::new(weights.view()), kind, cut).unwrap()
 }
 
 /// The matrices of a fixture file.
@@ -78,7 +88,7 @@ fn compare(file: &str, fixture: &str) {
             let mut near =
                 |what: &str, found: f64, expected: &Value| near(&format!("{place} {what}"), found, expected);
             let params = json!({"kind": kind.name()});
-            let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.9).unwrap();
+            let graph = graph_of(&weights, kind, 0.9);
 
             let own = value(
                 &measure::<ClusteringCoef>(params.clone(), &weights),
@@ -91,6 +101,10 @@ fn compare(file: &str, fixture: &str) {
             near("efficiency", value(&efficiency, &label), &expected["efficiency"]);
             if let Some(local) = expected.get("efficiency_local") {
                 near("local efficiency", value(&efficiency, &format!("{label}_local")), local);
+            }
+            if let Some(original) = expected.get("efficiency_local original") {
+                let nodes = local_efficiency(&graph, Some(LocalFormula::RubinovSporns2010));
+                near("original local efficiency", mean(nodes), original);
             }
             let paths = measure::<Charpath>(params.clone(), &weights);
             for measure in ["lambda", "efficiency", "radius", "diameter"] {
@@ -113,7 +127,6 @@ fn compare(file: &str, fixture: &str) {
             for (index, expected) in expected["rich_club"].as_array().unwrap().iter().enumerate() {
                 let found = rich_club(&graph, kind, index as u32 + 1);
                 match expected.as_f64() {
-                    Some(0.0) => assert!(found.is_nan(), "{place}: an empty club"),
                     Some(_) => near("rich club", found, expected),
                     // Undefined for a club of all nodes or of none.
                     None => {
@@ -166,7 +179,7 @@ fn graphs_have_the_stated_connections() {
     let weights = world(30);
     let sizes = weights.mapv(f32::abs);
     for kind in KINDS {
-        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let graph = graph_of(&weights, kind, 0.8);
         let count = graph.weights().iter().filter(|w| **w > 0.0).count();
         let largest = graph.weights().iter().fold(0.0, |a: f64, &b| a.max(b));
         assert_eq!(largest, 1.0);
@@ -185,11 +198,12 @@ fn graphs_have_the_stated_connections() {
             assert_eq!(count, 180 - diagonal.count());
         }
     }
-    let all = WeightedGraph::from_network(&Network::new(weights.view()), Kind::Wd, 0.0).unwrap();
+    let all = graph_of(&weights, Kind::Wd, 0.0);
     let off_diagonal = weights.indexed_iter().filter(|((i, j), w)| i != j && **w != 0.0).count();
     assert_eq!(all.edges().count(), off_diagonal);
     let nan = Matrix::from_elem((3, 3), f32::NAN);
-    assert!(WeightedGraph::from_network(&Network::new(nan.view()), Kind::Bu, 0.9).is_err());
+    let cut = Cut::new(0.9, Ties::Include).unwrap();
+    assert!(WeightedGraph::from_network(&Network::new(nan.view()), Kind::Bu, cut).is_err());
 }
 
 #[test]
@@ -214,7 +228,7 @@ fn known_graphs_have_known_values() {
         assert!((value(&found, &format!("efficiency_{weights}")) - 0.4).abs() < 1e-12);
         assert!((value(&found, &format!("efficiency_{weights}_local")) - 1.0).abs() < 1e-12);
     }
-    let graph = WeightedGraph::from_network(&Network::new(triangles.view()), Kind::Bu, 0.0).unwrap();
+    let graph = graph_of(&triangles, Kind::Bu, 0.0);
     assert_eq!(communities(&graph, 1.0), [0, 0, 0, 1, 1, 1]);
     assert!((modularity(&graph, &[0, 0, 0, 1, 1, 1], 1.0) - 0.5).abs() < 1e-12);
     assert_eq!(participation(&graph, &[0, 0, 0, 1, 1, 1], Side::Out), [0.0; 6]);
@@ -229,11 +243,59 @@ fn known_graphs_have_known_values() {
 }
 
 #[test]
+fn directed_assortativity_is_a_correlation_over_connections() {
+    let edges = [(0, 3), (1, 0), (1, 2), (2, 4), (4, 1), (4, 2), (4, 3)];
+    let weights = Matrix::from_shape_fn((5, 5), |pair| f32::from(edges.contains(&pair)));
+    // networkx 3.6.1: degree_pearson_correlation_coefficient(g, x=…, y=…)
+    for (ends, expected) in [
+        ("out-in", 0.148_522_131_446_501_14),
+        ("in-out", 0.766_032_346_285_426_6),
+        ("out-out", -0.198_029_508_595_334_9),
+        ("in-in", -0.471_404_520_791_031_73),
+    ] {
+        let found = measure::<Assortativity>(json!({"kind": "bd", "ends": ends}), &weights)[0].value;
+        assert!((found - expected).abs() < 1e-14, "{ends}: {found}");
+    }
+}
+
+#[test]
+fn a_club_whose_nodes_are_not_connected_has_the_density_zero() {
+    // The two largest hubs of the karate club, of degrees 16 and 17, are not
+    // connected; networkx 3.6.1 gives 0 as well.
+    let karate = weights(&karate());
+    for (kind, double) in [(Kind::Bu, 1), (Kind::Bd, 2)] {
+        let graph = graph_of(&karate, kind, 0.9);
+        for level in 12..16 {
+            assert_eq!(rich_club(&graph, kind, double * level), 0.0, "{kind:?} {level}");
+        }
+        assert!(rich_club(&graph, kind, double * 16).is_nan(), "a single node has no density");
+    }
+    let graph = graph_of(&karate, Kind::Wu, 0.9);
+    assert!(rich_club(&graph, Kind::Wu, 13).is_nan(), "no connections, no strongest connections");
+}
+
+#[test]
+fn weights_of_one_have_the_local_efficiency_of_a_binary_network() {
+    let karate = weights(&karate());
+    // networkx 3.6.1: local_efficiency(karate_club_graph())
+    let expected = 0.645_126_510_200_039_5;
+    for kind in KINDS {
+        let found = measure::<Efficiency>(json!({"kind": kind.name()}), &karate);
+        let found = value(&found, &format!("efficiency_{}_local", kind.weights()));
+        assert!((found - expected).abs() < 1e-14, "{kind:?}: {found}");
+    }
+    let original = json!({"kind": "wu", "local_formula": "rubinov-sporns-2010"});
+    // bctpy 0.6.1: efficiency_wei(…, local="original")
+    let found = value(&measure::<Efficiency>(original, &karate), "efficiency_wei_local");
+    assert!((found - 0.693_777_826_691_718_7).abs() < 1e-14, "{found}");
+}
+
+#[test]
 fn transposing_exchanges_in_and_out() {
     let weights = world(40);
     for kind in [Kind::Bd, Kind::Wd] {
-        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
-        let transposed = WeightedGraph::from_network(&Network::new(weights.t()), kind, 0.8).unwrap();
+        let graph = graph_of(&weights, kind, 0.8);
+        let transposed = graph_of(&weights.t().to_owned(), kind, 0.8);
         for (ends, exchanged) in
             [(Ends::InIn, Ends::OutOut), (Ends::OutIn, Ends::OutIn), (Ends::InOut, Ends::InOut)]
         {
@@ -259,7 +321,7 @@ fn null_models_keep_the_stated_properties() {
     let weights = world(60);
     for kind in KINDS {
         let directed = kind.directed();
-        let graph = WeightedGraph::from_network(&Network::new(weights.view()), kind, 0.8).unwrap();
+        let graph = graph_of(&weights, kind, 0.8);
         let sorted = |graph: &WeightedGraph| {
             let mut all = graph.weights().to_vec();
             all.sort_by(f64::total_cmp);

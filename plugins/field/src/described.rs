@@ -52,7 +52,7 @@ impl SubstrateSource for Described {
         folder::read(&folder, &reading)
     }
 
-    fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+    fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         store::write(substrate, folder)
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         folder.file(FIELD_TOML, description.as_bytes());
         let mut source = described(folder.path());
         let field = source.substrate(0).unwrap();
-        assert_eq!((field.neurons, field.ids["cell"].as_slice()), (2, &[7, 9][..]));
+        assert_eq!((field.neurons, &*field.ids["cell"]), (2, &[7, 9][..]));
         let stored = folder.path().join("stored");
         source.store(&field, &stored).unwrap();
         assert_eq!(described(&stored).substrate(0).unwrap().positions, field.positions);

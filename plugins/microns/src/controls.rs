@@ -53,7 +53,7 @@ pub fn shuffle(
     matrix: &mut Array2<f64>,
     choice: Shuffle,
     bins: u32,
-    substrate: &Substrate,
+    substrate: &SubstrateView<'_>,
     stream: &mut Stream,
 ) -> Result<()> {
     let n = matrix.nrows();
@@ -106,7 +106,7 @@ mod tests {
     fn example() -> (Array2<f64>, Substrate) {
         let matrix = Array2::from_shape_fn((N, N), |(i, j)| (i.min(j) * N + i.max(j)) as f64 + 1.0);
         let values = Array2::from_shape_fn((N, 3), |(i, k)| if k == 0 { (i * i) as f64 } else { 0.0 });
-        let positions = Some(Positions { values, unit_um: [1.0; 3] });
+        let positions = Some(Positions::new(values, [1.0; 3]));
         (matrix, Substrate { neurons: N, positions, ..Substrate::default() })
     }
 
@@ -156,7 +156,7 @@ mod tests {
     fn bins_keep_their_values() {
         let (original, substrate) = example();
         let once = shuffled(Shuffle::DistanceBinned, 5);
-        let um = substrate.positions.unwrap().values;
+        let um = substrate.positions.unwrap().values.to_array();
         let mut ranked: Vec<(f64, usize, usize)> = Vec::new();
         for i in 0..N {
             for j in i + 1..N {

@@ -35,16 +35,16 @@ impl Component for Derived {
         one_of_range("bin_ms", params.bin_ms, 1e-3, 1e9)?;
         one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
         one_of_range("delta_t_ms", params.delta_t_ms, 0.0, 1e9)?;
-        at_least_zero("from_s", params.from_s)?;
-        at_least_zero("to_s", params.to_s)?;
+        for (name, time) in [("from_s", params.from_s), ("to_s", params.to_s)] {
+            time.map_or(Ok(()), |time| one_of_range(name, time, -1e12, 1e12))?;
+        }
         at_least_zero("alpha", params.alpha)?;
         one_of_range("folds", params.folds.into(), 2.0, 1e6)?;
-        if params.to_s > 0.0 && params.to_s <= params.from_s {
-            return Err(Error::input(format!(
-                "the analysed part ends at {} s but starts at {} s",
-                params.to_s, params.from_s
-            ))
-            .help("set to_s later than from_s, or to 0 for the end of the recording"));
+        if let (Some(from), Some(to)) = (params.from_s, params.to_s)
+            && to <= from
+        {
+            return Err(Error::input(format!("the analysed part ends at {to} s but starts at {from} s"))
+                .help("set to_s later than from_s, or leave one of them out"));
         }
         Ok(Derived { params, threads: setting.threads.max(1) })
     }
@@ -69,15 +69,17 @@ impl SubstrateSource for Derived {
                 .help("matrices are computed from event times: add spikes_<field>.npy"));
         };
         let params = Params { frame_hz: field.frame_hz.unwrap_or(0.0), ..params.clone() };
-        let derived = derive(events, &params, self.threads)?;
+        let derived = derive(events, field.recording, &params, self.threads)?;
         let replaced = |note: &str| {
             let about = note.split_once(": ").map(|(name, _)| name);
             derived.matrices.iter().any(|(name, _)| Some(*name) == about)
         };
         field.notes.retain(|note| !replaced(note));
-        field.notes.extend(derived.notes);
+        let new = |note: &String| !field.notes.contains(note);
+        let notes: Vec<String> = derived.notes.into_iter().filter(new).collect();
+        field.notes.extend(notes);
         for (name, matrix) in derived.matrices {
-            field.matrices.insert(name.to_owned(), matrix);
+            field.matrices.insert(name.to_owned(), matrix.into());
             field.derived.insert(name.to_owned());
         }
         Ok(field)

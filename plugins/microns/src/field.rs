@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 
 use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
@@ -45,6 +46,12 @@ impl Component for Field {
     const ABOUT: &'static str = "an imaged field of the MICrONS volume: positions, activity and wiring";
     const CITE: &'static str = "MICrONS Consortium 2025; Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue { profile: "published", parameter: "connectome_order", json: r#""released""# },
+        ProfileValue { profile: "corrected", parameter: "connectome_order", json: r#""restored""# },
+        ProfileValue { profile: "published", parameter: "sttc", json: r#""released""# },
+        ProfileValue { profile: "corrected", parameter: "sttc", json: r#""half-frame""# },
+    ];
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         one_of_range("frame_hz", params.frame_hz, 0.0, 1e6)?;
@@ -71,7 +78,7 @@ impl SubstrateSource for Field {
         folder::read(&self.path, &self.reading)
     }
 
-    fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+    fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         store::write(substrate, folder)
     }
 }

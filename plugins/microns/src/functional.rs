@@ -1,6 +1,7 @@
 //! `microns.functional`: W\*, weights from functional similarity.
 
 use pallium_core::{
+    ProfileValue,
     ndarray::{Array2, ArrayView2},
     prelude::*,
 };
@@ -103,6 +104,7 @@ impl Component for FunctionalWeights {
         "W*: lognormal weights times correlation (or precision) and spike time tiling, with controls";
     const CITE: &'static str = "Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = PROFILES;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         params.check()?;
@@ -116,6 +118,12 @@ impl WeightSource for FunctionalWeights {
     }
 }
 pallium_core::register!(WeightSource, FunctionalWeights);
+
+/// What is used as the precision matrix, under each profile.
+pub const PROFILES: &[ProfileValue] = &[
+    ProfileValue { profile: "published", parameter: "precision", json: r#""raw""# },
+    ProfileValue { profile: "corrected", parameter: "precision", json: r#""partial-correlation""# },
+];
 
 /// The weights in double precision.
 ///
@@ -225,10 +233,12 @@ mod tests {
     fn small() -> Substrate {
         let mut field = Substrate { name: "small".into(), neurons: 3, ..Substrate::default() };
         let correlation = array![[1.0, 0.1, 0.3], [0.1, 1.0, -0.1], [0.3, -0.1, 1.0]];
-        field.matrices.insert("correlation".into(), correlation);
-        field.matrices.insert("sttc".into(), array![[1.0, 0.2, 0.0], [0.2, 1.0, 0.5], [0.0, 0.5, 1.0]]);
+        field.matrices.insert("correlation".into(), correlation.into());
+        field
+            .matrices
+            .insert("sttc".into(), array![[1.0, 0.2, 0.0], [0.2, 1.0, 0.5], [0.0, 0.5, 1.0]].into());
         let precision = array![[4.0, -1.0, 0.0], [-1.0, 1.0, 0.5], [0.0, 0.5, 1.0]];
-        field.matrices.insert("precision".into(), precision);
+        field.matrices.insert("precision".into(), precision.into());
         field
     }
 
@@ -263,7 +273,7 @@ mod tests {
         let given = WeightRequest { draw: Some(ones.view()), ..request(&field, 0) };
         // (c + 0.1)/1.1 times s; the mean becomes 0.1, then the floor acts.
         let a = (array![[1.1, 0.2, 0.4], [0.2, 1.1, 0.0], [0.4, 0.0, 1.1]]) / 1.1;
-        let product = a * &field.matrices["sttc"];
+        let product = a * field.matrices["sttc"].view();
         let mut expected = &product * (0.1 / product.mean().unwrap());
         assert!(expected[[0, 1]] < 0.02);
         let params = Params { floor: 0.02, ..Params::default() };
@@ -327,7 +337,7 @@ mod tests {
         let draw = Array2::from_elem((2, 3), 1.0);
         let given = WeightRequest { draw: Some(draw.view()), ..request(&field, 0) };
         assert!(functional_weights(&params, &given).unwrap_err().message.contains("2×3"));
-        let flat = field.matrices.insert("sttc".into(), Array2::ones((3, 3)));
+        let flat = field.matrices.insert("sttc".into(), Array2::ones((3, 3)).into());
         let error = functional_weights(&params, &request(&field, 0)).unwrap_err();
         assert!(error.message.contains("all entries of the sttc matrix are 1"), "{error}");
         field.matrices.remove("sttc");

@@ -1,9 +1,9 @@
 //! `microns.relabelled`: W!, functional weights with neurons in random order.
 
-use pallium_core::{ndarray::Array2, prelude::*};
+use pallium_core::{ProfileValue, ndarray::Array2, prelude::*};
 use rand::seq::SliceRandom;
 
-use crate::functional::{Params, functional_weights};
+use crate::functional::{self, Params, functional_weights};
 
 /// W!: the weights of `microns.functional` with one random permutation of rows
 /// and columns, different in every run.
@@ -24,6 +24,7 @@ impl Component for Relabelled {
     const ABOUT: &'static str = "W!: functional weights with neurons in random order";
     const CITE: &'static str = "Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = functional::PROFILES;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         params.check()?;

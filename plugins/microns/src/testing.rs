@@ -23,7 +23,7 @@ pub fn random_field(neurons: usize) -> Substrate {
                 matrix[[j, i]] = matrix[[i, j]];
             }
         }
-        field.matrices.insert(name.to_owned(), matrix);
+        field.matrices.insert(name.to_owned(), matrix.into());
     }
     field
 }

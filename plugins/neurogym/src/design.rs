@@ -195,14 +195,11 @@ fn add(to: f32, value: f64) -> f32 {
 /// The description of a design's task.
 pub fn info<D: Design>(design: &D) -> TaskInfo {
     let frame = design.frame();
-    TaskInfo {
-        inputs: frame.inputs,
-        classes: frame.classes,
-        steps: design.longest(),
-        step_ms: Some(f64::from(frame.dt_ms)),
-        conditions: design.conditions(),
-        levels: design.levels(),
-    }
+    let mut info = TaskInfo::classes(frame.inputs, frame.classes, design.longest());
+    info.step_ms = Some(f64::from(frame.dt_ms));
+    info.conditions = design.conditions();
+    info.levels = Some(design.levels());
+    info
 }
 
 /// Refuses a design whose trials are empty or too long.
@@ -267,11 +264,11 @@ pub fn lay_out<D: Design>(
     let ranges = design.ranges(steps);
     let length = ranges.iter().map(|range| range.end).max().unwrap_or(0);
     batch.mask.slice_mut(s![trial, ..length]).fill(frame.fixation_weight as f32);
-    let Some(scored) = &mut batch.scored else { return };
+    let (Some(scored), Targets::Classes(targets)) = (&mut batch.scored, &mut batch.targets) else { return };
     let mut canvas = Canvas {
         ranges,
         inputs: batch.inputs.slice_mut(s![trial, .., ..]),
-        targets: batch.targets.row_mut(trial),
+        targets: targets.row_mut(trial),
         mask: batch.mask.row_mut(trial),
         scored: scored.row_mut(trial),
         noise: frame.noise,

@@ -271,7 +271,8 @@ fn same_trial<D: Named>(design: &D, case: &Value, trial: &Value) {
         }
     }
     let targets: Vec<u64> = rows(&trial["targets"]).into_iter().map(|t| t.as_u64().unwrap()).collect();
-    let found: Vec<u64> = batch.targets.row(0).iter().take(inputs.len()).map(|&t| t.into()).collect();
+    let found: Vec<u64> =
+        batch.targets.view().classes().unwrap().row(0).iter().take(inputs.len()).map(|&t| t.into()).collect();
     assert_eq!(found, targets, "{what}: right answers");
 
     let decision = ["decision", "production"].into_iter().find(|name| trial["periods"][name].is_array());

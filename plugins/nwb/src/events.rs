@@ -37,13 +37,13 @@ pub fn recorded(root: &Node, plane: &Plane, rows: &[usize]) -> Result<Vec<Vec<f6
 }
 
 fn ascending(column: &Column, roi: i64, times: Vec<f64>) -> Result<Vec<f64>> {
-    let good = times.iter().all(|t| t.is_finite() && *t >= 0.0) && times.windows(2).all(|p| p[0] <= p[1]);
+    let good = times.iter().all(|t| t.is_finite()) && times.windows(2).all(|p| p[0] <= p[1]);
     if good {
         return Ok(times);
     }
     Err(column
         .bad(format!("does not ascend for ROI {roi}"))
-        .help("event times are in seconds from the beginning of the recording, in ascending order"))
+        .help("event times are finite numbers of seconds in ascending order; write them again sorted"))
 }
 
 /// Splits a ragged column into rows; `ends` holds the end of each row.
@@ -66,7 +66,7 @@ fn ragged(column: &Column, ends: &Column) -> Result<Vec<Vec<f64>>> {
 
 /// The times of the frames at which a trace rises steeply (see [`steep_rises`]).
 pub fn detected(traces: &Traces, threshold: f64) -> Vec<Vec<f64>> {
-    let times = |frames: Vec<usize>| frames.into_iter().map(|frame| traces.times[frame]).collect();
+    let times = |frames: Vec<usize>| frames.into_iter().map(|frame| traces.clock.times[frame]).collect();
     traces
         .values
         .rows()
@@ -93,7 +93,7 @@ mod tests {
             0 => trace(f),
             _ => 1e6 * trace(f) - 3.0,
         });
-        let events = detected(&Traces { values, times }, 5.0);
+        let events = detected(&Traces::of(values, times), 5.0);
         assert_eq!(events[0], [10.0, 25.0]);
         assert_eq!(events[0], events[1], "the unit does not matter");
     }
@@ -102,6 +102,6 @@ mod tests {
     fn every_rise_of_a_resting_trace_is_an_event() {
         let values = Array2::from_shape_fn((1, 20), |(_, f)| if f == 5 || f == 12 { 0.1 } else { 0.0 });
         let times = (0..20).map(f64::from).collect();
-        assert_eq!(detected(&Traces { values, times }, 3.0), [[5.0, 12.0]]);
+        assert_eq!(detected(&Traces::of(values, times), 3.0), [[5.0, 12.0]]);
     }
 }

@@ -1,5 +1,6 @@
 //! `nwb.field`: reads one imaged field of a two-photon recording.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pallium_core::{
@@ -7,25 +8,14 @@ use pallium_core::{
     prelude::*,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize},
+    tracing,
 };
 
 use crate::hdf5::{self, Node};
+use crate::rois::{self, Incomplete, Rois};
 use crate::scan::{Plane, session_and_scan};
-use crate::traces::Traces;
+use crate::traces::{Clock, Traces};
 use crate::{events, masks};
-
-pallium_core::choice! {
-    /// The ROIs that become neurons.
-    pub enum Rois {
-        /// ROIs matched to a cell of the electron microscopy volume, which have
-        /// a position in it.
-        Matched = "matched",
-        /// ROIs classified as somata (`mask_type`).
-        Soma = "soma",
-        /// All ROIs.
-        All = "all",
-    }
-}
 
 pallium_core::choice! {
     /// Source of positions.
@@ -76,8 +66,14 @@ pallium_core::params! {
         rois: Rois = Rois::Matched,
         /// Source of positions.
         positions: Place = Place::Structure,
+        /// What happens to ROIs without a trace, with gaps in it or with an empty
+        /// mask, if that is needed.
+        incomplete: Incomplete = Incomplete::LeaveOut,
         /// Voxel size of the electron microscopy volume along each axis (µm).
         voxel_um: [f64; 3] = [0.004, 0.004, 0.040],
+        /// Width and height of a pixel (µm) for `positions = "imaging"`; 0 means
+        /// those of the imaging plane in the file.
+        pixel_um: [f64; 2] = [0.0, 0.0],
         /// Traces: the name of the series or of its container, such as
         /// `Fluorescence`. Empty if there is only one series.
         series: String = String::new(),
@@ -89,6 +85,8 @@ pallium_core::params! {
         /// For `events = "detected"`: minimum rise from one frame to the next,
         /// in standard deviations of the noise.
         threshold: f64 = 3.0,
+        /// Begin and end of the recording (s), if the file has no traces that tell.
+        recording_s: Option<[f64; 2]> = None,
     }
 }
 
@@ -115,6 +113,15 @@ impl Component for Field {
         for side in params.voxel_um {
             one_of_range("voxel_um", side, 1e-9, 1e6)?;
         }
+        for side in params.pixel_um {
+            one_of_range("pixel_um", side, 0.0, 1e6)?;
+        }
+        if let Some([begin, end]) = params.recording_s
+            && !(begin.is_finite() && end.is_finite() && begin < end)
+        {
+            return Err(Error::input(format!("parameter `recording_s` is [{begin}, {end}]"))
+                .help("it must be begin and end of the recording in seconds"));
+        }
         Ok(Field { params, threads: setting.threads.max(1) })
     }
 }
@@ -132,8 +139,41 @@ impl SubstrateSource for Field {
             FieldName::Text(text) => text.trim().to_owned(),
         };
         let plane = Plane::choose(&root, &wanted)?;
-        let voxels = structure(&plane)?;
-        let rows = chosen(&plane, params.rois, voxels.as_ref())?;
+        let voxels = rois::structure(&plane)?;
+        let mut rows = rois::chosen(&plane, params.rois, voxels.as_ref())?;
+
+        // Only what is needed can be incomplete.
+        let mut left_out: Vec<(usize, String)> = Vec::new();
+        let mut centres = BTreeMap::new();
+        if params.positions == Place::Imaging {
+            for (&row, centre) in rows.iter().zip(masks::centres(&plane, &rows, params.pixel_um)?) {
+                match centre {
+                    Some(centre) => drop(centres.insert(row, centre)),
+                    None => left_out.push((row, "an empty mask".into())),
+                }
+            }
+            rows.retain(|row| centres.contains_key(row));
+        }
+        let detect = params.events == Events::Detected;
+        let series = match params.correlation || detect {
+            true => plane.series(&root, params.series.trim())?,
+            // Wanted for its times only, so there may be none or several.
+            false => plane.series(&root, params.series.trim()).ok().flatten(),
+        };
+        let mut traces = None;
+        if let Some(series) = series.as_ref().filter(|_| (params.correlation || detect) && !rows.is_empty()) {
+            let mut read = Traces::read(series, &plane, &rows)?;
+            rows.clone_from(&read.rows);
+            left_out.append(&mut read.incomplete);
+            traces = Some((series.name(), read));
+        }
+        let without = self.left_out(&plane, &left_out)?;
+        if rows.is_empty() {
+            return Err(plane
+                .table
+                .bad(format!("has no usable ROI: {}", without.unwrap_or_default()))
+                .help("set positions = \"none\", or select other ROIs with the parameter `rois`"));
+        }
 
         let mut field = Substrate { name: name(&root, &plane), neurons: rows.len(), ..Substrate::default() };
         let file = root.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -148,59 +188,61 @@ impl SubstrateSource for Field {
             rows.len(),
             plane.rows()
         ));
+        field.notes.extend(without.inspect(|note| tracing::warn!("{note}")));
         field.positions = match params.positions {
             Place::None => None,
-            Place::Structure => Some(in_volume(&plane, voxels.as_ref(), &rows, params.voxel_um)?),
+            Place::Structure => Some(rois::in_volume(&plane, voxels.as_ref(), &rows, params.voxel_um)?),
             Place::Imaging => {
                 field.notes.push("positions: centres of the ROIs' masks in the imaged plane".into());
-                Some(Positions { values: masks::centres(&plane, &rows)?, unit_um: [1.0; 3] })
+                let values = Array2::from_shape_fn((rows.len(), 3), |(i, k)| centres[&rows[i]][k]);
+                Some(Positions::new(values, [1.0; 3]))
             }
         };
-        field.ids.insert("roi".into(), rows.iter().map(|&row| plane.ids[row]).collect());
-        root_ids(&plane, &rows, &mut field)?;
+        rois::roi_ids(&plane, &rows, &mut field);
+        rois::root_ids(&plane, &rows, &mut field)?;
 
-        let detect = params.events == Events::Detected;
-        if params.correlation || detect {
-            match plane.series(&root, params.series.trim())? {
-                Some(series) => {
-                    let traces = Traces::read(&series, &plane, &rows)?;
-                    let (name, frames) = (series.name(), traces.times.len());
-                    if frames < 2 {
-                        return Err(series.data.bad(format!("has {frames} frames")).help(
-                            "set correlation = false and events = \"none\" to read the field without traces",
-                        ));
-                    }
-                    field.frame_hz = traces.frame_hz();
-                    let hz = field.frame_hz.unwrap_or_default();
-                    if params.correlation {
-                        let correlation = traces.correlation(self.threads);
-                        field.matrices.insert(Substrate::CORRELATION.into(), correlation);
-                        field.notes.push(format!(
-                            "correlation: of the traces {name}, {frames} frames at {hz:.4} Hz"
-                        ));
-                    }
-                    if detect {
-                        field.events = Some(events::detected(&traces, params.threshold));
-                        field.notes.push(format!(
-                            "events: rises of the traces {name} by more than {} standard deviations \
-                             of their noise from one frame to the next, at {hz:.4} Hz",
-                            params.threshold
-                        ));
-                    }
-                }
-                None if detect => {
-                    return Err(plane
-                        .table
-                        .bad("has no traces to detect events in")
-                        .help("set events = \"none\", or \"recorded\" if the file has event times"));
-                }
-                None => {
-                    field.notes.push("correlation: none, because the file has no traces of this field".into())
-                }
+        if let (Some((name, traces)), Some(series)) = (&traces, &series) {
+            let frames = traces.clock.times.len();
+            if frames < 2 {
+                return Err(series
+                    .data
+                    .bad(format!("has {frames} frames"))
+                    .help("set correlation = false and events = \"none\" to read the field without traces"));
             }
+            field.frame_hz = traces.clock.frame_hz();
+            field.recording = traces.clock.recording();
+            let hz = field.frame_hz.unwrap_or_default();
+            if params.correlation {
+                let correlation = traces.correlation(self.threads);
+                field.matrices.insert(Substrate::CORRELATION.into(), correlation.into());
+                field.notes.push(format!("correlation: of the traces {name}, {frames} frames at {hz:.4} Hz"));
+            }
+            if detect {
+                field.events = Some(events::detected(traces, params.threshold));
+                field.notes.push(format!(
+                    "events: rises of the traces {name} by more than {} standard deviations \
+                     of their noise from one frame to the next, at {hz:.4} Hz",
+                    params.threshold
+                ));
+            }
+        } else if detect {
+            return Err(plane
+                .table
+                .bad("has no traces to detect events in")
+                .help("set events = \"none\", or \"recorded\" if the file has event times"));
+        } else if params.correlation {
+            field.notes.push("correlation: none, because the file has no traces of this field".into());
         }
         if params.events == Events::Recorded {
-            field.events = Some(events::recorded(&root, &plane, &rows)?);
+            let events = events::recorded(&root, &plane, &rows)?;
+            if let (None, Some(series)) = (field.recording, &series) {
+                let frames = series.data.shape()?.first().copied().unwrap_or(0);
+                field.recording = Clock::read(series, frames)?.recording();
+            }
+            self.spanned(&plane, &events, &mut field)?;
+            field.events = Some(events);
+        } else if let Some([begin, end]) = params.recording_s {
+            field.recording = Some((begin, end));
         }
         if field.positions.is_none() && field.matrices.is_empty() && field.events.is_none() {
             return Err(plane
@@ -213,102 +255,54 @@ impl SubstrateSource for Field {
 }
 pallium_core::register!(SubstrateSource, Field);
 
-/// Positions in the volume of every ROI in voxels, NaN for unmatched ones. `None`
-/// if the table has no such columns.
-fn structure(plane: &Plane) -> Result<Option<Array2<f64>>> {
-    let mut voxels = Array2::from_elem((plane.rows(), 3), f64::NAN);
-    let mut found = 0;
-    for (mut axis, letter) in voxels.columns_mut().into_iter().zip(["x", "y", "z"]) {
-        if let Some(values) = plane.numbers(&format!("pt_{letter}_position"))? {
-            found += 1;
-            axis.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+impl Field {
+    /// A note on the ROIs that are left out; an error if that is not allowed.
+    fn left_out(&self, plane: &Plane, left_out: &[(usize, String)]) -> Result<Option<String>> {
+        const SHOWN: usize = 10;
+        if left_out.is_empty() {
+            return Ok(None);
+        }
+        let named: Vec<String> = left_out
+            .iter()
+            .take(SHOWN)
+            .map(|(row, what)| format!("ROI {} (row {row}) has {what}", plane.ids[*row]))
+            .collect();
+        let more = if left_out.len() > SHOWN { ", …" } else { "" };
+        let named = format!("{}{more}", named.join(", "));
+        match self.params.incomplete {
+            Incomplete::LeaveOut => {
+                Ok(Some(format!("ROIs: {} left out as incomplete: {named}", left_out.len())))
+            }
+            Incomplete::Refuse => Err(plane
+                .table
+                .bad(format!("has {} incomplete ROIs: {named}", left_out.len()))
+                .help("set incomplete = \"leave-out\" to read the field without them")),
         }
     }
-    match found {
-        3 => Ok(Some(voxels)),
-        0 => Ok(None),
-        _ => Err(plane
-            .table
-            .bad("has some of `pt_x_position`, `pt_y_position` and `pt_z_position`")
-            .help("all three are needed: the file is incomplete")),
-    }
-}
 
-fn unmatched(plane: &Plane) -> Error {
-    plane
-        .table
-        .bad("has no `pt_x_position`: no ROI of this field was matched to the volume")
-        .help("choose another field, or set rois = \"soma\" and positions = \"imaging\"")
-}
-
-/// Selects the rows of the table that become neurons.
-fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result<Vec<usize>> {
-    let rows: Vec<usize> = match rois {
-        Rois::All => (0..plane.rows()).collect(),
-        Rois::Matched => {
-            let voxels = voxels.ok_or_else(|| unmatched(plane))?;
-            let matched = |row: &usize| voxels.row(*row).iter().all(|v| v.is_finite());
-            (0..plane.rows()).filter(matched).collect()
+    /// Sets the recording of recorded events: that of the parameter, or of the
+    /// traces with all events.
+    fn spanned(&self, plane: &Plane, events: &[Vec<f64>], field: &mut Substrate) -> Result<()> {
+        let times = || events.iter().flatten().copied();
+        let (first, last) =
+            (times().fold(f64::INFINITY, f64::min), times().fold(f64::NEG_INFINITY, f64::max));
+        if let Some([begin, end]) = self.params.recording_s {
+            field.recording = Some((begin, end));
+        } else if let Some((begin, end)) = field.recording {
+            if first < begin || last > end {
+                field.notes.push(format!(
+                    "events: some are before or after the traces, {begin} s to {end} s; they count as recorded"
+                ));
+                field.recording = Some((begin.min(first), end.max(last)));
+            }
+        } else if first < 0.0 {
+            return Err(plane
+                .table
+                .bad(format!("has an event at {first} s, and no traces tell when the recording began"))
+                .help("set the parameter recording_s = [begin, end], in seconds"));
         }
-        Rois::Soma => {
-            let kinds = plane.texts("mask_type")?.ok_or_else(|| {
-                plane.table.bad("has no `mask_type`").help("set rois = \"all\" or rois = \"matched\"")
-            })?;
-            (0..plane.rows()).filter(|&row| kinds[row] == "soma").collect()
-        }
-    };
-    if rows.is_empty() {
-        return Err(plane
-            .table
-            .bad(format!("has {} ROIs, but none of the requested kind", plane.rows()))
-            .help("set the parameter `rois` to \"matched\", \"soma\" or \"all\""));
+        Ok(())
     }
-    Ok(rows)
-}
-
-fn in_volume(
-    plane: &Plane,
-    voxels: Option<&Array2<f64>>,
-    rows: &[usize],
-    unit_um: [f64; 3],
-) -> Result<Positions> {
-    let voxels = voxels.ok_or_else(|| unmatched(plane))?;
-    let values = voxels.select(pallium_core::ndarray::Axis(0), rows);
-    if let Some(at) = values.rows().into_iter().position(|row| row.iter().any(|v| !v.is_finite())) {
-        return Err(plane
-            .table
-            .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
-            .help("set rois = \"matched\" for ROIs with a position, or positions = \"imaging\" for all"));
-    }
-    Ok(Positions { values, unit_um })
-}
-
-/// Reads the segmentation ids if they are stored as integers.
-fn root_ids(plane: &Plane, rows: &[usize], field: &mut Substrate) -> Result<()> {
-    let Some(column) = plane.table.column("pt_root_id")? else { return Ok(()) };
-    if !column.is_integer() {
-        field.notes.push(
-            "ids: pt_root_id is not used, because this file stores it as floats, which round ids beyond 2^53; \
-             take root ids from a coregistration table"
-                .into(),
-        );
-        return Ok(());
-    }
-    let all = column.integers()?;
-    if all.len() != plane.rows() {
-        return Err(column.bad(format!("has {} entries for {} ROIs", all.len(), plane.rows())));
-    }
-    let root: Vec<i64> = rows.iter().map(|&row| all[row]).collect();
-    let mut sorted = root.clone();
-    sorted.sort_unstable();
-    if sorted.first().is_some_and(|&id| id <= 0) || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-        field.notes.push(
-            "ids: pt_root_id is not used, because it is missing or repeated for some of these ROIs".into(),
-        );
-    } else {
-        field.ids.insert("root".into(), root);
-    }
-    Ok(())
 }
 
 /// `<session>_<scan>_<field>` for MICrONS, otherwise file and field.
@@ -365,7 +359,7 @@ mod tests {
         let positions = found.positions.as_ref().unwrap();
         assert_eq!(positions.unit_um, [0.004, 0.004, 0.040]);
         near(
-            positions.values.iter().copied(),
+            positions.values.view().iter().copied(),
             &part(&numbers(&about["voxels"]), &rows, &[0, 1, 2], 3),
             0.0,
             "voxels",
@@ -376,7 +370,7 @@ mod tests {
         assert_eq!(correlation, correlation.t());
         // Floats are not ids.
         assert_eq!(found.ids.keys().collect::<Vec<_>>(), ["roi"]);
-        assert_eq!(found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
+        assert_eq!(*found.ids["roi"], rows.iter().map(|&row| row as i64 + 1).collect::<Vec<_>>());
         assert!(found.notes.iter().any(|note| note.contains("stores it as floats")), "{:?}", found.notes);
         assert!(found.events.is_none());
         assert!((found.frame_hz.unwrap() - 6.3009).abs() < 0.01, "{:?}", found.frame_hz);
@@ -391,7 +385,7 @@ mod tests {
         .unwrap();
         let expected: Vec<i64> =
             rows.iter().map(|&row| about["root"][row].as_str().unwrap().parse().unwrap()).collect();
-        assert_eq!(found.ids["root"], expected);
+        assert_eq!(*found.ids["root"], expected);
         let expected = part(&numbers(&about["correlation"]), &rows, &rows, rois);
         near(
             found.matrix(Substrate::CORRELATION).unwrap().iter().copied(),
@@ -421,7 +415,7 @@ mod tests {
         let positions = found.positions.as_ref().unwrap();
         assert_eq!(positions.unit_um, [1.0; 3]);
         near(
-            positions.values.iter().copied(),
+            positions.values.view().iter().copied(),
             &part(&numbers(&about["centres"]), &rows, &[0, 1, 2], 3),
             1e-9,
             "centres",
@@ -503,7 +497,7 @@ mod tests {
         };
         refused(std::path::Path::new(""), "`path` is not set");
         refused(&folder.path().join("absent.nwb"), "does not exist");
-        refused(folder.path(), "is not a file");
+        refused(folder.path(), "not an ordinary file");
         let other = folder.path().join("other.nwb");
         std::fs::write(&other, "neither HDF5 nor anything").unwrap();
         refused(&other, "invalid HDF5 magic");

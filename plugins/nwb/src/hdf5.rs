@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hdf5_reader::group::Group;
-use hdf5_reader::{Dataset, Datatype, FileStorage, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage};
+use hdf5_reader::{
+    Dataset, Datatype, FileStorage, H5Type, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage,
+};
 use pallium_core::prelude::*;
+
+use crate::links::Links;
+use crate::refusals::{absent, refused};
 
 /// Maximum bytes of one read and of one decompressed chunk. Traces and masks are
 /// read in much smaller pieces.
@@ -20,6 +25,25 @@ const BEST_RATIO: u64 = 1032;
 struct Source {
     path: PathBuf,
     length: u64,
+    /// Follows links to other files.
+    links: Option<Arc<Links>>,
+}
+
+impl Source {
+    /// The links to other files that could not be followed so far.
+    fn broken(&self) -> usize {
+        self.links.as_ref().map_or(0, |links| links.broken())
+    }
+
+    /// The last of them, if there are more than `before`.
+    fn newly_broken(&self, before: usize) -> Option<String> {
+        self.links.as_ref().and_then(|links| links.last_broken(before))
+    }
+
+    /// Bytes of the file and of all that links led to.
+    fn bytes(&self) -> u64 {
+        self.length.saturating_add(self.links.as_ref().map_or(0, |links| links.bytes()))
+    }
 }
 
 /// A group.
@@ -39,46 +63,45 @@ pub struct Column {
     at: String,
 }
 
-/// Opens a file and returns its root group.
+/// Opens a file and returns its root group. Links to other files are followed
+/// within the folder of the file.
 ///
 /// # Errors
 /// If there is no such file, it is not a regular file, or it is not in HDF5.
 pub fn open(path: &Path) -> Result<Node> {
-    let name = path.display();
-    // Checked before opening, because opening a pipe waits for a writer.
-    let about = std::fs::metadata(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::input(format!("{name} does not exist"))
-            .help("check the path; relative paths start at the working directory"),
-        _ => Error::io(path, &e),
-    })?;
-    if !about.is_file() {
-        return Err(Error::input(format!("{name} is not a file")).help("an .nwb file is expected"));
-    }
+    let (file, _) = pallium_files::open(path)?;
     // Read rather than mapped: truncating a mapped file would kill the process.
-    let storage = FileStorage::open(path).map_err(|e| refused(&name.to_string(), &e))?;
-    root(path, Arc::new(storage))
+    let storage = FileStorage::from_file(file).map_err(|e| refused(&path.display().to_string(), &e))?;
+    root(path, Arc::new(storage), Some(Links::beside(path)))
 }
 
-/// The root group of a file in `storage`; messages call it `path`.
+/// The root group of a file in `storage`; messages call it `path`. Without `links`,
+/// links to other files are not followed.
 ///
 /// # Errors
 /// If it is not in HDF5.
-pub fn root(path: &Path, storage: Arc<dyn Storage>) -> Result<Node> {
+pub fn root(path: &Path, storage: Arc<dyn Storage>, links: Option<Arc<Links>>) -> Result<Node> {
     let (name, length) = (path.display(), storage.len());
-    let options = OpenOptions::default()
-        .with_max_chunk_bytes(MAX_BYTES)
-        .with_max_read_bytes(MAX_BYTES)
-        .with_max_object_header_bytes(1 << 24);
-    let file = Hdf5File::from_storage_with_options(storage, options)
-        .map_err(|e| refused(&name.to_string(), &e).help("an .nwb file in HDF5 is expected"))?;
-    let source = Arc::new(Source { path: path.into(), length });
+    let file = Hdf5File::from_storage_with_options(storage, options(links.clone())).map_err(|e| {
+        let error = refused(&name.to_string(), &e);
+        let magic = matches!(e, hdf5_reader::error::Error::InvalidMagic);
+        if magic { error.help("an .nwb file in HDF5 is expected") } else { error }
+    })?;
+    let source = Arc::new(Source { path: path.into(), length, links });
     let group = file.root_group().map_err(|e| refused(&name.to_string(), &e))?;
     Ok(Node { source, group, at: String::new() })
 }
 
-fn refused(place: &str, error: &hdf5_reader::error::Error) -> Error {
-    Error::input(format!("{place}: {error}"))
-        .help("the file may be damaged or truncated: copy it again from its source")
+/// Limits of every file, also of those that links lead to.
+pub(crate) fn options(links: Option<Arc<Links>>) -> OpenOptions {
+    let options = OpenOptions::default()
+        .with_max_chunk_bytes(MAX_BYTES)
+        .with_max_read_bytes(MAX_BYTES)
+        .with_max_object_header_bytes(1 << 24);
+    match links {
+        Some(links) => options.with_external_link_resolver(links),
+        None => options,
+    }
 }
 
 impl Node {
@@ -136,12 +159,13 @@ impl Node {
     /// # Errors
     /// If the file is damaged.
     pub fn group(&self, name: &str) -> Result<Option<Node>> {
+        let broken = self.source.broken();
         match self.group.group(name) {
             Ok(group) => {
                 let at = format!("{}/{name}", self.at);
                 Ok(Some(Node { source: self.source.clone(), group, at }))
             }
-            Err(e) if absent(&e) => Ok(None),
+            Err(e) if absent(&e) => self.none(name, broken),
             Err(e) => Err(self.refused(&e)),
         }
     }
@@ -151,11 +175,24 @@ impl Node {
     /// # Errors
     /// If the file is damaged.
     pub fn column(&self, name: &str) -> Result<Option<Column>> {
+        let broken = self.source.broken();
         let at = format!("{}/{name}", self.at);
         match self.group.dataset(name) {
             Ok(dataset) => Ok(Some(Column { source: self.source.clone(), dataset, at })),
-            Err(e) if absent(&e) => Ok(None),
+            Err(e) if absent(&e) => self.none(name, broken),
             Err(e) => Err(self.refused(&e)),
+        }
+    }
+
+    /// Nothing called `name`, unless it is a link that could not be followed;
+    /// `broken` is the number of those before it was looked for.
+    fn none<T>(&self, name: &str, broken: usize) -> Result<Option<T>> {
+        match self.source.newly_broken(broken) {
+            None => Ok(None),
+            Some(why) => Err(self.bad(format!("has `{name}` as a link to another file: {why}")).help(
+                "a link may lead to a file beside this one or in a folder below; put the file there under the name \
+                 that the link has",
+            )),
         }
     }
 
@@ -171,15 +208,6 @@ impl Node {
     /// NWB type, such as `PlaneSegmentation`.
     pub fn kind(&self) -> Option<String> {
         self.group.attribute("neurodata_type").ok()?.read_string().ok()
-    }
-}
-
-fn absent(error: &hdf5_reader::error::Error) -> bool {
-    use hdf5_reader::error::Error as E;
-    match error {
-        E::GroupNotFound(_) | E::DatasetNotFound(_) => true,
-        E::Context { source, .. } => absent(source),
-        _ => false,
     }
 }
 
@@ -205,7 +233,7 @@ impl Column {
             _ => 1,
         };
         let bytes = shape.iter().try_fold(size, |total, &side| total.checked_mul(side));
-        let most = self.source.length.saturating_mul(BEST_RATIO);
+        let most = self.source.bytes().saturating_mul(BEST_RATIO);
         let sides = shape.iter().map(|&side| usize::try_from(side).ok()).collect::<Option<Vec<_>>>();
         match (bytes, sides) {
             (Some(bytes), Some(sides)) if bytes <= most => Ok(sides),
@@ -289,9 +317,11 @@ impl Column {
             Datatype::FixedPoint { size: 2, signed: false, .. } => read!(u16, f64::from),
             Datatype::FixedPoint { size: 4, signed: false, .. } => read!(u32, f64::from),
             Datatype::FixedPoint { size: 8, signed: false, .. } => read!(u64, |v| v as f64),
+            Datatype::Enum { ref base, .. } if one_byte(base) => read!(Flag, |v| f64::from(v.0)),
+            Datatype::Bitfield { size: 1, .. } => read!(Flag, |v| f64::from(v.0)),
             _ => Err(self
                 .bad("does not hold numbers")
-                .help("floats of 32 or 64 bits and integers of 8 to 64 bits are supported")),
+                .help("floats of 32 or 64 bits, integers of 8 to 64 bits and booleans are supported")),
         }
     }
 
@@ -334,4 +364,29 @@ impl Column {
         self.shape()?;
         self.dataset.read_strings().map_err(|e| self.refused(&e))
     }
+}
+
+/// A boolean, which h5py writes as an enumeration of one byte.
+#[derive(Clone)]
+struct Flag(u8);
+
+impl H5Type for Flag {
+    fn hdf5_type() -> Datatype {
+        u8::hdf5_type()
+    }
+
+    fn from_bytes(bytes: &[u8], _: &Datatype) -> hdf5_reader::error::Result<Self> {
+        let first = bytes.first().copied();
+        first
+            .map(Flag)
+            .ok_or_else(|| hdf5_reader::error::Error::InvalidData("a boolean without a byte".into()))
+    }
+
+    fn element_size(_: &Datatype) -> usize {
+        1
+    }
+}
+
+fn one_byte(base: &Datatype) -> bool {
+    matches!(base, Datatype::FixedPoint { size: 1, .. })
 }

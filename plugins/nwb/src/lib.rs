@@ -11,10 +11,15 @@
 mod events;
 mod field;
 mod hdf5;
+mod links;
 mod masks;
+mod refusals;
+mod rois;
 mod scan;
 #[cfg(test)]
 mod testing;
 mod traces;
+#[cfg(test)]
+mod variants;
 
 pallium_core::plugin!();

@@ -1,6 +1,6 @@
 //! Positions within the imaged plane: the centres of ROIs' masks.
 
-use pallium_core::{ndarray::Array2, prelude::*};
+use pallium_core::prelude::*;
 
 use crate::hdf5::Column;
 use crate::scan::Plane;
@@ -18,13 +18,13 @@ fn unit_um(column: &Column) -> Result<f64> {
     }
 }
 
-/// Positions of the ROIs in `rows` in µm, N×3: the weighted centres of their
-/// masks, in coordinates of the imaging plane; the third is the same for all.
+/// Centres of the masks of the ROIs in `rows` in µm, weighted, in coordinates of
+/// the imaging plane; the third is the same for all. `None` for an empty mask.
+/// `pixel_um` is the width and height of a pixel, 0 if the file states them.
 ///
 /// # Errors
-/// If the table has no `image_mask`, a mask is empty, or the plane does not state
-/// the size of a pixel.
-pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
+/// If the table has no `image_mask`, or the size of a pixel is not known.
+pub fn centres(plane: &Plane, rows: &[usize], pixel_um: [f64; 2]) -> Result<Vec<Option<[f64; 3]>>> {
     let masks = plane.table.column("image_mask")?.ok_or_else(|| {
         plane
             .table
@@ -38,15 +38,29 @@ pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
         return Err(masks.bad(format!("has {count} masks for {} ROIs", plane.rows())));
     }
     let imaged = plane.table.group("imaging_plane")?.ok_or_else(|| {
-        plane.table.bad("does not name its imaging plane").help("is the file complete, and in NWB 2?")
+        plane
+            .table
+            .bad("does not name its imaging plane")
+            .help("set positions = \"none\" to read the field without positions")
     })?;
-    let spacing = imaged.needed("grid_spacing")?;
-    let step_um: Vec<f64> = scaled(&spacing)?;
-    if step_um.len() < 2 || step_um.iter().any(|step| !(step.is_finite() && *step > 0.0)) {
-        return Err(spacing
-            .bad(format!("is {step_um:?} µm"))
-            .help("it must hold the width and height of a pixel, both positive"));
-    }
+    let step_um = match imaged.column("grid_spacing")? {
+        _ if pixel_um.iter().all(|side| *side > 0.0) => pixel_um.to_vec(),
+        Some(spacing) => {
+            let step_um = scaled(&spacing)?;
+            if step_um.len() < 2 || step_um.iter().any(|step| !(step.is_finite() && *step > 0.0)) {
+                return Err(spacing.bad(format!("is {step_um:?} µm")).help(
+                    "it must hold the width and height of a pixel, both positive; or set the parameter pixel_um",
+                ));
+            }
+            step_um
+        }
+        None => {
+            return Err(imaged.bad("has no `grid_spacing`, so the size of a pixel is not known").help(
+                "set the parameter pixel_um = [width, height] in µm, or positions = \"none\" to read the field \
+                 without positions",
+            ));
+        }
+    };
     let mut origin_um = match imaged.column("origin_coords")? {
         Some(origin) => scaled(&origin)?,
         None => Vec::new(),
@@ -56,8 +70,7 @@ pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
         return Err(imaged.bad(format!("has {wrong} in `origin_coords`")));
     }
 
-    let mut centres = Array2::zeros((rows.len(), 3));
-    for (mut centre, &row) in centres.rows_mut().into_iter().zip(rows) {
+    let centre = |&row: &usize| {
         let mask = masks.rows(row, row + 1)?;
         let (mut total, mut x, mut y) = (0.0, 0.0, 0.0);
         for (line, weights) in mask.chunks_exact(width.max(1)).enumerate() {
@@ -67,16 +80,12 @@ pub fn centres(plane: &Plane, rows: &[usize]) -> Result<Array2<f64>> {
                 y += weight * column as f64;
             }
         }
-        if !(total.is_finite() && total > 0.0 && x.is_finite() && y.is_finite()) {
-            return Err(masks
-                .bad(format!("is empty for ROI {}", plane.ids[row]))
-                .help("exclude the ROI with the parameter `rois`, or set positions = \"none\""));
-        }
-        centre[0] = origin_um[0] + x / total * step_um[0];
-        centre[1] = origin_um[1] + y / total * step_um[1];
-        centre[2] = origin_um[2];
-    }
-    Ok(centres)
+        let usable = total.is_finite() && total > 0.0 && x.is_finite() && y.is_finite();
+        Ok(usable.then(|| {
+            [origin_um[0] + x / total * step_um[0], origin_um[1] + y / total * step_um[1], origin_um[2]]
+        }))
+    };
+    rows.iter().map(centre).collect()
 }
 
 fn scaled(column: &Column) -> Result<Vec<f64>> {

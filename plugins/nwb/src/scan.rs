@@ -31,15 +31,20 @@ pub struct Plane {
     pub table: Node,
     /// Its number.
     pub label: String,
-    /// Numbers of its ROIs, one per row.
+    /// Numbers of its ROIs, one per row, for messages; they may repeat.
     pub ids: Vec<i64>,
 }
 
-/// All groups of NWB type `kind` in the file's processing modules.
+/// All groups of NWB type `kind` in the file's processing modules and in its
+/// acquired data.
 fn all(root: &Node, kind: &str) -> Result<Vec<Node>> {
     let mut found = Vec::new();
-    let Some(processing) = root.group("processing")? else { return Ok(found) };
-    for module in processing.groups()? {
+    let mut modules = match root.group("processing")? {
+        Some(processing) => processing.groups()?,
+        None => Vec::new(),
+    };
+    modules.extend(root.group("acquisition")?);
+    for module in modules {
         for interface in module.groups()? {
             if interface.kind().as_deref() == Some(kind) {
                 found.push(interface);
@@ -176,11 +181,15 @@ pub struct Series {
 }
 
 impl Series {
-    /// Its path below the processing module, such as
+    /// Its path below the processing module or `/acquisition`, such as
     /// `Fluorescence/RoiResponseSeries2`.
     pub fn name(&self) -> String {
-        // Below /processing/<module>/.
-        self.node.at().splitn(4, '/').nth(3).unwrap_or_default().to_owned()
+        let at = self.node.at();
+        match at.strip_prefix("/acquisition/") {
+            Some(name) => name.to_owned(),
+            // Below /processing/<module>/.
+            None => at.splitn(4, '/').nth(3).unwrap_or_default().to_owned(),
+        }
     }
 }
 

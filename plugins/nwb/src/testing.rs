@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
 /// A scan, and values computed with numpy.
 pub struct Scan {
@@ -15,7 +15,7 @@ pub struct Scan {
     _folder: Option<tempfile::TempDir>,
 }
 
-fn about(path: &Path) -> Value {
+pub fn about(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 

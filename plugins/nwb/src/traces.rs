@@ -14,21 +14,68 @@ const MAX_BYTES: usize = 1 << 32;
 /// Frames multiplied at once.
 const FRAMES: usize = 2048;
 
+/// Largest distance of a time stamp from its frame, in frames, in a regular
+/// recording.
+const OFF_FRAME: f64 = 0.05;
+
 /// Traces of some ROIs of a field.
 #[derive(Debug)]
 pub struct Traces {
     /// ROI × frame, in the unit of the file.
     pub values: Array2<f64>,
+    /// Row of the field's table of each ROI.
+    pub rows: Vec<usize>,
+    /// When the frames were recorded.
+    pub clock: Clock,
+    /// Rows of the requested ROIs without a complete trace, and what is missing.
+    pub incomplete: Vec<(usize, String)>,
+}
+
+/// Times of the frames of a series.
+#[derive(Debug)]
+pub struct Clock {
     /// Time of each frame (s), ascending.
     pub times: Vec<f64>,
+    /// Frames per second, if the file states it.
+    rate: Option<f64>,
+}
+
+impl Clock {
+    /// Frames per second: the rate of the file; or of regular time stamps, their
+    /// mean; or else the inverse of the median interval. `None` if there are fewer
+    /// than two frames.
+    pub fn frame_hz(&self) -> Option<f64> {
+        let (first, last) = (*self.times.first()?, *self.times.last()?);
+        let mean = (self.times.len() - 1) as f64 / (last - first);
+        let off = |(frame, time): (usize, &f64)| ((time - first) * mean - frame as f64).abs();
+        let regular = || self.times.iter().enumerate().map(off).all(|off| off <= OFF_FRAME);
+        let hz = match self.rate {
+            Some(rate) => rate,
+            None if self.times.len() < 2 => return None,
+            None if regular() => mean,
+            None => {
+                let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+                let middle = steps.len() / 2;
+                let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
+                1.0 / *step
+            }
+        };
+        Some(hz).filter(|hz| hz.is_finite())
+    }
+
+    /// Begin and end of the recording (s): the last frame lasts as long as others.
+    pub fn recording(&self) -> Option<(f64, f64)> {
+        let end = self.times.last()? + 1.0 / self.frame_hz()?;
+        Some((*self.times.first()?, end)).filter(|(begin, end)| begin < end && end.is_finite())
+    }
 }
 
 impl Traces {
     /// Reads the traces of the ROIs in `rows` of the field's table, in that order.
+    /// ROIs without a trace, or with values that are not finite, are left out.
     ///
     /// # Errors
-    /// If an ROI has no trace, a value is not finite, or the parts of the series
-    /// do not match.
+    /// If no ROI remains, or the parts of the series do not match.
     pub fn read(series: &Series, plane: &Plane, rows: &[usize]) -> Result<Traces> {
         let (frames, columns) = match *series.data.shape()?.as_slice() {
             [frames] => (frames, 1),
@@ -61,25 +108,29 @@ impl Traces {
                 }
             }
         }
-        let chosen =
-            rows.iter()
-                .map(|&row| {
-                    column_of[row].ok_or_else(|| {
-                        series.node.bad(format!("has no trace of ROI {}", plane.ids[row])).help(
-                            "select other traces with the parameter `series`, or other ROIs with `rois`",
-                        )
-                    })
-                })
-                .collect::<Result<Vec<usize>>>()?;
-        let times = times(series, frames)?;
-        if frames.checked_mul(rows.len()).and_then(|all| all.checked_mul(8)).is_none_or(|b| b > MAX_BYTES) {
+        let mut incomplete = Vec::new();
+        let mut chosen: Vec<(usize, usize)> = Vec::new();
+        for &row in rows {
+            match column_of[row] {
+                Some(column) => chosen.push((row, column)),
+                None => incomplete.push((row, "no trace".to_owned())),
+            }
+        }
+        if chosen.is_empty() {
+            return Err(series
+                .node
+                .bad("has no trace of the selected ROIs")
+                .help("select other traces with the parameter `series`, or other ROIs with `rois`"));
+        }
+        let clock = Clock::read(series, frames)?;
+        if frames.checked_mul(chosen.len()).and_then(|all| all.checked_mul(8)).is_none_or(|b| b > MAX_BYTES) {
             return Err(series
                 .data
-                .bad(format!("has {frames} frames of {} ROIs, too many for memory", rows.len()))
+                .bad(format!("has {frames} frames of {} ROIs, too many for memory", chosen.len()))
                 .help("select fewer ROIs with the parameter `rois`"));
         }
 
-        let mut values = Array2::zeros((rows.len(), frames));
+        let mut values = Array2::zeros((chosen.len(), frames));
         // Read complete chunks, so that each is decompressed once.
         let per_chunk = series.data.rows_per_chunk();
         let most = (PIECE / (8 * columns.max(1))).max(1);
@@ -92,31 +143,41 @@ impl Traces {
                 return Err(series.data.bad("has fewer values than its shape requires"));
             }
             for (frame, row) in (from..to).zip(piece.chunks_exact(columns.max(1))) {
-                for (roi, &column) in chosen.iter().enumerate() {
+                for (roi, &(_, column)) in chosen.iter().enumerate() {
                     values[[roi, frame]] = row[column];
                 }
             }
             from = to;
         }
-        if let Some(((roi, frame), value)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        let mut complete = Vec::new();
+        for (roi, trace) in values.rows().into_iter().enumerate() {
+            let gaps = trace.iter().filter(|v| !v.is_finite()).count();
+            match trace.iter().position(|v| !v.is_finite()) {
+                None => complete.push(roi),
+                Some(frame) => {
+                    incomplete.push((
+                        chosen[roi].0,
+                        format!("{} in {gaps} frames from frame {frame}", trace[frame]),
+                    ));
+                }
+            }
+        }
+        if complete.is_empty() {
+            let (row, what) = incomplete.pop().unwrap_or_default();
             return Err(series
                 .data
-                .bad(format!("is {value} in frame {frame} for ROI {}", plane.ids[rows[roi]]))
-                .help("exclude the ROI, or set `series` to traces without gaps"));
+                .bad(format!("has no complete trace: ROI {} has {what}", plane.ids[row]))
+                .help("set `series` to traces without gaps, or fill the gaps"));
         }
-        Ok(Traces { values, times })
-    }
-
-    /// Frames per second: the inverse of the median interval between frames. `None`
-    /// if there are fewer than two frames, or the interval is 0.
-    pub fn frame_hz(&self) -> Option<f64> {
-        let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let middle = steps.len() / 2;
-        if steps.is_empty() {
-            return None;
+        if complete.len() < chosen.len() {
+            values = values.select(Axis(0), &complete);
         }
-        let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
-        Some(1.0 / *step).filter(|hz| hz.is_finite())
+        Ok(Traces {
+            values,
+            rows: complete.into_iter().map(|roi| chosen[roi].0).collect(),
+            clock,
+            incomplete,
+        })
     }
 
     /// Pearson correlation of the traces, frame by frame, N×N, symmetric, 1 on
@@ -171,54 +232,82 @@ fn unit(trace: ArrayView1<'_, f64>) -> f64 {
     if largest > 0.0 { largest.log2().floor().exp2() } else { 1.0 }
 }
 
-/// Reads the time of each frame.
-fn times(series: &Series, frames: usize) -> Result<Vec<f64>> {
-    let (times, place) = match series.node.column("timestamps")? {
-        Some(column) => (column.numbers()?, column),
-        None => {
-            let start = series.node.column("starting_time")?.ok_or_else(|| {
-                series
-                    .node
-                    .bad("has neither `timestamps` nor `starting_time`")
-                    .help("is the file complete and in NWB 2?")
-            })?;
-            let first = start.numbers()?.first().copied().unwrap_or(f64::NAN);
-            let rate = start.attribute_number("rate").unwrap_or(f64::NAN);
-            if !(first.is_finite() && rate.is_finite() && rate > 0.0) {
-                return Err(start
-                    .bad(format!("is {first} s with a rate of {rate} Hz"))
-                    .help("it must be a time, with a positive number of frames per second"));
+impl Clock {
+    /// Reads the times of a series of `frames` frames.
+    ///
+    /// # Errors
+    /// If there are none, or they do not ascend.
+    pub fn read(series: &Series, frames: usize) -> Result<Clock> {
+        let (times, rate, place) = match series.node.column("timestamps")? {
+            Some(column) => (column.numbers()?, None, column),
+            None => {
+                let start = series.node.column("starting_time")?.ok_or_else(|| {
+                    series
+                        .node
+                        .bad("has neither `timestamps` nor `starting_time`")
+                        .help("is the file complete and in NWB 2?")
+                })?;
+                let first = start.numbers()?.first().copied().unwrap_or(f64::NAN);
+                let rate = start.attribute_number("rate").unwrap_or(f64::NAN);
+                if !(first.is_finite() && rate.is_finite() && rate > 0.0) {
+                    return Err(start
+                        .bad(format!("is {first} s with a rate of {rate} Hz"))
+                        .help("it must be a time, with a positive number of frames per second"));
+                }
+                ((0..frames).map(|frame| first + frame as f64 / rate).collect(), Some(rate), start)
             }
-            ((0..frames).map(|frame| first + frame as f64 / rate).collect(), start)
+        };
+        if times.len() != frames {
+            return Err(place
+                .bad(format!("has {} times for {frames} frames", times.len()))
+                .help("traces must be a matrix with one row per frame and one column per ROI"));
         }
-    };
-    if times.len() != frames {
-        return Err(place
-            .bad(format!("has {} times for {frames} frames", times.len()))
-            .help("traces must be a matrix with one row per frame and one column per ROI"));
+        if let Some(frame) = times.iter().position(|time| !time.is_finite()) {
+            return Err(place.bad(format!("is {} for frame {frame}", times[frame])));
+        }
+        if let Some(frame) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
+            return Err(place
+                .bad(format!(
+                    "does not ascend: {} s, then {} s, at frame {frame}",
+                    times[frame],
+                    times[frame + 1]
+                ))
+                .help("every frame must be later than the previous one"));
+        }
+        Ok(Clock { times, rate })
     }
-    if let Some(frame) = times.iter().position(|time| !time.is_finite()) {
-        return Err(place.bad(format!("is {} for frame {frame}", times[frame])));
-    }
-    if let Some(frame) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
-        return Err(place
-            .bad(format!(
-                "does not ascend: {} s, then {} s, at frame {frame}",
-                times[frame],
-                times[frame + 1]
-            ))
-            .help("every frame must be later than the previous one"));
-    }
-    Ok(times)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    impl Traces {
+        /// Traces without a file.
+        pub fn of(values: Array2<f64>, times: Vec<f64>) -> Self {
+            let rows = (0..values.nrows()).collect();
+            Traces { values, rows, clock: Clock { times, rate: None }, incomplete: Vec::new() }
+        }
+    }
+
+    #[test]
+    fn regular_time_stamps_have_the_rate_of_all_of_them() {
+        let clock = |times: Vec<f64>| Clock { times, rate: None };
+        // Time stamps to a tenth of a millisecond: single intervals are rounded.
+        let rounded = |k: i32| (f64::from(k) / 6.3009 * 1e4).round() / 1e4;
+        let hz = clock((0..60_000).map(rounded).collect()).frame_hz().unwrap();
+        assert!((hz - 6.3009).abs() < 1e-7, "{hz}");
+        // With a pause the mean is not the rate.
+        let paused = clock((0..100).map(|k| f64::from(if k < 50 { k } else { k + 900 }) / 10.0).collect());
+        assert!((paused.frame_hz().unwrap() - 10.0).abs() < 1e-9);
+        let recording = clock((0..50).map(|k| f64::from(k) / 10.0 - 2.0).collect()).recording().unwrap();
+        assert!(recording.0 == -2.0 && (recording.1 - 3.0).abs() < 1e-12, "{recording:?}");
+        assert_eq!(clock(vec![1.0]).recording(), None);
+    }
+
     fn correlation(values: Array2<f64>) -> f64 {
         let times = (0..values.ncols()).map(|frame| frame as f64).collect();
-        let correlation = Traces { values, times }.correlation(2);
+        let correlation = Traces::of(values, times).correlation(2);
         assert!(correlation.iter().all(|r| r.is_finite()), "{correlation}");
         correlation[[0, 1]]
     }

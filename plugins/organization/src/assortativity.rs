@@ -2,15 +2,16 @@
 //! other.
 
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, check_quantile};
+use pallium_graph::{Cut, Graph};
 
 use crate::graph::{GraphParams, graph_of};
 
 /// `assortativity`: correlation of the degrees at the two ends of an edge
-/// (Newman 2002), of the [graph](crate::graph). NaN if all these degrees are
-/// equal.
+/// (Newman 2002, equation 4), of the [graph](crate::graph); equal to networkx's
+/// `degree_pearson_correlation_coefficient` and to `assortativity_bin` of the
+/// Brain Connectivity Toolbox. NaN if all these degrees are equal.
 pub struct Assortativity {
-    params: GraphParams,
+    cut: Cut,
 }
 
 impl Component for Assortativity {
@@ -19,15 +20,14 @@ impl Component for Assortativity {
     const CITE: &'static str = "Newman 2002";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Assortativity { params })
+        Ok(Assortativity { cut: params.cut()? })
     }
 }
 
 impl Metric for Assortativity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("assortativity", degree_assortativity(&graph))])
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, _) = graph_of(network, self.cut)?;
+        Ok(vec![Measure::new("assortativity", degree_assortativity(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Assortativity);

@@ -1,16 +1,17 @@
 //! Clustering: how often two neighbours of a neuron are neighbours themselves.
 
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, check_quantile};
+use pallium_graph::{Cut, Graph};
 
 use crate::graph::{GraphParams, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `clustering`: mean over all neurons of the share of pairs of neighbours that
-/// are connected, 0 for neurons with fewer than two neighbours (Watts and
-/// Strogatz 1998), of the [graph](crate::graph).
+/// are connected (Watts and Strogatz 1998), of the [graph](crate::graph). The
+/// share is 0 for neurons with fewer than two neighbours, as in networkx's
+/// `average_clustering` and in the Brain Connectivity Toolbox.
 pub struct Clustering {
-    params: GraphParams,
+    cut: Cut,
 }
 
 impl Component for Clustering {
@@ -19,15 +20,14 @@ impl Component for Clustering {
     const CITE: &'static str = "Watts and Strogatz 1998";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Clustering { params })
+        Ok(Clustering { cut: params.cut()? })
     }
 }
 
 impl Metric for Clustering {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("clustering", mean_clustering(&graph))])
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, _) = graph_of(network, self.cut)?;
+        Ok(vec![Measure::new("clustering", mean_clustering(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Clustering);

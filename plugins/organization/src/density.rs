@@ -1,14 +1,15 @@
 //! Density: how many pairs of neurons are connected.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
+use pallium_graph::Cut;
 
 use crate::graph::{GraphParams, graph_of};
 
-/// `edges`, `density` (share of all pairs; NaN for one neuron) and `threshold`
-/// (of |weight|) of the [graph](crate::graph).
+/// `edges`, `density` (share of all pairs, as networkx's `density`; NaN for one
+/// neuron, where networkx returns 0) and `threshold` (of |weight|) of the
+/// [graph](crate::graph).
 pub struct Density {
-    params: GraphParams,
+    cut: Cut,
 }
 
 impl Component for Density {
@@ -17,20 +18,20 @@ impl Component for Density {
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975)";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Density { params })
+        Ok(Density { cut: params.cut()? })
     }
 }
 
 impl Metric for Density {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, threshold) = graph_of(network, self.params.quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, threshold) = graph_of(network, self.cut)?;
         let edges = graph.size() as f64;
         Ok(vec![
             Measure::new("edges", edges),
             Measure::new("density", edges / pairs(graph.nodes())),
             Measure::new("threshold", threshold),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Density);
@@ -47,22 +48,24 @@ mod tests {
     use pallium_graph::{Graph, examples::*};
 
     fn density(graph: &Graph) -> Vec<f64> {
-        let mut metric = Density::build(GraphParams { quantile: 0.0 }, &Setting::default()).unwrap();
+        let mut metric = Density::build(GraphParams::default(), &Setting::default()).unwrap();
         let weights = weights(graph);
-        metric.measure(&Network::new(weights.view())).unwrap().iter().map(|m| m.value).collect()
+        metric.measure(&Network::new(weights.view())).unwrap().values.iter().map(|m| m.value).collect()
     }
 
     #[test]
     fn known_graphs_have_known_values() {
-        assert_eq!(density(&karate()), [78.0, 78.0 / 561.0, 0.0]);
-        assert_eq!(density(&ring(10, 2)), [20.0, 20.0 / 45.0, 0.0]);
+        assert_eq!(density(&karate()), [78.0, 78.0 / 561.0, 1.0]);
+        assert_eq!(density(&ring(10, 2)), [20.0, 20.0 / 45.0, 1.0]);
         assert_eq!(density(&Graph::empty(4)), [0.0, 0.0, 0.0]);
         assert!(density(&Graph::empty(1))[1].is_nan());
     }
 
     #[test]
     fn a_quantile_out_of_range_is_refused() {
-        let e = Density::build(GraphParams { quantile: 1.5 }, &Setting::default()).err().unwrap();
+        let e = Density::build(GraphParams { quantile: 1.5, ..GraphParams::default() }, &Setting::default())
+            .err()
+            .unwrap();
         assert_eq!(e.message, "parameter `quantile` is 1.5");
     }
 }

@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, check_quantile, ones};
+use pallium_graph::{Cut, Graph, ones};
 
 use crate::density::pairs;
 use crate::graph::{GraphParams, graph_of};
@@ -10,9 +10,10 @@ use crate::two_steps::TwoSteps;
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
 /// path, 0 without a path (Latora and Marchiori 2001), of the
-/// [graph](crate::graph). NaN for one neuron.
+/// [graph](crate::graph); equal to networkx's `global_efficiency`. NaN for one
+/// neuron, where networkx returns 0.
 pub struct Efficiency {
-    params: GraphParams,
+    cut: Cut,
 }
 
 impl Component for Efficiency {
@@ -21,15 +22,14 @@ impl Component for Efficiency {
     const CITE: &'static str = "Latora and Marchiori 2001";
     type Params = GraphParams;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
-        Ok(Efficiency { params })
+        Ok(Efficiency { cut: params.cut()? })
     }
 }
 
 impl Metric for Efficiency {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
-        Ok(vec![Measure::new("efficiency", global_efficiency(&graph))])
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, _) = graph_of(network, self.cut)?;
+        Ok(vec![Measure::new("efficiency", global_efficiency(&graph))].into())
     }
 }
 pallium_core::register!(Metric, Efficiency);

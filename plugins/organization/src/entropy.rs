@@ -37,9 +37,9 @@ impl Component for Entropy {
 }
 
 impl Metric for Entropy {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let weights: Vec<f64> = recurrent(network)?.iter().map(|&w| f64::from(w)).collect();
-        Ok(vec![Measure::new("entropy", entropy(&weights, self.points)).unit("bit")])
+        Ok(vec![Measure::new("entropy", entropy(&weights, self.points)).unit("bit")].into())
     }
 }
 pallium_core::register!(Metric, Entropy);

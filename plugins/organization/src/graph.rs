@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, recurrent, strong_connections};
+use pallium_graph::{Cut, Graph, Ties, recurrent, strong_connections};
 
 pallium_core::params! {
     /// Which graph is measured.
@@ -11,13 +11,24 @@ pallium_core::params! {
         /// Two neurons are connected if |weight| in either direction exceeds
         /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile is a connection as well,
+        /// as in binary matrices.
+        ties: Ties = Ties::Include,
     }
 }
 
-/// A graph, with the weights and quantile it was computed from.
+impl GraphParams {
+    /// # Errors
+    /// If the quantile is out of range.
+    pub fn cut(&self) -> Result<Cut> {
+        Cut::new(self.quantile, self.ties)
+    }
+}
+
+/// A graph, with the weights and the cut it was computed from.
 struct CachedGraph {
     weights: Matrix,
-    quantile: f64,
+    cut: Cut,
     graph: Graph,
     threshold: f64,
 }
@@ -29,15 +40,15 @@ struct CachedGraph {
 ///
 /// # Errors
 /// As [`recurrent`].
-pub fn graph_of(network: &Network<'_>, quantile: f64) -> Result<(Graph, f64)> {
+pub fn graph_of(network: &Network<'_>, cut: Cut) -> Result<(Graph, f64)> {
     thread_local!(static LAST: RefCell<Option<CachedGraph>> = const { RefCell::new(None) });
     LAST.with_borrow_mut(|last| {
         let made = match last {
-            Some(made) if made.quantile == quantile && made.weights == network.recurrent => made,
+            Some(made) if made.cut == cut && made.weights == network.recurrent => made,
             _ => {
                 let weights = recurrent(network)?;
-                let (graph, threshold) = strong_connections(weights, quantile);
-                last.insert(CachedGraph { weights: weights.to_owned(), quantile, graph, threshold })
+                let (graph, threshold) = strong_connections(weights, cut);
+                last.insert(CachedGraph { weights: weights.to_owned(), cut, graph, threshold })
             }
         };
         Ok((made.graph.clone(), made.threshold))

@@ -12,7 +12,7 @@
 //! | [`organization.spectral-radius`](spectral_radius) | `spectral_radius` |
 //!
 //! All but the first and the last measure one [`graph`]: the pairs of neurons
-//! whose |weight| in either direction exceeds a quantile of all |weights|. A
+//! whose |weight| in either direction reaches a quantile of all |weights|. A
 //! measure that is undefined (no edges, one neuron, all degrees equal) is NaN;
 //! a matrix that is not square or not finite is an error.
 

@@ -1,8 +1,8 @@
 //! Modularity: how well the network divides into communities.
 
 use pallium_core::prelude::*;
-use pallium_graph::check_quantile;
 use pallium_graph::communities::{ORDERS, best_partition};
+use pallium_graph::{Cut, Ties};
 
 use crate::graph::graph_of;
 
@@ -12,6 +12,9 @@ pallium_core::params! {
         /// Two neurons are connected if |weight| in either direction exceeds
         /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile is a connection as well,
+        /// as in binary matrices.
+        ties: Ties = Ties::Include,
         /// Number of runs of the greedy merging, each breaking ties in another
         /// order; the best result counts (1 to 10,000). 1 is the published
         /// algorithm.
@@ -29,9 +32,12 @@ pallium_core::params! {
 /// or unstructured networks by up to 0.02, so several orders are tried. The
 /// result depends neither on the order of the neurons nor on a seed.
 ///
-/// Q is NaN without edges; then every neuron is its own community.
+/// Q = Σ over communities of m_c/m − (d_c/2m)², as networkx's `modularity`, where
+/// m_c counts the edges within a community and d_c is its sum of degrees. NaN
+/// without edges; then every neuron is its own community.
 pub struct Modularity {
     params: Params,
+    cut: Cut,
 }
 
 impl Component for Modularity {
@@ -40,20 +46,21 @@ impl Component for Modularity {
     const CITE: &'static str = "Clauset, Newman and Moore 2004";
     type Params = Params;
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         one_of_range("orders", f64::from(params.orders), 1.0, 10_000.0)?;
-        Ok(Modularity { params })
+        Ok(Modularity { params, cut })
     }
 }
 
 impl Metric for Modularity {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, _) = graph_of(network, self.cut)?;
         let found = best_partition(&graph, self.params.orders);
         Ok(vec![
             Measure::new("modularity", found.modularity),
             Measure::new("communities", found.sizes.len() as f64),
-        ])
+        ]
+        .into())
     }
 }
 pallium_core::register!(Metric, Modularity);

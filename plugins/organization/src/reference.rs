@@ -1,5 +1,6 @@
 //! Values of networkx 3.6.1 and scipy 1.17 for eight weight matrices.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ fn folder() -> Option<PathBuf> {
 fn measure<C: Component + Metric>(weights: &Matrix, json: &str) -> Vec<Measure> {
     let params = pallium_core::parse_parameters(C::ID, json).unwrap();
     let mut metric = C::build(params, &Setting::default()).unwrap();
-    metric.measure(&Network::new(weights.view())).unwrap()
+    metric.measure(&Network::new(weights.view())).unwrap().values
 }
 
 fn all(weights: &Matrix) -> Vec<Measure> {
@@ -86,6 +87,39 @@ fn the_metrics_of_a_small_network() {
     }
 }
 
+/// The binary, undirected rows of the table of plugins/connectivity.
+#[test]
+fn metrics_of_matrices_with_ties_and_zeros_equal_networkx() {
+    let mut lines = include_str!("../../connectivity/fixtures/random_graphs.csv").lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let mut rows = 0;
+    for line in lines {
+        let row: BTreeMap<_, _> = header.iter().copied().zip(line.split(',')).collect();
+        if row["kind"] != "bu" {
+            continue;
+        }
+        rows += 1;
+        let weights = pallium_graph::examples::tied_weights(row["matrix"].parse().unwrap());
+        let params = format!(r#"{{"quantile": {}, "ties": "{}"}}"#, row["quantile"], row["ties"]);
+        for (column, found) in [
+            ("edges", measure::<crate::density::Density>(&weights, &params)),
+            ("clustering", measure::<crate::clustering::Clustering>(&weights, &params)),
+            ("efficiency", measure::<crate::efficiency::Efficiency>(&weights, &params)),
+            ("assortativity out-out", measure::<crate::assortativity::Assortativity>(&weights, &params)),
+        ] {
+            let found = found[0].value;
+            match row[column] {
+                "" => assert!(found.is_nan(), "{column}: {found} in {row:?}"),
+                text => {
+                    let expected: f64 = text.parse().unwrap();
+                    assert!((found - expected).abs() < 1e-11, "{column}: {found} in {row:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(rows, 80);
+}
+
 #[test]
 fn the_metrics_of_initial_weights() {
     let Some(folder) = folder() else { return };
@@ -127,8 +161,9 @@ fn timings() {
     for file in ["trained_one_choice_W.npy", "trained_one_choice_WDsC.npy", "trained_one_choice_WsDsC.npy"] {
         println!("{file}");
         let weights = trained(&folder, file);
-        let graph = crate::graph::graph_of(&Network::new(weights.view()), 0.9).unwrap().0;
-        time("graph", &mut || drop(crate::graph::graph_of(&Network::new(weights.view()), 0.9)));
+        let cut = crate::graph::GraphParams::default().cut().unwrap();
+        let graph = crate::graph::graph_of(&Network::new(weights.view()), cut).unwrap().0;
+        time("graph", &mut || drop(crate::graph::graph_of(&Network::new(weights.view()), cut)));
         time("canonical", &mut || drop(graph.canonical()));
         time("clustering", &mut || {
             crate::clustering::mean_clustering(&graph);

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
-use pallium_graph::{Graph, Rewiring, check_quantile};
+use pallium_graph::{Cut, Graph, Rewiring, Ties};
 
 use crate::graph::graph_of;
 use crate::null::{Coefficients, matched, published};
@@ -28,6 +29,9 @@ pallium_core::params! {
         /// Two neurons are connected if |weight| in either direction exceeds
         /// this quantile of all N² values of |weight| (0 to 1).
         quantile: f64 = 0.9,
+        /// Whether a |weight| that equals the quantile is a connection as well,
+        /// as in binary matrices.
+        ties: Ties = Ties::Include,
         /// Random graphs to compare with.
         null: Null = Null::Matched,
         /// Number of random graphs. If left out, 1,000 for the published null,
@@ -62,6 +66,7 @@ pallium_core::params! {
 /// edges.
 pub struct SmallWorldness {
     params: Params,
+    cut: Cut,
     seed: u64,
     cache: Option<PathBuf>,
 }
@@ -72,13 +77,17 @@ impl Component for SmallWorldness {
     const CITE: &'static str =
         "Humphries and Gurney 2008; Latora and Marchiori 2001; Maslov and Sneppen 2002";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue { profile: "published", parameter: "null", json: r#""published""# },
+        ProfileValue { profile: "corrected", parameter: "null", json: r#""matched""# },
+    ];
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        check_quantile(params.quantile)?;
+        let cut = Cut::new(params.quantile, params.ties)?;
         if let Some(graphs) = params.graphs {
             one_of_range("graphs", f64::from(graphs), 1.0, 1e6)?;
         }
         one_of_range("swaps", f64::from(params.swaps), 1.0, 1e4)?;
-        Ok(SmallWorldness { params, seed: setting.seed, cache: setting.cache.map(PathBuf::from) })
+        Ok(SmallWorldness { params, cut, seed: setting.seed, cache: setting.cache.map(PathBuf::from) })
     }
 }
 
@@ -105,8 +114,8 @@ impl SmallWorldness {
 }
 
 impl Metric for SmallWorldness {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        let (graph, _) = graph_of(network, self.params.quantile)?;
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let (graph, _) = graph_of(network, self.cut)?;
         let name = "small_worldness";
         let edgeless = graph.size() == 0;
         let own = Coefficients::new(&graph);
@@ -116,10 +125,11 @@ impl Metric for SmallWorldness {
             } else {
                 sigma(own, published(graph.nodes(), self.graphs(), self.cache.as_deref()))
             };
-            return Ok(vec![Measure::new(name, sigma)]);
+            return Ok(vec![Measure::new(name, sigma)].into());
         }
         let (value, z) = if edgeless { (f64::NAN, f64::NAN) } else { compare(own, &self.ensemble(&graph)) };
-        Ok(vec![Measure::new(name, value), Measure::new("small_worldness_z", z).unit("standard deviations")])
+        Ok(vec![Measure::new(name, value), Measure::new("small_worldness_z", z).unit("standard deviations")]
+            .into())
     }
 }
 pallium_core::register!(Metric, SmallWorldness);
@@ -153,7 +163,7 @@ mod tests {
     fn values(weights: &Matrix, null: Null, seed: u64) -> Vec<f64> {
         let params = Params { quantile: 0.0, null, ..Params::default() };
         let mut metric = SmallWorldness::build(params, &Setting { seed, ..Setting::default() }).unwrap();
-        let found = metric.measure(&Network::new(weights.view())).unwrap();
+        let found = metric.measure(&Network::new(weights.view())).unwrap().values;
         assert_eq!(found[0].name, "small_worldness");
         found.iter().map(|m| m.value).collect()
     }

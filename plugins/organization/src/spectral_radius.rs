@@ -24,8 +24,8 @@ impl Component for SpectralRadius {
 }
 
 impl Metric for SpectralRadius {
-    fn measure(&mut self, network: &Network<'_>) -> Result<Vec<Measure>> {
-        Ok(vec![Measure::new("spectral_radius", spectral_radius(recurrent(network)?))])
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        Ok(vec![Measure::new("spectral_radius", spectral_radius(recurrent(network)?))].into())
     }
 }
 pallium_core::register!(Metric, SpectralRadius);

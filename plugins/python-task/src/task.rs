@@ -140,9 +140,7 @@ impl Component for PythonTask {
             Some(python) => python.clone(),
             None => std::env::var(PYTHON).ok().filter(|p| !p.is_empty()).unwrap_or_else(|| "python3".into()),
         };
-        let levels = Levels { chance: 0.0, memoryless: params.memoryless, ideal: params.ideal };
-        let info =
-            TaskInfo { inputs: 0, classes: 0, steps: 0, step_ms: None, conditions: Vec::new(), levels };
+        let info = TaskInfo::classes(0, 0, 0);
         let mut task = PythonTask { params, python, threads: setting.threads, process: None, info };
         task.probe()?;
         Ok(task)
@@ -178,23 +176,25 @@ impl PythonTask {
         let opened = self.open().map_err(|failure| self.with_name(failure))?;
         let (process, about) = opened;
         self.process = Some(process);
-        self.info.classes = about["classes"].as_u64().unwrap_or(0) as usize;
+        self.info.outputs = about["classes"].as_u64().unwrap_or(0) as usize;
         self.info.step_ms = about["step_ms"].as_f64();
-        if self.info.classes < 2 {
-            return Err(Error::input(format!("{} has {} classes", self.name(), self.info.classes))
+        if self.info.outputs < 2 {
+            return Err(Error::input(format!("{} has {} classes", self.name(), self.info.outputs))
                 .help("there must be at least two classes: correct its action_space, or set `classes`"));
         }
         let drawn = self.draw(PROBE_TRIALS, 0)?;
         self.info.inputs = drawn.channels;
         self.info.steps = drawn.lengths.iter().copied().max().unwrap_or(1).max(1) as usize;
-        self.info.conditions = (0..self.info.classes).map(|class| format!("answer {class}")).collect();
+        self.info.conditions = (0..self.info.outputs).map(|class| format!("answer {class}")).collect();
         let counted = drawn.targets.iter().zip(&drawn.scored).filter(|(_, scored)| **scored > 0.0);
         let mut occurring: BTreeMap<u32, usize> = BTreeMap::new();
         for (class, _) in counted {
             *occurring.entry(*class).or_default() += 1;
         }
-        let known = self.info.levels.memoryless.or(self.info.levels.ideal).unwrap_or(1.0);
-        self.info.levels.chance = self.params.chance.unwrap_or(guessing(&occurring).min(known));
+        let levels = Levels { chance: 0.0, memoryless: self.params.memoryless, ideal: self.params.ideal };
+        let known = levels.memoryless.or(levels.ideal).unwrap_or(1.0);
+        let chance = self.params.chance.unwrap_or(guessing(&occurring).min(known));
+        self.info.levels = Some(Levels { chance, ..levels });
         Ok(())
     }
 
@@ -337,7 +337,7 @@ impl Task for PythonTask {
                 let values = &drawn.inputs[at * channels..(at + 1) * channels];
                 let mut row = batch.inputs.slice_mut(s![trial, step, ..]);
                 row.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
-                batch.targets[[trial, step]] = drawn.targets[at];
+                batch.set_class(trial, step, drawn.targets[at]);
                 scored[[trial, step]] = drawn.scored[at];
                 batch.mask[[trial, step]] =
                     if drawn.scored[at] > 0.0 { 1.0 } else { weight * drawn.has_answer[at] };

@@ -68,11 +68,11 @@ fn stepped_environments_give_trials() {
     let mut task =
         built(&lab("Remember", json!({"score": "answers", "arguments": {"loudness": 2.5}}))).unwrap();
     let info = task.info();
-    assert_eq!((info.inputs, info.classes, info.step_ms), (3, 3, None));
-    assert_eq!(info.levels, Levels { chance: 0.5, memoryless: None, ideal: None });
+    assert_eq!((info.inputs, info.outputs, info.step_ms), (3, 3, None));
+    assert_eq!(info.levels.unwrap(), Levels { chance: 0.5, memoryless: None, ideal: None });
     // More than one request.
     let batch = task.trials(700, 5).unwrap();
-    batch.check(3, 3).unwrap();
+    batch.check(&info).unwrap();
     let (scored, mut cues) = (batch.scored.as_ref().unwrap(), [0, 0]);
     for trial in 0..700 {
         let length = batch.lengths[trial] as usize;
@@ -83,7 +83,7 @@ fn stepped_environments_give_trials() {
         for step in 0..batch.mask.ncols() {
             let is_last = step + 1 == length;
             assert_eq!(
-                batch.targets[[trial, step]] as usize,
+                batch.targets.view().classes().unwrap()[[trial, step]] as usize,
                 if is_last { cue } else { 0 },
                 "{trial} {step}"
             );
@@ -94,7 +94,7 @@ fn stepped_environments_give_trials() {
     assert!(cues.iter().all(|&count| count > 280), "{cues:?}");
     // Fixation counts as an answer as well.
     let info = built(&lab("Remember", json!({"score": "all"}))).unwrap().info();
-    assert!(info.levels.chance > 0.5, "{}", info.levels.chance);
+    assert!(info.levels.unwrap().chance > 0.5, "{}", info.levels.unwrap().chance);
     let by_function =
         built(&lab("through_a_function", json!({"score": "all"}))).unwrap().trials(9, 5).unwrap();
     assert_eq!(by_function.scored, None, "every step counts");
@@ -122,7 +122,10 @@ fn environments_with_new_trial_give_trials() {
     assert_eq!(batch, task.trials(50, 1).unwrap(), "a draw depends on earlier draws");
     for trial in 0..50 {
         let last = batch.lengths[trial] as usize - 1;
-        assert_eq!(batch.targets[[trial, last]] as f32, batch.inputs.row(trial, 0)[1]);
+        assert_eq!(
+            batch.targets.view().classes().unwrap()[[trial, last]] as f32,
+            batch.inputs.row(trial, 0)[1]
+        );
         assert_eq!((batch.mask[[trial, last]], batch.mask[[trial, 0]]), (1.0, 0.25));
         assert_eq!(batch.scored.as_ref().unwrap().row(trial).sum(), 1.0);
     }
@@ -246,8 +249,8 @@ fn tasks_of_neurogym_run() {
     };
     let mut task = neurogym("DelayMatchSample-v0", json!({"dim_ring": 8})).unwrap();
     let info = task.info();
-    assert_eq!((info.inputs, info.classes, info.steps, info.step_ms), (9, 3, 32, Some(100.0)));
-    assert_eq!(info.levels.chance, 0.5);
+    assert_eq!((info.inputs, info.outputs, info.steps, info.step_ms), (9, 3, 32, Some(100.0)));
+    assert_eq!(info.levels.unwrap().chance, 0.5);
     let batch = task.trials(100, 9).unwrap();
     assert_eq!(batch, task.trials(100, 9).unwrap());
     assert_ne!(batch, task.trials(100, 8).unwrap());
@@ -256,7 +259,7 @@ fn tasks_of_neurogym_run() {
 
     // Wrapped and scheduled environments, and random lengths.
     let mut task = neurogym("yang19.dms-v0", json!({})).unwrap();
-    assert_eq!((task.info().inputs, task.info().classes), (33, 17));
+    assert_eq!((task.info().inputs, task.info().outputs), (33, 17));
     assert_eq!(task.trials(64, 2).unwrap(), task.trials(64, 2).unwrap());
     let mut task = neurogym("neurogym.envs.native.readysetgo:ReadySetGo", json!({"gain": 2})).unwrap();
     let batch = task.trials(64, 2).unwrap();

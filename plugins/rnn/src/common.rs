@@ -1,13 +1,15 @@
 //! What all models of this plugin share: checks of batches and shapes, noisy
 //! inputs, threads, errors.
 
+use std::ops::Range;
+
 use pallium_core::ndarray::{Axis, ShapeError};
 use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-/// Checks a batch against a model's channels and classes, and returns the sum of its mask.
-pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize, classes: usize) -> Result<f64> {
+/// Checks a batch against a model's channels.
+pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize) -> Result<()> {
     let (trials, steps, channels) = batch.dim();
     let refuse = |what: String| Err(Error::input(format!("the batch does not fit the model: {what}")));
     if trials == 0 || steps == 0 {
@@ -19,13 +21,12 @@ pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize, classes:
             model_channels
         ));
     }
-    if batch.targets.dim() != (trials, steps) || batch.mask.dim() != (trials, steps) {
-        return refuse(format!("targets and mask must be {trials} trials × {steps} steps, like the inputs"));
+    if batch.mask.dim() != (trials, steps) {
+        return refuse(format!("the mask must be {trials} trials × {steps} steps, like the inputs"));
     }
     if batch.lengths.len() != trials {
         return refuse(format!("it has {} lengths for {trials} trials", batch.lengths.len()));
     }
-    let mut total = 0.0;
     for (trial, &length) in batch.lengths.iter().enumerate() {
         let length = length as usize;
         if length > steps {
@@ -41,17 +42,9 @@ pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize, classes:
             if step >= length {
                 return refuse(format!("trial {trial} is scored at step {step}, but ends after {length}"));
             }
-            let class = batch.targets[[trial, step]];
-            if class as usize >= classes {
-                return refuse(format!(
-                    "trial {trial} has class {class} at step {step}, but there are {} classes",
-                    classes
-                ));
-            }
-            total += f64::from(weight);
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// Copies the batch's inputs as steps × trials × (channels + 1), the last
@@ -89,14 +82,6 @@ pub(crate) fn expect(what: &str, found: (usize, usize, usize), wanted: (usize, u
     Err(Error::input(format!("{what} is {}, but must be {}", text(found), text(wanted))))
 }
 
-/// Refuses a value outside [0, 1).
-pub(crate) fn below_one(name: &str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::input(format!("parameter `{name}` is {value}")).help("it must be at least 0 and below 1"))
-}
-
 /// The error for a buffer of the wrong size.
 pub(crate) fn wrong_size(error: ShapeError) -> Error {
     Error::bug(format!("a buffer has the wrong size: {error}"))
@@ -123,15 +108,15 @@ pub(crate) fn in_threads<J: Send, R: Send>(
     })
 }
 
-/// The numbers of neurons, input channels and classes; refuses 0.
+/// The numbers of neurons, input channels and outputs; refuses 0.
 pub(crate) fn sizes(setting: &Setting<'_>) -> Result<(usize, usize, usize)> {
-    let (neurons, channels, classes) = (setting.neurons()?, setting.inputs()?, setting.classes()?);
-    for (what, count) in [("neurons", neurons), ("input channels", channels), ("classes", classes)] {
+    let (neurons, channels, outputs) = (setting.neurons()?, setting.inputs()?, setting.outputs()?);
+    for (what, count) in [("neurons", neurons), ("input channels", channels), ("outputs", outputs)] {
         if count == 0 {
             return Err(Error::input(format!("a recurrent network cannot have 0 {what}")));
         }
     }
-    Ok((neurons, channels, classes))
+    Ok((neurons, channels, outputs))
 }
 
 /// Refuses recurrent weights that are not N×N.
@@ -151,14 +136,6 @@ pub(crate) fn glorot(rows: usize, columns: usize, seed: u64, purpose: &str) -> V
     (0..rows * columns).map(|_| stream.random_range(-limit..=limit)).collect()
 }
 
-/// The error for a block that does not exist.
-pub(crate) fn no_block(block: usize, blocks: usize) -> Error {
-    Error::input(format!("there is no recurrent block {block}")).help(match blocks {
-        1 => "this model has one block, number 0".to_owned(),
-        _ => format!("this model has blocks 0 to {}", blocks - 1),
-    })
-}
-
 /// The error for activity requested before any pass.
 pub(crate) fn no_activity() -> Error {
     Error::input("no activity has been recorded").help("run a batch in training or recording mode first")
@@ -172,4 +149,21 @@ pub(crate) fn no_pass() -> Error {
 /// The error for an update without a backward pass.
 pub(crate) fn no_gradient() -> Error {
     Error::input("there is no gradient for this update").help("each update needs its own backward pass")
+}
+
+/// Parts of a buffer in the order of `ranges`, which do not overlap.
+pub(crate) fn parts_mut<'a>(buffer: &'a mut [f32], ranges: &[Range<usize>]) -> Vec<&'a mut [f32]> {
+    let mut order: Vec<usize> = (0..ranges.len()).collect();
+    order.sort_by_key(|&index| ranges[index].start);
+    let mut parts: Vec<(usize, &mut [f32])> = Vec::with_capacity(ranges.len());
+    let (mut rest, mut at) = (buffer, 0);
+    for index in order {
+        let Range { start, end } = ranges[index].clone();
+        let (_, from) = rest.split_at_mut(start - at);
+        let (part, behind) = from.split_at_mut(end - start);
+        parts.push((index, part));
+        (rest, at) = (behind, end);
+    }
+    parts.sort_by_key(|(index, _)| *index);
+    parts.into_iter().map(|(_, part)| part).collect()
 }

@@ -9,11 +9,12 @@ use std::ops::Range;
 use pallium_core::ndarray::{ArrayView3, ArrayViewMut3};
 use pallium_core::prelude::*;
 
-use crate::readout::{Readout, Score};
+use crate::readout::Readout;
 use crate::scoring::Scoring;
+use crate::step::UnitStep;
 
 /// How a layer's state follows from the previous one.
-pub(crate) trait Dynamics: Send + Sync + Sized + 'static {
+pub(crate) trait Dynamics: UnitStep + Send + Sync + Sized + 'static {
     /// Names of the recurrent blocks; block 0 starts from the given weights.
     const BLOCKS: &'static [&'static str];
     /// Suffixes of the names of the blocks' tensors.
@@ -28,6 +29,11 @@ pub(crate) trait Dynamics: Send + Sync + Sized + 'static {
 
     /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
+
+    /// Whether a step is piecewise linear in the state.
+    fn piecewise_linear(&self) -> bool {
+        false
+    }
 }
 
 /// The trials that one thread computes, with its buffers.
@@ -38,7 +44,7 @@ pub(crate) trait Part<D>: Default + Send + Sync {
     /// Runs the trials and keeps what the backward pass needs. Writes hidden
     /// states to `hidden` (steps × trials × N), 0 past a trial's end. `inputs`
     /// are the trials' noisy inputs, steps × trials × (C + 1), the last channel
-    /// 1. With `learn`, also computes the read-out's gradients.
+    /// 1. `noise_seed` is that of the noise inside the layer, if there is any.
     fn run(
         &mut self,
         layer: &Layer<D>,
@@ -46,16 +52,17 @@ pub(crate) trait Part<D>: Default + Send + Sync {
         batch: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         hidden: ArrayViewMut3<'_, f32>,
-        learn: Option<Learn>,
-    ) -> Result<Score>;
+        noise_seed: Option<u64>,
+    ) -> Result<()>;
 
     /// Runs the trials without noise up to the last scored step, keeping
     /// nothing.
-    fn evaluate(&mut self, layer: &Layer<D>, readout: &Readout, batch: &BatchView<'_>) -> Result<Score>;
+    fn evaluate(&mut self, layer: &Layer<D>, readout: &Readout, batch: &BatchView<'_>) -> Result<()>;
 
     /// Backpropagation through time. Overwrites `recurrent` (blocks × N × N) and
     /// [`Part::gradients`] with the gradients of the loss of the last
-    /// [`Part::run`] with `learn`, plus a term whose gradient with respect to
+    /// [`Part::run`], of whose scored states
+    /// [`Scoring::differentiate`] was called, plus a term whose gradient with respect to
     /// the hidden states is `activity`.
     fn backward(
         &mut self,
@@ -68,15 +75,6 @@ pub(crate) trait Part<D>: Default + Send + Sync {
 
     /// The gradients other than those of the recurrent blocks and the read-out.
     fn gradients(&mut self) -> Gradients<'_>;
-}
-
-/// Options of a training pass.
-#[derive(Clone, Copy)]
-pub(crate) struct Learn {
-    /// Factor on the sum of weighted cross-entropies.
-    pub scale: f64,
-    /// Seed of the noise inside the layer.
-    pub noise_seed: u64,
 }
 
 /// Gradients computed by a backward pass.

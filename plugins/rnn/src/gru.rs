@@ -4,25 +4,17 @@ use pallium_core::prelude::*;
 use pulp::Arch;
 
 use crate::elementwise::{add, sigmoid, tanh};
-use crate::optimizer::Adam;
+use crate::step::{self, UnitStep};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
 
 pallium_core::params! {
-    /// Parameters of the gated recurrent units and of their optimizer.
+    /// Parameters of the gated recurrent units.
     pub struct Params {
         /// Standard deviation of the Gaussian noise added to every input
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// Adam's learning rate; at least 0.
-        learning_rate: f64 = 1e-3,
-        /// Adam's decay rate of the mean gradient; at least 0, below 1.
-        beta1: f64 = 0.9,
-        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
-        beta2: f64 = 0.999,
-        /// Adam's ε, added to the root of the mean squared gradient; above 0.
-        epsilon: f64 = 1e-7,
         /// Initial recurrent weights of the two gates. Block 0 is the
         /// candidate's.
         gates: Start = Start::Same,
@@ -45,14 +37,13 @@ pub(crate) struct Gru {
 
 impl Component for Trained<Gru> {
     const ID: &'static str = "rnn.gru";
-    const ABOUT: &'static str = "gated recurrent units with a softmax read-out, trained by Adam";
+    const ABOUT: &'static str = "gated recurrent units with a linear read-out";
     const CITE: &'static str =
         "Cho et al. 2014, EMNLP 1724; Chung, Gulcehre, Cho, Bengio 2014, arXiv 1412.3555";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
-        Trained::new(Gru { arch: Arch::new() }, params.noise, optimizer, params.gates, setting)
+        Trained::new(Gru { arch: Arch::new() }, params.noise, params.gates, setting)
     }
 }
 pallium_core::register!(Model, Trained<Gru>);
@@ -62,6 +53,36 @@ const CANDIDATE: usize = 0;
 const RESET: usize = 1;
 const UPDATE: usize = 2;
 const PRODUCT: usize = 3;
+
+impl UnitStep for Gru {
+    fn next(&self, drive: &[f64], product: &[f64], state: &[f64], vectors: &[f64], next: &mut [f64]) {
+        let (r, z) = (step::sigmoid(drive[1] + product[1]), step::sigmoid(drive[2] + product[2]));
+        let n = (drive[0] + r * (product[0] + vectors[0])).tanh();
+        next[0] = n + z * (state[0] - n);
+    }
+
+    fn gradient(
+        &self,
+        drive: &[f64],
+        product: &[f64],
+        state: &[f64],
+        vectors: &[f64],
+        in_next: &[f64],
+        in_drive: &mut [f64],
+        in_product: &mut [f64],
+        in_state: &mut [f64],
+    ) {
+        let (r, z) = (step::sigmoid(drive[1] + product[1]), step::sigmoid(drive[2] + product[2]));
+        let u = product[0] + vectors[0];
+        let n = (drive[0] + r * u).tanh();
+        in_drive[0] = in_next[0] * (1.0 - z) * (1.0 - n * n);
+        in_product[0] = in_drive[0] * r;
+        in_drive[1] = in_drive[0] * u * r * (1.0 - r);
+        in_drive[2] = in_next[0] * (state[0] - n) * z * (1.0 - z);
+        in_product[1..].copy_from_slice(&in_drive[1..]);
+        in_state[0] = in_next[0] * z;
+    }
+}
 
 impl Unit for Gru {
     const BLOCKS: &'static [&'static str] = &["candidate", "reset gate", "update gate"];

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::elementwise::tanh;
-use crate::optimizer::Adam;
+use crate::step::{UnitStep, sigmoid};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit};
 
@@ -23,20 +23,12 @@ pallium_core::choice! {
 }
 
 pallium_core::params! {
-    /// Parameters of the continuous-time units and of their optimizer.
+    /// Parameters of the continuous-time units.
     pub struct Params {
         /// Standard deviation of the Gaussian noise added to every input
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// Adam's learning rate; at least 0.
-        learning_rate: f64 = 1e-3,
-        /// Adam's decay rate of the mean gradient; at least 0, below 1.
-        beta1: f64 = 0.9,
-        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
-        beta2: f64 = 0.999,
-        /// Adam's ε, added to the root of the mean squared gradient; above 0.
-        epsilon: f64 = 1e-7,
         /// Time constant τ in ms (median over units, if they differ); above 0.
         /// A unit whose τ is shorter than a step has no leak.
         tau: f64 = 100.0,
@@ -84,14 +76,13 @@ pub(crate) struct Leaky {
 impl Component for Trained<Leaky> {
     const ID: &'static str = "rnn.leaky";
     const ABOUT: &'static str =
-        "continuous-time rate units with time constants and recurrent noise, softmax read-out, Adam";
+        "continuous-time rate units with time constants and recurrent noise, linear read-out";
     const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; Yang, Joglekar, Song, \
                                 Newsome, Wang 2019, Nat. Neurosci. 22:297; trained time constants: Perez-Nieves, \
                                 Leung, Dragotti, Goodman 2021, Nat. Commun. 12:5791";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         let step = params.step.or(setting.step_ms).unwrap_or(STEP_MS);
         for (name, value) in [("tau", params.tau), ("step", step)] {
             if !(1e-6..=1e9).contains(&value) {
@@ -110,7 +101,7 @@ impl Component for Trained<Leaky> {
             noise: params.recurrent_noise as f32,
             transfer: params.transfer,
         };
-        Trained::new(unit, params.noise, optimizer, Start::Same, setting)
+        Trained::new(unit, params.noise, Start::Same, setting)
     }
 }
 pallium_core::register!(Model, Trained<Leaky>);
@@ -123,6 +114,42 @@ impl Leaky {
 
     fn alphas(&self, vectors: &[f32]) -> Vec<f32> {
         vectors.iter().map(|&log_tau| self.alpha(log_tau)).collect()
+    }
+}
+
+impl UnitStep for Leaky {
+    fn next(&self, drive: &[f64], product: &[f64], state: &[f64], vectors: &[f64], next: &mut [f64]) {
+        let alpha = f64::from(self.alpha(vectors[0] as f32));
+        let sum = drive[0] + product[0];
+        let rate = match self.transfer {
+            Transfer::Relu => sum.max(0.0),
+            Transfer::Tanh => sum.tanh(),
+            Transfer::Softplus => sum.max(0.0) + (-sum.abs()).exp().ln_1p(),
+        };
+        next[0] = (1.0 - alpha) * state[0] + alpha * rate;
+    }
+
+    fn gradient(
+        &self,
+        drive: &[f64],
+        product: &[f64],
+        _: &[f64],
+        vectors: &[f64],
+        in_next: &[f64],
+        in_drive: &mut [f64],
+        in_product: &mut [f64],
+        in_state: &mut [f64],
+    ) {
+        let alpha = f64::from(self.alpha(vectors[0] as f32));
+        let sum = drive[0] + product[0];
+        let slope = match self.transfer {
+            Transfer::Relu => f64::from(u8::from(sum > 0.0)),
+            Transfer::Tanh => 1.0 - sum.tanh().powi(2),
+            Transfer::Softplus => sigmoid(sum),
+        };
+        in_drive[0] = alpha * slope * in_next[0];
+        in_product[0] = in_drive[0];
+        in_state[0] = (1.0 - alpha) * in_next[0];
     }
 }
 
@@ -145,6 +172,10 @@ impl Unit for Leaky {
 
     fn bias(&self, _: usize) -> f32 {
         0.0
+    }
+
+    fn piecewise_linear(&self) -> bool {
+        matches!(self.transfer, Transfer::Relu)
     }
 
     fn noise(&self, vectors: &[f32]) -> Vec<f32> {

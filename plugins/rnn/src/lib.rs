@@ -1,4 +1,4 @@
-//! Recurrent networks that learn to classify.
+//! Recurrent networks.
 //!
 //! | component | network | recurrent blocks |
 //! |---|---|---|
@@ -12,14 +12,12 @@
 //! the parameter `gates` sets the initial weights of the others. Constraints
 //! act on every block.
 //!
-//! This is the only plugin that links candle. The read-out uses it: softmax and
-//! cross-entropy are candle operations that candle differentiates (`readout`).
-//! The recurrence does not (`recurrence`): for 312 neurons, 128 trials and 50
-//! steps, candle's automatic differentiation takes about three times as long as
-//! a fused backpropagation through time. The recurrent weights are an ordinary
-//! buffer because constraints read and change them in place, and candle's
-//! storage is behind a lock. Tests compare the fused recurrence with candle's
-//! differentiation of the same network.
+//! Models compute outputs and gradients; the host computes the loss, and an
+//! optimizer of the experiment updates the parameters. The read-out's product is
+//! candle's (`readout`). The recurrence does not use candle (`recurrence`): for
+//! 312 neurons, 128 trials and 50 steps, candle's automatic differentiation takes
+//! about three times as long as a fused backpropagation through time. Tests
+//! compare the fused recurrence with candle's differentiation of the same network.
 
 // Components.
 mod gru;
@@ -28,13 +26,12 @@ mod lstm;
 mod reservoir;
 mod vanilla;
 
-// A trained model: a layer, a read-out, an optimizer.
+// A trained model: a layer and a read-out.
 mod dynamics;
-mod optimizer;
 mod readout;
 mod recurrence;
-mod saved;
 mod scoring;
+mod step;
 mod trained;
 mod unit;
 

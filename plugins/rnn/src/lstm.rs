@@ -4,25 +4,17 @@ use pallium_core::prelude::*;
 use pulp::Arch;
 
 use crate::elementwise::{sigmoid, tanh};
-use crate::optimizer::Adam;
+use crate::step::{self, UnitStep};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
 
 pallium_core::params! {
-    /// Parameters of the long short-term memory and of its optimizer.
+    /// Parameters of the long short-term memory.
     pub struct Params {
         /// Standard deviation of the Gaussian noise added to every input
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// Adam's learning rate; at least 0.
-        learning_rate: f64 = 1e-3,
-        /// Adam's decay rate of the mean gradient; at least 0, below 1.
-        beta1: f64 = 0.9,
-        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
-        beta2: f64 = 0.999,
-        /// Adam's ε, added to the root of the mean squared gradient; above 0.
-        epsilon: f64 = 1e-7,
         /// Initial recurrent weights of the three gates. Block 0 is the
         /// candidate's.
         gates: Start = Start::Same,
@@ -49,16 +41,15 @@ pub(crate) struct Lstm {
 
 impl Component for Trained<Lstm> {
     const ID: &'static str = "rnn.lstm";
-    const ABOUT: &'static str = "long short-term memory with a softmax read-out, trained by Adam";
+    const ABOUT: &'static str = "long short-term memory with a linear read-out";
     const CITE: &'static str = "Hochreiter and Schmidhuber 1997, Neural Comput. 9:1735; Gers, Schmidhuber, \
                                 Cummins 2000, Neural Comput. 12:2451";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         one_of_range("forget_bias", params.forget_bias, -100.0, 100.0)?;
         let unit = Lstm { arch: Arch::new(), forget_bias: params.forget_bias as f32 };
-        Trained::new(unit, params.noise, optimizer, params.gates, setting)
+        Trained::new(unit, params.noise, params.gates, setting)
     }
 }
 pallium_core::register!(Model, Trained<Lstm>);
@@ -67,6 +58,47 @@ pallium_core::register!(Model, Trained<Lstm>);
 const CELL: usize = 4;
 /// The forget gate's block.
 const FORGET: usize = 2;
+
+/// The gates and the next cell, in double precision: g, i, f, o, c′.
+fn gates(drive: &[f64], product: &[f64], cell: f64) -> [f64; 5] {
+    let sum = |block: usize| drive[block] + product[block];
+    let (g, i) = (sum(0).tanh(), step::sigmoid(sum(1)));
+    let (f, o) = (step::sigmoid(sum(2)), step::sigmoid(sum(3)));
+    [g, i, f, o, f * cell + i * g]
+}
+
+impl UnitStep for Lstm {
+    const STATES: &'static [&'static str] = &["hidden", "cell"];
+
+    fn next(&self, drive: &[f64], product: &[f64], state: &[f64], _: &[f64], next: &mut [f64]) {
+        let [_, _, _, o, c] = gates(drive, product, state[1]);
+        next[0] = o * c.tanh();
+        next[1] = c;
+    }
+
+    fn gradient(
+        &self,
+        drive: &[f64],
+        product: &[f64],
+        state: &[f64],
+        _: &[f64],
+        in_next: &[f64],
+        in_drive: &mut [f64],
+        in_product: &mut [f64],
+        in_state: &mut [f64],
+    ) {
+        let [g, i, f, o, c] = gates(drive, product, state[1]);
+        let t = c.tanh();
+        let in_cell = in_next[1] + in_next[0] * o * (1.0 - t * t);
+        in_drive[0] = in_cell * i * (1.0 - g * g);
+        in_drive[1] = in_cell * g * i * (1.0 - i);
+        in_drive[2] = in_cell * state[1] * f * (1.0 - f);
+        in_drive[3] = in_next[0] * t * o * (1.0 - o);
+        in_product.copy_from_slice(in_drive);
+        in_state[0] = 0.0;
+        in_state[1] = in_cell * f;
+    }
+}
 
 impl Unit for Lstm {
     const BLOCKS: &'static [&'static str] = &["candidate", "input gate", "forget gate", "output gate"];

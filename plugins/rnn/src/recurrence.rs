@@ -18,13 +18,14 @@ use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 use pulp::Simd;
 
-use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
+use crate::dynamics::{Dynamics, Gradients, Layer, Part};
 use crate::elementwise::{
     NEGLIGIBLE, activate_leaky, activate_leaky_first, add, drop_negligible, gate, gate_leaky,
 };
-use crate::readout::{Readout, Score};
+use crate::readout::Readout;
 use crate::scoring::Scoring;
 use crate::sparse::{self, Factors, Finish, Lists, Panels, Sums};
+use crate::step::UnitStep;
 
 /// Number of rows (steps × trials) that one product sums for the weights'
 /// gradient.
@@ -48,6 +49,34 @@ impl Dynamics for Rectified {
 
     fn bias(&self, _: usize) -> f32 {
         0.0
+    }
+
+    fn piecewise_linear(&self) -> bool {
+        true
+    }
+}
+
+impl UnitStep for Rectified {
+    fn next(&self, drive: &[f64], product: &[f64], state: &[f64], _: &[f64], next: &mut [f64]) {
+        let leak = f64::from(self.leak);
+        next[0] = (1.0 - leak) * state[0] + leak * (drive[0] + product[0]).max(0.0);
+    }
+
+    fn gradient(
+        &self,
+        drive: &[f64],
+        product: &[f64],
+        _: &[f64],
+        _: &[f64],
+        in_next: &[f64],
+        in_drive: &mut [f64],
+        in_product: &mut [f64],
+        in_state: &mut [f64],
+    ) {
+        let leak = f64::from(self.leak);
+        in_drive[0] = if drive[0] + product[0] > 0.0 { leak * in_next[0] } else { 0.0 };
+        in_product[0] = in_drive[0];
+        in_state[0] = (1.0 - leak) * in_next[0];
     }
 }
 
@@ -182,14 +211,11 @@ impl Part<Rectified> for RectifiedPart {
         batch: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
-        learn: Option<Learn>,
-    ) -> Result<Score> {
-        if let Some(Learn { scale, .. }) = learn {
-            self.scoring.readout.start(readout.parameters(), scale);
-        }
+        _: Option<u64>,
+    ) -> Result<()> {
         self.scoring.sort(batch);
         self.forward.start(layer);
-        let (mut cursor, mut score) = (0, Score::default());
+        let mut cursor = 0;
         let steps = self.scoring.steps();
         for step in 0..steps {
             let (before, mut from) = hidden.view_mut().split_at(Axis(0), step);
@@ -202,19 +228,13 @@ impl Part<Rectified> for RectifiedPart {
             };
             self.forward.step(layer, self.scoring.order(), input, previous, next);
             self.scoring.silence(step, next, layer.neurons);
-            self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
+            self.scoring.read(step, next, readout, &mut cursor)?;
         }
         hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
-        self.scoring.flush(readout, learn.is_some(), &mut score)?;
-        Ok(score)
+        self.scoring.flush(readout)
     }
 
-    fn evaluate(
-        &mut self,
-        layer: &Layer<Rectified>,
-        readout: &Readout,
-        batch: &BatchView<'_>,
-    ) -> Result<Score> {
+    fn evaluate(&mut self, layer: &Layer<Rectified>, readout: &Readout, batch: &BatchView<'_>) -> Result<()> {
         self.scoring.share_rows(batch);
         self.scoring.sort(batch);
         let (rows, neurons, width) = (self.scoring.firsts().len(), layer.neurons, layer.channels + 1);
@@ -224,17 +244,16 @@ impl Part<Rectified> for RectifiedPart {
         let (mut previous, mut next) = states.split_at_mut(rows * neurons);
 
         self.forward.start(layer);
-        let (mut cursor, mut score) = (0, Score::default());
+        let mut cursor = 0;
         let steps = self.scoring.scored_steps();
         for step in 0..steps {
             self.scoring.fill_inputs(batch, step, input);
             self.forward.step(layer, self.scoring.order(), input, (step > 0).then_some(&*previous), next);
-            self.scoring.read(step, next, readout, false, &mut cursor, &mut score)?;
+            self.scoring.read(step, next, readout, &mut cursor)?;
             std::mem::swap(&mut previous, &mut next);
         }
         self.room = room;
-        self.scoring.flush(readout, false, &mut score)?;
-        Ok(score)
+        self.scoring.flush(readout)
     }
 
     fn backward(

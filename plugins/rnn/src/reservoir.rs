@@ -1,17 +1,14 @@
 //! `rnn.reservoir`: an echo-state network.
 
-use pallium_core::ndarray::{Array2, ArrayView3, ArrayViewMut3};
+use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_square, no_activity, no_block, no_gradient, no_pass, sizes,
-    wrong_size,
+    check_batch, copy_inputs, expect_square, no_activity, no_gradient, no_pass, parts_mut, sizes, wrong_size,
 };
 use crate::elementwise::tanh_leaky;
-use crate::optimizer::UPDATES;
-use crate::saved::{count_tensor, exact_tensor, find, find_count, find_exact};
 
 pallium_core::params! {
     /// Parameters of the reservoir and of its read-out.
@@ -41,13 +38,14 @@ pallium_core::params! {
 /// > h_t = (1 − α)·h_{t−1} + α·tanh(x_t·Wx + h_{t−1}·W + b), h_0 = 0,
 ///
 /// and a linear read-out y = h·Wo + bo, trained by ridge regression on the
-/// classes: it minimizes ⟨|y − e_class|²⟩ + λ·|Wo|², where ⟨ ⟩ is the mean over
+/// targets t: it minimizes ⟨|y − t|²⟩ + λ·|Wo|², where ⟨ ⟩ is the mean over
 /// all scored steps seen so far, weighted by the mask. The regression is solved
 /// after every batch. A second epoch only adds further draws of the input noise.
 ///
-/// y estimates the probability of each class. The answer is the class of the
-/// largest y. The loss is the cross-entropy of y, with each value raised to at
-/// least 0.001 and the sum scaled to 1.
+/// For classes, t is 1 for the correct class and 0 for the others, so that y
+/// estimates the probability of each; the outputs are ln y, with y raised to at
+/// least 0.001, whose softmax is y scaled to a sum of 1. For values the outputs
+/// are y; under a Poisson loss ln y, with y raised to at least 0.001.
 ///
 /// The recurrent weights are used as given. To scale them, use
 /// `circuit.spectral-radius`: like all hard constraints, it is applied once.
@@ -56,19 +54,20 @@ pub(crate) struct Reservoir {
     params: Params,
     neurons: usize,
     channels: usize,
-    classes: usize,
+    outputs: usize,
+    loss: Loss,
     /// N×N.
     recurrent: Vec<f32>,
     /// Wx and, below it, b: (C + 1) × N.
     drive: Vec<f32>,
     /// Wo and, below it, bo: (N + 1) × classes.
     readout: Vec<f32>,
-    updates: u64,
     regression: Regression,
     /// Steps and trials of the last pass that kept the activity, and whether it
     /// was a training pass.
     pass: Option<(usize, usize, bool)>,
     differentiated: bool,
+    parameters: Vec<ParameterInfo>,
     hidden: Vec<f32>,
     inputs: Vec<f32>,
     scored: ScoredSteps,
@@ -85,31 +84,25 @@ struct Regression {
     weight: f64,
 }
 
-/// ScoredSteps steps of the last pass.
+/// The scored steps of the last pass.
 #[derive(Default)]
 struct ScoredSteps {
     /// Activity followed by a 1, N + 1 values each.
     states: Vec<f32>,
-    classes: Vec<u32>,
+    /// What the read-out shall give, scored × outputs.
+    targets: Vec<f64>,
     weights: Vec<f32>,
 }
 
 impl ScoredSteps {
     fn clear(&mut self) {
         self.states.clear();
-        self.classes.clear();
+        self.targets.clear();
         self.weights.clear();
-    }
-
-    fn push(&mut self, state: &[f32], class: u32, weight: f32) {
-        self.states.extend_from_slice(state);
-        self.states.push(1.0);
-        self.classes.push(class);
-        self.weights.push(weight);
     }
 }
 
-/// The minimum probability in the loss.
+/// The least value of which a logarithm is taken.
 const FLOOR: f32 = 1e-3;
 
 impl Component for Reservoir {
@@ -133,19 +126,28 @@ impl Component for Reservoir {
             return Err(Error::input(format!("parameter `ridge` is {}", params.ridge))
                 .help("it must be at least 1e-12: otherwise the regression has no solution for perfectly correlated neurons"));
         }
-        let (neurons, channels, classes) = sizes(setting)?;
+        let (neurons, channels, outputs) = sizes(setting)?;
+        use ParameterKind::{Input, Other, Readout, Recurrent};
+        let parameters = vec![
+            ParameterInfo::new("recurrent", [neurons, neurons], Recurrent).fixed(),
+            ParameterInfo::new("input", [channels, neurons], Input).fixed(),
+            ParameterInfo::new("bias", [neurons], Other).fixed(),
+            ParameterInfo::new("readout", [neurons, outputs], Readout),
+            ParameterInfo::new("readout_bias", [outputs], Other),
+        ];
         let mut model = Reservoir {
             params,
             neurons,
             channels,
-            classes,
+            outputs,
+            loss: setting.loss.unwrap_or_default(),
             recurrent: Vec::new(),
             drive: Vec::new(),
             readout: Vec::new(),
-            updates: 0,
             regression: Regression::default(),
             pass: None,
             differentiated: false,
+            parameters,
             hidden: Vec::new(),
             inputs: Vec::new(),
             scored: ScoredSteps::default(),
@@ -169,7 +171,8 @@ impl Reservoir {
 
     /// Runs `self.inputs`, keeping all states in `self.hidden` (0 past a
     /// trial's end) and the scored ones in `self.scored`.
-    fn run(&mut self, batch: &BatchView<'_>) {
+    fn run(&mut self, batch: &BatchView<'_>) -> Result<()> {
+        let k = self.outputs;
         let (trials, steps, _) = batch.dim();
         let (n, width) = (self.neurons, self.channels + 1);
         let size = trials * n;
@@ -189,42 +192,45 @@ impl Reservoir {
                 }
                 let weight = batch.mask[[trial, step]];
                 if weight > 0.0 {
-                    self.scored.push(row, batch.targets[[trial, step]], weight);
+                    self.scored.states.extend_from_slice(row);
+                    self.scored.states.push(1.0);
+                    self.scored.weights.push(weight);
+                    let targets = &mut self.scored.targets;
+                    if self.loss.of_classes() {
+                        let class = batch.targets.classes()?[[trial, step]] as usize;
+                        targets.extend((0..k).map(|k| f64::from(u8::from(k == class))));
+                    } else {
+                        let values = batch.targets.values()?.slice_move(s![trial, step, ..]);
+                        targets.extend(values.iter().map(|&value| f64::from(value)));
+                    }
                 }
             }
         }
         self.hidden = hidden;
+        Ok(())
     }
 
-    /// Σ weight · loss and Σ weight of correct answers. An answer of NaNs
-    /// counts as class 0.
-    fn score(&self) -> (f64, f64) {
-        let k = self.classes;
-        let mut answers = vec![0.0; self.scored.classes.len() * k];
+    /// The outputs of the scored steps of the last pass.
+    fn read_out(&self) -> Vec<f32> {
+        let rows = self.scored.weights.len();
+        let mut outputs = vec![0.0; rows * self.outputs];
         product(
-            &mut answers,
+            &mut outputs,
             Write::Replace,
             View::new(&self.scored.states, self.neurons + 1),
-            View::new(&self.readout, k),
+            View::new(&self.readout, self.outputs),
             1.0,
         );
-        let (mut loss, mut correct) = (0.0, 0.0);
-        for ((row, &class), &weight) in
-            answers.chunks_exact(k).zip(&self.scored.classes).zip(&self.scored.weights)
-        {
-            let floored = |y: f32| f64::from(if y < FLOOR { FLOOR } else { y });
-            let sum: f64 = row.iter().map(|&y| floored(y)).sum();
-            let best = (1..k).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-            loss += f64::from(weight) * (sum / floored(row[class as usize])).ln();
-            correct += f64::from(weight) * f64::from(u8::from(best == class as usize));
+        if self.loss != Loss::MeanSquaredError {
+            // NaN stays NaN.
+            outputs.iter_mut().for_each(|y| *y = if *y < FLOOR { FLOOR } else { *y }.ln());
         }
-        (loss, correct)
+        outputs
     }
 
     /// Adds the scored steps of the last pass to the regression.
     fn learn(&mut self) {
-        let (f, k) = (self.neurons + 1, self.classes);
-        let rows = self.scored.classes.len();
+        let (f, k) = (self.neurons + 1, self.outputs);
         let wide: Vec<f64> = self.scored.states.iter().map(|&v| f64::from(v)).collect();
         let weights = &self.scored.weights;
         let weighted: Vec<f64> = wide
@@ -232,13 +238,9 @@ impl Reservoir {
             .zip(weights)
             .flat_map(|(row, &w)| row.iter().map(move |v| v * f64::from(w)))
             .collect();
-        let mut targets = vec![0.0; rows * k];
-        for (row, &class) in targets.chunks_exact_mut(k).zip(&self.scored.classes) {
-            row[class as usize] = 1.0;
-        }
         let weighted = View::new(&weighted, f).transposed();
         let Regression { gram, cross, weight } = &mut self.regression;
-        for (sum, right, columns) in [(gram, &wide, f), (cross, &targets, k)] {
+        for (sum, right, columns) in [(gram, &wide, f), (cross, &self.scored.targets, k)] {
             product(sum, Write::Add, weighted, View::new(right, columns), 1.0);
         }
         *weight += weights.iter().map(|&w| f64::from(w)).sum::<f64>();
@@ -246,7 +248,7 @@ impl Reservoir {
 
     /// Solves the regression; the bias is not penalised.
     fn solve(&mut self) -> Result<()> {
-        let (f, k) = (self.neurons + 1, self.classes);
+        let (f, k) = (self.neurons + 1, self.outputs);
         let Regression { gram, cross, weight } = &self.regression;
         if *weight == 0.0 {
             return Ok(());
@@ -265,42 +267,21 @@ impl Reservoir {
         }
         Ok(())
     }
-
-    /// Names, shapes and values of the network's tensors.
-    fn layout(&self) -> [(&'static str, Vec<usize>, &[f32]); 5] {
-        let (n, c, k) = (self.neurons, self.channels, self.classes);
-        let (input, bias) = self.drive.split_at(c * n);
-        let (readout, readout_bias) = self.readout.split_at(n * k);
-        [
-            ("recurrent", vec![n, n], &self.recurrent),
-            ("input", vec![c, n], input),
-            ("bias", vec![n], bias),
-            ("readout", vec![n, k], readout),
-            ("readout_bias", vec![k], readout_bias),
-        ]
-    }
 }
 
-const GRAM: &str = "optimizer.gram";
-const CROSS: &str = "optimizer.cross";
-const WEIGHT: &str = "optimizer.weight";
+const GRAM: &str = "regression.gram";
+const CROSS: &str = "regression.cross";
+const WEIGHT: &str = "regression.weight";
 
 impl Model for Reservoir {
     fn info(&self) -> ModelInfo {
-        ModelInfo {
-            neurons: self.neurons,
-            blocks: 1,
-            block_names: vec!["recurrent".into()],
-            parameters: self.recurrent.len() + self.drive.len() + self.readout.len(),
-        }
-    }
-
-    fn plastic(&self) -> bool {
-        false
+        let mut info = ModelInfo::new(self.neurons, self.parameters.clone());
+        info.updates_itself = true;
+        info
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
-        let (n, c, k) = (self.neurons, self.channels, self.classes);
+        let (n, c, k) = (self.neurons, self.channels, self.outputs);
         expect_square(recurrent, n)?;
         let uniform = |count: usize, scale: f64, purpose: &str| -> Vec<f32> {
             let (scale, mut stream) = (scale as f32, random::stream(seed, purpose));
@@ -312,14 +293,18 @@ impl Model for Reservoir {
         self.readout = vec![0.0; (n + 1) * k];
         self.regression =
             Regression { gram: vec![0.0; (n + 1) * (n + 1)], cross: vec![0.0; (n + 1) * k], weight: 0.0 };
-        self.updates = 0;
         self.pass = None;
         self.differentiated = false;
         Ok(())
     }
 
-    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
-        let weight = check_batch(batch, self.channels, self.classes)?;
+    fn forward(
+        &mut self,
+        batch: &BatchView<'_>,
+        mode: Mode,
+        mut outputs: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
+        check_batch(batch, self.channels)?;
         let (trials, steps, _) = batch.dim();
         let noise = match mode {
             Mode::Train { noise_seed } => Some((self.params.noise as f32, noise_seed)),
@@ -327,10 +312,12 @@ impl Model for Reservoir {
         };
         copy_inputs(&mut self.inputs, batch, noise);
         self.differentiated = false;
-        self.run(batch);
+        self.run(batch)?;
         self.pass = Some((steps, trials, noise.is_some()));
-        let (loss, correct) = self.score();
-        Ok(Outcome { loss: if weight > 0.0 { loss / weight } else { 0.0 }, correct, weight })
+        let found = self.read_out();
+        let shape = (self.scored.weights.len(), self.outputs);
+        outputs.assign(&ArrayView2::from_shape(shape, &found).map_err(wrong_size)?);
+        Ok(())
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
@@ -338,86 +325,66 @@ impl Model for Reservoir {
         ArrayView3::from_shape((steps, trials, self.neurons), &self.hidden).map_err(wrong_size)
     }
 
-    /// Sets the gradient to 0: the recurrent weights are not trained.
-    fn backward(
-        &mut self,
-        activity: Option<ArrayView3<'_, f32>>,
-        mut recurrent: ArrayViewMut3<'_, f32>,
-    ) -> Result<()> {
-        let n = self.neurons;
-        let (steps, trials, _) = self.pass.filter(|(_, _, training)| *training).ok_or_else(no_pass)?;
-        expect("the gradient of the recurrent blocks", recurrent.dim(), (1, n, n))?;
-        if let Some(activity) = &activity {
-            expect("the gradient in the activity", activity.dim(), (steps, trials, n))?;
-        }
-        recurrent.fill(0.0);
+    /// Only notes that the pass may be learned from: the regression needs no
+    /// gradients.
+    fn backward(&mut self, _: ArrayView2<'_, f32>, _: Option<ArrayView3<'_, f32>>) -> Result<()> {
+        self.pass.filter(|(_, _, training)| *training).ok_or_else(no_pass)?;
         self.differentiated = true;
         Ok(())
     }
 
-    fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
-        let n = self.neurons;
-        if !std::mem::take(&mut self.differentiated) {
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        let (input, bias) = self.drive.split_at(self.channels * self.neurons);
+        let (readout, readout_bias) = self.readout.split_at(self.neurons * self.outputs);
+        let values = [&self.recurrent[..], input, bias, readout, readout_bias];
+        let named = self.parameters.iter().zip(values);
+        Ok(named.map(|(info, values)| TensorView { name: &info.name, shape: &info.shape, values }).collect())
+    }
+
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        self.differentiated = false;
+        let (input, readout) = (self.channels * self.neurons, self.neurons * self.outputs);
+        let (drive, out) = (self.drive.len(), self.readout.len());
+        let mut parts = vec![&mut self.recurrent[..]];
+        parts.extend(parts_mut(&mut self.drive, &[0..input, input..drive]));
+        parts.extend(parts_mut(&mut self.readout, &[0..readout, readout..out]));
+        Ok(parts)
+    }
+
+    /// Nothing: no parameter is learned along a gradient.
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        if self.differentiated { Ok(Vec::new()) } else { Err(no_gradient()) }
+    }
+
+    fn update_itself(&mut self) -> Result<()> {
+        if !self.differentiated {
             return Err(no_gradient());
         }
-        expect("the gradient of the recurrent blocks", recurrent.dim(), (1, n, n))?;
         self.learn();
         self.solve()?;
-        self.updates += 1;
-        if let Some((_, _, training)) = &mut self.pass {
-            *training = false;
+        // The activity can still be read, but not learned from again.
+        self.differentiated = false;
+        if let Some(pass) = &mut self.pass {
+            pass.2 = false;
         }
         Ok(())
     }
 
-    fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
-        if block > 0 {
-            return Err(no_block(block, 1));
-        }
-        MatrixView::from_shape((self.neurons, self.neurons), &self.recurrent).map_err(wrong_size)
-    }
-
-    fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
-        if block > 0 {
-            return Err(no_block(block, 1));
-        }
-        MatrixViewMut::from_shape((self.neurons, self.neurons), &mut self.recurrent).map_err(wrong_size)
-    }
-
     fn state(&self) -> Result<Vec<Tensor>> {
-        let (f, k) = (self.neurons + 1, self.classes);
-        let tensors = self.layout().map(|(name, shape, values)| Tensor {
-            name: name.into(),
-            shape,
-            values: values.to_vec(),
-        });
-        let mut tensors = Vec::from(tensors);
-        tensors.push(count_tensor(UPDATES, self.updates));
-        tensors.push(exact_tensor(GRAM, &[f, f], &self.regression.gram));
-        tensors.push(exact_tensor(CROSS, &[f, k], &self.regression.cross));
-        tensors.push(exact_tensor(WEIGHT, &[1], &[self.regression.weight]));
-        Ok(tensors)
+        let (f, k) = (self.neurons + 1, self.outputs);
+        Ok(vec![
+            Tensor::new(GRAM, [f, f], self.regression.gram.clone()),
+            Tensor::new(CROSS, [f, k], self.regression.cross.clone()),
+            Tensor::new(WEIGHT, [1], vec![self.regression.weight]),
+        ])
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        let (f, k) = (self.neurons + 1, self.classes);
-        // Everything is read before anything is replaced, so that a wrong state
-        // leaves the model unchanged.
-        let mut found = Vec::new();
-        for (name, shape, _) in self.layout() {
-            found.push(find(state, name, &shape)?.to_vec());
-        }
-        let updates = find_count(state, UPDATES)?;
-        let gram = find_exact(state, GRAM, &[f, f])?;
-        let cross = find_exact(state, CROSS, &[f, k])?;
-        let weight = find_exact(state, WEIGHT, &[1])?.iter().sum();
-        let [recurrent, input, bias, readout, readout_bias]: [Vec<f32>; 5] =
-            found.try_into().map_err(|_| Error::bug("a reservoir has five tensors"))?;
-        self.recurrent = recurrent;
-        self.drive = [input, bias].concat();
-        self.readout = [readout, readout_bias].concat();
+        let (f, k) = (self.neurons + 1, self.outputs);
+        let gram = Tensor::find::<f64>(state, GRAM, &[f, f])?.to_vec();
+        let cross = Tensor::find::<f64>(state, CROSS, &[f, k])?.to_vec();
+        let weight = Tensor::find::<f64>(state, WEIGHT, &[1])?.iter().sum();
         self.regression = Regression { gram, cross, weight };
-        self.updates = updates;
         self.pass = None;
         self.differentiated = false;
         Ok(())

@@ -3,19 +3,19 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use pallium_core::ndarray::{Array1, Axis, s};
+use pallium_core::ndarray::{Array1, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::elementwise::add;
-use crate::readout::{Pending, Readout, ReadoutGradient, Score};
+use crate::readout::{Readout, ReadoutGradient};
 
-/// A step of a trial that counts in the loss.
-struct Scored {
+/// A scored step of a trial.
+struct ScoredStep {
     step: usize,
     /// Index within the part.
     trial: usize,
-    class: u32,
-    weight: f32,
+    /// Row of the model's outputs.
+    row: usize,
 }
 
 /// The trials that one thread scores.
@@ -26,15 +26,18 @@ pub(crate) struct Scoring {
     /// Number of steps of each trial.
     lengths: Vec<usize>,
     /// The scored steps, ordered by step, then by trial.
-    scored: Vec<Scored>,
+    scored: Vec<ScoredStep>,
     /// The row of the states for each trial.
     rows: Vec<usize>,
     /// The trial that each row is computed from.
     firsts: Vec<usize>,
     /// The rows, ordered so that similar trials are adjacent.
     order: Vec<u32>,
-    pending: Pending,
-    /// Gradients of the read-out from the last training pass.
+    /// Hidden states that wait for the read-out.
+    pending: Vec<f32>,
+    /// Outputs of the scored steps of the last pass, scored × outputs.
+    outputs: Vec<f32>,
+    /// Gradients of the read-out from the last backward pass.
     pub readout: ReadoutGradient,
 }
 
@@ -44,15 +47,13 @@ impl Scoring {
         self.lengths.clear();
         self.lengths.extend(batch.lengths[trials.clone()].iter().map(|&l| l as usize));
         self.scored.clear();
-        for step in 0..batch.dim().1 {
-            for (trial, index) in trials.clone().enumerate() {
-                let weight = batch.mask[[index, step]];
-                if weight > 0.0 {
-                    let class = batch.targets[[index, step]];
-                    self.scored.push(Scored { step, trial, class, weight });
-                }
+        for (row, at) in batch.scored().enumerate() {
+            if let Some(trial) = at.trial.checked_sub(trials.start).filter(|&trial| trial < trials.len()) {
+                self.scored.push(ScoredStep { step: at.step, trial, row });
             }
         }
+        self.outputs.clear();
+        self.pending.clear();
         self.rows.clear();
         self.rows.extend(0..trials.len());
         self.firsts.clear();
@@ -146,33 +147,57 @@ impl Scoring {
 
     /// Passes the states (rows × N) that are scored at `step` to the read-out,
     /// starting at `cursor`.
-    pub fn read(
-        &mut self,
-        step: usize,
-        states: &[f32],
-        readout: &Readout,
-        learn: bool,
-        cursor: &mut usize,
-        score: &mut Score,
-    ) -> Result<()> {
+    pub fn read(&mut self, step: usize, states: &[f32], readout: &Readout, cursor: &mut usize) -> Result<()> {
         let neurons = states.len() / self.firsts.len();
-        while let Some(Scored { trial, class, weight, .. }) =
+        while let Some(ScoredStep { trial, .. }) =
             self.scored.get(*cursor).filter(|scored| scored.step == step)
         {
-            self.pending.push(&states[self.rows[*trial] * neurons..][..neurons], *class, *weight);
+            self.pending.extend_from_slice(&states[self.rows[*trial] * neurons..][..neurons]);
             *cursor += 1;
-            if self.pending.len() == readout.rows() {
-                self.flush(readout, learn, score)?;
+            if self.pending.len() == readout.rows() * neurons {
+                self.flush(readout)?;
             }
         }
         Ok(())
     }
 
-    /// Scores the pending states.
-    pub fn flush(&mut self, readout: &Readout, learn: bool, score: &mut Score) -> Result<()> {
-        let part = readout.score(&mut self.pending, learn.then_some(&mut self.readout))?;
-        score.loss += part.loss;
-        score.correct += part.correct;
+    /// Computes the outputs of the states that wait.
+    pub fn flush(&mut self, readout: &Readout) -> Result<()> {
+        readout.outputs(&self.pending, &mut self.outputs)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Copies the outputs of the last pass to their rows of the model's outputs.
+    pub fn write_outputs(&self, outputs: &mut ArrayViewMut2<'_, f32>) {
+        let width = outputs.ncols();
+        for (scored, from) in self.scored.iter().zip(self.outputs.chunks_exact(width)) {
+            outputs.row_mut(scored.row).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        }
+    }
+
+    /// Computes the read-out's gradients from those in the model's outputs, with
+    /// the hidden states (steps × trials × N) of the last training pass.
+    pub fn differentiate(
+        &mut self,
+        readout: &Readout,
+        hidden: ArrayView3<'_, f32>,
+        outputs: ArrayView2<'_, f32>,
+    ) -> Result<()> {
+        self.readout.start(readout);
+        let mut in_outputs = Vec::new();
+        // In the same groups as in the forward pass.
+        for group in self.scored.chunks(readout.rows()) {
+            self.pending.clear();
+            in_outputs.clear();
+            for scored in group {
+                let state = hidden.slice_move(s![scored.step, scored.trial, ..]);
+                self.pending.extend_from_slice(state.as_slice().ok_or_else(crate::recurrence::gaps)?);
+                in_outputs.extend(outputs.row(scored.row));
+            }
+            self.readout.add(readout, &self.pending, &in_outputs);
+        }
+        self.pending.clear();
         Ok(())
     }
 

@@ -1,20 +1,18 @@
-//! A trained model: a layer of any dynamics, a softmax read-out and the
-//! optimizer.
+//! A trained model: a layer of any dynamics and a linear read-out.
 
 use std::ops::Range;
 
-use pallium_core::ndarray::{ArrayView3, ArrayViewMut3, Axis, s};
+use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 use pallium_core::prelude::*;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_square, glorot, in_threads, no_activity, no_block, no_gradient,
-    no_pass, sizes, wrong_size,
+    check_batch, copy_inputs, expect, expect_square, glorot, in_threads, no_activity, no_gradient, no_pass,
+    parts_mut, sizes, wrong_size,
 };
-use crate::dynamics::{Dynamics, Layer, Learn, Part};
+use crate::dynamics::{Dynamics, Layer, Part};
 use crate::elementwise::add;
-use crate::optimizer::{Adam, FIRST, Moments, SECOND, UPDATES};
-use crate::readout::{Readout, Score};
-use crate::saved::{count_tensor, find, find_count};
+use crate::readout::Readout;
+use crate::step;
 
 pallium_core::choice! {
     /// Initial recurrent weights of the blocks other than block 0.
@@ -29,23 +27,21 @@ pallium_core::choice! {
     }
 }
 
-/// A layer with dynamics D, a softmax read-out, and Adam.
+/// A layer with dynamics D and a linear read-out.
 ///
-/// The answer at every step whose mask is above 0 is softmax(h_t·Wo + bo). The
-/// loss is the mean cross-entropy weighted by the mask, in nats. A trial ends at
-/// its length: its activity is 0 from there on. Gaussian noise is added to the
+/// The outputs at every step whose mask is above 0 are h_t·Wo + bo. A trial ends
+/// at its length: its activity is 0 from there on. Gaussian noise is added to the
 /// inputs while training. Input and read-out weights start Glorot-uniform.
 /// Several threads divide a batch by trials.
 pub(crate) struct Trained<D: Dynamics> {
     noise: f32,
-    optimizer: Adam,
     threads: usize,
     start: Start,
     layer: Layer<D>,
-    moments: Moments,
-    updates: u64,
-    classes: usize,
+    outputs: usize,
     readout: Readout,
+    /// Gradient of the layer's weights, laid out as they are.
+    gradient: Vec<f32>,
     pass: Option<Pass>,
     differentiated: bool,
     /// steps × trials × N of the last pass that kept the activity.
@@ -54,61 +50,47 @@ pub(crate) struct Trained<D: Dynamics> {
     inputs: Vec<f32>,
     learning: Vec<D::Part>,
     evaluating: Vec<D::Part>,
+    /// All parameters; the last two are the read-out's.
+    parameters: Vec<ParameterInfo>,
+    /// The ranges of the layer's parameters in its weights.
+    ranges: Vec<Range<usize>>,
 }
 
 /// The last pass that kept the activity.
 struct Pass {
     steps: usize,
     trials: usize,
+    scored: usize,
     training: bool,
 }
-
-/// A tensor's name, its shape, and its range in a buffer of weights or moments.
-type Slot = (String, Vec<usize>, Range<usize>);
 
 impl<D: Dynamics> Trained<D> {
     /// A model of `unit`s with recurrent weights 0; the other weights are drawn
     /// with the setting's seed.
-    pub fn new(unit: D, noise: f64, optimizer: Adam, start: Start, setting: &Setting<'_>) -> Result<Self> {
+    pub fn new(unit: D, noise: f64, start: Start, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", noise)?;
-        let (neurons, channels, classes) = sizes(setting)?;
+        let (neurons, channels, outputs) = sizes(setting)?;
+        let layer = Layer { unit, neurons, channels, weights: Vec::new() };
+        let (parameters, ranges) = layout(&layer, outputs);
         let mut model = Trained {
             noise: noise as f32,
-            optimizer,
             threads: setting.threads.max(1),
             start,
-            layer: Layer { unit, neurons, channels, weights: Vec::new() },
-            moments: Moments::zeros(0),
-            updates: 0,
-            classes,
-            readout: Readout::new(neurons, classes, &vec![0.0; neurons * classes], &vec![0.0; classes])?,
+            layer,
+            outputs,
+            readout: Readout::new(neurons, outputs, vec![0.0; (neurons + 1) * outputs])?,
+            gradient: Vec::new(),
             pass: None,
             differentiated: false,
             hidden: Vec::new(),
             inputs: Vec::new(),
             learning: Vec::new(),
             evaluating: Vec::new(),
+            parameters,
+            ranges,
         };
         model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
         Ok(model)
-    }
-
-    /// The trained tensors except the read-out.
-    fn layout(&self) -> Vec<Slot> {
-        let (layer, n, c) = (&self.layer, self.layer.neurons, self.layer.channels);
-        let mut all = Vec::new();
-        for (block, suffix) in D::SUFFIXES.iter().enumerate() {
-            let drive = layer.drive(block);
-            let bias = drive.start + c * n;
-            all.push((format!("recurrent{suffix}"), vec![n, n], layer.block(block)));
-            all.push((format!("input{suffix}"), vec![c, n], drive.start..bias));
-            all.push((format!("bias{suffix}"), vec![n], bias..drive.end));
-        }
-        for (index, name) in D::VECTORS.iter().enumerate() {
-            let start = layer.vectors().start + index * n;
-            all.push(((*name).to_owned(), vec![n], start..start + n));
-        }
-        all
     }
 
     /// Inputs of the last pass that kept the activity, noise included.
@@ -118,25 +100,51 @@ impl<D: Dynamics> Trained<D> {
         ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs).unwrap()
     }
 
-    /// The read-out's tensors, with their ranges in the read-out's moments.
-    fn readout_layout(&self) -> [Slot; 2] {
-        let (n, k) = (self.layer.neurons, self.classes);
-        [("readout".into(), vec![n, k], 0..n * k), ("readout_bias".into(), vec![k], n * k..n * k + k)]
+    /// The ranges of Wo and bo in the read-out's values.
+    fn readout_ranges(&self) -> [Range<usize>; 2] {
+        let split = self.layer.neurons * self.outputs;
+        [0..split, split..split + self.outputs]
     }
+
+    /// The last pass, if it can be differentiated.
+    fn training_pass(&self) -> Result<&Pass> {
+        self.pass.as_ref().filter(|pass| pass.training).ok_or_else(no_pass)
+    }
+}
+
+/// All parameters, and the ranges of the layer's in its weights.
+fn layout<D: Dynamics>(layer: &Layer<D>, outputs: usize) -> (Vec<ParameterInfo>, Vec<Range<usize>>) {
+    let (n, c) = (layer.neurons, layer.channels);
+    let (mut parameters, mut ranges) = (Vec::new(), Vec::new());
+    let mut push = |parameter: ParameterInfo, start: usize| {
+        ranges.push(start..start + parameter.len());
+        parameters.push(parameter);
+    };
+    for (block, (suffix, title)) in D::SUFFIXES.iter().zip(D::BLOCKS).enumerate() {
+        let drive = layer.drive(block);
+        let recurrent = ParameterInfo::new(format!("recurrent{suffix}"), [n, n], ParameterKind::Recurrent);
+        push(recurrent.titled(*title), layer.block(block).start);
+        push(ParameterInfo::new(format!("input{suffix}"), [c, n], ParameterKind::Input), drive.start);
+        push(ParameterInfo::new(format!("bias{suffix}"), [n], ParameterKind::Other), drive.start + c * n);
+    }
+    for (index, name) in D::VECTORS.iter().enumerate() {
+        push(ParameterInfo::new(*name, [n], ParameterKind::Other), layer.vectors().start + index * n);
+    }
+    parameters.push(ParameterInfo::new("readout", [n, outputs], ParameterKind::Readout));
+    parameters.push(ParameterInfo::new("readout_bias", [outputs], ParameterKind::Other));
+    (parameters, ranges)
 }
 
 impl<D: Dynamics> Model for Trained<D> {
     fn info(&self) -> ModelInfo {
-        ModelInfo {
-            neurons: self.layer.neurons,
-            blocks: D::BLOCKS.len(),
-            block_names: D::BLOCKS.iter().map(|&name| name.into()).collect(),
-            parameters: self.layer.weights.len() + self.readout.parameters(),
-        }
+        let mut info = ModelInfo::new(self.layer.neurons, self.parameters.clone());
+        info.states = step::states::<D>(self.layer.neurons);
+        info.piecewise_linear = self.layer.unit.piecewise_linear();
+        info
     }
 
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
-        let (n, c, k) = (self.layer.neurons, self.layer.channels, self.classes);
+        let (n, c, k) = (self.layer.neurons, self.layer.channels, self.outputs);
         expect_square(recurrent, n)?;
         let mut weights = Vec::with_capacity(self.layer.vectors().end);
         weights.extend(recurrent.iter());
@@ -157,18 +165,34 @@ impl<D: Dynamics> Model for Trained<D> {
             weights.resize(weights.len() + n, self.layer.unit.bias(block));
         }
         weights.extend(self.layer.unit.vectors(n, seed));
-        self.readout = Readout::new(n, k, &glorot(n, k, seed, "read-out weights"), &vec![0.0; k])?;
-        self.moments = Moments::zeros(weights.len());
+        let mut readout = glorot(n, k, seed, "read-out weights");
+        readout.resize((n + 1) * k, 0.0);
+        self.readout = Readout::new(n, k, readout)?;
+        self.gradient = vec![0.0; weights.len()];
         self.layer.weights = weights;
-        self.updates = 0;
         self.pass = None;
         self.differentiated = false;
         Ok(())
     }
 
-    fn forward(&mut self, batch: &BatchView<'_>, mode: Mode) -> Result<Outcome> {
-        let weight = check_batch(batch, self.layer.channels, self.classes)?;
+    fn forward(
+        &mut self,
+        batch: &BatchView<'_>,
+        mode: Mode,
+        mut outputs: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
+        check_batch(batch, self.layer.channels)?;
+        let scored = batch.scored().count();
+        if outputs.dim() != (scored, self.outputs) {
+            return Err(Error::input(format!(
+                "the outputs are {:?}, but must be {scored}×{}",
+                outputs.dim(),
+                self.outputs
+            )));
+        }
         let (trials, steps, channels) = batch.dim();
+        // Parameters may have changed since the last pass.
+        self.readout.refresh()?;
         // Evaluation leaves the last pass and its gradients as they are.
         let parts = if mode == Mode::Evaluate { &mut self.evaluating } else { &mut self.learning };
         parts.resize_with(self.threads.min(trials), D::Part::default);
@@ -177,22 +201,17 @@ impl<D: Dynamics> Model for Trained<D> {
             part.scoring().assign(batch, index * trials / count..(index + 1) * trials / count);
         }
 
-        let scores = if mode == Mode::Evaluate {
+        let done: Vec<Result<()>> = if mode == Mode::Evaluate {
             let (layer, readout) = (&self.layer, &self.readout);
             in_threads(self.evaluating.iter_mut(), |part| part.evaluate(layer, readout, batch))
         } else {
             self.pass = None;
             self.differentiated = false;
-            let learn = match mode {
-                Mode::Train { noise_seed } => {
-                    copy_inputs(&mut self.inputs, batch, Some((self.noise, noise_seed)));
-                    Some(Learn { scale: if weight > 0.0 { 1.0 / weight } else { 0.0 }, noise_seed })
-                }
-                _ => {
-                    copy_inputs(&mut self.inputs, batch, None);
-                    None
-                }
+            let noise_seed = match mode {
+                Mode::Train { noise_seed } => Some(noise_seed),
+                _ => None,
             };
+            copy_inputs(&mut self.inputs, batch, noise_seed.map(|seed| (self.noise, seed)));
             let (layer, readout, n) = (&self.layer, &self.readout, self.layer.neurons);
             self.hidden.resize(steps * trials * n, 0.0);
             let mut inputs =
@@ -207,20 +226,19 @@ impl<D: Dynamics> Model for Trained<D> {
                 (inputs, hidden) = (rest, other);
                 jobs.push((part, mine, states));
             }
-            let scores = in_threads(jobs.into_iter(), |(part, inputs, hidden)| {
-                part.run(layer, readout, batch, inputs, hidden, learn)
+            let done = in_threads(jobs.into_iter(), |(part, inputs, hidden)| {
+                part.run(layer, readout, batch, inputs, hidden, noise_seed)
             });
-            self.pass = Some(Pass { steps, trials, training: learn.is_some() });
-            scores
+            self.pass = Some(Pass { steps, trials, scored, training: noise_seed.is_some() });
+            done
         };
-
-        let mut sum = Score::default();
-        for score in scores {
-            let score = score.inspect_err(|_| self.pass = None)?;
-            sum.loss += score.loss;
-            sum.correct += score.correct;
+        if let Some(error) = done.into_iter().find_map(Result::err) {
+            self.pass = None;
+            return Err(error);
         }
-        Ok(Outcome { loss: if weight > 0.0 { sum.loss / weight } else { 0.0 }, correct: sum.correct, weight })
+        let parts = if mode == Mode::Evaluate { &mut self.evaluating } else { &mut self.learning };
+        parts.iter_mut().for_each(|part| part.scoring().write_outputs(&mut outputs));
+        Ok(())
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
@@ -231,13 +249,19 @@ impl<D: Dynamics> Model for Trained<D> {
 
     fn backward(
         &mut self,
+        outputs: ArrayView2<'_, f32>,
         activity: Option<ArrayView3<'_, f32>>,
-        mut recurrent: ArrayViewMut3<'_, f32>,
     ) -> Result<()> {
-        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
-        let pass = self.pass.as_ref().filter(|pass| pass.training).ok_or_else(no_pass)?;
+        let (n, pass) = (self.layer.neurons, self.training_pass()?);
         let shape = (pass.steps, pass.trials, n);
-        expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
+        if outputs.dim() != (pass.scored, self.outputs) {
+            return Err(Error::input(format!(
+                "the gradient in the outputs is {:?}, but must be {}×{}",
+                outputs.dim(),
+                pass.scored,
+                self.outputs
+            )));
+        }
         if let Some(activity) = &activity {
             expect("the gradient in the activity", activity.dim(), shape)?;
         }
@@ -245,11 +269,13 @@ impl<D: Dynamics> Model for Trained<D> {
         let inputs = ArrayView3::from_shape((pass.steps, pass.trials, self.layer.channels + 1), &self.inputs)
             .map_err(wrong_size)?;
 
-        // The first part adds into the caller's array if it is contiguous;
-        // every other part needs its own buffer.
-        let direct = recurrent.is_standard_layout();
-        let mut own = vec![vec![0.0; blocks * n * n]; self.learning.len() - usize::from(direct)];
-        let mut sums: Vec<&mut [f32]> = recurrent.as_slice_mut().into_iter().collect();
+        // The first part writes the gradient of the recurrent blocks where it
+        // belongs; every other part needs its own buffer.
+        let (drive, vectors) = (self.layer.drive(0).start, self.layer.vectors().start);
+        let (recurrent, others) = self.gradient.split_at_mut(drive);
+        let (in_drive, in_vectors) = others.split_at_mut(vectors - drive);
+        let mut own = vec![vec![0.0; drive]; self.learning.len() - 1];
+        let mut sums = vec![&mut *recurrent];
         sums.extend(own.iter_mut().map(Vec::as_mut_slice));
 
         let (mut jobs, mut from) = (Vec::with_capacity(sums.len()), 0);
@@ -260,135 +286,75 @@ impl<D: Dynamics> Model for Trained<D> {
             let activity = activity.map(|activity| activity.slice_move(trials));
             jobs.push((part, inputs.slice(trials), hidden.slice(trials), activity, sum));
         }
-        let layer = &self.layer;
+        let (layer, readout) = (&self.layer, &self.readout);
         let done = in_threads(jobs.into_iter(), |(part, inputs, hidden, activity, sum)| {
+            part.scoring().differentiate(readout, hidden, outputs)?;
             part.backward(layer, inputs, hidden, activity, sum)
         });
         done.into_iter().collect::<Result<()>>()?;
 
-        if let Some(values) = recurrent.as_slice_mut() {
-            own.iter().for_each(|term| add(values, term));
-        } else {
-            recurrent.fill(0.0);
-            for term in own {
-                recurrent += &ArrayView3::from_shape((blocks, n, n), &term).map_err(wrong_size)?;
-            }
-        }
+        own.iter().for_each(|term| add(recurrent, term));
         if let Some((first, others)) = self.learning.split_first_mut() {
             for part in others {
                 let (sum, term) = (first.gradients(), part.gradients());
                 add(sum.drive, term.drive);
                 add(sum.vectors, term.vectors);
-                let term = &mut part.scoring().readout.parameters;
-                add(&mut first.scoring().readout.parameters, term);
-                // A second backward pass must not add it again.
-                term.fill(0.0);
+                add(&mut first.scoring().readout.parameters, &part.scoring().readout.parameters);
             }
+            let gradients = first.gradients();
+            in_drive.copy_from_slice(gradients.drive);
+            in_vectors.copy_from_slice(gradients.vectors);
         }
         self.differentiated = true;
         Ok(())
     }
 
-    fn update(&mut self, recurrent: ArrayView3<'_, f32>) -> Result<()> {
-        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
-        let Some(part) = self.learning.first_mut().filter(|_| self.differentiated) else {
-            return Err(no_gradient());
-        };
-        expect("the gradient of the recurrent blocks", recurrent.dim(), (blocks, n, n))?;
-        let recurrent = recurrent.as_standard_layout();
-        let gradient =
-            recurrent.as_slice().ok_or_else(|| Error::bug("an array in standard layout has gaps"))?;
+    fn parameters(&self) -> Result<Vec<TensorView<'_>>> {
+        let layer = self.ranges.iter().map(|range| &self.layer.weights[range.clone()]);
+        let [weights, bias] = self.readout_ranges().map(|range| &self.readout.values[range]);
+        let values = layer.chain([weights, bias]);
+        let named = self.parameters.iter().zip(values);
+        Ok(named.map(|(info, values)| TensorView { name: &info.name, shape: &info.shape, values }).collect())
+    }
 
-        self.updates += 1;
-        let step = self.optimizer.step(self.updates);
-        let (drive, vectors) = (self.layer.drive(0).start, self.layer.vectors().start);
-        let weights = &mut self.layer.weights;
-        self.moments.update(step, 0, &mut weights[..drive], gradient);
-        let gradients = part.gradients();
-        self.moments.update(step, drive, &mut weights[drive..vectors], gradients.drive);
-        self.moments.update(step, vectors, &mut weights[vectors..], gradients.vectors);
-        self.readout.update(step, &part.scoring().readout.parameters)?;
-        // The activity can still be read, but no longer differentiated.
+    fn parameters_mut(&mut self) -> Result<Vec<&mut [f32]>> {
+        // What a pass kept belongs to the parameters before this change.
         self.differentiated = false;
         if let Some(pass) = &mut self.pass {
             pass.training = false;
         }
-        Ok(())
+        let readout = self.readout_ranges();
+        let mut parts = parts_mut(&mut self.layer.weights, &self.ranges);
+        parts.extend(parts_mut(&mut self.readout.values, &readout));
+        Ok(parts)
     }
 
-    fn recurrent(&self, block: usize) -> Result<MatrixView<'_>> {
-        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
-        if block >= blocks {
-            return Err(no_block(block, blocks));
+    fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        if !self.differentiated {
+            return Err(no_gradient());
         }
-        MatrixView::from_shape((n, n), &self.layer.weights[self.layer.block(block)]).map_err(wrong_size)
+        let readout = self.readout_ranges();
+        let Some(first) = self.learning.first_mut() else { return Err(no_gradient()) };
+        let values = parts_mut(&mut self.layer.weights, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut self.readout.values, &readout));
+        let gradients = parts_mut(&mut self.gradient, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut first.scoring().readout.parameters, &readout));
+        let lent = values.zip(gradients).enumerate();
+        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
     }
 
-    fn recurrent_mut(&mut self, block: usize) -> Result<MatrixViewMut<'_>> {
-        let (n, blocks) = (self.layer.neurons, D::BLOCKS.len());
-        if block >= blocks {
-            return Err(no_block(block, blocks));
-        }
-        let place = self.layer.block(block);
-        MatrixViewMut::from_shape((n, n), &mut self.layer.weights[place]).map_err(wrong_size)
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        step::step(&self.layer, states, inputs)
     }
 
-    fn state(&self) -> Result<Vec<Tensor>> {
-        let (weights, bias) = self.readout.values()?;
-        let (layer, readout) = (self.layout(), self.readout_layout());
-        let mut tensors = Vec::new();
-        for (name, shape, place) in &layer {
-            let values = self.layer.weights[place.clone()].to_vec();
-            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values });
-        }
-        for ((name, shape, _), values) in readout.iter().zip([weights, bias]) {
-            tensors.push(Tensor { name: name.clone(), shape: shape.clone(), values });
-        }
-        tensors.push(count_tensor(UPDATES, self.updates));
-        for (moments, layout) in [(&self.moments, &layer[..]), (self.readout.moments(), &readout[..])] {
-            for (kind, values) in [(FIRST, &moments.first), (SECOND, &moments.second)] {
-                for (name, shape, place) in layout {
-                    tensors.push(Tensor {
-                        name: format!("{kind}.{name}"),
-                        shape: shape.clone(),
-                        values: values[place.clone()].to_vec(),
-                    });
-                }
-            }
-        }
-        Ok(tensors)
-    }
-
-    fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        let (layer, readout) = (self.layout(), self.readout_layout());
-        // Everything is read before anything is replaced, so that a wrong state
-        // leaves the model unchanged.
-        let gather = |prefix: &str, layout: &[Slot]| -> Result<Vec<f32>> {
-            let mut values = vec![0.0; layout.iter().map(|(_, _, place)| place.end).max().unwrap_or(0)];
-            for (name, shape, place) in layout {
-                values[place.clone()].copy_from_slice(find(state, &format!("{prefix}{name}"), shape)?);
-            }
-            Ok(values)
-        };
-        let weights = gather("", &layer)?;
-        let mut in_weights = gather("", &readout)?;
-        let in_bias = in_weights.split_off(readout[1].2.start);
-        let moments = |layout: &[Slot]| -> Result<Moments> {
-            Ok(Moments {
-                first: gather(&format!("{FIRST}."), layout)?,
-                second: gather(&format!("{SECOND}."), layout)?,
-            })
-        };
-        let (of_layer, of_readout) = (moments(&layer)?, moments(&readout)?);
-        let updates = find_count(state, UPDATES)?;
-
-        self.readout.set(in_weights, in_bias)?;
-        *self.readout.moments_mut() = of_readout;
-        self.layer.weights = weights;
-        self.moments = of_layer;
-        self.updates = updates;
-        self.pass = None;
-        self.differentiated = false;
-        Ok(())
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        step::step_gradient(&self.layer, states, inputs, cotangents)
     }
 }

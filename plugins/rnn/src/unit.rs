@@ -15,18 +15,19 @@ use pallium_linalg::{View, Write, product};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::dynamics::{Dynamics, Gradients, Layer, Learn, Part};
+use crate::dynamics::{Dynamics, Gradients, Layer, Part};
 use crate::elementwise::drop_negligible;
-use crate::readout::{Readout, Score};
+use crate::readout::Readout;
 use crate::recurrence::{ROWS, add_step, contiguous, gaps};
 use crate::scoring::Scoring;
+use crate::step::UnitStep;
 
 /// A recurrent unit. All its slices are trials × N, row-major.
 ///
 /// At each step, the layer writes x·Wxᵦ + bᵦ of block b to the `kept` vector
 /// `DRIVE[b]`, and h·Wᵦ to the vector `RECURRENT[b]`; if both are the same
 /// vector, it holds the sum.
-pub(crate) trait Unit: Send + Sync + 'static {
+pub(crate) trait Unit: UnitStep + Send + Sync + 'static {
     /// Names of the recurrent blocks; block 0 starts from the given weights.
     const BLOCKS: &'static [&'static str];
     /// Suffixes of the names of the blocks' tensors.
@@ -50,6 +51,11 @@ pub(crate) trait Unit: Send + Sync + 'static {
 
     /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
+
+    /// Whether a step is piecewise linear in the state.
+    fn piecewise_linear(&self) -> bool {
+        false
+    }
 
     /// Standard deviation, for each neuron, of the Gaussian noise added to kept
     /// vector 0 at each step while training; empty for no noise.
@@ -107,6 +113,10 @@ impl<U: Unit> Dynamics for U {
 
     fn bias(&self, block: usize) -> f32 {
         Unit::bias(self, block)
+    }
+
+    fn piecewise_linear(&self) -> bool {
+        Unit::piecewise_linear(self)
     }
 }
 
@@ -224,18 +234,17 @@ impl<U: Unit> Part<U> for UnitPart {
         _: &BatchView<'_>,
         inputs: ArrayView3<'_, f32>,
         mut hidden: ArrayViewMut3<'_, f32>,
-        learn: Option<Learn>,
-    ) -> Result<Score> {
+        noise_seed: Option<u64>,
+    ) -> Result<()> {
         let size = self.prepare(layer, self.scoring.count());
-        match learn {
-            Some(Learn { scale, noise_seed }) => {
-                self.scoring.readout.start(readout.parameters(), scale);
+        match noise_seed {
+            Some(noise_seed) => {
                 let noise = layer.unit.noise(&layer.weights[layer.vectors()]);
                 self.noise.start(noise, noise_seed, self.scoring.trials());
             }
             None => self.noise.start(Vec::new(), 0, 0..0),
         }
-        let (mut cursor, mut score) = (0, Score::default());
+        let mut cursor = 0;
         let steps = self.scoring.steps();
         let stride = U::KEPT * size;
         let mut kept = std::mem::take(&mut self.kept);
@@ -257,15 +266,14 @@ impl<U: Unit> Part<U> for UnitPart {
             let input = input.as_slice().ok_or_else(gaps)?;
             layer.step(input, step == 0, &mut self.noise, &mut kept_now[..stride], before, next);
             self.scoring.silence(step, next, layer.neurons);
-            self.scoring.read(step, next, readout, learn.is_some(), &mut cursor, &mut score)?;
+            self.scoring.read(step, next, readout, &mut cursor)?;
         }
         self.kept = kept;
         hidden.slice_mut(s![steps.., .., ..]).fill(0.0);
-        self.scoring.flush(readout, learn.is_some(), &mut score)?;
-        Ok(score)
+        self.scoring.flush(readout)
     }
 
-    fn evaluate(&mut self, layer: &Layer<U>, readout: &Readout, batch: &BatchView<'_>) -> Result<Score> {
+    fn evaluate(&mut self, layer: &Layer<U>, readout: &Readout, batch: &BatchView<'_>) -> Result<()> {
         self.scoring.share_rows(batch);
         let (rows, width) = (self.scoring.firsts().len(), layer.channels + 1);
         let size = self.prepare(layer, rows);
@@ -277,18 +285,17 @@ impl<U: Unit> Part<U> for UnitPart {
         let (states, input) = room.split_at_mut(2 * (stride + size));
         let (mut previous, mut next) = states.split_at_mut(stride + size);
 
-        let (mut cursor, mut score) = (0, Score::default());
+        let mut cursor = 0;
         for step in 0..self.scoring.scored_steps() {
             self.scoring.fill_inputs(batch, step, input);
             let (kept, state) = next.split_at_mut(stride);
             let before = PreviousStep { kept: &previous[..stride], hidden: &previous[stride..] };
             layer.step(input, step == 0, &mut self.noise, kept, before, state);
-            self.scoring.read(step, state, readout, false, &mut cursor, &mut score)?;
+            self.scoring.read(step, state, readout, &mut cursor)?;
             std::mem::swap(&mut previous, &mut next);
         }
         self.room = room;
-        self.scoring.flush(readout, false, &mut score)?;
-        Ok(score)
+        self.scoring.flush(readout)
     }
 
     fn backward(

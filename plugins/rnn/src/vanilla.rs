@@ -2,25 +2,16 @@
 
 use pallium_core::prelude::*;
 
-use crate::optimizer::Adam;
 use crate::recurrence::Rectified;
 use crate::trained::{Start, Trained};
 
 pallium_core::params! {
-    /// Parameters of the recurrent classifier and of its optimizer.
+    /// Parameters of the recurrent classifier.
     pub struct Params {
         /// Standard deviation of the Gaussian noise added to every input
         /// channel at every step while training, in units of the input; at
         /// least 0.
         noise: f64 = 0.05,
-        /// Adam's learning rate; at least 0.
-        learning_rate: f64 = 1e-3,
-        /// Adam's decay rate of the mean gradient; at least 0, below 1.
-        beta1: f64 = 0.9,
-        /// Adam's decay rate of the mean squared gradient; at least 0, below 1.
-        beta2: f64 = 0.999,
-        /// Adam's ε, added to the root of the mean squared gradient; above 0.
-        epsilon: f64 = 1e-7,
         /// α = dt/τ, the fraction of the state that is replaced at each step;
         /// above 0 and at most 1. 1 is the published model, without leak.
         leak: f64 = 1.0,
@@ -30,16 +21,12 @@ pallium_core::params! {
 /// The published model:
 ///
 /// h_t = (1 − α)·h_{t−1} + α·relu(x_t·Wx + h_{t−1}·W + b), h_0 = 0, with α = 1
-/// as published. Gaussian noise is added to x_t while training. The answer at
-/// every step whose mask is above 0 is softmax(h_t·Wo + bo). Wx and Wo start
+/// as published. Gaussian noise is added to x_t while training. The outputs at
+/// every step whose mask is above 0 are h_t·Wo + bo. Wx and Wo start
 /// Glorot-uniform (Glorot and Bengio 2010), biases at 0.
 ///
-/// The loss is the mean cross-entropy weighted by the mask, in nats; a batch
-/// without scored steps has loss 0. A trial ends at its length: its activity is
-/// 0 from there on, and an activity gradient there is ignored.
-///
-/// Adam (Kingma and Ba 2015) as Keras computes it: a step of
-/// lr·√(1 − β2^t)/(1 − β1^t)·m/(√v + ε).
+/// A trial ends at its length: its activity is 0 from there on, and an activity
+/// gradient there is ignored.
 ///
 /// Several threads divide a batch by trials. Results are bit-identical for the
 /// same number of threads.
@@ -47,14 +34,11 @@ pub(crate) type Vanilla = Trained<Rectified>;
 
 impl Component for Vanilla {
     const ID: &'static str = "rnn.vanilla";
-    const ABOUT: &'static str =
-        "recurrent network of rectified units with a softmax read-out, trained by Adam";
-    const CITE: &'static str =
-        "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); Werbos 1990; Kingma and Ba 2015";
+    const ABOUT: &'static str = "recurrent network of rectified units with a linear read-out";
+    const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); Werbos 1990";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        let optimizer = Adam::new(params.learning_rate, params.beta1, params.beta2, params.epsilon)?;
         // Compared after the conversion: the f32 that is used must not be 0.
         let leak = params.leak as f32;
         one_of_range("leak", params.leak, 0.0, 1.0)?;
@@ -63,7 +47,7 @@ impl Component for Vanilla {
                 .help("it must be above 0 and at most 1; at 0 units would never change"));
         }
         // The only block starts from the given weights.
-        Trained::new(Rectified { leak }, params.noise, optimizer, Start::Same, setting)
+        Trained::new(Rectified { leak }, params.noise, Start::Same, setting)
     }
 }
 

@@ -5,7 +5,7 @@ use pulp::Arch;
 
 use crate::function::Function;
 use crate::network::NetworkCommunicability;
-use crate::views::{check_shapes, distances, with_slices};
+use crate::views::{check_shapes, square_distances, with_slices};
 
 pallium_core::params! {
     /// Parameters of `spatial.communicability`.
@@ -39,15 +39,20 @@ impl Component for Communicability {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
-        let (neurons, distance) = distances(setting)?;
+        let (neurons, distance) = square_distances(setting)?;
         let network = NetworkCommunicability::new(neurons, setting.threads);
         Ok(Communicability { neurons, strength: params.strength, distance, network })
     }
 }
 
 impl Constraint for Communicability {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(Some(self.neurons), &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(Some((self.neurons, self.neurons)), &weights, &gradient)?;
         let factor = self.strength as f32;
         with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
     }

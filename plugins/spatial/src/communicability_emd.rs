@@ -1,12 +1,13 @@
 //! `spatial.communicability-emd`: wiring cost, and the distance between the
 //! distributions of communicability of weights and measured connectome.
 
+use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 use pulp::Arch;
 
 use crate::network::{NetworkCommunicability, measured_communicability};
 use crate::ranks::Ranks;
-use crate::views::{check_shape, check_shapes, distances, sum_of, with_slices};
+use crate::views::{check_shape, check_shapes, square_distances, sum_of, with_slices};
 
 pallium_core::choice! {
     /// How neurons without outgoing synapses in the measured connectome are
@@ -66,17 +67,21 @@ impl Component for CommunicabilityEmd {
         "wiring cost plus the distance between the weights' communicability and the connectome's";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue { profile: "published", parameter: "empty_rows", json: r#""floor""# },
+        ProfileValue { profile: "corrected", parameter: "empty_rows", json: r#""zero""# },
+    ];
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
         at_least_zero("emd_strength", params.emd_strength)?;
-        let (neurons, distance) = distances(setting)?;
+        let (neurons, distance) = square_distances(setting)?;
         if u32::try_from(distance.len()).is_err() {
             return Err(Error::unsupported(format!("{neurons} neurons are too many to rank their pairs")));
         }
         let substrate = setting.substrate()?;
         let connectome = substrate.matrix(Substrate::CONNECTOME)?;
-        check_shape("connectome", Some(neurons), connectome.dim())?;
+        check_shape("connectome", Some((neurons, neurons)), connectome.dim())?;
         let empty = match params.empty_rows {
             EmptyRows::Zero => 0.0,
             EmptyRows::Floor => FLOOR,
@@ -100,8 +105,13 @@ impl Component for CommunicabilityEmd {
 }
 
 impl Constraint for CommunicabilityEmd {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(Some(self.neurons), &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(Some((self.neurons, self.neurons)), &weights, &gradient)?;
         let CommunicabilityEmd { strength, emd_strength, distance, measured, network, ranks, arch, .. } =
             self;
         let factor = *strength as f32;

@@ -6,7 +6,7 @@ use pallium_core::prelude::*;
 use crate::communicability::penalty;
 use crate::network::NetworkCommunicability;
 use crate::series::Series;
-use crate::views::{check_shapes, distances, with_slices};
+use crate::views::{check_shapes, square_distances, with_slices};
 
 pallium_core::choice! {
     /// Weight of a walk of k connections.
@@ -64,7 +64,7 @@ impl Component for CommunicabilityWalks {
             return Err(Error::input(format!("parameter `alpha` is {}", params.alpha))
                 .help("it must be at least 0.000001; at 0 every walk would have weight 0"));
         }
-        let (neurons, distance) = distances(setting)?;
+        let (neurons, distance) = square_distances(setting)?;
         let mut coefficient = 1.0;
         let mut coefficients = vec![0.0];
         for k in 1..=params.order {
@@ -83,8 +83,13 @@ impl Component for CommunicabilityWalks {
 }
 
 impl Constraint for CommunicabilityWalks {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(Some(self.neurons), &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(Some((self.neurons, self.neurons)), &weights, &gradient)?;
         let factor = self.strength as f32;
         with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
     }

@@ -16,7 +16,7 @@ pallium_core::params! {
 
 /// λ Σ|W|∘D: a weight costs its size times the distance it spans.
 pub struct Distance {
-    neurons: usize,
+    shape: (usize, usize),
     strength: f64,
     distance: Vec<f32>,
     arch: Arch,
@@ -30,14 +30,19 @@ impl Component for Distance {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
-        let (neurons, distance) = distances(setting)?;
-        Ok(Distance { neurons, strength: params.strength, distance, arch: Arch::new() })
+        let (shape, distance) = distances(setting)?;
+        Ok(Distance { shape, strength: params.strength, distance, arch: Arch::new() })
     }
 }
 
 impl Constraint for Distance {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(Some(self.neurons), &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(Some(self.shape), &weights, &gradient)?;
         let (arch, distance) = (self.arch, &self.distance);
         let strength = self.strength as f32;
         let sum = with_slices(weights, gradient, |w, g| {

@@ -1,5 +1,6 @@
 //! `spatial.l1`: λ Σ|W|.
 
+use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 use pulp::Arch;
 
@@ -29,7 +30,7 @@ pallium_core::params! {
 
 /// λ Σ|W|: all weights cost the same, regardless of distance.
 pub struct L1 {
-    neurons: Option<usize>,
+    shape: Option<(usize, usize)>,
     strength: f64,
     arch: Arch,
 }
@@ -39,6 +40,10 @@ impl Component for L1 {
     const ABOUT: &'static str = "sum of absolute weights, regardless of distance";
     const CITE: &'static str = "Tibshirani 1996, J. R. Stat. Soc. B 58:267";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue { profile: "published", parameter: "strength_rule", json: r#""ignored""# },
+        ProfileValue { profile: "corrected", parameter: "strength_rule", json: r#""applied""# },
+    ];
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -46,13 +51,18 @@ impl Component for L1 {
             StrengthRule::Applied => params.strength,
             StrengthRule::Ignored => 1.0,
         };
-        Ok(L1 { neurons: setting.neurons, strength, arch: Arch::new() })
+        Ok(L1 { shape: setting.shape().ok(), strength, arch: Arch::new() })
     }
 }
 
 impl Constraint for L1 {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(self.neurons, &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(self.shape, &weights, &gradient)?;
         let strength = self.strength as f32;
         let arch = self.arch;
         let sum = with_slices(weights, gradient, |w, g| {

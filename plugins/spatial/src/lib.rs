@@ -32,6 +32,8 @@ mod series;
 mod views;
 
 #[cfg(test)]
+mod blocks;
+#[cfg(test)]
 mod reference;
 
 pallium_core::plugin!();

@@ -11,7 +11,7 @@ pallium_core::params! {
 
 /// W ← max(W, 0) after each update; no penalty. NaN stays NaN.
 pub struct NonNegative {
-    neurons: Option<usize>,
+    shape: Option<(usize, usize)>,
 }
 
 impl Component for NonNegative {
@@ -21,18 +21,23 @@ impl Component for NonNegative {
     type Params = Params;
 
     fn build(_: Params, setting: &Setting<'_>) -> Result<Self> {
-        Ok(NonNegative { neurons: setting.neurons })
+        Ok(NonNegative { shape: setting.shape().ok() })
     }
 }
 
 impl Constraint for NonNegative {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(self.neurons, &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(self.shape, &weights, &gradient)?;
         Ok(0.0)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", self.neurons, weights.dim())?;
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", self.shape, weights.dim())?;
         // Not f32::max, which would turn a diverged weight into a plausible 0.
         weights.mapv_inplace(|w| if w < 0.0 { 0.0 } else { w });
         Ok(())

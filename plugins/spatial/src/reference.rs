@@ -172,7 +172,7 @@ fn field(name: &str, data: &Path, golden: &Path) -> Field {
 }
 
 fn substrate(connectome: &Array2<f64>) -> Substrate {
-    let matrices = [(Substrate::CONNECTOME.to_owned(), connectome.clone())].into();
+    let matrices = [(Substrate::CONNECTOME.to_owned(), connectome.clone().into())].into();
     Substrate { name: "test".into(), neurons: connectome.nrows(), matrices, ..Substrate::default() }
 }
 
@@ -184,7 +184,7 @@ fn norm(matrix: &Array2<f64>) -> f64 {
 fn evaluate(constraint: &mut dyn Constraint, weights: &Array2<f64>) -> (f64, Array2<f64>) {
     let weights = weights.mapv(|w| w as f32);
     let mut gradient = Matrix::zeros(weights.dim());
-    let value = constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
+    let value = constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent")).unwrap();
     (value, gradient.mapv(f64::from))
 }
 
@@ -389,12 +389,14 @@ fn non_finite_weights_give_a_non_finite_value() {
             let mut weights = weights.clone();
             weights[[3, 5]] = bad;
             let mut gradient = Matrix::zeros(weights.dim());
-            let value = constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
+            let value =
+                constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent")).unwrap();
             assert!(!value.is_finite(), "{id} with {bad}: {value}");
         }
         // Later calls are not affected.
         let mut gradient = Matrix::zeros(weights.dim());
-        let value = constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
+        let value =
+            constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent")).unwrap();
         assert!(value.is_finite() && gradient.iter().all(|g| g.is_finite()), "{id}");
     }
 }
@@ -404,7 +406,11 @@ fn a_wrong_shape_is_an_error() {
     for (id, mut constraint, _) in on_small_field(1) {
         for (weights, gradient) in [((41, 41), (42, 42)), ((42, 42), (42, 41)), ((42, 43), (42, 43))] {
             let error = constraint
-                .penalty(Matrix::zeros(weights).view(), Matrix::zeros(gradient).view_mut())
+                .penalty(
+                    Matrix::zeros(weights).view(),
+                    Matrix::zeros(gradient).view_mut(),
+                    &Point::new("recurrent"),
+                )
                 .unwrap_err();
             assert!(error.message.contains("must be 42×42"), "{id}: {error}");
         }
@@ -416,10 +422,12 @@ fn all_layouts_and_thread_counts_give_bit_identical_results() {
     for ((id, mut alone, weights), (_, mut shared, _)) in on_small_field(0).into_iter().zip(on_small_field(3))
     {
         let mut expected = Matrix::from_elem(weights.dim(), 0.5);
-        let value = alone.penalty(weights.view(), expected.view_mut()).unwrap();
+        let value = alone.penalty(weights.view(), expected.view_mut(), &Point::new("recurrent")).unwrap();
         let transposed = weights.t().as_standard_layout().into_owned();
         let mut gradient = Matrix::from_elem(weights.dim(), 0.5);
-        let same = shared.penalty(transposed.t(), gradient.view_mut().reversed_axes()).unwrap();
+        let same = shared
+            .penalty(transposed.t(), gradient.view_mut().reversed_axes(), &Point::new("recurrent"))
+            .unwrap();
         assert_eq!((value, expected.t()), (same, gradient.view()), "{id}");
     }
 }
@@ -428,7 +436,9 @@ fn all_layouts_and_thread_counts_give_bit_identical_results() {
 fn a_silent_network_costs_nothing() {
     for (id, mut constraint, weights) in on_small_field(1) {
         let mut gradient = Matrix::zeros(weights.dim());
-        let value = constraint.penalty(Matrix::zeros(weights.dim()).view(), gradient.view_mut()).unwrap();
+        let value = constraint
+            .penalty(Matrix::zeros(weights.dim()).view(), gradient.view_mut(), &Point::new("recurrent"))
+            .unwrap();
         // The connectome of this field has no communicability either.
         assert_eq!((value, gradient), (0.0, Matrix::zeros(weights.dim())), "{id}");
     }
@@ -501,15 +511,15 @@ fn the_published_baseline_ignores_its_strength() {
 fn non_negative_only_clips_negative_weights() {
     let mut rule = build::<NonNegative>(json!({}), &Setting::default()).unwrap();
     let mut weights = Matrix::from_shape_vec((2, 2), vec![-1.0, 2.0, 0.0, f32::NAN]).unwrap();
-    rule.project(weights.view_mut()).unwrap();
+    rule.project(weights.view_mut(), &Point::new("recurrent")).unwrap();
     assert_eq!(weights.as_slice().unwrap()[..3], [0.0, 2.0, 0.0]);
     assert!(weights[[1, 1]].is_nan());
     let mut gradient = Matrix::zeros((2, 2));
-    assert_eq!(rule.penalty(weights.view(), gradient.view_mut()).unwrap(), 0.0);
+    assert_eq!(rule.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent")).unwrap(), 0.0);
     assert_eq!(gradient, Matrix::zeros((2, 2)));
     let mut known =
         build::<NonNegative>(json!({}), &Setting { neurons: Some(3), ..Setting::default() }).unwrap();
-    assert!(known.project(weights.view_mut()).is_err());
+    assert!(known.project(weights.view_mut(), &Point::new("recurrent")).is_err());
 }
 
 /// `cargo test --release -p pallium-spatial -- --ignored --nocapture speed`
@@ -534,7 +544,9 @@ fn speed() {
             let mut times: Vec<f64> = (0..61)
                 .map(|_| {
                     let start = std::time::Instant::now();
-                    constraint.penalty(weights.view(), gradient.view_mut()).unwrap();
+                    constraint
+                        .penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent"))
+                        .unwrap();
                     start.elapsed().as_secs_f64() * 1e3
                 })
                 .collect();

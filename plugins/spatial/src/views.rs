@@ -3,30 +3,36 @@
 use pallium_core::ndarray::CowArray;
 use pallium_core::prelude::*;
 
-/// Refuses weights and gradients that are not N×N; if N is not known, that are
-/// not square or differ in shape.
+/// Refuses weights that have not the shape `expected`, if that is known, and a
+/// gradient of another shape than the weights.
 pub(crate) fn check_shapes(
-    neurons: Option<usize>,
+    expected: Option<(usize, usize)>,
     weights: &MatrixView<'_>,
     gradient: &MatrixViewMut<'_>,
 ) -> Result<()> {
-    check_shape("weights", neurons, weights.dim())?;
-    check_shape("gradient", neurons.or(Some(weights.nrows())), gradient.dim())
+    check_shape("weights", expected, weights.dim())?;
+    check_shape("gradient", Some(weights.dim()), gradient.dim())
 }
 
-/// Refuses a matrix that is not N×N, or not square if N is not known.
-pub(crate) fn check_shape(what: &str, neurons: Option<usize>, (rows, columns): (usize, usize)) -> Result<()> {
-    let n = neurons.unwrap_or(rows);
-    if (rows, columns) == (n, n) {
-        return Ok(());
+/// Refuses a matrix that has not the shape `expected`, if that is known.
+pub(crate) fn check_shape(
+    what: &str,
+    expected: Option<(usize, usize)>,
+    (rows, columns): (usize, usize),
+) -> Result<()> {
+    match expected {
+        Some((r, c)) if (r, c) != (rows, columns) => {
+            Err(Error::input(format!("{what} matrix is {rows}×{columns}, but must be {r}×{c}")))
+        }
+        _ => Ok(()),
     }
-    Err(Error::input(format!("{what} matrix is {rows}×{columns}, but must be {n}×{n}")))
 }
 
-/// N and the setting's distances, row-major.
-pub(crate) fn distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {
+/// The shape of the parameter, and the setting's distances between its rows and
+/// columns, row-major.
+pub(crate) fn distances(setting: &Setting<'_>) -> Result<((usize, usize), Vec<f32>)> {
     let distance = setting.distance()?;
-    check_shape("distance", setting.neurons, distance.dim())?;
+    check_shape("distance", setting.shape().ok(), distance.dim())?;
     if distance.is_empty() {
         return Err(Error::input("the distance matrix is empty: there are no neurons"));
     }
@@ -34,7 +40,20 @@ pub(crate) fn distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {
         return Err(Error::input(format!("distance from neuron {i} to {j} is {d}"))
             .help("distances must be finite and at least 0"));
     }
-    Ok((distance.nrows(), distance.iter().copied().collect()))
+    Ok((distance.dim(), distance.iter().copied().collect()))
+}
+
+/// N and the setting's distances, row-major, for a penalty on walks over several
+/// connections.
+pub(crate) fn square_distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {
+    let ((rows, columns), distance) = distances(setting)?;
+    if rows != columns || setting.rows != setting.columns {
+        return Err(Error::unsupported(format!(
+            "communicability is not defined for connections from {rows} units to {columns} others"
+        ))
+        .help("apply this constraint only to the connections within one population"));
+    }
+    Ok((rows, distance))
 }
 
 /// Runs `work` on the entries of both matrices in row-major order. Only views

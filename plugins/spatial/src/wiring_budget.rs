@@ -18,8 +18,8 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.wiring-budget`.
     pub struct Params {
-        /// Maximum wire per neuron, Σ|W|∘D / N (in the geometry's unit of
-        /// length; above 0). In a geometry of mean distance 1, a budget of 1
+        /// Maximum wire per neuron that it starts from, Σ|W|∘D / N (in the
+        /// geometry's unit of length; above 0). In a geometry of mean distance 1, a budget of 1
         /// lets a neuron's outgoing |weights| add up to about 1.
         budget: f64 = 1.0,
         /// How the budget is enforced.
@@ -38,7 +38,7 @@ pallium_core::params! {
 ///
 /// As a penalty: λ·max(0, L/B − 1)².
 pub struct WiringBudget {
-    neurons: usize,
+    shape: (usize, usize),
     budget: f64,
     rule: Rule,
     strength: f64,
@@ -66,16 +66,21 @@ impl Component for WiringBudget {
                 .help("it must be above 0; otherwise all weights would be 0"));
         }
         at_least_zero("strength", params.strength)?;
-        let (neurons, distance) = distances(setting)?;
-        let budget = params.budget * neurons as f64;
+        let (shape, distance) = distances(setting)?;
+        let budget = params.budget * shape.0 as f64;
         let Params { rule, strength, .. } = params;
-        Ok(WiringBudget { neurons, budget, rule, strength, distance, arch: Arch::new() })
+        Ok(WiringBudget { shape, budget, rule, strength, distance, arch: Arch::new() })
     }
 }
 
 impl Constraint for WiringBudget {
-    fn penalty(&mut self, weights: MatrixView<'_>, gradient: MatrixViewMut<'_>) -> Result<f64> {
-        check_shapes(Some(self.neurons), &weights, &gradient)?;
+    fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        _: &Point<'_>,
+    ) -> Result<f64> {
+        check_shapes(Some(self.shape), &weights, &gradient)?;
         if self.rule == Rule::Limit {
             return Ok(0.0);
         }
@@ -96,8 +101,8 @@ impl Constraint for WiringBudget {
         })
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>) -> Result<()> {
-        check_shape("weights", Some(self.neurons), weights.dim())?;
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+        check_shape("weights", Some(self.shape), weights.dim())?;
         if self.rule == Rule::Penalty {
             return Ok(());
         }
@@ -190,7 +195,7 @@ mod tests {
             for share in [0.9, 0.5, 0.1, 1e-3] {
                 let mut w = before.clone();
                 let mut constraint = build(&world, share * total, Rule::Limit);
-                constraint.project(w.view_mut()).unwrap();
+                constraint.project(w.view_mut(), &Point::new("recurrent")).unwrap();
                 assert!((length(&world, &w) / (share * total * 40.0) - 1.0).abs() < 1e-5);
                 let d = world.setting().distance.unwrap();
                 let mut moved = Vec::new();
@@ -208,11 +213,11 @@ mod tests {
                     assert!(after != 0.0 || was.abs() <= high * d[place] * (1.0 + 1e-4));
                 }
                 let once = w.clone();
-                constraint.project(w.view_mut()).unwrap();
+                constraint.project(w.view_mut(), &Point::new("recurrent")).unwrap();
                 assert_eq!(w, once);
             }
             let mut w = before.clone();
-            build(&world, 1.01 * total, Rule::Limit).project(w.view_mut()).unwrap();
+            build(&world, 1.01 * total, Rule::Limit).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert_eq!(w, before, "within the budget nothing happens");
         }
     }
@@ -225,13 +230,13 @@ mod tests {
         for (share, expected) in [(2.0, 0.0), (0.5, 0.7), (0.25, 0.7 * 9.0)] {
             let mut gradient = Matrix::zeros((20, 20));
             let mut constraint = build(&world, share * total, Rule::Penalty);
-            let value = constraint.penalty(w.view(), gradient.view_mut()).unwrap();
+            let value = constraint.penalty(w.view(), gradient.view_mut(), &Point::new("recurrent")).unwrap();
             assert!((value - expected).abs() < 1e-5 * expected.max(1e-9), "{value} {expected}");
             assert_eq!(gradient.iter().any(|&g| g != 0.0), expected > 0.0);
             let error = pallium_testkit::gradient_error(&mut constraint, &w, 1).unwrap();
             assert!(error < 1e-3, "{error}");
             let mut after = w.clone();
-            constraint.project(after.view_mut()).unwrap();
+            constraint.project(after.view_mut(), &Point::new("recurrent")).unwrap();
             assert_eq!(after, w);
         }
         for budget in [0.0, -1.0, f64::NAN] {

@@ -1,6 +1,7 @@
 //! Draws shared by both components: distances, correlation, STTC, precision and
 //! ids.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use pallium_core::random::Stream;
@@ -30,12 +31,12 @@ pub(crate) fn distances(somata: &[[f64; 3]]) -> Array2<f64> {
 
 /// Positions of somata given in µm.
 pub(crate) fn positions(somata: &[[f64; 3]]) -> Positions {
-    Positions { values: Array2::from_shape_fn((somata.len(), 3), |(i, k)| somata[i][k]), unit_um: [1.0; 3] }
+    Positions::new(Array2::from_shape_fn((somata.len(), 3), |(i, k)| somata[i][k]), [1.0; 3])
 }
 
 /// Ids of every kind. They are as large as real segmentation ids, so that code
 /// that stores ids as floats fails.
-pub(crate) fn ids(n: usize) -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn ids(n: usize) -> BTreeMap<String, Cow<'static, [i64]>> {
     [("root", 1_i64 << 60), ("unit", 1), ("target", 1_000_000)]
         .map(|(name, base)| (name.to_owned(), (base..base + n as i64).collect()))
         .into()

@@ -131,7 +131,7 @@ impl SubstrateSource for Synthetic {
                 (Substrate::PRECISION, precision(&correlation, count_variance, &mut variances)?),
                 (Substrate::CORRELATION, correlation),
             ]
-            .map(|(name, matrix)| (name.to_owned(), matrix))
+            .map(|(name, matrix)| (name.to_owned(), matrix.into()))
             .into(),
             ids: ids(n),
             derived: [Substrate::CORRELATION, Substrate::STTC, Substrate::PRECISION]
@@ -197,6 +197,7 @@ pub(crate) fn example() -> Substrate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pallium_core::ndarray::ArrayView2;
     use pallium_fields::{folder, store};
     use pallium_testing::Folder;
 
@@ -209,10 +210,10 @@ mod tests {
     /// lognormal draw.
     fn functional_weights(field: &Substrate) -> Array2<f64> {
         let unit_scaled = |name: &str| {
-            let matrix = &field.matrices[name];
+            let matrix = field.matrices[name].view();
             let low = matrix.iter().copied().fold(f64::INFINITY, f64::min);
             let high = matrix.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            (matrix - low) / (high - low)
+            (&matrix - low) / (high - low)
         };
         let mut weights = unit_scaled("correlation") * unit_scaled("sttc");
         weights *= 0.1 / weights.mean().unwrap();
@@ -220,7 +221,7 @@ mod tests {
         weights
     }
 
-    fn off_diagonal(matrix: &Array2<f64>) -> Vec<f64> {
+    fn off_diagonal(matrix: ArrayView2<'_, f64>) -> Vec<f64> {
         matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, &v)| v).collect()
     }
 
@@ -251,9 +252,12 @@ mod tests {
             let distance = Array2::from_shape_fn((n, n), |(i, j)| {
                 between(&[um[[i, 0]], um[[i, 1]], um[[i, 2]]], &[um[[j, 0]], um[[j, 1]], um[[j, 2]]])
             });
-            let (d, wiring) = (off_diagonal(&distance), off_diagonal(&field.matrices["connectome"]));
-            let (c, s) =
-                (off_diagonal(&field.matrices["correlation"]), off_diagonal(&field.matrices["sttc"]));
+            let (d, wiring) =
+                (off_diagonal(distance.view()), off_diagonal(field.matrices["connectome"].view()));
+            let (c, s) = (
+                off_diagonal(field.matrices["correlation"].view()),
+                off_diagonal(field.matrices["sttc"].view()),
+            );
             let connected: Vec<f64> =
                 d.iter().zip(&wiring).filter(|(_, w)| **w > 0.0).map(|(d, _)| *d).collect();
             let weights = functional_weights(&field);
@@ -270,7 +274,7 @@ mod tests {
                 ms.1,
                 pearson(&s, &c),
                 weights.diag().sum() / weights.sum(),
-                field.matrices["precision"].diag().mean().unwrap(),
+                field.matrices["precision"].view().diag().mean().unwrap(),
             ]);
         }
         let ranges = [
@@ -314,19 +318,19 @@ mod tests {
         assert_eq!(field.name, "synthetic-100");
         assert_eq!(field, example());
         assert_ne!(field, self::field(100, 2));
-        let correlation = &field.matrices["correlation"];
+        let correlation = field.matrices["correlation"].view();
         assert_eq!(correlation, correlation.t());
         assert!(correlation.diag().iter().all(|&v| v == 1.0));
         // Positive definite, and the precision has its partial correlations.
         let inverse = pallium_linalg::inverse(correlation.view()).unwrap();
-        let precision = &field.matrices["precision"];
+        let precision = field.matrices["precision"].view();
         assert_eq!(precision, precision.t());
-        let partial = |m: &Array2<f64>, i: usize, j: usize| m[[i, j]] / (m[[i, i]] * m[[j, j]]).sqrt();
+        let partial = |m: ArrayView2<'_, f64>, i: usize, j: usize| m[[i, j]] / (m[[i, i]] * m[[j, j]]).sqrt();
         for (i, j) in [(0, 1), (3, 50), (99, 7)] {
-            assert!((partial(precision, i, j) - partial(&inverse, i, j)).abs() < 1e-14);
+            assert!((partial(precision, i, j) - partial(inverse.view(), i, j)).abs() < 1e-14);
         }
-        assert_eq!(field.matrices["sttc"], field.matrices["sttc"].t());
-        let wiring = &field.matrices["connectome"];
+        assert_eq!(field.matrices["sttc"].view(), field.matrices["sttc"].view().t());
+        let wiring = field.matrices["connectome"].view();
         assert!(wiring.iter().all(|&c| c.fract() == 0.0 && c >= 0.0) && wiring.diag().sum() == 0.0);
         for ids in field.ids.values() {
             assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
@@ -334,7 +338,7 @@ mod tests {
         assert!(field.ids["root"][0] > 1 << 53);
         // Most connections are of one synapse, some of more.
         let counts: Vec<f64> =
-            self::field(1000, 1).matrices["connectome"].iter().copied().filter(|c| *c > 0.0).collect();
+            self::field(1000, 1).matrices["connectome"].view().iter().copied().filter(|c| *c > 0.0).collect();
         let further = counts.iter().filter(|&&c| c > 1.0).count() as f64 / counts.len() as f64;
         assert!((0.05..0.12).contains(&further), "{further}");
     }

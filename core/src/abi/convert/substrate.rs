@@ -22,6 +22,8 @@ pub struct SubstrateHeader {
     #[serde(default)]
     frame_hz: Option<f64>,
     #[serde(default)]
+    recording: Option<(f64, f64)>,
+    #[serde(default)]
     derived: BTreeSet<String>,
 }
 
@@ -48,6 +50,7 @@ pub fn substrate_parts<'a>(substrate: &'a SubstrateView<'_>) -> (SubstrateHeader
         unit_um: substrate.positions.as_ref().map(|p| p.unit_um),
         notes: substrate.notes.clone(),
         frame_hz: substrate.frame_hz,
+        recording: substrate.recording,
         derived: substrate.derived.clone(),
     };
     (header, parts)
@@ -71,6 +74,7 @@ pub fn receive_substrate<'a>(header: SubstrateHeader, received: &Received<'a>) -
         positions,
         notes: header.notes,
         frame_hz: header.frame_hz,
+        recording: header.recording,
         derived: header.derived,
         ..SubstrateBase::default()
     };

@@ -18,6 +18,7 @@ fn manifest() -> Manifest {
         about: String::new(),
         variants: vec![],
         tasks: vec![],
+        analysis: Default::default(),
         file: "quick.toml".into(),
         overrides: vec![],
         profile: "corrected".into(),
@@ -247,8 +248,8 @@ fn a_metric_is_added_without_training_again() {
     let after = cell_of(spec);
     assert!(store.holds(&after).unwrap() && !store.is_complete(&after).unwrap());
     assert_eq!(store.to_measure(&after).unwrap(), [1, 2]);
-    store.add_measures(&after, 1, &[Value::new("", "sum", Some(0.1))]).unwrap();
-    store.add_measures(&after, 2, &[Value::new("", "sum", Some(0.2))]).unwrap();
+    store.add_measures(&after, 1, &[Value::new("", "sum", Some(0.1))], &[]).unwrap();
+    store.add_measures(&after, 2, &[Value::new("", "sum", Some(0.2))], &[]).unwrap();
     assert!(store.is_complete(&after).unwrap());
     let Some(Record::Finished(finished)) = store.record(&after).unwrap() else { panic!() };
     let measures: Vec<_> = finished.values[3..].iter().map(|v| (v.measure.as_str(), v.value)).collect();

@@ -3,7 +3,7 @@
 use pallium_core::Levels;
 use pallium_stats::quantile;
 
-use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, SMALL, TEXT, TITLE, diamond};
+use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, SMALL, TEXT, diamond};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
@@ -29,7 +29,7 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
         .map(|(task, groups)| Panel {
             name: format!("accuracy on {} by variant, every run a dot", task.short()),
             draw: Box::new(move |width| {
-                panel(width, task.short(), task.info.as_ref().map(|i| i.levels), groups)
+                panel(width, task.short(), task.info.as_ref().and_then(|i| i.levels), groups)
             }),
             wide: false,
         })
@@ -88,9 +88,7 @@ pub fn levels(chart: &Chart<'_>, levels: Levels) {
     for (level, name, dash) in lines {
         let x = chart.x(level);
         chart.canvas.dashed(&[(x, top), (x, bottom)], INK.fade(0.55), 0.2, dash);
-        let half = 0.5 * font::width(&name) * SMALL * POINT;
-        let middle = x.min(chart.canvas.width - half).max(half);
-        chart.canvas.note(&name, (middle, top - 1.6), SMALL, Anchor::Middle);
+        chart.canvas.note(&name, (chart.canvas.within(&name, x, SMALL), top - 1.6), SMALL, Anchor::Middle);
     }
 }
 
@@ -100,7 +98,7 @@ fn panel(width: f64, title: &str, known: Option<Levels>, groups: &[Group]) -> Dr
     let bottom = top + ROW * groups.len() as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.0);
     let frame = Frame { left, top, right: width - 3.0, bottom };
-    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.title(title, left);
 
     let all = groups.iter().flat_map(|g| g.values.iter().copied());
     let published = groups.iter().filter_map(|g| g.published.as_ref());
@@ -155,14 +153,16 @@ fn row(chart: &Chart<'_>, place: usize, group: &Group, y: f64) {
         });
     }
     if let Some(mean) = group.mean {
-        let half = group.half().map_or_else(String::new, |h| format!(" ± {h:.3}"));
-        canvas.titled(&format!("{}: {mean:.3}{half} (n = {})", group.variant, group.values.len()), || {
-            if let Some((low, high)) = group.interval {
-                let ends = [(chart.x(low), y - 0.1), (chart.x(high), y - 0.1)];
-                canvas.line(&ends, INK, LINE);
-            }
-            canvas.polygon(&diamond((chart.x(mean), y - 0.1), 0.75), INK);
-        });
+        canvas.titled(
+            &format!("{}: {} (n = {})", group.variant, group.estimate(), group.values.len()),
+            || {
+                if let Some((low, high)) = group.interval {
+                    let ends = [(chart.x(low), y - 0.1), (chart.x(high), y - 0.1)];
+                    canvas.line(&ends, INK, LINE);
+                }
+                canvas.polygon(&diamond((chart.x(mean), y - 0.1), 0.75), INK);
+            },
+        );
     } else {
         let why = match (group.diverged, group.failed) {
             (0, 0) => "to do".to_owned(),

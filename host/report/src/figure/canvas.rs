@@ -4,7 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::chart::Frame;
 use super::drawing::{Drawing, Element, Paint, Point, Stroke, Tag, Text};
+use super::font;
 use super::palette::{Colour, INK, Marker, SeriesStyle};
 use super::raster::Raster;
 
@@ -69,6 +71,19 @@ impl Canvas {
         self.push(Element::Image { corner, size, raster: Rc::clone(raster) });
     }
 
+    /// The position nearest to `x` at which the middle of a text is inside of the
+    /// canvas as a whole, if there is room.
+    pub fn within(&self, text: &str, x: f64, size: f64) -> f64 {
+        let half = 0.5 * font::width(text) * size * POINT;
+        x.min(self.width - half).max(half)
+    }
+
+    /// Writes a panel's title from `left` on, shortened where it is too long.
+    pub fn title(&self, title: &str, left: f64) {
+        let room = (self.width - left) / (TITLE * POINT);
+        self.text(&font::fit(title, room), (left, 2.4), TITLE, Anchor::Start);
+    }
+
     /// Writes a text, `size` in points, its middle height at `at`.
     pub fn text(&self, text: &str, at: Point, size: f64, anchor: Anchor) {
         self.write(text, at, size, anchor, INK, false);
@@ -129,17 +144,25 @@ impl Canvas {
     /// Draws a variant's marker.
     pub fn marker(&self, (x, y): Point, radius: f64, style: SeriesStyle, alpha: f64) {
         let colour = style.colour.fade(alpha);
+        let shape = |corners: &[Point]| match (style.open, corners) {
+            (true, [first, ..]) => self.line(&[corners, &[*first]].concat(), colour, LINE),
+            _ => self.polygon(corners, colour),
+        };
         match style.marker {
-            Marker::Circle => self.circle((x, y), radius, colour, true),
+            Marker::Circle => self.circle((x, y), radius, colour, !style.open),
             Marker::Triangle => {
                 let (r, h) = (radius * 1.15, radius * 0.8);
-                self.polygon(&[(x - r, y + h), (x + r, y + h), (x, y - 1.2 * radius)], colour);
+                shape(&[(x - r, y + h), (x + r, y + h), (x, y - 1.2 * radius)]);
+            }
+            Marker::Square if style.open => {
+                let r = radius * 0.88;
+                shape(&Frame { left: x - r, top: y - r, right: x + r, bottom: y + r }.corners());
             }
             Marker::Square => {
                 let r = radius * 0.88;
                 self.block((x - r, y - r), (x + r, y + r), colour);
             }
-            Marker::Diamond => self.polygon(&diamond((x, y), radius * 1.25), colour),
+            Marker::Diamond => shape(&diamond((x, y), radius * 1.25)),
         }
     }
 }

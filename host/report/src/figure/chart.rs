@@ -41,6 +41,24 @@ impl Axis {
         Axis { ticks: round_ticks(low, high, count), low, high }
     }
 
+    /// An axis of whole numbers, labelled at whole numbers only.
+    pub fn whole(low: f64, high: f64, count: usize) -> Self {
+        let axis = Axis::new(low, high, count.min((high - low).floor() as usize + 1));
+        Axis {
+            ticks: axis.ticks.into_iter().filter(|(value, _)| value.fract() == 0.0).map(whole).collect(),
+            ..axis
+        }
+    }
+
+    /// The axis of these values: of whole numbers if all of them are.
+    pub fn of_values(low: f64, high: f64, count: usize, mut values: impl Iterator<Item = f64>) -> Self {
+        if values.all(|v| v.fract() == 0.0) {
+            Axis::whole(low, high, count)
+        } else {
+            Axis::new(low, high, count)
+        }
+    }
+
     /// An axis of decimal logarithms, labelled with powers of ten.
     pub fn logarithmic(low: f64, high: f64, count: usize) -> Self {
         let (first, last) = (low.ceil() as i32, high.floor() as i32);
@@ -52,6 +70,11 @@ impl Axis {
     /// An axis with these labels.
     pub fn labelled(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
         Axis { ticks, low, high }
+    }
+
+    /// The width of its widest label, in millimetres.
+    fn widest(&self) -> f64 {
+        self.ticks.iter().map(|t| font::width(&t.1)).fold(0.0, f64::max) * SMALL * POINT
     }
 
     /// The position of a value between the axis's two ends on the canvas.
@@ -82,11 +105,36 @@ fn round_ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
                 ..0 => (multiple * i64::from(digit)) as f64 / 10f64.powi(-exponent),
                 _ => multiple as f64 * step,
             };
-            let label = |value: f64| format!("{value:.digits$}").replace('-', "−");
-            return (first..=last).map(value).map(|v| (v, label(v))).collect();
+            return (first..=last).map(value).map(|v| (v, label(v, digits))).collect();
         }
     }
     Vec::new()
+}
+
+/// A tick at a whole number, labelled without decimals.
+fn whole((value, _): (f64, String)) -> (f64, String) {
+    (value, label(value, 0))
+}
+
+/// A number with this number of decimals; a very large or small one as a multiple
+/// of a power of ten.
+fn label(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let text = match value {
+        0.0 if text.len() > 8 => "0".into(),
+        v if text.len() > 8 => {
+            let exponent = v.abs().log10().floor() as i32;
+            let mantissa = format!("{:.2}", v / 10f64.powi(exponent));
+            let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+            match mantissa {
+                "1" => power(exponent),
+                "-1" => format!("-{}", power(exponent)),
+                _ => format!("{mantissa}·{}", power(exponent)),
+            }
+        }
+        _ => text,
+    };
+    text.replace('-', "−")
 }
 
 /// `10⁻³`.
@@ -102,6 +150,11 @@ fn power(exponent: i32) -> String {
     }
 }
 
+/// Room for the name of the vertical axis, in millimetres.
+const AXIS_NAME: f64 = 5.0;
+/// Distance of labels from the vertical axis, in millimetres.
+const LABEL: f64 = 1.4;
+
 /// Two axes and the area between them.
 pub struct Chart<'a> {
     /// The canvas it is drawn on.
@@ -114,20 +167,31 @@ pub struct Chart<'a> {
 
 impl<'a> Chart<'a> {
     /// Draws both axes.
-    pub fn new(canvas: &'a Canvas, frame: Frame, x: Axis, y: Axis) -> Self {
+    ///
+    /// The frame begins farther right than asked where labels need the room.
+    pub fn new(canvas: &'a Canvas, mut frame: Frame, x: Axis, y: Axis) -> Self {
+        if !y.ticks.is_empty() {
+            frame.left = frame.left.max(AXIS_NAME + LABEL + y.widest()).min(0.8 * canvas.width);
+        }
         let chart = Chart { canvas, frame, x, y };
         let Frame { left, top, right, bottom } = frame;
         let ink = INK.fade(0.7);
         canvas.line(&[(left, top), (left, bottom), (right, bottom)], ink, HAIRLINE);
+        let mut end = f64::NEG_INFINITY;
         for (value, label) in &chart.x.ticks {
             let x = chart.x(*value);
             canvas.line(&[(x, bottom), (x, bottom + 0.8)], ink, HAIRLINE);
-            canvas.text(label, (x, bottom + 2.5), SMALL, Anchor::Middle);
+            let (middle, half) = (canvas.within(label, x, SMALL), 0.5 * font::width(label) * SMALL * POINT);
+            // A label that would cover the one before is left out.
+            if middle - half > end {
+                canvas.text(label, (middle, bottom + 2.5), SMALL, Anchor::Middle);
+                end = middle + half;
+            }
         }
         for (value, label) in &chart.y.ticks {
             let y = chart.y(*value);
             canvas.line(&[(left - 0.8, y), (left, y)], ink, HAIRLINE);
-            canvas.text(label, (left - 1.4, y), SMALL, Anchor::End);
+            canvas.text(label, (left - LABEL, y), SMALL, Anchor::End);
         }
         chart
     }
@@ -136,12 +200,16 @@ impl<'a> Chart<'a> {
     pub fn name_axes(&self, x: &str, y: &str) {
         let Frame { left, top, right, bottom } = self.frame;
         if !x.is_empty() {
-            self.canvas.text(x, (0.5 * (left + right), bottom + 6.0), TEXT, Anchor::Middle);
+            let name = font::fit(x, self.canvas.width / (TEXT * POINT));
+            let middle = self.canvas.within(&name, 0.5 * (left + right), TEXT);
+            self.canvas.text(&name, (middle, bottom + 6.0), TEXT, Anchor::Middle);
         }
         if !y.is_empty() {
-            let widest = self.y.ticks.iter().map(|t| font::width(&t.1)).fold(0.0, f64::max);
-            let x = left - 3.9 - widest * SMALL * POINT;
-            self.canvas.upwards(y, (x, 0.5 * (top + bottom)), TEXT);
+            let x = left - LABEL - 0.5 * AXIS_NAME - self.y.widest();
+            let name = font::fit(y, self.canvas.height / (TEXT * POINT));
+            let half = 0.5 * font::width(&name) * TEXT * POINT;
+            let middle = (0.5 * (top + bottom)).min(self.canvas.height - half).max(half);
+            self.canvas.upwards(&name, (x, middle), TEXT);
         }
     }
 
@@ -188,9 +256,20 @@ mod tests {
         assert_eq!(labels(Axis::new(0.0, 48.0, 6)), ["0", "10", "20", "30", "40"]);
         assert_eq!(labels(Axis::new(0.0012, 0.0031, 3)), ["0.002", "0.003"]);
         assert_eq!(labels(Axis::new(0.0, 2.5e6, 3)), ["0", "1000000", "2000000"]);
+        assert_eq!(labels(Axis::new(0.0, 2.5e30, 3)), ["0", "10³⁰", "2·10³⁰"]);
+        assert_eq!(labels(Axis::new(-3e-9, 0.0, 4)), ["−3·10⁻⁹", "−2·10⁻⁹", "−10⁻⁹", "0"]);
         assert_eq!(labels(Axis::logarithmic(-4.0, 1.0, 5)), ["10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "1", "10"]);
         assert!(!labels(Axis::new(3.0, 3.0, 5)).is_empty());
         assert!(labels(Axis::new(0.0, 1.0, 0)).is_empty());
+    }
+
+    #[test]
+    fn axes_of_whole_numbers_have_whole_labels() {
+        assert_eq!(labels(Axis::whole(1.0, 2.0, 3)), ["1", "2"]);
+        assert_eq!(labels(Axis::whole(0.5, 1.0, 2)), ["1"]);
+        assert_eq!(labels(Axis::whole(1.0, 10.0, 10)), ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+        assert_eq!(labels(Axis::of_values(2.8, 4.2, 9, [3.0, 4.0].into_iter())), ["3", "4"]);
+        assert_eq!(labels(Axis::of_values(2.8, 4.2, 3, [3.5, 4.0].into_iter())), ["3.0", "3.5", "4.0"]);
     }
 
     #[test]

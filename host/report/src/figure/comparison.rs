@@ -3,7 +3,7 @@
 use pallium_core::Levels;
 
 use super::accuracy::{levels, margin, row_name};
-use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, TEXT, TITLE, diamond};
+use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, TEXT, diamond};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
@@ -50,13 +50,13 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {
     let bottom = top + row * variants.len() as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.0);
     let frame = Frame { left, top, right: width - 3.0, bottom };
-    canvas.text(&task.name, (left, 2.4), TITLE, Anchor::Start);
+    canvas.title(&task.name, left);
     let known: Option<Levels> = comparison
         .reports
         .iter()
         .flat_map(|r| &r.run.tasks)
         .filter(|t| t.short() == task.name)
-        .find_map(|t| t.info.as_ref().map(|i| i.levels));
+        .find_map(|t| t.info.as_ref().and_then(|i| i.levels));
     let groups = || task.rows.iter().flatten().flatten();
     let lowest = groups()
         .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))
@@ -88,9 +88,10 @@ fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {
                 })
             });
         }
-        for (number, &paper) in papers.iter().enumerate() {
-            let published = comparison.published_in(paper, task, variant, "running_accuracy");
-            let Some(published) = published.filter(|p| !p.diverged) else { continue };
+        for (paper, published) in comparison.published(task, variant, "running_accuracy") {
+            let Some(number) = papers.iter().position(|p| *p == paper).filter(|_| !published.diverged) else {
+                continue;
+            };
             let Some(mean) = published.mean else { continue };
             let y = start + 1.2 + step * (comparison.names.len() + number) as f64;
             if let (Some(low), Some(high)) = (published.lower, published.upper) {

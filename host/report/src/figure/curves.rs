@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::accuracy::levels_across;
-use super::canvas::{Anchor, Canvas, LINE, POINT, TEXT, TITLE};
+use super::canvas::{Anchor, Canvas, LINE, POINT, TEXT};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::series_style;
@@ -48,7 +48,7 @@ impl LearningCurves {
             let curves: Vec<_> = (0..run.variants.len()).map(|v| epochs(v, task)).collect();
             // Without validation trials, what training saw.
             let of = |pick: fn(&Epoch) -> Option<f64>| curves.iter().map(|c| mean(c, pick)).collect();
-            accuracy.push(of(|e| e.validation_accuracy.or(Some(e.running_accuracy))));
+            accuracy.push(of(|e| e.validation_accuracy.or(e.running_accuracy)));
             loss.push(of(|e| e.validation_loss.or(Some(e.running_loss))));
         }
         LearningCurves { accuracy, loss }
@@ -142,13 +142,13 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
-    canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
+    canvas.title(run.tasks[task].short(), frame.left);
     let points = || all.iter().flatten();
     let last = points().map(|p| p.epoch).fold(1.0, f64::max);
     let ends =
         points().flat_map(|p| [p.mean, p.band.map_or(p.mean, |b| b.0), p.band.map_or(p.mean, |b| b.1)]);
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    let levels = run.tasks[task].info.as_ref().map(|i| i.levels);
+    let levels = run.tasks[task].info.as_ref().and_then(|i| i.levels);
     let (low, high) = match (what, levels) {
         (Quantity::Accuracy, Some(levels)) => ((low.min(levels.chance) - 0.03).max(0.0), 1.02),
         (Quantity::Accuracy, None) => ((low - 0.03).max(0.0), 1.02),
@@ -156,8 +156,7 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     };
     let y = Axis::new(low.min(high - 1e-6), high, 6);
     let first = if last > 1.0 { 1.0 } else { 0.5 };
-    let chart =
-        Chart::new(&canvas, frame, Axis::new(first, last.max(first + 0.5), 10.min(last as usize + 1)), y);
+    let chart = Chart::new(&canvas, frame, Axis::whole(first, last.max(first + 0.5), 10), y);
     chart.name_axes(
         "epoch",
         if what == Quantity::Accuracy { "validation accuracy" } else { "validation loss (nats)" },

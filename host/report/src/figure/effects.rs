@@ -1,13 +1,13 @@
 //! Effects on accuracy: Cliff's δ and its significance.
 
 use super::accuracy::{margin, row_name};
-use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};
+use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, INK, VERMILLION};
 use super::{Figure, Panel};
+use crate::effects::{Comparisons, Effect, TaskStatistics};
 use crate::folder::RunFolder;
-use crate::summary::{Effect, TaskStatistics};
 use crate::text::p_value;
 
 const ROW: f64 = 5.6;
@@ -26,13 +26,17 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
             wide: false,
         })
         .collect();
-    let factorial = statistics.iter().any(|s| s.factorial);
-    let what = if factorial {
-        "Levels of one factor compared, all else equal; where several pairs of variants differ in it alone, δ is \
-         their mean, and p is of the planned contrast of ranks."
-    } else {
-        "Every variant against the first, every point of a sweep against the first of its variant, by the \
-         Mann–Whitney test."
+    let what = match statistics.first().map(|s| s.comparisons) {
+        Some(Comparisons::Factors) => {
+            "Levels of one factor compared, all else equal; where several pairs of variants differ in it alone, δ is \
+             their mean, and p is of the planned contrast of ranks."
+        }
+        Some(Comparisons::Alone) => "Variants that differ in one aspect alone, by the Mann–Whitney test.",
+        Some(Comparisons::Stated) => "The contrasts that the experiment states, by the Mann–Whitney test.",
+        _ => {
+            "Every variant against the reference, every point of a sweep against the first of its variant if no \
+             reference is stated, by the Mann–Whitney test."
+        }
     };
     Figure {
         id: "effects".into(),
@@ -53,7 +57,7 @@ fn panel(width: f64, title: &str, effects: &[Effect]) -> Drawing {
     let bottom = top + ROW * effects.len().max(1) as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.5);
     let frame = Frame { left, top, right: width - 15.5, bottom };
-    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.title(title, left);
     canvas.note("p (Holm)", (width, top - 1.6), SMALL, Anchor::End);
     let rows = Axis::labelled(0.0, 1.0, Vec::new());
     let count = if frame.right - left > 35.0 { 5 } else { 3 };

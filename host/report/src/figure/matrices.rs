@@ -11,7 +11,7 @@ use super::palette::{BLUE, INK, VERMILLION, community_colour};
 use super::raster::{self, Raster};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
-use crate::network::TrainedNetwork;
+use crate::network::{TrainedNetwork, sample_caption};
 use crate::text::significant;
 
 /// Pixels of all matrices of a report together, which limits its size.
@@ -100,7 +100,8 @@ pub fn figure<'a>(
                   the trained matrix (bars at the edges: the largest communities), within it by degree. Each \
                   matrix has its own scale, which covers 99 % of its entries off the diagonal; in large \
                   networks, neighbouring entries are averaged."
-                .into(),
+                .to_owned()
+                + &sample_caption(networks),
         panels,
         small: true,
     }

@@ -37,7 +37,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Drawing {
     let height = (0.68 * width).clamp(42.0, 58.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.5, bottom: height - 8.5 };
-    let (split, headline) = run.headline();
+    let (split, headline) = run.headline_on(task);
     let points: Vec<(usize, u32, f64, f64)> = run
         .trainings
         .iter()
@@ -55,7 +55,7 @@ fn panel(width: f64, run: &RunFolder, task: usize, measure: &str) -> Drawing {
     let pad = (0.06 * (high - low)).max(1e-6);
     let (bottom, _) = range(|p| p.3);
     let count = ((frame.right - frame.left) / 9.0).max(3.0) as usize;
-    let x = Axis::new(low - pad, high + pad, count);
+    let x = Axis::of_values(low - pad, high + pad, count, points.iter().map(|p| p.2));
     let chart = Chart::new(&canvas, frame, x, Axis::new((bottom - 0.04).max(0.0), 1.03, 6));
     chart.name_axes(measure_name(measure).as_str(), "accuracy");
     let (test, n) = correlation(run, task, measure);

@@ -21,6 +21,13 @@ impl Colour {
         Colour { alpha: self.alpha * alpha, ..self }
     }
 
+    /// The colour mixed with another: by `share` of that.
+    #[must_use]
+    fn mixed(self, other: u8, share: f64) -> Self {
+        let mix = |own: u8| (f64::from(own) * (1.0 - share) + f64::from(other) * share).round() as u8;
+        Colour { rgb: self.rgb.map(mix), ..self }
+    }
+
     /// The colour as CSS writes it, without its opacity.
     pub fn hex(self) -> String {
         let [red, green, blue] = self.rgb;
@@ -55,6 +62,8 @@ pub struct SeriesStyle {
     pub colour: Colour,
     /// Its marker.
     pub marker: Marker,
+    /// Whether only the marker's outline is drawn.
+    pub open: bool,
     /// Its dashes, in millimetres; empty for a solid line.
     pub dash: &'static [f64],
 }
@@ -73,7 +82,8 @@ pub enum Marker {
 }
 
 /// The style of the variant of this number. Where the colours repeat, markers
-/// and dashes change.
+/// and dashes change; where these repeat, tones and whether markers are filled.
+/// 144 variants have different styles.
 pub fn series_style(number: usize) -> SeriesStyle {
     let (marker, dash): (_, &[f64]) = match (number / SERIES.len()) % 4 {
         0 => (Marker::Circle, &[]),
@@ -81,7 +91,17 @@ pub fn series_style(number: usize) -> SeriesStyle {
         2 => (Marker::Square, &[0.2, 0.3]),
         _ => (Marker::Diamond, &[0.8, 0.3, 0.2, 0.3]),
     };
-    SeriesStyle { colour: SERIES[number % SERIES.len()], marker, dash }
+    let colour = SERIES[number % SERIES.len()];
+    let (dark, light) = (colour.mixed(0, 0.45), colour.mixed(255, 0.5));
+    let (colour, open) = match (number / (4 * SERIES.len())) % 6 {
+        0 => (colour, false),
+        1 => (dark, true),
+        2 => (light, true),
+        3 => (dark, false),
+        4 => (light, false),
+        _ => (colour, true),
+    };
+    SeriesStyle { colour, marker, open, dash }
 }
 
 /// The colour of the community of this number, largest first. Communities of
@@ -90,5 +110,21 @@ pub fn community_colour(number: usize, size: usize) -> Colour {
     match SERIES.get(number) {
         Some(colour) if size > 1 => *colour,
         _ => GREY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_variants_have_different_styles() {
+        let styles: Vec<SeriesStyle> = (0..144).map(series_style).collect();
+        for (place, style) in styles.iter().enumerate() {
+            assert!(!styles[..place].contains(style), "{place}: {style:?}");
+            // Lines differ, too, up to twice as many as there were.
+            let line = |s: &SeriesStyle| (s.colour.rgb, s.dash);
+            assert!(place >= 72 || styles[..place].iter().all(|other| line(other) != line(style)), "{place}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, VERMILLION, community_colour};
 use super::{Figure, Panel, font};
 use crate::folder::RunFolder;
-use crate::network::{NeuronPositions, TrainedNetwork};
+use crate::network::{NeuronPositions, TrainedNetwork, sample_caption};
 
 /// Number of connections that are drawn.
 pub const CONNECTIONS: usize = 150;
@@ -52,18 +52,19 @@ pub fn figure<'a>(
     Figure {
         id: format!("space-{}", run.tasks[task].slug()),
         title: format!("Neurons in space, {}", run.tasks[task].short()),
-        caption: caption(),
+        caption: caption(networks),
         panels,
         small: true,
     }
 }
 
 /// The caption of such a picture.
-pub fn caption() -> String {
+pub fn caption(networks: &[TrainedNetwork]) -> String {
+    let sample = sample_caption(networks);
     format!(
-        "Somata at their recorded positions, coloured by community of the trained matrix (the six largest; others \
+        "Neurons at their positions, coloured by community of the trained matrix (the six largest; others \
          grey), of the run of median accuracy; lines: the {CONNECTIONS} strongest connections, vermillion positive, \
-         blue negative."
+         blue negative.{sample}"
     )
 }
 

@@ -1,19 +1,16 @@
 //! Accuracy over the points of a sweep, one line for each variant.
 
+use itertools::Itertools;
+
 use super::accuracy::levels_across;
-use super::canvas::{Anchor, Canvas, LINE, POINT, SMALL, TITLE};
+use super::canvas::{Canvas, LINE, POINT, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::curves::legend_of;
 use super::drawing::Drawing;
 use super::palette::series_style;
 use super::{Figure, Panel, font};
-use crate::folder::{RunFolder, base, point};
+use crate::folder::RunFolder;
 use crate::summary::Group;
-
-/// Whether any variant is a point of a sweep.
-pub fn swept(run: &RunFolder) -> bool {
-    run.variants.iter().any(|name| !point(name).is_empty())
-}
 
 /// The variants without their points, and the points, each once and in order.
 struct Sweep<'a> {
@@ -23,25 +20,22 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     fn new(run: &'a RunFolder) -> Self {
-        let mut sweep = Sweep { bases: Vec::new(), points: Vec::new() };
-        for name in &run.variants {
-            if !sweep.bases.contains(&base(name)) {
-                sweep.bases.push(base(name));
-            }
-            if !sweep.points.contains(&point(name)) {
-                sweep.points.push(point(name));
-            }
-        }
-        sweep
+        let unique = |all: &'a [String]| all.iter().map(String::as_str).unique().collect();
+        Sweep { bases: unique(&run.bases), points: unique(&run.points) }
     }
 
     /// The name of the parameter, if the sweep varies only one, and the labels of
     /// the points.
     fn labels(&self) -> (String, Vec<&'a str>) {
-        let split: Option<Vec<(&str, &str)>> = self.points.iter().map(|p| p.split_once('=')).collect();
-        match split {
-            Some(pairs) if pairs.iter().all(|p| p.0 == pairs[0].0 && !p.1.contains('=')) => {
-                (pairs[0].0.to_owned(), pairs.into_iter().map(|p| p.1).collect())
+        let swept = self.points.iter().filter(|p| !p.is_empty());
+        let split: Option<Vec<(&str, &str)>> = swept.map(|p| p.split_once('=')).collect();
+        match split.as_deref() {
+            Some([first, rest @ ..])
+                if rest.iter().chain([first]).all(|p| p.0 == first.0 && !p.1.contains('=')) =>
+            {
+                // A variant that is not swept has a place, too.
+                let label = |p: &&'a str| p.split_once('=').map_or("–", |p| p.1);
+                (first.0.to_owned(), self.points.iter().map(label).collect())
             }
             _ => (String::new(), self.points.clone()),
         }
@@ -79,8 +73,8 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Drawing 
     let height = (0.68 * width).clamp(42.0, 60.0);
     let canvas = Canvas::new(width, height);
     let frame = Frame { left: 13.0, top: 6.5, right: width - 2.0, bottom: height - 8.5 };
-    canvas.text(run.tasks[task].short(), (frame.left, 2.4), TITLE, Anchor::Start);
-    let known = run.tasks[task].info.as_ref().map(|i| i.levels);
+    canvas.title(run.tasks[task].short(), frame.left);
+    let known = run.tasks[task].info.as_ref().and_then(|i| i.levels);
     let lowest = groups
         .iter()
         .filter_map(|g| g.interval.map(|i| i.0).or(g.mean))
@@ -103,10 +97,10 @@ fn panel(width: f64, run: &RunFolder, task: usize, groups: &[Group]) -> Drawing 
     let apart = 0.5 / sweep.bases.len().max(1) as f64;
     for (place, variant) in sweep.bases.iter().enumerate() {
         let shift = apart * (place as f64 - 0.5 * (sweep.bases.len() - 1) as f64);
-        let own = groups.iter().filter(|g| base(&g.variant) == *variant);
+        let own = groups.iter().enumerate().filter(|(v, _)| run.bases[*v] == *variant);
         let known: Vec<(f64, f64, &Group)> = own
-            .filter_map(|g| {
-                let at = sweep.points.iter().position(|p| *p == point(&g.variant))?;
+            .filter_map(|(v, g)| {
+                let at = sweep.points.iter().position(|p| *p == run.points[v])?;
                 Some((at as f64 + shift, g.mean?, g))
             })
             .collect();
@@ -138,6 +132,6 @@ mod tests {
         let labels = |points: &[&'static str]| Sweep { bases: vec!["W"], points: points.to_vec() }.labels();
         assert_eq!(labels(&["λ=0.1", "λ=1"]), ("λ".to_owned(), vec!["0.1", "1"]));
         assert_eq!(labels(&["a=1, b=2", "a=1, b=3"]), (String::new(), vec!["a=1, b=2", "a=1, b=3"]));
-        assert_eq!(labels(&["", "a=1"]), (String::new(), vec!["", "a=1"]));
+        assert_eq!(labels(&["", "a=1"]), ("a".to_owned(), vec!["–", "1"]));
     }
 }

@@ -3,13 +3,13 @@
 use ndarray::Array2;
 
 use super::accuracy::{margin, row_name};
-use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL, TITLE};
+use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
 use super::{Figure, Panel};
 use crate::folder::RunFolder;
-use crate::network::TrainedNetwork;
+use crate::network::{TrainedNetwork, sample_caption};
 
 /// The decades that are shown; smaller weights count as zero.
 const LOW: f64 = -8.0;
@@ -62,10 +62,11 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [TrainedNetwork]) -> Figure<
     Figure {
         id: "weights".into(),
         title: "Weight distributions".into(),
-        caption: "Magnitudes of all recurrent weights of the run of median accuracy, before (line) \
+        caption: "Magnitudes of the recurrent weights of the run of median accuracy, before (line) \
                   and after training (filled). At the right: share of positive weights after training, and share of \
                   weights that are zero (below 10⁻⁸) where they are half a percent or more."
-            .into(),
+            .to_owned()
+            + &sample_caption(networks),
         panels,
         small: false,
     }
@@ -78,7 +79,7 @@ fn panel(width: f64, run: &RunFolder, title: &str, networks: &[&TrainedNetwork])
     let bottom = top + ROW * networks.len().max(1) as f64 + 1.0;
     let canvas = Canvas::new(width, bottom + 8.5);
     let frame = Frame { left, top, right: width - 17.0, bottom };
-    canvas.text(title, (left, 2.4), TITLE, Anchor::Start);
+    canvas.title(title, left);
     canvas.note("positive, zero", (width, top - 1.6), SMALL, Anchor::End);
     let count = ((frame.right - left) / 12.0).max(2.0) as usize;
     let rows = Axis::labelled(0.0, 1.0, Vec::new());

@@ -1,5 +1,6 @@
 //! Tables and figures as HTML.
 
+use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
 
 use crate::figure::Figure;
@@ -34,17 +35,18 @@ pub fn table(table: &Table) -> Markup {
                                     @let class = class(cell.emphasis, table.columns.get(place).is_some_and(|c| c.numeric));
                                     @let note = (!cell.note.is_empty()).then_some(&cell.note);
                                     @let sort = cell.sort.map(|v| v.to_string());
+                                    @let parts = parts(cell);
                                     @if place == 0 {
-                                        th scope="row" class=(class) data-s=[sort] title=[note] {
+                                        th scope="row" class=(class) data-s=[sort] data-n=[parts] title=[note] {
                                             @if let Emphasis::Variant(place) = cell.emphasis {
                                                 @let style = series_style(place);
-                                                span class={ "swatch " (marker(style.marker)) }
+                                                span class={ "swatch " (marker(style.marker)) (if style.open { " open" } else { "" }) }
                                                     style={ "background:" (style.colour.hex()) } {}
                                             }
                                             (cell.text)
                                         }
                                     } @else {
-                                        td class=(class) data-s=[sort] title=[note] { (cell.text) }
+                                        td class=(class) data-s=[sort] data-n=[parts] title=[note] { (cell.text) }
                                     }
                                 }
                             }
@@ -55,6 +57,12 @@ pub fn table(table: &Table) -> Markup {
             @if !table.caption.is_empty() { p.caption { (table.caption) } }
         }
     }
+}
+
+/// The numbers of a cell for its CSV file: `=0.9;low=0.8;high=0.95`.
+fn parts(cell: &TableCell) -> Option<String> {
+    let numbers = cell.parts.iter().filter(|part| part.1.is_finite());
+    (!cell.parts.is_empty()).then(|| numbers.map(|(name, value)| format!("{name}={value}")).join(";"))
 }
 
 fn last(row: &[TableCell]) -> Option<&'static str> {

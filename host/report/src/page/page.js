@@ -82,6 +82,28 @@ const figureSvg = (figure) => {
     `<rect width="100%" height="100%" fill="#FFFFFF"/>${parts.join("\n")}</svg>\n`;
 };
 
+// A table as CSV. Columns of numbers hold numbers: a cell such as 0.9 [0.8, 0.95]
+// fills three columns, and one without a number none.
+const tableCsv = (table) => {
+  const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const heads = Array.from(table.querySelectorAll("thead th"));
+  const rows = Array.from(table.querySelectorAll("tbody tr"), (row) => Array.from(row.cells));
+  const numbers = (cell) => {
+    if (cell.dataset.n === undefined) return new Map(cell.dataset.s === undefined ? [] : [["", cell.dataset.s]]);
+    return new Map(cell.dataset.n.split(";").filter(Boolean).map((part) => part.split("=")));
+  };
+  const columns = heads.map((head, at) => {
+    const title = head.textContent.trim();
+    if (!head.classList.contains("num")) return [[title, (cell) => cell.textContent.trim()]];
+    const parts = new Set(rows.flatMap((row) => Array.from(numbers(row[at]).keys())));
+    const names = parts.size > 0 ? Array.from(parts) : [""];
+    return names.map((part) => [`${title} ${part}`.trim(), (cell) => numbers(cell).get(part) || ""]);
+  });
+  const lines = [columns.flat().map(([title]) => title)];
+  for (const row of rows) lines.push(columns.flatMap((own, at) => own.map(([, of]) => of(row[at]))));
+  return lines.map((line) => `${line.map(quote).join(",")}\n`).join("");
+};
+
 (() => {
   for (const button of document.querySelectorAll("[data-svg]")) {
     const name = button.dataset.svg;
@@ -94,11 +116,7 @@ const figureSvg = (figure) => {
     const name = button.dataset.csv;
     button.setAttribute("aria-label", `Save ${name} as CSV`);
     button.addEventListener("click", () => {
-      const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-      const rows = document.getElementById(name).querySelectorAll("tr");
-      const text = Array.from(rows, (row) =>
-        Array.from(row.cells, (cell) => quote(cell.textContent.trim())).join(",")).join("\n");
-      save(`${name}.csv`, "text/csv", `${text}\n`);
+      save(`${name}.csv`, "text/csv", tableCsv(document.getElementById(name)));
     });
   }
 })();

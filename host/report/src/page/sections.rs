@@ -5,10 +5,10 @@ use pallium_core::Result;
 
 use super::Section;
 use super::html::{figure, table};
+use crate::effects::MAX_PAIRED_VARIANTS;
 use crate::figure::{Figure, space};
 use crate::network::MAX_VARIANTS;
 use crate::published::{RUNS, SOURCE};
-use crate::summary::MAX_PAIRED_VARIANTS;
 use crate::text::{date, duration, measure_name};
 use crate::{Material, Report};
 use pallium_profile as profile;
@@ -149,7 +149,7 @@ fn neurons(report: &Report, material: &Material) -> Markup {
             }
             p #space-about .caption aria-live="polite" {}
             figcaption {
-                (space::caption()) " Drag or press the arrow keys to turn it; pinch, scroll, or press + and − to zoom; press 0 to reset."
+                (space::caption(&material.networks)) " Drag or press the arrow keys to turn it; pinch, scroll, or press + and − to zoom; press 0 to reset."
             }
             noscript { p { "The picture can be turned in a browser with JavaScript." } }
             script type="application/json" id="space-data" { (PreEscaped(data)) }
@@ -289,7 +289,7 @@ fn methods(report: &Report) -> Markup {
             dt { "Tests" }
             dd {
                 "Mann–Whitney (two-sided; exact for small samples without ties), Holm 1979; planned contrasts of ranks \
-                for the factors W, D and C; Cliff's δ (1993); Spearman's ρ. The same as in "
+                for factors; Cliff's δ (1993); Spearman's ρ. The same as in "
                 code { "pallium stats" } "."
             }
             dt { "Representative runs" }
@@ -301,12 +301,19 @@ fn methods(report: &Report) -> Markup {
             }
             @if !report.measures.is_empty() {
                 dt { "Measures" }
-                dd { (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", ")) }
+                dd {
+                    (report.measures.iter().map(|m| measure_name(m)).collect::<Vec<_>>().join(", "))
+                    @if report.other_measures > 0 {
+                        "; " (report.other_measures) " further ones are in results.csv and not shown"
+                    }
+                }
             }
-            @if let Some(paper) = report.paper {
+            @if !report.papers().is_empty() {
                 dt { "Published values" }
                 dd {
-                    (SOURCE) ", " (paper.name()) ", " (RUNS) " runs of each variant on each task. A result agrees if both diverged, if the 95 % t \
+                    (SOURCE) ", " (report.papers().iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")) ", " (RUNS) " runs of each \
+                    variant on each task. Variants are those of the study if their weights, geometry and constraints are, \
+                    whatever their names, and are compared if nothing else differs either. A result agrees if both diverged, if the 95 % t \
                     intervals overlap, or if an accuracy differs by at most 0.02 (all published runs share one data set, \
                     whose composition alone moves an accuracy by ±0.014) and another measure by at most 10 %."
                 }

@@ -39,6 +39,10 @@ pub struct TableCell {
     pub text: String,
     /// The key it is sorted by, if not its text.
     pub sort: Option<f64>,
+    /// The numbers that its text consists of, each with the words that are added to
+    /// the column's title for it; if empty, `sort` is the only one. CSV files have a
+    /// column for each.
+    pub parts: Vec<(&'static str, f64)>,
     /// A note, shown under the pointer.
     pub note: String,
     /// How it is displayed.
@@ -94,6 +98,27 @@ impl TableCell {
     /// A number, written as `text`.
     pub fn number(value: impl Into<Option<f64>>, text: impl Into<String>) -> Self {
         TableCell { text: text.into(), sort: value.into().filter(|v| v.is_finite()), ..TableCell::default() }
+    }
+
+    /// A number with an interval, written as `text`.
+    pub fn interval(value: Option<f64>, ends: Option<(f64, f64)>, text: impl Into<String>) -> Self {
+        let ends = ends.map_or([None, None], |(low, high)| [Some(low), Some(high)]);
+        let parts = [("", value), ("low", ends[0]), ("high", ends[1])];
+        let parts = parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        TableCell { parts, ..TableCell::number(value, text) }
+    }
+
+    /// An interval, written as `text` and sorted by its width.
+    pub fn ends(ends: Option<(f64, f64)>, text: impl Into<String>) -> Self {
+        let half = ends.map(|(low, high)| (high - low) / 2.0);
+        TableCell { parts: Self::interval(None, ends, "").parts, ..TableCell::number(half, text) }
+    }
+
+    /// With a further number in its text.
+    #[must_use]
+    pub fn part(mut self, name: &'static str, value: f64) -> Self {
+        self.parts.push((name, value));
+        self
     }
 
     /// With a note.

@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use super::{check_free, read, store};
 use crate::cli::support;
 use crate::field::mean_off_diagonal;
-use crate::plugins::Catalogue;
 
 /// Recomputes a field's correlation, spike time tiling coefficient and
 /// precision from its event times.
@@ -47,10 +46,12 @@ pub struct Derive {
     /// Coincidence window Δt in ms [default: half a frame; published: 100].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
-    /// Begin of the analysed part of the recording in s [default: 0].
+    /// Begin of the analysed part in s [default: the recording's or, if that is not
+    /// stated, the whole second of the first event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
-    /// End of the analysed part in s [default: 0.1 s after the last event].
+    /// End of the analysed part in s [default: the recording's or, if that is not
+    /// stated, 0.1 s after the last event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     to: Option<f64>,
     /// Neurons with fewer events than this count as silent [default: 1].
@@ -134,8 +135,8 @@ impl Derive {
 /// cannot be written.
 pub fn derive(args: &Derive) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
-    let source = Use { id: "microns.derived".into(), params: args.parameters()? };
+    let catalogue = support::catalogue(&[])?;
+    let source = Use { params: args.parameters()?, ..Use::new("microns.derived") };
     let mut setting = support::setting(None, None, None);
     if let Some(threads) = args.threads {
         setting = Setting { threads: threads.into(), ..setting };
@@ -152,7 +153,9 @@ pub fn derive(args: &Derive) -> Result<()> {
         .iter()
         .filter(|(name, _)| *name != Substrate::CONNECTOME)
         .map(|(name, matrix)| {
-            let difference = before.matrices.get(name).map(|before| largest_difference(matrix, before));
+            let matrix = &matrix.to_array();
+            let before = before.matrices.get(name).map(|before| before.to_array());
+            let difference = before.map(|before| largest_difference(matrix, &before));
             (name.as_str(), (mean_off_diagonal(matrix).unwrap_or(0.0), difference))
         })
         .collect();

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{check_free, store};
 use crate::cli::output::folder_of;
 use crate::cli::support;
-use crate::plugins::Catalogue;
 
 /// The source of fields in tables.
 const TABLES: &str = "microns.tables";
@@ -18,7 +17,8 @@ const TABLES: &str = "microns.tables";
 /// Writes fields from tables of the MICrONS volume as CAVE exports them: units
 /// and their cells, and synapses.
 ///
-/// Tables are read row by row, so they may be of any length; csv and csv.gz.
+/// Tables are read row by row, so they may be of any length; csv, csv.gz and
+/// parquet. Rows of synapses with the same id count once.
 /// They contain no activity: add spikes_<field>.npy to a folder, and run `derive`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
@@ -32,7 +32,8 @@ pub struct FromTables {
     /// scan_idx, field, unit_id, and pt_position or pt_position_x, _y, _z.
     #[arg(long, value_name = "FILE")]
     coregistration: PathBuf,
-    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id.
+    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id; for one of
+    /// connections, --param count=COLUMN names the number of synapses.
     #[arg(long, value_name = "FILE")]
     synapses: Option<PathBuf>,
     /// A field, <session>_<scan>_<field>; may be repeated
@@ -57,7 +58,7 @@ pub struct FromTables {
 /// written.
 pub fn from_tables(args: &FromTables) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let mut params = support::parameters([
         ("coregistration", support::path_text(&args.coregistration)?.into()),
         ("fields", args.fields.clone().into()),
@@ -67,7 +68,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
     }
     params.extend(args.params.iter().cloned());
     let mut source =
-        catalogue.substrate(&Use { id: TABLES.into(), params }, &support::setting(None, None, None))?;
+        catalogue.substrate(&Use { params, ..Use::new(TABLES) }, &support::setting(None, None, None))?;
 
     let parent = folder_of(&args.out);
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
@@ -87,7 +88,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
         }
         store(&catalogue, &field, &inside.join(&field.name))?;
         let connectome = field.matrices.get(pallium_core::Substrate::CONNECTOME);
-        let synapses = connectome.map(|counts| counts.sum());
+        let synapses = connectome.map(|counts| counts.view().sum());
         table.add_row([
             field.name.clone(),
             field.neurons.to_string(),
@@ -95,7 +96,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
             field
                 .notes
                 .iter()
-                .filter(|note| note.contains("left out"))
+                .filter(|note| ["skipped", "repeated", "look like"].iter().any(|part| note.contains(part)))
                 .cloned()
                 .collect::<Vec<_>>()
                 .join("; "),

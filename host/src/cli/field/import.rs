@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{check_free, store};
 use crate::cli::support;
-use crate::plugins::Catalogue;
 
 /// The source of fields in NWB files.
 const NWB: &str = "nwb.field";
@@ -46,7 +45,7 @@ pub struct Import {
 /// If the field cannot be read or written.
 pub fn import(args: &Import) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let mut source = Use::new(&args.source);
     source.params.extend(args.params.iter().cloned());
     if let Some(field) = &args.field {

@@ -1,6 +1,6 @@
 //! `pallium field info`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ndarray::Array2;
@@ -41,16 +41,19 @@ pub struct Info {
 /// # Errors
 /// If the field cannot be read, or the figure cannot be written.
 pub fn info(args: &Info) -> Result<()> {
-    let catalogue = Catalogue::discover(&[])?;
-    let released = read(&catalogue, &args.folder, "released", true)?;
+    let catalogue = support::catalogue(&[])?;
+    let mut released = read(&catalogue, &args.folder, "released", true)?;
     // Everything that does not depend on the order is printed all the same.
-    let restored = match read(&catalogue, &args.folder, "restored", false) {
+    let mut restored = match read(&catalogue, &args.folder, "restored", false) {
         Err(e) if e.kind == Kind::Input => {
             tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
             None
         }
         other => Some(other?),
     };
+    if released.events.is_some() && !released.matrices.contains_key(Substrate::STTC) {
+        computed_on_reading(&catalogue, &args.folder, [Some(&mut released), restored.as_mut()])?;
+    }
     let weights = weights(&catalogue, &released)?;
     let page = page(&released, restored.as_ref(), weights);
     if let Some(path) = &args.svg {
@@ -62,6 +65,26 @@ pub fn info(args: &Info) -> Result<()> {
         return support::print_json(&json);
     }
     support::print(&text(&page))
+}
+
+/// Adds the matrices that the field has in an experiment although no file holds
+/// them: an STTC is computed when a field with events is read.
+fn computed_on_reading(
+    catalogue: &Catalogue,
+    folder: &Path,
+    fields: [Option<&mut Substrate>; 2],
+) -> Result<()> {
+    let params = support::parameters([("connectome_order", "released".into())]);
+    let as_used = support::field(catalogue, Use { params, ..Use::new(support::FIELD) }, folder)?;
+    for field in fields.into_iter().flatten() {
+        for (name, matrix) in &as_used.matrices {
+            field.matrices.entry(name.clone()).or_insert_with(|| matrix.clone());
+        }
+        let new: Vec<String> =
+            as_used.notes.iter().filter(|note| !field.notes.contains(note)).cloned().collect();
+        field.notes.extend(new);
+    }
+    Ok(())
 }
 
 /// The weights that follow from the field if every lognormal factor is 1.
@@ -79,7 +102,7 @@ fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> 
     let setting = support::setting(Some(n), Some(field), None);
     let ones = Array2::ones((n, n));
     let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
-    let source = Use { id: "microns.functional".into(), params };
+    let source = Use { params, ..Use::new("microns.functional") };
     let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
         // Matrices without positive entries cannot be scaled.
         Err(e) if e.kind == Kind::Input => return Ok(None),
@@ -126,7 +149,7 @@ fn text(page: &Page) -> String {
     match &page.activity {
         Some(activity) => {
             let [least, median, most] = activity.rate_hz;
-            row("events", format!("{} in {:.0} s", activity.events, activity.last_s));
+            row("events", format!("{} in {:.0} s", activity.events, activity.length_s));
             row("rates", format!("{least:.3} … {most:.3} a second, median {median:.3}"));
             row("silent neurons", activity.silent.len().to_string());
         }
@@ -207,7 +230,7 @@ mod tests {
         let bare = Substrate {
             name: "bare".into(),
             neurons: 1,
-            matrices: [("sttc".into(), Array2::ones((1, 1)))].into(),
+            matrices: [("sttc".into(), Array2::ones((1, 1)).into())].into(),
             ..Substrate::default()
         };
         let text = text(&page(&bare, None, None));

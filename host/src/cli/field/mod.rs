@@ -41,6 +41,11 @@ enum Command {
 }
 
 impl Field {
+    /// Whether the command builds components.
+    pub fn builds_components(&self) -> bool {
+        !matches!(self.command, Command::Fetch(_) | Command::New(_))
+    }
+
     /// Whether the command takes long enough to show its progress.
     pub fn takes_long(&self) -> bool {
         matches!(self.command, Command::Derive(_) | Command::FromTables(_) | Command::Synth(_))
@@ -72,13 +77,13 @@ fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Resu
         ("sttc", "released".into()),
         ("events", events.into()),
     ]);
-    support::field(catalogue, Use { id: support::FIELD.into(), params }, folder)
+    support::field(catalogue, Use { params, ..Use::new(support::FIELD) }, folder)
 }
 
 /// Writes `field` as a new folder in the released format.
 fn store(catalogue: &Catalogue, field: &Substrate, out: &Path) -> Result<()> {
     let params = support::parameters([("path", support::path_text(out)?.into())]);
-    let writer = Use { id: support::FIELD.into(), params };
+    let writer = Use { params, ..Use::new(support::FIELD) };
     catalogue.substrate(&writer, &support::setting(None, None, None))?.store(field, out)
 }
 

@@ -7,7 +7,6 @@ use pallium_core::Result;
 
 use super::{check_free, read, store};
 use crate::cli::support;
-use crate::plugins::Catalogue;
 
 /// Writes a copy of a field with its connectome in the order of its neurons.
 #[derive(Args, Debug)]
@@ -28,7 +27,7 @@ pub struct Restore {
 /// If the field cannot be read or written, or its order cannot be restored.
 pub fn restore(args: &Restore) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let field = read(&catalogue, &args.folder, "restored", true)?;
     store(&catalogue, &field, &args.out)?;
     support::print(&format!(

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{check_free, store};
 use crate::cli::support;
-use crate::plugins::Catalogue;
 
 /// Writes a synthetic field with the statistics of real ones, or of a given one.
 #[derive(Args, Debug)]
@@ -56,7 +55,7 @@ pub struct Synth {
 /// written.
 pub fn synth(args: &Synth) -> Result<()> {
     check_free(&args.out)?;
-    let catalogue = Catalogue::discover(&[])?;
+    let catalogue = support::catalogue(&[])?;
     let mut source = Use::new(if args.like.is_some() { "synthetic.like" } else { "synthetic.field" });
     source.params.extend(args.params.iter().cloned());
     if let Some(neurons) = args.neurons {

@@ -3,22 +3,22 @@
 //! Each component is checked in a process of its own. If the plugin crashes or
 //! hangs, that check fails and a new process runs the remaining ones.
 
-use std::io::{BufRead, BufReader, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::{Error, Result, nearest};
 use pallium_files as files;
-use pallium_process::{exit_text, wait_or_kill};
 use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::support;
+use crate::child::inside::{self, emit};
+use crate::child::{Terms, supervise};
 use crate::plugins;
 
 /// Checks whether the components of a plugin file meet the requirements of
@@ -61,9 +61,6 @@ pub struct Worker {
     params: String,
 }
 
-/// The prefix of a worker's messages; other lines are output of the plugin.
-const MARK: &str = "@pallium-check ";
-
 /// A message of a worker.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,17 +84,12 @@ struct Offered {
     parameters: Vec<String>,
 }
 
-fn send(message: &CheckMessage) -> Result<()> {
-    let text = serde_json::to_string(message).map_err(|e| Error::bug(e.to_string()))?;
-    // The plugin may have printed an unfinished line.
-    support::print(&format!("\n{MARK}{text}\n"))
-}
-
 /// Runs checks on one component, or on the file itself.
 ///
 /// # Errors
 /// If there is no such component.
 pub fn worker(args: &Worker) -> Result<()> {
+    inside::end_with_parent(inside::take_input()?);
     let Some(id) = &args.component else { return check_file(&args.file) };
     let admitted = plugins::admit(&args.file)?;
     let entry = admitted.manifest.components.iter().find(|c| c.id == *id);
@@ -107,14 +99,14 @@ pub fn worker(args: &Worker) -> Result<()> {
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
     for check in checks.iter().skip(args.skip) {
-        send(&CheckMessage::Begin(check.name.into()))?;
-        send(&CheckMessage::Found(subject.run(check)))?;
+        emit(&CheckMessage::Begin(check.name.into()))?;
+        emit(&CheckMessage::Found(subject.run(check)))?;
     }
-    send(&CheckMessage::Done)
+    emit(&CheckMessage::Done)
 }
 
 fn check_file(file: &Path) -> Result<()> {
-    send(&CheckMessage::Begin("loads".into()))?;
+    emit(&CheckMessage::Begin("loads".into()))?;
     let start = std::time::Instant::now();
     let admitted = plugins::admit(file);
     let finding = |verdict, detail: String, help| Finding {
@@ -128,19 +120,19 @@ fn check_file(file: &Path) -> Result<()> {
         Ok(admitted) => admitted,
         Err(error) => {
             let text = std::iter::once(error.message).chain(error.causes).join(": ");
-            send(&CheckMessage::Found(finding(Verdict::Failed, text, error.help)))?;
-            return send(&CheckMessage::Done);
+            emit(&CheckMessage::Found(finding(Verdict::Failed, text, error.help)))?;
+            return emit(&CheckMessage::Done);
         }
     };
-    send(&CheckMessage::Found(finding(
+    emit(&CheckMessage::Found(finding(
         Verdict::Passed,
         format!("sha256 {}…", &admitted.sha256[..12]),
         None,
     )))?;
-    send(&CheckMessage::Begin("manifest".into()))?;
+    emit(&CheckMessage::Begin("manifest".into()))?;
     let manifest = &admitted.manifest;
-    send(&CheckMessage::Found(testkit::check_manifest(manifest)))?;
-    send(&CheckMessage::Offers {
+    emit(&CheckMessage::Found(testkit::check_manifest(manifest)))?;
+    emit(&CheckMessage::Offers {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         core_version: manifest.core_version.clone(),
@@ -154,7 +146,7 @@ fn check_file(file: &Path) -> Result<()> {
             })
             .collect(),
     })?;
-    send(&CheckMessage::Done)
+    emit(&CheckMessage::Done)
 }
 
 /// The findings on a component, or on the file itself.
@@ -170,7 +162,7 @@ struct Part {
 /// # Errors
 /// If the file cannot be read or does not have a named component, or a process
 /// cannot be started.
-pub fn check(args: &Check) -> Result<ExitCode> {
+pub fn check(args: &Check) -> Result<u8> {
     let remedy = format!(
         "build the plugin with `cargo build --release` and name its library: target/release/{}….{}",
         std::env::consts::DLL_PREFIX,
@@ -182,7 +174,7 @@ pub fn check(args: &Check) -> Result<ExitCode> {
     let mut parts = vec![Part {
         id: args.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         role: "file".into(),
-        findings: supervise(&args.file, None, &Map::new(), limit, &mut offers)?,
+        findings: run_checks(&args.file, None, &Map::new(), limit, &mut offers)?,
     }];
     let (about, components) = match offers {
         Some(CheckMessage::Offers { name, version, core_version, components }) => {
@@ -201,7 +193,7 @@ pub fn check(args: &Check) -> Result<ExitCode> {
             continue;
         }
         let given = params.remove(id).unwrap_or_default();
-        let findings = supervise(&args.file, Some(id), &given, limit, &mut None)?;
+        let findings = run_checks(&args.file, Some(id), &given, limit, &mut None)?;
         parts.push(Part { id: id.clone(), role: role.clone(), findings });
     }
     let count = |verdict| parts.iter().flat_map(|p| &p.findings).filter(|f| f.verdict == verdict).count();
@@ -211,7 +203,7 @@ pub fn check(args: &Check) -> Result<ExitCode> {
     } else {
         print_table(&parts, counts)?;
     }
-    Ok(ExitCode::from(if counts[1] == 0 { 0 } else { 2 }))
+    Ok(if counts[1] == 0 { 0 } else { 2 })
 }
 
 /// The parameters by component. `ID.NAME` is unambiguous, since an id has one dot
@@ -254,46 +246,51 @@ fn parameters(
 }
 
 /// Runs the checks of a component, in as many worker processes as needed.
-fn supervise(
+fn run_checks(
     file: &Path,
     component: Option<&str>,
     params: &Map<String, Value>,
     limit: Duration,
     offers: &mut Option<CheckMessage>,
 ) -> Result<Vec<Finding>> {
+    let own = std::env::current_exe().map_err(|e| Error::io(Path::new("this executable"), &e))?;
     let mut findings: Vec<Finding> = Vec::new();
     // Number of findings after the last check that hung.
     let mut hung = None;
     loop {
-        let skip = findings.len();
-        let mut worker = Running::start(file, component, skip, params)?;
+        let mut command = Command::new(&own);
+        command.args(["--log", "off", "plugins", "check-worker"]).arg(file);
+        command.args(["--skip", &findings.len().to_string()]);
+        command.args(["--params", &Value::Object(params.clone()).to_string()]);
+        if let Some(component) = component {
+            command.args(["--component", component]);
+        }
         let mut begun = None;
-        let broken = loop {
-            match worker.lines.recv_timeout(limit) {
-                Ok(CheckMessage::Begin(name)) => begun = Some(name),
-                Ok(CheckMessage::Found(finding)) => {
+        let terms = Terms { limit: Some(limit), renewed: true, ..Terms::default() };
+        let end = supervise(&mut command, &terms, &mut |message| {
+            match message {
+                CheckMessage::Begin(name) => begun = Some(name),
+                CheckMessage::Found(finding) => {
                     begun = None;
                     findings.push(finding);
                 }
-                Ok(message @ CheckMessage::Offers { .. }) => *offers = Some(message),
-                Ok(CheckMessage::Done) => {
-                    worker.end();
-                    return Ok(findings);
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    worker.end();
-                    break format!("it did not end within {} s", limit.as_secs());
-                }
-                Err(RecvTimeoutError::Disconnected) => break worker.post_mortem()?,
+                CheckMessage::Offers { .. } => *offers = Some(message),
+                CheckMessage::Done => return ControlFlow::Break(()),
             }
-        };
+            ControlFlow::Continue(())
+        });
+        if end.finished {
+            return Ok(findings);
+        }
+        let late = end.late.is_some();
+        let broken =
+            if late { format!("it did not end within {} s", limit.as_secs()) } else { end.reason(None, "") };
         let Some(check) = begun else {
             // It ended between two checks or before the first, so a new process
             // would end in the same way.
             findings.push(failure("process".into(), broken, 0.0));
             return Ok(findings);
         };
-        let late = broken.starts_with("it did not end");
         findings.push(failure(check, broken, if late { limit.as_secs_f64() } else { 0.0 }));
         // If two checks in a row hang, all will: most likely the constructor hangs.
         if late && hung.replace(findings.len()) == Some(findings.len() - 1) {
@@ -309,74 +306,6 @@ fn supervise(
 
 fn failure(check: String, detail: String, seconds: f64) -> Finding {
     Finding { check, verdict: Verdict::Failed, detail, help: None, seconds }
-}
-
-/// A worker process.
-struct Running {
-    child: Child,
-    lines: mpsc::Receiver<CheckMessage>,
-    errors: Option<std::thread::JoinHandle<String>>,
-}
-
-impl Running {
-    fn start(file: &Path, component: Option<&str>, skip: usize, params: &Map<String, Value>) -> Result<Self> {
-        let own = std::env::current_exe().map_err(|e| Error::io(Path::new("this executable"), &e))?;
-        let mut command = Command::new(own);
-        command.args(["--log", "off", "plugins", "check-worker"]).arg(file);
-        command.args(["--skip", &skip.to_string(), "--params", &Value::Object(params.clone()).to_string()]);
-        if let Some(component) = component {
-            command.args(["--component", component]);
-        }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| Error::io(Path::new("a process for the checks"), &e))?;
-        let (send, lines) = mpsc::channel();
-        if let Some(out) = child.stdout.take() {
-            std::thread::spawn(move || {
-                let mut out = BufReader::new(out);
-                let mut line = Vec::new();
-                // A plugin may print bytes that are not text.
-                while out.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                    let text = std::str::from_utf8(&line).ok().and_then(|l| l.strip_prefix(MARK));
-                    if let Some(message) = text.and_then(|text| serde_json::from_str(text).ok())
-                        && send.send(message).is_err()
-                    {
-                        break;
-                    }
-                    line.clear();
-                }
-            });
-        }
-        let errors = child.stderr.take().map(|mut err| {
-            std::thread::spawn(move || {
-                let mut text = Vec::new();
-                // Output that cannot be read is left out.
-                let _ = err.read_to_end(&mut text);
-                String::from_utf8_lossy(&text).into_owned()
-            })
-        });
-        Ok(Running { child, lines, errors })
-    }
-
-    /// Kills the process unless it has ended.
-    fn end(&mut self) {
-        wait_or_kill(&mut self.child, Duration::ZERO);
-    }
-
-    /// How the process ended, as the text of a failed check.
-    fn post_mortem(&mut self) -> Result<String> {
-        let status = self.child.wait().map_err(|e| Error::io(Path::new("a process for the checks"), &e))?;
-        let mut text = format!("the process {}", exit_text(status));
-        let stderr = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let last = crate::run::workers::last_words(&stderr);
-        if !last.is_empty() {
-            text.push_str(&format!(": {last}"));
-        }
-        Ok(text)
-    }
 }
 
 fn verdict_text(verdict: Verdict) -> &'static str {

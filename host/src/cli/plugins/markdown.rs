@@ -160,7 +160,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pallium_core::{Component, Measure, Metric, Network, Registration, Result, Setting};
+    use pallium_core::{Component, Measures, Metric, Network, Registration, Result, Setting};
 
     use super::*;
 
@@ -194,8 +194,8 @@ mod tests {
         }
     }
     impl Metric for Sample {
-        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<Measure>> {
-            Ok(Vec::new())
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
         }
     }
     static SAMPLE: Registration = Registration::metric::<Sample>();
@@ -211,8 +211,8 @@ mod tests {
         }
     }
     impl Metric for Other {
-        fn measure(&mut self, _: &Network<'_>) -> Result<Vec<Measure>> {
-            Ok(Vec::new())
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
         }
     }
     static OTHER: Registration = Registration::metric::<Other>();

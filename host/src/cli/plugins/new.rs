@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Result, Role};
+use pallium_core::{Error, Result, Role};
 
 use super::support;
 use crate::plugins::Catalogue;
-use crate::scaffold::{Core, Scaffold};
+use crate::scaffold::{Core, Scaffold, vendor};
 
 /// Creates a plugin: a crate with a working example component and its tests.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins new my-penalty --role constraint
 
-The crate is its own workspace. It depends on the pallium-core of the checkout that this executable
-was built from; --core names another one.")]
+The crate is its own workspace and contains the sources of pallium-core that this executable was
+built from, so it builds on every machine; --core names another pallium-core.")]
 pub struct New {
     /// Name of the crate, and of its folder.
     #[arg(value_name = "NAME")]
@@ -27,9 +27,11 @@ pub struct New {
     /// Id of its component [default: own.NAME].
     #[arg(long, value_name = "FAMILY.NAME")]
     id: Option<String>,
-    /// The pallium-core to depend on: the folder `core` of a checkout, or a
-    /// version if your registry has pallium-core (crates.io does not).
-    #[arg(long, value_name = "PATH|VERSION")]
+    /// The pallium-core to depend on: the folder `core` of a checkout, the address
+    /// of a git repository (ADDRESS#TAG for a tag or commit), or a version if your
+    /// registry has pallium-core (crates.io does not) [default: a copy in the
+    /// crate's folder vendor/].
+    #[arg(long, value_name = "PATH|ADDRESS|VERSION")]
     core: Option<String>,
     /// The folder in which the crate's folder is created.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
@@ -51,12 +53,12 @@ fn role(text: &str) -> std::result::Result<Role, String> {
 pub fn new(args: &New) -> Result<()> {
     let core = match &args.core {
         Some(text) => Core::parse(text)?,
-        None => Core::from_build()?,
+        None => Core::Vendored,
     };
     let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
     let folder = args.dir.join(&args.name);
     scaffold.write(&folder)?;
-    if let Ok((catalogue, _)) = Catalogue::survey()
+    if let Ok(catalogue) = Catalogue::discover(&[], support::cache_folder().as_deref())
         && let Ok(taken) = catalogue.get(&scaffold.id)
     {
         let whose = taken.plugin.as_ref().map_or_else(|| "Pallium".into(), |p| p.path.display().to_string());
@@ -80,4 +82,42 @@ pub fn new(args: &New) -> Result<()> {
         scaffold.id,
         folder.display()
     ))
+}
+
+/// Replaces the copy of pallium-core in a plugin's folder by that of this
+/// executable.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium plugins vendor my-penalty
+
+It writes vendor/pallium, for a plugin that was created by an older version of pallium or depends on
+another copy of pallium-core. Then build the plugin again.")]
+pub struct Vendor {
+    /// The folder of the plugin's crate.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+}
+
+/// Runs the command `plugins vendor`.
+///
+/// # Errors
+/// If the folder is not a crate or cannot be written.
+pub fn vendor(args: &Vendor) -> Result<()> {
+    let manifest = args.folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest)
+        .map_err(|e| Error::io(&manifest, &e).help("name the folder of a plugin's crate"))?;
+    vendor::write(&args.folder)?;
+    let place = args.folder.join(vendor::FOLDER);
+    support::print(&format!("wrote pallium-core {} to {}\n", pallium_core::VERSION, place.display()))?;
+    let core = Core::Vendored;
+    if !text.contains(&core.dependency()) {
+        support::print(&format!(
+            "{} does not depend on it yet; change these lines:\n  [workspace]\n  exclude = [\"vendor\"]\n  \
+             [dependencies]\n  {}\n  [dev-dependencies]\n  {}\n",
+            manifest.display(),
+            core.dependency(),
+            core.dev_dependency()
+        ))?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Reads positions, ids and matrices from npy, npz and csv files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +119,7 @@ impl PositionsSpec {
                 three_dimensional(&path, values)?
             }
         };
-        Ok(Positions { values, unit_um })
+        Ok(Positions::new(values, unit_um))
     }
 
     fn read_rows(&self, path: &Path) -> Result<Array2<f64>> {
@@ -213,14 +214,22 @@ pub fn ids(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<Vec<i64
 pub struct Labels {
     rows: Option<Vec<String>>,
     columns: Option<Vec<String>>,
+    /// Whether the columns' labels are numbers, so that only the shape of the
+    /// table tells that they are labels.
+    numbers: bool,
 }
 
 /// Reads a square matrix with its labels; checks the number of neurons if that
-/// is known.
+/// is known. `empty` is the help for an empty cell of a csv.
 ///
 /// # Errors
 /// If the matrix is not square or not finite.
-pub fn matrix(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<(Array2<f64>, Labels)> {
+pub fn matrix(
+    folder: &Path,
+    file: &FileRef,
+    count: &NeuronCount,
+    empty: &str,
+) -> Result<(Array2<f64>, Labels)> {
     let path = file.path(folder);
     let square = |shape: &[usize]| {
         let (rows, columns) = (shape[0], shape[1]);
@@ -242,7 +251,7 @@ pub fn matrix(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<(Arr
                 .help("remove `column`: all rows and columns are read"));
         }
         Format::Csv => {
-            let (matrix, labels) = table(&path)?;
+            let (matrix, labels) = table(&path, empty)?;
             square(matrix.shape())?;
             (matrix, labels)
         }
@@ -250,10 +259,12 @@ pub fn matrix(folder: &Path, file: &FileRef, count: &NeuronCount) -> Result<(Arr
     })
 }
 
-/// Reads rows of numbers, with or without row and column labels.
-fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
+/// Reads rows of numbers, with or without row and column labels; `empty` is the
+/// help for an empty cell.
+fn table(path: &Path, empty: &str) -> Result<(Array2<f64>, Labels)> {
     let mut rows = Rows::open(path)?;
     let mut header: Option<Vec<String>> = None;
+    let mut first_line = Vec::new();
     let mut labels = Vec::new();
     let mut values: Vec<f64> = Vec::new();
     let mut width = 0;
@@ -264,9 +275,10 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
             if width > MOST_NEURONS + 1 {
                 return Err(rows.wrong(&format!("{width} columns are too many")).help(TOO_MANY));
             }
+            first_line = rows.cells().map(shown).collect();
             // A first line that is not all numbers is the header.
             if rows.cells().any(|cell| number(cell).is_none()) {
-                header = Some(rows.cells().map(shown).collect());
+                header = Some(first_line.clone());
                 continue;
             }
         }
@@ -281,6 +293,9 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
                 Some(value) if column == 0 => first_column.push(Some(value)),
                 Some(value) => values.push(value),
                 None if column == 0 && header.is_some() => first_column.push(None),
+                None if cell.is_empty() => {
+                    return Err(rows.wrong(&format!("cell {} is empty", column + 1)).help(empty));
+                }
                 None => {
                     return Err(rows
                         .wrong(&format!("cell {}: `{}` is not a finite number", column + 1, shown(cell)))
@@ -308,12 +323,24 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
     if n == 0 {
         return Err(Error::input(format!("{} has no numbers", path.display())).help("is the file complete?"));
     }
+    // One more row than columns, all numbers: the first line holds labels that are
+    // numbers, such as ids.
+    let numbers = header.is_none() && n == width + 1 && width > 1;
+    if numbers {
+        let values = (1..n)
+            .flat_map(|i| {
+                first_column[i].into_iter().chain(values[i * (width - 1)..(i + 1) * (width - 1)].to_vec())
+            })
+            .collect();
+        let labels = Labels { rows: None, columns: Some(first_line), numbers };
+        return Ok((shaped((width, width), values)?, labels));
+    }
     // One more column than rows: the first column holds labels.
     if let Some(header) = &mut header
         && n == width - 1
     {
         header.remove(0);
-        let labels = Labels { rows: Some(labels), columns: Some(std::mem::take(header)) };
+        let labels = Labels { rows: Some(labels), columns: Some(std::mem::take(header)), numbers: false };
         return Ok((shaped((n, width - 1), values)?, labels));
     }
     let mut all = Vec::with_capacity(n * width);
@@ -329,7 +356,7 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
         all.push(first);
         all.extend_from_slice(&values[i * (width - 1)..(i + 1) * (width - 1)]);
     }
-    Ok((shaped((n, width), all)?, Labels { rows: None, columns: header }))
+    Ok((shaped((n, width), all)?, Labels { rows: None, columns: header, numbers: false }))
 }
 
 /// Reorders `matrix` to the order of the neurons. A label is the id of a neuron
@@ -342,12 +369,19 @@ fn table(path: &Path) -> Result<(Array2<f64>, Labels)> {
 pub fn in_order(
     matrix: Array2<f64>,
     labels: &Labels,
-    ids: &BTreeMap<String, Vec<i64>>,
+    ids: &BTreeMap<String, Cow<'_, [i64]>>,
     path: &Path,
 ) -> Result<Array2<f64>> {
     let Some(columns) = &labels.columns else { return Ok(matrix) };
     let rows = labels.rows.as_ref().unwrap_or(columns);
     let (Some(to_row), Some(to_column)) = (places(rows, ids, path)?, places(columns, ids, path)?) else {
+        if labels.numbers {
+            let n = columns.len();
+            return Err(Error::input(format!("{}: {}×{n} is not square", path.display(), n + 1)).help(
+                "one row and one column per neuron are expected; if the first line names the columns, it must \
+                 hold the neurons' ids or 0, 1, 2 …",
+            ));
+        }
         if rows != columns {
             return Err(Error::input(format!("{}: row and column labels differ", path.display()))
                 .help("use the neurons' ids, in any order, or the same labels for rows and columns"));
@@ -363,7 +397,11 @@ pub fn in_order(
 
 /// The neuron that each label names; `None` if the labels are not ids or
 /// indices.
-fn places(labels: &[String], ids: &BTreeMap<String, Vec<i64>>, path: &Path) -> Result<Option<Vec<usize>>> {
+fn places(
+    labels: &[String],
+    ids: &BTreeMap<String, Cow<'_, [i64]>>,
+    path: &Path,
+) -> Result<Option<Vec<usize>>> {
     let wrong = |what: String| {
         Error::input(format!("{}: {what}", path.display()))
             .help("label every row and column with its neuron's id (an integer), or write the matrix without labels")

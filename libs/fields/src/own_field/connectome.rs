@@ -1,21 +1,15 @@
 //! Reads a connectome: a matrix of synapse counts, or a list of connections.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*};
-use parquet::basic::{LogicalType, Type};
-use parquet::column::reader::ColumnReader;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde::Deserialize;
 
 use super::{FileRef, Format, agree, arrays};
 use crate::released::NeuronCount;
 use crate::rows::Rows;
-use pallium_npy as npy;
-
-/// Rows of a parquet file read at once.
-const BATCH: usize = 1 << 14;
 
 /// How a file lists connections.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -72,7 +66,7 @@ impl ConnectomeSpec {
         &self,
         folder: &Path,
         count: &mut NeuronCount,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
     ) -> Result<(Array2<f64>, Option<String>)> {
         let source = FileRef { file: self.file.clone(), array: self.array.clone(), column: None };
         let path = source.path(folder);
@@ -84,7 +78,8 @@ impl ConnectomeSpec {
                 return Err(Error::input(format!("{}: `{name}` does not apply to a matrix", path.display()))
                     .help("set layout = \"edges\" for a list of connections"));
             }
-            let (matrix, labels) = arrays::matrix(folder, &source, count)?;
+            let (matrix, labels) =
+                arrays::matrix(folder, &source, count, "write 0 where there is no connection")?;
             agree(count, &path, matrix.nrows())?;
             if let Some(((i, j), v)) = matrix.indexed_iter().find(|(_, v)| **v < 0.0) {
                 return Err(Error::input(format!("{}: {v} synapses at row {i}, column {j}", path.display()))
@@ -92,7 +87,7 @@ impl ConnectomeSpec {
             }
             return Ok((arrays::in_order(matrix, &labels, ids, &path)?, None));
         }
-        let format = source.format(folder, &[Format::Csv, Format::Parquet])?;
+        source.format(folder, &[Format::Csv, Format::Parquet])?;
         if count.neurons() == 0 {
             return Err(Error::input(format!("{}: the field's neurons are unknown", path.display()))
                 .help("a list of connections does not name every neuron: add [positions] or [ids]"));
@@ -106,10 +101,7 @@ impl ConnectomeSpec {
             spec: self,
             path,
         };
-        match format {
-            Format::Csv => edges.read_rows()?,
-            _ => edges.read_parquet()?,
-        }
+        edges.read_rows()?;
         if let (0, Some(named)) = (edges.kept, edges.first) {
             return Err(Error::input(format!(
                 "{}: none of its {} rows connects neurons of the field: {}",
@@ -149,7 +141,7 @@ impl NeuronIndex {
     /// If the kind does not exist, or there are several and `kind` is `None`.
     pub fn new(
         kind: Option<&str>,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
         neurons: usize,
         path: &Path,
     ) -> Result<Self> {
@@ -260,159 +252,7 @@ impl Edges<'_> {
         }
         Ok(())
     }
-
-    fn read_parquet(&mut self) -> Result<()> {
-        let path = self.path.clone();
-        let unreadable = |why: String| {
-            Error::input(format!("{} cannot be read: {why}", path.display()))
-                .help("write it again with int64 ids, uncompressed or compressed with snappy, gzip or zstd")
-        };
-        let (pre, post) = self.names()?;
-        let names: Vec<String> = [Some(pre), Some(post), self.spec.count.as_deref()]
-            .into_iter()
-            .flatten()
-            .map(str::to_owned)
-            .collect();
-        // The parquet reader panics on some damaged files.
-        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read_row_groups(&names)));
-        match read {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Failure::Reported(error))) => Err(error),
-            Ok(Err(Failure::Damaged(why))) => Err(unreadable(why)),
-            Err(_) => Err(Error::input(format!("{} is damaged", path.display()))
-                .help("copy the file again from its source")),
-        }
-    }
-
-    fn read_row_groups(&mut self, names: &[String]) -> Result<(), Failure> {
-        let (file, _) = npy::open(&self.path)?;
-        let reader = SerializedFileReader::new(file)?;
-        let schema = reader.metadata().file_metadata().schema_descr_ptr();
-        let columns = names
-            .iter()
-            .map(|name| {
-                (0..schema.num_columns()).find(|k| schema.column(*k).path().string() == *name).ok_or_else(
-                    || {
-                        let known: Vec<String> = (0..schema.num_columns())
-                            .take(40)
-                            .map(|k| schema.column(k).path().string())
-                            .collect();
-                        Error::input(format!("{} has no column `{name}`", self.path.display()))
-                            .help(format!("existing columns: {}", known.join(", ")))
-                    },
-                )
-            })
-            .collect::<Result<Vec<usize>>>()?;
-        for (&column, name) in columns.iter().zip(names) {
-            let about = schema.column(column);
-            let unsigned =
-                matches!(about.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed);
-            if !matches!(about.physical_type(), Type::INT32 | Type::INT64)
-                || about.max_rep_level() > 0
-                || unsigned
-            {
-                let kind = if unsigned {
-                    "of unsigned integers instead of int64".to_owned()
-                } else {
-                    format!("{:?}, not integers", about.physical_type())
-                };
-                let help = if self.spec.count.as_deref() == Some(name) || unsigned {
-                    "write the column as int64"
-                } else {
-                    "ids exceed 2^53, so they must never pass through a float: write the column as int64 (in pandas, \
-                     a missing value makes a column of floats)"
-                };
-                return Err(Failure::Reported(
-                    Error::input(format!("{}: column `{name}` is {kind}", self.path.display())).help(help),
-                ));
-            }
-        }
-        let mut before = 0;
-        for group in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(group)?;
-            let mut readers = columns
-                .iter()
-                .map(|&column| IntegerColumn::new(group.as_ref(), column))
-                .collect::<Result<Vec<_>, Failure>>()?;
-            loop {
-                let mut batches = Vec::with_capacity(readers.len());
-                for (reader, name) in readers.iter_mut().zip(names) {
-                    let read = reader.batch()?.ok_or_else(|| {
-                        let place = self.path.display();
-                        Error::input(format!(
-                            "{place}: column `{name}` has missing values after row {before}"
-                        ))
-                        .help("remove the rows with missing values")
-                    })?;
-                    batches.push(read);
-                }
-                let rows = batches.iter().map(Vec::len).min().unwrap_or(0);
-                if rows == 0 {
-                    break;
-                }
-                for row in 0..rows {
-                    let synapses = batches.get(2).map_or(1.0, |counts| counts[row] as f64);
-                    self.add(batches[0][row], batches[1][row], synapses).map_err(|why| {
-                        Error::input(format!(
-                            "{}, row {}: {why}",
-                            self.path.display(),
-                            before + row as u64 + 1
-                        ))
-                        .help(UNKNOWN_CELL)
-                    })?;
-                }
-                before += rows as u64;
-            }
-        }
-        Ok(())
-    }
 }
 
 const UNKNOWN_CELL: &str =
     "every row must connect neurons of the field, unless ids are given and strangers = \"skip\"";
-
-/// Why a parquet file could not be read.
-enum Failure {
-    Reported(Error),
-    Damaged(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Reported(error)
-    }
-}
-
-impl From<parquet::errors::ParquetError> for Failure {
-    fn from(error: parquet::errors::ParquetError) -> Self {
-        Failure::Damaged(error.to_string())
-    }
-}
-
-/// A column of integers in a row group.
-struct IntegerColumn {
-    reader: ColumnReader,
-}
-
-impl IntegerColumn {
-    fn new(group: &dyn RowGroupReader, column: usize) -> Result<Self, Failure> {
-        Ok(IntegerColumn { reader: group.get_column_reader(column)? })
-    }
-
-    /// The next values, empty after the last one; `None` if a value is missing.
-    fn batch(&mut self) -> Result<Option<Vec<i64>>, Failure> {
-        let mut levels = Vec::new();
-        let (mut long, mut short) = (Vec::new(), Vec::new());
-        let (records, values, _) = match &mut self.reader {
-            ColumnReader::Int64ColumnReader(reader) => {
-                reader.read_records(BATCH, Some(&mut levels), None, &mut long)?
-            }
-            ColumnReader::Int32ColumnReader(reader) => {
-                reader.read_records(BATCH, Some(&mut levels), None, &mut short)?
-            }
-            _ => return Err(Failure::Damaged("a column of integers has another type".into())),
-        };
-        long.extend(short.into_iter().map(i64::from));
-        Ok((records == values && values == long.len()).then_some(long))
-    }
-}

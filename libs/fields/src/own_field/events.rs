@@ -1,5 +1,6 @@
 //! Reads event times, one list per neuron or a single list.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -27,7 +28,7 @@ enum TimeUnit {
     /// Milliseconds.
     #[serde(rename = "ms")]
     Millisecond,
-    /// Frames of the recording, from 0.
+    /// Frames of the recording; frame 0 is at its begin.
     #[serde(rename = "frame")]
     Frame,
 }
@@ -59,8 +60,9 @@ impl EventsSpec {
         &self,
         folder: &Path,
         count: &mut NeuronCount,
-        ids: &BTreeMap<String, Vec<i64>>,
+        ids: &BTreeMap<String, Cow<'_, [i64]>>,
         frame_hz: Option<f64>,
+        recording: Option<(f64, f64)>,
     ) -> Result<Vec<Vec<f64>>> {
         let source = FileRef { file: self.file.clone(), ..FileRef::default() };
         let path = source.path(folder);
@@ -75,6 +77,15 @@ impl EventsSpec {
                     .help("set frame_hz (frames per second) above all tables"));
             }
         };
+        let begin = match (self.unit, recording) {
+            (TimeUnit::Frame, Some((begin, _))) => begin,
+            _ => 0.0,
+        };
+        let in_seconds = |mut events: Vec<Vec<f64>>| {
+            events.iter_mut().flatten().for_each(|time| *time = begin + *time / per_second);
+            check_events(&events, recording).map_err(|e| e.context(format!("reading {}", path.display())))?;
+            Ok(events)
+        };
         if format == Format::Npy {
             if self.times.is_some() || self.neurons.is_some() || self.offsets.is_some() {
                 return Err(Error::input(format!(
@@ -86,12 +97,11 @@ impl EventsSpec {
                 ));
             }
             let one_per_neuron = |shape: &[usize]| check(count, &path, shape.first().copied().unwrap_or(0));
-            let mut events = npy::read_lists(&path, &one_per_neuron)?;
+            let events = npy::read_lists(&path, &one_per_neuron)?;
             agree(count, &path, events.len())?;
-            events.iter_mut().flatten().for_each(|time| *time /= per_second);
-            return checked(&path, events);
+            return in_seconds(events);
         }
-        let mut gathered = match (format, &self.offsets) {
+        let gathered = match (format, &self.offsets) {
             (Format::Npz, Some(offsets)) => self.by_offsets(&path, offsets, count)?,
             (_, Some(_)) => {
                 return Err(Error::input(format!("{}: `offsets` applies to npz files only", path.display()))
@@ -106,15 +116,15 @@ impl EventsSpec {
                 let mut events = vec![Vec::new(); count.neurons()];
                 match format {
                     Format::Npz => self.by_neurons(&path, &neurons, &mut events)?,
-                    _ => self.read_rows(&path, &neurons, &mut events)?,
+                    _ => {
+                        let negative = recording.is_some() && self.unit != TimeUnit::Frame;
+                        self.read_rows(&path, &neurons, negative, &mut events)?;
+                    }
                 }
                 events
             }
         };
-        for times in &mut gathered {
-            times.iter_mut().for_each(|time| *time /= per_second);
-        }
-        checked(&path, gathered)
+        in_seconds(gathered)
     }
 
     fn times(&self) -> &str {
@@ -166,7 +176,15 @@ impl EventsSpec {
         Ok(())
     }
 
-    fn read_rows(&self, path: &Path, neurons: &NeuronIndex, events: &mut [Vec<f64>]) -> Result<()> {
+    /// Reads the rows of a csv; negative times only if the begin of the recording is
+    /// stated.
+    fn read_rows(
+        &self,
+        path: &Path,
+        neurons: &NeuronIndex,
+        negative: bool,
+        events: &mut [Vec<f64>],
+    ) -> Result<()> {
         let mut rows = Rows::open(path)?;
         let header = rows.header()?;
         let whose = self.neurons.as_deref().unwrap_or("neurons");
@@ -178,10 +196,15 @@ impl EventsSpec {
                 return Err(rows.wrong(&neurons.unknown(named)).help(UNKNOWN_NEURON));
             };
             let time = rows.number(time_at, self.times())?;
-            if time < 0.0 {
-                return Err(rows
-                    .wrong(&format!("an event at {time}"))
-                    .help("times start at the beginning of the recording: shift them or remove the row"));
+            if time < 0.0 && !negative {
+                let help = match self.unit {
+                    TimeUnit::Frame => "frames count from 0: remove the row",
+                    _ => {
+                        "state begin and end of the recording, recording = [begin, end] (s) above all tables; or \
+                         remove the row"
+                    }
+                };
+                return Err(rows.wrong(&format!("an event at {time}")).help(help));
             }
             events[neuron].push(time);
             read += 1;
@@ -198,8 +221,3 @@ impl EventsSpec {
 
 const UNKNOWN_NEURON: &str =
     "remove the events of other neurons; set ids = \"index\" if neurons are given as indices from 0";
-
-fn checked(path: &Path, events: Vec<Vec<f64>>) -> Result<Vec<Vec<f64>>> {
-    check_events(&events).map_err(|e| e.context(format!("reading {}", path.display())))?;
-    Ok(events)
-}

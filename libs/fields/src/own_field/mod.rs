@@ -25,13 +25,15 @@ use pallium_core::{ndarray::Array2, prelude::*};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use crate::field_toml::FIELD_TOML;
+use crate::field_toml::{FIELD_TOML, check_recording};
 use crate::listing::folder_name;
 use crate::released::{self, NeuronCount, ReadOptions, Sttc};
 use crate::rows::shown;
 
 /// Maximum number of neurons of a field.
 const MOST_NEURONS: usize = 20_000;
+/// Version of the [`Description`]: 2 has `recording`.
+const VERSION: u32 = 2;
 /// A `field.toml` with one of these tables describes other files.
 const TABLES: [&str; 6] = ["positions", "ids", "matrices", "connectome", "events", "traces"];
 
@@ -39,10 +41,14 @@ const TABLES: [&str; 6] = ["positions", "ids", "matrices", "connectome", "events
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
+    /// Version of this format; the newest if absent.
+    version: Option<u32>,
     /// The field's name; the folder's name if absent.
     name: Option<String>,
     /// Frames per second of the recording.
     frame_hz: Option<f64>,
+    /// Begin and end of the recording in seconds, on the clock of the events.
+    recording: Option<(f64, f64)>,
     /// Notes for readers of results.
     #[serde(default)]
     notes: Vec<String>,
@@ -156,6 +162,9 @@ pub fn describes(text: &str) -> bool {
     }
 }
 
+/// Help for an empty cell in a matrix of activity.
+const NO_COEFFICIENT: &str = "write the pair's coefficient; 0 if the two neurons are unrelated";
+
 /// Reads the field that `text` in `folder` describes.
 ///
 /// # Errors
@@ -168,42 +177,44 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
         return Err(Error::input(format!("{}: frame_hz is {hz}", at.display()))
             .help("it must be a positive number of frames per second"));
     }
+    check_recording(&at, description.recording)?;
     let mut substrate = Substrate {
         name: name.clone().unwrap_or_else(|| folder_name(folder)),
         frame_hz: reading.frame_hz.or(*frame_hz),
+        recording: description.recording,
         notes: notes.clone(),
         ..Substrate::default()
     };
     let mut count = NeuronCount::default();
     if let Some(spec) = positions {
         let positions = spec.read(folder)?;
-        agree(&mut count, &spec.source().path(folder), positions.values.nrows())?;
+        agree(&mut count, &spec.source().path(folder), positions.values.dim().0)?;
         substrate.positions = Some(positions);
     }
     for (kind, file) in &description.ids {
         let ids = arrays::ids(folder, file, &count)?;
         agree(&mut count, &file.path(folder), ids.len())?;
         released::refuse_repeats(&file.path(folder), &ids)?;
-        substrate.ids.insert(kind.clone(), ids);
+        substrate.ids.insert(kind.clone(), ids.into());
     }
     for (name, file) in &description.matrices {
         if name == Substrate::CONNECTOME {
             return Err(Error::input(format!("{}: `{name}` is listed under [matrices]", at.display()))
                 .help("describe it in its own table, [connectome]"));
         }
-        let (matrix, labels) = arrays::matrix(folder, file, &count)?;
+        let (matrix, labels) = arrays::matrix(folder, file, &count, NO_COEFFICIENT)?;
         agree(&mut count, &file.path(folder), matrix.nrows())?;
         let matrix = arrays::in_order(matrix, &labels, &substrate.ids, &file.path(folder))?;
         symmetric(&file.path(folder), &matrix)?;
         if [Substrate::CORRELATION, Substrate::STTC].contains(&name.as_str()) {
             coefficients(&file.path(folder), &matrix)?;
         }
-        substrate.matrices.insert(name.clone(), matrix);
+        substrate.matrices.insert(name.clone(), matrix.into());
         substrate.derived.insert(name.clone());
     }
     if let Some(spec) = &description.connectome {
         let (wiring, note) = spec.read(folder, &mut count, &substrate.ids)?;
-        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+        substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
         substrate.notes.extend(note);
     }
     activity(folder, &description, reading, &mut count, &mut substrate)?;
@@ -227,6 +238,11 @@ fn parse(folder: &Path, text: &str) -> Result<Description> {
         Error::input(format!("{}, line {line}: {}", path.display(), e.message()))
             .help("`pallium field new DIR` writes a description that explains every key")
     })?;
+    if let Some(version) = description.version.filter(|version| *version > VERSION) {
+        return Err(Error::input(format!("{} has version {version}", path.display())).help(format!(
+            "this Pallium reads descriptions up to version {VERSION}; install a newer version"
+        )));
+    }
     if description.events.is_some() && description.traces.is_some() {
         return Err(Error::input(format!("{} has both [events] and [traces]", path.display()))
             .help("remove one of them: events are read from a single source"));
@@ -256,15 +272,17 @@ fn activity(
     let frame_hz = substrate.frame_hz;
     let sttc_of = frame_hz
         .filter(|_| reading.sttc == Sttc::HalfFrame && !substrate.matrices.contains_key(Substrate::STTC));
-    if !reading.events && sttc_of.is_none() {
+    // Only the events tell how many neurons there are if nothing else does.
+    if !reading.events && sttc_of.is_none() && count.neurons() > 0 {
         return Ok(());
     }
     let events = match (&description.events, &description.traces) {
-        (Some(spec), _) => spec.read(folder, count, &substrate.ids, frame_hz)?,
+        (Some(spec), _) => spec.read(folder, count, &substrate.ids, frame_hz, substrate.recording)?,
         (None, Some(spec)) => {
-            let (events, note) = spec.read(folder, count, frame_hz)?;
-            substrate.notes.push(note);
-            events
+            let detected = spec.read(folder, count, frame_hz, substrate.recording)?;
+            substrate.notes.push(detected.note);
+            substrate.recording = Some(detected.recording);
+            detected.events
         }
         (None, None) => return Ok(()),
     };
@@ -318,5 +336,7 @@ fn coefficients(file: &Path, matrix: &Array2<f64>) -> Result<()> {
     }
 }
 
+#[cfg(test)]
+mod recording_tests;
 #[cfg(test)]
 mod tests;

@@ -8,17 +8,17 @@ use super::*;
 use crate::folder::{self, ConnectomeOrder};
 use pallium_testing::Folder;
 
-const READING: ReadOptions =
+pub(super) const READING: ReadOptions =
     ReadOptions { order: ConnectomeOrder::Released, sttc: Sttc::HalfFrame, frame_hz: None, events: true };
 const ID: i64 = 864_691_135_927_097_001;
 
-fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
+pub(super) fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).unwrap();
     folder.file(name, &bytes);
 }
 
-fn field(folder: &Folder, description: &str) -> Result<Substrate> {
+pub(super) fn field(folder: &Folder, description: &str) -> Result<Substrate> {
     folder.file(FIELD_TOML, description.as_bytes());
     let field = folder::read(folder.path(), &READING)?;
     field.check()?;
@@ -26,7 +26,7 @@ fn field(folder: &Folder, description: &str) -> Result<Substrate> {
 }
 
 #[track_caller]
-fn refused(folder: &Folder, description: &str, parts: &[&str]) {
+pub(super) fn refused(folder: &Folder, description: &str, parts: &[&str]) {
     let error = field(folder, description).unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
     assert!(error.help.is_some(), "{error}");
@@ -37,7 +37,7 @@ fn refused(folder: &Folder, description: &str, parts: &[&str]) {
 }
 
 /// The files of three neurons, as CSV.
-fn csv_files() -> Folder {
+pub(super) fn csv_files() -> Folder {
     let folder = Folder::new();
     let ids = [ID + 2, ID, ID + 1];
     folder.file(
@@ -58,7 +58,7 @@ fn csv_files() -> Folder {
     folder
 }
 
-const DESCRIPTION: &str = r#"
+pub(super) const DESCRIPTION: &str = r#"
 frame_hz = 30
 [positions]
 file = "cells.csv"
@@ -88,11 +88,14 @@ fn csv_files_are_a_field() {
     assert_eq!(read.name, folder.path().file_name().unwrap().to_str().unwrap());
     assert_eq!((read.neurons, read.frame_hz), (3, Some(30.0)));
     let positions = read.positions.as_ref().unwrap();
-    assert_eq!(positions.values, array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.5]]);
+    assert_eq!(positions.values.view(), array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.5]]);
     assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
-    assert_eq!(read.ids["cell"], [ID + 2, ID, ID + 1]);
-    assert_eq!(read.matrices["correlation"], array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 1.0]]);
-    assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
+    assert_eq!(*read.ids["cell"], [ID + 2, ID, ID + 1]);
+    assert_eq!(
+        read.matrices["correlation"].view(),
+        array![[1.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 1.0]]
+    );
+    assert_eq!(read.matrices["connectome"].view(), array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
     assert_eq!(read.events.as_ref().unwrap(), &[vec![0.1, 1.5], vec![], vec![0.25]]);
     assert!(read.derived.contains("correlation"));
     assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.csv skipped")), "{:?}", read.notes);
@@ -136,10 +139,13 @@ fn npy_and_npz_files_are_a_field() {
         };
         let read = field(&folder, &description("offsets = \"offsets\"")).unwrap();
         assert_eq!(
-            read.positions.as_ref().unwrap().values,
+            read.positions.as_ref().unwrap().values.view(),
             array![[1.0, 2.0, 0.0], [4.0, 5.0, 0.0], [7.0, 8.0, 0.0]]
         );
-        assert_eq!((&read.matrices["sttc"], read.matrices["connectome"][[2, 0]]), (&matrices[0].1, 5.0));
+        assert_eq!(
+            (read.matrices["sttc"].view(), read.matrices["connectome"].view()[[2, 0]]),
+            (matrices[0].1.view(), 5.0)
+        );
         assert_eq!(read.events.unwrap(), [vec![1.0, 2.0], vec![], vec![0.5]]);
         // A given STTC is kept even if there are events.
         assert!(read.derived.contains("sttc"));
@@ -305,6 +311,12 @@ fn files_that_do_not_match_the_description_are_refused() {
             "line 2: cell 2: `nan`",
         ),
         ("correlation.csv", "1,2,3\n4,5,6\n".into(), "2×3 is not square"),
+        (
+            "correlation.csv",
+            ",0,1\n0,1,\n1,0.2,1\n".into(),
+            "line 2: cell 3 is empty (write the pair's coefficient",
+        ),
+        ("edges.csv", good("edges.csv").replace("4,", ","), "line 4: column `n` is empty"),
         ("correlation.csv", String::new(), "has no numbers"),
         ("correlation.csv", "1 0 0\n0 1 0\n0 0 1\n".into(), "every line has a single cell"),
         ("correlation.csv", "1;0;0\n0;1;0\n0;0;1\n".into(), "every line has a single cell"),
@@ -339,7 +351,11 @@ fn labels_name_neurons_or_are_refused() {
     ] {
         folder.file("correlation.csv", plain.as_bytes());
         for description in [DESCRIPTION, without_ids] {
-            assert_eq!(field(&folder, description).unwrap().matrices["correlation"], expected, "{plain}");
+            assert_eq!(
+                field(&folder, description).unwrap().matrices["correlation"].view(),
+                expected,
+                "{plain}"
+            );
         }
     }
     // In a field with ids, a label that is not an id is refused, because it may
@@ -353,8 +369,18 @@ fn labels_name_neurons_or_are_refused() {
     ] {
         folder.file("correlation.csv", labelled.as_bytes());
         refused(&folder, DESCRIPTION, &[&format!("the label `{label}` is not the id"), "correlation.csv"]);
-        assert_eq!(field(&folder, without_ids).unwrap().matrices["correlation"], expected, "{labelled}");
+        assert_eq!(
+            field(&folder, without_ids).unwrap().matrices["correlation"].view(),
+            expected,
+            "{labelled}"
+        );
     }
+    // A first line of ids that are numbers, and no labels of rows.
+    let [a, b, c] = [ID, ID + 2, ID + 1];
+    folder.file("correlation.csv", format!("{a},{b},{c}\n1,0.5,0\n0.5,1,0\n0,0,1\n").as_bytes());
+    let read = field(&folder, DESCRIPTION).unwrap();
+    assert_eq!(read.matrices["correlation"].view(), expected);
+    refused(&folder, without_ids, &["correlation.csv: 4×3 is not square", "0, 1, 2"]);
     folder.file("correlation.csv", b",a,b,c\na,1,0.5,0\nc,0.5,1,0\nb,0,0,1\n");
     refused(&folder, without_ids, &["row and column labels differ"]);
     folder.file("correlation.csv", b",0,1,1\n0,1,0.5,0\n1,0.5,1,0\n1,0,0,1\n");
@@ -372,7 +398,7 @@ fn connections_that_all_involve_unknown_neurons_are_refused() {
     );
     let by_number = DESCRIPTION.replace("count = \"n\"", "count = \"n\"\nids = \"index\"");
     let read = field(&folder, &by_number).unwrap();
-    assert_eq!(read.matrices["connectome"], array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
+    assert_eq!(read.matrices["connectome"].view(), array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]);
     folder.file("edges.csv", b"n,from,to\n1,0,3\n");
     refused(&folder, &by_number, &["index 3 is out of range for 3 neurons"]);
 }
@@ -438,7 +464,7 @@ fn archives_that_decompress_to_too_much_are_refused() {
         folder.file("cut.npz", &changed);
         // A byte without meaning may change; values must not.
         if let Ok(read) = field(&folder, description) {
-            assert_eq!(read.matrices["sttc"], Array2::<f64>::eye(2), "{cut}");
+            assert_eq!(read.matrices["sttc"].view(), Array2::<f64>::eye(2), "{cut}");
         }
     }
 }
@@ -452,18 +478,25 @@ fn connections_in_a_parquet() {
         folder.file("edges.parquet", &bytes);
         let description = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
         if name.starts_with("missing") {
-            refused(&folder, &description, &["edges.parquet: column `to` has missing values"]);
+            refused(&folder, &description, &["edges.parquet, row 3: column `to` is empty"]);
             continue;
         }
         let read = field(&folder, &description).unwrap();
         let expected = array![[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
-        assert_eq!(read.matrices["connectome"], expected, "{name}");
+        assert_eq!(read.matrices["connectome"].view(), expected, "{name}");
         assert!(read.notes.iter().any(|n| n.contains("1 rows of edges.parquet")), "{:?}", read.notes);
         let counted = description.replace("post = \"to\"", "post = \"to\"\ncount = \"n\"");
         let read = field(&folder, &counted).unwrap();
-        assert_eq!(read.matrices["connectome"], array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]);
+        assert_eq!(
+            read.matrices["connectome"].view(),
+            array![[0.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 4.0]]
+        );
         let float = description.replace("\"from\"", "\"weight\"");
-        refused(&folder, &float, &["column `weight` is DOUBLE, not integers", "never pass through a float"]);
+        refused(
+            &folder,
+            &float,
+            &["`0.5` in column `weight` is not a 64-bit integer", "never pass through a float"],
+        );
         refused(&folder, &description.replace("\"from\"", "\"pre\""), &["has no column `pre`", "from, to"]);
         refused(
             &folder,

@@ -49,17 +49,29 @@ pub struct TracesSpec {
     threshold: Option<f64>,
 }
 
+/// Events of traces.
+pub struct Detected {
+    /// Times in seconds, one list per neuron.
+    pub events: Vec<Vec<f64>>,
+    /// Begin and end of the recording (s).
+    pub recording: (f64, f64),
+    /// How they were detected.
+    pub note: String,
+}
+
 impl TracesSpec {
-    /// Detects events (in seconds); the note says how.
+    /// Detects events. The first frame is at the begin of `recording`, or at 0.
     ///
     /// # Errors
-    /// If the file does not match the description, or the frame rate is unknown.
+    /// If the file does not match the description, the frame rate is unknown, or
+    /// the recording is not as long as its frames.
     pub fn read(
         &self,
         folder: &Path,
         count: &mut NeuronCount,
         frame_hz: Option<f64>,
-    ) -> Result<(Vec<Vec<f64>>, String)> {
+        recording: Option<(f64, f64)>,
+    ) -> Result<Detected> {
         let source = FileRef { file: self.file.clone(), array: self.array.clone(), column: None };
         let wrong = |what: &str, help: &str| {
             Error::input(format!("{}: {what}", source.path(folder).display())).help(help)
@@ -97,6 +109,15 @@ impl TracesSpec {
             .help("the array is transposed: change `layout`"));
         }
         agree(count, &called, neurons)?;
+        let begin = recording.map_or(0.0, |(begin, _)| begin);
+        let seconds = frames as f64 / hz;
+        if let Some((_, end)) = recording.filter(|(begin, end)| (end - begin - seconds).abs() * hz > 1.0) {
+            return Err(Error::input(format!(
+                "{} has {frames} frames, {seconds} s at {hz} Hz, but the recording is from {begin} s to {end} s",
+                called.display()
+            ))
+            .help("correct `recording` or `frame_hz`, or remove `recording`: the frames tell its length"));
+        }
         let events = traces
             .rows()
             .into_iter()
@@ -104,12 +125,13 @@ impl TracesSpec {
                 Detector::Rises => steep_rises(trace.iter().copied(), threshold),
                 Detector::Level => (0..frames).filter(|k| trace[*k] > threshold).collect(),
             })
-            .map(|frames: Vec<usize>| frames.into_iter().map(|k| k as f64 / hz).collect())
+            .map(|frames: Vec<usize>| frames.into_iter().map(|k| begin + k as f64 / hz).collect())
             .collect();
         let how = match self.detector {
             Detector::Rises => "steep rises of",
             Detector::Level => "frames above a level in",
         };
-        Ok((events, format!("events: {how} {}, threshold {threshold} {unit}", self.file)))
+        let note = format!("events: {how} {}, threshold {threshold} {unit}", self.file);
+        Ok(Detected { events, recording: (begin, begin + seconds), note })
     }
 }

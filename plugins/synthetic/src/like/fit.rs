@@ -1,11 +1,15 @@
 //! Fits a field's wiring, correlation, STTC and rates, and draws from the fits.
 
-use pallium_core::{ndarray::Array2, prelude::*, random::Stream};
+use pallium_core::{
+    ndarray::{Array2, ArrayView2},
+    prelude::*,
+    random::Stream,
+};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use pallium_fields::bins::{BIN_S, Counts};
-use pallium_fields::events::recorded_until;
+use pallium_fields::timeline::{Timeline, recorded};
 
 use crate::draw::{COUNT_VARIANCE, Correlation, Line, distances};
 
@@ -28,8 +32,11 @@ impl Fit {
         let um = field.positions()?.micrometres();
         let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
         let distance = distances(&somata);
-        let activity = field.events.as_ref().map(|events| Rates::new(events, frame_hz));
-        let matrix = |name: &str| field.matrices.get(name);
+        let activity = field
+            .events
+            .as_ref()
+            .map(|events| Rates::new(events, recorded(events, field.recording).0, frame_hz));
+        let matrix = |name: &str| field.matrices.get(name).map(|matrix| matrix.view());
         let samples = activity.as_ref().map(|rates| rates.length / BIN_S);
         let correlation =
             matrix(Substrate::CORRELATION).and_then(|r| Correlation::new(r, &distance, samples));
@@ -58,7 +65,7 @@ pub(super) struct Wiring {
 impl Wiring {
     /// The likelihood of a Poisson number of connections at rate p·exp(−κd) is
     /// largest where number and mean length are those observed.
-    pub(super) fn new(wiring: &Array2<f64>, distance: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(wiring: ArrayView2<'_, f64>, distance: &Array2<f64>) -> Option<Self> {
         let connected = || wiring.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
         let mut counts: Vec<f64> = connected().map(|(_, &count)| count).collect();
         counts.sort_by(f64::total_cmp);
@@ -106,7 +113,7 @@ impl Correlation {
     /// `samples` is the number of bins in which correlations were measured; their
     /// sampling error is not attributed to the signals.
     pub(super) fn new(
-        correlation: &Array2<f64>,
+        correlation: ArrayView2<'_, f64>,
         distance: &Array2<f64>,
         samples: Option<f64>,
     ) -> Option<Self> {
@@ -200,7 +207,7 @@ fn nonnegative_line(bins: &[(f64, f64, f64)], length: f64) -> (f64, f64) {
 }
 
 impl Line {
-    pub(super) fn new(x: &Array2<f64>, y: &Array2<f64>) -> Option<Self> {
+    pub(super) fn new(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> Option<Self> {
         let n = x.nrows();
         let pairs = || (0..n).flat_map(move |i| (0..i).map(move |j| [i, j]));
         let number = pairs().count() as f64;
@@ -221,12 +228,13 @@ impl Line {
 /// Mean and standard deviation of the logarithm of the variance of counts.
 fn count_variance(field: &Substrate) -> Result<(f64, f64)> {
     let variances: Vec<f64> = if let Some(events) = &field.events {
-        let counts = Counts::new(events, BIN_S, recorded_until(events))?;
+        let timeline = Timeline::new(events, recorded(events, field.recording).0, field.frame_hz)?;
+        let counts = Counts::new(events, BIN_S, &timeline)?;
         let moments = counts.moments(0..counts.bins(), 1);
         moments.covariance(&moments.varying()).diag().to_vec()
     } else if let Some(precision) = field.matrices.get(Substrate::PRECISION) {
         // The variance that other neurons do not explain, nearly all of it.
-        precision.diag().iter().filter(|v| **v > 0.0).map(|v| 1.0 / v).collect()
+        precision.view().diag().iter().filter(|v| **v > 0.0).map(|v| 1.0 / v).collect()
     } else {
         Vec::new()
     };
@@ -248,11 +256,11 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    pub(super) fn new(events: &[Vec<f64>], frame_hz: f64) -> Self {
-        let length = recorded_until(events);
+    pub(super) fn new(events: &[Vec<f64>], (begin, end): (f64, f64), frame_hz: f64) -> Self {
+        let length = end - begin;
         let mut sorted: Vec<f64> = events.iter().map(|times| times.len() as f64 / length).collect();
         sorted.sort_by(f64::total_cmp);
-        Rates { sorted, length, persistence: persistence(events, length, frame_hz) }
+        Rates { sorted, length, persistence: persistence(events, (begin, length), frame_hz) }
     }
 
     /// Draws a rate by interpolating between those of the field.
@@ -266,9 +274,9 @@ impl Rates {
 
 /// Mean covariance of two neurons in successive frames, relative to that within a
 /// frame, 0 to 0.95. Sums over pairs follow from the sum over all neurons.
-fn persistence(events: &[Vec<f64>], length: f64, frame_hz: f64) -> f64 {
+fn persistence(events: &[Vec<f64>], (begin, length): (f64, f64), frame_hz: f64) -> f64 {
     let frames = (length * frame_hz).ceil() as usize + 1;
-    let frame_of = |time: f64| ((time * frame_hz).round() as usize).min(frames - 1);
+    let frame_of = |time: f64| (((time - begin) * frame_hz).round() as usize).min(frames - 1);
     let covariances = |frame: &dyn Fn(usize) -> f64, sum: f64| {
         let mean = sum / frames as f64;
         let product = |lag: usize| (lag..frames).map(|k| frame(k) * frame(k - lag)).sum::<f64>();

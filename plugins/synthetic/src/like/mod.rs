@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
 use pallium_fields::bins::{BIN_S, FRAME_HZ};
 use pallium_fields::derive::{self, Method};
@@ -196,7 +197,9 @@ fn synthesize(
         notes: vec![format!("synthetic: drawn from statistics of field {}, not measured", field.name)],
         ..Substrate::default()
     };
-    let mut put = |name: &str, matrix| synthetic.matrices.insert(name.to_owned(), matrix);
+    let mut put = |name: &str, matrix: Array2<f64>| {
+        synthetic.matrices.insert(name.to_owned(), matrix.into());
+    };
     if let Some(wiring) = &fit.wiring {
         put(Substrate::CONNECTOME, wiring.draw(&distance, seed));
     }
@@ -221,13 +224,14 @@ fn synthesize(
             partial_correlation: false,
             ..derive::Params::default()
         };
-        let derived = derive::derive(&events, &how, threads)?;
+        let derived = derive::derive(&events, Some((0.0, length)), &how, threads)?;
         for (name, matrix) in derived.matrices {
             put(name, matrix);
         }
         synthetic.notes.extend(derived.notes);
         synthetic.events = Some(events);
         synthetic.frame_hz = Some(params.frame_hz);
+        synthetic.recording = Some((0.0, length));
         synthetic.derived = functional(&synthetic);
         return Ok(synthetic);
     }

@@ -1,8 +1,9 @@
 use super::events::{latent_correlation, terms, upper_quantile};
 use super::fit::Rates;
 use super::*;
-use pallium_core::ndarray::Array2;
+use pallium_core::ndarray::ArrayView2;
 use pallium_fields::bins::count_correlation;
+use pallium_fields::timeline::Timeline;
 use pallium_testing::real_field;
 
 fn like(path: &std::path::Path, json: &str, seed: u64) -> Result<Substrate> {
@@ -12,7 +13,7 @@ fn like(path: &std::path::Path, json: &str, seed: u64) -> Result<Substrate> {
     Like::build(params, &setting).unwrap().substrate(seed)
 }
 
-fn off_diagonal(matrix: &Array2<f64>) -> Vec<f64> {
+fn off_diagonal(matrix: ArrayView2<'_, f64>) -> Vec<f64> {
     matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, &v)| v).collect()
 }
 
@@ -29,13 +30,13 @@ fn sd(values: &[f64]) -> f64 {
 fn summary(field: &Substrate) -> Vec<f64> {
     let um = field.positions().unwrap().micrometres();
     let somata: Vec<[f64; 3]> = um.rows().into_iter().map(|r| [r[0], r[1], r[2]]).collect();
-    let d = off_diagonal(&distances(&somata));
-    let wiring = off_diagonal(&field.matrices["connectome"]);
-    let r = off_diagonal(&field.matrices["correlation"]);
+    let d = off_diagonal(distances(&somata).view());
+    let wiring = off_diagonal(field.matrices["connectome"].view());
+    let r = off_diagonal(field.matrices["correlation"].view());
     let connected: Vec<f64> = d.iter().zip(&wiring).filter(|(_, w)| **w > 0.0).map(|(d, _)| *d).collect();
     let near: Vec<f64> = r.iter().zip(&d).filter(|(_, d)| **d < 100.0).map(|(r, _)| *r).collect();
     let density = connected.len() as f64 / d.len() as f64;
-    let sttc = mean(&off_diagonal(&field.matrices["sttc"]));
+    let sttc = mean(&off_diagonal(field.matrices["sttc"].view()));
     vec![mean(&d), sd(&d), mean(&connected), density, mean(&r), sd(&r), mean(&near), sttc]
 }
 
@@ -79,7 +80,8 @@ fn events_have_the_requested_rates_and_correlations() {
     let mut drawn = Vec::new();
     for bin in [1.0 / FRAME_HZ, 0.2] {
         drawn = events(&rates, &target, length, (FRAME_HZ, bin), 3, 2).unwrap();
-        let found = count_correlation(&drawn, bin, length, 1).unwrap();
+        let timeline = Timeline::new(&drawn, (0.0, length), Some(FRAME_HZ)).unwrap();
+        let found = count_correlation(&drawn, bin, &timeline, 1).unwrap();
         for (found, target) in found.iter().zip(&target) {
             assert!((found - target).abs() < 4e-3, "{bin}: {found} {target}");
         }
@@ -113,9 +115,9 @@ fn wiring_is_fitted_exactly() {
     let fit = Fit::new(&folder::read(&folder, &reading).unwrap(), FRAME_HZ).unwrap();
     let wiring = fit.wiring.unwrap();
     let d = distances(&fit.somata);
-    let p: Vec<f64> = off_diagonal(&d.mapv(|d| wiring.near * (-wiring.fall * d).exp()));
+    let p: Vec<f64> = off_diagonal(d.mapv(|d| wiring.near * (-wiring.fall * d).exp()).view());
     let expected: f64 = p.iter().sum();
-    let length = p.iter().zip(off_diagonal(&d)).map(|(p, d)| p * d).sum::<f64>() / expected;
+    let length = p.iter().zip(off_diagonal(d.view())).map(|(p, d)| p * d).sum::<f64>() / expected;
     assert!((expected - 316.0).abs() < 1e-6, "{expected}");
     assert!((length - 91.1212228903609).abs() < 1e-6, "{length}");
 }

@@ -1,19 +1,23 @@
 //! `microns.tables`: reads fields from the tables of the MICrONS volume, as
 //! exported by CAVE.
 
+mod synapses;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
 
 use pallium_fields::bins::FRAME_HZ;
+use pallium_fields::released::refuse_repeats;
 use pallium_fields::rows::{Header, Rows, number, shown};
 use pallium_fields::store;
 
 /// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
-/// Rows between two progress reports.
-const REPORT_INTERVAL: u64 = 1 << 20;
+/// Largest distance of a cell from the origin along an axis (µm): the volume ends
+/// at 1.7 mm.
+const FARTHEST_UM: f64 = 3_000.0;
 /// Maximum number of neurons in a field; the largest released one has 632.
 const MOST_NEURONS: usize = 20_000;
 
@@ -29,22 +33,40 @@ pallium_core::choice! {
     }
 }
 
+pallium_core::choice! {
+    /// Unit of positions.
+    pub enum PositionUnit {
+        /// Voxels, with edges `voxel_nm`.
+        Voxel = "voxel",
+        /// Nanometres.
+        Nm = "nm",
+        /// Micrometres.
+        Um = "um",
+    }
+}
+
 pallium_core::params! {
     /// The tables, and the fields to read.
     pub struct Params {
-        /// Table of coregistration (csv or csv.gz): columns `pt_root_id`,
+        /// Table of coregistration (csv, csv.gz or parquet): columns `pt_root_id`,
         /// `session`, `scan_idx`, `field`, `unit_id`, and `pt_position` or
         /// `pt_position_x`, `_y`, `_z`; `target_id` and `score` are optional.
         coregistration: String = String::new(),
-        /// Table of synapses (csv or csv.gz): columns `pre_pt_root_id` and
-        /// `post_pt_root_id`. Without it, the field has no connectome.
+        /// Table of synapses (csv, csv.gz or parquet): columns `pre_pt_root_id` and
+        /// `post_pt_root_id`; rows with the same `id` count once. Without it, the
+        /// field has no connectome.
         synapses: String = String::new(),
+        /// Column with the number of synapses of each row, if rows are connections;
+        /// `none` if each row is one synapse although the table has such a column.
+        count: String = String::new(),
         /// Names of the fields, `<session>_<scan>_<field>`; all if empty. The
         /// seed selects one of them: seed modulo the number of fields, from 0.
         fields: Vec<String> = Vec::new(),
         /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,
-        /// Edge lengths of the voxels that positions are in (nm).
+        /// Unit of the positions.
+        unit: PositionUnit = PositionUnit::Voxel,
+        /// Edge lengths of the voxels, for `unit = "voxel"` (nm).
         voxel_nm: [f64; 3] = [4.0, 4.0, 40.0],
     }
 }
@@ -86,7 +108,7 @@ impl SubstrateSource for Tables {
         substrate
     }
 
-    fn store(&mut self, substrate: &Substrate, folder: &Path) -> Result<()> {
+    fn store(&mut self, substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
         store::write(substrate, folder)
     }
 }
@@ -106,9 +128,11 @@ struct Field {
     name: String,
     units: Vec<Unit>,
     /// Number of synapses by presynaptic and postsynaptic unit.
-    synapses: BTreeMap<(u32, u32), u32>,
+    synapses: BTreeMap<(u32, u32), u64>,
     without_cell: usize,
     repeated: usize,
+    /// Rows of synapses whose id was already counted.
+    repeated_synapses: u64,
 }
 
 impl Field {
@@ -118,7 +142,14 @@ impl Field {
         let mut substrate = Substrate {
             name: self.name.clone(),
             neurons: n,
-            positions: Some(Positions { values: positions, unit_um: params.voxel_nm.map(|nm| nm / 1e3) }),
+            positions: Some(Positions::new(
+                positions,
+                match params.unit {
+                    PositionUnit::Voxel => params.voxel_nm.map(|nm| nm / 1e3),
+                    PositionUnit::Nm => [1e-3; 3],
+                    PositionUnit::Um => [1.0; 3],
+                },
+            )),
             frame_hz: Some(FRAME_HZ),
             ..Substrate::default()
         };
@@ -138,25 +169,63 @@ impl Field {
             };
             substrate.notes.push(format!("units: {} repeated cells; {how}", self.repeated));
         }
+        substrate
+            .notes
+            .extend(self.implausible(params).inspect(|note| tracing::warn!("field {}: {note}", self.name)));
         if !params.synapses.is_empty() {
             let mut wiring = Array2::zeros((n, n));
             for (&(pre, post), &count) in &self.synapses {
-                wiring[[pre as usize, post as usize]] = f64::from(count);
+                wiring[[pre as usize, post as usize]] = count as f64;
             }
             let total = wiring.sum();
-            substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring);
+            substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
             substrate.notes.push(format!(
                 "connectome: {total} synapses between these cells in {}",
                 file(&params.synapses)
             ));
+            if self.repeated_synapses > 0 {
+                substrate.notes.push(format!(
+                    "connectome: {} rows skipped, because their id was already counted",
+                    self.repeated_synapses
+                ));
+            }
         }
-        let ids = |of: fn(&Unit) -> i64| self.units.iter().map(of).collect::<Vec<i64>>();
+        let ids = |of: fn(&Unit) -> i64| self.units.iter().map(of).collect::<Vec<i64>>().into();
         substrate.ids.insert("root".into(), ids(|unit| unit.root));
         substrate.ids.insert("unit".into(), ids(|unit| unit.unit));
-        if let Some(target) = self.units.iter().map(|unit| unit.target).collect() {
-            substrate.ids.insert("target".into(), target);
+        if let Some(target) = self.units.iter().map(|unit| unit.target).collect::<Option<Vec<i64>>>() {
+            match refuse_repeats(Path::new(&params.coregistration), &target) {
+                Ok(()) => drop(substrate.ids.insert("target".into(), target.into())),
+                Err(_) => substrate.notes.push(
+                    "ids: target_id is not used, because it is missing (0) or repeated for some of these cells".into(),
+                ),
+            }
         }
         Ok(substrate)
+    }
+
+    /// A remark if positions in voxels are more likely nanometres.
+    fn implausible(&self, params: &Params) -> Option<String> {
+        if params.unit != PositionUnit::Voxel {
+            return None;
+        }
+        let all = || self.units.iter().flat_map(|unit| unit.position.into_iter().zip(params.voxel_nm));
+        // A position in nanometres is a multiple of the voxel's edges, which by chance
+        // one in 640 positions in voxels of 4×4×40 nm is.
+        let on_edges = self.units.len() > 1 && all().all(|(at, edge)| at % edge == 0.0);
+        let coarse = params.voxel_nm.iter().any(|edge| *edge > 1.0);
+        let far = all().map(|(at, edge)| (at * edge / 1e3).abs()).fold(0.0, f64::max);
+        let why = if far > FARTHEST_UM {
+            format!("in voxels the farthest cell would be {far:.0} µm from the origin")
+        } else if on_edges && coarse {
+            "every one is a multiple of the voxel's edges".into()
+        } else {
+            return None;
+        };
+        Some(format!(
+            "positions: these look like nanometres instead of voxels, because {why}; set unit = \"nm\" (--param \
+             unit=nm) if they are"
+        ))
     }
 }
 
@@ -168,7 +237,7 @@ fn read(params: &Params) -> Result<Vec<Field>> {
     }
     let mut fields = coregistration(params)?;
     if !params.synapses.is_empty() {
-        synapses(&PathBuf::from(&params.synapses), &mut fields)?;
+        synapses::count(&PathBuf::from(&params.synapses), &params.count, &mut fields)?;
     }
     Ok(fields)
 }
@@ -237,6 +306,8 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     let mut found: BTreeMap<(i64, i64, i64), Field> = BTreeMap::new();
     // Index of each cell within its field.
     let mut known: BTreeMap<((i64, i64, i64), i64), usize> = BTreeMap::new();
+    // Cell of each unit.
+    let mut units: BTreeMap<((i64, i64, i64), i64), i64> = BTreeMap::new();
     while rows.advance_under(&header)? {
         let key = (rows.id(session_at, session)?, rows.id(scan_at, scan)?, rows.id(field_at, field)?);
         let name = format!("{}_{}_{}", key.0, key.1, key.2);
@@ -249,6 +320,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
             synapses: BTreeMap::new(),
             without_cell: 0,
             repeated: 0,
+            repeated_synapses: 0,
         });
         let cell = rows.id(root_at, root)?;
         if cell == 0 {
@@ -283,6 +355,14 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
                 .wrong(&format!("field {} has more than {MOST_NEURONS} units", field.name))
                 .help("is this the table of coregistered units?"));
         }
+        if let Some(other) = units.insert((key, read.unit), cell) {
+            return Err(rows
+                .wrong(&format!(
+                    "unit {} of field {} is cell {cell}, but {other} before",
+                    read.unit, field.name
+                ))
+                .help("a unit is one cell: remove the row that is wrong"));
+        }
         known.insert((key, cell), field.units.len());
         field.units.push(read);
     }
@@ -300,174 +380,5 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     Ok(found.into_values().collect())
 }
 
-/// Counts the synapses between cells of the same field.
-fn synapses(path: &Path, fields: &mut [Field]) -> Result<()> {
-    // Cell, field, unit; sorted for binary search.
-    let mut cells: Vec<(i64, u32, u32)> = (0..)
-        .zip(fields.iter())
-        .flat_map(|(f, field)| (0..).zip(&field.units).map(move |(u, unit)| (unit.root, f, u)))
-        .collect();
-    cells.sort_unstable();
-    let places = |id: i64| {
-        let from = cells.partition_point(|cell| cell.0 < id);
-        cells[from..].iter().take_while(move |cell| cell.0 == id)
-    };
-    let mut rows = Rows::open(path)?;
-    let header = rows.header()?;
-    let [pre_name, post_name] = ["pre_pt_root_id", "post_pt_root_id"];
-    let (pre_at, post_at) = (header.column(pre_name)?, header.column(post_name)?);
-    let mut count: u64 = 0;
-    while rows.advance_under(&header)? {
-        count += 1;
-        if count.is_multiple_of(REPORT_INTERVAL) {
-            // The length of the table is unknown, so this only approaches 1.
-            let fraction = 1.0 - 1.0 / (1.0 + count as f64 / 1e7);
-            tracing::info!(target: PROGRESS, fraction, "synapses");
-        }
-        let (pre, post) = (rows.id(pre_at, pre_name)?, rows.id(post_at, post_name)?);
-        for &(_, f, i) in places(pre) {
-            for &(_, _, j) in places(post).filter(|cell| cell.1 == f) {
-                *fields[f as usize].synapses.entry((i, j)).or_insert(0) += 1;
-            }
-        }
-    }
-    tracing::info!(target: PROGRESS, fraction = 1.0, "synapses");
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use pallium_core::ndarray::array;
-
-    use super::*;
-    use pallium_testing::Folder;
-
-    const ROOT: i64 = 864_691_135_927_097_000;
-
-    fn units(split: bool) -> String {
-        let head = if split { "pt_position_x,pt_position_y,pt_position_z" } else { "pt_position" };
-        let place = |x: u32| match (split, x % 2) {
-            (true, _) => format!("{x},20,3.5"),
-            (false, 0) => format!("\"[{x}, 20, 3.5]\""),
-            (false, _) => format!("[ {x}  20 3.5]"),
-        };
-        let mut text = format!("id,session,scan_idx,unit_id,field,score,{head},pt_root_id,target_id\n");
-        for (k, (session, field, root)) in
-            [(6, 2, 1), (6, 2, 2), (5, 4, 2), (6, 2, 0), (6, 2, 1), (6, 2, 3), (5, 4, 3)]
-                .into_iter()
-                .enumerate()
-        {
-            let root = if root == 0 { 0 } else { ROOT + root };
-            let k = k as u32;
-            text += &format!("{k},{session},6,{},{field},{},{},{root},{}\n", 100 + k, k, place(k), 7 + k);
-        }
-        text
-    }
-
-    fn synapses() -> String {
-        let pairs = [(1, 2), (1, 2), (2, 3), (3, 3), (9, 1), (1, 9), (3, 2)];
-        let row = |(pre, post): (i64, i64)| format!("{},{},{}\n", ROOT + pre, ROOT + post, 10);
-        "pre_pt_root_id,post_pt_root_id,size\n".to_owned() + &pairs.into_iter().map(row).collect::<String>()
-    }
-
-    fn build(folder: &Folder, units: &str, synapses: &str, change: impl FnOnce(&mut Params)) -> Tables {
-        let text = |name: &str, text: &str| folder.file(name, text.as_bytes()).to_str().unwrap().to_owned();
-        let mut params = Params {
-            coregistration: text("units.csv", units),
-            synapses: text("synapses.csv", synapses),
-            ..Params::default()
-        };
-        change(&mut params);
-        Tables::build(params, &Setting::default()).unwrap()
-    }
-
-    fn fields(units: &str, change: impl FnOnce(&mut Params)) -> Vec<Substrate> {
-        let folder = Folder::new();
-        let mut tables = build(&folder, units, &synapses(), change);
-        (0..2).map(|seed| tables.substrate(seed).unwrap()).collect()
-    }
-
-    #[test]
-    fn fields_come_out_of_tables() {
-        for split in [true, false] {
-            let fields = fields(&units(split), |_| {});
-            let [five, six] = fields.as_slice() else { panic!() };
-            assert_eq!((five.name.as_str(), six.name.as_str()), ("5_6_4", "6_6_2"));
-            assert_eq!(six.ids["root"], [ROOT + 1, ROOT + 2, ROOT + 3]);
-            assert_eq!((&six.ids["unit"], &six.ids["target"]), (&vec![100, 101, 105], &vec![7, 8, 12]));
-            let positions = six.positions.as_ref().unwrap();
-            assert_eq!(positions.values, array![[0.0, 20.0, 3.5], [1.0, 20.0, 3.5], [5.0, 20.0, 3.5]]);
-            assert_eq!(positions.unit_um, [0.004, 0.004, 0.04]);
-            assert_eq!(six.matrices["connectome"], array![[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]);
-            // The same cells also belong to another field.
-            assert_eq!(five.ids["root"], [ROOT + 2, ROOT + 3]);
-            assert_eq!(five.matrices["connectome"], array![[0.0, 1.0], [1.0, 1.0]]);
-            assert!(six.notes.iter().any(|n| n.contains("1 without a cell")), "{:?}", six.notes);
-            assert!(six.notes.iter().any(|n| n.contains("1 repeated cells")), "{:?}", six.notes);
-            six.check().unwrap();
-        }
-        let one = fields(&units(true), |params| params.fields = vec!["6_6_2".into()]);
-        assert_eq!((one[0].name.as_str(), one[1].name.as_str()), ("6_6_2", "6_6_2"));
-        let best = fields(&units(true), |params| params.repeats = Repeats::BestScore);
-        assert_eq!(best[1].ids["unit"], [104, 101, 105]);
-        let bare = fields(&units(true), |params| params.synapses.clear());
-        assert!(bare[0].matrices.is_empty());
-    }
-
-    #[test]
-    fn errors_in_a_table_name_the_line() {
-        let folder = Folder::new();
-        let (units, synapses) = (units(true), synapses());
-        let refused = |units: &str, synapses: &str, change: fn(&mut Params), part: &str| {
-            let error = build(&folder, units, synapses, change).substrate(0).unwrap_err();
-            assert!(error.message.contains(part), "`{error}` does not contain `{part}`");
-            assert!(error.kind == pallium_core::Kind::Input && error.help.is_some(), "{error}");
-        };
-        let nothing: fn(&mut Params) = |_| {};
-        refused("", &synapses, nothing, "units.csv is empty");
-        refused(&units.replace("scan_idx", "scan"), &synapses, nothing, "no column `scan_idx`");
-        refused(&units.replace("pt_position_y", "y"), &synapses, nothing, "no column `pt_position_y`");
-        let float = format!("{}.0", ROOT + 2);
-        refused(
-            &units.replace(&(ROOT + 2).to_string(), &float),
-            &synapses,
-            nothing,
-            "units.csv, line 3: `86469113592709700",
-        );
-        refused(
-            &units.replace("1,20,3.5", "1,20,"),
-            &synapses,
-            nothing,
-            "line 3: `` in column `pt_position_z`",
-        );
-        refused(&units, &synapses.replace("size", "size,more"), nothing, "synapses.csv, line 2: 3 cells");
-        refused(&units, &synapses.replace("post_pt", "pt"), nothing, "no column `post_pt_root_id`");
-        refused(&units, &synapses, |p| p.fields = vec!["7_3_2".into()], "no units of field `7_3_2`");
-        refused(
-            &units,
-            &synapses,
-            |p| p.repeats = Repeats::Refuse,
-            "line 6: units 100 and 104 of field 6_6_2 are the same cell",
-        );
-        refused(&units, &synapses, |p| p.coregistration = "nowhere.csv".into(), "nowhere.csv does not exist");
-        refused(&units, &synapses, |p| p.coregistration.clear(), "`coregistration` is not set");
-        let head: String = units.lines().take(1).map(|line| format!("{line}\n")).collect();
-        refused(&head, &synapses, nothing, "no unit with a cell");
-        let whole = super::tests::units(false);
-        refused(
-            &whole.replace("[ 1  20 3.5]", "[1 20]"),
-            &synapses,
-            nothing,
-            "`[1 20]` in column `pt_position`",
-        );
-    }
-
-    #[test]
-    fn positions_in_brackets() {
-        assert_eq!(bracketed(b"[1, 2, 3]"), Some([1.0, 2.0, 3.0]));
-        assert_eq!(bracketed(b"[ 1  2.5\n 3e2 ]"), Some([1.0, 2.5, 300.0]));
-        for text in ["1 2 3", "[1 2]", "[1 2 3 4]", "[a b c]", "[1 2 nan]", "[]", "", "[1 2 3"] {
-            assert_eq!(bracketed(text.as_bytes()), None, "{text}");
-        }
-    }
-}
+mod tests;

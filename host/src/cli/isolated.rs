@@ -1,0 +1,34 @@
+//! Commands that compute with components run in a child process, since a plugin
+//! may crash or end the process.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use pallium_core::{Error, Kind, Result};
+use pallium_process::exit_text;
+
+use crate::child::last_call::Page;
+
+/// Runs this process's command, whose words are `arguments`, in a child process
+/// with the same input, output and terminal, and returns its exit code.
+///
+/// # Errors
+/// If the child cannot be started, or did not reach its end.
+pub fn run(arguments: &[OsString]) -> Result<u8> {
+    let failed = |what: &str, e| Error::new(Kind::Io, format!("{what}: {e}"));
+    let executable = std::env::current_exe().map_err(|e| failed("cannot find this executable", e))?;
+    let page = Page::new().map_err(|e| failed("cannot write to the folder for temporary files", e))?;
+    let mut command = Command::new(executable);
+    command.arg("--child").arg(page.path()).args(arguments.iter().skip(1));
+    let status = command.status().map_err(|e| failed("cannot start a process", e))?;
+    if let Some(code) = page.exit_code() {
+        return Ok(code);
+    }
+    let error = Error::plugin(format!("the process that computes with plugins {}", exit_text(status)));
+    Err(match page.last_call() {
+        Some(call) => error.because(format!("last plugin code: {call}")).help(
+            "the fault is most likely in that plugin: `pallium plugins check FILE` finds faults of plugins",
+        ),
+        None => error,
+    })
+}

@@ -1,0 +1,60 @@
+//! Early stopping: ends a training when a measure no longer improves.
+
+use pallium_record::outcome::Epoch;
+use pallium_record::spec::{EarlyStopping, Watched};
+
+/// Whether the training ends after the epochs of `curves`: the measure has not
+/// improved for `patience` epochs. It depends on the curves alone, so that a
+/// training that continues stops where an uninterrupted one does.
+pub(super) fn is_over(rule: &EarlyStopping, curves: &[Epoch]) -> bool {
+    let sign = match rule.measure {
+        Watched::ValidationLoss | Watched::RunningLoss => -1.0,
+        Watched::ValidationAccuracy | Watched::RunningAccuracy => 1.0,
+    };
+    let (mut best, mut waiting) = (f64::NEG_INFINITY, 0);
+    for epoch in curves {
+        let value = match rule.measure {
+            Watched::ValidationLoss => epoch.validation_loss,
+            Watched::ValidationAccuracy => epoch.validation_accuracy,
+            Watched::RunningLoss => Some(epoch.running_loss),
+            Watched::RunningAccuracy => epoch.running_accuracy,
+        };
+        // A training without the measure is never over.
+        let Some(value) = value.map(|value| sign * value) else { return false };
+        if value > best + rule.least {
+            (best, waiting) = (value, 0);
+        } else {
+            waiting += 1;
+        }
+    }
+    waiting >= rule.patience.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(losses: &[f64]) -> Vec<Epoch> {
+        let epoch = |(&loss, epoch)| Epoch {
+            epoch,
+            running_loss: 0.0,
+            running_accuracy: None,
+            penalty: 0.0,
+            validation_loss: Some(loss),
+            validation_accuracy: Some(1.0 - loss),
+        };
+        losses.iter().zip(1..).map(epoch).collect()
+    }
+
+    #[test]
+    fn a_training_ends_after_as_many_epochs_without_improvement() {
+        for measure in [Watched::ValidationLoss, Watched::ValidationAccuracy] {
+            let rule = EarlyStopping { measure, patience: 2, least: 0.05 };
+            assert!(!is_over(&rule, &curve(&[0.9, 0.8, 0.78])));
+            assert!(is_over(&rule, &curve(&[0.9, 0.8, 0.78, 0.76])));
+            assert!(!is_over(&rule, &curve(&[0.9, 0.8, 0.78, 0.7])));
+        }
+        let rule = EarlyStopping { measure: Watched::RunningAccuracy, patience: 1, least: 0.0 };
+        assert!(!is_over(&rule, &curve(&[0.5; 9])));
+    }
+}
