@@ -20,6 +20,8 @@ use crate::safetensors_file::{f32_bytes, floats, with_metadata};
 use crate::table::damaged;
 use crate::training::Trained;
 
+/// The file's name.
+pub const FILE: &str = "weights.safetensors";
 /// Orientation of recurrent matrices.
 pub const ORIENTATION: &str = "row = from, column = to";
 
