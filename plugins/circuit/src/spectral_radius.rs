@@ -152,7 +152,7 @@ mod tests {
             let warnings = pallium_testing::warnings(|| {
                 for _ in 0..3 {
                     let mut w = nilpotent.clone();
-                    constraint.project(w.view_mut()).unwrap();
+                    constraint.project(w.view_mut(), &Point::new("recurrent")).unwrap();
                     assert_eq!(w, nilpotent);
                 }
             });

@@ -1,5 +1,6 @@
 //! `init.file`: W, a matrix in a file, or the weights of a finished training.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +101,7 @@ fn file_of(path: &Path) -> Result<PathBuf> {
 fn in_order(
     weights: Array2<f64>,
     own: &BTreeMap<String, Vec<i64>>,
-    ids: &BTreeMap<String, Vec<i64>>,
+    ids: &BTreeMap<String, Cow<'_, [i64]>>,
     path: &Path,
 ) -> Array2<f64> {
     let n = weights.nrows();

@@ -99,8 +99,8 @@ fn every_source_takes_signs_diagonal_and_radius() {
 fn weights_are_proportional_to_synapses() {
     let mut field = field(3);
     let synapses = array![[0.0, 4.0, 0.0], [1.0, 0.0, 0.25], [0.0, 0.0, 0.0]];
-    field.matrices.insert(Substrate::CONNECTOME.into(), synapses.clone());
-    field.matrices.insert("signed".into(), &synapses * -1.0);
+    field.matrices.insert(Substrate::CONNECTOME.into(), synapses.clone().into());
+    field.matrices.insert("signed".into(), (&synapses * -1.0).into());
     let weights = |params: Value| {
         let request = WeightRequest { neurons: 3, substrate: Some(&field), seed: 1, draw: None };
         build::<Synapses>(params).unwrap().weights(&request).map(|w| w.mapv(f64::from))
@@ -187,8 +187,10 @@ fn a_training_gives_its_trained_or_its_initial_weights() {
     assert!(error.help.unwrap().ends_with("initial, readout, recurrent"));
 
     // Neurons are matched by their ids.
-    let with =
-        |ids: [i64; 3]| Substrate { ids: BTreeMap::from([("root".to_owned(), ids.to_vec())]), ..field(3) };
+    let with = |ids: [i64; 3]| Substrate {
+        ids: BTreeMap::from([("root".to_owned(), ids.to_vec().into())]),
+        ..field(3)
+    };
     assert_eq!(from(json!({"path": path}), &with([30, 10, 20])).unwrap(), trained);
     let turned = from(json!({"path": path}), &with([10, 20, 30])).unwrap();
     assert_eq!(turned[[2, 0]], trained[[0, 1]]);

@@ -123,9 +123,9 @@ fn field(name: &str) -> Option<Field> {
     let gradients = known.iter().filter_map(|key| Some((key.strip_prefix("grad|")?.to_owned(), matrix(key))));
     Some(Field {
         name: name.into(),
-        distances: geometries(&substrate.positions().unwrap().values, &grid_of(&all[name])),
+        distances: geometries(&substrate.positions().unwrap().values.to_array(), &grid_of(&all[name])),
         weights: WEIGHTS.map(|weights| (weights, matrix(weights))).into(),
-        connectome: substrate.matrices[Substrate::CONNECTOME].clone(),
+        connectome: substrate.matrices[Substrate::CONNECTOME].to_array(),
         penalties: all[name]["penalties"].clone(),
         gradients: gradients.collect(),
     })
