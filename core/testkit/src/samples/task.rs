@@ -62,6 +62,17 @@ impl Task for Sample {
         Ok(batch)
     }
 
+    fn trials_of(&mut self, split: Split, count: usize, seed: u64) -> Result<Batch> {
+        match (self.0.fault.as_str(), split) {
+            ("counts-splits", Split::Test) => {
+                self.1 += 1;
+                self.trials(count, seed + self.1)
+            }
+            ("short-split", Split::Validation) => self.trials(count / 2, seed),
+            _ => self.trials(count, seed),
+        }
+    }
+
     fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
         self.1 += 1;
         let values = batch.targets.values()?;
@@ -92,6 +103,8 @@ fn broken_promises_of_tasks_of_values_are_found() {
     for (fault, check, message) in [
         ("outputs", "trials", "targets of 1 outputs, but the task states 2"),
         ("nan", "trials", "has the target NaN"),
+        ("counts-splits", "splits", "a second call gives other trials of the split `test`"),
+        ("short-split", "splits", "of the split `validation`"),
         ("strict", "judge", "judged wrong"),
         ("random", "judge", "judges the same answers otherwise"),
         ("short", "judge", "answers"),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::clock::{duration, repeat};
 use crate::common::orderly;
 use crate::{Check, Note, Subject, World, broken, passed, world};
-use pallium_core::{Batch, Error, Result, Setting, Targets, Task, TaskInfo};
+use pallium_core::{Batch, Error, Result, Setting, Split, Targets, Task, TaskInfo};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -25,6 +25,11 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "deterministic",
         about: "the same seed gives the same trials, in a second call and in another instance; another seed gives others",
         run: deterministic,
+    },
+    Check {
+        name: "splits",
+        about: "trials for training, validation and test match the description, and are the same for a seed",
+        run: splits,
     },
     Check {
         name: "chance",
@@ -214,6 +219,40 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     }
     if n > 50 && same(&first, &other) {
         return Err(Error::plugin("another seed gives the same trials").help(help));
+    }
+    passed("")
+}
+
+fn splits(subject: &Subject<'_>) -> Result<Note> {
+    let mut task = built(subject)?;
+    let info = task.info();
+    let n = count(&info, 100);
+    for split in Split::ALL {
+        let of = |e: Error| e.context(format!("trials of the split `{}`", split.name()));
+        let batch = task.trials_of(split, n, 7).map_err(of)?;
+        batch.check(&info).map_err(of)?;
+        if batch.trials() != n {
+            return broken(format!(
+                "{} trials instead of {n} of the split `{}`",
+                batch.trials(),
+                split.name()
+            ));
+        }
+        // Other splits in between must not matter.
+        task.trials_of(Split::Train, 3, 8)?;
+        for (what, again) in [
+            ("a second call", task.trials_of(split, n, 7)?),
+            ("another instance", built(subject)?.trials_of(split, n, 7)?),
+        ] {
+            if !same(&batch, &again) {
+                return Err(Error::plugin(format!(
+                    "{what} gives other trials of the split `{}` for the same seed",
+                    split.name()
+                ))
+                .help("draw only from pallium_core::random::stream(seed, …), created in each call"));
+            }
+        }
+        orderly("a split of no trials", built(subject)?.trials_of(split, 0, 1).map(drop))?;
     }
     passed("")
 }
