@@ -17,7 +17,7 @@ use crate::training::{FILE, FailureFile, TrainingFile};
 use crate::{curves, earlier, results};
 
 /// The files of a finished training, besides `cell.json`.
-const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", "weights.safetensors"];
+const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", crate::weights::FILE];
 
 /// A finished training, as read back.
 #[derive(Clone, Debug, PartialEq)]

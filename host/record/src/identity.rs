@@ -173,7 +173,9 @@ fn data_once(path: &Path) -> Result<String> {
 }
 
 /// SHA-256 of a file, or of a folder: of the names and hashes of its files in
-/// the order of their names, including subfolders. Hidden files do not count.
+/// the order of their names, including subfolders. Hidden files do not count. Of
+/// the folder of a finished training only the weights count: measures are added
+/// to it later.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read.
@@ -184,6 +186,10 @@ pub fn data(path: &Path) -> Result<String> {
     }
     if path.is_file() {
         return hash::file(path);
+    }
+    let weights = path.join(crate::weights::FILE);
+    if weights.is_file() && path.join(crate::training::FILE).is_file() {
+        return hash::file(&weights);
     }
     let mut sum = Sha256::new();
     for (name, file) in listed(path, "", 0)? {
@@ -305,6 +311,22 @@ mod tests {
         fs::write(&file, "abc").unwrap();
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(data(&file).unwrap(), known);
+    }
+
+    #[test]
+    fn a_finished_training_is_identified_by_its_weights() {
+        let here = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(here.path().join(name), text).unwrap();
+        write("weights.safetensors", "w");
+        let folder = data(here.path()).unwrap();
+        write(crate::training::FILE, "{}");
+        let training = data(here.path()).unwrap();
+        assert_ne!(training, folder);
+        write("a measure.csv", "1");
+        assert_eq!(data(here.path()).unwrap(), training);
+        assert_eq!(data(&here.path().join("weights.safetensors")).unwrap(), training);
+        write("weights.safetensors", "v");
+        assert_ne!(data(here.path()).unwrap(), training);
     }
 
     #[test]

@@ -297,7 +297,7 @@ impl Store {
         write(&place.join("results.csv"), &table(&trained.values)?)?;
         write(&place.join("times.csv"), &table(&trained.times)?)?;
         write(&place.join("curves.csv"), &curves::write(&trained.curves)?)?;
-        write(&place.join("weights.safetensors"), &weights::write(cell, trained, profile)?)?;
+        write(&place.join(weights::FILE), &weights::write(cell, trained, profile)?)?;
         let measures = place.join(MEASURES);
         fs::create_dir(&measures).map_err(|e| unwritten(&measures, &e))?;
         for (name, values) in cell.measures.iter().zip(&trained.measures) {
@@ -317,7 +317,7 @@ impl Store {
     /// # Errors
     /// If they cannot be read.
     pub fn weights(&self, cell: &Cell) -> Result<Weights> {
-        weights::read(&self.folder(cell).join("weights.safetensors"))
+        weights::read(&self.folder(cell).join(weights::FILE))
     }
 
     /// Adds the measures of one metric, given by its position in the spec, to a

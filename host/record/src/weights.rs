@@ -22,6 +22,8 @@ use crate::safetensors_file::{from_bytes, to_bytes, with_metadata};
 use crate::table::damaged;
 use crate::training::Trained;
 
+/// The file's name.
+pub const FILE: &str = "weights.safetensors";
 /// Orientation of recurrent matrices.
 pub const ORIENTATION: &str = "row = from, column = to";
 

@@ -174,7 +174,14 @@ pub(super) fn build_constraints(
             .map(|(place, component)| Ok((place, build_constraint(spec, component, catalogue, &setting)?)))
             .collect::<Result<_>>()?;
         let (rows, columns) = shape;
-        all.push(OnParameter { index, rows, columns, constraints, initial: Matrix::zeros((0, 0)) });
+        all.push(OnParameter {
+            index,
+            rows,
+            columns,
+            constraints,
+            initial: Matrix::zeros((0, 0)),
+            loss_gradient: None,
+        });
     }
     Ok(all)
 }

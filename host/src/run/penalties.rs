@@ -16,6 +16,8 @@ pub(super) struct OnParameter {
     pub constraints: Vec<(usize, Box<dyn Constraint>)>,
     /// The parameter before training.
     pub initial: Matrix,
+    /// Gradient of the loss alone in the last batch, if a constraint reads it.
+    pub loss_gradient: Option<Matrix>,
 }
 
 /// The moment of a training at which constraints act.
@@ -116,13 +118,16 @@ impl Penalties {
             };
             let shape = (on.rows, on.columns);
             let wants_loss = on.constraints.iter().any(|(_, c)| c.wants_loss_gradient());
-            let of_loss = wants_loss.then(|| learned.gradient.to_vec());
+            on.loss_gradient = match wants_loss {
+                true => Some(matrix(shape, learned.gradient)?.to_owned()),
+                false => None,
+            };
             for (_, constraint) in &mut on.constraints {
                 let weights = matrix(shape, learned.values)?;
                 let gradient = MatrixViewMut::from_shape(shape, learned.gradient).map_err(shape_error)?;
                 let mut point = when.point(&parameter.name, on.initial.view());
-                if let Some(of_loss) = of_loss.as_deref().filter(|_| constraint.wants_loss_gradient()) {
-                    point.loss_gradient = Some(matrix(shape, of_loss)?);
+                if constraint.wants_loss_gradient() {
+                    point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
                 penalty += constraint.penalty(weights, gradient, &point)?;
             }
@@ -154,7 +159,10 @@ impl Penalties {
             for (_, constraint) in &mut on.constraints {
                 let weights =
                     MatrixViewMut::from_shape((on.rows, on.columns), values).map_err(shape_error)?;
-                let point = when.point(&info.parameters[on.index].name, on.initial.view());
+                let mut point = when.point(&info.parameters[on.index].name, on.initial.view());
+                if constraint.wants_loss_gradient() {
+                    point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
+                }
                 constraint.project(weights, &point)?;
             }
         }

@@ -387,8 +387,9 @@ fn folds(
     Ok((0..parts).map(fold).collect())
 }
 
+/// Partial correlations from a precision matrix P with a positive diagonal:
 /// −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
-fn partial_correlation(precision: &Array2<f64>) -> Array2<f64> {
+pub fn partial_correlation(precision: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn(precision.dim(), |(i, j)| {
         let scale = (precision[[i, i]] * precision[[j, j]]).sqrt();
         // Adding zero turns −0 into 0.

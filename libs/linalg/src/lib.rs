@@ -9,10 +9,12 @@
 //! faer is built without rayon: everything runs in the calling thread, except
 //! [`product_on_threads`].
 
+mod components;
 mod decomposition;
 mod product;
 mod spectral_radius;
 
+pub use components::strong_components;
 pub use decomposition::{Qr, Symmetric, inverse, log_determinant, pseudo_inverse, qr, solve, symmetric};
 pub use product::{Real, View, Write, product, product_on_threads};
 pub use spectral_radius::{Squaring, perron_root, spectral_radius};

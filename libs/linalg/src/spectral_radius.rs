@@ -12,18 +12,32 @@
 use faer::Mat;
 use ndarray::{Array1, ArrayView2};
 
+use crate::components::strong_components;
 use crate::product::{View, Write, product};
 
 /// The spectral radius from all eigenvalues, by the real Schur form (Golub and
 /// Van Loan 2013, chapter 7). NaN if the matrix is empty; `None` if the iteration
 /// does not converge.
+///
+/// The eigenvalues are those of the strongly connected components, so each is
+/// decomposed alone. Without a cycle, the radius is exactly 0: the matrix is
+/// nilpotent, and as a whole it is so ill-conditioned that a decomposition of 100
+/// neurons would find a radius of about 0.5.
 pub fn spectral_radius(matrix: ArrayView2<'_, f64>) -> Option<f64> {
-    let (rows, columns) = matrix.dim();
-    if rows == 0 {
+    if matrix.is_empty() {
         return Some(f64::NAN);
     }
-    let eigenvalues = Mat::from_fn(rows, columns, |i, j| matrix[[i, j]]).eigenvalues().ok()?;
-    Some(eigenvalues.iter().map(|value| value.re.hypot(value.im)).fold(0.0, f64::max))
+    strong_components(matrix).iter().try_fold(0.0, |largest: f64, nodes| {
+        let radius = match nodes[..] {
+            [node] => matrix[[node, node]].abs(),
+            _ => {
+                let eigenvalues =
+                    Mat::from_fn(nodes.len(), nodes.len(), |i, j| matrix[[nodes[i], nodes[j]]]).eigenvalues();
+                eigenvalues.ok()?.iter().map(|value| value.re.hypot(value.im)).fold(0.0, f64::max)
+            }
+        };
+        Some(largest.max(radius))
+    })
 }
 
 /// Relative width of the bracket at which the iteration for a Perron root stops.
@@ -151,6 +165,26 @@ mod tests {
         // A cyclic shift: all eigenvalues on the unit circle.
         let cyclic = Array2::from_shape_fn((30, 30), |(i, j)| f64::from(j == (i + 1) % 30));
         assert!((radius(&cyclic) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn paths_that_never_return_do_not_count() {
+        for n in [3, 8, 30, 100] {
+            // All connections lead from earlier to later nodes, in random order.
+            let place = |i: usize| (7 * i + 3) % n;
+            let mut w = Array2::zeros((n, n));
+            for i in 0..n {
+                for j in i + 1..n {
+                    w[[place(i), place(j)]] = ((13 * i + 5 * j) as f64).sin();
+                }
+            }
+            assert_eq!(radius(&w), 0.0, "{n}");
+            assert_eq!(squared(&w.mapv(|v| v as f32)), 0.0, "{n}");
+            // One pair of neurons connected in both directions: √|w·v|.
+            let (i, j) = (place(n / 2 - 1), place(n / 2));
+            (w[[i, j]], w[[j, i]]) = (0.04, 0.01);
+            assert!((radius(&w) - 0.02).abs() < 1e-15, "{n}: {}", radius(&w));
+        }
     }
 
     #[test]

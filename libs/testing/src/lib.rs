@@ -1,12 +1,14 @@
 //! Helpers for tests of several crates: recorded fields and reference values (if
-//! available), temporary folders, synthetic events. It does not know the host or
-//! a plugin.
+//! available), temporary folders, synthetic events, warnings. It does not know the
+//! host or a plugin.
 //!
 //! Functions panic on failure, because they run in tests.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use pallium_core::{ndarray::Array2, random, serde_json};
+use pallium_core::{ndarray::Array2, random, serde_json, tracing};
 use pallium_npy::npz::Npz;
 
 /// Folder beside the repository that may hold data and reference values.
@@ -43,6 +45,12 @@ pub fn golden_json() -> Option<serde_json::Value> {
 pub fn golden_matrix(field: &str, name: &str) -> Option<Array2<f64>> {
     let mut archive = Npz::open(&golden(&format!("field_{field}.npz"))?).expect("an archive");
     Some(archive.matrix(name).expect("a matrix of that name"))
+}
+
+/// Names of the matrices of a field's reference values.
+pub fn golden_names(field: &str) -> Option<Vec<String>> {
+    let archive = Npz::open(&golden(&format!("field_{field}.npz"))?).expect("an archive");
+    Some(archive.names().into_iter().map(str::to_owned).collect())
 }
 
 /// A folder that is removed after the test.
@@ -88,4 +96,28 @@ pub fn sparse_events(neurons: usize, length: f64, seed: u64) -> Vec<Vec<f64>> {
         }
     }
     events
+}
+
+/// The warnings that `run` logs, one a line.
+pub fn warnings(run: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic while writing").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let bytes = lines.0.lock().expect("no panic while writing").clone();
+    String::from_utf8(bytes).expect("text")
 }

@@ -35,8 +35,9 @@ pallium_core::params! {
         /// Which pairs of neurons may be connected. The random pairs are
         /// controls, drawn with the run's seed.
         pairs: Pairs = Pairs::Connectome,
-        /// Minimum number of synapses of a connected pair (at least 1).
-        least: u32 = 1,
+        /// Minimum number of synapses (or their size, whatever the connectome
+        /// holds) of a connected pair (above 0).
+        least: f64 = 1.0,
         /// Whether a synapse allows a weight only in its own direction, or in
         /// both.
         direction: Direction = Direction::Directed,
@@ -74,15 +75,16 @@ impl Component for Mask {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        if params.least == 0 {
+        let least = params.least;
+        one_of_range("least", least, 0.0, 1e300)?;
+        if least == 0.0 {
             return Err(Error::input("parameter `least` is 0")
-                .help("it must be at least 1; otherwise every pair would be connected"));
+                .help("it must be above 0; otherwise every pair would be connected"));
         }
         let substrate = setting.substrate()?;
         let counts = substrate.matrix(Substrate::CONNECTOME)?;
         let n = setting.neurons.unwrap_or(counts.nrows());
         check_shape("connectome", Some((n, n)), counts.dim())?;
-        let least = f64::from(params.least);
         let connected = |i: usize, j: usize| {
             let either = params.direction == Direction::Either && counts[[j, i]] >= least;
             i != j && (counts[[i, j]] >= least || either)
@@ -90,11 +92,16 @@ impl Component for Mask {
         let mut allowed = Array2::from_shape_fn((n, n), |(i, j)| connected(i, j));
         let count = allowed.iter().filter(|&&a| a).count();
         if count == 0 && !params.autapses {
-            return Err(Error::input(format!(
-                "the connectome of `{}` connects no pair of neurons with at least {} synapses",
-                substrate.name, params.least
-            ))
-            .help("lower `least`: with this mask all recurrent weights would be 0"));
+            let pairs = counts.indexed_iter().filter(|((i, j), _)| i != j);
+            let most = pairs.map(|(_, count)| *count).fold(0.0, f64::max);
+            let name = &substrate.name;
+            return Err(if most > 0.0 {
+                Error::input(format!("the connectome of `{name}` connects no pair with at least {least}"))
+                    .help(format!("set `least` to at most {most}, the largest entry between two neurons"))
+            } else {
+                Error::input(format!("the connectome of `{name}` connects no two neurons"))
+                    .help("use another substrate: with this mask all recurrent weights would be 0")
+            });
         }
         let mut stream = random::stream(setting.seed, "masked pairs");
         match params.pairs {

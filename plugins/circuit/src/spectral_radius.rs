@@ -2,6 +2,7 @@
 
 use pallium_core::prelude::*;
 use pallium_linalg::Squaring;
+use pallium_weights::warn_of_radius_zero;
 
 use crate::shapes::{check_shape, no_penalty, shape_of, within_one_population};
 
@@ -30,8 +31,10 @@ pallium_core::params! {
 const NEAR: f64 = 2e-7;
 
 /// After each update, all weights are scaled by one factor so that the spectral
-/// radius is `target`. Weights with a spectral radius of 0 and weights that are
-/// not finite stay unchanged. There is no penalty.
+/// radius is `target`. Weights that are not finite stay unchanged, and so do
+/// weights with a spectral radius of 0 (all 0, or without a cycle of
+/// connections), with a warning unless the rule is `at-most`. There is no
+/// penalty.
 ///
 /// The spectral radius is ρ = lim ‖Wᵏ‖^(1/k) (Gelfand 1941), computed by
 /// repeated squaring in f64. A power iteration would need a gap between the
@@ -42,6 +45,9 @@ pub struct SpectralRadius {
     target: f64,
     rule: Rule,
     squaring: Squaring,
+    /// Whether a spectral radius of 0 was reported; it would be after each
+    /// update.
+    warned: bool,
 }
 
 impl Component for SpectralRadius {
@@ -64,7 +70,13 @@ impl Component for SpectralRadius {
             ))
             .help("apply this constraint only to the connections within one population"));
         }
-        Ok(SpectralRadius { shape, target: params.target, rule: params.rule, squaring: Squaring::default() })
+        Ok(SpectralRadius {
+            shape,
+            target: params.target,
+            rule: params.rule,
+            squaring: Squaring::default(),
+            warned: false,
+        })
     }
 }
 
@@ -81,6 +93,10 @@ impl Constraint for SpectralRadius {
     fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
         check_shape("weights", self.shape.or(Some((weights.nrows(), weights.nrows()))), weights.dim())?;
         let radius = self.squaring.spectral_radius(weights.view());
+        if radius == 0.0 && self.rule == Rule::Exactly && !self.warned {
+            self.warned = true;
+            warn_of_radius_zero(Self::ID, self.target, weights.iter().all(|w| *w == 0.0));
+        }
         let factor = self.target / radius;
         let excessive = self.rule == Rule::Exactly || factor < 1.0;
         if factor.is_finite() && factor > 0.0 && excessive && (factor - 1.0).abs() > NEAR {
@@ -126,6 +142,21 @@ mod tests {
             let mut w = untouched.clone();
             build(0.8, Rule::Exactly).project(w.view_mut(), &Point::new("recurrent")).unwrap();
             assert!(w.iter().zip(&untouched).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+    }
+    #[test]
+    fn a_radius_of_zero_is_reported_once() {
+        let nilpotent = array![[0.0, 2.0], [0.0, 0.0]];
+        for (rule, expected) in [(Rule::Exactly, 1), (Rule::AtMost, 0)] {
+            let mut constraint = build(0.8, rule);
+            let warnings = pallium_testing::warnings(|| {
+                for _ in 0..3 {
+                    let mut w = nilpotent.clone();
+                    constraint.project(w.view_mut(), &Point::new("recurrent")).unwrap();
+                    assert_eq!(w, nilpotent);
+                }
+            });
+            assert_eq!(warnings.lines().count(), expected, "{warnings}");
         }
     }
 }

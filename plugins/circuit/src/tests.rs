@@ -125,7 +125,19 @@ fn masks_have_the_pairs_of_the_connectome_or_as_many() {
     let bare = Setting { substrate: None, ..world.setting() };
     assert!(build::<Mask>(json!({}), &bare).is_err());
     assert!(build::<Mask>(json!({"least": 0}), &world.setting()).is_err());
-    assert!(build::<Mask>(json!({"least": 100}), &world.setting()).is_err());
+    // Sizes of synapses may be below 1.
+    let mut sized = world.substrate().clone();
+    sized.matrices.insert(Substrate::CONNECTOME.into(), (&counts / 16.0).into());
+    let sized = Setting { substrate: Some(&sized), ..world.setting() };
+    let mut w = Matrix::ones((60, 60));
+    build::<Mask>(json!({"least": 0.1875}), &sized)
+        .unwrap()
+        .project(w.view_mut(), &Point::new("recurrent"))
+        .unwrap();
+    assert_eq!(pairs(&w), counts.mapv(|c| c >= 3.0));
+    let error = build::<Mask>(json!({"least": 100}), &world.setting()).err().unwrap();
+    assert!(error.message.contains("connects no pair with at least 100"), "{error}");
+    assert!(error.help.unwrap().contains("at most"));
 }
 
 #[test]

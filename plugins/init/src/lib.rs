@@ -1,9 +1,25 @@
-//! Recurrent weights that need no data.
+//! Recurrent weights from anywhere: drawn at random, read from a file, or
+//! proportional to synapses.
 //!
-//! | component | role | what |
-//! |---|---|---|
-//! | `init.orthogonal` | weights | W: a random orthogonal matrix |
+//! | component | W |
+//! |---|---|
+//! | `init.file` | a matrix in a file, or the weights of a finished training |
+//! | `init.gaussian` | independent normal numbers |
+//! | `init.orthogonal` | a random orthogonal matrix |
+//! | `init.sparse` | normal numbers for a share of all pairs, 0 for the others |
+//! | `init.synapses` | proportional to numbers or sizes of synapses |
+//!
+//! All but `init.orthogonal` share the parameters `signs`, `diagonal` and
+//! `spectral_radius` ([`pallium_weights::Finish`]).
 
+mod file;
+mod gaussian;
 mod orthogonal;
+mod safetensors_file;
+mod sparse;
+mod synapses;
+
+#[cfg(test)]
+mod tests;
 
 pallium_core::plugin!();

@@ -2,7 +2,7 @@
 
 use pallium_core::{ndarray::Array2, prelude::*};
 use pallium_linalg::{Qr, qr};
-use pallium_weights::{checked_draw, spectral_radius};
+use pallium_weights::{checked_draw, scale_to_radius};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Spectral radius of rescaled non-negative weights, equal to that of W\*.
@@ -68,8 +68,7 @@ impl WeightSource for Orthogonal {
         let mut weights = Array2::from_shape_fn((n, n), |(i, j)| self.params.gain * signed(i, j));
         if self.params.positive == Positive::Rescaled {
             weights.mapv_inplace(f64::abs);
-            let radius = spectral_radius(&weights)?;
-            weights *= RADIUS / radius;
+            scale_to_radius(&mut weights, RADIUS, Self::ID)?;
         }
         Ok(weights.mapv(|w| w as f32))
     }
@@ -79,6 +78,7 @@ pallium_core::register!(WeightSource, Orthogonal);
 #[cfg(test)]
 mod tests {
     use pallium_core::ndarray::array;
+    use pallium_weights::spectral_radius;
 
     use super::*;
 

@@ -5,7 +5,8 @@ use pallium_core::{
     ndarray::{Array2, ArrayView2},
     prelude::*,
 };
-use pallium_weights::{checked_draw, spectral_radius};
+use pallium_fields::derive::partial_correlation;
+use pallium_weights::{checked_draw, scale_to_radius};
 use rand_distr::{Distribution, LogNormal};
 
 use crate::controls::{self, Diagonal, Shuffle};
@@ -83,7 +84,7 @@ impl Params {
 /// 2. controls: `diagonal`, then `shuffle`;
 /// 3. W = L ∘ F, scaled to `mean`;
 /// 4. non-zero entries below `floor` raised to it;
-/// 5. scaled to `spectral_radius`.
+/// 5. scaled to `spectral_radius`, unless theirs is 0 (with a warning).
 ///
 /// The controls precede the scaling, so they change the pattern of the weights
 /// but neither their mean before the floor nor the initial spectral radius. L does
@@ -153,7 +154,7 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
             let precision = substrate.matrix(name)?;
             product *= &match params.precision {
                 Precision::Raw => unit_scaled(precision, name)?,
-                Precision::PartialCorrelation => unit_scaled(partial_correlation(precision)?.view(), name)?,
+                Precision::PartialCorrelation => unit_scaled(partial(precision)?.view(), name)?,
             };
         }
     }
@@ -179,21 +180,14 @@ pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Resul
     };
     weights *= &product;
     let mean = weights.mean().unwrap_or(0.0);
-    scale(&mut weights, params.mean, mean)?;
-    weights.mapv_inplace(|w| if w != 0.0 && w < params.floor { params.floor } else { w });
-    let radius = spectral_radius(&weights)?;
-    scale(&mut weights, params.spectral_radius, radius)?;
-    Ok(weights)
-}
-
-/// Scales weights by `to` / `from`.
-fn scale(weights: &mut Array2<f64>, to: f64, from: f64) -> Result<()> {
-    if !(from.is_finite() && from > 0.0) {
+    if !(mean.is_finite() && mean > 0.0) {
         return Err(Error::input("the functional product leaves no weights to scale: all are zero")
             .help("use another field, another functional matrix or another control"));
     }
-    *weights *= to / from;
-    Ok(())
+    weights *= params.mean / mean;
+    weights.mapv_inplace(|w| if w != 0.0 && w < params.floor { params.floor } else { w });
+    scale_to_radius(&mut weights, params.spectral_radius, FunctionalWeights::ID)?;
+    Ok(weights)
 }
 
 /// Scales a matrix to 0..1 over all its entries.
@@ -207,15 +201,13 @@ fn unit_scaled(matrix: ArrayView2<'_, f64>, name: &str) -> Result<Array2<f64>> {
     Ok(matrix.mapv(|v| (v - low) / (high - low)))
 }
 
-/// Partial correlation from precision: −Pᵢⱼ/√(Pᵢᵢ·Pⱼⱼ), 1 on the diagonal.
-fn partial_correlation(precision: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+/// Partial correlations from a precision matrix.
+fn partial(precision: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     if let Some((i, value)) = precision.diag().indexed_iter().find(|(_, v)| **v <= 0.0) {
         return Err(Error::input(format!("the precision matrix has {value} on its diagonal at neuron {i}"))
             .help("a precision matrix has a positive diagonal; set precision = \"raw\" to use it as it is"));
     }
-    Ok(Array2::from_shape_fn(precision.dim(), |(i, j)| {
-        if i == j { 1.0 } else { -precision[[i, j]] / (precision[[i, i]] * precision[[j, j]]).sqrt() }
-    }))
+    Ok(partial_correlation(&precision.to_owned()))
 }
 
 #[cfg(test)]
@@ -225,6 +217,7 @@ mod tests {
     use super::*;
     use crate::testing::real_substrate;
     use pallium_testing::golden_matrix;
+    use pallium_weights::spectral_radius;
 
     fn request(substrate: &Substrate, seed: u64) -> WeightRequest<'_> {
         WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None }
@@ -285,7 +278,7 @@ mod tests {
         let weights = functional_weights(&params, &given).unwrap();
         assert!((&weights - &expected).iter().all(|v| v.abs() < 1e-12), "{weights} {expected}");
         // Partial correlation: 0.5, 0 and −0.5 off the diagonal.
-        let partial = partial_correlation(field.matrix("precision").unwrap()).unwrap();
+        let partial = partial(field.matrix("precision").unwrap()).unwrap();
         assert_eq!(partial, array![[1.0, 0.5, -0.0], [0.5, 1.0, -0.5], [-0.0, -0.5, 1.0]]);
     }
 

@@ -57,7 +57,11 @@ pub fn structure(plane: &Plane) -> Result<Option<Array2<f64>>> {
 fn unmatched(plane: &Plane) -> Error {
     let has = |name: &str| plane.table.column(name).is_ok_and(|column| column.is_some());
     let rois = if has("mask_type") { "soma" } else { "all" };
-    let positions = if has("image_mask") { "imaging" } else { "none" };
+    let grid = || {
+        let imaged = plane.table.group("imaging_plane").ok()??;
+        imaged.column("grid_spacing").ok()?
+    };
+    let positions = if has("image_mask") && grid().is_some() { "imaging" } else { "none" };
     plane
         .table
         .bad("has no `pt_x_position`: no ROI of this field was matched to the volume")

@@ -83,6 +83,11 @@ fn the_size_of_a_pixel_can_be_given_where_the_file_lacks_it() {
     refused(
         read("NoGrid", json!({ "rois": "matched", "positions": "structure" })),
         "has no `pt_x_position`",
+        "rois = \"all\" and positions = \"none\"",
+    );
+    refused(
+        read("Bool", json!({ "rois": "matched", "positions": "structure" })),
+        "has no `pt_x_position`",
         "rois = \"all\" and positions = \"imaging\"",
     );
 }

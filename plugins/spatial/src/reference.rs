@@ -3,14 +3,13 @@
 //! derivative on networks with widely different strengths.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-use ndarray_npy::NpzReader;
-use pallium_core::ndarray::{Array1, Array2, aview1};
+use pallium_core::ndarray::{Array2, aview1};
 use pallium_core::parse_parameters;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
+use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
+use pallium_testing::{golden_json, golden_matrix, golden_names, real_field};
 use pallium_testkit as testkit;
 
 use crate::communicability::Communicability;
@@ -113,62 +112,23 @@ fn small_field() -> Field {
     }
 }
 
-/// The folders of real fields and of their reference values, if available.
-fn folders() -> Option<(PathBuf, PathBuf)> {
-    let data = std::env::var_os("PALLIUM_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let golden = data.join("../golden");
-    (data.is_dir() && golden.join("fields.json").is_file()).then_some((data, golden))
-}
-
-fn npz_matrix(path: &Path, name: &str) -> Option<Array2<f64>> {
-    let mut npz = NpzReader::new(fs::File::open(path).unwrap()).unwrap();
-    if let Ok(matrix) = npz.by_name::<pallium_core::ndarray::OwnedRepr<f64>, pallium_core::ndarray::Ix2>(name)
-    {
-        return Some(matrix);
-    }
-    npz.by_name::<pallium_core::ndarray::OwnedRepr<f32>, pallium_core::ndarray::Ix2>(name)
-        .ok()
-        .map(|m| m.mapv(f64::from))
-}
-
-fn field(name: &str, data: &Path, golden: &Path) -> Field {
-    let all: Value = serde_json::from_slice(&fs::read(golden.join("fields.json")).unwrap()).unwrap();
-    let folder = data.join(name);
-    // The positions are pickled arrays of three 64-bit integers: 24 bytes after
-    // the opcode for short byte strings.
-    let bytes = fs::read(folder.join(format!("positions_{name}.npy"))).unwrap();
-    let positions: Array1<f64> = bytes
-        .windows(26)
-        .filter(|window| window.starts_with(b"C\x18"))
-        .flat_map(|window| {
-            [2, 10, 18].map(|k| i64::from_le_bytes(window[k..k + 8].try_into().unwrap()) as f64)
-        })
-        .collect();
-    let n = positions.len() / 3;
-    assert_eq!(Value::from(n), all[name]["n"]);
-    let positions = positions.into_shape_with_order((n, 3)).unwrap();
-    let table = fs::read_to_string(folder.join(format!("connectome_{name}.csv"))).unwrap();
-    let counts: Vec<f64> = table
-        .lines()
-        .skip(1)
-        .flat_map(|line| line.split(',').skip(1).map(|cell| cell.parse().unwrap()))
-        .collect();
-    let npz = golden.join(format!("field_{name}.npz"));
-    let penalties = all[name]["penalties"].clone();
-    let gradients = ["l1", "distance", "communicability", "communicability_emd"]
-        .iter()
-        .flat_map(|id| WEIGHTS.map(|weights| format!("{id}|{weights}")))
-        .filter_map(|key| Some((key.clone(), npz_matrix(&npz, &format!("grad|{key}"))?)))
-        .collect();
-    Field {
+/// A real field, if it and its reference values are available.
+fn field(name: &str) -> Option<Field> {
+    let (folder, all, known) = (real_field(name)?, golden_json()?, golden_names(name)?);
+    let reading =
+        ReadOptions { order: ConnectomeOrder::Released, sttc: Sttc::Released, ..ReadOptions::default() };
+    let substrate = folder::read(&folder, &reading).unwrap();
+    assert_eq!(Value::from(substrate.neurons), all[name]["n"]);
+    let matrix = |key: &str| golden_matrix(name, key).unwrap();
+    let gradients = known.iter().filter_map(|key| Some((key.strip_prefix("grad|")?.to_owned(), matrix(key))));
+    Some(Field {
         name: name.into(),
-        distances: geometries(&positions, &grid_of(&all[name])),
-        weights: WEIGHTS.map(|weights| (weights, npz_matrix(&npz, weights).unwrap())).into(),
-        connectome: Array2::from_shape_vec((n, n), counts).unwrap(),
-        penalties,
-        gradients,
-    }
+        distances: geometries(&substrate.positions().unwrap().values.to_array(), &grid_of(&all[name])),
+        weights: WEIGHTS.map(|weights| (weights, matrix(weights))).into(),
+        connectome: substrate.matrices[Substrate::CONNECTOME].to_array(),
+        penalties: all[name]["penalties"].clone(),
+        gradients: gradients.collect(),
+    })
 }
 
 fn substrate(connectome: &Array2<f64>) -> Substrate {
@@ -241,26 +201,19 @@ fn the_small_field_agrees_with_published_penalties() {
 
 #[test]
 fn real_fields_agree_with_published_penalties() {
-    let Some((data, golden)) = folders() else {
-        println!("skipped: no reference fields at ../shared or $PALLIUM_DATA");
-        return;
-    };
     for name in ["5_3_8", "5_3_4", "6_6_2"] {
-        let (value, gradient) = compare(&field(name, &data, &golden));
+        let Some(field) = field(name) else { return };
+        let (value, gradient) = compare(&field);
         println!("{name}: values within {value:.1e}, gradients within {gradient:.1e}");
     }
 }
 
 #[test]
 fn measured_communicability_agrees_with_published() {
-    let Some((data, golden)) = folders() else {
-        println!("skipped: no reference fields at ../shared or $PALLIUM_DATA");
-        return;
-    };
     for name in ["5_3_8", "5_3_4", "6_6_2"] {
-        let field = field(name, &data, &golden);
-        let npz = golden.join(format!("field_{name}.npz"));
-        let mut expected = npz_matrix(&npz, "empirical_communicability").unwrap().into_raw_vec_and_offset().0;
+        let Some(field) = field(name) else { return };
+        let mut expected =
+            golden_matrix(name, "empirical_communicability").unwrap().into_raw_vec_and_offset().0;
         let mut found = crate::network::measured_communicability(field.connectome.view(), 1e-10, 1);
         expected.sort_by(f64::total_cmp);
         found.sort_by(f64::total_cmp);

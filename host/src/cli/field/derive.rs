@@ -141,12 +141,13 @@ pub fn derive(args: &Derive) -> Result<()> {
     if let Some(threads) = args.threads {
         setting = Setting { threads: threads.into(), ..setting };
     }
+    // Read first, so that nothing can fail after the result is written.
+    let before = read(&catalogue, &args.folder, "restored", false)?;
     let begun = Instant::now();
     let derived = catalogue.substrate(&source, &setting)?.substrate(0)?;
     let seconds = begun.elapsed().as_secs_f64();
     derived.check()?;
     store(&catalogue, &derived, &args.out)?;
-    let before = read(&catalogue, &args.folder, "restored", false)?;
 
     let compared: BTreeMap<&str, (f64, Option<f64>)> = derived
         .matrices

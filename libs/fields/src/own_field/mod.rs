@@ -16,6 +16,7 @@
 mod arrays;
 mod connectome;
 mod events;
+mod matrix_file;
 mod traces;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ use crate::field_toml::{FIELD_TOML, check_recording};
 use crate::listing::folder_name;
 use crate::released::{self, NeuronCount, ReadOptions, Sttc};
 use crate::rows::shown;
+
+pub use matrix_file::read_matrix;
 
 /// Maximum number of neurons of a field.
 const MOST_NEURONS: usize = 20_000;

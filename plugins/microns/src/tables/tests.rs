@@ -237,7 +237,8 @@ fn positions_that_look_like_nanometres_are_remarked_upon() {
 fn real_positions_in_voxels_are_not_taken_for_nanometres() {
     let Some(volume) = pallium_testing::real_field("volume") else { return };
     let table = std::fs::read_to_string(volume.join("units.csv")).unwrap();
-    let mut tables = build(&Folder::new(), &table, "", |params| params.synapses.clear());
+    let folder = Folder::new();
+    let mut tables = build(&folder, &table, "", |params| params.synapses.clear());
     let mut names = std::collections::BTreeSet::new();
     for seed in 0..56 {
         let field = tables.substrate(seed).unwrap();

@@ -1,0 +1,146 @@
+//! What every general source of weights does last: signs, diagonal, spectral
+//! radius.
+
+use pallium_core::{ndarray::Array2, prelude::*};
+
+use crate::radius::scale_to_radius;
+
+pallium_core::choice! {
+    /// The signs of weights.
+    pub enum Signs {
+        /// As they are.
+        Keep = "keep",
+        /// Absolute values.
+        Positive = "positive",
+    }
+}
+
+pallium_core::choice! {
+    /// The weights from neurons to themselves.
+    pub enum Diagonal {
+        /// As they are.
+        Keep = "keep",
+        /// 0.
+        Zero = "zero",
+    }
+}
+
+/// What is done with weights before they are used; see [`weight_params!`].
+#[derive(Clone, Copy, Debug)]
+pub struct Finish {
+    /// The component's id, for warnings.
+    pub id: &'static str,
+    /// The signs.
+    pub signs: Signs,
+    /// The diagonal.
+    pub diagonal: Diagonal,
+    /// The spectral radius; 0 leaves the weights unscaled.
+    pub spectral_radius: f64,
+}
+
+impl Finish {
+    /// Refuses a spectral radius out of range.
+    ///
+    /// # Errors
+    /// If it is; the message names the parameter.
+    pub fn check(&self) -> Result<()> {
+        one_of_range("spectral_radius", self.spectral_radius, 0.0, 1e6)
+    }
+
+    /// Treats signs, then the diagonal, then scales; in single precision.
+    ///
+    /// # Errors
+    /// If the eigenvalues cannot be found, or a weight exceeds single precision.
+    pub fn apply(&self, mut weights: Array2<f64>) -> Result<Matrix> {
+        if self.signs == Signs::Positive {
+            weights.mapv_inplace(f64::abs);
+        }
+        if self.diagonal == Diagonal::Zero {
+            weights.diag_mut().fill(0.0);
+        }
+        if self.spectral_radius > 0.0 {
+            scale_to_radius(&mut weights, self.spectral_radius, self.id)?;
+        }
+        match weights.indexed_iter().find(|(_, w)| !(**w as f32).is_finite()) {
+            Some(((i, j), w)) => Err(Error::input(format!(
+                "`{}`: {w:e} at row {i}, column {j} exceeds single precision",
+                self.id
+            ))
+            .help("set spectral_radius to scale the weights")),
+            None => Ok(weights.mapv(|w| w as f32)),
+        }
+    }
+}
+
+/// Declares the parameters of a weight source like
+/// [`params!`](pallium_core::params), with `signs`, `diagonal` and
+/// `spectral_radius` (whose default is given) added, and a method `finish` that
+/// returns the [`Finish`] of a component.
+///
+/// ```
+/// pallium_weights::weight_params! {
+///     /// Parameters of the example.
+///     pub struct Params (spectral_radius = 0.95) {
+///         /// Factor of all weights.
+///         gain: f64 = 1.0,
+///     }
+/// }
+/// assert_eq!(Params::default().finish("example.weights").spectral_radius, 0.95);
+/// ```
+#[macro_export]
+macro_rules! weight_params {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident (spectral_radius = $radius:literal) { $($fields:tt)* }) => {
+        ::pallium_core::params! {
+            $(#[$meta])*
+            $vis struct $name {
+                $($fields)*
+                /// The signs of the weights.
+                signs: $crate::Signs = $crate::Signs::Keep,
+                /// The weights from neurons to themselves.
+                diagonal: $crate::Diagonal = $crate::Diagonal::Keep,
+                /// Spectral radius to which the weights are scaled, after signs
+                /// and diagonal; 0 leaves them unscaled.
+                spectral_radius: f64 = $radius,
+            }
+        }
+
+        impl $name {
+            /// What is done with the weights before they are used.
+            $vis fn finish(&self, id: &'static str) -> $crate::Finish {
+                $crate::Finish {
+                    id,
+                    signs: self.signs,
+                    diagonal: self.diagonal,
+                    spectral_radius: self.spectral_radius,
+                }
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::ndarray::array;
+
+    use super::*;
+
+    crate::weight_params! {
+        /// Example.
+        struct Params (spectral_radius = 0.0) {}
+    }
+
+    #[test]
+    fn signs_diagonal_and_radius_are_set_in_this_order() {
+        let weights = array![[5.0, -8.0], [2.0, 3.0]];
+        let finish = |params: Params| params.finish("a.b").apply(weights.clone()).unwrap();
+        assert_eq!(finish(Params::default()), weights.mapv(|w| w as f32));
+        let all = Params { signs: Signs::Positive, diagonal: Diagonal::Zero, spectral_radius: 0.5 };
+        assert_eq!(finish(all.clone()), array![[0.0, 1.0], [0.25, 0.0]]);
+        // Without autapses, −8 and 2 make a rotation of radius 4.
+        let signed = finish(Params { signs: Signs::Keep, ..all.clone() });
+        assert!((signed - array![[0.0, -1.0], [0.25, 0.0]]).iter().all(|v: &f32| v.abs() < 1e-7));
+        let huge = all.finish("a.b").apply(array![[0.0, 1e300], [0.0, 0.0]]).unwrap_err();
+        assert!(huge.message.contains("1e300 at row 0, column 1"), "{huge}");
+        assert!(Params { spectral_radius: -1.0, ..all }.finish("a.b").check().is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! `init.sparse`: W, normal numbers for a share of all pairs of neurons.
+
+use pallium_core::prelude::*;
+use pallium_weights::Diagonal;
+use rand::seq::SliceRandom;
+
+use crate::gaussian::normal;
+
+pallium_weights::weight_params! {
+    /// Density, size and sign of the weights.
+    pub struct Params (spectral_radius = 0.0) {
+        /// Share of the pairs of neurons that are connected, in each direction (0
+        /// to 1). With `diagonal = "zero"`, neurons are not paired with
+        /// themselves.
+        density: f64 = 0.1,
+        /// Standard deviation of the weights that are not 0, times √(density·N);
+        /// about the spectral radius of a large matrix.
+        gain: f64 = 1.0,
+    }
+}
+
+/// Normal weights with standard deviation gain/√(density·N) between pairs of
+/// neurons drawn at random; the others are 0. The number of connections is
+/// exactly `density` of all pairs, rounded (Jaeger 2001; Erdős and Rényi 1959).
+/// N×N; needs no substrate.
+pub struct Sparse {
+    params: Params,
+}
+
+impl Component for Sparse {
+    const ID: &'static str = "init.sparse";
+    const ABOUT: &'static str =
+        "W: normal numbers for a random share of all pairs of neurons, 0 for the others";
+    const CITE: &'static str =
+        "Jaeger 2001, GMD Report 148; Erdős and Rényi 1959, Publ. Math. Debrecen 6:290";
+    type Params = Params;
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        one_of_range("density", params.density, 0.0, 1.0)?;
+        one_of_range("gain", params.gain, 0.0, 1e6)?;
+        params.finish(Self::ID).check()?;
+        Ok(Sparse { params })
+    }
+}
+
+impl WeightSource for Sparse {
+    fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
+        let n = request.neurons;
+        let Params { density, gain, diagonal, .. } = self.params;
+        let mut weights = normal(request, "sparse weights")?;
+        let pairs = n * if diagonal == Diagonal::Zero { n.saturating_sub(1) } else { n };
+        let mut connected = vec![false; pairs];
+        connected[..(density * pairs as f64).round() as usize].fill(true);
+        connected.shuffle(&mut random::stream(request.seed, "sparse weights: pairs"));
+        let deviation = if density > 0.0 { gain / (density * n as f64).sqrt() } else { 0.0 };
+        let mut connected = connected.into_iter();
+        for ((i, j), weight) in weights.indexed_iter_mut() {
+            let candidate = i != j || diagonal == Diagonal::Keep;
+            let kept = candidate && connected.next().unwrap_or(false);
+            *weight = if kept { deviation * *weight } else { 0.0 };
+        }
+        self.params.finish(Self::ID).apply(weights)
+    }
+}
+pallium_core::register!(WeightSource, Sparse);
