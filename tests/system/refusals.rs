@@ -107,10 +107,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
         ("The core is of another series", case(|_| listed(&fixture("series")))),
         ("A panic would abort", case(|_| claimed("{ \"unwinds\": false }"))),
         ("The manifest cannot be read", case(|_| listed(&fixture("mute")))),
-        (
-            "An id or a text is not allowed",
-            case(|_| claimed("{ \"name\": \"red \\u001b[31m\" }")),
-        ),
+        ("An id or a text is not allowed", case(|_| claimed("{ \"name\": \"red \\u001b[31m\" }"))),
         (
             "Two plugins offer the same component",
             case(|folder| {
