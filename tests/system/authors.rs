@@ -83,6 +83,32 @@ fn refusals_of_a_new_plugin_have_a_remedy() {
     new(&["other-task", "--role", "task", "--core", text(&root())]).ok();
 }
 
+#[test]
+fn the_core_travels_with_the_executable_or_comes_from_an_address() {
+    let folder = Scratch::new();
+    let new = |name: &str, core: &[&str]| {
+        let words = ["plugins", "new", name, "--role", "metric", "--dir", text(folder.path())];
+        pallium(&[&words, core].concat()).ok();
+        std::fs::read_to_string(folder.path().join(name).join("Cargo.toml")).unwrap()
+    };
+    let manifest = new("vendored", &[]);
+    assert!(manifest.contains("pallium-core = { path = \"vendor/pallium/core\" }"), "{manifest}");
+    let core = folder.path().join("vendored/vendor/pallium/core/src/role.rs");
+    let own = std::fs::read(root().join("core/src/role.rs")).unwrap();
+    assert_eq!(std::fs::read(&core).unwrap(), own);
+    let git = new("git", &["--core", "https://example.org/pallium.git#v0.1.0"]);
+    let line = "pallium-core = { git = \"https://example.org/pallium.git\", rev = \"v0.1.0\" }";
+    assert!(git.contains(line), "{git}");
+
+    // Older sources are replaced; a crate without them learns how to use them.
+    std::fs::write(&core, "old").unwrap();
+    let vendor = |name: &str| pallium(&["plugins", "vendor", text(&folder.path().join(name))]);
+    assert!(!vendor("vendored").ok().stdout.contains("does not depend on it"));
+    assert_eq!(std::fs::read(&core).unwrap(), own);
+    assert!(vendor("git").ok().stdout.contains("pallium-core = { path = \"vendor/pallium/core\" }"));
+    vendor("nothing").refused(&["nothing/Cargo.toml", "the folder of a plugin's crate"]);
+}
+
 /// The names of the checks that failed, by component.
 fn failed(report: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
