@@ -106,7 +106,7 @@ pub fn substrate_use(neurons: usize) -> Use {
 
 /// A component with parameters from a JSON object.
 pub fn component(id: &str, params: Value) -> Use {
-    Use { id: id.into(), params: params.as_object().cloned().unwrap_or_default() }
+    Use { params: params.as_object().cloned().unwrap_or_default(), ..Use::new(id) }
 }
 
 /// The training of the published study with this variant and task, in run 0,

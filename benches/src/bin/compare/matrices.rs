@@ -166,7 +166,7 @@ fn trained_matrix(paths: &Paths, catalogue: &Catalogue) -> Result<PathBuf> {
         .find(|tensor| tensor.name == "recurrent")
         .ok_or_else(|| Error::bug("a trained model without recurrent weights"))?;
     let n = trained.initial.nrows();
-    let matrix = Array2::from_shape_vec((n, n), recurrent.values.clone())
+    let matrix = Array2::from_shape_vec((n, n), recurrent.slice::<f32>()?.to_vec())
         .map_err(|e| Error::bug(format!("the trained matrix: {e}")))?;
     std::fs::create_dir_all(&paths.inputs).map_err(|e| Error::io(&paths.inputs, &e))?;
     write_npy(&path, &matrix).map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))?;
