@@ -55,7 +55,7 @@ pub fn plan(args: &Plan) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
-    let costs = estimate(&catalogue, &cells)?;
+    let costs = estimate(&catalogue, &cells).map_err(|e| experiment.placed(e))?;
     let jobs = support::jobs(args.jobs, &cells);
     if args.json {
         let list: Result<Vec<_>> =

@@ -321,6 +321,7 @@ fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     match entry.role {
         Role::Substrate => section("substrate"),
         Role::Model => section("model"),
+        Role::Optimizer => section("optimizer"),
         Role::Weights => format!("[[variant]]\nname = \"mine\"\nweights = {}\n", inline),
         Role::Constraint => {
             format!("[[variant]]\nname = \"mine\"\ngeometry = \"soma\"\nconstraints = [{}]\n", inline)

@@ -148,12 +148,12 @@ pub fn run(args: &Run) -> Result<u8> {
     };
     if let Some(shard) = args.shard {
         let specs: Vec<_> = wanted.iter().map(|cell| &cell.spec).collect();
-        let weights = pool.workers.weigh(&specs, &catalogue)?;
+        let weights = pool.workers.weigh(&specs, &catalogue).map_err(|e| experiment.placed(e))?;
         let mut own = shard.select(&wanted, &weights).into_iter();
         wanted.retain(|_| own.next().unwrap_or(false));
     }
     if args.dry_run {
-        check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue)?;
+        check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue).map_err(|e| experiment.placed(e))?;
         return dry_run(args, &wanted, &plan, &out);
     }
     let (mut held, mut to_measure) = (0, 0);
@@ -183,7 +183,7 @@ pub fn run(args: &Run) -> Result<u8> {
     let begun = Instant::now();
     let mut records = Records::new();
     if !pending.is_empty() {
-        check(&pool, &pending, &catalogue)?;
+        check(&pool, &pending, &catalogue).map_err(|e| experiment.placed(e))?;
     }
     Store::open(&out, &manifest(&experiment, &catalogue, &plan)?, &experiment.resolved_text)?;
     store.write_axes(&expansion.axes_table())?;

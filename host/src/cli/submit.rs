@@ -88,7 +88,8 @@ pub fn submit(args: &Submit) -> Result<()> {
     let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
     let all = wanted.len();
     let workers = Workers::new(support::cache_folder())?;
-    let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue)?;
+    let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue);
+    let weights = weights.map_err(|e| experiment.placed(e))?;
     let mut cells: Vec<Cell> =
         wanted.into_iter().map(|spec| identity::identify(spec, &catalogue.files())).collect::<Result<_>>()?;
     if let Some(store) = &store {

@@ -9,6 +9,7 @@ use super::components::{
     Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task, check_model,
     check_training, distances, grow_weights, read_substrate, setting, with_task,
 };
+use super::early_stopping;
 use super::penalties::Penalties;
 use crate::plugins::Catalogue;
 
@@ -62,6 +63,7 @@ fn check_cell(
     let distance = distances(spec, substrate)?;
     let base = setting(spec, options, substrate, distance.as_ref());
     let info = build_task(spec, catalogue, &base)?.info();
+    early_stopping::check(spec, &info)?;
     let base = with_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     if first(&at("weights", text(&spec.weights))) {
