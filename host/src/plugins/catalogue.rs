@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-<<<<<<< HEAD
-use pallium_core::abi::{Manifest, lacking};
-=======
 use pallium_core::abi::{ComponentEntry, Manifest, lacking};
->>>>>>> sys
 use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
     SubstrateSource, Task, WeightSource, nearest,
@@ -54,14 +50,6 @@ pub struct Entry {
 enum Source {
     InProcess(Builder),
     Plugin(Arc<PluginFile>),
-}
-
-/// The error for a plugin or component that needs what this version lacks.
-fn needs_newer(what: &str, capability: &str) -> Error {
-    Error::unsupported(format!(
-        "{what} needs the capability `{capability}`, which this version does not have"
-    ))
-    .help("use a newer version of Pallium, or an older version of the plugin")
 }
 
 /// All components, by id.
@@ -215,21 +203,6 @@ impl Catalogue {
         let plugin = Arc::new(plugin);
         let path = plugin.path.display();
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-<<<<<<< HEAD
-        if let Some(capability) = lacking(&manifest.requires) {
-            return Err(needs_newer(&path.to_string(), capability));
-        }
-        for component in manifest.components {
-            if let Some(capability) = lacking(&component.requires) {
-                return Err(needs_newer(&format!("{path}: `{}`", component.id), capability));
-            }
-            let Some(role) = component.role() else {
-                tracing::warn!(
-                    "{path}: `{}` has the role `{}`, which this version does not know; the component is left out",
-                    component.id,
-                    component.role
-                );
-=======
         if let Some(name) = lacking(&manifest.requires) {
             return Err(newer(format!("{path} requires `{name}`, which this version does not have")));
         }
@@ -238,7 +211,6 @@ impl Catalogue {
             if let Some(error) = beyond(&component) {
                 tracing::warn!("{path}: {}; the component is left out", error.message);
                 unavailable.insert(component.id, error.because(format!("it is in {path}")));
->>>>>>> sys
                 continue;
             }
             let Some(role) = component.role() else { continue };
