@@ -349,7 +349,7 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
         ("panic-in-constructor", "failed: ", "panicked in its constructor: the constructor had enough"),
         ("panic-in-penalty", "failed: ", "panicked in penalty"),
         ("panic-in-drop", "failed: ", "panicked in drop"),
-        ("abort", "failed: ", "signal 6 (abort); last plugin code: `penalty` of `rogue.constraint` (/"),
+        ("abort", "failed: ", "; last plugin code: `penalty` of `rogue.constraint` (/"),
         ("segfault", "failed: ", "signal 11 (segmentation fault); last plugin code: `penalty` of `rogue."),
         ("exit-zero", "failed: ", "exit code 0 without a result; last plugin code: `penalty` of `rogue.cons"),
         (
