@@ -1,14 +1,16 @@
 //! The table that `pallium run` ends with: accuracy by variant and task.
 
+use std::collections::BTreeMap;
+
 use pallium_core::{Levels, random};
 use serde::Serialize;
 
 use crate::table::TextTable;
-use crate::text::{estimate, estimate_caption, three};
+use crate::text::{count, estimate, estimate_caption, three};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::Cell;
-use pallium_record::outcome::Status;
+use pallium_record::outcome::{Status, count_warnings};
 use pallium_stats as stats;
 
 /// Coverage of the intervals.
@@ -29,6 +31,8 @@ pub struct Summary {
     pub tasks: Vec<TaskLevels>,
     /// One entry for each variant and task, by variant, then by task.
     pub groups: Vec<AccuracyGroup>,
+    /// Warnings of components, each with the number of trainings that have it.
+    pub warnings: Vec<(String, usize)>,
 }
 
 /// A task and its reference levels of accuracy.
@@ -135,7 +139,25 @@ pub fn summarise(
             });
         }
     }
-    Summary { measure: measure.into(), split: split.into(), interval, confidence: CONFIDENCE, tasks, groups }
+    // Variants may share a training, which warns once.
+    let trainings: BTreeMap<&str, &[String]> = plan
+        .iter()
+        .zip(records)
+        .filter_map(|(cell, record)| match record {
+            Some(Record::Finished(finished)) => Some((cell.folder.as_str(), finished.warnings.as_slice())),
+            _ => None,
+        })
+        .collect();
+    let warnings = count_warnings(trainings.into_values());
+    Summary {
+        measure: measure.into(),
+        split: split.into(),
+        interval,
+        confidence: CONFIDENCE,
+        tasks,
+        groups,
+        warnings: warnings.into_iter().map(|(text, count)| (text.to_owned(), count)).collect(),
+    }
 }
 
 fn levels(task: &str, known: Option<Levels>) -> TaskLevels {
@@ -201,7 +223,11 @@ impl Summary {
             true => format!("{what}; R² where a task has no accuracy"),
             false => what,
         };
-        format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval))
+        let mut text = format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval));
+        for (warning, trainings) in &self.warnings {
+            text.push_str(&format!("\nwarning in {}: {warning}", count(*trainings, "training")));
+        }
+        text
     }
 }
 
@@ -252,6 +278,7 @@ mod tests {
             levels: Some(levels),
             curve: vec![],
             unmeasured: 0,
+            warnings: vec!["not converged".into()],
         }))
     }
 
@@ -312,6 +339,7 @@ mod tests {
         assert!((group.mean.unwrap() - 0.6).abs() < 1e-12);
         let text = summary.render();
         assert!(text.contains("0.600 ± 1.271 (2; 1 diverged; 1 failed; 1 to do)"), "{text}");
+        assert!(text.ends_with("\nwarning in 3 trainings: not converged"), "{text}");
         assert!(text.contains("0.250") && text.contains("0.625") && text.contains("best without memory"));
     }
 

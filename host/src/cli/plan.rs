@@ -36,7 +36,7 @@ pub struct Plan {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// List only the trainings that match; may be repeated.
-    #[arg(long = "only", value_name = "GLOB")]
+    #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
     /// Number of trainings that will run at the same time [default: as many as
     /// there are cores for their threads]

@@ -13,7 +13,7 @@ use pallium_record::spec::{
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
-use super::tree::{Node, Place, Table, Value, check_keys};
+use super::tree::{Node, Place, Table, Value, check_keys, check_keys_and};
 use super::{Component, Experiment, Task, Variant};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
@@ -134,7 +134,7 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     let Value::Table(table) = &mut tree.value else {
         return Err(Error::bug("an experiment file is not a table"));
     };
-    check_keys(table, KEYS, "an experiment file")?;
+    check_keys_and(table, KEYS, "an experiment file", &in_section)?;
     let Some(base) = table.remove("base") else { return Ok(tree) };
     let beside = path.parent().unwrap_or(Path::new("")).join(base.text("base")?);
     let mut below = load_layers(&beside, Some(&base.at), sources)?;
@@ -174,7 +174,7 @@ fn read(
 ) -> Result<Experiment> {
     let file = Place::file(path);
     let top = tree.table("an experiment file")?;
-    check_keys(top, &KEYS[1..], "an experiment file")?;
+    check_keys_and(top, &KEYS[1..], "an experiment file", &in_section)?;
     let text = |key: &str| top.get(key).map(|node| node.text(&format!("`{key}`"))).transpose();
     let integer = |key: &str, low: u64, high: u64| {
         top.get(key).map(|node| node.integer(&format!("`{key}`"), low, high)).transpose()
@@ -303,6 +303,13 @@ fn read(
         names: names.clone(),
         sweep: Sweep::default(),
     })
+}
+
+/// The path of a key that belongs into a section.
+fn in_section(key: &str) -> Option<String> {
+    let sections = [("training", TRAINING), ("limits", LIMITS)];
+    let (section, _) = sections.into_iter().find(|(_, keys)| keys.contains(&key))?;
+    Some(format!("{section}.{key}"))
 }
 
 fn limits(node: Option<&Node>) -> Result<Limits> {
