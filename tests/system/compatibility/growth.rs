@@ -148,7 +148,7 @@ const PARTS: &[(&str, Edit)] = &[
 const DYNAMICS: &[(&str, Edit)] = &[
     (
         "abi/wire.rs",
-        AtEndOf("pub trait WireDynamics {", "fn tempo(&self) -> WireResult<f64> { RResult::ROk(-1.0) }"),
+        AtEndOf("pub trait WireDynamics:", "fn tempo(&self) -> WireResult<f64> { RResult::ROk(-1.0) }"),
     ),
     (
         "abi/loaded.rs",

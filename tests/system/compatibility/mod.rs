@@ -139,7 +139,7 @@ fn other_versions(folder: &Path) {
 /// finds in it.
 fn older() -> Vec<(PathBuf, &'static str, Value)> {
     vec![
-        (plugin("pallium_synthetic"), "synthetic.field", json!(60)),
+        (plugin("pallium_synthetic"), "synthetic.field", json!(100)),
         (plugin("pallium_init"), "init.orthogonal", json!(4)),
         // 600 µm at a limit of 300: an excess of 1, so λ·(1 + 2), and slopes of λ.
         (fixture("outside"), "outside.long-connections", json!([0.9, 0.6])),
@@ -158,7 +158,7 @@ fn grown() -> Vec<(&'static str, Value)> {
         ("newer.constraint", json!([5.0, 6.0])),
         ("newer.task", json!([4, "classes", "fair"])),
         ("newer.ranks", json!([4, "ranks", "fair"])),
-        ("newer.model", json!([1, [["recurrent", "fair"], ["gate", "fair"]], "fair", "fair"])),
+        ("newer.model", json!([2, [["recurrent", "fair"], ["gate", "fair"]], "fair", "fair"])),
         ("newer.optimizer", json!(true)),
         ("newer.metric", json!([2.0, "sideways"])),
         ("newer.analysis", json!(42.0)),
@@ -232,7 +232,7 @@ fn train(
         // The newer metric asks the host for what only a newer one knows, and gets the default.
         let tempo = rows.iter().find(|row| row["measure"] == "tempo").map(|row| row["value"].as_str());
         let offers = model.starts_with("rnn.");
-        assert_eq!(tempo, metric.starts_with("newer.").then_some(if offers { "-1" } else { "" }), "{rows:?}");
+        assert_eq!(tempo, metric.starts_with("newer.").then_some(if offers { "-1.0" } else { "" }), "{rows:?}");
     }
     ended
 }
