@@ -276,6 +276,12 @@ pub fn grow(sources: &mut Sources) {
     }
 }
 
+/// Lets a core grow by a single method.
+pub fn grow_little(sources: &mut Sources) {
+    let (plain, wire, file) = ROLES[4];
+    add_method(sources, plain, wire, file);
+}
+
 /// Changes a core as the contract does not allow.
 pub fn change(sources: &mut Sources) {
     edit(sources, CHANGE);

@@ -71,6 +71,7 @@ fn newer() -> String {
 /// settings.
 static CRATES: LazyLock<Built> = LazyLock::new(|| {
     let newer = core_copy("newer", &newer(), growth::grow);
+    let little = core_copy("little", &format!("{}.97", series()), growth::grow_little);
     let changed = core_copy("changed", &format!("{}.98", series()), growth::change);
     let present = root().join("core");
     let folder = outside("compatibility").join("crates");
@@ -92,12 +93,19 @@ static CRATES: LazyLock<Built> = LazyLock::new(|| {
     member("linked-second", &present, LIBRARY, "linked/second.rs", "");
     let both = ["first", "second"].map(|name| format!("linked-{name} = {{ path = \"../linked-{name}\" }}\n"));
     member("linked", &present, PLUGIN, "linked/together.rs", &both.concat());
+    member("little", &little, PLUGIN, "outside.rs", "");
     // The present gate, which must accept the extensions.
-    let wire = "abi_stable = { version = \"=0.11.3\", default-features = false }\nlibloading = \"0.9\"\ntracing = \"0.1\"\n";
-    member("newer-host", &newer, PROGRAM, "grown/host.rs", wire);
     let gate = std::fs::read_to_string(root().join("host/src/plugins/gate.rs")).unwrap();
     let gate = gate.split("#[cfg(test)]").next().unwrap();
-    write_changed(&folder.join("newer-host/src/plugins/gate.rs"), gate.as_bytes());
+    let stubs = std::fs::read(fixtures.join("grown/stubs.rs")).unwrap();
+    let wire = "abi_stable = { version = \"=0.11.3\", default-features = false }\nlibloading = \"0.9\"\ntracing = \"0.1\"\n";
+    for (name, core, source) in
+        [("newer-host", &newer, "grown/host.rs"), ("little-host", &little, "grown/loader.rs")]
+    {
+        member(name, core, PROGRAM, source, wire);
+        write_changed(&folder.join(name).join("src/stubs.rs"), &stubs);
+        write_changed(&folder.join(name).join("src/plugins/gate.rs"), gate.as_bytes());
+    }
     let mut workspace = String::from("[workspace]\nmembers = [\"*\"]\nresolver = \"3\"\n");
     for name in ["pallium-core", "unlike"] {
         let checks = "debug-assertions = true\noverflow-checks = true\n";
@@ -206,6 +214,18 @@ fn plugins_of_both_ages_run_in_a_newer_host_in_both_orders() {
     }
 }
 
+/// The layout checker keeps what it has seen for the rest of the process. Where a single
+/// trait has grown, it would refuse every plugin of the present core after an older one,
+/// if the gate did not show it the present layout first.
+#[test]
+fn an_older_plugin_may_be_opened_first() {
+    let (old, new) = (plugin("pallium_synthetic"), CRATES.library("little"));
+    for files in [[&old, &new], [&new, &old]] {
+        let printed = execute(Command::new(CRATES.executable("little-host")).args(files)).ok().stdout;
+        assert_eq!(printed, "");
+    }
+}
+
 /// Runs an experiment in the present host; `substrate` and so on name components.
 fn train(
     files: &[&Path],
@@ -232,7 +252,11 @@ fn train(
         // The newer metric asks the host for what only a newer one knows, and gets the default.
         let tempo = rows.iter().find(|row| row["measure"] == "tempo").map(|row| row["value"].as_str());
         let offers = model.starts_with("rnn.");
-        assert_eq!(tempo, metric.starts_with("newer.").then_some(if offers { "-1" } else { "" }), "{rows:?}");
+        assert_eq!(
+            tempo,
+            metric.starts_with("newer.").then_some(if offers { "-1.0" } else { "" }),
+            "{rows:?}"
+        );
     }
     ended
 }
