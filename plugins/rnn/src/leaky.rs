@@ -170,6 +170,10 @@ impl Unit for Leaky {
             .collect()
     }
 
+    fn trains_vectors(&self) -> bool {
+        self.learn
+    }
+
     fn bias(&self, _: usize) -> f32 {
         0.0
     }

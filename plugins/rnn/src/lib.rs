@@ -39,6 +39,7 @@ mod unit;
 mod common;
 mod elementwise;
 mod panels;
+mod regression;
 mod sparse;
 
 #[cfg(test)]

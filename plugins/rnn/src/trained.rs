@@ -6,8 +6,8 @@ use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, Array
 use pallium_core::prelude::*;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_square, glorot, in_threads, no_activity, no_gradient, no_pass,
-    parts_mut, sizes, wrong_size,
+    check_batch, copy_inputs, expect, expect_outputs, expect_square, glorot, in_threads, no_activity,
+    no_gradient, no_pass, parts_mut, sizes, wrong_size,
 };
 use crate::dynamics::{Dynamics, Layer, Part};
 use crate::elementwise::add;
@@ -93,6 +93,24 @@ impl<D: Dynamics> Trained<D> {
         Ok(model)
     }
 
+    /// The parameters with their gradients; see [`Model::learned`].
+    pub(crate) fn lend(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        if !self.differentiated {
+            return Err(no_gradient());
+        }
+        let readout = self.readout_ranges();
+        let Some(first) = self.learning.first_mut() else { return Err(no_gradient()) };
+        let values = parts_mut(&mut self.layer.weights, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut self.readout.values, &readout));
+        let gradients = parts_mut(&mut self.gradient, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut first.scoring().readout.parameters, &readout));
+        let trained = |(index, _): &(usize, _)| self.parameters[*index].trained;
+        let lent = values.zip(gradients).enumerate().filter(trained);
+        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
+    }
+
     /// Inputs of the last pass that kept the activity, noise included.
     #[cfg(test)]
     pub(crate) fn kept_inputs(&self) -> ArrayView3<'_, f32> {
@@ -128,7 +146,9 @@ fn layout<D: Dynamics>(layer: &Layer<D>, outputs: usize) -> (Vec<ParameterInfo>,
         push(ParameterInfo::new(format!("bias{suffix}"), [n], ParameterKind::Other), drive.start + c * n);
     }
     for (index, name) in D::VECTORS.iter().enumerate() {
-        push(ParameterInfo::new(*name, [n], ParameterKind::Other), layer.vectors().start + index * n);
+        let info = ParameterInfo::new(*name, [n], ParameterKind::Other);
+        let info = if layer.unit.trains_vectors() { info } else { info.fixed() };
+        push(info, layer.vectors().start + index * n);
     }
     parameters.push(ParameterInfo::new("readout", [n, outputs], ParameterKind::Readout));
     parameters.push(ParameterInfo::new("readout_bias", [outputs], ParameterKind::Other));
@@ -183,13 +203,7 @@ impl<D: Dynamics> Model for Trained<D> {
     ) -> Result<()> {
         check_batch(batch, self.layer.channels)?;
         let scored = batch.scored().count();
-        if outputs.dim() != (scored, self.outputs) {
-            return Err(Error::input(format!(
-                "the outputs are {:?}, but must be {scored}×{}",
-                outputs.dim(),
-                self.outputs
-            )));
-        }
+        expect_outputs(outputs.dim(), (scored, self.outputs))?;
         let (trials, steps, channels) = batch.dim();
         // Parameters may have changed since the last pass.
         self.readout.refresh()?;
@@ -254,14 +268,7 @@ impl<D: Dynamics> Model for Trained<D> {
     ) -> Result<()> {
         let (n, pass) = (self.layer.neurons, self.training_pass()?);
         let shape = (pass.steps, pass.trials, n);
-        if outputs.dim() != (pass.scored, self.outputs) {
-            return Err(Error::input(format!(
-                "the gradient in the outputs is {:?}, but must be {}×{}",
-                outputs.dim(),
-                pass.scored,
-                self.outputs
-            )));
-        }
+        expect_outputs(outputs.dim(), (pass.scored, self.outputs))?;
         if let Some(activity) = &activity {
             expect("the gradient in the activity", activity.dim(), shape)?;
         }
@@ -330,19 +337,11 @@ impl<D: Dynamics> Model for Trained<D> {
     }
 
     fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
-        if !self.differentiated {
-            return Err(no_gradient());
+        // What is lent may be changed, and the pass belongs to the values before.
+        if let Some(pass) = self.pass.as_mut().filter(|_| self.differentiated) {
+            pass.training = false;
         }
-        let readout = self.readout_ranges();
-        let Some(first) = self.learning.first_mut() else { return Err(no_gradient()) };
-        let values = parts_mut(&mut self.layer.weights, &self.ranges)
-            .into_iter()
-            .chain(parts_mut(&mut self.readout.values, &readout));
-        let gradients = parts_mut(&mut self.gradient, &self.ranges)
-            .into_iter()
-            .chain(parts_mut(&mut first.scoring().readout.parameters, &readout));
-        let lent = values.zip(gradients).enumerate();
-        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
+        self.lend()
     }
 
     fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {

@@ -2,6 +2,7 @@
 
 use pallium_core::prelude::*;
 
+use crate::common::leak_of;
 use crate::recurrence::Rectified;
 use crate::trained::{Start, Trained};
 
@@ -39,13 +40,7 @@ impl Component for Vanilla {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        // Compared after the conversion: the f32 that is used must not be 0.
-        let leak = params.leak as f32;
-        one_of_range("leak", params.leak, 0.0, 1.0)?;
-        if leak == 0.0 {
-            return Err(Error::input(format!("parameter `leak` is {}", params.leak))
-                .help("it must be above 0 and at most 1; at 0 units would never change"));
-        }
+        let leak = leak_of(params.leak)?;
         // The only block starts from the given weights.
         Trained::new(Rectified { leak }, params.noise, Start::Same, setting)
     }
