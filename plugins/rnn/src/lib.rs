@@ -34,6 +34,7 @@ mod scoring;
 mod step;
 mod trained;
 mod unit;
+mod wiring;
 
 // Kernels and helpers.
 mod common;

@@ -11,6 +11,7 @@ use crate::common::{
 };
 use crate::elementwise::tanh_leaky;
 use crate::regression::Regression;
+use crate::wiring::{Chosen, UnitChoice, Wiring};
 
 pallium_core::params! {
     /// Parameters of the reservoir and of its read-out.
@@ -31,6 +32,12 @@ pallium_core::params! {
         /// λ of the ridge regression, relative to the mean squared activity
         /// (above 0).
         ridge: f64 = 1e-4,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -54,6 +61,9 @@ pallium_core::params! {
 /// Penalties are refused.
 pub(crate) struct Reservoir {
     params: Params,
+    wiring: Wiring,
+    /// The units that are read out.
+    read: Chosen,
     neurons: usize,
     channels: usize,
     outputs: usize,
@@ -132,8 +142,11 @@ impl Component for Reservoir {
             ParameterInfo::new("readout", [neurons, outputs], Readout),
             ParameterInfo::new("readout_bias", [outputs], Other),
         ];
+        let wiring = Wiring { input: params.input_units.clone(), readout: params.readout_units.clone() };
         let mut model = Reservoir {
             params,
+            wiring,
+            read: Chosen::default(),
             neurons,
             channels,
             outputs,
@@ -188,7 +201,10 @@ impl Reservoir {
                 }
                 let weight = batch.mask[[trial, step]];
                 if weight > 0.0 {
-                    scored.states.extend_from_slice(row);
+                    // Units that are not read out are 0 to the regression, and so
+                    // are their weights.
+                    let read = |(unit, &h)| if self.read.contains(unit) { h } else { 0.0 };
+                    scored.states.extend(row.iter().enumerate().map(read));
                     scored.states.push(1.0);
                     scored.weights.push(weight);
                     let targets = &mut scored.targets;
@@ -238,8 +254,11 @@ impl Model for Reservoir {
             let (scale, mut stream) = (scale as f32, random::stream(seed, purpose));
             (0..count).map(|_| stream.random_range(-scale..=scale)).collect()
         };
+        let [receiving, read] = self.wiring.choose(n, seed)?;
+        self.read = read;
         self.recurrent = recurrent.iter().copied().collect();
         self.drive = uniform(c * n, self.params.input_scale, "input weights");
+        receiving.clear_to(&mut self.drive);
         self.drive.extend(uniform(n, self.params.bias_scale, "biases"));
         self.readout = vec![0.0; (n + 1) * k];
         self.regression = Regression::new(n + 1, k);

@@ -9,6 +9,7 @@ mod refusals;
 mod reservoir;
 mod step;
 mod values;
+mod wiring;
 
 use pallium_core::LossSums;
 use pallium_core::ndarray::{Array2, Array3};
