@@ -6,6 +6,7 @@
 //! | `rnn.leaky` | continuous-time units with time constants and noise | 1 |
 //! | `rnn.gru` | gated recurrent units | 3: candidate, reset and update gate |
 //! | `rnn.lstm` | long short-term memory | 4: candidate, input, forget and output gate |
+//! | `rnn.candle` | `rnn.vanilla` in candle, on a processor or a GPU | 1 |
 //! | `rnn.reservoir` | echo-state network, read-out by ridge regression | 1, never changed |
 //!
 //! Block 0 starts from the given weights and is the one that metrics measure;
@@ -20,6 +21,7 @@
 //! compare the fused recurrence with candle's differentiation of the same network.
 
 // Components.
+mod candle;
 mod gru;
 mod leaky;
 mod lstm;
@@ -38,6 +40,7 @@ mod wiring;
 
 // Kernels and helpers.
 mod common;
+mod device;
 mod elementwise;
 mod panels;
 mod regression;

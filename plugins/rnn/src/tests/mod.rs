@@ -1,6 +1,7 @@
 //! Tests of complete models, and their shared helpers.
 
 mod behaviour;
+mod candle;
 mod cells;
 mod golden;
 mod measure;

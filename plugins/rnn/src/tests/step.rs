@@ -6,6 +6,7 @@ use pallium_core::serde_json::json;
 use rand::Rng;
 
 use super::{Adam, SMALL, Size, batch, build_any, learn, pass};
+use crate::candle::Candle;
 use crate::gru::Gru;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
@@ -28,6 +29,7 @@ fn models() -> Vec<(&'static str, Box<dyn Model>)> {
         ("leaky tanh", leaky("tanh")),
         ("leaky softplus", leaky("softplus")),
         ("gru", Box::new(build_any::<Trained<Gru>>(&json!({"gates": "relabelled"}), &setting))),
+        ("candle", Box::new(build_any::<Candle>(&json!({"leak": 0.6}), &setting))),
         ("lstm", Box::new(build_any::<Trained<Lstm>>(&json!({"gates": "relabelled"}), &setting))),
     ];
     for (_, model) in &mut all {
