@@ -6,6 +6,7 @@
 //! | `rnn.leaky` | continuous-time units with time constants and noise | 1 |
 //! | `rnn.gru` | gated recurrent units | 3: candidate, reset and update gate |
 //! | `rnn.lstm` | long short-term memory | 4: candidate, input, forget and output gate |
+//! | `rnn.populations` | rectified units, excitatory and inhibitory, with free units | 4: between each pair of populations |
 //! | `rnn.candle` | `rnn.vanilla` in candle, on a processor or a GPU | 1 |
 //! | `rnn.reservoir` | echo-state network, read-out by ridge regression | 1, never changed |
 //!
@@ -25,6 +26,7 @@ mod candle;
 mod gru;
 mod leaky;
 mod lstm;
+mod populations;
 mod reservoir;
 mod vanilla;
 

@@ -118,7 +118,7 @@ fn speed() {
 #[ignore = "measures; needs a quiet machine"]
 fn speed_of_models() {
     use crate::{candle::Candle, gru::Gru, leaky::Leaky, lstm::Lstm};
-    use crate::{reservoir::Reservoir, trained::Trained};
+    use crate::{populations::Populations, reservoir::Reservoir, trained::Trained};
     fn report<M: Component + Model>(params: Value, trials: &Batch) {
         let mut model: M = build_any(&params, &FULL.setting(1));
         model.initialise((Matrix::eye(FULL.neurons) * 0.5).view(), 1).unwrap();
@@ -140,5 +140,6 @@ fn speed_of_models() {
     report::<Trained<Gru>>(json!({}), &trials);
     report::<Trained<Lstm>>(json!({}), &trials);
     report::<Candle>(json!({}), &trials);
+    report::<Populations>(json!({}), &trials);
     report::<Reservoir>(json!({}), &trials);
 }

@@ -6,6 +6,7 @@ mod cells;
 mod golden;
 mod measure;
 mod oracle;
+mod populations;
 mod refusals;
 mod reservoir;
 mod step;

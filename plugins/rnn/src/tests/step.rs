@@ -10,6 +10,7 @@ use crate::candle::Candle;
 use crate::gru::Gru;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
+use crate::populations::Populations;
 use crate::trained::Trained;
 use crate::vanilla::Vanilla;
 
@@ -29,6 +30,10 @@ fn models() -> Vec<(&'static str, Box<dyn Model>)> {
         ("leaky tanh", leaky("tanh")),
         ("leaky softplus", leaky("softplus")),
         ("gru", Box::new(build_any::<Trained<Gru>>(&json!({"gates": "relabelled"}), &setting))),
+        (
+            "populations",
+            Box::new(build_any::<Populations>(&json!({"leak": 0.6, "free_inhibitory": 2}), &setting)),
+        ),
         ("candle", Box::new(build_any::<Candle>(&json!({"leak": 0.6}), &setting))),
         ("lstm", Box::new(build_any::<Trained<Lstm>>(&json!({"gates": "relabelled"}), &setting))),
     ];
