@@ -219,13 +219,7 @@ fn a_check_prints_a_table() {
 /// Faults of a model: name, the check that finds it, the check's message, and the
 /// change to the model from `pallium plugins new`.
 const FAULTS: [(&str, &str, &str, &str, &str); 4] = [
-    (
-        "adds",
-        "gradient",
-        "",
-        "        self.gradients.iter_mut().for_each(|g| g.fill(0.0));\n",
-        "",
-    ),
+    ("adds", "gradient", "", "        self.gradients.iter_mut().for_each(|g| g.fill(0.0));\n", ""),
     (
         "seedless",
         "deterministic",
@@ -240,13 +234,7 @@ const FAULTS: [(&str, &str, &str, &str, &str); 4] = [
         "            self.gradients[INPUT] += &self",
         "            self.gradients[INPUT] += &0.5_f32 * &self",
     ),
-    (
-        "loud",
-        "passes",
-        "evaluation",
-        "        if mode != Mode::Evaluate {\n",
-        "        {\n",
-    ),
+    ("loud", "passes", "evaluation", "        if mode != Mode::Evaluate {\n", "        {\n"),
 ];
 
 #[test]

@@ -149,10 +149,8 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
 /// schedule of the learning rate.
 fn settings(training: &Training) -> Result<Vec<String>> {
     let Training { epochs, trials, validation, test, batch, .. } = *training;
-    let plain = Training {
-        threads: training.threads,
-        ..Training::new(epochs, trials, validation, test, batch)
-    };
+    let plain =
+        Training { threads: training.threads, ..Training::new(epochs, trials, validation, test, batch) };
     let json = |training| serde_json::to_value(training).map_err(|e| Error::bug(e.to_string()));
     let (own, usual) = (json(training)?, json(&plain)?);
     let names = own.as_object().into_iter().flatten();
