@@ -134,15 +134,21 @@ where
 }
 
 /// The name in `known` that is most similar to `name`, ignoring case; `None` if
-/// none is similar enough to be suggested.
+/// none is similar enough to be suggested. A name without a dot is also compared
+/// with the last parts of dotted names: `go-no-go` is near `cognition.go-no-go`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    let mut best = (0.75, None);
+    for candidate in known {
+        let full = candidate.to_lowercase();
+        let last = full.rsplit('.').next().filter(|_| !lower.contains('.')).unwrap_or(&full);
+        let similarity = strsim::jaro_winkler(&lower, &full).max(strsim::jaro_winkler(&lower, last));
+        // Of equals, the first.
+        if similarity > best.0 {
+            best = (similarity, Some(candidate));
+        }
+    }
+    best.1
 }
 
 /// Checks that the value of parameter `name` is finite and at least 0.
@@ -169,6 +175,15 @@ pub fn one_of_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_without_its_family_is_near_the_full_id() {
+        let ids = ["cognition.go-no-go", "cognition.one-choice", "neurogym.go-nogo"];
+        assert_eq!(nearest("go-no-go", ids), Some("cognition.go-no-go"));
+        assert_eq!(nearest("onechoice", ids), Some("cognition.one-choice"));
+        assert_eq!(nearest("neurogym.go-no-go", ids), Some("neurogym.go-nogo"));
+        assert_eq!(nearest("xyz", ids), None);
+    }
 
     crate::choice! {
         /// Colour.

@@ -91,8 +91,9 @@ pub struct Submission<'a> {
     pub out: &'a Path,
     /// This executable.
     pub pallium: &'a Path,
-    /// `PALLIUM_PLUGIN_PATH`, if it is set.
-    pub plugins: Option<&'a str>,
+    /// Variables of the environment that each task gets, with their values; see
+    /// [`environment`].
+    pub environment: &'a [(String, String)],
     /// Further arguments of `pallium run`.
     pub run: &'a [String],
     /// Number of shards.
@@ -186,8 +187,8 @@ impl Submission<'_> {
                 "HQ_TASK_ID"
             }
         };
-        if let Some(plugins) = self.plugins {
-            line(format!("export PALLIUM_PLUGIN_PATH={}", quote(plugins)));
+        for (name, value) in self.environment {
+            line(format!("export {name}={}", quote(value)));
         }
         let mut words = vec![
             unicode(self.pallium)?.to_owned(),
@@ -204,6 +205,47 @@ impl Submission<'_> {
         line(format!("exec {} --shard \"${{{index}}}/{parts}\"", words.join(" ")));
         Ok(text)
     }
+}
+
+/// The variables that decide which plugins, libraries, interpreters and caches a
+/// training uses. A batch system may give a task an environment of its own
+/// (Slurm with `--export=NONE`, HyperQueue that of its worker), so the script
+/// sets them.
+const VARIABLES: [&str; 8] = [
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "LD_LIBRARY_PATH",
+    "HDF5_PLUGIN_PATH",
+    "XDG_CACHE_HOME",
+];
+
+/// The variables among `all` that a task needs: those of Pallium and its
+/// plugins (`PALLIUM_…`), and those that programs and libraries are found with.
+///
+/// # Errors
+/// If a value is not Unicode.
+pub fn environment(all: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>> {
+    let mut chosen = Vec::new();
+    for (name, value) in all {
+        let Some(name) = name.to_str() else { continue };
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if value.is_empty() || !plain || !(name.starts_with("PALLIUM_") || VARIABLES.contains(&name)) {
+            continue;
+        }
+        let value = value.into_string().map_err(|value| {
+            Error::input(format!(
+                "{name}={}: a batch script cannot contain a value that is not Unicode",
+                value.display()
+            ))
+            .help(format!("rename the folder that it names, or unset {name} for this command"))
+        })?;
+        chosen.push((name.to_owned(), value));
+    }
+    chosen.sort();
+    Ok(chosen)
 }
 
 impl Prepared {
@@ -228,11 +270,16 @@ impl Prepared {
         let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let reason = format!("{}{}", stderr.trim(), stdout.trim());
-            return Err(Error::input(format!("`{program}` refused the job: {reason}")).help(format!(
-                "arguments after `--` are passed to `{program}`, such as -- --partition=NAME; \
-                 the script is {}",
-                self.script.display()
-            )));
+            let help = if reason.contains("job array") {
+                "the array has more tasks than the batch system allows; choose fewer with --array-size".into()
+            } else {
+                format!(
+                    "arguments after `--` are passed to `{program}`, such as -- --partition=NAME; \
+                     the script is {}",
+                    self.script.display()
+                )
+            };
+            return Err(Error::input(format!("`{program}` refused the job: {reason}")).help(help));
         }
         let id = match self.engine {
             // NUMBER or NUMBER;CLUSTER.
@@ -254,6 +301,23 @@ impl Prepared {
 }
 
 impl Engine {
+    /// The largest number of a task in an array, if the batch system has a limit
+    /// and can be asked for it.
+    pub fn most_tasks(self) -> Option<usize> {
+        match self {
+            Engine::Slurm => {
+                let output = Command::new("scontrol")
+                    .args(["show", "config"])
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::null())
+                    .output()
+                    .ok()?;
+                most_in_array(&String::from_utf8_lossy(&output.stdout))
+            }
+            Engine::HyperQueue => None,
+        }
+    }
+
     /// The commands that show and cancel the job `id`.
     pub fn watch(self, id: &str) -> [String; 2] {
         match self {
@@ -261,6 +325,14 @@ impl Engine {
             Engine::HyperQueue => [format!("hq job progress {id}"), format!("hq job cancel {id}")],
         }
     }
+}
+
+/// The largest number of a task under Slurm's configuration: one less than
+/// `MaxArraySize`.
+fn most_in_array(configuration: &str) -> Option<usize> {
+    let mut pairs = configuration.lines().filter_map(|line| line.split_once('='));
+    let (_, size) = pairs.find(|(name, _)| name.trim() == "MaxArraySize")?;
+    size.trim().parse::<usize>().ok()?.checked_sub(1).filter(|most| *most > 0)
 }
 
 /// Ascending numbers in the notation of both engines: `1-4,7,9-10`.
@@ -297,7 +369,7 @@ fn new_folder(all: &Path) -> Result<PathBuf> {
 fn unicode(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
         Error::input(format!("{}: a batch script cannot contain a name that is not Unicode", path.display()))
-            .help("rename the folder")
+            .help("rename it, or reach it by a link with a name in Unicode")
     })
 }
 
@@ -337,7 +409,7 @@ mod tests {
             experiment: "seed = 7\n",
             out,
             pallium: Path::new("/opt/pallium's/pallium"),
-            plugins: Some("/opt/a:/opt/b"),
+            environment: &[],
             run: &[],
             parts: 12,
             tasks: &[1, 2, 3, 5, 11, 12],
@@ -383,8 +455,14 @@ mod tests {
     #[test]
     fn a_script_contains_resources_logs_and_its_shard() {
         let here = tempfile::tempdir().unwrap();
-        let run = ["--only".to_owned(), "W*/*/0".to_owned()];
-        let prepared = Submission { run: &run, ..submission(Engine::Slurm, here.path()) }.prepare().unwrap();
+        let run = ["--only=W*/*/0".to_owned()];
+        let environment = [
+            ("PALLIUM_PLUGIN_PATH".to_owned(), "/opt/a:/opt/b".to_owned()),
+            ("PALLIUM_PYTHON".to_owned(), "/opt/it's/bin/python3".to_owned()),
+        ];
+        let submission =
+            Submission { run: &run, environment: &environment, ..submission(Engine::Slurm, here.path()) };
+        let prepared = submission.prepare().unwrap();
         let text = fs::read_to_string(&prepared.script).unwrap();
         let folder = here.path().join("submissions/1");
         assert_eq!(prepared.folder, folder);
@@ -398,6 +476,7 @@ mod tests {
             "#SBATCH --time=90",
             "#SBATCH --requeue",
             "export PALLIUM_PLUGIN_PATH=/opt/a:/opt/b",
+            "export PALLIUM_PYTHON='/opt/it'\\''s/bin/python3'",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
@@ -407,12 +486,12 @@ mod tests {
             last,
             format!(
                 "exec '/opt/pallium'\\''s/pallium' run {folder}/experiment.toml --out {} --jobs 2 \
-                 --only 'W*/*/0' --shard \"${{SLURM_ARRAY_TASK_ID}}/12\"",
+                 '--only=W*/*/0' --shard \"${{SLURM_ARRAY_TASK_ID}}/12\"",
                 here.path().display()
             )
         );
         // A second submission does not overwrite it.
-        let again = submission(Engine::HyperQueue, here.path()).prepare().unwrap();
+        let again = Submission { engine: Engine::HyperQueue, run: &[], ..submission }.prepare().unwrap();
         assert!(again.folder.ends_with("submissions/2"));
         let text = fs::read_to_string(&again.script).unwrap();
         for line in
@@ -422,6 +501,30 @@ mod tests {
         }
         assert!(text.ends_with("--shard \"${HQ_TASK_ID}/12\"\n"));
         assert!(!text.contains("SBATCH"));
+    }
+
+    #[test]
+    fn variables_that_matter_travel_with_a_job() {
+        let all =
+            [("PALLIUM_PYTHON", "/venv/bin/python"), ("HOME", "/root"), ("PATH", "/bin"), ("PYTHONPATH", "")];
+        let all = all.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let chosen = environment(all).unwrap();
+        let names: Vec<&str> = chosen.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["PALLIUM_PYTHON", "PATH"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStringExt;
+            let all = [("PATH".into(), OsString::from_vec(b"/a\xff".to_vec()))];
+            let error = environment(all).unwrap_err();
+            assert!(error.message.contains("PATH=") && error.help.unwrap().contains("unset PATH"));
+        }
+    }
+
+    #[test]
+    fn the_limit_of_an_array_is_read_from_the_configuration() {
+        let text = "Configuration data as of 2026-01-01\nMaxArraySize            = 9\nMaxJobCount = 10000\n";
+        assert_eq!(most_in_array(text), Some(8));
+        assert_eq!(most_in_array("slurm_load_ctl_conf error"), None);
     }
 
     #[test]

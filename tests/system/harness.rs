@@ -202,14 +202,32 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Cargo for a crate outside the workspace. Such crates share the workspace's target
-/// folder, and so their dependencies; they are built without optimization, to save
-/// time.
+/// Cargo for a crate outside the workspace. Such crates share a target folder, and so
+/// their dependencies, apart from the workspace's: its users load what is there. They are
+/// built without optimization, to save time.
 pub fn cargo_outside(folder: &Path) -> Command {
     let mut command = cargo();
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target());
+    command.current_dir(folder).env("CARGO_TARGET_DIR", outside("target"));
     command.env("CARGO_PROFILE_RELEASE_DEBUG", "false").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
     command
+}
+
+/// A folder for crates outside the workspace that is kept, so that cargo builds only what
+/// has changed since the last run of the tests.
+pub fn outside(name: &str) -> PathBuf {
+    let folder = target().join("outside").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Writes a file unless it has this content already, which would make cargo build it
+/// again.
+pub fn write_changed(path: &Path, content: &[u8]) {
+    if std::fs::read(path).is_ok_and(|known| known == content) {
+        return;
+    }
+    std::fs::create_dir_all(path.parent().expect("a file is in a folder")).unwrap();
+    std::fs::write(path, content).unwrap();
 }
 
 /// Cargo's target folder, which contains this test as `PROFILE/deps/system-…`.
@@ -374,4 +392,30 @@ pub fn results(folder: &Path) -> Vec<BTreeMap<String, String>> {
         .records()
         .map(|row| header.iter().map(str::to_owned).zip(row.unwrap().iter().map(str::to_owned)).collect())
         .collect()
+}
+
+/// Shape and values of a tensor.
+pub type Shaped = (Vec<usize>, Vec<f32>);
+
+/// The tensors of single precision in a safetensors file, by name.
+pub fn tensors(path: &Path) -> BTreeMap<String, Shaped> {
+    let bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: BTreeMap<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let read = |(name, tensor): (String, Value)| {
+        if tensor["dtype"] != "F32" {
+            return None;
+        }
+        let [from, to] = [0, 1].map(|k| tensor["data_offsets"][k].as_u64().unwrap() as usize + 8 + length);
+        let values = bytes[from..to].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        Some((name, (serde_json::from_value(tensor["shape"].clone()).unwrap(), values)))
+    };
+    header.into_iter().filter_map(read).collect()
+}
+
+/// The folders of a run's trainings, by variant.
+pub fn trainings(out: &Path) -> BTreeMap<String, PathBuf> {
+    let folders =
+        results(out).into_iter().map(|row| (row["variant"].clone(), out.join("cells").join(&row["folder"])));
+    folders.collect()
 }

@@ -20,6 +20,7 @@
 mod authors;
 mod compatibility;
 mod components;
+mod continuation;
 mod crates;
 mod data;
 mod docs;
@@ -45,3 +46,4 @@ mod slurm;
 mod statistics;
 mod survival;
 mod tasks;
+mod training;

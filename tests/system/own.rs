@@ -126,6 +126,11 @@ fn a_new_description_is_valid_once_its_files_exist() {
 fn tables(names: &[&str], folder: &Path) -> Option<()> {
     let mut units = "id,session,scan_idx,unit_id,field,pt_position,pt_root_id,target_id\n".to_owned();
     let mut synapses = "id,pre_pt_root_id,post_pt_root_id,size\n".to_owned();
+    let mut synapse = 0;
+    let mut connect = |pre: &i64, post: &i64| {
+        synapse += 1;
+        writeln!(synapses, "{synapse},{pre},{post},8").unwrap();
+    };
     for name in names {
         let restored = folder.join(format!("restored-{name}"));
         pallium(&["field", "restore", text(&field(name)?), "--out", text(&restored)]).ok();
@@ -146,11 +151,10 @@ fn tables(names: &[&str], folder: &Path) -> Option<()> {
         let mut table = csv::Reader::from_path(restored.join(format!("connectome_{name}.csv"))).unwrap();
         for (pre, row) in root.iter().zip(table.records()) {
             for (post, count) in root.iter().zip(row.unwrap().iter().skip(1)) {
-                (0..count.parse::<u32>().unwrap())
-                    .for_each(|k| writeln!(synapses, "{k},{pre},{post},8").unwrap());
+                (0..count.parse::<u32>().unwrap()).for_each(|_| connect(pre, post));
                 // And one with a cell that was not imaged.
                 if count != "0" {
-                    writeln!(synapses, "9,{pre},864691130000000001,8").unwrap();
+                    connect(pre, &864691130000000001);
                 }
             }
         }

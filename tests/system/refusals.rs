@@ -105,6 +105,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
             }),
         ),
         ("The core is of another series", case(|_| listed(&fixture("series")))),
+        ("The plugin requires something newer", case(|_| claimed("{ \"requires\": [\"weather\"] }"))),
         ("A panic would abort", case(|_| claimed("{ \"unwinds\": false }"))),
         ("The manifest cannot be read", case(|_| listed(&fixture("mute")))),
         ("An id or a text is not allowed", case(|_| claimed("{ \"name\": \"red \\u001b[31m\" }"))),
@@ -444,8 +445,8 @@ fn reports_are_refused_in_the_documented_words() {
 #[test]
 fn a_core_of_another_series_is_refused_wherever_it_is_stated() {
     let parts =
-        ["was built against pallium-core 0.2.0, but this is", "build the plugin again against pallium-core"];
+        ["was built against pallium-core 0.1.0, but this is", "build the plugin again against pallium-core"];
     listed(&fixture("series")).refused(&parts);
-    claimed("{ \"core_version\": \"0.2.0\" }").refused(&parts);
-    claimed("{ \"core_version\": \"0.1.99\", \"a key of a later version\": 1 }").ok();
+    claimed("{ \"core_version\": \"0.1.0\" }").refused(&parts);
+    claimed("{ \"core_version\": \"0.2.99\", \"a key of a later version\": 1 }").ok();
 }

@@ -278,7 +278,7 @@ fn a_dry_run_only_writes_the_script() {
     let ended = pallium(&[&arguments[..], &["--array-size", "3", "--dry-run"]].concat()).ok();
     assert!(ended.stdout.contains("not submitted: 6 of 6 trainings as 3 tasks"), "{}", ended.stdout);
     let script = fs::read_to_string(out.join("submissions/1/submit.sh")).unwrap();
-    for part in ["#SBATCH --array=1-3\n", "#SBATCH --time=", "#SBATCH --mem=", "--only 'W/*/*'"] {
+    for part in ["#SBATCH --array=1-3\n", "#SBATCH --time=", "#SBATCH --mem=", "'--only=W/*/*'"] {
         assert!(script.contains(part), "no {part} in\n{script}");
     }
     assert!(!out.join("cells").exists());

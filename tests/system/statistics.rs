@@ -258,8 +258,8 @@ fn complete_tables_agree_with_the_reference_values() {
             near(&found["t"][0], expected[1], 1e-9);
             near(&found["t"][1], expected[2], 1e-9);
         }
-        for (term, value) in expected["rank_anova_type2_additive"].as_object().unwrap() {
-            let factor = term.trim_start_matches("C(").trim_end_matches(')').to_uppercase();
+        for (name, value) in expected["rank_anova_type2_additive"].as_object().unwrap() {
+            let factor = name.trim_start_matches("C(").trim_end_matches(')').to_uppercase();
             let (found, expected) = (term(&found, &factor), numbers(value));
             near(&found["sum_of_squares"], expected[0], 1e-9);
             near(&found["df"], expected[1], 0.0);

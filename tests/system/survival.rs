@@ -41,20 +41,20 @@ static UNDISTURBED: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
 });
 
 /// A folder with an experiment.
-struct Scene {
+pub struct Scene {
     folder: Scratch,
     file: PathBuf,
 }
 
 impl Scene {
-    fn new(experiment: &str) -> Self {
+    pub fn new(experiment: &str) -> Self {
         let folder = Scratch::new();
         let file = folder.path().join("x.toml");
         std::fs::write(&file, experiment).unwrap();
         Scene { folder, file }
     }
 
-    fn out(&self, name: &str) -> PathBuf {
+    pub fn out(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -64,19 +64,45 @@ impl Scene {
         all
     }
 
-    fn run(&self, out: &Path, extra: &[&str]) -> Ended {
+    pub fn run(&self, out: &Path, extra: &[&str]) -> Ended {
         pallium(&self.arguments(out, extra))
     }
 
     fn start(&self, out: &Path, extra: &[&str]) -> Running {
         start(program(&self.arguments(out, extra)))
     }
+
+    /// Starts a run and kills it once a training has written a checkpoint (or at once,
+    /// if none is written); returns after its workers have ended.
+    pub fn killed(&self, out: &Path, extra: &[&str]) {
+        let mut run = self.start(out, extra);
+        if !extra.ends_with(&["--checkpoint-every", "0"]) {
+            wait_for("a checkpoint", || {
+                assert!(!run.has_ended(), "the run ended before its first checkpoint");
+                checkpoint(out)
+            });
+        }
+        let workers = children(run.id());
+        run.kill();
+        run.wait();
+        // Workers end with the run, except that one may finish replacing its
+        // checkpoint.
+        wait_for("the end of the workers", || {
+            workers.iter().all(|&worker| !is_running(worker)).then_some(())
+        });
+    }
+}
+
+/// A complete checkpoint of a run; one that is being written has another name.
+fn checkpoint(out: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(out.join("cells/.checkpoints")).ok()?;
+    files.flatten().map(|file| file.path()).find(|path| !text(path).contains(".unfinished"))
 }
 
 /// All results in a run folder, by path, which must be equal for equal experiments.
 /// Fails if temporary files are left.
 #[track_caller]
-fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = |folder: &Path| -> Vec<String> {
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     };
@@ -107,7 +133,7 @@ fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[track_caller]
-fn same(out: &Path, reference: &BTreeMap<String, Vec<u8>>) {
+pub fn same(out: &Path, reference: &BTreeMap<String, Vec<u8>>) {
     let found = result_files(out);
     let keys = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&found), keys(reference));
@@ -279,28 +305,9 @@ fn a_killed_training_continues_from_its_last_epoch_bit_for_bit() {
         let out = scene.out(name);
         let mut all = only.to_vec();
         all.extend(["--checkpoint-every", every]);
-        let mut run = scene.start(&out, &all);
-        // A complete checkpoint; one that is being written has another name.
-        let kept = || {
-            let files = std::fs::read_dir(out.join("cells/.checkpoints")).ok()?;
-            files.flatten().map(|file| file.path()).find(|path| !text(path).contains(".unfinished"))
-        };
-        if every != "0" {
-            wait_for("a checkpoint", || {
-                assert!(!run.has_ended(), "{name}: the run ended before its first checkpoint");
-                kept()
-            });
-        }
-        let workers = children(run.id());
-        run.kill();
-        run.wait();
-        // Workers end with the run, except that one may finish replacing its
-        // checkpoint.
-        wait_for("the end of the workers", || {
-            workers.iter().all(|&worker| !is_running(worker)).then_some(())
-        });
+        scene.killed(&out, &all);
         if damage {
-            let place = kept().unwrap();
+            let place = checkpoint(&out).unwrap();
             let mut bytes = std::fs::read(&place).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
@@ -342,7 +349,7 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
         ("panic-in-constructor", "failed: ", "panicked in its constructor: the constructor had enough"),
         ("panic-in-penalty", "failed: ", "panicked in penalty"),
         ("panic-in-drop", "failed: ", "panicked in drop"),
-        ("abort", "failed: ", "signal 6 (abort); last plugin code: `penalty` of `rogue.constraint` (/"),
+        ("abort", "failed: ", "; last plugin code: `penalty` of `rogue.constraint` (/"),
         ("segfault", "failed: ", "signal 11 (segmentation fault); last plugin code: `penalty` of `rogue."),
         ("exit-zero", "failed: ", "exit code 0 without a result; last plugin code: `penalty` of `rogue.cons"),
         (

@@ -1,9 +1,10 @@
 //! Tasks with an answer at every step and trials of different lengths, from the
 //! experiment file to results.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::{Scratch, pallium, results, text};
+use crate::harness::{Scratch, fixture, pallium, results, text};
 
 /// Trains on `tasks` (in TOML) with a learning rate (0: no training); returns test
 /// accuracy and loss of each.
@@ -89,4 +90,80 @@ fn wrong_durations_are_refused() {
         .refused(&["parameter `delay`", "a number or a table of `uniform` or a table of `choice`"]);
     plan("{ uniform = [500, 200] }").refused(&["`delay` is drawn between 500 and 200 ms"]);
     plan("{ choice = [500, 200] }").ok();
+}
+
+/// Values of a test split, by measure.
+fn of_values(folder: &Path, task: &str, metric: &str, model: &str) -> BTreeMap<String, String> {
+    let file = folder.join("values.toml");
+    let plugin = fixture("values");
+    std::fs::write(
+        &file,
+        format!(
+            "seed = 2\nruns = 1\nplugin_path = [{:?}]\ntasks = [{task}]\nmodel = \"{model}\"\n\
+             [substrate]\nuse = \"synthetic.field\"\nneurons = 24\n\
+             [training]\nepochs = 12\ntrials = 512\nvalidation = 64\ntest = 200\nbatch = 32\n\
+             [metrics]\nuse = [{metric}]\n[[variant]]\nname = \"W\"\n",
+            text(&plugin)
+        ),
+    )
+    .unwrap();
+    let out = folder.join("values");
+    let _ = std::fs::remove_dir_all(&out);
+    let ended = pallium(&["run", text(&file), "--out", text(&out)]).ok();
+    let rows = results(&out);
+    assert!(rows.iter().all(|row| row["status"] == "ok"), "{rows:?}");
+    let explained = !task.contains("tolerance");
+    assert_eq!(ended.stdout.contains("values.sums (R²)"), explained, "{}", ended.stdout);
+    let has = |split: &str| rows.iter().any(|row| row["split"] == split && row["measure"] == "r2");
+    assert!(["train", "validation", "test"].into_iter().all(has), "{rows:?}");
+    let test = rows.into_iter().filter(|row| row["split"] == "test" || row["measure"] == "explained");
+    test.map(|row| (row["measure"].clone(), row["value"].clone())).collect()
+}
+
+#[test]
+fn tasks_of_values_have_an_explained_variance_and_no_accuracy() {
+    let scratch = Scratch::new();
+    for (task, metric, least) in [
+        ("\"values.sums\"", "\"values.explained\"", 0.5),
+        (
+            "{ use = \"values.sums\", by = \"poisson\" }",
+            "{ use = \"values.explained\", logarithms = true }",
+            0.0,
+        ),
+    ] {
+        for model in ["rnn.vanilla", "rnn.gru"] {
+            let found = of_values(scratch.path(), task, metric, model);
+            let number = |measure: &str| found[measure].parse::<f64>().unwrap();
+            // All test trials are recorded, so the metric sees the same answers.
+            let (r2, explained) = (number("r2"), number("explained"));
+            assert!((r2 - explained).abs() < 1e-6, "{task} {model}: {r2} and {explained}");
+            assert!((least..=1.0).contains(&r2), "{task} {model}: {r2}");
+            assert!(!found.contains_key("accuracy"), "{found:?}");
+        }
+    }
+    let judged = "{ use = \"values.sums\", tolerance = 0.3 }";
+    let found = of_values(scratch.path(), judged, "\"values.explained\"", "rnn.vanilla");
+    let accuracy: f64 = found["accuracy"].parse().unwrap();
+    assert!(accuracy > 0.3 && accuracy <= 1.0, "{found:?}");
+}
+
+#[test]
+fn a_measure_that_the_task_does_not_have_cannot_be_watched() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("x.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "runs = 1\nplugin_path = [{:?}]\ntasks = [\"values.sums\"]\n[substrate]\nneurons = 8\n\
+             [training]\nearly_stopping = {{ measure = \"validation_accuracy\", patience = 3 }}\n\
+             [[variant]]\nname = \"W\"\n",
+            text(&fixture("values"))
+        ),
+    )
+    .unwrap();
+    pallium(&["plan", text(&file)]).refused(&[
+        "x.toml:9: training W/values.sums/0 cannot run",
+        "early_stopping watches an accuracy, but `values.sums` has none",
+        "validation_loss",
+    ]);
 }

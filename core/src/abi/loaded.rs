@@ -145,6 +145,7 @@ struct Loaded<O: Close, I = ()> {
 
 impl<O: Close, I> Drop for Loaded<O, I> {
     fn drop(&mut self) {
+        entered(&self.id, "drop");
         if let Err(error) = from_wire(self.object.close_now()) {
             tracing::error!(component = self.id, "{error}");
             if let Ok(mut failures) = CLOSE_FAILURES.lock() {

@@ -50,7 +50,7 @@ mod tests {
         for mut gradient in [[0.2, -0.4], [0.1, 0.3], [-0.5, 0.05]] {
             adam.update(&mut [LearnedMut { index: 0, values: &mut values, gradient: &mut gradient }]);
         }
-        for (value, expected) in values.iter().zip([0.483_571_12_f32, -0.239_055_87]) {
+        for (value, expected) in values.iter().zip([0.483_571_1_f32, -0.239_055_9]) {
             assert!((value - expected).abs() < 1e-7, "{value} {expected}");
         }
     }

@@ -34,8 +34,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Replaces a file in one step: a reader sees either the old or the new
-/// contents.
+/// contents. If it is a link, its target is replaced.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = &pallium_files::link_target(path);
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
         let mut file = temporary(0o666).tempfile_in(folder)?;

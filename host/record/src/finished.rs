@@ -34,6 +34,8 @@ pub struct Finished {
     pub curve: Vec<Epoch>,
     /// Number of metrics that are missing.
     pub unmeasured: usize,
+    /// Warnings of components during the training.
+    pub warnings: Vec<String>,
 }
 
 impl Finished {
@@ -172,6 +174,7 @@ impl Store {
             levels: file.task_info.levels,
             curve: curves::read(&file.folder.join("curves.csv"))?,
             unmeasured: self.unmeasured(cell, file).len(),
+            warnings: file.warnings.clone(),
         })
     }
 }

@@ -39,6 +39,19 @@ impl fmt::Display for Status {
     }
 }
 
+/// The warnings of several trainings, each with the number of trainings that have
+/// it, in the order in which they first occur.
+pub fn count_warnings<'a>(trainings: impl IntoIterator<Item = &'a [String]>) -> Vec<(&'a str, usize)> {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for warning in trainings.into_iter().flatten() {
+        match counts.iter_mut().find(|(known, _)| known == warning) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((warning, 1)),
+        }
+    }
+    counts
+}
+
 /// A text without line breaks, for one cell of a table.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().join(" ")
@@ -113,6 +126,12 @@ mod tests {
         }
         assert_eq!(Status::Failed("one\n  two".into()).to_string(), "failed: one two");
         assert_eq!(Status::parse("fine"), None);
+    }
+
+    #[test]
+    fn warnings_are_counted_by_trainings() {
+        let all = [vec!["a".to_owned(), "b".into()], vec![], vec!["b".into()]];
+        assert_eq!(count_warnings(all.iter().map(Vec::as_slice)), [("a", 1), ("b", 2)]);
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub fn trained() -> Trained {
         status: Status::Ok,
         divergence: None,
         notes: vec![],
+        warnings: vec![],
         task: TaskInfo::classes(1, 2, 3),
         model: ModelRecord {
             neurons: 3,

@@ -59,6 +59,8 @@ pub struct Trained {
     pub divergence: Option<Divergence>,
     /// Notes of the substrate's source about the data.
     pub notes: Vec<String>,
+    /// Warnings of components during the training, each once.
+    pub warnings: Vec<String>,
     /// Description of the task.
     pub task: TaskInfo,
     /// Description of the model.
@@ -124,6 +126,10 @@ pub struct TrainingFile {
     pub inputs: BTreeMap<String, String>,
     /// Notes of the substrate's source about the data.
     pub notes: Vec<String>,
+    /// Warnings of components during the training, each once; none in older
+    /// folders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Description of the task.
     pub task_info: TaskInfo,
     /// Description of the model.
@@ -153,6 +159,7 @@ impl TrainingFile {
             core: pallium_core::VERSION.into(),
             inputs: cell.inputs.iter().cloned().collect(),
             notes: trained.notes.clone(),
+            warnings: trained.warnings.clone(),
             task_info: trained.task.clone(),
             model_info: trained.model.clone(),
             spec: spec.clone(),

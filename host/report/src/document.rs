@@ -43,7 +43,7 @@ impl Report {
             })
             .collect();
         json!({
-            "folder": run.root,
+            "folder": run.root.display().to_string(),
             "experiment": manifest.experiment,
             "profile": manifest.profile,
             "switches": manifest.switches,
@@ -86,7 +86,7 @@ impl Report {
 
 /// A group; values that do not exist are null.
 pub fn group(group: &Group) -> Value {
-    let mut value = json!({
+    json!({
         "variant": group.variant,
         "task": group.task,
         "split": group.split,
@@ -99,12 +99,9 @@ pub fn group(group: &Group) -> Value {
         "failed": group.failed,
         "missing": group.missing,
         "published": group.published,
-    });
-    if let (Some(verdict), Some(object)) = (&group.verdict, value.as_object_mut()) {
-        object.insert("verdict".into(), verdict.name().into());
-        object.insert("why".into(), verdict.why().into());
-    }
-    value
+        "verdict": group.verdict.as_ref().map(|verdict| verdict.name()),
+        "why": group.verdict.as_ref().map(|verdict| verdict.why()),
+    })
 }
 
 fn effect(effect: &Effect) -> Value {

@@ -104,7 +104,7 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
     let with_values = (0..run.variants.len()).filter(|&v| !task.values[v].is_empty());
     let alone =
         with_values.map(|v| run.variants[v].clone()).filter(|name| !compared.contains(&name)).collect();
-    let points = if run.swept() { task.from_point_to_point() } else { Vec::new() };
+    let points = if run.swept() { task.between_points() } else { Vec::new() };
     TaskStatistics { analysis: task.analysis(&table), effects, comparisons, alone, points }
 }
 
@@ -293,7 +293,7 @@ impl Task<'_> {
 
     /// Every point of a sweep against the one before of the same variant, and
     /// against the first, where that is another.
-    fn from_point_to_point(&self) -> Vec<Effect> {
+    fn between_points(&self) -> Vec<Effect> {
         let alike = |a: usize, b: usize| self.run.bases[a] == self.run.bases[b];
         let all = 0..self.names.len();
         let before: Vec<(usize, usize)> =

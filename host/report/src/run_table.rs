@@ -1,18 +1,24 @@
-//! The table that `pallium run` ends with: accuracy by variant and task.
+//! The table that `pallium run` ends with: accuracy by variant and task, or the
+//! explained variance for tasks that have no accuracy.
+
+use std::collections::BTreeMap;
 
 use pallium_core::{Levels, random};
 use serde::Serialize;
 
 use crate::table::TextTable;
-use crate::text::{estimate, estimate_caption, three};
+use crate::text::{count, estimate, estimate_caption, three};
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::Cell;
-use pallium_record::outcome::Status;
+use pallium_record::outcome::{Status, count_warnings};
 use pallium_stats as stats;
 
 /// Coverage of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
+
+/// Split and measure of the explained variance.
+const EXPLAINED: (&str, &str) = ("test", "r2");
 
 /// Accuracies of an experiment, averaged over runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +35,8 @@ pub struct Summary {
     pub tasks: Vec<TaskLevels>,
     /// One entry for each variant and task, by variant, then by task.
     pub groups: Vec<AccuracyGroup>,
+    /// Warnings of components, each with the number of trainings that have it.
+    pub warnings: Vec<(String, usize)>,
 }
 
 /// A task and its reference levels of accuracy.
@@ -36,6 +44,9 @@ pub struct Summary {
 pub struct TaskLevels {
     /// The task's label.
     pub task: String,
+    /// Whether its groups have the explained variance R² on test trials, since it has
+    /// no accuracy.
+    pub explained: bool,
     /// Accuracy of guessing; unknown until a training on the task is finished.
     pub chance: Option<f64>,
     /// The best without memory, where known.
@@ -90,10 +101,17 @@ pub fn summarise(
             Some(Record::Finished(finished)) => finished.levels,
             _ => None,
         };
-        match tasks.iter_mut().find(|t| t.task == spec.task) {
-            Some(task) if task.chance.is_none() => *task = levels(&spec.task, known),
-            Some(_) => {}
-            None => tasks.push(levels(&spec.task, known)),
+        let at = tasks.iter().position(|t| t.task == spec.task).unwrap_or_else(|| {
+            tasks.push(levels(&spec.task, None));
+            tasks.len() - 1
+        });
+        let task = &mut tasks[at];
+        if task.chance.is_none() {
+            *task = TaskLevels { explained: task.explained, ..levels(&spec.task, known) };
+        }
+        if let Some(Record::Finished(finished)) = record {
+            let accuracy = finished.value(split, measure).is_some();
+            task.explained |= !accuracy && finished.value(EXPLAINED.0, EXPLAINED.1).is_some();
         }
     }
     let mut groups = Vec::new();
@@ -101,18 +119,16 @@ pub fn summarise(
         for task in &tasks {
             let mut values = Vec::new();
             let (mut diverged, mut failed, mut missing) = (0, 0, 0);
+            let (split, measure) = if task.explained { EXPLAINED } else { (split, measure) };
             let of_group = |cell: &Cell| cell.spec.variant == variant && cell.spec.task == task.task;
             let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
             for (_, record) in &cells {
                 match record {
-                    // A task of values without an accuracy shows what it explains.
-                    Some(Record::Finished(finished)) => {
-                        match finished.value(split, measure).or_else(|| finished.value("test", "r2")) {
-                            Some(value) => values.push(value),
-                            None if finished.status == Status::Diverged => diverged += 1,
-                            None => {}
-                        }
-                    }
+                    Some(Record::Finished(finished)) => match finished.value(split, measure) {
+                        Some(value) => values.push(value),
+                        None if finished.status == Status::Diverged => diverged += 1,
+                        None => {}
+                    },
                     Some(Record::Failed(_)) => failed += 1,
                     None => missing += 1,
                 }
@@ -135,12 +151,31 @@ pub fn summarise(
             });
         }
     }
-    Summary { measure: measure.into(), split: split.into(), interval, confidence: CONFIDENCE, tasks, groups }
+    // Variants may share a training, which warns once.
+    let trainings: BTreeMap<&str, &[String]> = plan
+        .iter()
+        .zip(records)
+        .filter_map(|(cell, record)| match record {
+            Some(Record::Finished(finished)) => Some((cell.folder.as_str(), finished.warnings.as_slice())),
+            _ => None,
+        })
+        .collect();
+    let warnings = count_warnings(trainings.into_values());
+    Summary {
+        measure: measure.into(),
+        split: split.into(),
+        interval,
+        confidence: CONFIDENCE,
+        tasks,
+        groups,
+        warnings: warnings.into_iter().map(|(text, count)| (text.to_owned(), count)).collect(),
+    }
 }
 
 fn levels(task: &str, known: Option<Levels>) -> TaskLevels {
     TaskLevels {
         task: task.into(),
+        explained: false,
         chance: known.map(|l| l.chance),
         memoryless: known.and_then(|l| l.memoryless),
         ideal: known.and_then(|l| l.ideal),
@@ -170,8 +205,9 @@ pub fn ends(values: &[f64], interval: Interval, seed: u64) -> Option<(f64, f64)>
 impl Summary {
     /// The table for a terminal, with a caption.
     pub fn render(&self) -> String {
-        let heads = self.tasks.iter().map(|t| t.task.as_str());
-        let mut table = TextTable::new(std::iter::once("variant").chain(heads));
+        let head = |t: &TaskLevels| format!("{}{}", t.task, if t.explained { " (R²)" } else { "" });
+        let heads = self.tasks.iter().map(head);
+        let mut table = TextTable::new(std::iter::once("variant".to_owned()).chain(heads));
         let mut variants: Vec<&str> = Vec::new();
         for group in &self.groups {
             if !variants.contains(&group.variant.as_str()) {
@@ -193,21 +229,18 @@ impl Summary {
         table.add_row(level("chance", &|t| t.chance));
         table.add_row(level("best without memory", &|t| t.memoryless));
         table.add_row(level("ideal", &|t| t.ideal));
-        let what = match self.measure.as_str() {
+        let mut what = match self.measure.as_str() {
             "running_accuracy" => "running accuracy of the last training epoch".to_owned(),
             _ => format!("accuracy on {} trials after training", self.split),
         };
-        let what = match self.tasks.iter().any(|task| task.chance.is_none() && self.has_values(&task.task)) {
-            true => format!("{what}; R² where a task has no accuracy"),
-            false => what,
-        };
-        format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval))
-    }
-}
-
-impl Summary {
-    fn has_values(&self, task: &str) -> bool {
-        self.groups.iter().any(|group| group.task == task && group.n > 0)
+        if self.tasks.iter().any(|task| task.explained) {
+            what.push_str(", or R²: explained share of the variance of the targets on test trials");
+        }
+        let mut text = format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval));
+        for (warning, trainings) in &self.warnings {
+            text.push_str(&format!("\nwarning in {}: {warning}", count(*trainings, "training")));
+        }
+        text
     }
 }
 
@@ -252,6 +285,7 @@ mod tests {
             levels: Some(levels),
             curve: vec![],
             unmeasured: 0,
+            warnings: vec!["not converged".into()],
         }))
     }
 
@@ -312,7 +346,26 @@ mod tests {
         assert!((group.mean.unwrap() - 0.6).abs() < 1e-12);
         let text = summary.render();
         assert!(text.contains("0.600 ± 1.271 (2; 1 diverged; 1 failed; 1 to do)"), "{text}");
+        assert!(text.ends_with("\nwarning in 3 trainings: not converged"), "{text}");
         assert!(text.contains("0.250") && text.contains("0.625") && text.contains("best without memory"));
+    }
+
+    #[test]
+    fn a_task_without_accuracy_has_its_explained_variance() {
+        let of_values = |value: f64| match record(None, Status::Ok) {
+            Some(Record::Finished(finished)) => Some(Record::Finished(Finished {
+                values: vec![Value::new("test", "r2", Some(value))],
+                levels: None,
+                ..finished
+            })),
+            other => other,
+        };
+        let records = vec![of_values(0.5), record(None, Status::Diverged), of_values(0.7)];
+        let summary = summarise(&plan(3), &records, Accuracy::Evaluated, Interval::T, 0);
+        assert_eq!((summary.groups[0].n, summary.groups[0].diverged), (2, 1));
+        assert!((summary.groups[0].mean.unwrap() - 0.6).abs() < 1e-12);
+        let text = summary.render();
+        assert!(text.contains("t (R²)") && text.contains("variance of the targets"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::published::{FIELD, RUNS, SOURCE, Verdict};
 use super::summary::Group;
 use super::text::{count, three};
 use itertools::Itertools;
-use pallium_record::outcome::Status;
+use pallium_record::outcome::{Status, count_warnings};
 
 /// Names that are listed; further ones are only counted.
 const MAX_LISTED: usize = 8;
@@ -97,6 +97,14 @@ impl Report {
         ));
         sentences.extend((0..run.tasks.len()).filter_map(|task| self.best(task)));
         sentences.extend(self.agreement());
+        // Variants may share a training, which warns once.
+        let abouts = run.trainings.iter().filter_map(|training| training.about.as_ref());
+        let trainings = abouts.unique_by(|about| &about.folder).map(|about| about.warnings.as_slice());
+        sentences.extend(
+            count_warnings(trainings).into_iter().map(|(warning, trainings)| {
+                format!("Warning in {}: {warning}", count(trainings, "training"))
+            }),
+        );
         sentences
     }
 

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use pallium_core::{Error, Result};
 use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, Space, Use};
+use pallium_record::spec::{CellSpec, OPTIMIZER, Space, Training, Use};
 use pallium_record::training::TrainingFile;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -127,7 +127,12 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
         found.push(format!("model = {}", spec.model.id));
     }
     let constraints: Vec<&str> = spec.constraints.iter().map(|c| c.id.as_str()).collect();
-    let components: [&Use; 4] = [&spec.substrate, &spec.weights, &spec.model, &spec.task_component];
+    if spec.optimizer.id != OPTIMIZER {
+        found.push(format!("optimizer = {}", spec.optimizer.id));
+    }
+    found.extend(settings(&spec.training)?);
+    let components: [&Use; 5] =
+        [&spec.substrate, &spec.weights, &spec.model, &spec.optimizer, &spec.task_component];
     for component in components.into_iter().chain(&spec.constraints) {
         // Of another substrate or model, the name is enough.
         if study()?.parameters.contains_key(&component.id) {
@@ -138,6 +143,19 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// Settings of a training beyond its length that are not the defaults, such as a
+/// schedule of the learning rate.
+fn settings(training: &Training) -> Result<Vec<String>> {
+    let Training { epochs, trials, validation, test, batch, .. } = *training;
+    let plain =
+        Training { threads: training.threads, ..Training::new(epochs, trials, validation, test, batch) };
+    let json = |training| serde_json::to_value(training).map_err(|e| Error::bug(e.to_string()));
+    let (own, usual) = (json(training)?, json(&plain)?);
+    let names = own.as_object().into_iter().flatten();
+    let other = names.filter(|(name, value)| usual.get(name.as_str()) != Some(value));
+    Ok(other.map(|(name, value)| format!("training.{name} = {value}")).collect())
 }
 
 /// Whether other neurons were recorded than the study's.
@@ -294,7 +312,7 @@ mod tests {
         // Defaults may be written, and numbers with or without a point.
         let written = json!({
             "task_component": {"use": "cognition.go-no-go", "params": {"delay": 10.0}},
-            "model": {"use": "rnn.vanilla", "params": {"learning_rate": 0.001}},
+            "optimizer": {"use": "optimizer.adam", "params": {"learning_rate": 0.001}},
         });
         assert!(departures(written).is_empty());
     }

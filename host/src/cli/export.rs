@@ -15,6 +15,7 @@ use pallium_record::training::TrainingFile;
 use pallium_stats::mean;
 use serde_json::Value;
 
+use super::output::{self, folder_of};
 use super::support;
 use crate::experiment::Experiment;
 use crate::geometry::extents_for;
@@ -38,6 +39,9 @@ pub struct Export {
     /// The folder to write to.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
+    /// Replace files that exist.
+    #[arg(long)]
+    force: bool,
 }
 
 /// A layout to write.
@@ -137,9 +141,8 @@ pub fn export(args: &Export) -> Result<()> {
 
     let study = Study { experiment: &experiment, catalogue: &catalogue, cells: &chosen, first };
     let folder = args.out.join(study.folder_name());
-    make(&folder)?;
     let neurons = neurons(&store);
-    write(&folder.join("config.txt"), study.config(neurons).as_bytes())?;
+    let mut files = vec![(folder.join("config.txt"), study.config(neurons).into_bytes())];
     let header = |first: &[&'static str]| first.iter().copied().chain(VARIANTS).collect::<Vec<_>>();
     let mut means = vec![header(&["Task", "Metric"]).into_iter().map(String::from).collect::<Vec<_>>()];
     let mut deviations = means.clone();
@@ -149,7 +152,6 @@ pub fn export(args: &Export) -> Result<()> {
             continue;
         };
         let name = format!("Task{}", number + 1);
-        make(&folder.join(&name))?;
         for (metric, parts) in metrics(experiment.accuracy) {
             let value = |variant: &str, run: u32| {
                 parts.iter().map(|(split, measure)| results.value(variant, label, run, split, measure)).sum()
@@ -161,7 +163,7 @@ pub fn export(args: &Export) -> Result<()> {
                 let cells = columns.iter().map(|column| text(column[run]));
                 table.push(std::iter::once(run.to_string()).chain(cells).collect());
             }
-            write_csv(&folder.join(&name).join(format!("{metric}_raw.csv")), &table)?;
+            files.push((folder.join(&name).join(format!("{metric}_raw.csv")), csv(&table)?));
             let present: Vec<Vec<f64>> =
                 columns.iter().map(|c| c.iter().flatten().copied().collect()).collect();
             if present.iter().all(Vec::is_empty) {
@@ -174,8 +176,15 @@ pub fn export(args: &Export) -> Result<()> {
             deviations.push(line(format!("{metric}_SD"), deviation));
         }
     }
-    write_csv(&folder.join("metrics.csv"), &means)?;
-    write_csv(&folder.join("metrics_SD.csv"), &deviations)?;
+    files.push((folder.join("metrics.csv"), csv(&means)?));
+    files.push((folder.join("metrics_SD.csv"), csv(&deviations)?));
+    // All or none.
+    for (file, _) in &files {
+        let folder = folder_of(file);
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+        output::check(file, args.force)?;
+    }
+    files.iter().try_for_each(|(file, bytes)| output::write(file, bytes, args.force))?;
     support::print(&format!("{}\n", folder.display()))
 }
 
@@ -332,21 +341,12 @@ impl Results {
     }
 }
 
-fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).map_err(|e| Error::io(path, &e))
-}
-
-fn write_csv(path: &Path, rows: &[Vec<String>]) -> Result<()> {
+fn csv(rows: &[Vec<String>]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(row).map_err(|e| Error::bug(format!("a table cannot be written: {e}")))?;
     }
-    let bytes = writer.into_inner().map_err(|e| Error::bug(format!("a table cannot be written: {e}")))?;
-    write(path, &bytes)
+    writer.into_inner().map_err(|e| Error::bug(format!("a table cannot be written: {e}")))
 }
 
 #[cfg(test)]

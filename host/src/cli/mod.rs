@@ -40,7 +40,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
 use crate::child;
-use crate::run::log;
+use crate::run::{log, warnings};
 
 /// Recurrent neural networks grown from cortex.
 #[derive(Parser, Debug)]
@@ -183,10 +183,12 @@ fn run_with(arguments: &[OsString]) -> u8 {
     // Only these commands have a run folder.
     let to_folder = matches!(cli.command, Command::Run(_) | Command::Worker)
         .then(|| log::layer(cli.logging.kept_level()));
+    let keep_warnings = matches!(cli.command, Command::Worker).then(warnings::layer);
     let shows_progress = matches!(&cli.command, Command::Field(args) if args.takes_long());
     let progress =
         (shows_progress && level != LevelFilter::OFF).then(|| field::progress::Progress::new().filtered());
-    if tracing_subscriber::registry().with(to_stderr).with(to_folder).with(progress).try_init().is_err() {
+    let layers = tracing_subscriber::registry().with(to_stderr).with(to_folder);
+    if layers.with(keep_warnings).with(progress).try_init().is_err() {
         write_stderr("warning: logging was set up twice\n");
     }
     let code = match &cli.child {

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::Array2;
 use pallium_core::{Error, Matrix, Result};
 
-use super::output::{check_free, exists, folder_of, temporary};
+use super::output;
 
 /// Reads an N×N matrix of finite numbers, N > 0, of any number type that numpy
 /// writes.
@@ -42,27 +42,15 @@ pub fn read_square_f32(path: &Path) -> Result<Matrix> {
     Ok(matrix.mapv(|v| v as f32))
 }
 
-/// Writes a matrix in single precision, under a temporary name that is then
-/// replaced, so that no half-written file is visible.
+/// Writes a matrix in single precision to a path that the user named; see
+/// [`output::write`].
 ///
 /// # Errors
-/// If the file exists and `replace` is not set, or cannot be written.
+/// As [`output::write`].
 pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
-    check_free(path, replace)?;
-    let folder = folder_of(path);
-    let file = temporary(folder).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            Error::input(format!("the folder `{}` does not exist", folder.display())).help("create it first")
-        }
-        _ => Error::io(folder, &e),
-    })?;
-    pallium_npy::write(file.as_file(), matrix).map_err(|e| Error::io(path, &e))?;
-    file.as_file().sync_all().map_err(|e| Error::io(path, &e))?;
-    let renamed = if replace { file.persist(path) } else { file.persist_noclobber(path) };
-    renamed.map(|_| ()).map_err(|e| match e.error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(path),
-        _ => Error::io(path, &e.error),
-    })
+    let mut bytes = Vec::new();
+    pallium_npy::write(&mut bytes, matrix).map_err(|e| Error::io(path, &e))?;
+    output::write(path, &bytes, replace)
 }
 
 #[cfg(test)]
@@ -89,21 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_only_on_request() {
+    fn a_written_matrix_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.npy");
         write(&path, &array![[1.5f32]], false).unwrap();
-        assert_eq!(read_square(&path).unwrap(), array![[1.5]]);
-        let error = write(&path, &array![[2.5f32]], false).unwrap_err();
-        assert!(error.message.contains("exists already") && error.help.unwrap().contains("--force"));
-        let error = write(folder.path(), &array![[2.5f32]], true).unwrap_err();
-        assert!(error.message.contains("is not a file"), "{error}");
-        assert_eq!(read_square(&path).unwrap(), array![[1.5]]);
-        write(&path, &array![[2.5f32]], true).unwrap();
-        assert_eq!(read_square_f32(&path).unwrap(), array![[2.5f32]]);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write(&folder.path().join("no/such/folder.npy"), &array![[1f32]], false).unwrap_err();
-        assert!(error.message.contains("no/such` does not exist"), "{error}");
+        assert_eq!(read_square_f32(&path).unwrap(), array![[1.5f32]]);
     }
 
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
 use super::npy;
-use super::output::check_free;
+use super::output::{check, is_stdout};
 use super::support::{self, ProfileArgs};
 use crate::geometry;
 
@@ -39,8 +39,9 @@ pub struct Penalty {
     /// Set a parameter of the constraint; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// Write the gradient to this file, N×N in single precision.
-    #[arg(long, value_name = "OUT.npy")]
+    /// Write the gradient to this file, N×N in single precision; `-` is standard
+    /// output, which then contains nothing else.
+    #[arg(long, value_name = "OUT.npy|-")]
     gradient: Option<PathBuf>,
     /// Replace OUT.npy if it exists.
     #[arg(long, requires = "gradient")]
@@ -57,7 +58,11 @@ pub struct Penalty {
 /// neurons, or the constraint is missing, wrongly set, or lacks something it needs.
 pub fn penalty(args: &Penalty) -> Result<()> {
     if let Some(path) = &args.gradient {
-        check_free(path, args.force)?;
+        check(path, args.force)?;
+        if is_stdout(path) && args.json {
+            return Err(Error::input("only one document can be written to standard output")
+                .help("name a file for --gradient, or leave out --json"));
+        }
     }
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();
@@ -102,6 +107,10 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
     if let Some(path) = &args.gradient {
         npy::write(path, &gradient, args.force)?;
+        // Standard output contains one document.
+        if is_stdout(path) {
+            return Ok(());
+        }
     }
     if args.json {
         return support::print_json(

@@ -36,7 +36,7 @@ pub struct Plan {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// List only the trainings that match; may be repeated.
-    #[arg(long = "only", value_name = "GLOB")]
+    #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
     /// Number of trainings that will run at the same time [default: as many as
     /// there are cores for their threads]
@@ -55,7 +55,7 @@ pub fn plan(args: &Plan) -> Result<()> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = filter(experiment.expand(&catalogue)?, &args.only)?;
-    let costs = estimate(&catalogue, &cells)?;
+    let costs = estimate(&catalogue, &cells).map_err(|e| experiment.placed(e))?;
     let jobs = support::jobs(args.jobs, &cells);
     if args.json {
         let list: Result<Vec<_>> =

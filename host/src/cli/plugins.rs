@@ -140,6 +140,9 @@ fn file(text: &str) -> Option<PathBuf> {
     (is_path || path.is_file()).then(|| path.to_owned())
 }
 
+/// Columns of the list where the width of the terminal is unknown.
+const WIDTH: usize = 80;
+
 fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
     if json {
         let all: Vec<Value> = catalogue.entries().map(|e| Value::Object(summary(e))).collect();
@@ -151,16 +154,12 @@ fn list(catalogue: &Catalogue, json: bool) -> Result<()> {
              `cargo build --release` at the root of the project builds Pallium's own\n",
         );
     }
-    let mut table = support::table(["component", "role", "what it does", "plugin"]);
+    // Plugins are in the second list: their names would leave a line of 80
+    // columns no room for what a component does.
+    let mut table = support::table(["component", "role", "what it does"]).within(WIDTH);
     for role in Role::ALL {
         for entry in catalogue.entries().filter(|e| e.role == role) {
-            let plugin = entry.plugin.as_ref().map(|p| format!("{} {}", p.name, p.version));
-            table.add_row([
-                entry.id.clone(),
-                role.name().into(),
-                entry.about.clone(),
-                plugin.unwrap_or_else(|| "built in".into()),
-            ]);
+            table.add_row([entry.id.as_str(), role.name(), &entry.about]);
         }
     }
     support::print_table(&table)?;
@@ -321,6 +320,7 @@ fn example(entry: &Entry, parameters: &[Parameter]) -> String {
     match entry.role {
         Role::Substrate => section("substrate"),
         Role::Model => section("model"),
+        Role::Optimizer => section("optimizer"),
         Role::Weights => format!("[[variant]]\nname = \"mine\"\nweights = {}\n", inline),
         Role::Constraint => {
             format!("[[variant]]\nname = \"mine\"\ngeometry = \"soma\"\nconstraints = [{}]\n", inline)

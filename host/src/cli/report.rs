@@ -13,7 +13,7 @@ use pallium_report::table::{Table, latex, markdown, terminal};
 use pallium_report::{Material, Report, figures, page};
 use serde_json::json;
 
-use super::output::{check_file, check_folder, write};
+use super::output::{check, check_folder, is_stdout, write};
 use super::support;
 use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
@@ -38,8 +38,8 @@ pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Write the page to this file.
-    #[arg(long, value_name = "FILE")]
+    /// Write the page to this file; `-` is standard output.
+    #[arg(long, value_name = "FILE|-")]
     html: Option<PathBuf>,
     /// Write each figure to this folder, as SVG and PDF.
     #[arg(long, value_name = "DIR")]
@@ -50,6 +50,9 @@ pub struct ReportArgs {
     /// Write the tables as Markdown; `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     markdown: Option<PathBuf>,
+    /// Replace files that exist. The page in the run folder is always replaced.
+    #[arg(long)]
+    force: bool,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -61,13 +64,13 @@ pub struct ReportArgs {
 /// If the folder does not contain a run with results, or a file cannot be written.
 pub fn report(args: &ReportArgs) -> Result<()> {
     let begun = Instant::now();
-    let on_stdout = [&args.latex, &args.markdown].into_iter().flatten().filter(|p| is_stdout(p)).count();
+    let named = [&args.html, &args.latex, &args.markdown];
+    let on_stdout = named.into_iter().flatten().filter(|file| is_stdout(file)).count();
     if on_stdout + usize::from(args.json) > 1 {
         return Err(Error::input("only one document can be written to standard output")
-            .help("name a file for all but one of --json, --latex and --markdown"));
+            .help("name a file for all but one of --json, --html, --latex and --markdown"));
     }
-    let named = [&args.html, &args.latex, &args.markdown].into_iter().flatten();
-    named.filter(|file| !is_stdout(file)).try_for_each(|file| check_file(file))?;
+    named.into_iter().flatten().try_for_each(|file| check(file, args.force))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
     let report = Report::read(&args.folder)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
@@ -82,11 +85,13 @@ pub fn report(args: &ReportArgs) -> Result<()> {
         let material = Material::read(&report.run, &positions);
         let figures = figures(&report, &material);
         if let Some(folder) = &args.figures {
-            written = write_figures(folder, &figures)?;
+            written = write_figures(folder, &figures, args.force)?;
             pictures = written.len();
         }
         if let Some(file) = &page_file {
-            write(file, page::page(&report, &material, &figures)?.as_bytes())?;
+            let page = page::page(&report, &material, &figures)?;
+            // Its own page is replaced without a question.
+            write(file, page.as_bytes(), args.force || args.html.is_none())?;
             written.push(file.clone());
         }
     }
@@ -95,17 +100,18 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     for (file, render) in texts {
         let Some(file) = file else { continue };
         let text = report.for_paper().iter().map(render).collect::<Vec<_>>().join("\n");
-        if is_stdout(file) {
-            support::print(&text)?;
-        } else {
-            write(file, text.as_bytes())?;
-            written.push(file.clone());
-        }
+        write(file, text.as_bytes(), args.force)?;
+        written.push(file.clone());
     }
+    let files = written.split_off(pictures);
+    written.extend(files.into_iter().filter(|file| !is_stdout(file)));
     if args.json {
         let mut document = report.document();
         if let Some(object) = document.as_object_mut() {
-            object.insert("written".into(), json!(written));
+            object.insert(
+                "written".into(),
+                json!(written.iter().map(|file| file.display().to_string()).collect::<Vec<_>>()),
+            );
         }
         support::print_json(&document)?;
     } else if on_stdout == 0 {
@@ -121,10 +127,6 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     Ok(())
 }
 
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
 fn text(report: &Report) -> String {
     let sentences: Vec<String> = report.in_short().iter().map(|s| format!("- {s}")).collect();
     let tables = [report.overview(), report.steps_table()];
@@ -133,20 +135,20 @@ fn text(report: &Report) -> String {
 }
 
 /// Writes figures in both widths and both formats; returns the paths.
-fn write_figures(folder: &Path, figures: &[Figure<'_>]) -> Result<Vec<PathBuf>> {
+fn write_figures(folder: &Path, figures: &[Figure<'_>], replace: bool) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let mut written = Vec::new();
     for figure in figures {
         for (name, width) in COLUMNS {
             let stem = format!("{}-{name}", pallium_record::spec::file_name(&figure.id));
             for (ending, bytes) in [("svg", figure.svg(width).into_bytes()), ("pdf", figure.pdf(width))] {
-                let file = folder.join(format!("{stem}.{ending}"));
-                write(&file, &bytes)?;
-                written.push(file);
+                written.push((folder.join(format!("{stem}.{ending}")), bytes));
             }
         }
     }
-    Ok(written)
+    // All or none.
+    written.iter().try_for_each(|(file, _)| check(file, replace))?;
+    written.into_iter().map(|(file, bytes)| write(&file, &bytes, replace).map(|()| file)).collect()
 }
 
 /// Writes the page of a run folder to its default path, at the end of a run;

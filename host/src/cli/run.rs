@@ -73,7 +73,7 @@ pub struct Run {
     set: Vec<String>,
     /// Run only the trainings that match variant/task/run or a part of it; may be
     /// repeated.
-    #[arg(long = "only", value_name = "GLOB")]
+    #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
     /// Run shard I of N, such as 2/3. Every machine makes the same shards, balanced
     /// by estimated work.
@@ -120,6 +120,8 @@ pub fn run(args: &Run) -> Result<u8> {
         .out
         .clone()
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
+    // Workers get it as text.
+    support::path_text(&out)?;
 
     let stop = Stop::new();
     // Nothing is written before the run can begin.
@@ -148,12 +150,12 @@ pub fn run(args: &Run) -> Result<u8> {
     };
     if let Some(shard) = args.shard {
         let specs: Vec<_> = wanted.iter().map(|cell| &cell.spec).collect();
-        let weights = pool.workers.weigh(&specs, &catalogue)?;
+        let weights = pool.workers.weigh(&specs, &catalogue).map_err(|e| experiment.placed(e))?;
         let mut own = shard.select(&wanted, &weights).into_iter();
         wanted.retain(|_| own.next().unwrap_or(false));
     }
     if args.dry_run {
-        check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue)?;
+        check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue).map_err(|e| experiment.placed(e))?;
         return dry_run(args, &wanted, &plan, &out);
     }
     let (mut held, mut to_measure) = (0, 0);
@@ -183,7 +185,7 @@ pub fn run(args: &Run) -> Result<u8> {
     let begun = Instant::now();
     let mut records = Records::new();
     if !pending.is_empty() {
-        check(&pool, &pending, &catalogue)?;
+        check(&pool, &pending, &catalogue).map_err(|e| experiment.placed(e))?;
     }
     Store::open(&out, &manifest(&experiment, &catalogue, &plan)?, &experiment.resolved_text)?;
     store.write_axes(&expansion.axes_table())?;
@@ -366,7 +368,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<u8>
             })
             .collect();
         support::print_json(
-            &json!({ "folder": out, "to_run": to_run, "to_measure": to_measure, "cells": cells }),
+            &json!({ "folder": out.display().to_string(), "to_run": to_run, "to_measure": to_measure, "cells": cells }),
         )?;
     } else {
         let mut table = support::table(["variant", "task", "run", "state"]);
@@ -445,12 +447,12 @@ fn document(
         .map(|(cell, why)| {
             json!({
                 "cell": cell.folder, "variant": cell.spec.variant, "task": cell.spec.task,
-                "run": cell.spec.run, "reason": why, "file": store.failure_file(cell),
+                "run": cell.spec.run, "reason": why, "file": store.failure_file(cell).display().to_string(),
             })
         })
         .collect();
     json!({
-        "folder": out,
+        "folder": out.display().to_string(),
         "cells": {
             "wanted": tally.cells,
             "held_before": held,
@@ -463,7 +465,7 @@ fn document(
         "failed_measures": tally.failed_measures,
         "stale": stale,
         "table": summary,
-        "report": page,
+        "report": page.map(|page| page.display().to_string()),
     })
 }
 

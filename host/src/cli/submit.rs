@@ -14,12 +14,13 @@ use crate::experiment::{Experiment, filter};
 use crate::run::protocol::most_threads;
 use crate::run::shard;
 use crate::run::workers::Workers;
-use crate::submit::{Engine, Resources, Submission, quote};
+use crate::submit::{self, Engine, Resources, Submission, quote};
 
 /// Minimum work of a task in seconds, unless --array-size is set: shorter tasks cost
 /// more in scheduling than they do.
 const LEAST_WORK: f64 = 600.0;
-/// Maximum number of tasks, unless --array-size is set: Slurm's default limit.
+/// Maximum number of tasks, unless --array-size is set: Slurm's default limit. A
+/// cluster may have a lower one.
 const MOST_TASKS: usize = 1000;
 /// Seconds and MB of a training without an estimate.
 const UNKNOWN: (f64, f64) = (3600.0, 2000.0);
@@ -58,7 +59,7 @@ pub struct Submit {
     set: Vec<String>,
     /// Submit only the trainings that match variant/task/run or a part of it; may
     /// be repeated.
-    #[arg(long = "only", value_name = "GLOB")]
+    #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
     /// Write the script without submitting it.
     #[arg(long)]
@@ -84,11 +85,13 @@ pub fn submit(args: &Submit) -> Result<()> {
         .clone()
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
     let out = std::path::absolute(&out).map_err(|e| Error::io(&out, &e))?;
+    support::path_text(&out)?;
     let store = Store::existing(&out)?;
     let wanted = filter(experiment.expand(&catalogue)?, &args.only)?;
     let all = wanted.len();
     let workers = Workers::new(support::cache_folder())?;
-    let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue)?;
+    let weights = workers.weigh(&wanted.iter().collect::<Vec<_>>(), &catalogue);
+    let weights = weights.map_err(|e| experiment.placed(e))?;
     let mut cells: Vec<Cell> =
         wanted.into_iter().map(|spec| identity::identify(spec, &catalogue.files())).collect::<Result<_>>()?;
     if let Some(store) = &store {
@@ -104,7 +107,9 @@ pub fn submit(args: &Submit) -> Result<()> {
     }
     if pending.is_empty() {
         if args.json {
-            support::print_json(&json!({ "folder": out, "cells": 0, "tasks": 0, "job": null }))?;
+            support::print_json(
+                &json!({ "folder": out.display().to_string(), "cells": 0, "tasks": 0, "job": null }),
+            )?;
         }
         status!("all {all} trainings are finished in {}; nothing to submit", out.display());
         return Ok(());
@@ -114,7 +119,16 @@ pub fn submit(args: &Submit) -> Result<()> {
         .into_iter()
         .map(|cost| cost.map_or(UNKNOWN, |cost| (cost.seconds, cost.memory_mb)))
         .collect();
-    let parts = parts(args, &costs, cells.len());
+    let most = args.engine.most_tasks();
+    if let (Some(most), Some(size)) = (most, args.array_size)
+        && usize::try_from(size).is_ok_and(|size| size.min(cells.len()) > most)
+    {
+        return Err(Error::input(format!(
+            "--array-size {size}: an array of this cluster has at most {most} tasks"
+        ))
+        .help(format!("choose --array-size {most} or less; each task then runs more trainings")));
+    }
+    let parts = parts(args, &costs, cells.len(), most.unwrap_or(MOST_TASKS));
     // Sharded as the tasks themselves do; tasks without unfinished trainings
     // are left out.
     let dealt = shard::deal(&cells, &weights, parts);
@@ -129,18 +143,19 @@ pub fn submit(args: &Submit) -> Result<()> {
     let resources = Resources::estimate(&loads, args.jobs, threads);
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
-    let plugins = match std::env::var("PALLIUM_PLUGIN_PATH") {
-        Ok(path) if !path.is_empty() => Some(absolute(&path)?),
-        _ => None,
-    };
-    let run: Vec<String> = args.only.iter().flat_map(|glob| ["--only".to_owned(), glob.clone()]).collect();
+    let mut environment = submit::environment(std::env::vars_os())?;
+    for (_, paths) in environment.iter_mut().filter(|(name, _)| name == "PALLIUM_PLUGIN_PATH") {
+        *paths = absolute(paths)?;
+    }
+    // In one word: a name may begin with a dash.
+    let run: Vec<String> = args.only.iter().map(|glob| format!("--only={glob}")).collect();
     let prepared = Submission {
         engine: args.engine,
         name: &experiment.name,
         experiment: &experiment.resolved_text,
         out: &out,
         pallium: &executable,
-        plugins: plugins.as_deref(),
+        environment: &environment,
         run: &run,
         parts,
         tasks: &tasks,
@@ -153,8 +168,8 @@ pub fn submit(args: &Submit) -> Result<()> {
     if args.json {
         return support::print_json(&json!({
             "job": id,
-            "folder": out,
-            "script": prepared.script,
+            "folder": out.display().to_string(),
+            "script": prepared.script.display().to_string(),
             "command": prepared.command_line(),
             "cells": pending.len(),
             "tasks": tasks.len(),
@@ -193,13 +208,13 @@ pub fn submit(args: &Submit) -> Result<()> {
 }
 
 /// The number of shards for `all` trainings; `costs` are those of the unfinished ones.
-fn parts(args: &Submit, costs: &[(f64, f64)], all: usize) -> usize {
+fn parts(args: &Submit, costs: &[(f64, f64)], all: usize, most: usize) -> usize {
     if let Some(size) = args.array_size {
         return usize::try_from(size).unwrap_or(usize::MAX).min(all);
     }
     let work: f64 = costs.iter().map(|cost| cost.0).sum();
     let tasks = (work / (LEAST_WORK * f64::from(args.jobs))).ceil() as usize;
-    tasks.clamp(1, costs.len().div_ceil(args.jobs as usize).min(MOST_TASKS))
+    tasks.clamp(1, costs.len().div_ceil(args.jobs as usize).min(most.min(MOST_TASKS)))
 }
 
 /// A plugin path with absolute paths.

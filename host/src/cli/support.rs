@@ -135,7 +135,8 @@ pub fn field(catalogue: &Catalogue, mut reader: Use, folder: &Path) -> Result<Su
 /// If it is not valid Unicode.
 pub fn path_text(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
-        Error::input(format!("the path `{}` is not valid Unicode", path.display())).help("rename it")
+        Error::input(format!("the path `{}` is not valid Unicode", path.display()))
+            .help("rename it, or reach it by a link with a name in Unicode")
     })
 }
 
@@ -161,7 +162,8 @@ pub fn lacking(error: Error, options: &str) -> Error {
 pub fn cache_folder() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
-        .filter(|p| p.is_absolute())
+        // Workers get it as text.
+        .filter(|p| p.is_absolute() && p.to_str().is_some())
         .or_else(|| std::env::home_dir().filter(|p| p.is_absolute()).map(|home| home.join(".cache")))?;
     let folder = base.join("pallium");
     match std::fs::create_dir_all(&folder) {

@@ -8,7 +8,7 @@ use pallium_record::seeds::run_seed;
 use serde_json::Value;
 
 use super::npy;
-use super::output::check_free;
+use super::output::{check, is_stdout};
 use super::support::{self, ProfileArgs};
 
 /// Writes the initial recurrent weights of a weight source.
@@ -35,8 +35,8 @@ pub struct Weights {
     /// experiment with this seed.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
-    /// The file to write.
-    #[arg(long, value_name = "FILE.npy")]
+    /// The file to write; `-` is standard output.
+    #[arg(long, value_name = "FILE.npy|-")]
     out: PathBuf,
     /// N×N random numbers to use instead of the source's own (the lognormal
     /// factor L of functional weights), to compare with other programs.
@@ -58,7 +58,7 @@ pub struct Weights {
 /// If the source is missing, wrongly set, or lacks something it needs; if the draw
 /// has another size; or if the file exists already.
 pub fn weights(args: &Weights) -> Result<()> {
-    check_free(&args.out, args.force)?;
+    check(&args.out, args.force)?;
     let catalogue = support::catalogue(&[])?;
     let source = args.profile.component(&args.id, &args.params)?;
     catalogue.find(&source.id, pallium_core::Role::Weights)?;
@@ -107,5 +107,8 @@ pub fn weights(args: &Weights) -> Result<()> {
         .and_then(|mut source| source.weights(&request))
         .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))?;
     npy::write(&args.out, &weights, args.force)?;
+    if is_stdout(&args.out) {
+        return Ok(());
+    }
     support::print(&format!("{neurons}×{neurons} weights of {} written to {}\n", args.id, args.out.display()))
 }

@@ -152,6 +152,21 @@ impl Experiment {
         Ok(out)
     }
 
+    /// An error of [`check`](crate::run::check::check), with the file and line of the
+    /// variant whose training cannot run.
+    #[must_use]
+    pub fn placed(&self, error: Error) -> Error {
+        let name = error.message.strip_prefix("training ").and_then(|rest| rest.split('/').next());
+        // A name in brackets comes from a sweep.
+        let base = name.map(|name| name.split('[').next().unwrap_or(name));
+        let of =
+            |name: Option<&str>| self.variants.iter().find(|variant| Some(variant.name.as_str()) == name);
+        match of(name).or_else(|| of(base)) {
+            Some(variant) => Error { message: variant.at.error(&error.message).message, ..error },
+            None => error,
+        }
+    }
+
     /// The trainings of run 0 at one point of a sweep, by task, then by
     /// variant.
     fn grid(&self, catalogue: &Catalogue) -> Result<Vec<Vec<CellSpec>>> {

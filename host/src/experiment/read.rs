@@ -13,7 +13,7 @@ use pallium_record::spec::{
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
-use super::tree::{Node, Place, Table, Value, check_keys};
+use super::tree::{Node, Place, Table, Value, check_keys, check_keys_and};
 use super::{Component, Experiment, Task, Variant};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
@@ -134,7 +134,7 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     let Value::Table(table) = &mut tree.value else {
         return Err(Error::bug("an experiment file is not a table"));
     };
-    check_keys(table, KEYS, "an experiment file")?;
+    check_keys_and(table, KEYS, "an experiment file", &in_section)?;
     let Some(base) = table.remove("base") else { return Ok(tree) };
     let beside = path.parent().unwrap_or(Path::new("")).join(base.text("base")?);
     let mut below = load_layers(&beside, Some(&base.at), sources)?;
@@ -174,7 +174,7 @@ fn read(
 ) -> Result<Experiment> {
     let file = Place::file(path);
     let top = tree.table("an experiment file")?;
-    check_keys(top, &KEYS[1..], "an experiment file")?;
+    check_keys_and(top, &KEYS[1..], "an experiment file", &in_section)?;
     let text = |key: &str| top.get(key).map(|node| node.text(&format!("`{key}`"))).transpose();
     let integer = |key: &str, low: u64, high: u64| {
         top.get(key).map(|node| node.integer(&format!("`{key}`"), low, high)).transpose()
@@ -305,6 +305,13 @@ fn read(
     })
 }
 
+/// The path of a key that belongs into a section.
+fn in_section(key: &str) -> Option<String> {
+    let sections = [("training", TRAINING), ("limits", LIMITS)];
+    let (section, _) = sections.into_iter().find(|(_, keys)| keys.contains(&key))?;
+    Some(format!("{section}.{key}"))
+}
+
 fn limits(node: Option<&Node>) -> Result<Limits> {
     let Some(node) = node else { return Ok(Limits::default()) };
     let table = node.table("`limits`")?;
@@ -352,7 +359,9 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
         Some(node) => node.integer(&format!("`training.{key}`"), 1, u64::from(u32::MAX)),
         None => Ok(default),
     };
-    let number = |key: &str| table.get(key).map(|node| node.number(&format!("`training.{key}`"))).transpose();
+    let number = |key: &str, allowed: fn(f64) -> bool, must: &str| {
+        table.get(key).map(|node| within(node, &format!("`training.{key}`"), allowed, must)).transpose()
+    };
     let trials = integer("trials", base.map_or(TRIALS, |base| base.trials as u64))?;
     let half = |of: fn(&Training) -> usize| match (base, table.contains_key("trials")) {
         (Some(base), false) => of(base) as u64,
@@ -373,9 +382,11 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
         Some(node) => node.boolean("`training.fresh`")?,
         None => base.is_some_and(|base| base.fresh),
     };
-    out.clip_norm = number("clip_norm")?.or(base.and_then(|base| base.clip_norm));
-    out.clip_value = number("clip_value")?.or(base.and_then(|base| base.clip_value));
-    out.weight_decay = number("weight_decay")?.unwrap_or(base.map_or(0.0, |base| base.weight_decay));
+    let limit = |key: &str| number(key, |limit| limit > 0.0, "above 0; leave it out not to clip");
+    out.clip_norm = limit("clip_norm")?.or(base.and_then(|base| base.clip_norm));
+    out.clip_value = limit("clip_value")?.or(base.and_then(|base| base.clip_value));
+    let decay = number("weight_decay", |decay| decay >= 0.0, "at least 0")?;
+    out.weight_decay = decay.unwrap_or(base.map_or(0.0, |base| base.weight_decay));
     out.schedule = match table.get("schedule") {
         Some(node) => schedule(node)?,
         None => base.map(|base| base.schedule.clone()).unwrap_or_default(),
@@ -384,7 +395,27 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
         Some(node) => Some(early_stopping(node)?),
         None => base.and_then(|base| base.early_stopping.clone()),
     };
+    let warm_up = out.schedule.warm_up;
+    if warm_up > out.epochs
+        && let Some(node) = table.get("schedule").or(node)
+    {
+        let error =
+            format!("the learning rate warms up for {warm_up} epochs, but a training has {}", out.epochs);
+        return Err(node
+            .at
+            .error(error)
+            .help("shorten `warm_up` of `training.schedule`, or set more epochs"));
+    }
     Ok(out)
+}
+
+/// A number that is `allowed`; `must` says which ones are.
+fn within(node: &Node, what: &str, allowed: fn(f64) -> bool, must: &str) -> Result<f64> {
+    let number = node.number(what)?;
+    if allowed(number) {
+        return Ok(number);
+    }
+    Err(node.at.error(format!("{what} is {number}")).help(format!("it must be {must}")))
 }
 
 /// Reads `"cosine"` or `{ use = "step", every = 3, factor = 0.5, warm_up = 1 }`.
@@ -403,20 +434,22 @@ fn schedule(node: &Node) -> Result<Schedule> {
         Some(node) => node.integer(&format!("`{key}` of {WHAT}"), least, u64::from(u32::MAX)),
         None => Ok(default),
     };
-    let number = |key: &str, default: f64| match table.get(key) {
-        Some(node) => node.number(&format!("`{key}` of {WHAT}")),
+    let share = |key: &str, default: f64| match table.get(key) {
+        Some(node) => {
+            within(node, &format!("`{key}` of {WHAT}"), |v| (0.0..=1.0).contains(&v), "between 0 and 1")
+        }
         None => Ok(default),
     };
     let (kind, own): (ScheduleKind, &[&str]) = match kind.as_str() {
         "constant" => (ScheduleKind::Constant, &[]),
         "step" => (
-            ScheduleKind::Step { every: narrow(integer("every", 1, 1)?)?, factor: number("factor", 0.1)? },
+            ScheduleKind::Step { every: narrow(integer("every", 1, 1)?)?, factor: share("factor", 0.1)? },
             &["every", "factor"],
         ),
-        "cosine" => (ScheduleKind::Cosine { to: number("to", 0.0)? }, &["to"]),
+        "cosine" => (ScheduleKind::Cosine { to: share("to", 0.0)? }, &["to"]),
         "plateau" => (
             ScheduleKind::Plateau {
-                factor: number("factor", 0.1)?,
+                factor: share("factor", 0.1)?,
                 patience: narrow(integer("patience", 0, 2)?)?,
             },
             &["factor", "patience"],
@@ -468,7 +501,7 @@ fn early_stopping(node: &Node) -> Result<EarlyStopping> {
         }
     };
     let least = match table.get("least") {
-        Some(node) => node.number("`least` of `training.early_stopping`")?,
+        Some(node) => within(node, "`least` of `training.early_stopping`", |v| v >= 0.0, "at least 0")?,
         None => 0.0,
     };
     Ok(EarlyStopping { measure, patience: narrow(patience)?, least })

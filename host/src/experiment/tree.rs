@@ -249,14 +249,34 @@ fn absolute_sweep(node: &Node) -> Result<toml::Value> {
 }
 
 fn absolute(node: &Node) -> Result<toml::Value> {
-    Ok(toml::Value::String(node.at.resolve(&node.text("a path")?)?.display().to_string()))
+    let path = node.at.resolve(&node.text("a path")?)?;
+    let text = path.to_str().ok_or_else(|| {
+        node.at
+            .error(format!("the path {} is not Unicode", path.display()))
+            .help("rename the folder, or reach it by a link with a name in Unicode")
+    })?;
+    Ok(toml::Value::String(text.into()))
 }
 
 /// Refuses the first key of `table` that is not `known`.
 pub(super) fn check_keys(table: &Table, known: &[&str], what: &str) -> Result<()> {
+    check_keys_and(table, known, what, &|_| None)
+}
+
+/// As [`check_keys`]; `elsewhere` is the path of a key that belongs into another
+/// table.
+pub(super) fn check_keys_and(
+    table: &Table,
+    known: &[&str],
+    what: &str,
+    elsewhere: &dyn Fn(&str) -> Option<String>,
+) -> Result<()> {
     let unknown = table.iter().filter(|(key, _)| !known.contains(&key.as_str()));
     let Some((key, node)) = unknown.min_by(|a, b| a.1.at.cmp(&b.1.at)) else { return Ok(()) };
     let error = node.at.error(format!("unknown key `{key}` in {what}"));
+    if let Some(path) = elsewhere(key) {
+        return Err(error.help(format!("did you mean `{path}`?")));
+    }
     Err(match nearest(key, known.iter().copied()) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None => error.help(format!("keys: {}", known.join(", "))),

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pallium_core::abi::{Manifest, lacking};
+use pallium_core::abi::{ComponentEntry, Manifest, lacking};
 use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
     SubstrateSource, Task, WeightSource, nearest,
 };
 use pallium_files::hash;
+use pallium_record::VERSION;
 use pallium_record::spec::Use;
 
 use super::file::{KnownFile, PluginFile, Stamp};
@@ -51,22 +52,15 @@ enum Source {
     Plugin(Arc<PluginFile>),
 }
 
-/// The error for a plugin or component that needs what this version lacks.
-fn needs_newer(what: &str, capability: &str) -> Error {
-    Error::unsupported(format!(
-        "{what} needs the capability `{capability}`, which this version does not have"
-    ))
-    .help("use a newer version of Pallium, or an older version of the plugin")
-}
-
 /// All components, by id.
 #[derive(Default)]
 pub struct Catalogue {
     entries: BTreeMap<String, Entry>,
     plugins: Vec<Arc<PluginFile>>,
     refused: Vec<Refused>,
-    /// Ids that several different files offer, with the error of naming one.
-    contested: BTreeMap<String, Error>,
+    /// Ids that cannot be used, with the error of naming one: several different files
+    /// offer it, or it needs a newer version.
+    unavailable: BTreeMap<String, Error>,
 }
 
 macro_rules! build {
@@ -87,6 +81,23 @@ macro_rules! build {
             }
         }
     };
+}
+
+/// Something that only a newer version can do.
+fn newer(message: String) -> Error {
+    Error::input(message).help(format!(
+        "use a newer Pallium; this one is {VERSION}. Or build the plugin without what requires it"
+    ))
+}
+
+/// The error of using a component that only a newer version can use.
+pub fn beyond(component: &ComponentEntry) -> Option<Error> {
+    let ComponentEntry { id, role, .. } = component;
+    if let Some(name) = lacking(&component.requires) {
+        return Some(newer(format!("`{id}` requires `{name}`, which this version does not have")));
+    }
+    let unknown = component.role().is_none();
+    unknown.then(|| newer(format!("`{id}` has the role `{role}`, which this version does not know")))
 }
 
 impl Catalogue {
@@ -192,21 +203,17 @@ impl Catalogue {
         let plugin = Arc::new(plugin);
         let path = plugin.path.display();
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        if let Some(capability) = lacking(&manifest.requires) {
-            return Err(needs_newer(&path.to_string(), capability));
+        if let Some(name) = lacking(&manifest.requires) {
+            return Err(newer(format!("{path} requires `{name}`, which this version does not have")));
         }
+        let mut unavailable = BTreeMap::new();
         for component in manifest.components {
-            if let Some(capability) = lacking(&component.requires) {
-                return Err(needs_newer(&format!("{path}: `{}`", component.id), capability));
-            }
-            let Some(role) = component.role() else {
-                tracing::warn!(
-                    "{path}: `{}` has the role `{}`, which this version does not know; the component is left out",
-                    component.id,
-                    component.role
-                );
+            if let Some(error) = beyond(&component) {
+                tracing::warn!("{path}: {}; the component is left out", error.message);
+                unavailable.insert(component.id, error.because(format!("it is in {path}")));
                 continue;
-            };
+            }
+            let Some(role) = component.role() else { continue };
             let entry = Entry {
                 role,
                 id: component.id,
@@ -232,7 +239,7 @@ impl Catalogue {
                 error.help("both files are identical: remove one of them, or one of the folders from the plugin path")
             } else {
                 let error = error.help("remove one of them, or rename the component in one");
-                self.contested.insert(id.clone(), error.clone());
+                self.unavailable.insert(id.clone(), error.clone());
                 error
             };
             conflict = conflict.and(Err(error));
@@ -241,6 +248,7 @@ impl Catalogue {
         for id in entries.keys() {
             last_call::offered(id, &plugin.path);
         }
+        self.unavailable.append(&mut unavailable);
         self.entries.append(&mut entries);
         self.plugins.push(plugin);
         Ok(())
@@ -264,10 +272,10 @@ impl Catalogue {
     /// The component with this id, of any role.
     ///
     /// # Errors
-    /// If there is none, or different files offer it; the help suggests the
-    /// nearest id, the causes are the refused files.
+    /// If there is none, different files offer it, or it needs a newer version; the
+    /// help suggests the nearest id, the causes are the refused files.
     pub fn get(&self, id: &str) -> Result<&Entry> {
-        if let Some(error) = self.contested.get(id) {
+        if let Some(error) = self.unavailable.get(id) {
             return Err(error.clone());
         }
         self.entries.get(id).ok_or_else(|| {

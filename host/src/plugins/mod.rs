@@ -9,7 +9,7 @@ mod file;
 mod gate;
 mod manifest;
 
-pub use catalogue::{Catalogue, Entry, Refused};
+pub use catalogue::{Catalogue, Entry, Refused, beyond};
 pub use describe::describe_for_parent;
 pub use file::{KnownFile, PluginFile, Stamp};
 pub use gate::{Admitted, admit};

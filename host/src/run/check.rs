@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pallium_core::{Kind, Result, Substrate};
+use pallium_core::{Batch, Error, Kind, Result, Setting, Split, Substrate, TaskInfo};
 use pallium_record::spec::{CellSpec, Use};
 
 use super::components::{
     Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task, check_model,
     check_training, distances, grow_weights, read_substrate, setting, with_task,
 };
+use super::early_stopping;
 use super::penalties::Penalties;
 use crate::plugins::Catalogue;
 
@@ -36,6 +37,34 @@ pub fn check(specs: &[CellSpec], catalogue: &Catalogue, options: &Options<'_>) -
     Ok(())
 }
 
+/// Number of trials that are drawn twice to see whether a task repeats them.
+const REPEATED: usize = 8;
+
+/// Refuses a task that draws other trials with the same seed: its trainings could
+/// not be repeated, and would count as done although they differ.
+fn repeats(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<TaskInfo> {
+    let mut info = None;
+    let count = REPEATED.min(spec.training.trials.max(1));
+    let mut draw = || -> Result<Batch> {
+        let mut task = build_task(spec, catalogue, base)?;
+        info = Some(task.info());
+        task.trials_of(Split::Train, count, spec.trial_seed("train"))
+    };
+    let (one, two) = (draw()?, draw()?);
+    if one != two {
+        return Err(Error::input(format!(
+            "the task `{}` draws other trials when it is given the same seed again",
+            spec.task_component.id
+        ))
+        .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"));
+    }
+    info.ok_or_else(|| Error::bug("a task was not built"))
+}
+
+fn at_task(place: &[String], task: String) -> Vec<String> {
+    [place, &["task".into(), task]].concat()
+}
+
 fn check_cell(
     spec: &CellSpec,
     catalogue: &Catalogue,
@@ -61,7 +90,11 @@ fn check_cell(
     }
     let distance = distances(spec, substrate)?;
     let base = setting(spec, options, substrate, distance.as_ref());
-    let info = build_task(spec, catalogue, &base)?.info();
+    let info = match first(&at_task(&place, text(&spec.task_component))) {
+        true => repeats(spec, catalogue, &base)?,
+        false => build_task(spec, catalogue, &base)?.info(),
+    };
+    early_stopping::check(spec, &info)?;
     let base = with_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     if first(&at("weights", text(&spec.weights))) {

@@ -1,6 +1,6 @@
 //! Clipping and decay: what happens to gradients before the optimizer's update.
 
-use pallium_core::{Error, LearnedMut, Result};
+use pallium_core::LearnedMut;
 use pallium_record::spec::Training;
 
 /// Clips the gradients of all parameters, by norm and then by value, and adds the
@@ -31,22 +31,6 @@ fn each(learned: &mut [LearnedMut<'_>], change: impl Fn(f32, &mut f32)) {
     for parameter in learned {
         parameter.values.iter().zip(parameter.gradient.iter_mut()).for_each(|(&w, g)| change(w, g));
     }
-}
-
-/// Refuses settings without a meaning.
-pub(super) fn check(training: &Training) -> Result<()> {
-    let above_zero = [("clip_norm", training.clip_norm), ("clip_value", training.clip_value)];
-    for (name, value) in above_zero {
-        if value.is_some_and(|value| !(value.is_finite() && value > 0.0)) {
-            return Err(Error::input(format!("training.{name} is {}", value.unwrap_or_default()))
-                .help("it must be above 0; leave it out not to clip"));
-        }
-    }
-    let decay = training.weight_decay;
-    if !(decay.is_finite() && decay >= 0.0) {
-        return Err(Error::input(format!("training.weight_decay is {decay}")).help("it must be at least 0"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use pallium_core::{
 use pallium_record::checkpoint::CheckpointFile;
 use pallium_record::spec::{CellSpec, Use};
 
-use super::clip;
 use super::penalties::{OnParameter, Penalties};
-use super::schedule;
 use super::training_loop::parameters;
 use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
@@ -357,7 +355,5 @@ pub(super) fn check_training(spec: &CellSpec) -> Result<()> {
         return Err(Error::input(format!("training.trials is 0, and training.epochs {}", training.epochs))
             .help("set training.epochs to 0 to measure untrained networks"));
     }
-    clip::check(training)?;
-    schedule::check(training)?;
     Ok(())
 }

@@ -1,7 +1,21 @@
 //! Early stopping: ends a training when a measure no longer improves.
 
+use pallium_core::{Error, Result, TaskInfo};
 use pallium_record::outcome::Epoch;
-use pallium_record::spec::{EarlyStopping, Watched};
+use pallium_record::spec::{CellSpec, EarlyStopping, Watched};
+
+/// Refuses a rule that watches what the task does not have: the training would never
+/// stop early.
+pub(super) fn check(spec: &CellSpec, info: &TaskInfo) -> Result<()> {
+    let watched = spec.training.early_stopping.as_ref().map(|rule| rule.measure);
+    let accuracy = matches!(watched, Some(Watched::ValidationAccuracy | Watched::RunningAccuracy));
+    if accuracy && !info.has_accuracy() {
+        let task = &spec.task_component.id;
+        return Err(Error::input(format!("early_stopping watches an accuracy, but `{task}` has none"))
+            .help("watch validation_loss or running_loss"));
+    }
+    Ok(())
+}
 
 /// Whether the training ends after the epochs of `curves`: the measure has not
 /// improved for `patience` epochs. It depends on the curves alone, so that a

@@ -29,5 +29,6 @@ pub mod shard;
 pub mod train;
 mod training_loop;
 mod trials;
+pub mod warnings;
 pub mod worker;
 pub mod workers;

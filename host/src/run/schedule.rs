@@ -1,6 +1,5 @@
 //! Schedules: the factor on the learning rate over a training.
 
-use pallium_core::{Error, Result};
 use pallium_record::outcome::Epoch;
 use pallium_record::spec::{Schedule, ScheduleKind, Training};
 
@@ -45,37 +44,6 @@ fn falls(curves: &[Epoch], patience: u32) -> i32 {
         }
     }
     count
-}
-
-/// Refuses settings without a meaning.
-pub(super) fn check(training: &Training) -> Result<()> {
-    let Schedule { kind, warm_up } = &training.schedule;
-    let factor_of = |name: &str, value: f64| {
-        if (0.0..=1.0).contains(&value) {
-            return Ok(());
-        }
-        Err(Error::input(format!("`{name}` of training.schedule is {value}"))
-            .help("it must be between 0 and 1"))
-    };
-    match *kind {
-        ScheduleKind::Constant => {}
-        ScheduleKind::Step { every: 0, .. } => {
-            return Err(Error::input("`every` of training.schedule is 0")
-                .help("it is a number of epochs, at least 1"));
-        }
-        ScheduleKind::Step { factor, .. } | ScheduleKind::Plateau { factor, .. } => {
-            factor_of("factor", factor)?
-        }
-        ScheduleKind::Cosine { to } => factor_of("to", to)?,
-    }
-    if *warm_up > training.epochs {
-        return Err(Error::input(format!(
-            "training.schedule warms up for {warm_up} epochs, but the training has {}",
-            training.epochs
-        ))
-        .help("shorten `warm_up`"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -149,6 +149,7 @@ pub fn train(
         status: if diverged { Status::Diverged } else { Status::Ok },
         divergence,
         notes: ground.substrate.notes.clone(),
+        warnings: Vec::new(),
         model: ModelRecord::from(&info),
         values,
         measures,

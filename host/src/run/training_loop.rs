@@ -116,6 +116,11 @@ impl<'a> TrainingLoop<'a> {
         let behind = self.curves.len();
         let steps = ranges(trials.train.trials(), training.batch).count() as u64;
         self.updates = behind as u64 * steps;
+        // A training that continues after its last epoch is evaluated on that epoch's
+        // trials.
+        if training.fresh && behind > 0 {
+            trials.renew(self.spec, self.task, self.info, behind as u32)?;
+        }
         let rule = training.early_stopping.as_ref();
         for epoch in (1..=training.epochs).skip(behind) {
             if rule.is_some_and(|rule| early_stopping::is_over(rule, &self.curves)) {

@@ -16,7 +16,7 @@ use super::components::{Options, read_substrate};
 use super::cost::{self, Estimator};
 use super::log;
 use super::protocol::{Event, Job, Work};
-use super::{check, train};
+use super::{check, train, warnings};
 use crate::child::inside::{self, emit};
 use crate::limits;
 use crate::plugins::Catalogue;
@@ -87,7 +87,7 @@ fn perform(job: &Job) -> Result<Event> {
             let options = Options { checkpoint: Some(&checkpoint), keep_state: *keep_state, ..options };
             let epochs = cell.spec.training.epochs;
             let mut gone = None;
-            let trained = train::train(&cell.spec, &catalogue, &options, &mut |at| {
+            let mut trained = train::train(&cell.spec, &catalogue, &options, &mut |at| {
                 let event = Event::Epoch {
                     epoch: at.epoch,
                     epochs,
@@ -103,6 +103,7 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
                 return Err(error);
             }
+            trained.warnings = warnings::take();
             let folder = match store.write(cell, &trained, profile) {
                 Ok(folder) => folder,
                 Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),

@@ -47,8 +47,13 @@ fn template(role: Role) -> Result<Template> {
         ),
         Role::Model => (
             include_str!("templates/model.rs.in"),
-            "is an Elman network of tanh units, trained by gradient descent with momentum",
+            "is an Elman network of tanh units",
             include_str!("templates/model.toml.in"),
+        ),
+        Role::Optimizer => (
+            include_str!("templates/optimizer.rs.in"),
+            "takes steps of equal size against the sign of the averaged gradient, as Lion does",
+            include_str!("templates/optimizer.toml.in"),
         ),
         Role::Metric => (
             include_str!("templates/metric.rs.in"),

@@ -1,11 +1,11 @@
 //! Reads files that users name: regular files of bounded length, and their
-//! hashes. It does not know formats or what a file is for.
+//! hashes; finds where links lead. It does not know formats or what a file is for.
 
 pub mod hash;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result};
 
@@ -23,6 +23,20 @@ pub fn ordinary(path: &Path) -> io::Result<(File, u64)> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     Ok((File::open(path)?, about.len()))
+}
+
+/// Where a path leads if it is a symbolic link, also to something that does not
+/// exist yet; otherwise the path itself. A file that is renamed onto a link
+/// would replace the link instead of its target.
+pub fn link_target(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    // As many as Linux follows; a circle of links fails when it is opened.
+    for _ in 0..40 {
+        let Ok(next) = std::fs::read_link(&target) else { break };
+        // A relative link starts at its own folder.
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    target
 }
 
 /// Reads a regular file of at most `most` bytes.

@@ -17,6 +17,9 @@ const INITIAL: &str = "initial";
 /// Prefix of the tensors with identifiers of the neurons.
 const IDS: &str = "ids.";
 
+/// Identifiers of the neurons, by kind.
+pub type Ids = BTreeMap<String, Vec<i64>>;
+
 /// Reads the tensor `name`, or `recurrent`, or the only square matrix, apart from
 /// that before the training; and the identifiers of its neurons by kind, if the
 /// file has any.
@@ -24,7 +27,7 @@ const IDS: &str = "ids.";
 /// # Errors
 /// If the file cannot be read, or there is no such matrix; the message lists the
 /// matrices.
-pub fn read(path: &Path, name: Option<&str>) -> Result<(Array2<f64>, BTreeMap<String, Vec<i64>>)> {
+pub fn read(path: &Path, name: Option<&str>) -> Result<(Array2<f64>, Ids)> {
     let bytes = pallium_files::bytes(path, LARGEST).map_err(|e| pallium_files::unread(path, &e))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| {
         Error::input(format!("{}: {e}", path.display())).help("is it a complete safetensors file?")

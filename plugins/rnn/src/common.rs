@@ -82,6 +82,30 @@ pub(crate) fn expect(what: &str, found: (usize, usize, usize), wanted: (usize, u
     Err(Error::input(format!("{what} is {}, but must be {}", text(found), text(wanted))))
 }
 
+/// Refuses outputs, or a gradient in them, of another shape.
+pub(crate) fn expect_outputs(found: (usize, usize), wanted: (usize, usize)) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "outputs, or the gradient in them, are {}×{}, but must be {}×{} (scored steps × outputs)",
+        found.0, found.1, wanted.0, wanted.1
+    )))
+}
+
+/// The parameter `leak` in single precision; refuses values that are not above 0 and
+/// at most 1.
+pub(crate) fn leak_of(leak: f64) -> Result<f32> {
+    one_of_range("leak", leak, 0.0, 1.0)?;
+    // Compared after the conversion: the f32 that is used must not be 0.
+    let narrow = leak as f32;
+    if narrow == 0.0 {
+        return Err(Error::input(format!("parameter `leak` is {leak}"))
+            .help("it must be above 0 and at most 1; at 0 units would never change"));
+    }
+    Ok(narrow)
+}
+
 /// The error for a buffer of the wrong size.
 pub(crate) fn wrong_size(error: ShapeError) -> Error {
     Error::bug(format!("a buffer has the wrong size: {error}"))

@@ -27,6 +27,11 @@ pub(crate) trait Dynamics: UnitStep + Send + Sync + Sized + 'static {
     /// Initial values of the further parameters, one after another.
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32>;
 
+    /// Whether the further parameters are trained.
+    fn trains_vectors(&self) -> bool {
+        true
+    }
+
     /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
 

@@ -7,6 +7,7 @@ use crate::elementwise::{add, sigmoid, tanh};
 use crate::step::{self, UnitStep};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
+use crate::wiring::{UnitChoice, Wiring};
 
 pallium_core::params! {
     /// Parameters of the gated recurrent units.
@@ -18,6 +19,12 @@ pallium_core::params! {
         /// Initial recurrent weights of the two gates. Block 0 is the
         /// candidate's.
         gates: Start = Start::Same,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0 and stay 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -43,7 +50,8 @@ impl Component for Trained<Gru> {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        Trained::new(Gru { arch: Arch::new() }, params.noise, params.gates, setting)
+        let wiring = Wiring { input: params.input_units, readout: params.readout_units };
+        Trained::new(Gru { arch: Arch::new() }, params.noise, params.gates, wiring, setting)
     }
 }
 pallium_core::register!(Model, Trained<Gru>);

@@ -9,6 +9,7 @@ use crate::elementwise::tanh;
 use crate::step::{UnitStep, sigmoid};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit};
+use crate::wiring::{UnitChoice, Wiring};
 
 pallium_core::choice! {
     /// A unit's transfer function.
@@ -46,6 +47,12 @@ pallium_core::params! {
         recurrent_noise: f64 = 0.05,
         /// Transfer function f.
         transfer: Transfer = Transfer::Relu,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0 and stay 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -101,7 +108,8 @@ impl Component for Trained<Leaky> {
             noise: params.recurrent_noise as f32,
             transfer: params.transfer,
         };
-        Trained::new(unit, params.noise, Start::Same, setting)
+        let wiring = Wiring { input: params.input_units, readout: params.readout_units };
+        Trained::new(unit, params.noise, Start::Same, wiring, setting)
     }
 }
 pallium_core::register!(Model, Trained<Leaky>);
@@ -168,6 +176,10 @@ impl Unit for Leaky {
         (0..neurons)
             .map(|_| (self.log_tau + self.spread * stream.sample::<f64, _>(StandardNormal)) as f32)
             .collect()
+    }
+
+    fn trains_vectors(&self) -> bool {
+        self.learn
     }
 
     fn bias(&self, _: usize) -> f32 {

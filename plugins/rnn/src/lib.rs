@@ -6,6 +6,8 @@
 //! | `rnn.leaky` | continuous-time units with time constants and noise | 1 |
 //! | `rnn.gru` | gated recurrent units | 3: candidate, reset and update gate |
 //! | `rnn.lstm` | long short-term memory | 4: candidate, input, forget and output gate |
+//! | `rnn.populations` | rectified units, excitatory and inhibitory, with free units | 4: between each pair of populations |
+//! | `rnn.candle` | `rnn.vanilla` in candle, on a processor or a GPU | 1 |
 //! | `rnn.reservoir` | echo-state network, read-out by ridge regression | 1, never changed |
 //!
 //! Block 0 starts from the given weights and is the one that metrics measure;
@@ -20,9 +22,11 @@
 //! compare the fused recurrence with candle's differentiation of the same network.
 
 // Components.
+mod candle;
 mod gru;
 mod leaky;
 mod lstm;
+mod populations;
 mod reservoir;
 mod vanilla;
 
@@ -34,11 +38,14 @@ mod scoring;
 mod step;
 mod trained;
 mod unit;
+mod wiring;
 
 // Kernels and helpers.
 mod common;
+mod device;
 mod elementwise;
 mod panels;
+mod regression;
 mod sparse;
 
 #[cfg(test)]

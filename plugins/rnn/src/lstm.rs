@@ -7,6 +7,7 @@ use crate::elementwise::{sigmoid, tanh};
 use crate::step::{self, UnitStep};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit, vector, vectors_mut};
+use crate::wiring::{UnitChoice, Wiring};
 
 pallium_core::params! {
     /// Parameters of the long short-term memory.
@@ -20,6 +21,12 @@ pallium_core::params! {
         gates: Start = Start::Same,
         /// Initial bias of the forget gate; all other biases start at 0.
         forget_bias: f64 = 1.0,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0 and stay 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -49,7 +56,8 @@ impl Component for Trained<Lstm> {
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("forget_bias", params.forget_bias, -100.0, 100.0)?;
         let unit = Lstm { arch: Arch::new(), forget_bias: params.forget_bias as f32 };
-        Trained::new(unit, params.noise, params.gates, setting)
+        let wiring = Wiring { input: params.input_units, readout: params.readout_units };
+        Trained::new(unit, params.noise, params.gates, wiring, setting)
     }
 }
 pallium_core::register!(Model, Trained<Lstm>);

@@ -32,6 +32,7 @@ use crate::step::UnitStep;
 pub(crate) const ROWS: usize = 640;
 
 /// Rectified units: h_t = (1 − leak)·h_{t−1} + leak·relu(x_t·Wx + h_{t−1}·W + b).
+#[derive(Clone, Copy)]
 pub(crate) struct Rectified {
     /// dt/τ, above 0 and at most 1.
     pub leak: f32,

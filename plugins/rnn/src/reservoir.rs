@@ -1,14 +1,17 @@
 //! `rnn.reservoir`: an echo-state network.
 
-use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, s};
+use pallium_core::ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
 use crate::common::{
-    check_batch, copy_inputs, expect_square, no_activity, no_gradient, no_pass, parts_mut, sizes, wrong_size,
+    check_batch, copy_inputs, expect_outputs, expect_square, leak_of, no_activity, no_gradient, no_pass,
+    parts_mut, sizes, wrong_size,
 };
 use crate::elementwise::tanh_leaky;
+use crate::regression::Regression;
+use crate::wiring::{Chosen, UnitChoice, Wiring};
 
 pallium_core::params! {
     /// Parameters of the reservoir and of its read-out.
@@ -29,6 +32,12 @@ pallium_core::params! {
         /// λ of the ridge regression, relative to the mean squared activity
         /// (above 0).
         ridge: f64 = 1e-4,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -52,6 +61,9 @@ pallium_core::params! {
 /// Penalties are refused.
 pub(crate) struct Reservoir {
     params: Params,
+    wiring: Wiring,
+    /// The units that are read out.
+    read: Chosen,
     neurons: usize,
     channels: usize,
     outputs: usize,
@@ -68,20 +80,19 @@ pub(crate) struct Reservoir {
     pass: Option<(usize, usize, bool)>,
     differentiated: bool,
     parameters: Vec<ParameterInfo>,
-    hidden: Vec<f32>,
-    inputs: Vec<f32>,
-    scored: ScoredSteps,
+    /// What the last pass that kept the activity left, and what an evaluation did.
+    kept: Buffers,
+    evaluated: Buffers,
 }
 
-/// Sums over all scored steps so far, in f64.
-#[derive(Clone, Default)]
-struct Regression {
-    /// Σ w·φφᵀ, where φ is the activity followed by a 1: (N + 1) × (N + 1).
-    gram: Vec<f64>,
-    /// Σ w·φeᵀ: (N + 1) × classes.
-    cross: Vec<f64>,
-    /// Σ w.
-    weight: f64,
+/// What a pass computes.
+#[derive(Default)]
+struct Buffers {
+    /// steps × trials × (C + 1), the last channel 1.
+    inputs: Vec<f32>,
+    /// steps × trials × N.
+    hidden: Vec<f32>,
+    scored: ScoredSteps,
 }
 
 /// The scored steps of the last pass.
@@ -114,11 +125,7 @@ impl Component for Reservoir {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", params.noise)?;
-        one_of_range("leak", params.leak, 0.0, 1.0)?;
-        if params.leak as f32 == 0.0 {
-            return Err(Error::input(format!("parameter `leak` is {}", params.leak))
-                .help("it must be above 0 and at most 1; at 0 units would never change"));
-        }
+        leak_of(params.leak)?;
         one_of_range("input_scale", params.input_scale, 0.0, 1e6)?;
         one_of_range("bias_scale", params.bias_scale, 0.0, 1e6)?;
         one_of_range("ridge", params.ridge, 0.0, 1e12)?;
@@ -135,8 +142,11 @@ impl Component for Reservoir {
             ParameterInfo::new("readout", [neurons, outputs], Readout),
             ParameterInfo::new("readout_bias", [outputs], Other),
         ];
+        let wiring = Wiring { input: params.input_units.clone(), readout: params.readout_units.clone() };
         let mut model = Reservoir {
             params,
+            wiring,
+            read: Chosen::default(),
             neurons,
             channels,
             outputs,
@@ -148,9 +158,8 @@ impl Component for Reservoir {
             pass: None,
             differentiated: false,
             parameters,
-            hidden: Vec::new(),
-            inputs: Vec::new(),
-            scored: ScoredSteps::default(),
+            kept: Buffers::default(),
+            evaluated: Buffers::default(),
         };
         model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
         Ok(model)
@@ -169,33 +178,36 @@ impl Reservoir {
         tanh_leaky(next, previous.unwrap_or(zeros), self.params.leak as f32);
     }
 
-    /// Runs `self.inputs`, keeping all states in `self.hidden` (0 past a
-    /// trial's end) and the scored ones in `self.scored`.
-    fn run(&mut self, batch: &BatchView<'_>) -> Result<()> {
+    /// Runs the inputs, keeping all states (0 past a trial's end) and the scored
+    /// ones.
+    fn run(&self, batch: &BatchView<'_>, buffers: &mut Buffers) -> Result<()> {
+        let Buffers { inputs, hidden, scored } = buffers;
         let k = self.outputs;
         let (trials, steps, _) = batch.dim();
         let (n, width) = (self.neurons, self.channels + 1);
         let size = trials * n;
-        let mut hidden = std::mem::take(&mut self.hidden);
         hidden.clear();
         hidden.resize(steps * size, 0.0);
-        self.scored.clear();
+        scored.clear();
         let zeros = vec![0.0; size];
         for step in 0..steps {
             let (before, now) = hidden.split_at_mut(step * size);
             let previous = step.checked_sub(1).map(|last| &before[last * size..]);
             let next = &mut now[..size];
-            self.step(&self.inputs[step * trials * width..][..trials * width], previous, &zeros, next);
+            self.step(&inputs[step * trials * width..][..trials * width], previous, &zeros, next);
             for (trial, row) in next.chunks_exact_mut(n).enumerate() {
                 if batch.lengths[trial] as usize <= step {
                     row.fill(0.0);
                 }
                 let weight = batch.mask[[trial, step]];
                 if weight > 0.0 {
-                    self.scored.states.extend_from_slice(row);
-                    self.scored.states.push(1.0);
-                    self.scored.weights.push(weight);
-                    let targets = &mut self.scored.targets;
+                    // Units that are not read out are 0 to the regression, and so
+                    // are their weights.
+                    let read = |(unit, &h)| if self.read.contains(unit) { h } else { 0.0 };
+                    scored.states.extend(row.iter().enumerate().map(read));
+                    scored.states.push(1.0);
+                    scored.weights.push(weight);
+                    let targets = &mut scored.targets;
                     if self.loss.of_classes() {
                         let class = batch.targets.classes()?[[trial, step]] as usize;
                         targets.extend((0..k).map(|k| f64::from(u8::from(k == class))));
@@ -206,18 +218,17 @@ impl Reservoir {
                 }
             }
         }
-        self.hidden = hidden;
         Ok(())
     }
 
-    /// The outputs of the scored steps of the last pass.
-    fn read_out(&self) -> Vec<f32> {
-        let rows = self.scored.weights.len();
+    /// The outputs of the scored steps of a pass.
+    fn read_out(&self, scored: &ScoredSteps) -> Vec<f32> {
+        let rows = scored.weights.len();
         let mut outputs = vec![0.0; rows * self.outputs];
         product(
             &mut outputs,
             Write::Replace,
-            View::new(&self.scored.states, self.neurons + 1),
+            View::new(&scored.states, self.neurons + 1),
             View::new(&self.readout, self.outputs),
             1.0,
         );
@@ -227,51 +238,7 @@ impl Reservoir {
         }
         outputs
     }
-
-    /// Adds the scored steps of the last pass to the regression.
-    fn learn(&mut self) {
-        let (f, k) = (self.neurons + 1, self.outputs);
-        let wide: Vec<f64> = self.scored.states.iter().map(|&v| f64::from(v)).collect();
-        let weights = &self.scored.weights;
-        let weighted: Vec<f64> = wide
-            .chunks_exact(f)
-            .zip(weights)
-            .flat_map(|(row, &w)| row.iter().map(move |v| v * f64::from(w)))
-            .collect();
-        let weighted = View::new(&weighted, f).transposed();
-        let Regression { gram, cross, weight } = &mut self.regression;
-        for (sum, right, columns) in [(gram, &wide, f), (cross, &self.scored.targets, k)] {
-            product(sum, Write::Add, weighted, View::new(right, columns), 1.0);
-        }
-        *weight += weights.iter().map(|&w| f64::from(w)).sum::<f64>();
-    }
-
-    /// Solves the regression; the bias is not penalised.
-    fn solve(&mut self) -> Result<()> {
-        let (f, k) = (self.neurons + 1, self.outputs);
-        let Regression { gram, cross, weight } = &self.regression;
-        if *weight == 0.0 {
-            return Ok(());
-        }
-        let ridge = |i: usize, j: usize| if i == j && i < self.neurons { self.params.ridge } else { 0.0 };
-        let gram = Array2::from_shape_fn((f, f), |(i, j)| gram[i * f + j] / weight + ridge(i, j));
-        let cross = Array2::from_shape_fn((f, k), |(i, j)| cross[i * k + j] / weight);
-        let solution = pallium_linalg::solve(gram.view(), cross.view()).ok_or_else(|| {
-            Error::input(
-                "the read-out's regression has no solution: activity is not finite, or `ridge` is too small",
-            )
-            .help("raise `ridge`, or scale the recurrent weights down")
-        })?;
-        for (i, row) in self.readout.chunks_exact_mut(k).enumerate() {
-            row.iter_mut().enumerate().for_each(|(j, w)| *w = solution[[i, j]] as f32);
-        }
-        Ok(())
-    }
 }
-
-const GRAM: &str = "regression.gram";
-const CROSS: &str = "regression.cross";
-const WEIGHT: &str = "regression.weight";
 
 impl Model for Reservoir {
     fn info(&self) -> ModelInfo {
@@ -287,12 +254,14 @@ impl Model for Reservoir {
             let (scale, mut stream) = (scale as f32, random::stream(seed, purpose));
             (0..count).map(|_| stream.random_range(-scale..=scale)).collect()
         };
+        let [receiving, read] = self.wiring.choose(n, seed)?;
+        self.read = read;
         self.recurrent = recurrent.iter().copied().collect();
         self.drive = uniform(c * n, self.params.input_scale, "input weights");
+        receiving.clear_to(&mut self.drive);
         self.drive.extend(uniform(n, self.params.bias_scale, "biases"));
         self.readout = vec![0.0; (n + 1) * k];
-        self.regression =
-            Regression { gram: vec![0.0; (n + 1) * (n + 1)], cross: vec![0.0; (n + 1) * k], weight: 0.0 };
+        self.regression = Regression::new(n + 1, k);
         self.pass = None;
         self.differentiated = false;
         Ok(())
@@ -305,24 +274,32 @@ impl Model for Reservoir {
         mut outputs: ArrayViewMut2<'_, f32>,
     ) -> Result<()> {
         check_batch(batch, self.channels)?;
+        expect_outputs(outputs.dim(), (batch.scored().count(), self.outputs))?;
         let (trials, steps, _) = batch.dim();
         let noise = match mode {
             Mode::Train { noise_seed } => Some((self.params.noise as f32, noise_seed)),
             Mode::Evaluate | Mode::Record => None,
         };
-        copy_inputs(&mut self.inputs, batch, noise);
-        self.differentiated = false;
-        self.run(batch)?;
-        self.pass = Some((steps, trials, noise.is_some()));
-        let found = self.read_out();
-        let shape = (self.scored.weights.len(), self.outputs);
-        outputs.assign(&ArrayView2::from_shape(shape, &found).map_err(wrong_size)?);
+        let evaluates = mode == Mode::Evaluate;
+        let mut buffers = std::mem::take(if evaluates { &mut self.evaluated } else { &mut self.kept });
+        copy_inputs(&mut buffers.inputs, batch, noise);
+        let found = self.run(batch, &mut buffers).map(|()| self.read_out(&buffers.scored));
+        // Evaluation leaves the last pass as it is.
+        if evaluates {
+            self.evaluated = buffers;
+        } else {
+            self.kept = buffers;
+            self.differentiated = false;
+            self.pass = found.is_ok().then_some((steps, trials, noise.is_some()));
+        }
+        let shape = outputs.dim();
+        outputs.assign(&ArrayView2::from_shape(shape, &found?).map_err(wrong_size)?);
         Ok(())
     }
 
     fn activity(&self) -> Result<ArrayView3<'_, f32>> {
         let (steps, trials, _) = self.pass.ok_or_else(no_activity)?;
-        ArrayView3::from_shape((steps, trials, self.neurons), &self.hidden).map_err(wrong_size)
+        ArrayView3::from_shape((steps, trials, self.neurons), &self.kept.hidden).map_err(wrong_size)
     }
 
     /// Only notes that the pass may be learned from: the regression needs no
@@ -360,8 +337,11 @@ impl Model for Reservoir {
         if !self.differentiated {
             return Err(no_gradient());
         }
-        self.learn();
-        self.solve()?;
+        let ScoredSteps { states, targets, weights } = &self.kept.scored;
+        self.regression.add(states, targets, weights);
+        if let Some(readout) = self.regression.solve(self.params.ridge)? {
+            self.readout = readout;
+        }
         // The activity can still be read, but not learned from again.
         self.differentiated = false;
         if let Some(pass) = &mut self.pass {
@@ -371,20 +351,11 @@ impl Model for Reservoir {
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
-        let (f, k) = (self.neurons + 1, self.outputs);
-        Ok(vec![
-            Tensor::new(GRAM, [f, f], self.regression.gram.clone()),
-            Tensor::new(CROSS, [f, k], self.regression.cross.clone()),
-            Tensor::new(WEIGHT, [1], vec![self.regression.weight]),
-        ])
+        Ok(self.regression.state())
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        let (f, k) = (self.neurons + 1, self.outputs);
-        let gram = Tensor::find::<f64>(state, GRAM, &[f, f])?.to_vec();
-        let cross = Tensor::find::<f64>(state, CROSS, &[f, k])?.to_vec();
-        let weight = Tensor::find::<f64>(state, WEIGHT, &[1])?.iter().sum();
-        self.regression = Regression { gram, cross, weight };
+        self.regression.restore(state)?;
         self.pass = None;
         self.differentiated = false;
         Ok(())

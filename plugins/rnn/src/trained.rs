@@ -6,13 +6,14 @@ use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, Array
 use pallium_core::prelude::*;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_square, glorot, in_threads, no_activity, no_gradient, no_pass,
-    parts_mut, sizes, wrong_size,
+    check_batch, copy_inputs, expect, expect_outputs, expect_square, in_threads, no_activity, no_gradient,
+    no_pass, parts_mut, sizes, wrong_size,
 };
 use crate::dynamics::{Dynamics, Layer, Part};
 use crate::elementwise::add;
 use crate::readout::Readout;
 use crate::step;
+use crate::wiring::{Chosen, Wiring};
 
 pallium_core::choice! {
     /// Initial recurrent weights of the blocks other than block 0.
@@ -31,12 +32,17 @@ pallium_core::choice! {
 ///
 /// The outputs at every step whose mask is above 0 are h_t·Wo + bo. A trial ends
 /// at its length: its activity is 0 from there on. Gaussian noise is added to the
-/// inputs while training. Input and read-out weights start Glorot-uniform.
+/// inputs while training. Input and read-out weights start Glorot-uniform; those
+/// of units that receive no input, or are not read out, are 0 and stay 0.
 /// Several threads divide a batch by trials.
 pub(crate) struct Trained<D: Dynamics> {
     noise: f32,
     threads: usize,
     start: Start,
+    wiring: Wiring,
+    /// The units that receive input, and those that are read out.
+    receiving: Chosen,
+    read: Chosen,
     layer: Layer<D>,
     outputs: usize,
     readout: Readout,
@@ -67,7 +73,7 @@ struct Pass {
 impl<D: Dynamics> Trained<D> {
     /// A model of `unit`s with recurrent weights 0; the other weights are drawn
     /// with the setting's seed.
-    pub fn new(unit: D, noise: f64, start: Start, setting: &Setting<'_>) -> Result<Self> {
+    pub fn new(unit: D, noise: f64, start: Start, wiring: Wiring, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("noise", noise)?;
         let (neurons, channels, outputs) = sizes(setting)?;
         let layer = Layer { unit, neurons, channels, weights: Vec::new() };
@@ -76,6 +82,9 @@ impl<D: Dynamics> Trained<D> {
             noise: noise as f32,
             threads: setting.threads.max(1),
             start,
+            wiring,
+            receiving: Chosen::default(),
+            read: Chosen::default(),
             layer,
             outputs,
             readout: Readout::new(neurons, outputs, vec![0.0; (neurons + 1) * outputs])?,
@@ -91,6 +100,36 @@ impl<D: Dynamics> Trained<D> {
         };
         model.initialise(Matrix::zeros((neurons, neurons)).view(), setting.seed)?;
         Ok(model)
+    }
+
+    /// The parameters with their gradients; see [`Model::learned`].
+    pub(crate) fn lend(&mut self) -> Result<Vec<LearnedMut<'_>>> {
+        if !self.differentiated {
+            return Err(no_gradient());
+        }
+        let readout = self.readout_ranges();
+        let Some(first) = self.learning.first_mut() else { return Err(no_gradient()) };
+        let values = parts_mut(&mut self.layer.weights, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut self.readout.values, &readout));
+        let gradients = parts_mut(&mut self.gradient, &self.ranges)
+            .into_iter()
+            .chain(parts_mut(&mut first.scoring().readout.parameters, &readout));
+        let trained = |(index, _): &(usize, _)| self.parameters[*index].trained;
+        let lent = values.zip(gradients).enumerate().filter(trained);
+        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
+    }
+
+    /// The layer with other values of its parameters, which `set` writes: those of
+    /// [`ModelInfo::parameters`] without the read-out.
+    pub(crate) fn layer_with(&self, set: impl FnOnce(&mut [&mut [f32]])) -> Layer<D>
+    where
+        D: Copy,
+    {
+        let Layer { unit, neurons, channels, .. } = self.layer;
+        let mut layer = Layer { unit, neurons, channels, weights: self.layer.weights.clone() };
+        set(&mut parts_mut(&mut layer.weights, &self.ranges));
+        layer
     }
 
     /// Inputs of the last pass that kept the activity, noise included.
@@ -128,7 +167,9 @@ fn layout<D: Dynamics>(layer: &Layer<D>, outputs: usize) -> (Vec<ParameterInfo>,
         push(ParameterInfo::new(format!("bias{suffix}"), [n], ParameterKind::Other), drive.start + c * n);
     }
     for (index, name) in D::VECTORS.iter().enumerate() {
-        push(ParameterInfo::new(*name, [n], ParameterKind::Other), layer.vectors().start + index * n);
+        let info = ParameterInfo::new(*name, [n], ParameterKind::Other);
+        let info = if layer.unit.trains_vectors() { info } else { info.fixed() };
+        push(info, layer.vectors().start + index * n);
     }
     parameters.push(ParameterInfo::new("readout", [n, outputs], ParameterKind::Readout));
     parameters.push(ParameterInfo::new("readout_bias", [outputs], ParameterKind::Other));
@@ -146,6 +187,7 @@ impl<D: Dynamics> Model for Trained<D> {
     fn initialise(&mut self, recurrent: MatrixView<'_>, seed: u64) -> Result<()> {
         let (n, c, k) = (self.layer.neurons, self.layer.channels, self.outputs);
         expect_square(recurrent, n)?;
+        let [receiving, read] = self.wiring.choose(n, seed)?;
         let mut weights = Vec::with_capacity(self.layer.vectors().end);
         weights.extend(recurrent.iter());
         for name in &D::BLOCKS[1..] {
@@ -161,15 +203,16 @@ impl<D: Dynamics> Model for Trained<D> {
             }
         }
         for (block, suffix) in D::SUFFIXES.iter().enumerate() {
-            weights.extend(glorot(c, n, seed, &format!("input weights{suffix}")));
+            weights.extend(receiving.weights_to(c, seed, &format!("input weights{suffix}")));
             weights.resize(weights.len() + n, self.layer.unit.bias(block));
         }
         weights.extend(self.layer.unit.vectors(n, seed));
-        let mut readout = glorot(n, k, seed, "read-out weights");
+        let mut readout = read.weights_from(k, seed, "read-out weights");
         readout.resize((n + 1) * k, 0.0);
         self.readout = Readout::new(n, k, readout)?;
         self.gradient = vec![0.0; weights.len()];
         self.layer.weights = weights;
+        (self.receiving, self.read) = (receiving, read);
         self.pass = None;
         self.differentiated = false;
         Ok(())
@@ -183,13 +226,7 @@ impl<D: Dynamics> Model for Trained<D> {
     ) -> Result<()> {
         check_batch(batch, self.layer.channels)?;
         let scored = batch.scored().count();
-        if outputs.dim() != (scored, self.outputs) {
-            return Err(Error::input(format!(
-                "the outputs are {:?}, but must be {scored}×{}",
-                outputs.dim(),
-                self.outputs
-            )));
-        }
+        expect_outputs(outputs.dim(), (scored, self.outputs))?;
         let (trials, steps, channels) = batch.dim();
         // Parameters may have changed since the last pass.
         self.readout.refresh()?;
@@ -254,14 +291,7 @@ impl<D: Dynamics> Model for Trained<D> {
     ) -> Result<()> {
         let (n, pass) = (self.layer.neurons, self.training_pass()?);
         let shape = (pass.steps, pass.trials, n);
-        if outputs.dim() != (pass.scored, self.outputs) {
-            return Err(Error::input(format!(
-                "the gradient in the outputs is {:?}, but must be {}×{}",
-                outputs.dim(),
-                pass.scored,
-                self.outputs
-            )));
-        }
+        expect_outputs(outputs.dim(), (pass.scored, self.outputs))?;
         if let Some(activity) = &activity {
             expect("the gradient in the activity", activity.dim(), shape)?;
         }
@@ -304,6 +334,13 @@ impl<D: Dynamics> Model for Trained<D> {
             let gradients = first.gradients();
             in_drive.copy_from_slice(gradients.drive);
             in_vectors.copy_from_slice(gradients.vectors);
+            // The last row of a block's drive is its bias, which every unit has.
+            let (c, n) = (self.layer.channels, self.layer.neurons);
+            for drive in in_drive.chunks_exact_mut((c + 1) * n) {
+                self.receiving.clear_to(&mut drive[..c * n]);
+            }
+            let in_readout = &mut first.scoring().readout.parameters[..n * self.outputs];
+            self.read.clear_from(in_readout, self.outputs);
         }
         self.differentiated = true;
         Ok(())
@@ -330,19 +367,11 @@ impl<D: Dynamics> Model for Trained<D> {
     }
 
     fn learned(&mut self) -> Result<Vec<LearnedMut<'_>>> {
-        if !self.differentiated {
-            return Err(no_gradient());
+        // What is lent may be changed, and the pass belongs to the values before.
+        if let Some(pass) = self.pass.as_mut().filter(|_| self.differentiated) {
+            pass.training = false;
         }
-        let readout = self.readout_ranges();
-        let Some(first) = self.learning.first_mut() else { return Err(no_gradient()) };
-        let values = parts_mut(&mut self.layer.weights, &self.ranges)
-            .into_iter()
-            .chain(parts_mut(&mut self.readout.values, &readout));
-        let gradients = parts_mut(&mut self.gradient, &self.ranges)
-            .into_iter()
-            .chain(parts_mut(&mut first.scoring().readout.parameters, &readout));
-        let lent = values.zip(gradients).enumerate();
-        Ok(lent.map(|(index, (values, gradient))| LearnedMut { index, values, gradient }).collect())
+        self.lend()
     }
 
     fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {

@@ -49,6 +49,11 @@ pub(crate) trait Unit: UnitStep + Send + Sync + 'static {
     /// Initial values of the further parameters, one after another.
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32>;
 
+    /// Whether the further parameters are trained.
+    fn trains_vectors(&self) -> bool {
+        true
+    }
+
     /// The initial bias of `block`.
     fn bias(&self, block: usize) -> f32;
 
@@ -109,6 +114,10 @@ impl<U: Unit> Dynamics for U {
 
     fn vectors(&self, neurons: usize, seed: u64) -> Vec<f32> {
         Unit::vectors(self, neurons, seed)
+    }
+
+    fn trains_vectors(&self) -> bool {
+        Unit::trains_vectors(self)
     }
 
     fn bias(&self, block: usize) -> f32 {

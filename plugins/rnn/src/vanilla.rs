@@ -2,8 +2,10 @@
 
 use pallium_core::prelude::*;
 
+use crate::common::leak_of;
 use crate::recurrence::Rectified;
 use crate::trained::{Start, Trained};
+use crate::wiring::{UnitChoice, Wiring};
 
 pallium_core::params! {
     /// Parameters of the recurrent classifier.
@@ -15,6 +17,12 @@ pallium_core::params! {
         /// α = dt/τ, the fraction of the state that is replaced at each step;
         /// above 0 and at most 1. 1 is the published model, without leak.
         leak: f64 = 1.0,
+        /// Units that receive input: a number of them, drawn with the run's seed,
+        /// or a list of indices, counted from 0. The input weights of all others
+        /// are 0 and stay 0. All units if left out.
+        input_units: Option<UnitChoice> = None,
+        /// Units that are read out, as for `input_units`.
+        readout_units: Option<UnitChoice> = None,
     }
 }
 
@@ -39,15 +47,10 @@ impl Component for Vanilla {
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        // Compared after the conversion: the f32 that is used must not be 0.
-        let leak = params.leak as f32;
-        one_of_range("leak", params.leak, 0.0, 1.0)?;
-        if leak == 0.0 {
-            return Err(Error::input(format!("parameter `leak` is {}", params.leak))
-                .help("it must be above 0 and at most 1; at 0 units would never change"));
-        }
+        let leak = leak_of(params.leak)?;
         // The only block starts from the given weights.
-        Trained::new(Rectified { leak }, params.noise, Start::Same, setting)
+        let wiring = Wiring { input: params.input_units, readout: params.readout_units };
+        Trained::new(Rectified { leak }, params.noise, Start::Same, wiring, setting)
     }
 }
 

@@ -23,7 +23,8 @@ pallium_core::params! {
 /// - `prediction_r2_persistence`: the same of the target one step before;
 /// - `prediction_beats_both`: 1 if the first exceeds 0 and the second, else 0.
 ///
-/// Arrays: `prediction_r2_by_output`, one value for each output.
+/// Arrays: `prediction_r2_by_output`, one value for each output. Of a task of
+/// classes all measures are undefined.
 pub(crate) struct Prediction(Params);
 
 impl Component for Prediction {
@@ -46,6 +47,12 @@ fn explained(outputs: &Array2<f64>, targets: &Array2<f64>) -> (Vec<f64>, f64) {
     (by_output.collect(), 1.0 - residual.sum() / total.sum())
 }
 
+fn undefined() -> Vec<Measure> {
+    ["prediction_r2", "prediction_r2_shifted", "prediction_r2_persistence", "prediction_beats_both"]
+        .map(|name| Measure::new(name, f64::NAN))
+        .into()
+}
+
 impl Metric for Prediction {
     fn wants_activity(&self) -> bool {
         true
@@ -54,7 +61,8 @@ impl Metric for Prediction {
     fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
         let missing = || Error::input("there are no recorded trials").help("set training.test above 0");
         let trials = network.trials.ok_or_else(missing)?;
-        let values = trials.targets.values()?;
+        // Not defined for a task of classes.
+        let Ok(values) = trials.targets.values() else { return Ok(undefined().into()) };
         let scored: Vec<Scored> = trials.scored().collect();
         let width = values.dim().2;
         let targets = Array2::from_shape_fn((scored.len(), width), |(row, output)| {

@@ -60,7 +60,7 @@ fn an_integral_is_the_sum_of_its_inputs_and_is_held() {
 fn recording() -> Substrate {
     let of = |neuron: usize| -> Vec<f64> {
         (0..300)
-            .filter(|bin| (bin + neuron) % 3 == 0)
+            .filter(|bin| (bin + neuron).is_multiple_of(3))
             .flat_map(|bin| (0..=neuron).map(move |k| 10.0 + bin as f64 * 0.2 + 0.01 * (k + 1) as f64))
             .collect()
     };

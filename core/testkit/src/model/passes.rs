@@ -176,7 +176,8 @@ pub(super) fn passes(subject: &Subject<'_>) -> Result<Note> {
         let batch = Toy::Classes.ragged(10, 1);
         trainee.differentiate(&batch, 2, None).map(drop)
     };
-    let cases: [(&str, &dyn Fn(&mut Trainee) -> Result<()>); 3] =
+    type Between<'a> = &'a dyn Fn(&mut Trainee) -> Result<()>;
+    let cases: [(&str, Between); 3] =
         [("an evaluation", &evaluate), ("a recording", &record), ("another backward pass", &twice)];
     let mut refused = Vec::new();
     for (what, between) in cases {

@@ -101,11 +101,11 @@ pub(super) fn survives(subject: &Subject<'_>) -> Result<Note> {
     passed(format!("{} cases", cases + 1))
 }
 
+/// A call of a model.
+type Call<'a> = &'a dyn Fn(&mut dyn Model) -> Result<()>;
+
 /// Calls of the step with wrong shapes.
-fn steps(
-    call: &mut dyn FnMut(&str, &dyn Fn(&mut dyn Model) -> Result<()>) -> Result<()>,
-    n: usize,
-) -> Result<()> {
+fn steps(call: &mut dyn FnMut(&str, Call) -> Result<()>, n: usize) -> Result<()> {
     let zeros = |rows, columns| Array2::<f64>::zeros((rows, columns));
     let length = |m: &dyn Model| m.info().states.iter().map(|part| part.length).sum::<usize>().max(n);
     call("a step of no rows", &|m| m.step(zeros(0, length(m)).view(), zeros(0, INPUTS).view()).map(drop))?;

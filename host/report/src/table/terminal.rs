@@ -1,5 +1,6 @@
 //! Tables for a terminal: columns without lines; numbers are aligned right. Cells of
-//! long rows wrap on a terminal. Elsewhere each row is one line, for other programs.
+//! long rows wrap on a terminal, or to the width in `COLUMNS`. Elsewhere each row is
+//! one line, for other programs.
 
 use std::fmt;
 
@@ -34,8 +35,18 @@ impl TextTable {
     /// A table without rows for standard output.
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
         let terminal = Term::stdout();
-        let room = terminal.size_checked().filter(|_| terminal.is_term()).map(|size| usize::from(size.1));
+        let named = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        let size = || terminal.size_checked().filter(|_| terminal.is_term()).map(|size| size.1.into());
+        // A terminal that does not know its width reports 0.
+        let room = named.or_else(size).filter(|room| *room > 0);
         TextTable { rows: vec![header.into_iter().map(Into::into).collect()], room }
+    }
+
+    /// Wraps at `width` columns where no other width is known.
+    #[must_use]
+    pub fn within(mut self, width: usize) -> Self {
+        self.room.get_or_insert(width);
+        self
     }
 
     /// Adds a row.

@@ -102,7 +102,7 @@ pub fn fetch(args: &Fetch) -> Result<()> {
         ));
         fields.push(json!({
             "name": name,
-            "folder": fetched.folder,
+            "folder": fetched.folder.display().to_string(),
             "files": fetched.files,
             "bytes": fetched.bytes,
             "transferred": fetched.transferred,

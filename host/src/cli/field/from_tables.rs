@@ -103,7 +103,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
         ]);
         fields.push(json!({
             "name": field.name,
-            "folder": args.out.join(&field.name),
+            "folder": args.out.join(&field.name).display().to_string(),
             "neurons": field.neurons,
             "synapses": synapses,
             "notes": field.notes,

@@ -9,7 +9,7 @@ use pallium_record::spec::Use;
 use pallium_report::text::p_cell;
 
 use super::read;
-use crate::cli::support;
+use crate::cli::{output, support};
 use crate::field::{Order, Page, Weights, page, svg};
 use crate::plugins::Catalogue;
 
@@ -28,9 +28,13 @@ pub struct Info {
     /// The field's folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Write a figure of connection and correlation by distance to this file.
-    #[arg(long, value_name = "FILE.svg")]
+    /// Write a figure of connection and correlation by distance to this file; `-` is
+    /// standard output, which then contains nothing else.
+    #[arg(long, value_name = "FILE.svg|-")]
     svg: Option<PathBuf>,
+    /// Replace FILE.svg if it exists.
+    #[arg(long, requires = "svg")]
+    force: bool,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -41,6 +45,12 @@ pub struct Info {
 /// # Errors
 /// If the field cannot be read, or the figure cannot be written.
 pub fn info(args: &Info) -> Result<()> {
+    let on_stdout = args.svg.as_deref().is_some_and(output::is_stdout);
+    if on_stdout && args.json {
+        return Err(Error::input("only one document can be written to standard output")
+            .help("name a file for --svg, or leave out --json"));
+    }
+    args.svg.iter().try_for_each(|path| output::check(path, args.force))?;
     let catalogue = support::catalogue(&[])?;
     let mut released = read(&catalogue, &args.folder, "released", true)?;
     // Everything that does not depend on the order is printed all the same.
@@ -57,7 +67,10 @@ pub fn info(args: &Info) -> Result<()> {
     let weights = weights(&catalogue, &released)?;
     let page = page(&released, restored.as_ref(), weights);
     if let Some(path) = &args.svg {
-        std::fs::write(path, svg(&page)?).map_err(|e| Error::io(path, &e))?;
+        output::write(path, svg(&page)?.as_bytes(), args.force)?;
+        if on_stdout {
+            return Ok(());
+        }
     }
     if args.json {
         let json = serde_json::to_value(&page)

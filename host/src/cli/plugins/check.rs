@@ -96,6 +96,16 @@ pub fn worker(args: &Worker) -> Result<()> {
     let entry = entry.ok_or_else(|| Error::bug(format!("{} has no `{id}`", args.file.display())))?;
     let given: Map<String, Value> =
         serde_json::from_str(&args.params).map_err(|e| Error::bug(e.to_string()))?;
+    if let Some(error) = plugins::beyond(entry) {
+        emit(&CheckMessage::Found(Finding {
+            check: "supported".into(),
+            verdict: Verdict::Failed,
+            detail: error.message,
+            help: error.help,
+            seconds: 0.0,
+        }))?;
+        return emit(&CheckMessage::Done);
+    }
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
     for check in checks.iter().skip(args.skip) {

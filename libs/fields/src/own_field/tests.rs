@@ -478,7 +478,7 @@ fn connections_in_a_parquet() {
         folder.file("edges.parquet", &bytes);
         let description = DESCRIPTION.replace("edges.csv", "edges.parquet").replace("count = \"n\"", "");
         if name.starts_with("missing") {
-            refused(&folder, &description, &["edges.parquet, row 3: column `to` is empty"]);
+            refused(&folder, &description, &["edges.parquet, row 2: column `to` is empty"]);
             continue;
         }
         let read = field(&folder, &description).unwrap();

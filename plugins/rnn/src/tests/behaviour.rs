@@ -1,31 +1,28 @@
 //! The contract of `rnn.vanilla` with its host.
 
-use std::process::Command;
-
 use pallium_core::ndarray::{Array3, Axis, s};
 use pallium_core::prelude::*;
 
-use super::{FULL, SMALL, Size, batch, build, learn, quiet, ragged_batch, recurrent_gradient, tensor, train};
+use super::{
+    Adam, FULL, SMALL, Size, alone, batch, bits, build, evaluate, gradients, learn, pass, put, quiet,
+    ragged_batch, recurrent, recurrent_gradient, tensor, train, weights,
+};
 use crate::vanilla::{Params, Vanilla};
-
-fn bits(model: &Vanilla) -> Vec<(String, Vec<u32>)> {
-    let state = model.state().unwrap().into_iter();
-    state.map(|t| (t.name, t.values.iter().map(|v| v.to_bits()).collect())).collect()
-}
 
 #[test]
 fn gradients_are_the_slopes_of_the_loss() {
     let batch = ragged_batch(SMALL, 21);
     let mut model = build(SMALL, 1, Params { noise: 0.1, leak: 0.6, ..Params::default() });
-    train(&mut model, &batch, 4);
-    let gradient = recurrent_gradient(&mut model, None);
+    let pass = train(&mut model, &batch, 4);
+    let gradient = recurrent_gradient(&mut model, &pass, None);
     // Along the gradient itself, with the same noise.
     let length = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
     let direction = gradient.mapv(|g| g / length as f32);
-    let start = model.recurrent(0).unwrap().to_owned();
+    let start = weights(&model);
     let mut at = |width: f32| {
-        model.recurrent_mut(0).unwrap().assign(&(&start + &(&direction * width)));
-        train(&mut model, &batch, 4).loss
+        let moved = &start + &(&direction * width);
+        put(&mut model, "recurrent", moved.as_slice().unwrap());
+        train(&mut model, &batch, 4).sums.mean()
     };
     let width = 4e-3;
     let slope = (at(width) - at(-width)) / f64::from(2.0 * width);
@@ -35,65 +32,86 @@ fn gradients_are_the_slopes_of_the_loss() {
 #[test]
 fn learns() {
     let batch = batch(SMALL, 2);
-    let mut model = build(SMALL, 1, Params { learning_rate: 0.01, ..Params::default() });
-    let first = model.forward(&batch.view(), Mode::Evaluate).unwrap();
+    let mut model = build(SMALL, 1, Params::default());
+    let first = evaluate(&mut model, &batch).sums;
+    let mut adam = Adam::new(0.01);
     for seed in 0..150 {
-        learn(&mut model, &batch, seed);
+        learn(&mut model, &mut adam, &batch, seed);
     }
-    let last = model.forward(&batch.view(), Mode::Evaluate).unwrap();
-    assert!(last.loss < 0.2 * first.loss, "{} after {}", last.loss, first.loss);
+    let last = evaluate(&mut model, &batch).sums;
+    assert!(last.mean() < 0.2 * first.mean(), "{last:?} after {first:?}");
     assert_eq!((last.correct, last.weight), (SMALL.trials as f64, SMALL.trials as f64));
 }
 
+/// All that a training leaves in the model are its parameters.
 #[test]
-fn continues_bit_identically_from_a_saved_state() {
+fn continues_bit_identically_from_its_parameters() {
     let batches = [batch(SMALL, 1), ragged_batch(SMALL, 2)];
     let mut model = build(SMALL, 1, Params::default());
+    let mut adam = Adam::new(1e-3);
     for seed in 0..5 {
-        learn(&mut model, &batches[seed % 2], seed as u64);
+        learn(&mut model, &mut adam, &batches[seed % 2], seed as u64);
     }
-    let state = model.state().unwrap();
+    let saved: Vec<Tensor> = model.parameters().unwrap().iter().map(|p| p.to_tensor()).collect();
+    assert!(model.state().unwrap().is_empty());
     let mut other = build(SMALL, 1, Params::default());
     other.initialise(Matrix::ones((SMALL.neurons, SMALL.neurons)).view(), 999).unwrap();
-    learn(&mut other, &batches[0], 0);
-    other.restore(&state).unwrap();
+    learn(&mut other, &mut Adam::new(0.1), &batches[0], 0);
+    for (parameter, saved) in other.parameters_mut().unwrap().into_iter().zip(&saved) {
+        parameter.copy_from_slice(saved.slice().unwrap());
+    }
+    other.restore(&[]).unwrap();
     assert_eq!(bits(&other), bits(&model));
+    let mut other_adam = adam.clone();
     for seed in 5..10 {
         let (a, b) = (
-            learn(&mut model, &batches[seed % 2], seed as u64),
-            learn(&mut other, &batches[seed % 2], seed as u64),
+            learn(&mut model, &mut adam, &batches[seed % 2], seed as u64),
+            learn(&mut other, &mut other_adam, &batches[seed % 2], seed as u64),
         );
-        assert_eq!(a.loss.to_bits(), b.loss.to_bits());
+        assert_eq!(a.outputs, b.outputs);
     }
     assert_eq!(bits(&other), bits(&model));
 
-    let names: Vec<_> = state.iter().map(|t| t.name.as_str()).collect();
-    assert_eq!(names[..5], ["recurrent", "input", "bias", "readout", "readout_bias"]);
-    assert!(names[5..].iter().all(|name| name.starts_with("optimizer.")));
-    for tensor in &state {
-        assert_eq!(tensor.shape.iter().product::<usize>(), tensor.values.len(), "{}", tensor.name);
+    let info = model.info();
+    let names: Vec<_> = saved.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["recurrent", "input", "bias", "readout", "readout_bias"]);
+    for (tensor, parameter) in saved.iter().zip(&info.parameters) {
+        assert_eq!((&tensor.name, &tensor.shape), (&parameter.name, &parameter.shape));
+        assert_eq!(tensor.values.len(), parameter.len(), "{}", tensor.name);
     }
-    let trained: usize = state[..5].iter().map(|t| t.values.len()).sum();
-    assert_eq!(model.info().parameters, trained);
+    let count: usize = saved.iter().map(|t| t.values.len()).sum();
+    assert_eq!(info.count(), count);
 }
 
+/// What is lent with its gradient are the parameters themselves, all of them, in
+/// the order of the description.
 #[test]
-fn a_state_that_does_not_fit_changes_nothing() {
-    let mut model = build(SMALL, 1, quiet());
+fn lent_parameters_are_those_of_the_passes() {
+    let batch = ragged_batch(SMALL, 2);
+    let mut model = build(SMALL, 2, quiet());
+    let pass = train(&mut model, &batch, 0);
+    model.backward(pass.gradient.view(), None).unwrap();
     let before = bits(&model);
-    let state = model.state().unwrap();
-    for index in 0..state.len() {
-        let mut missing = state.clone();
-        let name = missing.remove(index).name;
-        let error = model.restore(&missing).unwrap_err();
-        assert!(error.message.contains(&format!("`{name}`")), "{error}");
-        let mut wrong_size = state.clone();
-        wrong_size[index].shape.push(1);
-        wrong_size[index].shape[0] += 1;
-        let error = model.restore(&wrong_size).unwrap_err();
-        assert!(error.message.contains(&format!("`{name}`")), "{error}");
+    let mut indices = Vec::new();
+    for learned in model.learned().unwrap() {
+        assert_eq!(learned.values.len(), learned.gradient.len());
+        let found: Vec<u32> = learned.values.iter().map(|v| v.to_bits()).collect();
+        assert_eq!(found, before[learned.index].1);
+        indices.push(learned.index);
+        learned.values.iter_mut().for_each(|v| *v = learned.index as f32);
     }
-    assert_eq!(bits(&model), before);
+    assert_eq!(indices, [0, 1, 2, 3, 4]);
+    for (index, parameter) in model.parameters().unwrap().iter().enumerate() {
+        assert!(parameter.values.iter().all(|&v| v == index as f32), "{}", parameter.name);
+    }
+    for (index, parameter) in model.parameters_mut().unwrap().into_iter().enumerate() {
+        assert!(parameter.iter().all(|&v| v == index as f32));
+        parameter.fill(0.0);
+    }
+    // The passes use them: without weights, outputs are the last bias.
+    put(&mut model, "readout_bias", &[1.0, 2.0, 3.0, 4.0]);
+    let outputs = evaluate(&mut model, &batch).outputs;
+    assert!(outputs.outer_iter().all(|row| row.to_vec() == [1.0, 2.0, 3.0, 4.0]));
 }
 
 #[test]
@@ -102,8 +120,10 @@ fn the_same_seed_gives_the_same_bits() {
     for threads in [1, 2, 4] {
         let run = |noise: u64| {
             let mut model = build(SMALL, threads, Params::default());
-            let losses: Vec<_> =
-                (0..6).map(|i| learn(&mut model, &batches[i % 2], noise + i as u64).loss.to_bits()).collect();
+            let mut adam = Adam::new(1e-3);
+            let losses: Vec<_> = (0..6)
+                .map(|i| learn(&mut model, &mut adam, &batches[i % 2], noise + i as u64).sums.loss.to_bits())
+                .collect();
             (losses, bits(&model))
         };
         assert_eq!(run(0), run(0));
@@ -114,10 +134,11 @@ fn the_same_seed_gives_the_same_bits() {
 #[test]
 fn initial_weights_follow_the_seed_and_glorot() {
     let mut model = build(FULL, 1, quiet());
-    let recurrent = model.recurrent(0).unwrap().to_owned();
+    let recurrent = weights(&model);
     model.initialise(recurrent.view(), 1).unwrap();
     let first = bits(&model);
-    learn(&mut model, &batch(Size { trials: 4, steps: 5, ..FULL }, 0), 0);
+    let batch = batch(Size { trials: 4, steps: 5, ..FULL }, 0);
+    learn(&mut model, &mut Adam::new(1e-3), &batch, 0);
     model.initialise(recurrent.view(), 2).unwrap();
     assert_ne!(bits(&model), first);
     model.initialise(recurrent.view(), 1).unwrap();
@@ -143,13 +164,14 @@ fn all_modes_agree() {
             let batch = ragged_batch(Size { trials: 40, ..SMALL }, 6);
             let mut model = build(SMALL, threads, Params { leak, ..quiet() });
             let trained = train(&mut model, &batch, 1);
-            let gradient = recurrent_gradient(&mut model, None);
-            let evaluated = model.forward(&super::batch(SMALL, 3).view(), Mode::Evaluate).unwrap();
-            assert_eq!(recurrent_gradient(&mut model, None), gradient);
-            assert_ne!(evaluated, trained);
-            assert_eq!(model.forward(&batch.view(), Mode::Evaluate).unwrap(), trained);
-            assert_eq!(model.forward(&batch.view(), Mode::Record).unwrap(), trained);
-            assert_eq!(trained.weight, batch.mask.iter().map(|&m| f64::from(m)).sum::<f64>());
+            let gradient = gradients(&mut model, &trained, None);
+            let trained = train(&mut model, &batch, 1);
+            let evaluated = evaluate(&mut model, &super::batch(SMALL, 3));
+            assert_eq!(gradients(&mut model, &trained, None), gradient);
+            assert_ne!(evaluated.outputs, trained.outputs);
+            assert_eq!(evaluate(&mut model, &batch).outputs, trained.outputs);
+            let recorded = pass(&mut model, &batch.view(), Mode::Record).unwrap();
+            assert_eq!(recorded.outputs, trained.outputs);
             let activity = model.activity().unwrap();
             assert!(activity.is_standard_layout());
             for (trial, &length) in batch.lengths.iter().enumerate() {
@@ -160,8 +182,8 @@ fn all_modes_agree() {
     }
 }
 
-/// Evaluation computes trials with the same input once, but scores each with
-/// its own mask and targets.
+/// Evaluation computes trials with the same input once, but writes the outputs of
+/// each where it is scored.
 #[test]
 fn trials_with_the_same_input_are_scored_separately() {
     for threads in [1, 3] {
@@ -175,10 +197,10 @@ fn trials_with_the_same_input_are_scored_separately() {
         batch.inputs[[39, last, 0]] += 0.5;
         batch.mask[[39, last]] = 1.0;
         let mut model = build(SMALL, threads, quiet());
-        let every = model.forward(&batch.view(), Mode::Record).unwrap();
-        let shared = model.forward(&batch.view(), Mode::Evaluate).unwrap();
-        assert!((shared.loss / every.loss - 1.0).abs() < 1e-6, "{shared:?}, {every:?}");
-        assert_eq!((shared.correct, shared.weight), (every.correct, every.weight));
+        let every = pass(&mut model, &batch.view(), Mode::Record).unwrap();
+        let shared = evaluate(&mut model, &batch);
+        assert_eq!(shared.outputs, every.outputs);
+        assert_eq!(shared.sums, every.sums);
     }
 }
 
@@ -188,32 +210,35 @@ fn trials_with_the_same_input_are_scored_separately() {
 fn trials_are_independent_and_end() {
     let mut model = build(SMALL, 1, quiet());
     let long = ragged_batch(SMALL, 8);
-    let complete = model.forward(&long.view(), Mode::Evaluate).unwrap();
-    let (mut loss, mut correct) = (0.0, 0.0);
+    let complete = evaluate(&mut model, &long);
     for trial in 0..SMALL.trials {
         let length = long.lengths[trial] as usize;
-        let view = long.slice(trial..trial + 1);
-        let alone = BatchView {
-            inputs: view.inputs.slice(s![.., ..length, ..]),
-            targets: view.targets.slice(s![.., ..length]),
-            mask: view.mask.slice(s![.., ..length]),
-            ..view
-        };
-        let outcome = model.forward(&alone, Mode::Evaluate).unwrap();
-        loss += outcome.loss * outcome.weight;
-        correct += outcome.correct;
+        let mut alone = long.slice(trial..trial + 1);
+        alone.inputs = alone.inputs.slice_move(s![.., ..length, ..]);
+        let TargetsView::Classes(classes) = alone.targets else { unreachable!() };
+        alone.targets = TargetsView::Classes(classes.slice_move(s![.., ..length]));
+        alone.mask = alone.mask.slice_move(s![.., ..length]);
+        let found = pass(&mut model, &alone, Mode::Evaluate).unwrap().outputs;
+        let rows: Vec<usize> = long
+            .view()
+            .scored()
+            .enumerate()
+            .filter(|(_, at)| at.trial == trial)
+            .map(|(row, _)| row)
+            .collect();
+        let expected = complete.outputs.select(Axis(0), &rows);
+        assert!((&found - &expected).iter().all(|d| d.abs() < 1e-5), "trial {trial}");
     }
-    assert!((loss / complete.weight - complete.loss).abs() < 1e-5);
-    assert!((correct - complete.correct).abs() < 1e-6);
 
     let mut dirty = long.clone();
     for (trial, &length) in long.lengths.iter().enumerate() {
         dirty.inputs.slice_mut(s![trial, length as usize.., ..]).fill(1e3);
     }
-    assert_eq!(train(&mut model, &dirty, 0), complete);
-    let gradient = recurrent_gradient(&mut model, None);
-    train(&mut model, &long, 0);
-    assert_eq!(recurrent_gradient(&mut model, None), gradient);
+    let one = train(&mut model, &dirty, 0);
+    assert_eq!(one.outputs, complete.outputs);
+    let gradient = gradients(&mut model, &one, None);
+    let two = train(&mut model, &long, 0);
+    assert_eq!(gradients(&mut model, &two, None), gradient);
 }
 
 #[test]
@@ -226,144 +251,49 @@ fn strided_views_give_the_same_results() {
     doubled.slice_mut(s![.., .., ..;2]).assign(&terms);
     for threads in [1, 2] {
         let mut model = build(SMALL, threads, quiet());
-        train(&mut model, &batch, 0);
-        let plain = recurrent_gradient(&mut model, Some(&terms));
-        let mut gaps = Array3::from_elem((1, n, 2 * n), f32::NAN);
-        model.backward(Some(doubled.slice(s![.., .., ..;2])), gaps.slice_mut(s![.., .., ..;2])).unwrap();
-        assert_eq!(gaps.slice(s![0, .., ..;2]), plain);
-        let mut other = build(SMALL, threads, quiet());
-        train(&mut other, &batch, 0);
-        recurrent_gradient(&mut other, Some(&terms));
-        model.update(gaps.slice(s![.., .., ..;2])).unwrap();
-        other.update(plain.view().insert_axis(Axis(0))).unwrap();
-        assert_eq!(bits(&model), bits(&other));
+        let contiguous = train(&mut model, &batch, 0);
+        let plain = gradients(&mut model, &contiguous, Some(&terms));
+        let mut gaps = Matrix::from_elem((contiguous.outputs.nrows(), 2 * SMALL.outputs), f32::NAN);
+        let inside = s![.., ..;2];
+        model.forward(&batch.view(), Mode::Train { noise_seed: 0 }, gaps.slice_mut(inside)).unwrap();
+        assert_eq!(gaps.slice(inside), contiguous.outputs);
+        gaps.slice_mut(inside).assign(&contiguous.gradient);
+        model.backward(gaps.slice(inside), Some(doubled.slice(s![.., .., ..;2]))).unwrap();
+        for (learned, (name, expected)) in model.learned().unwrap().into_iter().zip(&plain) {
+            assert_eq!(learned.gradient, expected, "{name}");
+        }
     }
 }
 
 #[test]
-fn weights_of_nan_show_in_the_loss() {
+fn weights_of_nan_show_in_the_outputs() {
     for value in [f32::NAN, f32::INFINITY] {
         for (threads, leak) in [(1, 1.0), (2, 1.0), (1, 0.5)] {
             let batch = batch(SMALL, 1);
             let mut model = build(SMALL, threads, Params { leak, ..quiet() });
-            model.recurrent_mut(0).unwrap().fill(value);
+            let n = SMALL.neurons;
+            put(&mut model, "recurrent", &vec![value; n * n]);
             for mode in [Mode::Evaluate, Mode::Record, Mode::Train { noise_seed: 1 }] {
-                let outcome = model.forward(&batch.view(), mode).unwrap();
-                assert!(!outcome.loss.is_finite());
-                let zeros =
-                    (0..SMALL.trials).filter(|&trial| batch.targets[[trial, SMALL.steps - 1]] == 0).count();
-                assert_eq!((outcome.correct, outcome.weight), (zeros as f64, SMALL.trials as f64));
+                let pass = pass(&mut model, &batch.view(), mode).unwrap();
+                assert!(!pass.outputs.iter().any(|v| v.is_finite()));
+                assert!(!pass.sums.loss.is_finite());
             }
-            let outcome = learn(&mut model, &batch, 1);
-            assert!(!outcome.loss.is_finite());
-            assert!(!learn(&mut model, &batch, 2).loss.is_finite());
+            let mut adam = Adam::new(1e-3);
+            learn(&mut model, &mut adam, &batch, 1);
+            assert!(!learn(&mut model, &mut adam, &batch, 2).sums.loss.is_finite());
         }
     }
 }
 
 #[test]
-fn a_batch_without_scored_steps_changes_no_recurrent_weights() {
+fn a_batch_without_scored_steps_has_no_gradient() {
     let mut batch = batch(SMALL, 1);
     batch.mask.fill(0.0);
     let mut model = build(SMALL, 1, quiet());
-    let before = model.recurrent(0).unwrap().to_owned();
-    assert_eq!(learn(&mut model, &batch, 0), Outcome { loss: 0.0, correct: 0.0, weight: 0.0 });
-    assert_eq!(model.recurrent(0).unwrap(), before);
-}
-
-#[test]
-fn shapes_that_do_not_fit_are_refused() {
-    let mut model = build(SMALL, 1, quiet());
-    let n = SMALL.neurons;
-    let refused = |result: Result<Outcome>, text: &str| {
-        let error = result.unwrap_err();
-        assert!(error.message.contains(text), "{error}");
-    };
-    let good = batch(SMALL, 1);
-    let try_batch = |model: &mut Vanilla, batch: &Batch, text: &str| {
-        for mode in [Mode::Evaluate, Mode::Record, Mode::Train { noise_seed: 0 }] {
-            refused(model.forward(&batch.view(), mode), text);
-        }
-    };
-    try_batch(&mut model, &batch(Size { channels: 2, ..SMALL }, 1), "2 input channels");
-    try_batch(&mut model, &Batch::zeros(0, 3, SMALL.channels), "0 trials");
-    try_batch(&mut model, &Batch::zeros(3, 0, SMALL.channels), "0 steps");
-    let mut bad = good.clone();
-    bad.targets[[4, SMALL.steps - 1]] = 4;
-    try_batch(&mut model, &bad, "trial 4 has class 4");
-    let complete = good.view();
-    let view = BatchView { mask: complete.mask.slice(s![.., 1..]), ..complete };
-    refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
-    let view = BatchView { targets: complete.targets.slice(s![1.., ..]), ..complete };
-    refused(model.forward(&view, Mode::Evaluate), "targets and mask must be");
-    for value in [-1.0, f32::NAN, f32::INFINITY] {
-        let mut bad = good.clone();
-        bad.mask[[2, 3]] = value;
-        try_batch(&mut model, &bad, "the mask of trial 2 at step 3");
-    }
-    let mut bad = good.clone();
-    bad.lengths[1] = 3;
-    try_batch(&mut model, &bad, "ends after 3");
-    let mut bad = good.clone();
-    bad.lengths[1] = 99;
-    try_batch(&mut model, &bad, "trial 1 has 99 steps");
-    let short = good.lengths[..2].to_vec();
-    let view = BatchView { lengths: &short, ..good.view() };
-    refused(model.forward(&view, Mode::Evaluate), "2 lengths");
-
-    assert!(model.initialise(Matrix::zeros((n, n + 1)).view(), 0).is_err());
-    assert!(model.recurrent(1).is_err() && model.recurrent_mut(1).is_err());
-    let mut gradient = Array3::zeros((1, n, n));
-    assert!(model.activity().is_err(), "no pass yet");
-    assert!(model.backward(None, gradient.view_mut()).is_err(), "no pass yet");
-    assert!(model.update(gradient.view()).is_err(), "no gradient yet");
-    model.forward(&good.view(), Mode::Record).unwrap();
-    assert!(model.activity().is_ok());
-    assert!(model.backward(None, gradient.view_mut()).is_err(), "recorded, not trained");
-    train(&mut model, &good, 0);
-    assert!(model.update(gradient.view()).is_err(), "no backward pass yet");
-    assert!(model.backward(None, Array3::zeros((2, n, n)).view_mut()).is_err());
-    let wrong = Array3::zeros((SMALL.steps, SMALL.trials, n + 1));
-    assert!(model.backward(Some(wrong.view()), gradient.view_mut()).is_err());
-    model.backward(None, gradient.view_mut()).unwrap();
-    assert!(model.update(Array3::zeros((1, n, n - 1)).view()).is_err());
-    model.update(gradient.view()).unwrap();
-    assert!(model.update(gradient.view()).is_err(), "one update per backward pass");
-    assert!(model.backward(None, gradient.view_mut()).is_err(), "the weights have changed");
-    assert!(model.activity().is_ok());
-}
-
-#[test]
-fn parameters_out_of_range_are_refused() {
-    let setting = Setting { neurons: Some(4), inputs: Some(2), classes: Some(2), ..Setting::default() };
-    let refused = |params: Params, name: &str| {
-        let error = Vanilla::build(params, &setting).err().unwrap();
-        assert!(error.message.contains(&format!("`{name}`")), "{error}");
-        assert!(error.help.is_some());
-    };
-    let p = Params::default;
-    for bad in [-0.1, f64::NAN, f64::INFINITY] {
-        refused(Params { noise: bad, ..p() }, "noise");
-        refused(Params { learning_rate: bad, ..p() }, "learning_rate");
-    }
-    for bad in [-0.1, 1.0, f64::NAN] {
-        refused(Params { beta1: bad, ..p() }, "beta1");
-        refused(Params { beta2: bad, ..p() }, "beta2");
-    }
-    for bad in [0.0, -1.0, 1e-60, f64::NAN] {
-        refused(Params { epsilon: bad, ..p() }, "epsilon");
-        refused(Params { leak: bad, ..p() }, "leak");
-    }
-    refused(Params { leak: 1.1, ..p() }, "leak");
-    for lacking in [
-        Setting { neurons: None, ..setting },
-        Setting { inputs: None, ..setting },
-        Setting { classes: None, ..setting },
-        Setting { neurons: Some(0), ..setting },
-        Setting { inputs: Some(0), ..setting },
-        Setting { classes: Some(0), ..setting },
-    ] {
-        assert!(Vanilla::build(p(), &lacking).is_err());
+    let pass = train(&mut model, &batch, 0);
+    assert_eq!(pass.outputs.dim(), (0, SMALL.outputs));
+    for (name, gradient) in gradients(&mut model, &pass, None) {
+        assert!(gradient.iter().all(|&g| g == 0.0), "{name}");
     }
 }
 
@@ -372,13 +302,7 @@ fn parameters_out_of_range_are_refused() {
 /// tests start threads in this one.
 #[test]
 fn starts_no_threads() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::behaviour::count_threads", "--ignored", "--test-threads=1", "--nocapture"])
-        .env_remove("RAYON_NUM_THREADS")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    alone("tests::behaviour::count_threads");
 }
 
 #[test]
@@ -390,15 +314,27 @@ fn count_threads() {
     };
     let mut batch = batch(FULL, 1);
     let mut model = build(FULL, 1, Params::default());
-    learn(&mut model, &batch, 1);
+    learn(&mut model, &mut Adam::new(1e-3), &batch, 1);
     batch.mask.fill(1.0);
-    for (name, size) in [("every step scored", FULL), ("many classes", Size { classes: 60, ..FULL })] {
+    for (name, size) in [("every step scored", FULL), ("many outputs", Size { outputs: 60, ..FULL })] {
         let mut model = build(size, 2, Params::default());
-        learn(&mut model, &batch, 1);
-        model.forward(&batch.view(), Mode::Evaluate).unwrap();
+        learn(&mut model, &mut Adam::new(1e-3), &batch, 1);
+        evaluate(&mut model, &batch);
         let after = std::fs::read_dir("/proc/self/task").unwrap().count();
         assert_eq!(after, before, "{name}");
     }
+}
+
+/// The model starts as the setting's seed says even if it is not initialised.
+#[test]
+fn a_new_model_is_that_of_the_settings_seed() {
+    let setting = Setting { seed: 11, ..SMALL.setting(1) };
+    let mut model = Vanilla::build(quiet(), &setting).unwrap();
+    let zeros = Matrix::zeros((SMALL.neurons, SMALL.neurons));
+    assert_eq!(weights(&model), zeros);
+    let input = tensor(&model, "input");
+    model.initialise(recurrent(SMALL.neurons).view(), 11).unwrap();
+    assert_eq!(tensor(&model, "input"), input);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::fs::File;
 
 use ndarray_npy::NpzReader;
-use pallium_core::ndarray::{Array2, Array3, ArrayBase, Axis, IxDyn, OwnedRepr};
+use pallium_core::ndarray::{Array2, Array3, ArrayBase, Axis, IxDyn, OwnedRepr, array};
 use pallium_core::prelude::*;
 
-use super::{Size, build, distance, quiet, recurrent_gradient, tensor, train};
-use crate::vanilla::{Params, Vanilla};
+use super::{Adam, Size, build, distance, gradients, lent, put, quiet, tensor, train, weights};
+use crate::vanilla::Params;
 
 /// Names of the tensors in the reference file and in the model's state.
 const NAMES: [(&str, &str); 5] = [
@@ -27,27 +27,6 @@ fn flat(file: &mut NpzReader<File>, name: &str) -> (Vec<usize>, Vec<f64>) {
     (array.shape().to_vec(), array.iter().copied().collect())
 }
 
-/// Sets parameters of a model whose optimizer has not run yet.
-fn put(model: &mut Vanilla, parameters: &[(&str, Vec<f32>)]) {
-    let mut state = model.state().unwrap();
-    for (name, values) in parameters {
-        state.iter_mut().find(|tensor| tensor.name == *name).unwrap().values.clone_from(values);
-    }
-    model.restore(&state).unwrap();
-}
-
-/// The gradients of the last pass, which a model does not return: after the
-/// first step of Adam, the first moments are (1 − β1) times the gradients.
-fn gradients_from_moments(model: &Vanilla) -> Vec<(&'static str, Vec<f32>)> {
-    NAMES
-        .iter()
-        .map(|(_, name)| {
-            let moment = tensor(model, &format!("optimizer.first_moment.{name}"));
-            (*name, moment.iter().map(|m| m / (1.0 - 0.9_f64) as f32).collect())
-        })
-        .collect()
-}
-
 /// Twenty updates in double precision by an independent implementation
 /// (N = 42, 16 trials, 50 steps, 8 channels, 4 classes, no noise).
 #[test]
@@ -61,12 +40,12 @@ fn follows_the_reference_trajectory() {
 
     let (trials, steps, channels) = inputs.dim();
     let neurons = metric.nrows();
-    let mut model = build(Size { neurons, channels, classes: 4, trials, steps }, 1, quiet());
-    let start: Vec<_> = NAMES
-        .iter()
-        .map(|(theirs, ours)| (*ours, flat(&mut file, theirs).1.iter().map(|&v| v as f32).collect()))
-        .collect();
-    put(&mut model, &start);
+    let mut model = build(Size { neurons, channels, outputs: 4, trials, steps }, 1, quiet());
+    for (theirs, ours) in NAMES {
+        let start: Vec<f32> = flat(&mut file, theirs).1.iter().map(|&v| v as f32).collect();
+        put(&mut model, ours, &start);
+    }
+    let mut adam = Adam::new(1e-3);
     let mut batch = Batch::zeros(trials, steps, channels);
     batch.inputs = inputs.mapv(|v| v as f32);
     for (trial, &class) in targets.iter().enumerate() {
@@ -75,17 +54,17 @@ fn follows_the_reference_trajectory() {
 
     let mut worst: f64 = 0.0;
     for (update, expected) in losses.outer_iter().enumerate() {
-        let outcome = train(&mut model, &batch, 0);
-        let mut gradient = Array3::zeros((1, neurons, neurons));
-        model.backward(None, gradient.view_mut()).unwrap();
+        let pass = train(&mut model, &batch, 0);
+        model.backward(pass.gradient.view(), None).unwrap();
         let mut penalty = 0.0;
-        let weights = model.recurrent(0).unwrap().to_owned();
-        for ((g, &w), &d) in gradient.iter_mut().zip(&weights).zip(&metric) {
+        let weights = weights(&model);
+        let gradient = &mut *model.learned().unwrap()[0].gradient;
+        for ((&w, &d), g) in weights.iter().zip(&metric).zip(gradient) {
             penalty += STRENGTH * f64::from(w.abs()) * d;
             let sign = if w == 0.0 { 0.0 } else { w.signum() };
             *g += (STRENGTH * d) as f32 * sign;
         }
-        for (found, expected) in [(outcome.loss, expected[0]), (penalty, expected[1])] {
+        for (found, expected) in [(pass.sums.mean(), expected[0]), (penalty, expected[1])] {
             worst = worst.max((found - expected).abs());
             assert!((found - expected).abs() < 1e-5, "before update {update}: {found}, not {expected}");
         }
@@ -95,14 +74,16 @@ fn follows_the_reference_trajectory() {
             let found = distance(activity.index_axis(Axis(0), steps - 1), last);
             assert!(found < 1e-5, "hidden states are off by {found}");
         }
-        model.update(gradient.view()).unwrap();
         if update == 0 {
-            for ((theirs, _), (name, values)) in NAMES.iter().zip(gradients_from_moments(&model)) {
-                let found = distance(&values, flat(&mut file, &format!("grad0_{theirs}")).1);
+            let gradients = lent(&mut model);
+            for (theirs, name) in NAMES {
+                let (_, values) = gradients.iter().find(|(ours, _)| ours == name).unwrap();
+                let found = distance(values, flat(&mut file, &format!("grad0_{theirs}")).1);
                 println!("gradient in {name}: relative error {found:.1e}");
                 assert!(found < 1e-5, "the gradient in {name} is off by {found}");
             }
         }
+        adam.update(&mut model);
         if [1, 5, 20].contains(&(update + 1)) {
             for (theirs, name) in NAMES {
                 let (_, expected) = flat(&mut file, &format!("after{}_{theirs}", update + 1));
@@ -156,52 +137,47 @@ fn agrees_with_numerical_gradients_in_double_precision() {
             bias: [-0.014764, -0.014399, -0.028376, 0.060014, 0.146914],
         },
     ];
-    let size = Size { neurons: 5, channels: 2, classes: 3, trials: 3, steps: 4 };
+    let size = Size { neurons: 5, channels: 2, outputs: 3, trials: 3, steps: 4 };
     let mut batch = Batch::zeros(3, 4, 2);
     batch.inputs = Array3::from_shape_vec((3, 4, 2), pattern(24, 7, 3, 13, 5.0)).unwrap();
-    batch.targets = Array2::from_shape_fn((3, 4), |(trial, step)| ((trial * 4 + step) % 3) as u32);
+    batch.targets =
+        Targets::Classes(Array2::from_shape_fn((3, 4), |(trial, step)| ((trial * 4 + step) % 3) as u32));
     batch.lengths = vec![4, 3, 2];
-    batch.mask =
-        pallium_core::ndarray::arr2(&[[0.0, 0.5, 0.0, 2.0], [1.0, 0.0, 1.0, 0.0], [0.0, 3.0, 0.0, 0.0]]);
+    batch.mask = array![[0.0, 0.5, 0.0, 2.0], [1.0, 0.0, 1.0, 0.0], [0.0, 3.0, 0.0, 0.0]];
     let activity = Array3::from_shape_vec((4, 3, 5), pattern(60, 5, 2, 17, 100.0)).unwrap();
 
     for expected in expected {
-        let params = Params { leak: expected.leak, learning_rate: 0.01, ..quiet() };
-        let mut model = build(size, 1, params);
-        put(
-            &mut model,
-            &[
-                ("recurrent", pattern(25, 7, 1, 11, 9.0)),
-                ("input", pattern(10, 3, 2, 7, 4.0)),
-                ("bias", pattern(5, 2, 1, 5, 23.0)),
-                ("readout", pattern(15, 5, 3, 13, 6.0)),
-                ("readout_bias", pattern(3, 1, 0, 3, 8.0)),
-            ],
-        );
+        let mut model = build(size, 1, Params { leak: expected.leak, ..quiet() });
+        for (name, values) in [
+            ("recurrent", pattern(25, 7, 1, 11, 9.0)),
+            ("input", pattern(10, 3, 2, 7, 4.0)),
+            ("bias", pattern(5, 2, 1, 5, 23.0)),
+            ("readout", pattern(15, 5, 3, 13, 6.0)),
+            ("readout_bias", pattern(3, 1, 0, 3, 8.0)),
+        ] {
+            put(&mut model, name, &values);
+        }
+        let mut adam = Adam::new(0.01);
         for (update, loss) in expected.losses.into_iter().enumerate() {
-            let found = train(&mut model, &batch, 0).loss;
+            let pass = train(&mut model, &batch, 0);
+            let found = pass.sums.mean();
             assert!((found - loss).abs() < 1e-6, "leak {}, update {update}: {found}", expected.leak);
-            if update + 1 == expected.losses.len() {
-                break;
-            }
-            let gradient = recurrent_gradient(&mut model, Some(&activity));
-            model.update(gradient.view().insert_axis(Axis(0))).unwrap();
+            let gradients = gradients(&mut model, &pass, Some(&activity));
             if update == 0 {
                 for (row, expected) in [1, 3].into_iter().zip(expected.rows) {
-                    for (found, expected) in gradient.row(row).iter().zip(expected) {
+                    for (found, expected) in gradients[0].1[5 * row..].iter().zip(expected) {
                         assert!((f64::from(*found) - expected).abs() < 3e-7, "{found} for {expected}");
                     }
                 }
-                for ((name, values), expected) in
-                    gradients_from_moments(&model).into_iter().zip(expected.norms)
-                {
+                let norms = NAMES.iter().zip(expected.norms);
+                for ((_, name), expected) in norms {
+                    let (_, values) = gradients.iter().find(|(ours, _)| ours == name).unwrap();
                     let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
                     assert!((norm - expected).abs() < 3e-6, "{name}: {norm} for {expected}");
                 }
             }
+            adam.update(&mut model);
         }
-        let gradient = recurrent_gradient(&mut model, Some(&activity));
-        model.update(gradient.view().insert_axis(Axis(0))).unwrap();
         for (found, expected) in tensor(&model, "bias").into_iter().zip(expected.bias) {
             assert!((f64::from(found) - expected).abs() < 3e-6, "{found} for {expected}");
         }

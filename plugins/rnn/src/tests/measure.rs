@@ -4,11 +4,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use pallium_core::ndarray::Array3;
 use pallium_core::prelude::*;
+use pallium_core::serde_json::{Value, json};
 use pallium_linalg::{View, Write, product};
 
-use super::{FULL, Size, batch, build};
+use super::{Adam, FULL, Size, batch, build, build_any, evaluate, learn, train};
 use crate::vanilla::{Params, Vanilla};
 
 /// Minimum and median of many runs, in milliseconds.
@@ -81,36 +81,28 @@ fn speed() {
     // Three products per step except the first, and those of the inputs.
     let work = (6 * FULL.trials * n * n * (FULL.steps - 1)
         + 4 * FULL.trials * FULL.steps * (FULL.channels + 1) * n) as f64;
-    let mut gradient = Array3::zeros((1, n, n));
-    let mut report = |name: &str, threads: usize, batch: &Batch, params: Params| {
+    let report = |name: &str, threads: usize, batch: &Batch, params: Params| {
         let mut model: Vanilla = build(FULL, threads, params);
-        let train = Mode::Train { noise_seed: 1 };
-        let step = times(40, || {
-            model.forward(&batch.view(), train).unwrap();
-            model.backward(None, gradient.view_mut()).unwrap();
-            model.update(gradient.view()).unwrap();
-        });
+        let mut adam = Adam::new(1e-3);
+        let step = times(40, || drop(learn(&mut model, &mut adam, batch, 1)));
         let rate = work / step.0 / 1e6;
-        let forward = times(15, || assert!(model.forward(&batch.view(), train).unwrap().loss > 0.0));
-        let backward = times(15, || model.backward(None, gradient.view_mut()).unwrap());
-        let (mut least, runs) = (f64::INFINITY, 15);
-        for _ in 0..runs {
-            model.forward(&batch.view(), train).unwrap();
-            model.backward(None, gradient.view_mut()).unwrap();
-            let start = Instant::now();
-            model.update(gradient.view()).unwrap();
-            least = least.min(start.elapsed().as_secs_f64() * 1e3);
-        }
-        let evaluate =
-            times(15, || assert!(model.forward(&batch.view(), Mode::Evaluate).unwrap().loss > 0.0));
+        let forward = times(15, || assert!(train(&mut model, batch, 1).sums.loss > 0.0));
+        let pass = train(&mut model, batch, 1);
+        let backward = times(15, || model.backward(pass.gradient.view(), None).unwrap());
+        let both = times(40, || {
+            let pass = train(&mut model, batch, 1);
+            model.backward(pass.gradient.view(), None).unwrap();
+        });
+        let evaluate = times(15, || assert!(evaluate(&mut model, batch).sums.loss > 0.0));
         println!(
             "{name}, {threads} thread(s): step {:.2} ms (median {:.2}; {rate:.0} GFLOP/s, {:.0} % of one core's \
-             peak); forward {:.2}, backward {:.2}, update {least:.2}, evaluate {:.2} ms",
+             peak); forward {:.2}, backward {:.2}, both {:.2}, evaluate {:.2} ms",
             step.0,
             step.1,
             100.0 * rate / peak,
             forward.0,
             backward.0,
+            both.0,
             evaluate.0
         );
     };
@@ -125,33 +117,29 @@ fn speed() {
 #[test]
 #[ignore = "measures; needs a quiet machine"]
 fn speed_of_models() {
-    use crate::{gru::Gru, leaky::Leaky, lstm::Lstm, reservoir::Reservoir, trained::Trained};
-    fn report<M: Component + Model>(json: &str, trials: &Batch) {
-        let n = FULL.neurons;
-        let setting = Setting {
-            neurons: Some(n),
-            inputs: Some(FULL.channels),
-            classes: Some(FULL.classes),
-            ..Setting::default()
-        };
-        let mut model = M::build(pallium_core::parse_parameters(M::ID, json).unwrap(), &setting).unwrap();
-        model.initialise((Matrix::eye(n) * 0.5).view(), 1).unwrap();
-        let blocks = model.info().blocks;
-        let mut gradient = Array3::zeros((blocks, n, n));
-        let train = Mode::Train { noise_seed: 1 };
+    use crate::{candle::Candle, gru::Gru, leaky::Leaky, lstm::Lstm};
+    use crate::{populations::Populations, reservoir::Reservoir, trained::Trained};
+    fn report<M: Component + Model>(params: Value, trials: &Batch) {
+        let mut model: M = build_any(&params, &FULL.setting(1));
+        model.initialise((Matrix::eye(FULL.neurons) * 0.5).view(), 1).unwrap();
+        let blocks = model.info().recurrent().count();
+        let mut adam = Adam::new(1e-3);
+        let own = model.info().updates_itself;
         let (least, median) = times(10, || {
-            model.forward(&trials.view(), train).unwrap();
-            model.backward(None, gradient.view_mut()).unwrap();
-            model.update(gradient.view()).unwrap();
+            let pass = train(&mut model, trials, 1);
+            model.backward(pass.gradient.view(), None).unwrap();
+            if own { model.update_itself().unwrap() } else { adam.update(&mut model) }
         });
-        println!("{} {json}: step {least:.1} ms (median {median:.1}), {blocks} blocks", M::ID);
+        println!("{} {params}: step {least:.1} ms (median {median:.1}), {blocks} blocks", M::ID);
     }
     let trials = batch(FULL, 1);
-    report::<Vanilla>("", &trials);
-    report::<Vanilla>(r#"{"leak": 0.2}"#, &trials);
-    report::<Trained<Leaky>>("", &trials);
-    report::<Trained<Leaky>>(r#"{"recurrent_noise": 0.0}"#, &trials);
-    report::<Trained<Gru>>("", &trials);
-    report::<Trained<Lstm>>("", &trials);
-    report::<Reservoir>("", &trials);
+    report::<Vanilla>(json!({}), &trials);
+    report::<Vanilla>(json!({"leak": 0.2}), &trials);
+    report::<Trained<Leaky>>(json!({}), &trials);
+    report::<Trained<Leaky>>(json!({"recurrent_noise": 0.0}), &trials);
+    report::<Trained<Gru>>(json!({}), &trials);
+    report::<Trained<Lstm>>(json!({}), &trials);
+    report::<Candle>(json!({}), &trials);
+    report::<Populations>(json!({}), &trials);
+    report::<Reservoir>(json!({}), &trials);
 }
