@@ -6,12 +6,15 @@ use rand::seq::IndexedRandom;
 
 use pallium_core::{Constraint, Error, Matrix, Point, Result, random};
 
-/// Number of directions in which all weights move at once.
-const DIRECTIONS: usize = 6;
-/// Number of single weights that are moved alone.
-const SINGLES: usize = 6;
-/// The widest step, relative to a weight's own magnitude.
+/// The widest step, relative to a weight's own magnitude; each further step is half
+/// of the previous one.
 const WIDEST: f32 = 0.125;
+/// Number of step widths.
+const WIDTHS: usize = 8;
+/// Steps that are narrow enough to avoid most kinks. The narrowest is as narrow as
+/// the rounding of the weights allows; where slopes are small, the rounding of the
+/// function's value requires wider ones.
+const NARROW: [f32; 2] = [1.0 / 1024.0, 1.0 / 8192.0];
 
 /// How a gradient is compared with finite differences.
 #[derive(Clone, Copy)]
@@ -20,18 +23,18 @@ pub(crate) struct Precision {
     pub limit: f64,
     /// The slope to which errors are relative if all slopes are smaller.
     pub least: f64,
-    /// Number of step widths in each range; every step is half of the previous one,
-    /// and the narrowest must be at least 2⁻¹³. The slope is estimated from each
-    /// range, and the better estimate counts: a function with kinks, as of rectified
-    /// units, is differentiated best by steps so narrow that rounding would hide
-    /// the slope of a flat one.
-    pub ranges: &'static [usize],
+    /// Whether the function may have kinks, as of rectified units. Then slopes over
+    /// very narrow steps count too, also those to one side alone.
+    pub kinks: bool,
+    /// Number of random directions in which all weights move, and of single
+    /// weights that are moved alone.
+    pub trials: [usize; 2],
 }
 
 impl Precision {
     /// For a function without kinks where weights move.
     pub const fn new(limit: f64) -> Self {
-        Precision { limit, least: 0.0, ranges: &[8] }
+        Precision { limit, least: 0.0, kinks: false, trials: [6, 6] }
     }
 }
 
@@ -116,21 +119,22 @@ pub(crate) fn slope_error(
         slopes.indexed_iter().filter(|(_, s)| s.abs() >= rms).map(|(place, _)| place).collect();
     let mut stream = random::stream(seed, "testkit gradient");
     let mut worst = 0.0_f64;
-    for trial in 0..DIRECTIONS + SINGLES {
+    let [directions, singles] = precision.trials;
+    for trial in 0..directions + singles {
         let mut direction = Matrix::zeros(weights.dim());
         let mut unit = norm;
-        if trial < DIRECTIONS {
+        if trial < directions {
             direction.zip_mut_with(&magnitude, |d, &m| *d = if stream.random() { m } else { -m });
         } else if let Some(&place) = steep.choose(&mut stream) {
             direction[place] = magnitude[place];
             unit = slopes[place].abs();
         }
         let expected: f64 = gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
-        let found = slope(function, &weights, &direction, expected, precision)?;
-        let error = (found - expected).abs();
+        let unit = unit.max(expected.abs()).max(precision.least);
+        let stated = Stated { slope: expected, near: precision.limit * unit };
+        let error = (slope(function, &weights, &direction, stated, precision)? - expected).abs();
         // A penalty that is constant everywhere has no slope to compare with.
-        worst =
-            worst.max(if error == 0.0 { 0.0 } else { error / unit.max(expected.abs()).max(precision.least) });
+        worst = worst.max(if error == 0.0 { 0.0 } else { error / unit });
     }
     Ok(worst)
 }
@@ -241,7 +245,8 @@ fn largest_deviation(
         let mut direction = Matrix::zeros(weights.dim());
         direction[place] = width;
         let stated = slopes[place];
-        let found = slope(function, &weights, &direction, stated, precision)?;
+        let near = precision.limit * rms.max(stated.abs());
+        let found = slope(function, &weights, &direction, Stated { slope: stated, near }, precision)?;
         let off = (found - stated).abs();
         if off > most.0 {
             let width = f64::from(width);
@@ -253,39 +258,31 @@ fn largest_deviation(
     Ok(most.1)
 }
 
-/// Slope of the function at `weights` for a step of `direction`: of the estimates,
-/// the one nearest to `stated`.
+/// The slope that a gradient states.
+#[derive(Clone, Copy)]
+struct Stated {
+    slope: f64,
+    /// Deviations up to this are rounding.
+    near: f64,
+}
+
+/// Slope of the function at `weights` for a step of `direction`, by Ridders' method
+/// (1982). If the function may have kinks and the result is not near what is
+/// stated, the nearest of it and of the slopes over narrow steps: most of these
+/// cross no kink.
 fn slope(
     function: &mut Function<'_>,
     weights: &Matrix,
     direction: &Matrix,
-    stated: f64,
+    stated: Stated,
     precision: Precision,
 ) -> Result<f64> {
-    let mut width = WIDEST;
-    let mut nearest = f64::NAN;
-    for &widths in precision.ranges {
-        let mut differences = Vec::new();
-        for _ in 0..widths {
-            let mut value = |width: f32| function(&(weights + &(direction * width)), None);
-            differences.push((value(width)? - value(-width)?) / (2.0 * f64::from(width)));
-            width /= 2.0;
-        }
-        let found = extrapolated(&differences);
-        if nearest.is_nan() || (found - stated).abs() < (nearest - stated).abs() {
-            nearest = found;
-        }
-    }
-    Ok(nearest)
-}
-
-/// The limit of central differences whose width halves from one to the next
-/// (Ridders 1982).
-fn extrapolated(differences: &[f64]) -> f64 {
+    let mut value = |width: f32| function(&(weights + &(direction * width)), None);
     let mut best = (f64::INFINITY, f64::NAN);
+    let mut width = WIDEST;
     let mut above: Vec<f64> = Vec::new();
-    for &difference in differences {
-        let mut row = vec![difference];
+    for _ in 0..WIDTHS {
+        let mut row = vec![(value(width)? - value(-width)?) / (2.0 * f64::from(width))];
         let mut factor = 1.0;
         for (order, &wider) in above.iter().enumerate() {
             factor *= 4.0;
@@ -297,9 +294,26 @@ fn extrapolated(differences: &[f64]) -> f64 {
             }
             row.push(extrapolated);
         }
+        // Good enough to tell a wrong gradient.
+        if best.0 < 0.01 * stated.near && precision.kinks {
+            break;
+        }
         above = row;
+        width /= 2.0;
     }
-    best.1
+    let mut nearest = best.1;
+    if precision.kinks && (nearest - stated.slope).abs() > 0.5 * stated.near {
+        let middle = value(0.0)?;
+        for width in NARROW {
+            let (up, down, width) = (value(width)?, value(-width)?, f64::from(width));
+            for found in [(up - down) / (2.0 * width), (up - middle) / width, (middle - down) / width] {
+                if (found - stated.slope).abs() < (nearest - stated.slope).abs() {
+                    nearest = found;
+                }
+            }
+        }
+    }
+    Ok(nearest)
 }
 
 #[cfg(test)]

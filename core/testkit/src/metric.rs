@@ -11,8 +11,8 @@ use crate::state::{differing, well_formed};
 use crate::toy::Toy;
 use crate::{Check, Note, RateNetwork, Subject, World, broken, passed, skipped, world};
 use pallium_core::{
-    Batch, Error, Matrix, Measures, Metric, Network, Positions, RecordedTrials, Result, Setting, Substrate,
-    TensorView, random,
+    Batch, Error, Kind, Matrix, Measures, Metric, Network, Positions, RecordedTrials, Result, Setting,
+    Substrate, TensorView, random,
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -73,7 +73,20 @@ enum Given {
 
 impl Sample {
     fn new(world: &World) -> Self {
-        let trials = Toy::Classes.ragged_from(8, 12, 1);
+        Sample::of(world, Toy::Classes)
+    }
+
+    /// The sample that the metric measures: of values if it refuses classes.
+    fn suited(subject: &Subject<'_>, world: &World) -> Result<Self> {
+        let classes = Sample::new(world);
+        Ok(match classes.measured_by(&mut *built(subject, world)?) {
+            Err(error) if error.kind == Kind::Unsupported => Sample::of(world, Toy::Values),
+            _ => classes,
+        })
+    }
+
+    fn of(world: &World, toy: Toy) -> Self {
+        let trials = toy.ragged_from(8, 12, 1);
         let mut activity = world.activity(trials.inputs.dim().1, 12);
         for (trial, &length) in trials.lengths.iter().enumerate() {
             activity.slice_mut(s![length as usize.., trial, ..]).fill(0.0);
@@ -176,7 +189,7 @@ fn built(subject: &Subject<'_>, world: &World) -> Result<Box<dyn Metric>> {
 
 fn measures(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
-    let found = Sample::new(&world).measured_by(&mut *built(subject, &world)?)?;
+    let found = Sample::suited(subject, &world)?.measured_by(&mut *built(subject, &world)?)?;
     if found.values.is_empty() {
         return broken("it returned no measure");
     }
@@ -200,7 +213,7 @@ fn measures(subject: &Subject<'_>) -> Result<Note> {
 
 fn asks(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
-    let sample = Sample::new(&world);
+    let sample = Sample::suited(subject, &world)?;
     let parameters = sample.parameters();
     let wants = built(subject, &world)?.wants_activity();
     let mut lacking = Vec::new();
@@ -250,10 +263,10 @@ fn difference(one: &Measures, two: &Measures, relative: f64) -> Option<String> {
 
 fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
-    let sample = Sample::new(&world);
+    let sample = Sample::suited(subject, &world)?;
     let mut one = built(subject, &world)?;
     let first = sample.measured_by(&mut *one)?;
-    let other = Sample { recurrent: sample.initial.clone(), ..Sample::new(&world) };
+    let other = Sample { recurrent: sample.initial.clone(), ..Sample::suited(subject, &world)? };
     other.measured_by(&mut *one)?;
     let again = sample.measured_by(&mut *one)?;
     let fresh = sample.measured_by(&mut *built(subject, &world)?)?;
@@ -276,7 +289,7 @@ fn relabelling(subject: &Subject<'_>) -> Result<Note> {
     if !metric.permutation_invariant() {
         return skipped("`permutation_invariant` is false");
     }
-    let sample = Sample::new(&world);
+    let sample = Sample::suited(subject, &world)?;
     let straight = sample.measured_by(&mut *metric)?;
     for seed in 1..=3 {
         let mut order: Vec<usize> = (0..world::NEURONS).collect();
@@ -338,7 +351,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
 
 fn time(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(100, 1);
-    let sample = Sample::new(&world);
+    let sample = Sample::suited(subject, &world)?;
     let mut metric = built(subject, &world)?;
     let each = repeat(|| sample.measured_by(&mut *metric).map(drop))?;
     passed(format!("{} per network of 100 neurons", duration(each)))

@@ -15,6 +15,9 @@ use pallium_core::{
 /// defined, few enough for finite differences.
 pub(crate) const NEURONS: usize = 16;
 
+/// Duration of the recording: long enough to be split.
+const SECONDS: f64 = 120.0;
+
 /// A substrate with positions, correlation, precision, spike time tiling,
 /// connectome, events and identifiers, and distances in micrometres. The same size
 /// and seed give the same world.
@@ -56,7 +59,7 @@ impl World {
         });
         let events = (0..n)
             .map(|_| {
-                let mut times: Vec<f64> = (0..20).map(|_| stream.random_range(0.0..20.0)).collect();
+                let mut times: Vec<f64> = (0..120).map(|_| stream.random_range(0.0..SECONDS)).collect();
                 times.sort_by(f64::total_cmp);
                 times
             })
@@ -79,6 +82,7 @@ impl World {
             matrices: matrices.into(),
             ids: ids.into(),
             events: Some(events),
+            recording: Some((0.0, SECONDS)),
             ..Substrate::default()
         };
         World { substrate, distance }
