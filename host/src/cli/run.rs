@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::continuation::Continuation;
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
 use pallium_record::machine::Machine;
@@ -176,6 +177,9 @@ pub fn run(args: &Run) -> Result<u8> {
     }
     let stale = store.stale(&plan)?;
     announce(&out, pending.len() - to_measure, held, to_measure, &stale);
+    if held + to_measure + stale.len() > 0 {
+        announce_continued(&store, &pending)?;
+    }
 
     let interrupted = Stop::new();
     let (on_signal, by_signal) = (stop.clone(), interrupted.clone());
@@ -326,6 +330,30 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
             few.join(", ")
         );
     }
+}
+
+/// Says how many trainings continue from ones with fewer epochs, and why others do
+/// not.
+fn announce_continued(store: &Store, pending: &[&Cell]) -> Result<()> {
+    let mut continued = 0;
+    let mut again: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in pending {
+        if store.holds(cell)? {
+            continue;
+        }
+        match store.continuation(cell)? {
+            Some(Continuation::From { .. }) => continued += 1,
+            Some(Continuation::Impossible { why, .. }) => *again.entry(why).or_default() += 1,
+            None => {}
+        }
+    }
+    if continued > 0 {
+        status!("{continued} of them continue from a finished training with fewer epochs");
+    }
+    for (why, count) in again {
+        status!("{count} of them have a finished training with fewer epochs, but start again: {why}");
+    }
+    Ok(())
 }
 
 /// Appends an event to the event files.
