@@ -454,7 +454,11 @@ mod tests {
             assert_eq!(epochs, [4, 5, 6]);
             assert_eq!((&continued.values, &continued.curves), (&at_once.values, &at_once.curves));
             assert_eq!(continued.parameters, at_once.parameters);
-            assert_eq!(continued.state, at_once.state);
+            // As bytes, since the mock's state has a NaN.
+            let bytes = |trained: &Trained| {
+                pallium_record::checkpoint::encode(trained.state.as_ref().unwrap(), "").unwrap()
+            };
+            assert!(bytes(&continued) == bytes(&at_once), "the states differ");
         }
     }
 
