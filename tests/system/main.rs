@@ -31,6 +31,7 @@ mod harness;
 mod hostile;
 mod input;
 mod isolation;
+mod later;
 mod layers;
 mod matrix;
 mod measure;

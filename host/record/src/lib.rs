@@ -31,6 +31,7 @@
 pub mod analysis;
 pub mod checkpoint;
 pub mod claim;
+pub mod continuation;
 pub mod curves;
 pub mod durable;
 pub mod earlier;

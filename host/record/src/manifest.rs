@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::machine::Machine;
+use crate::spec::Use;
 
 /// The manifest of a run folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,10 @@ pub struct Manifest {
     /// The comparisons that the experiment states.
     #[serde(default, skip_serializing_if = "Analysis::is_empty")]
     pub analysis: Analysis,
+    /// Metrics that the experiment does not have and that were computed of its finished
+    /// trainings all the same, as they were named; later runs keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added_metrics: Vec<Use>,
     /// Path of the experiment file.
     pub file: PathBuf,
     /// `path=value` overrides of the run.

@@ -49,7 +49,7 @@ use crate::{FORMAT, OLDEST_FORMAT};
 /// The folder with a training's measures.
 pub(crate) const MEASURES: &str = "measures";
 /// The state of a finished training, to continue from.
-const STATE: &str = "state.safetensors";
+pub(crate) const STATE: &str = "state.safetensors";
 /// Age at which an unfinished file of another machine is abandoned; writing
 /// takes seconds.
 const ABANDONED: Duration = Duration::from_secs(3600);

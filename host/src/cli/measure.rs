@@ -1,5 +1,9 @@
-//! `pallium measure`: network measures of any square matrix.
+//! `pallium measure`: network measures of any square matrix, or further metrics of
+//! a run folder.
 
+mod run_folder;
+
+use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
 use std::path::PathBuf;
 
@@ -10,20 +14,25 @@ use serde_json::{Map, Value};
 use super::npy;
 use super::support::{self, ProfileArgs};
 
-/// Measures the organization of any square matrix.
+/// Measures the organization of any square matrix, or adds metrics to a run folder.
+///
+/// Of a run folder, the metrics of --metric are computed of every finished training
+/// and added to its tables and its report, without training.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   pallium measure weights.npy --profile published --json
   pallium measure weights.npy --quantile 0.8
   pallium measure weights.npy --metric connectivity.efficiency,connectivity.rich-club --param kind=bd
   pallium measure weights.npy --metric 'connectivity.*' --param connectivity.rich-club.level=3
+  pallium measure runs/quickstart --metric activity.participation-ratio
 
 The file contains an N×N array of real numbers, as numpy.save writes it. The graph has an edge wherever |w| is at \
 least the 0.9 quantile of all N² values of |w| and not 0; --quantile 0 makes every weight an edge. \
 `pallium plugins list` lists the metrics, `pallium plugins show ID` their parameters.")]
 pub struct Measure {
-    /// The matrix, in numpy's format; row i, column j is the weight from i to j.
-    #[arg(value_name = "FILE.npy")]
+    /// The matrix, in numpy's format; row i, column j is the weight from i to j. Or a
+    /// run folder.
+    #[arg(value_name = "FILE.npy|DIR")]
     file: PathBuf,
     /// Metrics to compute, separated by commas; `connectivity.*` stands for all
     /// of a family. May be repeated [default: the measures of organization]
@@ -47,6 +56,13 @@ pub struct Measure {
     json: bool,
 }
 
+impl Measure {
+    /// Whether it measures a run folder, whose trainings have processes of their own.
+    pub fn of_run(&self) -> bool {
+        self.file.join("manifest.json").is_file()
+    }
+}
+
 /// The metrics that are computed if none are named, and those measures that are
 /// printed under fixed names, in this order.
 const METRICS: [&str; 7] = [
@@ -65,6 +81,9 @@ const METRICS: [&str; 7] = [
 /// If the file does not hold a square matrix, a metric is missing or fails, or
 /// no metric has a parameter.
 pub fn measure(args: &Measure) -> Result<()> {
+    if args.of_run() {
+        return measure_run(args);
+    }
     let matrix = npy::read_square_f32(&args.file)?;
     let neurons = matrix.nrows();
     let catalogue = support::catalogue(&[])?;
@@ -100,6 +119,23 @@ pub fn measure(args: &Measure) -> Result<()> {
         table.add_row([m.name, support::human(m.value), m.unit]);
     }
     support::print_table(&table)
+}
+
+/// Adds metrics to a run folder.
+fn measure_run(args: &Measure) -> Result<()> {
+    let folder = &args.file;
+    if args.metrics.is_empty() {
+        return Err(Error::input(format!("no metric is named for the run in {}", folder.display()))
+            .help("name metrics with --metric; `pallium plugins list` lists them"));
+    }
+    if args.json {
+        return Err(Error::input("--json applies to a matrix, not to a run folder")
+            .help("`pallium report DIR --json` prints the results of a run folder"));
+    }
+    let experiment = Experiment::load(&folder.join("experiment.toml"), &[])?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
+    let metrics = chosen(args, &catalogue)?;
+    run_folder::measure(folder, metrics, &experiment, &catalogue)
 }
 
 /// A parameter's name and value.

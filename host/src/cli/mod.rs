@@ -136,7 +136,8 @@ impl Command {
     /// child process.
     fn builds_components(&self) -> bool {
         match self {
-            Command::Measure(_) | Command::Penalty(_) | Command::Weights(_) => true,
+            Command::Measure(args) => !args.of_run(),
+            Command::Penalty(_) | Command::Weights(_) => true,
             Command::Field(args) => args.builds_components(),
             Command::Plugins(args) => args.builds_components(),
             _ => false,
@@ -181,8 +182,12 @@ fn run_with(arguments: &[OsString]) -> u8 {
                 .with_max_level_hint(level),
         );
     // Only these commands have a run folder.
-    let to_folder = matches!(cli.command, Command::Run(_) | Command::Worker)
-        .then(|| log::layer(cli.logging.kept_level()));
+    let has_folder = match &cli.command {
+        Command::Run(_) | Command::Worker => true,
+        Command::Measure(args) => args.of_run(),
+        _ => false,
+    };
+    let to_folder = has_folder.then(|| log::layer(cli.logging.kept_level()));
     let keep_warnings = matches!(cli.command, Command::Worker).then(warnings::layer);
     let shows_progress = matches!(&cli.command, Command::Field(args) if args.takes_long());
     let progress =

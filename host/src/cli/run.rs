@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::continuation::Continuation;
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
 use pallium_record::machine::Machine;
@@ -111,24 +112,28 @@ pub fn run(args: &Run) -> Result<u8> {
     let experiment = Experiment::load(&args.experiment, &args.set)?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let name = |spec| identity::identify(spec, &catalogue.files());
-    let expansion = experiment.expansion(&catalogue)?;
-    let specs = expansion.cells.clone();
-    let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
-    // All trainings, even with --only: results.csv belongs to the experiment.
-    let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
+    let mut expansion = experiment.expansion(&catalogue)?;
     let out = args
         .out
         .clone()
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
     // Workers get it as text.
     support::path_text(&out)?;
-
+    let existing = Store::existing(&out)?;
+    let added_metrics = match &existing {
+        Some(store) => store.manifest()?.added_metrics,
+        None => Vec::new(),
+    };
+    experiment
+        .add_metrics(&mut expansion.cells, &added_metrics, &catalogue)
+        .map_err(|e| e.context("a metric that `pallium measure` added to the run folder"))?;
+    let specs = expansion.cells.clone();
+    let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
+    // All trainings, even with --only: results.csv belongs to the experiment.
+    let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
     let stop = Stop::new();
     // Nothing is written before the run can begin.
-    let store = match Store::existing(&out)? {
-        Some(store) => store,
-        None => Store::new(&out),
-    };
+    let store = existing.unwrap_or_else(|| Store::new(&out));
     store.locate(&mut plan)?;
     let mut wanted: Vec<Cell> =
         plan.iter().filter(|cell| wanted.contains(&cell.spec.label())).cloned().collect();
@@ -172,6 +177,9 @@ pub fn run(args: &Run) -> Result<u8> {
     }
     let stale = store.stale(&plan)?;
     announce(&out, pending.len() - to_measure, held, to_measure, &stale);
+    if held + to_measure + stale.len() > 0 {
+        announce_continued(&store, &pending)?;
+    }
 
     let interrupted = Stop::new();
     let (on_signal, by_signal) = (stop.clone(), interrupted.clone());
@@ -187,7 +195,8 @@ pub fn run(args: &Run) -> Result<u8> {
     if !pending.is_empty() {
         check(&pool, &pending, &catalogue).map_err(|e| experiment.placed(e))?;
     }
-    Store::open(&out, &manifest(&experiment, &catalogue, &plan)?, &experiment.resolved_text)?;
+    let manifest = Manifest { added_metrics, ..manifest(&experiment, &catalogue, &plan)? };
+    Store::open(&out, &manifest, &experiment.resolved_text)?;
     store.write_axes(&expansion.axes_table())?;
     let _log = log::open(&out);
     tracing::info!(cells = wanted.len(), held, "run begins: {}", command());
@@ -237,7 +246,7 @@ fn page(out: &Path, tally: &Tally<'_>, interrupted: &Stop) -> Option<PathBuf> {
         return None;
     }
     let folder = out.to_owned();
-    let made = std::thread::spawn(move || super::report::page_of(&folder));
+    let made = std::thread::spawn(move || page_of_run(&folder));
     while !made.is_finished() {
         // The thread ends with the process.
         if interrupted.is_set() {
@@ -245,12 +254,16 @@ fn page(out: &Path, tally: &Tally<'_>, interrupted: &Stop) -> Option<PathBuf> {
         }
         std::thread::sleep(POLL_INTERVAL);
     }
-    let made = made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    made.inspect_err(|e| status!("the report could not be made: {e}")).ok()
+    made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Writes the report of a run folder; a failure is only shown.
+pub(super) fn page_of_run(out: &Path) -> Option<PathBuf> {
+    super::report::page_of(out).inspect_err(|e| status!("the report could not be made: {e}")).ok()
 }
 
 /// Checks one run of each variant and task: a mistake affects all runs.
-fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()> {
+pub(super) fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()> {
     let mut first = BTreeMap::new();
     for (at, cell) in pending.iter().enumerate() {
         first.entry((&cell.spec.variant, &cell.spec.task)).or_insert(at);
@@ -261,7 +274,11 @@ fn check(pool: &Pool<'_>, pending: &[&Cell], catalogue: &Catalogue) -> Result<()
     pool.workers.check(&specs, catalogue)
 }
 
-fn train(
+/// Trains or measures the pending trainings, and shows and logs the progress.
+///
+/// # Errors
+/// If the run folder cannot be written.
+pub(super) fn train(
     pool: &Pool<'_>,
     pending: &[&Cell],
     catalogue: &Catalogue,
@@ -313,6 +330,30 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
             few.join(", ")
         );
     }
+}
+
+/// Says how many trainings continue from ones with fewer epochs, and why others do
+/// not.
+fn announce_continued(store: &Store, pending: &[&Cell]) -> Result<()> {
+    let mut continued = 0;
+    let mut again: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in pending {
+        if store.holds(cell)? {
+            continue;
+        }
+        match store.continuation(cell)? {
+            Some(Continuation::From { .. }) => continued += 1,
+            Some(Continuation::Impossible { why, .. }) => *again.entry(why).or_default() += 1,
+            None => {}
+        }
+    }
+    if continued > 0 {
+        status!("{continued} of them continue from a finished training with fewer epochs");
+    }
+    for (why, count) in again {
+        status!("{count} of them have a finished training with fewer epochs, but start again: {why}");
+    }
+    Ok(())
 }
 
 /// Appends an event to the event files.
@@ -418,7 +459,9 @@ fn manifest(experiment: &Experiment, catalogue: &Catalogue, plan: &[Cell]) -> Re
         variants: plan.iter().map(|cell| cell.spec.variant.clone()).unique().collect(),
         tasks: plan.iter().map(|cell| cell.spec.task.clone()).unique().collect(),
         analysis: experiment.analysis.clone(),
-        file: experiment.path.clone(),
+        added_metrics: Vec::new(),
+        // A path that is not Unicode is recorded as it is shown.
+        file: experiment.path.to_string_lossy().into_owned().into(),
         overrides: experiment.overrides.clone(),
         profile: experiment.profile.clone(),
         switches: experiment.switches.clone(),

@@ -2,6 +2,7 @@
 //! components.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use pallium_core::{Error, Result, Role};
 use pallium_profile as profile;
@@ -9,7 +10,7 @@ use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
-use super::{Component, Experiment, Variant, schema};
+use super::{Component, Experiment, Place, Variant, schema};
 use crate::plugins::Catalogue;
 
 /// Maximum number of trainings, far above any study.
@@ -233,6 +234,26 @@ impl Experiment {
             .iter()
             .map(|(task, component)| variants.iter().map(|variant| cell(task, component, variant)).collect())
             .collect())
+    }
+
+    /// Adds metrics, as a user named them, to trainings that do not have them.
+    ///
+    /// # Errors
+    /// If a metric is not loaded or does not take a parameter.
+    pub fn add_metrics(&self, cells: &mut [CellSpec], metrics: &[Use], catalogue: &Catalogue) -> Result<()> {
+        let at = Place::file(Path::new("manifest.json"));
+        for metric in metrics {
+            let given = Component {
+                component: metric.clone(),
+                at: at.clone(),
+                parameters_at: metric.params.keys().map(|name| (name.clone(), at.clone())).collect(),
+            };
+            let resolved = self.resolve(catalogue, Role::Metric, &given, &[])?;
+            for cell in cells.iter_mut().filter(|cell| !cell.metrics.contains(&resolved)) {
+                cell.metrics.push(resolved.clone());
+            }
+        }
+        Ok(())
     }
 
     fn resolve_all(

@@ -47,6 +47,11 @@ pub fn found_files(extra: &[PathBuf]) -> Result<Vec<FoundFile>> {
                 .help(format!("correct or remove it in {from}")));
         }
     }
+    // Child processes get the paths as text.
+    if let Some(file) = files.iter().find(|file| file.path.to_str().is_none()) {
+        return Err(Error::input(format!("the path of plugin {} is not Unicode", file.path.display()))
+            .help("rename the folder or the file, or reach it by a link with a name in Unicode"));
+    }
     Ok(files)
 }
 

@@ -7,7 +7,7 @@ use pallium_core::{
     Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer, ParameterInfo, ParameterKind, Population,
     Result, Setting, Substrate, Task, TaskInfo, Tensor, Units, WeightRequest,
 };
-use pallium_record::checkpoint::CheckpointFile;
+use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::spec::{CellSpec, Use};
 
 use super::penalties::{OnParameter, Penalties};
@@ -22,6 +22,9 @@ pub struct Options<'a> {
     pub cache: Option<&'a Path>,
     /// Where checkpoints are written, and continued from.
     pub checkpoint: Option<&'a CheckpointFile>,
+    /// The state of the same training with fewer epochs, to continue from if there is
+    /// no checkpoint.
+    pub earlier: Option<&'a Checkpoint>,
     /// Whether the state after training is kept with the result.
     pub keep_state: bool,
 }

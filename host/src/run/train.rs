@@ -82,6 +82,15 @@ pub fn train(
                 begin(spec, network.model, &info, &initial, network.penalties)?;
             }
         }
+    } else if let Some(found) = options.earlier {
+        match network.restore(&found.state) {
+            Ok(()) => training.resume(found.clone()),
+            Err(error) => {
+                tracing::warn!("the state of a shorter training is not used: {error}");
+                network.optimizer.restore(&[])?;
+                begin(spec, network.model, &info, &initial, network.penalties)?;
+            }
+        }
     }
     let seconds_setup = clock.elapsed().as_secs_f64();
     tracing::info!(units = info.units, parameters = info.count(), "set up");
@@ -415,6 +424,41 @@ mod tests {
             );
             assert_eq!(continued.parameters[0], uninterrupted.parameters[0]);
             std::fs::remove_file(&place.path).unwrap();
+        }
+    }
+
+    #[test]
+    fn more_epochs_continue_a_finished_training_with_the_bits_of_one_go() {
+        use pallium_record::spec::{EarlyStopping, Schedule, ScheduleKind, Watched};
+        let kinds = [
+            ScheduleKind::Constant,
+            ScheduleKind::Step { every: 2, factor: 0.5 },
+            ScheduleKind::Plateau { factor: 0.1, patience: 1 },
+        ];
+        for (kind, fresh) in kinds.into_iter().zip([false, true, false]) {
+            let mut long = spec();
+            long.training.epochs = 6;
+            long.training.fresh = fresh;
+            long.training.schedule = Schedule { kind, warm_up: 2 };
+            long.training.early_stopping =
+                Some(EarlyStopping { measure: Watched::RunningLoss, patience: 5, least: 0.0 });
+            long.model = with("mock.model", "noise", 0.001);
+            let mut short = long.clone();
+            short.training.epochs = 3;
+            let keep = Options { keep_state: true, ..Options::default() };
+            let state = train(&short, &catalogue(), &keep, &mut |_| ()).unwrap().state.unwrap();
+            let options = Options { earlier: Some(&state), ..keep };
+            let mut epochs = Vec::new();
+            let continued = train(&long, &catalogue(), &options, &mut |at| epochs.push(at.epoch)).unwrap();
+            let at_once = train(&long, &catalogue(), &keep, &mut |_| ()).unwrap();
+            assert_eq!(epochs, [4, 5, 6]);
+            assert_eq!((&continued.values, &continued.curves), (&at_once.values, &at_once.curves));
+            assert_eq!(continued.parameters, at_once.parameters);
+            // As bytes, since the mock's state has a NaN.
+            let bytes = |trained: &Trained| {
+                pallium_record::checkpoint::encode(trained.state.as_ref().unwrap(), "").unwrap()
+            };
+            assert!(bytes(&continued) == bytes(&at_once), "the states differ");
         }
     }
 

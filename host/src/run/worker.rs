@@ -9,6 +9,7 @@ use std::io::BufRead;
 use pallium_core::{Error, Kind, Result};
 use pallium_record::FORMAT;
 use pallium_record::VERSION;
+use pallium_record::continuation::Continuation;
 use pallium_record::outcome::Value;
 use pallium_record::store::Store;
 
@@ -58,7 +59,7 @@ fn perform(job: &Job) -> Result<Event> {
     limits::settle(job.memory_mb)?;
     let catalogue = Catalogue::load_known(&job.plugins)?;
     emit(&Event::Started)?;
-    let options = Options { cache: job.cache.as_deref(), checkpoint: None, keep_state: false };
+    let options = Options { cache: job.cache.as_deref(), checkpoint: None, earlier: None, keep_state: false };
     match &job.work {
         Work::Check { cells } => {
             check::check(cells, &catalogue, &options)?;
@@ -84,7 +85,18 @@ fn perform(job: &Job) -> Result<Event> {
             let _log = log::open(store);
             let store = Store::new(store);
             let checkpoint = store.checkpoint(cell, *checkpoint_every);
-            let options = Options { checkpoint: Some(&checkpoint), keep_state: *keep_state, ..options };
+            let earlier = store.continuation(cell)?.and_then(|found| {
+                let why = |why: &String| tracing::warn!("a shorter training is not continued: {why}");
+                matches!(found, Continuation::From { .. })
+                    .then(|| found.load().inspect_err(why).ok())
+                    .flatten()
+            });
+            let options = Options {
+                checkpoint: Some(&checkpoint),
+                earlier: earlier.as_ref(),
+                keep_state: *keep_state,
+                ..options
+            };
             let epochs = cell.spec.training.epochs;
             let mut gone = None;
             let mut trained = train::train(&cell.spec, &catalogue, &options, &mut |at| {

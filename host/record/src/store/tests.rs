@@ -19,6 +19,7 @@ fn manifest() -> Manifest {
         variants: vec![],
         tasks: vec![],
         analysis: Default::default(),
+        added_metrics: vec![],
         file: "quick.toml".into(),
         overrides: vec![],
         profile: "corrected".into(),

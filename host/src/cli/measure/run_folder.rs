@@ -1,0 +1,96 @@
+//! `pallium measure RUN --metric ID`: further metrics of the finished trainings of
+//! a run folder.
+//!
+//! The manifest records them, so that a later `pallium run` of the same experiment
+//! file keeps them and computes them of new trainings too.
+
+use std::path::Path;
+
+use pallium_core::{Error, Result};
+use pallium_record::finished::Records;
+use pallium_record::identity::{self, Cell};
+use pallium_record::spec::Use;
+use pallium_record::store::Store;
+use pallium_report::run_table;
+
+use super::Param;
+use crate::cli::run::{check, page_of_run, train};
+use crate::cli::support;
+use crate::experiment::Experiment;
+use crate::plugins::Catalogue;
+use crate::run::log;
+use crate::run::pool::Pool;
+use crate::run::workers::Workers;
+
+/// Computes `metrics` of every finished training in `folder` and writes its tables
+/// and its report anew. Nothing is trained.
+///
+/// # Errors
+/// If the folder has no finished training, or a metric is missing or wrongly set. A
+/// metric that fails leaves a value with the reason.
+pub fn measure(
+    folder: &Path,
+    metrics: Vec<(String, Vec<Param>)>,
+    experiment: &Experiment,
+    catalogue: &Catalogue,
+) -> Result<()> {
+    support::path_text(folder)?;
+    let store = Store::new(folder);
+    let mut manifest = store.manifest()?;
+    for (id, params) in metrics {
+        let mut metric = Use::new(id);
+        metric.params.extend(params);
+        if !manifest.added_metrics.contains(&metric) {
+            manifest.added_metrics.push(metric);
+        }
+    }
+    let mut expansion = experiment.expansion(catalogue)?;
+    experiment.add_metrics(&mut expansion.cells, &manifest.added_metrics, catalogue)?;
+    let identified = expansion.cells.iter().cloned().map(|spec| identity::identify(spec, &catalogue.files()));
+    let mut plan: Vec<Cell> = identified.collect::<Result<_>>()?;
+    store.locate(&mut plan)?;
+    let (mut held, mut pending) = (0, Vec::<&Cell>::new());
+    for cell in &plan {
+        if store.holds(cell)? {
+            held += 1;
+            if !store.is_complete(cell)? && pending.iter().all(|known| known.folder != cell.folder) {
+                pending.push(cell);
+            }
+        }
+    }
+    if held == 0 {
+        return Err(Error::input(format!(
+            "{} has no finished training that fits its experiment, its data and the present plugins",
+            folder.display()
+        ))
+        .help("measure with the plugins and the data of the run"));
+    }
+    let pool = Pool {
+        workers: Workers::new(support::cache_folder())?,
+        jobs: support::jobs(None, plan.iter().map(|cell| &cell.spec)),
+        fail_fast: false,
+        checkpoint_every: 0,
+        keep_state: experiment.keep_state,
+        store: &store,
+        profiles: &expansion.profiles,
+    };
+    if !pending.is_empty() {
+        check(&pool, &pending, catalogue)?;
+    }
+    // Before the metrics are computed: after an interruption, this command or
+    // `pallium run` computes the others.
+    Store::open(folder, &manifest, &experiment.source_text)?;
+    let _log = log::open(folder);
+    let mut records = Records::new();
+    if !pending.is_empty() {
+        train(&pool, &pending, catalogue, experiment, &plan, &mut records, None)?;
+    }
+    store.export(&plan, &mut records)?;
+    store.tidy();
+    let summary =
+        run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
+    status!("{} of {held} finished trainings measured now", pending.len());
+    let page = page_of_run(folder);
+    let report = page.map_or_else(String::new, |page| format!("report in {}\n", page.display()));
+    support::print(&format!("{}\nresults in {}\n{report}", summary.render(), folder.display()))
+}
