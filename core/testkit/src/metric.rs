@@ -76,13 +76,15 @@ impl Sample {
         Sample::of(world, Toy::Classes)
     }
 
-    /// The sample that the metric measures: of values if it refuses classes.
+    /// The sample that the metric measures: of values if it refuses classes, or if
+    /// nothing is defined for them.
     fn suited(subject: &Subject<'_>, world: &World) -> Result<Self> {
         let classes = Sample::new(world);
-        Ok(match classes.measured_by(&mut *built(subject, world)?) {
-            Err(error) if error.kind == Kind::Unsupported => Sample::of(world, Toy::Values),
-            _ => classes,
-        })
+        let of_values = match classes.measured_by(&mut *built(subject, world)?) {
+            Err(error) => error.kind == Kind::Unsupported,
+            Ok(found) => found.values.iter().all(|measure| !measure.value.is_finite()),
+        };
+        Ok(if of_values { Sample::of(world, Toy::Values) } else { classes })
     }
 
     fn of(world: &World, toy: Toy) -> Self {

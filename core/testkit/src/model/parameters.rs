@@ -61,13 +61,19 @@ fn consistent(info: &ModelInfo, neurons: usize) -> Result<()> {
     }
     match info.recurrent().next() {
         None => broken("it has no parameter of the kind `Recurrent`"),
-        Some((_, first)) if first.shape != [neurons, neurons] => broken(format!(
+        Some((_, first)) if whole(info) && first.shape != [neurons, neurons] => broken(format!(
             "its first recurrent block `{}` is {:?}, but must be {neurons}×{neurons}",
             first.name, first.shape
         )),
         Some(_) if info.count() == 0 => broken("it trains no parameter"),
         Some(_) => Ok(()),
     }
+}
+
+/// Whether the units of the first recurrent block are all neurons, in their order.
+/// Blocks between several populations share the given matrix.
+fn whole(info: &ModelInfo) -> bool {
+    matches!(&*info.populations, [Population { neurons: None, .. }])
 }
 
 pub(super) fn description(subject: &Subject<'_>) -> Result<Note> {
@@ -85,6 +91,7 @@ pub(super) fn description(subject: &Subject<'_>) -> Result<Note> {
             return broken(format!("`{}` is {:?} for {outputs} outputs", readout.name, readout.shape));
         }
         if let Some((index, first)) = trainee.info.recurrent().next()
+            && whole(&trainee.info)
             && trainee.model.parameters()?[index].matrix()? != start(&world)
         {
             return broken(format!("after `initialise`, `{}` is not the given matrix", first.name));
