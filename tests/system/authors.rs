@@ -156,7 +156,10 @@ fn checks_find_exactly_the_broken_rules() {
         assert!(failed[id].contains(check), "{id}: {:?}", failed[id]);
         // The synthetic weights have zeros, where a logarithm is not finite; a wrong
         // gradient is wrong between populations, too.
-        let alone = failed[id].len() == 1 || id == "faulty.logarithm" || failed[id].contains("shape");
+        // And trials that change from call to call differ between splits.
+        let alone = failed[id].len() == 1
+            || ["faulty.logarithm", "faulty.unsteady"].contains(&id)
+            || failed[id].contains("shape");
         assert!(alone, "{id}: {:?}", failed[id]);
     }
     assert_eq!(failed["faulty.counts"], ["deterministic", "relabelling"].map(String::from).into());
@@ -231,8 +234,8 @@ const FAULTS: [(&str, &str, &str, &str, &str); 4] = [
         "halved",
         "gradient",
         "`input`",
-        "            self.gradients[INPUT] += &self",
-        "            self.gradients[INPUT] += &0.5_f32 * &self",
+        "self.inputs.index_axis(Axis(0), step).t().dot(&slope)",
+        "self.inputs.index_axis(Axis(0), step).t().dot(&slope.mapv(|s| 0.5 * s))",
     ),
     ("loud", "passes", "evaluation", "        if mode != Mode::Evaluate {\n", "        {\n"),
 ];

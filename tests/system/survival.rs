@@ -350,7 +350,7 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
         ("panic-in-penalty", "failed: ", "panicked in penalty"),
         ("panic-in-drop", "failed: ", "panicked in drop"),
         ("abort", "failed: ", "; last plugin code: `penalty` of `rogue.constraint` (/"),
-        ("segfault", "failed: ", "signal 11 (segmentation fault); last plugin code: `penalty` of `rogue."),
+        ("segfault", "failed: ", "; last plugin code: `penalty` of `rogue.constraint` (/"),
         ("exit-zero", "failed: ", "exit code 0 without a result; last plugin code: `penalty` of `rogue.cons"),
         (
             "exit-in-constructor",
@@ -358,8 +358,8 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
             "exit code 0 without a result; last plugin code: `build` of `rog",
         ),
         ("exit-in-drop", "failed: ", "exit code 0 without a result; last plugin code: `drop` of `rogue.cons"),
-        ("segfault-in-constructor", "failed: ", "fault); last plugin code: `build` of `rogue.constraint` (/"),
-        ("segfault-in-drop", "failed: ", "fault); last plugin code: `drop` of `rogue.constraint` (/"),
+        ("segfault-in-constructor", "failed: ", "; last plugin code: `build` of `rogue.constraint` (/"),
+        ("segfault-in-drop", "failed: ", "; last plugin code: `drop` of `rogue.constraint` (/"),
         ("hang", "failed: ", "longer than its limit of 15 s and was ended before the end of its first epoch"),
         (
             "hoard",

@@ -155,7 +155,8 @@ fn remaining(elapsed: Duration, done: usize, all: usize) -> String {
         return String::new();
     }
     let seconds = elapsed.as_secs_f64() / done as f64 * (all - done) as f64;
-    format!("; about {} remaining", duration(seconds))
+    let about = if seconds < 1.0 { "" } else { "about " };
+    format!("; {about}{} remaining", duration(seconds))
 }
 
 #[cfg(test)]

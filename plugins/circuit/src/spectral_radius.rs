@@ -68,7 +68,7 @@ impl Component for SpectralRadius {
             return Err(Error::unsupported(format!(
                 "connections from {rows} units to {columns} others have no spectral radius"
             ))
-            .help("apply this constraint only to the connections within one population"));
+            .help("name the parameters within one population, such as `on = [\"recurrent_ee\"]`"));
         }
         Ok(SpectralRadius {
             shape,

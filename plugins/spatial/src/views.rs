@@ -51,7 +51,7 @@ pub(crate) fn square_distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>
         return Err(Error::unsupported(format!(
             "communicability is not defined for connections from {rows} units to {columns} others"
         ))
-        .help("apply this constraint only to the connections within one population"));
+        .help("name the parameters within one population, such as `on = [\"recurrent_ee\"]`"));
     }
     Ok((rows, distance))
 }
