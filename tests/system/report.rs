@@ -561,6 +561,7 @@ fn the_studys_parameters_are_the_components_defaults() {
             "strength_rule",
             "empty_rows",
             "null",
+            "ties",
         ];
         for name in parameters.keys() {
             assert!(expected.get(name).is_some() || switched.contains(name), "{name} of {id} is missing");

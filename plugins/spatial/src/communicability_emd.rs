@@ -1,8 +1,9 @@
 //! `spatial.communicability-emd`: wiring cost, and the distance between the
 //! distributions of communicability of weights and measured connectome.
 
-use pallium_core::ProfileValue;
+use pallium_core::ndarray::{Array2, ArrayView2, Axis, CowArray};
 use pallium_core::prelude::*;
+use pallium_core::{ProfileValue, Units};
 use pulp::Arch;
 
 use crate::network::{NetworkCommunicability, measured_communicability};
@@ -80,13 +81,17 @@ impl Component for CommunicabilityEmd {
             return Err(Error::unsupported(format!("{neurons} neurons are too many to rank their pairs")));
         }
         let substrate = setting.substrate()?;
-        let connectome = substrate.matrix(Substrate::CONNECTOME)?;
+        let whole = substrate.matrix(Substrate::CONNECTOME)?;
+        let connectome = match setting.rows {
+            Some(units) => CowArray::from(of_units(whole, units)?),
+            None => CowArray::from(whole),
+        };
         check_shape("connectome", Some((neurons, neurons)), connectome.dim())?;
         let empty = match params.empty_rows {
             EmptyRows::Zero => 0.0,
             EmptyRows::Floor => FLOOR,
         };
-        let mut measured: Vec<f32> = measured_communicability(connectome, empty, setting.threads)
+        let mut measured: Vec<f32> = measured_communicability(connectome.view(), empty, setting.threads)
             .into_iter()
             .map(|c| c as f32)
             .collect();
@@ -102,6 +107,16 @@ impl Component for CommunicabilityEmd {
             arch: Arch::new(),
         })
     }
+}
+
+/// The connectome between the neurons of `units`.
+fn of_units(whole: ArrayView2<'_, f64>, units: Units<'_>) -> Result<Array2<f64>> {
+    let neurons: Option<Vec<usize>> = (0..units.len()).map(|unit| units.neuron(unit)).collect();
+    let neurons = neurons.ok_or_else(|| {
+        Error::unsupported("some units are no neurons, so the connectome says nothing about them")
+            .help("name the parameters among neurons with `on = […]`, or leave out the free units")
+    })?;
+    Ok(whole.select(Axis(0), &neurons).select(Axis(1), &neurons))
 }
 
 impl Constraint for CommunicabilityEmd {
