@@ -103,8 +103,8 @@ fn broken_promises_of_tasks_of_values_are_found() {
     for (fault, check, message) in [
         ("outputs", "trials", "targets of 1 outputs, but the task states 2"),
         ("nan", "trials", "has the target NaN"),
-        ("counts-splits", "splits", "a second call gives other trials of the split `test`"),
-        ("short-split", "splits", "of the split `validation`"),
+        ("counts-splits", "deterministic", "a second call gives other trials of the split `test`"),
+        ("short-split", "trials", "of the split `validation`"),
         ("strict", "judge", "judged wrong"),
         ("random", "judge", "judges the same answers otherwise"),
         ("short", "judge", "answers"),
