@@ -42,9 +42,12 @@ pub(crate) struct Candle {
     noise: f32,
     leak: f64,
     device: Device,
-    /// Where candle computes. Its products take as many threads as the pool they run
-    /// in has, and differentiating long trials needs a deep stack.
+    threads: usize,
+    /// Where candle computes: its products take as many threads as the pool they run
+    /// in has.
     pool: rayon::ThreadPool,
+    /// Number of steps for which the stacks of its threads suffice.
+    reach: usize,
     neurons: usize,
     channels: usize,
     outputs: usize,
@@ -123,17 +126,14 @@ impl Component for Candle {
         leak_of(params.leak)?;
         let (neurons, channels, outputs) = sizes(setting)?;
         use ParameterKind::{Input, Other, Readout, Recurrent};
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(setting.threads.max(1))
-            .thread_name(|_| "rnn.candle".into())
-            .stack_size(STACK)
-            .build()
-            .map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
+        let threads = setting.threads.max(1);
         let mut model = Candle {
             noise: params.noise as f32,
             leak: params.leak,
             device: params.device.open()?,
-            pool,
+            threads,
+            pool: pool(threads, 0)?,
+            reach: 0,
             neurons,
             channels,
             outputs,
@@ -157,9 +157,16 @@ impl Component for Candle {
 }
 pallium_core::register!(Model, Candle);
 
-/// Bytes of a thread's stack: candle walks the graph of a pass recursively, which
-/// takes about 5 kB a step. Memory that is not used costs nothing.
-const STACK: usize = 1 << 29;
+/// A pool whose threads can differentiate trials of so many steps. candle walks the
+/// graph of a pass recursively, which takes some kilobytes of stack a step.
+fn pool(threads: usize, steps: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|_| "rnn.candle".into())
+        .stack_size((2 << 20) + steps * (16 << 10))
+        .build()
+        .map_err(|error| Error::input(format!("cannot start threads: {error}")))
+}
 
 fn failed(error: candle_core::Error) -> Error {
     Error::bug(format!("candle cannot compute the network: {error}"))
@@ -310,6 +317,10 @@ impl Model for Candle {
         if mode != Mode::Evaluate {
             (self.pass, self.activity, self.differentiated) = (None, None, false);
         }
+        let steps = batch.dim().1;
+        if steps > self.reach {
+            (self.pool, self.reach) = (pool(self.threads, steps)?, steps);
+        }
         let this = &*self;
         let computed = this.pool.install(|| -> Computed<_> {
             let values = this.on(&this.device)?;
@@ -338,7 +349,7 @@ impl Model for Candle {
         let shape = outputs.dim();
         outputs.assign(&ArrayView2::from_shape(shape, &found).map_err(wrong_size)?);
         if mode != Mode::Evaluate {
-            let (trials, steps, _) = batch.dim();
+            let trials = batch.dim().0;
             self.activity = Some(((steps, trials, self.neurons), activity));
             self.pass = noise.map(|_| (variables, pass));
         }

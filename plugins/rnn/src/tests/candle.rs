@@ -170,19 +170,22 @@ fn count_threads() {
         println!("skipped: this system has no /proc/self/task");
         return;
     };
+    // Threads end a moment after their pool.
+    let settles = |expected: usize| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while count() != Some(expected) && std::time::Instant::now() < deadline {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(count(), Some(expected));
+    };
     let size = Size { steps: 3, ..FULL };
     for threads in [1, 3] {
         let mut candle: Candle = build_any(&json!({}), &size.setting(threads));
         learn(&mut candle, &mut Adam::new(1e-3), &batch(size, 1), 1);
         let n = size.neurons;
         candle.step(Array2::zeros((400, n)).view(), Array2::zeros((400, size.channels)).view()).unwrap();
-        assert_eq!(count(), Some(before + threads));
+        settles(before + threads);
         drop(candle);
-        // Threads end a moment after their pool.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while count() != Some(before) && std::time::Instant::now() < deadline {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        assert_eq!(count(), Some(before));
+        settles(before);
     }
 }
