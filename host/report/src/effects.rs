@@ -1,7 +1,7 @@
 //! Effects on accuracy: which variants are compared, and with what result.
 //!
 //! The experiment file may state the comparisons. Otherwise they follow from
-//! what differs between variants (see [`design`](super::design)): those that
+//! what differs between variants (see [`design`]): those that
 //! differ in one aspect alone are compared.
 
 use itertools::Itertools;

@@ -43,10 +43,10 @@ pub fn read_square_f32(path: &Path) -> Result<Matrix> {
 }
 
 /// Writes a matrix in single precision to a path that the user named; see
-/// [`output::write`].
+/// `output::write`.
 ///
 /// # Errors
-/// As [`output::write`].
+/// As `output::write`.
 pub fn write(path: &Path, matrix: &Matrix, replace: bool) -> Result<()> {
     let mut bytes = Vec::new();
     pallium_npy::write(&mut bytes, matrix).map_err(|e| Error::io(path, &e))?;

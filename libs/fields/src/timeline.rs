@@ -4,7 +4,7 @@
 //! A time in a file is a rounded number, so whether it reaches an edge (of a bin,
 //! of a coincidence window) cannot be decided by comparing floats: at 5 Hz, frame
 //! 3 is at 0.6 s, and 0.6 / 0.2 < 3. Where events lie on frames, the decision is
-//! made in whole frames; elsewhere a time within [`Timeline::slack`] of an edge
+//! made in whole frames; elsewhere a time within `Timeline::slack` of an edge
 //! counts as on it. For times with up to eight decimals both equal exact
 //! arithmetic with the decimals in the file.
 
@@ -104,7 +104,7 @@ impl Timeline {
     }
 }
 
-/// As [`Timeline::slack`], between these times.
+/// As `Timeline::slack`, between these times.
 pub(crate) fn slack(begin: f64, end: f64) -> f64 {
     SLACK_S + ROUNDING * begin.abs().max(end.abs())
 }

@@ -25,7 +25,7 @@ pallium_core::choice! {
     }
 }
 
-/// What is done with weights before they are used; see [`weight_params!`].
+/// What is done with weights before they are used; see `weight_params!`.
 #[derive(Clone, Copy, Debug)]
 pub struct Finish {
     /// The component's id, for warnings.
