@@ -23,25 +23,41 @@ use crate::harness::{
 
 use growth::Sources;
 
-/// A copy of the core as another version, in a workspace of its own.
+/// A copy of the core as another version. Its manifest inherits nothing: cargo would look
+/// for the values in the workspace around the target folder.
 fn core_copy(name: &str, version: &str, edit: fn(&mut Sources)) -> PathBuf {
     let to = outside("compatibility").join(name);
-    let mut manifest: toml::Table =
-        std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
-    let workspace = manifest["workspace"].as_table_mut().unwrap();
-    workspace.insert("members".into(), toml::Value::try_from(["core"]).unwrap());
-    workspace.remove("default-members");
-    workspace["package"].as_table_mut().unwrap().insert("version".into(), version.into());
-    write_changed(&to.join("Cargo.toml"), manifest.to_string().as_bytes());
+    let table = |file: PathBuf| -> toml::Table { std::fs::read_to_string(file).unwrap().parse().unwrap() };
+    let workspace = table(root().join("Cargo.toml")).remove("workspace").unwrap();
     let core = root().join("core");
+    let mut manifest = table(core.join("Cargo.toml"));
+    for section in ["package", "dependencies", "lints"] {
+        inherit(manifest.get_mut(section).unwrap(), &workspace[section]);
+    }
+    manifest["package"]["version"] = version.into();
+    manifest.insert("workspace".into(), toml::Table::new().into());
+    write_changed(&to.join("Cargo.toml"), manifest.to_string().as_bytes());
     let mut sources = Sources::new();
     read_sources(&core.join("src"), "", &mut sources);
     edit(&mut sources);
     for (file, source) in sources {
-        write_changed(&to.join("core/src").join(file), source.as_bytes());
+        write_changed(&to.join("src").join(file), source.as_bytes());
     }
-    write_changed(&to.join("core/Cargo.toml"), &std::fs::read(core.join("Cargo.toml")).unwrap());
-    to.join("core")
+    to
+}
+
+/// Puts the workspace's values in the place of `workspace = true`.
+fn inherit(section: &mut toml::Value, workspace: &toml::Value) {
+    let inherits = |value: &toml::Value| value.get("workspace") == Some(&toml::Value::Boolean(true));
+    if inherits(section) {
+        *section = workspace.clone();
+        return;
+    }
+    for (key, value) in section.as_table_mut().unwrap() {
+        if inherits(value) {
+            *value = workspace[key].clone();
+        }
+    }
 }
 
 fn read_sources(folder: &Path, prefix: &str, sources: &mut Sources) {
