@@ -39,6 +39,7 @@ pub mod finished;
 pub mod identity;
 pub mod machine;
 pub mod manifest;
+pub mod model;
 pub mod outcome;
 pub mod owner;
 mod parquet;

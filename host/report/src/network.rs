@@ -156,13 +156,22 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
         Error::input(format!("{}: {what}", path.display()))
             .help("move its folder away and start the run again")
     };
-    // Of several recurrent blocks, the first.
-    let block = about.model_info.block_tensors.first().map_or("recurrent", String::as_str);
-    let neurons = about.model_info.neurons;
-    let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
+    let model = &about.model_info;
+    let neurons = model.recorded();
     let shown = sampled(neurons);
-    let [initial, trained] = weights::sample(&path, block, neurons, &shown)?
-        .ok_or_else(|| shape(&format!("initial` or `{block}")))?;
+    let [initial, trained] = match model.single_block() {
+        Some(block) => weights::sample(&path, block, neurons, &shown)?.ok_or_else(|| {
+            damaged(&format!("no tensor `initial` or `{block}` of {neurons}×{neurons} 32-bit numbers"))
+        })?,
+        None => {
+            let complete = weights::read(&path)?;
+            if complete.initial.dim() != (neurons, neurons) {
+                return Err(damaged(&format!("no tensor `initial` of {neurons}×{neurons} 32-bit numbers")));
+            }
+            let trained = model.recurrent_matrix(&complete.parameters).map_err(|e| damaged(&e.message))?;
+            [complete.initial, trained].map(|m| m.select(Axis(0), &shown).select(Axis(1), &shown))
+        }
+    };
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("some weights are not finite"));
     }
