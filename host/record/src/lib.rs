@@ -33,6 +33,7 @@ pub mod checkpoint;
 pub mod claim;
 pub mod continuation;
 pub mod curves;
+pub mod defaults;
 pub mod durable;
 pub mod earlier;
 pub mod finished;

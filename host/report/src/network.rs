@@ -10,6 +10,7 @@ use pallium_graph::communities::{ORDERS, Partition, best_partition};
 use pallium_graph::{Cut, Ties, strong_connections};
 
 use super::folder::{RunFolder, TrainingResult};
+use super::study::study;
 use pallium_record::outcome::Status;
 use pallium_record::spec::CellSpec;
 use pallium_record::training::TrainingFile;
@@ -20,8 +21,8 @@ use serde_json::Value;
 /// Networks of at most this many variants are shown: more pictures would be too
 /// small.
 pub const MAX_VARIANTS: usize = 16;
-/// The metric whose graph is shown, and its usual quantile.
-const METRIC: &str = "organization.modularity";
+/// The measure whose graph is shown, and its usual quantile.
+const MEASURE: &str = "modularity";
 const QUANTILE: f64 = 0.9;
 
 /// Of larger networks this many neurons are shown, drawn at random: communities of
@@ -48,7 +49,7 @@ pub struct TrainedNetwork {
     /// Number of strong connections of each neuron after training.
     pub degrees: Vec<usize>,
     /// Communities of the graph of strong connections, as
-    /// `organization.modularity` finds them.
+    /// the study's measure of modularity finds them.
     pub communities: Partition,
 }
 
@@ -191,7 +192,9 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
 
 /// Which weights the training's measures of organization count as connections.
 fn cut(spec: &CellSpec) -> Result<Cut> {
-    let set = |name: &str| spec.metrics.iter().find(|m| m.id == METRIC).and_then(|m| m.params.get(name));
+    let metric = study()?.measures.get(MEASURE);
+    let used = spec.metrics.iter().find(|m| Some(&m.id) == metric);
+    let set = |name: &str| used.and_then(|metric| metric.params.get(name));
     let quantile = set("quantile").and_then(Value::as_f64).unwrap_or(QUANTILE);
     let ties = set("ties").and_then(|value| Ties::deserialize(value).ok()).unwrap_or(Ties::Include);
     Cut::new(quantile, ties)
