@@ -77,6 +77,9 @@ pub trait Component: Sized + 'static {
     type Params: DeserializeOwned + Serialize + Default + JsonSchema;
     /// Values of parameters under the profiles of experiments, for parameters
     /// whose value decides whether a published computation is repeated as it was.
+    ///
+    /// A parameter without a value under a profile has its default there. A switch
+    /// of an experiment replaces the values of the parameter that it names.
     const PROFILES: &'static [ProfileValue] = &[];
     /// Names of capabilities that the host must have for this component; a host
     /// that lacks one refuses the component by name.
@@ -103,8 +106,18 @@ pub trait Component: Sized + 'static {
     fn build(params: Self::Params, setting: &Setting<'_>) -> Result<Self>;
 }
 
-/// The value of a parameter under a profile.
+/// The value of a parameter under a profile; see [`Component::PROFILES`].
+///
+/// ```
+/// use pallium_core::ProfileValue;
+///
+/// const PROFILES: &[ProfileValue] = &[
+///     ProfileValue::new("published", "floor", "1e-10"),
+///     ProfileValue::new("corrected", "start", r#""rescaled""#).with_constraint("spatial.non-negative"),
+/// ];
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ProfileValue {
     /// Name of the profile, such as `published`.
     pub profile: &'static str,
@@ -112,6 +125,22 @@ pub struct ProfileValue {
     pub parameter: &'static str,
     /// Its value, as JSON: `"\"released\""`, `"true"`, `"0.1"`.
     pub json: &'static str,
+    /// Id of the constraint without which the value does not hold, if there is one.
+    pub constraint: Option<&'static str>,
+}
+
+impl ProfileValue {
+    /// The value of `parameter` under `profile`, as JSON.
+    pub const fn new(profile: &'static str, parameter: &'static str, json: &'static str) -> Self {
+        ProfileValue { profile, parameter, json, constraint: None }
+    }
+
+    /// The value holds only in variants that use the constraint with this id, and
+    /// there takes precedence over one that holds in all.
+    #[must_use]
+    pub const fn with_constraint(self, id: &'static str) -> Self {
+        ProfileValue { constraint: Some(id), ..self }
+    }
 }
 
 /// What a component is, where this depends on its parameters.

@@ -115,10 +115,10 @@ pub mod prelude {
     pub use crate::{
         Activity, Batch, BatchView, Component, Constraint, Direction, Dynamics, Error, Learned, LearnedMut,
         Levels, Loss, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Metric, Mode, Model, ModelInfo,
-        Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, Positions, Result,
-        Scored, Setting, Split, StatePart, Substrate, SubstrateSource, SubstrateView, Targets, TargetsView,
-        Task, TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero, ndarray,
-        one_of_range, random,
+        Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, Positions, ProfileValue,
+        Result, Scored, Setting, Split, StatePart, Substrate, SubstrateSource, SubstrateView, Targets,
+        TargetsView, Task, TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero,
+        ndarray, one_of_range, random,
     };
 }
 

@@ -190,6 +190,19 @@ fn checks_find_exactly_the_broken_rules() {
 }
 
 #[test]
+fn a_value_under_a_profile_that_does_not_exist_is_found() {
+    let ended = pallium(&["plugins", "check", text(&fixture("declares")), "--json"]);
+    assert_eq!(ended.code, Some(2));
+    let failed = failed(&ended.json());
+    assert!(failed["declares.parameters"].is_empty(), "{failed:?}");
+    assert_eq!(failed["declares.misspelt"], BTreeSet::from(["profiles".to_owned()]));
+    let table = pallium(&["plugins", "check", text(&fixture("declares"))]);
+    for line in ["there is no profile `publishd`", "help: profiles: published, corrected"] {
+        assert!(table.stdout.contains(line), "no «{line}» in:\n{}", table.stdout);
+    }
+}
+
+#[test]
 fn a_check_prints_a_table() {
     let faulty = fixture("faulty");
     let ended = pallium(&["plugins", "check", text(&faulty), "--only", "faulty.gradient"]);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::harness::{cargo, execute, root};
+use crate::harness::{cargo, execute, pallium, root};
 
 /// Each layer, and the layers that its crates may depend on. Tests may also use the
 /// testkit.
@@ -125,24 +125,59 @@ fn only_one_library_names_faer() {
     }
 }
 
-#[test]
-fn only_the_wire_and_the_loader_name_abi_stable() {
-    fn visit(folder: &Path, found: &mut Vec<String>) {
+/// The files with one of these extensions in a folder of the root: path, text.
+fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
+    fn visit(folder: &Path, extensions: &[&str], found: &mut Vec<(String, String)>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                visit(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs")
-                && std::fs::read_to_string(&path).unwrap().contains("abi_stable::")
-            {
-                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+                visit(&path, extensions, found);
+            } else if path.extension().is_some_and(|e| extensions.iter().any(|known| e == *known)) {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
             }
         }
     }
     let mut found = Vec::new();
-    for folder in ["core", "host", "libs", "plugins"] {
-        visit(&root().join(folder), &mut found);
-    }
-    found.retain(|path| !path.starts_with("core/src/abi/") && path != "host/src/plugins/gate.rs");
+    visit(&root().join(folder), extensions, &mut found);
+    found
+}
+
+#[test]
+fn only_the_wire_and_the_loader_name_abi_stable() {
+    let all = ["core", "host", "libs", "plugins"].into_iter().flat_map(|folder| files(folder, &["rs"]));
+    let naming = all.filter(|(_, text)| text.contains("abi_stable::")).map(|(path, _)| path);
+    let found: Vec<String> = naming
+        .filter(|path| !path.starts_with("core/src/abi/") && path != "host/src/plugins/gate.rs")
+        .collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// The host finds components through plugins and experiment files. Ids stand in its
+/// tests, in examples of its help, and in these files.
+#[test]
+fn the_host_names_no_component() {
+    const ALLOWED: [&str; 3] = [
+        // What is used where a file or a command names nothing.
+        "host/record/src/defaults.rs",
+        // What changed after a version that has been released.
+        "host/record/src/earlier.rs",
+        // A file that is written for the user, with an example.
+        "host/src/cli/field/field.toml",
+    ];
+    let listed = pallium(&["plugins", "list", "--json"]).ok().json();
+    let ids: Vec<String> =
+        listed.as_array().unwrap().iter().map(|c| format!("\"{}\"", c["id"].as_str().unwrap())).collect();
+    assert!(ids.len() > 50);
+    let mut naming = BTreeSet::new();
+    for (path, text) in files("host", &["rs", "toml"]) {
+        if path.contains("/tests/") || path.ends_with("/tests.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        naming.extend(ids.iter().filter(|id| code.contains(*id)).map(|id| (path.clone(), id.clone())));
+    }
+    assert!(naming.iter().any(|(path, _)| path == ALLOWED[0]), "the ids are found");
+    naming.retain(|(path, _)| !ALLOWED.contains(&path.as_str()));
+    assert!(naming.is_empty(), "{naming:?}");
 }

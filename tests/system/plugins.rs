@@ -92,6 +92,52 @@ fn a_constraint_of_another_plugin_trains_beside_the_shipped_ones() {
 }
 
 #[test]
+fn components_of_another_plugin_have_the_values_that_they_declare_under_a_profile() {
+    let own = fixture("declares");
+    let scratch = Scratch::new();
+    let file = scratch.path().join("own.toml");
+    std::fs::write(
+        &file,
+        "runs = 1\ntasks = [\"cognition.one-choice\"]\nmetrics.use = [\"declares.parameters\"]\n\
+         [substrate]\nuse = \"synthetic.field\"\nneurons = 8\n\
+         [training]\nepochs = 1\ntrials = 64\n[[variant]]\nname = \"W\"\n",
+    )
+    .unwrap();
+    let run = |number: usize, sets: &[&str]| {
+        let out = scratch.path().join(format!("out-{number}"));
+        let mut arguments = vec!["run", text(&file), "--out", text(&out)];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        pallium_with(&[&own], &arguments).ok();
+        let rows = results(&out);
+        ["declared_limit", "declared_includes"].map(|name| {
+            rows.iter().find(|row| row["measure"] == name).unwrap()["value"].parse::<f64>().unwrap()
+        })
+    };
+    let (published, include): (_, &str) = ("profile=published", "switches.ties=include");
+    assert_eq!(run(1, &[published]), [0.25, 0.0]);
+    assert_eq!(run(2, &["profile=corrected"]), [0.5, 1.0]);
+    // A switch, and what the file sets, take precedence.
+    assert_eq!(run(3, &[published, include]), [0.25, 1.0]);
+    let set = "defaults.\"declares.parameters\".limit=3";
+    assert_eq!(run(4, &[published, set]), [3.0, 0.0]);
+    // The same in a single command.
+    let matrix = scratch.path().join("w.npy");
+    ndarray_npy::write_npy(&matrix, &ndarray::Array2::<f32>::eye(8)).unwrap();
+    let measure = |more: &[&str]| {
+        let given = ["measure", text(&matrix), "--metric", "declares.parameters", "--json"];
+        let found = pallium_with(&[&own], &[&given, more].concat()).ok().json();
+        [&found["declared_limit"], &found["declared_includes"]].map(|value| value.as_f64().unwrap())
+    };
+    assert_eq!(measure(&["--profile", "published"]), [0.25, 0.0]);
+    assert_eq!(measure(&["--profile", "published", "--switch", "ties=include"]), [0.25, 1.0]);
+    assert_eq!(measure(&["--profile", "corrected"]), [0.5, 1.0]);
+    let shown = pallium_with(&[&own], &["plugins", "show", "declares.parameters"]).ok().stdout;
+    for line in ["under the profile published: 0.25", "under the profile published with spatial.l1: 7.0"] {
+        assert!(shown.contains(line), "no «{line}» in:\n{shown}");
+    }
+}
+
+#[test]
 fn a_panic_in_a_single_command_is_reported_and_does_not_end_the_program() {
     let rogue = fixture("rogue");
     let scratch = Scratch::new();

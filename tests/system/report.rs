@@ -1,6 +1,6 @@
 //! Reports of real runs, opened in a real browser.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -536,37 +536,70 @@ fn experiment_files_change_what_they_say() {
 
 /// Reports take a departure from these values for another study.
 #[test]
-fn the_studys_parameters_are_the_components_defaults() {
+fn the_studys_parameters_are_the_components_values_under_its_profile() {
     let study = read_json(&root().join("host/report/src/study.json"));
     for (id, expected) in study["parameters"].as_object().unwrap() {
         let shown = pallium(&["plugins", "show", id, "--json"]).ok().json();
-        let parameters: BTreeMap<&str, &Value> = shown["parameters"]
-            .as_array()
-            .unwrap()
+        let list = |key: &str| shown[key].as_array().unwrap().clone();
+        let mut found: BTreeMap<String, Value> = list("parameters")
             .iter()
-            .map(|p| (p["name"].as_str().unwrap(), &p["default"]))
+            .map(|p| (p["name"].as_str().unwrap().to_owned(), p["default"].clone()))
+            .filter(|(name, _)| name != "path")
             .collect();
-        for (name, value) in expected.as_object().unwrap() {
-            let found = parameters.get(name.as_str()).unwrap_or_else(|| panic!("{id} has no {name}"));
-            let equal = value == *found || value.as_f64().is_some_and(|v| found.as_f64() == Some(v));
+        for declared in list("profiles").iter().filter(|declared| declared["profile"] == "published") {
+            found.insert(declared["parameter"].as_str().unwrap().to_owned(), declared["value"].clone());
+        }
+        let names = |keys: &mut dyn Iterator<Item = &String>| keys.cloned().collect::<BTreeSet<_>>();
+        let expected = expected.as_object().unwrap();
+        assert_eq!(names(&mut expected.keys()), names(&mut found.keys()), "{id}");
+        for (name, value) in expected {
+            let found = &found[name];
+            let equal = value == found || value.as_f64().is_some_and(|v| found.as_f64() == Some(v));
             assert!(equal, "{name} of {id}: {found}, in the study {value}");
         }
-        // The others are paths or set by a switch.
-        let switched = [
-            "path",
-            "connectome_order",
-            "sttc",
-            "precision",
-            "positive",
-            "strength_rule",
-            "empty_rows",
-            "null",
-            "ties",
-        ];
-        for name in parameters.keys() {
-            assert!(expected.get(name).is_some() || switched.contains(name), "{name} of {id} is missing");
+    }
+    // Every component that the study names is described.
+    let described = |id: &Value| study["parameters"].get(id.as_str().unwrap()).is_some();
+    for key in ["substrate", "model", "optimizer", "without_space", "positive"] {
+        assert!(described(&study[key]), "{key}");
+    }
+    assert!(study["tasks"].as_array().unwrap().iter().all(described));
+    assert!(study["measures"].as_object().unwrap().values().all(described));
+    for key in ["weights", "constraints"] {
+        assert!(study[key].as_object().unwrap().keys().all(|id| described(&id.as_str().into())), "{key}");
+    }
+}
+
+/// The switches that set parameters of components have, under each profile, the values
+/// that Pallium's components declare.
+#[test]
+fn switches_and_components_agree_about_profiles() {
+    let table = std::fs::read_to_string(root().join("host/profile/src/profiles.toml")).unwrap();
+    let table: toml::Table = table.parse().unwrap();
+    let components = pallium(&["plugins", "list", "--json"]).ok().json();
+    let ids: Vec<String> =
+        components.as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()).collect();
+    let mut declared: BTreeSet<(String, String, String)> = BTreeSet::new();
+    for id in &ids {
+        let shown = pallium(&["plugins", "show", id, "--json"]).ok().json();
+        for value in shown["profiles"].as_array().unwrap() {
+            let text = |key: &str| value[key].as_str().unwrap().to_owned();
+            declared.insert((text("profile"), text("parameter"), text("value")));
+            if let Some(constraint) = value["constraint"].as_str() {
+                assert!(ids.iter().any(|known| known == constraint), "{id}: {constraint}");
+            }
         }
     }
+    let mut switched = BTreeSet::new();
+    for switch in table["switch"].as_array().unwrap() {
+        let Some(parameter) = switch.get("parameter") else { continue };
+        for profile in table["profile"].as_array().unwrap() {
+            let name = profile["name"].as_str().unwrap();
+            let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+            switched.insert((name.to_owned(), text(parameter), text(&switch[name])));
+        }
+    }
+    assert_eq!(declared, switched);
 }
 
 #[test]

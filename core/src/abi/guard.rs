@@ -749,17 +749,6 @@ pub fn module(manifest: extern "C" fn() -> RString) -> PluginModuleRef {
     .leak_into_prefix()
 }
 
-/// A profile's value of a parameter, parsed.
-fn profile_value(value: &crate::ProfileValue) -> Result<(String, String, serde_json::Value)> {
-    let parsed = serde_json::from_str(value.json).map_err(|e| {
-        Error::plugin(format!(
-            "the value {} of `{}` under the profile `{}` is not valid JSON: {e}",
-            value.json, value.parameter, value.profile
-        ))
-    })?;
-    Ok((value.profile.to_owned(), value.parameter.to_owned(), parsed))
-}
-
 /// The library's manifest as JSON; called by [`plugin!`](crate::plugin), which
 /// knows the crate it stands in.
 pub fn manifest_json(name: &str, version: &str, unwinds: bool) -> RString {
@@ -770,20 +759,7 @@ pub fn manifest_json(name: &str, version: &str, unwinds: bool) -> RString {
             core_version: crate::VERSION.into(),
             unwinds,
             requires: Vec::new(),
-            components: registrations()
-                .into_iter()
-                .map(|r| {
-                    Ok(ComponentEntry {
-                        role: r.role.name().into(),
-                        id: r.id.into(),
-                        about: r.about.into(),
-                        cite: r.cite.into(),
-                        schema: (r.schema)(),
-                        profiles: r.profiles.iter().map(profile_value).collect::<Result<_>>()?,
-                        requires: r.requires.iter().map(|&name| name.to_owned()).collect(),
-                    })
-                })
-                .collect::<Result<_>>()?,
+            components: registrations().into_iter().map(ComponentEntry::new).collect::<Result<_>>()?,
         })
     });
     manifest.and_then(|m| json(&m)).unwrap_or_else(|error| RString::from(error.report()))

@@ -347,8 +347,15 @@ impl Model for Loaded<ModelBox, ModelInfo> {
             .iter()
             .zip(found)
             .map(|(info, found)| {
-                let (_, values) = lent(found)?;
-                self.length(info.name.as_str(), info.len(), values.len())?;
+                let name = found.name.as_str();
+                let (shape, values) = lent(found)?;
+                if name != info.name || shape != info.shape {
+                    return Err(Error::plugin(format!(
+                        "`{}` lends the parameter `{name}` of shape {shape:?} as its parameter `{}` of shape {:?}",
+                        self.id, info.name, info.shape
+                    )));
+                }
+                self.length(name, info.len(), values.len())?;
                 Ok(TensorView { name: &info.name, shape: &info.shape, values })
             })
             .collect()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Role;
+use crate::{Error, ProfileValue, Registration, Result, Role};
 
 /// A plugin's manifest, as JSON on the wire. Unknown keys are ignored, so that
 /// later versions can add some.
@@ -37,12 +37,43 @@ pub struct ComponentEntry {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
-    /// Values of its parameters under profiles: profile, parameter, value.
+    /// Values of its parameters under profiles.
     #[serde(default)]
-    pub profiles: Vec<(String, String, serde_json::Value)>,
+    pub profiles: Vec<ProfileEntry>,
     /// Capabilities that the host must have for this component.
     #[serde(default)]
     pub requires: Vec<String>,
+}
+
+/// The value of a component's parameter under a profile; see [`ProfileValue`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProfileEntry {
+    /// Name of the profile.
+    pub profile: String,
+    /// Name of the parameter.
+    pub parameter: String,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Id of the constraint without which the value does not hold.
+    #[serde(default)]
+    pub constraint: Option<String>,
+}
+
+impl ProfileEntry {
+    fn new(value: &ProfileValue) -> Result<Self> {
+        let ProfileValue { profile, parameter, json, constraint } = *value;
+        let parsed = serde_json::from_str(json).map_err(|e| {
+            Error::plugin(format!(
+                "the value {json} of `{parameter}` under the profile `{profile}` is not valid JSON: {e}"
+            ))
+        })?;
+        Ok(ProfileEntry {
+            profile: profile.into(),
+            parameter: parameter.into(),
+            value: parsed,
+            constraint: constraint.map(String::from),
+        })
+    }
 }
 
 /// What this version of the contract can do beyond its first version. A plugin or
@@ -55,6 +86,23 @@ pub fn lacking(required: &[String]) -> Option<&str> {
 }
 
 impl ComponentEntry {
+    /// The entry of a registered component.
+    ///
+    /// # Errors
+    /// If a value under a profile is not valid JSON.
+    pub fn new(registration: &Registration) -> Result<Self> {
+        let Registration { role, id, about, cite, schema, profiles, requires, .. } = registration;
+        Ok(ComponentEntry {
+            role: role.name().into(),
+            id: (*id).into(),
+            about: (*about).into(),
+            cite: (*cite).into(),
+            schema: schema(),
+            profiles: profiles.iter().map(ProfileEntry::new).collect::<Result<_>>()?,
+            requires: requires.iter().map(|&name| name.into()).collect(),
+        })
+    }
+
     /// The role, if this version of the contract knows it.
     pub fn role(&self) -> Option<Role> {
         Role::ALL.into_iter().find(|r| r.name() == self.role)

@@ -33,7 +33,7 @@ mod wire;
 
 pub use guard::{manifest_json, module, start};
 pub use loaded::{Library, take_close_failures};
-pub use manifest::{CAPABILITIES, ComponentEntry, Manifest, lacking};
+pub use manifest::{CAPABILITIES, ComponentEntry, Manifest, ProfileEntry, lacking};
 pub use wire::{PluginModule, PluginModuleRef};
 
 #[doc(hidden)]

@@ -60,7 +60,9 @@ impl<'a> RecordedTrials<'a> {
 /// A network to be measured. Build it with [`Network::new`] and set what is known.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
-    /// The first recurrent block, N×N.
+    /// The recurrent weights of all units (row = from, column = to), in the order of
+    /// [`ModelInfo::places`]: row i is neuron i of the substrate; free units follow.
+    /// Of several blocks between the same populations, the first.
     pub recurrent: MatrixView<'a>,
     /// The same before training.
     pub initial: Option<MatrixView<'a>>,

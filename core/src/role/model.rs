@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Learned;
-use crate::{BatchView, Error, MatrixView, Result, Tensor, TensorView};
+use crate::{BatchView, Error, Matrix, MatrixView, Result, Tensor, TensorView};
 
 /// The purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +193,84 @@ impl ModelInfo {
         self.parameters.iter().enumerate().filter(|(_, p)| p.kind == Kind::Recurrent)
     }
 
+    /// The neuron of each unit, in the order of the activity; `None` for a free
+    /// unit.
+    pub fn neurons(&self) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(self.units);
+        for population in &self.populations {
+            let first = found.len() as u32;
+            match &population.neurons {
+                Some(neurons) => found.extend_from_slice(neurons),
+                None => found.extend((first..first + population.units as u32).map(Some)),
+            }
+        }
+        found
+    }
+
+    /// The place of each unit in the matrix of all units: units that are neurons in
+    /// the substrate's order, then free units in the order of the activity.
+    pub fn places(&self) -> Vec<usize> {
+        let neurons = self.neurons();
+        let mut order: Vec<usize> = (0..neurons.len()).collect();
+        order.sort_by_key(|&unit| neurons[unit].unwrap_or(u32::MAX));
+        let mut places = vec![0; order.len()];
+        for (place, unit) in order.into_iter().enumerate() {
+            places[unit] = place;
+        }
+        places
+    }
+
+    /// The recurrent matrix of all units, ordered as [`places`](Self::places) says:
+    /// the first block between each pair of populations, 0 where there is none.
+    /// `values` finds the values of a block.
+    ///
+    /// # Errors
+    /// If `values` fails, or a block names a population that does not exist or
+    /// has another shape than its populations.
+    pub fn recurrent_matrix(
+        &self,
+        mut values: impl FnMut(usize, &ParameterInfo) -> Result<Matrix>,
+    ) -> Result<Matrix> {
+        let places = self.places();
+        let units = |block: &ParameterInfo, name: &str| {
+            let at = match name {
+                "" => Some(0),
+                name => self.populations.iter().position(|p| p.name == name),
+            };
+            let at = at.filter(|&at| at < self.populations.len()).ok_or_else(|| {
+                Error::plugin(format!("the block `{}` is between populations that do not exist", block.name))
+            })?;
+            let first: usize = self.populations[..at].iter().map(|p| p.units).sum();
+            places.get(first..first + self.populations[at].units).ok_or_else(|| {
+                Error::plugin(format!("the populations have more units than the model's {}", self.units))
+            })
+        };
+        let mut whole = Matrix::zeros((self.units, self.units));
+        let mut filled = Vec::new();
+        for (index, block) in self.recurrent() {
+            let pair = (&block.rows, &block.columns);
+            if filled.contains(&pair) {
+                continue;
+            }
+            filled.push(pair);
+            let (rows, columns) = (units(block, pair.0)?, units(block, pair.1)?);
+            let values = values(index, block)?;
+            if values.dim() != (rows.len(), columns.len()) {
+                return Err(Error::plugin(format!(
+                    "the block `{}` has shape {:?} between populations of {} and {} units",
+                    block.name,
+                    values.shape(),
+                    rows.len(),
+                    columns.len()
+                )));
+            }
+            for ((i, j), value) in values.indexed_iter() {
+                whole[[rows[i], columns[j]]] = *value;
+            }
+        }
+        Ok(whole)
+    }
+
     /// Number of trainable values.
     pub fn count(&self) -> usize {
         self.parameters.iter().filter(|p| p.trained || self.updates_itself).map(ParameterInfo::len).sum()
@@ -339,5 +417,74 @@ impl LearnedMut<'_> {
     /// The parameter as an optimizer receives it.
     pub fn learned<'b>(&'b mut self, info: &'b ParameterInfo) -> Learned<'b> {
         Learned { name: &info.name, shape: &info.shape, values: self.values, gradient: self.gradient }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    /// Neurons 1 and 3 are excitatory, 0 and 2 inhibitory; one excitatory unit is free.
+    fn two_populations() -> ModelInfo {
+        let block = |name: &str, shape: [usize; 2], rows: &str, columns: &str| {
+            ParameterInfo::new(name, shape, Kind::Recurrent).between(rows, columns)
+        };
+        let blocks = vec![
+            block("ei", [3, 2], "e", "i"),
+            ParameterInfo::new("bias", [5], Kind::Other),
+            block("ie", [2, 3], "i", "e"),
+            // A second block between the same populations, such as a gate.
+            block("gate", [3, 2], "e", "i"),
+        ];
+        let mut info = ModelInfo::new(5, blocks);
+        info.populations = vec![
+            Population::of_neurons("e", vec![Some(1), Some(3), None]),
+            Population::of_neurons("i", vec![Some(0), Some(2)]),
+        ];
+        info
+    }
+
+    #[test]
+    fn the_matrix_of_all_units_is_in_the_order_of_the_neurons() {
+        let info = two_populations();
+        assert_eq!(info.places(), [1, 3, 4, 0, 2]);
+        let whole = info
+            .recurrent_matrix(|_, block| {
+                Ok(match block.name.as_str() {
+                    "ei" => array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+                    "ie" => array![[7.0, 8.0, 9.0], [10.0, 11.0, 12.0]],
+                    _ => panic!("{} is not needed", block.name),
+                })
+            })
+            .unwrap();
+        let expected = array![
+            [0.0, 7.0, 0.0, 8.0, 9.0],
+            [1.0, 0.0, 2.0, 0.0, 0.0],
+            [0.0, 10.0, 0.0, 11.0, 12.0],
+            [3.0, 0.0, 4.0, 0.0, 0.0],
+            [5.0, 0.0, 6.0, 0.0, 0.0],
+        ];
+        assert_eq!(whole, expected);
+    }
+
+    #[test]
+    fn one_population_has_its_first_block() {
+        let block = |name: &str| ParameterInfo::new(name, [2, 2], Kind::Recurrent);
+        let info = ModelInfo::new(2, vec![block("a"), block("b")]);
+        let whole = info.recurrent_matrix(|index, _| Ok(Matrix::from_elem((2, 2), index as f32 + 1.0)));
+        assert_eq!(whole.unwrap(), Matrix::from_elem((2, 2), 1.0));
+    }
+
+    #[test]
+    fn blocks_that_do_not_fit_are_refused() {
+        let info = two_populations();
+        let wrong = info.recurrent_matrix(|_, _| Ok(Matrix::zeros((2, 2)))).unwrap_err();
+        assert!(wrong.message.contains("`ei` has shape [2, 2] between populations of 3 and 2 units"));
+        let mut info = two_populations();
+        info.parameters[0].rows = "x".into();
+        let wrong = info.recurrent_matrix(|_, block| Ok(Matrix::zeros((block.shape[0], block.shape[1]))));
+        assert!(wrong.unwrap_err().message.contains("populations that do not exist"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::{Note, Subject, World, broken, passed, skipped, world};
-use pallium_core::abi::{CAPABILITIES, Manifest, lacking};
+use pallium_core::abi::{CAPABILITIES, Manifest, ProfileEntry, lacking};
 use pallium_core::{Error, Kind, Result};
 
 /// Whether `id` is `family.name` in lower-case letters, digits and hyphens.
@@ -103,15 +103,20 @@ pub(crate) fn description(subject: &Subject<'_>) -> Result<Note> {
 
 pub(crate) fn profiles(subject: &Subject<'_>) -> Result<Note> {
     let properties: BTreeSet<String> = subject.properties().into_iter().map(|(name, _)| name).collect();
-    let mut profiles: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for (profile, parameter, value) in &subject.entry.profiles {
+    // A value that holds only with a constraint is tried beside those that hold in
+    // all variants.
+    let mut profiles: BTreeMap<(&str, Option<&str>), Map<String, Value>> = BTreeMap::new();
+    for ProfileEntry { profile, parameter, value, constraint } in &subject.entry.profiles {
         if profile.trim().is_empty() {
             return broken(format!("`{parameter}` has a value under a profile without a name"));
         }
         if !properties.contains(parameter) {
             return broken(format!("the profile `{profile}` sets `{parameter}`, which is not a parameter"));
         }
-        let values = profiles.entry(profile).or_default();
+        if let Some(id) = constraint.as_deref().filter(|id| !is_id(id)) {
+            return broken(format!("a value of `{parameter}` depends on `{id}`, which is not an id"));
+        }
+        let values = profiles.entry((profile, constraint.as_deref())).or_default();
         if values.insert(parameter.clone(), value.clone()).is_some() {
             return broken(format!("the profile `{profile}` sets `{parameter}` twice"));
         }
@@ -120,11 +125,16 @@ pub(crate) fn profiles(subject: &Subject<'_>) -> Result<Note> {
         return skipped("it has no values under profiles");
     }
     let world = World::new(world::NEURONS, 1);
-    let mut names = Vec::new();
-    for (profile, values) in profiles {
-        names.push(profile);
+    let mut names: Vec<&str> = Vec::new();
+    for ((profile, constraint), values) in &profiles {
+        if !names.contains(profile) {
+            names.push(profile);
+        }
         let mut all = subject.given.clone();
-        all.extend(values);
+        if constraint.is_some() {
+            all.extend(profiles.get(&(*profile, None)).cloned().unwrap_or_default());
+        }
+        all.extend(values.clone());
         let params = Value::Object(all).to_string();
         subject
             .try_build(&params, &world.setting())

@@ -1,11 +1,12 @@
 //! Profiles: named sets of switches, read from `profiles.toml`.
 //!
-//! Switches, their values and their targets are data; this file knows only the
-//! kinds of target.
+//! Switches and their values are data. A component declares its values under each
+//! profile itself, so neither this file nor the data names one.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use pallium_core::abi::ProfileEntry;
 use pallium_core::{Error, Result, nearest};
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space};
 use serde::{Deserialize, Serialize};
@@ -62,32 +63,25 @@ pub struct Switch {
     pub about: String,
     /// Its possible values with their meanings.
     pub alternatives: BTreeMap<String, String>,
-    /// Its targets.
-    pub targets: Vec<Target>,
+    /// The setting of the host that it sets, if it sets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The parameter of components that it sets, if it sets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
     /// Its value under each profile.
     #[serde(flatten)]
     pub values: BTreeMap<String, String>,
 }
 
-/// A target of a switch.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(untagged, deny_unknown_fields)]
-pub enum Target {
-    /// A setting of the host, by name.
-    Host {
-        /// The setting.
-        host: String,
-    },
-    /// A parameter of a component.
-    Component {
-        /// The component's id.
-        component: String,
-        /// The parameter.
-        parameter: String,
-        /// If set, only in variants that use this constraint.
-        #[serde(default)]
-        when_constraint: Option<String>,
-    },
+impl Switch {
+    /// Whether it sets the parameter of which a component declares `entry`: one
+    /// with the name that the switch sets, and with one of the switch's values, since
+    /// parameters of one name may mean different things.
+    fn reaches(&self, entry: &ProfileEntry) -> bool {
+        self.parameter.as_ref() == Some(&entry.parameter)
+            && entry.value.as_str().is_some_and(|value| self.alternatives.contains_key(value))
+    }
 }
 
 /// All profiles and switches.
@@ -168,42 +162,36 @@ pub fn resolve(profile: &str, overrides: &BTreeMap<String, String>) -> Result<BT
     Ok(values)
 }
 
-/// The parameters that resolved `switches` set for `component` in a variant
-/// with these `constraints` (ids).
-///
-/// # Errors
-/// Only if the table compiled into the executable is malformed.
-pub fn parameters(
-    switches: &BTreeMap<String, String>,
-    component: &str,
-    constraints: &[&str],
-) -> Result<Map<String, Value>> {
-    let mut parameters = Map::new();
-    for switch in &profiles()?.switches {
-        let Some(value) = switches.get(&switch.name) else { continue };
-        for target in &switch.targets {
-            if let Target::Component { component: id, parameter, when_constraint } = target
-                && id == component
-                && when_constraint.as_deref().is_none_or(|needed| constraints.contains(&needed))
-            {
-                parameters.insert(parameter.clone(), Value::String(value.clone()));
-            }
-        }
-    }
-    Ok(parameters)
-}
-
-/// The parameters that a profile sets for a component outside an experiment;
-/// targets limited to a constraint do not apply.
+/// The parameters of a component, which declares the values `declared`, under
+/// `profile` in a variant with these `constraints` (ids). A switch in `overrides`
+/// replaces the values that it reaches.
 ///
 /// # Errors
 /// If there is no such profile, switch or value.
-pub fn component_defaults(
+pub fn parameters(
     profile: &str,
     overrides: &BTreeMap<String, String>,
-    component_id: &str,
+    declared: &[ProfileEntry],
+    constraints: &[&str],
 ) -> Result<Map<String, Value>> {
-    parameters(&resolve(profile, overrides)?, component_id, &[])
+    check_name(profile)?;
+    for (name, value) in overrides {
+        check_switch(name, value)?;
+    }
+    let table = profiles()?;
+    let of_profile = || declared.iter().filter(|entry| entry.profile == profile);
+    let in_all = of_profile().filter(|entry| entry.constraint.is_none());
+    let in_these =
+        of_profile().filter(|e| e.constraint.as_deref().is_some_and(|needed| constraints.contains(&needed)));
+    let mut parameters = Map::new();
+    // What holds for a constraint takes precedence.
+    for entry in in_all.chain(in_these) {
+        let switch = table.switches.iter().find(|switch| switch.reaches(entry));
+        let set = switch.and_then(|switch| overrides.get(&switch.name));
+        let value = set.map_or_else(|| entry.value.clone(), |value| Value::String(value.clone()));
+        parameters.insert(entry.parameter.clone(), value);
+    }
+    Ok(parameters)
 }
 
 /// The geometry of `space` under a profile.
@@ -241,7 +229,7 @@ fn host<T: serde::de::DeserializeOwned>(switches: &BTreeMap<String, String>, nam
     let switch = profiles()?
         .switches
         .iter()
-        .find(|s| s.targets.iter().any(|t| matches!(t, Target::Host { host } if host == name)))
+        .find(|switch| switch.host.as_deref() == Some(name))
         .ok_or_else(|| Error::bug(format!("no switch sets `{name}`")))?;
     let value = switches
         .get(&switch.name)
@@ -252,6 +240,8 @@ fn host<T: serde::de::DeserializeOwned>(switches: &BTreeMap<String, String>, nam
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn none() -> BTreeMap<String, String> {
@@ -273,17 +263,14 @@ mod tests {
                 assert!(switch.alternatives.contains_key(value), "{}: {value}", switch.name);
             }
             assert_ne!(switch.values["published"], switch.values["corrected"], "{}", switch.name);
-            assert!(!switch.targets.is_empty() && !switch.about.is_empty(), "{}", switch.name);
+            assert!(switch.host.is_some() != switch.parameter.is_some(), "{}", switch.name);
+            assert!(!switch.about.is_empty(), "{}", switch.name);
             // The host must accept every alternative of its settings.
-            for target in &switch.targets {
-                if let Target::Host { .. } = target {
-                    for value in switch.alternatives.keys() {
-                        let one = BTreeMap::from([(switch.name.clone(), value.clone())]);
-                        let all = resolve("published", &one).unwrap();
-                        geometry_of(&all, Space::Soma).unwrap();
-                        settings(&all).unwrap();
-                    }
-                }
+            for value in switch.alternatives.keys().filter(|_| switch.host.is_some()) {
+                let one = BTreeMap::from([(switch.name.clone(), value.clone())]);
+                let all = resolve("published", &one).unwrap();
+                geometry_of(&all, Space::Soma).unwrap();
+                settings(&all).unwrap();
             }
         }
     }
@@ -312,31 +299,57 @@ mod tests {
             (g.coordinate_layout, g.coordinate_scale),
             (CoordinateLayout::Rows, CoordinateScale::Minmax)
         );
-        let one = BTreeMap::from([("l1_strength".to_string(), "applied".to_string())]);
-        assert_eq!(
-            component_defaults("published", &none(), "spatial.l1").unwrap()["strength_rule"],
-            "ignored"
-        );
-        assert_eq!(component_defaults("published", &one, "spatial.l1").unwrap()["strength_rule"], "applied");
+    }
+
+    /// A component's value under `published`.
+    fn entry(parameter: &str, value: impl Into<Value>, constraint: Option<&str>) -> ProfileEntry {
+        ProfileEntry {
+            profile: "published".into(),
+            parameter: parameter.into(),
+            value: value.into(),
+            constraint: constraint.map(String::from),
+        }
     }
 
     #[test]
-    fn a_switch_may_set_several_components_or_depend_on_a_constraint() {
-        for id in ["microns.functional", "microns.relabelled"] {
-            assert_eq!(
-                component_defaults("corrected", &none(), id).unwrap()["precision"],
-                "partial-correlation"
-            );
-        }
-        let field = component_defaults("corrected", &none(), "microns.field").unwrap();
-        assert_eq!((&field["connectome_order"], &field["sttc"]), (&"restored".into(), &"half-frame".into()));
-        let all = switches("corrected").unwrap();
-        assert!(parameters(&all, "init.orthogonal", &["spatial.l1"]).unwrap().is_empty());
-        assert_eq!(
-            parameters(&all, "init.orthogonal", &["spatial.l1", "spatial.non-negative"]).unwrap()["positive"],
-            "rescaled"
-        );
-        assert!(component_defaults("corrected", &none(), "nobody.knows").unwrap().is_empty());
+    fn a_component_s_values_are_those_that_it_declares() {
+        let corrected = ProfileEntry { profile: "corrected".into(), ..entry("floor", 0, None) };
+        let declared = [entry("floor", 1e-10, None), entry("ties", "exclude", None), corrected];
+        let under = |profile: &str| Value::Object(parameters(profile, &none(), &declared, &[]).unwrap());
+        assert_eq!(under("published"), json!({"floor": 1e-10, "ties": "exclude"}));
+        assert_eq!(under("corrected"), json!({"floor": 0}));
+        assert!(parameters("nobody's", &none(), &declared, &[]).is_err());
+        assert!(parameters("published", &none(), &[], &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_switch_reaches_every_component_with_its_parameter_and_values() {
+        let with = |switch: &str, value: &str, declared: &ProfileEntry| {
+            let set = BTreeMap::from([(switch.to_owned(), value.to_owned())]);
+            let found = parameters("published", &set, std::slice::from_ref(declared), &[]);
+            found.unwrap()[&declared.parameter].clone()
+        };
+        assert_eq!(with("ties", "include", &entry("ties", "exclude", None)), "include");
+        // The switch and the parameter may have different names.
+        let rule = entry("strength_rule", "ignored", None);
+        assert_eq!(with("l1_strength", "applied", &rule), "applied");
+        assert_eq!(with("ties", "include", &rule), "ignored");
+        // A parameter of this name that means something else.
+        assert_eq!(with("ties", "include", &entry("ties", 3, None)), 3);
+        assert_eq!(with("ties", "include", &entry("ties", "red", None)), "red");
+    }
+
+    #[test]
+    fn a_value_may_need_a_constraint() {
+        let declared = [entry("positive", "rescaled", Some("a.b")), entry("positive", "none", None)];
+        let with = |constraints: &[&str]| {
+            parameters("published", &none(), &declared, constraints).unwrap()["positive"].clone()
+        };
+        assert_eq!(with(&["c.d"]), "none");
+        assert_eq!(with(&["c.d", "a.b"]), "rescaled");
+        assert!(parameters("published", &none(), &declared[..1], &["c.d"]).unwrap().is_empty());
+        let set = BTreeMap::from([("positive_start".to_owned(), "none".to_owned())]);
+        assert_eq!(parameters("published", &set, &declared, &["a.b"]).unwrap()["positive"], "none");
     }
 
     #[test]

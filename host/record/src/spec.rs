@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::defaults;
+
 /// A component and its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Use {
@@ -230,12 +232,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// The optimizer of experiments that name none: with its default parameters, the
-/// published one.
-pub const OPTIMIZER: &str = "optimizer.adam";
-
 fn optimizer() -> Use {
-    Use::new(OPTIMIZER)
+    Use::new(defaults::OPTIMIZER)
 }
 
 fn one() -> usize {

@@ -7,11 +7,12 @@ use pallium_core::{TaskInfo, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::identity::{Cell, identify};
+use crate::model::ModelRecord;
 use crate::outcome::{Divergence, Epoch, Status, Value};
 use crate::spec::{
     CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
 };
-use crate::training::{ModelRecord, Trained};
+use crate::training::Trained;
 
 pub fn spec() -> CellSpec {
     CellSpec {
@@ -72,6 +73,8 @@ pub fn trained() -> Trained {
             block_names: vec!["recurrent".into()],
             block_tensors: vec!["recurrent".into()],
             parameters: 12,
+            populations: vec![],
+            tensors: vec![],
         },
         values: vec![
             Value::new("train", "accuracy", Some(0.6)),

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pallium_core::{Error, Matrix, ModelInfo, Result, TaskInfo, Tensor};
+use pallium_core::{Error, Matrix, Result, TaskInfo, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::identity::Cell;
+use crate::model::ModelRecord;
 use crate::outcome::{Divergence, Epoch, Status, Value};
 use crate::spec::CellSpec;
 use crate::table::damaged;
@@ -17,38 +18,6 @@ use crate::{FORMAT, VERSION};
 
 /// Name of the file that describes a finished training.
 pub const FILE: &str = "cell.json";
-
-/// What is recorded of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelRecord {
-    /// Number of hidden units.
-    pub neurons: usize,
-    /// Number of recurrent blocks.
-    pub blocks: usize,
-    /// Names of the recurrent blocks for readers.
-    pub block_names: Vec<String>,
-    /// Names of the recurrent blocks among the parameters; empty in older folders.
-    #[serde(default)]
-    pub block_tensors: Vec<String>,
-    /// Number of trainable values.
-    pub parameters: usize,
-}
-
-impl From<&ModelInfo> for ModelRecord {
-    fn from(info: &ModelInfo) -> Self {
-        let name = |p: &pallium_core::ParameterInfo| {
-            if p.title.is_empty() { p.name.clone() } else { p.title.clone() }
-        };
-        let block_names: Vec<_> = info.recurrent().map(|(_, parameter)| name(parameter)).collect();
-        ModelRecord {
-            neurons: info.units,
-            blocks: block_names.len(),
-            block_names,
-            block_tensors: info.recurrent().map(|(_, parameter)| parameter.name.clone()).collect(),
-            parameters: info.count(),
-        }
-    }
-}
 
 /// The result of a training that completed or diverged.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use pallium_graph::communities::{ORDERS, Partition, best_partition};
 use pallium_graph::{Cut, Ties, strong_connections};
 
 use super::folder::{RunFolder, TrainingResult};
+use super::study::study;
 use pallium_record::outcome::Status;
 use pallium_record::spec::CellSpec;
 use pallium_record::training::TrainingFile;
@@ -20,8 +21,8 @@ use serde_json::Value;
 /// Networks of at most this many variants are shown: more pictures would be too
 /// small.
 pub const MAX_VARIANTS: usize = 16;
-/// The metric whose graph is shown, and its usual quantile.
-const METRIC: &str = "organization.modularity";
+/// The measure whose graph is shown, and its usual quantile.
+const MEASURE: &str = "modularity";
 const QUANTILE: f64 = 0.9;
 
 /// Of larger networks this many neurons are shown, drawn at random: communities of
@@ -48,7 +49,7 @@ pub struct TrainedNetwork {
     /// Number of strong connections of each neuron after training.
     pub degrees: Vec<usize>,
     /// Communities of the graph of strong connections, as
-    /// `organization.modularity` finds them.
+    /// the study's measure of modularity finds them.
     pub communities: Partition,
 }
 
@@ -156,13 +157,22 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
         Error::input(format!("{}: {what}", path.display()))
             .help("move its folder away and start the run again")
     };
-    // Of several recurrent blocks, the first.
-    let block = about.model_info.block_tensors.first().map_or("recurrent", String::as_str);
-    let neurons = about.model_info.neurons;
-    let shape = |name: &str| damaged(&format!("no tensor `{name}` of {neurons}×{neurons} 32-bit numbers"));
+    let model = &about.model_info;
+    let neurons = model.recorded();
     let shown = sampled(neurons);
-    let [initial, trained] = weights::sample(&path, block, neurons, &shown)?
-        .ok_or_else(|| shape(&format!("initial` or `{block}")))?;
+    let [initial, trained] = match model.single_block() {
+        Some(block) => weights::sample(&path, block, neurons, &shown)?.ok_or_else(|| {
+            damaged(&format!("no tensor `initial` or `{block}` of {neurons}×{neurons} 32-bit numbers"))
+        })?,
+        None => {
+            let complete = weights::read(&path)?;
+            if complete.initial.dim() != (neurons, neurons) {
+                return Err(damaged(&format!("no tensor `initial` of {neurons}×{neurons} 32-bit numbers")));
+            }
+            let trained = model.recurrent_matrix(&complete.parameters).map_err(|e| damaged(&e.message))?;
+            [complete.initial, trained].map(|m| m.select(Axis(0), &shown).select(Axis(1), &shown))
+        }
+    };
     if !trained.iter().chain(&initial).all(|w| w.is_finite()) {
         return Err(damaged("some weights are not finite"));
     }
@@ -182,7 +192,9 @@ fn network(cell: &TrainingResult, about: &TrainingFile) -> Result<TrainedNetwork
 
 /// Which weights the training's measures of organization count as connections.
 fn cut(spec: &CellSpec) -> Result<Cut> {
-    let set = |name: &str| spec.metrics.iter().find(|m| m.id == METRIC).and_then(|m| m.params.get(name));
+    let metric = study()?.measures.get(MEASURE);
+    let used = spec.metrics.iter().find(|m| Some(&m.id) == metric);
+    let set = |name: &str| used.and_then(|metric| metric.params.get(name));
     let quantile = set("quantile").and_then(Value::as_f64).unwrap_or(QUANTILE);
     let ties = set("ties").and_then(|value| Ties::deserialize(value).ok()).unwrap_or(Ties::Include);
     Cut::new(quantile, ties)

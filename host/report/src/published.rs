@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::study::study;
+
 /// Where the numbers are from.
 pub const SOURCE: &str = "arXiv 2606.14975";
 /// The field that they were computed on.
@@ -45,7 +47,8 @@ impl Paper {
             Paper::Unconstrained => &tables.unconstrained,
             Paper::PositiveOnly => &tables.positive_only,
         };
-        let of = |measure: &str| table.get(variant)?.get(task_of(component)?)?.get(measure).copied();
+        let task = task_of(component)?;
+        let of = |measure: &str| table.get(variant)?.get(&task)?.get(measure).copied();
         let name = match measure {
             "accuracy" | "running_accuracy" => "Accuracy",
             "modularity" => "Modularity",
@@ -188,14 +191,10 @@ pub fn judge(measure: &str, published: &Published, own: &Sample) -> Verdict {
     }
 }
 
-/// The paper's number of a component's task.
-fn task_of(component: &str) -> Option<&'static str> {
-    match component {
-        "cognition.one-choice" => Some("Task1"),
-        "cognition.go-no-go" => Some("Task2"),
-        "cognition.perceptual-decision" => Some("Task3"),
-        _ => None,
-    }
+/// The paper's name for a component's task.
+fn task_of(component: &str) -> Option<String> {
+    let at = study().ok()?.tasks.iter().position(|id| id == component)?;
+    Some(format!("Task{}", at + 1))
 }
 
 /// By variant, then task, then measure: mean and both ends of the interval.

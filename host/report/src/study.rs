@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use pallium_core::{Error, Result};
 use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, OPTIMIZER, Space, Training, Use};
+use pallium_record::spec::{CellSpec, Space, Training, Use};
 use pallium_record::training::TrainingFile;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -19,9 +19,6 @@ use super::published::{FIELD, Paper};
 
 /// The profile that repeats the study.
 const PROFILE: &str = "published";
-const MODEL: &str = "rnn.vanilla";
-const SUBSTRATE: &str = "microns.field";
-const NON_NEGATIVE: &str = "spatial.non-negative";
 /// SHA-256 of the field's released files, as a training records it.
 const DATA: &str = "cba45611a33c7ef65c07d9e9fcf0adaece69a94fe92bc20c871892a975ed72f5";
 /// Extents of the study's grid.
@@ -62,43 +59,56 @@ impl Counterpart {
 /// as `W*D*C`, whatever their parameters; also of combinations that it leaves
 /// out.
 pub fn name_of(spec: &CellSpec) -> Option<String> {
-    let weights = match spec.weights.id.as_str() {
-        "init.orthogonal" => "W",
-        "microns.functional" => "W*",
-        "microns.relabelled" => "W!",
-        _ => return None,
-    };
-    let mut others = spec.constraints.iter().map(|c| c.id.as_str()).filter(|id| *id != NON_NEGATIVE);
+    let study = study().ok()?;
+    let weights = study.weights.get(&spec.weights.id)?;
+    let mut others = spec.constraints.iter().map(|c| &c.id).filter(|id| **id != study.positive);
     let (Some(constraint), None, false) = (others.next(), others.next(), spec.geometry.shuffled) else {
         return None;
     };
-    let distances = match (&spec.geometry.space, constraint) {
-        (Space::None, "spatial.l1") => return Some(weights.into()),
-        (Space::Grid(_), _) => "D",
-        (Space::Soma, _) => "D*",
-        _ => return None,
+    let distances = match &spec.geometry.space {
+        Space::None => return (*constraint == study.without_space).then(|| weights.clone()),
+        Space::Grid(_) => "D",
+        Space::Soma => "D*",
     };
-    let communicability = match constraint {
-        "spatial.distance" => "",
-        "spatial.communicability" => "C",
-        "spatial.communicability-emd" => "C*",
-        _ => return None,
-    };
+    let communicability = study.constraints.get(constraint)?;
     Some(format!("{weights}{distances}{communicability}"))
 }
 
 /// Whether weights cannot be negative.
 pub fn is_positive(spec: &CellSpec) -> bool {
-    spec.constraints.iter().any(|c| c.id == NON_NEGATIVE)
+    study().is_ok_and(|study| spec.constraints.iter().any(|c| c.id == study.positive))
 }
 
+/// What the study computed.
 #[derive(Deserialize)]
-struct Study {
+pub struct Study {
     training: BTreeMap<String, usize>,
+    substrate: String,
+    /// Id of its model, a network of rectified units.
+    pub model: String,
+    optimizer: String,
+    /// Ids of its tasks, in the order of their numbers.
+    pub tasks: Vec<String>,
+    /// Its name for initial weights, by id: `W` at random, `W*` from activity, `W!`
+    /// from activity of other neurons.
+    pub weights: BTreeMap<String, String>,
+    /// Its name for a penalty in space, by id.
+    constraints: BTreeMap<String, String>,
+    /// Id of the penalty of networks without space.
+    without_space: String,
+    /// Id of the constraint to positive weights.
+    positive: String,
+    /// Ids of metrics, by measure.
+    pub measures: BTreeMap<String, String>,
+    /// Parameters of its components, by id.
     parameters: BTreeMap<String, Map<String, Value>>,
 }
 
-fn study() -> Result<&'static Study> {
+/// The study.
+///
+/// # Errors
+/// Only if the table compiled into the executable is malformed.
+pub fn study() -> Result<&'static Study> {
     static STUDY: LazyLock<std::result::Result<Study, serde_json::Error>> =
         LazyLock::new(|| serde_json::from_str(include_str!("study.json")));
     STUDY.as_ref().map_err(|e| Error::bug(format!("the study's settings cannot be read: {e}")))
@@ -106,15 +116,15 @@ fn study() -> Result<&'static Study> {
 
 /// What differs from the study, apart from seeds, names and the number of runs.
 fn departures(training: &TrainingFile) -> Result<Vec<String>> {
-    let spec = &training.spec;
+    let (spec, study) = (&training.spec, study()?);
     let switches = profile::switches(PROFILE)?;
-    let mut found: Vec<String> = neurons(training).into_iter().collect();
+    let mut found: Vec<String> = neurons(training, &study.substrate).into_iter().collect();
     for (name, own) in [
         ("epochs", spec.training.epochs as usize),
         ("trials", spec.training.trials),
         ("batch", spec.training.batch),
     ] {
-        if study()?.training.get(name) != Some(&own) {
+        if study.training.get(name) != Some(&own) {
             found.push(format!("{name} = {own}"));
         }
     }
@@ -123,11 +133,10 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
     if spec.data_seed != data_seed {
         found.push("data_seed = per-run".into());
     }
-    if spec.model.id != MODEL {
+    if spec.model.id != study.model {
         found.push(format!("model = {}", spec.model.id));
     }
-    let constraints: Vec<&str> = spec.constraints.iter().map(|c| c.id.as_str()).collect();
-    if spec.optimizer.id != OPTIMIZER {
+    if spec.optimizer.id != study.optimizer {
         found.push(format!("optimizer = {}", spec.optimizer.id));
     }
     found.extend(settings(&spec.training)?);
@@ -135,11 +144,8 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
         [&spec.substrate, &spec.weights, &spec.model, &spec.optimizer, &spec.task_component];
     for component in components.into_iter().chain(&spec.constraints) {
         // Of another substrate or model, the name is enough.
-        if study()?.parameters.contains_key(&component.id) {
-            found.extend(parameters(
-                component,
-                &profile::parameters(&switches, &component.id, &constraints)?,
-            )?);
+        if let Some(usual) = study.parameters.get(&component.id) {
+            found.extend(parameters(component, usual));
         }
     }
     Ok(found)
@@ -159,14 +165,14 @@ fn settings(training: &Training) -> Result<Vec<String>> {
 }
 
 /// Whether other neurons were recorded than the study's.
-fn neurons(training: &TrainingFile) -> Option<String> {
+fn neurons(training: &TrainingFile, usual: &str) -> Option<String> {
     let substrate = &training.spec.substrate;
     let field = super::folder::field_name(substrate);
-    if substrate.id != SUBSTRATE || field != FIELD {
+    if substrate.id != usual || field != FIELD {
         return Some(format!("other neurons: {field}, published {FIELD}"));
     }
     // A folder of that name may hold something else.
-    let data = training.inputs.get(&format!("data {SUBSTRATE}"));
+    let data = training.inputs.get(&format!("data {usual}"));
     data.is_some_and(|data| data != DATA).then(|| format!("the files of {field} are not the released ones"))
 }
 
@@ -191,18 +197,16 @@ fn geometry(spec: &CellSpec, switches: &BTreeMap<String, String>) -> Result<Vec<
     Ok(found)
 }
 
-/// Parameters of a component that differ from the study's: from what the profile
-/// sets (`switched`), otherwise from its own.
-fn parameters(component: &Use, switched: &Map<String, Value>) -> Result<Vec<String>> {
-    let usual = study()?.parameters.get(&component.id);
+/// Parameters of a component that differ from those in the study.
+fn parameters(component: &Use, usual: &Map<String, Value>) -> Vec<String> {
     let other = component.params.iter().filter(|(key, value)| match key.as_str() {
         // Other neurons are reported by name.
         "path" => false,
         // How precision is turned into weights matters only if it is.
         "precision" if component.params.get("matrix").is_none_or(|matrix| matrix != "precision") => false,
-        _ => !switched.get(*key).or_else(|| usual?.get(*key)).is_some_and(|usual| same(usual, value)),
+        _ => !usual.get(*key).is_some_and(|usual| same(usual, value)),
     });
-    Ok(other.map(|(key, value)| format!("{key} of {} = {}", component.id, plain(value))).collect())
+    other.map(|(key, value)| format!("{key} of {} = {}", component.id, plain(value))).collect()
 }
 
 /// What differs from the study in how a measure of organization was computed.
@@ -210,13 +214,17 @@ fn parameters(component: &Use, switched: &Map<String, Value>) -> Result<Vec<Stri
 /// # Errors
 /// Only if a table compiled into the executable is malformed.
 pub fn measured(metrics: &[Use], null: Option<&str>, measure: &str) -> Result<Vec<String>> {
-    let id = format!("organization.{}", measure.replace('_', "-"));
-    let switched = profile::parameters(&profile::switches(PROFILE)?, &id, &[])?;
-    let mut used = metrics.iter().find(|m| m.id == id).cloned().unwrap_or_else(|| Use::new(&id));
-    if let (Some(null), true) = (null, switched.contains_key("null")) {
+    let study = study()?;
+    let of_measure = || {
+        let id = study.measures.get(measure)?;
+        Some((id, study.parameters.get(id)?))
+    };
+    let Some((id, usual)) = of_measure() else { return Ok(Vec::new()) };
+    let mut used = metrics.iter().find(|m| m.id == *id).cloned().unwrap_or_else(|| Use::new(id));
+    if let (Some(null), true) = (null, usual.contains_key("null")) {
         used.params.entry("null").or_insert_with(|| null.into());
     }
-    parameters(&used, &switched)
+    Ok(parameters(&used, usual))
 }
 
 /// Whether values are equal; 10 and 10.0 are.

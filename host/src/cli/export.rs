@@ -12,6 +12,7 @@ use pallium_record::results;
 use pallium_record::spec::{CellSpec, Space, Use, file_name};
 use pallium_record::store::Store;
 use pallium_record::training::TrainingFile;
+use pallium_report::study::{is_positive, study};
 use pallium_stats::mean;
 use serde_json::Value;
 
@@ -54,9 +55,6 @@ enum Layout {
 /// The columns, in the order that the notebooks expect.
 const VARIANTS: [&str; 11] =
     ["W*D*C", "WD*C", "WDC", "WD*", "WD", "W", "W*D*C*", "WD*C*", "W*DC*", "W!D*C", "W!D*C*"];
-
-/// The tasks, in the order of their numbers.
-const TASKS: [&str; 3] = ["cognition.one-choice", "cognition.go-no-go", "cognition.perceptual-decision"];
 
 /// A metric, and the rows of `results.csv` whose sum it is.
 type Metric = (&'static str, &'static [(&'static str, &'static str)]);
@@ -106,6 +104,8 @@ pub fn export(args: &Export) -> Result<()> {
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = experiment.expand(&catalogue)?;
     let results = Results::read(&args.folder.join("results.csv"))?;
+    // In the order of their numbers.
+    let known_tasks: Vec<&str> = study()?.tasks.iter().map(String::as_str).collect();
 
     let foreign = |known: &[&str], names: &mut dyn Iterator<Item = &str>| {
         let mut others: Vec<String> = Vec::new();
@@ -117,7 +117,7 @@ pub fn export(args: &Export) -> Result<()> {
         others
     };
     let variants = foreign(&VARIANTS, &mut cells.iter().map(|c| c.variant.as_str()));
-    let tasks = foreign(&TASKS, &mut cells.iter().map(|c| c.task_component.id.as_str()));
+    let tasks = foreign(&known_tasks, &mut cells.iter().map(|c| c.task_component.id.as_str()));
     for (what, others) in [("variants", variants), ("tasks", tasks)] {
         if !others.is_empty() {
             tracing::warn!("left out, since the layout does not have these {what}: {}", others.join(", "));
@@ -125,7 +125,9 @@ pub fn export(args: &Export) -> Result<()> {
     }
     let chosen: Vec<&CellSpec> = cells
         .iter()
-        .filter(|c| VARIANTS.contains(&c.variant.as_str()) && TASKS.contains(&c.task_component.id.as_str()))
+        .filter(|c| {
+            VARIANTS.contains(&c.variant.as_str()) && known_tasks.contains(&c.task_component.id.as_str())
+        })
         .collect();
     let Some(first) = chosen.first() else {
         return Err(Error::input(format!(
@@ -135,7 +137,7 @@ pub fn export(args: &Export) -> Result<()> {
         .help(format!(
             "the layout has the variants {} on the tasks {}",
             VARIANTS.join(", "),
-            TASKS.join(", ")
+            known_tasks.join(", ")
         )));
     };
 
@@ -146,7 +148,7 @@ pub fn export(args: &Export) -> Result<()> {
     let header = |first: &[&'static str]| first.iter().copied().chain(VARIANTS).collect::<Vec<_>>();
     let mut means = vec![header(&["Task", "Metric"]).into_iter().map(String::from).collect::<Vec<_>>()];
     let mut deviations = means.clone();
-    for (number, task) in TASKS.iter().enumerate() {
+    for (number, task) in known_tasks.iter().enumerate() {
         let Some(label) = chosen.iter().find(|c| c.task_component.id == *task).map(|c| c.task.as_str())
         else {
             continue;
@@ -200,6 +202,11 @@ fn text(value: Option<f64>) -> String {
     value.map_or_else(String::new, |v| format!("{v:?}"))
 }
 
+/// The study's name for the initial weights.
+fn weights_of(spec: &CellSpec) -> Option<&'static str> {
+    study().ok()?.weights.get(&spec.weights.id).map(String::as_str)
+}
+
 /// Settings that all trainings of the experiment share.
 struct Study<'a> {
     experiment: &'a Experiment,
@@ -219,13 +226,12 @@ impl Study<'_> {
 
     /// The functional matrix of the initial weights.
     fn matrix(&self) -> Option<Value> {
-        let functional =
-            |c: &&&CellSpec| matches!(c.weights.id.as_str(), "microns.functional" | "microns.relabelled");
+        let functional = |c: &&&CellSpec| matches!(weights_of(c), Some("W*" | "W!"));
         self.cells.iter().find(functional).and_then(|c| self.parameter(&c.weights, "matrix"))
     }
 
     fn positive(&self) -> bool {
-        self.cells.iter().all(|c| c.constraints.iter().any(|u| u.id == "spatial.non-negative"))
+        self.cells.iter().all(|c| is_positive(c))
     }
 
     /// `<session>_<scan>_<field>_sttc[-corr|-precision][_sign+]`.
@@ -279,8 +285,10 @@ impl Study<'_> {
         });
         let matrix = self.matrix();
         let matrix = matrix.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let activation = if self.first.model.id == "rnn.vanilla" { "relu" } else { &self.first.model.id };
-        let orthogonal = self.cells.iter().any(|c| c.weights.id == "init.orthogonal");
+        let model = &self.first.model.id;
+        let of_study = study().is_ok_and(|study| study.model == *model);
+        let activation = if of_study { "relu" } else { model };
+        let orthogonal = self.cells.iter().any(|c| weights_of(c) == Some("W"));
         let random = if orthogonal { "Orthogonal" } else { "None" };
         let lines = [
             ("session", part(0)),

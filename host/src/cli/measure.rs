@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Matrix, Network, Result, Role, nearest};
+use pallium_record::defaults;
 use serde_json::{Map, Value};
 
 use super::npy;
@@ -63,18 +64,6 @@ impl Measure {
     }
 }
 
-/// The metrics that are computed if none are named, and those measures that are
-/// printed under fixed names, in this order.
-const METRICS: [&str; 7] = [
-    "organization.density",
-    "organization.modularity",
-    "organization.assortativity",
-    "organization.clustering",
-    "organization.efficiency",
-    "organization.small-worldness",
-    "organization.entropy",
-];
-
 /// Runs the command.
 ///
 /// # Errors
@@ -96,7 +85,7 @@ pub fn measure(args: &Measure) -> Result<()> {
     let network = Network::new(matrix.view());
     let mut measures = vec![pallium_core::Measure::new("neurons", neurons as f64)];
     for (id, params) in chosen(args, &catalogue)? {
-        let mut metric = catalogue.metric(&args.profile.component(&id, &params)?, &setting)?;
+        let mut metric = catalogue.metric(&args.profile.component(&catalogue, &id, &params)?, &setting)?;
         for measure in metric.measure(&network).map_err(|e| e.context(format!("metric `{id}`")))?.values {
             if measures.iter().any(|known| known.name == measure.name) {
                 return Err(Error::input(format!(
@@ -160,7 +149,7 @@ fn chosen(args: &Measure, catalogue: &Catalogue) -> Result<Vec<(String, Vec<Para
         }
     }
     if ids.is_empty() {
-        ids = METRICS.to_vec();
+        ids = defaults::MEASURED.to_vec();
     }
     let mut metrics: Vec<(&str, Vec<Param>)> = Vec::new();
     for id in ids {

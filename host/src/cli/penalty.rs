@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Point, Result, Setting};
+use pallium_record::defaults;
 use pallium_record::spec::Space;
 use serde_json::{Value, json};
 
@@ -67,12 +68,12 @@ pub fn penalty(args: &Penalty) -> Result<()> {
     let weights = npy::read_square_f32(&args.weights)?;
     let neurons = weights.nrows();
     let catalogue = support::catalogue(&[])?;
-    let constraint = args.profile.component(&args.id, &args.params)?;
+    let constraint = args.profile.component(&catalogue, &args.id, &args.params)?;
     catalogue.find(&constraint.id, pallium_core::Role::Constraint)?;
 
     let substrate = match &args.field {
         Some(folder) => {
-            let reader = args.profile.component(support::FIELD, &[])?;
+            let reader = args.profile.component(&catalogue, defaults::FIELD, &[])?;
             Some(support::field(&catalogue, reader, folder)?)
         }
         None => None,

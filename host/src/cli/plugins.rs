@@ -184,6 +184,7 @@ fn show(catalogue: &Catalogue, entries: &[&Entry], json: bool, several: bool) ->
             let mut object = summary(entry);
             object.insert("cite".into(), entry.cite.clone().into());
             object.insert("parameters".into(), parameters.iter().map(Parameter::to_json).collect());
+            object.insert("profiles".into(), json!(entry.profiles));
             object.insert("example".into(), example(entry, &parameters).into());
             object.extend(details);
             documents.push(Value::Object(object));
@@ -295,6 +296,13 @@ fn page(entry: &Entry, parameters: &[Parameter], details: &Map<String, Value>) -
             let about = if about.is_empty() { String::new() } else { format!(" — {about}") };
             page.push_str(&format!("      {value}{about}\n"));
         }
+        for declared in entry.profiles.iter().filter(|declared| declared.parameter == p.name) {
+            let with = declared.constraint.as_ref().map_or_else(String::new, |id| format!(" with {id}"));
+            page.push_str(&format!(
+                "      under the profile {}{with}: {}\n",
+                declared.profile, declared.value
+            ));
+        }
     }
     page.push_str(&details_text(details));
     page.push_str("\nIn an experiment file:\n");
@@ -368,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_page_is_complete_and_its_example_is_valid_toml() {
-        let catalogue = Catalogue::in_process([&SAMPLE]);
+        let catalogue = Catalogue::in_process([&SAMPLE]).unwrap();
         let entry = catalogue.get("sample.metric").unwrap();
         let parameters = parameters(&entry.schema);
         let page = page(entry, &parameters, &details(&catalogue, entry));

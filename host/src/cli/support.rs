@@ -19,9 +19,6 @@ use crate::child::inside;
 use crate::plugins::{Catalogue, Refused};
 use crate::run::protocol::most_threads;
 
-/// Id of the substrate component that reads a field's folder.
-pub const FIELD: &str = "microns.field";
-
 /// The profile and its switches.
 #[derive(Args, Clone, Debug)]
 pub struct ProfileArgs {
@@ -39,10 +36,12 @@ impl ProfileArgs {
     /// which take precedence.
     ///
     /// # Errors
-    /// If there is no such profile, switch or value, or a parameter is set
-    /// twice. Unknown parameters are refused when the component is built.
-    pub fn component(&self, id: &str, given: &[(String, Value)]) -> Result<Use> {
-        let mut params = profile::component_defaults(&self.profile, &self.overrides()?, id)?;
+    /// If there is no such profile, switch, value or component, or a parameter is
+    /// set twice. Unknown parameters are refused when the component is built.
+    pub fn component(&self, catalogue: &Catalogue, id: &str, given: &[(String, Value)]) -> Result<Use> {
+        let declared = &catalogue.get(id)?.profiles;
+        // Values that need a constraint do not hold outside an experiment.
+        let mut params = profile::parameters(&self.profile, &self.overrides()?, declared, &[])?;
         params.extend(once_each("--param", given)?);
         Ok(Use { params: params.into_iter().collect(), ..Use::new(id) })
     }
@@ -118,7 +117,7 @@ pub fn warn_of(file: &Refused) {
     tracing::warn!("plugin left out: {}", file.error.report());
 }
 
-/// The substrate in `folder`, read by [`FIELD`] with `params`.
+/// The substrate in `folder`, read by `reader`.
 ///
 /// # Errors
 /// If the folder does not hold a field, or the path is not valid Unicode.
@@ -227,6 +226,7 @@ pub fn jobs<'a>(requested: Option<u32>, cells: impl IntoIterator<Item = &'a Cell
 
 #[cfg(test)]
 mod tests {
+    use pallium_core::{Component, Measures, Metric, Network, ProfileValue, Registration};
     use serde_json::json;
 
     use super::*;
@@ -255,6 +255,36 @@ mod tests {
         assert!(value_pair("=1").is_err());
     }
 
+    pallium_core::params! {
+        /// Parameters.
+        struct Params {
+            /// Factor.
+            strength: f64 = 1.0,
+            /// Named by a switch.
+            strength_rule: String = "applied".into(),
+        }
+    }
+    struct Sample;
+    impl Component for Sample {
+        const ID: &'static str = "a.sample";
+        const ABOUT: &'static str = "measures nothing";
+        const CITE: &'static str = "this work";
+        type Params = Params;
+        const PROFILES: &'static [ProfileValue] = &[
+            ProfileValue::new("published", "strength_rule", r#""ignored""#),
+            ProfileValue::new("corrected", "strength_rule", r#""applied""#),
+        ];
+        fn build(_: Params, _: &Setting<'_>) -> Result<Self> {
+            Ok(Sample)
+        }
+    }
+    impl Metric for Sample {
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
+        }
+    }
+    static SAMPLE: Registration = Registration::metric::<Sample>();
+
     #[test]
     fn options_take_precedence_over_the_profile() {
         let profile = |name: &str, switches: &[(&str, &str)]| ProfileArgs {
@@ -262,13 +292,21 @@ mod tests {
             switches: switches.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
         };
         let given = [("strength_rule".to_string(), json!("ignored")), ("strength".to_string(), json!(2))];
-        let l1 = profile("corrected", &[]).component("spatial.l1", &given).unwrap();
-        assert_eq!((&l1.params["strength_rule"], &l1.params["strength"]), (&json!("ignored"), &json!(2)));
-        let l1 = profile("published", &[("l1_strength", "applied")]).component("spatial.l1", &[]).unwrap();
-        assert_eq!(l1.params["strength_rule"], "applied");
-        assert!(profile("pubished", &[]).component("spatial.l1", &[]).is_err());
+        let catalogue = Catalogue::in_process([&SAMPLE]).unwrap();
+        let component = |profile: ProfileArgs, given: &[(String, Value)]| {
+            profile.component(&catalogue, "a.sample", given)
+        };
+        let sample = component(profile("corrected", &[]), &given).unwrap();
+        assert_eq!(json!(sample.params), json!({"strength_rule": "ignored", "strength": 2}));
+        let sample = component(profile("published", &[("l1_strength", "applied")]), &[]).unwrap();
+        assert_eq!(json!(sample.params), json!({"strength_rule": "applied"}));
+        let sample = component(profile("published", &[]), &[]).unwrap();
+        assert_eq!(json!(sample.params), json!({"strength_rule": "ignored"}));
+        let error = profile("published", &[]).component(&catalogue, "a.simple", &[]).unwrap_err();
+        assert!(error.message.contains("there is no component `a.simple`"), "{error}");
+        assert!(component(profile("pubished", &[]), &[]).is_err());
         let twice = [("strength".to_string(), json!(1)), ("strength".to_string(), json!(2))];
-        let error = profile("corrected", &[]).component("spatial.l1", &twice).unwrap_err();
+        let error = component(profile("corrected", &[]), &twice).unwrap_err();
         assert_eq!(error.message, "duplicate --param strength");
     }
 

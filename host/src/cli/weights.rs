@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result, Setting, WeightRequest};
+use pallium_record::defaults;
 use pallium_record::seeds::run_seed;
 use serde_json::Value;
 
@@ -60,12 +61,12 @@ pub struct Weights {
 pub fn weights(args: &Weights) -> Result<()> {
     check(&args.out, args.force)?;
     let catalogue = support::catalogue(&[])?;
-    let source = args.profile.component(&args.id, &args.params)?;
+    let source = args.profile.component(&catalogue, &args.id, &args.params)?;
     catalogue.find(&source.id, pallium_core::Role::Weights)?;
 
     let substrate = match &args.field {
         Some(folder) => {
-            let reader = args.profile.component(support::FIELD, &[])?;
+            let reader = args.profile.component(&catalogue, defaults::FIELD, &[])?;
             Some(support::field(&catalogue, reader, folder)?)
         }
         None => None,

@@ -56,8 +56,8 @@ impl Experiment {
     /// variant, in the order of the file.
     ///
     /// A parameter comes from the place where the component is used, else from
-    /// `[defaults]`, else from the switches, else it has the component's
-    /// default.
+    /// `[defaults]`, else from a switch that is set, else from the component's value
+    /// under the profile, else it has the component's default.
     ///
     /// # Errors
     /// If a component is not loaded, plays another role, or does not take a
@@ -277,23 +277,17 @@ impl Experiment {
     ) -> Result<Use> {
         let id = &given.component.id;
         let entry = catalogue.find(id, role).map_err(|e| placed(e, &given.at))?;
-        let switched = profile::parameters(&self.switches, id, constraints)?;
-        for (name, value) in &switched {
+        let mut params =
+            profile::parameters(&self.profile, &self.set_switches, &entry.profiles, constraints)?;
+        for (name, value) in &params {
             if !schema::properties(&entry.schema).contains_key(name)
                 || schema::check_value(&entry.schema, name, value).is_err()
             {
-                return Err(Error::input(format!(
-                    "the profile `{}` sets parameter `{name}` of `{id}` to {value}, which `{id}` does not take",
+                return Err(Error::plugin(format!(
+                    "under the profile `{}`, parameter `{name}` of `{id}` is {value}, which `{id}` does not take",
                     self.profile
                 ))
-                .help("the plugin has another version than this executable: rebuild both"));
-            }
-        }
-        let mut params = switched;
-        // A component outside this project declares its values itself.
-        for (profile, name, value) in &entry.profiles {
-            if *profile == self.profile && schema::properties(&entry.schema).contains_key(name) {
-                params.entry(name.clone()).or_insert_with(|| value.clone());
+                .help("a mistake in the plugin, whose component declares its values: `pallium plugins check FILE` shows it"));
             }
         }
         if let Some(defaults) = self.defaults.get(id) {

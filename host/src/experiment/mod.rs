@@ -97,6 +97,8 @@ pub struct Experiment {
     pub profile: String,
     /// The value of every switch.
     pub switches: BTreeMap<String, String>,
+    /// The switches that are set over the profile.
+    pub set_switches: BTreeMap<String, String>,
     /// The accuracy in tables.
     pub accuracy: Accuracy,
     /// The interval in tables.

@@ -7,9 +7,8 @@ use std::time::Duration;
 use pallium_core::{Error, Result};
 use pallium_files as files;
 use pallium_profile as profile;
-use pallium_record::spec::{
-    EarlyStopping, Geometry, OPTIMIZER, Schedule, ScheduleKind, Space, Training, Use, Watched,
-};
+use pallium_record::defaults;
+use pallium_record::spec::{EarlyStopping, Geometry, Schedule, ScheduleKind, Space, Training, Use, Watched};
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
@@ -71,19 +70,6 @@ const BATCH: u64 = 128;
 /// More threads than any machine has; this catches a typing error.
 const MOST_THREADS: u64 = 1024;
 const PROFILE: &str = "corrected";
-const FIELD: &str = "microns.field";
-const SYNTHETIC: &str = "synthetic.field";
-const WEIGHTS: &str = "init.orthogonal";
-const MODEL: &str = "rnn.vanilla";
-const METRICS: &[&str] = &[
-    "organization.entropy",
-    "organization.modularity",
-    "organization.assortativity",
-    "organization.clustering",
-    "organization.efficiency",
-    "organization.small-worldness",
-    "organization.spectral-radius",
-];
 
 impl Experiment {
     /// Reads the experiment file at `path`, merged over its base if it names
@@ -184,15 +170,15 @@ fn read(
     let profile = text("profile")?.unwrap_or_else(|| PROFILE.into());
     profile::check_name(&profile)
         .map_err(|e| at_place(e, top.get("profile").map_or(&file, |node| &node.at)))?;
-    let mut overrides = BTreeMap::new();
+    let mut set_switches = BTreeMap::new();
     if let Some(node) = top.get("switches") {
         for (name, node) in node.table("`switches`")? {
             let value = node.text(&format!("switch `{name}`"))?;
             profile::check_switch(name, &value).map_err(|e| at_place(e, &node.at))?;
-            overrides.insert(name.clone(), value);
+            set_switches.insert(name.clone(), value);
         }
     }
-    let switches = profile::resolve(&profile, &overrides)?;
+    let switches = profile::resolve(&profile, &set_switches)?;
     let (data_seed, accuracy, interval) = profile::settings(&switches)?;
 
     let mut plugin_path = Vec::new();
@@ -203,18 +189,18 @@ fn read(
     let substrate = match top.get("substrate") {
         Some(node) => {
             let has_path = matches!(&node.value, Value::Table(table) if table.contains_key("path"));
-            let implied = if has_path { FIELD } else { SYNTHETIC };
+            let implied = if has_path { defaults::FIELD } else { defaults::SYNTHETIC };
             component(node, "`substrate`", Some(implied), &[])?
         }
-        None => plain(SYNTHETIC, &file),
+        None => plain(defaults::SYNTHETIC, &file),
     };
     let model = match top.get("model") {
-        Some(node) => component(node, "`model`", Some(MODEL), &[])?,
-        None => plain(MODEL, &file),
+        Some(node) => component(node, "`model`", Some(defaults::MODEL), &[])?,
+        None => plain(defaults::MODEL, &file),
     };
     let optimizer = match top.get("optimizer") {
-        Some(node) => component(node, "`optimizer`", Some(OPTIMIZER), &[])?,
-        None => plain(OPTIMIZER, &file),
+        Some(node) => component(node, "`optimizer`", Some(defaults::OPTIMIZER), &[])?,
+        None => plain(defaults::OPTIMIZER, &file),
     };
     let base = training(top.get("training"), None)?;
     let metrics = match top.get("metrics") {
@@ -224,9 +210,9 @@ fn read(
             table
                 .get("use")
                 .map(|node| components(node, "a metric"))
-                .unwrap_or_else(|| Ok(METRICS.iter().map(|id| plain(id, &file)).collect()))?
+                .unwrap_or_else(|| Ok(defaults::METRICS.iter().map(|id| plain(id, &file)).collect()))?
         }
-        None => METRICS.iter().map(|id| plain(id, &file)).collect(),
+        None => defaults::METRICS.iter().map(|id| plain(id, &file)).collect(),
     };
     // A metric names its measures itself, so using it twice would write the
     // same rows twice.
@@ -285,6 +271,7 @@ fn read(
         runs: narrow(integer("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
         profile,
         switches,
+        set_switches,
         accuracy,
         interval,
         data_seed,
@@ -537,8 +524,8 @@ fn variant(
     check_keys(table, VARIANT, "a [[variant]]")?;
     let name = label(named, "the variant's name")?;
     let weights = match table.get("weights") {
-        Some(node) => component(node, "`weights`", Some(WEIGHTS), &[])?,
-        None => plain(WEIGHTS, &node.at),
+        Some(node) => component(node, "`weights`", Some(defaults::WEIGHTS), &[])?,
+        None => plain(defaults::WEIGHTS, &node.at),
     };
     let mut constraints = match table.get("constraints") {
         Some(node) => constraints_of(node)?,

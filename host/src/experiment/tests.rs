@@ -91,6 +91,49 @@ pallium_core::params! {
     }
 }
 
+/// The values under profiles of the component with this id, as the real one declares
+/// them.
+const fn declared(id: &str) -> &'static [ProfileValue] {
+    const TIES: [ProfileValue; 2] = both("ties", r#""exclude""#, r#""include""#);
+    const NULL: [ProfileValue; 2] = both("null", r#""published""#, r#""matched""#);
+    const ORDER: [ProfileValue; 2] = both("connectome_order", r#""released""#, r#""restored""#);
+    const STTC: [ProfileValue; 2] = both("sttc", r#""released""#, r#""half-frame""#);
+    const POSITIVE: [ProfileValue; 2] = both("positive", r#""none""#, r#""rescaled""#);
+    match id.as_bytes() {
+        b"microns.field" => &[ORDER[0], ORDER[1], STTC[0], STTC[1]],
+        b"microns.functional" | b"microns.relabelled" => {
+            const { &both("precision", r#""raw""#, r#""partial-correlation""#) }
+        }
+        b"init.orthogonal" => {
+            const {
+                &[
+                    POSITIVE[0].with_constraint("spatial.non-negative"),
+                    POSITIVE[1].with_constraint("spatial.non-negative"),
+                ]
+            }
+        }
+        b"spatial.l1" => const { &both("strength_rule", r#""ignored""#, r#""applied""#) },
+        b"spatial.communicability-emd" => const { &both("empty_rows", r#""floor""#, r#""zero""#) },
+        b"organization.small-worldness" => &[TIES[0], TIES[1], NULL[0], NULL[1]],
+        b"organization.modularity"
+        | b"organization.assortativity"
+        | b"organization.clustering"
+        | b"organization.efficiency" => &TIES,
+        _ => &[],
+    }
+}
+
+const fn both(
+    parameter: &'static str,
+    published: &'static str,
+    corrected: &'static str,
+) -> [ProfileValue; 2] {
+    [
+        ProfileValue::new("published", parameter, published),
+        ProfileValue::new("corrected", parameter, corrected),
+    ]
+}
+
 macro_rules! mock {
     ($name:ident, $id:literal, $params:ty) => {
         struct $name;
@@ -99,6 +142,7 @@ macro_rules! mock {
             const ABOUT: &'static str = "mock";
             const CITE: &'static str = "this work";
             type Params = $params;
+            const PROFILES: &'static [ProfileValue] = const { declared($id) };
             fn build(_: $params, _: &Setting<'_>) -> Result<Self> {
                 Ok($name)
             }
@@ -257,6 +301,7 @@ fn catalogue() -> Catalogue {
         Registration::task::<Perceptual>(),
         Registration::model::<Vanilla>(),
     ])
+    .unwrap()
 }
 
 /// A folder with experiment files in it.
@@ -806,29 +851,82 @@ fn components_are_checked_against_the_catalogue() {
         "x.toml:6: `rnn.vanilla` has no parameter `width`",
         "it has no parameters",
     );
-    // A plugin that lacks a switch's parameter has another version.
+    // A component that declares a value which it does not take.
     let folder = Folder::new(&[("x.toml", &format!("{TAIL}constraints = ['spatial.l1']"))]);
     let mut all = vec![Registration::substrate::<Synthetic>(), Registration::model::<Vanilla>()];
     all.extend([Registration::weights::<Orthogonal>(), Registration::task::<OneChoice>()]);
-    struct Old;
-    impl Component for Old {
+    struct Wrong;
+    impl Component for Wrong {
         const ID: &'static str = "spatial.l1";
         const ABOUT: &'static str = "mock";
         const CITE: &'static str = "this work";
         type Params = Nothing;
+        const PROFILES: &'static [ProfileValue] = declared("spatial.l1");
         fn build(_: Nothing, _: &Setting<'_>) -> Result<Self> {
-            Ok(Old)
+            Ok(Wrong)
         }
     }
-    impl Constraint for Old {
+    impl Constraint for Wrong {
         fn penalty(&mut self, _: MatrixView<'_>, _: MatrixViewMut<'_>, _: &Point<'_>) -> Result<f64> {
             Ok(0.0)
         }
     }
-    all.push(Registration::constraint::<Old>());
+    all.push(Registration::constraint::<Wrong>());
     let x = folder.load(&["metrics.use=[]"]).unwrap();
-    let e = x.expand(&Catalogue::in_process(&all)).unwrap_err();
-    assert!(e.message.contains("sets parameter `strength_rule` of `spatial.l1` to \"applied\""), "{e}");
+    let e = x.expand(&Catalogue::in_process(&all).unwrap()).unwrap_err();
+    assert!(e.message.contains("parameter `strength_rule` of `spatial.l1` is \"applied\""), "{e}");
+}
+
+/// A component with a parameter that a switch names, as the study's have, and one of
+/// its own.
+#[test]
+fn a_switch_reaches_any_component_that_declares_its_parameter() {
+    params! {
+        /// Mock.
+        pub struct ForeignParams {
+            /// In the words of a switch.
+            ties: String = "include".into(),
+            /// Its own.
+            limit: f64 = 1.0,
+        }
+    }
+    struct Foreign;
+    impl Component for Foreign {
+        const ID: &'static str = "mylab.foreign";
+        const ABOUT: &'static str = "mock";
+        const CITE: &'static str = "this work";
+        type Params = ForeignParams;
+        const PROFILES: &'static [ProfileValue] = &[
+            ProfileValue::new("published", "ties", r#""exclude""#),
+            ProfileValue::new("published", "limit", "0.5"),
+        ];
+        fn build(_: ForeignParams, _: &Setting<'_>) -> Result<Self> {
+            Ok(Foreign)
+        }
+    }
+    impl Metric for Foreign {
+        fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
+            Ok(Measures::default())
+        }
+    }
+    let mut all = vec![Registration::substrate::<Synthetic>(), Registration::model::<Vanilla>()];
+    all.extend([Registration::weights::<Orthogonal>(), Registration::task::<OneChoice>()]);
+    all.extend([Registration::optimizer::<Adam>(), Registration::metric::<Foreign>()]);
+    let catalogue = Catalogue::in_process(&all).unwrap();
+    let params = |sets: &[&str]| {
+        let all = [&["metrics.use=['mylab.foreign']"], sets].concat();
+        let cells = Folder::new(&[("x.toml", TAIL)]).load(&all).unwrap().expand(&catalogue).unwrap();
+        json!(cells[0].metrics[0].params)
+    };
+    assert_eq!(params(&["profile=published"]), json!({"limit": 0.5, "ties": "exclude"}));
+    assert_eq!(
+        params(&["profile=published", "switches.ties=include"]),
+        json!({"limit": 0.5, "ties": "include"})
+    );
+    assert_eq!(params(&["profile=published", "switches.ties=exclude"])["ties"], "exclude");
+    // It declares nothing under this profile, so its defaults hold, and a switch finds
+    // nothing to replace.
+    assert_eq!(params(&["profile=corrected", "switches.ties=exclude"]), json!({}));
 }
 
 fn chosen(only: &[&str]) -> Result<Vec<String>> {

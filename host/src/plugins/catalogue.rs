@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pallium_core::abi::{ComponentEntry, Manifest, lacking};
+use pallium_core::abi::{ComponentEntry, Manifest, ProfileEntry, lacking};
 use pallium_core::{
     Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
     SubstrateSource, Task, WeightSource, nearest,
@@ -40,8 +40,8 @@ pub struct Entry {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
-    /// Values of its parameters under profiles: profile, parameter, value.
-    pub profiles: Vec<(String, String, serde_json::Value)>,
+    /// Values of its parameters under profiles.
+    pub profiles: Vec<ProfileEntry>,
     /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
@@ -107,24 +107,18 @@ impl Catalogue {
     }
 
     /// A catalogue of components compiled into this process, for tests.
-    pub fn in_process<'a>(registrations: impl IntoIterator<Item = &'a Registration>) -> Self {
-        let entries = registrations
-            .into_iter()
-            .map(|r| {
-                let entry = Entry {
-                    role: r.role,
-                    id: r.id.into(),
-                    about: r.about.into(),
-                    cite: r.cite.into(),
-                    schema: (r.schema)(),
-                    profiles: Vec::new(),
-                    plugin: None,
-                    source: Source::InProcess(r.builder),
-                };
-                (entry.id.clone(), entry)
-            })
-            .collect();
-        Catalogue { entries, ..Catalogue::default() }
+    ///
+    /// # Errors
+    /// If a value under a profile is not valid JSON.
+    pub fn in_process<'a>(registrations: impl IntoIterator<Item = &'a Registration>) -> Result<Self> {
+        let entries = registrations.into_iter().map(|registration| {
+            let ComponentEntry { id, about, cite, schema, profiles, .. } = ComponentEntry::new(registration)?;
+            let source = Source::InProcess(registration.builder);
+            let entry =
+                Entry { role: registration.role, id, about, cite, schema, profiles, plugin: None, source };
+            Ok((entry.id.clone(), entry))
+        });
+        Ok(Catalogue { entries: entries.collect::<Result<_>>()?, ..Catalogue::default() })
     }
 
     /// Describes every plugin beside the executable, in `$PALLIUM_PLUGIN_PATH`

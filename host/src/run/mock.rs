@@ -347,7 +347,7 @@ pub fn catalogue() -> Catalogue {
         Registration::optimizer::<Descent>(),
         Registration::metric::<Probe>(),
     ];
-    Catalogue::in_process(&ALL)
+    Catalogue::in_process(&ALL).unwrap()
 }
 
 /// A component with one parameter set.

@@ -6,15 +6,16 @@
 
 use std::time::Instant;
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2};
 use pallium_core::{
     Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
     Result, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
+use pallium_record::model::ModelRecord;
 use pallium_record::outcome::{Epoch, Status, Value};
 use pallium_record::spec::CellSpec;
-use pallium_record::training::{ModelRecord, Trained};
+use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
 
 use super::components::{
@@ -225,31 +226,6 @@ impl Dynamics for StepOf<'_> {
     }
 }
 
-/// The recurrent matrix of all units: the first block of a model with one
-/// population, otherwise the first block between each pair of populations, 0
-/// where there is none.
-fn recurrent_of(info: &ModelInfo, parameters: &[MatrixView<'_>]) -> Matrix {
-    let blocks: Vec<_> = info.recurrent().collect();
-    if let ([_], Some(first)) = (info.populations.as_slice(), parameters.first()) {
-        return first.to_owned();
-    }
-    let mut whole = Matrix::zeros((info.units, info.units));
-    let range = |name: &str| {
-        let at = info.populations.iter().position(|p| name.is_empty() || p.name == name).unwrap_or(0);
-        let start: usize = info.populations[..at].iter().map(|p| p.units).sum();
-        start..start + info.populations[at].units
-    };
-    let mut filled = Vec::new();
-    for ((_, block), values) in blocks.into_iter().zip(parameters) {
-        let place = (range(&block.rows), range(&block.columns));
-        if !filled.contains(&place) {
-            whole.slice_mut(s![place.0.clone(), place.1.clone()]).assign(values);
-            filled.push(place);
-        }
-    }
-    whole
-}
-
 /// The measures of each metric. `places` are their positions in the spec, `before`
 /// the parameters before training.
 #[expect(clippy::too_many_arguments, reason = "all that metrics see")]
@@ -276,17 +252,13 @@ fn measure(
     };
     let model: &dyn Model = model;
     let after: Vec<TensorView<'_>> = model.parameters()?;
-    let blocks = info.recurrent().map(|(index, _)| after[index].matrix()).collect::<Result<Vec<_>>>()?;
-    let whole = recurrent_of(info, &blocks);
-    let blocks_before = info
-        .recurrent()
-        .map(|(index, block)| {
-            let shape = (block.shape[0], block.shape[1]);
-            MatrixView::from_shape(shape, before[index].slice()?)
-                .map_err(|e| Error::bug(format!("a block before training has another shape: {e}")))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let initial = recurrent_of(info, &blocks_before);
+    let whole = info.recurrent_matrix(|index, _| Ok(after[index].matrix()?.to_owned()))?;
+    let initial = info.recurrent_matrix(|index, block| {
+        let shape = (block.shape[0], block.shape[1]);
+        MatrixView::from_shape(shape, before[index].slice()?)
+            .map(|values| values.to_owned())
+            .map_err(|e| Error::bug(format!("a block before training has another shape: {e}")))
+    })?;
     let step = StepOf(model);
     let network = Measured {
         initial: Some(initial.view()),

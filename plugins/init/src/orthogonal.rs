@@ -7,6 +7,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 /// Spectral radius of rescaled non-negative weights, equal to that of W\*.
 const RADIUS: f64 = 0.95;
+/// The constraint that clips negative weights.
+const NON_NEGATIVE: &str = "spatial.non-negative";
 
 pallium_core::choice! {
     /// Whether to make the weights non-negative.
@@ -45,6 +47,10 @@ impl Component for Orthogonal {
     const ABOUT: &'static str = "W: a random orthogonal matrix";
     const CITE: &'static str = "Saxe, McClelland and Ganguli 2014, arXiv 1312.6120; Mezzadri 2007";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[
+        ProfileValue::new("published", "positive", r#""none""#).with_constraint(NON_NEGATIVE),
+        ProfileValue::new("corrected", "positive", r#""rescaled""#).with_constraint(NON_NEGATIVE),
+    ];
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         one_of_range("gain", params.gain, 1e-12, 1e12)?;

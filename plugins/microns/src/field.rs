@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 
 use pallium_fields::folder::{self, ConnectomeOrder, ReadOptions, Sttc};
@@ -47,10 +46,10 @@ impl Component for Field {
     const CITE: &'static str = "MICrONS Consortium 2025; Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
     const PROFILES: &'static [ProfileValue] = &[
-        ProfileValue { profile: "published", parameter: "connectome_order", json: r#""released""# },
-        ProfileValue { profile: "corrected", parameter: "connectome_order", json: r#""restored""# },
-        ProfileValue { profile: "published", parameter: "sttc", json: r#""released""# },
-        ProfileValue { profile: "corrected", parameter: "sttc", json: r#""half-frame""# },
+        ProfileValue::new("published", "connectome_order", r#""released""#),
+        ProfileValue::new("corrected", "connectome_order", r#""restored""#),
+        ProfileValue::new("published", "sttc", r#""released""#),
+        ProfileValue::new("corrected", "sttc", r#""half-frame""#),
     ];
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {

@@ -1,7 +1,6 @@
 //! `microns.functional`: W\*, weights from functional similarity.
 
 use pallium_core::{
-    ProfileValue,
     ndarray::{Array2, ArrayView2},
     prelude::*,
 };
@@ -122,8 +121,8 @@ pallium_core::register!(WeightSource, FunctionalWeights);
 
 /// What is used as the precision matrix, under each profile.
 pub const PROFILES: &[ProfileValue] = &[
-    ProfileValue { profile: "published", parameter: "precision", json: r#""raw""# },
-    ProfileValue { profile: "corrected", parameter: "precision", json: r#""partial-correlation""# },
+    ProfileValue::new("published", "precision", r#""raw""#),
+    ProfileValue::new("corrected", "precision", r#""partial-correlation""#),
 ];
 
 /// The weights in double precision.

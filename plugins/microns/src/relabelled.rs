@@ -1,6 +1,6 @@
 //! `microns.relabelled`: W!, functional weights with neurons in random order.
 
-use pallium_core::{ProfileValue, ndarray::Array2, prelude::*};
+use pallium_core::{ndarray::Array2, prelude::*};
 use rand::seq::SliceRandom;
 
 use crate::functional::{self, Params, functional_weights};

@@ -4,7 +4,7 @@
 use pallium_core::prelude::*;
 use pallium_graph::{Cut, Graph};
 
-use crate::graph::{GraphParams, graph_of};
+use crate::graph::{GraphParams, TIES, graph_of};
 
 /// `assortativity`: correlation of the degrees at the two ends of an edge
 /// (Newman 2002, equation 4), of the [graph](crate::graph); equal to networkx's
@@ -19,6 +19,7 @@ impl Component for Assortativity {
     const ABOUT: &'static str = "degree assortativity of the graph of strong connections";
     const CITE: &'static str = "Newman 2002";
     type Params = GraphParams;
+    const PROFILES: &'static [ProfileValue] = &TIES;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
         Ok(Assortativity { cut: params.cut()? })
     }

@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_graph::{Cut, Graph};
 
-use crate::graph::{GraphParams, graph_of};
+use crate::graph::{GraphParams, TIES, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `clustering`: mean over all neurons of the share of pairs of neighbours that
@@ -19,6 +19,7 @@ impl Component for Clustering {
     const ABOUT: &'static str = "mean clustering coefficient of the graph of strong connections";
     const CITE: &'static str = "Watts and Strogatz 1998";
     type Params = GraphParams;
+    const PROFILES: &'static [ProfileValue] = &TIES;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
         Ok(Clustering { cut: params.cut()? })
     }

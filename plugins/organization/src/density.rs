@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pallium_graph::Cut;
 
-use crate::graph::{GraphParams, graph_of};
+use crate::graph::{GraphParams, TIES, graph_of};
 
 /// `edges`, `density` (share of all pairs, as networkx's `density`; NaN for one
 /// neuron, where networkx returns 0) and `threshold` (of |weight|) of the
@@ -17,6 +17,7 @@ impl Component for Density {
     const ABOUT: &'static str = "edges, density and threshold of the graph of strong connections";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975)";
     type Params = GraphParams;
+    const PROFILES: &'static [ProfileValue] = &TIES;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
         Ok(Density { cut: params.cut()? })
     }

@@ -5,7 +5,7 @@ use pallium_core::prelude::*;
 use pallium_graph::{Cut, Graph, ones};
 
 use crate::density::pairs;
-use crate::graph::{GraphParams, graph_of};
+use crate::graph::{GraphParams, TIES, graph_of};
 use crate::two_steps::TwoSteps;
 
 /// `efficiency`: mean over all pairs of neurons of 1 / length of the shortest
@@ -21,6 +21,7 @@ impl Component for Efficiency {
     const ABOUT: &'static str = "global efficiency of the graph of strong connections";
     const CITE: &'static str = "Latora and Marchiori 2001";
     type Params = GraphParams;
+    const PROFILES: &'static [ProfileValue] = &TIES;
     fn build(params: GraphParams, _: &Setting<'_>) -> Result<Self> {
         Ok(Efficiency { cut: params.cut()? })
     }

@@ -17,6 +17,12 @@ pallium_core::params! {
     }
 }
 
+/// The study excluded ties.
+pub const TIES: [ProfileValue; 2] = [
+    ProfileValue::new("published", "ties", r#""exclude""#),
+    ProfileValue::new("corrected", "ties", r#""include""#),
+];
+
 impl GraphParams {
     /// # Errors
     /// If the quantile is out of range.

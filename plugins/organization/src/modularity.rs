@@ -4,7 +4,7 @@ use pallium_core::prelude::*;
 use pallium_graph::communities::{ORDERS, best_partition};
 use pallium_graph::{Cut, Ties};
 
-use crate::graph::graph_of;
+use crate::graph::{TIES, graph_of};
 
 pallium_core::params! {
     /// Which graph is measured, and how.
@@ -45,6 +45,7 @@ impl Component for Modularity {
     const ABOUT: &'static str = "modularity of the graph of strong connections, by greedy merging";
     const CITE: &'static str = "Clauset, Newman and Moore 2004";
     type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &TIES;
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         let cut = Cut::new(params.quantile, params.ties)?;
         one_of_range("orders", f64::from(params.orders), 1.0, 10_000.0)?;

@@ -3,11 +3,10 @@
 
 use std::path::PathBuf;
 
-use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 use pallium_graph::{Cut, Graph, Rewiring, Ties};
 
-use crate::graph::graph_of;
+use crate::graph::{TIES, graph_of};
 use crate::null::{Coefficients, matched, published};
 
 pallium_core::choice! {
@@ -78,8 +77,10 @@ impl Component for SmallWorldness {
         "Humphries and Gurney 2008; Latora and Marchiori 2001; Maslov and Sneppen 2002";
     type Params = Params;
     const PROFILES: &'static [ProfileValue] = &[
-        ProfileValue { profile: "published", parameter: "null", json: r#""published""# },
-        ProfileValue { profile: "corrected", parameter: "null", json: r#""matched""# },
+        TIES[0],
+        TIES[1],
+        ProfileValue::new("published", "null", r#""published""#),
+        ProfileValue::new("corrected", "null", r#""matched""#),
     ];
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         let cut = Cut::new(params.quantile, params.ties)?;

@@ -1,9 +1,9 @@
 //! `spatial.communicability-emd`: wiring cost, and the distance between the
 //! distributions of communicability of weights and measured connectome.
 
+use pallium_core::Units;
 use pallium_core::ndarray::{Array2, ArrayView2, Axis, CowArray};
 use pallium_core::prelude::*;
-use pallium_core::{ProfileValue, Units};
 use pulp::Arch;
 
 use crate::network::{NetworkCommunicability, measured_communicability};
@@ -69,8 +69,8 @@ impl Component for CommunicabilityEmd {
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975";
     type Params = Params;
     const PROFILES: &'static [ProfileValue] = &[
-        ProfileValue { profile: "published", parameter: "empty_rows", json: r#""floor""# },
-        ProfileValue { profile: "corrected", parameter: "empty_rows", json: r#""zero""# },
+        ProfileValue::new("published", "empty_rows", r#""floor""#),
+        ProfileValue::new("corrected", "empty_rows", r#""zero""#),
     ];
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {

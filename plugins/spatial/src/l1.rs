@@ -1,6 +1,5 @@
 //! `spatial.l1`: λ Σ|W|.
 
-use pallium_core::ProfileValue;
 use pallium_core::prelude::*;
 use pulp::Arch;
 
@@ -41,8 +40,8 @@ impl Component for L1 {
     const CITE: &'static str = "Tibshirani 1996, J. R. Stat. Soc. B 58:267";
     type Params = Params;
     const PROFILES: &'static [ProfileValue] = &[
-        ProfileValue { profile: "published", parameter: "strength_rule", json: r#""ignored""# },
-        ProfileValue { profile: "corrected", parameter: "strength_rule", json: r#""applied""# },
+        ProfileValue::new("published", "strength_rule", r#""ignored""#),
+        ProfileValue::new("corrected", "strength_rule", r#""applied""#),
     ];
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {

@@ -33,7 +33,7 @@ const ROLES: [(&str, &str, &str); 7] = [
 ];
 
 /// The structs that cross as JSON.
-const HEADERS: [(&str, &str); 14] = [
+const HEADERS: [(&str, &str); 15] = [
     ("SettingHeader", "abi/convert/setting.rs"),
     ("SubstrateHeader", "abi/convert/substrate.rs"),
     ("ConstraintWants", "abi/headers.rs"),
@@ -43,6 +43,7 @@ const HEADERS: [(&str, &str); 14] = [
     ("MeasuresHeader", "abi/headers.rs"),
     ("Manifest", "abi/manifest.rs"),
     ("ComponentEntry", "abi/manifest.rs"),
+    ("ProfileEntry", "abi/manifest.rs"),
     ("Description", "component.rs"),
     ("TaskInfo", "role/task.rs"),
     ("ModelInfo", "role/model.rs"),

@@ -304,7 +304,8 @@ pub fn tensors_from_loan(loan: &WireLoan<'_>) -> Result<Vec<Tensor>> {
 fn owned_tensor(tensor: &WireTensor<'_>) -> Result<Tensor> {
     let (name, shape) = (tensor.name.as_str(), tensor.shape.to_vec());
     let values = values_of(name, tensor.code, tensor.bytes.as_slice())?;
-    if values.len() != shape.iter().product::<usize>() {
+    let count = shape.iter().try_fold(1, |count: usize, &axis| count.checked_mul(axis));
+    if count != Some(values.len()) {
         return Err(malformed(name, &shape, values.len()));
     }
     Ok(Tensor::new(name, shape, values))

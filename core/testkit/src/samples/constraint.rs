@@ -3,7 +3,7 @@
 
 use pallium_core::ndarray::{ArrayViewMut3, s};
 use pallium_core::prelude::*;
-use pallium_core::{ProfileValue, serde_json::json};
+use pallium_core::serde_json::json;
 
 use super::{conforms, faulty};
 
@@ -28,8 +28,7 @@ impl Component for Sample {
     const ID: &'static str = "sample.constraint";
     const ABOUT: &'static str = "a penalty with memory";
     const CITE: &'static str = "this work";
-    const PROFILES: &'static [ProfileValue] =
-        &[ProfileValue { profile: "published", parameter: "strength", json: "0.25" }];
+    const PROFILES: &'static [ProfileValue] = &[ProfileValue::new("published", "strength", "0.25")];
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {

@@ -73,10 +73,19 @@ fn values_under_profiles_must_name_parameters() {
         ("strength", json!("much"), "cannot be built"),
         ("strength", json!(-1.0), "cannot be built"),
     ] {
-        entry.profiles = vec![("published".into(), parameter.into(), value)];
+        entry.profiles[0].parameter = parameter.into();
+        entry.profiles[0].value = value;
         let found = verdict(entry);
         assert!(found.verdict == Verdict::Failed && found.detail.contains(message), "{}", found.detail);
     }
-    entry.profiles = vec![("published".into(), "strength".into(), json!(1.0)); 2];
+    entry.profiles[0].value = json!(1.0);
+    entry.profiles.push(entry.profiles[0].clone());
     assert!(verdict(entry).detail.contains("twice"));
+    // A constraint may change the value.
+    entry.profiles[1].constraint = Some("sample.constraint".into());
+    assert_eq!(verdict(entry).verdict, Verdict::Passed, "{}", verdict(entry).detail);
+    entry.profiles[1].value = json!(-1.0);
+    assert!(verdict(entry).detail.contains("cannot be built"));
+    entry.profiles[1].constraint = Some("non-negative".into());
+    assert!(verdict(entry).detail.contains("not an id"));
 }

@@ -157,10 +157,13 @@ fn panel(width: f64, run: &RunFolder, curves: &LearningCurves, task: usize, what
     let y = Axis::new(low.min(high - 1e-6), high, 6);
     let first = if last > 1.0 { 1.0 } else { 0.5 };
     let chart = Chart::new(&canvas, frame, Axis::whole(first, last.max(first + 0.5), 10), y);
-    chart.name_axes(
-        "epoch",
-        if what == Quantity::Accuracy { "validation accuracy" } else { "validation loss (nats)" },
-    );
+    let of_classes = run.tasks[task].info.as_ref().is_none_or(|info| info.loss.of_classes());
+    let quantity = match what {
+        Quantity::Accuracy => "validation accuracy",
+        Quantity::Loss if of_classes => "validation loss (nats)",
+        Quantity::Loss => "validation loss",
+    };
+    chart.name_axes("epoch", quantity);
     if let (Quantity::Accuracy, Some(levels)) = (what, levels) {
         levels_across(&chart, levels, (first, last));
     }

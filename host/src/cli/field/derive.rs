@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use pallium_core::{Result, Setting, Substrate};
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 use serde_json::{Map, Value, json};
 
@@ -136,7 +137,7 @@ impl Derive {
 pub fn derive(args: &Derive) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = support::catalogue(&[])?;
-    let source = Use { params: args.parameters()?, ..Use::new("microns.derived") };
+    let source = Use { params: args.parameters()?, ..Use::new(defaults::DERIVED) };
     let mut setting = support::setting(None, None, None);
     if let Some(threads) = args.threads {
         setting = Setting { threads: threads.into(), ..setting };

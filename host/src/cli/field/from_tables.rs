@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 use serde_json::{Value, json};
 
 use super::{check_free, store};
 use crate::cli::output::folder_of;
 use crate::cli::support;
-
-/// The source of fields in tables.
-const TABLES: &str = "microns.tables";
 
 /// Writes fields from tables of the MICrONS volume as CAVE exports them: units
 /// and their cells, and synapses.
@@ -67,8 +65,8 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
         params.insert("synapses".into(), support::path_text(synapses)?.into());
     }
     params.extend(args.params.iter().cloned());
-    let mut source =
-        catalogue.substrate(&Use { params, ..Use::new(TABLES) }, &support::setting(None, None, None))?;
+    let mut source = catalogue
+        .substrate(&Use { params, ..Use::new(defaults::TABLES) }, &support::setting(None, None, None))?;
 
     let parent = folder_of(&args.out);
     std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;

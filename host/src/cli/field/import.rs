@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::Result;
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 use serde_json::Value;
 
 use super::{check_free, store};
 use crate::cli::support;
-
-/// The source of fields in NWB files.
-const NWB: &str = "nwb.field";
 
 /// Writes one imaged field of a two-photon recording (NWB) as a field's folder.
 #[derive(Args, Debug)]
@@ -32,7 +30,7 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The substrate component that reads the file.
-    #[arg(long = "use", value_name = "ID", default_value = NWB)]
+    #[arg(long = "use", value_name = "ID", default_value = defaults::RECORDING)]
     source: String,
     /// Set a further parameter of that component; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]

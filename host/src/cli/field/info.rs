@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ndarray::Array2;
 use pallium_core::{Error, Kind, Result, Substrate, WeightRequest};
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 use pallium_report::text::p_cell;
 
@@ -88,7 +89,7 @@ fn computed_on_reading(
     fields: [Option<&mut Substrate>; 2],
 ) -> Result<()> {
     let params = support::parameters([("connectome_order", "released".into())]);
-    let as_used = support::field(catalogue, Use { params, ..Use::new(support::FIELD) }, folder)?;
+    let as_used = support::field(catalogue, Use { params, ..Use::new(defaults::FIELD) }, folder)?;
     for field in fields.into_iter().flatten() {
         for (name, matrix) in &as_used.matrices {
             field.matrices.entry(name.clone()).or_insert_with(|| matrix.clone());
@@ -115,7 +116,7 @@ fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> 
     let setting = support::setting(Some(n), Some(field), None);
     let ones = Array2::ones((n, n));
     let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
-    let source = Use { params, ..Use::new("microns.functional") };
+    let source = Use { params, ..Use::new(defaults::FROM_ACTIVITY) };
     let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
         // Matrices without positive entries cannot be scaled.
         Err(e) if e.kind == Kind::Input => return Ok(None),

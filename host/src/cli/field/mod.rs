@@ -14,6 +14,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use pallium_core::{Error, Result, Substrate};
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 
 use super::support;
@@ -77,13 +78,13 @@ fn read(catalogue: &Catalogue, folder: &Path, order: &str, events: bool) -> Resu
         ("sttc", "released".into()),
         ("events", events.into()),
     ]);
-    support::field(catalogue, Use { params, ..Use::new(support::FIELD) }, folder)
+    support::field(catalogue, Use { params, ..Use::new(defaults::FIELD) }, folder)
 }
 
 /// Writes `field` as a new folder in the released format.
 fn store(catalogue: &Catalogue, field: &Substrate, out: &Path) -> Result<()> {
     let params = support::parameters([("path", support::path_text(out)?.into())]);
-    let writer = Use { params, ..Use::new(support::FIELD) };
+    let writer = Use { params, ..Use::new(defaults::FIELD) };
     catalogue.substrate(&writer, &support::setting(None, None, None))?.store(field, out)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Result, Setting};
+use pallium_record::defaults;
 use pallium_record::spec::Use;
 use serde_json::Value;
 
@@ -56,7 +57,7 @@ pub struct Synth {
 pub fn synth(args: &Synth) -> Result<()> {
     check_free(&args.out)?;
     let catalogue = support::catalogue(&[])?;
-    let mut source = Use::new(if args.like.is_some() { "synthetic.like" } else { "synthetic.field" });
+    let mut source = Use::new(if args.like.is_some() { defaults::LIKE } else { defaults::SYNTHETIC });
     source.params.extend(args.params.iter().cloned());
     if let Some(neurons) = args.neurons {
         source.params.insert("neurons".into(), neurons.into());

@@ -12,6 +12,7 @@ use clap::Args;
 use itertools::Itertools;
 use pallium_core::{Error, Result, nearest};
 use pallium_files as files;
+use pallium_profile as profile;
 use pallium_testkit::{self as testkit, Finding, Subject, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -48,6 +49,9 @@ pub struct Check {
     #[arg(long)]
     json: bool,
 }
+
+/// The check of values under profiles.
+const PROFILES: &str = "profiles";
 
 /// Arguments of a worker process.
 #[derive(Args, Debug)]
@@ -108,9 +112,17 @@ pub fn worker(args: &Worker) -> Result<()> {
     }
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
+    let unknown_profile = entry.profiles.iter().find_map(|value| profile::check_name(&value.profile).err());
     for check in checks.iter().skip(args.skip) {
         emit(&CheckMessage::Begin(check.name.into()))?;
-        emit(&CheckMessage::Found(subject.run(check)))?;
+        let mut found = subject.run(check);
+        // The testkit does not know the profiles.
+        if let (PROFILES, Verdict::Passed, Some(error)) = (check.name, found.verdict, &unknown_profile) {
+            found.verdict = Verdict::Failed;
+            found.detail = format!("it has a value under a profile, and {}", error.message);
+            found.help.clone_from(&error.help);
+        }
+        emit(&CheckMessage::Found(found))?;
     }
     emit(&CheckMessage::Done)
 }

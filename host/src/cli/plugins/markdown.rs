@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn parameters_of_a_family_are_listed_once() {
-        let page = page(&Catalogue::in_process([&SAMPLE, &OTHER]));
+        let page = page(&Catalogue::in_process([&SAMPLE, &OTHER]).unwrap());
         assert!(page.contains("\n### sample: shared metric parameters\n\n| parameter"), "{page}");
         assert_eq!(page.matches("| `number` | number, or none | none | A number. |").count(), 1);
         let line = "\n[Shared](#sample-shared-metric-parameters): `which`, `number`.\n";
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn entries_are_complete_and_tables_stay_valid() {
-        let page = page(&Catalogue::in_process([&SAMPLE]));
+        let page = page(&Catalogue::in_process([&SAMPLE]).unwrap());
         let expected = "\n## Metrics\n\n| component | what it does |\n|---|---|\n\
             | [`sample.metric-2`](#samplemetric-2) | measures \\|w\\| |\n\
             \n### sample.metric-2\n\nMeasures |w|.\nSource: this work. Plugin: `built in`.\n\
