@@ -85,14 +85,14 @@ impl ModelRecord {
 #[cfg(test)]
 mod tests {
     use ndarray::array;
-    use pallium_core::Kind;
+    use pallium_core::ParameterKind;
 
     use super::*;
 
     #[test]
     fn the_matrix_of_a_stored_network_is_in_the_order_of_the_neurons() {
         let block = |name: &str, rows: &str, columns: &str| {
-            ParameterInfo::new(name, [1, 1], Kind::Recurrent).between(rows, columns)
+            ParameterInfo::new(name, [1, 1], ParameterKind::Recurrent).between(rows, columns)
         };
         let mut info = ModelInfo::new(2, vec![block("ei", "e", "i"), block("ie", "i", "e")]);
         info.populations =

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
-    Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
-    Result, Tensor, TensorView,
+    Dynamics, Error, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials, Result,
+    Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
