@@ -279,21 +279,26 @@ impl Experiment {
         let entry = catalogue.find(id, role).map_err(|e| placed(e, &given.at))?;
         let mut params =
             profile::parameters(&self.profile, &self.set_switches, &entry.profiles, constraints)?;
-        for (name, value) in &params {
-            if !schema::properties(&entry.schema).contains_key(name)
-                || schema::check_value(&entry.schema, name, value).is_err()
-            {
-                return Err(Error::plugin(format!(
-                    "under the profile `{}`, parameter `{name}` of `{id}` is {value}, which `{id}` does not take",
-                    self.profile
-                ))
-                .help("a mistake in the plugin, whose component declares its values: `pallium plugins check FILE` shows it"));
-            }
-        }
         if let Some(defaults) = self.defaults.get(id) {
             params = self.checked(&entry.schema, defaults, &params)?;
         }
         params = self.checked(&entry.schema, given, &params)?;
+        // What the file sets is checked; a declared value or a switch may be wrong.
+        for (name, value) in &params {
+            if !schema::properties(&entry.schema).contains_key(name)
+                || schema::check_value(&entry.schema, name, value).is_err()
+            {
+                return Err(Error::input(format!(
+                    "under the profile `{}` and its switches, parameter `{name}` of `{id}` is {value}, which `{id}` \
+                     does not take",
+                    self.profile
+                ))
+                .help(format!(
+                    "set {name} where `{id}` is used, or under [defaults.\"{id}\"]; `pallium plugins show {id}` \
+                     shows what it declares, `pallium plugins check` whether it takes that"
+                )));
+            }
+        }
         params.sort_keys();
         Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
     }
