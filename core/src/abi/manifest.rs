@@ -43,6 +43,9 @@ pub struct ComponentEntry {
     /// Capabilities that the host must have for this component.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// Whether it takes sets of connections and not only matrices.
+    #[serde(default)]
+    pub connections: bool,
 }
 
 /// What this version of the contract can do beyond its first version. A plugin or

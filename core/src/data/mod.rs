@@ -1,6 +1,7 @@
 //! The data that pass between the host and a component.
 
 mod batch;
+mod connections;
 mod measure;
 mod substrate;
 mod table;
@@ -9,6 +10,7 @@ mod tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 pub use batch::{Batch, BatchView, Scored, Targets, TargetsView};
+pub use connections::{Connections, ConnectionsView, Rewiring, RewiringView, SparseWeights};
 pub use measure::{Direction, Measure, Measures};
 pub use substrate::{Positions, PositionsBase, Substrate, SubstrateBase, SubstrateView};
 pub use table::Table;

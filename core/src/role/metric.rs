@@ -2,7 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, ArrayView3};
 
-use crate::{MatrixView, Measures, ModelInfo, Result, Scored, SubstrateView, TargetsView, TensorView};
+use crate::{
+    ConnectionsView, MatrixView, Measures, ModelInfo, Result, Scored, SubstrateView, TargetsView, TensorView,
+};
 
 /// The map that a model iterates, without noise and in double precision: see
 /// [`Model::step`](crate::Model::step).
@@ -60,10 +62,15 @@ impl<'a> RecordedTrials<'a> {
 /// A network to be measured. Build it with [`Network::new`] and set what is known.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
-    /// The first recurrent block, N×N.
+    /// The first recurrent block, N×N; 1 × C if the weights lie on a set of C
+    /// connections and the component states
+    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS).
     pub recurrent: MatrixView<'a>,
-    /// The same before training.
+    /// The same before training; 0 for a connection that was added since.
     pub initial: Option<MatrixView<'a>>,
+    /// The connections that the recurrent weights lie on; `None` if they are a
+    /// matrix.
+    pub connections: Option<ConnectionsView<'a>>,
     /// The substrate.
     pub substrate: Option<&'a SubstrateView<'a>>,
     /// The description of the model.
@@ -91,6 +98,7 @@ impl<'a> Network<'a> {
         Network {
             recurrent,
             initial: None,
+            connections: None,
             substrate: None,
             model: None,
             parameters: &[],

@@ -84,6 +84,7 @@ pub fn trained() -> Trained {
         curves,
         ids: BTreeMap::from([("root".into(), vec![864_691_135_000_000_001, 2, 3])]),
         initial: Array2::ones((3, 3)),
+        connections: None,
         parameters,
         state: Some(state),
     }

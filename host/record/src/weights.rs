@@ -4,6 +4,13 @@
 //! tensors are the trained parameters, by the model's names (f32), and
 //! `ids.NAME` the identifiers of the neurons (i64) in the order of rows and
 //! columns. Row = from, column = to.
+//!
+//! On a set of C connections, `initial` and the recurrent parameters have one value
+//! for each, and `connections.indptr` (u64) and `connections.indices` (u32) are
+//! their compressed rows, so that scipy reads them as
+//! `csr_array((f["recurrent"], f["connections.indices"], f["connections.indptr"]))`.
+//! If connections moved during the training, `initial` belongs to
+//! `initial.indptr` and `initial.indices`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +19,7 @@ use std::path::Path;
 
 use itertools::Itertools;
 use ndarray::Array2;
-use pallium_core::{Error, Matrix, Result, Tensor};
+use pallium_core::{Connections, Error, Matrix, Result, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
@@ -29,16 +36,46 @@ pub const ORIENTATION: &str = "row = from, column = to";
 
 /// The tensor of the recurrent weights before training.
 const INITIAL: &str = "initial";
+/// Prefix of the compressed rows of the connections after training.
+const CONNECTIONS: &str = "connections";
 /// Prefix of the tensors with identifiers.
 const IDS: &str = "ids.";
 
 /// The contents of the file.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    /// Recurrent weights before training, N×N.
+    /// Recurrent weights before training, N×N; 1 × C on a set of C connections.
     pub initial: Matrix,
+    /// The connections before and after training; `None` if the weights are a
+    /// matrix.
+    pub connections: Option<[Connections; 2]>,
     /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
+}
+
+/// The compressed rows of `connections`.
+pub fn compressed_rows(prefix: &str, connections: &Connections) -> [Tensor; 2] {
+    let view = connections.view();
+    [
+        Tensor::new(format!("{prefix}.indptr"), [view.indptr().len()], view.indptr().to_vec()),
+        Tensor::new(format!("{prefix}.indices"), [view.len()], view.indices().to_vec()),
+    ]
+}
+
+/// Takes the compressed rows of a square set of connections from `tensors`, if they
+/// are there.
+///
+/// # Errors
+/// If they are not compressed rows.
+pub fn take_compressed_rows(prefix: &str, tensors: &mut Vec<Tensor>) -> Result<Option<Connections>> {
+    let mut take = |part: &str| {
+        let name = format!("{prefix}.{part}");
+        let at = tensors.iter().position(|tensor| tensor.name == name)?;
+        Some(tensors.remove(at))
+    };
+    let (Some(indptr), Some(indices)) = (take("indptr"), take("indices")) else { return Ok(None) };
+    let (indptr, indices) = (indptr.slice::<u64>()?.to_vec(), indices.slice::<u32>()?.to_vec());
+    Connections::new(indptr.len().saturating_sub(1), indptr, indices).map(Some)
 }
 
 impl Weights {
@@ -59,7 +96,14 @@ pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::plugin(format!("the state of `{}`: {what}", cell.spec.model.id));
     let initial = Tensor::from_view(INITIAL, trained.initial.view());
     let mut tensors: BTreeMap<&str, (&[usize], Dtype, Vec<u8>)> = BTreeMap::new();
-    for tensor in std::iter::once(&initial).chain(&trained.parameters) {
+    let mut rows = Vec::new();
+    if let Some([before, after]) = &trained.connections {
+        rows.extend(compressed_rows(CONNECTIONS, after));
+        if before != after {
+            rows.extend(compressed_rows(INITIAL, before));
+        }
+    }
+    for tensor in std::iter::once(&initial).chain(&trained.parameters).chain(&rows) {
         let (dtype, bytes) = to_bytes(&tensor.values)?;
         if tensors.insert(&tensor.name, (&tensor.shape, dtype, bytes)).is_some() {
             return Err(wrong(format!("two tensors are named `{}`", tensor.name)));
@@ -122,8 +166,11 @@ pub fn read(path: &Path) -> Result<Weights> {
         }
     }
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
+    let before = take_compressed_rows(INITIAL, &mut parameters).map_err(|e| damaged(path, &e))?;
+    let after = take_compressed_rows(CONNECTIONS, &mut parameters).map_err(|e| damaged(path, &e))?;
+    let connections = after.map(|after| [before.unwrap_or_else(|| after.clone()), after]);
     let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
-    Ok(Weights { initial, parameters })
+    Ok(Weights { initial, connections, parameters })
 }
 
 /// The part of square matrices that belongs to `neurons`: of the one before

@@ -196,20 +196,24 @@ impl Experiment {
             .map(|variant| {
                 let ids: Vec<_> = variant.constraints.iter().map(|c| c.component.id.as_str()).collect();
                 let weights = self.resolve(catalogue, Role::Weights, &variant.weights, &ids)?;
+                let of_pairs = variant.connections.as_ref();
+                let connections = of_pairs
+                    .map(|source| self.resolve(catalogue, Role::Weights, source, &ids))
+                    .transpose()?;
                 let constraints =
                     self.resolve_all(catalogue, Role::Constraint, &variant.constraints, &ids)?;
                 let model = variant.model.as_ref().unwrap_or(&self.model);
                 let optimizer = variant.optimizer.as_ref().unwrap_or(&self.optimizer);
                 let network = self.resolve_network(catalogue, model, optimizer)?;
-                Ok((variant, weights, constraints, network))
+                Ok((variant, (weights, connections), constraints, network))
             })
             .collect::<Result<Vec<_>>>()?;
 
         let cell = |task: &str,
                     task_component: &Use,
-                    (variant, weights, constraints, (model, optimizer)): &(
+                    (variant, (weights, connections), constraints, (model, optimizer)): &(
             &Variant,
-            Use,
+            (Use, Option<Use>),
             Vec<Use>,
             (Use, Use),
         )| {
@@ -221,6 +225,7 @@ impl Experiment {
                 data_seed: self.data_seed,
                 substrate: substrate.clone(),
                 weights: weights.clone(),
+                connections: connections.clone(),
                 geometry: variant.geometry.clone(),
                 constraints: constraints.clone(),
                 task_component: task_component.clone(),

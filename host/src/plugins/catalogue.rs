@@ -42,6 +42,8 @@ pub struct Entry {
     pub schema: serde_json::Value,
     /// Values of its parameters under profiles: profile, parameter, value.
     pub profiles: Vec<(String, String, serde_json::Value)>,
+    /// Whether it takes sets of connections and not only matrices.
+    pub connections: bool,
     /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
@@ -118,6 +120,7 @@ impl Catalogue {
                     cite: r.cite.into(),
                     schema: (r.schema)(),
                     profiles: Vec::new(),
+                    connections: r.connections,
                     plugin: None,
                     source: Source::InProcess(r.builder),
                 };
@@ -221,6 +224,7 @@ impl Catalogue {
                 cite: component.cite,
                 schema: component.schema,
                 profiles: component.profiles,
+                connections: component.connections,
                 plugin: Some(plugin.clone()),
                 source: Source::Plugin(plugin.clone()),
             };

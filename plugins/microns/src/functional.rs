@@ -220,7 +220,13 @@ mod tests {
     use pallium_weights::spectral_radius;
 
     fn request(substrate: &Substrate, seed: u64) -> WeightRequest<'_> {
-        WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None }
+        WeightRequest {
+            neurons: substrate.neurons,
+            substrate: Some(substrate),
+            seed,
+            draw: None,
+            connections: None,
+        }
     }
 
     fn small() -> Substrate {
