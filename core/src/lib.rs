@@ -93,8 +93,8 @@ mod setting;
 pub use component::{Builder, Component, Description, ProfileValue, Registration, Role, registrations};
 pub use data::{
     Batch, BatchView, Connections, ConnectionsView, Direction, Element, Matrix, MatrixView, MatrixViewMut,
-    Measure, Measures, Positions, PositionsBase, Rewiring, RewiringView, Scored, SparseWeights, Substrate,
-    SubstrateBase, SubstrateView, Table, Targets, TargetsView, Tensor, TensorView, Values,
+    Measure, Measures, PairTable, Positions, PositionsBase, Rewiring, RewiringView, Scored, SparseWeights,
+    Substrate, SubstrateBase, SubstrateView, Table, Targets, TargetsView, Tensor, TensorView, Values,
 };
 pub use error::{Error, Kind, Result};
 pub use loss::{Explained, Loss, LossSums, largest};

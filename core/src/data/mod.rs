@@ -3,6 +3,7 @@
 mod batch;
 mod connections;
 mod measure;
+mod pairs;
 mod substrate;
 mod table;
 mod tensor;
@@ -12,6 +13,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 pub use batch::{Batch, BatchView, Scored, Targets, TargetsView};
 pub use connections::{Connections, ConnectionsView, Rewiring, RewiringView, SparseWeights};
 pub use measure::{Direction, Measure, Measures};
+pub use pairs::PairTable;
 pub use substrate::{Positions, PositionsBase, Substrate, SubstrateBase, SubstrateView};
 pub use table::Table;
 pub use tensor::{Element, Tensor, TensorView, Values};

@@ -12,6 +12,8 @@
 //! All but `init.orthogonal` share the parameters `signs`, `diagonal` and
 //! `spectral_radius` ([`pallium_weights::Finish`]).
 
+mod controls;
+mod distance;
 mod file;
 mod gaussian;
 mod orthogonal;
