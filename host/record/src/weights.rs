@@ -195,6 +195,9 @@ pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Resul
     file.read_exact(&mut header).map_err(unreadable)?;
     let header: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&header).map_err(|e| damaged(path, &e))?;
+    if header.contains_key(&format!("{CONNECTIONS}.indptr")) {
+        return sample_of_connections(path, block, size, neurons);
+    }
     let mut read = |name: &str| -> Result<Option<Matrix>> {
         let entry = header.get(name).and_then(|entry| serde_json::from_value::<Entry>(entry.clone()).ok());
         let Some(entry) = entry.filter(|e| e.dtype == "F32" && e.shape == [size, size]) else {
@@ -219,6 +222,28 @@ pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Resul
     Ok(read(INITIAL)?.zip(read(block)?).map(|(initial, trained)| [initial, trained]))
 }
 
+/// As [`sample`], of weights on connections; 0 for pairs that are not connected.
+fn sample_of_connections(
+    path: &Path,
+    block: &str,
+    size: usize,
+    neurons: &[usize],
+) -> Result<Option<[Matrix; 2]>> {
+    let Weights { initial, connections, parameters } = read(path)?;
+    let Some([before, after]) = connections.filter(|[_, after]| after.view().dim() == (size, size)) else {
+        return Ok(None);
+    };
+    let Some(trained) = parameters.iter().find(|tensor| tensor.name == block) else { return Ok(None) };
+    let among = |pairs: &Connections, values: &[f32]| {
+        Array2::from_shape_fn((neurons.len(), neurons.len()), |(a, b)| {
+            let place = pairs.view().find(neurons[a], neurons[b]);
+            place.and_then(|place| values.get(place)).copied().unwrap_or_default()
+        })
+    };
+    let initial: Vec<f32> = initial.iter().copied().collect();
+    Ok(Some([among(&before, &initial), among(&after, trained.slice()?)]))
+}
+
 /// Maximum length of a header, in bytes; safetensors has the same.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -233,6 +258,30 @@ struct Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_read_back_and_sampled() {
+        let pairs = |all: &[(u32, u32)]| Connections::from_pairs(4, 4, all.to_vec()).unwrap();
+        let (before, after) = (pairs(&[(0, 1), (2, 3), (3, 0)]), pairs(&[(0, 1), (1, 3), (3, 0)]));
+        let cell = crate::testing::cell(0);
+        let trained = Trained {
+            initial: ndarray::array![[1.0, 2.0, 3.0]],
+            connections: Some([before.clone(), after.clone()]),
+            parameters: vec![Tensor::new("recurrent", [3], vec![4.0_f32, 5.0, 6.0])],
+            ..crate::testing::trained()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, write(&cell, &trained, "corrected").unwrap()).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found.connections, Some([before, after]));
+        assert_eq!(found.initial, trained.initial);
+        assert_eq!(found.parameters, trained.parameters);
+        let [initial, trained] = sample(&path, "recurrent", 4, &[0, 1, 3]).unwrap().unwrap();
+        assert_eq!(initial, ndarray::array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]]);
+        assert_eq!(trained, ndarray::array![[0.0, 4.0, 0.0], [0.0, 0.0, 5.0], [6.0, 0.0, 0.0]]);
+        assert!(sample(&path, "recurrent", 5, &[0]).unwrap().is_none());
+    }
 
     #[test]
     fn a_sample_has_the_weights_between_its_neurons() {

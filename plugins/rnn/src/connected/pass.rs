@@ -380,6 +380,8 @@ impl Tile {
         carry[..n].fill(Lanes::ZERO);
         resize(in_states, if activity.is_some() { n } else { 0 });
         resize(outputs, layer.outputs);
+        // The forward pass left outputs here.
+        outputs[..layer.outputs].fill(Lanes::ZERO);
         let mut alive = false;
         let segments: Vec<usize> = (0..end).step_by(plan.segment).collect();
         for from in segments.into_iter().rev() {
@@ -414,7 +416,7 @@ impl Tile {
                         previous,
                         later: alive.then_some(&later[..n]),
                         in_outputs: (!scored.is_empty()).then_some(&outputs[..layer.outputs]),
-                        in_states: activity.is_some().then_some(&in_states[..n]),
+                        in_states: activity.map(|_| &in_states[..n]),
                         going: going.as_ref(),
                         carry: &mut carry[..n],
                         delta: &mut delta[..n],
