@@ -260,6 +260,7 @@ fn source(c: &mut Criterion) {
                 substrate: Some(&scene.substrate),
                 seed: 1,
                 draw: None,
+                connections: None,
             };
             b.iter(|| source.weights(&request).or_end());
         });

@@ -164,7 +164,8 @@ impl Scene {
             geometry::distances(&cell.geometry, Some(&substrate), n, cell.derived_seed("geometry"))?;
         let seed = cell.derived_seed("weights");
         let setting = Setting { neurons: Some(n), substrate: Some(&substrate), seed, ..bare };
-        let request = WeightRequest { neurons: n, substrate: Some(&substrate), seed, draw: None };
+        let request =
+            WeightRequest { neurons: n, substrate: Some(&substrate), seed, draw: None, connections: None };
         let recurrent = catalogue.weights(&cell.weights, &setting)?.weights(&request)?;
         let info = catalogue.task(&cell.task_component, &setting)?.info();
         Ok(Scene {

@@ -84,6 +84,11 @@ pub trait Component: Sized + 'static {
     /// Names of capabilities that the host must have for this component; a host
     /// that lacks one refuses the component by name.
     const REQUIRES: &'static [&'static str] = &[];
+    /// Whether the component takes recurrent weights on a set of connections
+    /// ([`Connections`](crate::Connections)) and not only as a matrix; its role
+    /// says what then differs. A component that takes only matrices is offered
+    /// them up to a size, and refused by name in larger networks.
+    const CONNECTIONS: bool = false;
 
     /// Description and parameters of the component with these parameters, if they
     /// depend on them: a component whose code is in a file named by a parameter is
@@ -202,6 +207,8 @@ pub struct Registration {
     pub profiles: &'static [ProfileValue],
     /// Capabilities that it requires of the host.
     pub requires: &'static [&'static str],
+    /// Whether it takes sets of connections.
+    pub connections: bool,
     /// Its description with parameters given as a JSON object.
     pub describe: fn(&str) -> Result<Option<Description>>,
     /// The function that builds it.
@@ -223,6 +230,7 @@ macro_rules! registration {
                     schema: schema_of::<T::Params>,
                     profiles: T::PROFILES,
                     requires: T::REQUIRES,
+                    connections: T::CONNECTIONS,
                     describe: |json| T::describe(&parse_parameters(T::ID, json)?),
                     builder: Builder::$role(|json, setting| {
                         let params: T::Params = parse_parameters(T::ID, json)?;

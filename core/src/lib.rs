@@ -92,9 +92,9 @@ mod setting;
 
 pub use component::{Builder, Component, Description, ProfileValue, Registration, Role, registrations};
 pub use data::{
-    Batch, BatchView, Direction, Element, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Positions,
-    PositionsBase, Scored, Substrate, SubstrateBase, SubstrateView, Table, Targets, TargetsView, Tensor,
-    TensorView, Values,
+    Batch, BatchView, Connections, ConnectionsView, Direction, Element, Matrix, MatrixView, MatrixViewMut,
+    Measure, Measures, PairTable, Positions, PositionsBase, Rewiring, RewiringView, Scored, SparseWeights,
+    Substrate, SubstrateBase, SubstrateView, Table, Targets, TargetsView, Tensor, TensorView, Values,
 };
 pub use error::{Error, Kind, Result};
 pub use loss::{Explained, Loss, LossSums, largest};
@@ -113,12 +113,13 @@ pub use {inventory, ndarray, rand, rand_distr, schemars, serde, serde_json, trac
 /// What a plugin file usually needs, in one `use`.
 pub mod prelude {
     pub use crate::{
-        Activity, Batch, BatchView, Component, Constraint, Direction, Dynamics, Error, Learned, LearnedMut,
-        Levels, Loss, Matrix, MatrixView, MatrixViewMut, Measure, Measures, Metric, Mode, Model, ModelInfo,
-        Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, Positions, ProfileValue,
-        Result, Scored, Setting, Split, StatePart, Substrate, SubstrateSource, SubstrateView, Targets,
-        TargetsView, Task, TaskInfo, Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero,
-        ndarray, one_of_range, random,
+        Activity, Batch, BatchView, Component, Connections, ConnectionsView, Constraint, Direction, Dynamics,
+        Error, Learned, LearnedMut, Levels, Loss, Matrix, MatrixView, MatrixViewMut, Measure, Measures,
+        Metric, Mode, Model, ModelInfo, Moment, Network, Optimizer, ParameterInfo, ParameterKind, Point,
+        Population, Positions, ProfileValue, Result, Rewiring, RewiringView, Scored, Setting, SparseWeights,
+        Split, StatePart, Substrate, SubstrateSource, SubstrateView, Targets, TargetsView, Task, TaskInfo,
+        Tensor, TensorView, Values, WeightRequest, WeightSource, at_least_zero, ndarray, one_of_range,
+        random,
     };
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
-use crate::{Error, Loss, Matrix, Result, SubstrateView};
+use crate::{ConnectionsView, Error, Loss, Matrix, Result, SubstrateView};
 
 /// The part of an experiment that a component is built for. The methods return
 /// what a component needs, or an error that says how the user can supply it.
@@ -32,7 +32,8 @@ pub struct Setting<'a> {
     pub substrate: Option<&'a SubstrateView<'a>>,
     /// Distances between neurons in the variant's geometry, N×N with a zero
     /// diagonal, in the scale of the geometry: by default multiples of their mean.
-    /// For a constraint on connections between two populations, rows × columns.
+    /// For a constraint on connections between two populations, rows × columns; on
+    /// a set of connections, 1 × C: the distance of each.
     pub distance: Option<ArrayView2<'a, f32>>,
     /// Micrometres in one unit of [`distance`](Setting::distance); `None` if the
     /// geometry has none, as a grid.
@@ -42,6 +43,10 @@ pub struct Setting<'a> {
     pub rows: Option<Units<'a>>,
     /// As [`rows`](Setting::rows), for the columns.
     pub columns: Option<Units<'a>>,
+    /// The connections that the recurrent weights lie on; `None` if they are a
+    /// matrix. Only components with
+    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS) receive them.
+    pub connections: Option<ConnectionsView<'a>>,
 }
 
 /// Units of a model, by their neurons.
@@ -86,6 +91,7 @@ impl<'a> Setting<'a> {
             distance_unit_um: self.distance_unit_um,
             rows: self.rows,
             columns: self.columns,
+            connections: self.connections,
         }
     }
 
@@ -114,11 +120,14 @@ impl<'a> Setting<'a> {
     }
 
     /// The shape of the parameter that a constraint is built for: N×N, or the
-    /// units of its rows and columns.
+    /// units of its rows and columns; 1 × C on a set of C connections.
     ///
     /// # Errors
     /// If the number of neurons is unknown.
     pub fn shape(&self) -> Result<(usize, usize)> {
+        if let Some(connections) = self.connections {
+            return Ok((1, connections.len()));
+        }
         let count = |units: Option<Units<'_>>| units.map_or_else(|| self.neurons(), |units| Ok(units.len()));
         Ok((count(self.rows)?, count(self.columns)?))
     }

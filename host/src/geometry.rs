@@ -3,7 +3,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, aview1};
 use pallium_core::rand::seq::SliceRandom;
-use pallium_core::{Error, PositionsBase, Result, Substrate, random};
+use pallium_core::{ConnectionsView, Error, PositionsBase, Result, Substrate, random};
 use pallium_record::spec::{CoordinateLayout, CoordinateScale, DistanceScale, Geometry, Space};
 
 /// Distances between neurons.
@@ -33,6 +33,102 @@ pub fn distances(
     neurons: usize,
     seed: u64,
 ) -> Result<Option<Distances>> {
+    let Some(points) = points(geometry, substrate, neurons, seed)? else { return Ok(None) };
+    let mut distance = euclidean(points.view());
+    let mut unit_um = micrometres(geometry).then_some(1.0);
+    if geometry.distance_scale == DistanceScale::MeanOne && neurons > 1 {
+        let mean = distance.sum() / (neurons * (neurons - 1)) as f64;
+        if mean <= 0.0 {
+            return Err(at_one_place(neurons));
+        }
+        distance /= mean;
+        unit_um = unit_um.map(|unit| unit * mean);
+    }
+    Ok(Some(Distances { values: distance.mapv(|d| d as f32), unit_um }))
+}
+
+/// Where neurons lie, for distances of some pairs without a matrix of all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Places {
+    /// N×3.
+    points: Array2<f64>,
+    /// The unit of distances, in units of the points.
+    scale: f64,
+    /// Micrometres per unit of distance, if the geometry has a length unit.
+    pub unit_um: Option<f64>,
+}
+
+/// The places of the neurons; their distances are those of [`distances`], up to
+/// rounding.
+///
+/// # Errors
+/// As [`distances`].
+pub fn places(
+    geometry: &Geometry,
+    substrate: Option<&Substrate>,
+    neurons: usize,
+    seed: u64,
+) -> Result<Option<Places>> {
+    let Some(points) = points(geometry, substrate, neurons, seed)? else { return Ok(None) };
+    let mut scale = 1.0;
+    if geometry.distance_scale == DistanceScale::MeanOne && neurons > 1 {
+        scale = mean_distance(&points);
+        if scale <= 0.0 {
+            return Err(at_one_place(neurons));
+        }
+    }
+    let unit_um = micrometres(geometry).then_some(scale);
+    Ok(Some(Places { points, scale, unit_um }))
+}
+
+impl Places {
+    /// The distances of all pairs, N×N.
+    pub fn all(&self) -> Array2<f32> {
+        euclidean(self.points.view()).mapv(|d| (d / self.scale) as f32)
+    }
+
+    /// The distance of each connection, 1 × C.
+    pub fn of(&self, connections: ConnectionsView<'_>) -> Array2<f32> {
+        let at = |i: usize| -> [f64; 3] { [0, 1, 2].map(|k| self.points[[i, k]]) };
+        let values = connections.pairs().map(|(i, j)| (between(at(i), at(j)) / self.scale) as f32);
+        Array2::from_shape_vec((1, connections.len()), values.collect())
+            .unwrap_or_else(|_| unreachable!("one value for each connection"))
+    }
+}
+
+/// Mean distance of all pairs of different points.
+fn mean_distance(points: &Array2<f64>) -> f64 {
+    let points: Vec<[f64; 3]> = points.outer_iter().map(|p| [p[0], p[1], p[2]]).collect();
+    let of_row = |i: usize| points[..i].iter().map(|&other| between(points[i], other)).sum::<f64>();
+    let n = points.len();
+    2.0 * (0..n).map(of_row).sum::<f64>() / (n * (n - 1)) as f64
+}
+
+fn between(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+}
+
+fn at_one_place(neurons: usize) -> Error {
+    Error::input(format!(
+        "all {neurons} neurons are at the same place, so their distances cannot be scaled to mean 1"
+    ))
+    .help("set distance_scale to `none`, or use a grid")
+}
+
+fn micrometres(geometry: &Geometry) -> bool {
+    matches!(geometry.space, Space::Soma)
+        && geometry.coordinate_layout == CoordinateLayout::Rows
+        && geometry.coordinate_scale == CoordinateScale::Micrometre
+}
+
+/// The coordinates of the neurons, N×3, shuffled if the geometry says so; `None`
+/// without a space.
+fn points(
+    geometry: &Geometry,
+    substrate: Option<&Substrate>,
+    neurons: usize,
+    seed: u64,
+) -> Result<Option<Array2<f64>>> {
     let mut points = match geometry.space {
         Space::None => return Ok(None),
         Space::Soma => somata(geometry, substrate, neurons)?,
@@ -43,23 +139,7 @@ pub fn distances(
         order.shuffle(&mut random::stream(seed, "shuffled positions"));
         points = points.select(Axis(0), &order);
     }
-    let mut distance = euclidean(points.view());
-    let micrometres = matches!(geometry.space, Space::Soma)
-        && geometry.coordinate_layout == CoordinateLayout::Rows
-        && geometry.coordinate_scale == CoordinateScale::Micrometre;
-    let mut unit_um = micrometres.then_some(1.0);
-    if geometry.distance_scale == DistanceScale::MeanOne && neurons > 1 {
-        let mean = distance.sum() / (neurons * (neurons - 1)) as f64;
-        if mean <= 0.0 {
-            return Err(Error::input(format!(
-                "all {neurons} neurons are at the same place, so their distances cannot be scaled to mean 1"
-            ))
-            .help("set distance_scale to `none`, or use a grid"));
-        }
-        distance /= mean;
-        unit_um = unit_um.map(|unit| unit * mean);
-    }
-    Ok(Some(Distances { values: distance.mapv(|d| d as f32), unit_um }))
+    Ok(Some(points))
 }
 
 /// Extents of a grid for `neurons` neurons: two layers, since a field is wide
@@ -216,6 +296,26 @@ mod tests {
             distance_scale: DistanceScale::None,
             shuffled: false,
         }
+    }
+
+    #[test]
+    fn distances_of_pairs_are_those_of_the_matrix() {
+        let pairs =
+            pallium_core::Connections::from_pairs(5, 5, vec![(0, 1), (0, 4), (3, 3), (4, 2)]).unwrap();
+        for scale in [DistanceScale::None, DistanceScale::MeanOne] {
+            for shuffled in [false, true] {
+                let geometry = Geometry { distance_scale: scale, shuffled, ..geometry(Space::Soma) };
+                let all = distances(&geometry, Some(&substrate()), 5, 3).unwrap().unwrap();
+                let places = places(&geometry, Some(&substrate()), 5, 3).unwrap().unwrap();
+                let expected = pairs.view().gather(all.values.view());
+                for (found, expected) in places.of(pairs.view()).iter().zip(expected) {
+                    assert!((found - expected).abs() <= 1e-6 * expected, "{found} and not {expected}");
+                }
+                let unit = |unit: Option<f64>| unit.unwrap();
+                assert!((unit(places.unit_um) / unit(all.unit_um) - 1.0).abs() < 1e-12);
+            }
+        }
+        assert_eq!(places(&geometry(Space::None), None, 5, 3).unwrap(), None);
     }
 
     fn mean_off_diagonal(d: &Array2<f32>) -> f64 {

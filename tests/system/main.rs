@@ -20,6 +20,7 @@
 mod authors;
 mod compatibility;
 mod components;
+mod connections;
 mod continuation;
 mod crates;
 mod data;

@@ -16,9 +16,9 @@ use abi_stable::std_types::{RBox, ROption, RStr, RString, RVec};
 use ndarray::{Array2, ArrayView2, Ix2, Ix3};
 
 use super::convert::{
-    Part, Received, batch_parcel, batch_view, buf, buf_to_array, from_json, from_wire, json, parcel_of,
-    receive_substrate, substrate_parcel, tensors_from_loan, tensors_parcel, to_wire, unpack, view, view_mut,
-    with_setting,
+    Part, Received, batch_parcel, batch_view, buf, buf_to_array, connection_parts, from_json, from_wire,
+    json, parcel_of, receive_substrate, substrate_parcel, tensors_from_loan, tensors_parcel, to_wire, unpack,
+    view, view_mut, with_setting,
 };
 use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
 use super::manifest::{ComponentEntry, Manifest};
@@ -26,8 +26,8 @@ use super::wire::*;
 use crate::component::{Builder, registration, registrations};
 use crate::{
     Activity, BatchView, Constraint, Dynamics, Error, Kind, Learned, Metric, Mode, Model, ModelInfo, Network,
-    Optimizer, Point, RecordedTrials, Result, Setting, Split, SubstrateSource, Task, TensorView,
-    WeightRequest, WeightSource,
+    Optimizer, Point, RecordedTrials, Result, RewiringView, Setting, Split, SubstrateSource, Task,
+    TensorView, WeightRequest, WeightSource,
 };
 
 thread_local! {
@@ -271,6 +271,7 @@ impl WireWeightSource for Guard<dyn WeightSource> {
                     substrate: setting.substrate,
                     seed: setting.seed,
                     draw,
+                    connections: setting.connections,
                 };
                 source.weights(&request).map(|weights| buf("weights", weights.view()))
             })
@@ -280,6 +281,36 @@ impl WireWeightSource for Guard<dyn WeightSource> {
     fn close(&mut self) -> WireResult<()> {
         Guard::close(self)
     }
+
+    fn sparse(&mut self, request: WireLoan<'_>) -> WireResult<WireParcel> {
+        self.call("sparse", |source| {
+            with_setting(&request, |setting| {
+                let request = WeightRequest {
+                    neurons: setting.neurons()?,
+                    substrate: setting.substrate,
+                    seed: setting.seed,
+                    draw: None,
+                    connections: setting.connections,
+                };
+                let weights = source.sparse(&request)?;
+                let mut parts = connection_parts(weights.connections.view());
+                parts.push(Part::slice("values", &weights.values));
+                Ok(parcel_of(RString::new(), &parts))
+            })
+        })
+    }
+}
+
+/// The change of connections in a loan.
+fn rewiring<'a>(loan: &WireLoan<'a>) -> Result<RewiringView<'a>> {
+    let received = Received::new(loan);
+    let connections = received
+        .connections()?
+        .ok_or_else(|| Error::bug("a change of connections came without the connections"))?;
+    let before = received.list::<u64>("before")?.first().copied().unwrap_or_default();
+    let mut change = RewiringView::new(connections, received.list("origin")?, before as usize);
+    change.distance = received.array_if::<f32, Ix2>("distance")?;
+    Ok(change)
 }
 
 /// The point of a loan.
@@ -293,6 +324,7 @@ fn point<'a>(loan: &WireLoan<'a>) -> Result<Point<'a>> {
         parameter: header.parameter,
         initial: received.array_if::<f32, Ix2>("initial")?,
         loss_gradient: received.array_if::<f32, Ix2>("loss gradient")?,
+        connections: received.connections()?,
     })
 }
 
@@ -302,6 +334,7 @@ impl WireConstraint for Guard<dyn Constraint> {
             json(&ConstraintWants {
                 activity: constraint.wants_activity(),
                 loss_gradient: constraint.wants_loss_gradient(),
+                rewires: constraint.rewires(),
             })
         })
     }
@@ -355,6 +388,25 @@ impl WireConstraint for Guard<dyn Constraint> {
 
     fn close(&mut self) -> WireResult<()> {
         Guard::close(self)
+    }
+
+    fn rewire(&mut self, at: WireLoan<'_>) -> WireResult<WireParcel> {
+        let (id, size) = (self.id, self.size);
+        self.call("rewire", |constraint| {
+            let weights = Received::new(&at).array::<f32, Ix2>("weights")?;
+            size.matrix(id, "weights", weights.dim())?;
+            let Some(change) = constraint.rewire(weights, &point(&at)?)? else {
+                return Ok(parcel_of(RString::new(), &[]));
+            };
+            let mut parts = connection_parts(change.connections.view());
+            parts.push(Part::slice("origin", &change.origin));
+            parts.push(Part::slice("values", &change.values));
+            Ok(parcel_of(RString::new(), &parts))
+        })
+    }
+
+    fn rewired(&mut self, change: WireLoan<'_>) -> WireResult<()> {
+        self.call("rewired", |constraint| constraint.rewired(&rewiring(&change)?))
     }
 }
 
@@ -513,6 +565,10 @@ impl WireModel for Guard<dyn Model> {
     fn close(&mut self) -> WireResult<()> {
         Guard::close(self)
     }
+
+    fn rewired(&mut self, change: WireLoan<'_>) -> WireResult<()> {
+        self.call("rewired", |model| model.rewired(&rewiring(&change)?))
+    }
 }
 
 /// A flat array lent for writing.
@@ -589,6 +645,10 @@ impl WireOptimizer for Guard<dyn Optimizer> {
     fn close(&mut self) -> WireResult<()> {
         Guard::close(self)
     }
+
+    fn rewired(&mut self, parameter: RStr<'_>, change: WireLoan<'_>) -> WireResult<()> {
+        self.call("rewired", |optimizer| optimizer.rewired(parameter.as_str(), &rewiring(&change)?))
+    }
 }
 
 /// A model's step, lent by the host.
@@ -639,7 +699,16 @@ impl WireMetric for Guard<dyn Metric> {
             let recurrent = received.array::<f32, Ix2>("recurrent")?;
             let initial = received.array_if::<f32, Ix2>("initial")?;
             let (rows, columns) = recurrent.dim();
-            if rows != columns {
+            let connections = received.connections()?;
+            if let Some(connections) = connections
+                && (rows, columns) != (1, connections.len())
+            {
+                return Err(Error::input(format!(
+                    "`{id}` got {rows}×{columns} weights for {} connections",
+                    connections.len()
+                )));
+            }
+            if rows != columns && connections.is_none() {
                 return Err(Error::input(format!(
                     "`{id}` measures square matrices, but this one is {rows}×{columns}"
                 )));
@@ -681,6 +750,7 @@ impl WireMetric for Guard<dyn Metric> {
                 let network = Network {
                     recurrent,
                     initial,
+                    connections,
                     substrate: setting.substrate,
                     model: model.as_ref(),
                     parameters: &parameters,

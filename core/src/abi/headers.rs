@@ -10,6 +10,8 @@ pub(super) struct ConstraintWants {
     pub activity: bool,
     #[serde(default)]
     pub loss_gradient: bool,
+    #[serde(default)]
+    pub rewires: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Ix2}
 use serde::de::DeserializeOwned;
 
 use super::convert::{
-    Part, batch_from_parcel, batch_parts, borrow_mut, buf, buf_to_array, from_json, from_wire, json, lend,
-    lend_mut, lend_setting, parcel_of, receive_substrate, slice_mut, substrate_parts, tensors_from_parcel,
-    to_wire, unpack, values, view,
+    Part, Received, batch_from_parcel, batch_parts, borrow_mut, buf, buf_to_array, connection_parts,
+    from_json, from_wire, json, lend, lend_mut, lend_setting, parcel_of, receive_substrate, slice_mut,
+    substrate_parts, tensors_from_parcel, to_wire, unpack, values, view,
 };
 use super::events::host_log;
 use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
@@ -21,8 +21,8 @@ use super::wire::*;
 use crate::{
     Activity, Batch, BatchView, Constraint, Description, Dynamics, Error, Learned, LearnedMut, Matrix,
     MatrixView, MatrixViewMut, Measures, Metric, Mode, Model, ModelInfo, Moment, Network, Optimizer, Point,
-    Result, Setting, Split, Substrate, SubstrateSource, SubstrateView, Task, TaskInfo, Tensor, TensorView,
-    WeightRequest, WeightSource,
+    Result, Rewiring, RewiringView, Setting, SparseWeights, Split, Substrate, SubstrateSource, SubstrateView,
+    Task, TaskInfo, Tensor, TensorView, WeightRequest, WeightSource,
 };
 
 /// A plugin library whose module passed the layout check.
@@ -208,13 +208,61 @@ impl WeightSource for Loaded<WeightBox> {
         }
         Ok(weights)
     }
+
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        entered(&self.id, "sparse");
+        let setting = Setting {
+            seed: request.seed,
+            neurons: Some(request.neurons),
+            substrate: request.substrate,
+            connections: request.connections,
+            ..Setting::default()
+        };
+        let parcel = from_wire(lend_setting(&setting, [], |loan| self.object.sparse(loan))?)?;
+        let weights = unpack(&parcel, |_, received| {
+            Ok(SparseWeights {
+                connections: self.connections(received)?,
+                values: received.list::<f32>("values")?.to_vec(),
+            })
+        })?;
+        let n = request.neurons;
+        let asked = request.connections.is_none_or(|pairs| pairs == weights.connections.view());
+        if weights.connections.view().dim() != (n, n) || !asked {
+            return Err(Error::plugin(format!(
+                "`{}` returned weights on other connections than were asked for",
+                self.id
+            )));
+        }
+        weights.check().map_err(|e| e.context(format!("the weights of `{}`", self.id)))?;
+        Ok(weights)
+    }
+}
+
+impl<O: Close, I> Loaded<O, I> {
+    /// The connections that the component returned.
+    fn connections(&self, received: &Received<'_>) -> Result<crate::Connections> {
+        let found = received.connections()?;
+        found
+            .map(crate::ConnectionsView::to_owned)
+            .ok_or_else(|| Error::plugin(format!("`{}` returned no connections", self.id)))
+    }
+}
+
+/// Tells a component of a change of connections.
+fn tell<R>(change: &RewiringView<'_>, call: impl FnOnce(WireLoan<'_>) -> R) -> R {
+    let mut parts = connection_parts(change.connections);
+    parts.push(Part::slice("origin", change.origin));
+    parts.push(Part::owned("before", vec![change.before as u64]));
+    parts.extend(change.distance.map(|distance| Part::new("distance", distance)));
+    lend("{}", &parts, call)
 }
 
 /// The header and the arrays of a point.
 fn point_parts<'a>(at: &Point<'a>) -> Result<(RString, Vec<Part<'a>>)> {
     let initial = at.initial.map(|view| Part::new("initial", view));
     let loss_gradient = at.loss_gradient.map(|view| Part::new("loss gradient", view));
-    Ok((json(&PointHeader::new(at))?, initial.into_iter().chain(loss_gradient).collect()))
+    let connections = at.connections.into_iter().flat_map(connection_parts);
+    Ok((json(&PointHeader::new(at))?, initial.into_iter().chain(loss_gradient).chain(connections).collect()))
 }
 
 impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
@@ -263,6 +311,35 @@ impl Constraint for Loaded<ConstraintBox, ConstraintWants> {
         entered(&self.id, "restore");
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
+    }
+
+    fn rewires(&self) -> bool {
+        self.info.rewires
+    }
+
+    fn rewire(&mut self, weights: MatrixView<'_>, at: &Point<'_>) -> Result<Option<Rewiring>> {
+        entered(&self.id, "rewire");
+        let (header, mut parts) = point_parts(at)?;
+        parts.push(Part::new("weights", weights));
+        let parcel = from_wire(lend(&header, &parts, |at| self.object.rewire(at)))?;
+        if parcel.tensors.is_empty() {
+            return Ok(None);
+        }
+        let change = unpack(&parcel, |_, received| {
+            Ok(Rewiring {
+                connections: self.connections(received)?,
+                origin: received.list::<i64>("origin")?.to_vec(),
+                values: received.list::<f32>("values")?.to_vec(),
+            })
+        })?;
+        change.check(at.connections()?).map_err(|e| e.context(format!("from `{}`", self.id)))?;
+        Ok(Some(change))
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        entered(&self.id, "rewired");
+        from_wire(tell(change, |loan| self.object.rewired(loan)))
+            .map_err(|e| e.context(format!("`{}`", self.id)))
     }
 }
 
@@ -436,6 +513,12 @@ impl Model for Loaded<ModelBox, ModelInfo> {
             ))
         })
     }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        entered(&self.id, "rewired");
+        from_wire(tell(change, |loan| self.object.rewired(loan)))
+            .map_err(|e| e.context(format!("`{}`", self.id)))
+    }
 }
 
 impl Loaded<ModelBox, ModelInfo> {
@@ -499,6 +582,12 @@ impl Optimizer for Loaded<OptimizerBox> {
         let parts: Vec<_> = state.iter().map(Part::tensor).collect();
         from_wire(lend("{}", &parts, |loan| self.object.restore(loan)))
     }
+
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        entered(&self.id, "rewired");
+        from_wire(tell(change, |loan| self.object.rewired(RStr::from_str(parameter), loan)))
+            .map_err(|e| e.context(format!("`{}`", self.id)))
+    }
 }
 
 /// Lends a model's step to a metric.
@@ -546,6 +635,7 @@ impl Metric for Loaded<MetricBox, MetricWants> {
         let mut parts =
             vec![Part::new("recurrent", network.recurrent), Part::slice("model", model.as_bytes())];
         parts.extend(network.initial.map(|view| Part::new("initial", view)));
+        parts.extend(network.connections.into_iter().flat_map(connection_parts));
         parts.extend(network.activity.map(|view| Part::new("activity", view)));
         for parameter in network.parameters {
             parts.push(Part::named(

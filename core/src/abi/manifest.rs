@@ -43,6 +43,9 @@ pub struct ComponentEntry {
     /// Capabilities that the host must have for this component.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// Whether it takes sets of connections and not only matrices.
+    #[serde(default)]
+    pub connections: bool,
 }
 
 /// The value of a component's parameter under a profile; see [`ProfileValue`].
@@ -91,7 +94,8 @@ impl ComponentEntry {
     /// # Errors
     /// If a value under a profile is not valid JSON.
     pub fn new(registration: &Registration) -> Result<Self> {
-        let Registration { role, id, about, cite, schema, profiles, requires, .. } = registration;
+        let Registration { role, id, about, cite, schema, profiles, requires, connections, .. } =
+            registration;
         Ok(ComponentEntry {
             role: role.name().into(),
             id: (*id).into(),
@@ -100,6 +104,7 @@ impl ComponentEntry {
             schema: schema(),
             profiles: profiles.iter().map(ProfileEntry::new).collect::<Result<_>>()?,
             requires: requires.iter().map(|&name| name.into()).collect(),
+            connections: *connections,
         })
     }
 

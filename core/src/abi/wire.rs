@@ -122,6 +122,11 @@ pub struct WireError {
 /// Shorthand.
 pub type WireResult<T> = RResult<T, WireError>;
 
+/// The answer of a component that was built before a method existed.
+fn not_offered<T>(what: &str) -> WireResult<T> {
+    super::convert::to_wire(Err(crate::Error::unsupported(format!("this component does not offer {what}"))))
+}
+
 /// Where a plugin's log events go.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
@@ -145,6 +150,10 @@ pub trait WireWeightSource: Send + Sync {
     fn weights(&mut self, request: WireLoan<'_>) -> WireResult<WireTensorBuf>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
+    /// The connections and their values.
+    fn sparse(&mut self, _request: WireLoan<'_>) -> WireResult<WireParcel> {
+        not_offered("weights on a set of connections")
+    }
 }
 
 #[sabi_trait]
@@ -160,6 +169,13 @@ pub trait WireConstraint: Send + Sync {
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
+    /// The loan as for `penalty`; without tensors if nothing changes.
+    fn rewire(&mut self, _at: WireLoan<'_>) -> WireResult<WireParcel> {
+        not_offered("changes of the connections")
+    }
+    fn rewired(&mut self, _change: WireLoan<'_>) -> WireResult<()> {
+        not_offered("changes of the connections")
+    }
 }
 
 #[sabi_trait]
@@ -210,6 +226,9 @@ pub trait WireModel: Send + Sync {
     ) -> WireResult<WireParcel>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
+    fn rewired(&mut self, _change: WireLoan<'_>) -> WireResult<()> {
+        not_offered("changes of the connections")
+    }
 }
 
 #[sabi_trait]
@@ -220,6 +239,9 @@ pub trait WireOptimizer: Send + Sync {
     fn restore(&mut self, state: WireLoan<'_>) -> WireResult<()>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
+    fn rewired(&mut self, _parameter: RStr<'_>, _change: WireLoan<'_>) -> WireResult<()> {
+        not_offered("changes of the connections")
+    }
 }
 
 /// A model's step, lent by the host to a metric.

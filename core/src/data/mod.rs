@@ -1,7 +1,9 @@
 //! The data that pass between the host and a component.
 
 mod batch;
+mod connections;
 mod measure;
+mod pairs;
 mod substrate;
 mod table;
 mod tensor;
@@ -9,7 +11,9 @@ mod tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 pub use batch::{Batch, BatchView, Scored, Targets, TargetsView};
+pub use connections::{Connections, ConnectionsView, Rewiring, RewiringView, SparseWeights};
 pub use measure::{Direction, Measure, Measures};
+pub use pairs::PairTable;
 pub use substrate::{Positions, PositionsBase, Substrate, SubstrateBase, SubstrateView};
 pub use table::Table;
 pub use tensor::{Element, Tensor, TensorView, Values};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::Table;
+use super::{PairTable, Table};
 
-use crate::{Error, Result};
+use crate::{ConnectionsView, Error, Result};
 
 /// Soma positions, as recorded; a [`Substrate`] owns them, a [`SubstrateView`]
 /// borrows them.
@@ -51,6 +51,10 @@ pub struct SubstrateBase<'a> {
     /// N×N matrices by name; [`Substrate::CORRELATION`] and the other constants
     /// are the names that Pallium's own plugins use.
     pub matrices: BTreeMap<String, Table<'a>>,
+    /// Numbers of some pairs of neurons by name, where a matrix of all would be too
+    /// large or most are unknown; pairs that are not listed are 0. A name is either
+    /// here or among the matrices.
+    pub pairs: BTreeMap<String, PairTable<'a>>,
     /// Identifiers of the neurons by name (`root`, `unit`, `target`), N each.
     /// Segmentation ids exceed 2^53: never pass them through a float.
     pub ids: BTreeMap<String, Cow<'a, [i64]>>,
@@ -87,6 +91,7 @@ impl SubstrateBase<'_> {
                 .positions
                 .map(|p| PositionsBase { values: p.values.into_owned(), unit_um: p.unit_um }),
             matrices: self.matrices.into_iter().map(|(name, m)| (name, m.into_owned())).collect(),
+            pairs: self.pairs.into_iter().map(|(name, p)| (name, p.into_owned())).collect(),
             ids: self.ids.into_iter().map(|(name, ids)| (name, Cow::Owned(ids.into_owned()))).collect(),
             events: self.events,
             frame_hz: self.frame_hz,
@@ -113,10 +118,52 @@ impl SubstrateBase<'_> {
     /// If the substrate has no such matrix; the help lists those it has.
     pub fn matrix(&self, name: &str) -> Result<ArrayView2<'_, f64>> {
         self.matrices.get(name).map(|m| m.view()).ok_or_else(|| {
+            if self.pairs.contains_key(name) {
+                return Error::input(format!(
+                    "substrate `{}` knows `{name}` of some pairs of neurons alone, not as a matrix",
+                    self.name
+                ))
+                .help(
+                    "use components that take connections: `pallium plugins show ID` says whether one does",
+                );
+            }
             let known: Vec<_> = self.matrices.keys().map(String::as_str).collect();
             Error::input(format!("substrate `{}` has no `{name}` matrix", self.name))
                 .help(format!("it has: {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
         })
+    }
+
+    /// The numbers `name` of some pairs; of a matrix, the entries that are not 0.
+    ///
+    /// # Errors
+    /// If the substrate has neither.
+    pub fn pairs(&self, name: &str) -> Result<PairTable<'_>> {
+        if let Some(pairs) = self.pairs.get(name) {
+            return Ok(pairs.lend());
+        }
+        if self.matrices.contains_key(name) || self.pairs.is_empty() {
+            return Ok(PairTable::where_not_zero(self.matrix(name)?));
+        }
+        let known: Vec<_> = self.pairs.keys().chain(self.matrices.keys()).map(String::as_str).collect();
+        Err(Error::input(format!("substrate `{}` has no `{name}`", self.name))
+            .help(format!("it has: {}", known.join(", "))))
+    }
+
+    /// The numbers `name` at the given pairs, from a matrix or from some pairs; 0
+    /// where they are not known.
+    ///
+    /// # Errors
+    /// As [`SubstrateBase::pairs`].
+    pub fn at(&self, name: &str, connections: ConnectionsView<'_>) -> Result<Vec<f64>> {
+        if let Some(matrix) = self.matrices.get(name) {
+            return Ok(connections.pairs().map(|at| matrix.view()[at]).collect());
+        }
+        let pairs = self.pairs(name)?;
+        let of = pairs.connections();
+        Ok(connections
+            .pairs()
+            .map(|(i, j)| of.find(i, j).map_or(0.0, |place| pairs.values()[place]))
+            .collect())
     }
 
     /// The soma positions.
@@ -160,6 +207,19 @@ impl SubstrateBase<'_> {
             }
             if let Some(((i, j), v)) = matrix.view().indexed_iter().find(|(_, v)| !v.is_finite()) {
                 return wrong(format!("matrix `{name}` has {v} at row {i}, column {j}"));
+            }
+        }
+        for (name, pairs) in &self.pairs {
+            let of = pairs.connections();
+            if of.dim() != (n, n) {
+                return wrong(format!("`{name}` has pairs of {:?} neurons, expected {n}", of.dim()));
+            }
+            of.check().map_err(|e| e.context(format!("substrate `{}`: the pairs `{name}`", self.name)))?;
+            if let Some(((i, j), v)) = of.pairs().zip(pairs.values()).find(|(_, v)| !v.is_finite()) {
+                return wrong(format!("`{name}` of the pair {i}, {j} is {v}"));
+            }
+            if self.matrices.contains_key(name) {
+                return wrong(format!("`{name}` is a matrix and a table of pairs"));
             }
         }
         if let Some(events) = &self.events

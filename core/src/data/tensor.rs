@@ -153,13 +153,14 @@ pub struct TensorView<'a> {
 }
 
 impl<'a> TensorView<'a> {
-    /// A matrix.
+    /// A matrix; a vector is a matrix of one row.
     ///
     /// # Errors
-    /// If it has not two axes.
+    /// If it has neither one nor two axes.
     pub fn matrix(&self) -> Result<crate::MatrixView<'a>> {
         match *self.shape {
             [rows, columns] => crate::MatrixView::from_shape((rows, columns), self.values).ok(),
+            [columns] => crate::MatrixView::from_shape((1, columns), self.values).ok(),
             _ => None,
         }
         .ok_or_else(|| {

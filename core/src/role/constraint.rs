@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView3, ArrayViewMut3};
 
-use crate::{MatrixView, MatrixViewMut, Result, Tensor};
+use crate::{ConnectionsView, Error, MatrixView, MatrixViewMut, Result, Rewiring, RewiringView, Tensor};
 
 /// The moment of the training at which a constraint acts, and the parameter that
 /// it acts on.
@@ -23,12 +23,24 @@ pub struct Point<'a> {
     /// Gradient of the task's loss alone, without penalties; present while
     /// training if [`Constraint::wants_loss_gradient`].
     pub loss_gradient: Option<MatrixView<'a>>,
+    /// The connections that the parameter lies on; `None` if it is a matrix.
+    pub connections: Option<ConnectionsView<'a>>,
 }
 
 impl<'a> Point<'a> {
     /// Before the first update of `parameter`.
     pub fn new(parameter: &'a str) -> Self {
-        Point { step: 0, epoch: 0, task: 0, parameter, initial: None, loss_gradient: None }
+        Point { step: 0, epoch: 0, task: 0, parameter, initial: None, loss_gradient: None, connections: None }
+    }
+
+    /// The connections that the parameter lies on.
+    ///
+    /// # Errors
+    /// If it is a matrix.
+    pub fn connections(&self) -> Result<ConnectionsView<'a>> {
+        self.connections.ok_or_else(|| {
+            Error::unsupported(format!("`{}` does not lie on a set of connections", self.parameter))
+        })
     }
 }
 
@@ -61,6 +73,14 @@ impl<'a> Activity<'a> {
 ///
 /// The host builds one instance for each parameter that a constraint acts on: by
 /// default every recurrent block that is trained.
+///
+/// On a set of C connections ([`Setting::connections`](crate::Setting::connections))
+/// every matrix here is 1 × C: one value for each connection, in their order. So a
+/// constraint that treats each weight alone is the same code for both. A component
+/// receives connections only if it states
+/// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS). Otherwise it acts on
+/// the N×N matrix, as far as the network is small enough; its gradient is taken at
+/// the connections, and a rule that gives an absent pair a weight is an error.
 pub trait Constraint: Send + Sync {
     /// Returns the penalty at `weights` (rows × columns; N×N for a network of the
     /// substrate's neurons) and adds its gradient to `gradient` (same shape).
@@ -127,5 +147,31 @@ pub trait Constraint: Send + Sync {
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+
+    /// Whether [`Constraint::rewire`] does anything; called once.
+    fn rewires(&self) -> bool {
+        false
+    }
+
+    /// The connections that take the place of the present ones, called after each
+    /// update and its projections, on sets of connections alone; `weights` is 1 × C.
+    /// `None` (the default) if none changes. The number of connections stays.
+    ///
+    /// # Errors
+    /// As [`Constraint::penalty`].
+    fn rewire(&mut self, weights: MatrixView<'_>, at: &Point<'_>) -> Result<Option<Rewiring>> {
+        let _ = (weights, at);
+        Ok(None)
+    }
+
+    /// Tells that connections changed, by this constraint or by another: what the
+    /// constraint keeps for each connection must follow.
+    ///
+    /// # Errors
+    /// If it cannot follow (the default).
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        let _ = change;
+        Err(Error::unsupported("this constraint does not follow changes of the connections"))
     }
 }

@@ -2,7 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, ArrayView3};
 
-use crate::{MatrixView, Measures, ModelInfo, Result, Scored, SubstrateView, TargetsView, TensorView};
+use crate::{
+    ConnectionsView, MatrixView, Measures, ModelInfo, Result, Scored, SubstrateView, TargetsView, TensorView,
+};
 
 /// The map that a model iterates, without noise and in double precision: see
 /// [`Model::step`](crate::Model::step).
@@ -63,9 +65,14 @@ pub struct Network<'a> {
     /// The recurrent weights of all units (row = from, column = to), in the order of
     /// [`ModelInfo::places`]: row i is neuron i of the substrate; free units follow.
     /// Of several blocks between the same populations, the first.
+    /// 1 × C if the weights lie on a set of C connections and the component states
+    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS).
     pub recurrent: MatrixView<'a>,
-    /// The same before training.
+    /// The same before training; 0 for a connection that was added since.
     pub initial: Option<MatrixView<'a>>,
+    /// The connections that the recurrent weights lie on; `None` if they are a
+    /// matrix.
+    pub connections: Option<ConnectionsView<'a>>,
     /// The substrate.
     pub substrate: Option<&'a SubstrateView<'a>>,
     /// The description of the model.
@@ -93,6 +100,7 @@ impl<'a> Network<'a> {
         Network {
             recurrent,
             initial: None,
+            connections: None,
             substrate: None,
             model: None,
             parameters: &[],

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Learned;
-use crate::{BatchView, Error, Matrix, MatrixView, Result, Tensor, TensorView};
+use crate::{BatchView, Error, Matrix, MatrixView, Result, RewiringView, Tensor, TensorView};
 
 /// The purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,11 @@ pub struct ParameterInfo {
     /// Whether the optimizer changes it.
     #[serde(default = "yes")]
     pub trained: bool,
+    /// Whether its values are those of the setting's connections
+    /// ([`Setting::connections`](crate::Setting::connections)), one for each in their
+    /// order; it has one axis.
+    #[serde(default)]
+    pub connections: bool,
 }
 
 fn yes() -> bool {
@@ -80,7 +85,15 @@ impl ParameterInfo {
             rows: String::new(),
             columns: String::new(),
             trained: true,
+            connections: false,
         }
+    }
+
+    /// A parameter with one value for each of the setting's connections.
+    #[must_use]
+    pub fn on_connections(mut self) -> Self {
+        self.connections = true;
+        self
     }
 
     /// Sets the name for readers.
@@ -291,7 +304,10 @@ pub trait Model: Send + Sync {
 
     /// Resets the model: the first recurrent block becomes `recurrent` (N×N for
     /// the N neurons of the substrate; the model documents what further blocks
-    /// become), all other parameters are drawn from `seed`.
+    /// become), all other parameters are drawn from `seed`. A model that was built for
+    /// a set of C connections
+    /// ([`Setting::connections`](crate::Setting::connections)) receives their
+    /// weights, 1 × C.
     ///
     /// # Errors
     /// If `recurrent` has another shape.
@@ -398,6 +414,16 @@ pub trait Model: Send + Sync {
     ) -> Result<(Array2<f64>, Array2<f64>)> {
         let _ = (states, inputs, cotangents);
         Err(Error::unsupported("this model does not offer the gradient of its step"))
+    }
+
+    /// Changes the connections between two steps of the training: kept ones keep
+    /// their weights, added ones have weight 0. Their number stays.
+    ///
+    /// # Errors
+    /// If the model has no connections (the default).
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        let _ = change;
+        Err(Error::unsupported("this model has no connections that can change"))
     }
 }
 

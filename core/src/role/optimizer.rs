@@ -1,6 +1,6 @@
 //! Optimizers: from gradients to new parameters.
 
-use crate::{Result, Tensor};
+use crate::{Error, Result, RewiringView, Tensor};
 
 /// A parameter that is trained, with its gradient.
 #[derive(Debug)]
@@ -70,4 +70,15 @@ pub trait Optimizer: Send + Sync {
     /// # Errors
     /// If a tensor is missing or has another shape.
     fn restore(&mut self, state: &[Tensor]) -> Result<()>;
+
+    /// Tells that the connections of `parameter` changed between two updates: what is
+    /// remembered of each connection must follow, and added ones begin anew. Such a
+    /// parameter has one axis, with a value for each connection.
+    ///
+    /// # Errors
+    /// If the optimizer cannot follow (the default).
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        let _ = (parameter, change);
+        Err(Error::unsupported("this optimizer does not follow changes of the connections"))
+    }
 }

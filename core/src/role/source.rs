@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
-use crate::{Error, Matrix, Result, Substrate, SubstrateView};
+use crate::{ConnectionsView, Error, Matrix, Result, SparseWeights, Substrate, SubstrateView};
 
 /// Supplies the neurons that a network is grown from.
 pub trait SubstrateSource: Send + Sync {
@@ -39,6 +39,9 @@ pub struct WeightRequest<'a> {
     /// (the lognormal factor L of functional weights), so that results can be
     /// compared with those of other programs.
     pub draw: Option<ArrayView2<'a, f64>>,
+    /// The pairs whose weights are asked for by [`WeightSource::sparse`]; `None` if
+    /// the source shall choose them.
+    pub connections: Option<ConnectionsView<'a>>,
 }
 
 /// Supplies the initial recurrent weights.
@@ -49,4 +52,16 @@ pub trait WeightSource: Send + Sync {
     /// # Errors
     /// If the substrate lacks what the source needs.
     fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix>;
+
+    /// The weights on a set of connections, without an N×N matrix: at the pairs of
+    /// [`WeightRequest::connections`], or else at the pairs that the source
+    /// connects. Called only if the component states
+    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS); of any other
+    /// source the host asks the matrix.
+    ///
+    /// # Errors
+    /// As [`WeightSource::weights`].
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        Ok(SparseWeights::from_matrix(self.weights(request)?.view(), request.connections))
+    }
 }

@@ -120,7 +120,13 @@ fn compare(first: &Substrate, back: &Substrate) -> Result<Note> {
 }
 
 fn request(world: &World, seed: u64) -> WeightRequest<'_> {
-    WeightRequest { neurons: world.substrate().neurons, substrate: Some(world.substrate()), seed, draw: None }
+    WeightRequest {
+        neurons: world.substrate().neurons,
+        substrate: Some(world.substrate()),
+        seed,
+        draw: None,
+        connections: None,
+    }
 }
 
 fn weights(subject: &Subject<'_>) -> Result<Note> {
@@ -182,7 +188,7 @@ fn survives(subject: &Subject<'_>) -> Result<Note> {
     call(
         "no neuron",
         &Setting::default(),
-        &WeightRequest { neurons: 0, substrate: None, seed: 1, draw: None },
+        &WeightRequest { neurons: 0, substrate: None, seed: 1, draw: None, connections: None },
     )?;
     let small = ndarray::Array2::zeros((2, 3));
     call(

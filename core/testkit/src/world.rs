@@ -111,6 +111,7 @@ impl World {
             distance_unit_um: Some(1.0),
             rows: None,
             columns: None,
+            connections: None,
         }
     }
 

@@ -58,6 +58,8 @@ struct Essence<'a> {
     data_seed: DataSeed,
     substrate: Use,
     weights: Use,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<Use>,
     geometry: &'a Geometry,
     constraints: Vec<Use>,
     task: Use,
@@ -97,6 +99,7 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         data_seed: spec.data_seed,
         substrate: without_path(&spec.substrate),
         weights: without_path(&spec.weights),
+        connections: spec.connections.as_ref().map(without_path),
         geometry: &spec.geometry,
         constraints: spec.constraints.iter().map(without_path).collect(),
         task: without_path(&spec.task_component),
@@ -127,6 +130,7 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 fn trained_components(spec: &CellSpec) -> impl Iterator<Item = &Use> {
     [&spec.substrate, &spec.weights, &spec.task_component, &spec.model, &spec.optimizer]
         .into_iter()
+        .chain(&spec.connections)
         .chain(&spec.constraints)
 }
 

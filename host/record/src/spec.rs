@@ -263,6 +263,11 @@ pub struct CellSpec {
     pub substrate: Use,
     /// Initial recurrent weights.
     pub weights: Use,
+    /// The weight source whose weights that are not 0 are the connections of the
+    /// network; the recurrent weights then lie on these alone. `None` for a matrix of
+    /// all pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Use>,
     /// Distances between neurons.
     pub geometry: Geometry,
     /// Constraints; their penalties add up, their projections act in order.
@@ -306,6 +311,7 @@ impl CellSpec {
     pub fn components(&self) -> impl Iterator<Item = &Use> {
         [&self.substrate, &self.weights, &self.task_component, &self.model, &self.optimizer]
             .into_iter()
+            .chain(&self.connections)
             .chain(&self.constraints)
             .chain(&self.metrics)
     }

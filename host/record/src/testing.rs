@@ -23,6 +23,7 @@ pub fn spec() -> CellSpec {
         data_seed: DataSeed::PerRun,
         substrate: Use::new("mock.substrate"),
         weights: Use::new("mock.weights"),
+        connections: None,
         geometry: Geometry {
             space: Space::None,
             coordinate_layout: CoordinateLayout::Rows,
@@ -87,6 +88,7 @@ pub fn trained() -> Trained {
         curves,
         ids: BTreeMap::from([("root".into(), vec![864_691_135_000_000_001, 2, 3])]),
         initial: Array2::ones((3, 3)),
+        connections: None,
         parameters,
         state: Some(state),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pallium_core::{Error, Matrix, Result, TaskInfo, Tensor};
+use pallium_core::{Connections, Error, Matrix, Result, TaskInfo, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
@@ -49,8 +49,11 @@ pub struct Trained {
     pub curves: Vec<Epoch>,
     /// The substrate's identifiers of the neurons, N each, by name (`root`).
     pub ids: BTreeMap<String, Vec<i64>>,
-    /// Recurrent weights before training, N×N.
+    /// Recurrent weights before training, N×N; 1 × C on a set of C connections.
     pub initial: Matrix,
+    /// The connections before and after training; `None` if the weights are a
+    /// matrix.
+    pub connections: Option<[Connections; 2]>,
     /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
     /// The state to continue from; `None` if the training diverged or its state

@@ -4,6 +4,13 @@
 //! tensors are the trained parameters, by the model's names (f32), and
 //! `ids.NAME` the identifiers of the neurons (i64) in the order of rows and
 //! columns. Row = from, column = to.
+//!
+//! On a set of C connections, `initial` and the recurrent parameters have one value
+//! for each, and `connections.indptr` (u64) and `connections.indices` (u32) are
+//! their compressed rows, so that scipy reads them as
+//! `csr_array((f["recurrent"], f["connections.indices"], f["connections.indptr"]))`.
+//! If connections moved during the training, `initial` belongs to
+//! `initial.indptr` and `initial.indices`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +19,7 @@ use std::path::Path;
 
 use itertools::Itertools;
 use ndarray::Array2;
-use pallium_core::{Error, Matrix, Result, Tensor};
+use pallium_core::{Connections, Error, Matrix, Result, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
@@ -29,16 +36,46 @@ pub const ORIENTATION: &str = "row = from, column = to";
 
 /// The tensor of the recurrent weights before training.
 const INITIAL: &str = "initial";
+/// Prefix of the compressed rows of the connections after training.
+const CONNECTIONS: &str = "connections";
 /// Prefix of the tensors with identifiers.
 const IDS: &str = "ids.";
 
 /// The contents of the file.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    /// Recurrent weights before training, N×N.
+    /// Recurrent weights before training, N×N; 1 × C on a set of C connections.
     pub initial: Matrix,
+    /// The connections before and after training; `None` if the weights are a
+    /// matrix.
+    pub connections: Option<[Connections; 2]>,
     /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
+}
+
+/// The compressed rows of `connections`.
+pub fn compressed_rows(prefix: &str, connections: &Connections) -> [Tensor; 2] {
+    let view = connections.view();
+    [
+        Tensor::new(format!("{prefix}.indptr"), [view.indptr().len()], view.indptr().to_vec()),
+        Tensor::new(format!("{prefix}.indices"), [view.len()], view.indices().to_vec()),
+    ]
+}
+
+/// Takes the compressed rows of a square set of connections from `tensors`, if they
+/// are there.
+///
+/// # Errors
+/// If they are not compressed rows.
+pub fn take_compressed_rows(prefix: &str, tensors: &mut Vec<Tensor>) -> Result<Option<Connections>> {
+    let mut take = |part: &str| {
+        let name = format!("{prefix}.{part}");
+        let at = tensors.iter().position(|tensor| tensor.name == name)?;
+        Some(tensors.remove(at))
+    };
+    let (Some(indptr), Some(indices)) = (take("indptr"), take("indices")) else { return Ok(None) };
+    let (indptr, indices) = (indptr.slice::<u64>()?.to_vec(), indices.slice::<u32>()?.to_vec());
+    Connections::new(indptr.len().saturating_sub(1), indptr, indices).map(Some)
 }
 
 impl Weights {
@@ -59,7 +96,14 @@ pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::plugin(format!("the state of `{}`: {what}", cell.spec.model.id));
     let initial = Tensor::from_view(INITIAL, trained.initial.view());
     let mut tensors: BTreeMap<&str, (&[usize], Dtype, Vec<u8>)> = BTreeMap::new();
-    for tensor in std::iter::once(&initial).chain(&trained.parameters) {
+    let mut rows = Vec::new();
+    if let Some([before, after]) = &trained.connections {
+        rows.extend(compressed_rows(CONNECTIONS, after));
+        if before != after {
+            rows.extend(compressed_rows(INITIAL, before));
+        }
+    }
+    for tensor in std::iter::once(&initial).chain(&trained.parameters).chain(&rows) {
         let (dtype, bytes) = to_bytes(&tensor.values)?;
         if tensors.insert(&tensor.name, (&tensor.shape, dtype, bytes)).is_some() {
             return Err(wrong(format!("two tensors are named `{}`", tensor.name)));
@@ -122,8 +166,11 @@ pub fn read(path: &Path) -> Result<Weights> {
         }
     }
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
+    let before = take_compressed_rows(INITIAL, &mut parameters).map_err(|e| damaged(path, &e))?;
+    let after = take_compressed_rows(CONNECTIONS, &mut parameters).map_err(|e| damaged(path, &e))?;
+    let connections = after.map(|after| [before.unwrap_or_else(|| after.clone()), after]);
     let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
-    Ok(Weights { initial, parameters })
+    Ok(Weights { initial, connections, parameters })
 }
 
 /// The part of square matrices that belongs to `neurons`: of the one before
@@ -148,6 +195,9 @@ pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Resul
     file.read_exact(&mut header).map_err(unreadable)?;
     let header: BTreeMap<String, serde_json::Value> =
         serde_json::from_slice(&header).map_err(|e| damaged(path, &e))?;
+    if header.contains_key(&format!("{CONNECTIONS}.indptr")) {
+        return sample_of_connections(path, block, size, neurons);
+    }
     let mut read = |name: &str| -> Result<Option<Matrix>> {
         let entry = header.get(name).and_then(|entry| serde_json::from_value::<Entry>(entry.clone()).ok());
         let Some(entry) = entry.filter(|e| e.dtype == "F32" && e.shape == [size, size]) else {
@@ -172,6 +222,28 @@ pub fn sample(path: &Path, block: &str, size: usize, neurons: &[usize]) -> Resul
     Ok(read(INITIAL)?.zip(read(block)?).map(|(initial, trained)| [initial, trained]))
 }
 
+/// As [`sample`], of weights on connections; 0 for pairs that are not connected.
+fn sample_of_connections(
+    path: &Path,
+    block: &str,
+    size: usize,
+    neurons: &[usize],
+) -> Result<Option<[Matrix; 2]>> {
+    let Weights { initial, connections, parameters } = read(path)?;
+    let Some([before, after]) = connections.filter(|[_, after]| after.view().dim() == (size, size)) else {
+        return Ok(None);
+    };
+    let Some(trained) = parameters.iter().find(|tensor| tensor.name == block) else { return Ok(None) };
+    let among = |pairs: &Connections, values: &[f32]| {
+        Array2::from_shape_fn((neurons.len(), neurons.len()), |(a, b)| {
+            let place = pairs.view().find(neurons[a], neurons[b]);
+            place.and_then(|place| values.get(place)).copied().unwrap_or_default()
+        })
+    };
+    let initial: Vec<f32> = initial.iter().copied().collect();
+    Ok(Some([among(&before, &initial), among(&after, trained.slice()?)]))
+}
+
 /// Maximum length of a header, in bytes; safetensors has the same.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -186,6 +258,30 @@ struct Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_read_back_and_sampled() {
+        let pairs = |all: &[(u32, u32)]| Connections::from_pairs(4, 4, all.to_vec()).unwrap();
+        let (before, after) = (pairs(&[(0, 1), (2, 3), (3, 0)]), pairs(&[(0, 1), (1, 3), (3, 0)]));
+        let cell = crate::testing::cell(0);
+        let trained = Trained {
+            initial: ndarray::array![[1.0, 2.0, 3.0]],
+            connections: Some([before.clone(), after.clone()]),
+            parameters: vec![Tensor::new("recurrent", [3], vec![4.0_f32, 5.0, 6.0])],
+            ..crate::testing::trained()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, write(&cell, &trained, "corrected").unwrap()).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found.connections, Some([before, after]));
+        assert_eq!(found.initial, trained.initial);
+        assert_eq!(found.parameters, trained.parameters);
+        let [initial, trained] = sample(&path, "recurrent", 4, &[0, 1, 3]).unwrap().unwrap();
+        assert_eq!(initial, ndarray::array![[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]]);
+        assert_eq!(trained, ndarray::array![[0.0, 4.0, 0.0], [0.0, 0.0, 5.0], [6.0, 0.0, 0.0]]);
+        assert!(sample(&path, "recurrent", 5, &[0]).unwrap().is_none());
+    }
 
     #[test]
     fn a_sample_has_the_weights_between_its_neurons() {

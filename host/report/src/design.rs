@@ -27,11 +27,12 @@ pub struct ContentDesign {
 type Aspect = (&'static str, Option<Value>);
 
 /// Everything about a training but seeds, names and measures.
-fn aspects(spec: &CellSpec) -> [Aspect; 8] {
+fn aspects(spec: &CellSpec) -> [Aspect; 9] {
     let json = |value: serde_json::Result<Value>| value.ok();
     let space = (spec.geometry.space != Space::None).then_some(&spec.geometry);
     [
         ("weights", json(serde_json::to_value(&spec.weights))),
+        ("connections", spec.connections.as_ref().and_then(|c| json(serde_json::to_value(c)))),
         ("geometry", space.and_then(|g| json(serde_json::to_value(g)))),
         ("constraints", json(serde_json::to_value(&spec.constraints))),
         ("model", json(serde_json::to_value(&spec.model))),
@@ -54,10 +55,10 @@ pub fn by_content(specs: &[Option<&CellSpec>], reference: usize) -> ContentDesig
     if let Some(design) = of_study(specs) {
         return ContentDesign { design, is_study: true };
     }
-    let all: Vec<Option<[Aspect; 8]>> = specs.iter().map(|spec| spec.map(aspects)).collect();
+    let all: Vec<Option<[Aspect; 9]>> = specs.iter().map(|spec| spec.map(aspects)).collect();
     let order = || std::iter::once(reference).chain(0..specs.len());
     let mut design = Design { factors: Vec::new(), variants: vec![Vec::new(); specs.len()] };
-    for place in 0..8 {
+    for place in 0..9 {
         let value = |variant: usize| all.get(variant)?.as_ref()?[place].1.as_ref();
         let levels: Vec<&Value> = order().filter_map(value).unique_by(|v| v.to_string()).collect();
         // A variant to which an aspect does not apply differs in it from all others.

@@ -282,6 +282,9 @@ fn page(entry: &Entry, parameters: &[Parameter], details: &Map<String, Value>) -
         Some(p) => page.push_str(&format!("  from {} {}, {}\n", p.name, p.version, p.path.display())),
         None => page.push_str("  built in\n"),
     }
+    if entry.connections {
+        page.push_str("  takes weights on connections\n");
+    }
     page.push_str(if parameters.is_empty() { "\nIt has no parameters.\n" } else { "\nParameters:\n" });
     for p in parameters {
         let default = match &p.default {

@@ -101,8 +101,13 @@ pub fn weights(args: &Weights) -> Result<()> {
 
     let seed = run_seed(args.seed, args.run, "weights");
     let setting = Setting { seed, ..support::setting(Some(neurons), substrate.as_ref(), None) };
-    let request =
-        WeightRequest { neurons, substrate: substrate.as_ref(), seed, draw: draw.as_ref().map(|d| d.view()) };
+    let request = WeightRequest {
+        neurons,
+        substrate: substrate.as_ref(),
+        seed,
+        draw: draw.as_ref().map(|d| d.view()),
+        connections: None,
+    };
     let weights = catalogue
         .weights(&source, &setting)
         .and_then(|mut source| source.weights(&request))

@@ -10,7 +10,7 @@ use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
-use super::{Component, Experiment, Place, Variant, schema};
+use super::{Component, Experiment, Place, schema};
 use crate::plugins::Catalogue;
 
 /// Maximum number of trainings, far above any study.
@@ -196,39 +196,39 @@ impl Experiment {
             .map(|variant| {
                 let ids: Vec<_> = variant.constraints.iter().map(|c| c.component.id.as_str()).collect();
                 let weights = self.resolve(catalogue, Role::Weights, &variant.weights, &ids)?;
+                let of_pairs = variant.connections.as_ref();
+                let connections = of_pairs
+                    .map(|source| self.resolve(catalogue, Role::Weights, source, &ids))
+                    .transpose()?;
                 let constraints =
                     self.resolve_all(catalogue, Role::Constraint, &variant.constraints, &ids)?;
                 let model = variant.model.as_ref().unwrap_or(&self.model);
                 let optimizer = variant.optimizer.as_ref().unwrap_or(&self.optimizer);
-                let network = self.resolve_network(catalogue, model, optimizer)?;
-                Ok((variant, weights, constraints, network))
+                let (model, optimizer) = self.resolve_network(catalogue, model, optimizer)?;
+                Ok(CellSpec {
+                    variant: variant.name.clone(),
+                    task: String::new(),
+                    run: 0,
+                    seed: self.seed,
+                    data_seed: self.data_seed,
+                    substrate: substrate.clone(),
+                    weights,
+                    connections,
+                    geometry: variant.geometry.clone(),
+                    constraints,
+                    task_component: Use::new(""),
+                    model,
+                    optimizer,
+                    metrics: metrics.clone(),
+                    training: variant.training.clone(),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
 
-        let cell = |task: &str,
-                    task_component: &Use,
-                    (variant, weights, constraints, (model, optimizer)): &(
-            &Variant,
-            Use,
-            Vec<Use>,
-            (Use, Use),
-        )| {
-            CellSpec {
-                variant: variant.name.clone(),
-                task: task.into(),
-                run: 0,
-                seed: self.seed,
-                data_seed: self.data_seed,
-                substrate: substrate.clone(),
-                weights: weights.clone(),
-                geometry: variant.geometry.clone(),
-                constraints: constraints.clone(),
-                task_component: task_component.clone(),
-                model: model.clone(),
-                optimizer: optimizer.clone(),
-                metrics: metrics.clone(),
-                training: variant.training.clone(),
-            }
+        let cell = |task: &str, component: &Use, variant: &CellSpec| CellSpec {
+            task: task.into(),
+            task_component: component.clone(),
+            ..variant.clone()
         };
         Ok(tasks
             .iter()

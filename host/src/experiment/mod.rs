@@ -59,6 +59,9 @@ pub struct Variant {
     pub at: Place,
     /// Initial recurrent weights.
     pub weights: Component,
+    /// The weight source that says which pairs are connected; `None` for a matrix of
+    /// all pairs.
+    pub connections: Option<Component>,
     /// Distances between neurons, with switches applied.
     pub geometry: Geometry,
     /// Its own constraints, then those of the experiment.

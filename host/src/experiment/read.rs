@@ -58,7 +58,8 @@ const TRAINING: &[&str] = &[
 ];
 const SCHEDULE: &[&str] = &["use", "warm_up", "every", "factor", "to", "patience"];
 const EARLY_STOPPING: &[&str] = &["measure", "patience", "least"];
-const VARIANT: &[&str] = &["name", "weights", "geometry", "constraints", "model", "optimizer", "training"];
+const VARIANT: &[&str] =
+    &["name", "weights", "connections", "geometry", "constraints", "model", "optimizer", "training"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
@@ -527,6 +528,10 @@ fn variant(
         Some(node) => component(node, "`weights`", Some(defaults::WEIGHTS), &[])?,
         None => plain(defaults::WEIGHTS, &node.at),
     };
+    let connections = match table.get("connections") {
+        None => None,
+        Some(node) => connections(node, &weights)?,
+    };
     let mut constraints = match table.get("constraints") {
         Some(node) => constraints_of(node)?,
         None => Vec::new(),
@@ -554,7 +559,23 @@ fn variant(
         Some(node) => training(Some(node), Some(base))?,
         None => base.clone(),
     };
-    Ok(Variant { name, at: named.at.clone(), weights, geometry, constraints, model, optimizer, training })
+    let at = named.at.clone();
+    Ok(Variant { name, at, weights, connections, geometry, constraints, model, optimizer, training })
+}
+
+/// The weight source that says which pairs are connected: `true` for the one of the
+/// weights themselves, `false` for a matrix of all pairs.
+fn connections(node: &Node, weights: &Component) -> Result<Option<Component>> {
+    match node.boolean("`connections`") {
+        Ok(true) => Ok(Some(weights.clone())),
+        Ok(false) => Ok(None),
+        Err(_) => component(node, "`connections`", None, &[]).map(Some).map_err(|e| {
+            e.help(
+                "write connections = true for the pairs whose initial weight is not 0, or name a weight \
+                 source whose weights that are not 0 say which pairs are connected",
+            )
+        }),
+    }
 }
 
 /// Constraints, each with the names of the parameters that it acts on.

@@ -42,6 +42,8 @@ pub struct Entry {
     pub schema: serde_json::Value,
     /// Values of its parameters under profiles.
     pub profiles: Vec<ProfileEntry>,
+    /// Whether it takes sets of connections and not only matrices.
+    pub connections: bool,
     /// Its plugin file; `None` if it is registered in this process.
     pub plugin: Option<Arc<PluginFile>>,
     source: Source,
@@ -112,10 +114,11 @@ impl Catalogue {
     /// If a value under a profile is not valid JSON.
     pub fn in_process<'a>(registrations: impl IntoIterator<Item = &'a Registration>) -> Result<Self> {
         let entries = registrations.into_iter().map(|registration| {
-            let ComponentEntry { id, about, cite, schema, profiles, .. } = ComponentEntry::new(registration)?;
+            let ComponentEntry { id, about, cite, schema, profiles, connections, .. } =
+                ComponentEntry::new(registration)?;
             let source = Source::InProcess(registration.builder);
-            let entry =
-                Entry { role: registration.role, id, about, cite, schema, profiles, plugin: None, source };
+            let role = registration.role;
+            let entry = Entry { role, id, about, cite, schema, profiles, connections, plugin: None, source };
             Ok((entry.id.clone(), entry))
         });
         Ok(Catalogue { entries: entries.collect::<Result<_>>()?, ..Catalogue::default() })
@@ -215,6 +218,7 @@ impl Catalogue {
                 cite: component.cite,
                 schema: component.schema,
                 profiles: component.profiles,
+                connections: component.connections,
                 plugin: Some(plugin.clone()),
                 source: Source::Plugin(plugin.clone()),
             };

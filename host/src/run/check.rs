@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pallium_core::{Batch, Error, Kind, Result, Setting, Split, Substrate, TaskInfo};
+use pallium_core::{Batch, Error, Kind, Matrix, Result, Setting, Split, Substrate, TaskInfo};
 use pallium_record::spec::{CellSpec, Use};
 
 use super::components::{
-    Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task, check_model,
-    check_training, distances, grow_weights, read_substrate, setting, with_task,
+    Grown, Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task,
+    check_model, check_training, distances, places as places_of, read_substrate, setting, with_task,
 };
 use super::early_stopping;
-use super::penalties::Penalties;
+use super::penalties::{Penalties, Wiring};
 use crate::plugins::Catalogue;
 
 /// Builds the components of `specs` without training: each distinct one once,
@@ -88,7 +88,9 @@ fn check_cell(
     if !first(&all) {
         return Ok(());
     }
-    let distance = distances(spec, substrate)?;
+    let on_connections = spec.connections.is_some();
+    let distance = if on_connections { None } else { distances(spec, substrate)? };
+    let places = if on_connections { places_of(spec, substrate)? } else { None };
     let base = setting(spec, options, substrate, distance.as_ref());
     let info = match first(&at_task(&place, text(&spec.task_component))) {
         true => repeats(spec, catalogue, &base)?,
@@ -97,20 +99,38 @@ fn check_cell(
     early_stopping::check(spec, &info)?;
     let base = with_task(&info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
-    if first(&at("weights", text(&spec.weights))) {
-        grow_weights(spec, catalogue, &base, substrate)?;
+    // Models on connections are built for them.
+    let mut grown = None;
+    let of_pairs = spec.connections.as_ref().map(text).unwrap_or_default();
+    if first(&at("weights", text(&spec.weights) + &of_pairs)) || on_connections {
+        grown = Some(Grown::new(spec, catalogue, &base, substrate)?);
     }
+    let connections = grown.as_ref().and_then(|grown| grown.connections.as_ref());
+    let distance_on = places.as_ref().zip(connections).map(|(places, pairs)| places.of(pairs.view()));
+    let unit = places.as_ref().and_then(|places| places.unit_um);
+    let base = Setting { distance_unit_um: base.distance_unit_um.or(unit), ..base };
+    let base = match &grown {
+        Some(grown) => grown.setting(base, distance_on.as_ref()),
+        None => base,
+    };
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
     check_model(spec, &info)?;
-    build_optimizer(spec, catalogue, &base)?;
+    let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let of_constraints: String = spec.constraints.iter().map(text).collect();
     let fixed = info.recurrent().any(|(_, block)| !block.trained);
     if first(&at("constraints", text(&spec.model) + &of_constraints)) || fixed {
-        let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
-        if fixed {
-            let initial = grow_weights(spec, catalogue, &base, substrate)?;
-            begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
+        let on = build_constraints(spec, catalogue, &base, &info, places.as_ref())?;
+        let none = Matrix::zeros((0, 0));
+        let initial = grown.as_ref().map_or(&none, |grown| &grown.values);
+        let mut penalties = Penalties::new(on, Wiring::new(connections, initial, places.as_ref()));
+        if fixed || on_connections {
+            let grown = match &grown {
+                Some(grown) => grown.clone(),
+                None => Grown::new(spec, catalogue, &base, substrate)?,
+            };
+            begin(spec, model.as_mut(), &info, &grown.values, &mut penalties)?;
+            penalties.check_rewiring(model.as_mut(), &info, optimizer.as_mut())?;
         }
     }
     for metric in &spec.metrics {

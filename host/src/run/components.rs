@@ -4,15 +4,17 @@ use std::path::Path;
 
 use ndarray::Array2;
 use pallium_core::{
-    Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer, ParameterInfo, ParameterKind, Population,
-    Result, Setting, Substrate, Task, TaskInfo, Tensor, Units, WeightRequest,
+    Connections, ConnectionsView, Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer,
+    ParameterInfo, ParameterKind, Population, Result, Setting, SparseWeights, Substrate, Task, TaskInfo,
+    Tensor, Units, WeightRequest,
 };
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::spec::{CellSpec, Use};
 
+use super::on_matrix::{MATRIX_UP_TO, OnMatrix, only_matrices};
 use super::penalties::{OnParameter, Penalties};
 use super::training_loop::parameters;
-use crate::geometry::{self, Distances};
+use crate::geometry::{self, Distances, Places};
 use crate::plugins::Catalogue;
 
 /// Options that must not change the result of a training.
@@ -77,6 +79,10 @@ pub(super) fn distances(spec: &CellSpec, substrate: &Substrate) -> Result<Option
     geometry::distances(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
 }
 
+pub(super) fn places(spec: &CellSpec, substrate: &Substrate) -> Result<Option<Places>> {
+    geometry::places(&spec.geometry, Some(substrate), substrate.neurons, spec.derived_seed("geometry"))
+}
+
 pub(super) fn grow_weights(
     spec: &CellSpec,
     catalogue: &Catalogue,
@@ -84,7 +90,13 @@ pub(super) fn grow_weights(
     substrate: &Substrate,
 ) -> Result<Matrix> {
     let seed = spec.derived_seed("weights");
-    let request = WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
+    let request = WeightRequest {
+        neurons: substrate.neurons,
+        substrate: Some(substrate),
+        seed,
+        draw: None,
+        connections: None,
+    };
     let weights = catalogue
         .weights(&spec.weights, &Setting { seed, ..*base })?
         .weights(&request)
@@ -103,10 +115,89 @@ pub(super) fn grow_weights(
     Ok(weights.as_standard_layout().into_owned())
 }
 
+/// Initial recurrent weights.
+#[derive(Clone, Debug)]
+pub(super) struct Grown {
+    /// N×N; 1 × C on a set of C connections.
+    pub values: Matrix,
+    /// The connections; `None` if the weights are a matrix.
+    pub connections: Option<Connections>,
+}
+
+impl Grown {
+    /// The initial weights of a training: a matrix, or those of its connections.
+    pub fn new(
+        spec: &CellSpec,
+        catalogue: &Catalogue,
+        base: &Setting<'_>,
+        substrate: &Substrate,
+    ) -> Result<Self> {
+        let Some(source) = &spec.connections else {
+            return Ok(Grown { values: grow_weights(spec, catalogue, base, substrate)?, connections: None });
+        };
+        let weights = grow_on(spec, source, None, catalogue, base, substrate)?;
+        let weights = match *source == spec.weights {
+            true => weights,
+            false => {
+                let pairs = weights.connections.view();
+                grow_on(spec, &spec.weights, Some(pairs), catalogue, base, substrate)?
+            }
+        };
+        if weights.values.is_empty() {
+            return Err(Error::input(format!("`{}` connects no pair of neurons", source.id))
+                .help("a network on connections needs at least one"));
+        }
+        let values = Matrix::from_shape_vec((1, weights.values.len()), weights.values)
+            .map_err(|e| Error::bug(e.to_string()))?;
+        Ok(Grown { values, connections: Some(weights.connections) })
+    }
+
+    /// `base` with the connections and the distance of each.
+    pub fn setting<'a>(&'a self, base: Setting<'a>, distance: Option<&'a Matrix>) -> Setting<'a> {
+        match &self.connections {
+            None => base,
+            Some(connections) => Setting {
+                connections: Some(connections.view()),
+                distance: distance.map(|d| d.view()),
+                ..base
+            },
+        }
+    }
+}
+
+/// The weights of a source at `pairs`, or where they are not 0.
+fn grow_on(
+    spec: &CellSpec,
+    source: &Use,
+    pairs: Option<ConnectionsView<'_>>,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+    substrate: &Substrate,
+) -> Result<SparseWeights> {
+    let seed = spec.derived_seed("weights");
+    let n = substrate.neurons;
+    let request =
+        WeightRequest { neurons: n, substrate: Some(substrate), seed, draw: None, connections: pairs };
+    let failed = |e: Error| e.context(format!("`{}` gives no weights", source.id));
+    let takes = catalogue.get(&source.id)?.connections;
+    if !takes && n > MATRIX_UP_TO {
+        return Err(only_matrices(&source.id, n));
+    }
+    let mut component = catalogue.weights(source, &Setting { seed, ..*base })?;
+    let weights = match takes {
+        true => component.sparse(&request).map_err(failed)?,
+        false => SparseWeights::from_matrix(component.weights(&request).map_err(failed)?.view(), pairs),
+    };
+    weights.check().map_err(|e| e.context(format!("the weights of `{}`", source.id)))?;
+    Ok(weights)
+}
+
 /// What a training stands on: neurons, distances, and the task.
 pub(super) struct Ground {
     pub substrate: Substrate,
     distance: Option<Distances>,
+    /// Where the neurons are, in the place of all distances, on connections.
+    pub places: Option<Places>,
     pub task: Box<dyn Task>,
     pub info: TaskInfo,
 }
@@ -115,15 +206,25 @@ impl Ground {
     /// Reads the substrate and builds the task of `spec`.
     pub fn new(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Self> {
         let substrate = read_substrate(spec, catalogue, options)?;
-        let distance = distances(spec, &substrate)?;
+        let (distance, places) = match spec.connections {
+            None => (distances(spec, &substrate)?, None),
+            Some(_) => (None, places(spec, &substrate)?),
+        };
         let task = build_task(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
         let info = task.info();
-        Ok(Ground { substrate, distance, task, info })
+        Ok(Ground { substrate, distance, places, task, info })
     }
 
     /// The setting of the components that depend on the task.
     pub fn setting<'a>(&'a self, spec: &CellSpec, options: &Options<'a>) -> Setting<'a> {
-        with_task(&self.info, setting(spec, options, &self.substrate, self.distance.as_ref()))
+        let setting = with_task(&self.info, setting(spec, options, &self.substrate, self.distance.as_ref()));
+        let unit = self.places.as_ref().and_then(|places| places.unit_um);
+        Setting { distance_unit_um: setting.distance_unit_um.or(unit), ..setting }
+    }
+
+    /// The distance of each connection, 1 × C, if the weights lie on connections.
+    pub fn distance_on(&self, connections: Option<&Connections>) -> Option<Matrix> {
+        Some(self.places.as_ref()?.of(connections?.view()))
     }
 }
 
@@ -134,6 +235,7 @@ pub(super) fn build_constraints(
     catalogue: &Catalogue,
     base: &Setting<'_>,
     info: &ModelInfo,
+    places: Option<&Places>,
 ) -> Result<Vec<OnParameter>> {
     for constraint in &spec.constraints {
         for name in &constraint.on {
@@ -156,6 +258,11 @@ pub(super) fn build_constraints(
         if !spec.constraints.iter().any(acts) {
             continue;
         }
+        if parameter.connections {
+            all.push(on_connections(spec, catalogue, base, places, index, &acts)?);
+            continue;
+        }
+        let base = &Setting { connections: None, ..*base };
         let shape = match parameter.shape[..] {
             [rows, columns] => (rows, columns),
             // A vector is a matrix of one row.
@@ -185,6 +292,38 @@ pub(super) fn build_constraints(
         });
     }
     Ok(all)
+}
+
+/// The constraints of a parameter that lies on the setting's connections.
+fn on_connections(
+    spec: &CellSpec,
+    catalogue: &Catalogue,
+    base: &Setting<'_>,
+    places: Option<&Places>,
+    index: usize,
+    acts: &dyn Fn(&Use) -> bool,
+) -> Result<OnParameter> {
+    let connections = base
+        .connections
+        .ok_or_else(|| Error::plugin("a model states connections that it was not built for"))?;
+    let mut constraints: Vec<(usize, Box<dyn Constraint>)> = Vec::new();
+    for (place, component) in spec.constraints.iter().enumerate().filter(|(_, constraint)| acts(constraint)) {
+        let built = match catalogue.get(&component.id)?.connections {
+            true => build_constraint(spec, component, catalogue, base)?,
+            false => OnMatrix::build(&component.id, connections, base, places, |setting| {
+                build_constraint(spec, component, catalogue, setting)
+            })?,
+        };
+        constraints.push((place, built));
+    }
+    Ok(OnParameter {
+        index,
+        rows: 1,
+        columns: connections.len(),
+        constraints,
+        initial: Matrix::zeros((0, 0)),
+        loss_gradient: None,
+    })
 }
 
 /// The units at the ends of a parameter's connections; `None` where row or column
@@ -293,6 +432,13 @@ pub(super) fn build_model(
     catalogue: &Catalogue,
     base: &Setting<'_>,
 ) -> Result<Box<dyn Model>> {
+    if base.connections.is_some() && !catalogue.get(&spec.model.id)?.connections {
+        return Err(Error::unsupported(format!(
+            "`{}` takes recurrent weights as a matrix, but the variant has `connections`",
+            spec.model.id
+        ))
+        .help("use a model that takes connections, such as rnn.vanilla or rnn.leaky, or leave `connections` out"));
+    }
     catalogue.model(&spec.model, &Setting { seed: spec.derived_seed("model"), ..*base })
 }
 
@@ -305,6 +451,7 @@ pub(super) fn begin(
     initial: &Matrix,
     penalties: &mut Penalties,
 ) -> Result<Vec<Tensor>> {
+    penalties.start_again(model, info)?;
     model
         .initialise(initial.view(), spec.derived_seed("model"))
         .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
@@ -325,7 +472,9 @@ pub(super) fn check_model(spec: &CellSpec, info: &ModelInfo) -> Result<()> {
     if info.recurrent().next().is_none() {
         return wrong("has no recurrent block".into());
     }
-    if let Some((_, block)) = info.recurrent().find(|(_, block)| block.shape.len() != 2) {
+    if let Some((_, block)) =
+        info.recurrent().find(|(_, block)| block.shape.len() != if block.connections { 1 } else { 2 })
+    {
         return wrong(format!("has a recurrent block `{}` of shape {:?}", block.name, block.shape));
     }
     Ok(())
@@ -345,6 +494,12 @@ pub(super) fn build_metric(
     catalogue: &Catalogue,
     base: &Setting<'_>,
 ) -> Result<Box<dyn Metric>> {
+    if base.connections.is_some() && !catalogue.get(&component.id)?.connections {
+        let neurons = base.neurons()?;
+        if neurons > MATRIX_UP_TO {
+            return Err(only_matrices(&component.id, neurons));
+        }
+    }
     let seed = spec.metric_seed(&component.id);
     catalogue.metric(component, &Setting { seed, ..*base })
 }

@@ -12,13 +12,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, s};
-use pallium_core::{
-    Matrix, Mode, Moment, Network, Point, Positions, Result, Setting, Substrate, Table, WeightRequest,
-};
+use pallium_core::{Mode, Moment, Network, Point, Positions, Result, Setting, Substrate, Table};
 use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
-use super::components::with_task;
+use super::components::{Grown, build_constraint, with_task};
+use super::on_matrix::OnMatrix;
 use super::scores::Answers;
 use super::training_loop::update;
 use crate::geometry;
@@ -56,7 +55,7 @@ const BLOCK_COPIES: f64 = 1.4;
 pub struct Estimator<'a> {
     catalogue: &'a Catalogue,
     substrates: BTreeMap<String, Arc<Substrate>>,
-    weights: BTreeMap<String, Arc<Matrix>>,
+    weights: BTreeMap<String, Arc<Grown>>,
     models: BTreeMap<String, ModelCost>,
     seconds: BTreeMap<String, f64>,
 }
@@ -101,7 +100,8 @@ impl<'a> Estimator<'a> {
         let substrate = self.substrate(cell)?;
         let model = self.model(cell, &substrate)?;
         let n = substrate.neurons as f64;
-        let tried = if substrate.neurons > TRIAL_NEURONS {
+        // What lies on connections costs too little to be tried on a part.
+        let tried = if substrate.neurons > TRIAL_NEURONS && cell.connections.is_none() {
             Arc::new(head(&substrate, TRIAL_NEURONS))
         } else {
             Arc::clone(&substrate)
@@ -128,7 +128,10 @@ impl<'a> Estimator<'a> {
             + all * model.evaluate
             + metrics;
 
-        let matrix = n * n * 4.0;
+        let matrix = match &cell.connections {
+            None => n * n * 4.0,
+            Some(_) => self.weights(cell, &substrate)?.values.len() as f64 * 4.0,
+        };
         let constraints = if cell.constraints.is_empty() { 0.0 } else { PENALTY_MATRICES };
         let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
             + (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
@@ -157,28 +160,29 @@ impl<'a> Estimator<'a> {
             text(&cell.task_component),
             text(&cell.model),
             text(&cell.weights),
+            cell.connections.as_ref().map(text).unwrap_or_default(),
             cell.training.threads.to_string(),
         ]
         .join("\n");
         if let Some(known) = self.models.get(&key) {
             return Ok(*known);
         }
-        let n = substrate.neurons;
         let base = setting(cell, substrate);
         let mut task =
             self.catalogue.task(&cell.task_component, &Setting { seed: cell.trial_seed("task"), ..base })?;
         let info = task.info();
-        let operations = (3 * n * n * info.steps.max(1)) as f64;
+        let grown = self.weights(cell, substrate)?;
+        let operations = (3 * grown.values.len() * info.steps.max(1)) as f64;
         let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
         let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
         batch.check(&info)?;
-        let setting = with_task(&info, base);
+        let setting = grown.setting(with_task(&info, base), None);
         let mut model = self.catalogue.model(&cell.model, &setting)?;
         let about = model.info();
         let blocks = about.recurrent().count();
         // The time of a step depends on how many units are silent and on how far
         // back gradients reach.
-        model.initialise(self.weights(cell, substrate)?.view(), 0)?;
+        model.initialise(grown.values.view(), 0)?;
         let mut optimizer = self.catalogue.optimizer(&cell.optimizer, &setting)?;
         let (view, mut answers) = (batch.view(), Answers::new());
         let mut updates = 0;
@@ -214,6 +218,7 @@ impl<'a> Estimator<'a> {
             format!("{:?}", cell.geometry),
             text(constraint),
             text(&cell.weights),
+            cell.connections.as_ref().map(text).unwrap_or_default(),
             cell.training.threads.to_string(),
         ]
         .join("\n");
@@ -221,19 +226,38 @@ impl<'a> Estimator<'a> {
             return Ok(*known);
         }
         let n = substrate.neurons;
-        let distance =
-            geometry::distances(&cell.geometry, Some(substrate), n, cell.derived_seed("geometry"))?;
-        let setting = Setting {
-            distance: distance.as_ref().map(|d| d.values.view()),
-            distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
-            ..setting(cell, substrate)
+        let (seed, grown) = (cell.derived_seed("geometry"), self.weights(cell, substrate)?);
+        let mut constraint = match &grown.connections {
+            None => {
+                let distance = geometry::distances(&cell.geometry, Some(substrate), n, seed)?;
+                let setting = Setting {
+                    distance: distance.as_ref().map(|d| d.values.view()),
+                    distance_unit_um: distance.as_ref().and_then(|d| d.unit_um),
+                    ..setting(cell, substrate)
+                };
+                self.catalogue.constraint(constraint, &setting)?
+            }
+            Some(pairs) => {
+                let places = geometry::places(&cell.geometry, Some(substrate), n, seed)?;
+                let distance = places.as_ref().map(|places| places.of(pairs.view()));
+                let base = Setting {
+                    distance_unit_um: places.as_ref().and_then(|places| places.unit_um),
+                    ..grown.setting(setting(cell, substrate), distance.as_ref())
+                };
+                let build =
+                    |setting: &Setting<'_>| build_constraint(cell, constraint, self.catalogue, setting);
+                match self.catalogue.get(&constraint.id)?.connections {
+                    true => build(&base)?,
+                    false => OnMatrix::build(&constraint.id, pairs.view(), &base, places.as_ref(), build)?,
+                }
+            }
         };
         // A copy, since hard constraints change it.
-        let mut weights = (*self.weights(cell, substrate)?).clone();
-        let mut constraint = self.catalogue.constraint(constraint, &setting)?;
-        let mut gradient = Array2::zeros((n, n));
+        let mut weights = grown.values.clone();
+        let mut gradient = Array2::zeros(weights.dim());
         let initial = weights.clone();
         let mut point = Point::new("recurrent");
+        point.connections = grown.connections.as_ref().map(|pairs| pairs.view());
         point.initial = Some(initial.view());
         let seconds = best(|| {
             timed(|| {
@@ -246,16 +270,25 @@ impl<'a> Estimator<'a> {
     }
 
     fn metric(&mut self, cell: &CellSpec, metric: &Use, substrate: &Substrate) -> Result<f64> {
-        let key = [text(&cell.substrate), text(metric), cell.training.threads.to_string()].join("\n");
+        let of_pairs = cell.connections.as_ref().map(text).unwrap_or_default();
+        let key =
+            [text(&cell.substrate), text(metric), of_pairs, cell.training.threads.to_string()].join("\n");
         if let Some(known) = self.seconds.get(&key) {
             return Ok(*known);
         }
-        let weights = self.weights(cell, substrate)?;
+        let grown = self.weights(cell, substrate)?;
         let seed = cell.metric_seed(&metric.id);
-        let mut metric = self.catalogue.metric(metric, &Setting { seed, ..setting(cell, substrate) })?;
+        let takes = self.catalogue.get(&metric.id)?.connections;
+        let matrix = grown.connections.as_ref().filter(|_| !takes);
+        let matrix = matrix.map(|c| c.view().scatter(grown.values.as_slice().unwrap_or_default()));
+        let base = Setting { seed, ..setting(cell, substrate) };
+        let base = if matrix.is_some() { base } else { grown.setting(base, None) };
+        let mut metric = self.catalogue.metric(metric, &base)?;
+        let weights = matrix.as_ref().unwrap_or(&grown.values);
         let network = Network {
             initial: Some(weights.view()),
             substrate: Some(substrate),
+            connections: grown.connections.as_ref().filter(|_| takes).map(|pairs| pairs.view()),
             ..Network::new(weights.view())
         };
         let seconds = if metric.wants_activity() { 0.0 } else { timed(|| metric.measure(&network))?.0 };
@@ -263,16 +296,14 @@ impl<'a> Estimator<'a> {
         Ok(seconds)
     }
 
-    fn weights(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<Arc<Matrix>> {
-        let key = [text(&cell.substrate), text(&cell.weights), substrate.neurons.to_string()].join("\n");
+    fn weights(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<Arc<Grown>> {
+        let of_pairs = cell.connections.as_ref().map(text).unwrap_or_default();
+        let key =
+            [text(&cell.substrate), text(&cell.weights), of_pairs, substrate.neurons.to_string()].join("\n");
         if let Some(known) = self.weights.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let seed = cell.derived_seed("weights");
-        let request =
-            WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None };
-        let setting = Setting { seed, ..setting(cell, substrate) };
-        let weights = Arc::new(self.catalogue.weights(&cell.weights, &setting)?.weights(&request)?);
+        let weights = Arc::new(Grown::new(cell, self.catalogue, &setting(cell, substrate), substrate)?);
         self.weights.insert(key, Arc::clone(&weights));
         Ok(weights)
     }

@@ -367,6 +367,7 @@ pub fn spec() -> CellSpec {
         data_seed: DataSeed::Shared,
         substrate: Use::new("mock.substrate"),
         weights: Use::new("mock.weights"),
+        connections: None,
         geometry: Geometry {
             space: Space::None,
             coordinate_layout: CoordinateLayout::Rows,

@@ -17,6 +17,7 @@ mod early_stopping;
 pub mod log;
 #[cfg(test)]
 mod mock;
+mod on_matrix;
 mod penalties;
 pub mod pool;
 pub mod progress;

@@ -2,9 +2,12 @@
 
 use ndarray::{Array2, ArrayView3, ArrayViewMut3};
 use pallium_core::{
-    Activity, Constraint, Error, LearnedMut, Matrix, MatrixView, MatrixViewMut, Model, ModelInfo,
-    ParameterInfo, Point, Result, Tensor,
+    Activity, Connections, Constraint, Error, LearnedMut, Matrix, MatrixView, MatrixViewMut, Model,
+    ModelInfo, Optimizer, ParameterInfo, Point, Result, Rewiring, Tensor,
 };
+use pallium_record::weights::{compressed_rows, take_compressed_rows};
+
+use crate::geometry::Places;
 
 /// The constraints on one parameter.
 pub(super) struct OnParameter {
@@ -29,8 +32,16 @@ pub(super) struct When {
 }
 
 impl When {
-    fn point<'a>(&self, parameter: &'a str, initial: MatrixView<'a>) -> Point<'a> {
-        let mut point = Point::new(parameter);
+    fn point<'a>(
+        &self,
+        parameter: &'a ParameterInfo,
+        initial: MatrixView<'a>,
+        wiring: &'a Wiring,
+    ) -> Point<'a> {
+        let mut point = Point::new(&parameter.name);
+        if parameter.connections {
+            point.connections = wiring.now.as_ref().map(|connections| connections.view());
+        }
         (point.step, point.epoch, point.task) = (self.step, self.epoch, self.task);
         point.initial = Some(initial);
         point
@@ -41,10 +52,38 @@ impl When {
 pub(super) struct Penalties {
     pub on: Vec<OnParameter>,
     activity: ActivityGradient,
+    pub wiring: Wiring,
 }
 
+/// The connections that recurrent weights lie on; `None` if they are matrices.
+#[derive(Default)]
+pub(super) struct Wiring {
+    pub before: Option<Connections>,
+    pub now: Option<Connections>,
+    /// Weights before training at the connections of now; 0 for those that were
+    /// added.
+    pub initial: Vec<f32>,
+    pub places: Option<Places>,
+}
+
+impl Wiring {
+    pub fn new(connections: Option<&Connections>, initial: &Matrix, places: Option<&Places>) -> Self {
+        let initial = if connections.is_some() { initial.iter().copied().collect() } else { Vec::new() };
+        Wiring { before: connections.cloned(), now: connections.cloned(), initial, places: places.cloned() }
+    }
+
+    fn connections(&self) -> Result<&Connections> {
+        self.now.as_ref().ok_or_else(|| Error::bug("a matrix has no connections that change"))
+    }
+}
+
+/// Prefix of the connections in a training's state.
+const CONNECTIONS: &str = "connections";
+/// The weights before training at the connections of a training's state.
+const INITIAL: &str = "connections.initial";
+
 impl Penalties {
-    pub fn new(on: Vec<OnParameter>) -> Self {
+    pub fn new(on: Vec<OnParameter>, wiring: Wiring) -> Self {
         // Activity belongs to no parameter, so one instance of each constraint sees
         // it.
         let mut seen = Vec::new();
@@ -57,7 +96,124 @@ impl Penalties {
                 }
             }
         }
-        Penalties { on, activity: ActivityGradient { lookers, values: Vec::new(), shape: (0, 0, 0) } }
+        let activity = ActivityGradient { lookers, values: Vec::new(), shape: (0, 0, 0) };
+        Penalties { on, activity, wiring }
+    }
+
+    /// Whether a constraint changes connections.
+    fn rewires(&self) -> bool {
+        self.on.iter().flat_map(|on| &on.constraints).any(|(_, constraint)| constraint.rewires())
+    }
+
+    /// Takes the connections back that were changed.
+    pub fn start_again(&mut self, model: &mut dyn Model, info: &ModelInfo) -> Result<()> {
+        let Wiring { before: Some(before), now: Some(now), .. } = &self.wiring else { return Ok(()) };
+        if before == now {
+            return Ok(());
+        }
+        let change = Rewiring::between(now.view(), &self.wiring.initial, before.clone());
+        self.tell(&change, model, info, None)
+    }
+
+    /// Lets constraints change connections, and tells everyone that they changed.
+    pub fn rewire(
+        &mut self,
+        model: &mut dyn Model,
+        info: &ModelInfo,
+        optimizer: &mut dyn Optimizer,
+        when: When,
+    ) -> Result<()> {
+        for at in 0..self.on.len() {
+            for slot in 0..self.on[at].constraints.len() {
+                if !self.on[at].constraints[slot].1.rewires() {
+                    continue;
+                }
+                let on = &mut self.on[at];
+                let parameter = &info.parameters[on.index];
+                let parameters = model.parameters()?;
+                let point = when.point(parameter, on.initial.view(), &self.wiring);
+                let weights = parameters[on.index].matrix()?;
+                let Some(change) = on.constraints[slot].1.rewire(weights, &point)? else { continue };
+                let index = on.index;
+                change.check(self.wiring.connections()?.view())?;
+                self.tell(&change, model, info, Some(optimizer))?;
+                let mut parameters = model.parameters_mut()?;
+                parameters[index].copy_from_slice(&change.values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells model, optimizer and constraints of changed connections.
+    fn tell(
+        &mut self,
+        change: &Rewiring,
+        model: &mut dyn Model,
+        info: &ModelInfo,
+        optimizer: Option<&mut dyn Optimizer>,
+    ) -> Result<()> {
+        let before = self.wiring.connections()?.view().len();
+        let distance = self.wiring.places.as_ref().map(|places| places.of(change.connections.view()));
+        let told = change.view(before, distance.as_ref().map(|d| d.view()));
+        model.rewired(&told)?;
+        if let Some(optimizer) = optimizer {
+            for parameter in info.parameters.iter().filter(|p| p.connections && p.trained) {
+                optimizer.rewired(&parameter.name, &told)?;
+            }
+        }
+        for on in self.on.iter_mut().filter(|on| info.parameters[on.index].connections) {
+            let carried = told.carry(on.initial.as_slice().unwrap_or_default(), 0.0);
+            on.initial = Matrix::from_shape_vec((1, carried.len()), carried).map_err(shape_error)?;
+            on.loss_gradient = None;
+            for (_, constraint) in &mut on.constraints {
+                constraint.rewired(&told)?;
+            }
+        }
+        self.wiring.initial = told.carry(&self.wiring.initial, 0.0);
+        self.wiring.now = Some(change.connections.clone());
+        Ok(())
+    }
+
+    /// Refuses components that cannot follow changes of the connections, before
+    /// training: they are told of a change in which nothing moves.
+    pub fn check_rewiring(
+        &mut self,
+        model: &mut dyn Model,
+        info: &ModelInfo,
+        optimizer: &mut dyn Optimizer,
+    ) -> Result<()> {
+        if !self.rewires() {
+            return Ok(());
+        }
+        let Some(now) = &self.wiring.now else {
+            return Err(Error::unsupported("a constraint changes connections, but the weights are a matrix"));
+        };
+        let change = Rewiring::between(now.view(), &self.wiring.initial, now.clone());
+        self.tell(&change, model, info, Some(optimizer)).map_err(|e| {
+            e.context("this training changes its connections, which not every part of it can follow")
+        })
+    }
+
+    /// Restores the connections of a training's state, before the parameters.
+    pub fn restore_wiring(
+        &mut self,
+        model: &mut dyn Model,
+        info: &ModelInfo,
+        optimizer: &mut dyn Optimizer,
+        state: &[Tensor],
+    ) -> Result<()> {
+        let rows = state.iter().filter(|tensor| tensor.name.starts_with(CONNECTIONS)).cloned();
+        let Some(found) = take_compressed_rows(CONNECTIONS, &mut rows.collect())? else { return Ok(()) };
+        let now = self.wiring.connections()?.view();
+        let initial = Tensor::find::<f32>(state, INITIAL, &[now.len()])?.to_vec();
+        let change = Rewiring::between(now, &self.wiring.initial, found);
+        change.check(now)?;
+        self.tell(&change, model, info, Some(optimizer))?;
+        for on in self.on.iter_mut().filter(|on| info.parameters[on.index].connections) {
+            on.initial = Matrix::from_shape_vec((1, initial.len()), initial.clone()).map_err(shape_error)?;
+        }
+        self.wiring.initial = initial;
+        Ok(())
     }
 
     pub fn wants_activity(&self) -> bool {
@@ -125,7 +281,7 @@ impl Penalties {
             for (_, constraint) in &mut on.constraints {
                 let weights = matrix(shape, learned.values)?;
                 let gradient = MatrixViewMut::from_shape(shape, learned.gradient).map_err(shape_error)?;
-                let mut point = when.point(&parameter.name, on.initial.view());
+                let mut point = when.point(parameter, on.initial.view(), &self.wiring);
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
@@ -143,7 +299,7 @@ impl Penalties {
             // The gradient is not used here, but a constraint needs a buffer for it.
             let mut gradient = Array2::zeros((on.rows, on.columns));
             for (_, constraint) in &mut on.constraints {
-                let point = when.point(&info.parameters[on.index].name, on.initial.view());
+                let point = when.point(&info.parameters[on.index], on.initial.view(), &self.wiring);
                 penalty += constraint.penalty(parameters[on.index].matrix()?, gradient.view_mut(), &point)?;
             }
         }
@@ -159,7 +315,7 @@ impl Penalties {
             for (_, constraint) in &mut on.constraints {
                 let weights =
                     MatrixViewMut::from_shape((on.rows, on.columns), values).map_err(shape_error)?;
-                let mut point = when.point(&info.parameters[on.index].name, on.initial.view());
+                let mut point = when.point(&info.parameters[on.index], on.initial.view(), &self.wiring);
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
@@ -183,13 +339,14 @@ impl Penalties {
     ) -> Result<()> {
         let when = When::default();
         for on in self.on.iter_mut().filter(|on| !info.parameters[on.index].trained) {
-            let ParameterInfo { name, .. } = &info.parameters[on.index];
+            let parameter = &info.parameters[on.index];
+            let name = &parameter.name;
             let shape = (on.rows, on.columns);
             for (place, constraint) in &mut on.constraints {
                 let mut parameters = model.parameters_mut()?;
                 let values = &mut *parameters[on.index];
                 let mut gradient = Array2::zeros(shape);
-                let point = when.point(name, on.initial.view());
+                let point = when.point(parameter, on.initial.view(), &self.wiring);
                 let penalty = constraint.penalty(matrix(shape, values)?, gradient.view_mut(), &point)?;
                 if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
                     return Err(Error::unsupported(format!(
@@ -207,6 +364,10 @@ impl Penalties {
     /// What the constraints remember, with names that tell them apart.
     pub fn state(&self, info: &ModelInfo) -> Result<Vec<Tensor>> {
         let mut state = Vec::new();
+        if let Some(now) = self.wiring.now.as_ref().filter(|_| self.rewires()) {
+            state.extend(compressed_rows(CONNECTIONS, now));
+            state.push(Tensor::new(INITIAL, [self.wiring.initial.len()], self.wiring.initial.clone()));
+        }
         for on in &self.on {
             for (place, constraint) in &on.constraints {
                 let prefix = prefix(*place, &info.parameters[on.index].name);

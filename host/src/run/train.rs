@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
-    Dynamics, Error, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials, Result,
-    Tensor, TensorView,
+    Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
+    Result, Rewiring, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
@@ -19,10 +19,10 @@ use pallium_record::training::Trained;
 use pallium_record::weights::Weights;
 
 use super::components::{
-    Ground, Options, begin, build_constraints, build_metric, build_metrics, build_model, build_optimizer,
-    check_model, check_training, grow_weights,
+    Ground, Grown, Options, begin, build_constraints, build_metric, build_metrics, build_model,
+    build_optimizer, check_model, check_training,
 };
-use super::penalties::Penalties;
+use super::penalties::{Penalties, Wiring};
 use super::scores::Answers;
 use super::training_loop::{Network, TrainingLoop, parameters, set_parameters};
 use super::trials::Trials;
@@ -55,15 +55,21 @@ pub fn train(
     check_training(spec)?;
     let mut ground = Ground::new(spec, catalogue, options)?;
     let base = ground.setting(spec, options);
-    let initial = grow_weights(spec, catalogue, &base, &ground.substrate)?;
+    let grown = Grown::new(spec, catalogue, &base, &ground.substrate)?;
+    let distance = ground.distance_on(grown.connections.as_ref());
+    let base = grown.setting(base, distance.as_ref());
+    let initial = &grown.values;
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
     check_model(spec, &info)?;
-    let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
+    let wiring = Wiring::new(grown.connections.as_ref(), initial, ground.places.as_ref());
+    let on = build_constraints(spec, catalogue, &base, &info, ground.places.as_ref())?;
+    let mut penalties = Penalties::new(on, wiring);
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
     let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
-    let before = begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
+    let before = begin(spec, model.as_mut(), &info, initial, &mut penalties)?;
+    penalties.check_rewiring(model.as_mut(), &info, optimizer.as_mut())?;
     let mut network = Network {
         model: model.as_mut(),
         info: &info,
@@ -80,7 +86,7 @@ pub fn train(
                 place.reject(&error.to_string());
                 // What was restored before the error is reset.
                 network.optimizer.restore(&[])?;
-                begin(spec, network.model, &info, &initial, network.penalties)?;
+                begin(spec, network.model, &info, initial, network.penalties)?;
             }
         }
     } else if let Some(found) = options.earlier {
@@ -89,7 +95,7 @@ pub fn train(
             Err(error) => {
                 tracing::warn!("the state of a shorter training is not used: {error}");
                 network.optimizer.restore(&[])?;
-                begin(spec, network.model, &info, &initial, network.penalties)?;
+                begin(spec, network.model, &info, initial, network.penalties)?;
             }
         }
     }
@@ -144,7 +150,9 @@ pub fn train(
         tracing::warn!(at = ?divergence, "diverged");
     } else {
         let all: Vec<usize> = (0..metrics.len()).collect();
-        let found = measure(spec, &all, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)?;
+        let before = Before { parameters: &before, wiring: &penalties.wiring };
+        let found =
+            measure(spec, &all, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)?;
         (measures, arrays) = found.into_iter().unzip();
     }
     let seconds_metrics = measuring.elapsed().as_secs_f64();
@@ -167,7 +175,8 @@ pub fn train(
         times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
         curves,
         ids: ground.substrate.ids.iter().map(|(name, ids)| (name.clone(), ids.to_vec())).collect(),
-        initial,
+        initial: grown.values.clone(),
+        connections: penalties.wiring.before.take().zip(penalties.wiring.now.take()).map(<[_; 2]>::from),
         parameters: trained,
         state,
         task: ground.info,
@@ -190,6 +199,19 @@ pub fn measure_finished(
 ) -> Result<Vec<MeasuredBy>> {
     let mut ground = Ground::new(spec, catalogue, options)?;
     let base = ground.setting(spec, options);
+    let connections = weights.connections.as_ref();
+    let distance = ground.distance_on(connections.map(|[_, after]| after));
+    // The weights before training at the connections after it.
+    let initial = match connections {
+        None => weights.initial.clone(),
+        Some([before, after]) => {
+            let values: Vec<f32> = weights.initial.iter().copied().collect();
+            let values = Rewiring::between(before.view(), &values, after.clone()).values;
+            Matrix::from_shape_vec((1, values.len()), values).map_err(|e| Error::bug(e.to_string()))?
+        }
+    };
+    let grown = Grown { values: initial, connections: connections.map(|[_, after]| after.clone()) };
+    let base = grown.setting(base, distance.as_ref());
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
     let mut metrics = wanted
@@ -198,11 +220,13 @@ pub fn measure_finished(
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
     let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
-    model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
+    model.initialise(grown.values.view(), spec.derived_seed("model"))?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
-    measure(spec, wanted, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)
+    let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
+    let before = Before { parameters: &before, wiring: &wiring };
+    measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)
 }
 
 /// The numbers and arrays of a metric.
@@ -226,16 +250,41 @@ impl Dynamics for StepOf<'_> {
     }
 }
 
-/// The measures of each metric. `places` are their positions in the spec, `before`
-/// the parameters before training.
+/// What a network was before training.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    parameters: &'a [Tensor],
+    wiring: &'a Wiring,
+}
+
+/// The recurrent weights before and after training, as metrics see them.
+fn recurrent_weights(info: &ModelInfo, after: &[TensorView<'_>], before: Before<'_>) -> Result<[Matrix; 2]> {
+    if before.wiring.now.is_some() {
+        let (index, _) = info.recurrent().next().ok_or_else(|| Error::bug("no recurrent block"))?;
+        let initial = before.wiring.initial.clone();
+        let initial = Matrix::from_shape_vec((1, initial.len()), initial);
+        return Ok([initial.map_err(|e| Error::bug(e.to_string()))?, after[index].matrix()?.to_owned()]);
+    }
+    let whole = info.recurrent_matrix(|index, _| Ok(after[index].matrix()?.to_owned()))?;
+    let initial = info.recurrent_matrix(|index, block| {
+        let shape = (block.shape[0], block.shape[1]);
+        MatrixView::from_shape(shape, before.parameters[index].slice()?)
+            .map(|values| values.to_owned())
+            .map_err(|e| Error::bug(format!("a block before training has another shape: {e}")))
+    })?;
+    Ok([initial, whole])
+}
+
+/// The measures of each metric. `places` are their positions in the spec.
 #[expect(clippy::too_many_arguments, reason = "all that metrics see")]
 fn measure(
     spec: &CellSpec,
     places: &[usize],
     metrics: &mut [Box<dyn Metric>],
+    catalogue: &Catalogue,
     model: &mut dyn Model,
     info: &ModelInfo,
-    before: &[Tensor],
+    before: Before<'_>,
     ground: &Ground,
     trials: &Trials,
 ) -> Result<Vec<MeasuredBy>> {
@@ -252,19 +301,21 @@ fn measure(
     };
     let model: &dyn Model = model;
     let after: Vec<TensorView<'_>> = model.parameters()?;
-    let whole = info.recurrent_matrix(|index, _| Ok(after[index].matrix()?.to_owned()))?;
-    let initial = info.recurrent_matrix(|index, block| {
-        let shape = (block.shape[0], block.shape[1]);
-        MatrixView::from_shape(shape, before[index].slice()?)
-            .map(|values| values.to_owned())
-            .map_err(|e| Error::bug(format!("a block before training has another shape: {e}")))
-    })?;
+    let [initial, whole] = recurrent_weights(info, &after, before)?;
+    let connections = before.wiring.now.as_ref().map(|connections| connections.view());
+    // Metrics that take only matrices get them; larger networks were refused before.
+    let takes = |id: &str| catalogue.get(id).is_ok_and(|entry| entry.connections);
+    let only_matrix = spec.metrics.iter().enumerate().any(|(at, m)| places.contains(&at) && !takes(&m.id));
+    let matrices = connections.filter(|_| only_matrix).map(|connections| {
+        [&initial, &whole].map(|values| connections.scatter(values.as_slice().unwrap_or_default()))
+    });
     let step = StepOf(model);
     let network = Measured {
         initial: Some(initial.view()),
         substrate: Some(&ground.substrate),
         model: Some(info),
         parameters: &after,
+        connections,
         dynamics: if info.states.is_empty() { None } else { Some(&step) },
         ..Measured::new(whole.view())
     };
@@ -286,7 +337,13 @@ fn measure(
     let mut found = Vec::with_capacity(metrics.len());
     for ((metric, &place), wants) in metrics.iter_mut().zip(places).zip(wanted) {
         let id = spec.metrics.get(place).map_or("", |component| component.id.as_str());
-        found.push(match metric.measure(if wants { &with_activity } else { &network }) {
+        let mut network = if wants { with_activity } else { network };
+        if let Some([initial, whole]) = matrices.as_ref().filter(|_| !takes(id)) {
+            network.connections = None;
+            network.initial = Some(initial.view());
+            network.recurrent = whole.view();
+        }
+        found.push(match metric.measure(&network) {
             Ok(measures) => {
                 let values = measures.values.into_iter().map(|m| Value::new("", m.name, Some(m.value)));
                 (values.collect(), measures.arrays)

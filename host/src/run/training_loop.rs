@@ -54,6 +54,7 @@ impl Network<'_> {
 
     /// Restores a state of [`Network::state`].
     pub fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        self.penalties.restore_wiring(self.model, self.info, self.optimizer, state)?;
         set_parameters(self.model, self.info, state)?;
         self.model.restore(&prefixed(state, MODEL))?;
         self.optimizer.restore(&prefixed(state, OPTIMIZER))?;
@@ -223,6 +224,7 @@ impl<'a> TrainingLoop<'a> {
         }
         let after = When { step: self.updates + 1, ..when };
         let bad = penalties.project(*model, info, after)?;
+        penalties.rewire(*model, info, *optimizer, after)?;
         Ok(bad.map(|name| format!("parameter `{name}`")))
     }
 

@@ -3,7 +3,8 @@
 
 use pallium_core::{ndarray::Array2, prelude::*};
 
-use crate::radius::scale_to_radius;
+use crate::arnoldi::Arnoldi;
+use crate::radius::{scale_to_radius, warn_of_radius_zero};
 
 pallium_core::choice! {
     /// The signs of weights.
@@ -72,6 +73,43 @@ impl Finish {
     }
 }
 
+impl Finish {
+    /// As [`Finish::apply`], on a set of connections, which all stay; the spectral
+    /// radius is found by [`Arnoldi`].
+    ///
+    /// # Errors
+    /// As [`Finish::apply`].
+    pub fn apply_on(&self, connections: Connections, mut values: Vec<f64>) -> Result<SparseWeights> {
+        let pairs = connections.view();
+        if self.signs == Signs::Positive {
+            values.iter_mut().for_each(|w| *w = w.abs());
+        }
+        if self.diagonal == Diagonal::Zero {
+            for unit in 0..pairs.dim().0 {
+                pairs.find(unit, unit).into_iter().for_each(|place| values[place] = 0.0);
+            }
+        }
+        if self.spectral_radius > 0.0 {
+            let radius = Arnoldi::default().spectral_radius(pairs, &values)?;
+            if radius > 0.0 {
+                values.iter_mut().for_each(|w| *w *= self.spectral_radius / radius);
+            } else {
+                let none = values.iter().all(|w| *w == 0.0);
+                warn_of_radius_zero(self.id, self.spectral_radius, none);
+            }
+        }
+        if let Some(((i, j), w)) = pairs.pairs().zip(&values).find(|(_, w)| !(**w as f32).is_finite()) {
+            return Err(Error::input(format!(
+                "`{}`: {w:e} from {i} to {j} exceeds single precision",
+                self.id
+            ))
+            .help("set spectral_radius to scale the weights"));
+        }
+        let values = values.into_iter().map(|w| w as f32).collect();
+        Ok(SparseWeights { connections, values })
+    }
+}
+
 /// Declares the parameters of a weight source like
 /// [`params!`](pallium_core::params), with `signs`, `diagonal` and
 /// `spectral_radius` (whose default is given) added, and a method `finish` that
@@ -127,6 +165,24 @@ mod tests {
     crate::weight_params! {
         /// Example.
         struct Params (spectral_radius = 0.0) {}
+    }
+
+    #[test]
+    fn connections_are_finished_as_the_matrix_is() {
+        let weights = array![[5.0, -8.0, 0.0], [2.0, 3.0, 1.0], [0.0, -1.0, 0.5]];
+        let pairs = Connections::where_not_zero(weights.view());
+        for signs in [Signs::Keep, Signs::Positive] {
+            for diagonal in [Diagonal::Keep, Diagonal::Zero] {
+                let finish = Params { signs, diagonal, spectral_radius: 0.7 }.finish("a.b");
+                let expected = finish.apply(weights.clone()).unwrap();
+                let values = pairs.view().gather(weights.view());
+                let found = finish.apply_on(pairs.clone(), values).unwrap();
+                let expected = pairs.view().gather(expected.view());
+                for (found, expected) in found.values.iter().zip(expected) {
+                    assert!((found - expected).abs() <= 1e-6 * expected.abs(), "{found} and not {expected}");
+                }
+            }
+        }
     }
 
     #[test]

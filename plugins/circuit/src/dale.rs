@@ -1,5 +1,6 @@
 //! `circuit.dale`: each neuron either excites or inhibits.
 
+use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
 use pallium_core::rand::seq::SliceRandom;
 
@@ -49,10 +50,14 @@ impl Component for Dale {
     const CITE: &'static str = "Eccles, Fatt, Koketsu 1954, J. Physiol. 126:524; in trained networks: \
                                 Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("excitatory", params.excitatory, 0.0, 1.0)?;
-        let (rows, columns) = setting.shape()?;
+        let (rows, columns) = match setting.connections {
+            Some(connections) => connections.dim(),
+            None => setting.shape()?,
+        };
         let n = match setting.rows {
             Some(_) => setting.neurons.unwrap_or(0),
             None => rows,
@@ -104,19 +109,29 @@ fn of_rows(rows: usize, setting: &Setting<'_>, neurons: &[bool], free: &[bool]) 
     (0..rows).map(of_row).collect()
 }
 
+impl Dale {
+    fn shape_of(&self, at: &Point<'_>) -> Option<(usize, usize)> {
+        Some(at.connections.map_or((self.inhibits.len(), self.columns), |on| (1, on.len())))
+    }
+}
+
 impl Constraint for Dale {
     fn penalty(
         &mut self,
         weights: MatrixView<'_>,
         gradient: MatrixViewMut<'_>,
-        _: &Point<'_>,
+        at: &Point<'_>,
     ) -> Result<f64> {
-        no_penalty(Some((self.inhibits.len(), self.columns)), &weights, &gradient)
+        no_penalty(self.shape_of(at), &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
-        check_shape("weights", Some((self.inhibits.len(), self.columns)), weights.dim())?;
-        for (mut row, &inhibits) in weights.rows_mut().into_iter().zip(&self.inhibits) {
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, at: &Point<'_>) -> Result<()> {
+        check_shape("weights", self.shape_of(at), weights.dim())?;
+        for (row, &inhibits) in self.inhibits.iter().enumerate() {
+            let mut row = match at.connections {
+                Some(connections) => weights.slice_mut(s![0, connections.range(row)]),
+                None => weights.row_mut(row),
+            };
             // Comparisons, not min and max, which would turn NaN into a
             // plausible 0.
             if inhibits {
@@ -125,6 +140,11 @@ impl Constraint for Dale {
                 row.mapv_inplace(|w| if w < 0.0 { 0.0 } else { w });
             }
         }
+        Ok(())
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
         Ok(())
     }
 }

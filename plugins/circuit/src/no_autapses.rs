@@ -23,10 +23,12 @@ impl Component for NoAutapses {
     const ABOUT: &'static str = "hard: no neuron connects to itself";
     const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(_: Params, setting: &Setting<'_>) -> Result<Self> {
         let shape = shape_of(setting);
-        let autapses = shape.filter(|_| !within_one_population(setting)).map(|(rows, columns)| {
+        let matrix = shape.filter(|_| setting.connections.is_none());
+        let autapses = matrix.filter(|_| !within_one_population(setting)).map(|(rows, columns)| {
             let same = |&(i, j): &(usize, usize)| {
                 neuron(setting.rows, i).is_some_and(|from| neuron(setting.columns, j) == Some(from))
             };
@@ -46,12 +48,23 @@ impl Constraint for NoAutapses {
         no_penalty(self.shape, &weights, &gradient)
     }
 
-    fn project(&mut self, mut weights: MatrixViewMut<'_>, _: &Point<'_>) -> Result<()> {
+    fn project(&mut self, mut weights: MatrixViewMut<'_>, at: &Point<'_>) -> Result<()> {
         check_shape("weights", self.shape, weights.dim())?;
+        if let Some(connections) = at.connections {
+            for place in (0..connections.dim().0).filter_map(|unit| connections.find(unit, unit)) {
+                weights[[0, place]] = 0.0;
+            }
+            return Ok(());
+        }
         match &self.autapses {
             None => weights.diag_mut().fill(0.0),
             Some(autapses) => autapses.iter().for_each(|&place| weights[place] = 0.0),
         }
+        Ok(())
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
         Ok(())
     }
 }

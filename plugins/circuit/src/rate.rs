@@ -47,6 +47,7 @@ impl Component for Rate {
     const CITE: &'static str = "Yang, Joglekar, Song, Newsome, Wang 2019, Nat. Neurosci. 22:297; homeostasis: \
                                 Turrigiano 2008, Cell 135:422";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -145,6 +146,11 @@ impl Constraint for Rate {
             sum += of_step;
         }
         Ok(self.strength * sum / count)
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
+        Ok(())
     }
 }
 pallium_core::register!(Constraint, Rate);

@@ -1,10 +1,13 @@
 //! `circuit.rewiring`: a fixed number of connections that find their places.
 
-use pallium_core::Tensor;
+use std::collections::BTreeSet;
+
 use pallium_core::ndarray::Array2;
 use pallium_core::prelude::*;
+use pallium_core::rand::Rng;
 use pallium_core::rand::seq::SliceRandom;
 use pallium_core::rand_distr::{Distribution, StandardNormal};
+use pallium_core::{Rewiring as Change, Tensor};
 
 use crate::mask::{self, Mask};
 use crate::shapes::{check_shape, no_penalty, within_one_population};
@@ -46,6 +49,9 @@ pallium_core::params! {
 /// added at pairs drawn from those that were not connected. Between rewirings,
 /// weights of absent connections are 0. There is no penalty.
 ///
+/// On a set of connections, these are the connections at first, whatever `start` and
+/// `density` say.
+///
 /// Mocanu et al. remove the weakest positive and the weakest negative weights
 /// separately, and do not rewire in the last epoch (here `last_epoch`). Every
 /// parameter that the constraint acts on is rewired by itself.
@@ -58,6 +64,8 @@ pub struct Rewiring {
     connected: Array2<bool>,
     /// Number of updates at which the next rewiring is due.
     next: u64,
+    /// Whether the weights lie on a set of connections; the flags are then unused.
+    on_connections: bool,
 }
 
 impl Component for Rewiring {
@@ -67,12 +75,30 @@ impl Component for Rewiring {
     const CITE: &'static str = "Mocanu, Mocanu, Stone, Nguyen, Gibescu, Liotta 2018, Nat. Commun. 9:2383; Bellec, \
                                 Kappel, Maass, Legenstein 2018, ICLR";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("share", params.share, 0.0, 1.0)?;
         one_of_range("density", params.density, 0.0, 1.0)?;
         one_of_range("every", params.every.into(), 1.0, f64::INFINITY)?;
         at_least_zero("spread", params.spread)?;
+        let next = u64::from(params.every);
+        if let Some(pairs) = setting.connections {
+            let n = pairs.dim().0;
+            if pairs.len() >= possible_pairs(n, params.autapses) {
+                return Err(Error::input(format!("all pairs of {n} neurons are connected"))
+                    .help("connections move to pairs without one, so some pairs must have none"));
+            }
+            let none = Array2::from_elem((0, 0), false);
+            return Ok(Rewiring {
+                params,
+                seed: setting.seed,
+                possible: none.clone(),
+                connected: none,
+                next,
+                on_connections: true,
+            });
+        }
         let shape = setting.shape()?;
         let own = within_one_population(setting);
         let possible = Array2::from_shape_fn(shape, |(i, j)| params.autapses || !own || i != j);
@@ -97,8 +123,7 @@ impl Component for Rewiring {
             return Err(Error::input(format!("{what} one of {} pairs is connected at first", all.len()))
                 .help("connections move to pairs without one, so some pairs must have one and some none: change `density` or `start`"));
         }
-        let next = u64::from(params.every);
-        Ok(Rewiring { params, seed: setting.seed, possible, connected, next })
+        Ok(Rewiring { params, seed: setting.seed, possible, connected, next, on_connections: false })
     }
 }
 
@@ -107,16 +132,64 @@ fn places(flags: &Array2<bool>) -> Vec<(usize, usize)> {
     flags.indexed_iter().filter(|(_, flag)| **flag).map(|(at, _)| at).collect()
 }
 
+/// Number of pairs of `n` neurons that may be connected.
+fn possible_pairs(n: usize, autapses: bool) -> usize {
+    n * if autapses { n } else { n.saturating_sub(1) }
+}
+
 impl Rewiring {
+    /// Whether a rewiring is due after this update; then the next one is later.
+    fn is_due(&mut self, at: &Point<'_>) -> bool {
+        if at.step < self.next {
+            return false;
+        }
+        self.next = at.step + u64::from(self.params.every);
+        self.params.last_epoch.is_none_or(|last| at.epoch <= last)
+    }
+
+    fn stream(&self, at: &Point<'_>) -> random::Stream {
+        random::stream(self.seed, &format!("rewiring of {} after update {}", at.parameter, at.step))
+    }
+
+    /// The connections with the weakest moved to pairs that were not connected, which
+    /// are drawn until they are free: few pairs are connected.
+    fn moved(&self, pairs: ConnectionsView<'_>, weights: MatrixView<'_>, at: &Point<'_>) -> Result<Change> {
+        let (n, autapses) = (pairs.dim().0, self.params.autapses);
+        let values: Vec<f32> = weights.iter().copied().collect();
+        let free = possible_pairs(n, autapses) - pairs.len();
+        let count = ((self.params.share * values.len() as f64).round() as usize).min(free);
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        // A stable sort, so that equal weights are removed in the order of rows.
+        order.sort_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
+        let mut stays = vec![true; values.len()];
+        order[..count].iter().for_each(|&place| stays[place] = false);
+        let mut stream = self.stream(at);
+        let mut added = BTreeSet::new();
+        while added.len() < count {
+            let (i, j) = (stream.random_range(0..n as u32), stream.random_range(0..n as u32));
+            if (autapses || i != j) && pairs.find(i as usize, j as usize).is_none() {
+                added.insert((i, j));
+            }
+        }
+        let kept = pairs.pairs().zip(&stays).filter(|(_, stays)| **stays);
+        let all = kept.map(|((i, j), _)| (i as u32, j as u32)).chain(added).collect();
+        let after = Connections::from_pairs(n, n, all)?;
+        let mut change = Change::between(pairs, &values, after);
+        for (value, _) in change.values.iter_mut().zip(&change.origin).filter(|(_, origin)| **origin < 0) {
+            let deviate: f64 = StandardNormal.sample(&mut stream);
+            *value = (self.params.spread * deviate) as f32;
+        }
+        Ok(change)
+    }
+
     /// Replaces the weakest connections by new ones.
-    fn rewire(&mut self, weights: &mut MatrixViewMut<'_>, at: &Point<'_>) {
+    fn move_weakest(&mut self, weights: &mut MatrixViewMut<'_>, at: &Point<'_>) {
         let mut present = places(&self.connected);
         let mut absent = places(&(&self.possible & &!&self.connected));
         let count = ((self.params.share * present.len() as f64).round() as usize).min(absent.len());
         // A stable sort, so that equal weights are removed in the order of rows.
         present.sort_by(|&a, &b| weights[a].abs().total_cmp(&weights[b].abs()));
-        let mut stream =
-            random::stream(self.seed, &format!("rewiring of {} after update {}", at.parameter, at.step));
+        let mut stream = self.stream(at);
         let (added, _) = absent.partial_shuffle(&mut stream, count);
         for &place in &present[..count] {
             self.connected[place] = false;
@@ -136,22 +209,25 @@ impl Constraint for Rewiring {
         gradient: MatrixViewMut<'_>,
         _: &Point<'_>,
     ) -> Result<f64> {
-        no_penalty(Some(self.connected.dim()), &weights, &gradient)
+        no_penalty((!self.on_connections).then(|| self.connected.dim()), &weights, &gradient)
     }
 
     fn project(&mut self, mut weights: MatrixViewMut<'_>, at: &Point<'_>) -> Result<()> {
+        if self.on_connections {
+            return Ok(());
+        }
         check_shape("weights", Some(self.connected.dim()), weights.dim())?;
-        if at.step >= self.next {
-            self.next = at.step + u64::from(self.params.every);
-            if self.params.last_epoch.is_none_or(|last| at.epoch <= last) {
-                self.rewire(&mut weights, at);
-            }
+        if self.is_due(at) {
+            self.move_weakest(&mut weights, at);
         }
         weights.zip_mut_with(&self.connected, |w, &connected| *w = if connected { *w } else { 0.0 });
         Ok(())
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {
+        if self.on_connections {
+            return Ok(vec![Tensor::new("next", [1], vec![self.next])]);
+        }
         let connected: Vec<u8> = self.connected.iter().map(|&connected| connected.into()).collect();
         let (rows, columns) = self.connected.dim();
         Ok(vec![
@@ -161,11 +237,33 @@ impl Constraint for Rewiring {
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
+        let next = Tensor::find::<u64>(state, "next", &[1])?;
+        if self.on_connections {
+            self.next = next[0];
+            return Ok(());
+        }
         let (rows, columns) = self.connected.dim();
         let connected = Tensor::find::<u8>(state, "connected", &[rows, columns])?;
-        let next = Tensor::find::<u64>(state, "next", &[1])?;
         self.next = next[0];
         self.connected.iter_mut().zip(connected).for_each(|(to, &from)| *to = from != 0);
+        Ok(())
+    }
+
+    fn rewires(&self) -> bool {
+        self.on_connections
+    }
+
+    fn rewire(&mut self, weights: MatrixView<'_>, at: &Point<'_>) -> Result<Option<Change>> {
+        if !self.is_due(at) {
+            return Ok(None);
+        }
+        let pairs = at.connections()?;
+        check_shape("weights", Some((1, pairs.len())), weights.dim())?;
+        self.moved(pairs, weights, at).map(Some)
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Which pairs are connected is the host's to keep.
         Ok(())
     }
 }

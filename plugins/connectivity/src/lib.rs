@@ -6,6 +6,7 @@
 //! | `connectivity.assortativity` | `assortativity_bin`, `assortativity_wei`, directed with the ends that are compared |
 //! | `connectivity.charpath` | `charpath_lambda`, `_efficiency`, `_radius`, `_diameter` |
 //! | `connectivity.clustering-coef` | `clustering_coef_bu`, `_bd`, `_wu`, `_wd` |
+//! | `connectivity.connections` | `connections`, their density, degrees, reciprocity, clustering, strong part and mean weight; of any size |
 //! | `connectivity.core-periphery` | `core_periphery_dir` and the core's size |
 //! | `connectivity.efficiency` | `efficiency_bin`, `efficiency_wei`, and the local ones |
 //! | `connectivity.modularity` | `modularity_und`, `modularity_dir`, and the number of communities |
@@ -21,6 +22,7 @@
 mod assortativity;
 mod charpath;
 mod clustering_coef;
+mod connections;
 mod core_periphery;
 mod efficiency;
 mod modularity;

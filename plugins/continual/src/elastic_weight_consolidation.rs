@@ -5,7 +5,7 @@ use pallium_core::Tensor;
 use pallium_core::ndarray::{Array2, Zip};
 use pallium_core::prelude::*;
 
-use crate::check_shape;
+use crate::{carried, check_shape};
 
 pallium_core::params! {
     /// Parameters of `continual.elastic-weight-consolidation`.
@@ -51,6 +51,7 @@ impl Component for ElasticWeightConsolidation {
     const CITE: &'static str = "Kirkpatrick et al. 2017, PNAS 114:3521; sum of quadratic penalties: Huszár 2018, PNAS \
                                 115:E2496";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -178,6 +179,15 @@ impl Constraint for ElasticWeightConsolidation {
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         }
         self.last.iter_mut().zip(last).for_each(|(to, &from)| *to = from);
+        Ok(())
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        // A connection that is added does not matter for earlier tasks.
+        for of in [&mut self.squares, &mut self.importance, &mut self.anchor] {
+            *of = carried(change, of)?;
+        }
+        self.last = carried(change, &self.last)?;
         Ok(())
     }
 }

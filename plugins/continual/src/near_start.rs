@@ -25,6 +25,7 @@ impl Component for NearStart {
     const ABOUT: &'static str = "sum of squared changes of the weights since the start of the training";
     const CITE: &'static str = "Li, Grandvalet, Davoine 2018, ICML, PMLR 80:2825";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -53,6 +54,11 @@ impl Constraint for NearStart {
             sum += change * change;
         });
         Ok(self.strength * sum)
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
+        Ok(())
     }
 }
 pallium_core::register!(Constraint, NearStart);

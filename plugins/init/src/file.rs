@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pallium_core::{ndarray::Array2, prelude::*, tracing::warn};
 use pallium_fields::own_field;
 
-use crate::safetensors_file;
+use crate::{connections_file, safetensors_file};
 
 /// The file of weights in a finished training's folder.
 const WEIGHTS: &str = "weights.safetensors";
@@ -34,6 +34,10 @@ pallium_weights::weight_params! {
 /// Neurons that a csv names in its first row and column, or a training in its
 /// `weights.safetensors`, are matched with the substrate's by their ids. If a
 /// training's are others, its order is kept, with a warning.
+///
+/// On a set of connections, also a sparse array that `scipy.sparse.save_npz` wrote in
+/// compressed rows, or the weights of a training on connections; the neurons are then
+/// in the file's order.
 pub struct FromFile {
     params: Params,
 }
@@ -44,6 +48,7 @@ impl Component for FromFile {
         "W: a matrix in a file (npy, npz, csv, safetensors), or the weights of a finished training";
     const CITE: &'static str = "this work";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         if params.path.is_empty() {
@@ -79,6 +84,35 @@ impl WeightSource for FromFile {
             weights = weights.reversed_axes();
         }
         self.params.finish(Self::ID).apply(weights)
+    }
+
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        let path = file_of(Path::new(&self.params.path))?;
+        let Some((mut connections, mut values)) =
+            connections_file::read(&path, self.params.array.as_deref())?
+        else {
+            return Ok(SparseWeights::from_matrix(self.weights(request)?.view(), request.connections));
+        };
+        let (n, neurons) = (connections.view().dim().0, request.neurons);
+        if n != neurons {
+            return Err(Error::input(format!(
+                "{} is {n}×{n}, but there are {neurons} neurons",
+                path.display()
+            ))
+            .help("use weights of as many neurons as the experiment has"));
+        }
+        if self.params.transposed {
+            let (reversed, places) = connections.view().reversed();
+            values = places.iter().map(|&place| values[place as usize]).collect();
+            connections = reversed;
+        }
+        if let Some(given) = request.connections {
+            let of = connections.view();
+            let at_given = given.pairs().map(|(i, j)| of.find(i, j).map_or(0.0, |place| values[place]));
+            values = at_given.collect();
+            connections = given.to_owned();
+        }
+        self.params.finish(Self::ID).apply_on(connections, values)
     }
 }
 pallium_core::register!(WeightSource, FromFile);

@@ -3,6 +3,7 @@
 //!
 //! | component | W |
 //! |---|---|
+//! | `init.distance` | normal numbers on a random graph whose connections become rarer with distance |
 //! | `init.file` | a matrix in a file, or the weights of a finished training |
 //! | `init.gaussian` | independent normal numbers |
 //! | `init.orthogonal` | a random orthogonal matrix |
@@ -12,6 +13,9 @@
 //! All but `init.orthogonal` share the parameters `signs`, `diagonal` and
 //! `spectral_radius` ([`pallium_weights::Finish`]).
 
+mod connections_file;
+mod controls;
+mod distance;
 mod file;
 mod gaussian;
 mod orthogonal;

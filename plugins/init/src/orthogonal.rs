@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn weights(params: Params, neurons: usize, seed: u64) -> Matrix {
-        let request = WeightRequest { neurons, substrate: None, seed, draw: None };
+        let request = WeightRequest { neurons, substrate: None, seed, draw: None, connections: None };
         Orthogonal::build(params, &Setting::default()).unwrap().weights(&request).unwrap()
     }
 
@@ -109,7 +109,13 @@ mod tests {
     fn signs_follow_the_diagonal_of_r() {
         // By hand: columns (3, 4) and (1, 2) orthonormalised with positive R.
         let draw = array![[3.0, 1.0], [4.0, 2.0]];
-        let request = WeightRequest { neurons: 2, substrate: None, seed: 0, draw: Some(draw.view()) };
+        let request = WeightRequest {
+            neurons: 2,
+            substrate: None,
+            seed: 0,
+            draw: Some(draw.view()),
+            connections: None,
+        };
         let w = Orthogonal::build(Params::default(), &Setting::default()).unwrap().weights(&request).unwrap();
         assert!((w - array![[0.6, -0.8], [0.8, 0.6]]).iter().all(|v: &f32| v.abs() < 1e-6));
         // Entries of a uniform orthogonal matrix have mean 0 and variance 1/N.

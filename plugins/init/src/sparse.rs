@@ -2,7 +2,8 @@
 
 use pallium_core::prelude::*;
 use pallium_weights::Diagonal;
-use rand::seq::SliceRandom;
+use rand::seq::{SliceRandom, index};
+use rand_distr::{Distribution, StandardNormal};
 
 use crate::gaussian::normal;
 
@@ -22,7 +23,9 @@ pallium_weights::weight_params! {
 /// Normal weights with standard deviation gain/√(density·N) between pairs of
 /// neurons drawn at random; the others are 0. The number of connections is
 /// exactly `density` of all pairs, rounded (Jaeger 2001; Erdős and Rényi 1959).
-/// N×N; needs no substrate.
+/// N×N; needs no substrate. On a set of connections the same, from other draws, in
+/// time that grows with the connections; at given pairs, normal weights with
+/// standard deviation gain/√(C/N) for C pairs.
 pub struct Sparse {
     params: Params,
 }
@@ -34,6 +37,7 @@ impl Component for Sparse {
     const CITE: &'static str =
         "Jaeger 2001, GMD Report 148; Erdős and Rényi 1959, Publ. Math. Debrecen 6:290";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         one_of_range("density", params.density, 0.0, 1.0)?;
@@ -60,6 +64,31 @@ impl WeightSource for Sparse {
             *weight = if kept { deviation * *weight } else { 0.0 };
         }
         self.params.finish(Self::ID).apply(weights)
+    }
+
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        let n = request.neurons;
+        let Params { density, gain, diagonal, .. } = self.params;
+        let connections = match request.connections {
+            Some(given) => given.to_owned(),
+            None => {
+                let others = if diagonal == Diagonal::Zero { n.saturating_sub(1) } else { n };
+                let count = (density * (n * others) as f64).round() as usize;
+                let mut stream = random::stream(request.seed, "sparse weights: connections");
+                let drawn = index::sample(&mut stream, n * others, count).into_iter().map(|at| {
+                    let (i, j) = (at / others, at % others);
+                    // Without autapses, the column of the neuron itself is left out.
+                    (i as u32, (j + usize::from(others < n && j >= i)) as u32)
+                });
+                Connections::from_pairs(n, n, drawn.collect())?
+            }
+        };
+        let count = connections.view().len();
+        let deviation = gain / (count.max(1) as f64 / n as f64).sqrt();
+        let mut stream = random::stream(request.seed, "sparse weights: values");
+        let mut draw = || -> f64 { StandardNormal.sample(&mut stream) };
+        let values = (0..count).map(|_| deviation * draw()).collect();
+        self.params.finish(Self::ID).apply_on(connections, values)
     }
 }
 pallium_core::register!(WeightSource, Sparse);

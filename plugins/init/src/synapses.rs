@@ -2,6 +2,8 @@
 
 use pallium_core::prelude::*;
 
+use crate::controls;
+
 pallium_core::choice! {
     /// How a weight follows from a number or size of synapses s.
     pub enum Transform {
@@ -14,6 +16,20 @@ pallium_core::choice! {
     }
 }
 
+pallium_core::choice! {
+    /// Which pairs are connected.
+    pub enum Pairs {
+        /// Those with synapses.
+        Measured = "measured",
+        /// As many, drawn from all pairs of different neurons.
+        Random = "random",
+        /// Others, such that every neuron keeps its numbers of inputs and
+        /// outputs: the targets of two connections are exchanged, 20 times as often as
+        /// there are connections.
+        DegreePreserving = "degree-preserving",
+    }
+}
+
 pallium_weights::weight_params! {
     /// Which synapses, and size and sign of the weights.
     pub struct Params (spectral_radius = 0.95) {
@@ -22,12 +38,19 @@ pallium_weights::weight_params! {
         matrix: String = Substrate::CONNECTOME.to_owned(),
         /// How a weight follows from the number or size of the synapses.
         transform: Transform = Transform::Linear,
+        /// Which pairs are connected: the measured ones, or a control that is
+        /// drawn with the run's seed.
+        pairs: Pairs = Pairs::Measured,
     }
 }
 
 /// Weights proportional to the number (or size) of the synapses from neuron i to
 /// neuron j, scaled to `spectral_radius`. Signs of the matrix are kept: of a
-/// negative number, `log` is −ln(1 + |s|) and `binary` −1. N×N.
+/// negative number, `log` is −ln(1 + |s|) and `binary` −1. N×N, or on the pairs with
+/// synapses.
+///
+/// The controls (Erdős and Rényi 1959; Maslov and Sneppen 2002) keep the weights and
+/// change the pairs: a connection takes its weight along.
 pub struct Synapses {
     params: Params,
 }
@@ -37,6 +60,7 @@ impl Component for Synapses {
     const ABOUT: &'static str = "W: proportional to numbers or sizes of synapses";
     const CITE: &'static str = "this work";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         params.finish(Self::ID).check()?;
@@ -44,25 +68,72 @@ impl Component for Synapses {
     }
 }
 
-impl WeightSource for Synapses {
-    fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
-        let substrate = request.substrate.ok_or_else(|| {
-            Error::input("weights from synapses need a substrate, but there is none")
-                .help("add [substrate] to the experiment file")
-        })?;
-        if substrate.neurons != request.neurons {
-            let (name, has, n) = (&substrate.name, substrate.neurons, request.neurons);
-            return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
-                .help("remove the number of neurons; it follows from the substrate"));
-        }
-        let synapses = substrate.matrix(&self.params.matrix)?;
-        let weights = synapses.mapv(|s| match self.params.transform {
+fn substrate_of<'a>(request: &WeightRequest<'a>) -> Result<&'a SubstrateView<'a>> {
+    let substrate = request.substrate.ok_or_else(|| {
+        Error::input("weights from synapses need a substrate, but there is none")
+            .help("add [substrate] to the experiment file")
+    })?;
+    if substrate.neurons != request.neurons {
+        let (name, has, n) = (&substrate.name, substrate.neurons, request.neurons);
+        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
+            .help("remove the number of neurons; it follows from the substrate"));
+    }
+    Ok(substrate)
+}
+
+impl Synapses {
+    fn transformed(&self, s: f64) -> f64 {
+        match self.params.transform {
             Transform::Linear => s,
             Transform::Log => s.abs().ln_1p().copysign(s),
             Transform::Binary if s == 0.0 => 0.0,
             Transform::Binary => s.signum(),
-        });
+        }
+    }
+
+    /// The connected pairs and their weights, before they are finished.
+    fn on_pairs(&self, request: &WeightRequest<'_>) -> Result<(Connections, Vec<f64>)> {
+        let substrate = substrate_of(request)?;
+        let synapses = substrate.pairs(&self.params.matrix)?;
+        let n = request.neurons;
+        let mut pairs: Vec<(u32, u32, f64)> = synapses
+            .connections()
+            .pairs()
+            .zip(synapses.values())
+            .map(|((i, j), &s)| (i as u32, j as u32, self.transformed(s)))
+            .filter(|(_, _, weight)| *weight != 0.0)
+            .collect();
+        let mut stream = random::stream(request.seed, "pairs with synapses");
+        match self.params.pairs {
+            Pairs::Measured => {}
+            Pairs::Random => controls::draw(&mut pairs, n, &mut stream),
+            Pairs::DegreePreserving => controls::exchange(&mut pairs, &mut stream),
+        }
+        pairs.sort_unstable_by_key(|&(i, j, _)| (i, j));
+        let connections = Connections::from_pairs(n, n, pairs.iter().map(|&(i, j, _)| (i, j)).collect())?;
+        Ok((connections, pairs.into_iter().map(|(_, _, weight)| weight).collect()))
+    }
+}
+
+impl WeightSource for Synapses {
+    fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
+        if self.params.pairs != Pairs::Measured {
+            let (connections, values) = self.on_pairs(request)?;
+            return self.params.finish(Self::ID).apply(connections.view().scatter(&values));
+        }
+        let synapses = substrate_of(request)?.matrix(&self.params.matrix)?;
+        let weights = synapses.mapv(|s| self.transformed(s));
         self.params.finish(Self::ID).apply(weights)
+    }
+
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        let (connections, values) = self.on_pairs(request)?;
+        let finish = self.params.finish(Self::ID);
+        let Some(given) = request.connections else { return finish.apply_on(connections, values) };
+        let of = connections.view();
+        let at_given = given.pairs().map(|(i, j)| of.find(i, j).map_or(0.0, |place| values[place]));
+        let at_given = at_given.collect();
+        finish.apply_on(given.to_owned(), at_given)
     }
 }
 pallium_core::register!(WeightSource, Synapses);

@@ -24,7 +24,7 @@ fn build<S: Component + WeightSource>(params: Value) -> Result<S> {
 }
 
 fn drawn<S: Component + WeightSource>(params: Value, neurons: usize, seed: u64) -> Array2<f64> {
-    let request = WeightRequest { neurons, substrate: None, seed, draw: None };
+    let request = WeightRequest { neurons, substrate: None, seed, draw: None, connections: None };
     build::<S>(params).unwrap().weights(&request).unwrap().mapv(f64::from)
 }
 
@@ -34,7 +34,13 @@ fn radius(weights: &Array2<f64>) -> f64 {
 
 /// Weights for the neurons of `field`.
 fn from(params: Value, field: &Substrate) -> Result<Matrix> {
-    let request = WeightRequest { neurons: field.neurons, substrate: Some(field), seed: 1, draw: None };
+    let request = WeightRequest {
+        neurons: field.neurons,
+        substrate: Some(field),
+        seed: 1,
+        draw: None,
+        connections: None,
+    };
     build::<FromFile>(params)?.weights(&request)
 }
 
@@ -54,7 +60,8 @@ fn gaussian_weights_have_their_moments_and_radius() {
     assert_ne!(weights, drawn::<Gaussian>(json!({"gain": 1.5, "mean": 0.5}), 300, 2));
     // A supplied draw takes the place of the random numbers: w = 0.5/4 + 2/√4 · z.
     let draw = Array2::from_shape_fn((4, 4), |(i, j)| i as f64 - j as f64);
-    let request = WeightRequest { neurons: 4, substrate: None, seed: 0, draw: Some(draw.view()) };
+    let request =
+        WeightRequest { neurons: 4, substrate: None, seed: 0, draw: Some(draw.view()), connections: None };
     let mut source = build::<Gaussian>(json!({"gain": 2.0, "mean": 0.5})).unwrap();
     assert_eq!(source.weights(&request).unwrap(), draw.mapv(|z| (0.125 + z) as f32));
 }
@@ -102,7 +109,8 @@ fn weights_are_proportional_to_synapses() {
     field.matrices.insert(Substrate::CONNECTOME.into(), synapses.clone().into());
     field.matrices.insert("signed".into(), (&synapses * -1.0).into());
     let weights = |params: Value| {
-        let request = WeightRequest { neurons: 3, substrate: Some(&field), seed: 1, draw: None };
+        let request =
+            WeightRequest { neurons: 3, substrate: Some(&field), seed: 1, draw: None, connections: None };
         build::<Synapses>(params).unwrap().weights(&request).map(|w| w.mapv(f64::from))
     };
     // The radius is √(4·1) = 2.

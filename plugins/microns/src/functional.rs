@@ -92,6 +92,11 @@ impl Params {
 ///
 /// Row i, column j is the weight from neuron i to neuron j, N×N.
 ///
+/// On a set of connections, the same at these pairs alone: minimum, maximum and mean
+/// are those over the connections, and `shuffle` is refused. Without connections to
+/// choose from, the pairs of the substrate's connectome are taken. Where activity is
+/// not known, A and S are 0 before they are scaled.
+///
 /// Source: Shakiba, Rokni, Mohammadi and Dehghani 2026 (arXiv 2606.14975),
 /// bio-instantiated weights; the controls are this work's.
 pub struct FunctionalWeights {
@@ -105,6 +110,7 @@ impl Component for FunctionalWeights {
     const CITE: &'static str = "Shakiba et al. 2026, arXiv 2606.14975";
     type Params = Params;
     const PROFILES: &'static [ProfileValue] = PROFILES;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         params.check()?;
@@ -116,6 +122,10 @@ impl WeightSource for FunctionalWeights {
     fn weights(&mut self, request: &WeightRequest<'_>) -> Result<Matrix> {
         Ok(functional_weights(&self.params, request)?.mapv(|w| w as f32))
     }
+
+    fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+        on_connections(&self.params, request)
+    }
 }
 pallium_core::register!(WeightSource, FunctionalWeights);
 
@@ -124,6 +134,70 @@ pub const PROFILES: &[ProfileValue] = &[
     ProfileValue::new("published", "precision", r#""raw""#),
     ProfileValue::new("corrected", "precision", r#""partial-correlation""#),
 ];
+
+/// The weights at the connections.
+fn on_connections(params: &Params, request: &WeightRequest<'_>) -> Result<SparseWeights> {
+    let substrate = request.substrate.ok_or_else(|| {
+        Error::input("functional weights need a substrate, but none is configured")
+            .help("add [substrate] to the experiment file")
+    })?;
+    if params.shuffle != Shuffle::None {
+        return Err(Error::unsupported("`shuffle` moves weights between all pairs, and only some are connected")
+            .help("leave it out; controls of connections are those of `init.synapses`, such as pairs = \"degree-preserving\""));
+    }
+    let connections = match request.connections {
+        Some(given) => given.to_owned(),
+        None => substrate.pairs(Substrate::CONNECTOME)?.connections().to_owned(),
+    };
+    let pairs = connections.view();
+    let scaled = |name: &str| -> Result<Vec<f64>> {
+        let values = substrate.at(name, pairs)?;
+        let (low, high) = values
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+        if !(high - low).is_finite() || high <= low {
+            return Err(Error::input(format!("`{name}` is {low} at all connections"))
+                .help("it cannot be scaled to 0..1; use another field or another functional matrix"));
+        }
+        Ok(values.into_iter().map(|v| (v - low) / (high - low)).collect())
+    };
+    let mut weights = scaled(Substrate::STTC)?;
+    match params.matrix {
+        Functional::None => {}
+        Functional::Correlation => {
+            weights.iter_mut().zip(scaled(Substrate::CORRELATION)?).for_each(|(w, a)| *w *= a);
+        }
+        Functional::Precision => {
+            return Err(Error::unsupported("the precision of activity is not known at single connections")
+                .help("use matrix = \"correlation\" or \"none\""));
+        }
+    }
+    if params.diagonal == Diagonal::Zero {
+        for unit in 0..pairs.dim().0 {
+            pairs.find(unit, unit).into_iter().for_each(|place| weights[place] = 0.0);
+        }
+    }
+    let lognormal = LogNormal::new(params.lognormal_mu, params.lognormal_sigma)
+        .map_err(|e| Error::input(format!("parameter `lognormal_sigma`: {e}")))?;
+    let mut stream = random::stream(request.seed, "functional weights: lognormal");
+    weights.iter_mut().for_each(|w| *w *= lognormal.sample(&mut stream));
+    let mean = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
+    if !(mean.is_finite() && mean > 0.0) {
+        return Err(Error::input("the functional product leaves no weights to scale: all are zero")
+            .help("use another field, another functional matrix or other connections"));
+    }
+    for w in &mut weights {
+        *w *= params.mean / mean;
+        *w = if *w != 0.0 && *w < params.floor { params.floor } else { *w };
+    }
+    let finish = pallium_weights::Finish {
+        id: FunctionalWeights::ID,
+        signs: pallium_weights::Signs::Keep,
+        diagonal: pallium_weights::Diagonal::Keep,
+        spectral_radius: params.spectral_radius,
+    };
+    finish.apply_on(connections, weights)
+}
 
 /// The weights in double precision.
 ///
@@ -219,7 +293,13 @@ mod tests {
     use pallium_weights::spectral_radius;
 
     fn request(substrate: &Substrate, seed: u64) -> WeightRequest<'_> {
-        WeightRequest { neurons: substrate.neurons, substrate: Some(substrate), seed, draw: None }
+        WeightRequest {
+            neurons: substrate.neurons,
+            substrate: Some(substrate),
+            seed,
+            draw: None,
+            connections: None,
+        }
     }
 
     fn small() -> Substrate {

@@ -52,7 +52,8 @@ mod tests {
     fn only_the_order_of_neurons_changes() {
         let field = random_field(60);
         let n = field.neurons;
-        let request = WeightRequest { neurons: n, substrate: Some(&field), seed: 9, draw: None };
+        let request =
+            WeightRequest { neurons: n, substrate: Some(&field), seed: 9, draw: None, connections: None };
         let plain = functional_weights(&Params::default(), &request).unwrap().mapv(|w| w as f32);
         let mut source = Relabelled::build(Params::default(), &Setting::default()).unwrap();
         let relabelled = source.weights(&request).unwrap();

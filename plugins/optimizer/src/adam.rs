@@ -117,6 +117,7 @@ impl Component for Adam {
     const ABOUT: &'static str = "Adam: adaptive moment estimation, in the form of Keras or of PyTorch";
     const CITE: &'static str = "Kingma and Ba 2015, ICLR, arXiv 1412.6980";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         let epsilon = params.epsilon.unwrap_or(match params.form {
@@ -143,5 +144,9 @@ impl Optimizer for Adam {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         self.memory.restore(state)
+    }
+
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        self.memory.rewired(parameter, change)
     }
 }

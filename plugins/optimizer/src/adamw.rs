@@ -35,6 +35,7 @@ impl Component for AdamW {
     const ABOUT: &'static str = "Adam with decoupled weight decay";
     const CITE: &'static str = "Loshchilov and Hutter 2019, ICLR, arXiv 1711.05101; Kingma and Ba 2015";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         at_least_zero("weight_decay", params.weight_decay)?;
@@ -62,5 +63,9 @@ impl Optimizer for AdamW {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         self.memory.restore(state)
+    }
+
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        self.memory.rewired(parameter, change)
     }
 }

@@ -71,6 +71,26 @@ impl Memory {
         })
     }
 
+    /// As [`Optimizer::rewired`]: added connections have an empty memory.
+    ///
+    /// # Errors
+    /// If the parameter has another number of connections.
+    pub fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        let known = self.parameters.iter_mut().filter(|known| known.name == parameter);
+        for buffer in known.flat_map(|known| &mut known.buffers) {
+            if buffer.len() != change.before || change.before != change.connections.len() {
+                return Err(Error::input(format!(
+                    "`{parameter}` has {} values, but {} connections became {}",
+                    buffer.len(),
+                    change.before,
+                    change.connections.len()
+                )));
+            }
+            *buffer = change.carry(buffer, 0.0);
+        }
+        Ok(())
+    }
+
     /// As [`Optimizer::state`].
     pub fn state(&self) -> Vec<Tensor> {
         let mut state = vec![Tensor::new(UPDATES, [1], vec![self.updates])];

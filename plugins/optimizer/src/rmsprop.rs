@@ -33,6 +33,7 @@ impl Component for RmsProp {
     const CITE: &'static str =
         "Tieleman and Hinton 2012, Coursera lecture 6.5; centred: Graves 2013, arXiv 1308.0850";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         at_least_zero("learning_rate", params.learning_rate)?;
@@ -77,5 +78,9 @@ impl Optimizer for RmsProp {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         self.memory.restore(state)
+    }
+
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        self.memory.rewired(parameter, change)
     }
 }

@@ -29,6 +29,7 @@ impl Component for Sgd {
     const CITE: &'static str = "Robbins and Monro 1951, Ann. Math. Stat. 22:400; momentum: Sutskever, Martens, \
                                 Dahl, Hinton 2013, ICML 1139";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         at_least_zero("learning_rate", params.learning_rate)?;
@@ -71,5 +72,9 @@ impl Optimizer for Sgd {
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
         self.memory.restore(state)
+    }
+
+    fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
+        self.memory.rewired(parameter, change)
     }
 }

@@ -5,7 +5,9 @@ use pulp::Arch;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
+use crate::connected::{Connected, ConnectedUnit};
 use crate::elementwise::tanh;
+use crate::layout::Layout;
 use crate::step::{UnitStep, sigmoid};
 use crate::trained::{Start, Trained};
 use crate::unit::{BackwardStep, PreviousStep, Unit};
@@ -80,7 +82,7 @@ pub(crate) struct Leaky {
     transfer: Transfer,
 }
 
-impl Component for Trained<Leaky> {
+impl Component for Layout<Leaky> {
     const ID: &'static str = "rnn.leaky";
     const ABOUT: &'static str =
         "continuous-time rate units with time constants and recurrent noise, linear read-out";
@@ -88,6 +90,7 @@ impl Component for Trained<Leaky> {
                                 Newsome, Wang 2019, Nat. Neurosci. 22:297; trained time constants: Perez-Nieves, \
                                 Leung, Dragotti, Goodman 2021, Nat. Commun. 12:5791";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         let step = params.step.or(setting.step_ms).unwrap_or(STEP_MS);
@@ -109,10 +112,31 @@ impl Component for Trained<Leaky> {
             transfer: params.transfer,
         };
         let wiring = Wiring { input: params.input_units, readout: params.readout_units };
-        Trained::new(unit, params.noise, Start::Same, wiring, setting)
+        Ok(match setting.connections {
+            Some(pairs) => Layout::Connections(Connected::new(unit, params.noise, wiring, pairs, setting)?),
+            None => Layout::Matrix(Trained::new(unit, params.noise, Start::Same, wiring, setting)?),
+        })
     }
 }
-pallium_core::register!(Model, Trained<Leaky>);
+pallium_core::register!(Model, Layout<Leaky>);
+
+impl ConnectedUnit for Leaky {
+    fn transfer(&self) -> Transfer {
+        self.transfer
+    }
+
+    fn alphas(&self, _: usize, vectors: &[f32]) -> Vec<f32> {
+        Leaky::alphas(self, vectors)
+    }
+
+    fn noise(&self, vectors: &[f32]) -> Vec<f32> {
+        Unit::noise(self, vectors)
+    }
+
+    fn learns_time_constants(&self) -> bool {
+        self.learn
+    }
+}
 
 impl Leaky {
     /// α of a unit.
@@ -255,7 +279,8 @@ fn rectify(values: &mut [f32]) {
     }
 }
 
-fn softplus(x: f32) -> f32 {
+/// ln(1 + eˣ).
+pub(crate) fn softplus(x: f32) -> f32 {
     let positive = if x > 0.0 { x } else { 0.0 };
     positive + (-x.abs()).exp().ln_1p()
 }

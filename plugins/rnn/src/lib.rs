@@ -20,6 +20,8 @@
 //! 312 neurons, 128 trials and 50 steps, candle's automatic differentiation takes
 //! about three times as long as a fused backpropagation through time. Tests
 //! compare the fused recurrence with candle's differentiation of the same network.
+//!
+//! `rnn.vanilla` and `rnn.leaky` also run along a set of connections (`connected`).
 
 // Components.
 mod candle;
@@ -29,6 +31,10 @@ mod lstm;
 mod populations;
 mod reservoir;
 mod vanilla;
+
+// Weights as a matrix or on a set of connections.
+mod connected;
+mod layout;
 
 // A trained model: a layer and a read-out.
 mod dynamics;

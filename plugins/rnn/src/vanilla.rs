@@ -3,6 +3,9 @@
 use pallium_core::prelude::*;
 
 use crate::common::leak_of;
+use crate::connected::{Connected, ConnectedUnit};
+use crate::layout::Layout;
+use crate::leaky::Transfer;
 use crate::recurrence::Rectified;
 use crate::trained::{Start, Trained};
 use crate::wiring::{UnitChoice, Wiring};
@@ -38,19 +41,46 @@ pallium_core::params! {
 ///
 /// Several threads divide a batch by trials. Results are bit-identical for the
 /// same number of threads.
-pub(crate) type Vanilla = Trained<Rectified>;
+///
+/// On a set of connections, time and memory grow with their number. The results
+/// are those of the matrix with zeros elsewhere, up to rounding, and the same
+/// for any number of threads.
+pub(crate) type Vanilla = Layout<Rectified>;
 
 impl Component for Vanilla {
     const ID: &'static str = "rnn.vanilla";
     const ABOUT: &'static str = "recurrent network of rectified units with a linear read-out";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); Werbos 1990";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         let leak = leak_of(params.leak)?;
         // The only block starts from the given weights.
         let wiring = Wiring { input: params.input_units, readout: params.readout_units };
-        Trained::new(Rectified { leak }, params.noise, Start::Same, wiring, setting)
+        let unit = Rectified { leak };
+        Ok(match setting.connections {
+            Some(pairs) => Layout::Connections(Connected::new(unit, params.noise, wiring, pairs, setting)?),
+            None => Layout::Matrix(Trained::new(unit, params.noise, Start::Same, wiring, setting)?),
+        })
+    }
+}
+
+impl ConnectedUnit for Rectified {
+    fn transfer(&self) -> Transfer {
+        Transfer::Relu
+    }
+
+    fn alphas(&self, units: usize, _: &[f32]) -> Vec<f32> {
+        if self.leak == 1.0 { Vec::new() } else { vec![self.leak; units] }
+    }
+
+    fn noise(&self, _: &[f32]) -> Vec<f32> {
+        Vec::new()
+    }
+
+    fn learns_time_constants(&self) -> bool {
+        false
     }
 }
 

@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::views::{check_shapes, distances, sign, sum_of, with_slices};
+use crate::views::{check_shapes, distances, distances_after, sign, sum_of, with_slices};
 
 pallium_core::params! {
     /// Parameters of `spatial.distance`.
@@ -27,6 +27,7 @@ impl Component for Distance {
     const ABOUT: &'static str = "sum of absolute weights times the distance they span";
     const CITE: &'static str = "Achterberg, Akarca, Strouse, Duncan, Astle 2023, Nat. Mach. Intell. 5:1369";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -54,6 +55,11 @@ impl Constraint for Distance {
             })
         })?;
         Ok(self.strength * sum)
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        self.distance = distances_after(change)?;
+        Ok(())
     }
 }
 pallium_core::register!(Constraint, Distance);

@@ -39,6 +39,7 @@ impl Component for L1 {
     const ABOUT: &'static str = "sum of absolute weights, regardless of distance";
     const CITE: &'static str = "Tibshirani 1996, J. R. Stat. Soc. B 58:267";
     type Params = Params;
+    const CONNECTIONS: bool = true;
     const PROFILES: &'static [ProfileValue] = &[
         ProfileValue::new("published", "strength_rule", r#""ignored""#),
         ProfileValue::new("corrected", "strength_rule", r#""applied""#),
@@ -73,6 +74,11 @@ impl Constraint for L1 {
             })
         })?;
         Ok(self.strength * sum)
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
+        Ok(())
     }
 }
 pallium_core::register!(Constraint, L1);

@@ -19,6 +19,7 @@ impl Component for NonNegative {
     const ABOUT: &'static str = "hard: negative weights are set to 0 after each update";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026, arXiv 2606.14975, Table 3";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(_: Params, setting: &Setting<'_>) -> Result<Self> {
         Ok(NonNegative { shape: setting.shape().ok() })
@@ -40,6 +41,11 @@ impl Constraint for NonNegative {
         check_shape("weights", self.shape, weights.dim())?;
         // Not f32::max, which would turn a diverged weight into a plausible 0.
         weights.mapv_inplace(|w| if w < 0.0 { 0.0 } else { w });
+        Ok(())
+    }
+
+    fn rewired(&mut self, _: &RewiringView<'_>) -> Result<()> {
+        // Nothing is kept for single connections.
         Ok(())
     }
 }

@@ -43,6 +43,15 @@ pub(crate) fn distances(setting: &Setting<'_>) -> Result<((usize, usize), Vec<f3
     Ok((distance.dim(), distance.iter().copied().collect()))
 }
 
+/// The distances of the connections after a change.
+pub(crate) fn distances_after(change: &RewiringView<'_>) -> Result<Vec<f32>> {
+    let distance = change
+        .distance
+        .ok_or_else(|| Error::input("connections changed, but the distances of the new ones are unknown"))?;
+    check_shape("distance", Some((1, change.connections.len())), distance.dim())?;
+    Ok(distance.iter().copied().collect())
+}
+
 /// N and the setting's distances, row-major, for a penalty on walks over several
 /// connections.
 pub(crate) fn square_distances(setting: &Setting<'_>) -> Result<(usize, Vec<f32>)> {

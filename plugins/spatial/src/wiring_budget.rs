@@ -3,7 +3,7 @@
 use pallium_core::prelude::*;
 use pulp::Arch;
 
-use crate::views::{check_shape, check_shapes, distances, sign, sum_of, with_slices};
+use crate::views::{check_shape, check_shapes, distances, distances_after, sign, sum_of, with_slices};
 
 pallium_core::choice! {
     /// How the budget is enforced.
@@ -58,6 +58,7 @@ impl Component for WiringBudget {
     const CITE: &'static str = "Chklovskii, Schikorski, Stevens 2002, Neuron 34:341; projection: Duchi, \
                                 Shalev-Shwartz, Singer, Chandra 2008, ICML 272";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         one_of_range("budget", params.budget, 0.0, 1e12)?;
@@ -67,7 +68,11 @@ impl Component for WiringBudget {
         }
         at_least_zero("strength", params.strength)?;
         let (shape, distance) = distances(setting)?;
-        let budget = params.budget * shape.0 as f64;
+        let neurons = match setting.connections {
+            Some(_) => setting.neurons()?,
+            None => shape.0,
+        };
+        let budget = params.budget * neurons as f64;
         let Params { rule, strength, .. } = params;
         Ok(WiringBudget { shape, budget, rule, strength, distance, arch: Arch::new() })
     }
@@ -124,6 +129,11 @@ impl Constraint for WiringBudget {
                 weights.iter_mut().zip(entries).for_each(|(to, from)| *to = from);
             }
         }
+        Ok(())
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        self.distance = distances_after(change)?;
         Ok(())
     }
 }

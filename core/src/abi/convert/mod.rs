@@ -15,8 +15,8 @@ pub(super) use batch::{batch_from_parcel, batch_parcel, batch_parts, batch_view}
 pub(super) use setting::{lend_setting, with_setting};
 pub(super) use substrate::{receive_substrate, substrate_parcel, substrate_parts};
 pub(super) use tensor::{
-    Part, Received, borrow_mut, buf, buf_to_array, lend, lend_mut, parcel_of, slice_mut, tensors_from_loan,
-    tensors_from_parcel, tensors_parcel, unpack, values, view, view_mut,
+    Part, Received, borrow_mut, buf, buf_to_array, connection_parts, lend, lend_mut, parcel_of, slice_mut,
+    tensors_from_loan, tensors_from_parcel, tensors_parcel, unpack, values, view, view_mut,
 };
 
 pub(super) fn wire_error(error: &Error) -> WireError {

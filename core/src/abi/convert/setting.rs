@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::wire::WireLoan;
 use super::substrate::{SubstrateHeader, receive_substrate, substrate_parts};
-use super::tensor::{Part, Received, lend};
+use super::tensor::{Part, Received, connection_parts, lend};
 use super::{from_json, json};
-use crate::{Loss, Result, Setting, SubstrateView, Units};
+use crate::{ConnectionsView, Loss, Result, Setting, SubstrateView, Units};
 
 #[derive(Serialize, Deserialize)]
 struct SettingHeader {
@@ -52,6 +52,7 @@ fn setting_parts<'a>(
     for (name, units) in [("rows", setting.rows), ("columns", setting.columns)] {
         parts.extend(units.map(|units| Part::slice(name, units.neurons)));
     }
+    parts.extend(setting.connections.into_iter().flat_map(connection_parts));
     parts.extend(extra);
     let header = json(&SettingHeader {
         seed: setting.seed,
@@ -75,6 +76,7 @@ struct ReceivedSetting<'a> {
     distance: Option<ArrayView<'a, f32, Ix2>>,
     rows: Option<Units<'a>>,
     columns: Option<Units<'a>>,
+    connections: Option<ConnectionsView<'a>>,
 }
 
 impl<'a> ReceivedSetting<'a> {
@@ -93,6 +95,7 @@ impl<'a> ReceivedSetting<'a> {
             distance: received.array_if::<f32, Ix2>("distance")?,
             rows: units("rows")?,
             columns: units("columns")?,
+            connections: received.connections()?,
             header,
         })
     }
@@ -113,6 +116,7 @@ impl<'a> ReceivedSetting<'a> {
             distance_unit_um: header.distance_unit_um,
             rows: self.rows,
             columns: self.columns,
+            connections: self.connections,
         }
     }
 }

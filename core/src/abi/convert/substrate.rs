@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::wire::WireParcel;
 use super::json;
 use super::tensor::{Part, Received, parcel_of, values};
-use crate::{Error, PositionsBase, Result, SubstrateBase, SubstrateView};
+use crate::{ConnectionsView, Error, PairTable, PositionsBase, Result, SubstrateBase, SubstrateView};
 
 #[derive(Serialize, Deserialize)]
 pub struct SubstrateHeader {
@@ -34,6 +34,12 @@ pub fn substrate_parts<'a>(substrate: &'a SubstrateView<'_>) -> (SubstrateHeader
     }
     for (name, matrix) in &substrate.matrices {
         parts.push(Part::new(format!("matrix:{name}"), matrix.view()));
+    }
+    for (name, pairs) in &substrate.pairs {
+        let of = pairs.connections();
+        parts.push(Part::slice(format!("pairs.indptr:{name}"), of.indptr()));
+        parts.push(Part::slice(format!("pairs.indices:{name}"), of.indices()));
+        parts.push(Part::slice(format!("pairs:{name}"), pairs.values()));
     }
     for (name, ids) in &substrate.ids {
         parts.push(Part::slice(format!("id:{name}"), ids.as_ref()));
@@ -83,6 +89,11 @@ pub fn receive_substrate<'a>(header: SubstrateHeader, received: &Received<'a>) -
         if let Some(matrix) = name.strip_prefix("matrix:") {
             let view = super::view::<f64, Ix2>(tensor)?;
             substrate.matrices.insert(matrix.into(), view.into());
+        } else if let Some(pairs) = name.strip_prefix("pairs:") {
+            let indptr = received.list(&format!("pairs.indptr:{pairs}"))?;
+            let indices = received.list(&format!("pairs.indices:{pairs}"))?;
+            let of = ConnectionsView::lent(substrate.neurons, indptr, indices)?;
+            substrate.pairs.insert(pairs.into(), PairTable::lent(of, values::<f64>(tensor)?)?);
         } else if let Some(id) = name.strip_prefix("id:") {
             substrate.ids.insert(id.into(), Cow::Borrowed(values::<i64>(tensor)?));
         }

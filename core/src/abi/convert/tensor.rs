@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use ndarray::{Array, ArrayView, ArrayViewMut, Dimension};
 
 use super::super::wire::{WireLoan, WireParcel, WireTensor, WireTensorBuf, WireTensorMut, code};
-use crate::{Error, Result, Tensor, Values};
+use crate::{ConnectionsView, Error, Result, Tensor, Values};
 
 /// An element type with its code on the wire.
 pub trait Coded: Pod {
@@ -269,9 +269,29 @@ impl<'a> Received<'a> {
         self.find(name).map_or(Ok(&[]), |tensor| cast(name, tensor.code, tensor.bytes.as_slice()))
     }
 
+    /// The connections that [`connection_parts`] lends, if there are any.
+    pub fn connections(&self) -> Result<Option<ConnectionsView<'a>>> {
+        let Some(indptr) = self.find(INDPTR) else { return Ok(None) };
+        let columns = self.list::<u64>(COLUMNS)?.first().copied().unwrap_or_default() as usize;
+        ConnectionsView::lent(columns, values(indptr)?, self.list(INDICES)?).map(Some)
+    }
+
     pub fn tensors(&self) -> &'a [WireTensor<'a>] {
         self.0
     }
+}
+
+const INDPTR: &str = "connections.indptr";
+const INDICES: &str = "connections.indices";
+const COLUMNS: &str = "connections.columns";
+
+/// The parts of a set of connections.
+pub fn connection_parts(connections: ConnectionsView<'_>) -> Vec<Part<'_>> {
+    vec![
+        Part::slice(INDPTR, connections.indptr()),
+        Part::slice(INDICES, connections.indices()),
+        Part::owned(COLUMNS, vec![connections.dim().1 as u64]),
+    ]
 }
 
 /// The values of a tensor that was lent, as a slice.

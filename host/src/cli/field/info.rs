@@ -115,7 +115,13 @@ fn weights(catalogue: &Catalogue, field: &Substrate) -> Result<Option<Weights>> 
     let n = field.neurons;
     let setting = support::setting(Some(n), Some(field), None);
     let ones = Array2::ones((n, n));
-    let request = WeightRequest { neurons: n, substrate: Some(field), seed: 0, draw: Some(ones.view()) };
+    let request = WeightRequest {
+        neurons: n,
+        substrate: Some(field),
+        seed: 0,
+        draw: Some(ones.view()),
+        connections: None,
+    };
     let source = Use { params, ..Use::new(defaults::FROM_ACTIVITY) };
     let weights = match catalogue.weights(&source, &setting)?.weights(&request) {
         // Matrices without positive entries cannot be scaled.

@@ -2,6 +2,7 @@
 //! exported by CAVE.
 
 mod synapses;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,10 @@ pallium_core::choice! {
 pallium_core::params! {
     /// The tables, and the fields to read.
     pub struct Params {
+        /// Folder with the tables, in the place of naming each: `units.csv` is the
+        /// table of coregistration, `synapses.csv` that of synapses, and
+        /// `functional.csv`, if it is there, that of functional similarity.
+        path: String = String::new(),
         /// Table of coregistration (csv, csv.gz or parquet): columns `pt_root_id`,
         /// `session`, `scan_idx`, `field`, `unit_id`, and `pt_position` or
         /// `pt_position_x`, `_y`, `_z`; `target_id` and `score` are optional.
@@ -62,6 +67,15 @@ pallium_core::params! {
         /// Names of the fields, `<session>_<scan>_<field>`; all if empty. The
         /// seed selects one of them: seed modulo the number of fields, from 0.
         fields: Vec<String> = Vec::new(),
+        /// Whether all fields are one substrate, with each cell once: cells are
+        /// told apart by `target_id`, or by `pt_root_id` where there is none. Its
+        /// connectome and activity are known of some pairs alone, so it needs
+        /// components that take connections.
+        joined: bool = false,
+        /// For `joined`: table of pairs with columns `pre_pt_root_id`,
+        /// `post_pt_root_id`, `correlation` and `sttc`, a row for each field in which
+        /// both cells were imaged; the rows of a pair are averaged.
+        functional: String = String::new(),
         /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,
         /// Unit of the positions.
@@ -92,12 +106,21 @@ impl Component for Tables {
         for edge in params.voxel_nm {
             one_of_range("voxel_nm", edge, 1e-3, 1e6)?;
         }
+        let params = in_folder(params)?;
         Ok(Tables { params, fields: None })
     }
 }
 
 impl SubstrateSource for Tables {
     fn substrate(&mut self, seed: u64) -> Result<Substrate> {
+        if self.params.joined {
+            named(&self.params)?;
+            return volume::substrate(&self.params);
+        }
+        if !self.params.functional.is_empty() {
+            return Err(Error::input("parameter `functional` is set, but the fields are not joined")
+                .help("set joined = true, or leave `functional` out"));
+        }
         let fields = match self.fields.take() {
             Some(fields) => fields,
             None => read(&self.params)?,
@@ -142,14 +165,7 @@ impl Field {
         let mut substrate = Substrate {
             name: self.name.clone(),
             neurons: n,
-            positions: Some(Positions::new(
-                positions,
-                match params.unit {
-                    PositionUnit::Voxel => params.voxel_nm.map(|nm| nm / 1e3),
-                    PositionUnit::Nm => [1e-3; 3],
-                    PositionUnit::Um => [1.0; 3],
-                },
-            )),
+            positions: Some(Positions::new(positions, position_unit(params))),
             frame_hz: Some(FRAME_HZ),
             ..Substrate::default()
         };
@@ -229,12 +245,51 @@ impl Field {
     }
 }
 
-fn read(params: &Params) -> Result<Vec<Field>> {
+/// Micrometres in a unit of position.
+fn position_unit(params: &Params) -> [f64; 3] {
+    match params.unit {
+        PositionUnit::Voxel => params.voxel_nm.map(|nm| nm / 1e3),
+        PositionUnit::Nm => [1e-3; 3],
+        PositionUnit::Um => [1.0; 3],
+    }
+}
+
+/// Names the tables of the folder.
+fn in_folder(mut params: Params) -> Result<Params> {
+    if params.path.is_empty() {
+        return Ok(params);
+    }
+    let folder = Path::new(&params.path);
+    for (name, table, needed) in [
+        ("units.csv", &mut params.coregistration, true),
+        ("synapses.csv", &mut params.synapses, true),
+        ("functional.csv", &mut params.functional, false),
+    ] {
+        let path = folder.join(name);
+        if !table.is_empty() || (!needed && !path.exists()) || (name == "functional.csv" && !params.joined) {
+            continue;
+        }
+        if !path.is_file() {
+            return Err(Error::input(format!("{} has no {name}", folder.display()))
+                .help("name each table instead: `coregistration`, `synapses` and `functional`"));
+        }
+        *table = path.to_string_lossy().into_owned();
+    }
+    Ok(params)
+}
+
+/// Refuses parameters that name no table of units.
+fn named(params: &Params) -> Result<()> {
     if params.coregistration.is_empty() {
         return Err(Error::input("`microns.tables`: parameter `coregistration` is not set").help(
             "set `coregistration` to the table of units and cells, and `synapses` to the table of synapses",
         ));
     }
+    Ok(())
+}
+
+fn read(params: &Params) -> Result<Vec<Field>> {
+    named(params)?;
     let mut fields = coregistration(params)?;
     if !params.synapses.is_empty() {
         synapses::count(&PathBuf::from(&params.synapses), &params.count, &mut fields)?;

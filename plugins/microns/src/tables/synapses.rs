@@ -26,7 +26,7 @@ const COUNTS: [&str; 9] = [
 const NO_COUNT: &str = "none";
 
 /// The column with the number of synapses of a row, if rows are connections.
-fn count_column(header: &Header, path: &Path, wanted: &str) -> Result<Option<usize>> {
+pub(super) fn count_column(header: &Header, path: &Path, wanted: &str) -> Result<Option<usize>> {
     if wanted == NO_COUNT {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use super::{
     tensor, train,
 };
 use crate::gru::Gru;
+use crate::layout::Layout;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
 use crate::trained::Trained;
@@ -130,7 +131,7 @@ fn models_agree_with_pytorch() {
             [("leaky relu", "relu"), ("leaky tanh", "tanh"), ("leaky softplus", "softplus")]
         {
             let params = json!({"noise": 0.0, "recurrent_noise": 0.0, "step": 20.0, "learn_tau": true, "transfer": transfer});
-            found.push((name, compare::<Trained<Leaky>>(params, &[""], of(name), activity)));
+            found.push((name, compare::<Layout<Leaky>>(params, &[""], of(name), activity)));
         }
         for (name, error) in found {
             println!("{name}, activity {activity}: {error:.1e}");
@@ -145,7 +146,7 @@ fn leaky_units_of_one_time_constant_equal_vanilla() {
     let setting = Setting { step_ms: Some(25.0), ..SMALL.setting(1) };
     // Weak weights, a label at the end: gradients vanish on the way back.
     for (tau, leak, strength) in [(100.0, 0.25, 1.0), (25.0, 1.0, 1.0), (10.0, 1.0, 1.0), (25.0, 1.0, 1e-6)] {
-        let mut leaky: Trained<Leaky> = build(&json!({"tau": tau, "recurrent_noise": 0.0}), &setting);
+        let mut leaky: Layout<Leaky> = build(&json!({"tau": tau, "recurrent_noise": 0.0}), &setting);
         let mut plain = Vanilla::build(vanilla::Params { leak, ..Default::default() }, &setting).unwrap();
         let weights = recurrent(SMALL.neurons).mapv(|w| strength * w);
         leaky.initialise(weights.view(), 3).unwrap();
@@ -172,7 +173,7 @@ fn recurrent_noise_has_the_stated_variance() {
         // Small enough for tanh to be linear.
         let params =
             json!({"noise": 0.0, "recurrent_noise": 0.01, "tau": 50.0, "step": 10.0, "transfer": "tanh"});
-        let mut model: Trained<Leaky> = build(&params, &size.setting(threads));
+        let mut model: Layout<Leaky> = build(&params, &size.setting(threads));
         model.initialise(Matrix::zeros((n, n)).view(), 11).unwrap();
         let mut batch = Batch::zeros(trials, steps, 1);
         (0..trials).for_each(|trial| batch.label_at_end(trial, 0));
@@ -195,7 +196,7 @@ fn recurrent_noise_has_the_stated_variance() {
 fn time_constants_are_drawn_and_trained_if_set() {
     let size = super::Size { neurons: 400, channels: 2, outputs: 2, trials: 4, steps: 6 };
     let of = |params: Value| {
-        let mut model: Trained<Leaky> = build(&params, &size.setting(1));
+        let mut model: Layout<Leaky> = build(&params, &size.setting(1));
         model.initialise(Matrix::eye(400).view(), 5).unwrap();
         let before = tensor(&model, "log_time_constant");
         let mut batch = Batch::zeros(4, 6, 2);
@@ -223,7 +224,7 @@ fn time_constants_are_drawn_and_trained_if_set() {
         json!({"recurrent_noise": -1}),
     ] {
         let params = pallium_core::parse_parameters("rnn.leaky", &wrong.to_string()).unwrap();
-        assert!(Trained::<Leaky>::build(params, &size.setting(1)).is_err(), "{wrong}");
+        assert!(Layout::<Leaky>::build(params, &size.setting(1)).is_err(), "{wrong}");
     }
 }
 

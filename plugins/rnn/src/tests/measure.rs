@@ -9,6 +9,7 @@ use pallium_core::serde_json::{Value, json};
 use pallium_linalg::{View, Write, product};
 
 use super::{Adam, FULL, Size, batch, build, build_any, evaluate, learn, train};
+use crate::layout::Layout;
 use crate::vanilla::{Params, Vanilla};
 
 /// Minimum and median of many runs, in milliseconds.
@@ -135,8 +136,8 @@ fn speed_of_models() {
     let trials = batch(FULL, 1);
     report::<Vanilla>(json!({}), &trials);
     report::<Vanilla>(json!({"leak": 0.2}), &trials);
-    report::<Trained<Leaky>>(json!({}), &trials);
-    report::<Trained<Leaky>>(json!({"recurrent_noise": 0.0}), &trials);
+    report::<Layout<Leaky>>(json!({}), &trials);
+    report::<Layout<Leaky>>(json!({"recurrent_noise": 0.0}), &trials);
     report::<Trained<Gru>>(json!({}), &trials);
     report::<Trained<Lstm>>(json!({}), &trials);
     report::<Candle>(json!({}), &trials);

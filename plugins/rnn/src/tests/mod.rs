@@ -23,21 +23,21 @@ use crate::vanilla::{Params, Vanilla};
 
 /// Sizes of a network and of a batch for it.
 #[derive(Clone, Copy)]
-struct Size {
-    neurons: usize,
-    channels: usize,
-    outputs: usize,
-    trials: usize,
-    steps: usize,
+pub(crate) struct Size {
+    pub(crate) neurons: usize,
+    pub(crate) channels: usize,
+    pub(crate) outputs: usize,
+    pub(crate) trials: usize,
+    pub(crate) steps: usize,
 }
 
-const SMALL: Size = Size { neurons: 23, channels: 3, outputs: 4, trials: 9, steps: 14 };
+pub(crate) const SMALL: Size = Size { neurons: 23, channels: 3, outputs: 4, trials: 9, steps: 14 };
 
 /// The published problem on field 6_6_2.
 const FULL: Size = Size { neurons: 312, channels: 8, outputs: 4, trials: 128, steps: 50 };
 
 impl Size {
-    fn setting(self, threads: usize) -> Setting<'static> {
+    pub(crate) fn setting(self, threads: usize) -> Setting<'static> {
         Setting {
             neurons: Some(self.neurons),
             inputs: Some(self.channels),
@@ -75,7 +75,7 @@ fn build_any<M: Component + Model>(params: &Value, setting: &Setting<'_>) -> M {
 }
 
 /// Random inputs, one label at the last step of each trial.
-fn batch(size: Size, seed: u64) -> Batch {
+pub(crate) fn batch(size: Size, seed: u64) -> Batch {
     let mut stream = random::stream(seed, "trials");
     let mut batch = Batch::zeros(size.trials, size.steps, size.channels);
     batch.inputs.mapv_inplace(|_| stream.random_range(-1.0..1.0));
@@ -86,7 +86,7 @@ fn batch(size: Size, seed: u64) -> Batch {
 }
 
 /// Random inputs, lengths, targets and masks; the first trial has full length.
-fn ragged_batch(size: Size, seed: u64) -> Batch {
+pub(crate) fn ragged_batch(size: Size, seed: u64) -> Batch {
     let mut stream = random::stream(seed, "ragged trials");
     let mut batch = batch(size, seed);
     batch.mask.fill(0.0);
@@ -106,12 +106,12 @@ fn ragged_batch(size: Size, seed: u64) -> Batch {
 }
 
 /// A pass through a model, and what a host computes from its outputs.
-struct Pass {
+pub(crate) struct Pass {
     /// Scored steps × outputs.
-    outputs: Array2<f32>,
-    sums: LossSums,
+    pub(crate) outputs: Array2<f32>,
+    pub(crate) sums: LossSums,
     /// The gradient of the mean loss in the outputs.
-    gradient: Array2<f32>,
+    pub(crate) gradient: Array2<f32>,
 }
 
 fn pass(model: &mut dyn Model, batch: &BatchView<'_>, mode: Mode) -> Result<Pass> {
@@ -127,22 +127,26 @@ fn pass_with(model: &mut dyn Model, batch: &BatchView<'_>, mode: Mode, loss: Los
     Ok(Pass { outputs, sums, gradient })
 }
 
-fn train(model: &mut dyn Model, batch: &Batch, noise_seed: u64) -> Pass {
+pub(crate) fn train(model: &mut dyn Model, batch: &Batch, noise_seed: u64) -> Pass {
     pass(model, &batch.view(), Mode::Train { noise_seed }).unwrap()
 }
 
-fn evaluate(model: &mut dyn Model, batch: &Batch) -> Pass {
+pub(crate) fn evaluate(model: &mut dyn Model, batch: &Batch) -> Pass {
     pass(model, &batch.view(), Mode::Evaluate).unwrap()
 }
 
 /// The gradients of all trained parameters, by their names.
-fn gradients(model: &mut dyn Model, pass: &Pass, activity: Option<&Array3<f32>>) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn gradients(
+    model: &mut dyn Model,
+    pass: &Pass,
+    activity: Option<&Array3<f32>>,
+) -> Vec<(String, Vec<f32>)> {
     model.backward(pass.gradient.view(), activity.map(|a| a.view())).unwrap();
     lent(model)
 }
 
 /// The gradients as they are lent now, by the names of the parameters.
-fn lent(model: &mut dyn Model) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn lent(model: &mut dyn Model) -> Vec<(String, Vec<f32>)> {
     let info = model.info();
     let learned = model.learned().unwrap().into_iter();
     learned.map(|l| (info.parameters[l.index].name.clone(), l.gradient.to_vec())).collect()
@@ -158,7 +162,7 @@ fn recurrent_gradient(model: &mut dyn Model, pass: &Pass, activity: Option<&Arra
 
 /// Adam as `optimizer.adam` computes it in the form of Keras.
 #[derive(Clone)]
-struct Adam {
+pub(crate) struct Adam {
     rate: f64,
     updates: i32,
     /// Running means of the gradient and of its square, for each parameter.
@@ -166,7 +170,7 @@ struct Adam {
 }
 
 impl Adam {
-    fn new(rate: f64) -> Self {
+    pub(crate) fn new(rate: f64) -> Self {
         Adam { rate, updates: 0, moments: Vec::new() }
     }
 
@@ -191,7 +195,7 @@ impl Adam {
 }
 
 /// Forward, backward and update; the pass before the update.
-fn learn(model: &mut dyn Model, adam: &mut Adam, batch: &Batch, noise_seed: u64) -> Pass {
+pub(crate) fn learn(model: &mut dyn Model, adam: &mut Adam, batch: &Batch, noise_seed: u64) -> Pass {
     let pass = train(model, batch, noise_seed);
     model.backward(pass.gradient.view(), None).unwrap();
     adam.update(model);
@@ -199,13 +203,13 @@ fn learn(model: &mut dyn Model, adam: &mut Adam, batch: &Batch, noise_seed: u64)
 }
 
 /// A parameter of the model by name.
-fn tensor(model: &dyn Model, name: &str) -> Vec<f32> {
+pub(crate) fn tensor(model: &dyn Model, name: &str) -> Vec<f32> {
     let parameters = model.parameters().unwrap();
     parameters.iter().find(|p| p.name == name).unwrap().values.to_vec()
 }
 
 /// Overwrites a parameter of the model.
-fn put(model: &mut dyn Model, name: &str, values: &[f32]) {
+pub(crate) fn put(model: &mut dyn Model, name: &str, values: &[f32]) {
     let index = model.info().parameters.iter().position(|p| p.name == name).unwrap();
     model.parameters_mut().unwrap()[index].copy_from_slice(values);
 }
@@ -216,13 +220,13 @@ fn weights(model: &dyn Model) -> Matrix {
 }
 
 /// All parameters, bit by bit.
-fn bits(model: &dyn Model) -> Vec<(String, Vec<u32>)> {
+pub(crate) fn bits(model: &dyn Model) -> Vec<(String, Vec<u32>)> {
     let parameters = model.parameters().unwrap().into_iter();
     parameters.map(|p| (p.name.to_owned(), p.values.iter().map(|v| v.to_bits()).collect())).collect()
 }
 
 /// ‖a − b‖ / ‖b‖.
-fn distance<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn distance<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIterator<Item = f64>) -> f64 {
     let (mut difference, mut norm) = (0.0, 0.0);
     for (&a, b) in a.into_iter().zip(b) {
         difference += (f64::from(a) - b).powi(2);

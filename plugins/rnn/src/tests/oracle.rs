@@ -160,7 +160,7 @@ fn differentiates_at_the_noisy_input() {
     let batch = batch(size, 9);
     let mut model = build(size, 1, Params { noise: 0.3, ..Params::default() });
     let inputs = |model: &mut Vanilla| {
-        let kept = model.kept_inputs();
+        let kept = model.matrix().kept_inputs();
         assert!(kept.index_axis(Axis(2), size.channels).iter().all(|&one| one == 1.0));
         kept.slice(pallium_core::ndarray::s![.., .., ..size.channels]).to_owned()
     };

@@ -8,6 +8,7 @@ use rand::Rng;
 use super::{Adam, SMALL, Size, batch, build_any, learn, pass};
 use crate::candle::Candle;
 use crate::gru::Gru;
+use crate::layout::Layout;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
 use crate::populations::Populations;
@@ -21,7 +22,7 @@ fn models() -> Vec<(&'static str, Box<dyn Model>)> {
     let leaky = |transfer: &str| -> Box<dyn Model> {
         let params =
             json!({"transfer": transfer, "tau_spread": 0.5, "learn_tau": true, "recurrent_noise": 0.1});
-        Box::new(build_any::<Trained<Leaky>>(&params, &setting))
+        Box::new(build_any::<Layout<Leaky>>(&params, &setting))
     };
     let mut all: Vec<(&str, Box<dyn Model>)> = vec![
         ("vanilla", Box::new(build_any::<Vanilla>(&json!({}), &setting))),

@@ -8,6 +8,7 @@ use rand::Rng;
 
 use super::{Size, build_any, gradients, pass_with, ragged_batch, tensor};
 use crate::gru::Gru;
+use crate::layout::Layout;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
 use crate::trained::Trained;
@@ -107,7 +108,7 @@ fn gradients_of_values_are_those_of_finite_differences() {
             "noise": 0.0, "recurrent_noise": 0.0, "tau_spread": 0.5, "learn_tau": true, "transfer": "softplus"
         });
         check("vanilla", &mut build_any::<Vanilla>(&json!({"noise": 0.0, "leak": 0.4}), &setting), loss);
-        check("leaky", &mut build_any::<Trained<Leaky>>(&leaky, &setting), loss);
+        check("leaky", &mut build_any::<Layout<Leaky>>(&leaky, &setting), loss);
         check("gru", &mut build_any::<Trained<Gru>>(&quiet, &setting), loss);
         check("lstm", &mut build_any::<Trained<Lstm>>(&quiet, &setting), loss);
     }

@@ -5,6 +5,7 @@ use pallium_core::serde_json::json;
 
 use super::{Adam, SMALL, bits, build_any, evaluate, gradients, learn, ragged_batch, tensor, train};
 use crate::gru::Gru;
+use crate::layout::Layout;
 use crate::leaky::Leaky;
 use crate::lstm::Lstm;
 use crate::reservoir::Reservoir;
@@ -74,7 +75,7 @@ fn weights_of_other_units_are_0_and_stay_0() {
     for threads in [1, 2] {
         let setting = SMALL.setting(threads);
         check("vanilla", &mut build_any::<Vanilla>(&params(), &setting));
-        check("leaky", &mut build_any::<Trained<Leaky>>(&params(), &setting));
+        check("leaky", &mut build_any::<Layout<Leaky>>(&params(), &setting));
         check("gru", &mut build_any::<Trained<Gru>>(&params(), &setting));
         check("lstm", &mut build_any::<Trained<Lstm>>(&params(), &setting));
     }
