@@ -162,9 +162,17 @@ def error_of(stderr: str, exit_code: int) -> PalliumError:
     )
 
 
-def call(*arguments: str | os.PathLike[str], accept: Iterable[int] = (0,)) -> str:
+def call(*arguments: str | os.PathLike[str]) -> str:
     """Run the executable and return its standard output; raise `PalliumError` if it fails."""
-    done = subprocess.run(
+    done = finished(*arguments)
+    if done.returncode != 0:
+        raise error_of(done.stderr, done.returncode)
+    return done.stdout
+
+
+def finished(*arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
+    """Run the executable and return what it printed and its exit code."""
+    return subprocess.run(
         [str(executable()), *(str(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -172,9 +180,6 @@ def call(*arguments: str | os.PathLike[str], accept: Iterable[int] = (0,)) -> st
         env=environment(),
         check=False,
     )
-    if done.returncode not in accept:
-        raise error_of(done.stderr, done.returncode)
-    return done.stdout
 
 
 def call_json(*arguments: str | os.PathLike[str]) -> Any:  # noqa: ANN401

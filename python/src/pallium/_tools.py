@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -279,9 +280,30 @@ class Plugins:
         found: dict[str, Any] = _program.call_json("plugins", "show", component)
         return found
 
-    def check(self, file: PathLike) -> str:
-        """Hold a plugin file to the conformance checks; raise `PalliumError` if it breaks one."""
-        return _program.call("plugins", "check", file)
+    def check(self, file: PathLike) -> pd.DataFrame:
+        """Hold a plugin file, or a Python file, to the conformance checks: one row a check.
+
+        Raises
+        ------
+        PalliumError
+            If a check fails.
+        """
+        import pandas as pd
+
+        done = _program.finished("plugins", "check", file, "--json")
+        if not done.stdout.strip():
+            raise _program.error_of(done.stderr, done.returncode)
+        parts = json.loads(done.stdout)["parts"]
+        rows = [{"component": part["id"], **check} for part in parts for check in part["checks"]]
+        failed = [row for row in rows if row["verdict"] == "failed"]
+        if failed:
+            raise _program.PalliumError(
+                f"{os.fspath(file)} fails {len(failed)} of {len(rows)} checks",
+                causes=[f"{row['component']}: {row['check']}: {row['detail']}" for row in failed],
+                help=next((row["help"] for row in failed if row["help"]), None),
+                exit_code=done.returncode,
+            )
+        return pd.DataFrame(rows)
 
     def new(self, name: PathLike, role: str, *options: str) -> Path:
         """Begin a plugin."""
