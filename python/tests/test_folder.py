@@ -53,7 +53,7 @@ def test_unknown_names_are_answered_with_the_known_ones(finished):
         finished.cell("fre", "go-no-go")
     with pytest.raises(KeyError, match="name a task"):
         finished.cell("free")
-    with pytest.raises(KeyError, match="has no training free/cognition.go-no-go/7"):
+    with pytest.raises(KeyError, match=r"has no training free/cognition\.go-no-go/7"):
         finished.cell("free", "go-no-go", 7)
     with pytest.raises(pallium.PalliumError, match="not a run folder"):
         pallium.open(finished.folder / "cells")

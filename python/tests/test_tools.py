@@ -56,6 +56,6 @@ def test_components_are_listed_and_documented():
     assert {"rnn.vanilla", "python.constraint"} <= set(listed["id"])
     shown = pallium.plugins.show("spatial.l1")
     assert [p["name"] for p in shown["parameters"]] == ["strength"]
-    with pytest.raises(pallium.PalliumError, match="spatial.l2") as raised:
+    with pytest.raises(pallium.PalliumError, match=r"spatial\.l2") as raised:
         pallium.plugins.show("spatial.l2")
     assert "spatial.l1" in (raised.value.help or "")
