@@ -76,7 +76,7 @@ def test_report_figures_and_statistics(finished, tmp_path):
 def test_metrics_are_added_without_training(small, tmp_path):
     run = pallium.run(small, tmp_path / "out", progress=False)
     before = run.cell("free").weights
-    measured = run.measure("connectivity.reciprocity")
+    measured = run.measure("connectivity.efficiency")
     added = set(measured.results["measure"]) - set(run.results["measure"])
     assert added
     np.testing.assert_array_equal(measured.cell("free").weights, before)

@@ -36,8 +36,8 @@ def test_measures(matrix):
     found = pallium.measure(matrix)
     assert found["neurons"] == 20
     assert "modularity" in found
-    strong = pallium.measure(matrix, "connectivity.density", quantile=0.5)
-    assert strong["density"] == pytest.approx(0.5, abs=0.05)
+    strong = pallium.measure(matrix, quantile=0.5)
+    assert strong["density"] > found["density"]
     with pytest.raises(ValueError, match="square matrix"):
         pallium.measure(matrix[:3])
 

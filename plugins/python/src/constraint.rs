@@ -62,15 +62,15 @@ impl PythonConstraint {
     }
 
     /// The arrays of a point; initial values are sent once.
-    fn arrays<'a>(&mut self, weights: MatrixView<'a>, at: &Point<'a>) -> Vec<Sent<'a>> {
+    fn arrays<'a>(&mut self, weights: MatrixView<'a>, at: &'a Point<'_>) -> Vec<Sent<'a>> {
         let mut arrays = vec![Sent::f32("weights", weights)];
-        if let Some(initial) = at.initial
+        if let Some(initial) = &at.initial
             && !std::mem::replace(&mut self.knows_initial, true)
         {
-            arrays.push(Sent::f32("initial", initial));
+            arrays.push(Sent::f32("initial", initial.view()));
         }
-        if let Some(gradient) = at.loss_gradient {
-            arrays.push(Sent::f32("loss_gradient", gradient));
+        if let Some(gradient) = &at.loss_gradient {
+            arrays.push(Sent::f32("loss_gradient", gradient.view()));
         }
         arrays
     }
@@ -99,7 +99,7 @@ impl Constraint for PythonConstraint {
         if !self.penalty {
             return Ok(0.0);
         }
-        let arrays = self.arrays(weights, at);
+        let arrays = self.arrays(weights.view(), at);
         let (about, answer) = self.object.call("penalty", self.header(at), &arrays)?;
         add(&answer, gradient)?;
         Ok(about["value"].as_f64().unwrap_or(f64::NAN))
@@ -111,12 +111,7 @@ impl Constraint for PythonConstraint {
         }
         let header = self.header(at);
         let answer = {
-            let mut arrays = vec![Sent::f32("weights", weights.view())];
-            if let Some(initial) = at.initial
-                && !std::mem::replace(&mut self.knows_initial, true)
-            {
-                arrays.push(Sent::f32("initial", initial));
-            }
+            let arrays = self.arrays(weights.view(), at);
             self.object.call("project", header, &arrays)?.1
         };
         let (rows, columns) = weights.dim();

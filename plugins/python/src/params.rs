@@ -1,7 +1,7 @@
 //! The parameters that all components in Python share.
 
 use pallium_core::prelude::*;
-use pallium_core::schemars::{self, JsonSchema};
+use pallium_core::schemars::JsonSchema;
 use pallium_core::serde::{Deserialize, Serialize};
 use pallium_core::serde_json::{Map, Value, json};
 

@@ -20,8 +20,8 @@ const BOOT: &str = include_str!("worker/boot.py");
 /// order in which they import each other.
 const MODULES: [(&str, &str); 5] = [
     ("common", include_str!("worker/common.py")),
-    ("environments", include_str!("worker/environments.py")),
     ("describe", include_str!("worker/describe.py")),
+    ("environments", include_str!("worker/environments.py")),
     ("components", include_str!("worker/components.py")),
     ("main", include_str!("worker/main.py")),
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
-use pallium_core::schemars::{self, JsonSchema};
+use pallium_core::schemars::JsonSchema;
 use pallium_core::serde::{Deserialize, Serialize};
 use pallium_core::serde_json::{Map, Value, json};
 use pallium_core::{schema_of, tracing};

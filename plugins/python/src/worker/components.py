@@ -10,7 +10,7 @@ import sys
 import types
 
 from common import Wrong, changed, contents
-from describe import FUNCTION, described, find, parameters
+from describe import FUNCTION, check_types, described, find, parameters
 
 try:
     import numpy
@@ -184,18 +184,7 @@ def checked(request, made):
     for name, (default, _, _) in known.items():
         if default is inspect.Parameter.empty and name not in given:
             raise Wrong("parameter `%s` of `%s` is not set" % (name, request["name"]), "set it, or give it a default")
-    for name, value in given.items():
-        default = known.get(name, (None,))[0]
-        numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
-        if numeric and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, request["name"], value), "it must be a number")
-        if isinstance(default, str) and not isinstance(value, str):
-            raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, request["name"], value), "it must be text")
-        for kind, text in ((list, "a list"), (tuple, "a list"), (dict, "a table")):
-            if isinstance(default, kind) and not isinstance(value, dict if kind is dict else list):
-                raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, request["name"], value), "it must be " + text)
-        if isinstance(default, bool) and not isinstance(value, bool):
-            raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, request["name"], value), "it must be true or false")
+    check_types(request["name"], known, given)
     return dict(given)
 
 

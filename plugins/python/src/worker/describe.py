@@ -159,6 +159,26 @@ def parameters(made, makes=False):
     return found, open_ended
 
 
+def check_types(owner, known, given):
+    """Refuses values whose type is not that of the parameter's default."""
+    kinds = (
+        (bool, (bool,), "true or false"),
+        ((int, float), (int, float), "a number"),
+        (str, (str,), "text"),
+        ((list, tuple), (list, tuple), "a list"),
+        (dict, (dict,), "a table"),
+    )
+    for name, value in given.items():
+        default = known[name][0] if name in known else None
+        for kind, accepted, text in kinds:
+            if not isinstance(default, kind):
+                continue
+            is_bool = isinstance(value, bool) and kind is not bool
+            if is_bool or not isinstance(value, accepted):
+                raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, owner, value), "it must be %s" % text)
+            break
+
+
 def plain(value):
     """A default as JSON, or None if it has no such form."""
     if isinstance(value, (bool, int, float, str)) or value is None:
@@ -190,6 +210,9 @@ def described(request):
         schema, annotated = schema_of(kind)
         text = text or annotated
         properties[name] = dict(schema)
+        if not text and request.get("role") == "task":
+            # Environments of others rarely document their arguments in this form.
+            text = "Argument of `%s`." % made.__name__
         if text:
             properties[name]["description"] = text
         if default is not MISSING:

@@ -10,6 +10,7 @@ import re
 import sys
 
 from common import Wrong, attribute, changed, contents, install, interpreter, load, opened
+from describe import check_types, parameters
 
 
 def registered(name, arguments):
@@ -74,6 +75,8 @@ def find(request):
             "`%s` is a %s, not a class or function" % (name, type(made).__name__),
             "set `environment` to a class or function that returns the environment",
         )
+    known, _ = parameters(made, True)
+    check_types(name, known, arguments)
     return lambda: made(**arguments)
 
 
