@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from pallium import _program
 
 BOOK = Path(__file__).parents[2] / "docs"

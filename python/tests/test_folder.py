@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import pallium
+from pallium import _program
 
 
 def test_tables_are_those_of_the_folder(finished):
@@ -80,3 +81,16 @@ def test_metrics_are_added_without_training(small, tmp_path):
     added = set(measured.results["measure"]) - set(run.results["measure"])
     assert added
     np.testing.assert_array_equal(measured.cell("free").weights, before)
+
+
+def test_networks_are_recorded_on_their_test_trials(finished):
+    if "--what" not in _program.call("export", "--help"):
+        pytest.skip("this executable does not record trials")
+    cell = finished.cell("free", "go-no-go")
+    trials = cell.trials
+    assert trials.inputs.shape[:2] == cell.activity.shape[:2] == cell.logits.shape[:2] == trials.mask.shape
+    scored = trials.mask > 0
+    answers = cell.logits.argmax(axis=2)
+    accuracy = (answers == trials.targets)[scored].mean()
+    assert accuracy == pytest.approx(cell.value("accuracy"), abs=1e-6)
+    assert cell.to_xarray(activity=True)["activity"].dims == ("trial", "step", "unit")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pallium import _program
 from pallium._program import PalliumError
 
 if TYPE_CHECKING:
@@ -123,18 +126,73 @@ class Training:
             found[file.name.rsplit(".", 2)[0]] = dict(load_file(file))
         return found
 
-    def to_xarray(self) -> xarray.Dataset:
-        """Return the parameters as a dataset with named axes: `from`, `to`, `channel`, `output`."""
+    def record(self, *what: str, set: Mapping[str, Any] | None = None) -> dict[str, Array]:
+        """Run the trained network on its test trials, without noise: `pallium export --what`.
+
+        Parameters
+        ----------
+        what
+            `trials`, `logits`, `activity`, `states`; by default the first three.
+        set
+            Keys to override, such as `{"task.delay": 20}`.
+        """
+        names = what or ("trials", "logits", "activity")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "recorded.npz"
+            label = f"{self.variant}/{self.task}/{self.run}"
+            words = [str(self.folder.parent.parent), "--what", ",".join(names), "--only", label, "--out", str(file)]
+            _program.call("export", *words, *_program.settings("--set", set))
+            with np.load(file) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+
+    @cached_property
+    def _recorded(self) -> dict[str, Array]:
+        return self.record()
+
+    @property
+    def trials(self) -> Trials:
+        """The test trials."""
+        found = self._recorded
+        return Trials(
+            inputs=found["inputs"],
+            targets=found["target"],
+            mask=found["accuracy_weight"],
+            lengths=found["length"],
+            conditions=found["condition"],
+        )
+
+    @property
+    def activity(self) -> Array:
+        """Activity on the test trials without noise, trials × steps × units."""
+        return self._recorded["activity"]
+
+    @property
+    def logits(self) -> Array:
+        """Outputs on the test trials at every step, trials × steps × outputs."""
+        return self._recorded["logits"]
+
+    def to_xarray(self, activity: bool = False) -> xarray.Dataset:
+        """Return the parameters as a dataset with named axes: `from`, `to`, `channel`, `output`.
+
+        Parameters
+        ----------
+        activity
+            Whether `inputs`, `logits` and `activity` on the test trials are added, with the axes `trial`,
+            `step`, `channel`, `output` and `unit`.
+        """
         import xarray
 
         variables = {}
         for name, array in {"initial": self.initial, **self.parameters}.items():
             stem = name if name in _AXES else name.split("_")[0]
             axes = _AXES.get(stem, ())
-            if len(axes) != array.ndim or "_e" in name or "_i" in name:
+            if len(axes) != array.ndim or self.about["spec"]["model"].get("use") == "rnn.populations":
                 # Blocks of populations have lengths of their own.
                 axes = tuple(f"{name}_{axis}" for axis in range(array.ndim))
             variables[name] = (axes, array)
+        if activity:
+            for name, last in (("inputs", "channel"), ("logits", "output"), ("activity", "unit")):
+                variables[name] = (("trial", "step", last), self._recorded[name])
         coordinates = {
             f"{name}_{axis}": (axis, ids) for name, ids in self.ids.items() for axis in ("from", "to")
         }
