@@ -95,6 +95,10 @@ pub trait Component: Sized + 'static {
     /// known only once the file is read. `None` (the default) stands for the
     /// constants and [`Component::Params`].
     ///
+    /// The host asks components whose `Params` accept further names (a map with
+    /// `#[serde(flatten)]` instead of [`params!`](crate::params)), before it reads
+    /// their parameters.
+    ///
     /// # Errors
     /// If the parameters name something that cannot be read.
     fn describe(params: &Self::Params) -> Result<Option<Description>> {
@@ -158,13 +162,36 @@ pub struct Description {
     pub cite: String,
     /// JSON schema of its parameters.
     pub schema: serde_json::Value,
+    /// Values of parameters that follow from the others and belong to the
+    /// specification of a training, such as the hash of the code that a parameter
+    /// names.
+    #[serde(default)]
+    pub resolved: serde_json::Map<String, serde_json::Value>,
+    /// If the parameters name a file and choose nothing in it: what it offers.
+    #[serde(default)]
+    pub offers: Vec<Offer>,
 }
 
 impl Description {
     /// A description from its parts.
     pub fn new(about: impl Into<String>, cite: impl Into<String>, schema: serde_json::Value) -> Self {
-        Description { about: about.into(), cite: cite.into(), schema }
+        Description {
+            about: about.into(),
+            cite: cite.into(),
+            schema,
+            resolved: serde_json::Map::new(),
+            offers: Vec::new(),
+        }
     }
+}
+
+/// A component that a file offers, and the parameters that choose it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Id of the component.
+    pub id: String,
+    /// Its parameters.
+    pub params: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Builds a boxed component from a JSON object of parameters and a setting.

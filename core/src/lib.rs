@@ -90,7 +90,9 @@ pub mod random;
 mod role;
 mod setting;
 
-pub use component::{Builder, Component, Description, ProfileValue, Registration, Role, registrations};
+pub use component::{
+    Builder, Component, Description, Offer, ProfileValue, Registration, Role, registrations,
+};
 pub use data::{
     Batch, BatchView, Connections, ConnectionsView, Direction, Element, Matrix, MatrixView, MatrixViewMut,
     Measure, Measures, PairTable, Positions, PositionsBase, Rewiring, RewiringView, Scored, SparseWeights,
@@ -98,7 +100,9 @@ pub use data::{
 };
 pub use error::{Error, Kind, Result};
 pub use loss::{Explained, Loss, LossSums, largest};
-pub use parameters::{at_least_zero, nearest, one_of_range, parse_parameters, schema_of};
+pub use parameters::{
+    accepts_further_names, at_least_zero, nearest, one_of_range, parse_parameters, schema_of,
+};
 pub use role::{
     Activity, Constraint, Dynamics, Learned, LearnedMut, Levels, Metric, Mode, Model, ModelInfo, Moment,
     Network, Optimizer, ParameterInfo, ParameterKind, Point, Population, RecordedTrials, Split, StatePart,

@@ -80,6 +80,13 @@ pub fn schema_of<P: JsonSchema>() -> Value {
     schemars::schema_for!(P).to_value()
 }
 
+/// Whether a schema accepts names of parameters that it does not list, because
+/// they depend on other parameters: see
+/// [`Component::describe`](crate::Component::describe).
+pub fn accepts_further_names(schema: &Value) -> bool {
+    schema.get("additionalProperties").is_some_and(|further| *further != Value::Bool(false))
+}
+
 /// Parses the parameters of a component from a JSON object; empty text stands
 /// for an empty object.
 ///
@@ -109,7 +116,7 @@ where
         .map(|properties| properties.keys().cloned().collect())
         .unwrap_or_default();
     for name in given.keys() {
-        if !known.contains(name) {
+        if !known.contains(name) && !accepts_further_names(&schema) {
             let error = Error::input(format!("`{component}` has no parameter `{name}`"));
             return Err(match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => {

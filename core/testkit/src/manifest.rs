@@ -54,8 +54,9 @@ pub(crate) fn manifest(manifest: &Manifest) -> Result<Note> {
     ))
 }
 
-/// Checks texts and the schema of parameters; returns their number.
-fn texts(about: &str, cite: &str, schema: &Value) -> Result<usize> {
+/// Checks texts and the schema of parameters; returns their number. Further names
+/// are allowed to a component that describes itself once its parameters are known.
+fn texts(about: &str, cite: &str, schema: &Value, describes: bool) -> Result<usize> {
     if about.trim().is_empty() || about.lines().count() > 1 {
         return broken("ABOUT must be one line that says what it does");
     }
@@ -74,7 +75,7 @@ fn texts(about: &str, cite: &str, schema: &Value) -> Result<usize> {
             return broken(format!("parameter `{name}` has no default: declare parameters with params!"));
         }
     }
-    if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
+    if schema.get("additionalProperties") != Some(&Value::Bool(false)) && !describes {
         return broken("its parameters allow unknown names: declare them with params!");
     }
     Ok(properties.len())
@@ -86,18 +87,18 @@ pub(crate) fn description(subject: &Subject<'_>) -> Result<Note> {
         return Err(Error::plugin(format!("`{}` is not a valid id", entry.id))
             .help("an id is family.name in lower-case letters, digits and hyphens"));
     }
-    let count = texts(&entry.about, &entry.cite, &entry.schema)?;
     required("it", &entry.requires)?;
-    match subject.library.describe(&entry.id, &subject.params()) {
+    let described = match subject.library.describe(&entry.id, &subject.params()) {
         // A parameter that names a file may have to be given.
-        Err(error) if error.kind == Kind::Input && subject.lacking().is_some() => {}
-        described => {
-            if let Some(described) = described.map_err(|e| e.context("`describe` fails"))? {
-                let context = |e: Error| e.context("what `describe` returns is malformed");
-                texts(&described.about, &described.cite, &described.schema).map_err(context)?;
-            }
-        }
+        Err(error) if error.kind == Kind::Input && subject.lacking().is_some() => None,
+        described => described.map_err(|e| e.context("`describe` fails"))?,
+    };
+    if let Some(described) = &described {
+        let context = |e: Error| e.context("what `describe` returns is malformed");
+        texts(&described.about, &described.cite, &described.schema, false).map_err(context)?;
     }
+    let describes = described.is_some() || subject.lacking().is_some();
+    let count = texts(&entry.about, &entry.cite, &entry.schema, describes)?;
     passed(format!("{count} parameter{}", if count == 1 { "" } else { "s" }))
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::parameters::{Parameter, parameters};
 use super::support;
-use crate::plugins::{Catalogue, Entry, Refused, describe_for_parent};
+use crate::plugins::{Catalogue, Entry, Refused, code, describe_for_parent};
 
 /// Lists and documents components; creates and checks plugins.
 #[derive(Args, Debug)]
@@ -47,6 +47,9 @@ enum Command {
 struct Describe {
     file: PathBuf,
     sha256: String,
+    /// Of a component: its id and its parameters.
+    #[arg(num_args = 2)]
+    component: Vec<String>,
 }
 
 impl Plugins {
@@ -78,9 +81,11 @@ struct List {
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins show spatial.communicability
-  pallium plugins show target/release/libmy_penalty.so")]
+  pallium plugins show target/release/libmy_penalty.so
+  pallium plugins show lab.py:LongWires")]
 struct Show {
-    /// A component, or a plugin file to document all of its components.
+    /// A component, or a plugin file to document all of its components; or a Python
+    /// file, or one class of it as FILE.py:CLASS.
     #[arg(value_name = "ID|FILE")]
     id: String,
     /// Print one JSON document.
@@ -104,7 +109,12 @@ pub fn plugins(args: &Plugins) -> Result<u8> {
             report_refused(catalogue.refused())?;
         }
         Command::Show(args) => {
-            if let Some(file) = file(&args.id) {
+            if let Some((file, name)) = code::parse(&args.id) {
+                let catalogue = Catalogue::discover(&[], support::cache_folder().as_deref())?;
+                let offered = code::offers(&catalogue, file, name)?;
+                let entries: Vec<_> = offered.iter().map(|one| &one.entry).collect();
+                show(&catalogue, &entries, args.json, name.is_none())?;
+            } else if let Some(file) = file(&args.id) {
                 let catalogue = Catalogue::describe(&file, support::cache_folder().as_deref())?;
                 show(&catalogue, &catalogue.entries().collect::<Vec<_>>(), args.json, true)?;
             } else {
@@ -116,7 +126,13 @@ pub fn plugins(args: &Plugins) -> Result<u8> {
         Command::Vendor(args) => new::vendor(args)?,
         Command::Check(args) => return check::check(args),
         Command::CheckWorker(args) => check::worker(args)?,
-        Command::Describe(args) => describe_for_parent(&args.file, &args.sha256)?,
+        Command::Describe(args) => {
+            let component = match args.component.as_slice() {
+                [id, params] => Some((id.as_str(), params.as_str())),
+                _ => None,
+            };
+            describe_for_parent(&args.file, &args.sha256, component)?;
+        }
     }
     Ok(0)
 }

@@ -188,7 +188,10 @@ impl Experiment {
         let tasks = self
             .tasks
             .iter()
-            .map(|task| Ok((&task.name, self.resolve(catalogue, Role::Task, &task.component, &[])?)))
+            .map(|task| {
+                let component = self.named_task(catalogue, task)?;
+                Ok((&task.name, self.resolve(catalogue, Role::Task, &component, &[])?))
+            })
             .collect::<Result<Vec<_>>>()?;
         let variants = self
             .variants
@@ -236,6 +239,19 @@ impl Experiment {
             .collect())
     }
 
+    /// The component of a task. `name` in its table is what tables call it, and also
+    /// the parameter of that name, if the component has one.
+    fn named_task(&self, catalogue: &Catalogue, task: &super::Task) -> Result<Component> {
+        let mut component = task.component.clone();
+        let entry =
+            catalogue.find(&component.component.id, Role::Task).map_err(|e| placed(e, &component.at))?;
+        let label = self.names.1.get(&task.name).map_or(task.name.as_str(), |swept| swept.base.as_str());
+        if label != entry.id && schema::properties(&entry.schema).contains_key("name") {
+            component.component.params.entry("name").or_insert_with(|| label.into());
+        }
+        Ok(component)
+    }
+
     /// Adds metrics, as a user named them, to trainings that do not have them.
     ///
     /// # Errors
@@ -277,16 +293,22 @@ impl Experiment {
     ) -> Result<Use> {
         let id = &given.component.id;
         let entry = catalogue.find(id, role).map_err(|e| placed(e, &given.at))?;
+        let defaults = self.defaults.get(id);
+        // What a file of code offers is known once it is read.
+        let mut named = defaults.map(|defaults| defaults.component.params.clone()).unwrap_or_default();
+        named.extend(given.component.params.clone());
+        let described = catalogue.describe_with(entry, &named).map_err(|e| placed(e, &given.at))?;
+        let schema = described.as_ref().map_or(&entry.schema, |described| &described.schema);
         let mut params =
             profile::parameters(&self.profile, &self.set_switches, &entry.profiles, constraints)?;
-        if let Some(defaults) = self.defaults.get(id) {
-            params = self.checked(&entry.schema, defaults, &params)?;
+        if let Some(defaults) = defaults {
+            params = self.checked(schema, defaults, &params)?;
         }
-        params = self.checked(&entry.schema, given, &params)?;
+        params = self.checked(schema, given, &params)?;
         // What the file sets is checked; a declared value or a switch may be wrong.
         for (name, value) in &params {
-            if !schema::properties(&entry.schema).contains_key(name)
-                || schema::check_value(&entry.schema, name, value).is_err()
+            if !schema::properties(schema).contains_key(name)
+                || schema::check_value(schema, name, value).is_err()
             {
                 return Err(Error::input(format!(
                     "under the profile `{}` and its switches, parameter `{name}` of `{id}` is {value}, which `{id}` \
@@ -299,6 +321,7 @@ impl Experiment {
                 )));
             }
         }
+        params.extend(described.map(|described| described.resolved).unwrap_or_default());
         params.sort_keys();
         Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
     }

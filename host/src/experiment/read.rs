@@ -216,10 +216,11 @@ fn read(
         None => defaults::METRICS.iter().map(|id| plain(id, &file)).collect(),
     };
     // A metric names its measures itself, so using it twice would write the
-    // same rows twice.
-    unique(metrics.iter().map(|m| (m.component.id.as_str(), &m.at)), "metric").map_err(|e| {
-        e.help("a run computes each metric once; `pallium measure` computes metrics of saved weights")
-    })?;
+    // same rows twice. One that runs a user's code is another metric for other code.
+    let metric_names: Vec<_> = metrics.iter().map(|metric| metric_name(&metric.component)).collect();
+    unique(metric_names.iter().zip(&metrics).map(|(name, m)| (name.as_str(), &m.at)), "metric").map_err(
+        |e| e.help("a run computes each metric once; `pallium measure` computes metrics of saved weights"),
+    )?;
 
     let tasks = match top.get("tasks") {
         Some(node) => node.list().into_iter().map(task).collect::<Result<Vec<_>>>()?,
@@ -291,6 +292,12 @@ fn read(
         names: names.clone(),
         sweep: Sweep::default(),
     })
+}
+
+/// What distinguishes a metric from others: its id, and the code that it runs.
+fn metric_name(metric: &Use) -> String {
+    let code = ["path", "name"].iter().filter_map(|key| metric.params.get(*key)?.as_str());
+    std::iter::once(metric.id.as_str()).chain(code).collect::<Vec<_>>().join(" ")
 }
 
 /// The path of a key that belongs into a section.

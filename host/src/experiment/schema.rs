@@ -1,7 +1,7 @@
 //! Checks values of parameters against their JSON schemas: the part of JSON
 //! Schema that schemars generates for structs, lists, options and choices.
 
-use pallium_core::{Result, nearest};
+use pallium_core::{Result, accepts_further_names, nearest};
 use serde_json::{Map, Value};
 
 use super::tree::Place;
@@ -11,10 +11,11 @@ pub(super) fn properties(schema: &Value) -> Map<String, Value> {
     schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Refuses a parameter that `component` does not have.
+/// Refuses a parameter that `component` does not have, unless its parameters are
+/// known only to itself.
 pub(super) fn check_name(component: &str, schema: &Value, name: &str, at: &Place) -> Result<()> {
     let known = properties(schema);
-    if known.contains_key(name) {
+    if known.contains_key(name) || accepts_further_names(schema) {
         return Ok(());
     }
     let error = at.error(format!("`{component}` has no parameter `{name}`"));

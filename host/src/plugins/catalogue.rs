@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pallium_core::abi::{ComponentEntry, Manifest, ProfileEntry, lacking};
 use pallium_core::{
-    Builder, Constraint, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
-    SubstrateSource, Task, WeightSource, nearest,
+    Builder, Constraint, Description, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
+    SubstrateSource, Task, WeightSource, accepts_further_names, nearest,
 };
 use pallium_files::hash;
 use pallium_record::VERSION;
@@ -29,6 +29,7 @@ pub struct Refused {
 }
 
 /// A component that can be built.
+#[derive(Clone)]
 pub struct Entry {
     /// Its role.
     pub role: Role,
@@ -49,6 +50,16 @@ pub struct Entry {
     source: Source,
 }
 
+impl Entry {
+    /// The same component with the description that it has with certain parameters.
+    #[must_use]
+    pub(super) fn described(&self, description: Description) -> Entry {
+        let Description { about, cite, schema, .. } = description;
+        Entry { about, cite, schema, ..self.clone() }
+    }
+}
+
+#[derive(Clone)]
 enum Source {
     InProcess(Builder),
     Plugin(Arc<PluginFile>),
@@ -250,6 +261,27 @@ impl Catalogue {
         self.entries.append(&mut entries);
         self.plugins.push(plugin);
         Ok(())
+    }
+
+    /// The description of a component with these parameters, if it depends on them
+    /// and its plugin is a file. A child process asks the plugin.
+    ///
+    /// # Errors
+    /// If the parameters name something that cannot be read, or the plugin fails.
+    pub fn describe_with(
+        &self,
+        entry: &Entry,
+        params: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Option<Description>> {
+        let Source::Plugin(file) = &entry.source else { return Ok(None) };
+        if !accepts_further_names(&entry.schema) {
+            return Ok(None);
+        }
+        // Parameters that are not the plugin's own do not matter to it.
+        let own = entry.schema.get("properties").and_then(serde_json::Value::as_object);
+        let own = params.iter().filter(|(name, _)| own.is_some_and(|own| own.contains_key(*name)));
+        let own: serde_json::Map<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        file.describe_component(&entry.id, &serde_json::Value::Object(own).to_string())
     }
 
     /// The refused files, in the order in which they were found.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pallium_core::abi::Manifest;
-use pallium_core::{Error, Kind, Result};
+use pallium_core::{Description, Error, Kind, Result};
 use pallium_files::hash;
 use pallium_record::VERSION;
 use serde::{Deserialize, Serialize};
@@ -20,10 +20,13 @@ use tracing::level_filters::LevelFilter;
 
 use super::file::{PluginFile, Stamp};
 use super::{elf, gate, manifest};
-use crate::child::{Terms, inside, supervise};
+use crate::child::{End, Terms, inside, supervise};
 
 /// Time limit of loading a file. Even large ones take a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(15);
+/// Time limit of describing a component whose code is in a file, which may import
+/// large packages. The plugin may have a shorter one of its own.
+const COMPONENT_LIMIT: Duration = Duration::from_secs(300);
 /// Age at which a description in the cache is removed.
 const OLD: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -32,6 +35,7 @@ const OLD: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 #[serde(rename_all = "kebab-case")]
 enum Described {
     Manifest(Manifest),
+    Component(Option<Description>),
     Refused(Error),
 }
 
@@ -81,13 +85,49 @@ fn describe(path: &Path, cache: Option<&Path>) -> Result<(PluginFile, Manifest)>
 }
 
 fn describe_in_child(path: &Path, sha256: &str) -> Result<Manifest> {
+    let (described, end) = asked(path, sha256, &[], LIMIT)?;
+    match described {
+        Some(Described::Manifest(manifest)) => {
+            // Again, since it comes from a process in which a plugin runs.
+            manifest::check(&manifest).map_err(|e| e.context(format!("{} was refused", path.display())))?;
+            Ok(manifest)
+        }
+        Some(Described::Refused(error)) => Err(error),
+        _ => Err(Error::plugin(format!("{} cannot be loaded", path.display()))
+            .because(end.reason(None, ""))
+            .help("the library fails by itself, before any component is built; remove it from the plugin path, or correct and rebuild it")),
+    }
+}
+
+/// The description of a component of the file at `path` with these parameters (a JSON
+/// object), if it depends on them.
+///
+/// # Errors
+/// If a parameter is wrong, or the process crashes, exits or takes too long.
+pub(super) fn component_in_child(
+    path: &Path,
+    sha256: &str,
+    id: &str,
+    params: &str,
+) -> Result<Option<Description>> {
+    match asked(path, sha256, &[id, params], COMPONENT_LIMIT)? {
+        (Some(Described::Component(described)), _) => Ok(described),
+        (Some(Described::Refused(error)), _) => Err(error),
+        (_, end) => Err(Error::plugin(format!("`{id}` of {} cannot be described", path.display()))
+            .because(end.reason(None, ""))),
+    }
+}
+
+/// What a child process says of the file at `path`, or of a component of it, and how
+/// the process ended.
+fn asked(path: &Path, sha256: &str, component: &[&str], limit: Duration) -> Result<(Option<Described>, End)> {
     let executable = std::env::current_exe()
         .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
     let mut command = Command::new(executable);
     command.args(["--log", &LevelFilter::current().to_string(), "plugins", "describe"]);
-    command.arg(path).arg(sha256);
+    command.arg(path).arg(sha256).args(component);
     let mut described = None;
-    let terms = Terms { limit: Some(LIMIT), ..Terms::default() };
+    let terms = Terms { limit: Some(limit), ..Terms::default() };
     let end = supervise(&mut command, &terms, &mut |event: Described| {
         described = Some(event);
         ControlFlow::Break(())
@@ -96,30 +136,21 @@ fn describe_in_child(path: &Path, sha256: &str) -> Result<Manifest> {
     if !output.trim().is_empty() {
         tracing::debug!("output while {} was loaded: {output}", path.display());
     }
-    match described {
-        Some(Described::Manifest(manifest)) => {
-            // Again, since it comes from a process in which a plugin runs.
-            manifest::check(&manifest).map_err(|e| e.context(format!("{} was refused", path.display())))?;
-            Ok(manifest)
-        }
-        Some(Described::Refused(error)) => Err(error),
-        None => Err(Error::plugin(format!("{} cannot be loaded", path.display()))
-            .because(end.reason(None, ""))
-            .help("the library fails by itself, before any component is built; remove it from the plugin path, or correct and rebuild it")),
-    }
+    Ok((described, end))
 }
 
 /// The child's side: loads the file at `path`, whose hash is known, and sends its
-/// description to the parent.
+/// description, or that of a component (id and parameters), to the parent.
 ///
 /// # Errors
 /// If the parent has ended.
-pub fn describe_for_parent(path: &Path, sha256: &str) -> Result<()> {
+pub fn describe_for_parent(path: &Path, sha256: &str, component: Option<(&str, &str)>) -> Result<()> {
     inside::end_with_parent(inside::take_input()?);
-    inside::emit(&match gate::admit_known(path, Some(sha256)) {
-        Ok(admitted) => Described::Manifest(admitted.manifest),
-        Err(error) => Described::Refused(error),
-    })
+    let described = gate::admit_known(path, Some(sha256)).and_then(|admitted| match component {
+        Some((id, params)) => admitted.library.describe(id, params).map(Described::Component),
+        None => Ok(Described::Manifest(admitted.manifest)),
+    });
+    inside::emit(&described.unwrap_or_else(Described::Refused))
 }
 
 /// The cache's file for the description of a file with this hash.

@@ -1,13 +1,14 @@
 //! A plugin file: what is known of it, and its library once that is open.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pallium_core::abi::{Library, Manifest};
-use pallium_core::{Error, Result};
+use pallium_core::{Description, Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::gate;
+use super::{describe, gate};
 use crate::child;
 
 /// A plugin file that passed the gate.
@@ -25,6 +26,8 @@ pub struct PluginFile {
     /// Its stamp when the hash was computed.
     pub stamp: Option<Stamp>,
     library: OnceLock<Library>,
+    /// Descriptions of components by id and parameters, as far as they are known.
+    described: Mutex<BTreeMap<(String, String), Option<Description>>>,
 }
 
 impl PluginFile {
@@ -38,6 +41,7 @@ impl PluginFile {
             sha256,
             stamp,
             library: OnceLock::new(),
+            described: Mutex::default(),
         }
     }
 
@@ -45,6 +49,27 @@ impl PluginFile {
     pub(super) fn open(path: &Path, stamp: Option<Stamp>, admitted: &gate::Admitted) -> Self {
         let file = Self::new(path, admitted.sha256.clone(), stamp, &admitted.manifest);
         PluginFile { library: admitted.library.into(), ..file }
+    }
+
+    /// The description of a component with these parameters (a JSON object), if it
+    /// depends on them. In a child process the library is asked, otherwise a child
+    /// process.
+    ///
+    /// # Errors
+    /// If the library or its child process fails, or a parameter is wrong.
+    pub(super) fn describe_component(&self, id: &str, params: &str) -> Result<Option<Description>> {
+        let key = (id.to_owned(), params.to_owned());
+        let known = || self.described.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(described) = known().get(&key) {
+            return Ok(described.clone());
+        }
+        let described = if child::is_child() {
+            self.library()?.describe(id, params)?
+        } else {
+            describe::component_in_child(&self.path, &self.sha256, id, params)?
+        };
+        known().insert(key, described.clone());
+        Ok(described)
     }
 
     /// The description by which another process loads the same file.

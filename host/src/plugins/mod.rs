@@ -2,6 +2,7 @@
 //! through the gate, and building their components.
 
 mod catalogue;
+pub mod code;
 mod describe;
 mod discovery;
 mod elf;

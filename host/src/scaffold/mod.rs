@@ -3,6 +3,7 @@
 //! There is a template for each role, with a useful component. The crate made from
 //! it builds, passes its tests and loads without changes.
 
+pub mod python;
 pub mod vendor;
 
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::support;
 use crate::child::inside::{self, emit};
 use crate::child::{Terms, supervise};
-use crate::plugins;
+use crate::plugins::{self, code};
 
 /// Checks whether the components of a plugin file meet the requirements of
 /// their roles.
@@ -33,7 +33,7 @@ process of its own, so that a crash or a hang fails only that check.
 
 The exit code is 0 if no check failed, 2 if one did.")]
 pub struct Check {
-    /// The plugin file.
+    /// The plugin file; or a Python file, or one class of it as FILE.py:CLASS.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Check only this component; may be repeated.
@@ -110,6 +110,12 @@ pub fn worker(args: &Worker) -> Result<()> {
         }))?;
         return emit(&CheckMessage::Done);
     }
+    // A class in a file of code is checked as what it says of itself.
+    let mut entry = entry.clone();
+    if let Ok(Some(described)) = admitted.library.describe(id, &args.params) {
+        (entry.about, entry.cite, entry.schema) = (described.about, described.cite, described.schema);
+    }
+    let entry = &entry;
     let checks = entry.role().map(testkit::checks).unwrap_or_default();
     let subject = Subject::new(admitted.library, entry, given);
     let unknown_profile = entry.profiles.iter().find_map(|value| profile::check_name(&value.profile).err());
@@ -185,6 +191,9 @@ struct Part {
 /// If the file cannot be read or does not have a named component, or a process
 /// cannot be started.
 pub fn check(args: &Check) -> Result<u8> {
+    if let Some((file, name)) = args.file.to_str().and_then(code::parse) {
+        return check_code(args, file, name);
+    }
     let remedy = format!(
         "build the plugin with `cargo build --release` and name its library: target/release/{}….{}",
         std::env::consts::DLL_PREFIX,
@@ -218,14 +227,51 @@ pub fn check(args: &Check) -> Result<u8> {
         let findings = run_checks(&args.file, Some(id), &given, limit, &mut None)?;
         parts.push(Part { id: id.clone(), role: role.clone(), findings });
     }
+    report(args, about, &parts)
+}
+
+/// Prints the findings; returns the exit code.
+fn report(args: &Check, about: Value, parts: &[Part]) -> Result<u8> {
     let count = |verdict| parts.iter().flat_map(|p| &p.findings).filter(|f| f.verdict == verdict).count();
     let counts = [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
     if args.json {
-        print_json(&args.file, about, &parts, counts)?;
+        print_json(&args.file, about, parts, counts)?;
     } else {
-        print_table(&parts, counts)?;
+        print_table(parts, counts)?;
     }
     Ok(if counts[1] == 0 { 0 } else { 2 })
+}
+
+/// As [`check`], of the components in a file of code, or of the one called `name`.
+/// Parameters are set as `--param NAME.PARAMETER=VALUE`.
+fn check_code(args: &Check, file: &Path, name: Option<&str>) -> Result<u8> {
+    let catalogue = plugins::Catalogue::discover(&[], support::cache_folder().as_deref())?;
+    let offered = plugins::code::offers(&catalogue, file, name)?;
+    let components: Vec<_> = offered
+        .iter()
+        .map(|one| Offered {
+            id: one.name.clone(),
+            role: one.entry.role.name().into(),
+            parameters: super::parameters::parameters(&one.entry.schema)
+                .into_iter()
+                .map(|p| p.name)
+                .collect(),
+        })
+        .collect();
+    let mut params = parameters(&args.params, &components)?;
+    let mut parts = Vec::new();
+    for (one, Offered { role, .. }) in offered.iter().zip(&components) {
+        if !args.only.is_empty() && !args.only.contains(&one.name) {
+            continue;
+        }
+        let Some(plugin) = &one.entry.plugin else { continue };
+        let mut given = one.params.clone();
+        given.extend(params.remove(&one.name).unwrap_or_default());
+        let limit = Duration::from_secs(args.timeout);
+        let findings = run_checks(&plugin.path, Some(&one.entry.id), &given, limit, &mut None)?;
+        parts.push(Part { id: one.name.clone(), role: role.clone(), findings });
+    }
+    report(args, json!({}), &parts)
 }
 
 /// The parameters by component. `ID.NAME` is unambiguous, since an id has one dot

@@ -7,14 +7,16 @@ use pallium_core::{Error, Result, Role};
 
 use super::support;
 use crate::plugins::Catalogue;
-use crate::scaffold::{Core, Scaffold, vendor};
+use crate::scaffold::{self, Core, Scaffold, vendor};
 
 /// Creates a plugin: a crate with a working example component and its tests.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium plugins new my-penalty --role constraint
+  pallium plugins new long-wires --role constraint --language python
 
-The crate is its own workspace and contains the sources of pallium-core that this executable was
+With --language python, the folder has a Python file with a class, and an experiment that uses it.
+Otherwise it has a crate, which is its own workspace and contains the sources of pallium-core that this executable was
 built from, so it builds on every machine; --core names another pallium-core.")]
 pub struct New {
     /// Name of the crate, and of its folder.
@@ -24,6 +26,9 @@ pub struct New {
     /// metric.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
+    /// What it is written in.
+    #[arg(long, value_name = "LANGUAGE", value_parser = ["rust", "python"], default_value = "rust")]
+    language: String,
     /// Id of its component [default: own.NAME].
     #[arg(long, value_name = "FAMILY.NAME")]
     id: Option<String>,
@@ -51,6 +56,9 @@ fn role(text: &str) -> std::result::Result<Role, String> {
 /// If the name is not allowed, pallium-core is not found, or the folder exists or
 /// cannot be written.
 pub fn new(args: &New) -> Result<()> {
+    if args.language == "python" {
+        return new_python(args);
+    }
     let core = match &args.core {
         Some(text) => Core::parse(text)?,
         None => Core::Vendored,
@@ -81,6 +89,28 @@ pub fn new(args: &New) -> Result<()> {
         args.role,
         scaffold.id,
         folder.display()
+    ))
+}
+
+/// Creates a component in Python.
+fn new_python(args: &New) -> Result<()> {
+    for (given, option) in [(args.id.is_some(), "--id"), (args.core.is_some(), "--core")] {
+        if given {
+            return Err(Error::input(format!("{option} does not apply to a component in Python"))
+                .help(format!("leave out {option}: its id is python.{}", args.role)));
+        }
+    }
+    let made = scaffold::python::Scaffold::new(&args.name, args.role)?;
+    let folder = args.dir.join(&args.name);
+    made.write(&folder)?;
+    support::print(&format!(
+        "created {} with the {} `{}`. Next:\n  cd {}\n  pallium plugins check {}\n  \
+         pallium run experiment.toml --out runs/first\n",
+        folder.display(),
+        args.role,
+        made.class,
+        folder.display(),
+        made.file
     ))
 }
 

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use pallium_core::ndarray::s;
 use pallium_core::prelude::*;
+use pallium_core::schemars::JsonSchema;
+use pallium_core::serde::{Deserialize, Serialize};
 use pallium_core::serde_json::{Map, Value, json};
-use pallium_core::tracing;
+use pallium_core::{schema_of, tracing};
 
+use crate::describe;
+use crate::params::interpreter;
 use crate::process::{Answer, Failure, Process};
 
-/// Environment variable with the default Python.
-const PYTHON: &str = "PALLIUM_PYTHON";
+/// What the component is.
+pub const ABOUT: &str = "a task written in Python: NeuroGym's, Gymnasium-style, or a class of your own";
+/// Its source.
+pub const CITE: &str = "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium)";
 
 /// Trials per request.
 const TRIALS_PER_REQUEST: usize = 256;
@@ -45,44 +51,101 @@ pallium_core::choice! {
     }
 }
 
-pallium_core::params! {
-    /// The environment, and how its trials are used.
-    pub struct Params {
-        /// The environment: `module:Class`, the id of a registered environment
-        /// such as `DelayMatchSample-v0`, or the name of a class in the file
-        /// `path`.
-        environment: String = String::new(),
-        /// A Python file with the class, or a folder to import modules from.
-        /// Its content is part of a training's identity.
-        path: Option<String> = None,
-        /// Keyword arguments of the environment.
-        arguments: Map<String, Value> = Map::new(),
-        /// The Python interpreter: a name or a path, for example in a virtual
-        /// environment. Default: $PALLIUM_PYTHON, then python3.
-        python: Option<String> = None,
-        /// Number of classes, if the environment does not define it.
-        classes: Option<u32> = None,
-        /// Steps that count in the accuracy.
-        score: Score = Score::Auto,
-        /// Weight in the loss of each step that has a correct answer but does
-        /// not count in the accuracy.
-        fixation_weight: f64 = 1.0,
-        /// Accuracy of guessing. Default: one over the number of answers that
-        /// occur in 200 trials, or the share of the most frequent answer if
-        /// that is significantly higher.
-        chance: Option<f64> = None,
-        /// Best accuracy without memory, if known.
-        memoryless: Option<f64> = None,
-        /// Best possible accuracy, if known.
-        ideal: Option<f64> = None,
-        /// Maximum number of steps of a trial.
-        most_steps: u32 = 10_000,
-        /// Maximum time to wait for 256 trials, or for the environment to be
-        /// created, in seconds.
-        patience_s: f64 = 120.0,
-        /// Maximum number of restarts of a process that dies during a draw of
-        /// trials. The draw is then repeated and gives the same trials.
-        restarts: u32 = 1,
+/// The environment, and how its trials are used. All other parameters are keyword
+/// arguments of the environment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "pallium_core::serde", default)]
+#[schemars(crate = "pallium_core::schemars")]
+pub struct Params {
+    /// The environment: `module:Class`, the id of a registered environment
+    /// such as `DelayMatchSample-v0`, or the name of a class in the file
+    /// `path`.
+    pub environment: String,
+    /// Used if `environment` is not set: the name of the class, as for other
+    /// components in Python. In an experiment file, tables call the task by it.
+    pub name: String,
+    /// A Python file with the class, or a folder to import modules from.
+    /// Its content is part of a training's identity.
+    pub path: Option<String>,
+    /// Keyword arguments of the environment.
+    pub arguments: Map<String, Value>,
+    /// The Python interpreter: a name or a path, for example in a virtual
+    /// environment. Default: $PALLIUM_PYTHON, then python3.
+    pub python: Option<String>,
+    /// Number of classes, if the environment does not define it.
+    pub classes: Option<u32>,
+    /// Steps that count in the accuracy.
+    pub score: Score,
+    /// Weight in the loss of each step that has a correct answer but does
+    /// not count in the accuracy.
+    pub fixation_weight: f64,
+    /// Accuracy of guessing. Default: one over the number of answers that
+    /// occur in 200 trials, or the share of the most frequent answer if
+    /// that is significantly higher.
+    pub chance: Option<f64>,
+    /// Best accuracy without memory, if known.
+    pub memoryless: Option<f64>,
+    /// Best possible accuracy, if known.
+    pub ideal: Option<f64>,
+    /// Maximum number of steps of a trial.
+    pub most_steps: u32,
+    /// Maximum time to wait for 256 trials, or for the environment to be
+    /// created, in seconds.
+    pub patience_s: f64,
+    /// Maximum number of restarts of a process that dies during a draw of
+    /// trials. The draw is then repeated and gives the same trials.
+    pub restarts: u32,
+    /// SHA-256 of the code, which Pallium sets when it reads an experiment: code
+    /// that changes during a run is refused.
+    pub contents: String,
+    /// Keyword arguments of the environment.
+    #[serde(flatten)]
+    pub own: Map<String, Value>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params {
+            environment: String::new(),
+            name: String::new(),
+            path: None,
+            arguments: Map::new(),
+            python: None,
+            classes: None,
+            score: Score::Auto,
+            fixation_weight: 1.0,
+            chance: None,
+            memoryless: None,
+            ideal: None,
+            most_steps: 10_000,
+            patience_s: 120.0,
+            restarts: 1,
+            contents: String::new(),
+            own: Map::new(),
+        }
+    }
+}
+
+impl Params {
+    /// The parameter that names the environment.
+    fn environment(&self) -> &str {
+        if self.environment.is_empty() { &self.name } else { &self.environment }
+    }
+
+    /// All keyword arguments of the environment.
+    fn arguments(&self) -> Map<String, Value> {
+        self.arguments.clone().into_iter().chain(self.own.clone()).collect()
+    }
+
+    /// What they have in common with other components in Python.
+    fn code(&self) -> crate::params::Params {
+        crate::params::Params {
+            path: self.path.clone(),
+            name: self.environment().to_owned(),
+            python: self.python.clone(),
+            patience_s: self.patience_s,
+            ..crate::params::Params::default()
+        }
     }
 }
 
@@ -114,13 +177,23 @@ struct Drawn {
 
 impl Component for PythonTask {
     const ID: &'static str = "python.task";
-    const ABOUT: &'static str =
-        "a task written in Python: NeuroGym's, Gymnasium-style, or a class of your own";
-    const CITE: &'static str = "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium)";
+    const ABOUT: &'static str = ABOUT;
+    const CITE: &'static str = CITE;
     type Params = Params;
 
+    fn describe(params: &Params) -> Result<Option<pallium_core::Description>> {
+        let described = describe::task(&params.code(), schema_of::<Params>())?;
+        Ok(described.map(|mut described| {
+            if !params.environment.is_empty() {
+                // What tables call a task does not matter to it.
+                described.resolved.insert("name".into(), "".into());
+            }
+            described
+        }))
+    }
+
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
-        if params.environment.trim().is_empty() {
+        if params.environment().trim().is_empty() {
             return Err(Error::input("parameter `environment` is empty")
                 .help("set it to the environment, such as `module:Class` or `DelayMatchSample-v0`"));
         }
@@ -136,10 +209,7 @@ impl Component for PythonTask {
         {
             level.map_or(Ok(()), |level| one_of_range(name, level, 0.0, 1.0))?;
         }
-        let python = match &params.python {
-            Some(python) => python.clone(),
-            None => std::env::var(PYTHON).ok().filter(|p| !p.is_empty()).unwrap_or_else(|| "python3".into()),
-        };
+        let python = interpreter(params.python.as_deref());
         let info = TaskInfo::classes(0, 0, 0);
         let mut task = PythonTask { params, python, threads: setting.threads, process: None, info };
         task.probe()?;
@@ -150,7 +220,7 @@ impl Component for PythonTask {
 impl PythonTask {
     /// Its name in messages.
     fn name(&self) -> String {
-        format!("the Python task `{}`", self.params.environment)
+        format!("the Python task `{}`", self.params.environment())
     }
 
     /// Starts a process and creates the environment.
@@ -159,15 +229,16 @@ impl PythonTask {
         let mut process = Process::start(&self.python, self.threads, patience).map_err(Failure::Refused)?;
         let request = json!({
             "do": "open",
-            "environment": self.params.environment,
-            "arguments": self.params.arguments,
+            "environment": self.params.environment(),
+            "arguments": self.params.arguments(),
+            "contents": self.params.contents,
             "path": self.params.path,
             "classes": self.params.classes,
             "score": self.params.score,
             "most_steps": self.params.most_steps,
         });
         let (about, _) = process.request(&request)?;
-        tracing::debug!(environment = self.params.environment, python = %about["python"], "opened");
+        tracing::debug!(environment = self.params.environment(), python = %about["python"], "opened");
         Ok((process, about))
     }
 

@@ -13,8 +13,18 @@ use pallium_core::serde_json::{self, Value};
 use pallium_core::tracing;
 use pallium_process::{exit_text, wait_or_kill};
 
-/// The script that the process runs.
-const HELPER: &str = include_str!("worker.py");
+/// The script that the process starts with.
+const BOOT: &str = include_str!("worker/boot.py");
+
+/// The modules of the process, which it reads from its first line of input, in the
+/// order in which they import each other.
+const MODULES: [(&str, &str); 5] = [
+    ("common", include_str!("worker/common.py")),
+    ("describe", include_str!("worker/describe.py")),
+    ("environments", include_str!("worker/environments.py")),
+    ("components", include_str!("worker/components.py")),
+    ("main", include_str!("worker/main.py")),
+];
 
 /// Number of lines of standard error kept for messages.
 const KEPT_LINES: usize = 12;
@@ -43,6 +53,15 @@ pub enum Failure {
     Refused(Error),
 }
 
+impl Failure {
+    /// The error, whoever is to blame.
+    pub fn error(self) -> Error {
+        match self {
+            Failure::Died(error) | Failure::Refused(error) => error,
+        }
+    }
+}
+
 /// The last lines that a process wrote to its standard error.
 type Tail = Arc<Mutex<VecDeque<String>>>;
 
@@ -65,7 +84,7 @@ impl Process {
     /// If the program cannot be started.
     pub fn start(python: &str, threads: usize, patience: Duration) -> Result<Self> {
         let mut command = Command::new(interpreter(python)?);
-        command.args(["-u", "-c", HELPER]);
+        command.args(["-u", "-c", BOOT]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("PYTHONHASHSEED", "0");
         // Several trainings run at once, so each is limited to its threads.
@@ -74,7 +93,12 @@ impl Process {
             command.env(name, &threads);
         }
         let mut child = command.spawn().map_err(|e| unstartable(python, &reason(&e)))?;
-        let (requests, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (mut requests, output, complaints) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        if let Some(pipe) = &mut requests {
+            // If writing fails, the first request reports it.
+            let _ = writeln!(pipe, "{}", serde_json::json!(MODULES));
+        }
         let tail = Tail::default();
         let mut readers = Vec::new();
         // Unbounded, so that a late answer does not block the reader. There is one
@@ -97,6 +121,11 @@ impl Process {
             readers.push(thread::spawn(move || keep_tail(complaints, &tail)));
         }
         Ok(Process { child, requests, answers: Mutex::new(answers), tail, readers, patience })
+    }
+
+    /// Sets the time limit of the next requests.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Sends a request and waits for the answer.

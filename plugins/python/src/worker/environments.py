@@ -1,73 +1,16 @@
-"""Runs one task for Pallium. Requests arrive on standard input, one JSON object per
-line. Answers go to the original standard output: one JSON object per line, followed
-by the number of bytes in its `bytes`. Output of the task goes to standard error.
-
-Needs only Python 3.8 or later and its standard library.
-"""
+"""Environments as tasks: NeuroGym's, Gymnasium-style ones, and a user's own classes."""
 
 import array
 import difflib
 import importlib
-import importlib.util
 import inspect
-import json
 import os
 import random
 import re
 import sys
-import traceback
 
-# Redirected, so that the task can neither print into the answers nor read requests.
-REQUESTS = os.fdopen(os.dup(0), "rb")
-ANSWERS = os.fdopen(os.dup(1), "wb")
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-os.dup2(2, 1)
-# Importing must not change a folder of modules.
-sys.dont_write_bytecode = True
-
-
-class Wrong(Exception):
-    """An error that the user can fix, with a remedy."""
-
-    def __init__(self, message, help=None):
-        super().__init__(message)
-        self.message, self.help = message, help
-
-
-def interpreter():
-    return "%s (Python %d.%d.%d)" % ((sys.executable,) + sys.version_info[:3])
-
-
-def install(package):
-    return "install it there (%s -m pip install %s), or set the parameter `python` to another Python" % (
-        sys.executable,
-        package,
-    )
-
-
-def load(name, run):
-    """Runs an import and names the missing module."""
-    try:
-        return run()
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing == name.split(".")[0]:
-            raise Wrong("there is no Python module `%s` in %s" % (missing, interpreter()), install(missing))
-        raise Wrong(
-            "`%s` needs the Python module `%s`, which %s does not have" % (name, missing, interpreter()),
-            install(missing),
-        )
-
-
-def attribute(module, name, where):
-    if hasattr(module, name):
-        return getattr(module, name)
-    known = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    raise Wrong(
-        "%s has no `%s`" % (where, name),
-        "did you mean `%s`?" % near[0] if near else "it has: %s" % (", ".join(sorted(known)) or "nothing callable"),
-    )
+from common import Wrong, attribute, changed, contents, install, interpreter, load, opened
+from describe import check_types, parameters
 
 
 def registered(name, arguments):
@@ -105,41 +48,43 @@ def registered(name, arguments):
 def find(request):
     """A function that creates the environment."""
     name, arguments, path = request["environment"], request["arguments"], request.get("path")
-    sys.path.insert(0, os.getcwd())
-    if path:
-        folder = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
-        sys.path.insert(0, folder)
     if path and not os.path.isdir(path):
         if ":" in name:
             raise Wrong(
                 "parameter `environment` is `%s`, but `path` is a file" % name,
                 "set `environment` to the class in that file, or `path` to its folder",
             )
-        stem = os.path.splitext(os.path.basename(path))[0]
-        spec = importlib.util.spec_from_file_location(stem, path)
-        if spec is None:
-            raise Wrong("%s is not a Python file" % path, "`path` must be a .py file or a folder of modules")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[stem] = module
-        load(os.path.basename(path), lambda: spec.loader.exec_module(module))
-        made = attribute(module, name, path)
+        where = path
     elif re.search(r"-v\d+$", name):
+        opened_folder(path)
         return registered(name, arguments)
     elif name.count(":") == 1 and all(name.split(":")):
-        module, name = name.split(":")
-        made = attribute(load(module, lambda: importlib.import_module(module)), name, "the module `%s`" % module)
+        where = "the module `%s`" % name.split(":")[0]
     else:
         raise Wrong(
             "parameter `environment` is `%s`" % name,
             "write `module:Class`, the id of a registered environment such as `DelayMatchSample-v0`, "
             "or the name of a class in the file `path`",
         )
+    module, name = opened(path, name)
+    if request.get("contents") and request["contents"] != contents(module):
+        raise changed(request["environment"])
+    made = attribute(module, name, where)
     if not callable(made):
         raise Wrong(
             "`%s` is a %s, not a class or function" % (name, type(made).__name__),
             "set `environment` to a class or function that returns the environment",
         )
+    known, _ = parameters(made, True)
+    check_types(name, known, arguments)
     return lambda: made(**arguments)
+
+
+def opened_folder(path):
+    """Makes the modules of a folder importable, and those of the current one."""
+    for folder in (os.getcwd(), path):
+        if folder and folder not in sys.path:
+            sys.path.insert(0, folder)
 
 
 def layers(env):
@@ -395,21 +340,8 @@ def trials(task, count):
     return {"steps": len(targets), "channels": channels or 0}, b"".join(part.tobytes() for part in parts)
 
 
-def place(error):
-    """Where an exception was raised, ignoring this file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>"]
-    if isinstance(error, SyntaxError) and error.filename:
-        return " (%s, line %s)" % (error.filename, error.lineno)
-    return " (%s, line %s, in %s)" % (frames[-1].filename, frames[-1].lineno, frames[-1].name) if frames else ""
-
-
-def reply(answer, payload=b""):
-    answer["bytes"] = len(payload)
-    ANSWERS.write(json.dumps(answer).encode() + b"\n" + payload)
-    ANSWERS.flush()
-
-
 def handle(request, task):
+    """Answers a request of `python.task`."""
     if request["do"] == "open":
         task = Task(request)
         task.seed(0)
@@ -424,22 +356,3 @@ def handle(request, task):
         task.seed(request["seed"])
         return task, {}, b""
     return (task,) + trials(task, request["count"])
-
-
-def main():
-    task = None
-    for line in REQUESTS:
-        try:
-            task, found, payload = handle(json.loads(line), task)
-            reply({"ok": found}, payload)
-        except Wrong as wrong:
-            reply({"error": wrong.message, "help": wrong.help})
-        except MemoryError:
-            reply({"error": "Python ran out of memory"})
-        except Exception as error:
-            traceback.print_exc()
-            text = str(error).strip() or "no message"
-            reply({"error": "Python: %s: %s%s" % (type(error).__name__, text, place(error))})
-
-
-main()

@@ -1,0 +1,120 @@
+//! Tests of components, which need a Python with numpy.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use pallium_core::prelude::*;
+use pallium_core::serde_json::{Map, Value, json};
+use pallium_core::{Kind, parse_parameters};
+use pallium_testkit as testkit;
+
+use crate::constraint::PythonConstraint;
+use crate::describe::describe;
+use crate::params::Params;
+
+static PYTHON: LazyLock<Option<String>> = LazyLock::new(|| {
+    let code = "import numpy, sys; print(sys.executable)";
+    let output = Command::new("python3").args(["-c", code]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+});
+
+/// Whether Python is available with numpy; prints a note if not.
+fn numpy() -> bool {
+    if PYTHON.is_none() {
+        println!("skipped: there is no python3 with numpy");
+    }
+    PYTHON.is_some()
+}
+
+fn wires(name: &str) -> Value {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/wires.py");
+    json!({"path": file, "name": name, "python": *PYTHON})
+}
+
+fn params(value: &Value) -> Params {
+    parse_parameters("python.constraint", &value.to_string()).unwrap()
+}
+
+fn constraint(value: &Value) -> Result<PythonConstraint> {
+    PythonConstraint::build(params(value), &Setting { neurons: Some(3), ..Setting::default() })
+}
+
+/// The penalty of a constraint at a small matrix.
+fn penalty(constraint: &mut PythonConstraint) -> Result<f64> {
+    let (weights, mut gradient) = (Matrix::ones((3, 3)), Matrix::zeros((3, 3)));
+    constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent"))
+}
+
+#[test]
+fn components_conform() {
+    if numpy() {
+        for (role, name) in [
+            ("constraint", "Wires"),
+            ("constraint", "Silence"),
+            ("metric", "Strength"),
+            ("weights", "Normal"),
+            ("substrate", "Sheet"),
+        ] {
+            testkit::assert_conforms(&format!("python.{role}"), &wires(name));
+        }
+    }
+}
+
+#[test]
+fn a_class_describes_its_parameters() {
+    if !numpy() {
+        return;
+    }
+    let described = describe("constraint", &params(&wires("Wires"))).unwrap().unwrap();
+    assert_eq!(described.about, "Penalises connections by their lengths.");
+    let strength = &described.schema["properties"]["strength"];
+    assert_eq!((&strength["type"], &strength["default"]), (&json!("number"), &json!(0.3)));
+    assert_eq!(described.schema["additionalProperties"], false);
+    assert_eq!(described.resolved["contents"].as_str().unwrap().len(), 64);
+    let mut file = wires("");
+    file.as_object_mut().unwrap().remove("name");
+    let offers = describe("constraint", &params(&file)).unwrap().unwrap().offers;
+    let ids: Vec<_> = offers.iter().map(|offer| offer.id.as_str()).collect();
+    assert!(ids.contains(&"python.metric") && ids.contains(&"python.substrate"), "{ids:?}");
+    assert_eq!(describe("constraint", &Params::default()).unwrap(), None);
+}
+
+#[test]
+fn a_wrong_parameter_and_changed_code_are_refused() {
+    if !numpy() {
+        return;
+    }
+    let with = |name: &str, value: Value| {
+        let mut all: Map<String, Value> = wires("Wires").as_object().unwrap().clone();
+        all.insert(name.into(), value);
+        constraint(&all.into()).err().unwrap()
+    };
+    let error = with("strenght", json!(1));
+    assert!(error.to_string().contains("no parameter `strenght`"), "{error}");
+    assert!(error.to_string().contains("did you mean `strength`"), "{error}");
+    assert!(with("strength", json!("x")).to_string().contains("it must be a number"));
+    let error = with("contents", json!("00"));
+    assert!(error.to_string().contains("was changed during the run"), "{error}");
+    assert_eq!(error.kind, Kind::Input);
+}
+
+#[test]
+fn failures_name_the_class_and_the_line() {
+    if !numpy() {
+        return;
+    }
+    let error = penalty(&mut constraint(&wires("Raises")).unwrap()).unwrap_err();
+    for part in ["`Raises`", "penalty()", "no such luck", "wires.py, line", "in penalty"] {
+        assert!(error.to_string().contains(part), "no «{part}» in {error}");
+    }
+    let error = penalty(&mut constraint(&wires("Unseeded")).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("different results"), "{error}");
+    // After an error the process goes on; after a time-out it does not.
+    let (mut silent, mut hangs) = (constraint(&wires("Silence")).unwrap(), wires("Hangs"));
+    assert_eq!(penalty(&mut silent).unwrap(), 0.0);
+    hangs["patience_s"] = json!(0.5);
+    let error = penalty(&mut constraint(&hangs).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("did not answer within 0.5 s"), "{error}");
+    assert!(constraint(&wires("Raises")).is_ok(), "a new process is started");
+}

@@ -1,0 +1,4 @@
+//! Tests with the files of `fixtures/`.
+
+mod components;
+mod tasks;

@@ -1,0 +1,315 @@
+"""The commands on single matrices, fields and tables, as functions on arrays and data frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pallium import _program
+from pallium._folder import _params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Matrix = npt.NDArray[np.floating[Any]]
+PathLike = str | os.PathLike[str]
+
+
+class Penalty(NamedTuple):
+    """A constraint's penalty at a matrix."""
+
+    value: float
+    gradient: npt.NDArray[np.float32]
+
+
+def _saved(folder: str, name: str, matrix: npt.ArrayLike) -> Path:
+    array = np.asarray(matrix)
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ValueError(f"expected a square matrix, got an array of shape {array.shape}")
+    file = Path(folder) / f"{name}.npy"
+    np.save(file, array)
+    return file
+
+
+def _profile(profile: str | None, switches: Mapping[str, str] | None) -> list[str]:
+    words = ["--profile", profile] if profile else []
+    return words + [
+        word for name, value in (switches or {}).items() for word in ("--switch", f"{name}={value}")
+    ]
+
+
+def measure(
+    matrix: npt.ArrayLike,
+    *metrics: str,
+    quantile: float | None = None,
+    seed: int = 0,
+    profile: str | None = None,
+    switches: Mapping[str, str] | None = None,
+    **parameters: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    """Measure a square matrix: `pallium measure`.
+
+    Parameters
+    ----------
+    matrix
+        N×N, row i to column j.
+    metrics
+        Ids of metrics, such as `connectivity.efficiency` or `connectivity.*`; by default the measures of
+        organization.
+    quantile
+        The threshold of connections, a quantile of |w|.
+    seed
+        Seed of random graphs.
+    profile, switches
+        As in an experiment file.
+    parameters
+        Parameters of every chosen metric that has them.
+
+    Returns
+    -------
+    dict
+        The measures by name, and `neurons`.
+    """
+    words = [word for metric in metrics for word in ("--metric", metric)]
+    words += ["--quantile", str(quantile)] if quantile is not None else []
+    with tempfile.TemporaryDirectory() as folder:
+        file = _saved(folder, "matrix", matrix)
+        found: dict[str, Any] = _program.call_json(
+            "measure", file, *words, "--seed", str(seed), *_profile(profile, switches), *_params(parameters)
+        )
+        return found
+
+
+def penalty(
+    constraint: str,
+    matrix: npt.ArrayLike,
+    *,
+    field: PathLike | None = None,
+    geometry: str | None = None,
+    profile: str | None = None,
+    switches: Mapping[str, str] | None = None,
+    **parameters: Any,  # noqa: ANN401
+) -> Penalty:
+    """Compute a constraint's penalty at a matrix, and its gradient: `pallium penalty`.
+
+    Parameters
+    ----------
+    constraint
+        Id of the constraint.
+    matrix
+        N×N weights, row i to column j.
+    field
+        Folder of the field with these neurons.
+    geometry
+        `soma`, `grid`, `grid:AxBxC` or `none`; by default `soma` with a field.
+    profile, switches
+        As in an experiment file.
+    parameters
+        Parameters of the constraint.
+    """
+    words = ["--field", os.fspath(field)] if field is not None else []
+    words += ["--geometry", geometry] if geometry else []
+    with tempfile.TemporaryDirectory() as folder:
+        file, gradient = _saved(folder, "matrix", matrix), Path(folder) / "gradient.npy"
+        found = _program.call_json(
+            *("penalty", constraint, "--weights", file, "--gradient", gradient),
+            *words,
+            *_profile(profile, switches),
+            *_params(parameters),
+        )
+        value = found["value"]
+        return Penalty(float("nan") if value is None else float(value), np.load(gradient))
+
+
+def weights(
+    source: str,
+    *,
+    seed: int,
+    neurons: int | None = None,
+    field: PathLike | None = None,
+    run: int = 0,
+    lognormal: npt.ArrayLike | None = None,
+    profile: str | None = None,
+    switches: Mapping[str, str] | None = None,
+    **parameters: Any,  # noqa: ANN401
+) -> npt.NDArray[np.float32]:
+    """Return the initial recurrent weights of a source, N×N: `pallium weights`.
+
+    Parameters
+    ----------
+    source
+        Id of the source, such as `microns.functional`.
+    seed, run
+        These are the initial weights of this run of an experiment with this seed.
+    neurons
+        Number of neurons, if the source needs no field.
+    field
+        Folder of the field.
+    lognormal
+        N×N random numbers to use instead of the source's own.
+    profile, switches
+        As in an experiment file.
+    parameters
+        Parameters of the source.
+    """
+    words = ["--field", os.fspath(field)] if field is not None else []
+    words += ["--neurons", str(neurons)] if neurons is not None else []
+    with tempfile.TemporaryDirectory() as folder:
+        if lognormal is not None:
+            words += ["--lognormal", str(_saved(folder, "lognormal", lognormal))]
+        out = Path(folder) / "weights.npy"
+        _program.call(
+            *("weights", source, "--seed", str(seed), "--run", str(run), "--out", out),
+            *words,
+            *_profile(profile, switches),
+            *_params(parameters),
+        )
+        found: npt.NDArray[np.float32] = np.load(out)
+        return found
+
+
+class Field:
+    """Commands on fields, as `pallium field` has them."""
+
+    def info(self, folder: PathLike) -> dict[str, Any]:
+        """Describe a field."""
+        found: dict[str, Any] = _program.call_json("field", "info", folder)
+        return found
+
+    def synth(
+        self, out: PathLike, *, neurons: int | None = None, like: PathLike | None = None, seed: int
+    ) -> Path:
+        """Make a synthetic field of so many neurons, or like another field."""
+        words = ["--neurons", str(neurons)] if neurons is not None else []
+        words += ["--like", os.fspath(like)] if like is not None else []
+        return self._made("synth", *words, "--seed", str(seed), out=out)
+
+    def derive(self, folder: PathLike, out: PathLike, *options: str) -> Path:
+        """Recompute the matrices of a field from its events."""
+        return self._made("derive", os.fspath(folder), *options, out=out)
+
+    def restore(self, folder: PathLike, out: PathLike) -> Path:
+        """Put the connectome of a field into the order of its neurons."""
+        return self._made("restore", os.fspath(folder), out=out)
+
+    def fetch(self, *names: str, out: PathLike, options: Sequence[str] = ()) -> Path:
+        """Download released fields."""
+        return self._made("fetch", *names, *options, out=out)
+
+    def convert(self, file: PathLike, out: PathLike, *options: str) -> Path:
+        """Write an NWB file as a field: `pallium field import`."""
+        return self._made("import", os.fspath(file), *options, out=out)
+
+    def from_tables(self, *arguments: str, out: PathLike) -> Path:
+        """Write fields from tables of the MICrONS volume."""
+        return self._made("from-tables", *arguments, out=out)
+
+    def new(self, folder: PathLike) -> Path:
+        """Begin a field of your own."""
+        _program.call("field", "new", folder)
+        return Path(folder)
+
+    def _made(self, *words: str, out: PathLike) -> Path:
+        _program.call("field", *words, "--out", out)
+        return Path(out)
+
+
+#: `pallium field`.
+field = Field()
+
+
+def stats(
+    table: pd.DataFrame | PathLike,
+    *,
+    family: Sequence[str] = (),
+    factors: pd.DataFrame | PathLike | None = None,
+    confidence: float = 0.95,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute the statistics of a wide table: `pallium stats`.
+
+    Parameters
+    ----------
+    table
+        Columns are variants, rows are runs, missing values are missing runs; or a CSV file.
+    family
+        Pairs whose p-values are adjusted together, as `A vs B`; by default all pairs.
+    factors
+        The first column names variants, every other column is a factor.
+    confidence
+        Coverage of the intervals.
+    resamples, seed
+        Number and seed of the resamples of bootstrap intervals.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+
+        def file(name: str, given: pd.DataFrame | PathLike) -> PathLike:
+            if isinstance(given, (str, os.PathLike)):
+                return given
+            path = Path(folder) / f"{name}.csv"
+            given.to_csv(path, index=False)
+            return path
+
+        words: list[PathLike] = [word for pair in family for word in ("--family", pair)]
+        words += ["--factors", file("factors", factors)] if factors is not None else []
+        words += ["--resamples", str(resamples)] if resamples is not None else []
+        words += ["--confidence", str(confidence), "--seed", str(seed)]
+        found: dict[str, Any] = _program.call_json("stats", file("table", table), *words)
+        return found
+
+
+class Plugins:
+    """The components that can be used, as `pallium plugins` lists them."""
+
+    def __call__(self) -> pd.DataFrame:
+        """Return all components: id, role, description, plugin, version and file."""
+        import pandas as pd
+
+        return pd.DataFrame(_program.call_json("plugins", "list"))
+
+    def show(self, component: str) -> dict[str, Any]:
+        """Document a component and its parameters."""
+        found: dict[str, Any] = _program.call_json("plugins", "show", component)
+        return found
+
+    def check(self, file: PathLike) -> pd.DataFrame:
+        """Hold a plugin file, or a Python file, to the conformance checks: one row a check.
+
+        Raises
+        ------
+        PalliumError
+            If a check fails.
+        """
+        import pandas as pd
+
+        done = _program.finished("plugins", "check", file, "--json")
+        if not done.stdout.strip():
+            raise _program.error_of(done.stderr, done.returncode)
+        parts = json.loads(done.stdout)["parts"]
+        rows = [{"component": part["id"], **check} for part in parts for check in part["checks"]]
+        failed = [row for row in rows if row["verdict"] == "failed"]
+        if failed:
+            raise _program.PalliumError(
+                f"{os.fspath(file)} fails {len(failed)} of {len(rows)} checks",
+                causes=[f"{row['component']}: {row['check']}: {row['detail']}" for row in failed],
+                help=next((row["help"] for row in failed if row["help"]), None),
+                exit_code=done.returncode,
+            )
+        return pd.DataFrame(rows)
+
+    def new(self, name: PathLike, role: str, *options: str) -> Path:
+        """Begin a plugin."""
+        _program.call("plugins", "new", name, "--role", role, *options)
+        return Path(name)
+
+
+#: `pallium plugins`.
+plugins = Plugins()

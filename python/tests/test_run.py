@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+import pallium
+
+
+def test_a_dict_runs_and_a_second_call_trains_nothing(small, tmp_path):
+    first = pallium.run(small, tmp_path / "out", progress=False)
+    assert first.summary["cells"]["ok"] == 1
+    again = pallium.run(small, tmp_path / "out", progress=False)
+    assert (first.summary["cells"]["held_before"], again.summary["cells"]["held_before"]) == (0, 1)
+    assert again.cell("free").about == first.cell("free").about
+    assert not list(Path().glob(".pallium-*")), "the temporary file is removed"
+
+
+def test_dataclasses_and_sweeps_make_the_same_experiment_as_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = pallium.Experiment(
+        tasks=["cognition.go-no-go"],
+        variants=[
+            pallium.Variant(
+                "W",
+                geometry="soma",
+                constraints=[pallium.use("spatial.distance", strength=pallium.sweep(0.1, 0.3))],
+            )
+        ],
+        substrate={"neurons": 12},
+        seed=5,
+        runs=2,
+    )
+    (tmp_path / "same.toml").write_text(
+        'seed = 5\nruns = 2\ntasks = ["cognition.go-no-go"]\nsubstrate = { neurons = 12 }\n'
+        '[[variant]]\nname = "W"\ngeometry = "soma"\n'
+        'constraints = [{ use = "spatial.distance", strength = { sweep = [0.1, 0.3] } }]\n'
+    )
+    planned, written = pallium.plan(experiment), pallium.plan("same.toml")
+    assert list(planned["cell"]) == list(written["cell"])
+    assert len(planned) == 4
+    assert "W[strength=0.3]" in set(planned["variant"])
+
+
+def test_ranges_become_axes(small):
+    small["training"] = {**small["training"], "epochs": pallium.sweep(pallium.Range(2, 6, 3))}
+    assert len(pallium.plan(small)) == 3
+
+
+def test_overrides_reach_the_run(small, tmp_path):
+    run = pallium.run(
+        small, tmp_path / "out", set={"training.epochs": 1, "substrate.neurons": 9}, progress=False
+    )
+    assert run.cell("free").weights.shape == (9, 9)
+    assert len(run.curves) == 1
+
+
+def test_a_mistake_in_a_file_names_file_line_and_remedy(tmp_path):
+    file = tmp_path / "wrong.toml"
+    file.write_text('tasks = ["cognition.go-no-go"]\n\n[[variant]]\nname = "W"\nweights = "init.orthogonl"\n')
+    with pytest.raises(pallium.PalliumError) as raised:
+        pallium.run(file, tmp_path / "out", progress=False)
+    assert (raised.value.file, raised.value.line) == (str(file), 5)
+    assert "init.orthogonal" in (raised.value.help or "")
+    assert raised.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_a_dict_shows_its_line(small, tmp_path):
+    small["variant"] = [{"name": "free", "weights": "init.orthogonl"}]
+    with pytest.raises(pallium.PalliumError, match=r'experiment, `.*weights = "init.orthogonl".*`') as raised:
+        pallium.run(small, tmp_path / "out", progress=False)
+    assert ".pallium-" not in str(raised.value)
+
+
+def test_values_that_toml_lacks_are_refused(small):
+    with pytest.raises(TypeError, match="cannot be written into an experiment"):
+        pallium.plan({**small, "seed": object()})
+
+
+def test_failed_trainings_are_an_error_unless_the_caller_looks_himself(small, tmp_path):
+    lab = tmp_path / "lab.py"
+    lab.write_text(
+        "class Fails:\n    def penalty(self, weights, at):\n        if at.step > 1:\n"
+        "            raise ValueError('no such luck')\n        return 0.0, 0 * weights\n"
+    )
+    fails = {"use": "python.constraint", "path": str(lab), "name": "Fails"}
+    small["variant"] = [{"name": "free"}, {"name": "fails", "constraints": [fails]}]
+    with pytest.raises(pallium.PalliumError, match="1 of 2 trainings failed") as raised:
+        pallium.run(small, tmp_path / "out", progress=False)
+    assert raised.value.exit_code == 3
+    assert (raised.value.file, raised.value.line) == (str(lab), 4), str(raised.value)
+    run = pallium.run(small, tmp_path / "out", progress=False, check=False)
+    assert list(run.failed["training"]) == ["fails/cognition.go-no-go/0"]
+    assert "no such luck" in run.failed["reason"][0]
+    with pytest.raises(pallium.PalliumError, match="no such luck"):
+        run.cell("fails")
+    assert run.cell("free").value("accuracy") > 0
+
+
+def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_path):
+    small["runs"], small["training"] = 40, {"epochs": 30, "trials": 512, "batch": 32}
+    out = tmp_path / "out"
+    timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pallium.run(small, out, progress=False, jobs=1)
+    timer.cancel()
+    done = len(list((out / "cells").glob("[!.]*")))
+    assert done < 40
+    short = pallium.run(small, out, only="run=0", jobs=1, progress=False)
+    assert short.cell("free").about["run"] == 0

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pallium
+
+
+@pytest.fixture
+def matrix():
+    return np.random.default_rng(1).normal(size=(20, 20)).astype(np.float32)
+
+
+def test_penalties_equal_numpy(matrix):
+    found = pallium.penalty("spatial.l1", matrix, strength=0.25)
+    assert found.value == pytest.approx(0.25 * np.abs(matrix).sum(dtype=float), rel=1e-6)
+    np.testing.assert_allclose(found.gradient, 0.25 * np.sign(matrix), rtol=1e-6)
+
+
+def test_penalties_on_a_field_use_its_distances(tmp_path, matrix):
+    folder = pallium.field.synth(tmp_path / "field", neurons=20, seed=2)
+    assert pallium.field.info(folder)["neurons"] == 20
+    found = pallium.penalty("spatial.distance", matrix, field=folder, geometry="soma", strength=1.0)
+    distance = found.gradient * np.sign(matrix)
+    np.testing.assert_allclose(distance, distance.T, atol=1e-6)
+    assert found.value == pytest.approx((np.abs(matrix) * distance).sum(), rel=1e-5)
+
+
+def test_initial_weights_are_those_of_a_run(finished):
+    weights = pallium.weights("init.orthogonal", seed=3, run=1, neurons=16)
+    np.testing.assert_array_equal(weights, finished.cell("free", "go-no-go", 1).initial)
+
+
+def test_measures(matrix):
+    found = pallium.measure(matrix)
+    assert found["neurons"] == 20
+    assert "modularity" in found
+    strong = pallium.measure(matrix, quantile=0.5)
+    assert strong["density"] > found["density"]
+    with pytest.raises(ValueError, match="square matrix"):
+        pallium.measure(matrix[:3])
+
+
+def test_statistics_of_a_data_frame_equal_scipy():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"A": rng.normal(size=9), "B": rng.normal(1.0, size=9)})
+    found = pallium.stats(table, resamples=999)
+    expected = scipy_stats.kruskal(table["A"], table["B"])
+    assert found["kruskal"] == pytest.approx([expected.statistic, expected.pvalue], rel=1e-6)
+
+
+def test_components_are_listed_and_documented():
+    listed = pallium.plugins()
+    assert {"rnn.vanilla", "python.constraint"} <= set(listed["id"])
+    shown = pallium.plugins.show("spatial.l1")
+    assert [p["name"] for p in shown["parameters"]] == ["strength"]
+    with pytest.raises(pallium.PalliumError, match=r"spatial\.l2") as raised:
+        pallium.plugins.show("spatial.l2")
+    assert "spatial.l1" in (raised.value.help or "")
