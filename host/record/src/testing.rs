@@ -85,6 +85,7 @@ pub fn trained() -> Trained {
         ids: BTreeMap::from([("root".into(), vec![864_691_135_000_000_001, 2, 3])]),
         initial: Array2::ones((3, 3)),
         parameters,
+        snapshots: vec![],
         state: Some(state),
     }
 }

@@ -7,7 +7,7 @@ use pallium_record::spec::{CellSpec, Use};
 
 use super::components::{
     Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task, check_model,
-    check_training, distances, grow_weights, read_substrate, setting, with_task,
+    check_training, describe_model, distances, grow_weights, inherited, read_substrate, setting, with_task,
 };
 use super::early_stopping;
 use super::penalties::Penalties;
@@ -85,6 +85,7 @@ fn check_cell(
     // end here.
     let mut all = place.to_vec();
     all.extend(spec.components().map(text));
+    all.push(format!("{:?} {:?}", spec.training.from, spec.training.frozen));
     if !first(&all) {
         return Ok(());
     }
@@ -101,8 +102,9 @@ fn check_cell(
         grow_weights(spec, catalogue, &base, substrate)?;
     }
     let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
+    let info = describe_model(spec, model.as_ref())?;
     check_model(spec, &info)?;
+    inherited(spec, &info)?;
     build_optimizer(spec, catalogue, &base)?;
     let of_constraints: String = spec.constraints.iter().map(text).collect();
     let fixed = info.recurrent().any(|(_, block)| !block.trained);

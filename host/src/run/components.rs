@@ -127,6 +127,16 @@ impl Ground {
     }
 }
 
+/// Builds the task of `spec` on the ground of another task.
+pub(super) fn build_task_for(
+    spec: &CellSpec,
+    ground: &Ground,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Box<dyn Task>> {
+    build_task(spec, catalogue, &setting(spec, options, &ground.substrate, ground.distance.as_ref()))
+}
+
 /// Builds the constraints of a training, one instance for each parameter that they
 /// act on, in the order of the parameters.
 pub(super) fn build_constraints(
@@ -305,14 +315,97 @@ pub(super) fn begin(
     initial: &Matrix,
     penalties: &mut Penalties,
 ) -> Result<Vec<Tensor>> {
-    model
-        .initialise(initial.view(), spec.derived_seed("model"))
-        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    initialise(spec, model, info, initial)?;
     let before = parameters(model)?;
     penalties.start(model)?;
     let names: Vec<String> = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
     penalties.shape_fixed(model, info, &names, &spec.model.id)?;
     Ok(before)
+}
+
+/// The description of a training's model, in which frozen parameters are not trained.
+///
+/// # Errors
+/// If a frozen parameter does not exist, or the model updates itself.
+pub(super) fn describe_model(spec: &CellSpec, model: &dyn Model) -> Result<ModelInfo> {
+    let mut info = model.info();
+    for name in &spec.training.frozen {
+        let known: Vec<String> = info.parameters.iter().map(|p| p.name.clone()).collect();
+        let Some(parameter) = info.parameters.iter_mut().find(|p| p.name == *name) else {
+            return Err(Error::input(format!(
+                "training.frozen: `{}` has no parameter `{name}`",
+                spec.model.id
+            ))
+            .help(format!("its parameters: {}", known.join(", "))));
+        };
+        parameter.trained = false;
+    }
+    if info.updates_itself && !spec.training.frozen.is_empty() {
+        return Err(Error::unsupported(format!(
+            "`{}` changes its parameters itself, so none can be frozen",
+            spec.model.id
+        ))
+        .help("leave out training.frozen, or use a model that an optimizer trains"));
+    }
+    if !info.updates_itself && info.parameters.iter().all(|p| !p.trained) {
+        return Err(Error::input("training.frozen: no parameter is left to train")
+            .help("leave at least one parameter out"));
+    }
+    Ok(info)
+}
+
+/// The parameters of the finished training that this one begins with: those that the
+/// model has in the same shape. Every recurrent block must be among them.
+///
+/// # Errors
+/// If the training cannot be read, or its network has other recurrent blocks.
+pub(super) fn inherited(spec: &CellSpec, info: &ModelInfo) -> Result<Option<Vec<Tensor>>> {
+    let Some(origin) = &spec.training.from else { return Ok(None) };
+    let folder = Path::new(&origin.path);
+    let weights = pallium_record::weights::read(&folder.join(pallium_record::weights::FILE))?;
+    let mut all = Vec::new();
+    for parameter in &info.parameters {
+        let found = weights.parameters.iter().find(|tensor| tensor.name == parameter.name);
+        match found.filter(|tensor| tensor.shape == parameter.shape) {
+            Some(tensor) => all.push(tensor.clone()),
+            None if parameter.kind == ParameterKind::Recurrent => {
+                return Err(Error::input(format!(
+                    "training.from: {} has no parameter `{}` of the shape {:?}",
+                    folder.display(),
+                    parameter.name,
+                    parameter.shape
+                ))
+                .help("begin with a network of the same model and the same number of units"));
+            }
+            None => tracing::warn!(
+                "`{}` starts anew: the network that training.from names does not have it in the shape {:?}",
+                parameter.name,
+                parameter.shape
+            ),
+        }
+    }
+    Ok(Some(all))
+}
+
+/// Initialises the model: as it does itself, then with the parameters of
+/// [`inherited`].
+pub(super) fn initialise(
+    spec: &CellSpec,
+    model: &mut dyn Model,
+    info: &ModelInfo,
+    initial: &Matrix,
+) -> Result<()> {
+    model
+        .initialise(initial.view(), spec.derived_seed("model"))
+        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    if let Some(inherited) = inherited(spec, info)? {
+        for (to, parameter) in model.parameters_mut()?.into_iter().zip(&info.parameters) {
+            if let Some(tensor) = inherited.iter().find(|tensor| tensor.name == parameter.name) {
+                to.copy_from_slice(tensor.slice::<f32>()?);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a model's description that contradicts itself.

@@ -14,16 +14,16 @@ use pallium_core::{
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::outcome::{Epoch, Status, Value};
 use pallium_record::spec::CellSpec;
-use pallium_record::training::{ModelRecord, Trained};
+use pallium_record::training::{ModelRecord, Snapshot, Trained};
 use pallium_record::weights::Weights;
 
 use super::components::{
     Ground, Options, begin, build_constraints, build_metric, build_metrics, build_model, build_optimizer,
-    check_model, check_training, grow_weights,
+    check_model, check_training, describe_model, grow_weights, initialise,
 };
 use super::penalties::Penalties;
 use super::scores::Answers;
-use super::training_loop::{Network, TrainingLoop, parameters, set_parameters};
+use super::training_loop::{Network, TrainingLoop, parameters, set_parameters, with_snapshots};
 use super::trials::Trials;
 use crate::plugins::Catalogue;
 
@@ -56,13 +56,14 @@ pub fn train(
     let base = ground.setting(spec, options);
     let initial = grow_weights(spec, catalogue, &base, &ground.substrate)?;
     let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
+    let info = describe_model(spec, model.as_ref())?;
     check_model(spec, &info)?;
     let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
     let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
     let before = begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
+    let initial = begun_with(spec, &info, &before, initial)?;
     let mut network = Network {
         model: model.as_mut(),
         info: &info,
@@ -95,6 +96,7 @@ pub fn train(
     let seconds_setup = clock.elapsed().as_secs_f64();
     tracing::info!(units = info.units, parameters = info.count(), "set up");
 
+    training.begin(&before);
     training.run(&mut network, &mut trials, options.checkpoint, observe)?;
     let seconds_training = training.seconds();
     let seconds_before = training.seconds_before;
@@ -112,12 +114,15 @@ pub fn train(
     };
     let seconds_evaluation = evaluating.elapsed().as_secs_f64();
 
-    let TrainingLoop { curves, divergence, .. } = training;
+    let TrainingLoop { curves, divergence, snapshots, .. } = training;
     let diverged = divergence.is_some();
     let state = match diverged || !options.keep_state {
         true => None,
         // Durations vary between repetitions, so they are in `times.csv` alone.
-        false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: network.state()? }),
+        false => {
+            let state = with_snapshots(network.state()?, &snapshots);
+            Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state })
+        }
     };
     let mut values = Vec::new();
     for (at, name) in SPLITS.iter().enumerate() {
@@ -168,9 +173,21 @@ pub fn train(
         ids: ground.substrate.ids.iter().map(|(name, ids)| (name.clone(), ids.to_vec())).collect(),
         initial,
         parameters: trained,
+        snapshots: if diverged { Vec::new() } else { snapshots },
         state,
         task: ground.info,
     })
+}
+
+/// The recurrent weights before training, N×N: as grown, or as the training that
+/// this one begins with left them.
+fn begun_with(spec: &CellSpec, info: &ModelInfo, before: &[Tensor], grown: Matrix) -> Result<Matrix> {
+    let block = info.recurrent().next().and_then(|(at, _)| before.get(at));
+    match block.filter(|block| spec.training.from.is_some() && block.shape == grown.shape()) {
+        Some(block) => Matrix::from_shape_vec(grown.dim(), block.slice::<f32>()?.to_vec())
+            .map_err(|e| Error::bug(format!("a block has another shape: {e}"))),
+        None => Ok(grown),
+    }
 }
 
 /// Computes metrics of a finished training, given by their positions in the
@@ -197,11 +214,44 @@ pub fn measure_finished(
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
     let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
-    model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
+    initialise(spec, model.as_mut(), &info, &weights.initial)?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
     measure(spec, wanted, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)
+}
+
+/// Computes the metrics of a spec of the network after each of its snapshots, without
+/// training: the epoch and its values.
+///
+/// # Errors
+/// As [`measure_finished`].
+pub fn measure_snapshots(
+    spec: &CellSpec,
+    weights: &Weights,
+    snapshots: &[Snapshot],
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Vec<(u32, Value)>> {
+    let mut ground = Ground::new(spec, catalogue, options)?;
+    let base = ground.setting(spec, options);
+    let mut model = build_model(spec, catalogue, &base)?;
+    let info = model.info();
+    let all: Vec<usize> = (0..spec.metrics.len()).collect();
+    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    initialise(spec, model.as_mut(), &info, &weights.initial)?;
+    let before = parameters(model.as_ref())?;
+    let mut rows = Vec::new();
+    for snapshot in snapshots {
+        set_parameters(model.as_mut(), &info, &snapshot.parameters).map_err(|e| {
+            e.context(format!("the snapshot of epoch {} does not fit the model", snapshot.epoch))
+        })?;
+        // Built anew, so that each network is measured like a finished one.
+        let mut metrics = build_metrics(spec, catalogue, &ground.setting(spec, options))?;
+        let found = measure(spec, &all, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)?;
+        rows.extend(found.into_iter().flat_map(|(values, _)| values).map(|value| (snapshot.epoch, value)));
+    }
+    Ok(rows)
 }
 
 /// The numbers and arrays of a metric.
@@ -228,7 +278,7 @@ impl Dynamics for StepOf<'_> {
 /// The recurrent matrix of all units: the first block of a model with one
 /// population, otherwise the first block between each pair of populations, 0
 /// where there is none.
-fn recurrent_of(info: &ModelInfo, parameters: &[MatrixView<'_>]) -> Matrix {
+pub(super) fn recurrent_of(info: &ModelInfo, parameters: &[MatrixView<'_>]) -> Matrix {
     let blocks: Vec<_> = info.recurrent().collect();
     if let ([_], Some(first)) = (info.populations.as_slice(), parameters.first()) {
         return first.to_owned();
