@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod cli;
+pub mod dataset;
 pub mod experiment;
 pub mod fetch;
 pub mod field;

@@ -25,6 +25,7 @@ mod continuation;
 mod crates;
 mod data;
 mod docs;
+mod evaluation;
 mod experiments;
 mod fetch;
 mod golden;

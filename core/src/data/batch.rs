@@ -107,6 +107,10 @@ pub struct Batch {
     /// Condition of each trial, an index into [`TaskInfo::conditions`],
     /// for analyses that group trials.
     pub conditions: Vec<u32>,
+    /// Period of each step (fixation, stimulus, delay, …), trials × steps, an index
+    /// into [`TaskInfo::periods`], for analyses; ignored past a trial's end. `None`
+    /// if the task does not say. Models never see it.
+    pub periods: Option<Array2<u32>>,
 }
 
 impl Batch {
@@ -120,6 +124,7 @@ impl Batch {
             scored: None,
             lengths: vec![u32::try_from(steps).unwrap_or(u32::MAX); trials],
             conditions: vec![0; trials],
+            periods: None,
         }
     }
 
@@ -222,6 +227,20 @@ impl Batch {
         }
         if let Some(length) = self.lengths.iter().find(|&&l| l as usize > steps) {
             return wrong(format!("a trial has {length} steps, but the batch has {steps}"));
+        }
+        if let Some(periods) = &self.periods {
+            if periods.dim() != (trials, steps) {
+                return wrong("`periods` must have the shape trials × steps".into());
+            }
+            let unknown = periods.indexed_iter().find(|((trial, step), period)| {
+                *step < self.lengths[*trial] as usize && **period as usize >= info.periods.len()
+            });
+            if let Some(((trial, step), period)) = unknown {
+                return wrong(format!(
+                    "trial {trial} is in period {period} at step {step}, but the task states {} periods",
+                    info.periods.len()
+                ));
+            }
         }
         if self.inputs.iter().any(|v| !v.is_finite()) {
             return wrong("an input is not finite".into());

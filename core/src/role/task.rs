@@ -51,6 +51,9 @@ pub struct TaskInfo {
     pub conditions: Vec<String>,
     /// Reference accuracies; `None` for a task without an accuracy.
     pub levels: Option<Levels>,
+    /// Names of the periods of a trial, by their index in [`Batch::periods`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub periods: Vec<String>,
 }
 
 impl TaskInfo {
@@ -66,6 +69,7 @@ impl TaskInfo {
             step_ms: None,
             conditions: Vec::new(),
             levels: Some(Levels::chance(1.0 / classes.max(1) as f64)),
+            periods: Vec::new(),
         }
     }
 

@@ -65,7 +65,7 @@ struct Essence<'a> {
     task: Use,
     model: Use,
     optimizer: Use,
-    training: &'a Training,
+    training: Training,
     inputs: &'a [(String, String)],
 }
 
@@ -80,6 +80,10 @@ pub fn identify(spec: CellSpec, files: &Files<'_>) -> Result<Cell> {
     ]);
     for component in trained_components(&spec) {
         add_inputs(&mut inputs, component, files)?;
+    }
+    if let Some(origin) = &spec.training.from {
+        let sum = data_once(Path::new(&origin.path)).map_err(|e| e.context("training.from"))?;
+        inputs.insert("data training.from".into(), sum);
     }
     let inputs: Vec<_> = inputs.into_iter().collect();
     let identity = essence(&spec, &inputs)?;
@@ -105,7 +109,7 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         task: without_path(&spec.task_component),
         model: without_path(&spec.model),
         optimizer: without_path(&spec.optimizer),
-        training: &spec.training,
+        training: without_origin(&spec.training),
         inputs,
     })
 }
@@ -144,6 +148,16 @@ fn without_path(component: &Use) -> Use {
         *path = Value::String("given by content".into());
     }
     component
+}
+
+/// A training without the path of the one that it begins with, which is identified
+/// by its weights.
+fn without_origin(training: &Training) -> Training {
+    let mut training = training.clone();
+    if let Some(origin) = &mut training.from {
+        origin.path = "given by content".into();
+    }
+    training
 }
 
 /// Adds the plugin file and the data of a component. Each path is read once per
@@ -276,6 +290,7 @@ mod tests {
         assert_ne!(base, identity(&|s| s.seed += 1));
         assert_ne!(base, identity(&|s| s.training.epochs += 1));
         assert_ne!(base, identity(&|s| s.training.threads = 2));
+        assert_ne!(base, identity(&|s| s.training.frozen = vec!["input".into()]));
         assert_ne!(base, identity(&|s| s.geometry.shuffled = true));
         assert_ne!(base, identity(&|s| s.constraints.clear()));
         assert_ne!(base, identity(&|s| drop(s.weights.params.insert("scale".into(), 0.3.into()))));

@@ -46,11 +46,12 @@ pub mod owner;
 mod parquet;
 pub mod results;
 mod run_tables;
-mod safetensors_file;
+pub mod safetensors_file;
 pub mod seeds;
+pub mod snapshots;
 pub mod spec;
 pub mod store;
-mod table;
+pub mod table;
 pub mod tensorboard;
 #[cfg(test)]
 mod testing;

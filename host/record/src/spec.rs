@@ -139,6 +139,49 @@ pub struct Training {
     /// When the training ends before its last epoch.
     #[serde(default, skip_serializing_if = "is_default")]
     pub early_stopping: Option<EarlyStopping>,
+    /// The finished training whose parameters it begins with.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub from: Option<Origin>,
+    /// Names of the parameters that the optimizer leaves as they are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub frozen: Vec<String>,
+    /// After which epochs the parameters are kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snapshots: Option<Snapshots>,
+}
+
+/// The finished training that another one begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its folder; in an experiment the run folder that holds it, or its folder.
+    pub path: String,
+    /// Its variant; by default of the same name, or the only one. `None` once the
+    /// folder is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Its task, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+
+/// After which epochs the parameters are kept. Those before training always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Snapshots {
+    /// After every so many epochs.
+    Every(u32),
+    /// After epochs 1, 2, 4, 8, …
+    Log,
+}
+
+impl Snapshots {
+    /// Whether the parameters after `epoch` are kept.
+    pub fn is_due(self, epoch: u32) -> bool {
+        match self {
+            Snapshots::Every(epochs) => epochs > 0 && epoch.is_multiple_of(epochs),
+            Snapshots::Log => epoch == 0 || epoch.is_power_of_two(),
+        }
+    }
 }
 
 impl Training {
@@ -157,6 +200,9 @@ impl Training {
             weight_decay: 0.0,
             schedule: Schedule::default(),
             early_stopping: None,
+            from: None,
+            frozen: Vec::new(),
+            snapshots: None,
         }
     }
 }

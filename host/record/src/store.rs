@@ -41,8 +41,9 @@ use crate::outcome::{Status, Value};
 use crate::owner::Owner;
 use crate::results::{self, Row};
 use crate::safetensors_file::of_tensors;
+use crate::snapshots;
 use crate::table::{damaged, unwritable};
-use crate::training::{FILE, Failure, FailureFile, Trained, TrainingFile};
+use crate::training::{FILE, Failure, FailureFile, Snapshot, Trained, TrainingFile};
 use crate::weights::{self, Weights};
 use crate::{FORMAT, OLDEST_FORMAT};
 
@@ -306,6 +307,9 @@ impl Store {
         for (name, arrays) in cell.measures.iter().zip(&trained.arrays).filter(|(_, a)| !a.is_empty()) {
             write(&measures.join(arrays_file(name)), &of_tensors(name, arrays)?)?;
         }
+        if !trained.snapshots.is_empty() {
+            write(&place.join(snapshots::FILE), &snapshots::write(&trained.snapshots)?)?;
+        }
         if let Some(state) = &trained.state {
             write(&place.join(STATE), &checkpoint::encode(state, &cell.identity)?)?;
         }
@@ -318,6 +322,14 @@ impl Store {
     /// If they cannot be read.
     pub fn weights(&self, cell: &Cell) -> Result<Weights> {
         weights::read(&self.folder(cell).join(weights::FILE))
+    }
+
+    /// The snapshots of a finished training; none if it kept none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn snapshots(&self, cell: &Cell) -> Result<Vec<Snapshot>> {
+        snapshots::read(&self.folder(cell).join(snapshots::FILE))
     }
 
     /// Adds the measures of one metric, given by its position in the spec, to a

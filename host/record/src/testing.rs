@@ -90,6 +90,7 @@ pub fn trained() -> Trained {
         initial: Array2::ones((3, 3)),
         connections: None,
         parameters,
+        snapshots: vec![],
         state: Some(state),
     }
 }

@@ -56,9 +56,20 @@ pub struct Trained {
     pub connections: Option<[Connections; 2]>,
     /// Trained parameters; empty if the training diverged.
     pub parameters: Vec<Tensor>,
+    /// The parameters after some epochs, 0 for those before training.
+    pub snapshots: Vec<Snapshot>,
     /// The state to continue from; `None` if the training diverged or its state
     /// is not stored.
     pub state: Option<Checkpoint>,
+}
+
+/// The parameters of a network after an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Number of the epoch; 0 before training.
+    pub epoch: u32,
+    /// The parameters.
+    pub parameters: Vec<Tensor>,
 }
 
 impl Trained {

@@ -1,4 +1,7 @@
-//! `pallium export`: a run folder in the layout of other tools.
+//! `pallium export`: a run folder in the layout of other tools, and what its networks
+//! do on trials.
+
+mod arrays;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,16 +19,26 @@ use pallium_report::study::{is_positive, study};
 use pallium_stats::mean;
 use serde_json::Value;
 
+use super::finished::OnTrials;
 use super::output::{self, folder_of};
 use super::support;
+use crate::dataset::Format;
 use crate::experiment::Experiment;
 use crate::geometry::extents_for;
 use crate::plugins::Catalogue;
+use crate::run::traces::What;
 
-/// Exports the results of a run folder in the layout of other tools.
+/// Exports a run folder: its results in the layout of other tools, or what its
+/// networks do on trials.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(group = clap::ArgGroup::new("of").required(true), after_help = "Examples:
+  pallium export runs/quickstart --what trials,logits,activity --only W/cognition.go-no-go/0 --out w.zarr
+  pallium export runs/quickstart --what activity,states --set task.delay=20 --format npz --out activity
   pallium export runs/cortical-blueprint --layout authors --out exported
+
+With --what, --out is a file of one network (its ending is the format: .npz, .safetensors or .zarr, which xarray \
+opens) or a folder with one file for each network. Arrays are trials × steps × units, with the condition and the period of \
+each trial and step, and the neuron of each unit.
 
 `authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
 such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
@@ -35,10 +48,26 @@ pub struct Export {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// The layout.
-    #[arg(long, value_enum)]
-    layout: Layout,
-    /// The folder to write to.
-    #[arg(long, value_name = "DIR2")]
+    #[arg(long, value_enum, group = "of")]
+    layout: Option<Layout>,
+    /// Record the networks on trials: trials (stimuli and correct answers), logits
+    /// (outputs at every step), activity and states; several separated by commas.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        value_delimiter = ',',
+        group = "of",
+        hide_possible_values = true
+    )]
+    what: Vec<What>,
+    /// The format of a folder's files [default: npz]
+    #[arg(long, value_enum, requires = "what")]
+    format: Option<Format>,
+    #[command(flatten)]
+    on: OnTrials,
+    /// The file or the folder to write to.
+    #[arg(long, value_name = "OUT")]
     out: PathBuf,
     /// Replace files that exist.
     #[arg(long)]
@@ -95,7 +124,8 @@ fn metrics(accuracy: Accuracy) -> [Metric; 8] {
 /// If the folder does not contain a run, none of the eleven variants or of the
 /// three tasks, or the files cannot be written.
 pub fn export(args: &Export) -> Result<()> {
-    let Layout::Authors = args.layout;
+    let Some(Layout::Authors) = args.layout else { return arrays::export(args) };
+    args.on.refuse("--layout")?;
     let Some(store) = Store::existing(&args.folder)? else {
         return Err(Error::input(format!("{} does not contain a run", args.folder.display()))
             .help("name a folder that `pallium run` wrote"));

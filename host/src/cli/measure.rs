@@ -2,6 +2,7 @@
 //! a run folder.
 
 mod run_folder;
+mod snapshots;
 
 use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
@@ -26,6 +27,7 @@ use super::support::{self, ProfileArgs};
   pallium measure weights.npy --metric connectivity.efficiency,connectivity.rich-club --param kind=bd
   pallium measure weights.npy --metric 'connectivity.*' --param connectivity.rich-club.level=3
   pallium measure runs/quickstart --metric activity.participation-ratio
+  pallium measure runs/quickstart --metric organization.modularity --snapshots --out modularity.csv
 
 The file contains an N×N array of real numbers, as numpy.save writes it. The graph has an edge wherever |w| is at \
 least the 0.9 quantile of all N² values of |w| and not 0; --quantile 0 makes every weight an edge. \
@@ -52,6 +54,16 @@ pub struct Measure {
     /// Seed of the random graphs with which a network is compared.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
+    /// Compute the metrics of the networks after each epoch that `training.snapshots`
+    /// kept, and print a table.
+    #[arg(long)]
+    snapshots: bool,
+    /// Write the table of --snapshots to a file.
+    #[arg(long, value_name = "FILE.csv", requires = "snapshots")]
+    out: Option<PathBuf>,
+    /// Replace a file that exists.
+    #[arg(long, requires = "out")]
+    force: bool,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -72,6 +84,10 @@ impl Measure {
 pub fn measure(args: &Measure) -> Result<()> {
     if args.of_run() {
         return measure_run(args);
+    }
+    if args.snapshots {
+        return Err(Error::input(format!("--snapshots: {} is not a run folder", args.file.display()))
+            .help("name a folder that `pallium run` wrote with training.snapshots"));
     }
     let matrix = npy::read_square_f32(&args.file)?;
     let neurons = matrix.nrows();
@@ -116,6 +132,9 @@ fn measure_run(args: &Measure) -> Result<()> {
     if args.metrics.is_empty() {
         return Err(Error::input(format!("no metric is named for the run in {}", folder.display()))
             .help("name metrics with --metric; `pallium plugins list` lists them"));
+    }
+    if args.snapshots {
+        return snapshots::measure(args);
     }
     if args.json {
         return Err(Error::input("--json applies to a matrix, not to a run folder")

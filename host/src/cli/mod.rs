@@ -12,8 +12,10 @@ macro_rules! status {
 }
 
 mod compare;
+mod evaluate;
 mod export;
 mod field;
+mod finished;
 mod isolated;
 mod measure;
 pub mod npy;
@@ -121,6 +123,7 @@ enum Command {
     Compare(compare::Compare),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
+    Evaluate(evaluate::Evaluate),
     Penalty(penalty::Penalty),
     Weights(weights::Weights),
     Field(field::Field),
@@ -222,6 +225,7 @@ fn dispatch(command: &Command) -> Result<u8> {
         Command::Compare(args) => compare::compare(args),
         Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
+        Command::Evaluate(args) => evaluate::evaluate(args),
         Command::Penalty(args) => penalty::penalty(args),
         Command::Weights(args) => weights::weights(args),
         Command::Field(args) => field::field(args),

@@ -9,6 +9,7 @@ use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
 use serde_json::{Map, Value};
 
+use super::origins::Origins;
 use super::sweep::{Coordinate, OWN_NAME, Swept};
 use super::{Component, Experiment, Place, schema};
 use crate::plugins::Catalogue;
@@ -150,6 +151,10 @@ impl Experiment {
         for run in 0..self.runs {
             out.cells.extend(first.iter().map(|cell| CellSpec { run, ..cell.clone() }));
         }
+        let mut origins = Origins::default();
+        for cell in &mut out.cells {
+            origins.resolve(cell)?;
+        }
         Ok(out)
     }
 
@@ -284,7 +289,7 @@ impl Experiment {
 
     /// A component with all of its parameters, sorted by name so that the same
     /// training always has the same text.
-    fn resolve(
+    pub(super) fn resolve(
         &self,
         catalogue: &Catalogue,
         role: Role,
@@ -371,7 +376,7 @@ impl Experiment {
     }
 
     /// `below` with the parameters in `given` replaced, each of them checked.
-    fn checked(
+    pub(super) fn checked(
         &self,
         schema: &Value,
         given: &Component,

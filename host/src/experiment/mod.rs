@@ -8,9 +8,11 @@
 mod analysis;
 mod expand;
 mod filter;
+mod origins;
 mod read;
 mod schema;
 mod sweep;
+mod tested;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -21,6 +23,7 @@ use std::path::PathBuf;
 pub use expand::Expansion;
 pub use filter::filter;
 pub use sweep::Coordinate;
+pub use tested::TestedTask;
 pub use tree::Place;
 
 use pallium_profile::{Accuracy, Interval};

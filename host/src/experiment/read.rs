@@ -8,7 +8,9 @@ use pallium_core::{Error, Result};
 use pallium_files as files;
 use pallium_profile as profile;
 use pallium_record::defaults;
-use pallium_record::spec::{EarlyStopping, Geometry, Schedule, ScheduleKind, Space, Training, Use, Watched};
+use pallium_record::spec::{
+    EarlyStopping, Geometry, Origin, Schedule, ScheduleKind, Snapshots, Space, Training, Use, Watched,
+};
 use serde_json::Map;
 
 use super::sweep::{self, Sweep};
@@ -55,11 +57,15 @@ const TRAINING: &[&str] = &[
     "weight_decay",
     "schedule",
     "early_stopping",
+    "from",
+    "frozen",
+    "snapshots",
 ];
 const SCHEDULE: &[&str] = &["use", "warm_up", "every", "factor", "to", "patience"];
 const EARLY_STOPPING: &[&str] = &["measure", "patience", "least"];
 const VARIANT: &[&str] =
     &["name", "weights", "connections", "geometry", "constraints", "model", "optimizer", "training"];
+const ORIGIN: &[&str] = &["path", "variant", "task"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
 
@@ -390,6 +396,22 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
         Some(node) => Some(early_stopping(node)?),
         None => base.and_then(|base| base.early_stopping.clone()),
     };
+    out.from = match table.get("from") {
+        Some(node) => Some(origin(node)?),
+        None => base.and_then(|base| base.from.clone()),
+    };
+    out.frozen = match table.get("frozen") {
+        Some(node) => node
+            .list()
+            .into_iter()
+            .map(|node| node.text("an entry of `training.frozen`"))
+            .collect::<Result<_>>()?,
+        None => base.map(|base| base.frozen.clone()).unwrap_or_default(),
+    };
+    out.snapshots = match table.get("snapshots") {
+        Some(node) => Some(snapshots(node)?),
+        None => base.and_then(|base| base.snapshots),
+    };
     let warm_up = out.schedule.warm_up;
     if warm_up > out.epochs
         && let Some(node) = table.get("schedule").or(node)
@@ -402,6 +424,53 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
             .help("shorten `warm_up` of `training.schedule`, or set more epochs"));
     }
     Ok(out)
+}
+
+/// Reads `"runs/a"` or `{ path = "runs/a", variant = "W", task = "…" }`.
+fn origin(node: &Node) -> Result<Origin> {
+    const WHAT: &str = "`training.from`";
+    let (path, table) = match &node.value {
+        Value::Table(table) => {
+            check_keys(table, ORIGIN, WHAT)?;
+            let Some(path) = table.get("path") else {
+                return Err(node
+                    .at
+                    .error(format!("{WHAT} has no path"))
+                    .help("add path = \"RUN\", a run folder"));
+            };
+            (path, Some(table))
+        }
+        _ => (node, None),
+    };
+    let written = path.text(WHAT)?;
+    let absolute = path.at.resolve(&written)?;
+    if !absolute.is_dir() {
+        return Err(path.at.error(format!("{WHAT}: `{written}` is not a folder")).help(
+            "name a run folder; in a file it is relative to that file, in --set to the current folder",
+        ));
+    }
+    let text = absolute
+        .to_str()
+        .ok_or_else(|| path.at.error(format!("the absolute path of `{written}` is not valid Unicode")))?;
+    let of = |key: &str| {
+        table
+            .and_then(|table| table.get(key))
+            .map(|node| node.text(&format!("`{key}` of {WHAT}")))
+            .transpose()
+    };
+    Ok(Origin { path: text.to_owned(), variant: of("variant")?, task: of("task")? })
+}
+
+/// Reads a number of epochs or `"log"`.
+fn snapshots(node: &Node) -> Result<Snapshots> {
+    const WHAT: &str = "`training.snapshots`";
+    match &node.value {
+        Value::Leaf(serde_json::Value::String(text)) if text == "log" => Ok(Snapshots::Log),
+        Value::Leaf(serde_json::Value::Number(_)) => {
+            Ok(Snapshots::Every(narrow(node.integer(WHAT, 1, u64::from(u32::MAX))?)?))
+        }
+        _ => Err(node.wrong(WHAT, "a number of epochs, or \"log\" for epochs 1, 2, 4, 8, …")),
+    }
 }
 
 /// A number that is `allowed`; `must` says which ones are.
@@ -697,6 +766,16 @@ fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) 
             Ok(Component { at: at.clone(), ..component })
         }
     }
+}
+
+/// The component `id` without parameters, named by an option of the command line.
+pub(super) fn plain_component(id: &str, option: &str) -> Component {
+    plain(id, &Place::option(option))
+}
+
+/// The parameters of the component `id` in a table.
+pub(super) fn parameters_of(id: &str, node: &Node) -> Result<Component> {
+    parameters(id, node, node.table("the task")?, &[])
 }
 
 fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result<Component> {

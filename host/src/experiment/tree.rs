@@ -24,7 +24,8 @@ pub struct Place {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     File(PathBuf),
-    Set(String),
+    /// An option of the command line, with its value.
+    Option(String),
 }
 
 impl Place {
@@ -34,7 +35,12 @@ impl Place {
     }
 
     fn set(text: &str) -> Self {
-        Place { origin: Arc::new(Origin::Set(text.to_string())), line: 1, offset: 0 }
+        Place::option(&format!("--set {text}"))
+    }
+
+    /// An option of the command line, with its value.
+    pub(super) fn option(text: &str) -> Self {
+        Place { origin: Arc::new(Origin::Option(text.to_string())), line: 1, offset: 0 }
     }
 
     /// The place after `offset` bytes of a file's text.
@@ -48,7 +54,7 @@ impl Place {
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf> {
         let joined = match &*self.origin {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
-            Origin::Set(_) => PathBuf::from(path),
+            Origin::Option(_) => PathBuf::from(path),
         };
         // A path that does not exist cannot be made canonical.
         joined
@@ -67,7 +73,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.origin {
             Origin::File(path) => write!(f, "{}:{}", path.display(), self.line),
-            Origin::Set(text) => write!(f, "--set {text}"),
+            Origin::Option(text) => f.write_str(text),
         }
     }
 }
@@ -217,7 +223,7 @@ impl Node {
                 let mut out = toml::Table::new();
                 for (key, node) in table {
                     let value = match key.as_str() {
-                        "path" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
+                        "path" | "from" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
                         "path" if is_sweep(node) => absolute_sweep(node)?,
                         "name" | "about" | "use"
                             if node.raw.is_some() && matches!(node.value, Value::Leaf(_)) =>

@@ -7,7 +7,8 @@ use pallium_record::spec::{CellSpec, Use};
 
 use super::components::{
     Grown, Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task,
-    check_model, check_training, distances, places as places_of, read_substrate, setting, with_task,
+    check_model, check_training, describe_model, distances, inherited, places as places_of, read_substrate,
+    setting, with_task,
 };
 use super::early_stopping;
 use super::penalties::{Penalties, Wiring};
@@ -85,6 +86,7 @@ fn check_cell(
     // end here.
     let mut all = place.to_vec();
     all.extend(spec.components().map(text));
+    all.push(format!("{:?} {:?}", spec.training.from, spec.training.frozen));
     if !first(&all) {
         return Ok(());
     }
@@ -114,8 +116,9 @@ fn check_cell(
         None => base,
     };
     let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
+    let info = describe_model(spec, model.as_ref())?;
     check_model(spec, &info)?;
+    inherited(spec, &info)?;
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let of_constraints: String = spec.constraints.iter().map(text).collect();
     let fixed = info.recurrent().any(|(_, block)| !block.trained);

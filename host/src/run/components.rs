@@ -5,11 +5,12 @@ use std::path::Path;
 use ndarray::Array2;
 use pallium_core::{
     Connections, ConnectionsView, Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer,
-    ParameterInfo, ParameterKind, Population, Result, Setting, SparseWeights, Substrate, Task, TaskInfo,
-    Tensor, Units, WeightRequest,
+    ParameterInfo, ParameterKind, Population, Result, Rewiring, Setting, SparseWeights, Substrate, Task,
+    TaskInfo, Tensor, Units, WeightRequest,
 };
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::spec::{CellSpec, Use};
+use pallium_record::weights::Weights;
 
 use super::on_matrix::{MATRIX_UP_TO, OnMatrix, only_matrices};
 use super::penalties::{OnParameter, Penalties};
@@ -152,6 +153,22 @@ impl Grown {
         Ok(Grown { values, connections: Some(weights.connections) })
     }
 
+    /// The weights before training of a finished training, at its connections after
+    /// training.
+    ///
+    /// # Errors
+    /// If the stored weights do not fit the connections.
+    pub fn finished(weights: &Weights) -> Result<Self> {
+        let Some([before, after]) = &weights.connections else {
+            return Ok(Grown { values: weights.initial.clone(), connections: None });
+        };
+        let values: Vec<f32> = weights.initial.iter().copied().collect();
+        let values = Rewiring::between(before.view(), &values, after.clone()).values;
+        let values =
+            Matrix::from_shape_vec((1, values.len()), values).map_err(|e| Error::bug(e.to_string()))?;
+        Ok(Grown { values, connections: Some(after.clone()) })
+    }
+
     /// `base` with the connections and the distance of each.
     pub fn setting<'a>(&'a self, base: Setting<'a>, distance: Option<&'a Matrix>) -> Setting<'a> {
         match &self.connections {
@@ -226,6 +243,16 @@ impl Ground {
     pub fn distance_on(&self, connections: Option<&Connections>) -> Option<Matrix> {
         Some(self.places.as_ref()?.of(connections?.view()))
     }
+}
+
+/// Builds the task of `spec` on the ground of another task.
+pub(super) fn build_task_for(
+    spec: &CellSpec,
+    ground: &Ground,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Box<dyn Task>> {
+    build_task(spec, catalogue, &setting(spec, options, &ground.substrate, ground.distance.as_ref()))
 }
 
 /// Builds the constraints of a training, one instance for each parameter that they
@@ -452,14 +479,101 @@ pub(super) fn begin(
     penalties: &mut Penalties,
 ) -> Result<Vec<Tensor>> {
     penalties.start_again(model, info)?;
-    model
-        .initialise(initial.view(), spec.derived_seed("model"))
-        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    initialise(spec, model, info, initial)?;
     let before = parameters(model)?;
     penalties.start(model)?;
     let names: Vec<String> = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
     penalties.shape_fixed(model, info, &names, &spec.model.id)?;
     Ok(before)
+}
+
+/// The description of a training's model, in which frozen parameters are not trained.
+///
+/// # Errors
+/// If a frozen parameter does not exist, or the model updates itself.
+pub(super) fn describe_model(spec: &CellSpec, model: &dyn Model) -> Result<ModelInfo> {
+    let mut info = model.info();
+    for name in &spec.training.frozen {
+        let known: Vec<String> = info.parameters.iter().map(|p| p.name.clone()).collect();
+        let Some(parameter) = info.parameters.iter_mut().find(|p| p.name == *name) else {
+            return Err(Error::input(format!(
+                "training.frozen: `{}` has no parameter `{name}`",
+                spec.model.id
+            ))
+            .help(format!("its parameters: {}", known.join(", "))));
+        };
+        parameter.trained = false;
+    }
+    if info.updates_itself && !spec.training.frozen.is_empty() {
+        return Err(Error::unsupported(format!(
+            "`{}` changes its parameters itself, so none can be frozen",
+            spec.model.id
+        ))
+        .help("leave out training.frozen, or use a model that an optimizer trains"));
+    }
+    if !info.updates_itself && info.parameters.iter().all(|p| !p.trained) {
+        return Err(Error::input("training.frozen: no parameter is left to train")
+            .help("leave at least one parameter out"));
+    }
+    Ok(info)
+}
+
+/// The parameters of the finished training that this one begins with: those that the
+/// model has in the same shape. Every recurrent block must be among them.
+///
+/// # Errors
+/// If the training cannot be read, or its network has other recurrent blocks.
+pub(super) fn inherited(spec: &CellSpec, info: &ModelInfo) -> Result<Option<Vec<Tensor>>> {
+    let Some(origin) = &spec.training.from else { return Ok(None) };
+    let folder = Path::new(&origin.path);
+    let weights = pallium_record::weights::read(&folder.join(pallium_record::weights::FILE))?;
+    if spec.connections.is_some() || weights.connections.is_some() {
+        return Err(Error::unsupported("training.from does not take networks on connections")
+            .help("begin with their weights: `init.file` reads the weights.safetensors of a training"));
+    }
+    let mut all = Vec::new();
+    for parameter in &info.parameters {
+        let found = weights.parameters.iter().find(|tensor| tensor.name == parameter.name);
+        match found.filter(|tensor| tensor.shape == parameter.shape) {
+            Some(tensor) => all.push(tensor.clone()),
+            None if parameter.kind == ParameterKind::Recurrent => {
+                return Err(Error::input(format!(
+                    "training.from: {} has no parameter `{}` of the shape {:?}",
+                    folder.display(),
+                    parameter.name,
+                    parameter.shape
+                ))
+                .help("begin with a network of the same model and the same number of units"));
+            }
+            None => tracing::warn!(
+                "`{}` starts anew: the network that training.from names does not have it in the shape {:?}",
+                parameter.name,
+                parameter.shape
+            ),
+        }
+    }
+    Ok(Some(all))
+}
+
+/// Initialises the model: as it does itself, then with the parameters of
+/// [`inherited`].
+pub(super) fn initialise(
+    spec: &CellSpec,
+    model: &mut dyn Model,
+    info: &ModelInfo,
+    initial: &Matrix,
+) -> Result<()> {
+    model
+        .initialise(initial.view(), spec.derived_seed("model"))
+        .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
+    if let Some(inherited) = inherited(spec, info)? {
+        for (to, parameter) in model.parameters_mut()?.into_iter().zip(&info.parameters) {
+            if let Some(tensor) = inherited.iter().find(|tensor| tensor.name == parameter.name) {
+                to.copy_from_slice(tensor.slice::<f32>()?);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a model's description that contradicts itself.

@@ -13,7 +13,9 @@ pub mod check;
 mod clip;
 pub mod components;
 pub mod cost;
+pub mod each;
 mod early_stopping;
+pub mod evaluation;
 pub mod log;
 #[cfg(test)]
 mod mock;
@@ -27,6 +29,7 @@ mod queue;
 mod schedule;
 mod scores;
 pub mod shard;
+pub mod traces;
 pub mod train;
 mod training_loop;
 mod trials;

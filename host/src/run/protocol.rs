@@ -7,12 +7,15 @@ use std::path::PathBuf;
 
 use pallium_core::Error;
 use pallium_record::identity::Cell;
-use pallium_record::outcome::Status;
+use pallium_record::outcome::{Status, Value};
 use pallium_record::spec::CellSpec;
 use pallium_record::{FORMAT, VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
+use super::evaluation::{Evaluated, Evaluation, Test};
+use super::traces::What;
+use crate::dataset::Format;
 use crate::plugins::KnownFile;
 
 /// A job for a worker.
@@ -63,6 +66,38 @@ pub enum Work {
         /// The run folder.
         store: PathBuf,
     },
+    /// Compute metrics of the snapshots of a finished training.
+    MeasureSnapshots {
+        /// The training, with these metrics.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+    },
+    /// Test a finished network; see [`evaluation`](super::evaluation).
+    Evaluate {
+        /// The training.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+        /// The tests.
+        evaluation: Box<Evaluation>,
+    },
+    /// Record a finished network on trials, and write it to a new file; see
+    /// [`traces`](super::traces).
+    Trace {
+        /// The training.
+        cell: Box<Cell>,
+        /// The run folder.
+        store: PathBuf,
+        /// The trials.
+        test: Box<Test>,
+        /// What is recorded.
+        what: Vec<What>,
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        format: Format,
+    },
     /// Build the components of trainings, without training; see
     /// [`check`](super::check::check).
     Check {
@@ -91,7 +126,11 @@ impl Work {
     /// Number of threads that the work may use.
     pub fn threads(&self) -> usize {
         match self {
-            Work::Train { cell, .. } | Work::Measure { cell, .. } => cell.spec.training.threads,
+            Work::Train { cell, .. }
+            | Work::Measure { cell, .. }
+            | Work::MeasureSnapshots { cell, .. }
+            | Work::Evaluate { cell, .. }
+            | Work::Trace { cell, .. } => cell.spec.training.threads,
             Work::Positions { cell } => cell.training.threads,
             Work::Check { cells } | Work::Weigh { cells } | Work::Estimate { cells } => most_threads(cells),
         }
@@ -140,6 +179,18 @@ pub enum Event {
         /// Number of measures that failed.
         failed_measures: usize,
     },
+    /// The snapshots of a finished training are measured.
+    SnapshotsMeasured {
+        /// Each value with its epoch.
+        rows: Vec<(u32, Value)>,
+    },
+    /// A finished network is tested.
+    Evaluated {
+        /// The values.
+        rows: Vec<Evaluated>,
+    },
+    /// A finished network is recorded, and the file is written.
+    Traced,
     /// The estimate of the next training.
     Estimated {
         /// The cost; `None` if the training cannot be tried.

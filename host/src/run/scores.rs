@@ -122,11 +122,16 @@ impl Sums {
             let (view, mut answers) = (batch.slice_scored(range), Answers::new());
             let sums = answers.pass(model, info, &view, Mode::Evaluate, false)?;
             let found = answers.correct(task, info, &view, &sums)?;
-            let (correct, weight) = self.scored.get_or_insert((0.0, 0.0));
-            *correct += found;
-            *weight += sums.weight;
+            self.add_scored(found, sums.weight);
         }
         Ok(())
+    }
+
+    /// Adds correct answers and their weight by [`Batch::scored`].
+    pub fn add_scored(&mut self, found: f64, weighed: f64) {
+        let (correct, weight) = self.scored.get_or_insert((0.0, 0.0));
+        *correct += found;
+        *weight += weighed;
     }
 
     pub fn any(&self) -> bool {

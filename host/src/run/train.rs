@@ -9,22 +9,22 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
     Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
-    Result, Rewiring, Tensor, TensorView,
+    Result, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
 use pallium_record::outcome::{Epoch, Status, Value};
 use pallium_record::spec::CellSpec;
-use pallium_record::training::Trained;
+use pallium_record::training::{Snapshot, Trained};
 use pallium_record::weights::Weights;
 
 use super::components::{
     Ground, Grown, Options, begin, build_constraints, build_metric, build_metrics, build_model,
-    build_optimizer, check_model, check_training,
+    build_optimizer, check_model, check_training, describe_model, initialise,
 };
 use super::penalties::{Penalties, Wiring};
 use super::scores::Answers;
-use super::training_loop::{Network, TrainingLoop, parameters, set_parameters};
+use super::training_loop::{Network, TrainingLoop, parameters, set_parameters, with_snapshots};
 use super::trials::Trials;
 use crate::plugins::Catalogue;
 
@@ -60,7 +60,7 @@ pub fn train(
     let base = grown.setting(base, distance.as_ref());
     let initial = &grown.values;
     let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
+    let info = describe_model(spec, model.as_ref())?;
     check_model(spec, &info)?;
     let wiring = Wiring::new(grown.connections.as_ref(), initial, ground.places.as_ref());
     let on = build_constraints(spec, catalogue, &base, &info, ground.places.as_ref())?;
@@ -70,6 +70,7 @@ pub fn train(
     let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
     let before = begin(spec, model.as_mut(), &info, initial, &mut penalties)?;
     penalties.check_rewiring(model.as_mut(), &info, optimizer.as_mut())?;
+    let begun = begun_with(spec, &info, &before, initial)?;
     let mut network = Network {
         model: model.as_mut(),
         info: &info,
@@ -102,6 +103,7 @@ pub fn train(
     let seconds_setup = clock.elapsed().as_secs_f64();
     tracing::info!(units = info.units, parameters = info.count(), "set up");
 
+    training.begin(&before);
     training.run(&mut network, &mut trials, options.checkpoint, observe)?;
     let seconds_training = training.seconds();
     let seconds_before = training.seconds_before;
@@ -119,12 +121,15 @@ pub fn train(
     };
     let seconds_evaluation = evaluating.elapsed().as_secs_f64();
 
-    let TrainingLoop { curves, divergence, .. } = training;
+    let TrainingLoop { curves, divergence, snapshots, .. } = training;
     let diverged = divergence.is_some();
     let state = match diverged || !options.keep_state {
         true => None,
         // Durations vary between repetitions, so they are in `times.csv` alone.
-        false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: network.state()? }),
+        false => {
+            let state = with_snapshots(network.state()?, &snapshots);
+            Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state })
+        }
     };
     let mut values = Vec::new();
     for (at, name) in SPLITS.iter().enumerate() {
@@ -175,12 +180,24 @@ pub fn train(
         times: times.map(|(name, seconds)| Value::new("", name, Some(seconds))).into(),
         curves,
         ids: ground.substrate.ids.iter().map(|(name, ids)| (name.clone(), ids.to_vec())).collect(),
-        initial: grown.values.clone(),
+        initial: begun,
         connections: penalties.wiring.before.take().zip(penalties.wiring.now.take()).map(<[_; 2]>::from),
         parameters: trained,
+        snapshots: if diverged { Vec::new() } else { snapshots },
         state,
         task: ground.info,
     })
+}
+
+/// The recurrent weights before training, N×N: as grown, or as the training that
+/// this one begins with left them.
+fn begun_with(spec: &CellSpec, info: &ModelInfo, before: &[Tensor], grown: &Matrix) -> Result<Matrix> {
+    let block = info.recurrent().next().and_then(|(at, _)| before.get(at));
+    match block.filter(|block| spec.training.from.is_some() && block.shape == grown.shape()) {
+        Some(block) => Matrix::from_shape_vec(grown.dim(), block.slice::<f32>()?.to_vec())
+            .map_err(|e| Error::bug(format!("a block has another shape: {e}"))),
+        None => Ok(grown.clone()),
+    }
 }
 
 /// Computes metrics of a finished training, given by their positions in the
@@ -199,18 +216,8 @@ pub fn measure_finished(
 ) -> Result<Vec<MeasuredBy>> {
     let mut ground = Ground::new(spec, catalogue, options)?;
     let base = ground.setting(spec, options);
-    let connections = weights.connections.as_ref();
-    let distance = ground.distance_on(connections.map(|[_, after]| after));
-    // The weights before training at the connections after it.
-    let initial = match connections {
-        None => weights.initial.clone(),
-        Some([before, after]) => {
-            let values: Vec<f32> = weights.initial.iter().copied().collect();
-            let values = Rewiring::between(before.view(), &values, after.clone()).values;
-            Matrix::from_shape_vec((1, values.len()), values).map_err(|e| Error::bug(e.to_string()))?
-        }
-    };
-    let grown = Grown { values: initial, connections: connections.map(|[_, after]| after.clone()) };
+    let grown = Grown::finished(weights)?;
+    let distance = ground.distance_on(grown.connections.as_ref());
     let base = grown.setting(base, distance.as_ref());
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
@@ -220,13 +227,55 @@ pub fn measure_finished(
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
     let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
-    model.initialise(grown.values.view(), spec.derived_seed("model"))?;
+    initialise(spec, model.as_mut(), &info, &grown.values)?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
     let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
     let before = Before { parameters: &before, wiring: &wiring };
     measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)
+}
+
+/// Computes the metrics of a spec of the network after each of its snapshots, without
+/// training: the epoch and its values.
+///
+/// # Errors
+/// As [`measure_finished`].
+pub fn measure_snapshots(
+    spec: &CellSpec,
+    weights: &Weights,
+    snapshots: &[Snapshot],
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Vec<(u32, Value)>> {
+    let mut ground = Ground::new(spec, catalogue, options)?;
+    if weights.connections.as_ref().is_some_and(|[before, after]| before != after) {
+        return Err(Error::unsupported("snapshots of a network whose connections change cannot be measured")
+            .help("a snapshot holds the weights, but not the connections; measure the finished network"));
+    }
+    let grown = Grown::finished(weights)?;
+    let distance = ground.distance_on(grown.connections.as_ref());
+    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let base = grown.setting(ground.setting(spec, options), distance.as_ref());
+    let mut model = build_model(spec, catalogue, &base)?;
+    let info = model.info();
+    let all: Vec<usize> = (0..spec.metrics.len()).collect();
+    initialise(spec, model.as_mut(), &info, &grown.values)?;
+    let before = parameters(model.as_ref())?;
+    let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
+    let before = Before { parameters: &before, wiring: &wiring };
+    let mut rows = Vec::new();
+    for snapshot in snapshots {
+        set_parameters(model.as_mut(), &info, &snapshot.parameters).map_err(|e| {
+            e.context(format!("the snapshot of epoch {} does not fit the model", snapshot.epoch))
+        })?;
+        // Built anew, so that each network is measured like a finished one.
+        let mut metrics = build_metrics(spec, catalogue, &base)?;
+        let found =
+            measure(spec, &all, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)?;
+        rows.extend(found.into_iter().flat_map(|(values, _)| values).map(|value| (snapshot.epoch, value)));
+    }
+    Ok(rows)
 }
 
 /// The numbers and arrays of a metric.

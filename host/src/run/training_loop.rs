@@ -10,7 +10,9 @@ use pallium_core::{
 };
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::outcome::{Divergence, Epoch};
+use pallium_record::snapshots;
 use pallium_record::spec::CellSpec;
+use pallium_record::training::Snapshot;
 
 use super::clip::clip_and_decay;
 use super::early_stopping;
@@ -25,6 +27,8 @@ const EVALUATED_AT_ONCE: usize = 128;
 
 /// Prefix of the names of the optimizer's tensors in a training's state.
 const OPTIMIZER: &str = "optimizer.";
+/// Prefix of the names of parameters after earlier epochs.
+const SNAPSHOT: &str = "snapshot.";
 /// Prefix of what a model remembers besides its parameters.
 const MODEL: &str = "model.";
 
@@ -72,6 +76,8 @@ pub(super) struct TrainingLoop<'a> {
     updates: u64,
     pub curves: Vec<Epoch>,
     pub divergence: Option<Divergence>,
+    /// Parameters after some epochs.
+    pub snapshots: Vec<Snapshot>,
     clock: Instant,
     /// Seconds of training before an interruption.
     pub seconds_before: f64,
@@ -87,6 +93,7 @@ impl<'a> TrainingLoop<'a> {
             updates: 0,
             curves: Vec::with_capacity(spec.training.epochs as usize),
             divergence: None,
+            snapshots: Vec::new(),
             clock: Instant::now(),
             seconds_before: 0.0,
         }
@@ -95,8 +102,16 @@ impl<'a> TrainingLoop<'a> {
     /// Continues after the epochs of `found`, whose state the network has.
     pub fn resume(&mut self, found: Checkpoint) {
         tracing::info!(epochs = found.curves.len(), "continued from a checkpoint");
+        self.snapshots = snapshots::from_tensors(prefixed(&found.state, SNAPSHOT));
         self.curves = found.curves;
         self.seconds_before = found.seconds;
+    }
+
+    /// Keeps the parameters before training, if snapshots are wanted.
+    pub fn begin(&mut self, before: &[Tensor]) {
+        if self.spec.training.snapshots.is_some() && self.snapshots.is_empty() {
+            self.snapshots.push(Snapshot { epoch: 0, parameters: before.to_vec() });
+        }
     }
 
     /// Duration of the training so far, in seconds.
@@ -176,9 +191,13 @@ impl<'a> TrainingLoop<'a> {
             );
             observe(&done);
             self.curves.push(done);
+            if training.snapshots.is_some_and(|snapshots| snapshots.is_due(epoch)) {
+                self.snapshots.push(Snapshot { epoch, parameters: parameters(network.model)? });
+            }
             if let Some(place) = keep.filter(|place| place.is_due(epoch)) {
                 let (curves, seconds) = (self.curves.clone(), self.seconds());
-                place.save(&Checkpoint { curves, seconds, state: network.state()? });
+                let state = with_snapshots(network.state()?, &self.snapshots);
+                place.save(&Checkpoint { curves, seconds, state });
             }
         }
         Ok(())
@@ -213,6 +232,9 @@ impl<'a> TrainingLoop<'a> {
                 return Ok(Some(format!("penalty {penalty}")));
             }
             sums.add(&loss, correct, penalty, count);
+            if !self.spec.training.frozen.is_empty() {
+                learned.retain(|learned| info.parameters[learned.index].trained);
+            }
             clip_and_decay(&self.spec.training, &mut learned);
             if !info.updates_itself {
                 let moment = Moment::at(self.updates + 1, epoch, factor);
@@ -268,6 +290,13 @@ impl<'a> TrainingLoop<'a> {
     }
 }
 
+/// A state with snapshots, so that a continued training keeps them.
+pub(super) fn with_snapshots(mut state: Vec<Tensor>, snapshots: &[Snapshot]) -> Vec<Tensor> {
+    let named = |tensor: Tensor| Tensor { name: format!("{SNAPSHOT}{}", tensor.name), ..tensor };
+    state.extend(snapshots::to_tensors(snapshots).into_iter().map(named));
+    state
+}
+
 /// Lets the optimizer change what was learned.
 pub(super) fn update(
     optimizer: &mut dyn Optimizer,
@@ -287,11 +316,12 @@ pub(super) fn update(
 }
 
 /// `0..count` in ranges of `length`; the last one may be shorter.
-fn ranges(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn ranges(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).step_by(length.max(1)).map(move |start| start..count.min(start + length))
 }
 
-fn at_once(batch: usize) -> usize {
+/// Number of trials in an evaluating pass of a training with this batch size.
+pub(super) fn at_once(batch: usize) -> usize {
     batch.max(EVALUATED_AT_ONCE)
 }
 

@@ -38,7 +38,8 @@ impl Trials {
     }
 }
 
-fn draw(
+/// `count` trials of a split.
+pub(super) fn draw(
     spec: &CellSpec,
     task: &mut dyn Task,
     info: &TaskInfo,

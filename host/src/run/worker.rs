@@ -15,8 +15,10 @@ use pallium_record::store::Store;
 
 use super::components::{Options, read_substrate};
 use super::cost::{self, Estimator};
+use super::evaluation::evaluate;
 use super::log;
 use super::protocol::{Event, Job, Work};
+use super::traces::traces;
 use super::{check, train, warnings};
 use crate::child::inside::{self, emit};
 use crate::limits;
@@ -111,10 +113,7 @@ fn perform(job: &Job) -> Result<Event> {
             if let Some(error) = gone {
                 return Err(error);
             }
-            // A component that fails while it is dropped cannot return its error.
-            if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
-                return Err(error);
-            }
+            closed()?;
             trained.warnings = warnings::take();
             let folder = match store.write(cell, &trained, profile) {
                 Ok(folder) => folder,
@@ -131,15 +130,33 @@ fn perform(job: &Job) -> Result<Event> {
                 status: trained.status,
             })
         }
+        Work::MeasureSnapshots { cell, store } => {
+            let store = Store::new(store);
+            let (weights, snapshots) = (store.weights(cell)?, store.snapshots(cell)?);
+            let rows = train::measure_snapshots(&cell.spec, &weights, &snapshots, &catalogue, &options)?;
+            closed()?;
+            Ok(Event::SnapshotsMeasured { rows })
+        }
+        Work::Evaluate { cell, store, evaluation } => {
+            let weights = Store::new(store).weights(cell)?;
+            let rows = evaluate(&cell.spec, &weights, evaluation, &catalogue, &options)?;
+            closed()?;
+            Ok(Event::Evaluated { rows })
+        }
+        Work::Trace { cell, store, test, what, file, format } => {
+            let weights = Store::new(store).weights(cell)?;
+            let data = traces(&cell.spec, &weights, test, what, &catalogue, &options)?;
+            closed()?;
+            data.write(file, *format)?;
+            Ok(Event::Traced)
+        }
         Work::Measure { cell, store } => {
             let _log = log::open(store);
             let store = Store::new(store);
             let wanted = store.to_measure(cell)?;
             let weights = store.weights(cell)?;
             let measures = train::measure_finished(&cell.spec, &wanted, &weights, &catalogue, &options)?;
-            if let Some(error) = pallium_core::abi::take_close_failures().into_iter().next() {
-                return Err(error);
-            }
+            closed()?;
             for (&metric, (values, arrays)) in wanted.iter().zip(&measures) {
                 match store.add_measures(cell, metric, values, arrays) {
                     Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),
@@ -149,6 +166,11 @@ fn perform(job: &Job) -> Result<Event> {
             Ok(Event::Measured { failed_measures: failures(measures.iter().map(|(values, _)| values)) })
         }
     }
+}
+
+/// A component that fails while it is dropped cannot return its error.
+fn closed() -> Result<()> {
+    pallium_core::abi::take_close_failures().into_iter().next().map_or(Ok(()), Err)
 }
 
 fn failures<'a>(measures: impl IntoIterator<Item = &'a Vec<Value>>) -> usize {

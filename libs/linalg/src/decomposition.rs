@@ -78,6 +78,22 @@ pub fn solve(matrix: ArrayView2<'_, f64>, right: ArrayView2<'_, f64>) -> Option<
     Some(Array2::from_shape_fn(right.dim(), |at| solution[at]))
 }
 
+/// Eigenvalues of a square matrix as (real, imaginary), by descending modulus; those
+/// of a conjugate pair with the positive imaginary part first. `None` if an entry is
+/// not finite or the iteration does not converge.
+pub fn eigenvalues(matrix: ArrayView2<'_, f64>) -> Option<Vec<(f64, f64)>> {
+    if matrix.iter().any(|value| !value.is_finite()) {
+        return None;
+    }
+    let mut values: Vec<(f64, f64)> =
+        dense(matrix).eigenvalues().ok()?.iter().map(|value| (value.re, value.im)).collect();
+    let modulus = |value: &(f64, f64)| value.0.hypot(value.1);
+    values.sort_by(|a, b| {
+        modulus(b).total_cmp(&modulus(a)).then(b.0.total_cmp(&a.0)).then(b.1.total_cmp(&a.1))
+    });
+    Some(values)
+}
+
 /// A QR decomposition.
 #[derive(Clone, Debug)]
 pub struct Qr {

@@ -15,6 +15,8 @@ mod product;
 mod spectral_radius;
 
 pub use components::strong_components;
-pub use decomposition::{Qr, Symmetric, inverse, log_determinant, pseudo_inverse, qr, solve, symmetric};
+pub use decomposition::{
+    Qr, Symmetric, eigenvalues, inverse, log_determinant, pseudo_inverse, qr, solve, symmetric,
+};
 pub use product::{Real, View, Write, product, product_on_threads};
 pub use spectral_radius::{Squaring, perron_root, spectral_radius};

@@ -14,4 +14,4 @@ pub use dtype::{Dtype, Numeric};
 pub use npy::{
     Fits, any, array, ids, list, lists, matrix, read_array, read_ids, read_list, read_lists, read_matrix,
 };
-pub use write::{Element, write};
+pub use write::{Element, text_bytes, write, write_texts};

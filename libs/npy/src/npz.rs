@@ -1,17 +1,18 @@
-//! Reads npz archives: npy files in a zip, as written by `numpy.savez` and
+//! Reads and writes npz archives: npy files in a zip, as written by `numpy.savez` and
 //! `numpy.savez_compressed`.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use pallium_core::ndarray::{Array2, ArrayD};
+use pallium_core::ndarray::{Array2, ArrayBase, ArrayD, Data, Dimension};
 use pallium_core::prelude::*;
-use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::npy;
+use crate::{Element, npy, write, write_texts};
 
 /// An array may always decompress to this many bytes.
 const ALWAYS: u64 = 64 << 20;
@@ -20,6 +21,55 @@ const ALWAYS: u64 = 64 << 20;
 const MAX_RATIO: u64 = 256;
 /// Maximum number of arrays in an archive.
 const MAX_ARRAYS: usize = 100_000;
+
+/// An npz archive while it is written, without compression, as `numpy.savez` does.
+/// The same arrays give the same bytes.
+pub struct NpzWriter<W: Write + Seek>(ZipWriter<W>);
+
+impl<W: Write + Seek> NpzWriter<W> {
+    /// An archive without arrays.
+    pub fn new(to: W) -> Self {
+        NpzWriter(ZipWriter::new(to))
+    }
+
+    fn start(&mut self, name: &str) -> io::Result<()> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .large_file(true);
+        self.0.start_file(format!("{name}.npy"), options).map_err(io::Error::from)
+    }
+
+    /// Adds an array.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add<T: Element, D: Dimension>(
+        &mut self,
+        name: &str,
+        array: &ArrayBase<impl Data<Elem = T>, D>,
+    ) -> io::Result<()> {
+        self.start(name)?;
+        write(&mut self.0, array)
+    }
+
+    /// Adds a list of texts.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add_texts(&mut self, name: &str, texts: &[String]) -> io::Result<()> {
+        self.start(name)?;
+        write_texts(&mut self.0, texts)
+    }
+
+    /// Completes the archive.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish().map_err(io::Error::from)
+    }
+}
 
 /// An open npz archive.
 pub struct Npz {

@@ -35,18 +35,12 @@ elements!(f32 = "<f4", f64 = "<f8", i64 = "<i8");
 /// The data start at a multiple of this, so that the file can be mapped.
 const ALIGNMENT: usize = 64;
 
-/// Writes an array in format 1.0, row-major.
-///
-/// # Errors
-/// If `to` cannot be written.
-pub fn write<T: Element, D: Dimension>(
-    mut to: impl Write,
-    array: &ArrayBase<impl Data<Elem = T>, D>,
-) -> io::Result<()> {
-    let sides: Vec<String> = array.shape().iter().map(ToString::to_string).collect();
+/// The header of a file in format 1.0, of row-major values.
+fn header(description: &str, shape: &[usize]) -> io::Result<Vec<u8>> {
+    let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
     // A tuple of one element also needs a comma.
     let shape = if let [side] = sides.as_slice() { format!("{side},") } else { sides.join(", ") };
-    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({shape})}}", T::DESCRIPTION);
+    let mut header = format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({shape})}}");
     let start = b"\x93NUMPY\x01\x00".len() + 2;
     let length = (start + header.len() + 1).next_multiple_of(ALIGNMENT) - start;
     header.extend(std::iter::repeat_n(' ', length - header.len() - 1));
@@ -55,6 +49,38 @@ pub fn write<T: Element, D: Dimension>(
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(length.to_le_bytes());
     bytes.extend(header.bytes());
+    Ok(bytes)
+}
+
+/// A text as numpy stores it: `length` characters of four bytes, the last ones 0.
+/// What is longer is cut.
+pub fn text_bytes(text: &str, length: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        text.chars().take(length).flat_map(|letter| u32::from(letter).to_le_bytes()).collect();
+    bytes.resize(4 * length, 0);
+    bytes
+}
+
+/// Writes a list of texts, as an array of numpy's type `U`.
+///
+/// # Errors
+/// If `to` cannot be written.
+pub fn write_texts(mut to: impl Write, texts: &[String]) -> io::Result<()> {
+    let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+    to.write_all(&header(&format!("<U{longest}"), &[texts.len()])?)?;
+    texts.iter().try_for_each(|text| to.write_all(&text_bytes(text, longest)))?;
+    to.flush()
+}
+
+/// Writes an array in format 1.0, row-major.
+///
+/// # Errors
+/// If `to` cannot be written.
+pub fn write<T: Element, D: Dimension>(
+    mut to: impl Write,
+    array: &ArrayBase<impl Data<Elem = T>, D>,
+) -> io::Result<()> {
+    let mut bytes = header(T::DESCRIPTION, array.shape())?;
     for &value in array {
         value.append(&mut bytes);
         if bytes.len() >= 1 << 16 {

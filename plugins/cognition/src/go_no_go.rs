@@ -44,7 +44,10 @@ impl Component for GoNoGo {
             kinds.inputs.slice_mut(s![class, delay.clone(), 0]).fill(1.0);
             kinds.label_at_end(class, class as u32);
         }
-        Ok(GoNoGo(Repertoire::new(Self::ID, kinds, vec!["no-go".into(), "go".into()], 2)?))
+        let repertoire = Repertoire::new(Self::ID, kinds, vec!["no-go".into(), "go".into()], 2)?;
+        let periods =
+            [("fixation", fixation), ("stimulus", stimulus), ("delay", delay), ("decision", decision)];
+        Ok(GoNoGo(repertoire.with_periods(&periods)))
     }
 }
 
@@ -80,6 +83,9 @@ mod tests {
         let info = task.info();
         assert_eq!((info.inputs, info.outputs, info.steps), (3, 2, 40));
         assert_eq!(info.conditions, ["no-go", "go"]);
+        assert_eq!(info.periods, ["fixation", "stimulus", "delay", "decision"]);
+        let periods = task.trials(1, 3).unwrap().periods.unwrap();
+        assert_eq!([4, 5, 24, 25, 35, 39].map(|step| periods[[0, step]]), [0, 1, 1, 2, 3, 3]);
         let batch = task.trials(100, 1).unwrap();
         for trial in 0..100 {
             let go = batch.conditions[trial];

@@ -65,7 +65,7 @@ impl Component for OneChoice {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        let [goal, _, choices] = lay_out([
+        let [goal, delay, choices] = lay_out([
             Period::required("goal", params.goal),
             Period::optional("delay", params.delay),
             Period::required("choices", params.choices),
@@ -86,7 +86,8 @@ impl Component for OneChoice {
                 WAYS[answer as usize]
             ));
         }
-        Ok(OneChoice(Repertoire::new(Self::ID, kinds, names, WAYS.len())?))
+        let repertoire = Repertoire::new(Self::ID, kinds, names, WAYS.len())?;
+        Ok(OneChoice(repertoire.with_periods(&[("goal", goal), ("delay", delay), ("choices", choices)])))
     }
 }
 

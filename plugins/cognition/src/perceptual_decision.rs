@@ -9,7 +9,7 @@ use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::trial::{Period, empty_batch, lay_out};
+use crate::trial::{Period, empty_batch, lay_out, mark_periods};
 
 pallium_core::params! {
     /// Periods of a trial in their order, and what is shown.
@@ -133,6 +133,7 @@ impl Task for PerceptualDecision {
         let mut info = TaskInfo::classes(1 + DIRECTIONS.len(), DIRECTIONS.len(), self.delay.end);
         info.step_ms = Some(self.step_ms);
         info.conditions = conditions;
+        info.periods = ["fixation", "stimulus", "delay"].map(String::from).into();
         info.levels = Some(Levels {
             chance: 1.0 / DIRECTIONS.len() as f64,
             memoryless: Some(self.accuracy(last)),
@@ -144,6 +145,7 @@ impl Task for PerceptualDecision {
     fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
         let mut batch = empty_batch(count, self.delay.end, 1 + DIRECTIONS.len())?;
         batch.inputs.slice_mut(s![.., self.fixation.start.., 0]).fill(1.0);
+        mark_periods(&mut batch, &[self.fixation.clone(), self.stimulus.clone(), self.delay.clone()]);
         let mut stream = random::stream(seed, Self::ID);
         let coherences = self.coherences.len() as u32;
         for trial in 0..count {

@@ -76,6 +76,13 @@ pub fn empty_batch(count: usize, steps: usize, channels: usize) -> Result<Batch>
     }
 }
 
+/// Names the period of each step of every trial, given the steps of each.
+pub fn mark_periods(batch: &mut Batch, periods: &[Range<usize>]) {
+    let (trials, steps) = batch.mask.dim();
+    let of = |step| periods.iter().position(|range| range.contains(&step)).unwrap_or_default() as u32;
+    batch.periods = Some(Array2::from_shape_fn((trials, steps), |(_, step)| of(step)));
+}
+
 /// A task that consists of a few equally likely kinds of noiseless trials.
 pub struct Repertoire {
     /// One trial of each kind; its index is its condition.
@@ -106,6 +113,15 @@ impl Repertoire {
         Ok(Repertoire { kinds, info, purpose })
     }
 
+    /// The same repertoire with the names and the steps of its periods.
+    #[must_use]
+    pub fn with_periods(mut self, periods: &[(&str, Range<usize>)]) -> Self {
+        self.info.periods = periods.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let ranges: Vec<_> = periods.iter().map(|(_, range)| range.clone()).collect();
+        mark_periods(&mut self.kinds, &ranges);
+        self
+    }
+
     /// The description of the task.
     pub fn info(&self) -> TaskInfo {
         self.info.clone()
@@ -127,6 +143,10 @@ impl Repertoire {
             batch.conditions[trial] = condition;
         }
         batch.targets = Targets::Classes(targets);
+        // All kinds have the same periods.
+        let periods = self.kinds.periods.as_ref();
+        batch.periods =
+            periods.map(|own| Array2::from_shape_fn((count, self.info.steps), |(_, at)| own[[0, at]]));
         Ok(batch)
     }
 }

@@ -199,6 +199,7 @@ pub fn info<D: Design>(design: &D) -> TaskInfo {
     info.step_ms = Some(f64::from(frame.dt_ms));
     info.conditions = design.conditions();
     info.levels = Some(design.levels());
+    info.periods = frame.periods.iter().map(|(name, _)| (*name).to_owned()).collect();
     info
 }
 
@@ -242,6 +243,7 @@ pub fn blank<D: Design>(design: &D, count: usize) -> Result<Batch> {
         Some(values) if values <= MAX_VALUES => {
             let mut batch = Batch::zeros(count, steps, channels);
             batch.scored = Some(batch.mask.clone());
+            batch.periods = Some(batch.mask.mapv(|_| 0));
             Ok(batch)
         }
         _ => Err(Error::input(format!(
@@ -264,6 +266,12 @@ pub fn lay_out<D: Design>(
     let ranges = design.ranges(steps);
     let length = ranges.iter().map(|range| range.end).max().unwrap_or(0);
     batch.mask.slice_mut(s![trial, ..length]).fill(frame.fixation_weight as f32);
+    if let Some(periods) = &mut batch.periods {
+        // Where periods overlap, the later one is meant.
+        for (period, range) in (0..).zip(&ranges).take(frame.periods.len()) {
+            periods.slice_mut(s![trial, range.clone()]).fill(period);
+        }
+    }
     let (Some(scored), Targets::Classes(targets)) = (&mut batch.scored, &mut batch.targets) else { return };
     let mut canvas = Canvas {
         ranges,

@@ -53,6 +53,9 @@ pub fn batch_parcel(batch: &Batch) -> WireParcel {
     if let Some(scored) = &batch.scored {
         parts.push(Part::new("scored", scored.view()));
     }
+    if let Some(periods) = &batch.periods {
+        parts.push(Part::new("periods", periods.view()));
+    }
     parcel_of(RString::from("{}"), &parts)
 }
 
@@ -71,6 +74,7 @@ pub fn batch_from_parcel(parcel: &WireParcel) -> Result<Batch> {
         batch.scored = received.array_if::<f32, Ix2>("scored")?.map(|scored| scored.to_owned());
         batch.lengths = received.list("lengths")?.to_vec();
         batch.conditions = received.list("conditions")?.to_vec();
+        batch.periods = received.array_if::<u32, Ix2>("periods")?.map(|periods| periods.to_owned());
         Ok(batch)
     })
 }

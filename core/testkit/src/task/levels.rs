@@ -8,7 +8,7 @@ use pallium_core::{Error, Levels, Result, TaskInfo};
 /// What an observer finds in the task's trials, with what the task states, or why
 /// there is nothing to compare.
 enum Found {
-    Stated(TaskInfo, Levels, Observed),
+    Stated(Box<TaskInfo>, Levels, Observed),
     Nothing(&'static str),
 }
 
@@ -22,7 +22,7 @@ fn observed(subject: &Subject<'_>, seen: Seen) -> Result<Found> {
     let batch = task.trials(count(&info, 6000), 11)?;
     batch.check(&info)?;
     let observed = Observed::new(&batch, seen)?;
-    Ok(Found::Stated(info, levels, observed))
+    Ok(Found::Stated(Box::new(info), levels, observed))
 }
 
 pub(super) fn chance(subject: &Subject<'_>) -> Result<Note> {

@@ -1,0 +1,139 @@
+//! The finished trainings of a run folder, for commands that use them.
+
+use std::path::Path;
+
+use clap::Args;
+use pallium_core::{Error, Result};
+use pallium_record::identity::{self, Cell};
+use pallium_record::spec::CellSpec;
+use pallium_record::store::Store;
+
+use super::support;
+use crate::experiment::{Experiment, TestedTask, filter};
+use crate::plugins::Catalogue;
+use crate::run::evaluation::Test;
+use crate::run::workers::Workers;
+
+/// Which trainings of a run are used, and on which trials.
+#[derive(Args, Clone, Debug)]
+pub struct OnTrials {
+    /// Use only the trainings that match variant/task/run or a part of it; may be
+    /// repeated.
+    #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
+    pub only: Vec<String>,
+    /// A task of the experiment by its name, or any other with the same inputs and
+    /// outputs by its id; may be repeated [default: the one that was trained]
+    #[arg(long = "task", value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// Set a parameter of the task, such as task.delay=20, or several values as
+    /// 'task.delay={ sweep = [10, 20] }'; may be repeated.
+    #[arg(long = "set", value_name = "task.NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Number of trials [default: that of the test]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub trials: Option<u32>,
+    /// Seed of the trials [default: that of the test, so that its trials are used]
+    #[arg(long, value_name = "S")]
+    pub trial_seed: Option<u64>,
+    /// Number of networks at the same time [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub jobs: Option<u32>,
+}
+
+impl OnTrials {
+    /// Whether the test trials themselves are used.
+    pub fn is_own_test(&self) -> bool {
+        self.tasks.is_empty() && self.set.is_empty() && self.trials.is_none() && self.trial_seed.is_none()
+    }
+
+    /// Refuses every option, for a command that has no use for them with `option`.
+    ///
+    /// # Errors
+    /// If one is set.
+    pub fn refuse(&self, option: &str) -> Result<()> {
+        if self.is_own_test() && self.only.is_empty() && self.jobs.is_none() {
+            return Ok(());
+        }
+        Err(Error::input(format!("{option} exports the results of all trainings"))
+            .help("leave out --only, --task, --set, --trials, --trial-seed and --jobs"))
+    }
+}
+
+/// The finished trainings of a run folder.
+pub struct FinishedRun {
+    /// The run folder.
+    pub store: Store,
+    /// Its experiment.
+    pub experiment: Experiment,
+    /// The components.
+    pub catalogue: Catalogue,
+    /// The selected trainings that are finished and did not diverge.
+    pub cells: Vec<Cell>,
+}
+
+impl FinishedRun {
+    /// Opens the run folder at `folder`.
+    ///
+    /// # Errors
+    /// If it is not one, or no selected training is finished with the present plugins
+    /// and data.
+    pub fn open(folder: &Path, only: &[String]) -> Result<Self> {
+        support::path_text(folder)?;
+        let Some(store) = Store::existing(folder)? else {
+            return Err(Error::input(format!("{} does not contain a run", folder.display()))
+                .help("name a folder that `pallium run` wrote"));
+        };
+        let experiment = Experiment::load(&folder.join("experiment.toml"), &[])?;
+        let catalogue = support::catalogue(&experiment.plugin_path)?;
+        let specs = filter(experiment.expand(&catalogue)?, only)?;
+        let of = |spec: CellSpec| identity::identify(spec, &catalogue.files());
+        let mut plan: Vec<Cell> = specs.into_iter().map(of).collect::<Result<_>>()?;
+        store.locate(&mut plan)?;
+        let (mut cells, mut diverged) = (Vec::new(), 0);
+        for cell in plan {
+            if store.holds(&cell)? {
+                match store.weights(&cell)?.parameters.is_empty() {
+                    true => diverged += 1,
+                    false => cells.push(cell),
+                }
+            }
+        }
+        if diverged > 0 {
+            tracing::warn!("left out: {diverged} trainings that diverged");
+        }
+        if cells.is_empty() {
+            return Err(Error::input(format!(
+                "{} has no finished training that fits its experiment, its data and the present plugins",
+                folder.display()
+            ))
+            .help("finish the run first, and use the plugins and the data that it was made with"));
+        }
+        Ok(FinishedRun { store, experiment, catalogue, cells })
+    }
+
+    /// The tests of one training.
+    ///
+    /// # Errors
+    /// If there is no such task, or it does not have a parameter.
+    pub fn tests(&self, cell: &Cell, on: &OnTrials) -> Result<Vec<Test>> {
+        let tested = self.experiment.tested_tasks(&self.catalogue, &cell.spec, &on.tasks, &on.set)?;
+        let trials = on.trials.map_or(cell.spec.training.test, |count| count as usize);
+        let test = |TestedTask { label, settings, component }| Test {
+            task: label,
+            settings,
+            component,
+            trials,
+            seed: on.trial_seed,
+        };
+        Ok(tested.into_iter().map(test).collect())
+    }
+
+    /// Worker processes, and how many at a time.
+    ///
+    /// # Errors
+    /// If this executable cannot be found.
+    pub fn workers(&self, on: &OnTrials) -> Result<(Workers, usize)> {
+        let jobs = support::jobs(on.jobs, self.cells.iter().map(|cell| &cell.spec));
+        Ok((Workers::new(support::cache_folder())?, jobs))
+    }
+}

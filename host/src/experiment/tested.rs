@@ -1,0 +1,109 @@
+//! The tasks on which `pallium evaluate` and `pallium export` test finished
+//! networks: a training's own or another one, with parameters set on the command
+//! line.
+
+use pallium_core::{Error, Result, Role};
+use pallium_record::spec::{CellSpec, Use};
+
+use super::tree::{Node, Value};
+use super::{Component, Experiment, read, sweep};
+use crate::plugins::Catalogue;
+
+/// A task with everything set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestedTask {
+    /// Its label in tables.
+    pub label: String,
+    /// The parameters that the command line sets, as `delay=20,sigma=0`.
+    pub settings: String,
+    /// The component.
+    pub component: Use,
+}
+
+/// The `task` table of `--set task.…=…`, one for each point of its sweeps.
+fn points(sets: &[String]) -> Result<Vec<Node>> {
+    let Some(tree) = sets.iter().map(|text| Node::parse_set(text)).reduce(|all, one| all?.overlay(one?))
+    else {
+        return Ok(Vec::new());
+    };
+    let tree = tree?;
+    for (key, node) in tree.table("--set")? {
+        if key != "task" || !matches!(node.value, Value::Table(_)) {
+            return Err(node.at.error(format!("`{key}` is not a parameter of the task")).help(
+                "a finished network is tested with other parameters of a task: --set task.NAME=VALUE",
+            ));
+        }
+    }
+    let (_, points) = sweep::spread(&tree)?;
+    let trees =
+        if points.is_empty() { vec![tree] } else { points.into_iter().map(|(_, tree)| tree).collect() };
+    trees.into_iter().map(|tree| Ok(tree.table("--set")?["task"].clone())).collect()
+}
+
+impl Experiment {
+    /// The tasks on which the network of `spec` is tested: each of `names`, or its own
+    /// if there are none, at each point of `sets` (`task.NAME=VALUE`; a value may be a
+    /// sweep). A name is that of a task of the experiment, or a component's id.
+    ///
+    /// # Errors
+    /// If there is no such task, or it does not have a parameter.
+    pub fn tested_tasks(
+        &self,
+        catalogue: &Catalogue,
+        spec: &CellSpec,
+        names: &[String],
+        sets: &[String],
+    ) -> Result<Vec<TestedTask>> {
+        let mut bases = Vec::new();
+        for name in names {
+            let known = self.tasks.iter().find(|task| task.name == *name);
+            let given = match known {
+                Some(task) => task.component.clone(),
+                None => read::plain_component(name, &format!("--task {name}")),
+            };
+            bases.push((name.clone(), self.resolve(catalogue, Role::Task, &given, &[])?));
+        }
+        if bases.is_empty() {
+            bases.push((spec.task.clone(), spec.task_component.clone()));
+        }
+        let points = points(sets)?;
+        let mut tested = Vec::new();
+        for (label, base) in bases {
+            if points.is_empty() {
+                tested.push(TestedTask { label, settings: String::new(), component: base });
+                continue;
+            }
+            let schema = &catalogue.find(&base.id, Role::Task)?.schema;
+            for point in &points {
+                let given = read::parameters_of(&base.id, point)?;
+                let params = self.checked(schema, &given, &base.params)?;
+                let component = Use { params: sorted(params), ..base.clone() };
+                tested.push(TestedTask { label: label.clone(), settings: settings(&given), component });
+            }
+        }
+        if let Some(twice) = duplicate(&tested) {
+            return Err(Error::input(format!("the task `{twice}` is tested twice with the same parameters"))
+                .help("name each task and each parameter once"));
+        }
+        Ok(tested)
+    }
+}
+
+fn sorted(
+    mut params: serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    params.sort_keys();
+    params
+}
+
+fn duplicate(tested: &[TestedTask]) -> Option<&str> {
+    let key = |task: &TestedTask| (task.label.clone(), task.settings.clone());
+    let mut seen = std::collections::BTreeSet::new();
+    tested.iter().find(|task| !seen.insert(key(task))).map(|task| task.label.as_str())
+}
+
+fn settings(given: &Component) -> String {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let all = given.component.params.iter().map(|(name, value)| format!("{name}={}", text(value)));
+    all.collect::<Vec<_>>().join(",")
+}
