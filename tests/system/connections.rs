@@ -55,9 +55,7 @@ fn a_training_on_connections_is_that_of_a_masked_matrix() {
     let file = write(&folder, &experiment);
     let out = folder.path().join("out");
     pallium(&["run", text(&file), "--out", text(&out), "--jobs", "1"]).ok();
-    let of = |name: &str| {
-        tensors(&trainings(&out)[name].join("weights.safetensors"))
-    };
+    let of = |name: &str| tensors(&trainings(&out)[name].join("weights.safetensors"));
     let (matrix, on) = (of("matrix"), of("connections"));
     let (indptr, indices) = (&on["connections.indptr"], &on["connections.indices"]);
     let mut worst = 0.0_f64;
@@ -74,9 +72,8 @@ fn a_training_on_connections_is_that_of_a_masked_matrix() {
     assert!(worst < 2e-5, "weights differ by {worst:.1e}");
     let rows = results(&out);
     let accuracy = |name: &str| {
-        let row = rows.iter().find(|r| {
-            r["variant"] == name && r["measure"] == "accuracy" && r["split"] == "test"
-        });
+        let row =
+            rows.iter().find(|r| r["variant"] == name && r["measure"] == "accuracy" && r["split"] == "test");
         row.unwrap()["value"].clone()
     };
     assert_eq!(accuracy("matrix"), accuracy("connections"));
@@ -133,7 +130,8 @@ fn what_takes_only_matrices_is_offered_one_or_refused_by_name() {
         &["connects no pair"],
     );
     // Offered: a penalty on walks, whose gradient is taken at the connections.
-    let penalty = SPARSE.to_owned() + "constraints = [{ use = \"spatial.communicability\", strength = 0.01 }]\n";
+    let penalty =
+        SPARSE.to_owned() + "constraints = [{ use = \"spatial.communicability\", strength = 0.01 }]\n";
     let file = write(&folder, &(HEAD.to_owned() + &variant("v", &penalty)));
     let out = folder.path().join("offered");
     pallium(&["run", text(&file), "--out", text(&out)]).ok();

@@ -183,7 +183,8 @@ mod tests {
         let n = golden["nodes"].as_u64().unwrap() as usize;
         let pairs = golden["edges"].as_array().unwrap().iter();
         let number = |value: &pallium_core::serde_json::Value| value.as_u64().unwrap() as u32;
-        let pairs = Connections::from_pairs(n, n, pairs.map(|e| (number(&e[0]), number(&e[1]))).collect()).unwrap();
+        let pairs =
+            Connections::from_pairs(n, n, pairs.map(|e| (number(&e[0]), number(&e[1]))).collect()).unwrap();
         let values: Vec<f32> = pairs.view().pairs().map(|(i, j)| 0.1 + ((3 * i + j) % 7) as f32).collect();
         let matrix = pairs.view().scatter(&values);
         let row = Matrix::from_shape_vec((1, values.len()), values).unwrap();
@@ -194,7 +195,12 @@ mod tests {
             assert_eq!(found.len(), golden["values"].as_object().unwrap().len());
             for measure in found {
                 let expected = golden["values"][&measure.name].as_f64().unwrap();
-                assert!((measure.value - expected).abs() < 1e-6, "{}: {} {expected}", measure.name, measure.value);
+                assert!(
+                    (measure.value - expected).abs() < 1e-6,
+                    "{}: {} {expected}",
+                    measure.name,
+                    measure.value
+                );
             }
         }
     }

@@ -60,7 +60,9 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
     }
     let mut numbers = |name: &str| -> Result<Vec<f64>> { Ok(file.numbers(name)?.into_iter().collect()) };
     let shape = numbers("shape")?;
-    let whole = |values: Vec<f64>, most: f64| match values.iter().find(|v| **v < 0.0 || v.fract() != 0.0 || **v > most)
+    let whole = |values: Vec<f64>, most: f64| match values
+        .iter()
+        .find(|v| **v < 0.0 || v.fract() != 0.0 || **v > most)
     {
         Some(v) => Err(Error::input(format!("{}: {v} is not an index", path.display()))),
         None => Ok(values),
@@ -98,7 +100,6 @@ fn training(path: &Path, name: Option<&str>) -> Result<Option<Parts>> {
     })?;
     let indptr: Vec<u64> = indptr.data().as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect();
     let indices = indices.data().as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
-    let values =
-        values.data().as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect();
+    let values = values.data().as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect();
     Ok(Some((indptr.len().saturating_sub(1), indptr, indices, values)))
 }

@@ -165,10 +165,7 @@ impl Field {
         let mut substrate = Substrate {
             name: self.name.clone(),
             neurons: n,
-            positions: Some(Positions::new(
-                positions,
-                position_unit(params),
-            )),
+            positions: Some(Positions::new(positions, position_unit(params))),
             frame_hz: Some(FRAME_HZ),
             ..Substrate::default()
         };
