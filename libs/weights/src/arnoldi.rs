@@ -25,6 +25,10 @@ impl Arnoldi {
     /// If the eigenvalues of a projection cannot be found.
     pub fn spectral_radius(&mut self, connections: ConnectionsView<'_>, values: &[f64]) -> Result<f64> {
         let n = connections.dim().0;
+        // Rounding would give a radius to weights without a cycle.
+        if !has_cycle(connections, values) {
+            return Ok(0.0);
+        }
         if self.start.len() != n || self.start.iter().any(|v| !v.is_finite()) {
             // Positive and uneven, so that it is orthogonal to no eigenvector of interest.
             self.start = (0..n).map(|i| 1.0 + 0.3 * ((i * i) as f64 + 0.5 * i as f64).sin()).collect();
@@ -115,6 +119,31 @@ impl Arnoldi {
         }
         Ok(Some((radius, residual, start)))
     }
+}
+
+/// Whether connections whose weight is not 0 form a cycle: whether units are left when
+/// those without an input are taken away, again and again.
+fn has_cycle(connections: ConnectionsView<'_>, values: &[f64]) -> bool {
+    let n = connections.dim().0;
+    let mut inputs = vec![0_u32; n];
+    for (&j, &w) in connections.indices().iter().zip(values) {
+        inputs[j as usize] += u32::from(w != 0.0);
+    }
+    let mut free: Vec<usize> = (0..n).filter(|&unit| inputs[unit] == 0).collect();
+    let mut taken = 0;
+    while let Some(unit) = free.pop() {
+        taken += 1;
+        let range = connections.range(unit);
+        for (&j, &w) in connections.indices()[range.clone()].iter().zip(&values[range]) {
+            if w != 0.0 {
+                inputs[j as usize] -= 1;
+                if inputs[j as usize] == 0 {
+                    free.push(j as usize);
+                }
+            }
+        }
+    }
+    taken < n
 }
 
 #[cfg(test)]
