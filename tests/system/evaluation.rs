@@ -34,9 +34,9 @@ fn evaluate(more: &[&str]) -> Vec<Value> {
 }
 
 /// The rows about all trials with these values.
-fn of<'a>(rows: &'a [Value], wanted: &[(&str, &str)]) -> std::vec::IntoIter<&'a Value> {
-    let is = |row: &&Value| row["condition"] == "" && wanted.iter().all(|(key, value)| row[*key] == *value);
-    rows.iter().filter(is).collect::<Vec<_>>().into_iter()
+fn of<'a>(rows: &'a [Value], wanted: &[(&str, &str)]) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let fits = |row: &&Value| row["condition"] == "" && wanted.iter().all(|(key, value)| row[*key] == *value);
+    rows.iter().filter(fits).collect::<Vec<_>>().into_iter()
 }
 
 /// The test accuracies in `results.csv`, by folder.

@@ -35,7 +35,7 @@ pub struct Point {
     pub q: f64,
     /// The Jacobian there.
     pub jacobian: Array2<f64>,
-    /// Whether it was found by a linear solve within its region.
+    /// Whether a linear solve within its region finds it.
     pub exact: bool,
 }
 
@@ -67,13 +67,15 @@ pub fn find(
         let mean = starts.outer_iter().map(far).sum::<f64>() / starts.nrows() as f64;
         found.retain(|point| far(point.state.view()) <= rules.outlier * mean.max(f64::MIN_POSITIVE));
     }
-    found.sort_by(|a, b| a.q.total_cmp(&b.q).then(b.exact.cmp(&a.exact)));
+    found.sort_by(|a, b| a.q.total_cmp(&b.q));
     let mut unique: Vec<Point> = Vec::new();
     for point in found {
-        let same =
-            |known: &Point| known.state.iter().zip(&point.state).all(|(a, b)| (a - b).abs() < rules.unique);
-        if !unique.iter().any(same) {
-            unique.push(point);
+        let same = |known: &&mut Point| {
+            known.state.iter().zip(&point.state).all(|(a, b)| (a - b).abs() < rules.unique)
+        };
+        match unique.iter_mut().find(same) {
+            Some(known) => known.exact |= point.exact,
+            None => unique.push(point),
         }
     }
     Ok(unique)

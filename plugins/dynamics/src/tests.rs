@@ -129,7 +129,7 @@ fn a_bistable_unit_has_two_stable_points_and_one_between() {
     found.sort_by(|a, b| a.state[0].total_cmp(&b.state[0]));
     let states: Vec<f64> = found.iter().map(|point| point.state[0]).collect();
     // The solution of x = tanh(2 x).
-    let edge = 0.957_504_024_079_145_5;
+    let edge = 0.957_504_024_077_268_7;
     for (state, expected) in states.iter().zip([-edge, 0.0, edge]) {
         assert!((state - expected).abs() < 1e-12, "{states:?}");
     }
