@@ -7,6 +7,7 @@ symbols need, the newest. `auditwheel show` confirms it.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -20,6 +21,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
+#: A folder with the executable and the plugins, which are then not built.
+PREBUILT = "PALLIUM_PREBUILT"
 
 
 def workspace_version() -> str:
@@ -41,7 +44,8 @@ class CustomBuildHook(BuildHookInterface):
         if self.target_name != "wheel" or version == "editable":
             # An editable installation runs the checkout's own build.
             return
-        built = cargo_build()
+        folder = os.environ.get(PREBUILT)
+        built = prebuilt(Path(folder)) if folder else cargo_build()
         self.scratch = tempfile.TemporaryDirectory()
         files = [stripped(file, Path(self.scratch.name)) for file in built]
         build_data["pure_python"] = False
@@ -55,6 +59,14 @@ class CustomBuildHook(BuildHookInterface):
         """Remove the stripped copies."""
         if scratch := getattr(self, "scratch", None):
             scratch.cleanup()
+
+
+def prebuilt(folder: Path) -> list[Path]:
+    """Return the executable and the plugins in a folder, such as those that cargo-zigbuild made."""
+    found = [folder / "pallium", *folder.glob("libpallium_*.so"), *folder.glob("libpallium_*.dylib")]
+    if not found[0].is_file() or len(found) < 2:
+        sys.exit(f"{folder} in ${PREBUILT} has no executable `pallium` or no plugins `libpallium_*`")
+    return sorted(found)
 
 
 def cargo_build() -> list[Path]:
@@ -90,6 +102,12 @@ def stripped(file: Path, folder: Path) -> Path:
     return copy
 
 
+def machine() -> str:
+    """Return the machine of the wheel: this one's, unless Python is told another."""
+    named = os.environ.get("_PYTHON_HOST_PLATFORM", "")
+    return named.rpartition("-")[2] if named else platform.machine()
+
+
 def platform_tag(files: list[Path]) -> str:
     """Return the platform of a wheel with these files: `manylinux_X_Y_…` for the glibc that they need."""
     if not sys.platform.startswith("linux"):
@@ -104,4 +122,4 @@ def platform_tag(files: list[Path]) -> str:
                 for version in versions:
                     if found := re.fullmatch(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?", version.name):
                         needed = max(needed, (int(found[1]), int(found[2])))
-    return f"manylinux_{needed[0]}_{needed[1]}_{platform.machine()}"
+    return f"manylinux_{needed[0]}_{needed[1]}_{machine()}"

@@ -214,7 +214,7 @@ def test_a_killed_process_costs_one_training_and_is_named(lab, small, tmp_path):
     run = pallium.run(small, tmp_path / "out", progress=False, check=False)
     (reason,) = run.failed["reason"]
     assert "`Kills`" in reason
-    assert "SIGKILL" in reason
+    assert "signal 9" in reason
     assert run.cell("free").about["status"] == "ok"
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +100,10 @@ class Training:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """Its values: `split, measure, value`."""
-        return pd.read_csv(self.folder / "results.csv")
+        """Its values: `split, measure, value`, those of metrics among them."""
+        files = [self.folder / "results.csv", *sorted((self.folder / "measures").glob("*.csv"))]
+        (header, *rows), *others = (file.read_text("utf-8").splitlines() for file in files)
+        return pd.read_csv(StringIO("\n".join([header, *rows, *(row for _, *more in others for row in more)])))
 
     @cached_property
     def curves(self) -> pd.DataFrame:
