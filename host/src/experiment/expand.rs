@@ -6,12 +6,20 @@ use std::path::Path;
 
 use pallium_core::{Error, Result, Role};
 use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
+use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Member, Members, Stage, Use};
 use serde_json::{Map, Value};
 
 use super::sweep::{Coordinate, OWN_NAME, Swept};
-use super::{Component, Experiment, Place, Variant, schema};
+use super::{Component, Experiment, Place, Task, Variant, schema};
 use crate::plugins::Catalogue;
+
+/// What a specification holds of a task.
+struct ResolvedTask {
+    name: String,
+    component: Use,
+    curriculum: Vec<Stage>,
+    members: Option<Members>,
+}
 
 /// Maximum number of trainings, far above any study.
 const MOST_CELLS: u64 = 1_000_000;
@@ -185,11 +193,8 @@ impl Experiment {
         let substrate = self.resolve(catalogue, Role::Substrate, &self.substrate, &[])?;
         self.check_substrate(catalogue, &substrate)?;
         let metrics = self.resolve_all(catalogue, Role::Metric, &self.metrics, &[])?;
-        let tasks = self
-            .tasks
-            .iter()
-            .map(|task| Ok((&task.name, self.resolve(catalogue, Role::Task, &task.component, &[])?)))
-            .collect::<Result<Vec<_>>>()?;
+        let tasks =
+            self.tasks.iter().map(|task| self.resolve_task(catalogue, task)).collect::<Result<Vec<_>>>()?;
         let variants = self
             .variants
             .iter()
@@ -205,8 +210,7 @@ impl Experiment {
             })
             .collect::<Result<Vec<_>>>()?;
 
-        let cell = |task: &str,
-                    task_component: &Use,
+        let cell = |task: &ResolvedTask,
                     (variant, weights, constraints, (model, optimizer)): &(
             &Variant,
             Use,
@@ -215,7 +219,7 @@ impl Experiment {
         )| {
             CellSpec {
                 variant: variant.name.clone(),
-                task: task.into(),
+                task: task.name.clone(),
                 run: 0,
                 seed: self.seed,
                 data_seed: self.data_seed,
@@ -223,7 +227,9 @@ impl Experiment {
                 weights: weights.clone(),
                 geometry: variant.geometry.clone(),
                 constraints: constraints.clone(),
-                task_component: task_component.clone(),
+                task_component: task.component.clone(),
+                curriculum: task.curriculum.clone(),
+                members: task.members.clone(),
                 model: model.clone(),
                 optimizer: optimizer.clone(),
                 metrics: metrics.clone(),
@@ -232,7 +238,7 @@ impl Experiment {
         };
         Ok(tasks
             .iter()
-            .map(|(task, component)| variants.iter().map(|variant| cell(task, component, variant)).collect())
+            .map(|task| variants.iter().map(|variant| cell(task, variant)).collect())
             .collect())
     }
 
@@ -302,6 +308,32 @@ impl Experiment {
         params = self.checked(&entry.schema, given, &params)?;
         params.sort_keys();
         Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
+    }
+
+    /// A task, or several, with all parameters.
+    fn resolve_task(&self, catalogue: &Catalogue, task: &Task) -> Result<ResolvedTask> {
+        let members = match &task.members {
+            None => None,
+            Some(members) => {
+                let tasks = members.tasks.iter().map(|(task, share)| {
+                    let ResolvedTask { name, component, curriculum, .. } =
+                        self.resolve_task(catalogue, task)?;
+                    Ok(Member { name, component, share: *share, curriculum })
+                });
+                let tasks = tasks.collect::<Result<_>>()?;
+                Some(Members { order: members.order, rules: members.rules, tasks })
+            }
+        };
+        let component = match &members {
+            Some(_) => task.component.component.clone(),
+            None => self.resolve(catalogue, Role::Task, &task.component, &[])?,
+        };
+        let stages = task.curriculum.iter().map(|stage| {
+            let component = self.resolve(catalogue, Role::Task, &stage.component, &[])?;
+            Ok(Stage { component, until: stage.until.clone() })
+        });
+        let curriculum = stages.collect::<Result<_>>()?;
+        Ok(ResolvedTask { name: task.name.clone(), component, curriculum, members })
     }
 
     /// A model and its optimizer. Parameters that models had before optimizers

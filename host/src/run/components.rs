@@ -11,6 +11,7 @@ use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
 use pallium_record::spec::{CellSpec, Use};
 
 use super::penalties::{OnParameter, Penalties};
+use super::tasks::Tasks;
 use super::training_loop::parameters;
 use crate::geometry::{self, Distances};
 use crate::plugins::Catalogue;
@@ -103,27 +104,25 @@ pub(super) fn grow_weights(
     Ok(weights.as_standard_layout().into_owned())
 }
 
-/// What a training stands on: neurons, distances, and the task.
+/// What a training stands on: neurons, distances, and the tasks.
 pub(super) struct Ground {
     pub substrate: Substrate,
     distance: Option<Distances>,
-    pub task: Box<dyn Task>,
-    pub info: TaskInfo,
+    pub tasks: Tasks,
 }
 
 impl Ground {
-    /// Reads the substrate and builds the task of `spec`.
+    /// Reads the substrate and builds the tasks of `spec`.
     pub fn new(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Self> {
         let substrate = read_substrate(spec, catalogue, options)?;
         let distance = distances(spec, &substrate)?;
-        let task = build_task(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
-        let info = task.info();
-        Ok(Ground { substrate, distance, task, info })
+        let tasks = Tasks::build(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
+        Ok(Ground { substrate, distance, tasks })
     }
 
     /// The setting of the components that depend on the task.
     pub fn setting<'a>(&'a self, spec: &CellSpec, options: &Options<'a>) -> Setting<'a> {
-        with_task(&self.info, setting(spec, options, &self.substrate, self.distance.as_ref()))
+        with_task(&self.tasks.info, setting(spec, options, &self.substrate, self.distance.as_ref()))
     }
 }
 
@@ -282,10 +281,11 @@ pub(super) fn build_optimizer(
 
 pub(super) fn build_task(
     spec: &CellSpec,
+    component: &Use,
     catalogue: &Catalogue,
     base: &Setting<'_>,
 ) -> Result<Box<dyn Task>> {
-    catalogue.task(&spec.task_component, &Setting { seed: spec.trial_seed("task"), ..*base })
+    catalogue.task(component, &Setting { seed: spec.trial_seed("task"), ..*base })
 }
 
 pub(super) fn build_model(

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, s};
 use pallium_core::{
     Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
-    Result, Tensor, TensorView,
+    Result, TaskInfo, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::outcome::{Epoch, Status, Value};
@@ -22,7 +22,8 @@ use super::components::{
     check_model, check_training, grow_weights,
 };
 use super::penalties::Penalties;
-use super::scores::Answers;
+use super::scores::{Answers, SplitScores};
+use super::tasks::Tasks;
 use super::training_loop::{Network, TrainingLoop, parameters, set_parameters};
 use super::trials::Trials;
 use crate::plugins::Catalogue;
@@ -61,7 +62,8 @@ pub fn train(
     let mut penalties = Penalties::new(build_constraints(spec, catalogue, &base, &info)?);
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
-    let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let first = ground.tasks.stages(&[]);
+    let mut trials = Trials::draw(spec, &mut ground.tasks, &first)?;
     let before = begin(spec, model.as_mut(), &info, &initial, &mut penalties)?;
     let mut network = Network {
         model: model.as_mut(),
@@ -69,7 +71,7 @@ pub fn train(
         optimizer: optimizer.as_mut(),
         penalties: &mut penalties,
     };
-    let mut training = TrainingLoop::new(spec, ground.task.as_mut(), &ground.info);
+    let mut training = TrainingLoop::new(spec, &mut ground.tasks);
     if let Some(place) = options.checkpoint
         && let Some(found) = place.load(spec.training.epochs)
     {
@@ -102,8 +104,8 @@ pub fn train(
     let evaluating = Instant::now();
     let mut splits = Vec::new();
     if training.divergence.is_none() {
-        for (name, batch) in SPLITS.iter().zip(trials.all()) {
-            splits.push(training.evaluate(&mut network, batch, name)?);
+        for (name, batches) in SPLITS.iter().zip(trials.all()) {
+            splits.push(training.evaluate(&mut network, batches, name)?);
         }
     }
     let trained = match &training.divergence {
@@ -114,28 +116,14 @@ pub fn train(
 
     let TrainingLoop { curves, divergence, .. } = training;
     let diverged = divergence.is_some();
+    let several = ground.tasks.several;
     let state = match diverged || !options.keep_state {
         true => None,
         // Durations vary between repetitions, so they are in `times.csv` alone.
         false => Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state: network.state()? }),
     };
-    let mut values = Vec::new();
-    for (at, name) in SPLITS.iter().enumerate() {
-        let found = splits.get(at).copied().flatten().filter(|_| !diverged);
-        if ground.info.has_accuracy() {
-            values.push(Value::new(name, "accuracy", found.and_then(|f| f.accuracy)));
-        }
-        if !ground.info.loss.of_classes() {
-            values.push(Value::new(name, "r2", found.and_then(|f| f.r2)));
-        }
-        values.push(Value::new(name, "task_loss", found.map(|f| f.task_loss)));
-        values.push(Value::new(name, "penalty", found.map(|f| f.penalty)));
-    }
-    let last = curves.last().filter(|_| !diverged);
-    if ground.info.has_accuracy() {
-        values.push(Value::new("train", "running_accuracy", last.and_then(|e| e.running_accuracy)));
-    }
-    values.push(Value::new("train", "running_loss", last.map(|e| e.running_loss)));
+    let tasks = &ground.tasks;
+    let values = values(tasks, if diverged { &[] } else { &splits }, curves.last().filter(|_| !diverged));
 
     let measuring = Instant::now();
     let (mut measures, mut arrays) = (Vec::new(), Vec::new());
@@ -143,7 +131,7 @@ pub fn train(
         tracing::warn!(at = ?divergence, "diverged");
     } else {
         let all: Vec<usize> = (0..metrics.len()).collect();
-        let found = measure(spec, &all, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)?;
+        let found = measure(spec, &all, &mut metrics, model.as_mut(), &info, &before, &mut ground, &trials)?;
         (measures, arrays) = found.into_iter().unzip();
     }
     let seconds_metrics = measuring.elapsed().as_secs_f64();
@@ -169,8 +157,47 @@ pub fn train(
         initial,
         parameters: trained,
         state,
-        task: ground.info,
+        members: ground.tasks.members.iter().filter(|_| several).map(|task| task.info().clone()).collect(),
+        task: ground.tasks.info,
     })
+}
+
+/// The values of a training: of each split by task, and of the last epoch; of several
+/// tasks, first their means and then each of them. Without `splits` and `last`,
+/// nothing is known.
+fn values(tasks: &Tasks, splits: &[Vec<SplitScores>], last: Option<&Epoch>) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut add = |task: &str, info: &TaskInfo, scores: &[Option<SplitScores>], running: [Option<f64>; 2]| {
+        let of = |split: &str, measure: &str, value: Option<f64>| Value {
+            task: task.into(),
+            ..Value::new(split, measure, value)
+        };
+        for (name, found) in SPLITS.iter().zip(scores) {
+            if info.has_accuracy() {
+                values.push(of(name, "accuracy", found.and_then(|f| f.accuracy)));
+            }
+            if !info.loss.of_classes() {
+                values.push(of(name, "r2", found.and_then(|f| f.r2)));
+            }
+            values.push(of(name, "task_loss", found.map(|f| f.task_loss)));
+            values.push(of(name, "penalty", found.map(|f| f.penalty)));
+        }
+        let [loss, accuracy] = running;
+        if info.has_accuracy() {
+            values.push(of("train", "running_accuracy", accuracy));
+        }
+        values.push(of("train", "running_loss", loss));
+    };
+    let split = |at: usize| splits.get(at).map(Vec::as_slice).unwrap_or_default();
+    let whole: Vec<_> = (0..SPLITS.len()).map(|at| SplitScores::mean(split(at))).collect();
+    add("", &tasks.info, &whole, [last.map(|e| e.running_loss), last.and_then(|e| e.running_accuracy)]);
+    for (of, member) in tasks.members.iter().enumerate().filter(|_| tasks.several) {
+        let own: Vec<_> = (0..SPLITS.len()).map(|at| split(at).get(of).copied()).collect();
+        let last = last.and_then(|epoch| epoch.tasks.get(of));
+        let running = [last.and_then(|e| e.running_loss), last.and_then(|e| e.running_accuracy)];
+        add(&member.name, member.info(), &own, running);
+    }
+    values
 }
 
 /// Computes metrics of a finished training, given by their positions in the
@@ -196,12 +223,13 @@ pub fn measure_finished(
         .filter_map(|&at| spec.metrics.get(at))
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
-    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let last = ground.tasks.last_stages();
+    let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
     model.initialise(weights.initial.view(), spec.derived_seed("model"))?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
-    measure(spec, wanted, &mut metrics, model.as_mut(), &info, &before, &ground, &trials)
+    measure(spec, wanted, &mut metrics, model.as_mut(), &info, &before, &mut ground, &trials)
 }
 
 /// The numbers and arrays of a metric.
@@ -260,19 +288,22 @@ fn measure(
     model: &mut dyn Model,
     info: &ModelInfo,
     before: &[Tensor],
-    ground: &Ground,
+    ground: &mut Ground,
     trials: &Trials,
 ) -> Result<Vec<MeasuredBy>> {
     let wanted: Vec<bool> = metrics.iter().map(|m| m.wants_activity()).collect();
     let mut answers = Answers::new();
-    let recorded = match trials.all().into_iter().rev().find(|batch| batch.trials() > 0) {
-        Some(batch) if wanted.contains(&true) => {
-            let range = 0..batch.trials().min(RECORDED_TRIALS);
-            let recorded = batch.slice_scored(range);
-            answers.pass(model, &ground.info, &recorded, Mode::Record, false)?;
+    let sample = match wanted.contains(&true) {
+        true => trials.sample(&mut ground.tasks, model, RECORDED_TRIALS)?,
+        false => None,
+    };
+    let recorded = match &sample {
+        Some(batch) => {
+            let recorded = batch.slice_scored(0..batch.trials());
+            answers.pass(model, &ground.tasks.info, &recorded, Mode::Record, false)?;
             Some(recorded)
         }
-        _ => None,
+        None => None,
     };
     let model: &dyn Model = model;
     let after: Vec<TensorView<'_>> = model.parameters()?;

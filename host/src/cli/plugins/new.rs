@@ -7,12 +7,13 @@ use pallium_core::{Error, Result, Role};
 
 use super::support;
 use crate::plugins::Catalogue;
-use crate::scaffold::{Core, Scaffold, vendor};
+use crate::scaffold::{Core, Scaffold, With, vendor};
 
 /// Creates a plugin: a crate with a working example component and its tests.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pallium plugins new my-penalty --role constraint
+  pallium plugins new my-unit --role model --with candle
 
 The crate is its own workspace and contains the sources of pallium-core that this executable was
 built from, so it builds on every machine; --core names another pallium-core.")]
@@ -24,6 +25,10 @@ pub struct New {
     /// metric.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
+    /// Build on another library: candle, for a model whose step is written in
+    /// candle's operations and differentiated by it.
+    #[arg(long, value_name = "LIBRARY", value_parser = With::parse)]
+    with: Option<With>,
     /// Id of its component [default: own.NAME].
     #[arg(long, value_name = "FAMILY.NAME")]
     id: Option<String>,
@@ -55,7 +60,7 @@ pub fn new(args: &New) -> Result<()> {
         Some(text) => Core::parse(text)?,
         None => Core::Vendored,
     };
-    let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
+    let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core, args.with)?;
     let folder = args.dir.join(&args.name);
     scaffold.write(&folder)?;
     if let Ok(catalogue) = Catalogue::discover(&[], support::cache_folder().as_deref())
@@ -87,7 +92,7 @@ pub fn new(args: &New) -> Result<()> {
 /// Replaces the copy of pallium-core in a plugin's folder by that of this
 /// executable.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pallium plugins vendor my-penalty
 
 It writes vendor/pallium, for a plugin that was created by an older version of pallium or depends on
