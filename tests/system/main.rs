@@ -35,6 +35,7 @@ mod later;
 mod layers;
 mod matrix;
 mod measure;
+mod multitask;
 mod nwb;
 mod own;
 mod page;

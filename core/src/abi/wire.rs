@@ -171,8 +171,7 @@ pub trait WireTask: Send + Sync {
     /// One byte for each row of the outputs, 1 if it is correct.
     fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>>;
     /// `batch` may have the tensor `scored`, too.
-    fn react(&mut self, batch: WireLoan<'_>, step: usize, outputs: WireTensor<'_>)
-    -> WireResult<WireParcel>;
+    fn react(&mut self, batch: WireLoan<'_>, step: usize, outputs: WireTensor<'_>) -> WireResult<WireParcel>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
 }

@@ -217,7 +217,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("curves.csv");
         let text = String::from_utf8(write(&curve).unwrap()).unwrap();
-        assert!(text.starts_with("epoch,running_loss,running_accuracy,penalty,validation_loss,validation_accuracy,stage,task\n"), "{text}");
+        assert!(
+            text.starts_with(
+                "epoch,running_loss,running_accuracy,penalty,validation_loss,validation_accuracy,stage,task\n"
+            ),
+            "{text}"
+        );
         std::fs::write(&path, text).unwrap();
         assert_eq!(read(&path).unwrap(), curve);
         let alone = [Epoch { epoch: 1, stage: Some(2), ..Epoch::default() }];

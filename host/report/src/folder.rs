@@ -216,7 +216,9 @@ impl RunFolder {
             experiment,
             accuracy: if switch("accuracy") == "running" { Accuracy::Running } else { Accuracy::Evaluated },
             interval: if switch("interval") == "t" { Interval::T } else { Interval::Bootstrap },
-            missing: manifest.cells.saturating_sub(trainings.iter().filter(|c| tasks[c.task].is_whole()).count()),
+            missing: manifest
+                .cells
+                .saturating_sub(trainings.iter().filter(|c| tasks[c.task].is_whole()).count()),
             stale,
             manifest,
             variants,
@@ -363,7 +365,9 @@ fn names(manifest: &Manifest, rows: &[Row]) -> (Vec<String>, Vec<String>) {
             // One of several tasks of a network follows the whole.
             let whole = row.task.split_once('/').map(|(whole, _)| whole);
             let is_beside = |task: &String| {
-                whole.is_some_and(|whole| task.split_once('/').map_or(task.as_str(), |(task, _)| task) == whole)
+                whole.is_some_and(|whole| {
+                    task.split_once('/').map_or(task.as_str(), |(task, _)| task) == whole
+                })
             };
             let place = tasks.iter().rposition(is_beside).map_or(tasks.len(), |at| at + 1);
             tasks.insert(place, row.task.clone());

@@ -118,8 +118,7 @@ pub fn summarise(
             }
             if let Some(Record::Finished(finished)) = record {
                 let accuracy = finished.value_on(member, split, measure).is_some();
-                task.explained |=
-                    !accuracy && finished.value_on(member, EXPLAINED.0, EXPLAINED.1).is_some();
+                task.explained |= !accuracy && finished.value_on(member, EXPLAINED.0, EXPLAINED.1).is_some();
             }
         }
     }
@@ -131,7 +130,9 @@ pub fn summarise(
             let (split, measure) = if task.explained { EXPLAINED } else { (split, measure) };
             let (whole, member) = task.task.split_once('/').unwrap_or((&task.task, ""));
             let of_group = |cell: &Cell| {
-                cell.spec.variant == variant && cell.spec.task == whole && parts(&cell.spec).any(|p| p == member)
+                cell.spec.variant == variant
+                    && cell.spec.task == whole
+                    && parts(&cell.spec).any(|p| p == member)
             };
             let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
             for (_, record) in &cells {

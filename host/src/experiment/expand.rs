@@ -236,10 +236,7 @@ impl Experiment {
                 training: variant.training.clone(),
             }
         };
-        Ok(tasks
-            .iter()
-            .map(|task| variants.iter().map(|variant| cell(task, variant)).collect())
-            .collect())
+        Ok(tasks.iter().map(|task| variants.iter().map(|variant| cell(task, variant)).collect()).collect())
     }
 
     /// Adds metrics, as a user named them, to trainings that do not have them.

@@ -652,7 +652,12 @@ fn components(node: &Node, what: &str) -> Result<Vec<Component>> {
 
 /// Reads `"id"` or `{ use = "id", parameter = … }`; `implied` is the id if
 /// `use` is missing, `reserved` are keys that are not parameters.
-pub(super) fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) -> Result<Component> {
+pub(super) fn component(
+    node: &Node,
+    what: &str,
+    implied: Option<&str>,
+    reserved: &[&str],
+) -> Result<Component> {
     match &node.value {
         Value::Leaf(_) => Ok(plain(&node.text(what)?, &node.at)),
         Value::List(_) => Err(node.wrong(what, "one component")),

@@ -63,10 +63,9 @@ fn stage(node: &Node, task: &Task) -> Result<Stage> {
     };
     let own = parameters(&task.component.component.id, node, table, &["until"])?;
     if own.component.params.is_empty() {
-        return Err(node
-            .at
-            .error("a stage of a curriculum sets no parameter")
-            .help("set those that differ from the task's; the last stage is the task itself and is not listed"));
+        return Err(node.at.error("a stage of a curriculum sets no parameter").help(
+            "set those that differ from the task's; the last stage is the task itself and is not listed",
+        ));
     }
     let mut component = task.component.clone();
     component.component.params.extend(own.component.params);
@@ -113,8 +112,7 @@ fn until(node: &Node) -> Result<Until> {
     Ok(Until { reached, for_epochs, at_most: at_most.map(narrow).transpose()? })
 }
 
-const MEASURES_HELP: &str =
-    "name validation_accuracy, validation_loss, running_accuracy or running_loss with a value, or at_most = EPOCHS";
+const MEASURES_HELP: &str = "name validation_accuracy, validation_loss, running_accuracy or running_loss with a value, or at_most = EPOCHS";
 
 /// Reads `{ name = "both", members = ["id", { use = "id", share = 2 }], order = "mixed" }`.
 fn several(node: &Node, table: &Table) -> Result<Task> {

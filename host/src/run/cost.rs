@@ -195,7 +195,10 @@ impl<'a> Estimator<'a> {
         let (generate, batch) = timed(|| {
             let each = count.div_ceil(tasks.members.len());
             let last = tasks.last_stages();
-            let batches = last.into_iter().enumerate().map(|(at, stage)| tasks.draw(at, stage, Split::Train, each, seed));
+            let batches = last
+                .into_iter()
+                .enumerate()
+                .map(|(at, stage)| tasks.draw(at, stage, Split::Train, each, seed));
             let batches = batches.collect::<Result<Vec<_>>>()?;
             let places = (0..count).map(|trial| (trial % batches.len(), trial / batches.len()));
             Ok(gather(&batches, &places.collect::<Vec<_>>()))

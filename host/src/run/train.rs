@@ -362,7 +362,7 @@ fn measure(
 #[cfg(test)]
 mod tests {
     use pallium_record::checkpoint::CheckpointFile;
-    use pallium_record::spec::Use;
+    use pallium_record::spec::{Member, Members, Order, SEVERAL_TASKS, Stage, Until, Use};
 
     use super::super::check::check;
     use super::super::mock::{catalogue, spec, with};
@@ -490,6 +490,106 @@ mod tests {
                 pallium_record::checkpoint::encode(trained.state.as_ref().unwrap(), "").unwrap()
             };
             assert!(bytes(&continued) == bytes(&at_once), "the states differ");
+        }
+    }
+
+    /// Two tasks in one network, the second with a curriculum.
+    fn two_tasks(order: Order) -> CellSpec {
+        let until = Until { reached: None, for_epochs: 1, at_most: Some(2) };
+        let stage = Stage { component: with("mock.task", "scored", true), until };
+        let member = |name: &str, share, curriculum| Member {
+            name: name.into(),
+            component: Use::new("mock.task"),
+            share,
+            curriculum,
+        };
+        let tasks = vec![member("plain", 1.0, vec![]), member("staged", 2.0, vec![stage])];
+        let mut two = spec();
+        two.task_component = Use::new(SEVERAL_TASKS);
+        two.members = Some(Members { order, rules: true, tasks });
+        two.training.epochs = 6;
+        two.training.trials = 9;
+        two.model = with("mock.model", "noise", 0.001);
+        two
+    }
+
+    #[test]
+    fn several_tasks_have_values_and_curves_of_each() {
+        for order in [Order::Interleaved, Order::Mixed, Order::Sequential] {
+            let trained = run(&two_tasks(order));
+            let value = |task: &str, measure: &str| {
+                let found = trained
+                    .values
+                    .iter()
+                    .find(|v| v.task == task && v.split == "test" && v.measure == measure);
+                found.unwrap().value.unwrap()
+            };
+            for measure in ["accuracy", "task_loss", "penalty"] {
+                let mean = (value("plain", measure) + value("staged", measure)) / 2.0;
+                assert_eq!(value("", measure), mean, "{measure}");
+            }
+            // The trained task does not count the first step.
+            assert_eq!(value("staged", "accuracy"), 0.5);
+            assert_eq!(trained.members.len(), 2);
+            let stages: Vec<_> = trained.curves.iter().map(|e| e.tasks[1].stage.unwrap()).collect();
+            let active: Vec<Vec<bool>> = (0..2)
+                .map(|task| trained.curves.iter().map(|e| e.tasks[task].running_loss.is_some()).collect())
+                .collect();
+            match order {
+                Order::Sequential => {
+                    assert_eq!(active[0], [true, true, false, false, false, false]);
+                    assert_eq!(active[1], [false, false, true, true, true, true]);
+                    assert_eq!(stages, [1, 1, 1, 1, 2, 2]);
+                }
+                _ => {
+                    assert_eq!(active[1], [order == Order::Interleaved; 6]);
+                    assert_eq!(stages, [1, 1, 2, 2, 2, 2]);
+                }
+            }
+            for epoch in &trained.curves {
+                // In the first stage only the first step counts, which is always right, and
+                // then the second, which is right in even trials.
+                let staged = epoch.tasks[1].validation_accuracy.unwrap();
+                assert_eq!(staged, if epoch.tasks[1].stage == Some(1) { 1.0 } else { 2.0 / 3.0 });
+                let plain = epoch.tasks[0].validation_accuracy.unwrap();
+                near(epoch.validation_accuracy, (plain + staged) / 2.0);
+            }
+        }
+    }
+
+    #[test]
+    fn several_tasks_and_curricula_continue_bit_identically() {
+        for order in [Order::Interleaved, Order::Mixed, Order::Sequential] {
+            for fresh in [false, true] {
+                let here = tempfile::tempdir().unwrap();
+                let place = CheckpointFile { path: here.path().join("kept"), identity: "a".into(), every: 1 };
+                let mut long = two_tasks(order);
+                long.training.fresh = fresh;
+                let options = Options { checkpoint: Some(&place), ..Options::default() };
+                let uninterrupted = run(&long);
+                for epochs in 1..=6 {
+                    let mut kept = None;
+                    train(&long, &catalogue(), &options, &mut |at| {
+                        if at.epoch == epochs + 1 {
+                            kept = std::fs::read(&place.path).ok();
+                        }
+                    })
+                    .unwrap();
+                    if let Some(kept) = kept {
+                        std::fs::write(&place.path, kept).unwrap();
+                    }
+                    let mut trained = Vec::new();
+                    let continued =
+                        train(&long, &catalogue(), &options, &mut |at| trained.push(at.epoch)).unwrap();
+                    assert_eq!(trained, (epochs + 1..=6).collect::<Vec<_>>());
+                    assert_eq!(
+                        (&continued.values, &continued.curves),
+                        (&uninterrupted.values, &uninterrupted.curves)
+                    );
+                    assert_eq!(continued.parameters[0], uninterrupted.parameters[0]);
+                    std::fs::remove_file(&place.path).unwrap();
+                }
+            }
         }
     }
 

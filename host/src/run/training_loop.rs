@@ -118,8 +118,9 @@ impl<'a> TrainingLoop<'a> {
         let rule = training.early_stopping.as_ref();
         for epoch in (1..=training.epochs).skip(behind) {
             let stages = self.tasks.stages(&self.curves);
-            if rule.is_some_and(|rule| stages == self.tasks.last_stages() && early_stopping::is_over(rule, &self.curves))
-            {
+            if rule.is_some_and(|rule| {
+                stages == self.tasks.last_stages() && early_stopping::is_over(rule, &self.curves)
+            }) {
                 tracing::info!(epochs = self.curves.len(), "stopped early");
                 break;
             }
@@ -193,7 +194,8 @@ impl<'a> TrainingLoop<'a> {
                 let presented = present(self.tasks, network.model, of, batch, range)?;
                 let (batch, range) = presented.trials();
                 let view = batch.slice(range.clone());
-                let loss = self.answers.pass(network.model, &self.tasks.info, &view, Mode::Evaluate, false)?;
+                let loss =
+                    self.answers.pass(network.model, &self.tasks.info, &view, Mode::Evaluate, false)?;
                 let correct = self.tasks.correct(Some(of), &view, self.answers.outputs.view(), &loss)?;
                 validation.add(&loss, correct, 0.0, range.len());
                 validation.score(network.model, self.tasks, of, batch, range)?;

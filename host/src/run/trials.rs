@@ -50,7 +50,13 @@ impl Trials {
     /// The trials of `epoch`, counted from 1, with the tasks in these stages: training
     /// trials are drawn anew for a new stage, or for every epoch if the training asks
     /// for it; those of the first epoch are the ones that [`Trials::draw`] drew.
-    pub fn prepare(&mut self, spec: &CellSpec, tasks: &mut Tasks, stages: &[usize], epoch: u32) -> Result<()> {
+    pub fn prepare(
+        &mut self,
+        spec: &CellSpec,
+        tasks: &mut Tasks,
+        stages: &[usize],
+        epoch: u32,
+    ) -> Result<()> {
         let training = &spec.training;
         let epoch = if training.fresh { epoch.max(1) } else { 1 };
         let counts = tasks.counts(training.trials)?;
@@ -109,9 +115,7 @@ impl Trials {
         model: &mut dyn Model,
     ) -> Result<(Presented<'_>, Option<usize>)> {
         Ok(match chunk {
-            Chunk::Of(at, range) => {
-                (present(tasks, model, *at, &self.train[*at], range.clone())?, Some(*at))
-            }
+            Chunk::Of(at, range) => (present(tasks, model, *at, &self.train[*at], range.clone())?, Some(*at)),
             Chunk::Mixed(places) => (Presented::Own(gather(&self.train, places)), None),
         })
     }

@@ -224,7 +224,9 @@ impl Scaffold {
         let template = template(role, with)?;
         let mut words = template.library.split(|c: char| !c.is_alphanumeric() && c != '_');
         let taken = ["pallium-core", "pallium-testkit"];
-        if taken.iter().chain(template.libraries).any(|taken| *taken == name) || words.any(|word| word == type_name) {
+        if taken.iter().chain(template.libraries).any(|taken| *taken == name)
+            || words.any(|word| word == type_name)
+        {
             return Err(refused(format!(
                 "its code already uses that name; choose another, such as my-{name}"
             )));
@@ -398,7 +400,7 @@ mod tests {
 
     #[test]
     fn the_core_is_a_version_a_checkout_or_an_address() {
-        assert_eq!(Core::parse("0.1").unwrap(), Core::Version("0.1".into()), None);
+        assert_eq!(Core::parse("0.1").unwrap(), Core::Version("0.1".into()));
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let own = Core::parse(root.to_str().unwrap()).unwrap();
         assert_eq!(own, Core::Folder(root.join("core").canonicalize().unwrap()));
