@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::crates::{begin, library, test};
+use crate::crates::{begin, begin_with, library, test};
 use crate::harness::{
     Scratch, field, fixture, pallium, pallium_in, pallium_with, plugin, results, root, text,
 };
@@ -18,8 +18,11 @@ fn every_check_passes(report: &Value) {
 /// A new plugin for a role has the files that its README names, passes its tests and
 /// the checks, and its experiment runs.
 fn role(role: &str) {
-    let name = format!("my-{role}");
-    let folder = begin("authors", &name, role);
+    made(&format!("my-{role}"), &["--role", role]);
+}
+
+fn made(name: &str, options: &[&str]) {
+    let folder = begin_with("authors", name, options);
     for file in ["README.md", "experiment.toml", ".gitignore", "src/lib.rs"] {
         assert!(folder.join(file).exists(), "{file}");
     }
@@ -59,6 +62,12 @@ fn a_new_model_works() {
     role("model");
 }
 
+/// Training follows the unit's step: candle differentiates it.
+#[test]
+fn a_new_unit_in_candle_works() {
+    made("my-unit", &["--role", "model", "--with", "candle"]);
+}
+
 #[test]
 fn a_new_metric_works() {
     role("metric");
@@ -72,6 +81,9 @@ fn refusals_of_a_new_plugin_have_a_remedy() {
     new(&["My_Penalty", "--role", "constraint"]).refused(&["My_Penalty", "lower-case letters"]);
     new(&["my-task", "--role", "penalty"])
         .refused(&["penalty", "substrate, weights, constraint, task, model, optimizer, metric"]);
+    new(&["my-task", "--role", "task", "--with", "candle"])
+        .refused(&["no template of a task with candle", "--role model"]);
+    new(&["my-unit", "--role", "model", "--with", "torch"]).refused(&["torch", "candle"]);
     new(&["my-task", "--role", "task", "--id", "a.b.c"]).refused(&["a.b.c", "family.name"]);
     new(&["my-task", "--role", "task", "--core", "/nowhere"])
         .refused(&["no pallium-core in /nowhere", "--core"]);

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Ended, execute, libraries, pallium, root, shared, text};
+use crate::harness::{Ended, dependency, execute, libraries, pallium, root, shared, text};
 
 /// Copies a folder with everything in it.
 pub fn copy(from: &Path, to: &Path) {
@@ -26,8 +26,14 @@ pub fn copy(from: &Path, to: &Path) {
 /// Creates a plugin for a role by `pallium plugins new` in a folder that several tests
 /// share, and returns its folder.
 pub fn begin(parent: &str, name: &str, role: &str) -> PathBuf {
+    begin_with(parent, name, &["--role", role])
+}
+
+/// As [`begin`], with these options.
+pub fn begin_with(parent: &str, name: &str, options: &[&str]) -> PathBuf {
     let parent = shared(parent);
-    let ended = pallium(&["plugins", "new", name, "--role", role, "--dir", text(&parent)]).ok();
+    let words = ["plugins", "new", name, "--dir", text(&parent)];
+    let ended = pallium(&[&words, options].concat()).ok();
     let folder = parent.join(name);
     for part in [format!("own.{name}"), "cargo test".into()] {
         assert!(ended.stdout.contains(&part), "no «{part}» in:\n{}", ended.stdout);
@@ -64,6 +70,12 @@ fn compiled(folder: &Path, kind: &str, file: &str) -> PathBuf {
     for (name, library) in libraries() {
         compiler.arg("--extern").arg(format!("{name}={}", library.display()));
         compiler.arg(format!("-Ldependency={}", library.with_file_name("deps").display()));
+    }
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    for (name, library) in [("candle-core", "candle_core"), ("rayon", "rayon")] {
+        if manifest.contains(&format!("\n{name} = ")) {
+            compiler.arg("--extern").arg(format!("{library}={}", dependency(library).display()));
+        }
     }
     // Variables that cargo sets for a package.
     compiler.env("CARGO_PKG_NAME", folder.file_name().unwrap()).env("CARGO_PKG_VERSION", "0.1.0");

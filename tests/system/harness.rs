@@ -317,6 +317,13 @@ pub fn libraries() -> Vec<(String, PathBuf)> {
     own.filter_map(name).collect()
 }
 
+/// The library of another crate that the workspace is built with, such as
+/// `candle_core`.
+pub fn dependency(name: &str) -> PathBuf {
+    let (first, last) = (format!("lib{name}-"), ".rlib");
+    PRODUCTS.file(|found| found.starts_with(&first) && found.ends_with(last), name)
+}
+
 /// The library of `fixtures/{name}.rs`.
 pub fn fixture(name: &str) -> PathBuf {
     plugin(&format!("fixture_{name}"))

@@ -37,6 +37,7 @@ mod later;
 mod layers;
 mod matrix;
 mod measure;
+mod multitask;
 mod nwb;
 mod own;
 mod page;

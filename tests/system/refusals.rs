@@ -176,6 +176,38 @@ fn experiments() -> Vec<(&'static str, Case)> {
             change("[\"cognition.go-no-go\"]", "[\"cognition.go-no-go\", \"cognition.go-no-go\"]"),
         ),
         (
+            "Several tasks are one",
+            change("[\"cognition.go-no-go\"]", "[{ name = \"both\", members = [\"cognition.go-no-go\"] }]"),
+        ),
+        (
+            "There is no such order",
+            change(
+                "[\"cognition.go-no-go\"]",
+                "[{ name = \"both\", order = \"blocked\", members = [\"cognition.go-no-go\", \"cognition.one-choice\"] }]",
+            ),
+        ),
+        (
+            "Tasks do not fit one network",
+            change(
+                "[\"cognition.go-no-go\"]",
+                "[{ name = \"both\", members = [\"cognition.go-no-go\", \"signal.integration\"] }]",
+            ),
+        ),
+        (
+            "A stage has no end",
+            change(
+                "[\"cognition.go-no-go\"]",
+                "[{ use = \"cognition.go-no-go\", curriculum = [{ delay = 1 }] }]",
+            ),
+        ),
+        (
+            "A stage changes the network",
+            change(
+                "[\"cognition.go-no-go\"]",
+                "[{ use = \"cognition.bandit\", curriculum = [{ arms = 2, until = 3 }] }]",
+            ),
+        ),
+        (
             "A metric is a duplicate",
             base(
                 "[metrics]\nuse = [\"organization.entropy\", \"organization.entropy\"]\n[[variant]]\nname = \"a\"\n",

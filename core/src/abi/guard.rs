@@ -16,9 +16,9 @@ use abi_stable::std_types::{RBox, ROption, RStr, RString, RVec};
 use ndarray::{Array2, ArrayView2, Ix2, Ix3};
 
 use super::convert::{
-    Part, Received, batch_parcel, batch_view, buf, buf_to_array, connection_parts, from_json, from_wire,
-    json, parcel_of, receive_substrate, substrate_parcel, tensors_from_loan, tensors_parcel, to_wire, unpack,
-    view, view_mut, with_setting,
+    Part, Received, batch_from_loan, batch_parcel, batch_view, buf, buf_to_array, connection_parts,
+    from_json, from_wire, json, parcel_of, receive_substrate, substrate_parcel, tensors_from_loan,
+    tensors_parcel, to_wire, unpack, view, view_mut, with_setting,
 };
 use super::headers::{ConstraintWants, MeasuresHeader, MetricWants, MomentHeader, PointHeader};
 use super::manifest::{ComponentEntry, Manifest};
@@ -432,6 +432,13 @@ impl WireTask for Guard<dyn Task> {
         self.call("judge", |task| {
             let judged = task.judge(&batch_view(&batch)?, view::<f32, Ix2>(&outputs)?)?;
             Ok(judged.into_iter().map(u8::from).collect())
+        })
+    }
+
+    fn react(&mut self, batch: WireLoan<'_>, step: usize, outputs: WireTensor<'_>) -> WireResult<WireParcel> {
+        self.call("react", |task| {
+            let changed = task.react(batch_from_loan(&batch)?, step, view::<f32, Ix2>(&outputs)?)?;
+            Ok(batch_parcel(&changed))
         })
     }
 

@@ -370,6 +370,16 @@ impl Task for Loaded<TaskBox, TaskInfo> {
         }
         Ok(judged.into_iter().map(|correct| correct != 0).collect())
     }
+
+    fn react(&mut self, batch: Batch, step: usize, outputs: ArrayView2<'_, f32>) -> Result<Batch> {
+        entered(&self.id, "react");
+        let outputs = Part::new("outputs", outputs);
+        let view = batch.view();
+        let mut parts = batch_parts(&view);
+        parts.extend(batch.scored.as_ref().map(|scored| Part::new("scored", scored.view())));
+        let changed = lend("{}", &parts, |loan| self.object.react(loan, step, outputs.wire()));
+        batch_from_parcel(&from_wire(changed)?)
+    }
 }
 
 impl Model for Loaded<ModelBox, ModelInfo> {

@@ -186,6 +186,8 @@ pub trait WireTask: Send + Sync {
     fn trials_of(&mut self, split: u8, count: usize, seed: u64) -> WireResult<WireParcel>;
     /// One byte for each row of the outputs, 1 if it is correct.
     fn judge(&mut self, batch: WireLoan<'_>, outputs: WireTensor<'_>) -> WireResult<RVec<u8>>;
+    /// `batch` may have the tensor `scored`, too.
+    fn react(&mut self, batch: WireLoan<'_>, step: usize, outputs: WireTensor<'_>) -> WireResult<WireParcel>;
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> WireResult<()>;
 }

@@ -54,6 +54,11 @@ pub struct TaskInfo {
     /// Names of the periods of a trial, by their index in [`Batch::periods`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub periods: Vec<String>,
+    /// The steps, ascending, after which [`Task::react`] changes what follows in the
+    /// trial according to the network's answer; empty if stimuli do not depend on
+    /// answers.
+    #[serde(default)]
+    pub reacts: Vec<usize>,
 }
 
 impl TaskInfo {
@@ -70,6 +75,7 @@ impl TaskInfo {
             conditions: Vec::new(),
             levels: Some(Levels::chance(1.0 / classes.max(1) as f64)),
             periods: Vec::new(),
+            reacts: Vec::new(),
         }
     }
 
@@ -142,5 +148,18 @@ pub trait Task: Send + Sync {
     fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
         let _ = (batch, outputs);
         Err(crate::Error::plugin("the task states that it judges answers, but does not implement `judge`"))
+    }
+
+    /// The trials after the network's answers at `step`: `outputs` has one row for each
+    /// trial (trials × outputs; 0 for trials that have ended). Only inputs, targets and
+    /// weights of later steps may change, and neither shapes nor lengths. Called for
+    /// each step of [`TaskInfo::reacts`] in order; it must not draw random numbers:
+    /// what chance decides is drawn with the trial, and the batch says what was drawn.
+    ///
+    /// # Errors
+    /// If the task cannot react.
+    fn react(&mut self, batch: Batch, step: usize, outputs: ArrayView2<'_, f32>) -> Result<Batch> {
+        let _ = (batch, step, outputs);
+        Err(crate::Error::plugin("the task states that it reacts to answers, but does not implement `react`"))
     }
 }

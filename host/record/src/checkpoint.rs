@@ -203,6 +203,7 @@ mod tests {
             penalty: 5e-324,
             validation_loss: None,
             validation_accuracy: Some(0.7),
+            ..Epoch::default()
         };
         Checkpoint {
             curves: vec![epoch(1), epoch(2)],

@@ -13,7 +13,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::identity::{Cell, essence};
 use crate::outcome::Status;
 use crate::results;
-use crate::spec::{CellSpec, ScheduleKind, Training};
+use crate::spec::{CellSpec, Order, ScheduleKind, Training};
 use crate::store::{STATE, Store};
 use crate::training::TrainingFile;
 
@@ -87,6 +87,9 @@ impl Store {
             let why = match file.spec.training.schedule.kind {
                 ScheduleKind::Cosine { .. } => {
                     "the course of a cosine schedule depends on the number of epochs"
+                }
+                _ if file.spec.members.as_ref().is_some_and(|members| members.order == Order::Sequential) => {
+                    "the epochs of tasks that follow one another depend on the number of epochs"
                 }
                 _ if !file.folder.join(STATE).exists() => {
                     "their states are not stored (`training.keep_state = false`)"

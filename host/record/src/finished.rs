@@ -30,6 +30,8 @@ pub struct Finished {
     pub times: Vec<Value>,
     /// Reference levels of its task, if it has an accuracy.
     pub levels: Option<Levels>,
+    /// The name and the reference levels of each of several tasks.
+    pub members: Vec<(String, Option<Levels>)>,
     /// Its learning curve.
     pub curve: Vec<Epoch>,
     /// Number of metrics that are missing.
@@ -41,7 +43,12 @@ pub struct Finished {
 impl Finished {
     /// A value by split and measure.
     pub fn value(&self, split: &str, measure: &str) -> Option<f64> {
-        self.values.iter().find(|v| v.split == split && v.measure == measure)?.value
+        self.value_on("", split, measure)
+    }
+
+    /// A value of one of several tasks by name, split and measure.
+    pub fn value_on(&self, task: &str, split: &str, measure: &str) -> Option<f64> {
+        self.values.iter().find(|v| v.task == task && v.split == split && v.measure == measure)?.value
     }
 }
 
@@ -172,6 +179,14 @@ impl Store {
             values,
             times: read("times.csv")?,
             levels: file.task_info.levels,
+            members: file
+                .spec
+                .members
+                .iter()
+                .flat_map(|members| &members.tasks)
+                .zip(&file.member_infos)
+                .map(|(member, info)| (member.name.clone(), info.levels))
+                .collect(),
             curve: curves::read(&file.folder.join("curves.csv"))?,
             unmeasured: self.unmeasured(cell, file).len(),
             warnings: file.warnings.clone(),

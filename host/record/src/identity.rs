@@ -3,8 +3,8 @@
 //! A *training* depends on its spec (data, initial weights, geometry,
 //! constraints, task, model, training settings and seeds), on the plugin files
 //! of its components, and on the contents of the data that they read. It does
-//! not depend on names of variants and tasks, descriptions, paths of data, or
-//! metrics. So a variant can be renamed and a metric added without training
+//! not depend on names of variants and tasks (but on those of several tasks in one
+//! network), descriptions, paths of data, or metrics. So a variant can be renamed and a metric added without training
 //! again.
 //!
 //! A *measurement* depends on the metric, its parameters and its plugin file.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::spec::{CellSpec, DataSeed, Geometry, Training, Use};
+use crate::spec::{CellSpec, DataSeed, Geometry, Members, Stage, Training, Use};
 use crate::{FORMAT, VERSION};
 
 /// The parameter of a component that names data to read.
@@ -63,6 +63,10 @@ struct Essence<'a> {
     geometry: &'a Geometry,
     constraints: Vec<Use>,
     task: Use,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    curriculum: Vec<Stage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Members>,
     model: Use,
     optimizer: Use,
     training: Training,
@@ -78,7 +82,7 @@ pub fn identify(spec: CellSpec, files: &Files<'_>) -> Result<Cell> {
         ("format".to_owned(), FORMAT.to_string()),
         ("pallium".to_owned(), VERSION.to_owned()),
     ]);
-    for component in trained_components(&spec) {
+    for component in spec.trained_components() {
         add_inputs(&mut inputs, component, files)?;
     }
     if let Some(origin) = &spec.training.from {
@@ -107,6 +111,8 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         geometry: &spec.geometry,
         constraints: spec.constraints.iter().map(without_path).collect(),
         task: without_path(&spec.task_component),
+        curriculum: stages_without_path(&spec.curriculum),
+        members: spec.members.as_ref().map(members_without_path),
         model: without_path(&spec.model),
         optimizer: without_path(&spec.optimizer),
         training: without_origin(&spec.training),
@@ -130,14 +136,6 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
     Ok(hex(&Sha256::digest(text.as_bytes())))
 }
 
-/// The components that a training uses.
-fn trained_components(spec: &CellSpec) -> impl Iterator<Item = &Use> {
-    [&spec.substrate, &spec.weights, &spec.task_component, &spec.model, &spec.optimizer]
-        .into_iter()
-        .chain(&spec.connections)
-        .chain(&spec.constraints)
-}
-
 /// A component without the path of its data, which are identified by their
 /// contents.
 fn without_path(component: &Use) -> Use {
@@ -158,6 +156,21 @@ fn without_origin(training: &Training) -> Training {
         origin.path = "given by content".into();
     }
     training
+}
+
+fn stages_without_path(stages: &[Stage]) -> Vec<Stage> {
+    let without = |stage: &Stage| Stage { component: without_path(&stage.component), ..stage.clone() };
+    stages.iter().map(without).collect()
+}
+
+/// The names of several tasks stay: results are kept by these names.
+fn members_without_path(members: &Members) -> Members {
+    let mut members = members.clone();
+    for task in &mut members.tasks {
+        task.component = without_path(&task.component);
+        task.curriculum = stages_without_path(&task.curriculum);
+    }
+    members
 }
 
 /// Adds the plugin file and the data of a component. Each path is read once per

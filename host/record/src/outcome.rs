@@ -60,6 +60,10 @@ pub fn one_line(text: &str) -> String {
 /// One number about a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
+    /// Name of the task, for one of several tasks of the network; empty for a value
+    /// of the whole training.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub task: String,
     /// `train`, `validation` or `test`; empty for a measure without a split.
     pub split: String,
     /// Name of the measure, such as `accuracy`.
@@ -76,6 +80,7 @@ impl Value {
     /// A value; a number that is not finite is undefined.
     pub fn new(split: &str, measure: impl Into<String>, value: Option<f64>) -> Self {
         Value {
+            task: String::new(),
             split: split.into(),
             measure: measure.into(),
             value: value.filter(|v| v.is_finite()),
@@ -85,7 +90,7 @@ impl Value {
 }
 
 /// One epoch of a training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Number of the epoch, from 1.
     pub epoch: u32,
@@ -101,6 +106,42 @@ pub struct Epoch {
     pub validation_loss: Option<f64>,
     /// Accuracy on the validation trials after the epoch.
     pub validation_accuracy: Option<f64>,
+    /// Stage of the curriculum, from 1, if the task has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
+    /// Each task, if the network has several. Losses and accuracies above are then
+    /// means over the tasks, and running ones over the batches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskEpoch>,
+}
+
+impl Epoch {
+    /// Whether the network was trained on the same tasks, in the same stages.
+    pub fn same_phase(&self, other: &Epoch) -> bool {
+        let tasks = |epoch: &Epoch| -> Vec<_> {
+            epoch.tasks.iter().map(|task| (task.stage, task.running_loss.is_some())).collect()
+        };
+        self.stage == other.stage && tasks(self) == tasks(other)
+    }
+}
+
+/// One of several tasks in one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskEpoch {
+    /// Its name.
+    pub name: String,
+    /// As [`Epoch::running_loss`] over the batches of this task; `None` if the epoch
+    /// has none.
+    pub running_loss: Option<f64>,
+    /// As [`Epoch::running_accuracy`].
+    pub running_accuracy: Option<f64>,
+    /// As [`Epoch::validation_loss`].
+    pub validation_loss: Option<f64>,
+    /// As [`Epoch::validation_accuracy`].
+    pub validation_accuracy: Option<f64>,
+    /// As [`Epoch::stage`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
 }
 
 /// Where a training diverged.

@@ -17,7 +17,7 @@ pub const COLUMNS: [&str; 8] = ["variant", "task", "run", "split", "measure", "v
 pub struct Row {
     /// Name of the variant.
     pub variant: String,
-    /// Label of the task.
+    /// Label of the task; `both/go-no-go` for one of several tasks of a network.
     pub task: String,
     /// Number of the run, from 0.
     pub run: u32,
@@ -30,6 +30,12 @@ pub struct Row {
     pub folder: Option<String>,
 }
 
+/// The label of one of several tasks of a network: `both/go-no-go`. Labels of tasks
+/// have no `/`.
+pub fn task_label(task: &str, member: &str) -> String {
+    if member.is_empty() { task.into() } else { format!("{task}/{member}") }
+}
+
 /// Rows for the values of one training.
 pub fn rows(
     spec: &CellSpec,
@@ -39,7 +45,7 @@ pub fn rows(
 ) -> impl Iterator<Item = Row> {
     values.iter().map(move |value| Row {
         variant: spec.variant.clone(),
-        task: spec.task.clone(),
+        task: task_label(&spec.task, &value.task),
         run: spec.run,
         value: value.clone(),
         status: value.failed.as_ref().map_or_else(|| status.clone(), |why| Status::Failed(why.clone())),
@@ -97,6 +103,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>> {
                     Status::Failed(why) => Some(why.clone()),
                     _ => None,
                 },
+                task: field(1).split_once('/').map_or_else(String::new, |(_, member)| member.into()),
                 ..Value::new(field(3), field(4), parse_number(path, field(5))?)
             },
             status,
@@ -117,6 +124,7 @@ mod tests {
             Value::new("test", "accuracy", Some(0.1 + 0.2)),
             Value::new("", "entropy", None),
             Value { failed: Some("one, two".into()), ..Value::new("", "modularity", None) },
+            Value { task: "go".into(), ..Value::new("test", "accuracy", Some(0.5)) },
         ];
         let written: Vec<Row> = rows(&testing::spec(), &values, &Status::Ok, Some("a.b.000.12")).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -124,6 +132,7 @@ mod tests {
         std::fs::write(&path, write(&written).unwrap()).unwrap();
         assert_eq!(read(&path).unwrap(), written);
         assert_eq!(written[2].status, Status::Failed("one, two".into()));
+        assert_eq!(written[3].task, format!("{}/go", testing::spec().task));
     }
 
     #[test]

@@ -291,6 +291,96 @@ fn is_one(threads: &usize) -> bool {
     *threads == 1
 }
 
+/// Several tasks of one network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Members {
+    /// In which order the network is trained on them.
+    pub order: Order,
+    /// Whether the inputs end with one channel for each task, which is 1 in the
+    /// trials of that task.
+    pub rules: bool,
+    /// The tasks.
+    pub tasks: Vec<Member>,
+}
+
+/// The order in which a network is trained on several tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The trials of a batch belong to one task; the tasks' batches follow each
+    /// other in random order.
+    #[default]
+    Interleaved,
+    /// The trials of a batch belong to all tasks.
+    Mixed,
+    /// One task after another, for some epochs each.
+    Sequential,
+}
+
+/// One of several tasks of a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its label in tables.
+    pub name: String,
+    /// The task component.
+    pub component: Use,
+    /// Its part of the training trials, or of the epochs if the tasks follow one
+    /// another, relative to the parts of the other tasks.
+    pub share: f64,
+    /// What comes before the task itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curriculum: Vec<Stage>,
+}
+
+impl Members {
+    /// The number of epochs after which each task ends, if the tasks follow one
+    /// another: epochs are divided in proportion to the shares.
+    pub fn ends(&self, epochs: u32) -> Vec<u32> {
+        let all: f64 = self.tasks.iter().map(|task| task.share).sum();
+        let mut sum = 0.0;
+        let end = |task: &Member| {
+            sum += task.share;
+            (f64::from(epochs) * sum / all).round() as u32
+        };
+        self.tasks.iter().map(end).collect()
+    }
+}
+
+/// A stage of a curriculum: a task that is trained before the final one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The task component with the parameters of this stage.
+    pub component: Use,
+    /// When the next stage begins.
+    pub until: Until,
+}
+
+/// When a stage of a curriculum ends: when the measure has reached the value in so
+/// many consecutive epochs, or after so many epochs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Until {
+    /// The measure, and the value that it reaches.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reached: Option<(Watched, f64)>,
+    /// Number of consecutive epochs in which the measure is reached.
+    #[serde(default = "one_epoch", skip_serializing_if = "is_one_epoch")]
+    pub for_epochs: u32,
+    /// The largest number of epochs of the stage.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub at_most: Option<u32>,
+}
+
+fn one_epoch() -> u32 {
+    1
+}
+
+fn is_one_epoch(epochs: &u32) -> bool {
+    *epochs == 1
+}
+
+/// The task component of trainings on several tasks; it belongs to no plugin.
+pub const SEVERAL_TASKS: &str = "several-tasks";
+
 /// A completely resolved specification, including profile, switches and
 /// defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -318,8 +408,14 @@ pub struct CellSpec {
     pub geometry: Geometry,
     /// Constraints; their penalties add up, their projections act in order.
     pub constraints: Vec<Use>,
-    /// The task component.
+    /// The task component; [`SEVERAL_TASKS`] if there are several in one network.
     pub task_component: Use,
+    /// What comes before the task itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curriculum: Vec<Stage>,
+    /// The tasks, if there are several in one network.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub members: Option<Members>,
     /// The model.
     pub model: Use,
     /// The optimizer.
@@ -355,11 +451,34 @@ impl CellSpec {
 
     /// Every component that the cell uses.
     pub fn components(&self) -> impl Iterator<Item = &Use> {
-        [&self.substrate, &self.weights, &self.task_component, &self.model, &self.optimizer]
+        self.trained_components().chain(&self.metrics)
+    }
+
+    /// Every component that the training uses.
+    pub fn trained_components(&self) -> impl Iterator<Item = &Use> {
+        [&self.substrate, &self.weights]
             .into_iter()
             .chain(&self.connections)
+            .chain(self.tasks())
+            .chain([&self.model, &self.optimizer])
             .chain(&self.constraints)
-            .chain(&self.metrics)
+    }
+
+    /// The task components: one, or those of several tasks, each with the stages of
+    /// its curriculum.
+    pub fn tasks(&self) -> impl Iterator<Item = &Use> {
+        let members = self.members.iter().flat_map(|members| &members.tasks);
+        let single = self.members.is_none().then_some((&self.task_component, &self.curriculum));
+        let all = single.into_iter().chain(members.map(|member| (&member.component, &member.curriculum)));
+        all.flat_map(|(component, stages)| {
+            std::iter::once(component).chain(stages.iter().map(|stage| &stage.component))
+        })
+    }
+
+    /// Whether the parameters of a task change during the training.
+    pub fn has_curriculum(&self) -> bool {
+        let members = self.members.iter().flat_map(|members| &members.tasks);
+        !self.curriculum.is_empty() || members.into_iter().any(|member| !member.curriculum.is_empty())
     }
 
     /// Name of the training's folder: allowed on every file system, and unique

@@ -131,13 +131,17 @@ fn scalars(finished: &Finished) -> Vec<Scalar> {
     let mut last = 0;
     for epoch in &finished.curve {
         last = epoch.epoch;
-        let named = curves::COLUMNS.iter().skip(1).zip(curves::values(epoch));
-        scalars.extend(
-            named.filter(|(_, value)| value.is_finite()).map(|(tag, value)| (tag.to_string(), last, value)),
-        );
+        for (values, task) in curves::rows(epoch).map(|(values, _, task)| (values, task)) {
+            let tag = |column: &str| if task.is_empty() { column.into() } else { format!("{task}/{column}") };
+            let named = curves::COLUMNS.iter().skip(1).zip(values);
+            scalars.extend(
+                named.filter(|(_, value)| value.is_finite()).map(|(name, value)| (tag(name), last, value)),
+            );
+        }
     }
     for value in &finished.values {
-        let split = if value.split.is_empty() { String::new() } else { format!("{}/", value.split) };
+        let parts = [&value.task, &value.split].into_iter().filter(|part| !part.is_empty());
+        let split: String = parts.map(|part| format!("{part}/")).collect();
         if let Some(number) = value.value {
             scalars.push((format!("final/{split}{}", value.measure), last, number));
         }

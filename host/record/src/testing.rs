@@ -33,6 +33,8 @@ pub fn spec() -> CellSpec {
         },
         constraints: vec![Use::new("mock.ridge")],
         task_component: Use::new("mock.task"),
+        curriculum: vec![],
+        members: None,
         model: Use::new("mock.model"),
         optimizer: Use::new("mock.optimizer"),
         metrics: vec![Use::new("mock.metric")],
@@ -57,6 +59,7 @@ pub fn trained() -> Trained {
         penalty: 0.1,
         validation_loss: Some(0.4),
         validation_accuracy: None,
+        ..Epoch::default()
     };
     let parameters =
         vec![tensor("recurrent", &[3, 3], &[0.1; 9]), tensor("bias", &[3], &[0.0, -0.0, f32::MIN_POSITIVE])];
@@ -68,6 +71,7 @@ pub fn trained() -> Trained {
         notes: vec![],
         warnings: vec![],
         task: TaskInfo::classes(1, 2, 3),
+        members: vec![],
         model: ModelRecord {
             neurons: 3,
             blocks: 1,

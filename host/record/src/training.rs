@@ -30,8 +30,10 @@ pub struct Trained {
     pub notes: Vec<String>,
     /// Warnings of components during the training, each once.
     pub warnings: Vec<String>,
-    /// Description of the task.
+    /// Description of the task; of several tasks, of all together.
     pub task: TaskInfo,
+    /// Each of several tasks, in the order of the specification.
+    pub members: Vec<TaskInfo>,
     /// Description of the model.
     pub model: ModelRecord,
     /// `accuracy`, `task_loss` and `penalty` of every split after training, and
@@ -113,8 +115,11 @@ pub struct TrainingFile {
     /// folders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Description of the task.
+    /// Description of the task; of several tasks, of all together.
     pub task_info: TaskInfo,
+    /// Each of several tasks, in the order of the specification.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_infos: Vec<TaskInfo>,
     /// Description of the model.
     pub model_info: ModelRecord,
     /// The specification.
@@ -144,6 +149,7 @@ impl TrainingFile {
             notes: trained.notes.clone(),
             warnings: trained.warnings.clone(),
             task_info: trained.task.clone(),
+            member_infos: trained.members.clone(),
             model_info: trained.model.clone(),
             spec: spec.clone(),
             folder: PathBuf::new(),

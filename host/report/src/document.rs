@@ -30,8 +30,7 @@ impl Report {
             .collect();
         let papers = self.papers();
         let uncounted: Vec<Value> = run
-            .trainings
-            .iter()
+            .whole_trainings()
             .filter(|c| c.status != Status::Ok)
             .map(|c| {
                 json!({

@@ -53,8 +53,11 @@ pub struct RunFolder {
 /// A task of a run folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunTask {
-    /// Its label.
+    /// Its label; `both/go-no-go` for one of several tasks of a network.
     pub label: String,
+    /// Its name among several tasks of a network, if it is one of these: its trainings
+    /// are those of the whole, listed again with its own values.
+    pub member: Option<String>,
     /// Its component, once a training is finished.
     pub component: Option<String>,
     /// Its description, once a training is finished.
@@ -62,6 +65,23 @@ pub struct RunTask {
 }
 
 impl RunTask {
+    /// Whether it is what a network was trained on, and not one of several tasks.
+    pub fn is_whole(&self) -> bool {
+        self.member.is_none()
+    }
+
+    /// Notes its component and description from a finished training.
+    fn describe(&mut self, about: &TrainingFile) {
+        let (mut component, mut info) = (Some(&about.spec.task_component), Some(&about.task_info));
+        if let Some(name) = &self.member {
+            let members = about.spec.members.iter().flat_map(|members| &members.tasks);
+            let own = members.zip(&about.member_infos).find(|(member, _)| member.name == *name);
+            (component, info) = own.map(|(member, info)| (&member.component, info)).unzip();
+        }
+        self.component = self.component.take().or_else(|| component.map(|component| component.id.clone()));
+        self.info = self.info.take().or_else(|| info.cloned());
+    }
+
     /// The label without the name of the plugin before it: `go-no-go`.
     pub fn short(&self) -> &str {
         match &self.component {
@@ -164,8 +184,13 @@ impl RunFolder {
         let mut finished = finished(&store, &grouped)?;
         let shown: BTreeSet<&Path> = finished.values().map(|file| file.folder.as_path()).collect();
         let stale = store.trainings()?.len() - shown.len();
-        let mut tasks: Vec<RunTask> =
-            labels.into_iter().map(|label| RunTask { label, component: None, info: None }).collect();
+        let new = |label: String| RunTask {
+            member: label.split_once('/').map(|(_, member)| member.to_owned()),
+            label,
+            component: None,
+            info: None,
+        };
+        let mut tasks: Vec<RunTask> = labels.into_iter().map(new).collect();
         let mut trainings = Vec::with_capacity(grouped.len());
         let place = |names: &[String], name: &str| names.iter().position(|n| n == name);
         for ((variant, task, run), rows) in grouped {
@@ -177,8 +202,7 @@ impl RunFolder {
             };
             let about = finished.remove(&label);
             if let Some(about) = &about {
-                tasks[task].component.get_or_insert_with(|| about.spec.task_component.id.clone());
-                tasks[task].info.get_or_insert_with(|| about.task_info.clone());
+                tasks[task].describe(about);
             }
             trainings.push(training(variant, task, run, rows, about));
         }
@@ -192,7 +216,9 @@ impl RunFolder {
             experiment,
             accuracy: if switch("accuracy") == "running" { Accuracy::Running } else { Accuracy::Evaluated },
             interval: if switch("interval") == "t" { Interval::T } else { Interval::Bootstrap },
-            missing: manifest.cells.saturating_sub(trainings.len()),
+            missing: manifest
+                .cells
+                .saturating_sub(trainings.iter().filter(|c| tasks[c.task].is_whole()).count()),
             stale,
             manifest,
             variants,
@@ -284,7 +310,17 @@ impl RunFolder {
 
     /// Number of trainings with such a status.
     pub fn count(&self, of: impl Fn(&Status) -> bool) -> usize {
-        self.trainings.iter().filter(|c| of(&c.status)).count()
+        self.whole_trainings().filter(|c| of(&c.status)).count()
+    }
+
+    /// Every training once, and not again for each of several tasks.
+    pub fn whole_trainings(&self) -> impl Iterator<Item = &TrainingResult> {
+        self.trainings.iter().filter(|training| self.tasks[training.task].is_whole())
+    }
+
+    /// The tasks that networks were trained on, without those that are a part of one.
+    pub fn whole_tasks(&self) -> impl Iterator<Item = usize> {
+        (0..self.tasks.len()).filter(|&task| self.tasks[task].is_whole())
     }
 }
 
@@ -326,7 +362,15 @@ fn names(manifest: &Manifest, rows: &[Row]) -> (Vec<String>, Vec<String>) {
             variants.push(row.variant.clone());
         }
         if !tasks.contains(&row.task) {
-            tasks.push(row.task.clone());
+            // One of several tasks of a network follows the whole.
+            let whole = row.task.split_once('/').map(|(whole, _)| whole);
+            let is_beside = |task: &String| {
+                whole.is_some_and(|whole| {
+                    task.split_once('/').map_or(task.as_str(), |(task, _)| task) == whole
+                })
+            };
+            let place = tasks.iter().rposition(is_beside).map_or(tasks.len(), |at| at + 1);
+            tasks.insert(place, row.task.clone());
         }
     }
     (variants, tasks)
@@ -370,7 +414,22 @@ pub fn log_tails(root: &Path) -> BTreeMap<Label, String> {
     files.map(|file| ((file.variant, file.task, file.run), file.failure.log)).collect()
 }
 
-/// The learning curve of a training; empty if it cannot be read.
-pub fn curve(about: &TrainingFile) -> Vec<Epoch> {
-    curves::read(&about.folder.join("curves.csv")).unwrap_or_default()
+/// The learning curve of a training, or of one of its several tasks; empty if it
+/// cannot be read.
+pub fn curve(about: &TrainingFile, member: Option<&str>) -> Vec<Epoch> {
+    let curve = curves::read(&about.folder.join("curves.csv")).unwrap_or_default();
+    let Some(name) = member else { return curve };
+    let of = |epoch: Epoch| {
+        let task = epoch.tasks.into_iter().find(|task| task.name == name)?;
+        Some(Epoch {
+            epoch: epoch.epoch,
+            running_loss: task.running_loss.unwrap_or(f64::NAN),
+            running_accuracy: task.running_accuracy,
+            validation_loss: task.validation_loss,
+            validation_accuracy: task.validation_accuracy,
+            stage: task.stage,
+            ..Epoch::default()
+        })
+    };
+    curve.into_iter().filter_map(of).collect()
 }

@@ -168,12 +168,12 @@ pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>
     if report.statistics.iter().flat_map(|s| &s.effects).any(|e| !e.p.is_nan()) {
         figures.push(figure::effects::figure(run, &report.statistics));
     }
-    for task in 0..run.tasks.len() {
+    for task in run.whole_tasks() {
         if !report.measures.is_empty() {
             figures.push(figure::organization::figure(run, task, &report.measures));
         }
     }
-    for task in 0..run.tasks.len() {
+    for task in run.whole_tasks() {
         if material.networks.iter().any(|n| n.task == task) {
             figures.push(figure::matrices::figure(run, task, &material.networks, &material.pictures));
         }
@@ -181,7 +181,7 @@ pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>
     if !material.networks.is_empty() {
         figures.push(figure::weights::figure(run, &material.networks));
     }
-    for task in 0..run.tasks.len() {
+    for task in run.whole_tasks() {
         let mut known = material.networks.iter().zip(&material.places);
         if known.any(|(network, place)| network.task == task && place.is_ok()) {
             figures.push(figure::space::figure(run, task, &material.networks, &material.places));

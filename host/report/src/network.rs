@@ -92,7 +92,7 @@ impl TrainedNetwork {
 /// of median accuracy (the lower of two), ordered by task, then variant.
 pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
     let places =
-        (0..run.tasks.len()).flat_map(|t| (0..run.variants.len().min(MAX_VARIANTS)).map(move |v| (v, t)));
+        run.whole_tasks().flat_map(|t| (0..run.variants.len().min(MAX_VARIANTS)).map(move |v| (v, t)));
     let chosen: Vec<(&TrainingResult, &TrainingFile)> = places
         .filter_map(|(variant, task)| {
             let (split, measure) = run.headline_on(task);

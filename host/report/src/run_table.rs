@@ -12,6 +12,8 @@ use pallium_profile::{Accuracy, Interval};
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::Cell;
 use pallium_record::outcome::{Status, count_warnings};
+use pallium_record::results::task_label;
+use pallium_record::spec::CellSpec;
 use pallium_stats as stats;
 
 /// Coverage of the intervals.
@@ -97,21 +99,27 @@ pub fn summarise(
         if !variants.contains(&spec.variant.as_str()) {
             variants.push(&spec.variant);
         }
-        let known = match record {
-            Some(Record::Finished(finished)) => finished.levels,
-            _ => None,
-        };
-        let at = tasks.iter().position(|t| t.task == spec.task).unwrap_or_else(|| {
-            tasks.push(levels(&spec.task, None));
-            tasks.len() - 1
-        });
-        let task = &mut tasks[at];
-        if task.chance.is_none() {
-            *task = TaskLevels { explained: task.explained, ..levels(&spec.task, known) };
-        }
-        if let Some(Record::Finished(finished)) = record {
-            let accuracy = finished.value(split, measure).is_some();
-            task.explained |= !accuracy && finished.value(EXPLAINED.0, EXPLAINED.1).is_some();
+        for member in parts(spec) {
+            let label = task_label(&spec.task, member);
+            let known = match record {
+                Some(Record::Finished(finished)) if member.is_empty() => finished.levels,
+                Some(Record::Finished(finished)) => {
+                    finished.members.iter().find(|(name, _)| name == member).and_then(|(_, levels)| *levels)
+                }
+                _ => None,
+            };
+            let at = tasks.iter().position(|t| t.task == label).unwrap_or_else(|| {
+                tasks.push(levels(&label, None));
+                tasks.len() - 1
+            });
+            let task = &mut tasks[at];
+            if task.chance.is_none() {
+                *task = TaskLevels { explained: task.explained, ..levels(&label, known) };
+            }
+            if let Some(Record::Finished(finished)) = record {
+                let accuracy = finished.value_on(member, split, measure).is_some();
+                task.explained |= !accuracy && finished.value_on(member, EXPLAINED.0, EXPLAINED.1).is_some();
+            }
         }
     }
     let mut groups = Vec::new();
@@ -120,11 +128,16 @@ pub fn summarise(
             let mut values = Vec::new();
             let (mut diverged, mut failed, mut missing) = (0, 0, 0);
             let (split, measure) = if task.explained { EXPLAINED } else { (split, measure) };
-            let of_group = |cell: &Cell| cell.spec.variant == variant && cell.spec.task == task.task;
+            let (whole, member) = task.task.split_once('/').unwrap_or((&task.task, ""));
+            let of_group = |cell: &Cell| {
+                cell.spec.variant == variant
+                    && cell.spec.task == whole
+                    && parts(&cell.spec).any(|p| p == member)
+            };
             let cells: Vec<_> = plan.iter().zip(records).filter(|(cell, _)| of_group(cell)).collect();
             for (_, record) in &cells {
                 match record {
-                    Some(Record::Finished(finished)) => match finished.value(split, measure) {
+                    Some(Record::Finished(finished)) => match finished.value_on(member, split, measure) {
                         Some(value) => values.push(value),
                         None if finished.status == Status::Diverged => diverged += 1,
                         None => {}
@@ -170,6 +183,13 @@ pub fn summarise(
         groups,
         warnings: warnings.into_iter().map(|(text, count)| (text.to_owned(), count)).collect(),
     }
+}
+
+/// The names of a training's columns: the whole, which has no name, and each of
+/// several tasks.
+fn parts(spec: &CellSpec) -> impl Iterator<Item = &str> {
+    let members = spec.members.iter().flat_map(|members| &members.tasks);
+    std::iter::once("").chain(members.map(|member| member.name.as_str()))
 }
 
 fn levels(task: &str, known: Option<Levels>) -> TaskLevels {
@@ -263,7 +283,6 @@ mod tests {
     use pallium_record::finished::Finished;
     use pallium_record::identity::identify;
     use pallium_record::outcome::Value;
-    use pallium_record::spec::CellSpec;
     use serde_json::json;
 
     use super::*;
@@ -283,6 +302,7 @@ mod tests {
             values,
             times: vec![],
             levels: Some(levels),
+            members: vec![],
             curve: vec![],
             unmeasured: 0,
             warnings: vec!["not converged".into()],

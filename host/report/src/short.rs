@@ -91,7 +91,7 @@ impl Report {
             "{}: {} on {}, {},{neurons} profile {}.",
             parts.join(", "),
             count(run.variants.len(), "variant"),
-            count(run.tasks.len(), "task"),
+            count(run.whole_tasks().count(), "task"),
             count(run.manifest.runs as usize, "run"),
             run.manifest.profile
         ));

@@ -140,6 +140,9 @@ fn departures(training: &TrainingFile) -> Result<Vec<String>> {
         found.push(format!("optimizer = {}", spec.optimizer.id));
     }
     found.extend(settings(&spec.training)?);
+    if !spec.curriculum.is_empty() {
+        found.push(format!("a curriculum of {} stages", spec.curriculum.len() + 1));
+    }
     let components: [&Use; 5] =
         [&spec.substrate, &spec.weights, &spec.model, &spec.optimizer, &spec.task_component];
     for component in components.into_iter().chain(&spec.constraints) {

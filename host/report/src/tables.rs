@@ -251,7 +251,7 @@ impl Report {
              again.",
         )
         .columns(["variant", "task", "#run", "status", "why"]);
-        for cell in &self.run.trainings {
+        for cell in self.run.whole_trainings() {
             let (variant, task) = (&self.run.variants[cell.variant], &self.run.tasks[cell.task]);
             let mut add = |status: &str, why: String, note: String| {
                 table.row(vec![
@@ -292,11 +292,10 @@ impl Report {
     pub fn for_paper(&self) -> Vec<Table> {
         let mut tables = vec![self.overview()];
         for task in 0..self.run.tasks.len() {
-            tables.extend([
-                self.accuracy_table(task),
-                self.organization_table(task),
-                self.effects_table(task),
-            ]);
+            tables.push(self.accuracy_table(task));
+            // The network is that of the whole.
+            tables.extend(self.run.tasks[task].is_whole().then(|| self.organization_table(task)));
+            tables.push(self.effects_table(task));
         }
         let uncounted = self.uncounted_table();
         tables.extend((!uncounted.rows.is_empty()).then_some(uncounted));

@@ -6,13 +6,21 @@ use std::path::Path;
 
 use pallium_core::{Error, Result, Role};
 use pallium_profile as profile;
-use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Use};
+use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Member, Members, Stage, Use};
 use serde_json::{Map, Value};
 
 use super::origins::Origins;
 use super::sweep::{Coordinate, OWN_NAME, Swept};
-use super::{Component, Experiment, Place, schema};
+use super::{Component, Experiment, Place, Task, schema};
 use crate::plugins::Catalogue;
+
+/// What a specification holds of a task.
+struct ResolvedTask {
+    name: String,
+    component: Use,
+    curriculum: Vec<Stage>,
+    members: Option<Members>,
+}
 
 /// Maximum number of trainings, far above any study.
 const MOST_CELLS: u64 = 1_000_000;
@@ -190,14 +198,8 @@ impl Experiment {
         let substrate = self.resolve(catalogue, Role::Substrate, &self.substrate, &[])?;
         self.check_substrate(catalogue, &substrate)?;
         let metrics = self.resolve_all(catalogue, Role::Metric, &self.metrics, &[])?;
-        let tasks = self
-            .tasks
-            .iter()
-            .map(|task| {
-                let component = self.named_task(catalogue, task)?;
-                Ok((&task.name, self.resolve(catalogue, Role::Task, &component, &[])?))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let tasks =
+            self.tasks.iter().map(|task| self.resolve_task(catalogue, task)).collect::<Result<Vec<_>>>()?;
         let variants = self
             .variants
             .iter()
@@ -225,6 +227,8 @@ impl Experiment {
                     geometry: variant.geometry.clone(),
                     constraints,
                     task_component: Use::new(""),
+                    curriculum: Vec::new(),
+                    members: None,
                     model,
                     optimizer,
                     metrics: metrics.clone(),
@@ -233,21 +237,20 @@ impl Experiment {
             })
             .collect::<Result<Vec<_>>>()?;
 
-        let cell = |task: &str, component: &Use, variant: &CellSpec| CellSpec {
-            task: task.into(),
-            task_component: component.clone(),
+        let cell = |task: &ResolvedTask, variant: &CellSpec| CellSpec {
+            task: task.name.clone(),
+            task_component: task.component.clone(),
+            curriculum: task.curriculum.clone(),
+            members: task.members.clone(),
             ..variant.clone()
         };
-        Ok(tasks
-            .iter()
-            .map(|(task, component)| variants.iter().map(|variant| cell(task, component, variant)).collect())
-            .collect())
+        Ok(tasks.iter().map(|task| variants.iter().map(|variant| cell(task, variant)).collect()).collect())
     }
 
     /// The component of a task. `name` in its table is what tables call it, and also
     /// the parameter of that name, if the component has one.
-    fn named_task(&self, catalogue: &Catalogue, task: &super::Task) -> Result<Component> {
-        let mut component = task.component.clone();
+    fn named_task(&self, catalogue: &Catalogue, task: &Task, given: &Component) -> Result<Component> {
+        let mut component = given.clone();
         let entry =
             catalogue.find(&component.component.id, Role::Task).map_err(|e| placed(e, &component.at))?;
         let label = self.names.1.get(&task.name).map_or(task.name.as_str(), |swept| swept.base.as_str());
@@ -329,6 +332,35 @@ impl Experiment {
         params.extend(described.map(|described| described.resolved).unwrap_or_default());
         params.sort_keys();
         Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
+    }
+
+    /// A task, or several, with all parameters.
+    fn resolve_task(&self, catalogue: &Catalogue, task: &Task) -> Result<ResolvedTask> {
+        let members = match &task.members {
+            None => None,
+            Some(members) => {
+                let tasks = members.tasks.iter().map(|(task, share)| {
+                    let ResolvedTask { name, component, curriculum, .. } =
+                        self.resolve_task(catalogue, task)?;
+                    Ok(Member { name, component, share: *share, curriculum })
+                });
+                let tasks = tasks.collect::<Result<_>>()?;
+                Some(Members { order: members.order, rules: members.rules, tasks })
+            }
+        };
+        let component = match &members {
+            Some(_) => task.component.component.clone(),
+            None => {
+                self.resolve(catalogue, Role::Task, &self.named_task(catalogue, task, &task.component)?, &[])?
+            }
+        };
+        let stages = task.curriculum.iter().map(|stage| {
+            let component = self.named_task(catalogue, task, &stage.component)?;
+            let component = self.resolve(catalogue, Role::Task, &component, &[])?;
+            Ok(Stage { component, until: stage.until.clone() })
+        });
+        let curriculum = stages.collect::<Result<_>>()?;
+        Ok(ResolvedTask { name: task.name.clone(), component, curriculum, members })
     }
 
     /// A model and its optimizer. Parameters that models had before optimizers

@@ -12,6 +12,7 @@ mod origins;
 mod read;
 mod schema;
 mod sweep;
+mod task;
 mod tested;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ pub use tree::Place;
 
 use pallium_profile::{Accuracy, Interval};
 use pallium_record::analysis::Analysis;
-use pallium_record::spec::{DataSeed, Geometry, Training, Use};
+use pallium_record::spec::{DataSeed, Geometry, Order, Training, Until, Use};
 
 use crate::limits::Limits;
 
@@ -49,8 +50,33 @@ pub struct Component {
 pub struct Task {
     /// Label in tables; by default the component's id.
     pub name: String,
-    /// The component.
+    /// The component; [`SEVERAL_TASKS`](pallium_record::spec::SEVERAL_TASKS) for
+    /// several tasks of one network.
     pub component: Component,
+    /// What comes before the task itself.
+    pub curriculum: Vec<Stage>,
+    /// The tasks, if there are several in one network.
+    pub members: Option<Members>,
+}
+
+/// A stage of a curriculum.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The component with the parameters of the stage.
+    pub component: Component,
+    /// When the next stage begins.
+    pub until: Until,
+}
+
+/// Several tasks of one network.
+#[derive(Clone, Debug)]
+pub struct Members {
+    /// In which order the network is trained on them.
+    pub order: Order,
+    /// Whether a rule input names the task.
+    pub rules: bool,
+    /// The tasks and their shares.
+    pub tasks: Vec<(Task, f64)>,
 }
 
 /// A variant: weights, geometry and constraints under one name.

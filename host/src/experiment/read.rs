@@ -15,7 +15,7 @@ use serde_json::Map;
 
 use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys, check_keys_and};
-use super::{Component, Experiment, Task, Variant};
+use super::{Component, Experiment, Variant, task};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
 
@@ -229,7 +229,7 @@ fn read(
     )?;
 
     let tasks = match top.get("tasks") {
-        Some(node) => node.list().into_iter().map(task).collect::<Result<Vec<_>>>()?,
+        Some(node) => node.list().into_iter().map(task::read).collect::<Result<Vec<_>>>()?,
         None => Vec::new(),
     };
     if tasks.is_empty() {
@@ -474,7 +474,7 @@ fn snapshots(node: &Node) -> Result<Snapshots> {
 }
 
 /// A number that is `allowed`; `must` says which ones are.
-fn within(node: &Node, what: &str, allowed: fn(f64) -> bool, must: &str) -> Result<f64> {
+pub(super) fn within(node: &Node, what: &str, allowed: fn(f64) -> bool, must: &str) -> Result<f64> {
     let number = node.number(what)?;
     if allowed(number) {
         return Ok(number);
@@ -583,7 +583,7 @@ fn keep_state(training: Option<&Node>) -> Result<bool> {
     }
 }
 
-fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T> {
+pub(super) fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T> {
     T::try_from(number).map_err(|_| Error::bug(format!("{number} does not fit")))
 }
 
@@ -698,17 +698,8 @@ fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<
     Ok(geometry)
 }
 
-fn task(node: &Node) -> Result<Task> {
-    let component = component(node, "a task", None, &["name"])?;
-    let name = match &node.value {
-        Value::Table(table) => table.get("name").map(|name| label(name, "the task's name")).transpose()?,
-        _ => None,
-    };
-    Ok(Task { name: name.unwrap_or_else(|| component.component.id.clone()), component })
-}
-
 /// A name for use in `variant/task/run` and in tables.
-fn label(node: &Node, what: &str) -> Result<String> {
+pub(super) fn label(node: &Node, what: &str) -> Result<String> {
     let name = node.text(what)?;
     if name.trim().is_empty() || name.trim() != name {
         return Err(node
@@ -725,7 +716,7 @@ fn label(node: &Node, what: &str) -> Result<String> {
     Ok(name)
 }
 
-fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> Result<()> {
+pub(super) fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (name, at) in names {
         if !seen.insert(name) {
@@ -735,7 +726,7 @@ fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> 
     Ok(())
 }
 
-fn plain(id: &str, at: &Place) -> Component {
+pub(super) fn plain(id: &str, at: &Place) -> Component {
     Component { component: Use::new(id), at: at.clone(), parameters_at: BTreeMap::new() }
 }
 
@@ -745,7 +736,12 @@ fn components(node: &Node, what: &str) -> Result<Vec<Component>> {
 
 /// Reads `"id"` or `{ use = "id", parameter = … }`; `implied` is the id if
 /// `use` is missing, `reserved` are keys that are not parameters.
-fn component(node: &Node, what: &str, implied: Option<&str>, reserved: &[&str]) -> Result<Component> {
+pub(super) fn component(
+    node: &Node,
+    what: &str,
+    implied: Option<&str>,
+    reserved: &[&str],
+) -> Result<Component> {
     match &node.value {
         Value::Leaf(_) => Ok(plain(&node.text(what)?, &node.at)),
         Value::List(_) => Err(node.wrong(what, "one component")),
@@ -778,7 +774,7 @@ pub(super) fn parameters_of(id: &str, node: &Node) -> Result<Component> {
     parameters(id, node, node.table("the task")?, &[])
 }
 
-fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result<Component> {
+pub(super) fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]) -> Result<Component> {
     let mut out = plain(id, &node.at);
     let mut params = Map::new();
     for (name, value) in table.iter().filter(|(name, _)| !reserved.contains(&name.as_str())) {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pallium_core::{Batch, Error, Kind, Matrix, Result, Setting, Split, Substrate, TaskInfo};
-use pallium_record::spec::{CellSpec, Use};
+use pallium_core::{Batch, Error, Kind, Matrix, Result, Setting, Split, Substrate};
+use pallium_record::spec::{CellSpec, Training, Use};
 
 use super::components::{
     Grown, Options, begin, build_constraints, build_metric, build_model, build_optimizer, build_task,
@@ -12,6 +12,7 @@ use super::components::{
 };
 use super::early_stopping;
 use super::penalties::{Penalties, Wiring};
+use super::tasks::Tasks;
 use crate::plugins::Catalogue;
 
 /// Builds the components of `specs` without training: each distinct one once,
@@ -43,23 +44,20 @@ const REPEATED: usize = 8;
 
 /// Refuses a task that draws other trials with the same seed: its trainings could
 /// not be repeated, and would count as done although they differ.
-fn repeats(spec: &CellSpec, catalogue: &Catalogue, base: &Setting<'_>) -> Result<TaskInfo> {
-    let mut info = None;
+fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setting<'_>) -> Result<()> {
     let count = REPEATED.min(spec.training.trials.max(1));
-    let mut draw = || -> Result<Batch> {
-        let mut task = build_task(spec, catalogue, base)?;
-        info = Some(task.info());
+    let draw = || -> Result<Batch> {
+        let mut task = build_task(spec, component, catalogue, base)?;
         task.trials_of(Split::Train, count, spec.trial_seed("train"))
     };
-    let (one, two) = (draw()?, draw()?);
-    if one != two {
-        return Err(Error::input(format!(
-            "the task `{}` draws other trials when it is given the same seed again",
-            spec.task_component.id
-        ))
-        .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"));
+    if draw()? == draw()? {
+        return Ok(());
     }
-    info.ok_or_else(|| Error::bug("a task was not built"))
+    Err(Error::input(format!(
+        "the task `{}` draws other trials when it is given the same seed again",
+        component.id
+    ))
+    .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"))
 }
 
 fn at_task(place: &[String], task: String) -> Vec<String> {
@@ -87,6 +85,10 @@ fn check_cell(
     let mut all = place.to_vec();
     all.extend(spec.components().map(text));
     all.push(format!("{:?} {:?}", spec.training.from, spec.training.frozen));
+    if spec.members.is_some() || spec.has_curriculum() {
+        let Training { epochs, trials, .. } = &spec.training;
+        all.push(format!("{:?} {:?} {epochs} {trials}", spec.members, spec.curriculum));
+    }
     if !first(&all) {
         return Ok(());
     }
@@ -94,12 +96,15 @@ fn check_cell(
     let distance = if on_connections { None } else { distances(spec, substrate)? };
     let places = if on_connections { places_of(spec, substrate)? } else { None };
     let base = setting(spec, options, substrate, distance.as_ref());
-    let info = match first(&at_task(&place, text(&spec.task_component))) {
-        true => repeats(spec, catalogue, &base)?,
-        false => build_task(spec, catalogue, &base)?.info(),
-    };
-    early_stopping::check(spec, &info)?;
-    let base = with_task(&info, base);
+    for component in spec.tasks() {
+        if first(&at_task(&place, text(component))) {
+            repeats(spec, component, catalogue, &base)?;
+        }
+    }
+    let tasks = Tasks::build(spec, catalogue, &base)?;
+    tasks.counts(spec.training.trials)?;
+    early_stopping::check(spec, &tasks.info)?;
+    let base = with_task(&tasks.info, base);
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     // Models on connections are built for them.
     let mut grown = None;

@@ -14,6 +14,7 @@ use pallium_record::weights::Weights;
 
 use super::on_matrix::{MATRIX_UP_TO, OnMatrix, only_matrices};
 use super::penalties::{OnParameter, Penalties};
+use super::tasks::Tasks;
 use super::training_loop::parameters;
 use crate::geometry::{self, Distances, Places};
 use crate::plugins::Catalogue;
@@ -209,32 +210,31 @@ fn grow_on(
     Ok(weights)
 }
 
-/// What a training stands on: neurons, distances, and the task.
+/// What a training stands on: neurons, distances, and the tasks.
 pub(super) struct Ground {
     pub substrate: Substrate,
     distance: Option<Distances>,
     /// Where the neurons are, in the place of all distances, on connections.
     pub places: Option<Places>,
-    pub task: Box<dyn Task>,
-    pub info: TaskInfo,
+    pub tasks: Tasks,
 }
 
 impl Ground {
-    /// Reads the substrate and builds the task of `spec`.
+    /// Reads the substrate and builds the tasks of `spec`.
     pub fn new(spec: &CellSpec, catalogue: &Catalogue, options: &Options<'_>) -> Result<Self> {
         let substrate = read_substrate(spec, catalogue, options)?;
         let (distance, places) = match spec.connections {
             None => (distances(spec, &substrate)?, None),
             Some(_) => (None, places(spec, &substrate)?),
         };
-        let task = build_task(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
-        let info = task.info();
-        Ok(Ground { substrate, distance, places, task, info })
+        let tasks = Tasks::build(spec, catalogue, &setting(spec, options, &substrate, distance.as_ref()))?;
+        Ok(Ground { substrate, distance, places, tasks })
     }
 
     /// The setting of the components that depend on the task.
     pub fn setting<'a>(&'a self, spec: &CellSpec, options: &Options<'a>) -> Setting<'a> {
-        let setting = with_task(&self.info, setting(spec, options, &self.substrate, self.distance.as_ref()));
+        let setting =
+            with_task(&self.tasks.info, setting(spec, options, &self.substrate, self.distance.as_ref()));
         let unit = self.places.as_ref().and_then(|places| places.unit_um);
         Setting { distance_unit_um: setting.distance_unit_um.or(unit), ..setting }
     }
@@ -252,7 +252,8 @@ pub(super) fn build_task_for(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Box<dyn Task>> {
-    build_task(spec, catalogue, &setting(spec, options, &ground.substrate, ground.distance.as_ref()))
+    let base = setting(spec, options, &ground.substrate, ground.distance.as_ref());
+    build_task(spec, &spec.task_component, catalogue, &base)
 }
 
 /// Builds the constraints of a training, one instance for each parameter that they
@@ -448,10 +449,11 @@ pub(super) fn build_optimizer(
 
 pub(super) fn build_task(
     spec: &CellSpec,
+    component: &Use,
     catalogue: &Catalogue,
     base: &Setting<'_>,
 ) -> Result<Box<dyn Task>> {
-    catalogue.task(&spec.task_component, &Setting { seed: spec.trial_seed("task"), ..*base })
+    catalogue.task(component, &Setting { seed: spec.trial_seed("task"), ..*base })
 }
 
 pub(super) fn build_model(

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, s};
-use pallium_core::{Mode, Moment, Network, Point, Positions, Result, Setting, Substrate, Table};
+use pallium_core::{Mode, Moment, Network, Point, Positions, Result, Setting, Split, Substrate, Table};
 use pallium_record::spec::{CellSpec, Use};
 use serde::{Deserialize, Serialize};
 
 use super::components::{Grown, build_constraint, with_task};
 use super::on_matrix::OnMatrix;
 use super::scores::Answers;
+use super::tasks::{Tasks, gather};
 use super::training_loop::update;
 use crate::geometry;
 use crate::plugins::Catalogue;
@@ -76,6 +77,28 @@ struct ModelCost {
     inputs: f64,
 }
 
+/// Numbers of trials in each split; every task is validated and tested.
+struct Passes {
+    train: f64,
+    validation: f64,
+    test: f64,
+}
+
+impl Passes {
+    fn of(cell: &CellSpec) -> Self {
+        let training = &cell.training;
+        let tasks = cell.members.as_ref().map_or(1, |members| members.tasks.len());
+        let each = |count: usize| (tasks * count) as f64;
+        let (validation, test) = (each(training.validation), each(training.test));
+        Passes { train: training.trials as f64, validation, test }
+    }
+}
+
+/// The tasks of a training, as text.
+fn tasks(cell: &CellSpec) -> String {
+    cell.tasks().map(text).collect::<Vec<_>>().join("\n")
+}
+
 impl<'a> Estimator<'a> {
     /// An estimator without measurements.
     pub fn new(catalogue: &'a Catalogue) -> Self {
@@ -119,8 +142,7 @@ impl<'a> Estimator<'a> {
 
         let training = &cell.training;
         let (epochs, batch) = (f64::from(training.epochs), training.batch.min(training.trials) as f64);
-        let (train, validation, test) =
-            (training.trials as f64, training.validation as f64, training.test as f64);
+        let Passes { train, validation, test } = Passes::of(cell);
         let all = train + validation + test;
         let seconds = model.generate * all
             + epochs * (train * model.train + (train / batch).ceil() * penalty * model.blocks)
@@ -157,7 +179,7 @@ impl<'a> Estimator<'a> {
     fn model(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<ModelCost> {
         let key = [
             text(&cell.substrate),
-            text(&cell.task_component),
+            tasks(cell),
             text(&cell.model),
             text(&cell.weights),
             cell.connections.as_ref().map(text).unwrap_or_default(),
@@ -168,14 +190,23 @@ impl<'a> Estimator<'a> {
             return Ok(*known);
         }
         let base = setting(cell, substrate);
-        let mut task =
-            self.catalogue.task(&cell.task_component, &Setting { seed: cell.trial_seed("task"), ..base })?;
-        let info = task.info();
+        let mut tasks = Tasks::build(cell, self.catalogue, &base)?;
+        let info = tasks.info.clone();
         let grown = self.weights(cell, substrate)?;
         let operations = (3 * grown.values.len() * info.steps.max(1)) as f64;
         let count = ((TRIAL_OPERATIONS / operations) as usize).clamp(1, cell.training.batch.max(1));
-        let (generate, batch) = timed(|| task.trials(count, cell.trial_seed("train")))?;
-        batch.check(&info)?;
+        let seed = cell.trial_seed("train");
+        let (generate, batch) = timed(|| {
+            let each = count.div_ceil(tasks.members.len());
+            let last = tasks.last_stages();
+            let batches = last
+                .into_iter()
+                .enumerate()
+                .map(|(at, stage)| tasks.draw(at, stage, Split::Train, each, seed));
+            let batches = batches.collect::<Result<Vec<_>>>()?;
+            let places = (0..count).map(|trial| (trial % batches.len(), trial / batches.len()));
+            Ok(gather(&batches, &places.collect::<Vec<_>>()))
+        })?;
         let setting = grown.setting(with_task(&info, base), None);
         let mut model = self.catalogue.model(&cell.model, &setting)?;
         let about = model.info();
@@ -199,10 +230,13 @@ impl<'a> Estimator<'a> {
         })?;
         let evaluate =
             best(|| timed(|| answers.pass(model.as_mut(), &info, &view, Mode::Evaluate, false).map(drop)))?;
+        // A reaction to answers is a pass over the steps before it: half of them, on
+        // average.
+        let looks = 0.5 * info.reacts.len() as f64;
         let per_trial = |seconds: f64| seconds / count as f64;
         let cost = ModelCost {
-            train: per_trial(train),
-            evaluate: per_trial(evaluate),
+            train: per_trial(train + looks * evaluate),
+            evaluate: per_trial(evaluate * (1.0 + looks)),
             generate: per_trial(generate),
             blocks: blocks as f64,
             steps: info.steps as f64,
@@ -320,7 +354,7 @@ pub fn weigh(cells: &[CellSpec], catalogue: &Catalogue) -> Result<Vec<f64>> {
     let mut sizes: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     let mut weights = Vec::with_capacity(cells.len());
     for cell in cells {
-        let key = [text(&cell.substrate), text(&cell.task_component)].join("\n");
+        let key = [text(&cell.substrate), tasks(cell)].join("\n");
         let (neurons, steps) = match sizes.get(&key) {
             Some(known) => *known,
             None => {
@@ -340,8 +374,7 @@ fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
     let seed = cell.derived_seed("substrate");
     let base = Setting { seed, threads: 1, ..Setting::default() };
     let substrate = catalogue.substrate(&cell.substrate, &base)?.substrate(seed)?;
-    let task = Setting { seed: cell.trial_seed("task"), ..setting(cell, &substrate) };
-    let info = catalogue.task(&cell.task_component, &task)?.info();
+    let info = Tasks::build(cell, catalogue, &setting(cell, &substrate))?.info;
     Ok((substrate.neurons as f64, info.steps as f64))
 }
 
@@ -350,8 +383,8 @@ fn size_of(cell: &CellSpec, catalogue: &Catalogue) -> Result<(f64, f64)> {
 /// matrices.
 fn operations(cell: &CellSpec, neurons: f64, steps: f64) -> f64 {
     let training = &cell.training;
-    let (epochs, train) = (f64::from(training.epochs), training.trials as f64);
-    let (validation, test) = (training.validation as f64, training.test as f64);
+    let epochs = f64::from(training.epochs);
+    let Passes { train, validation, test } = Passes::of(cell);
     let step = neurons * neurons * steps;
     let passes = epochs * (3.0 * train + validation) + train + validation + test;
     let updates = epochs * (train / training.batch.max(1) as f64).ceil();

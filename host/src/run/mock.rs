@@ -377,6 +377,8 @@ pub fn spec() -> CellSpec {
         },
         constraints: vec![Use::new("mock.ridge")],
         task_component: Use::new("mock.task"),
+        curriculum: vec![],
+        members: None,
         model: Use::new("mock.model"),
         optimizer: Use::new("mock.optimizer"),
         metrics: vec![Use::new("mock.metric")],

@@ -3,7 +3,7 @@
 //! [`shard`] selects the trainings of this machine; [`pool`] claims each one
 //! and passes it to a [`worker`] process ([`workers`] starts and supervises
 //! it). There `components` builds the components, [`train`] and `training_loop`
-//! train and measure (with `trials`, `scores`, `penalties`, `clip`, `schedule` and
+//! train and measure (with `tasks`, `trials`, `scores`, `penalties`, `clip`, `schedule` and
 //! `early_stopping`), and the run folder's store writes the result, which the
 //! parent moves into place in one step. Before, [`check`] builds each component
 //! once to find mistakes. [`progress`] shows the progress, [`log`] records it. No module
@@ -29,6 +29,7 @@ mod queue;
 mod schedule;
 mod scores;
 pub mod shard;
+mod tasks;
 pub mod traces;
 pub mod train;
 mod training_loop;

@@ -27,10 +27,14 @@ pub(super) fn factor(training: &Training, epoch: u32, update: u64, steps: u64, c
 
 /// How often the validation loss (or, without validation trials, the running loss)
 /// did not fall by more than a ten-thousandth of itself for more than `patience`
-/// epochs: PyTorch's `ReduceLROnPlateau` with its defaults.
+/// epochs: PyTorch's `ReduceLROnPlateau` with its defaults. Where another task or
+/// another stage of a curriculum begins, the lowest loss is forgotten.
 fn falls(curves: &[Epoch], patience: u32) -> i32 {
     let (mut best, mut waiting, mut count) = (f64::INFINITY, 0, 0);
-    for epoch in curves {
+    for (at, epoch) in curves.iter().enumerate() {
+        if at > 0 && !epoch.same_phase(&curves[at - 1]) {
+            (best, waiting) = (f64::INFINITY, 0);
+        }
         let loss = epoch.validation_loss.unwrap_or(epoch.running_loss);
         if loss < best * (1.0 - 1e-4) {
             best = loss;
@@ -95,6 +99,7 @@ mod tests {
                 penalty: 0.0,
                 validation_loss: Some(loss),
                 validation_accuracy: None,
+                ..Epoch::default()
             })
             .collect();
         // torch.optim.lr_scheduler.ReduceLROnPlateau(factor=0.1, patience=1) after each loss.

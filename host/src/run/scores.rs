@@ -4,10 +4,12 @@
 use std::ops::Range;
 
 use ndarray::Array2;
-use pallium_core::{Batch, BatchView, Error, Explained, Loss, LossSums, Mode, Model, Result, Task, TaskInfo};
+use pallium_core::{Batch, BatchView, Explained, Loss, LossSums, Mode, Model, Result, TaskInfo};
+
+use super::tasks::Tasks;
 
 /// The scores of a network on one split.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct SplitScores {
     /// Share of correct answers; `None` if the task has no accuracy.
     pub accuracy: Option<f64>,
@@ -15,6 +17,19 @@ pub(super) struct SplitScores {
     pub penalty: f64,
     /// Share of explained variance; `None` for a task of classes.
     pub r2: Option<f64>,
+}
+
+impl SplitScores {
+    /// The mean over tasks; `None` if there are none.
+    pub fn mean(tasks: &[SplitScores]) -> Option<SplitScores> {
+        let of = |value: &dyn Fn(&SplitScores) -> Option<f64>| mean(tasks.iter().map(value));
+        Some(SplitScores {
+            accuracy: of(&|scores| scores.accuracy),
+            task_loss: of(&|scores| Some(scores.task_loss))?,
+            penalty: of(&|scores| Some(scores.penalty))?,
+            r2: of(&|scores| scores.r2),
+        })
+    }
 }
 
 /// The outputs of a forward pass, its loss, and the gradient in the outputs.
@@ -46,29 +61,6 @@ impl Answers {
         model.forward(batch, mode, self.outputs.view_mut())?;
         let gradient = differentiate.then(|| self.gradient.view_mut());
         info.loss.compare(batch, self.outputs.view(), gradient)
-    }
-
-    /// Weight of the correct answers of the last pass, over `batch`.
-    pub fn correct(
-        &self,
-        task: &mut dyn Task,
-        info: &TaskInfo,
-        batch: &BatchView<'_>,
-        sums: &LossSums,
-    ) -> Result<f64> {
-        if !info.judges {
-            return Ok(sums.correct);
-        }
-        let judged = task.judge(batch, self.outputs.view())?;
-        if judged.len() != self.outputs.nrows() {
-            return Err(Error::plugin(format!(
-                "the task judged {} of {} answers",
-                judged.len(),
-                self.outputs.nrows()
-            )));
-        }
-        let weights = batch.scored().map(|at| f64::from(batch.mask[[at.trial, at.step]]));
-        Ok(weights.zip(judged).filter(|(_, correct)| *correct).map(|(weight, _)| weight).sum())
     }
 }
 
@@ -108,20 +100,20 @@ impl Sums {
         explained.add(batch, answers.outputs.view(), info.loss == Loss::Poisson)
     }
 
-    /// Adds another pass over trials that weight their steps differently in the
-    /// accuracy and in the loss.
+    /// Adds another pass over trials of the task `of` that weight their steps
+    /// differently in the accuracy and in the loss.
     pub fn score(
         &mut self,
         model: &mut dyn Model,
-        task: &mut dyn Task,
-        info: &TaskInfo,
+        tasks: &mut Tasks,
+        of: usize,
         batch: &Batch,
         range: Range<usize>,
     ) -> Result<()> {
-        if batch.scored.is_some() && info.has_accuracy() {
+        if batch.scored.is_some() && tasks.members[of].info().has_accuracy() {
             let (view, mut answers) = (batch.slice_scored(range), Answers::new());
-            let sums = answers.pass(model, info, &view, Mode::Evaluate, false)?;
-            let found = answers.correct(task, info, &view, &sums)?;
+            let sums = answers.pass(model, &tasks.info, &view, Mode::Evaluate, false)?;
+            let found = tasks.correct(Some(of), &view, answers.outputs.view(), &sums)?;
             self.add_scored(found, sums.weight);
         }
         Ok(())
@@ -158,6 +150,17 @@ impl Sums {
 
     pub fn r2(&self) -> Option<f64> {
         self.explained.as_ref()?.r2()
+    }
+}
+
+/// The mean over tasks; `None` if one of them lacks the value.
+pub(super) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let values = values.collect::<Option<Vec<f64>>>()?;
+    match values.as_slice() {
+        [] => None,
+        // Of one task, exactly its value.
+        [one] => Some(*one),
+        all => Some(all.iter().sum::<f64>() / all.len() as f64),
     }
 }
 

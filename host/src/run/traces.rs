@@ -10,8 +10,9 @@ use pallium_record::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::components::{Ground, Options};
-use super::evaluation::{Test, condition_name, finished_model, neurons, trials_of};
-use super::training_loop::{at_once, ranges};
+use super::evaluation::{Test, check_testable, condition_name, finished_model, neurons, trials_of};
+use super::training_loop::at_once;
+use super::trials::ranges;
 use crate::dataset::{Content, Dataset};
 use crate::plugins::Catalogue;
 
@@ -45,6 +46,7 @@ pub fn traces(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Dataset> {
+    check_testable(spec)?;
     let ground = Ground::new(spec, catalogue, options)?;
     let (mut model, info) = finished_model(spec, weights, &ground, catalogue, options)?;
     let (_, task, batch) = trials_of(spec, test, &ground, catalogue, options)?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
     Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
-    Result, Tensor, TensorView,
+    Result, TaskInfo, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
@@ -23,7 +23,8 @@ use super::components::{
     build_optimizer, check_model, check_training, describe_model, initialise,
 };
 use super::penalties::{Penalties, Wiring};
-use super::scores::Answers;
+use super::scores::{Answers, SplitScores};
+use super::tasks::Tasks;
 use super::training_loop::{Network, TrainingLoop, parameters, set_parameters, with_snapshots};
 use super::trials::Trials;
 use crate::plugins::Catalogue;
@@ -67,7 +68,8 @@ pub fn train(
     let mut penalties = Penalties::new(on, wiring);
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
-    let mut trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let first = ground.tasks.stages(&[]);
+    let mut trials = Trials::draw(spec, &mut ground.tasks, &first)?;
     let before = begin(spec, model.as_mut(), &info, initial, &mut penalties)?;
     penalties.check_rewiring(model.as_mut(), &info, optimizer.as_mut())?;
     let begun = begun_with(spec, &info, &before, initial)?;
@@ -77,7 +79,7 @@ pub fn train(
         optimizer: optimizer.as_mut(),
         penalties: &mut penalties,
     };
-    let mut training = TrainingLoop::new(spec, ground.task.as_mut(), &ground.info);
+    let mut training = TrainingLoop::new(spec, &mut ground.tasks);
     if let Some(place) = options.checkpoint
         && let Some(found) = place.load(spec.training.epochs)
     {
@@ -111,8 +113,8 @@ pub fn train(
     let evaluating = Instant::now();
     let mut splits = Vec::new();
     if training.divergence.is_none() {
-        for (name, batch) in SPLITS.iter().zip(trials.all()) {
-            splits.push(training.evaluate(&mut network, batch, name)?);
+        for (name, batches) in SPLITS.iter().zip(trials.all()) {
+            splits.push(training.evaluate(&mut network, batches, name)?);
         }
     }
     let trained = match &training.divergence {
@@ -123,6 +125,7 @@ pub fn train(
 
     let TrainingLoop { curves, divergence, snapshots, .. } = training;
     let diverged = divergence.is_some();
+    let several = ground.tasks.several;
     let state = match diverged || !options.keep_state {
         true => None,
         // Durations vary between repetitions, so they are in `times.csv` alone.
@@ -131,23 +134,8 @@ pub fn train(
             Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state })
         }
     };
-    let mut values = Vec::new();
-    for (at, name) in SPLITS.iter().enumerate() {
-        let found = splits.get(at).copied().flatten().filter(|_| !diverged);
-        if ground.info.has_accuracy() {
-            values.push(Value::new(name, "accuracy", found.and_then(|f| f.accuracy)));
-        }
-        if !ground.info.loss.of_classes() {
-            values.push(Value::new(name, "r2", found.and_then(|f| f.r2)));
-        }
-        values.push(Value::new(name, "task_loss", found.map(|f| f.task_loss)));
-        values.push(Value::new(name, "penalty", found.map(|f| f.penalty)));
-    }
-    let last = curves.last().filter(|_| !diverged);
-    if ground.info.has_accuracy() {
-        values.push(Value::new("train", "running_accuracy", last.and_then(|e| e.running_accuracy)));
-    }
-    values.push(Value::new("train", "running_loss", last.map(|e| e.running_loss)));
+    let tasks = &ground.tasks;
+    let values = values(tasks, if diverged { &[] } else { &splits }, curves.last().filter(|_| !diverged));
 
     let measuring = Instant::now();
     let (mut measures, mut arrays) = (Vec::new(), Vec::new());
@@ -156,8 +144,17 @@ pub fn train(
     } else {
         let all: Vec<usize> = (0..metrics.len()).collect();
         let before = Before { parameters: &before, wiring: &penalties.wiring };
-        let found =
-            measure(spec, &all, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)?;
+        let found = measure(
+            spec,
+            &all,
+            &mut metrics,
+            catalogue,
+            model.as_mut(),
+            &info,
+            before,
+            &mut ground,
+            &trials,
+        )?;
         (measures, arrays) = found.into_iter().unzip();
     }
     let seconds_metrics = measuring.elapsed().as_secs_f64();
@@ -185,7 +182,8 @@ pub fn train(
         parameters: trained,
         snapshots: if diverged { Vec::new() } else { snapshots },
         state,
-        task: ground.info,
+        members: ground.tasks.members.iter().filter(|_| several).map(|task| task.info().clone()).collect(),
+        task: ground.tasks.info,
     })
 }
 
@@ -198,6 +196,44 @@ fn begun_with(spec: &CellSpec, info: &ModelInfo, before: &[Tensor], grown: &Matr
             .map_err(|e| Error::bug(format!("a block has another shape: {e}"))),
         None => Ok(grown.clone()),
     }
+}
+
+/// The values of a training: of each split by task, and of the last epoch; of several
+/// tasks, first their means and then each of them. Without `splits` and `last`,
+/// nothing is known.
+fn values(tasks: &Tasks, splits: &[Vec<SplitScores>], last: Option<&Epoch>) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut add = |task: &str, info: &TaskInfo, scores: &[Option<SplitScores>], running: [Option<f64>; 2]| {
+        let of = |split: &str, measure: &str, value: Option<f64>| Value {
+            task: task.into(),
+            ..Value::new(split, measure, value)
+        };
+        for (name, found) in SPLITS.iter().zip(scores) {
+            if info.has_accuracy() {
+                values.push(of(name, "accuracy", found.and_then(|f| f.accuracy)));
+            }
+            if !info.loss.of_classes() {
+                values.push(of(name, "r2", found.and_then(|f| f.r2)));
+            }
+            values.push(of(name, "task_loss", found.map(|f| f.task_loss)));
+            values.push(of(name, "penalty", found.map(|f| f.penalty)));
+        }
+        let [loss, accuracy] = running;
+        if info.has_accuracy() {
+            values.push(of("train", "running_accuracy", accuracy));
+        }
+        values.push(of("train", "running_loss", loss));
+    };
+    let split = |at: usize| splits.get(at).map(Vec::as_slice).unwrap_or_default();
+    let whole: Vec<_> = (0..SPLITS.len()).map(|at| SplitScores::mean(split(at))).collect();
+    add("", &tasks.info, &whole, [last.map(|e| e.running_loss), last.and_then(|e| e.running_accuracy)]);
+    for (of, member) in tasks.members.iter().enumerate().filter(|_| tasks.several) {
+        let own: Vec<_> = (0..SPLITS.len()).map(|at| split(at).get(of).copied()).collect();
+        let last = last.and_then(|epoch| epoch.tasks.get(of));
+        let running = [last.and_then(|e| e.running_loss), last.and_then(|e| e.running_accuracy)];
+        add(&member.name, member.info(), &own, running);
+    }
+    values
 }
 
 /// Computes metrics of a finished training, given by their positions in the
@@ -226,14 +262,15 @@ pub fn measure_finished(
         .filter_map(|&at| spec.metrics.get(at))
         .map(|metric| build_metric(spec, metric, catalogue, &base))
         .collect::<Result<Vec<_>>>()?;
-    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let last = ground.tasks.last_stages();
+    let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
     initialise(spec, model.as_mut(), &info, &grown.values)?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
     let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
     let before = Before { parameters: &before, wiring: &wiring };
-    measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)
+    measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), &info, before, &mut ground, &trials)
 }
 
 /// Computes the metrics of a spec of the network after each of its snapshots, without
@@ -255,7 +292,8 @@ pub fn measure_snapshots(
     }
     let grown = Grown::finished(weights)?;
     let distance = ground.distance_on(grown.connections.as_ref());
-    let trials = Trials::draw(spec, ground.task.as_mut(), &ground.info)?;
+    let last = ground.tasks.last_stages();
+    let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
     let base = grown.setting(ground.setting(spec, options), distance.as_ref());
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
@@ -270,9 +308,19 @@ pub fn measure_snapshots(
             e.context(format!("the snapshot of epoch {} does not fit the model", snapshot.epoch))
         })?;
         // Built anew, so that each network is measured like a finished one.
+        let base = grown.setting(ground.setting(spec, options), distance.as_ref());
         let mut metrics = build_metrics(spec, catalogue, &base)?;
-        let found =
-            measure(spec, &all, &mut metrics, catalogue, model.as_mut(), &info, before, &ground, &trials)?;
+        let found = measure(
+            spec,
+            &all,
+            &mut metrics,
+            catalogue,
+            model.as_mut(),
+            &info,
+            before,
+            &mut ground,
+            &trials,
+        )?;
         rows.extend(found.into_iter().flat_map(|(values, _)| values).map(|value| (snapshot.epoch, value)));
     }
     Ok(rows)
@@ -334,19 +382,22 @@ fn measure(
     model: &mut dyn Model,
     info: &ModelInfo,
     before: Before<'_>,
-    ground: &Ground,
+    ground: &mut Ground,
     trials: &Trials,
 ) -> Result<Vec<MeasuredBy>> {
     let wanted: Vec<bool> = metrics.iter().map(|m| m.wants_activity()).collect();
     let mut answers = Answers::new();
-    let recorded = match trials.all().into_iter().rev().find(|batch| batch.trials() > 0) {
-        Some(batch) if wanted.contains(&true) => {
-            let range = 0..batch.trials().min(RECORDED_TRIALS);
-            let recorded = batch.slice_scored(range);
-            answers.pass(model, &ground.info, &recorded, Mode::Record, false)?;
+    let sample = match wanted.contains(&true) {
+        true => trials.sample(&mut ground.tasks, model, RECORDED_TRIALS)?,
+        false => None,
+    };
+    let recorded = match &sample {
+        Some(batch) => {
+            let recorded = batch.slice_scored(0..batch.trials());
+            answers.pass(model, &ground.tasks.info, &recorded, Mode::Record, false)?;
             Some(recorded)
         }
-        _ => None,
+        None => None,
     };
     let model: &dyn Model = model;
     let after: Vec<TensorView<'_>> = model.parameters()?;
@@ -409,7 +460,7 @@ fn measure(
 #[cfg(test)]
 mod tests {
     use pallium_record::checkpoint::CheckpointFile;
-    use pallium_record::spec::Use;
+    use pallium_record::spec::{Member, Members, Order, SEVERAL_TASKS, Stage, Until, Use};
 
     use super::super::check::check;
     use super::super::mock::{catalogue, spec, with};
@@ -537,6 +588,106 @@ mod tests {
                 pallium_record::checkpoint::encode(trained.state.as_ref().unwrap(), "").unwrap()
             };
             assert!(bytes(&continued) == bytes(&at_once), "the states differ");
+        }
+    }
+
+    /// Two tasks in one network, the second with a curriculum.
+    fn two_tasks(order: Order) -> CellSpec {
+        let until = Until { reached: None, for_epochs: 1, at_most: Some(2) };
+        let stage = Stage { component: with("mock.task", "scored", true), until };
+        let member = |name: &str, share, curriculum| Member {
+            name: name.into(),
+            component: Use::new("mock.task"),
+            share,
+            curriculum,
+        };
+        let tasks = vec![member("plain", 1.0, vec![]), member("staged", 2.0, vec![stage])];
+        let mut two = spec();
+        two.task_component = Use::new(SEVERAL_TASKS);
+        two.members = Some(Members { order, rules: true, tasks });
+        two.training.epochs = 6;
+        two.training.trials = 9;
+        two.model = with("mock.model", "noise", 0.001);
+        two
+    }
+
+    #[test]
+    fn several_tasks_have_values_and_curves_of_each() {
+        for order in [Order::Interleaved, Order::Mixed, Order::Sequential] {
+            let trained = run(&two_tasks(order));
+            let value = |task: &str, measure: &str| {
+                let found = trained
+                    .values
+                    .iter()
+                    .find(|v| v.task == task && v.split == "test" && v.measure == measure);
+                found.unwrap().value.unwrap()
+            };
+            for measure in ["accuracy", "task_loss", "penalty"] {
+                let mean = (value("plain", measure) + value("staged", measure)) / 2.0;
+                assert_eq!(value("", measure), mean, "{measure}");
+            }
+            // The trained task does not count the first step.
+            assert_eq!(value("staged", "accuracy"), 0.5);
+            assert_eq!(trained.members.len(), 2);
+            let stages: Vec<_> = trained.curves.iter().map(|e| e.tasks[1].stage.unwrap()).collect();
+            let active: Vec<Vec<bool>> = (0..2)
+                .map(|task| trained.curves.iter().map(|e| e.tasks[task].running_loss.is_some()).collect())
+                .collect();
+            match order {
+                Order::Sequential => {
+                    assert_eq!(active[0], [true, true, false, false, false, false]);
+                    assert_eq!(active[1], [false, false, true, true, true, true]);
+                    assert_eq!(stages, [1, 1, 1, 1, 2, 2]);
+                }
+                _ => {
+                    assert_eq!(active[1], [order == Order::Interleaved; 6]);
+                    assert_eq!(stages, [1, 1, 2, 2, 2, 2]);
+                }
+            }
+            for epoch in &trained.curves {
+                // In the first stage only the first step counts, which is always right, and
+                // then the second, which is right in even trials.
+                let staged = epoch.tasks[1].validation_accuracy.unwrap();
+                assert_eq!(staged, if epoch.tasks[1].stage == Some(1) { 1.0 } else { 2.0 / 3.0 });
+                let plain = epoch.tasks[0].validation_accuracy.unwrap();
+                near(epoch.validation_accuracy, (plain + staged) / 2.0);
+            }
+        }
+    }
+
+    #[test]
+    fn several_tasks_and_curricula_continue_bit_identically() {
+        for order in [Order::Interleaved, Order::Mixed, Order::Sequential] {
+            for fresh in [false, true] {
+                let here = tempfile::tempdir().unwrap();
+                let place = CheckpointFile { path: here.path().join("kept"), identity: "a".into(), every: 1 };
+                let mut long = two_tasks(order);
+                long.training.fresh = fresh;
+                let options = Options { checkpoint: Some(&place), ..Options::default() };
+                let uninterrupted = run(&long);
+                for epochs in 1..=6 {
+                    let mut kept = None;
+                    train(&long, &catalogue(), &options, &mut |at| {
+                        if at.epoch == epochs + 1 {
+                            kept = std::fs::read(&place.path).ok();
+                        }
+                    })
+                    .unwrap();
+                    if let Some(kept) = kept {
+                        std::fs::write(&place.path, kept).unwrap();
+                    }
+                    let mut trained = Vec::new();
+                    let continued =
+                        train(&long, &catalogue(), &options, &mut |at| trained.push(at.epoch)).unwrap();
+                    assert_eq!(trained, (epochs + 1..=6).collect::<Vec<_>>());
+                    assert_eq!(
+                        (&continued.values, &continued.curves),
+                        (&uninterrupted.values, &uninterrupted.curves)
+                    );
+                    assert_eq!(continued.parameters[0], uninterrupted.parameters[0]);
+                    std::fs::remove_file(&place.path).unwrap();
+                }
+            }
         }
     }
 

@@ -1,15 +1,14 @@
 //! The training loop: batches forward and backward, penalties, updates,
 //! validation, checkpoints, and the evaluation of the trained network.
 
-use std::ops::Range;
 use std::time::Instant;
 
 use pallium_core::{
-    Batch, Error, LearnedMut, Mode, Model, ModelInfo, Moment, Optimizer, Result, Task, TaskInfo, Tensor,
+    Batch, BatchView, Error, LearnedMut, LossSums, Mode, Model, ModelInfo, Moment, Optimizer, Result, Tensor,
     random,
 };
 use pallium_record::checkpoint::{Checkpoint, CheckpointFile};
-use pallium_record::outcome::{Divergence, Epoch};
+use pallium_record::outcome::{Divergence, Epoch, TaskEpoch};
 use pallium_record::snapshots;
 use pallium_record::spec::CellSpec;
 use pallium_record::training::Snapshot;
@@ -18,8 +17,9 @@ use super::clip::clip_and_decay;
 use super::early_stopping;
 use super::penalties::{Penalties, When, prefixed};
 use super::schedule;
-use super::scores::{Answers, SplitScores, Sums};
-use super::trials::Trials;
+use super::scores::{Answers, SplitScores, Sums, mean};
+use super::tasks::Tasks;
+use super::trials::{Trials, present, ranges};
 
 /// Number of trials in an evaluating pass, unless batches are larger: passes
 /// without learning are faster with many trials.
@@ -69,8 +69,7 @@ impl Network<'_> {
 /// The training loop and its buffers.
 pub(super) struct TrainingLoop<'a> {
     spec: &'a CellSpec,
-    task: &'a mut dyn Task,
-    info: &'a TaskInfo,
+    tasks: &'a mut Tasks,
     answers: Answers,
     /// Number of updates so far.
     updates: u64,
@@ -84,11 +83,10 @@ pub(super) struct TrainingLoop<'a> {
 }
 
 impl<'a> TrainingLoop<'a> {
-    pub fn new(spec: &'a CellSpec, task: &'a mut dyn Task, info: &'a TaskInfo) -> Self {
+    pub fn new(spec: &'a CellSpec, tasks: &'a mut Tasks) -> Self {
         TrainingLoop {
             spec,
-            task,
-            info,
+            tasks,
             answers: Answers::new(),
             updates: 0,
             curves: Vec::with_capacity(spec.training.epochs as usize),
@@ -130,30 +128,38 @@ impl<'a> TrainingLoop<'a> {
         let training = &self.spec.training;
         let noise = self.spec.derived_seed("noise");
         let behind = self.curves.len();
-        let steps = ranges(trials.train.trials(), training.batch).count() as u64;
+        // The same in every epoch.
+        let steps = trials.chunks(self.spec, self.tasks, 1).len() as u64;
         self.updates = behind as u64 * steps;
-        // A training that continues after its last epoch is evaluated on that epoch's
-        // trials.
-        if training.fresh && behind > 0 {
-            trials.renew(self.spec, self.task, self.info, behind as u32)?;
-        }
         let rule = training.early_stopping.as_ref();
         for epoch in (1..=training.epochs).skip(behind) {
-            if rule.is_some_and(|rule| early_stopping::is_over(rule, &self.curves)) {
+            let stages = self.tasks.stages(&self.curves);
+            if rule.is_some_and(|rule| {
+                stages == self.tasks.last_stages() && early_stopping::is_over(rule, &self.curves)
+            }) {
                 tracing::info!(epochs = self.curves.len(), "stopped early");
                 break;
             }
-            if training.fresh {
-                trials.renew(self.spec, self.task, self.info, epoch)?;
-            }
+            trials.prepare(self.spec, self.tasks, &stages, epoch)?;
+            let task = self.tasks.active(epoch);
             let mut sums = Sums::default();
-            for (at, range) in ranges(trials.train.trials(), training.batch).enumerate() {
+            let mut of_tasks: Vec<Sums> = self.tasks.members.iter().map(|_| Sums::default()).collect();
+            for (at, chunk) in trials.chunks(self.spec, self.tasks, epoch).iter().enumerate() {
                 let seed = random::derive(noise, self.updates, "batch");
                 let factor = schedule::factor(training, epoch - 1, self.updates, steps, &self.curves);
-                let moment = (epoch, factor, seed);
-                if let Some(what) = self.step(network, &trials.train, range, moment, &mut sums)? {
-                    self.divergence = Some(Divergence { epoch, batch: at + 1, what });
-                    return Ok(());
+                let moment = Now { epoch, task: task.unwrap_or(0) as u32, factor, noise_seed: seed };
+                let (update, of) = trials.update(chunk, self.tasks, network.model)?;
+                let (batch, range) = update.trials();
+                let step = match self.step(network, &batch.slice(range), of, &moment)? {
+                    Ok(step) => step,
+                    Err(what) => {
+                        self.divergence = Some(Divergence { epoch, batch: at + 1, what });
+                        return Ok(());
+                    }
+                };
+                step.add_to(&mut sums);
+                if let Some(of) = of {
+                    step.add_to(&mut of_tasks[of]);
                 }
                 self.updates += 1;
             }
@@ -161,22 +167,7 @@ impl<'a> TrainingLoop<'a> {
                 self.divergence = Some(Divergence { epoch, batch: 0, what });
                 return Ok(());
             }
-            let mut validation = Sums::default();
-            for range in ranges(trials.validation.trials(), at_once(training.batch)) {
-                let batch = trials.validation.slice(range.clone());
-                let loss = self.answers.pass(network.model, self.info, &batch, Mode::Evaluate, false)?;
-                let correct = self.answers.correct(self.task, self.info, &batch, &loss)?;
-                validation.add(&loss, correct, 0.0, range.len());
-                validation.score(network.model, self.task, self.info, &trials.validation, range)?;
-            }
-            let done = Epoch {
-                epoch,
-                running_loss: sums.running_loss(),
-                running_accuracy: sums.accuracy(self.info),
-                penalty: sums.penalty(),
-                validation_loss: validation.any().then(|| validation.task_loss()),
-                validation_accuracy: validation.accuracy(self.info).filter(|_| validation.any()),
-            };
+            let done = self.epoch(network, trials, epoch, &sums, &of_tasks)?;
             if let Some(loss) = done.validation_loss.filter(|loss| !loss.is_finite()) {
                 let what = format!("validation loss {loss}");
                 self.divergence = Some(Divergence { epoch, batch: 0, what });
@@ -200,44 +191,93 @@ impl<'a> TrainingLoop<'a> {
                 place.save(&Checkpoint { curves, seconds, state });
             }
         }
-        Ok(())
+        // The trained network is evaluated on the tasks themselves, and, if every epoch
+        // has its own trials, on those of the last one.
+        let last = self.tasks.last_stages();
+        trials.prepare(self.spec, self.tasks, &last, self.curves.len() as u32)
+    }
+
+    /// Validates the network after an epoch.
+    fn epoch(
+        &mut self,
+        network: &mut Network<'_>,
+        trials: &Trials,
+        epoch: u32,
+        sums: &Sums,
+        of_tasks: &[Sums],
+    ) -> Result<Epoch> {
+        let (mut losses, mut accuracies, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        for (of, trained) in of_tasks.iter().enumerate() {
+            let batch = &trials.validation[of];
+            let mut validation = Sums::default();
+            for range in ranges(batch.trials(), at_once(self.spec.training.batch)) {
+                let presented = present(self.tasks, network.model, of, batch, range)?;
+                let (batch, range) = presented.trials();
+                let view = batch.slice(range.clone());
+                let loss =
+                    self.answers.pass(network.model, &self.tasks.info, &view, Mode::Evaluate, false)?;
+                let correct = self.tasks.correct(Some(of), &view, self.answers.outputs.view(), &loss)?;
+                validation.add(&loss, correct, 0.0, range.len());
+                validation.score(network.model, self.tasks, of, batch, range)?;
+            }
+            let member = &self.tasks.members[of];
+            let validation_loss = validation.any().then(|| validation.task_loss());
+            let validation_accuracy = validation.accuracy(member.info()).filter(|_| validation.any());
+            losses.push(validation_loss);
+            accuracies.push(validation_accuracy);
+            tasks.push(TaskEpoch {
+                name: member.name.clone(),
+                running_loss: trained.any().then(|| trained.running_loss()),
+                running_accuracy: trained.accuracy(member.info()).filter(|_| trained.any()),
+                validation_loss,
+                validation_accuracy,
+                stage: member.has_curriculum().then_some(member.stage as u32 + 1),
+            });
+        }
+        Ok(Epoch {
+            epoch,
+            running_loss: sums.running_loss(),
+            running_accuracy: sums.accuracy(&self.tasks.info),
+            penalty: sums.penalty(),
+            validation_loss: mean(losses.into_iter()),
+            validation_accuracy: mean(accuracies.into_iter()),
+            stage: tasks.first().filter(|_| !self.tasks.several).and_then(|task| task.stage),
+            tasks: if self.tasks.several { tasks } else { Vec::new() },
+        })
     }
 
     /// Trains one batch: forward, loss, backward, penalties at the weights before
-    /// the update, clipping, decay, update, projections. Returns the name of a
-    /// value that is not finite, if there is one.
+    /// the update, clipping, decay, update, projections. The error is the name of a
+    /// value that is not finite.
     fn step(
         &mut self,
         network: &mut Network<'_>,
-        trials: &Batch,
-        range: Range<usize>,
-        (epoch, factor, noise_seed): (u32, f64, u64),
-        sums: &mut Sums,
-    ) -> Result<Option<String>> {
+        batch: &BatchView<'_>,
+        of: Option<usize>,
+        now: &Now,
+    ) -> Result<std::result::Result<Step, String>> {
         let Network { model, info, optimizer, penalties } = network;
-        let when = When { step: self.updates, epoch, task: 0 };
-        let count = range.len();
-        let batch = trials.slice(range);
-        let loss = self.answers.pass(*model, self.info, &batch, Mode::Train { noise_seed }, true)?;
+        let when = When { step: self.updates, epoch: now.epoch, task: now.task };
+        let mode = Mode::Train { noise_seed: now.noise_seed };
+        let loss = self.answers.pass(*model, &self.tasks.info, batch, mode, true)?;
         if !loss.mean().is_finite() {
-            return Ok(Some(format!("loss {}", loss.mean())));
+            return Ok(Err(format!("loss {}", loss.mean())));
         }
-        let correct = self.answers.correct(self.task, self.info, &batch, &loss)?;
+        let correct = self.tasks.correct(of, batch, self.answers.outputs.view(), &loss)?;
         let mut penalty = penalties.of_activity(*model, batch.lengths)?;
         model.backward(self.answers.gradient.view(), penalties.activity_gradient()?)?;
         {
             let mut learned = model.learned()?;
             penalty += penalties.add(info, &mut learned, when)?;
             if !penalty.is_finite() {
-                return Ok(Some(format!("penalty {penalty}")));
+                return Ok(Err(format!("penalty {penalty}")));
             }
-            sums.add(&loss, correct, penalty, count);
             if !self.spec.training.frozen.is_empty() {
                 learned.retain(|learned| info.parameters[learned.index].trained);
             }
             clip_and_decay(&self.spec.training, &mut learned);
             if !info.updates_itself {
-                let moment = Moment::at(self.updates + 1, epoch, factor);
+                let moment = Moment::at(self.updates + 1, now.epoch, now.factor);
                 update(*optimizer, info, &mut learned, &moment)?;
             }
         }
@@ -247,46 +287,79 @@ impl<'a> TrainingLoop<'a> {
         let after = When { step: self.updates + 1, ..when };
         let bad = penalties.project(*model, info, after)?;
         penalties.rewire(*model, info, *optimizer, after)?;
-        Ok(bad.map(|name| format!("parameter `{name}`")))
+        Ok(match bad {
+            Some(name) => Err(format!("parameter `{name}`")),
+            None => Ok(Step { loss, correct, penalty, trials: batch.lengths.len() }),
+        })
     }
 
-    /// The scores of the trained network on a split; `None` if the split has no
-    /// trials or the network turns out to have diverged.
+    /// The scores of the trained network on a split, for each task; empty if the split
+    /// has no trials or the network turns out to have diverged.
     pub fn evaluate(
         &mut self,
         network: &mut Network<'_>,
-        batch: &Batch,
+        batches: &[Batch],
         split: &str,
-    ) -> Result<Option<SplitScores>> {
+    ) -> Result<Vec<SplitScores>> {
         let Network { model, info, penalties, .. } = network;
         let when = When { step: self.updates, ..When::default() };
         let weights = penalties.value(*model, info, when)?;
         let mode = if penalties.wants_activity() { Mode::Record } else { Mode::Evaluate };
-        let mut sums = Sums::default();
-        for range in ranges(batch.trials(), at_once(self.spec.training.batch)) {
-            let view = batch.slice(range.clone());
-            let loss = self.answers.pass(*model, self.info, &view, mode, false)?;
-            let correct = self.answers.correct(self.task, self.info, &view, &loss)?;
-            let penalty = penalties.of_activity(*model, view.lengths)?;
-            sums.add(&loss, correct, penalty, range.len());
-            sums.explain(self.info, &view, &self.answers)?;
-            sums.score(*model, self.task, self.info, batch, range)?;
+        let mut scores = Vec::with_capacity(batches.len());
+        for (of, batch) in batches.iter().enumerate() {
+            let mut sums = Sums::default();
+            for range in ranges(batch.trials(), at_once(self.spec.training.batch)) {
+                let presented = present(self.tasks, *model, of, batch, range)?;
+                let (batch, range) = presented.trials();
+                let view = batch.slice(range.clone());
+                let loss = self.answers.pass(*model, &self.tasks.info, &view, mode, false)?;
+                let correct = self.tasks.correct(Some(of), &view, self.answers.outputs.view(), &loss)?;
+                let penalty = penalties.of_activity(*model, view.lengths)?;
+                sums.add(&loss, correct, penalty, range.len());
+                sums.explain(&self.tasks.info, &view, &self.answers)?;
+                sums.score(*model, self.tasks, of, batch, range)?;
+            }
+            if !sums.any() {
+                return Ok(Vec::new());
+            }
+            let found = SplitScores {
+                accuracy: sums.accuracy(self.tasks.members[of].info()),
+                task_loss: sums.task_loss(),
+                penalty: weights + sums.penalty(),
+                r2: sums.r2(),
+            };
+            if !found.task_loss.is_finite() || !found.penalty.is_finite() {
+                let what = format!("{split} loss {} and penalty {}", found.task_loss, found.penalty);
+                self.divergence.get_or_insert(Divergence { epoch: 0, batch: 0, what });
+                return Ok(Vec::new());
+            }
+            scores.push(found);
         }
-        if !sums.any() {
-            return Ok(None);
-        }
-        let found = SplitScores {
-            accuracy: sums.accuracy(self.info),
-            task_loss: sums.task_loss(),
-            penalty: weights + sums.penalty(),
-            r2: sums.r2(),
-        };
-        if !found.task_loss.is_finite() || !found.penalty.is_finite() {
-            let what = format!("{split} loss {} and penalty {}", found.task_loss, found.penalty);
-            self.divergence.get_or_insert(Divergence { epoch: 0, batch: 0, what });
-            return Ok(None);
-        }
-        Ok(Some(found))
+        Ok(scores)
+    }
+}
+
+/// The moment of an update.
+struct Now {
+    epoch: u32,
+    /// The task, if they follow one another.
+    task: u32,
+    /// Factor on the learning rate.
+    factor: f64,
+    noise_seed: u64,
+}
+
+/// What an update found before it changed the weights.
+struct Step {
+    loss: LossSums,
+    correct: f64,
+    penalty: f64,
+    trials: usize,
+}
+
+impl Step {
+    fn add_to(&self, sums: &mut Sums) {
+        sums.add(&self.loss, self.correct, self.penalty, self.trials);
     }
 }
 
@@ -313,11 +386,6 @@ pub(super) fn update(
         })
         .collect();
     optimizer.update(&mut given, moment)
-}
-
-/// `0..count` in ranges of `length`; the last one may be shorter.
-pub(super) fn ranges(count: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..count).step_by(length.max(1)).map(move |start| start..count.min(start + length))
 }
 
 /// Number of trials in an evaluating pass of a training with this batch size.

@@ -22,9 +22,49 @@ struct Template {
     about: &'static str,
     /// The lines of the experiment file that use the component.
     uses: &'static str,
+    /// Further files: path and text.
+    files: &'static [(&'static str, &'static str)],
+    /// What these files are, after the sentence about `src/lib.rs` in the README.
+    about_files: &'static str,
+    /// Libraries besides pallium-core, in the versions that Pallium is tested with.
+    libraries: &'static [&'static str],
 }
 
-fn template(role: Role) -> Result<Template> {
+/// Another library that a template is built on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// candle's tensors and automatic differentiation, for models.
+    Candle,
+}
+
+impl With {
+    /// Parses the value of `--with`.
+    ///
+    /// # Errors
+    /// If there is no template with it.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        if text == "candle" { Ok(With::Candle) } else { Err("expected candle".into()) }
+    }
+}
+
+const OF_CANDLE: Template = Template {
+    library: include_str!("templates/candle.rs.in"),
+    about: "is a network of leaky tanh units that learn their time constants, differentiated by candle",
+    uses: include_str!("templates/model.toml.in"),
+    files: &[("src/network.rs", include_str!("templates/candle_network.rs.in"))],
+    about_files: "; `src/network.rs` runs it over trials and differentiates it by candle",
+    libraries: &["candle-core", "rayon"],
+};
+
+fn template(role: Role, with: Option<With>) -> Result<Template> {
+    match (role, with) {
+        (Role::Model, Some(With::Candle)) => return Ok(OF_CANDLE),
+        (_, Some(With::Candle)) => {
+            return Err(Error::input(format!("there is no template of a {role} with candle"))
+                .help("candle differentiates models: set --role model, or leave --with out"));
+        }
+        (_, None) => {}
+    }
     let (library, about, uses) = match role {
         Role::Substrate => (
             include_str!("templates/substrate.rs.in"),
@@ -63,7 +103,7 @@ fn template(role: Role) -> Result<Template> {
         ),
         _ => return Err(Error::bug(format!("there is no template for the role {role}"))),
     };
-    Ok(Template { library, about, uses })
+    Ok(Template { library, about, uses, files: &[], about_files: "", libraries: &[] })
 }
 
 /// The source of a plugin's `pallium-core` and `pallium-testkit`.
@@ -156,14 +196,16 @@ pub struct Scaffold {
     pub id: String,
     /// The source of pallium-core.
     pub core: Core,
+    /// Another library that it is built on.
+    pub with: Option<With>,
 }
 
 impl Scaffold {
     /// A crate with a component `id`, by default `own.NAME`.
     ///
     /// # Errors
-    /// If the name or the id is not allowed.
-    pub fn new(name: &str, role: Role, id: Option<&str>, core: Core) -> Result<Self> {
+    /// If the name or the id is not allowed, or there is no such template.
+    pub fn new(name: &str, role: Role, id: Option<&str>, core: Core, with: Option<With>) -> Result<Self> {
         let word = |text: &str| {
             text.starts_with(|c: char| c.is_ascii_lowercase())
                 && !text.ends_with('-')
@@ -180,8 +222,12 @@ impl Scaffold {
         // The crate depends on these, and its component may not hide a name that
         // the template uses.
         let type_name = type_name(name);
-        let mut words = template(role)?.library.split(|c: char| !c.is_alphanumeric() && c != '_');
-        if ["pallium-core", "pallium-testkit"].contains(&name) || words.any(|word| word == type_name) {
+        let template = template(role, with)?;
+        let mut words = template.library.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let taken = ["pallium-core", "pallium-testkit"];
+        if taken.iter().chain(template.libraries).any(|taken| *taken == name)
+            || words.any(|word| word == type_name)
+        {
             return Err(refused(format!(
                 "its code already uses that name; choose another, such as my-{name}"
             )));
@@ -192,7 +238,7 @@ impl Scaffold {
                 "write family.name in lower-case letters, digits and hyphens, such as lab.my-penalty",
             ));
         }
-        Ok(Scaffold { name: name.into(), role, id, core })
+        Ok(Scaffold { name: name.into(), role, id, core, with })
     }
 
     /// The files of the crate: their paths in it and their contents.
@@ -200,7 +246,11 @@ impl Scaffold {
     /// # Errors
     /// If there is no template for the role.
     pub fn files(&self) -> Result<Vec<(String, String)>> {
-        let template = template(self.role)?;
+        let template = template(self.role, self.with)?;
+        let mut libraries = String::new();
+        for name in template.libraries {
+            libraries.push_str(&format!("\n{}", vendor::dependency(name)?));
+        }
         let vendored = self.core == Core::Vendored;
         let library = self.name.replace('-', "_");
         let file = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
@@ -210,6 +260,8 @@ impl Scaffold {
                 if vendored { "[workspace]\nexclude = [\"vendor\"]" } else { "[workspace]" },
             )
             .replace("@DEPENDENCY@", &self.core.dependency())
+            .replace("@LIBRARIES@", &libraries)
+            .replace("@FILES@", template.about_files)
             .replace("@DEV_DEPENDENCY@", &self.core.dev_dependency())
             .replace("@USES@", template.uses.trim_end())
             .replace("@ABOUT@", template.about)
@@ -226,6 +278,7 @@ impl Scaffold {
             ("experiment.toml".to_owned(), fill(EXPERIMENT)),
             (".gitignore".to_owned(), "/target\n/runs\n".into()),
         ];
+        files.extend(template.files.iter().map(|(path, text)| ((*path).to_owned(), fill(text))));
         if vendored {
             // Cargo removes from it what the plugin does not need.
             files.push(("Cargo.lock".to_owned(), vendor::LOCK.into()));
@@ -313,13 +366,14 @@ mod tests {
     use super::*;
 
     fn scaffold(name: &str) -> Result<Scaffold> {
-        Scaffold::new(name, Role::Constraint, None, Core::Version("0.1".into()))
+        Scaffold::new(name, Role::Constraint, None, Core::Version("0.1".into()), None)
     }
 
     #[test]
     fn every_placeholder_is_filled() {
-        for role in Role::ALL {
-            let made = Scaffold::new("my-own-thing", role, None, Core::Vendored).unwrap();
+        let all = Role::ALL.map(|role| (role, None)).into_iter().chain([(Role::Model, Some(With::Candle))]);
+        for (role, with) in all {
+            let made = Scaffold::new("my-own-thing", role, None, Core::Vendored, with).unwrap();
             for (name, text) in made.files().unwrap().iter().filter(|(name, _)| name != "Cargo.lock") {
                 let left =
                     text.split('@').nth(1).filter(|w| w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
@@ -341,7 +395,7 @@ mod tests {
         for wrong in ["", "My-Penalty", "3d", "a--b", "a-", "a_b", "pallium-core", "../x"] {
             assert!(scaffold(wrong).is_err(), "{wrong}");
         }
-        let id = |id| Scaffold::new("my-task", Role::Task, Some(id), Core::Version("0.1".into()));
+        let id = |id| Scaffold::new("my-task", Role::Task, Some(id), Core::Version("0.1".into()), None);
         assert!(id("lab.a").is_ok() && id("lab").is_err() && id("lab.a.b").is_err() && id("Lab.a").is_err());
     }
 

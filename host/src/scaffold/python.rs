@@ -69,7 +69,7 @@ impl Scaffold {
             format!("path = \"{file}\""),
             format!("{key} = \"{class}\""),
         ];
-        let uses = template(role)?
+        let uses = template(role, None)?
             .uses
             .replace("use = \"@ID@\"", &keys.join("\n"))
             .replace("\"@ID@\"", &format!("{{ {} }}", keys.join(", ")));

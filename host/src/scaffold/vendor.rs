@@ -38,6 +38,18 @@ pub fn files() -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// The dependency on another library, as Pallium has it, as a line of a manifest.
+///
+/// # Errors
+/// If Pallium does not depend on it.
+pub fn dependency(name: &str) -> Result<String> {
+    let manifest = WORKSPACE.parse::<Table>().map_err(|e| Error::bug(e.to_string()))?;
+    let all = manifest.get("workspace").and_then(|workspace| workspace.get("dependencies"));
+    let value = all.and_then(|all| all.get(name));
+    let value = value.ok_or_else(|| Error::bug(format!("Pallium does not depend on `{name}`")))?;
+    Ok(format!("{name} = {value}"))
+}
+
 fn sources(folder: &Dir<'_>, place: &str, files: &mut Vec<(String, String)>) -> Result<()> {
     for file in folder.files() {
         let path = format!("{place}/{}", file.path().display());

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use pallium_core::ndarray::{Array2, ArrayView2, Axis, s};
 use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 
-use crate::design::{Canvas, Design, FIXATION, Frame, check_length, task};
+use crate::design::{Canvas, Design, FIXATION, Frame, check_length, info, trials};
 use crate::duration::{Duration, ms, uniform};
 
 pallium_core::params! {
@@ -25,8 +26,30 @@ pallium_core::params! {
         gain: f64 = 1.0,
         /// Weight in the loss of each step outside the production.
         fixation_weight: f64 = 1.0,
+        /// What the network puts out: classes, or a ramp.
+        answer: Answer = Answer::Class,
+        /// Largest error of a produced interval, as a share of it; a ramp's answer
+        /// is correct up to this and 25 ms (0 to 1; NeuroGym's `prod_margin`).
+        margin: f64 = 0.2,
     }
 }
+
+pallium_core::choice! {
+    /// What the network puts out.
+    pub enum Answer {
+        /// Wait or go: one of two classes at each step, as in NeuroGym.
+        Class = "class",
+        /// A value that rises from 0 at the set cue to 1 when the interval has
+        /// elapsed and stays there, compared by mean squared error.
+        Ramp = "ramp",
+    }
+}
+
+/// A ramp has arrived at this value, a little below its end, which noise would
+/// reach at a random time.
+const ARRIVED: f32 = 0.9;
+/// What NeuroGym adds to the margin, in ms.
+const LEAST_MARGIN_MS: f64 = 25.0;
 
 /// Channel 0: fixation, 1 except in the production; channel 1: ready; channel
 /// 2: set. The production begins after the set cue and lasts for twice the
@@ -35,9 +58,16 @@ pallium_core::params! {
 /// that step counts as much as all other steps of the production together, so
 /// always waiting gives an accuracy of one half. Conditions: number of steps of
 /// the measured interval.
+///
+/// With `answer = "ramp"` there is one output: 0 until the production, in which it
+/// rises linearly to 1 at the step that is correct above, and stays there. The trial
+/// is correct if the output first reaches 0.9 at most `margin`·interval + 25 ms before
+/// or after the target does; its steps are correct together.
 pub struct ReadySetGo {
     pub frame: Frame,
     gain: f64,
+    answer: Answer,
+    margin: f64,
     /// Number of steps of the shortest interval to measure.
     shortest: usize,
 }
@@ -52,6 +82,31 @@ impl ReadySetGo {
     /// The interval to produce, in ms, after `steps` of measuring.
     fn production(&self, steps: usize) -> f64 {
         (steps as f64 * f64::from(self.frame.dt_ms)) * self.gain
+    }
+
+    /// The targets as a ramp: of each trial, the one step with class 1 is where it
+    /// arrives.
+    fn ramp(&self, batch: Batch) -> Result<Batch> {
+        let (trials, steps, _) = batch.inputs.dim();
+        let mut ramps = Batch::of_values(trials, steps, self.frame.inputs, 1);
+        let classes = batch.targets.view().classes()?;
+        for (trial, classes) in classes.outer_iter().enumerate() {
+            let production = production(&batch.inputs.index_axis(Axis(0), trial), batch.lengths[trial]);
+            let go = classes.iter().position(|&class| class == 1).unwrap_or(production.end);
+            let rise = (go - production.start).max(1) as f32;
+            for step in production.clone() {
+                let value = ((step - production.start) as f32 / rise).min(1.0);
+                ramps.set_values(trial, step, &[value]);
+            }
+            if let Some(scored) = &batch.scored {
+                let mut own = scored.row(trial).to_owned();
+                own.slice_mut(s![production]).fill(1.0);
+                ramps.scored.get_or_insert_with(|| scored.mapv(|_| 0.0)).row_mut(trial).assign(&own);
+            }
+        }
+        (ramps.inputs, ramps.mask) = (batch.inputs, batch.mask);
+        (ramps.lengths, ramps.conditions) = (batch.lengths, batch.conditions);
+        Ok(ramps)
     }
 
     /// Number of steps in `milliseconds`, truncated as by Python's `int`.
@@ -69,6 +124,7 @@ impl Component for ReadySetGo {
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         one_of_range("gain", params.gain, 0.0, 100.0)?;
+        one_of_range("margin", params.margin, 0.0, 1.0)?;
         let frame = Frame {
             purpose: Self::ID,
             dt_ms: params.dt_ms,
@@ -89,7 +145,8 @@ impl Component for ReadySetGo {
             return Err(Error::input("parameter `ready` may be longer than `measure`, which begins with it")
                 .help("shorten the cue or lengthen the interval"));
         }
-        let task = ReadySetGo { frame, gain: params.gain, shortest };
+        let task =
+            ReadySetGo { frame, gain: params.gain, answer: params.answer, margin: params.margin, shortest };
         if task.steps(task.production(shortest)) == 0 {
             return Err(Error::input(format!("parameter `gain` is {}", params.gain))
                 .help("the interval to produce must have at least one step"));
@@ -142,4 +199,120 @@ impl Design for ReadySetGo {
         Levels { chance: 0.5, memoryless: Some(0.5), ideal: Some(1.0) }
     }
 }
-task!(ReadySetGo);
+/// The steps of the production: those from the first without fixation to the end.
+fn production(inputs: &ArrayView2<'_, f32>, length: u32) -> Range<usize> {
+    let length = length as usize;
+    let fixating = inputs.slice(s![..length, FIXATION]).iter().take_while(|&&input| input > 0.0).count();
+    fixating..length
+}
+
+impl Task for ReadySetGo {
+    fn info(&self) -> TaskInfo {
+        let classes = info(self);
+        if self.answer == Answer::Class {
+            return classes;
+        }
+        let mut ramp = TaskInfo::values(classes.inputs, 1, classes.steps, Loss::MeanSquaredError);
+        ramp.judges = true;
+        ramp.step_ms = classes.step_ms;
+        ramp.conditions = classes.conditions;
+        // A constant never arrives, or at once.
+        ramp.levels = Some(Levels { chance: 0.0, memoryless: Some(0.0), ideal: Some(1.0) });
+        ramp
+    }
+
+    fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        let batch = trials(self, count, seed)?;
+        if self.answer == Answer::Class { Ok(batch) } else { self.ramp(batch) }
+    }
+
+    fn judge(&mut self, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
+        let values = batch.targets.values()?;
+        let mut answers = Array2::<f32>::zeros(batch.mask.dim());
+        for (at, answer) in batch.scored().zip(outputs.outer_iter()) {
+            answers[[at.trial, at.step]] = answer.first().copied().unwrap_or(0.0);
+        }
+        let dt = f64::from(self.frame.dt_ms);
+        let correct = |trial: usize| {
+            let steps = production(&batch.inputs.index_axis(Axis(0), trial), batch.lengths[trial]);
+            let arrives = |of: &dyn Fn(usize) -> f32| steps.clone().position(|step| of(step) >= ARRIVED);
+            let target = arrives(&|step| values[[trial, step, 0]]);
+            let (Some(target), Some(found)) = (target, arrives(&|step| answers[[trial, step]])) else {
+                return false;
+            };
+            let interval = steps.clone().position(|step| values[[trial, step, 0]] >= 1.0).unwrap_or(target);
+            target.abs_diff(found) as f64 * dt <= self.margin * interval as f64 * dt + LEAST_MARGIN_MS
+        };
+        let trials: Vec<bool> = (0..batch.lengths.len()).map(correct).collect();
+        Ok(batch.scored().zip(outputs.outer_iter()).map(|(at, _)| trials[at.trial]).collect())
+    }
+}
+pallium_core::register!(Task, ReadySetGo);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(answer: Answer) -> ReadySetGo {
+        ReadySetGo::build(Params { answer, ..Params::default() }, &Setting::default()).unwrap()
+    }
+
+    /// The classes are compared with NeuroGym elsewhere.
+    #[test]
+    fn the_ramp_arrives_where_the_class_is_go() {
+        let (classes, ramps) =
+            (task(Answer::Class).trials(300, 4).unwrap(), task(Answer::Ramp).trials(300, 4).unwrap());
+        assert_eq!(
+            (&classes.inputs, &classes.mask, &classes.lengths),
+            (&ramps.inputs, &ramps.mask, &ramps.lengths)
+        );
+        assert_eq!(classes.conditions, ramps.conditions);
+        ramps.check(&task(Answer::Ramp).info()).unwrap();
+        let (class, value) =
+            (classes.targets.view().classes().unwrap(), ramps.targets.view().values().unwrap());
+        for trial in 0..300 {
+            let go = class.row(trial).iter().position(|&class| class == 1).unwrap();
+            let ramp = value.slice(s![trial, .., 0]);
+            assert_eq!(ramp.iter().position(|&value| value >= 1.0), Some(go), "{trial}");
+            let start = ramps.inputs.slice(s![trial, .., FIXATION]).iter().position(|&on| on == 0.0).unwrap();
+            let slope = 1.0 / (go - start) as f32;
+            for step in 0..ramps.lengths[trial] as usize {
+                let expected = (step.saturating_sub(start) as f32 * slope).min(1.0);
+                assert!((ramp[step] - expected).abs() < 1e-6, "{trial} {step}: {} {expected}", ramp[step]);
+            }
+            let scored = ramps.scored.as_ref().unwrap().row(trial).to_vec();
+            let counted = (0..scored.len()).filter(|&step| scored[step] > 0.0);
+            assert!(counted.eq(start..ramps.lengths[trial] as usize), "{trial}");
+        }
+    }
+
+    /// `eps_threshold` of NeuroGym 2.2.0: prod_margin · production + 25 ms.
+    #[test]
+    fn a_ramp_may_arrive_within_the_margin() {
+        let mut task = task(Answer::Ramp);
+        let batch = task.trials(40, 1).unwrap();
+        let view = batch.slice_scored(0..40);
+        let values = view.targets.values().unwrap();
+        for shift in -6_i64..=6 {
+            // The target, delayed by some steps.
+            let answers: Vec<f32> = view
+                .scored()
+                .map(|at| {
+                    let from = at.step as i64 - shift;
+                    let last = batch.lengths[at.trial] as i64 - 1;
+                    values[[at.trial, from.clamp(0, last) as usize, 0]]
+                })
+                .collect();
+            let outputs = ArrayView2::from_shape((answers.len(), 1), &answers).unwrap();
+            let judged = task.judge(&view, outputs).unwrap();
+            for (at, correct) in view.scored().zip(judged) {
+                let steps = production(&batch.inputs.index_axis(Axis(0), at.trial), batch.lengths[at.trial]);
+                let interval = steps.clone().position(|step| values[[at.trial, step, 0]] >= 1.0).unwrap();
+                let allowed = 0.2 * (interval * 80) as f64 + 25.0;
+                assert_eq!(correct, (shift.abs() * 80) as f64 <= allowed, "{shift} {interval}");
+            }
+        }
+        let nothing = Array2::zeros((view.scored().count(), 1));
+        assert!(!task.judge(&view, nothing.view()).unwrap().contains(&true));
+    }
+}

@@ -61,20 +61,27 @@ pub fn batch_parcel(batch: &Batch) -> WireParcel {
 
 /// Receives trials that were handed over.
 pub fn batch_from_parcel(parcel: &WireParcel) -> Result<Batch> {
-    unpack(parcel, |_, received| {
-        let inputs = received.array::<f32, Ix3>("inputs")?.to_owned();
-        let (_, steps, channels) = inputs.dim();
-        let mut batch = Batch::zeros(0, steps, channels);
-        batch.inputs = inputs;
-        batch.targets = match targets(received)? {
-            TargetsView::Classes(classes) => Targets::Classes(classes.to_owned()),
-            TargetsView::Values(values) => Targets::Values(values.to_owned()),
-        };
-        batch.mask = received.array::<f32, Ix2>("mask")?.to_owned();
-        batch.scored = received.array_if::<f32, Ix2>("scored")?.map(|scored| scored.to_owned());
-        batch.lengths = received.list("lengths")?.to_vec();
-        batch.conditions = received.list("conditions")?.to_vec();
-        batch.periods = received.array_if::<u32, Ix2>("periods")?.map(|periods| periods.to_owned());
-        Ok(batch)
-    })
+    unpack(parcel, |_, received| batch(received))
+}
+
+/// A copy of trials that were lent.
+pub fn batch_from_loan(loan: &WireLoan<'_>) -> Result<Batch> {
+    batch(&Received::new(loan))
+}
+
+fn batch(received: &Received<'_>) -> Result<Batch> {
+    let inputs = received.array::<f32, Ix3>("inputs")?.to_owned();
+    let (_, steps, channels) = inputs.dim();
+    let mut batch = Batch::zeros(0, steps, channels);
+    batch.inputs = inputs;
+    batch.targets = match targets(received)? {
+        TargetsView::Classes(classes) => Targets::Classes(classes.to_owned()),
+        TargetsView::Values(values) => Targets::Values(values.to_owned()),
+    };
+    batch.mask = received.array::<f32, Ix2>("mask")?.to_owned();
+    batch.scored = received.array_if::<f32, Ix2>("scored")?.map(|scored| scored.to_owned());
+    batch.lengths = received.list("lengths")?.to_vec();
+    batch.conditions = received.list("conditions")?.to_vec();
+    batch.periods = received.array_if::<u32, Ix2>("periods")?.map(|periods| periods.to_owned());
+    Ok(batch)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::wire::{WireError, WireResult};
 use crate::{Error, Result};
 
-pub(super) use batch::{batch_from_parcel, batch_parcel, batch_parts, batch_view};
+pub(super) use batch::{batch_from_loan, batch_from_parcel, batch_parcel, batch_parts, batch_view};
 pub(super) use setting::{lend_setting, with_setting};
 pub(super) use substrate::{receive_substrate, substrate_parcel, substrate_parts};
 pub(super) use tensor::{

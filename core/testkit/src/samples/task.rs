@@ -5,7 +5,7 @@ use pallium_core::prelude::*;
 use pallium_core::rand::Rng;
 use pallium_core::serde_json::json;
 
-use super::{conforms, faulty, finding};
+use super::{conforms, fails, faulty, finding};
 use crate::Verdict;
 
 pallium_core::params! {
@@ -13,6 +13,8 @@ pallium_core::params! {
     pub struct Params {
         /// Whether answers are judged.
         judges: bool = true,
+        /// Whether the second channel shows the answer to the first step.
+        reacts: bool = false,
         /// The promise to break.
         fault: String = String::new(),
     }
@@ -37,6 +39,9 @@ impl Task for Sample {
         info.judges = self.0.judges;
         if self.0.judges || self.0.fault == "levels" {
             info.levels = Some(Levels::chance(0.2));
+        }
+        if self.0.reacts {
+            info.reacts = if self.0.fault == "react-late" { vec![3] } else { vec![0] };
         }
         if self.0.fault == "outputs" {
             info.outputs = 2;
@@ -87,15 +92,44 @@ impl Task for Sample {
         }
         Ok(judged)
     }
+
+    fn react(&mut self, mut batch: Batch, step: usize, outputs: ArrayView2<'_, f32>) -> Result<Batch> {
+        self.1 += 1;
+        for (trial, answer) in outputs.outer_iter().enumerate() {
+            let shown = match self.0.fault.as_str() {
+                "react-random" => self.1 as f32,
+                "react-deaf" => 1.0,
+                _ if answer[0].is_finite() => answer[0],
+                _ => 0.0,
+            };
+            batch.inputs[[trial, step + 1, 1]] = shown;
+            if self.0.fault == "react-past" {
+                batch.inputs[[trial, 0, 1]] = shown;
+            }
+        }
+        Ok(batch)
+    }
 }
 pallium_core::register!(Task, Sample);
 
 #[test]
 fn a_task_of_values_that_keeps_its_promises_conforms() {
     let levels = ["profiles", "chance", "memoryless", "ideal"];
-    conforms("sample.task", &json!({}), &levels);
-    let judge = ["profiles", "chance", "memoryless", "ideal", "judge"];
+    conforms("sample.task", &json!({ "reacts": true }), &levels);
+    let judge = ["profiles", "chance", "memoryless", "ideal", "judge", "react"];
     conforms("sample.task", &json!({ "judges": false }), &judge);
+}
+
+#[test]
+fn broken_promises_of_reactions_are_found() {
+    for (fault, message) in [
+        ("react-late", "before the last of 4 steps"),
+        ("react-past", "changes more than later steps"),
+        ("react-random", "reacts to the same answers otherwise"),
+        ("react-deaf", "no answer changes anything"),
+    ] {
+        fails("sample.task", json!({ "reacts": true, "fault": fault }), "react", message);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod judge;
 mod levels;
+mod react;
 
 use std::collections::BTreeSet;
 
@@ -45,6 +46,11 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "judge",
         about: "judges one answer a row, always the same way, and the correct answer to be correct",
         run: judge::judge,
+    },
+    Check {
+        name: "react",
+        about: "reacts to answers always the same way, and changes only later steps",
+        run: react::react,
     },
     Check {
         name: "survives",

@@ -39,9 +39,10 @@ pub struct LearningCurves {
 impl LearningCurves {
     /// Reads the curves of all finished trainings.
     pub fn read(run: &RunFolder) -> Self {
-        let epochs = |variant, task| -> Vec<Vec<Epoch>> {
+        let epochs = |variant, task: usize| -> Vec<Vec<Epoch>> {
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
-            ok.filter_map(|c| c.about.as_ref()).map(curve).collect()
+            let member = run.tasks[task].member.as_deref();
+            ok.filter_map(|c| c.about.as_ref()).map(|about| curve(about, member)).collect()
         };
         let (mut accuracy, mut loss) = (Curves::new(), Curves::new());
         for task in 0..run.tasks.len() {

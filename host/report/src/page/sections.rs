@@ -74,7 +74,7 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             "organization",
             "Organization",
             html! {
-                (tables(&|t| report.organization_table(t)))
+                @for task in report.run.whole_tasks() { (table(&report.organization_table(task))) }
                 (folded(&own(figures, "organization")))
             },
         ));

@@ -7,13 +7,14 @@ use pallium_core::{Error, Result, Role};
 
 use super::support;
 use crate::plugins::Catalogue;
-use crate::scaffold::{self, Core, Scaffold, vendor};
+use crate::scaffold::{self, Core, Scaffold, With, vendor};
 
 /// Creates a plugin: a crate with a working example component and its tests.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pallium plugins new my-penalty --role constraint
   pallium plugins new long-wires --role constraint --language python
+  pallium plugins new my-unit --role model --with candle
 
 With --language python, the folder has a Python file with a class, and an experiment that uses it.
 Otherwise it has a crate, which is its own workspace and contains the sources of pallium-core that this executable was
@@ -29,6 +30,10 @@ pub struct New {
     /// What it is written in.
     #[arg(long, value_name = "LANGUAGE", value_parser = ["rust", "python"], default_value = "rust")]
     language: String,
+    /// Build on another library: candle, for a model whose step is written in
+    /// candle's operations and differentiated by it.
+    #[arg(long, value_name = "LIBRARY", value_parser = With::parse)]
+    with: Option<With>,
     /// Id of its component [default: own.NAME].
     #[arg(long, value_name = "FAMILY.NAME")]
     id: Option<String>,
@@ -63,7 +68,7 @@ pub fn new(args: &New) -> Result<()> {
         Some(text) => Core::parse(text)?,
         None => Core::Vendored,
     };
-    let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core)?;
+    let scaffold = Scaffold::new(&args.name, args.role, args.id.as_deref(), core, args.with)?;
     let folder = args.dir.join(&args.name);
     scaffold.write(&folder)?;
     if let Ok(catalogue) = Catalogue::discover(&[], support::cache_folder().as_deref())
@@ -117,7 +122,7 @@ fn new_python(args: &New) -> Result<()> {
 /// Replaces the copy of pallium-core in a plugin's folder by that of this
 /// executable.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   pallium plugins vendor my-penalty
 
 It writes vendor/pallium, for a plugin that was created by an older version of pallium or depends on

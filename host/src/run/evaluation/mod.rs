@@ -23,9 +23,10 @@ use self::lesion::{Anatomy, Elements};
 use self::perturbation::{Kind, Stepwise};
 use super::components::{Ground, Grown, Options, build_model, build_task_for};
 use super::scores::Answers;
+use super::tasks::drawn;
 use super::train::RECORDED_TRIALS;
-use super::training_loop::{at_once, parameters, ranges, set_parameters};
-use super::trials;
+use super::training_loop::{at_once, parameters, set_parameters};
+use super::trials::ranges;
 use crate::plugins::Catalogue;
 
 /// What a finished network is tested on, and how it is changed before.
@@ -114,6 +115,7 @@ pub fn evaluate(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Vec<Evaluated>> {
+    check_testable(spec)?;
     if weights.connections.is_some() && !evaluation.lesions.is_empty() {
         return Err(Error::unsupported(format!(
             "lesions need recurrent weights as a matrix, but the network of {} lies on connections",
@@ -149,6 +151,21 @@ pub fn evaluate(
         }
     }
     Ok(found)
+}
+
+/// Refuses networks whose trials a test cannot draw.
+///
+/// # Errors
+/// If the network was trained on several tasks.
+pub(super) fn check_testable(spec: &CellSpec) -> Result<()> {
+    match spec.members {
+        None => Ok(()),
+        Some(_) => Err(Error::unsupported(format!(
+            "the network of {} was trained on several tasks, and can only be tested on one",
+            spec.label()
+        ))
+        .help("results.csv has the measures of each of its tasks; leave the network out with --only")),
+    }
 }
 
 /// The name of a condition.
@@ -187,7 +204,14 @@ pub(super) fn trials_of(
     let spec = CellSpec { task_component: test.component.clone(), ..spec.clone() };
     let mut task = build_task_for(&spec, ground, catalogue, options)?;
     let info = task.info();
-    let own = &ground.info;
+    if !info.reacts.is_empty() {
+        return Err(Error::unsupported(format!(
+            "the stimuli of `{}` depend on the network's answers, so it is not available for tests",
+            test.task
+        ))
+        .help("results.csv has the test accuracy of its training"));
+    }
+    let own = &ground.tasks.info;
     let differs = |what: &str, has: usize, needs: usize| {
         Err(Error::input(format!(
             "the task `{}` has {has} {what}, but the network of {} has {needs}",
@@ -215,7 +239,8 @@ pub(super) fn trials_of(
         .help("a network that names classes cannot be tested on values, and the reverse"));
     }
     let seed = test.seed.unwrap_or_else(|| spec.trial_seed(Split::Test.name()));
-    let batch = trials::draw(&spec, task.as_mut(), &info, Split::Test, test.trials, seed)?;
+    let batch = drawn(task.as_mut(), &info, Split::Test, test.trials, seed)
+        .map_err(|e| e.context(format!("trials of `{}`", test.task)))?;
     Ok((task, info, batch))
 }
 
