@@ -224,7 +224,7 @@ impl Penalties {
     pub fn start(&mut self, model: &dyn Model) -> Result<()> {
         let parameters = model.parameters()?;
         for on in &mut self.on {
-            on.initial = parameters[on.index].matrix()?.to_owned();
+            on.initial = matrix((on.rows, on.columns), parameters[on.index].values)?.to_owned();
         }
         Ok(())
     }
@@ -300,7 +300,8 @@ impl Penalties {
             let mut gradient = Array2::zeros((on.rows, on.columns));
             for (_, constraint) in &mut on.constraints {
                 let point = when.point(&info.parameters[on.index], on.initial.view(), &self.wiring);
-                penalty += constraint.penalty(parameters[on.index].matrix()?, gradient.view_mut(), &point)?;
+                let weights = matrix((on.rows, on.columns), parameters[on.index].values)?;
+                penalty += constraint.penalty(weights, gradient.view_mut(), &point)?;
             }
         }
         Ok(penalty)
