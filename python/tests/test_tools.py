@@ -55,7 +55,7 @@ def test_components_are_listed_and_documented():
     listed = pallium.plugins()
     assert {"rnn.vanilla", "python.constraint"} <= set(listed["id"])
     shown = pallium.plugins.show("spatial.l1")
-    assert [p["name"] for p in shown["parameters"]] == ["strength"]
+    assert "strength" in [p["name"] for p in shown["parameters"]]
     with pytest.raises(pallium.PalliumError, match=r"spatial\.l2") as raised:
         pallium.plugins.show("spatial.l2")
     assert "spatial.l1" in (raised.value.help or "")

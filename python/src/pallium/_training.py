@@ -103,7 +103,9 @@ class Training:
         """Its values: `split, measure, value`, those of metrics among them."""
         files = [self.folder / "results.csv", *sorted((self.folder / "measures").glob("*.csv"))]
         (header, *rows), *others = (file.read_text("utf-8").splitlines() for file in files)
-        return pd.read_csv(StringIO("\n".join([header, *rows, *(row for _, *more in others for row in more)])))
+        return pd.read_csv(
+            StringIO("\n".join([header, *rows, *(row for _, *more in others for row in more)]))
+        )
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -143,7 +145,15 @@ class Training:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "recorded.npz"
             label = f"{self.variant}/{self.task}/{self.run}"
-            words = [str(self.folder.parent.parent), "--what", ",".join(names), "--only", label, "--out", str(file)]
+            words = [
+                str(self.folder.parent.parent),
+                "--what",
+                ",".join(names),
+                "--only",
+                label,
+                "--out",
+                str(file),
+            ]
             _program.call("export", *words, *_program.settings("--set", set))
             with np.load(file) as arrays:
                 return {name: arrays[name] for name in arrays.files}

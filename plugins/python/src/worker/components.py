@@ -12,13 +12,11 @@ import types
 from common import Wrong, changed, contents
 from describe import FUNCTION, check_types, described, find, parameters
 
-try:
-    import numpy
-except ImportError:
-    numpy = None
+#: Imported with the first array, since tasks and descriptions need no numpy.
+numpy = None
 
 TYPES = {"f32": "<f4", "f64": "<f8", "i64": "<i8", "u64": "<u8", "u32": "<u4", "u8": "|u1"}
-NAMES = {numpy.dtype(text): name for name, text in TYPES.items()} if numpy else {}
+NAMES = {}
 #: Arrays begin at multiples of this number of bytes.
 ALIGNMENT = 64
 OBJECTS = {}
@@ -65,8 +63,16 @@ MEMORY = None
 
 
 def memory(request):
-    """Opens the shared file."""
-    global MEMORY
+    """Imports numpy and opens the shared file."""
+    global MEMORY, numpy
+    try:
+        import numpy
+    except ImportError:
+        raise Wrong(
+            "components in Python need numpy, which %s does not have" % sys.executable,
+            "install it there (%s -m pip install numpy), or set the parameter `python`" % sys.executable,
+        )
+    NAMES.update((numpy.dtype(text), name) for name, text in TYPES.items())
     MEMORY = Memory(request["path"])
     return {}
 
@@ -138,11 +144,6 @@ def read_arrays(request):
 
 def build(request):
     """Creates an object."""
-    if numpy is None:
-        raise Wrong(
-            "components in Python need numpy, which %s does not have" % sys.executable,
-            "install it there (%s -m pip install numpy), or set the parameter `python`" % sys.executable,
-        )
     made, module = find(request)
     expected = request.get("contents")
     if expected and expected != contents(module):
