@@ -9,6 +9,7 @@ use pallium_core::serde_json::{Value, json};
 use pallium_linalg::{View, Write, product};
 
 use super::{Adam, FULL, Size, batch, build, build_any, evaluate, learn, train};
+use crate::layout::Layout;
 use crate::vanilla::{Params, Vanilla};
 
 /// Minimum and median of many runs, in milliseconds.
