@@ -137,3 +137,68 @@ impl WeightSource for Synapses {
     }
 }
 pallium_core::register!(WeightSource, Synapses);
+
+#[cfg(test)]
+mod tests {
+    use pallium_core::ndarray::Array2;
+    use rand::Rng;
+
+    use super::*;
+
+    const N: usize = 30;
+
+    fn substrate() -> Substrate {
+        let mut stream = random::stream(1, "synapses");
+        let synapses = Array2::from_shape_fn((N, N), |(i, j)| {
+            let count = f64::from(stream.random_range(1..6_u32));
+            if i != j && stream.random_bool(0.1) { count } else { 0.0 }
+        });
+        let mut field = Substrate { name: "field".into(), neurons: N, ..Substrate::default() };
+        field.matrices.insert(Substrate::CONNECTOME.into(), synapses.into());
+        field
+    }
+
+    fn sparse(params: Params, field: &Substrate) -> (Matrix, SparseWeights) {
+        let request =
+            WeightRequest { neurons: N, substrate: Some(field), seed: 5, draw: None, connections: None };
+        let mut source = Synapses::build(params, &Setting::default()).unwrap();
+        (source.weights(&request).unwrap(), source.sparse(&request).unwrap())
+    }
+
+    fn degrees(weights: &SparseWeights) -> [Vec<usize>; 2] {
+        let (reversed, _) = weights.connections.view().reversed();
+        [weights.connections.view(), reversed.view()]
+            .map(|graph| (0..N).map(|unit| graph.row(unit).len()).collect())
+    }
+
+    #[test]
+    fn connections_have_the_weights_of_the_matrix() {
+        let field = substrate();
+        for transform in [Transform::Linear, Transform::Log, Transform::Binary] {
+            for pairs in [Pairs::Measured, Pairs::Random, Pairs::DegreePreserving] {
+                let (matrix, on) = sparse(Params { transform, pairs, ..Params::default() }, &field);
+                let all = on.connections.view().scatter(&on.values);
+                assert!((all - matrix).iter().all(|off| off.abs() < 1e-6));
+            }
+        }
+    }
+
+    #[test]
+    fn controls_keep_weights_and_degrees_and_connect_no_neuron_to_itself() {
+        let field = substrate();
+        let plain = |pairs| sparse(Params { pairs, spectral_radius: 0.0, ..Params::default() }, &field).1;
+        let measured = plain(Pairs::Measured);
+        for pairs in [Pairs::Random, Pairs::DegreePreserving] {
+            let control = plain(pairs);
+            assert_ne!(control.connections, measured.connections);
+            assert!(control.connections.view().pairs().all(|(i, j)| i != j));
+            let sorted = |weights: &SparseWeights| {
+                let mut values = weights.values.clone();
+                values.sort_by(f32::total_cmp);
+                values
+            };
+            assert_eq!(sorted(&control), sorted(&measured));
+        }
+        assert_eq!(degrees(&plain(Pairs::DegreePreserving)), degrees(&measured));
+    }
+}
