@@ -125,7 +125,7 @@ fn lesions_remove_what_they_say_and_random_ones_as_much() {
 #[test]
 fn perturbations_grow_with_their_size_and_repeat() {
     let forms =
-        ["weights:noise:0,3", "states:noise:0,5", "inputs:noise:0,9", "weights:scale:1", "weights:shuffle"];
+        ["weights:noise:0,0.5", "states:noise:0,2", "inputs:noise:0,2", "weights:scale:1", "weights:shuffle"];
     let mut arguments = vec!["--only", "F/cognition.one-choice", "--draws", "2"];
     forms.iter().for_each(|form| arguments.extend(["--perturb", form]));
     let rows = evaluate(&arguments);
@@ -136,9 +136,9 @@ fn perturbations_grow_with_their_size_and_repeat() {
     let intact = loss("");
     assert_eq!(loss("weights:scale:1"), intact);
     for (zero, large) in [
-        ("weights:noise:0", "weights:noise:3"),
-        ("inputs:noise:0", "inputs:noise:9"),
-        ("states:noise:0", "states:noise:5"),
+        ("weights:noise:0", "weights:noise:0.5"),
+        ("inputs:noise:0", "inputs:noise:2"),
+        ("states:noise:0", "states:noise:2"),
     ] {
         for (draws, intact) in loss(zero).chunks(2).zip(&intact) {
             assert!(draws.iter().all(|loss| (loss - intact).abs() < 1e-4 * intact), "{zero}");
@@ -162,7 +162,7 @@ fn other_conditions_and_tasks_are_tested() {
     other(&["--only", "F/cognition.one-choice/0", "--task", "cognition.go-no-go"]).refused(&[
         "3 input channels",
         "has 8",
-        "same",
+        "inputs and outputs",
     ]);
     other(&["--set", "task.dely=2"]).refused(&["no parameter `dely`", "did you mean `delay`"]);
     other(&["--set", "training.epochs=2"]).refused(&["`training` is not a parameter of the task"]);
