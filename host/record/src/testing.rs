@@ -22,6 +22,7 @@ pub fn spec() -> CellSpec {
         data_seed: DataSeed::PerRun,
         substrate: Use::new("mock.substrate"),
         weights: Use::new("mock.weights"),
+        connections: None,
         geometry: Geometry {
             space: Space::None,
             coordinate_layout: CoordinateLayout::Rows,
