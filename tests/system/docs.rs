@@ -23,7 +23,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{executable, pallium, root, text};
+use crate::harness::{executable, pallium, root, skipped, text};
 
 /// How a block is tested.
 enum Treatment {
@@ -296,6 +296,19 @@ fn unknown_to_cargo(command: &str) -> Option<String> {
     })
 }
 
+/// Parses a block of Python.
+fn parsed(body: &str) -> Result<(), String> {
+    let parse = "import ast, sys; ast.parse(sys.argv[1])";
+    let Ok(output) = Command::new("python3").args(["-c", parse, body]).output() else {
+        skipped("there is no python3 here, so blocks of Python are not parsed");
+        return Ok(());
+    };
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
 /// Checks a block without running it.
 fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
     match block.language.as_str() {
@@ -313,6 +326,7 @@ fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
             Ok(())
         }
         "toml" => block.body.parse::<toml::Table>().map(drop).map_err(|e| e.to_string()),
+        "python" => parsed(&block.body),
         other => Err(format!("blocks of {other} cannot be skipped")),
     }
 }

@@ -182,7 +182,7 @@ fn every_experiment_file_runs_dry_on_synthetic_neurons() {
     for entry in std::fs::read_dir(root().join("experiments")).unwrap() {
         let path = entry.unwrap().path();
         let all = ["run", text(&path), "--dry-run", "--json", "--out", text(&out)];
-        let synthetic = ["--set", "substrate.use=synthetic.field", "--set", "substrate.neurons=16"];
+        let synthetic = ["--set", "substrate.use=synthetic.field", "--set", "substrate.neurons=60"];
         let dry = pallium(&[&all[..], &synthetic].concat()).ok().json();
         let found = dry["cells"].as_array().unwrap().len();
         match cells.get(path.file_name().unwrap().to_str().unwrap()) {

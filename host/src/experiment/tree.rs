@@ -223,7 +223,10 @@ impl Node {
                 let mut out = toml::Table::new();
                 for (key, node) in table {
                     let value = match key.as_str() {
-                        "path" | "from" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
+                        "path" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
+                        "from" if matches!(node.value, Value::Leaf(serde_json::Value::String(_))) => {
+                            absolute(node)?
+                        }
                         "path" if is_sweep(node) => absolute_sweep(node)?,
                         "name" | "about" | "use"
                             if node.raw.is_some() && matches!(node.value, Value::Leaf(_)) =>

@@ -513,7 +513,7 @@ pub(super) fn describe_model(spec: &CellSpec, model: &dyn Model) -> Result<Model
         ))
         .help("leave out training.frozen, or use a model that an optimizer trains"));
     }
-    if !info.updates_itself && info.parameters.iter().all(|p| !p.trained) {
+    if !spec.training.frozen.is_empty() && info.parameters.iter().all(|p| !p.trained) {
         return Err(Error::input("training.frozen: no parameter is left to train")
             .help("leave at least one parameter out"));
     }

@@ -61,6 +61,12 @@ impl Distance {
             )));
         }
         let points = substrate.positions()?.micrometres();
+        if points.nrows() != n {
+            return Err(Error::input(format!(
+                "the substrate has {} positions for {n} neurons",
+                points.nrows()
+            )));
+        }
         let points: Vec<[f64; 3]> = points.outer_iter().map(|p| [p[0], p[1], p[2]]).collect();
         let near = |i: usize, j: usize| {
             let square: f64 = (0..3).map(|k| (points[i][k] - points[j][k]).powi(2)).sum();

@@ -260,6 +260,12 @@ fn in_folder(mut params: Params) -> Result<Params> {
         return Ok(params);
     }
     let folder = Path::new(&params.path);
+    if !folder.join("units.csv").is_file() {
+        return Err(Error::unsupported(format!("{} has no units.csv", folder.display())).help(
+            "`path` is a folder with units.csv and synapses.csv; or name each table: `coregistration`, `synapses` and \
+             `functional`",
+        ));
+    }
     for (name, table, needed) in [
         ("units.csv", &mut params.coregistration, true),
         ("synapses.csv", &mut params.synapses, true),
