@@ -189,7 +189,7 @@ fn tasks_of_values_of_any_plugin_share_a_network() {
         &folder,
         &format!(
             "seed = 3\nruns = 1\nplugin_path = [{:?}]\n\
-             tasks = [{{ name = \"values\", members = [\"signal.sine-wave\", \"signal.integration\"] }},\n\
+             tasks = [{{ name = \"values\", members = [\"signal.sine-wave\", {{ use = \"signal.integration\", step_ms = 10 }}] }},\n\
              {{ name = \"foreign\", order = \"mixed\", members = [{{ use = \"values.sums\", name = \"a\" }}, \
              {{ use = \"values.sums\", name = \"b\" }}] }}]\n{MANY}\
              [training]\nepochs = 2\ntrials = 64\nbatch = 16\n\

@@ -187,7 +187,9 @@ macro_rules! mock {
                 TaskInfo::classes(2, 2, 4)
             }
             fn trials(&mut self, count: usize, _: u64) -> Result<Batch> {
-                Ok(Batch::zeros(count, 4, 2))
+                let mut batch = Batch::zeros(count, 4, 2);
+                batch.mask.fill(1.0);
+                Ok(batch)
             }
         }
     )*};

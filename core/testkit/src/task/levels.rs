@@ -19,6 +19,9 @@ fn observed(subject: &Subject<'_>, seen: Seen) -> Result<Found> {
     if info.judges || !info.loss.of_classes() {
         return Ok(Found::Nothing("the task judges answers itself"));
     }
+    if !info.reacts.is_empty() {
+        return Ok(Found::Nothing("what follows in a trial depends on the network's answers"));
+    }
     let batch = task.trials(count(&info, 6000), 11)?;
     batch.check(&info)?;
     let observed = Observed::new(&batch, seen)?;

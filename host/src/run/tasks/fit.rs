@@ -78,7 +78,7 @@ pub(super) fn together(members: &[Member], inputs: usize) -> Result<TaskInfo> {
         return Err(Error::input(format!(
             "a step of `{known}` lasts {ms} ms, and one of `{name}` {other} ms"
         ))
-        .help("give all tasks of a network the same `dt_ms`"));
+        .help("give all tasks of a network steps of the same duration (`step_ms` or `dt_ms`)"));
     }
     let most = |of: fn(&TaskInfo) -> usize| infos().map(|(_, info)| of(info)).max().unwrap_or(0);
     let mut info = match first.loss.of_classes() {
