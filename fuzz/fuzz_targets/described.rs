@@ -3,7 +3,7 @@
 #![no_main]
 #![allow(dead_code)]
 
-#[path = "../../plugins/microns/src/tables.rs"]
+#[path = "../../plugins/microns/src/tables/mod.rs"]
 mod tables;
 
 use std::path::PathBuf;
