@@ -260,12 +260,6 @@ fn in_folder(mut params: Params) -> Result<Params> {
         return Ok(params);
     }
     let folder = Path::new(&params.path);
-    if !folder.join("units.csv").is_file() {
-        return Err(Error::unsupported(format!("{} has no units.csv", folder.display())).help(
-            "`path` is a folder with units.csv and synapses.csv; or name each table: `coregistration`, `synapses` and \
-             `functional`",
-        ));
-    }
     for (name, table, needed) in [
         ("units.csv", &mut params.coregistration, true),
         ("synapses.csv", &mut params.synapses, true),
@@ -276,8 +270,10 @@ fn in_folder(mut params: Params) -> Result<Params> {
             continue;
         }
         if !path.is_file() {
-            return Err(Error::input(format!("{} has no {name}", folder.display()))
-                .help("name each table instead: `coregistration`, `synapses` and `functional`"));
+            return Err(Error::unsupported(format!("{} has no {name}", folder.display())).help(
+                "`path` is a folder with units.csv and synapses.csv; or name each table: `coregistration`, `synapses` \
+                 and `functional`",
+            ));
         }
         *table = path.to_string_lossy().into_owned();
     }
