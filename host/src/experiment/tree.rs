@@ -215,6 +215,12 @@ impl Node {
 
     /// The value in TOML, with absolute paths.
     pub(super) fn toml(&self) -> Result<toml::Value> {
+        self.toml_of("")
+    }
+
+    /// The value of the key `name` in TOML. A `from` is a path in `training`
+    /// alone: components may have a parameter of that name.
+    fn toml_of(&self, name: &str) -> Result<toml::Value> {
         Ok(match &self.value {
             Value::Leaf(leaf) => toml::Value::try_from(leaf)
                 .map_err(|e| Error::bug(format!("{}: a value cannot be written as TOML: {e}", self.at)))?,
@@ -224,7 +230,7 @@ impl Node {
                 for (key, node) in table {
                     let value = match key.as_str() {
                         "path" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
-                        "from" if matches!(node.value, Value::Leaf(serde_json::Value::String(_))) => {
+                        "from" if name == "training" && matches!(node.value, Value::Leaf(_)) => {
                             absolute(node)?
                         }
                         "path" if is_sweep(node) => absolute_sweep(node)?,
@@ -236,7 +242,7 @@ impl Node {
                         "plugin_path" => {
                             toml::Value::Array(node.list().into_iter().map(absolute).collect::<Result<_>>()?)
                         }
-                        _ => node.toml()?,
+                        _ => node.toml_of(key)?,
                     };
                     out.insert(key.clone(), value);
                 }

@@ -1,8 +1,13 @@
-use ndarray_npy::{NpzWriter, WriteNpyExt};
+use std::io::Write as _;
+
+use ndarray_npy::WriteNpyExt;
 use pallium_core::{
     Kind,
     ndarray::{Array1, Array2, array},
 };
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
 use crate::folder::{self, ConnectomeOrder};
@@ -13,9 +18,25 @@ pub(super) const READING: ReadOptions =
 const ID: i64 = 864_691_135_927_097_001;
 
 pub(super) fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
+    folder.file(name, &npy(array));
+}
+
+/// An array as npy bytes.
+fn npy<T: WriteNpyExt>(array: T) -> Vec<u8> {
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).unwrap();
-    folder.file(name, &bytes);
+    bytes
+}
+
+/// An npz archive of npy files, as `numpy.savez` and `numpy.savez_compressed` write it.
+fn npz(method: CompressionMethod, arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in arrays {
+        let options = SimpleFileOptions::default().compression_method(method);
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
 }
 
 pub(super) fn field(folder: &Folder, description: &str) -> Result<Substrate> {
@@ -114,16 +135,14 @@ fn npy_and_npz_files_are_a_field() {
     write(&folder, "wiring.npy", array![[0_i32, 1, 2], [3, 0, 4], [5, 6, 0]]);
     let matrices = [("sttc", array![[1.0, 0.2, 0.1], [0.2, 1.0, 0.4], [0.1, 0.4, 1.0]])];
     let times = Array1::from(vec![1.0, 2.0, 0.5]);
-    for packed in [false, true] {
-        let file = std::fs::File::create(folder.path().join("all.npz")).unwrap();
-        let mut npz = if packed { NpzWriter::new_compressed(file) } else { NpzWriter::new(file) };
-        for (name, matrix) in &matrices {
-            npz.add_array(*name, matrix).unwrap();
-        }
-        npz.add_array("times", &times).unwrap();
-        npz.add_array("offsets", &array![0_i64, 2, 2, 3]).unwrap();
-        npz.add_array("whose", &array![8_i64, 7, 8]).unwrap();
-        npz.finish().unwrap();
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let arrays = [
+            ("sttc", npy(&matrices[0].1)),
+            ("times", npy(&times)),
+            ("offsets", npy(array![0_i64, 2, 2, 3])),
+            ("whose", npy(array![8_i64, 7, 8])),
+        ];
+        folder.file("all.npz", &npz(method, &arrays));
         let description = |events: &str| {
             format!(
                 r#"name = "arrays"
@@ -439,22 +458,16 @@ fn arrays_that_do_not_fit_are_refused_before_they_are_read() {
 fn archives_that_decompress_to_too_much_are_refused() {
     let folder = Folder::new();
     write(&folder, "ids.npy", array![1_i64, 2]);
-    let file = std::fs::File::create(folder.path().join("bomb.npz")).unwrap();
-    let mut npz = NpzWriter::new_compressed(file);
     // 320 MB of zeros, compressed to a third of a megabyte.
-    npz.add_array("times", &Array1::<f64>::zeros(40_000_000)).unwrap();
-    npz.add_array("neurons", &Array1::<i64>::zeros(3)).unwrap();
-    npz.finish().unwrap();
-    let packed = std::fs::metadata(folder.path().join("bomb.npz")).unwrap().len();
-    assert!(packed < 1_000_000, "{packed}");
+    let arrays =
+        [("times", npy(Array1::<f64>::zeros(40_000_000))), ("neurons", npy(Array1::<i64>::zeros(3)))];
+    let packed = npz(CompressionMethod::Deflated, &arrays);
+    assert!(packed.len() < 1_000_000, "{}", packed.len());
+    folder.file("bomb.npz", &packed);
     let description = "ids.roi = \"ids.npy\"\n[events]\nfile = \"bomb.npz\"\nunit = \"s\"";
     refused(&folder, description, &["bomb.npz, array times cannot be read: it decompresses to more than"]);
     // Truncate and corrupt the archive at every byte.
-    let file = std::fs::File::create(folder.path().join("whole.npz")).unwrap();
-    let mut npz = NpzWriter::new_compressed(file);
-    npz.add_array("sttc", &Array2::<f64>::eye(2)).unwrap();
-    npz.finish().unwrap();
-    let whole = std::fs::read(folder.path().join("whole.npz")).unwrap();
+    let whole = npz(CompressionMethod::Deflated, &[("sttc", npy(Array2::<f64>::eye(2)))]);
     let description = "matrices.sttc = \"cut.npz\"";
     for cut in 0..whole.len() {
         folder.file("cut.npz", &whole[..cut]);
