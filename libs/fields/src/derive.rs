@@ -41,8 +41,8 @@ pallium_core::params! {
         /// Frames per second of the recording (Hz), for a Δt of half a frame;
         /// 0 means the field's own value.
         frame_hz: f64 = 0.0,
-        /// Start of the analysed part (s); by default the begin of the recording
-        /// or, if that is not stated, the whole second of the first event.
+        /// Start of the analysed part (s); by default the start of the recording
+        /// or, if that is not stated, the full second before the first event.
         from_s: Option<f64> = None,
         /// End of the analysed part (s), which may be later than the last event;
         /// by default the end of the recording or, if that is not stated, 0.1 s
@@ -571,7 +571,7 @@ mod tests {
                     assert!(off < 1e-9, "{name} by {by} s: {off}");
                 }
                 let warned =
-                    after.notes.iter().any(|note| note.contains("the begin of the recording is not"));
+                    after.notes.iter().any(|note| note.contains("the start of the recording is not"));
                 assert_eq!(warned, recording.is_none(), "{:?}", after.notes);
             }
         }

@@ -26,13 +26,13 @@ pub fn check_events(events: &[Vec<f64>], recording: Option<(f64, f64)>) -> Resul
             }
             match recording {
                 None if time < 0.0 => {
-                    return Err(wrong("and the begin of the recording is not stated".into()).help(
-                        "state begin and end, recording = [begin, end] (s) in field.toml; or remove the event",
+                    return Err(wrong("and the start of the recording is not stated".into()).help(
+                        "state start and end, recording = [begin, end] (s) in field.toml; or remove the event",
                     ));
                 }
                 Some((begin, end)) if !(begin - time).max(time - end).le(&slack(begin, end)) => {
                     return Err(wrong(format!("outside the recording, {begin} s to {end} s"))
-                        .help("remove the event, or correct begin and end of the recording"));
+                        .help("remove the event, or correct start and end of the recording"));
                 }
                 _ => before = time,
             }

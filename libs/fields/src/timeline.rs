@@ -137,9 +137,9 @@ pub fn recorded(events: &[Vec<f64>], recording: Option<(f64, f64)>) -> ((f64, f6
     let span = (begin, last + 0.1);
     let late = (begin > LATE * last).then(|| {
         format!(
-            "events: the first one is at {first} s, and the begin of the recording is not stated; the time before \
+            "events: the first one is at {first} s, and the start of the recording is not stated; the time before \
              {begin} s is not counted. If it was recorded, correlations and STTC come out too low; if it were \
-             counted but not recorded, joint silence would make them too high. State begin and end: \
+             counted but not recorded, joint silence would make them too high. State start and end: \
              recording = [{begin}, …] (s) in field.toml"
         )
     });

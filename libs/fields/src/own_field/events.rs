@@ -200,7 +200,7 @@ impl EventsSpec {
                 let help = match self.unit {
                     TimeUnit::Frame => "frames count from 0: remove the row",
                     _ => {
-                        "state begin and end of the recording, recording = [begin, end] (s) above all tables; or \
+                        "state start and end of the recording, recording = [begin, end] (s) above all tables; or \
                          remove the row"
                     }
                 };

@@ -30,7 +30,7 @@ fn a_recording_begins_and_ends_where_its_description_says() {
     crate::store::write(&read, &place.path().join("stored")).unwrap();
     assert_eq!(folder::read(&place.path().join("stored"), &READING).unwrap(), read);
     for wrong in ["[1, 1]", "[2, 1]", "[0, nan]"] {
-        refused(&folder, &with(wrong), &["field.toml: recording is [", "begin and end in seconds"]);
+        refused(&folder, &with(wrong), &["field.toml: recording is [", "start and end in seconds"]);
     }
     refused(
         &folder,

@@ -18,11 +18,11 @@ pub(super) const READING: ReadOptions =
 const ID: i64 = 864_691_135_927_097_001;
 
 pub(super) fn write<T: WriteNpyExt>(folder: &Folder, name: &str, array: T) {
-    folder.file(name, &npy(array));
+    folder.file(name, &npy(&array));
 }
 
 /// An array as npy bytes.
-fn npy<T: WriteNpyExt>(array: T) -> Vec<u8> {
+fn npy<T: WriteNpyExt>(array: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     array.write_npy(&mut bytes).unwrap();
     bytes
@@ -139,8 +139,8 @@ fn npy_and_npz_files_are_a_field() {
         let arrays = [
             ("sttc", npy(&matrices[0].1)),
             ("times", npy(&times)),
-            ("offsets", npy(array![0_i64, 2, 2, 3])),
-            ("whose", npy(array![8_i64, 7, 8])),
+            ("offsets", npy(&array![0_i64, 2, 2, 3])),
+            ("whose", npy(&array![8_i64, 7, 8])),
         ];
         folder.file("all.npz", &npz(method, &arrays));
         let description = |events: &str| {
@@ -460,14 +460,14 @@ fn archives_that_decompress_to_too_much_are_refused() {
     write(&folder, "ids.npy", array![1_i64, 2]);
     // 320 MB of zeros, compressed to a third of a megabyte.
     let arrays =
-        [("times", npy(Array1::<f64>::zeros(40_000_000))), ("neurons", npy(Array1::<i64>::zeros(3)))];
+        [("times", npy(&Array1::<f64>::zeros(40_000_000))), ("neurons", npy(&Array1::<i64>::zeros(3)))];
     let packed = npz(CompressionMethod::Deflated, &arrays);
     assert!(packed.len() < 1_000_000, "{}", packed.len());
     folder.file("bomb.npz", &packed);
     let description = "ids.roi = \"ids.npy\"\n[events]\nfile = \"bomb.npz\"\nunit = \"s\"";
     refused(&folder, description, &["bomb.npz, array times cannot be read: it decompresses to more than"]);
     // Truncate and corrupt the archive at every byte.
-    let whole = npz(CompressionMethod::Deflated, &[("sttc", npy(Array2::<f64>::eye(2)))]);
+    let whole = npz(CompressionMethod::Deflated, &[("sttc", npy(&Array2::<f64>::eye(2)))]);
     let description = "matrices.sttc = \"cut.npz\"";
     for cut in 0..whole.len() {
         folder.file("cut.npz", &whole[..cut]);

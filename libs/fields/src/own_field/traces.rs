@@ -116,7 +116,7 @@ impl TracesSpec {
                 "{} has {frames} frames, {seconds} s at {hz} Hz, but the recording is from {begin} s to {end} s",
                 called.display()
             ))
-            .help("correct `recording` or `frame_hz`, or remove `recording`: the frames tell its length"));
+            .help("correct `recording` or `frame_hz`, or remove `recording`: the frames give its length"));
         }
         let events = traces
             .rows()
