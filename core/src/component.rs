@@ -82,12 +82,12 @@ pub trait Component: Sized + 'static {
     /// of an experiment replaces the values of the parameter that it names.
     const PROFILES: &'static [ProfileValue] = &[];
     /// Names of capabilities that the host must have for this component; a host
-    /// that lacks one refuses the component by name.
+    /// that lacks one refuses the component with an error that names it.
     const REQUIRES: &'static [&'static str] = &[];
     /// Whether the component takes recurrent weights on a set of connections
     /// ([`Connections`](crate::Connections)) and not only as a matrix; its role
-    /// says what then differs. A component that takes only matrices is offered
-    /// them up to a size, and refused by name in larger networks.
+    /// documents what then differs. A component that takes only matrices receives
+    /// one in networks up to a certain size, and is refused in larger ones.
     const CONNECTIONS: bool = false;
 
     /// Description and parameters of the component with these parameters, if they

@@ -174,7 +174,7 @@ impl<'a> Setting<'a> {
 }
 
 fn missing(what: &str) -> Error {
-    Error::input(format!("this component needs {what}, but there is none"))
+    Error::input(format!("this component needs {what}, but was given none"))
 }
 
 #[cfg(test)]

@@ -244,10 +244,7 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
     checks_out(&scene.out.path().join(SYNTHETIC));
     let printed = &first.json()["fields"][0];
     assert_eq!((&printed["files"], &printed["has_spikes"]), (&json!(8), &json!(false)), "{printed}");
-    assert_eq!(
-        (&printed["transferred"], &printed["checked_by"]),
-        (&printed["bytes"], &json!("length alone"))
-    );
+    assert_eq!((&printed["transferred"], &printed["checked_by"]), (&printed["bytes"], &json!("length only")));
     assert_eq!(scene.server.asked().len(), 9);
     // The same folder: no request. Another folder: the cache is enough.
     let again = scene.fetch(&[SYNTHETIC]).ok();
@@ -259,7 +256,7 @@ fn a_field_is_fetched_once_and_then_taken_from_the_cache() {
             .json();
     assert_eq!(
         (&printed["fields"][0]["transferred"], &printed["fields"][0]["checked_by"]),
-        (&json!(0), &json!("SHA-256 of the first fetch"))
+        (&json!(0), &json!("SHA-256 of the first download"))
     );
     checks_out(&other.path().join(SYNTHETIC));
     assert_eq!(scene.server.asked(), []);
@@ -368,7 +365,7 @@ fn wrong_bytes_are_refused() {
     }
     scene.server.will(&format!("{SYNTHETIC}/sttc_matrix.npy"), &[]);
     let printed = scene.fetch(&[&[SYNTHETIC], &by_listing[..]].concat()).ok().json();
-    assert_eq!(printed["fields"][0]["checked_by"], "git's sum in the release");
+    assert_eq!(printed["fields"][0]["checked_by"], "git hash in the release");
     scene.is_right(SYNTHETIC);
     // The list is requested once.
     assert_eq!(listing.asked().len(), 1);

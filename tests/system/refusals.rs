@@ -62,7 +62,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
             case(|folder| listed(&patched(folder, 18, &[8, 0]))),
         ),
         (
-            "The library is cut short",
+            "The library is truncated",
             case(|folder| {
                 // A truncated library must not be loaded, because that would crash the program.
                 let whole = std::fs::read(plugin("pallium_cognition")).unwrap();
@@ -72,7 +72,7 @@ fn plugins() -> Vec<(&'static str, Case)> {
                     listed(&cut)
                 });
                 let [first, others @ ..] = ends;
-                assert!(others.iter().all(|ended| ended.stderr.contains("libcut.so is cut short")));
+                assert!(others.iter().all(|ended| ended.stderr.contains("libcut.so is truncated")));
                 first
             }),
         ),
@@ -176,7 +176,7 @@ fn experiments() -> Vec<(&'static str, Case)> {
             change("[\"cognition.go-no-go\"]", "[\"cognition.go-no-go\", \"cognition.go-no-go\"]"),
         ),
         (
-            "Several tasks are one",
+            "A network has too few tasks",
             change("[\"cognition.go-no-go\"]", "[{ name = \"both\", members = [\"cognition.go-no-go\"] }]"),
         ),
         (
@@ -383,7 +383,7 @@ fn reports() -> Vec<(&'static str, Case)> {
                 pallium(&["report", &out])
             }),
         ),
-        ("Two documents for one output", reported(&["--json", "--latex", "-"])),
+        ("Several documents for standard output", reported(&["--json", "--latex", "-"])),
         ("The output file is a folder", reported(&["--html", "HERE"])),
         ("The folder of a file does not exist", reported(&["--html", "HERE/no/such/report.html"])),
         ("Figures need a folder", reported(&["--figures", "HERE/experiment.toml"])),

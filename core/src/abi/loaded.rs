@@ -229,7 +229,7 @@ impl WeightSource for Loaded<WeightBox> {
         let asked = request.connections.is_none_or(|pairs| pairs == weights.connections.view());
         if weights.connections.view().dim() != (n, n) || !asked {
             return Err(Error::plugin(format!(
-                "`{}` returned weights on other connections than were asked for",
+                "`{}` returned weights on other connections than requested",
                 self.id
             )));
         }

@@ -80,7 +80,7 @@ impl ProfileEntry {
 }
 
 /// What this version of the contract can do beyond its first version. A plugin or
-/// component that requires another capability is refused by name.
+/// component that requires another capability is refused with an error that names it.
 pub const CAPABILITIES: &[&str] = &[];
 
 /// The first of `required` that this version does not have.

@@ -276,7 +276,7 @@ impl Rewiring {
         Rewiring { connections: after, origin, values }
     }
 
-    /// The change as it is told to models, optimizers and constraints; `before` is the
+    /// The change as models, optimizers and constraints receive it; `before` is the
     /// number of connections before it, `distance` as at [`RewiringView::distance`].
     pub fn view<'a>(&'a self, before: usize, distance: Option<MatrixView<'a>>) -> RewiringView<'a> {
         RewiringView { connections: self.connections.view(), origin: &self.origin, before, distance }
@@ -317,7 +317,7 @@ impl Rewiring {
     }
 }
 
-/// A change of connections, as models, optimizers and constraints are told of it.
+/// A change of connections, as models, optimizers and constraints receive it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RewiringView<'a> {

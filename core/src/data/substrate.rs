@@ -1,4 +1,4 @@
-//! The neurons that a network is grown from, and what was recorded of them.
+//! The neurons that a network is built from, and the data recorded from them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ impl PositionsBase<'_> {
     }
 }
 
-/// The neurons that a network is grown from, and the data recorded from them.
+/// The neurons that a network is built from, and the data recorded from them.
 ///
 /// A component receives a [`SubstrateView`], whose matrices, positions and ids
 /// are borrowed from the host; a source returns a [`Substrate`], which owns them.
@@ -64,7 +64,7 @@ pub struct SubstrateBase<'a> {
     /// Frame rate of the recording that the events come from, in Hz, if it had
     /// frames.
     pub frame_hz: Option<f64>,
-    /// Begin and end of the recording in seconds, on the clock of the events, if
+    /// Start and end of the recording in seconds, on the clock of the events, if
     /// they are known. Without them the time before the first event and after
     /// the last is not counted as recorded.
     pub recording: Option<(f64, f64)>,
@@ -120,7 +120,7 @@ impl SubstrateBase<'_> {
         self.matrices.get(name).map(|m| m.view()).ok_or_else(|| {
             if self.pairs.contains_key(name) {
                 return Error::input(format!(
-                    "substrate `{}` knows `{name}` of some pairs of neurons alone, not as a matrix",
+                    "substrate `{}` has `{name}` only for some pairs of neurons, not as a matrix",
                     self.name
                 ))
                 .help(

@@ -39,7 +39,7 @@ impl<'a> Point<'a> {
     /// If it is a matrix.
     pub fn connections(&self) -> Result<ConnectionsView<'a>> {
         self.connections.ok_or_else(|| {
-            Error::unsupported(format!("`{}` does not lie on a set of connections", self.parameter))
+            Error::unsupported(format!("`{}` is a matrix, not a set of connections", self.parameter))
         })
     }
 }
@@ -89,7 +89,7 @@ pub trait Constraint: Send + Sync {
     /// constraints. A constraint without a penalty returns 0 and leaves the
     /// gradient unchanged. Shapes are checked before the call. The same weights at
     /// the same point must give the same penalty: memory changes in
-    /// [`Constraint::project`] alone.
+    /// [`Constraint::project`] and nowhere else.
     ///
     /// # Errors
     /// If the penalty cannot be computed.
@@ -155,7 +155,7 @@ pub trait Constraint: Send + Sync {
     }
 
     /// The connections that take the place of the present ones, called after each
-    /// update and its projections, on sets of connections alone; `weights` is 1 × C.
+    /// update and its projections, only on sets of connections; `weights` is 1 × C.
     /// `None` (the default) if none changes. The number of connections stays.
     ///
     /// # Errors
@@ -165,13 +165,13 @@ pub trait Constraint: Send + Sync {
         Ok(None)
     }
 
-    /// Tells that connections changed, by this constraint or by another: what the
-    /// constraint keeps for each connection must follow.
+    /// Called after connections changed, by this constraint or by another: update
+    /// everything that the constraint keeps for each connection.
     ///
     /// # Errors
-    /// If it cannot follow (the default).
+    /// If it does not support this (the default).
     fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
         let _ = change;
-        Err(Error::unsupported("this constraint does not follow changes of the connections"))
+        Err(Error::unsupported("this constraint does not support changes of the connections"))
     }
 }

@@ -417,7 +417,7 @@ pub trait Model: Send + Sync {
     }
 
     /// Changes the connections between two steps of the training: kept ones keep
-    /// their weights, added ones have weight 0. Their number stays.
+    /// their weights, added ones have weight 0. Their number stays the same.
     ///
     /// # Errors
     /// If the model has no connections (the default).

@@ -71,14 +71,14 @@ pub trait Optimizer: Send + Sync {
     /// If a tensor is missing or has another shape.
     fn restore(&mut self, state: &[Tensor]) -> Result<()>;
 
-    /// Tells that the connections of `parameter` changed between two updates: what is
-    /// remembered of each connection must follow, and added ones begin anew. Such a
+    /// Called after the connections of `parameter` changed between two updates: update
+    /// what is kept for each connection; added ones start with an empty memory. Such a
     /// parameter has one axis, with a value for each connection.
     ///
     /// # Errors
-    /// If the optimizer cannot follow (the default).
+    /// If the optimizer does not support this (the default).
     fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
         let _ = (parameter, change);
-        Err(Error::unsupported("this optimizer does not follow changes of the connections"))
+        Err(Error::unsupported("this optimizer does not support changes of the connections"))
     }
 }

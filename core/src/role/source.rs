@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use crate::{ConnectionsView, Error, Matrix, Result, SparseWeights, Substrate, SubstrateView};
 
-/// Supplies the neurons that a network is grown from.
+/// Supplies the neurons that a network is built from.
 pub trait SubstrateSource: Send + Sync {
     /// Reads or generates the substrate. `seed` is for sources that draw random
     /// numbers.
@@ -39,8 +39,8 @@ pub struct WeightRequest<'a> {
     /// (the lognormal factor L of functional weights), so that results can be
     /// compared with those of other programs.
     pub draw: Option<ArrayView2<'a, f64>>,
-    /// The pairs whose weights are asked for by [`WeightSource::sparse`]; `None` if
-    /// the source shall choose them.
+    /// The pairs whose weights [`WeightSource::sparse`] must return; `None` if the
+    /// source chooses them.
     pub connections: Option<ConnectionsView<'a>>,
 }
 
@@ -56,8 +56,8 @@ pub trait WeightSource: Send + Sync {
     /// The weights on a set of connections, without an N×N matrix: at the pairs of
     /// [`WeightRequest::connections`], or else at the pairs that the source
     /// connects. Called only if the component states
-    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS); of any other
-    /// source the host asks the matrix.
+    /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS); from any other
+    /// source the host requests the matrix.
     ///
     /// # Errors
     /// As [`WeightSource::weights`].

@@ -121,7 +121,7 @@ pub trait Task: Send + Sync {
     /// The description of the task.
     fn info(&self) -> TaskInfo;
 
-    /// Generates `count` trials; the same seed gives the same trials, bit by bit.
+    /// Generates `count` trials; the same seed gives bit-identical trials.
     ///
     /// # Errors
     /// If the trials cannot be generated.
@@ -154,7 +154,7 @@ pub trait Task: Send + Sync {
     /// trial (trials × outputs; 0 for trials that have ended). Only inputs, targets and
     /// weights of later steps may change, and neither shapes nor lengths. Called for
     /// each step of [`TaskInfo::reacts`] in order; it must not draw random numbers:
-    /// what chance decides is drawn with the trial, and the batch says what was drawn.
+    /// draw them with the trials, and keep what was drawn in the batch.
     ///
     /// # Errors
     /// If the task cannot react.

@@ -10,8 +10,8 @@ use pallium_report::table::terminal;
 use super::output::{check, is_stdout, write};
 use super::support;
 
-/// Compares run folders: differences of their experiments, accuracies with tests,
-/// organization, and agreement with the published tables.
+/// Compares run folders: differences of their experiments, accuracies and their
+/// differences, organization, and agreement with the published tables.
 ///
 /// Variants and tasks are matched by name. The accuracy is the one that all runs
 /// show in their tables, or, if they differ, that on the test trials after training.

@@ -18,10 +18,10 @@ use crate::run::evaluation::{Evaluated, Evaluation, Lesion, Matched, Perturbatio
 use crate::run::protocol::{Event, Work};
 
 /// Tests the networks of a run folder: on other conditions and tasks, with lesions,
-/// and perturbed. Nothing is trained.
+/// and with perturbations. Nothing is trained.
 ///
-/// The result is a table with one row for each value: of all trials and of each
-/// condition, of the intact network and of each change.
+/// The result is a table with one row for each value, over all trials and for each
+/// condition, of the intact and of each changed network.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   pallium evaluate runs/quickstart --set task.delay=20 --out delay.csv
@@ -47,11 +47,11 @@ pub struct Evaluate {
     /// Perturb weights, states or inputs; may be repeated.
     #[arg(long = "perturb", value_name = "PERTURBATION")]
     perturbations: Vec<String>,
-    /// Number of random lesions that each lesion is compared with, and of draws of
-    /// each perturbation.
+    /// Number of random lesions that each lesion is compared with, and number of draws
+    /// of each perturbation.
     #[arg(long, value_name = "N", default_value_t = 5)]
     draws: u32,
-    /// What random lesions have in common with the lesion, besides the number of
+    /// Property in which random lesions are matched to the lesion, besides the number of
     /// elements.
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = Matched::Number)]
     matched: Matched,
@@ -103,7 +103,7 @@ pub fn evaluate(args: &Evaluate) -> Result<()> {
     let perturbations: Vec<Perturbation> =
         args.perturbations.iter().map(|text| Perturbation::parse(text)).collect::<Result<Vec<_>>>()?.concat();
     if args.draws == 0 && perturbations.iter().any(Perturbation::is_random) {
-        return Err(Error::input("--draws 0 leaves no draw of the perturbations").help("set it to 1 or more"));
+        return Err(Error::input("--draws 0 leaves out all perturbations").help("set it to 1 or more"));
     }
     if let Some(out) = &args.out {
         output::check(out, args.force)?;

@@ -22,17 +22,18 @@ pub struct OnTrials {
     #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     pub only: Vec<String>,
     /// A task of the experiment by its name, or any other with the same inputs and
-    /// outputs by its id; may be repeated [default: the one that was trained]
+    /// outputs by its id; may be repeated [default: the task of the training]
     #[arg(long = "task", value_name = "TASK")]
     pub tasks: Vec<String>,
     /// Set a parameter of the task, such as task.delay=20, or several values as
     /// 'task.delay={ sweep = [10, 20] }'; may be repeated.
     #[arg(long = "set", value_name = "task.NAME=VALUE")]
     pub set: Vec<String>,
-    /// Number of trials [default: that of the test]
+    /// Number of trials [default: as many as in the test after training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub trials: Option<u32>,
-    /// Seed of the trials [default: that of the test, so that its trials are used]
+    /// Seed of the trials [default: that of the test after training, whose trials are
+    /// then used]
     #[arg(long, value_name = "S")]
     pub trial_seed: Option<u64>,
     /// Number of networks at the same time [default: as many as there are cores]
@@ -54,7 +55,7 @@ impl OnTrials {
         if self.is_own_test() && self.only.is_empty() && self.jobs.is_none() {
             return Ok(());
         }
-        Err(Error::input(format!("{option} exports the results of all trainings"))
+        Err(Error::input(format!("{option} exports the results of all trainings; nothing can be selected"))
             .help("leave out --only, --task, --set, --trials, --trial-seed and --jobs"))
     }
 }

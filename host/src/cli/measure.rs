@@ -18,8 +18,8 @@ use super::support::{self, ProfileArgs};
 
 /// Measures the organization of any square matrix, or adds metrics to a run folder.
 ///
-/// Of a run folder, the metrics of --metric are computed of every finished training
-/// and added to its tables and its report, without training.
+/// For a run folder, the metrics of --metric are computed for every finished training
+/// and added to its tables and its report. Nothing is trained.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   pallium measure weights.npy --profile published --json
@@ -54,8 +54,8 @@ pub struct Measure {
     /// Seed of the random graphs with which a network is compared.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Compute the metrics of the networks after each epoch that `training.snapshots`
-    /// kept, and print a table.
+    /// Compute the metrics for every snapshot (see `training.snapshots`), and print a
+    /// table.
     #[arg(long)]
     snapshots: bool,
     /// Write the table of --snapshots to a file.

@@ -44,7 +44,7 @@ use tracing_subscriber::prelude::*;
 use crate::child;
 use crate::run::{log, warnings};
 
-/// Recurrent neural networks grown from cortex.
+/// Trains and compares recurrent neural networks built from recordings of cortex.
 #[derive(Parser, Debug)]
 #[command(
     name = "pallium",

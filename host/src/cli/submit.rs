@@ -46,8 +46,8 @@ pub struct Submit {
     /// runs/NAME with the name of the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of tasks [default: so many that each has ten minutes of work; at
-    /// most one a training, and 1000]
+    /// Number of tasks [default: such that each has at least ten minutes of work; at
+    /// most one task per training, and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     array_size: Option<u32>,
     /// Number of trainings that a task runs at the same time; it requests

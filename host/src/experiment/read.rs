@@ -383,7 +383,7 @@ fn training(node: Option<&Node>, base: Option<&Training>) -> Result<Training> {
         Some(node) => node.boolean("`training.fresh`")?,
         None => base.is_some_and(|base| base.fresh),
     };
-    let limit = |key: &str| number(key, |limit| limit > 0.0, "above 0; leave it out not to clip");
+    let limit = |key: &str| number(key, |limit| limit > 0.0, "above 0; leave it out for no clipping");
     out.clip_norm = limit("clip_norm")?.or(base.and_then(|base| base.clip_norm));
     out.clip_value = limit("clip_value")?.or(base.and_then(|base| base.clip_value));
     let decay = number("weight_decay", |decay| decay >= 0.0, "at least 0")?;
@@ -647,8 +647,8 @@ fn connections(node: &Node, weights: &Component) -> Result<Option<Component>> {
         Ok(false) => Ok(None),
         Err(_) => component(node, "`connections`", None, &[]).map(Some).map_err(|e| {
             e.help(
-                "write connections = true for the pairs whose initial weight is not 0, or name a weight \
-                 source whose weights that are not 0 say which pairs are connected",
+                "write connections = true to connect the pairs whose initial weight is not 0, or name a \
+                 weight source, whose nonzero weights define which pairs are connected",
             )
         }),
     }

@@ -154,8 +154,8 @@ fn several(node: &Node, table: &Table) -> Result<Task> {
     if tasks.len() < 2 {
         return Err(node
             .at
-            .error(format!("`{name}` has {} of the several tasks that a network learns", tasks.len()))
-            .help("list at least two in `members`, or name one component with `use`"));
+            .error(format!("`{name}` needs at least two `members`, but has {}", tasks.len()))
+            .help("list the tasks of the network in `members`, or name a single one with `use`"));
     }
     unique(tasks.iter().map(|(task, _)| (task.name.as_str(), &task.component.at)), "member")
         .map_err(|e| e.help("a task that is used twice needs two names: { use = \"…\", name = \"…\" }"))?;

@@ -32,7 +32,7 @@ pub struct Source {
 pub enum Proof {
     /// SHA-256 known to Pallium.
     Known,
-    /// Size and git's sum in the release's listing.
+    /// Size and git hash in the release's listing.
     Listed,
     /// SHA-256 recorded when the file was first downloaded.
     Noted,
@@ -46,9 +46,9 @@ impl Proof {
     pub fn words(self) -> &'static str {
         match self {
             Proof::Known => "known SHA-256",
-            Proof::Listed => "git's sum in the release",
-            Proof::Noted => "SHA-256 of the first fetch",
-            Proof::Length => "length alone",
+            Proof::Listed => "git hash in the release",
+            Proof::Noted => "SHA-256 of the first download",
+            Proof::Length => "length only",
         }
     }
 }

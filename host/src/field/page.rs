@@ -304,7 +304,7 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
     };
     if let Some(activity) = page.activity.as_ref().filter(late) {
         warn(format!(
-            "the first event is at {} s, and the begin of the recording is not stated: it is taken to begin at {} s. \
+            "the first event is at {} s, and the start of the recording is not stated: it is assumed to begin at {} s. \
              If it began earlier, correlations come out too low; state recording = [begin, end] in field.toml",
             activity.first_s,
             activity.first_s.floor()
@@ -387,12 +387,12 @@ mod tests {
         assert_eq!((activity.events, activity.last_s, activity.rate_hz), (3, 10.0, [0.0, 0.1, 0.2]));
         assert_eq!(activity.silent, [2]);
         let unknown = super::page(&Substrate { recording: None, ..field.clone() }, None, None);
-        assert!(unknown.warnings.iter().any(|w| w.contains("the begin of the recording is not stated")));
+        assert!(unknown.warnings.iter().any(|w| w.contains("the start of the recording is not stated")));
         assert_eq!(unknown.activity.unwrap().length_s, 9.0);
         assert!((page.relations["sttc"].mean + 0.2 / 3.0).abs() < 1e-15);
         assert_eq!(page.relations["correlation"].mean_connected, Some(0.9));
         assert_eq!(page.missing, ["unit ids", "target ids"]);
-        assert!(!page.warnings.iter().any(|w| w.contains("begin of the recording")));
+        assert!(!page.warnings.iter().any(|w| w.contains("start of the recording")));
         let all = page.warnings.join("\n");
         for part in [
             "only 2 pairs",

@@ -54,7 +54,7 @@ pub fn check(path: &Path) -> Result<()> {
     let end = end(header, data);
     if end > length {
         return Err(Error::input(format!(
-            "{} is cut short: it has {length} bytes, and its own tables reach to byte {end}",
+            "{} is truncated: it has {length} bytes, but its tables extend to byte {end}",
             path.display()
         ))
         .help("copy or build it again"));

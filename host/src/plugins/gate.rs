@@ -28,7 +28,7 @@ pub struct Admitted {
 /// plugin.
 ///
 /// # Errors
-/// One message for each cause: no such file, not a shared library, cut short, not
+/// One message for each cause: no such file, not a shared library, truncated, not
 /// loadable, not a plugin, built against another contract, panics abort, ids or
 /// texts that are not allowed.
 pub fn admit(path: &Path) -> Result<Admitted> {
@@ -222,6 +222,6 @@ mod tests {
         let mut bytes = std::fs::read(&own).unwrap();
         bytes.truncate(bytes.len() / 2);
         std::fs::write(&cut, bytes).unwrap();
-        assert!(admit(&cut).err().unwrap().message.contains("is cut short"));
+        assert!(admit(&cut).err().unwrap().message.contains("is truncated"));
     }
 }

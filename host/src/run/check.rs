@@ -54,7 +54,7 @@ fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setti
         return Ok(());
     }
     Err(Error::input(format!(
-        "the task `{}` draws other trials when it is given the same seed again",
+        "the task `{}` draws different trials each time for the same seed",
         component.id
     ))
     .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"))

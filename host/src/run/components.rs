@@ -531,7 +531,7 @@ pub(super) fn inherited(spec: &CellSpec, info: &ModelInfo) -> Result<Option<Vec<
     let weights = pallium_record::weights::read(&folder.join(pallium_record::weights::FILE))?;
     if spec.connections.is_some() || weights.connections.is_some() {
         return Err(Error::unsupported("training.from does not take networks on connections")
-            .help("begin with their weights: `init.file` reads the weights.safetensors of a training"));
+            .help("use their weights: `init.file` reads the weights.safetensors of a training"));
     }
     let mut all = Vec::new();
     for parameter in &info.parameters {
@@ -545,10 +545,10 @@ pub(super) fn inherited(spec: &CellSpec, info: &ModelInfo) -> Result<Option<Vec<
                     parameter.name,
                     parameter.shape
                 ))
-                .help("begin with a network of the same model and the same number of units"));
+                .help("start from a network of the same model with the same number of units"));
             }
             None => tracing::warn!(
-                "`{}` starts anew: the network that training.from names does not have it in the shape {:?}",
+                "`{}` is initialised anew: the network of training.from has no such parameter of shape {:?}",
                 parameter.name,
                 parameter.shape
             ),

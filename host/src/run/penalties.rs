@@ -115,7 +115,7 @@ impl Penalties {
         self.tell(&change, model, info, None)
     }
 
-    /// Lets constraints change connections, and tells everyone that they changed.
+    /// Lets constraints change connections, and notifies all components of the change.
     pub fn rewire(
         &mut self,
         model: &mut dyn Model,
@@ -190,7 +190,7 @@ impl Penalties {
         };
         let change = Rewiring::between(now.view(), &self.wiring.initial, now.clone());
         self.tell(&change, model, info, Some(optimizer)).map_err(|e| {
-            e.context("this training changes its connections, which not every part of it can follow")
+            e.context("connections change during this training, which a component does not support")
         })
     }
 

@@ -137,7 +137,7 @@ fn label(data: &mut Dataset, spec: &CellSpec, test: &Test, task: &TaskInfo, batc
     data.label("length", ("trial", trials), whole(&batch.lengths), "number of steps");
     if let Some(step_ms) = task.step_ms {
         let times = (0..steps).map(|step| step as f64 * step_ms).collect();
-        data.label("time_ms", ("step", steps), Content::Double(times), "begin of the step in milliseconds");
+        data.label("time_ms", ("step", steps), Content::Double(times), "start of the step in milliseconds");
     }
     if let Some(periods) = &batch.periods {
         let of = |((trial, step), &period): ((usize, usize), &u32)| {

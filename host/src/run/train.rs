@@ -187,8 +187,8 @@ pub fn train(
     })
 }
 
-/// The recurrent weights before training, N×N: as grown, or as the training that
-/// this one begins with left them.
+/// The recurrent weights before training, N×N: as initialised, or those of the finished
+/// training that this one starts from.
 fn begun_with(spec: &CellSpec, info: &ModelInfo, before: &[Tensor], grown: &Matrix) -> Result<Matrix> {
     let block = info.recurrent().next().and_then(|(at, _)| before.get(at));
     match block.filter(|block| spec.training.from.is_some() && block.shape == grown.shape()) {

@@ -141,7 +141,7 @@ impl Core {
         let given = Path::new(text);
         [given.to_owned(), given.join("core")].into_iter().find_map(|folder| checkout(&folder)).ok_or_else(|| {
             Error::input(format!("no pallium-core in {text}")).help(
-                "--core takes the folder `core` of a checkout of Pallium, the address of a git repository (https://…, ssh://…), or a version such as 0.1 if your registry has pallium-core; without it, the sources come with this executable",
+                "--core takes the folder `core` of a checkout of Pallium, the address of a git repository (https://…, ssh://…), or a version such as 0.2 if your registry has pallium-core; without it, the sources come with this executable",
             )
         })
     }

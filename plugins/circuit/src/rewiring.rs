@@ -119,9 +119,9 @@ impl Component for Rewiring {
         };
         let count = places(&connected).len();
         if count == 0 || count == all.len() {
-            let what = if count == 0 { "no" } else { "every" };
-            return Err(Error::input(format!("{what} one of {} pairs is connected at first", all.len()))
-                .help("connections move to pairs without one, so some pairs must have one and some none: change `density` or `start`"));
+            let what = if count == 0 { "none" } else { "all" };
+            return Err(Error::input(format!("{what} of the {} pairs are connected at first", all.len()))
+                .help("connections move to unconnected pairs, so some must be connected and some not: change `density` or `start`"));
         }
         Ok(Rewiring { params, seed: setting.seed, possible, connected, next, on_connections: false })
     }

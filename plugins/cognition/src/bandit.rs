@@ -14,7 +14,7 @@ pallium_core::params! {
         arms: u32 = 3,
         /// Number of choices in a trial, 1 to 100.
         rounds: u32 = 4,
-        /// Steps of the cue to choose; at least 1. The last one is scored.
+        /// Steps during which the cue to choose is shown; at least 1. The last one is scored.
         cue: u32 = 2,
         /// Steps during which choice and reward are shown; at least 1.
         feedback: u32 = 2,

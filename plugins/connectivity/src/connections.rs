@@ -20,7 +20,7 @@ pallium_core::params! {
 /// connections between different neurons whose reverse is there too; networkx's
 /// `reciprocity`), mean clustering coefficient regardless of direction (networkx's
 /// `average_clustering` of the undirected graph; Watts and Strogatz 1998), the share
-/// of neurons in the largest strongly connected part, and the mean |weight|.
+/// of neurons in the largest strongly connected component, and the mean |weight|.
 ///
 /// Takes weights on connections as well as matrices, of any size.
 pub struct OfConnections {
@@ -30,7 +30,7 @@ pub struct OfConnections {
 impl Component for OfConnections {
     const ID: &'static str = "connectivity.connections";
     const ABOUT: &'static str =
-        "density, degrees, reciprocity, clustering and parts of all connections, in networks of any size";
+        "density, degrees, reciprocity, clustering and largest component, in networks of any size";
     const CITE: &'static str =
         "Watts and Strogatz 1998, Nature 393:440; Garlaschelli and Loffredo 2004, Phys. Rev. Lett. 93:268701";
     type Params = Params;

@@ -54,8 +54,8 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
         member.npy.take(4096).read_to_end(&mut text).map_err(|e| pallium_files::unread(path, &e))?;
         let text = String::from_utf8_lossy(&text).replace('\0', "");
         if !text.trim_end().ends_with("csr") {
-            return Err(Error::unsupported(format!("{} is not in compressed rows", path.display()))
-                .help("save it by scipy.sparse.save_npz(path, array.tocsr())"));
+            return Err(Error::unsupported(format!("{} is not in CSR format", path.display()))
+                .help("save it with scipy.sparse.save_npz(path, array.tocsr())"));
         }
     }
     let mut numbers = |name: &str| -> Result<Vec<f64>> { Ok(file.numbers(name)?.into_iter().collect()) };

@@ -26,7 +26,7 @@ pallium_core::params! {
         gain: f64 = 1.0,
         /// Weight in the loss of each step outside the production.
         fixation_weight: f64 = 1.0,
-        /// What the network puts out: classes, or a ramp.
+        /// What the network outputs: classes, or a ramp.
         answer: Answer = Answer::Class,
         /// Largest error of a produced interval, as a share of it; a ramp's answer
         /// is correct up to this and 25 ms (0 to 1; NeuroGym's `prod_margin`).

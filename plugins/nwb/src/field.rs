@@ -85,7 +85,7 @@ pallium_core::params! {
         /// For `events = "detected"`: minimum rise from one frame to the next,
         /// in standard deviations of the noise.
         threshold: f64 = 3.0,
-        /// Begin and end of the recording (s), if the file has no traces that tell.
+        /// Start and end of the recording (s), if the file has no traces to take them from.
         recording_s: Option<[f64; 2]> = None,
     }
 }
@@ -120,7 +120,7 @@ impl Component for Field {
             && !(begin.is_finite() && end.is_finite() && begin < end)
         {
             return Err(Error::input(format!("parameter `recording_s` is [{begin}, {end}]"))
-                .help("it must be begin and end of the recording in seconds"));
+                .help("it must be the start and end of the recording in seconds"));
         }
         Ok(Field { params, threads: setting.threads.max(1) })
     }
@@ -298,7 +298,7 @@ impl Field {
         } else if first < 0.0 {
             return Err(plane
                 .table
-                .bad(format!("has an event at {first} s, and no traces tell when the recording began"))
+                .bad(format!("has an event at {first} s, and without traces the start is unknown"))
                 .help("set the parameter recording_s = [begin, end], in seconds"));
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! | `optimizer.adam` | Adam, in the form of Keras or of PyTorch |
 //! | `optimizer.adamw` | Adam with decoupled weight decay |
 //! | `optimizer.sgd` | gradient descent, with momentum |
-//! | `optimizer.rmsprop` | RMSprop, centred and with momentum if wished |
+//! | `optimizer.rmsprop` | RMSprop, optionally centred and with momentum |
 //!
 //! Each is a file of its own. `memory` keeps what an optimizer remembers of each
 //! parameter, and saves and restores it.

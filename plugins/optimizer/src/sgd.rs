@@ -11,7 +11,7 @@ pallium_core::params! {
         learning_rate: f64 = 1e-2,
         /// μ, the share of the last step that is repeated; at least 0, below 1.
         momentum: f64 = 0.0,
-        /// Whether the gradient is looked up one step ahead (Nesterov).
+        /// Whether to use Nesterov momentum: the gradient one step ahead.
         nesterov: bool = false,
     }
 }

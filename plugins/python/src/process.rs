@@ -170,7 +170,7 @@ impl Process {
                         "the Python process did not answer within {} s and was killed",
                         self.patience.as_secs_f64()
                     )))
-                    .help("raise the parameter `patience_s` if the task needs more time"),
+                    .help("raise the parameter `patience_s` if the code needs more time"),
                 ))
             }
         }

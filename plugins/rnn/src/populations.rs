@@ -55,11 +55,11 @@ pallium_core::params! {
         /// Indices of the inhibitory neurons, counted from 0. If given,
         /// `excitatory` and `assignment` are ignored.
         inhibitory: Option<Vec<u32>> = None,
-        /// Number of excitatory units that are no neurons of the substrate (0 to
-        /// 10 000).
+        /// Number of excitatory units that are not neurons of the substrate (0 to
+        /// 10,000).
         free_excitatory: u32 = 0,
-        /// Number of inhibitory units that are no neurons of the substrate (0 to
-        /// 10 000).
+        /// Number of inhibitory units that are not neurons of the substrate (0 to
+        /// 10,000).
         free_inhibitory: u32 = 0,
         /// g: weights from and to free units are drawn from a normal distribution
         /// with the standard deviation g/√U, U being the number of units; at

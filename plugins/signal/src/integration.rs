@@ -38,7 +38,7 @@ pub(crate) struct Integration {
 
 impl Component for Integration {
     const ID: &'static str = "signal.integration";
-    const ABOUT: &'static str = "put out the running integral of a noisy input, and hold it";
+    const ABOUT: &'static str = "output the running integral of a noisy input, and hold it";
     const CITE: &'static str =
         "Seung 1996, PNAS 93:13339; Mante, Sussillo, Shenoy, Newsome 2013, Nature 503:78";
     type Params = Params;

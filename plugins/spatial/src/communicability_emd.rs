@@ -113,8 +113,8 @@ impl Component for CommunicabilityEmd {
 fn of_units(whole: ArrayView2<'_, f64>, units: Units<'_>) -> Result<Array2<f64>> {
     let neurons: Option<Vec<usize>> = (0..units.len()).map(|unit| units.neuron(unit)).collect();
     let neurons = neurons.ok_or_else(|| {
-        Error::unsupported("some units are no neurons, so the connectome says nothing about them")
-            .help("name the parameters among neurons with `on = […]`, or leave out the free units")
+        Error::unsupported("some units are not neurons, so the connectome has no data on them")
+            .help("select parameters between neurons with `on = […]`, or use a model without free units")
     })?;
     Ok(whole.select(Axis(0), &neurons).select(Axis(1), &neurons))
 }

@@ -1,4 +1,4 @@
-"""Pallium: recurrent neural networks grown from cortex.
+"""Pallium: recurrent neural networks built from recordings of cortex.
 
 >>> import pallium
 >>> run = pallium.run("experiments/quickstart.toml", out="runs/quickstart")  # doctest: +SKIP

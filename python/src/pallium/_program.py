@@ -22,7 +22,7 @@ _PYTHON = "PALLIUM_PYTHON"
 
 
 class PalliumError(Exception):
-    """What the executable reports as wrong.
+    """An error that the executable reports.
 
     Attributes
     ----------

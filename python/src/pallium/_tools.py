@@ -186,7 +186,7 @@ class Field:
     def synth(
         self, out: PathLike, *, neurons: int | None = None, like: PathLike | None = None, seed: int
     ) -> Path:
-        """Make a synthetic field of so many neurons, or like another field."""
+        """Make a synthetic field with `neurons` neurons, or with the statistics of the field `like`."""
         words = ["--neurons", str(neurons)] if neurons is not None else []
         words += ["--like", os.fspath(like)] if like is not None else []
         return self._made("synth", *words, "--seed", str(seed), out=out)
@@ -212,7 +212,7 @@ class Field:
         return self._made("from-tables", *arguments, out=out)
 
     def new(self, folder: PathLike) -> Path:
-        """Begin a field of your own."""
+        """Create a template for a field of your own."""
         _program.call("field", "new", folder)
         return Path(folder)
 
@@ -281,7 +281,7 @@ class Plugins:
         return found
 
     def check(self, file: PathLike) -> pd.DataFrame:
-        """Hold a plugin file, or a Python file, to the conformance checks: one row a check.
+        """Run the conformance checks on a plugin file or a Python file: one row per check.
 
         Raises
         ------
@@ -306,7 +306,7 @@ class Plugins:
         return pd.DataFrame(rows)
 
     def new(self, name: PathLike, role: str, *options: str) -> Path:
-        """Begin a plugin."""
+        """Create a plugin."""
         _program.call("plugins", "new", name, "--role", role, *options)
         return Path(name)
 

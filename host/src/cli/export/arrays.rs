@@ -40,7 +40,7 @@ pub fn export(args: &Export) -> Result<()> {
             args.out.display(),
             format.ending()
         ))
-        .help("leave out --format: the ending of a file says it"));
+        .help("leave out --format: it follows from the ending of the file"));
     }
     let format = ending.or(args.format).unwrap_or(Format::Npz);
     let mut planned = Vec::new();

@@ -47,8 +47,8 @@ pub struct Derive {
     /// Coincidence window Δt in ms [default: half a frame; published: 100].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
-    /// Begin of the analysed part in s [default: the recording's or, if that is not
-    /// stated, the whole second of the first event].
+    /// Start of the analysed part in s [default: the recording's or, if that is not
+    /// stated, the full second before the first event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
     /// End of the analysed part in s [default: the recording's or, if that is not
@@ -77,9 +77,9 @@ pub struct Derive {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Recipe {
-    /// Δt = 100 ms; precision alone: the released matrices.
+    /// Δt = 100 ms, without partial correlation: the released matrices.
     Published,
-    /// Δt of half a frame; partial correlation beside precision.
+    /// Δt of half a frame; also partial correlation.
     Corrected,
 }
 

@@ -15,9 +15,9 @@ use crate::cli::support;
 /// Writes fields from tables of the MICrONS volume as CAVE exports them: units
 /// and their cells, and synapses.
 ///
-/// Tables are read row by row, so they may be of any length; csv, csv.gz and
-/// parquet. Rows of synapses with the same id count once.
-/// They contain no activity: add spikes_<field>.npy to a folder, and run `derive`.
+/// Tables (csv, csv.gz or parquet) are read row by row, so they may be of any length.
+/// Rows of synapses with the same id count once. Tables contain no activity: add
+/// spikes_<field>.npy to a folder, and run `derive`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields
@@ -30,8 +30,9 @@ pub struct FromTables {
     /// scan_idx, field, unit_id, and pt_position or pt_position_x, _y, _z.
     #[arg(long, value_name = "FILE")]
     coregistration: PathBuf,
-    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id; for one of
-    /// connections, --param count=COLUMN names the number of synapses.
+    /// Table of synapses, with columns pre_pt_root_id and post_pt_root_id; if
+    /// its rows are connections, --param count=COLUMN names the column with the number of
+    /// synapses.
     #[arg(long, value_name = "FILE")]
     synapses: Option<PathBuf>,
     /// A field, <session>_<scan>_<field>; may be repeated

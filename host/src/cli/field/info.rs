@@ -20,8 +20,8 @@ const BAR: usize = 20;
 /// Describes a field: its neurons, connection and correlation by distance, the order
 /// of its connectome, and known problems.
 ///
-/// A released connectome is in another neuron order than every other file of
-/// its field; distances are shown both for that order and for the one restored.
+/// A released connectome lists the neurons in another order than the other files of its
+/// field; distances are shown both for that order and for the restored one.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field info data/6_6_2 --json")]

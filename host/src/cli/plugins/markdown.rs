@@ -97,6 +97,7 @@ fn heading(role: Role) -> &'static str {
         Role::Constraint => "Constraints",
         Role::Task => "Tasks",
         Role::Model => "Models",
+        Role::Optimizer => "Optimizers",
         Role::Metric => "Metrics",
         _ => "Others",
     }

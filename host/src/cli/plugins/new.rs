@@ -17,17 +17,17 @@ use crate::scaffold::{self, Core, Scaffold, With, vendor};
   pallium plugins new my-unit --role model --with candle
 
 With --language python, the folder has a Python file with a class, and an experiment that uses it.
-Otherwise it has a crate, which is its own workspace and contains the sources of pallium-core that this executable was
-built from, so it builds on every machine; --core names another pallium-core.")]
+Otherwise it has a crate, which is its own workspace and contains the sources of pallium-core that \
+this executable was built from, so it builds on every machine; --core names another pallium-core.")]
 pub struct New {
     /// Name of the crate, and of its folder.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Role of its component: substrate, weights, constraint, task, model or
-    /// metric.
+    /// Role of its component: substrate, weights, constraint, task, model, optimizer
+    /// or metric.
     #[arg(long, value_name = "ROLE", value_parser = role)]
     role: Role,
-    /// What it is written in.
+    /// Language that it is written in.
     #[arg(long, value_name = "LANGUAGE", value_parser = ["rust", "python"], default_value = "rust")]
     language: String,
     /// Build on another library: candle, for a model whose step is written in

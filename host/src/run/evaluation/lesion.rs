@@ -31,12 +31,12 @@ pub enum Amount {
 /// besides the number of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Matched {
-    /// Nothing.
+    /// None.
     #[default]
     Number,
-    /// Strengths: as many elements of each tenth of strengths.
+    /// Strength: equally many elements from each decile of strength.
     Strength,
-    /// Lengths: as many connections of each tenth of distances.
+    /// Length: equally many connections from each decile of distance.
     Distance,
 }
 

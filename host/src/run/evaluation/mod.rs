@@ -161,7 +161,7 @@ pub(super) fn check_testable(spec: &CellSpec) -> Result<()> {
     match spec.members {
         None => Ok(()),
         Some(_) => Err(Error::unsupported(format!(
-            "the network of {} was trained on several tasks, and can only be tested on one",
+            "the network of {} was trained on several tasks, and such networks cannot be tested here",
             spec.label()
         ))
         .help("results.csv has the measures of each of its tasks; leave the network out with --only")),
@@ -206,7 +206,7 @@ pub(super) fn trials_of(
     let info = task.info();
     if !info.reacts.is_empty() {
         return Err(Error::unsupported(format!(
-            "the stimuli of `{}` depend on the network's answers, so it is not available for tests",
+            "the stimuli of `{}` depend on the network's answers, so networks cannot be tested on it",
             test.task
         ))
         .help("results.csv has the test accuracy of its training"));
@@ -236,7 +236,7 @@ pub(super) fn trials_of(
             spec.label(),
             own.loss
         ))
-        .help("a network that names classes cannot be tested on values, and the reverse"));
+        .help("a network of classes cannot be tested on a task of values, nor the reverse"));
     }
     let seed = test.seed.unwrap_or_else(|| spec.trial_seed(Split::Test.name()));
     let batch = drawn(task.as_mut(), &info, Split::Test, test.trials, seed)

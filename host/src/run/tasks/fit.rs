@@ -17,7 +17,7 @@ pub(super) fn check_stages(member: &Member) -> Result<()> {
                 number + 1,
                 member.id
             ))
-            .help("a curriculum changes trials alone: leave out parameters that change the network"))
+            .help("a curriculum can change only the trials: leave out parameters that change the network"))
         };
         if info.inputs != last.inputs {
             return differs("input channels", info.inputs.to_string(), last.inputs.to_string());
@@ -59,16 +59,14 @@ pub(super) fn together(members: &[Member], inputs: usize) -> Result<TaskInfo> {
                 "`{first_name}` has the loss {}, and `{name}` the loss {}: one network cannot learn both",
                 first.loss, info.loss
             ))
-            .help(
-                "join tasks of one loss; tasks of classes and tasks of values need networks of their own",
-            ));
+            .help("combine tasks of the same loss; tasks of classes and of values need separate networks"));
         }
         if !info.loss.of_classes() && info.outputs != first.outputs {
             return Err(Error::input(format!(
                 "`{first_name}` asks for values of {} outputs, and `{name}` of {}",
                 first.outputs, info.outputs
             ))
-            .help("join tasks of values that have the same number of outputs"));
+            .help("combine tasks of values that have the same number of outputs"));
         }
     }
     let mut durations = infos().filter_map(|(name, info)| Some((name, info.step_ms?)));

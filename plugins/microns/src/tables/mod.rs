@@ -49,7 +49,7 @@ pallium_core::choice! {
 pallium_core::params! {
     /// The tables, and the fields to read.
     pub struct Params {
-        /// Folder with the tables, in the place of naming each: `units.csv` is the
+        /// Folder with the tables, instead of naming each: `units.csv` is the
         /// table of coregistration, `synapses.csv` that of synapses, and
         /// `functional.csv`, if it is there, that of functional similarity.
         path: String = String::new(),
@@ -68,8 +68,8 @@ pallium_core::params! {
         /// seed selects one of them: seed modulo the number of fields, from 0.
         fields: Vec<String> = Vec::new(),
         /// Whether all fields are one substrate, with each cell once: cells are
-        /// told apart by `target_id`, or by `pt_root_id` where there is none. Its
-        /// connectome and activity are known of some pairs alone, so it needs
+        /// identified by `target_id`, or by `pt_root_id` where there is none. The
+        /// connectome and activity are known only for some pairs, so it needs
         /// components that take connections.
         joined: bool = false,
         /// For `joined`: table of pairs with columns `pre_pt_root_id`,

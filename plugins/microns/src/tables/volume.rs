@@ -89,8 +89,8 @@ pub(super) fn substrate(params: &Params) -> Result<Substrate> {
         }
         let (alone, parts, largest) = parts(n, &pairs);
         note(format!(
-            "connectome: {alone} cells have no pair; the others form {parts} connected parts, the largest of \
-             {largest} cells, and its largest strongly connected part has {} cells",
+            "connectome: {alone} cells have no connection; the others form {parts} connected components; \
+             the largest has {largest} cells, and the largest strongly connected one has {} cells",
             largest_strong(n, &pairs)
         ));
         substrate.pairs.insert(Substrate::CONNECTOME.into(), synapses.table(n, |sum, _| sum)?);

@@ -122,7 +122,7 @@ def split(values, arrays):
 
 
 class Setting(types.SimpleNamespace):
-    """What a component is built for; what is not there is an error that says so."""
+    """What a component is built for; `need` raises an error if something is missing."""
 
     def need(self, name):
         """A part of the setting, which must be there."""
@@ -132,8 +132,8 @@ class Setting(types.SimpleNamespace):
                 "distance": ("distances between neurons", 'give the variant a geometry, such as geometry = "soma"'),
                 "distance_um": ("distances in micrometres", "use the geometry of the somata; a grid has none"),
                 "substrate": ("a substrate", "name one under [substrate]"),
-            }.get(name, (name, "the experiment does not have it"))
-            raise Wrong("this component needs %s, but there is none" % what[0], what[1])
+            }.get(name, ("`%s`" % name, None))
+            raise Wrong("this component needs %s, but was given none" % what[0], what[1])
         return value
 
 
