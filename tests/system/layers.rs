@@ -108,6 +108,25 @@ fn cargo_build_makes_every_plugin() {
     }
 }
 
+/// A crate that tests alone need must not switch on features of a crate that the
+/// program needs: it and all above it would be compiled twice.
+#[test]
+fn tests_are_built_with_the_features_of_the_program() {
+    let crates = |args: &[&str]| -> BTreeSet<String> {
+        let tree = ["tree", "--offline", "--prefix", "none", "--format", "{p} {f}"];
+        let listed = execute(cargo().current_dir(root()).args(tree).args(args)).ok();
+        listed.stdout.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let program = crates(&["--edges", "normal,build"]);
+    assert!(program.len() > 200, "{program:?}");
+    let all = ["--edges", "normal,build,dev", "--workspace"];
+    for tests in [&all[..], &[&all[..], &["--exclude", "pallium-benches"]].concat()] {
+        let tests = crates(tests);
+        let other: Vec<&String> = program.difference(&tests).collect();
+        assert!(other.is_empty(), "built otherwise for tests: {other:#?}");
+    }
+}
+
 #[test]
 fn only_the_rnn_plugin_links_candle() {
     for member in MEMBERS.iter() {

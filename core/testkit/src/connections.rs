@@ -116,9 +116,9 @@ pub(crate) fn constraint(subject: &Subject<'_>) -> Result<Note> {
     let mut resumed = subject.constraint(&setting)?;
     resumed.rewired(&change)?;
     let state = constraint.state()?;
-    resumed.restore(&state).map_err(|e| {
-        e.context("after connections changed, `restore` refuses what `state` returned")
-    })?;
+    resumed
+        .restore(&state)
+        .map_err(|e| e.context("after connections changed, `restore` refuses what `state` returned"))?;
     if let Some(name) = differing(&state, &resumed.state()?) {
         return broken(format!("after connections changed, `restore` leaves another `{name}`"));
     }
@@ -231,7 +231,9 @@ pub(crate) fn optimizer(subject: &Subject<'_>) -> Result<Note> {
     let nothing = Rewiring::between(before.view(), &values, before.connections.clone());
     match optimizer.rewired("recurrent", &nothing.view(before.view().len(), None)) {
         Err(error) if error.kind == Kind::Unsupported => {
-            return Err(error.context("it states that it takes connections, but does not follow changes of them"));
+            return Err(
+                error.context("it states that it takes connections, but does not follow changes of them")
+            );
         }
         followed => followed?,
     }
@@ -250,9 +252,9 @@ pub(crate) fn optimizer(subject: &Subject<'_>) -> Result<Note> {
         return broken(format!("after connections changed, an update gives {value}"));
     }
     let (mut resumed, mut again) = (built()?, change.values.clone());
-    resumed.restore(&state).map_err(|e| {
-        e.context("after connections changed, `restore` refuses what `state` returned")
-    })?;
+    resumed
+        .restore(&state)
+        .map_err(|e| e.context("after connections changed, `restore` refuses what `state` returned"))?;
     update(&mut *resumed, &mut again, &gradients(&after, 8, 0.0), 8)?;
     if !same(&rewired, &again) {
         return broken("after connections changed, a restored optimizer differs from the original");
@@ -266,7 +268,8 @@ pub(crate) fn optimizer(subject: &Subject<'_>) -> Result<Note> {
     update(&mut *plain, &mut unchanged, &gradients(&before, 8, 0.0), 8)?;
     update(&mut *tilted, &mut elsewhere, &gradients(&before, 8, 0.5), 8)?;
     if kept.iter().all(|&(at, _)| at % 5 == 0 || unchanged[at].to_bits() == elsewhere[at].to_bits())
-        && let Some(&(at, now)) = kept.iter().find(|&&(at, now)| unchanged[at].to_bits() != rewired[now].to_bits())
+        && let Some(&(at, now)) =
+            kept.iter().find(|&&(at, now)| unchanged[at].to_bits() != rewired[now].to_bits())
     {
         return Err(Error::plugin(format!(
             "after connections changed, a kept one becomes {} instead of {}",
@@ -289,7 +292,7 @@ pub(crate) fn model(subject: &Subject<'_>) -> Result<Note> {
     let info = model.info();
     let on = info.parameters.iter().position(|parameter| parameter.connections);
     let Some(at) = on else {
-        return broken("it states that it takes connections, but no parameter lies on them")
+        return broken("it states that it takes connections, but no parameter lies on them");
     };
     let length = info.parameters[at].len();
     if length != before.view().len() {
@@ -307,8 +310,11 @@ pub(crate) fn model(subject: &Subject<'_>) -> Result<Note> {
     copy_others(&*model, &mut *as_matrix, at)?;
     let matrix = outputs(&mut *as_matrix)?;
     let scale = matrix.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    if let Some((one, two)) = first.iter().zip(&matrix).find(|(one, two)| (*one - *two).abs() > 1e-4 * scale) {
-        return broken(format!("an output is {one} on connections and {two} on the same weights as a matrix"));
+    if let Some((one, two)) = first.iter().zip(&matrix).find(|(one, two)| (*one - *two).abs() > 1e-4 * scale)
+    {
+        return broken(format!(
+            "an output is {one} on connections and {two} on the same weights as a matrix"
+        ));
     }
 
     let after = before.changed(&world)?;
@@ -325,7 +331,8 @@ pub(crate) fn model(subject: &Subject<'_>) -> Result<Note> {
         return broken("after connections changed, kept ones have other weights, or added ones not 0");
     }
     let mut other = subject.model(&after.setting(&world))?;
-    let row = Matrix::from_shape_vec((1, length), change.values.clone()).map_err(|e| Error::bug(e.to_string()))?;
+    let row =
+        Matrix::from_shape_vec((1, length), change.values.clone()).map_err(|e| Error::bug(e.to_string()))?;
     other.initialise(row.view(), 1)?;
     let state: Vec<Tensor> = model.parameters()?.iter().map(|parameter| parameter.to_tensor()).collect();
     for (to, from) in other.parameters_mut()?.into_iter().zip(&state) {
@@ -335,7 +342,10 @@ pub(crate) fn model(subject: &Subject<'_>) -> Result<Note> {
     if !one.iter().map(|v| v.to_bits()).eq(two.iter().map(|v| v.to_bits())) {
         return broken("after connections changed, outputs differ from those of a model built on them");
     }
-    passed(format!("{length} connections, {} of them changed", change.origin.iter().filter(|&&o| o < 0).count()))
+    passed(format!(
+        "{length} connections, {} of them changed",
+        change.origin.iter().filter(|&&o| o < 0).count()
+    ))
 }
 
 /// Outputs of some trials, after which a backward pass is possible too.
@@ -351,7 +361,8 @@ fn outputs(model: &mut dyn Model) -> Result<Vec<f32>> {
 
 /// Copies every parameter but `except`.
 fn copy_others(from: &dyn Model, to: &mut dyn Model, except: usize) -> Result<()> {
-    let values: Vec<Vec<f32>> = from.parameters()?.iter().map(|parameter| parameter.values.to_vec()).collect();
+    let values: Vec<Vec<f32>> =
+        from.parameters()?.iter().map(|parameter| parameter.values.to_vec()).collect();
     for (at, (to, from)) in to.parameters_mut()?.into_iter().zip(&values).enumerate() {
         if at != except {
             to.copy_from_slice(from);

@@ -23,6 +23,7 @@
 mod adam;
 mod clock;
 mod common;
+mod connections;
 mod constraint;
 mod gradient;
 mod levels;

@@ -39,6 +39,11 @@ pub(crate) const CHECKS: &[Check] = &[
         run: other_parameters,
     },
     Check {
+        name: "connections",
+        about: "when connections change, what is remembered of the kept ones moves with them",
+        run: crate::connections::optimizer,
+    },
+    Check {
         name: "survives",
         about: "gradients that are not finite, no parameters and odd moments cause at most an error",
         run: survives,

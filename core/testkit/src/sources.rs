@@ -29,6 +29,11 @@ pub(crate) const WEIGHTS: &[Check] = &[
         run: same_weights,
     },
     Check {
+        name: "connections",
+        about: "on given connections there is a finite weight for each, and the same seed gives the same weights",
+        run: crate::connections::weights,
+    },
+    Check {
         name: "survives",
         about: "one neuron, no substrate and an incomplete substrate cause at most an error",
         run: survives,

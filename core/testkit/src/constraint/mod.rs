@@ -14,10 +14,10 @@ use pallium_core::{Activity, Constraint, Error, Matrix, Point, Result, Setting};
 
 /// Largest relative error of a gradient: far above rounding errors in single
 /// precision, far below the effect of a wrong factor.
-const GRADIENT: Precision = Precision::new(2e-3);
+pub(crate) const GRADIENT: Precision = Precision::new(2e-3);
 /// Largest relative error of a single steep entry of a gradient, which includes
 /// the rounding errors of all others.
-const ENTRY: Precision = Precision::new(1e-2);
+pub(crate) const ENTRY: Precision = Precision::new(1e-2);
 /// Weights are tried at several scales: an error may show only beyond some
 /// size.
 const SCALES: [f32; 3] = [1.0, 0.1, 10.0];
@@ -52,6 +52,11 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "shape",
         about: "works on connections between two populations, or refuses to be built for them",
         run: shape::shape,
+    },
+    Check {
+        name: "connections",
+        about: "on a set of connections the gradient is the derivative, and changes of connections are followed",
+        run: crate::connections::constraint,
     },
     Check {
         name: "activity",

@@ -63,6 +63,11 @@ pub(crate) const CHECKS: &[Check] = &[
         run: step::step,
     },
     Check {
+        name: "connections",
+        about: "on a set of connections the outputs are those of the same matrix, also after connections changed",
+        run: crate::connections::model,
+    },
+    Check {
         name: "survives",
         about: "calls out of order, wrong shapes and inputs that are not finite cause at most an error",
         run: survives::survives,
