@@ -13,6 +13,8 @@ use std::time::Instant;
 use pallium_core::{Error, Kind, Result};
 use serde_json::Value;
 
+use crate::watch;
+
 /// Reports that this process is ready.
 ///
 /// # Errors
@@ -52,6 +54,8 @@ fn broken(error: &io::Error) -> Error {
 pub struct Turn {
     /// Wall time until all processes were done, in seconds.
     pub wall: f64,
+    /// Processor time of all processes, in seconds; 0 without `/proc`.
+    pub cpu: f64,
     /// What the first process reported.
     pub report: Value,
 }
@@ -96,11 +100,19 @@ impl Side {
         self.processes.iter().map(|process| process.child.id())
     }
 
+    /// Resident memory of the largest process at its largest, in MB; 0 without
+    /// `/proc`.
+    pub fn memory_mb(&self) -> f64 {
+        self.pids().map(watch::high_water).fold(0.0, f64::max)
+    }
+
     /// Lets all processes work once, at the same time.
     ///
     /// # Errors
     /// If one ends instead.
     pub fn turn(&mut self) -> Result<Turn> {
+        let used = |side: &Self| side.pids().map(watch::process_seconds).sum::<f64>();
+        let before = used(self);
         let clock = Instant::now();
         for process in &mut self.processes {
             process.go()?;
@@ -113,7 +125,8 @@ impl Side {
                     .map_err(|e| Error::input(format!("a peer wrote `{}`: {e}", found.trim())))?;
             }
         }
-        Ok(Turn { wall: clock.elapsed().as_secs_f64(), report })
+        let wall = clock.elapsed().as_secs_f64();
+        Ok(Turn { wall, cpu: used(self) - before, report })
     }
 }
 

@@ -77,7 +77,7 @@ fn family(root: u32) -> BTreeSet<u32> {
 }
 
 /// Largest resident memory of a process so far, in MB.
-fn high_water(pid: u32) -> f64 {
+pub(crate) fn high_water(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kilobytes = status
         .lines()
@@ -126,7 +126,7 @@ fn machine_seconds() -> f64 {
 }
 
 /// Seconds of processor time that a process has used.
-fn process_seconds(pid: u32) -> f64 {
+pub(crate) fn process_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let rest = stat.rsplit(')').next().unwrap_or_default();
     let fields = rest.split_whitespace().skip(11).take(2);

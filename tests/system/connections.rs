@@ -139,3 +139,55 @@ fn what_takes_only_matrices_is_offered_one_or_refused_by_name() {
     let row = rows.iter().find(|r| r["measure"] == "penalty" && r["split"] == "test").unwrap();
     assert!(row["value"].parse::<f64>().unwrap() > 0.0);
 }
+
+/// A network on connections is lesioned and perturbed, and another training goes on
+/// from it on its connections.
+#[test]
+fn a_finished_network_is_lesioned_and_trained_on() {
+    let folder = Scratch::new();
+    let file = write(&folder, &(HEAD.to_owned() + &variant("v", SPARSE)));
+    let out = folder.path().join("out");
+    pallium(&["run", text(&file), "--out", text(&out)]).ok();
+    let lesioned = pallium(&[
+        "evaluate",
+        text(&out),
+        "--json",
+        "--draws",
+        "2",
+        "--lesion",
+        "connections:strongest:50%",
+        "--lesion",
+        "recurrence",
+        "--perturb",
+        "weights:noise:0.5",
+    ])
+    .ok();
+    let found: Value = serde_json::from_str(&lesioned.stdout).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    let removed = |lesion: &str| {
+        let of = |row: &&Value| row["lesion"] == lesion && row["draw"].is_null();
+        rows.iter().find(of).unwrap_or_else(|| panic!("{found}"))["removed"].as_u64().unwrap()
+    };
+    let trained = trainings(&out)["v"].clone();
+    let before = tensors(&trained.join("weights.safetensors"));
+    assert_eq!(removed("recurrence"), before["recurrent"].iter().filter(|w| **w != 0.0).count() as u64);
+    assert!(removed("connections:strongest:50%") > 50);
+
+    let weights = trained.join("weights.safetensors");
+    let on =
+        format!("weights = {{ use = \"init.file\", path = {:?} }}\nconnections = true\n", text(&weights));
+    let from = format!("batch = 16\nfrom = {:?}\n", text(&out));
+    let head = HEAD.replace("batch = 16\n", &from);
+    let go_on = |rest: &str| {
+        let file = write(&folder, &(head.clone() + &variant("v", rest)));
+        let out = folder.path().join("on");
+        (pallium(&["run", text(&file), "--out", text(&out)]), out)
+    };
+    let (other, _) = go_on(&SPARSE.replace("0.2", "0.3"));
+    other.refused(&["lies on", "other connections", "init.file"]);
+    let (done, out) = go_on(&on);
+    done.ok();
+    let after = tensors(&trainings(&out)["v"].join("weights.safetensors"));
+    assert_eq!(after["initial"], before["recurrent"]);
+    assert_ne!(after["recurrent"], before["recurrent"]);
+}

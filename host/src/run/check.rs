@@ -123,7 +123,7 @@ fn check_cell(
     let mut model = build_model(spec, catalogue, &base)?;
     let info = describe_model(spec, model.as_ref())?;
     check_model(spec, &info)?;
-    inherited(spec, &info)?;
+    inherited(spec, &info, connections)?;
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let of_constraints: String = spec.constraints.iter().map(text).collect();
     let fixed = info.recurrent().any(|(_, block)| !block.trained);

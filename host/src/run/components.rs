@@ -481,7 +481,7 @@ pub(super) fn begin(
     penalties: &mut Penalties,
 ) -> Result<Vec<Tensor>> {
     penalties.start_again(model, info)?;
-    initialise(spec, model, info, initial)?;
+    initialise(spec, model, info, initial, penalties.wiring.now.as_ref())?;
     let before = parameters(model)?;
     penalties.start(model)?;
     let names: Vec<String> = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
@@ -521,17 +521,38 @@ pub(super) fn describe_model(spec: &CellSpec, model: &dyn Model) -> Result<Model
 }
 
 /// The parameters of the finished training that this one begins with: those that the
-/// model has in the same shape. Every recurrent block must be among them.
+/// model has in the same shape. Every recurrent block must be among them, on the same
+/// `connections`.
 ///
 /// # Errors
 /// If the training cannot be read, or its network has other recurrent blocks.
-pub(super) fn inherited(spec: &CellSpec, info: &ModelInfo) -> Result<Option<Vec<Tensor>>> {
+pub(super) fn inherited(
+    spec: &CellSpec,
+    info: &ModelInfo,
+    connections: Option<&Connections>,
+) -> Result<Option<Vec<Tensor>>> {
     let Some(origin) = &spec.training.from else { return Ok(None) };
     let folder = Path::new(&origin.path);
     let weights = pallium_record::weights::read(&folder.join(pallium_record::weights::FILE))?;
-    if spec.connections.is_some() || weights.connections.is_some() {
-        return Err(Error::unsupported("training.from does not take networks on connections")
-            .help("use their weights: `init.file` reads the weights.safetensors of a training"));
+    let other = match (&weights.connections, connections) {
+        (None, None) => None,
+        (Some([_, after]), Some(now)) if after == now => None,
+        (Some([_, after]), Some(now)) => Some(format!(
+            "lies on {} other connections than the {} of this one",
+            after.view().len(),
+            now.view().len()
+        )),
+        (Some(_), None) => Some("lies on connections, and this one has a matrix".to_owned()),
+        (None, Some(_)) => Some("has a matrix, and this one lies on connections".to_owned()),
+    };
+    if let Some(other) = other {
+        let file = folder.join(pallium_record::weights::FILE);
+        return Err(Error::input(format!("training.from: the network of {} {other}", folder.display())).help(
+            format!(
+                "begin on its connections: weights = {{ use = \"init.file\", path = \"{}\" }}, connections = true",
+                file.display()
+            ),
+        ));
     }
     let mut all = Vec::new();
     for parameter in &info.parameters {
@@ -564,11 +585,12 @@ pub(super) fn initialise(
     model: &mut dyn Model,
     info: &ModelInfo,
     initial: &Matrix,
+    connections: Option<&Connections>,
 ) -> Result<()> {
     model
         .initialise(initial.view(), spec.derived_seed("model"))
         .map_err(|e| e.context(format!("cannot initialise `{}`", spec.model.id)))?;
-    if let Some(inherited) = inherited(spec, info)? {
+    if let Some(inherited) = inherited(spec, info, connections)? {
         for (to, parameter) in model.parameters_mut()?.into_iter().zip(&info.parameters) {
             if let Some(tensor) = inherited.iter().find(|tensor| tensor.name == parameter.name) {
                 to.copy_from_slice(tensor.slice::<f32>()?);

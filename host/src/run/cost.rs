@@ -52,6 +52,15 @@ const PENALTY_MATRICES: f64 = 16.0;
 const STATE_COPIES: f64 = 0.6;
 const BLOCK_COPIES: f64 = 1.4;
 
+/// Bytes for each connection of a network on connections: weights, gradients of up to
+/// eight groups of trials, moments, and the connections themselves in both directions;
+/// and of a penalty on walks.
+const CONNECTION_BYTES: f64 = 84.0;
+const WALK_BYTES: f64 = 40.0;
+/// Networks on connections that would keep more states compute them again, from the
+/// square root of the number of steps.
+const KEPT_STATES: f64 = 1.1e9;
+
 /// Estimates costs of trainings; each distinct part is tried once.
 pub struct Estimator<'a> {
     catalogue: &'a Catalogue,
@@ -75,6 +84,8 @@ struct ModelCost {
     /// Steps and input channels of a trial.
     steps: f64,
     inputs: f64,
+    /// Copies of the hidden activity that a network on connections keeps.
+    copies: f64,
 }
 
 /// Numbers of trials in each split; every task is validated and tested.
@@ -150,15 +161,25 @@ impl<'a> Estimator<'a> {
             + all * model.evaluate
             + metrics;
 
-        let matrix = match &cell.connections {
-            None => n * n * 4.0,
-            Some(_) => self.weights(cell, &substrate)?.values.len() as f64 * 4.0,
+        let trials = all * model.steps * (model.inputs + 2.0) * 4.0;
+        let constrained = !cell.constraints.is_empty();
+        let network = match &cell.connections {
+            None => {
+                let constraints = if constrained { PENALTY_MATRICES } else { 0.0 };
+                (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
+                    + n * n * 4.0 * (MODEL_MATRICES * model.blocks + constraints)
+            }
+            Some(_) => {
+                let count = self.weights(cell, &substrate)?.values.len() as f64;
+                let step = model.copies * batch * n * 4.0;
+                let mut states = step * model.steps;
+                if states > KEPT_STATES {
+                    states = 2.0 * step * model.steps.sqrt().ceil();
+                }
+                states + count * (CONNECTION_BYTES + if constrained { WALK_BYTES } else { 0.0 })
+            }
         };
-        let constraints = if cell.constraints.is_empty() { 0.0 } else { PENALTY_MATRICES };
-        let bytes = all * model.steps * (model.inputs + 2.0) * 4.0
-            + (STATE_COPIES + BLOCK_COPIES * model.blocks) * model.steps * batch * n * 4.0
-            + matrix * (MODEL_MATRICES * model.blocks + constraints)
-            + size(&substrate);
+        let bytes = trials + network + size(&substrate);
         Ok(Cost { seconds, memory_mb: PROCESS_MB + bytes / 1e6 })
     }
 
@@ -241,6 +262,8 @@ impl<'a> Estimator<'a> {
             blocks: blocks as f64,
             steps: info.steps as f64,
             inputs: info.inputs as f64,
+            // Units with further parameters, such as time constants, keep their drive too.
+            copies: about.parameters.iter().filter(|p| p.shape == [about.units]).count().clamp(1, 2) as f64,
         };
         self.models.insert(key, cost);
         Ok(cost)
@@ -445,6 +468,8 @@ fn head(substrate: &Substrate, neurons: usize) -> Substrate {
 fn size(substrate: &Substrate) -> f64 {
     let values = substrate.matrices.values().map(|m| m.view().len()).sum::<usize>()
         + substrate.positions.as_ref().map_or(0, |p| p.values.view().len())
+        // A number and the half of one for each pair.
+        + substrate.pairs.values().map(|pairs| pairs.values().len() * 3 / 2).sum::<usize>()
         + substrate.ids.values().map(|ids| ids.len()).sum::<usize>()
         + substrate.events.iter().flatten().map(Vec::len).sum::<usize>();
     8.0 * values as f64

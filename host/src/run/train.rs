@@ -73,6 +73,9 @@ pub fn train(
     let before = begin(spec, model.as_mut(), &info, initial, &mut penalties)?;
     penalties.check_rewiring(model.as_mut(), &info, optimizer.as_mut())?;
     let begun = begun_with(spec, &info, &before, initial)?;
+    if penalties.wiring.now.is_some() {
+        penalties.wiring.initial = begun.iter().copied().collect();
+    }
     let mut network = Network {
         model: model.as_mut(),
         info: &info,
@@ -191,7 +194,10 @@ pub fn train(
 /// training that this one starts from.
 fn begun_with(spec: &CellSpec, info: &ModelInfo, before: &[Tensor], grown: &Matrix) -> Result<Matrix> {
     let block = info.recurrent().next().and_then(|(at, _)| before.get(at));
-    match block.filter(|block| spec.training.from.is_some() && block.shape == grown.shape()) {
+    // On connections the block is a vector, and the weights have one row.
+    let fits =
+        |block: &&Tensor| block.shape == grown.shape() || grown.nrows() == 1 && block.shape == [grown.len()];
+    match block.filter(|block| spec.training.from.is_some() && fits(block)) {
         Some(block) => Matrix::from_shape_vec(grown.dim(), block.slice::<f32>()?.to_vec())
             .map_err(|e| Error::bug(format!("a block has another shape: {e}"))),
         None => Ok(grown.clone()),
@@ -264,7 +270,7 @@ pub fn measure_finished(
         .collect::<Result<Vec<_>>>()?;
     let last = ground.tasks.last_stages();
     let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
-    initialise(spec, model.as_mut(), &info, &grown.values)?;
+    initialise(spec, model.as_mut(), &info, &grown.values, grown.connections.as_ref())?;
     let before = parameters(model.as_ref())?;
     set_parameters(model.as_mut(), &info, &weights.parameters)
         .map_err(|e| e.context("the stored training does not fit the model"))?;
@@ -298,7 +304,7 @@ pub fn measure_snapshots(
     let mut model = build_model(spec, catalogue, &base)?;
     let info = model.info();
     let all: Vec<usize> = (0..spec.metrics.len()).collect();
-    initialise(spec, model.as_mut(), &info, &grown.values)?;
+    initialise(spec, model.as_mut(), &info, &grown.values, grown.connections.as_ref())?;
     let before = parameters(model.as_ref())?;
     let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
     let before = Before { parameters: &before, wiring: &wiring };

@@ -13,13 +13,17 @@ pallium_core::choice! {
         Drawn = "drawn",
         /// The last ones.
         Last = "last",
+        /// Those that the substrate knows to be inhibitory; of its unknown neurons a
+        /// share is drawn.
+        Measured = "measured",
     }
 }
 
 pallium_core::params! {
     /// Parameters of `circuit.dale`.
     pub struct Params {
-        /// Share of excitatory neurons (0 to 1); their number is rounded.
+        /// Share of excitatory neurons (0 to 1); their number is rounded. With
+        /// `assignment = "measured"`, of the neurons whose kind is unknown.
         excitatory: f64 = 0.8,
         /// Which neurons are inhibitory if `inhibitory` does not list them.
         assignment: Assignment = Assignment::Drawn,
@@ -34,6 +38,10 @@ pallium_core::params! {
 /// 0, all weights from an inhibitory one at most 0. After each update, weights
 /// of the wrong sign are set to 0, which gives the nearest matrix that obeys the
 /// law. There is no penalty. NaN stays NaN.
+///
+/// `assignment = "measured"` reads the substrate's ids `inhibitory` (1, 0, or −1 if
+/// unknown): `microns.tables` with `cell_types` and `field.edges` with `transmitter` have
+/// them.
 ///
 /// In connections from a part of the neurons, each row follows its neuron. Units
 /// that stand for no neuron are assigned among themselves in the same way.
@@ -82,15 +90,47 @@ impl Component for Dale {
             let n = inhibits.len();
             let excitatory = (params.excitatory * n as f64).round() as usize;
             inhibits[excitatory.min(n)..].fill(true);
-            if params.assignment == Assignment::Drawn {
+            if params.assignment != Assignment::Last {
                 inhibits.shuffle(&mut random::stream(setting.seed, purpose));
             }
         };
-        assign(&mut inhibits, "inhibitory neurons");
+        if params.assignment == Assignment::Measured {
+            measured(&mut inhibits, setting, &assign)?;
+        } else {
+            assign(&mut inhibits, "inhibitory neurons");
+        }
         let mut free = vec![false; (0..rows).filter(|&row| neuron(setting.rows, row).is_none()).count()];
         assign(&mut free, "inhibitory free units");
         Ok(Dale { inhibits: of_rows(rows, setting, &inhibits, &free)?, columns })
     }
+}
+
+/// The kinds that the substrate knows; those of other neurons are assigned by `assign`.
+fn measured(inhibits: &mut [bool], setting: &Setting<'_>, assign: &dyn Fn(&mut [bool], &str)) -> Result<()> {
+    let substrate = setting.substrate()?;
+    let kinds = substrate.ids.get("inhibitory").ok_or_else(|| {
+        Error::input(format!("substrate `{}` does not know which neurons are inhibitory", substrate.name))
+            .help("use `microns.tables` with `cell_types` or `field.edges` with `transmitter`, or another `assignment`")
+    })?;
+    if kinds.len() != inhibits.len() {
+        return Err(Error::input(format!(
+            "substrate `{}` knows the kind of {} neurons, but there are {}",
+            substrate.name,
+            kinds.len(),
+            inhibits.len()
+        )));
+    }
+    let mut unknown = vec![false; kinds.iter().filter(|kind| ![0, 1].contains(*kind)).count()];
+    assign(&mut unknown, "inhibitory neurons");
+    let mut unknown = unknown.into_iter();
+    for (inhibits, kind) in inhibits.iter_mut().zip(kinds.iter()) {
+        *inhibits = match kind {
+            0 => false,
+            1 => true,
+            _ => unknown.next().unwrap_or(false),
+        };
+    }
+    Ok(())
 }
 
 /// For each row whether it inhibits, from the neurons and the free units in their

@@ -29,6 +29,16 @@ pallium_core::choice! {
     }
 }
 
+pallium_core::choice! {
+    /// How pairs are handled of which it is not known whether they are connected.
+    pub enum Unknown {
+        /// As pairs that are not connected.
+        Absent = "absent",
+        /// They may have weights.
+        Free = "free",
+    }
+}
+
 pallium_core::params! {
     /// Parameters of `circuit.mask`.
     pub struct Params {
@@ -44,6 +54,10 @@ pallium_core::params! {
         /// Whether neurons may connect to themselves, regardless of the
         /// connectome.
         autapses: bool = false,
+        /// How pairs without synapses are handled whose presynaptic axon was not
+        /// proofread. `free` needs to know these axons: `microns.tables` with
+        /// `proofreading`.
+        unknown: Unknown = Unknown::Absent,
     }
 }
 
@@ -57,6 +71,9 @@ const SWAPS: usize = 20;
 /// ordered pairs of different neurons (Erdős and Rényi 1959), or M with the
 /// targets of pairs of connections swapped (Maslov and Sneppen 2002), with 20
 /// attempts per connection.
+///
+/// With `unknown = "free"`, all pairs from neurons whose axon was not proofread may have
+/// weights: that no synapse of theirs was found does not mean that there is none.
 ///
 /// Connections between parts of the neurons have the pairs that the mask of all
 /// neurons allows between them. Units that stand for no neuron were not measured,
@@ -109,12 +126,27 @@ impl Component for Mask {
             Pairs::DensityMatched => allowed = drawn(n, count, &mut stream),
             Pairs::DegreePreserving => swap(&mut allowed, &mut stream),
         }
+        if params.unknown == Unknown::Free {
+            let axons = axons(&substrate, n)?;
+            for (mut row, _) in allowed.outer_iter_mut().zip(axons.iter()).filter(|(_, axon)| **axon != 1) {
+                row.fill(true);
+            }
+        }
         allowed.diag_mut().fill(params.autapses);
         if setting.rows.is_some() || setting.columns.is_some() {
             allowed = between(setting, &allowed, params.autapses)?;
         }
         Ok(Mask { allowed })
     }
+}
+
+/// Whether the axon of each neuron was proofread: 1 if it was.
+fn axons<'a>(substrate: &'a SubstrateView<'_>, n: usize) -> Result<&'a [i64]> {
+    let axons = substrate.ids.get("axon").filter(|axons| axons.len() == n);
+    axons.map(|axons| &**axons).ok_or_else(|| {
+        Error::input(format!("substrate `{}` does not know which axons were proofread", substrate.name))
+            .help("use `microns.tables` with `proofreading`, or leave `unknown` out")
+    })
 }
 
 /// The pairs of the units of a parameter that are allowed, given those of all

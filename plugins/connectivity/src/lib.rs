@@ -7,6 +7,7 @@
 //! | `connectivity.charpath` | `charpath_lambda`, `_efficiency`, `_radius`, `_diameter` |
 //! | `connectivity.clustering-coef` | `clustering_coef_bu`, `_bd`, `_wu`, `_wd` |
 //! | `connectivity.connections` | `connections`, their density, degrees, reciprocity, clustering, strong part and mean weight; of any size |
+//! | `connectivity.connections-topology` | `topology_modularity`, `_assortativity`, `_rich_club`, `_efficiency`, `_spectral_radius`; of any size |
 //! | `connectivity.core-periphery` | `core_periphery_dir` and the core's size |
 //! | `connectivity.efficiency` | `efficiency_bin`, `efficiency_wei`, and the local ones |
 //! | `connectivity.modularity` | `modularity_und`, `modularity_dir`, and the number of communities |
@@ -23,6 +24,7 @@ mod assortativity;
 mod charpath;
 mod clustering_coef;
 mod connections;
+mod connections_topology;
 mod core_periphery;
 mod efficiency;
 mod modularity;
@@ -34,6 +36,7 @@ mod rich_club;
 
 mod ensemble;
 mod graph;
+mod louvain;
 mod paths;
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::distance_boxes;
+
 pallium_weights::weight_params! {
     /// How connections depend on distance, and size and sign of the weights.
     pub struct Params (spectral_radius = 0.95) {
@@ -17,12 +19,14 @@ pallium_weights::weight_params! {
     }
 }
 
-/// Largest number of neurons: every pair is drawn, 10^9 at most.
-const MOST: usize = 32_000;
+/// Largest number of neurons up to which every pair is drawn by itself, 10^9 at most.
+const EVERY_PAIR_UP_TO: usize = 32_000;
 
 /// Neurons at a distance d are connected with probability min(1, c·e^(−d/λ)), each
 /// direction by itself and no neuron to itself; c gives the mean number of connections.
-/// Weights are normal. Needs the substrate's positions. N×N, or on the connections.
+/// Weights are normal. Needs the substrate's positions. N×N, or on the connections. In
+/// networks of more than 32,000 neurons, c follows from the distances of 2,048 neurons
+/// to all others.
 pub struct Distance {
     params: Params,
 }
@@ -54,12 +58,6 @@ impl Distance {
             Error::input("connections by distance need a substrate with positions, but there is none")
                 .help("add [substrate] to the experiment file")
         })?;
-        if n > MOST {
-            return Err(Error::unsupported(format!(
-                "`{}` draws every pair, and {n} neurons have too many pairs; the limit is {MOST} neurons",
-                Self::ID
-            )));
-        }
         let points = substrate.positions()?.micrometres();
         if points.nrows() != n {
             return Err(Error::input(format!(
@@ -68,6 +66,11 @@ impl Distance {
             )));
         }
         let points: Vec<[f64; 3]> = points.outer_iter().map(|p| [p[0], p[1], p[2]]).collect();
+        if n > EVERY_PAIR_UP_TO {
+            let pairs =
+                distance_boxes::draw(&points, self.params.connections, self.params.length_um, request.seed);
+            return Connections::from_pairs(n, n, pairs);
+        }
         let near = |i: usize, j: usize| {
             let square: f64 = (0..3).map(|k| (points[i][k] - points[j][k]).powi(2)).sum();
             (-square.sqrt() / self.params.length_um).exp()

@@ -16,6 +16,7 @@
 mod connections_file;
 mod controls;
 mod distance;
+mod distance_boxes;
 mod file;
 mod gaussian;
 mod orthogonal;

@@ -5,6 +5,7 @@ use pulp::Arch;
 
 use crate::function::Function;
 use crate::network::NetworkCommunicability;
+use crate::on_connections::{OnConnections, factorials};
 use crate::views::{check_shapes, square_distances, with_slices};
 
 pallium_core::params! {
@@ -13,6 +14,11 @@ pallium_core::params! {
         /// Factor λ of the penalty (per unit of length of the geometry, at
         /// least 0).
         strength: f64 = 0.3,
+        /// On a set of connections: length, in connections, of the longest walks that
+        /// count (up to 12). 0: all walks, by a matrix, in networks of up to 1,024
+        /// neurons; in larger ones as long as keeps the penalty and its gradient within
+        /// about 1e-4 of all walks, at least 4.
+        walks: u32 = 0,
     }
 }
 
@@ -23,11 +29,20 @@ pallium_core::params! {
 /// well through others. The gradient includes the derivatives of C and S. A
 /// neuron whose row of W is entirely 0 has communicability 0 and contributes
 /// neither to the penalty nor to its gradient.
+///
+/// On a set of connections, C is summed over walks of up to `walks` connections, and
+/// the gradient is that of this sum. Single entries of C are less exact than the
+/// penalty: with 15,448 neurons of 19 connections each and walks of 4, one in seven
+/// connected pairs is off by more than 1e-4.
 pub struct Communicability {
-    neurons: usize,
     strength: f64,
-    distance: Vec<f32>,
-    network: NetworkCommunicability,
+    on: On,
+}
+
+/// What the recurrent weights are.
+enum On {
+    Matrix { neurons: usize, distance: Vec<f32>, network: Box<NetworkCommunicability> },
+    Connections(Box<OnConnections>),
 }
 
 impl Component for Communicability {
@@ -36,13 +51,41 @@ impl Component for Communicability {
     const CITE: &'static str = "Achterberg, Akarca, Strouse, Duncan, Astle 2023, Nat. Mach. Intell. 5:1369; \
                                 communicability: Crofts and Higham 2009, J. R. Soc. Interface 6:411";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
-        let (neurons, distance) = square_distances(setting)?;
-        let network = NetworkCommunicability::new(neurons, setting.threads);
-        Ok(Communicability { neurons, strength: params.strength, distance, network })
+        one_of_range("walks", f64::from(params.walks), 0.0, 12.0)?;
+        let on = if setting.connections.is_some() {
+            let walks = match (params.walks, setting.connections) {
+                (0, Some(connections)) => longest_walks(connections),
+                (walks, _) => walks,
+            };
+            let matrix = |n| (params.walks == 0).then(|| NetworkCommunicability::new(n, setting.threads));
+            On::Connections(Box::new(OnConnections::new(setting, factorials(walks), matrix)?))
+        } else {
+            let (neurons, distance) = square_distances(setting)?;
+            let network = Box::new(NetworkCommunicability::new(neurons, setting.threads));
+            On::Matrix { neurons, distance, network }
+        };
+        Ok(Communicability { strength: params.strength, on })
     }
+}
+
+/// Length of the shortest walks of which longer ones change the penalty and its
+/// gradient by about 1e-4 at most (relative).
+///
+/// Long walks end anywhere. So those left out, of weight Σ 1/k! beyond the length, add
+/// to a connected pair a share of this weight that is the share of connected pairs.
+/// The gradient of networks whose connections are local in space is off by up to 2.5
+/// times as much (compared with SciPy at 1,000 and 3,000 neurons).
+fn longest_walks(connections: ConnectionsView<'_>) -> u32 {
+    let (n, _) = connections.dim();
+    let share = connections.len() as f64 / (n as f64 * n as f64);
+    let left_out = |order: u32| -> f64 {
+        std::f64::consts::E - 1.0 - factorials(order).iter().map(|&c| f64::from(c)).sum::<f64>()
+    };
+    (4..12).find(|&order| share * left_out(order) < 2e-5).unwrap_or(12)
 }
 
 impl Constraint for Communicability {
@@ -52,9 +95,21 @@ impl Constraint for Communicability {
         gradient: MatrixViewMut<'_>,
         _: &Point<'_>,
     ) -> Result<f64> {
-        check_shapes(Some((self.neurons, self.neurons)), &weights, &gradient)?;
         let factor = self.strength as f32;
-        with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
+        match &mut self.on {
+            On::Matrix { neurons, distance, network } => {
+                check_shapes(Some((*neurons, *neurons)), &weights, &gradient)?;
+                with_slices(weights, gradient, |w, g| penalty(network, w, g, distance, factor))
+            }
+            On::Connections(network) => network.penalty(weights, gradient, factor),
+        }
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        match &mut self.on {
+            On::Matrix { .. } => Err(Error::unsupported("a matrix has no connections that change")),
+            On::Connections(network) => network.rewired(change),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use pallium_core::prelude::*;
 
 use crate::communicability::penalty;
 use crate::network::NetworkCommunicability;
+use crate::on_connections::OnConnections;
 use crate::series::Series;
 use crate::views::{check_shapes, square_distances, with_slices};
 
@@ -41,11 +42,18 @@ pallium_core::params! {
 /// the inverse temperature of Estrada and Hatano (2008): small values emphasise
 /// direct connections, large ones long walks. Order 1 counts only direct
 /// connections.
+///
+/// On a set of connections the walks are summed along them; networks of up to 1,024
+/// neurons are computed by their matrix.
 pub struct CommunicabilityWalks {
-    neurons: usize,
     strength: f64,
-    distance: Vec<f32>,
-    network: NetworkCommunicability<Series>,
+    on: On,
+}
+
+/// What the recurrent weights are.
+enum On {
+    Matrix { neurons: usize, distance: Vec<f32>, network: Box<NetworkCommunicability<Series>> },
+    Connections(Box<OnConnections<Series>>),
 }
 
 impl Component for CommunicabilityWalks {
@@ -55,6 +63,7 @@ impl Component for CommunicabilityWalks {
     const CITE: &'static str = "Estrada and Hatano 2008, Phys. Rev. E 77:036111; Katz 1953, Psychometrika 18:39; \
                                 Crofts and Higham 2009, J. R. Soc. Interface 6:411";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
@@ -64,7 +73,6 @@ impl Component for CommunicabilityWalks {
             return Err(Error::input(format!("parameter `alpha` is {}", params.alpha))
                 .help("it must be at least 0.000001; at 0 every walk would have weight 0"));
         }
-        let (neurons, distance) = square_distances(setting)?;
         let mut coefficient = 1.0;
         let mut coefficients = vec![0.0];
         for k in 1..=params.order {
@@ -74,11 +82,17 @@ impl Component for CommunicabilityWalks {
             }
             coefficients.push(coefficient as f32);
         }
-        let network = NetworkCommunicability::with_function(
-            neurons,
-            Series::new(neurons, setting.threads, coefficients),
-        );
-        Ok(CommunicabilityWalks { neurons, strength: params.strength, distance, network })
+        let series = |n| {
+            NetworkCommunicability::with_function(n, Series::new(n, setting.threads, coefficients.clone()))
+        };
+        let on = if setting.connections.is_some() {
+            let network = OnConnections::new(setting, coefficients.clone(), |n| Some(series(n)))?;
+            On::Connections(Box::new(network))
+        } else {
+            let (neurons, distance) = square_distances(setting)?;
+            On::Matrix { neurons, distance, network: Box::new(series(neurons)) }
+        };
+        Ok(CommunicabilityWalks { strength: params.strength, on })
     }
 }
 
@@ -89,9 +103,21 @@ impl Constraint for CommunicabilityWalks {
         gradient: MatrixViewMut<'_>,
         _: &Point<'_>,
     ) -> Result<f64> {
-        check_shapes(Some((self.neurons, self.neurons)), &weights, &gradient)?;
         let factor = self.strength as f32;
-        with_slices(weights, gradient, |w, g| penalty(&mut self.network, w, g, &self.distance, factor))
+        match &mut self.on {
+            On::Matrix { neurons, distance, network } => {
+                check_shapes(Some((*neurons, *neurons)), &weights, &gradient)?;
+                with_slices(weights, gradient, |w, g| penalty(network, w, g, distance, factor))
+            }
+            On::Connections(network) => network.penalty(weights, gradient, factor),
+        }
+    }
+
+    fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        match &mut self.on {
+            On::Matrix { .. } => Err(Error::unsupported("a matrix has no connections that change")),
+            On::Connections(network) => network.rewired(change),
+        }
     }
 }
 pallium_core::register!(Constraint, CommunicabilityWalks);

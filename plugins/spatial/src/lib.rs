@@ -27,13 +27,17 @@ mod wiring_budget;
 mod expm;
 mod function;
 mod network;
+mod on_connections;
 mod ranks;
 mod series;
 mod views;
+mod walks;
 
 #[cfg(test)]
 mod blocks;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod walks_tests;
 
 pallium_core::plugin!();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::connected::ConnectedPart;
 use crate::own::{DerivePart, MetricsPart, TrainPart};
 
 /// Compares Pallium with other implementations, taking turns.
@@ -12,7 +13,8 @@ use crate::own::{DerivePart, MetricsPart, TrainPart};
   cargo run --release -p pallium-benches --bin compare -- --only two/ --turns 5
 
 Cases: step/… (training steps, one core), two/… (training, both cores),
-study/… (the tasks and constraints that two/ leaves out), metrics/…, field/…
+study/… (the tasks and constraints that two/ leaves out), connections/…
+(training steps of networks on connections), metrics/…, field/…
 (matrices from event times), startup, overhead, memory, whole-study. Any other
 prefix only writes the table again.")]
 pub(crate) struct Arguments {
@@ -61,6 +63,9 @@ pub(crate) enum Side {
     /// Computes a matrix from event times.
     #[command(hide = true)]
     Derive(DerivePart),
+    /// Trains along connections, a step per turn.
+    #[command(hide = true)]
+    Connected(ConnectedPart),
 }
 
 /// Files and folders of a comparison.

@@ -1,4 +1,4 @@
-//! Compares Pallium with Keras, PyTorch, bctpy, networkx, Elephant and
+//! Compares Pallium with Keras, PyTorch, JAX, bctpy, networkx, Elephant and
 //! scikit-learn, and with the machine's own peak.
 //!
 //! ```text
@@ -19,6 +19,7 @@ use pallium_benches::{report, scene};
 use pallium_core::{Error, Kind, Result};
 
 use self::arguments::{Arguments, Paths, Side};
+use self::connected::connected;
 use self::matrices::{derived, measured};
 use self::rounds::wait_for_quiet;
 use self::runs::{memory, overhead, start_up, study};
@@ -26,6 +27,7 @@ use self::summary::{print, summary};
 use self::trainings::{trained, trainings};
 
 mod arguments;
+mod connected;
 mod matrices;
 mod own;
 mod rounds;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some(Side::Train(part)) => own::train_in_turns(part),
         Some(Side::Metrics(part)) => own::measure_in_turns(part),
         Some(Side::Derive(part)) => own::derive_in_turns(part),
+        Some(Side::Connected(part)) => connected::step_in_turns(part),
         None => compare(&arguments),
     };
     match outcome {
@@ -71,6 +74,12 @@ fn compare(arguments: &Arguments) -> Result<()> {
         let found = trained(case, arguments.turns, &paths, &catalogue)?;
         print(&found);
         report::save(&paths.results, case.name, &found)?;
+    }
+    for name in connected::names().filter(|name| wanted(name)) {
+        wait_for_quiet(arguments.patience);
+        let found = connected(name, arguments.turns, &paths)?;
+        print(&found);
+        report::save(&paths.results, name, &found)?;
     }
     for (name, cached) in [("metrics/first", false), ("metrics/cached", true)] {
         if wanted(name) {

@@ -4,6 +4,7 @@ use pallium_benches::report::{self, Comparison, Sample, digits, seconds, spread}
 use pallium_benches::scene;
 
 use crate::arguments::Paths;
+use crate::connected;
 use crate::runs::{Memory, Overhead, StartUp, Study};
 use crate::trainings::{ONE_CHOICE, TASKS, trainings};
 
@@ -40,6 +41,7 @@ pub(crate) fn summary(paths: &Paths) -> String {
     let found: Vec<Comparison> = trainings()
         .iter()
         .map(|case| case.name)
+        .chain(connected::names())
         .chain(["metrics/first", "metrics/cached", "field/sttc", "field/precision"])
         .filter_map(|name| report::load(&paths.results, name))
         .collect();

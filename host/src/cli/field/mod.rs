@@ -5,6 +5,7 @@ mod fetch;
 mod from_tables;
 mod import;
 mod info;
+mod join;
 mod new;
 pub mod progress;
 mod restore;
@@ -20,7 +21,7 @@ use pallium_record::spec::Use;
 use super::support;
 use crate::plugins::Catalogue;
 
-/// Describes, downloads, imports, recomputes, restores and synthesizes fields.
+/// Describes, downloads, imports, joins, recomputes, restores and synthesizes fields.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field info data/6_6_2 --svg 6_6_2.svg")]
@@ -34,6 +35,7 @@ enum Command {
     Info(info::Info),
     Derive(derive::Derive),
     Import(import::Import),
+    Join(join::Join),
     Restore(restore::Restore),
     Synth(synth::Synth),
     Fetch(fetch::Fetch),
@@ -49,7 +51,10 @@ impl Field {
 
     /// Whether the command takes long enough to show its progress.
     pub fn takes_long(&self) -> bool {
-        matches!(self.command, Command::Derive(_) | Command::FromTables(_) | Command::Synth(_))
+        matches!(
+            self.command,
+            Command::Derive(_) | Command::FromTables(_) | Command::Join(_) | Command::Synth(_)
+        )
     }
 }
 
@@ -62,6 +67,7 @@ pub fn field(args: &Field) -> Result<()> {
         Command::Info(args) => info::info(args),
         Command::Derive(args) => derive::derive(args),
         Command::Import(args) => import::import(args),
+        Command::Join(args) => join::join(args),
         Command::Restore(args) => restore::restore(args),
         Command::Synth(args) => synth::synth(args),
         Command::Fetch(args) => fetch::fetch(args),

@@ -22,6 +22,7 @@ use self::conditions::{Forward, score};
 use self::lesion::{Anatomy, Elements};
 use self::perturbation::{Kind, Stepwise};
 use super::components::{Ground, Grown, Options, build_model, build_task_for};
+use super::on_matrix::MATRIX_UP_TO;
 use super::scores::Answers;
 use super::tasks::drawn;
 use super::train::RECORDED_TRIALS;
@@ -48,6 +49,15 @@ pub struct Evaluation {
     pub seed: Option<u64>,
     /// Whether the share of each answer is measured.
     pub answers: bool,
+}
+
+impl Evaluation {
+    /// Whether a change needs the recurrent weights as a matrix.
+    fn needs_matrix(&self) -> bool {
+        let noise =
+            |perturbation: &Perturbation| matches!(perturbation.kind, Kind::StateNoise | Kind::InputNoise);
+        !self.lesions.is_empty() || !self.perturbations.iter().all(noise)
+    }
 }
 
 /// Trials of one task.
@@ -116,16 +126,19 @@ pub fn evaluate(
     options: &Options<'_>,
 ) -> Result<Vec<Evaluated>> {
     check_testable(spec)?;
-    if weights.connections.is_some() && !evaluation.lesions.is_empty() {
-        return Err(Error::unsupported(format!(
-            "lesions need recurrent weights as a matrix, but the network of {} lies on connections",
-            spec.label()
-        ))
-        .help("evaluate it without --lesion"));
-    }
     let ground = Ground::new(spec, catalogue, options)?;
     let (mut model, info) = finished_model(spec, weights, &ground, catalogue, options)?;
-    let trained = parameters(model.as_ref())?;
+    let after = weights.connections.as_ref().map(|[_, after]| after);
+    if after.is_some() && info.units > MATRIX_UP_TO && evaluation.needs_matrix() {
+        return Err(Error::unsupported(format!(
+            "lesions and perturbed weights need a matrix, and the network of {} has {} units on connections, above \
+             the limit of {MATRIX_UP_TO}",
+            spec.label(),
+            info.units
+        ))
+        .help("evaluate it without --lesion and without perturbations of weights"));
+    }
+    let trained = network::with_connections(parameters(model.as_ref())?, after);
     let seed = evaluation.seed.unwrap_or_else(|| spec.derived_seed("evaluation"));
     let anatomy = anatomy(spec, evaluation, &ground, model.as_mut(), &info, &trained, catalogue, options)?;
     let changes = changes(evaluation, &anatomy, &info, &trained, seed)?;
@@ -257,7 +270,10 @@ fn anatomy(
     options: &Options<'_>,
 ) -> Result<Anatomy> {
     let needs = |what: fn(&Lesion) -> bool| evaluation.lesions.iter().any(what);
-    let [signed, strength] = network::sums(info, trained)?;
+    let [signed, strength] = match evaluation.lesions.is_empty() {
+        true => [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
+        false => network::sums(info, trained)?,
+    };
     let by_distance = evaluation.matched == Matched::Distance && !evaluation.lesions.is_empty();
     let distance = match ground.substrate.positions() {
         Ok(positions) if by_distance || needs(Lesion::needs_distance) => {
@@ -300,7 +316,11 @@ fn anatomy(
     let community = match needs(Lesion::needs_communities) {
         true => {
             let all = model.parameters()?;
-            let whole = info.recurrent_matrix(|at, _| Ok(all[at].matrix()?.to_owned()))?;
+            let whole = match info.recurrent().any(|(_, block)| block.connections) {
+                // Such networks have one block of one population.
+                true => signed.mapv(|weight| weight as f32),
+                false => info.recurrent_matrix(|at, _| Ok(all[at].matrix()?.to_owned()))?,
+            };
             let (graph, _) = strong_connections(whole.view(), Cut::new(COMMUNITY_QUANTILE, Ties::Exclude)?);
             let partition = best_partition(&graph, ORDERS);
             let count = partition.sizes.iter().filter(|&&size| size > 1).count();

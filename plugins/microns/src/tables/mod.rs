@@ -1,6 +1,7 @@
 //! `microns.tables`: reads fields from the tables of the MICrONS volume, as
 //! exported by CAVE.
 
+mod properties;
 mod synapses;
 mod volume;
 
@@ -76,6 +77,19 @@ pallium_core::params! {
         /// `post_pt_root_id`, `correlation` and `sttc`, a row for each field in which
         /// both cells were imaged; the rows of a pair are averaged.
         functional: String = String::new(),
+        /// Table of cell types, such as `aibs_metamodel_celltypes_v661`: columns
+        /// `classification_system`, `cell_type`, and `target_id` or `pt_root_id`. The
+        /// cells get `inhibitory` (1, 0, or −1 if unknown), `type` and `layer` beside
+        /// their ids.
+        cell_types: String = String::new(),
+        /// Table of areas, such as `nucleus_functional_area_assignment`: columns `tag`,
+        /// and `target_id` or `pt_root_id`. The cells get `area`.
+        areas: String = String::new(),
+        /// Table of proofreading, such as `proofreading_status_and_strategy`: columns
+        /// `status_axon`, and `pt_root_id` or `target_id`. The cells get `axon`: 1 if
+        /// it was proofread, otherwise 0. Pairs without synapses are known to be
+        /// unconnected only from these cells.
+        proofreading: String = String::new(),
         /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,
         /// Unit of the positions.
@@ -126,7 +140,10 @@ impl SubstrateSource for Tables {
             None => read(&self.params)?,
         };
         let chosen = (seed % fields.len() as u64) as usize;
-        let substrate = fields[chosen].substrate(&self.params);
+        let substrate = fields[chosen].substrate(&self.params).and_then(|mut substrate| {
+            properties::add(&self.params, &fields[chosen].named(), &mut substrate)?;
+            Ok(substrate)
+        });
         self.fields = Some(fields);
         substrate
     }
@@ -218,6 +235,16 @@ impl Field {
             }
         }
         Ok(substrate)
+    }
+
+    /// The units by the ids of their cells.
+    fn named(&self) -> properties::Named {
+        let units = || (0..).zip(&self.units);
+        properties::Named {
+            neurons: self.units.len(),
+            of_root: units().map(|(at, unit)| (unit.root, at)).collect(),
+            of_target: units().filter_map(|(at, unit)| Some((unit.target?, at))).collect(),
+        }
     }
 
     /// A remark if positions in voxels are more likely nanometres.

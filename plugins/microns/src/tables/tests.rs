@@ -259,3 +259,60 @@ fn repeated_units_are_refused_and_repeated_targets_left_out() {
     let error = one(&units.replace("6,6,2,2,", "6,6,2,1,"), &synapses(), |_| {}).unwrap_err();
     assert!(error.message.contains("line 3: unit 1 of field 6_6_2 is cell"), "{error}");
 }
+
+/// Tables with the columns that CAVE documents, as pandas writes them.
+#[test]
+fn types_areas_and_proofreading_become_properties_of_the_cells() {
+    let types = format!(
+        "id,valid,target_id,classification_system,cell_type,pt_root_id\n\
+         1,t,7,excitatory_neuron,23P,{}\n2,t,8,inhibitory_neuron,BC,{}\n3,t,12,nonneuron,astrocyte,0\n\
+         4,t,999,excitatory_neuron,5P-ET,{}\n",
+        ROOT + 1,
+        ROOT + 2,
+        ROOT + 9
+    );
+    let areas = "id,target_id,tag,value\n1,8,V1,120.5\n2,12,RL,3\n3,99,AL,1\n";
+    let proofreading = format!(
+        "id,pt_root_id,valid_id,status_dendrite,status_axon,strategy_axon\n1,{0},{0},t,t,axon_fully_extended\n\
+         2,{1},{1},True,False,none\n",
+        ROOT + 3,
+        ROOT + 1
+    );
+    // The cell that occurs twice has one nucleus.
+    let units = |split| units(split).replace(",11\n", ",7\n");
+    let folder = Folder::new();
+    let table = |name: &str, text: &str| folder.file(name, text.as_bytes()).to_str().unwrap().to_owned();
+    let tables = [table("types.csv", &types), table("areas.csv", areas), table("axons.csv", &proofreading)];
+    for joined in [false, true] {
+        let mut source = build(&folder, &units(true), &synapses(), |params| {
+            [params.cell_types, params.areas, params.proofreading] = tables.clone();
+            (params.joined, params.fields) = (joined, vec!["6_6_2".into()]);
+        });
+        let substrate = source.substrate(0).unwrap();
+        substrate.check().unwrap();
+        let at = |name: &str| -> Vec<i64> {
+            let roots = &substrate.ids["root"];
+            let of = |root| roots.iter().position(|&known| known == ROOT + root).unwrap();
+            [1, 2, 3].map(|root| substrate.ids[name][of(root)]).to_vec()
+        };
+        assert_eq!(at("inhibitory"), [0, 1, -1]);
+        assert_eq!(at("layer"), [23, -1, -1]);
+        assert_eq!(at("type"), [0, 1, 2]);
+        assert_eq!(at("area"), [-1, 1, 0]);
+        assert_eq!(at("axon"), [0, 0, 1]);
+        for note in ["type 0 is 23P (1), 1 is BC (1), 2 is astrocyte (1)", "1 excitatory and 1 inhibitory"] {
+            assert!(substrate.notes.iter().any(|text| text.contains(note)), "{:?}", substrate.notes);
+        }
+    }
+    let refused = |change: &dyn Fn(&mut Params)| {
+        build(&folder, &units(true), &synapses(), |params| change(params)).substrate(1).unwrap_err()
+    };
+    let others = table("others.csv", "target_id,tag\n1,V1\n");
+    let error = refused(&|params| params.areas = others.clone());
+    assert!(error.message.contains("others.csv names none of the cells"), "{error}");
+    let odd = table("odd.csv", &format!("pt_root_id,status_axon\n{},maybe\n", ROOT + 1));
+    let error = refused(&|params| params.proofreading = odd.clone());
+    assert!(error.message.contains("line 2: `maybe` in column `status_axon`"), "{error}");
+    let error = refused(&|params| params.cell_types = others.clone());
+    assert!(error.message.contains("no column `classification_system`"), "{error}");
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pallium_core::{PairTable, ndarray::Array2, prelude::*, tracing};
 use pallium_fields::rows::Rows;
 
+use super::properties::{self, Named};
 use super::synapses::count_column;
 use super::{PROGRESS, Params, PositionColumns, position_unit};
 
@@ -115,6 +116,8 @@ pub(super) fn substrate(params: &Params) -> Result<Substrate> {
             substrate.pairs.insert(name.into(), pairs.table(n, |sum, rows| sum / rows)?);
         }
     }
+    let of_target = (0..).zip(&cells).map(|(at, cell)| (cell.target, at)).collect();
+    properties::add(params, &Named { neurons: n, of_root, of_target }, &mut substrate)?;
     Ok(substrate)
 }
 
