@@ -62,9 +62,21 @@ impl Error {
         Self::new(Kind::Unsupported, message)
     }
 
-    /// A file or folder could not be read or written.
+    /// A file or folder could not be read or written. The help follows from the kind
+    /// of the error, where that says what to do.
     pub fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::new(Kind::Io, format!("{}: {error}", path.display()))
+        use std::io::ErrorKind;
+        let new = Self::new(Kind::Io, format!("{}: {error}", path.display()));
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                new.help("make room on that disk, or choose a place on another one")
+            }
+            ErrorKind::ReadOnlyFilesystem => new.help("choose a place that you can write to"),
+            ErrorKind::PermissionDenied => {
+                new.help("choose another place, or change the permissions of this one")
+            }
+            _ => new,
+        }
     }
 
     /// A component violated its contract.

@@ -132,12 +132,38 @@ where
         for (name, value) in &given {
             let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
             if let Err(e) = serde_json::from_value::<P>(alone) {
-                return Error::input(format!("parameter `{name}` of `{component}` cannot be {value}: {e}"))
-                    .help(format!("`pallium plugins show {component}` documents its type and default"));
+                let must = plain(&e.to_string());
+                let error = match value {
+                    // JSON has no numbers that are not finite.
+                    Value::Null => {
+                        Error::input(format!("parameter `{name}` of `{component}` is not finite: {must}"))
+                    }
+                    _ => {
+                        Error::input(format!("parameter `{name}` of `{component}` cannot be {value}: {must}"))
+                    }
+                };
+                return error.help(match value.as_str().and_then(|text| text.parse::<f64>().ok()) {
+                    Some(number) if number.is_finite() => format!("write {number}"),
+                    _ => format!("`pallium plugins show {component}` documents its type and default"),
+                });
             }
         }
         Error::input(format!("parameters of `{component}`: {error}"))
     })
+}
+
+/// What serde expected of a value, in the words of the documentation.
+fn plain(message: &str) -> String {
+    let expected = message.rsplit("expected ").next().unwrap_or_default();
+    let what = match expected.split([' ', ',']).next().unwrap_or_default() {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "a" if expected.starts_with("a boolean") => "true or false",
+        "a" if expected.starts_with("a string") => "text",
+        _ => return message.to_owned(),
+    };
+    format!("it must be {what}")
 }
 
 /// The name in `known` that is most similar to `name`, ignoring case; `None` if

@@ -177,6 +177,18 @@ fn signal(name: &str, process: u32) {
 }
 
 #[test]
+fn a_run_needs_no_folder_for_temporary_files_and_other_commands_name_it() {
+    let scene = Scene::new(&MANY.replace("runs = 4", "runs = 1"));
+    let out = scene.out("out");
+    let without = |arguments: &[&str]| execute(program(arguments).env("TMPDIR", "/nonexistent/folder"));
+    without(&scene.arguments(&out, &[])).ok();
+    assert_eq!(results(&out).iter().filter(|row| row["status"] != "ok").count(), 0);
+    let weights = scene.out("weights.npy");
+    without(&["weights", "init.gaussian", "--neurons", "9", "--seed", "1", "--out", text(&weights)])
+        .refused(&["cannot write to /nonexistent/folder", "set TMPDIR to a folder that you can write to"]);
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_jobs_and_machines() {
     let scene = Scene::new(MANY);
     let out = scene.out("four");

@@ -128,8 +128,14 @@ impl SubstrateBase<'_> {
                 );
             }
             let known: Vec<_> = self.matrices.keys().map(String::as_str).collect();
+            let has = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let computed = [Self::CORRELATION, Self::STTC, Self::PRECISION].contains(&name);
+            let derive = match self.events.is_some() && computed {
+                true => "; `pallium field derive` computes it from the event times",
+                false => "",
+            };
             Error::input(format!("substrate `{}` has no `{name}` matrix", self.name))
-                .help(format!("it has: {}", if known.is_empty() { "none".into() } else { known.join(", ") }))
+                .help(format!("it has: {has}{derive}"))
         })
     }
 

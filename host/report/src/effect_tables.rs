@@ -43,7 +43,15 @@ impl Report {
                     (false, _, Some(name)) => format!("Each variant against {name}"),
                     (false, _, None) => "Each variant against the reference".into(),
                 };
-                format!("{against}: Mann–Whitney, two-sided; Holm over the rows of this table.")
+                let factors = &self.run.manifest.analysis.factors;
+                let why = match factors.is_empty() {
+                    true => "",
+                    false => {
+                        " No two variants differ in one factor of the experiment file alone, so its factors are not \
+                         compared."
+                    }
+                };
+                format!("{against}: Mann–Whitney, two-sided; Holm over the rows of this table.{why}")
             }
         };
         if !alone.is_empty() && matches!(comparisons, Comparisons::Factors | Comparisons::Alone) {
@@ -53,7 +61,7 @@ impl Report {
             );
         }
         let title = format!("Effects on accuracy, {name}");
-        self.effects_as(effects, format!("effects-{}", self.run.tasks[task].slug()), title, caption)
+        self.effects_as(effects, format!("effects-{}", self.run.slug(task)), title, caption)
     }
 
     /// In a sweep: each point against the one before it, and against the first.
@@ -61,7 +69,7 @@ impl Report {
         let title = format!("From point to point, {}", self.run.tasks[task].short());
         let caption = "Each point of a sweep against the one before it, then against the first, of the same variant: \
                        Mann–Whitney, two-sided; Holm over the rows of this table.";
-        let id = format!("points-{}", self.run.tasks[task].slug());
+        let id = format!("points-{}", self.run.slug(task));
         self.effects_as(&self.statistics[task].points, id, title, caption)
     }
 
@@ -102,7 +110,7 @@ impl Report {
         let name = self.run.tasks[task].short();
         let analysis = &self.statistics[task].analysis;
         let mut table = Table::new(
-            format!("omnibus-{}", self.run.tasks[task].slug()),
+            format!("omnibus-{}", self.run.slug(task)),
             format!("Tests over all variants, {name}"),
             "Kruskal–Wallis over all variants, and between the levels of each factor with their variants pooled; analysis \
              of variance of ranks, additive, type II: what a factor explains beyond the others.",
@@ -145,7 +153,7 @@ impl Report {
         let name = self.run.tasks[task].short();
         let analysis = &self.statistics[task].analysis;
         let mut table = Table::new(
-            format!("pairs-{}", self.run.tasks[task].slug()),
+            format!("pairs-{}", self.run.slug(task)),
             format!("All pairs of variants, {name}"),
             "Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over all pairs that have a p. State the few \
              comparisons that matter before looking, and test those alone: `pallium stats --family`.",

@@ -90,8 +90,8 @@ impl RunTask {
         }
     }
 
-    /// The short label for file names and anchors.
-    pub fn slug(&self) -> String {
+    /// The short label with the characters that file names and anchors may have.
+    fn cleaned(&self) -> String {
         self.short().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
     }
 }
@@ -146,6 +146,20 @@ fn sweeps(root: &Path, variants: &[String]) -> Result<(Vec<String>, Vec<String>)
 }
 
 impl RunFolder {
+    /// The short label of a task for file names and anchors. It is the task's own: a
+    /// label that differs in other characters alone gets a number.
+    pub fn slug(&self, task: usize) -> String {
+        let mut taken: Vec<String> = Vec::new();
+        for other in &self.tasks[..=task] {
+            let own = other.cleaned();
+            let numbered = (2..).map(|number| format!("{own}-{number}"));
+            // Some file systems do not tell cases apart.
+            let free = |name: &String| !taken.iter().any(|taken| taken.to_lowercase() == name.to_lowercase());
+            taken.extend(std::iter::once(own.clone()).chain(numbered).find(free));
+        }
+        taken.pop().unwrap_or_default()
+    }
+
     /// Reads the run folder at `root`.
     ///
     /// # Errors

@@ -256,7 +256,12 @@ impl Summary {
         if self.tasks.iter().any(|task| task.explained) {
             what.push_str(", or R²: explained share of the variance of the targets on test trials");
         }
-        let mut text = format!("{table}\n{what}: {} (number of runs)", estimate_caption(self.interval));
+        let has_ends = self.groups.iter().any(|group| group.lower.is_some());
+        let shown = match has_ends {
+            true => format!("{} (number of runs)", estimate_caption(self.interval, true)),
+            false => "mean (number of runs, too few for an interval)".into(),
+        };
+        let mut text = format!("{table}\n{what}: {shown}");
         for (warning, trainings) in &self.warnings {
             text.push_str(&format!("\nwarning in {}: {warning}", count(*trainings, "training")));
         }

@@ -150,7 +150,8 @@ pub fn group(
 }
 
 /// The accuracy above which a run counts as above memoryless: the memoryless
-/// level plus three standard errors of a proportion of the trials.
+/// level plus three standard errors of a proportion of the trials; none if the
+/// trials are too few for any accuracy to exceed it.
 pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
     let memoryless = run.tasks[task].info.as_ref()?.levels?.memoryless?;
     let training = &run.example()?.spec.training;
@@ -159,7 +160,7 @@ pub fn threshold(run: &RunFolder, task: usize) -> Option<f64> {
         Accuracy::Evaluated => training.test,
     };
     let error = (memoryless * (1.0 - memoryless) / trials.max(1) as f64).sqrt();
-    Some(memoryless + STANDARD_ERRORS * error)
+    Some(memoryless + STANDARD_ERRORS * error).filter(|&threshold| threshold < 1.0)
 }
 
 /// A measure of one task as a wide table: one column for each variant, one row

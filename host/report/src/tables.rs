@@ -20,7 +20,8 @@ impl Report {
             Accuracy::Running => "Running accuracy of the last training epoch (noise on), as published",
             Accuracy::Evaluated => "Accuracy on the test trials after training, without noise",
         };
-        format!("{accuracy}: {} over runs that have a value.", estimate_caption(self.run.interval))
+        let has_ends = self.accuracy.iter().flatten().any(|group| group.interval.is_some());
+        format!("{accuracy}: {} over runs that have a value.", estimate_caption(self.run.interval, has_ends))
     }
 
     /// Accuracies, variants against tasks: the counterpart of the published
@@ -99,12 +100,9 @@ impl Report {
         }
         let uncounted = self.accuracy[task].iter().any(|g| !absent(g).is_empty());
         columns.extend(uncounted.then_some("not counted"));
-        let mut table = Table::new(
-            format!("accuracy-{}", self.run.tasks[task].slug()),
-            format!("Accuracy, {name}"),
-            caption,
-        )
-        .columns(columns);
+        let mut table =
+            Table::new(format!("accuracy-{}", self.run.slug(task)), format!("Accuracy, {name}"), caption)
+                .columns(columns);
         for (place, group) in self.accuracy[task].iter().enumerate() {
             let range = |ends: Option<(f64, f64)>| match ends {
                 Some((low, high)) => format!("{} – {}", three(low), three(high)),
@@ -143,8 +141,9 @@ impl Report {
         let name = self.run.tasks[task].short();
         let groups = &self.organization[task];
         let published = |measure: usize| groups[measure].iter().any(|g| g.published.is_some());
+        let has_ends = groups.iter().flatten().any(|group| group.interval.is_some());
         let mut caption =
-            format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval));
+            format!("Of the trained recurrent matrix: {}.", estimate_caption(self.run.interval, has_ends));
         if self.other_measures > 0 {
             caption += &format!(
                 " The first {} measures are shown; {} others are in results.csv.",
@@ -156,7 +155,7 @@ impl Report {
             caption += " Published values beside ours: = same, ≠ differs.";
         }
         let mut table = Table::new(
-            format!("organization-table-{}", self.run.tasks[task].slug()),
+            format!("organization-table-{}", self.run.slug(task)),
             format!("Organization, {name}"),
             caption,
         )

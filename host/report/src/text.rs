@@ -69,9 +69,11 @@ pub fn estimate(mean: Option<f64>, ends: Option<(f64, f64)>, kind: Interval) -> 
     }
 }
 
-/// What [`estimate`] shows, for captions.
-pub fn estimate_caption(kind: Interval) -> &'static str {
+/// What [`estimate`] shows, for captions; `has_ends` says whether any mean has an
+/// interval: it takes two runs, or four for the bootstrap.
+pub fn estimate_caption(kind: Interval, has_ends: bool) -> &'static str {
     match kind {
+        _ if !has_ends => "mean (too few runs for an interval)",
         Interval::T => "mean ± half of the 95 % t interval",
         Interval::Bootstrap => "mean and 95 % bootstrap interval (BCa)",
     }

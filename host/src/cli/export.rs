@@ -15,7 +15,7 @@ use pallium_record::results;
 use pallium_record::spec::{CellSpec, Space, Use, file_name};
 use pallium_record::store::Store;
 use pallium_record::training::TrainingFile;
-use pallium_report::study::{is_positive, study};
+use pallium_report::study::{is_positive, name_of, study};
 use pallium_stats::mean;
 use serde_json::Value;
 
@@ -137,28 +137,32 @@ pub fn export(args: &Export) -> Result<()> {
     // In the order of their numbers.
     let known_tasks: Vec<&str> = study()?.tasks.iter().map(String::as_str).collect();
 
-    let foreign = |known: &[&str], names: &mut dyn Iterator<Item = &str>| {
-        let mut others: Vec<String> = Vec::new();
-        for name in names.filter(|name| !known.contains(name)) {
-            if !others.iter().any(|o| o == name) {
-                others.push(name.into());
-            }
-        }
-        others
-    };
-    let variants = foreign(&VARIANTS, &mut cells.iter().map(|c| c.variant.as_str()));
-    let tasks = foreign(&known_tasks, &mut cells.iter().map(|c| c.task_component.id.as_str()));
-    for (what, others) in [("variants", variants), ("tasks", tasks)] {
+    // A column is what the study trained under its name, however the experiment calls it.
+    let of_study = |c: &CellSpec| name_of(c).filter(|name| VARIANTS.contains(&name.as_str()));
+    let known_task = |c: &CellSpec| known_tasks.contains(&c.task_component.id.as_str());
+    let variants = cells.iter().filter(|c| of_study(c).is_none()).map(|c| c.variant.as_str());
+    let tasks = cells.iter().filter(|c| !known_task(c)).map(|c| c.task_component.id.as_str());
+    for (what, others) in
+        [("variants", variants.unique().collect_vec()), ("tasks", tasks.unique().collect_vec())]
+    {
         if !others.is_empty() {
             tracing::warn!("left out, since the layout does not have these {what}: {}", others.join(", "));
         }
     }
-    let chosen: Vec<&CellSpec> = cells
-        .iter()
-        .filter(|c| {
-            VARIANTS.contains(&c.variant.as_str()) && known_tasks.contains(&c.task_component.id.as_str())
-        })
-        .collect();
+    let mut variant_of: BTreeMap<String, &str> = BTreeMap::new();
+    let mut chosen: Vec<&CellSpec> = Vec::new();
+    for cell in cells.iter().filter(|c| known_task(c)) {
+        let Some(name) = of_study(cell) else { continue };
+        let first = *variant_of.entry(name.clone()).or_insert(&cell.variant);
+        if first != cell.variant {
+            return Err(Error::input(format!(
+                "`{first}` and `{}` are both `{name}` of the study, which has one column",
+                cell.variant
+            ))
+            .help("run them in two folders, and export each"));
+        }
+        chosen.push(cell);
+    }
     let Some(first) = chosen.first() else {
         return Err(Error::input(format!(
             "{}: the layout has none of its variants or tasks",
@@ -186,7 +190,8 @@ pub fn export(args: &Export) -> Result<()> {
         let name = format!("Task{}", number + 1);
         for (metric, parts) in metrics(experiment.accuracy) {
             let value = |variant: &str, run: u32| {
-                parts.iter().map(|(split, measure)| results.value(variant, label, run, split, measure)).sum()
+                let own = variant_of.get(variant)?;
+                parts.iter().map(|(split, measure)| results.value(own, label, run, split, measure)).sum()
             };
             let columns: Vec<Vec<Option<f64>>> =
                 VARIANTS.iter().map(|v| (0..experiment.runs).map(|run| value(v, run)).collect()).collect();
@@ -211,6 +216,7 @@ pub fn export(args: &Export) -> Result<()> {
     files.push((folder.join("metrics.csv"), csv(&means)?));
     files.push((folder.join("metrics_SD.csv"), csv(&deviations)?));
     // All or none.
+    output::check_folder(&folder)?;
     for (file, _) in &files {
         let folder = folder_of(file);
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;

@@ -79,7 +79,7 @@ impl FinishedRun {
     /// If it is not one, or no selected training is finished with the present plugins
     /// and data.
     pub fn open(folder: &Path, only: &[String]) -> Result<Self> {
-        support::path_text(folder)?;
+        support::unicode(folder)?;
         let Some(store) = Store::existing(folder)? else {
             return Err(Error::input(format!("{} does not contain a run", folder.display()))
                 .help("name a folder that `pallium run` wrote"));

@@ -17,7 +17,11 @@ use crate::child::last_call::Page;
 pub fn run(arguments: &[OsString]) -> Result<u8> {
     let failed = |what: &str, e| Error::new(Kind::Io, format!("{what}: {e}"));
     let executable = std::env::current_exe().map_err(|e| failed("cannot find this executable", e))?;
-    let page = Page::new().map_err(|e| failed("cannot write to the folder for temporary files", e))?;
+    let page = Page::new().map_err(|e| {
+        let folder = std::env::temp_dir();
+        failed(&format!("cannot write to {}, the folder for temporary files", folder.display()), e)
+            .help("make room there, or set TMPDIR to a folder that you can write to")
+    })?;
     let mut command = Command::new(executable);
     command.arg("--child").arg(page.path()).args(arguments.iter().skip(1));
     let status = command.status().map_err(|e| failed("cannot start a process", e))?;

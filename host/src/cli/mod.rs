@@ -32,9 +32,9 @@ mod weights;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
@@ -60,10 +60,10 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     logging: Logging,
-    /// Makes this process a child of another, which reads this file; see
-    /// [`child`].
+    /// Makes this process a child of another, which reads this file, if it is not
+    /// empty; see [`child`]. As text, because a path must not be empty.
     #[arg(long, value_name = "PAGE", global = true, hide = true)]
-    child: Option<PathBuf>,
+    child: Option<OsString>,
 }
 
 #[derive(Args, Debug)]
@@ -159,6 +159,22 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says how the value of an option may begin with a dash, where clap offers `--`,
+/// which would make it another argument.
+fn with_dash_tip(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else { return error };
+    let before = arguments.iter().zip(arguments.iter().skip(1)).find(|(_, next)| **next == **wrong);
+    if let Some((option, _)) = before
+        && let Some(option) =
+            option.to_str().filter(|option| option.starts_with("--") && !option.contains('='))
+        && error.kind() == ErrorKind::UnknownArgument
+    {
+        let tip = format!("to pass '{wrong}' as the value of '{option}', use '{option}={wrong}'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
 const BUG: &str = "  help: this is a bug in pallium; \
     please report this message and the command to Pallium's developers";
 
@@ -168,8 +184,9 @@ fn run_with(arguments: &[OsString]) -> u8 {
         Err(e) => {
             // --help and --version are printed here too; a closed output is not an
             // error.
-            let _ = e.print();
-            return u8::try_from(e.exit_code()).unwrap_or(2);
+            let code = e.exit_code();
+            let _ = with_dash_tip(e, arguments).print();
+            return u8::try_from(code).unwrap_or(2);
         }
     };
     let level = cli.logging.level();
@@ -200,7 +217,7 @@ fn run_with(arguments: &[OsString]) -> u8 {
         write_stderr("warning: logging was set up twice\n");
     }
     let code = match &cli.child {
-        Some(page) => child::inside::enter(page).and_then(|()| dispatch(&cli.command)),
+        Some(page) => child::inside::enter(page.as_ref()).and_then(|()| dispatch(&cli.command)),
         None if cli.command.builds_components() => isolated::run(arguments),
         None => dispatch(&cli.command),
     };

@@ -108,26 +108,24 @@ fn file(path: &Path, bytes: &[u8], replaced: Option<&Metadata>) -> io::Result<()
     .map_err(|e| e.error)
 }
 
-/// Refuses a path that cannot be a folder.
+/// Refuses a path that cannot be a folder to write to. Called before long work
+/// whose results are written there.
 ///
 /// # Errors
 /// If it is something else.
 pub fn check_folder(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_dir() {
-        return Err(Error::input(format!("{} is not a folder", path.display()))
-            .help("name a folder for the figures; it is created if necessary"));
-    }
-    Ok(())
+    let what = match path {
+        _ if is_stdout(path) => format!("standard output (`{}`) cannot be a folder", path.display()),
+        _ if path.symlink_metadata().is_ok() && !path.is_dir() => {
+            format!("{} is not a folder", path.display())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::input(what).help("name a folder; it is created if necessary"))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    match error.kind() {
-        PermissionDenied | ReadOnlyFilesystem => {
-            Error::io(path, error).help("choose a place that you can write to")
-        }
-        _ => Error::io(path, error),
-    }
+    Error::io(path, error)
 }
 
 /// The error for a file that may not be replaced.

@@ -70,7 +70,12 @@ pub fn report(args: &ReportArgs) -> Result<()> {
         return Err(Error::input("only one document can be written to standard output")
             .help("name a file for all but one of --json, --html, --latex and --markdown"));
     }
-    named.into_iter().flatten().try_for_each(|file| check(file, args.force))?;
+    let mut files = named.into_iter().flatten().filter(|file| file.as_os_str() != "/dev/null");
+    if let Some(file) = files.clone().find(|file| files.clone().filter(|other| other == file).count() > 1) {
+        return Err(Error::input(format!("{} is named for two documents", file.display()))
+            .help("name another file for each of --html, --latex and --markdown"));
+    }
+    files.try_for_each(|file| check(file, args.force))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
     let report = Report::read(&args.folder)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());

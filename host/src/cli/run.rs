@@ -118,7 +118,7 @@ pub fn run(args: &Run) -> Result<u8> {
         .clone()
         .unwrap_or_else(|| Path::new("runs").join(pallium_record::spec::file_name(&experiment.name)));
     // Workers get it as text.
-    support::path_text(&out)?;
+    support::unicode(&out)?;
     let existing = Store::existing(&out)?;
     let added_metrics = match &existing {
         Some(store) => store.manifest()?.added_metrics,

@@ -139,6 +139,15 @@ pub fn path_text(path: &Path) -> Result<String> {
     })
 }
 
+/// Refuses a folder whose absolute path is not valid Unicode: trainings receive it
+/// as text.
+///
+/// # Errors
+/// If it is not.
+pub fn unicode(folder: &Path) -> Result<()> {
+    path_text(&std::path::absolute(folder).map_err(|e| Error::io(folder, &e))?).map(drop)
+}
+
 /// The setting of a component that a command builds alone, with all cores.
 pub fn setting<'a>(
     neurons: Option<usize>,

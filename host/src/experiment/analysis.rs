@@ -38,7 +38,15 @@ pub(super) fn read(node: Option<&Node>, variants: &[Variant], swept: &SweptNames
     }
     let mut contrasts = Vec::new();
     for node in table.get("contrasts").map(Node::list).unwrap_or_default() {
-        contrasts.push(contrast(node, &names)?);
+        let (upper, lower) = contrast(node, &names)?;
+        let same = |(a, b): &&(String, String)| (a == &upper && b == &lower) || (a == &lower && b == &upper);
+        if let Some((a, b)) = contrasts.iter().find(same) {
+            return Err(node
+                .at
+                .error(format!("the contrast of `{a}` and `{b}` is there already"))
+                .help("remove one of them: every comparison is corrected for once"));
+        }
+        contrasts.push((upper, lower));
     }
     Ok(Analysis { reference, factors, contrasts })
 }
@@ -62,9 +70,18 @@ fn factor(name: &str, node: &Node, names: &Names<'_>) -> Result<AnalysisFactor> 
         for node in node.list() {
             let variant = names.read(node, &format!("a variant of level `{level}`"))?;
             if found.iter().any(|(_, known)| known.contains(&variant)) || variants.contains(&variant) {
-                return Err(node.at.error(format!("{what} names variant `{variant}` twice")));
+                return Err(node
+                    .at
+                    .error(format!("{what} names variant `{variant}` twice"))
+                    .help("a variant has one level of each factor"));
             }
             variants.push(variant);
+        }
+        if variants.is_empty() {
+            return Err(node
+                .at
+                .error(format!("level `{level}` of {what} has no variants"))
+                .help("list its variants, or remove the level"));
         }
         found.push((level.clone(), variants));
     }
@@ -84,7 +101,10 @@ fn contrast(node: &Node, names: &Names<'_>) -> Result<(String, String)> {
     let what = "a variant of a contrast";
     let (upper, lower) = (names.read(upper, what)?, names.read(lower, what)?);
     if upper == lower {
-        return Err(node.at.error(format!("a contrast compares `{upper}` with itself")));
+        return Err(node
+            .at
+            .error(format!("a contrast compares `{upper}` with itself"))
+            .help("name two different variants"));
     }
     Ok((upper, lower))
 }

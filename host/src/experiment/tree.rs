@@ -191,8 +191,20 @@ impl Node {
                     .at
                     .error(format!("{what} is {number}"))
                     .help(format!("it must be at least {low}"))),
+                _ if number.as_f64().is_some_and(|n| n.fract() == 0.0 && n > high as f64) => Err(self
+                    .at
+                    .error(format!("{what} is {number}, which is too large"))
+                    .help(format!("it must be at most {high}"))),
                 _ => Err(self.wrong(what, "a whole number")),
             },
+            Value::Leaf(serde_json::Value::String(text))
+                if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() > 18 =>
+            {
+                Err(self
+                    .at
+                    .error(format!("{what} is {text}, which is too large"))
+                    .help(format!("it must be at most {}", high.min(i64::MAX as u64))))
+            }
             _ => Err(self.wrong(what, "a whole number")),
         }
     }

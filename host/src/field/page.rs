@@ -13,6 +13,11 @@ use super::relations::{
 
 /// Number of connected pairs below which statements about wiring are uncertain.
 const FEW_CONNECTIONS: u64 = 20;
+/// Neurons that are listed by number.
+const LISTED: usize = 10;
+/// A field wider than this (µm), which is a whole mouse brain, has its positions
+/// probably in another unit.
+const WIDE_UM: f64 = 15_000.0;
 /// Share of the weight on the diagonal above which there is a warning.
 const HEAVY_DIAGONAL: f64 = 0.25;
 /// Time of the first event, relative to the last, above which there is a warning if
@@ -299,6 +304,13 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
             relation.asymmetry
         ));
     }
+    let widest = page.span_um.map_or(0.0, |span| span.into_iter().fold(0.0, f64::max));
+    if widest > WIDE_UM {
+        warn(format!(
+            "the somata span {widest:.0} µm, more than a mouse brain: positions are probably in another unit; state it \
+             as `unit` of the positions in field.toml"
+        ));
+    }
     let late = |activity: &&Activity| {
         activity.recording_s.is_none() && activity.first_s.floor() > LATE * activity.last_s
     };
@@ -311,9 +323,12 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
         ));
     }
     if let Some(activity) = page.activity.as_ref().filter(|activity| !activity.silent.is_empty()) {
+        let named: Vec<String> = activity.silent.iter().take(LISTED).map(ToString::to_string).collect();
+        let more = if activity.silent.len() > LISTED { ", …" } else { "" };
         warn(format!(
-            "{} neurons have no events, so they correlate with no other neuron",
-            activity.silent.len()
+            "{} neurons have no events, so they correlate with no other neuron: {}{more}",
+            activity.silent.len(),
+            named.join(", ")
         ));
     }
     let twins = correlation.map(|r| pairs_beyond(r, |r| r > TWINS)).unwrap_or_default();

@@ -4,7 +4,7 @@
 use pallium_core::{ndarray::Array2, prelude::*};
 
 use crate::arnoldi::Arnoldi;
-use crate::radius::{scale_to_radius, warn_of_radius_zero};
+use crate::radius::{scale_to_radius, unit, warn_of_radius_zero};
 
 pallium_core::choice! {
     /// The signs of weights.
@@ -62,18 +62,28 @@ impl Finish {
         if self.spectral_radius > 0.0 {
             scale_to_radius(&mut weights, self.spectral_radius, self.id)?;
         }
-        match weights.indexed_iter().find(|(_, w)| !(**w as f32).is_finite()) {
-            Some(((i, j), w)) => Err(Error::input(format!(
-                "`{}`: {w:e} at row {i}, column {j} exceeds single precision",
-                self.id
-            ))
-            .help("set spectral_radius to scale the weights")),
-            None => Ok(weights.mapv(|w| w as f32)),
+        if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !(**w as f32).is_finite()) {
+            return Err(self.out_of_range(format!("{w:e} at row {i}, column {j} exceeds single precision")));
         }
+        self.not_too_small(weights.iter())?;
+        Ok(weights.mapv(|w| w as f32))
     }
-}
 
-impl Finish {
+    fn out_of_range(&self, what: impl std::fmt::Display) -> Error {
+        Error::input(format!("`{}`: {what}", self.id)).help("set spectral_radius to scale the weights")
+    }
+
+    /// Refuses weights that single precision cannot tell from 0.
+    fn not_too_small<'a>(&self, weights: impl Iterator<Item = &'a f64>) -> Result<()> {
+        let largest = weights.fold(0.0_f64, |most, w| most.max(w.abs()));
+        if largest > 0.0 && largest < f64::from(f32::MIN_POSITIVE) {
+            return Err(
+                self.out_of_range(format!("the largest weight is {largest:e}, below single precision"))
+            );
+        }
+        Ok(())
+    }
+
     /// As [`Finish::apply`], on a set of connections, which all stay; the spectral
     /// radius is found by [`Arnoldi`].
     ///
@@ -90,21 +100,20 @@ impl Finish {
             }
         }
         if self.spectral_radius > 0.0 {
-            let radius = Arnoldi::default().spectral_radius(pairs, &values)?;
+            let unit = unit(values.iter());
+            let scaled: Vec<f64> = values.iter().map(|w| w / unit).collect();
+            let radius = Arnoldi::default().spectral_radius(pairs, &scaled)?;
             if radius > 0.0 {
-                values.iter_mut().for_each(|w| *w *= self.spectral_radius / radius);
+                values = scaled.into_iter().map(|w| w * (self.spectral_radius / radius)).collect();
             } else {
                 let none = values.iter().all(|w| *w == 0.0);
                 warn_of_radius_zero(self.id, self.spectral_radius, none);
             }
         }
         if let Some(((i, j), w)) = pairs.pairs().zip(&values).find(|(_, w)| !(**w as f32).is_finite()) {
-            return Err(Error::input(format!(
-                "`{}`: {w:e} from {i} to {j} exceeds single precision",
-                self.id
-            ))
-            .help("set spectral_radius to scale the weights"));
+            return Err(self.out_of_range(format!("{w:e} from {i} to {j} exceeds single precision")));
         }
+        self.not_too_small(values.iter())?;
         let values = values.into_iter().map(|w| w as f32).collect();
         Ok(SparseWeights { connections, values })
     }

@@ -20,13 +20,22 @@ pub fn spectral_radius(matrix: &Array2<f64>) -> Result<f64> {
 /// # Errors
 /// If the eigenvalues cannot be found.
 pub fn scale_to_radius(weights: &mut Array2<f64>, target: f64, id: &str) -> Result<()> {
-    let radius = spectral_radius(weights)?;
+    let unit = unit(weights.iter());
+    let radius = if unit == 1.0 { spectral_radius(weights)? } else { spectral_radius(&(&*weights / unit))? };
     if radius > 0.0 {
-        *weights *= target / radius;
+        weights.mapv_inplace(|w| w / unit * (target / radius));
     } else {
         warn_of_radius_zero(id, target, weights.iter().all(|w| *w == 0.0));
     }
     Ok(())
+}
+
+/// 1, or for weights so large or small that their products leave the range of
+/// numbers, a power of two near the largest: dividing by it is exact.
+pub(crate) fn unit<'a>(weights: impl Iterator<Item = &'a f64>) -> f64 {
+    let largest = weights.fold(0.0_f64, |most, w| most.max(w.abs()));
+    let usual = 1e-60..1e60;
+    if largest == 0.0 || usual.contains(&largest) { 1.0 } else { largest.log2().floor().exp2() }
 }
 
 /// Warns that weights have no spectral radius that could be scaled: `all_zero`,
@@ -51,6 +60,19 @@ mod tests {
         assert_eq!(spectral_radius(&array![[0.0, 1.0], [0.0, 0.0]]).unwrap(), 0.0);
         assert_eq!(spectral_radius(&array![[0.5, 0.0], [0.0, -4.0]]).unwrap(), 4.0);
         assert_eq!(spectral_radius(&array![[-7.0]]).unwrap(), 7.0);
+    }
+
+    #[test]
+    fn the_unit_of_the_weights_does_not_matter() {
+        let weights = array![[0.1, -3.0, 0.2], [3.0, 0.5, -0.3], [0.7, 0.1, -0.2]];
+        let mut expected = weights.clone();
+        scale_to_radius(&mut expected, 0.9, "a.b").unwrap();
+        for power in [-1000, -300, 300, 1000] {
+            let mut scaled = &weights * f64::from(power).exp2();
+            scale_to_radius(&mut scaled, 0.9, "a.b").unwrap();
+            let off = (&scaled - &expected).iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+            assert!(off < 1e-14, "2^{power}: {off}");
+        }
     }
 
     #[test]

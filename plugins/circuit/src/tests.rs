@@ -265,10 +265,12 @@ fn connections_between_populations_follow_their_neurons() {
 fn measured_kinds_and_unknown_axons_are_read_from_the_substrate() {
     let world = World::new(50, 1);
     let mut substrate = world.setting().substrate().unwrap().clone();
-    let setting = |substrate| Setting { substrate: Some(substrate), seed: 4, ..world.setting() };
-    let error = build::<Dale>(json!({"assignment": "measured"}), &setting(&substrate)).err().unwrap();
+    fn on<'a>(world: &'a World, substrate: &'a SubstrateView<'a>) -> Setting<'a> {
+        Setting { substrate: Some(substrate), seed: 4, ..world.setting() }
+    }
+    let error = build::<Dale>(json!({"assignment": "measured"}), &on(&world, &substrate)).err().unwrap();
     assert!(error.message.contains("does not know which neurons are inhibitory"), "{error}");
-    let error = build::<Mask>(json!({"unknown": "free"}), &setting(&substrate)).err().unwrap();
+    let error = build::<Mask>(json!({"unknown": "free"}), &on(&world, &substrate)).err().unwrap();
     assert!(error.message.contains("does not know which axons were proofread"), "{error}");
 
     // Ten of each kind in turn, then unknown.
@@ -277,14 +279,14 @@ fn measured_kinds_and_unknown_axons_are_read_from_the_substrate() {
     substrate.ids.insert("axon".into(), (0..50).map(|k| i64::from(k % 2)).collect::<Vec<i64>>().into());
     let mut ones = Matrix::ones((50, 50));
     let params = json!({"assignment": "measured", "excitatory": 0.5});
-    let mut dale: Dale = build(params, &setting(&substrate)).unwrap();
+    let mut dale: Dale = build(params, &on(&world, &substrate)).unwrap();
     dale.project(ones.view_mut(), &Point::new("recurrent")).unwrap();
     let inhibits: Vec<bool> = ones.rows().into_iter().map(|row| row[0] == 0.0).collect();
     assert!(inhibits[..10].iter().all(|&i| i) && inhibits[10..20].iter().all(|&i| !i));
     assert_eq!(inhibits[20..].iter().filter(|&&i| i).count(), 15);
 
-    let absent: Mask = build(json!({}), &setting(&substrate)).unwrap();
-    let free: Mask = build(json!({"unknown": "free"}), &setting(&substrate)).unwrap();
+    let absent: Mask = build(json!({}), &on(&world, &substrate)).unwrap();
+    let free: Mask = build(json!({"unknown": "free"}), &on(&world, &substrate)).unwrap();
     for ((i, j), &allowed) in free.allowed.indexed_iter() {
         let known = i == j || i % 2 == 1;
         assert_eq!(allowed, if known { absent.allowed[[i, j]] } else { true }, "{i}, {j}");

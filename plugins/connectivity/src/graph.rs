@@ -10,9 +10,10 @@ pallium_core::choice! {
         Bu = "bu",
         /// Binary, directed.
         Bd = "bd",
-        /// Weighted, undirected.
+        /// Weighted, undirected: |weight| divided by the largest, as bctpy's
+        /// `weight_conversion(W, "normalize")`.
         Wu = "wu",
-        /// Weighted, directed.
+        /// Weighted, directed; weights as for `wu`.
         Wd = "wd",
     }
 }

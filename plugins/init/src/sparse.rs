@@ -54,7 +54,13 @@ impl WeightSource for Sparse {
         let mut weights = normal(request, "sparse weights")?;
         let pairs = n * if diagonal == Diagonal::Zero { n.saturating_sub(1) } else { n };
         let mut connected = vec![false; pairs];
-        connected[..(density * pairs as f64).round() as usize].fill(true);
+        let count = (density * pairs as f64).round() as usize;
+        if count == 0 {
+            pallium_core::tracing::warn!(
+                "`init.sparse`: density {density} of {pairs} pairs is no connection: all weights are 0"
+            );
+        }
+        connected[..count].fill(true);
         connected.shuffle(&mut random::stream(request.seed, "sparse weights: pairs"));
         let deviation = if density > 0.0 { gain / (density * n as f64).sqrt() } else { 0.0 };
         let mut connected = connected.into_iter();

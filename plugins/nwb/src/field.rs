@@ -212,6 +212,14 @@ impl SubstrateSource for Field {
             field.frame_hz = traces.clock.frame_hz();
             field.recording = traces.clock.recording();
             let hz = field.frame_hz.unwrap_or_default();
+            if let Some(((from, to), gaps)) = traces.clock.gap() {
+                let note = format!(
+                    "times: no frame was recorded in {gaps} interval(s), the longest from {from} to {to} s; events are \
+                     counted as if nothing had happened then: derive matrices from the parts apart (from_s, to_s)"
+                );
+                tracing::warn!("{note}");
+                field.notes.push(note);
+            }
             if params.correlation {
                 let correlation = traces.correlation(self.threads);
                 field.matrices.insert(Substrate::CORRELATION.into(), correlation.into());

@@ -17,6 +17,11 @@ const FRAMES: usize = 2048;
 /// Largest distance of a time stamp from its frame, in frames, in a regular
 /// recording.
 const OFF_FRAME: f64 = 0.05;
+/// Precision of time stamps (s), and their relative rounding.
+const STAMP_S: f64 = 1e-9;
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+/// An interval between two frames of more than this many usual ones is a gap.
+const GAP: f64 = 1.5;
 
 /// Traces of some ROIs of a field.
 #[derive(Debug)]
@@ -42,25 +47,39 @@ pub struct Clock {
 
 impl Clock {
     /// Frames per second: the rate of the file; or of regular time stamps, their
-    /// mean; or else the inverse of the median interval. `None` if there are fewer
-    /// than two frames.
+    /// mean; or else the inverse of the median interval. A rate of time stamps is
+    /// the simplest one within their precision, because bins and windows are counted
+    /// in whole frames. `None` if there are fewer than two frames.
     pub fn frame_hz(&self) -> Option<f64> {
+        if self.rate.is_some() {
+            return self.rate;
+        }
         let (first, last) = (*self.times.first()?, *self.times.last()?);
+        if self.times.len() < 2 {
+            return None;
+        }
+        let rounding = STAMP_S + ROUNDING * first.abs().max(last.abs());
         let mean = (self.times.len() - 1) as f64 / (last - first);
         let off = |(frame, time): (usize, &f64)| ((time - first) * mean - frame as f64).abs();
-        let regular = || self.times.iter().enumerate().map(off).all(|off| off <= OFF_FRAME);
-        let hz = match self.rate {
-            Some(rate) => rate,
-            None if self.times.len() < 2 => return None,
-            None if regular() => mean,
-            None => {
-                let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-                let middle = steps.len() / 2;
-                let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
-                1.0 / *step
-            }
+        let most = self.times.iter().enumerate().map(off).fold(0.0, f64::max);
+        let hz = if most <= OFF_FRAME {
+            simplest(mean, (rounding + 2.0 * most / mean) / (last - first))
+        } else {
+            let mut steps: Vec<f64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let middle = steps.len() / 2;
+            let (_, step, _) = steps.select_nth_unstable_by(middle, f64::total_cmp);
+            simplest(1.0 / *step, rounding / *step)
         };
         Some(hz).filter(|hz| hz.is_finite())
+    }
+
+    /// The longest time without frames, if some are missing: when it begins and
+    /// ends (s), and the number of such gaps.
+    pub fn gap(&self) -> Option<((f64, f64), usize)> {
+        let step = 1.0 / self.frame_hz()?;
+        let gaps = self.times.windows(2).filter(|pair| pair[1] - pair[0] > GAP * step);
+        let longest = gaps.clone().max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0])))?;
+        Some(((longest[0], longest[1]), gaps.count()))
     }
 
     /// Begin and end of the recording (s): the last frame lasts as long as others.
@@ -99,6 +118,12 @@ impl Traces {
         let mut column_of = vec![None; plane.rows()];
         for (column, &row) in of_column.iter().enumerate() {
             match usize::try_from(row).ok().and_then(|row| column_of.get_mut(row)) {
+                Some(Some(first)) => {
+                    return Err(series
+                        .rois
+                        .bad(format!("refers to row {row} for columns {first} and {column}"))
+                        .help("set `series` to traces in which every ROI has one column"));
+                }
                 Some(place) => *place = Some(column),
                 None => {
                     return Err(series
@@ -226,6 +251,14 @@ impl Traces {
     }
 }
 
+/// The rate with the fewest digits, or with an interval of the fewest digits, that
+/// differs from `hz` by at most the relative `error`.
+fn simplest(hz: f64, error: f64) -> f64 {
+    let rounded = |value: f64, digits: usize| format!("{value:.digits$e}").parse().unwrap_or(value);
+    let near = |other: &f64| (other - hz).abs() <= error * hz;
+    (0..15).flat_map(|digits| [rounded(hz, digits), 1.0 / rounded(1.0 / hz, digits)]).find(near).unwrap_or(hz)
+}
+
 /// The largest power of two not above the trace's maximum; 1 for a zero trace.
 fn unit(trace: ArrayView1<'_, f64>) -> f64 {
     let largest = trace.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
@@ -263,7 +296,9 @@ impl Clock {
                 .help("traces must be a matrix with one row per frame and one column per ROI"));
         }
         if let Some(frame) = times.iter().position(|time| !time.is_finite()) {
-            return Err(place.bad(format!("is {} for frame {frame}", times[frame])));
+            return Err(place
+                .bad(format!("is {} for frame {frame}", times[frame]))
+                .help("write a time for every frame, or leave the frame out of the traces"));
         }
         if let Some(frame) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
             return Err(place
@@ -303,6 +338,33 @@ mod tests {
         let recording = clock((0..50).map(|k| f64::from(k) / 10.0 - 2.0).collect()).recording().unwrap();
         assert!(recording.0 == -2.0 && (recording.1 - 3.0).abs() < 1e-12, "{recording:?}");
         assert_eq!(clock(vec![1.0]).recording(), None);
+    }
+
+    #[test]
+    fn regular_time_stamps_far_from_zero_have_a_rate_that_counts_whole_frames() {
+        for hz in [10.0, 6.3, 29.97, 20.0 / 3.0, 30.0, 1.0 / 0.15, 500.0] {
+            for first in [0.0, 0.123, 86_400.7, -5.0, 1.7e9] {
+                let times: Vec<f64> = (0..200).map(|k| first + f64::from(k) / hz).collect();
+                let found = Clock { times, rate: None }.frame_hz().unwrap();
+                assert!((found / hz - 1.0).abs() < 4.0 * f64::EPSILON, "{hz} Hz from {first} s: {found}");
+            }
+        }
+        // A rate that no short number describes stays as it is.
+        let odd = 12.345_678_912;
+        let times = (0..200_000).map(|k| f64::from(k) / odd).collect();
+        let found = Clock { times, rate: None }.frame_hz().unwrap();
+        assert!((found / odd - 1.0).abs() < 1e-12, "{found}");
+    }
+
+    #[test]
+    fn missing_frames_are_found() {
+        let clock = |missing: std::ops::Range<i32>| {
+            let times = (0..100).filter(|k| !missing.contains(k)).map(|k| f64::from(k) / 10.0).collect();
+            Clock { times, rate: None }
+        };
+        assert_eq!(clock(0..0).gap(), None);
+        let clock = clock(50..60);
+        assert_eq!((clock.gap(), clock.frame_hz()), (Some(((4.9, 6.0), 1)), Some(10.0)));
     }
 
     fn correlation(values: Array2<f64>) -> f64 {

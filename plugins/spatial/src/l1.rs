@@ -47,6 +47,15 @@ impl Component for L1 {
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
         at_least_zero("strength", params.strength)?;
+        if params.strength_rule == StrengthRule::Ignored
+            && ![Params::default().strength, 1.0].contains(&params.strength)
+        {
+            pallium_core::tracing::warn!(
+                "`spatial.l1`: strength = {} is ignored and λ = 1 used, as in the published baseline; set \
+                 strength_rule = \"applied\" to use it",
+                params.strength
+            );
+        }
         let strength = match params.strength_rule {
             StrengthRule::Applied => params.strength,
             StrengthRule::Ignored => 1.0,

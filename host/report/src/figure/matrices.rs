@@ -93,7 +93,7 @@ pub fn figure<'a>(
         wide: true,
     });
     Figure {
-        id: format!("matrices-{}", run.tasks[task].slug()),
+        id: format!("matrices-{}", run.slug(task)),
         title: format!("Recurrent weights before and after training, {}", run.tasks[task].short()),
         caption:
             "The run of median accuracy of each variant. Rows: from, columns: to; neurons by community of \

@@ -22,7 +22,7 @@ pub fn figure<'a>(run: &'a RunFolder, task: usize, measures: &'a [String]) -> Fi
         .collect();
     panels.push(legend(run));
     Figure {
-        id: format!("organization-{}", run.tasks[task].slug()),
+        id: format!("organization-{}", run.slug(task)),
         title: format!("Organization against accuracy, {}", run.tasks[task].short()),
         caption:
             "One mark for each run. ρ: Spearman's correlation over all runs of the task; variants differ in \

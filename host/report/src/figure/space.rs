@@ -50,7 +50,7 @@ pub fn figure<'a>(
         })
         .collect();
     Figure {
-        id: format!("space-{}", run.tasks[task].slug()),
+        id: format!("space-{}", run.slug(task)),
         title: format!("Neurons in space, {}", run.tasks[task].short()),
         caption: caption(networks),
         panels,

@@ -9,7 +9,7 @@ use pallium_record::spec::file_name;
 
 use super::Export;
 use crate::cli::finished::FinishedRun;
-use crate::cli::output::folder_of;
+use crate::cli::output::{check_folder, folder_of};
 use crate::cli::support;
 use crate::dataset::Format;
 use crate::run::each::Given;
@@ -53,7 +53,8 @@ pub fn export(args: &Export) -> Result<()> {
                 name = format!("{name}.{}", file_name(&format!("{} {}", test.task, test.settings)));
             }
             let place = match ending {
-                Some(_) => args.out.clone(),
+                // The target of a link is replaced, never the link.
+                Some(_) => pallium_files::link_target(&args.out),
                 None => args.out.join(format!("{name}.{}", format.ending())),
             };
             planned.push(Planned { cell, test, place });
@@ -67,9 +68,12 @@ pub fn export(args: &Export) -> Result<()> {
         ))
         .help("select one with --only variant/task/run, or name a folder"));
     }
+    if ending.is_none() {
+        check_folder(&args.out)?;
+    }
     planned.iter().try_for_each(|one| check(&one.place, format, args.force))?;
     let parent = match ending {
-        Some(_) => folder_of(&args.out).to_owned(),
+        Some(_) => folder_of(&pallium_files::link_target(&args.out)).to_owned(),
         None => args.out.clone(),
     };
     let failed = |e: std::io::Error| Error::io(&parent, &e);

@@ -18,6 +18,7 @@ use pallium_core::{Error, Result, Substrate};
 use pallium_record::defaults;
 use pallium_record::spec::Use;
 
+use super::output::check_folder;
 use super::support;
 use crate::plugins::Catalogue;
 
@@ -96,6 +97,7 @@ fn store(catalogue: &Catalogue, field: &Substrate, out: &Path) -> Result<()> {
 
 /// Refuses a folder that cannot be written to, before long work.
 fn check_free(out: &Path) -> Result<()> {
+    check_folder(out)?;
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
         return Err(Error::input(format!("{} exists and is not empty", out.display()))

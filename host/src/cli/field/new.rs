@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use pallium_core::{Error, Result};
 
+use crate::cli::output::check_folder;
 use crate::cli::support;
 
 /// The template, with a placeholder for the name.
@@ -33,6 +34,7 @@ pub struct New {
 /// If the folder has a field.toml already, or cannot be written.
 pub fn new(args: &New) -> Result<()> {
     let folder = &args.folder;
+    check_folder(folder)?;
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let absolute = folder.canonicalize().map_err(|e| Error::io(folder, &e))?;
     let name =

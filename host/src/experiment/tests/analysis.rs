@@ -65,13 +65,27 @@ fn mistakes_in_the_analysis_are_reported_with_their_place() {
         "x.toml:9: a contrast cannot be \"free\": it must be a list of two variants",
         "[[",
     );
-    of("contrasts = [[\"free\", \"free\"]]", "x.toml:9: a contrast compares `free` with itself", "");
+    of(
+        "contrasts = [[\"free\", \"free\"]]",
+        "x.toml:9: a contrast compares `free` with itself",
+        "two different",
+    );
+    of(
+        "contrasts = [[\"free\", \"bound\"], [\"bound\", \"free\"]]",
+        "x.toml:9: the contrast of `free` and `bound` is there already",
+        "remove one",
+    );
+    of(
+        "factors.f = { a = [\"free\"], b = [] }",
+        "x.toml:9: level `b` of factor `f` has no variants",
+        "remove the level",
+    );
     of("factors.f = [\"free\"]", "x.toml:9: factor `f` cannot be [\"free\"]: it must be a table", "levels");
     of("factors.f.a = [\"free\"]", "x.toml:9: factor `f` has 1 levels", "two or more");
     of(
         "factors.f = { a = [\"free\"], b = [\"bound\", \"free\"] }",
         "x.toml:9: factor `f` names variant `free` twice",
-        "",
+        "one level",
     );
     of("reference = { sweep = [\"free\", \"bound\"] }", "x.toml:8: nothing in `analysis` can be swept", "");
 }
