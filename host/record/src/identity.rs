@@ -213,7 +213,10 @@ fn data_once(path: &Path) -> Result<String> {
 pub fn data(path: &Path) -> Result<String> {
     if !path.exists() {
         return Err(Error::input(format!("{} does not exist", path.display()))
-            .help("correct `path`; --set substrate.path=DIR sets the path of a field for one run"));
+            .help(
+            "correct `path`: it is relative to the file that it is written in, and in --set to the current folder, as in \
+             --set substrate.path=DIR",
+        ));
     }
     if path.is_file() {
         return hash::file(path);

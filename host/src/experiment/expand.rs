@@ -2,7 +2,6 @@
 //! components.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use pallium_core::{Error, Result, Role};
 use pallium_profile as profile;
@@ -265,8 +264,9 @@ impl Experiment {
     /// # Errors
     /// If a metric is not loaded or does not take a parameter.
     pub fn add_metrics(&self, cells: &mut [CellSpec], metrics: &[Use], catalogue: &Catalogue) -> Result<()> {
-        let at = Place::file(Path::new("manifest.json"));
         for metric in metrics {
+            // A user gave it to `pallium measure`, now or before.
+            let at = Place::option(&format!("metric {}", metric.id));
             let given = Component {
                 component: metric.clone(),
                 at: at.clone(),

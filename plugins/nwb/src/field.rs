@@ -298,9 +298,20 @@ impl Field {
             field.recording = Some((begin, end));
         } else if let Some((begin, end)) = field.recording {
             if first < begin || last > end {
-                field.notes.push(format!(
-                    "events: some are before or after the traces, {begin} s to {end} s; they count as recorded"
-                ));
+                let outside = first > end || last < begin;
+                let note = match outside {
+                    true => format!(
+                        "events: all are from {first} s to {last} s, outside the traces, {begin} s to {end} s: is the \
+                         starting_time of the traces right? Otherwise set recording_s = [begin, end]"
+                    ),
+                    false => format!(
+                        "events: some are before or after the traces, {begin} s to {end} s; they count as recorded"
+                    ),
+                };
+                if outside {
+                    tracing::warn!("{note}");
+                }
+                field.notes.push(note);
                 field.recording = Some((begin.min(first), end.max(last)));
             }
         } else if first < 0.0 {

@@ -21,7 +21,7 @@ pub fn markdown(table: &Table) -> String {
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
-        if matches!(c, '|' | '*' | '_' | '<' | '`' | '\\') {
+        if matches!(c, '|' | '*' | '_' | '<' | '&' | '$' | '`' | '\\') {
             escaped.push('\\');
         }
         escaped.push(c);

@@ -5,7 +5,7 @@ mod properties;
 mod synapses;
 mod volume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pallium_core::{ndarray::Array2, prelude::*, tracing};
@@ -20,6 +20,10 @@ const PROGRESS: &str = "progress";
 /// Largest distance of a cell from the origin along an axis (µm): the volume ends
 /// at 1.7 mm.
 const FARTHEST_UM: f64 = 3_000.0;
+/// Nor are so many cells all so near the origin (µm).
+const NEAREST_UM: f64 = 20.0;
+/// Fields that an error lists.
+const FIELDS_LISTED: usize = 20;
 /// Maximum number of neurons in a field; the largest released one has 632.
 const MOST_NEURONS: usize = 20_000;
 
@@ -247,7 +251,7 @@ impl Field {
         }
     }
 
-    /// A remark if positions in voxels are more likely nanometres.
+    /// A remark if positions in voxels are more likely nanometres or micrometres.
     fn implausible(&self, params: &Params) -> Option<String> {
         if params.unit != PositionUnit::Voxel {
             return None;
@@ -258,6 +262,12 @@ impl Field {
         let on_edges = self.units.len() > 1 && all().all(|(at, edge)| at % edge == 0.0);
         let coarse = params.voxel_nm.iter().any(|edge| *edge > 1.0);
         let far = all().map(|(at, edge)| (at * edge / 1e3).abs()).fold(0.0, f64::max);
+        if far < NEAREST_UM && self.units.len() >= 10 {
+            return Some(format!(
+                "positions: these look like micrometres instead of voxels, because in voxels all cells would be within \
+                 {far:.1} µm of the origin; set unit = \"um\" (--param unit=um) if they are"
+            ));
+        }
         let why = if far > FARTHEST_UM {
             format!("in voxels the farthest cell would be {far:.0} µm from the origin")
         } else if on_edges && coarse {
@@ -388,6 +398,8 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     };
     tracing::info!(target: PROGRESS, fraction = 0.0, "units and cells");
     let mut found: BTreeMap<(i64, i64, i64), Field> = BTreeMap::new();
+    // Names of fields that are not requested.
+    let mut others: BTreeSet<String> = BTreeSet::new();
     // Index of each cell within its field.
     let mut known: BTreeMap<((i64, i64, i64), i64), usize> = BTreeMap::new();
     // Cell of each unit.
@@ -396,6 +408,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
         let key = (rows.id(session_at, session)?, rows.id(scan_at, scan)?, rows.id(field_at, field)?);
         let name = format!("{}_{}_{}", key.0, key.1, key.2);
         if !params.fields.is_empty() && !params.fields.contains(&name) {
+            others.insert(name);
             continue;
         }
         let field = found.entry(key).or_insert_with(|| Field {
@@ -452,7 +465,12 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     }
     let there: Vec<String> = found.values().map(|field| field.name.clone()).collect();
     if let Some(missing) = params.fields.iter().find(|name| !there.contains(name)) {
-        let any = if there.is_empty() { "none of those requested".into() } else { there.join(", ") };
+        let all: BTreeSet<String> = there.iter().cloned().chain(others).collect();
+        let mut listed: Vec<String> = all.into_iter().take(FIELDS_LISTED + 1).collect();
+        if listed.len() > FIELDS_LISTED {
+            listed[FIELDS_LISTED] = "…".into();
+        }
+        let any = if listed.is_empty() { "none".into() } else { listed.join(", ") };
         return Err(Error::input(format!("{} has no units of field `{missing}`", path.display()))
             .help(format!("field names are <session>_<scan>_<field>, such as 6_6_2; found: {any}")));
     }
