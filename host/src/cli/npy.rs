@@ -39,6 +39,14 @@ pub fn read_square_f32(path: &Path) -> Result<Matrix> {
         ))
         .help("recurrent weights are stored in single precision; scale the matrix"));
     }
+    let largest = matrix.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+    if largest > 0.0 && largest < f64::from(f32::MIN_POSITIVE) {
+        return Err(Error::input(format!(
+            "the largest value of `{}` is {largest:e}, below single precision",
+            path.display()
+        ))
+        .help("recurrent weights are stored in single precision; scale the matrix"));
+    }
     Ok(matrix.mapv(|v| v as f32))
 }
 

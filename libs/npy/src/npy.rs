@@ -22,6 +22,8 @@ const LONGEST_HEADER: usize = 1 << 16;
 const MOST_LISTS: usize = 1 << 17;
 /// Bytes converted to numbers at once.
 const PIECE: usize = 1 << 16;
+const AS_NUMBERS: &str =
+    "save numbers instead: numpy.save(file, numpy.asarray(array, float)), or int for ids";
 const SAVE_AGAIN: &str = "copy the file again from its source, or write it again with numpy.save";
 
 /// Checks the shape of an array. It is called after the header has been read, so
@@ -123,7 +125,7 @@ pub fn read_ids(path: &Path, fits: Fits<'_>) -> Result<Vec<i64>> {
 pub fn ids(path: &Path, source: impl Read, length: u64, fits: Fits<'_>) -> Result<Vec<i64>> {
     let mut array = Array::begin(path, source, length)?;
     let Some(dtype) = array.header.dtype else {
-        return Err(bad(path, "holds Python objects where integers are expected"));
+        return Err(bad(path, "holds Python objects where integers are expected").help(AS_NUMBERS));
     };
     if array.header.shape.len() != 1 {
         return Err(bad(
@@ -332,7 +334,7 @@ impl<'a, R: Read> Array<'a, R> {
     /// Reads the array if `fits` accepts its shape.
     fn all(mut self, fits: Fits<'_>) -> Result<ArrayD<f64>> {
         let Some(dtype) = self.header.dtype else {
-            return Err(bad(self.path, "holds Python objects where numbers are expected"));
+            return Err(bad(self.path, "holds Python objects where numbers are expected").help(AS_NUMBERS));
         };
         fits(&self.header.shape)?;
         self.numbers(dtype)

@@ -115,7 +115,7 @@ impl Npz {
                     "{}: the name of the array is missing",
                     self.path.display()
                 ))
-                .help(format!("use {{ file = …, array = … }}; {}", known())));
+                .help(format!("set `array` beside the file's name; {}", known())));
             }
         };
         if !names.contains(&name.as_str()) {

@@ -70,7 +70,15 @@ impl WeightSource for FromFile {
             let (weights, own) = safetensors_file::read(&path, array)?;
             in_order(weights, &own, ids, &path)
         } else {
-            own_field::read_matrix(&path, array, ids)?
+            own_field::read_matrix(&path, array, ids).map_err(|mut error| {
+                // This component reads one more format.
+                if let Some(help) =
+                    error.help.as_mut().filter(|help| help.starts_with("the file name must end in"))
+                {
+                    help.push_str(", .safetensors");
+                }
+                error
+            })?
         };
         let (n, neurons) = (weights.nrows(), request.neurons);
         if n != neurons {
