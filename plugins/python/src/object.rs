@@ -101,6 +101,13 @@ impl Object {
         self.ask(request, arrays, &format!("{method}()"))
     }
 
+    /// Takes back the arrays of an answer, for those of the next one.
+    pub fn recycle(&self, answer: Vec<Tensor>) {
+        if let Some((_, memory)) = &mut locked(&self.shared).running {
+            memory.recycle(answer);
+        }
+    }
+
     fn ask(&self, mut request: Value, arrays: &[Sent<'_>], doing: &str) -> Result<Called> {
         let mut shared = locked(&self.shared);
         let Some((process, memory)) = &mut shared.running else {
@@ -160,6 +167,7 @@ fn setting_parts<'a>(setting: &Setting<'a>) -> (Value, Vec<Sent<'a>>) {
         "seed": setting.seed,
         "threads": setting.threads.max(1),
         "neurons": setting.neurons,
+        "shape": setting.shape().ok(),
         "inputs": setting.inputs,
         "outputs": setting.outputs,
         "loss": setting.loss,

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{Map, Value, json};
-use pallium_core::{Kind, parse_parameters};
+use pallium_core::{Kind, Units, parse_parameters};
 use pallium_testkit as testkit;
 
 use crate::constraint::PythonConstraint;
@@ -52,6 +52,7 @@ fn components_conform() {
         for (role, name) in [
             ("constraint", "Wires"),
             ("constraint", "Silence"),
+            ("constraint", "Reciprocity"),
             ("metric", "Strength"),
             ("weights", "Normal"),
             ("substrate", "Sheet"),
@@ -78,6 +79,27 @@ fn a_class_describes_its_parameters() {
     let ids: Vec<_> = offers.iter().map(|offer| offer.id.as_str()).collect();
     assert!(ids.contains(&"python.metric") && ids.contains(&"python.substrate"), "{ids:?}");
     assert_eq!(describe("constraint", &Params::default()).unwrap(), None);
+}
+
+#[test]
+fn a_class_for_square_matrices_is_refused_elsewhere() {
+    if !numpy() {
+        return;
+    }
+    let rows: Vec<i64> = (0..2).collect();
+    let between = Setting { rows: Some(Units { neurons: &rows }), neurons: Some(3), ..Setting::default() };
+    let built = |name: &str| PythonConstraint::build(params(&wires(name)), &between);
+    let error = built("Reciprocity").err().unwrap();
+    assert!(error.to_string().contains("has 2 rows and 3 columns"), "{error}");
+    assert!(error.help.unwrap().contains("recurrent_ee"));
+    let error = built("Even").err().unwrap();
+    assert!(error.to_string().contains("rows and columns differ: 2 and 3"), "{error}");
+    let (weights, mut gradient) = (Matrix::ones((2, 3)), Matrix::zeros((2, 3)));
+    let error = built("Unsaid")
+        .unwrap()
+        .penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent_ei"))
+        .unwrap_err();
+    assert!(error.help.unwrap().contains("set `square = True` in `Unsaid`"));
 }
 
 #[test]
