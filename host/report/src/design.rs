@@ -26,8 +26,11 @@ pub struct ContentDesign {
 /// not apply (a geometry, without space).
 type Aspect = (&'static str, Option<Value>);
 
+/// Number of aspects.
+const ASPECTS: usize = 10;
+
 /// Everything about a training but seeds, names and measures.
-fn aspects(spec: &CellSpec) -> [Aspect; 9] {
+fn aspects(spec: &CellSpec) -> [Aspect; ASPECTS] {
     let json = |value: serde_json::Result<Value>| value.ok();
     let space = (spec.geometry.space != Space::None).then_some(&spec.geometry);
     [
@@ -36,6 +39,7 @@ fn aspects(spec: &CellSpec) -> [Aspect; 9] {
         ("geometry", space.and_then(|g| json(serde_json::to_value(g)))),
         ("constraints", json(serde_json::to_value(&spec.constraints))),
         ("model", json(serde_json::to_value(&spec.model))),
+        ("optimizer", json(serde_json::to_value(&spec.optimizer))),
         ("neurons", json(serde_json::to_value(&spec.substrate))),
         ("task", json(serde_json::to_value(&spec.task_component))),
         ("training", json(serde_json::to_value(&spec.training))),
@@ -55,10 +59,10 @@ pub fn by_content(specs: &[Option<&CellSpec>], reference: usize) -> ContentDesig
     if let Some(design) = of_study(specs) {
         return ContentDesign { design, is_study: true };
     }
-    let all: Vec<Option<[Aspect; 9]>> = specs.iter().map(|spec| spec.map(aspects)).collect();
+    let all: Vec<Option<[Aspect; ASPECTS]>> = specs.iter().map(|spec| spec.map(aspects)).collect();
     let order = || std::iter::once(reference).chain(0..specs.len());
     let mut design = Design { factors: Vec::new(), variants: vec![Vec::new(); specs.len()] };
-    for place in 0..9 {
+    for place in 0..ASPECTS {
         let value = |variant: usize| all.get(variant)?.as_ref()?[place].1.as_ref();
         let levels: Vec<&Value> = order().filter_map(value).unique_by(|v| v.to_string()).collect();
         // A variant to which an aspect does not apply differs in it from all others.
@@ -93,7 +97,7 @@ fn of_study(all: &[Option<&CellSpec>]) -> Option<Design> {
         && alike(&|s| (s.constraints.iter().map(|c| &c.id).sorted().join(" "), json!(s.constraints)))
         && alike(&|s| (space(&s.geometry), json!(s.geometry)))
         && alike(&|s| {
-            (String::new(), json!([s.model, s.substrate, s.task_component, s.training, s.data_seed]))
+            (String::new(), json!([s.model, s.optimizer, s.substrate, s.task_component, s.training, s.data_seed]))
         })
         && specs.iter().map(|s| study::is_positive(s)).all_equal();
     let every = || all.iter().map(|spec| spec.and_then(study::name_of).unwrap_or_default());
@@ -266,6 +270,17 @@ mod tests {
         let near = design(&[spec(one("x"), "soma", json!([])), spec(one("x"), "none", json!([one("c")]))]);
         assert_eq!(near.design.matched(1, 0, 1), []);
         assert_eq!(differences(&specs[0], &specs[1]), ["weights"]);
+    }
+
+    #[test]
+    fn an_optimizer_is_not_taken_for_something_else() {
+        let one_way = spec(one("a"), "none", json!([]));
+        let mut other = spec(one("b"), "none", json!([]));
+        other.optimizer = CellSpec::clone(&one_way).substrate;
+        assert_eq!(differences(&one_way, &other), ["weights", "optimizer"]);
+        let found = design(&[one_way, other]).design;
+        assert_eq!(found.factors.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["weights", "optimizer"]);
+        assert_eq!([found.matched(0, 0, 1), found.matched(1, 0, 1)], [vec![], vec![]]);
     }
 
     #[test]

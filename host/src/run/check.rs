@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pallium_core::{Batch, Error, Kind, Matrix, Result, Setting, Split, Substrate};
+use pallium_core::{Batch, Error, Kind, Matrix, Result, Setting, Split, Substrate, Targets};
 use pallium_record::spec::{CellSpec, Training, Use};
 
 use super::components::{
@@ -50,7 +50,7 @@ fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setti
         let mut task = build_task(spec, component, catalogue, base)?;
         task.trials_of(Split::Train, count, spec.trial_seed("train"))
     };
-    if draw()? == draw()? {
+    if drawn_alike(draw()?, draw()?) {
         return Ok(());
     }
     Err(Error::input(format!(
@@ -58,6 +58,19 @@ fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setti
         component.id
     ))
     .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"))
+}
+
+/// Whether two batches are the same. Values that are not a number count as equal:
+/// targets of steps without a score may be such.
+fn drawn_alike(mut one: Batch, mut two: Batch) -> bool {
+    for batch in [&mut one, &mut two] {
+        let known = |value: f32| if value.is_nan() { f32::MAX } else { value };
+        batch.inputs.mapv_inplace(known);
+        if let Targets::Values(values) = &mut batch.targets {
+            values.mapv_inplace(known);
+        }
+    }
+    one == two
 }
 
 fn at_task(place: &[String], task: String) -> Vec<String> {
@@ -131,7 +144,7 @@ fn check_cell(
         let on = build_constraints(spec, catalogue, &base, &info, places.as_ref())?;
         let none = Matrix::zeros((0, 0));
         let initial = grown.as_ref().map_or(&none, |grown| &grown.values);
-        let mut penalties = Penalties::new(on, Wiring::new(connections, initial, places.as_ref()));
+        let mut penalties = Penalties::new(on, Wiring::new(connections, initial, places.as_ref()), spec);
         if fixed || on_connections {
             let grown = match &grown {
                 Some(grown) => grown.clone(),

@@ -5,6 +5,7 @@ use pallium_core::{
     Activity, Connections, Constraint, Error, LearnedMut, Matrix, MatrixView, MatrixViewMut, Model,
     ModelInfo, Optimizer, ParameterInfo, Point, Result, Rewiring, Tensor,
 };
+use pallium_record::spec::CellSpec;
 use pallium_record::weights::{compressed_rows, take_compressed_rows};
 
 use crate::geometry::Places;
@@ -51,6 +52,8 @@ impl When {
 /// All constraints of a training.
 pub(super) struct Penalties {
     pub on: Vec<OnParameter>,
+    /// Ids of the constraints, by their places in the spec.
+    ids: Vec<String>,
     activity: ActivityGradient,
     pub wiring: Wiring,
 }
@@ -83,7 +86,8 @@ const CONNECTIONS: &str = "connections";
 const INITIAL: &str = "connections.initial";
 
 impl Penalties {
-    pub fn new(on: Vec<OnParameter>, wiring: Wiring) -> Self {
+    pub fn new(on: Vec<OnParameter>, wiring: Wiring, spec: &CellSpec) -> Self {
+        let ids = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
         // Activity belongs to no parameter, so one instance of each constraint sees
         // it.
         let mut seen = Vec::new();
@@ -97,7 +101,7 @@ impl Penalties {
             }
         }
         let activity = ActivityGradient { lookers, values: Vec::new(), shape: (0, 0, 0) };
-        Penalties { on, activity, wiring }
+        Penalties { on, ids, activity, wiring }
     }
 
     /// Whether a constraint changes connections.
@@ -246,8 +250,10 @@ impl Penalties {
         let mut gradient = ArrayViewMut3::from_shape(*shape, &mut values[..length]).map_err(shape_error)?;
         let mut penalty = 0.0;
         for &(at, slot) in lookers.iter() {
-            let (_, constraint) = &mut self.on[at].constraints[slot];
-            penalty += constraint.activity_penalty(&activity, gradient.view_mut())?;
+            let (place, constraint) = &mut self.on[at].constraints[slot];
+            penalty += constraint
+                .activity_penalty(&activity, gradient.view_mut())
+                .map_err(|e| of_constraint(e, &self.ids, *place, "penalty on activity"))?;
         }
         Ok(penalty)
     }
@@ -278,14 +284,18 @@ impl Penalties {
                 true => Some(matrix(shape, learned.gradient)?.to_owned()),
                 false => None,
             };
-            for (_, constraint) in &mut on.constraints {
+            for (place, constraint) in &mut on.constraints {
                 let weights = matrix(shape, learned.values)?;
                 let gradient = MatrixViewMut::from_shape(shape, learned.gradient).map_err(shape_error)?;
                 let mut point = when.point(parameter, on.initial.view(), &self.wiring);
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
-                penalty += constraint.penalty(weights, gradient, &point)?;
+                let value = constraint.penalty(weights, gradient, &point).map_err(|e| of_constraint(e, &self.ids, *place, "penalty"))?;
+                if !value.is_finite() {
+                    tracing::warn!("`{}`: the penalty on `{}` is {value}", self.ids[*place], parameter.name);
+                }
+                penalty += value;
             }
         }
         Ok(penalty)
@@ -313,14 +323,14 @@ impl Penalties {
         let mut parameters = model.parameters_mut()?;
         for on in self.on.iter_mut().filter(|on| info.parameters[on.index].trained) {
             let Some(values) = parameters.get_mut(on.index) else { continue };
-            for (_, constraint) in &mut on.constraints {
+            for (place, constraint) in &mut on.constraints {
                 let weights =
                     MatrixViewMut::from_shape((on.rows, on.columns), values).map_err(shape_error)?;
                 let mut point = when.point(&info.parameters[on.index], on.initial.view(), &self.wiring);
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
-                constraint.project(weights, &point)?;
+                constraint.project(weights, &point).map_err(|e| of_constraint(e, &self.ids, *place, "projection"))?;
             }
         }
         // The loss may not show it: a rectifier turns NaN into 0.
@@ -391,6 +401,11 @@ impl Penalties {
         }
         Ok(())
     }
+}
+
+/// An error of a constraint with its id, and what it was called for.
+fn of_constraint(error: Error, ids: &[String], place: usize, what: &str) -> Error {
+    error.context(format!("the {what} of `{}` failed", ids.get(place).map_or("", String::as_str)))
 }
 
 fn prefix(place: usize, parameter: &str) -> String {

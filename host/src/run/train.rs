@@ -65,7 +65,7 @@ pub fn train(
     check_model(spec, &info)?;
     let wiring = Wiring::new(grown.connections.as_ref(), initial, ground.places.as_ref());
     let on = build_constraints(spec, catalogue, &base, &info, ground.places.as_ref())?;
-    let mut penalties = Penalties::new(on, wiring);
+    let mut penalties = Penalties::new(on, wiring, spec);
     let mut optimizer = build_optimizer(spec, catalogue, &base)?;
     let mut metrics = build_metrics(spec, catalogue, &base)?;
     let first = ground.tasks.stages(&[]);

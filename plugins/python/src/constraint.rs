@@ -102,6 +102,7 @@ impl Constraint for PythonConstraint {
         let arrays = self.arrays(weights.view(), at);
         let (about, answer) = self.object.call("penalty", self.header(at), &arrays)?;
         add(&answer, gradient)?;
+        self.object.recycle(answer);
         Ok(about["value"].as_f64().unwrap_or(f64::NAN))
     }
 
@@ -117,6 +118,7 @@ impl Constraint for PythonConstraint {
         let (rows, columns) = weights.dim();
         let found = Tensor::find::<f32>(&answer, "weights", &[rows, columns])?;
         weights.iter_mut().zip(found).for_each(|(to, from)| *to = *from);
+        self.object.recycle(answer);
         Ok(())
     }
 
@@ -136,6 +138,7 @@ impl Constraint for PythonConstraint {
         let header = json!({"seed": self.seed});
         let (about, answer) = self.object.call("activity_penalty", header, &arrays)?;
         add(&answer, gradient)?;
+        self.object.recycle(answer);
         Ok(about["value"].as_f64().unwrap_or(f64::NAN))
     }
 
@@ -147,7 +150,7 @@ impl Constraint for PythonConstraint {
     }
 
     fn restore(&mut self, state: &[Tensor]) -> Result<()> {
-        if state.is_empty() {
+        if state.is_empty() && !self.state {
             return Ok(());
         }
         let arrays = state.iter().map(Sent::tensor).collect::<Result<Vec<_>>>()?;

@@ -1,7 +1,7 @@
 //! Descriptions of classes, read from their files.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pallium_core::prelude::*;
@@ -67,24 +67,42 @@ fn described(role: &str, params: &Params, mut schema: Value) -> Result<Option<De
     Ok(Some(described))
 }
 
+/// A process that has described classes of a file, or of installed packages, and the
+/// interpreter and the file.
+type Describer = (String, Option<String>, Process);
+
 /// The answer of Python, once for each class.
 fn asked(role: &str, params: &Params) -> Result<Value> {
     static KNOWN: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+    // Classes of one file, and those of all packages, are described by one process, since
+    // importing large packages takes seconds. Files have processes of their own: their
+    // modules may have the same names.
+    static LAST: Mutex<Option<Describer>> = Mutex::new(None);
     let request = json!({"do": "describe", "role": role, "path": params.path, "name": params.name});
-    let key = format!("{} {request}", params.interpreter());
-    let known = |answer: Option<Value>| -> Option<Value> {
-        let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match answer {
-            Some(answer) => known.insert(key.clone(), answer),
-            None => known.get(&key).cloned(),
-        }
-    };
-    if let Some(answer) = known(None) {
-        return Ok(answer);
+    let python = params.interpreter();
+    let key = format!("{python} {request}");
+    if let Some(answer) = locked(&KNOWN).get(&key) {
+        return Ok(answer.clone());
     }
     let patience = Duration::from_secs_f64(params.patience_s);
-    let mut process = Process::start(&params.interpreter(), 1, patience)?;
-    let (answer, _) = process.request(&request).map_err(Failure::error)?;
-    known(Some(answer.clone()));
+    let mut last = locked(&LAST);
+    let fits = |(interpreter, path, _): &Describer| *interpreter == python && *path == params.path;
+    let mut process = match last.take().filter(fits) {
+        Some((_, _, process)) => process,
+        None => Process::start(&python, 1, patience)?,
+    };
+    process.set_patience(patience);
+    let answer = match process.request(&request) {
+        Err(Failure::Died(error)) => return Err(error),
+        other => {
+            *last = Some((python, params.path.clone(), process));
+            other.map_err(Failure::error)?.0
+        }
+    };
+    locked(&KNOWN).insert(key, answer.clone());
     Ok(answer)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -83,6 +83,9 @@ pub struct Memory {
     /// Its path, until the process has opened it.
     path: Option<TempPath>,
     size: u64,
+    /// Vectors of earlier answers, to be used again: the pages of a new vector of a
+    /// large matrix take as long as its copy.
+    spare: Vec<Vec<f32>>,
 }
 
 impl Memory {
@@ -96,7 +99,7 @@ impl Memory {
         let (file, path) = NamedTempFile::with_prefix_in("pallium-", &folder)
             .map_err(|e| Error::io(&folder, &e))?
             .into_parts();
-        Ok(Memory { file, path: Some(path), size: 0 })
+        Ok(Memory { file, path: Some(path), size: 0, spare: Vec::new() })
     }
 
     /// Its path.
@@ -152,25 +155,40 @@ impl Memory {
             );
         }
         macro_rules! read {
-            ($type:ty, $zero:expr) => {{
-                let mut values = vec![$zero; count];
+            ($values:expr) => {{
+                let mut values = $values;
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
                 self.file.read_exact_at(bytes, at).map_err(|e| self.failed(&e))?;
                 Values::from(values)
             }};
         }
         let values = match about["type"].as_str() {
-            Some("f32") => read!(f32, 0.0_f32),
-            Some("f64") => read!(f64, 0.0_f64),
-            Some("i64") => read!(i64, 0_i64),
-            Some("u64") => read!(u64, 0_u64),
-            Some("u32") => read!(u32, 0_u32),
-            Some("u8") => read!(u8, 0_u8),
+            Some("f32") => read!({
+                let mut spare = self.spare.pop().unwrap_or_default();
+                spare.resize(count, 0.0_f32);
+                spare
+            }),
+            Some("f64") => read!(vec![0.0_f64; count]),
+            Some("i64") => read!(vec![0_i64; count]),
+            Some("u64") => read!(vec![0_u64; count]),
+            Some("u32") => read!(vec![0_u32; count]),
+            Some("u8") => read!(vec![0_u8; count]),
             _ => return Err(malformed()),
         };
         // The process may have made it larger.
         self.size = self.size.max(self.file.metadata().map_or(0, |about| about.len()));
         Ok(Tensor { name: name.into(), shape, values })
+    }
+
+    /// Takes back an answer that is no longer needed.
+    pub fn recycle(&mut self, answer: Vec<Tensor>) {
+        self.spare = answer
+            .into_iter()
+            .filter_map(|tensor| match tensor.values {
+                Values::F32(values) => Some(values),
+                _ => None,
+            })
+            .collect();
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pallium_core::prelude::*;
@@ -24,8 +24,10 @@ struct Shared {
     ended_by: String,
 }
 
-/// The running processes by interpreter.
-static RUNNING: Mutex<BTreeMap<String, Weak<Mutex<Shared>>>> = Mutex::new(BTreeMap::new());
+/// The processes by interpreter. They end with this process, which closes their
+/// sockets: an object that is created after others were dropped, as in conformance
+/// checks, does not import large packages again.
+static RUNNING: Mutex<BTreeMap<String, Arc<Mutex<Shared>>>> = Mutex::new(BTreeMap::new());
 /// Numbers of objects.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -37,10 +39,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn process(params: &Params, threads: usize) -> Result<Arc<Mutex<Shared>>> {
     let python = params.interpreter();
     let mut running = locked(&RUNNING);
-    if let Some(shared) = running.get(&python).and_then(Weak::upgrade)
-        && locked(&shared).running.is_some()
+    if let Some(shared) = running.get(&python)
+        && locked(shared).running.is_some()
     {
-        return Ok(shared);
+        return Ok(shared.clone());
     }
     let patience = Duration::from_secs_f64(params.patience_s);
     let mut process = Process::start(&python, threads, patience)?;
@@ -48,7 +50,7 @@ fn process(params: &Params, threads: usize) -> Result<Arc<Mutex<Shared>>> {
     process.request(&json!({"do": "memory", "path": memory.path()})).map_err(Failure::error)?;
     memory.unlink();
     let shared = Arc::new(Mutex::new(Shared { running: Some((process, memory)), ended_by: String::new() }));
-    running.insert(python, Arc::downgrade(&shared));
+    running.insert(python, shared.clone());
     Ok(shared)
 }
 
@@ -99,6 +101,13 @@ impl Object {
     pub fn call(&self, method: &str, header: Value, arrays: &[Sent<'_>]) -> Result<Called> {
         let request = json!({"do": "call", "object": self.number, "method": method, "header": header});
         self.ask(request, arrays, &format!("{method}()"))
+    }
+
+    /// Takes back the arrays of an answer, for those of the next one.
+    pub fn recycle(&self, answer: Vec<Tensor>) {
+        if let Some((_, memory)) = &mut locked(&self.shared).running {
+            memory.recycle(answer);
+        }
     }
 
     fn ask(&self, mut request: Value, arrays: &[Sent<'_>], doing: &str) -> Result<Called> {
@@ -160,6 +169,7 @@ fn setting_parts<'a>(setting: &Setting<'a>) -> (Value, Vec<Sent<'a>>) {
         "seed": setting.seed,
         "threads": setting.threads.max(1),
         "neurons": setting.neurons,
+        "shape": setting.shape().ok(),
         "inputs": setting.inputs,
         "outputs": setting.outputs,
         "loss": setting.loss,

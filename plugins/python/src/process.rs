@@ -1,9 +1,14 @@
-//! A Python process that answers requests over pipes.
+//! A Python process that answers requests over a pair of sockets.
+//!
+//! Unlike a pipe, a socket can be read with a time limit by the thread that needs the
+//! answer: a thread that reads ahead would cost another switch at each request.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,7 +38,7 @@ const KEPT_LINES: usize = 12;
 const KEPT_BYTES: usize = 400;
 
 /// How often to check whether the process has ended while waiting for an answer:
-/// its child processes may keep its pipes open after its end.
+/// its child processes may keep its sockets open after its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long to wait for the remaining output of a process that has ended.
@@ -68,11 +73,11 @@ type Tail = Arc<Mutex<VecDeque<String>>>;
 /// A running process.
 pub struct Process {
     child: Child,
-    requests: Option<ChildStdin>,
-    /// Locked because a receiver is not `Sync`; the lock is never contended.
-    answers: Mutex<Receiver<std::io::Result<Answer>>>,
+    stream: UnixStream,
+    ended: bool,
     tail: Tail,
-    readers: Vec<JoinHandle<()>>,
+    /// Keeps the last lines of standard error.
+    reader: Option<JoinHandle<()>>,
     patience: Duration,
 }
 
@@ -85,7 +90,11 @@ impl Process {
     pub fn start(python: &str, threads: usize, patience: Duration) -> Result<Self> {
         let mut command = Command::new(interpreter(python)?);
         command.args(["-u", "-c", BOOT]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let no_sockets = |e: std::io::Error| Error::io(std::path::Path::new("socket"), &e);
+        let (stream, theirs) = UnixStream::pair().map_err(no_sockets)?;
+        stream.set_read_timeout(Some(POLL_INTERVAL)).map_err(no_sockets)?;
+        command.stdin(OwnedFd::from(theirs.try_clone().map_err(no_sockets)?));
+        command.stdout(OwnedFd::from(theirs)).stderr(Stdio::piped());
         command.env("PYTHONHASHSEED", "0");
         // Several trainings run at once, so each is limited to its threads.
         let threads = threads.max(1).to_string();
@@ -93,34 +102,17 @@ impl Process {
             command.env(name, &threads);
         }
         let mut child = command.spawn().map_err(|e| unstartable(python, &reason(&e)))?;
-        let (mut requests, output, complaints) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        if let Some(pipe) = &mut requests {
-            // If writing fails, the first request reports it.
-            let _ = writeln!(pipe, "{}", serde_json::json!(MODULES));
-        }
+        // Closes the process's end of the sockets here, so that its end is noticed.
+        drop(command);
         let tail = Tail::default();
-        let mut readers = Vec::new();
-        // Unbounded, so that a late answer does not block the reader. There is one
-        // answer per request.
-        let (send, answers) = channel();
-        if let Some(output) = output {
-            readers.push(thread::spawn(move || {
-                let mut output = BufReader::new(output);
-                loop {
-                    let answer = read_answer(&mut output);
-                    let last = answer.is_err();
-                    if send.send(answer).is_err() || last {
-                        break;
-                    }
-                }
-            }));
-        }
-        if let Some(complaints) = complaints {
+        let reader = child.stderr.take().map(|complaints| {
             let tail = tail.clone();
-            readers.push(thread::spawn(move || keep_tail(complaints, &tail)));
-        }
-        Ok(Process { child, requests, answers: Mutex::new(answers), tail, readers, patience })
+            thread::spawn(move || keep_tail(complaints, &tail))
+        });
+        let process = Process { child, stream, ended: false, tail, reader, patience };
+        // If writing fails, the first request reports it.
+        let _ = (&process.stream).write_all(format!("{}\n", serde_json::json!(MODULES)).as_bytes());
+        Ok(process)
     }
 
     /// Sets the time limit of the next requests.
@@ -133,28 +125,18 @@ impl Process {
     /// # Errors
     /// See [`Failure`]. After [`Failure::Died`] no further request is possible.
     pub fn request(&mut self, request: &Value) -> Result<Answer, Failure> {
-        let line = format!("{request}\n");
-        let Some(pipe) = &mut self.requests else {
+        if self.ended {
             return Err(Failure::Died(Error::bug("the process was ended")));
-        };
-        // If writing fails, no answer arrives, which is handled below.
-        let _ = pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush());
-        let answers = self.answers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        }
         let until = Instant::now() + self.patience;
-        let mut gone = false;
-        let outcome = loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match answers.recv_timeout(left.min(POLL_INTERVAL)) {
-                // Poll once more for an answer sent just before the end.
-                Err(RecvTimeoutError::Timeout) if gone => break Err(RecvTimeoutError::Disconnected),
-                Err(RecvTimeoutError::Timeout) if left > POLL_INTERVAL => {
-                    gone = matches!(self.child.try_wait(), Ok(Some(_)));
-                }
-                outcome => break outcome,
-            }
-        };
+        let line = format!("{request}\n");
+        // If writing fails, no answer arrives.
+        let _ = self.stream.set_write_timeout(Some(self.patience));
+        let _ = (&self.stream).write_all(line.as_bytes());
+        let waiting = Waiting { stream: &self.stream, child: &mut self.child, until, gone: false };
+        let outcome = read_answer(&mut BufReader::new(waiting));
         match outcome {
-            Ok(Ok((mut answer, bytes))) => match answer["error"].as_str() {
+            Ok((mut answer, bytes)) => match answer["error"].as_str() {
                 None => Ok((answer["ok"].take(), bytes)),
                 Some(message) => {
                     let mut error = Error::input(message);
@@ -162,8 +144,8 @@ impl Process {
                     Err(Failure::Refused(error))
                 }
             },
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Failure::Died(self.post_mortem())),
-            Err(RecvTimeoutError::Timeout) => {
+            Err(error) if error.kind() != ErrorKind::TimedOut => Err(Failure::Died(self.post_mortem())),
+            Err(_) => {
                 self.end(Duration::ZERO);
                 Err(Failure::Died(
                     self.with_tail(Error::plugin(format!(
@@ -185,13 +167,13 @@ impl Process {
     }
 
     fn with_tail(&mut self, mut error: Error) -> Error {
-        // The output is complete when the readers end. They may not end, if a child
-        // process keeps the pipes open.
+        // The output is complete when the reader ends. It may not end, if a child
+        // process keeps the pipe open.
         let until = Instant::now() + EXIT_GRACE;
-        while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < until {
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < until {
             thread::sleep(Duration::from_millis(2));
         }
-        self.readers.clear();
+        self.reader = None;
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if !tail.is_empty() {
             let lines: Vec<&str> = tail.iter().map(String::as_str).collect();
@@ -202,7 +184,9 @@ impl Process {
 
     /// Closes its input, waits for its end, and kills it after `patience`.
     fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
-        self.requests = None;
+        self.ended = true;
+        // Fails only if the process has closed its end.
+        let _ = self.stream.shutdown(Shutdown::Write);
         wait_or_kill(&mut self.child, patience)
     }
 }
@@ -244,6 +228,34 @@ fn reason(error: &std::io::Error) -> String {
         ErrorKind::NotFound => "no such program".into(),
         ErrorKind::PermissionDenied => "no permission to run it".into(),
         _ => error.to_string(),
+    }
+}
+
+/// The socket of a process, of which a read waits for the deadline or the end of the
+/// process.
+struct Waiting<'a> {
+    stream: &'a UnixStream,
+    child: &'a mut Child,
+    until: Instant,
+    gone: bool,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                outcome => return outcome,
+            }
+            if self.gone {
+                return Ok(0);
+            }
+            if Instant::now() >= self.until {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            // Read once more for an answer sent just before the end.
+            self.gone = matches!(self.child.try_wait(), Ok(Some(_)));
+        }
     }
 }
 

@@ -33,8 +33,9 @@ pub(super) fn shape(subject: &Subject<'_>) -> Result<Note> {
     let moment = Moment::with_initial(&*constraint, weights.mapv(|w| 0.9 * w), 3, 1.0);
     let point = moment.point();
     let value = value_at(&mut *constraint, &weights, &point).map_err(|e| {
-        e.context(format!("it was built for {text}, but fails on them"))
-            .help("`setting.shape()` is the shape of the parameter; return an error from `build` if it must be square")
+        let remedy = "`setting.shape()` is the shape of the parameter; return an error from `build` if it must be square";
+        let help = e.help.clone().unwrap_or_else(|| remedy.into());
+        e.context(format!("it was built for {text}, but fails on them")).help(help)
     })?;
     if !value.0.is_finite() {
         return broken(format!("the penalty of {text} is {}", value.0));

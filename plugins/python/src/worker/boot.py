@@ -15,7 +15,7 @@ REQUESTS = os.fdopen(os.dup(0), "rb")
 ANSWERS = os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
-# Importing must not change a folder of modules.
+# Importing must not change a folder of modules; see `common.keep_bytecode`.
 sys.dont_write_bytecode = True
 sources = json.loads(REQUESTS.readline())
 own = {}

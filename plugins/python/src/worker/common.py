@@ -4,6 +4,7 @@ import ast
 import difflib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -96,6 +97,27 @@ def is_local(file):
     return not any(part in packages for part in real.split(os.sep)) and not any(
         real.startswith(place + os.sep) for place in installed
     )
+
+
+def keep_bytecode():
+    """Lets imports keep the bytecode of installed packages, but not change folders of the user.
+
+    Some installers leave compiling to the first import, which takes seconds for large packages.
+    """
+    loader = importlib.machinery.SourceFileLoader
+    write = loader.set_data
+
+    def set_data(self, path, data, **options):
+        try:
+            source = importlib.util.source_from_cache(path)
+        except ValueError:
+            # Bytecode is kept elsewhere ($PYTHONPYCACHEPREFIX).
+            source = None
+        if not is_local(source):
+            write(self, path, data, **options)
+
+    loader.set_data = set_data
+    sys.dont_write_bytecode = False
 
 
 def imported(file, package):

@@ -137,6 +137,13 @@ class Setting(types.SimpleNamespace):
         return value
 
 
+def is_square(setting):
+    """Whether rows and columns of a constraint's parameter are the same units."""
+    rows, columns = getattr(setting, "rows", None), getattr(setting, "columns", None)
+    same = rows is None and columns is None or numpy.array_equal(rows, columns)
+    return setting.shape[0] == setting.shape[1] and same
+
+
 def read_arrays(request):
     """Copies of the arrays of a request, by name."""
     return {about["name"]: MEMORY.array(about).copy() for about in request["arrays"]}
@@ -153,6 +160,7 @@ def build(request):
     setting = Setting(**vars(header))
     if getattr(setting, "distance", None) is not None and setting.distance_unit_um:
         setting.distance_um = setting.distance * numpy.float32(setting.distance_unit_um)
+    setting.shape = tuple(setting.shape) if setting.shape else None
     setting.rng = numpy.random.default_rng(setting.seed)
     seed_all(setting.seed)
     role = request["role"]
@@ -247,6 +255,13 @@ class Constraint(Component):
         self.arrays = getattr(user, "arrays", "numpy")
         if self.arrays not in ("numpy", "torch", "jax"):
             raise Wrong('`arrays` of `%s` is %r' % (type(user).__name__, self.arrays), 'it must be "numpy", "torch" or "jax"')
+        self.square = bool(getattr(user, "square", False))
+        if self.square and setting.shape is not None and not is_square(setting):
+            raise Wrong(
+                "`%s` takes square matrices, but this parameter has %d rows and %d columns of other units"
+                % (type(user).__name__, *setting.shape),
+                'name parameters within one population, such as `on = ["recurrent_ee"]`',
+            )
         super().__init__(user, setting)
         self.has = {name: callable(getattr(user, name, None)) for name in ("penalty", "project", "activity_penalty")}
         if not any(self.has.values()):
@@ -343,7 +358,11 @@ class Constraint(Component):
         return {}, [(name, stored(name, value, self.name)) for name, value in found.items()]
 
     def restore(self, header, arrays):
-        if callable(getattr(self.user, "restore", None)):
+        own = self.user.state() if callable(getattr(self.user, "state", None)) else {}
+        missing = sorted(set(own) - set(arrays))
+        if missing:
+            raise Wrong("the saved state of `%s` has no `%s`" % (self.name, missing[0]), "train it again")
+        if arrays and callable(getattr(self.user, "restore", None)):
             self.user.restore({name: array.copy() for name, array in arrays.items()})
         return {}, []
 
@@ -600,7 +619,16 @@ def call(request):
     arrays = {about["name"]: MEMORY.array(about) for about in request["arrays"]}
     if "seed" in header and request["method"] in ("penalty", "project", "activity_penalty"):
         seed_all(header["seed"])
-    about, out = getattr(found, request["method"])(header, arrays)
+    try:
+        about, out = getattr(found, request["method"])(header, arrays)
+    except Exception as error:
+        weights = arrays.get("weights")
+        if not isinstance(error, Wrong) and weights is not None and weights.shape[0] != weights.shape[1]:
+            error.remedy = (
+                "weights are %d×%d here: set `square = True` in `%s` if it takes square matrices only"
+                % (*weights.shape, found.name)
+            )
+        raise
     return {"about": about, "arrays": MEMORY.put(out, request["end"])}
 
 

@@ -5,7 +5,7 @@ import traceback
 
 import components
 import environments
-from common import Wrong, place
+from common import Wrong, keep_bytecode, place
 
 
 def serve(requests, answers):
@@ -17,6 +17,7 @@ def serve(requests, answers):
         answers.flush()
 
     task = None
+    keep_bytecode()
     for line in requests:
         try:
             request = json.loads(line)
@@ -32,4 +33,5 @@ def serve(requests, answers):
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             text = str(error).strip() or "no message"
-            reply({"error": "Python: %s: %s%s" % (type(error).__name__, text, place(error))})
+            help = getattr(error, "remedy", None)
+            reply({"error": "Python: %s: %s%s" % (type(error).__name__, text, place(error)), "help": help})
