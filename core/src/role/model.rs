@@ -303,8 +303,9 @@ pub trait Model: Send + Sync {
     fn info(&self) -> ModelInfo;
 
     /// Resets the model: the first recurrent block becomes `recurrent` (N×N for
-    /// the N neurons of the substrate; the model documents what further blocks
-    /// become), all other parameters are drawn from `seed`. A model that was built for
+    /// the N neurons of the substrate), or with several populations each block the
+    /// part of it between its neurons; the model documents what other recurrent
+    /// blocks become. All other parameters are drawn from `seed`. A model that was built for
     /// a set of C connections
     /// ([`Setting::connections`](crate::Setting::connections)) receives their
     /// weights, 1 × C.

@@ -85,7 +85,8 @@ pub(crate) fn refuses_spoiled(
     state: &[Tensor],
     mut restore: impl FnMut(&[Tensor]) -> Result<()>,
 ) -> Result<()> {
-    for (what, state) in spoiled(state) {
+    // An empty state may be that of a new component.
+    for (what, state) in spoiled(state).into_iter().filter(|(_, state)| !state.is_empty()) {
         if restore(&state).is_ok() {
             return Err(Error::plugin(format!("it accepts a state {what}"))
                 .help("look up each tensor with `Tensor::find`, which checks name, type and shape"));

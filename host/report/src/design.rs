@@ -97,7 +97,10 @@ fn of_study(all: &[Option<&CellSpec>]) -> Option<Design> {
         && alike(&|s| (s.constraints.iter().map(|c| &c.id).sorted().join(" "), json!(s.constraints)))
         && alike(&|s| (space(&s.geometry), json!(s.geometry)))
         && alike(&|s| {
-            (String::new(), json!([s.model, s.optimizer, s.substrate, s.task_component, s.training, s.data_seed]))
+            (
+                String::new(),
+                json!([s.model, s.optimizer, s.substrate, s.task_component, s.training, s.data_seed]),
+            )
         })
         && specs.iter().map(|s| study::is_positive(s)).all_equal();
     let every = || all.iter().map(|spec| spec.and_then(study::name_of).unwrap_or_default());
@@ -279,7 +282,10 @@ mod tests {
         other.optimizer = CellSpec::clone(&one_way).substrate;
         assert_eq!(differences(&one_way, &other), ["weights", "optimizer"]);
         let found = design(&[one_way, other]).design;
-        assert_eq!(found.factors.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["weights", "optimizer"]);
+        assert_eq!(
+            found.factors.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(),
+            ["weights", "optimizer"]
+        );
         assert_eq!([found.matched(0, 0, 1), found.matched(1, 0, 1)], [vec![], vec![]]);
     }
 

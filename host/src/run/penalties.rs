@@ -291,7 +291,9 @@ impl Penalties {
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
-                let value = constraint.penalty(weights, gradient, &point).map_err(|e| of_constraint(e, &self.ids, *place, "penalty"))?;
+                let value = constraint
+                    .penalty(weights, gradient, &point)
+                    .map_err(|e| of_constraint(e, &self.ids, *place, "penalty"))?;
                 if !value.is_finite() {
                     tracing::warn!("`{}`: the penalty on `{}` is {value}", self.ids[*place], parameter.name);
                 }
@@ -330,7 +332,9 @@ impl Penalties {
                 if constraint.wants_loss_gradient() {
                     point.loss_gradient = on.loss_gradient.as_ref().map(|gradient| gradient.view());
                 }
-                constraint.project(weights, &point).map_err(|e| of_constraint(e, &self.ids, *place, "projection"))?;
+                constraint
+                    .project(weights, &point)
+                    .map_err(|e| of_constraint(e, &self.ids, *place, "projection"))?;
             }
         }
         // The loss may not show it: a rectifier turns NaN into 0.

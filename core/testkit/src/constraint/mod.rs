@@ -75,6 +75,7 @@ pub(crate) const CHECKS: &[Check] = &[
 struct Moment {
     step: u64,
     epoch: u32,
+    task: u32,
     initial: Matrix,
     /// Present if the constraint wants it.
     loss_gradient: Option<Matrix>,
@@ -93,13 +94,14 @@ impl Moment {
             let wave = |(i, j)| ((7 * i + 3 * j) as f32 + step as f32).sin() / scale;
             Matrix::from_shape_fn(initial.dim(), wave)
         });
-        Moment { step, epoch: 1 + (step / 10) as u32, initial, loss_gradient }
+        Moment { step, epoch: 1 + (step / 10) as u32, task: 0, initial, loss_gradient }
     }
 
     fn point(&self) -> Point<'_> {
         let mut point = Point::new("recurrent");
         point.step = self.step;
         point.epoch = self.epoch;
+        point.task = self.task;
         point.initial = Some(self.initial.view());
         point.loss_gradient = self.loss_gradient.as_ref().map(|gradient| gradient.view());
         point
@@ -187,6 +189,42 @@ fn deterministic(subject: &Subject<'_>) -> Result<Note> {
     passed("")
 }
 
+/// The gradient that is handed in must still be there, whatever the penalty is.
+fn is_added(constraint: &mut dyn Constraint, weights: &Matrix, at: &Point<'_>) -> Result<()> {
+    let own = value_at(constraint, weights, at)?.1;
+    let before = Matrix::from_shape_fn(weights.dim(), |(i, j)| ((3 * i + 5 * j) as f32).cos());
+    let mut gradient = before.clone();
+    constraint.penalty(weights.view(), gradient.view_mut(), at)?;
+    for ((place, found), (own, before)) in gradient.indexed_iter().zip(own.iter().zip(&before)) {
+        let expected = own + before;
+        if (found - expected).abs() > 1e-5 * (own.abs() + before.abs()) {
+            return Err(Error::plugin(format!(
+                "a gradient of {before} at row {}, column {} becomes {found} instead of {expected}",
+                place.0, place.1
+            ))
+            .help("add to `gradient` with +=: it holds the gradients of the other constraints"));
+        }
+    }
+    Ok(())
+}
+
+/// The gradient after updates and a change of task, when a constraint with memory
+/// has something to remember.
+fn gradient_with_memory(subject: &Subject<'_>, place: &dyn Fn(usize, usize) -> String) -> Result<f64> {
+    let world = World::new(world::NEURONS, 1);
+    let mut constraint = subject.constraint(&world.setting())?;
+    memory::train(&mut *constraint, &world, 0..2 * memory::UPDATES)?;
+    let weights = world.weights(1);
+    let moment = memory::moment(&*constraint, &world, 2 * memory::UPDATES);
+    let point = moment.point();
+    is_added(&mut *constraint, &weights, &point)?;
+    let mut function = penalty(&mut *constraint, &point);
+    let what = "after updates and a change of task, the gradient";
+    let worst = slope_within(&mut function, &weights, 1, GRADIENT, what, place)?;
+    entries_within(&mut function, &weights, ENTRY, what, place)?;
+    Ok(worst)
+}
+
 fn gradient(subject: &Subject<'_>) -> Result<Note> {
     let (mut worst, mut constant) = (0.0_f64, true);
     for (seed, scale) in [(1, 1.0), (2, 1.0), (3, 1.0), (1, SCALES[1]), (1, SCALES[2]), (3, SCALES[2])] {
@@ -201,6 +239,7 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
         constant &= value(&mut *constraint, &weights)?.1.iter().all(|&g| g == 0.0);
         let moment = Moment::new(&*constraint, &world, 3);
         let point = moment.point();
+        is_added(&mut *constraint, &weights, &point)?;
         let mut function = penalty(&mut *constraint, &point);
         let place = |i, j| {
             let times = if scale == 1.0 { String::new() } else { format!(" (weights × {scale})") };
@@ -211,7 +250,10 @@ fn gradient(subject: &Subject<'_>) -> Result<Note> {
             entries_within(&mut function, &weights, ENTRY, "the gradient", place)?;
         }
     }
-    if constant {
+    let place = |i, j| format!("row {i}, column {j}");
+    let remembering = gradient_with_memory(subject, &place)?;
+    worst = worst.max(remembering);
+    if constant && remembering == 0.0 {
         return skipped(
             "the penalty is constant at all weights tried: it has none, or needs other parameters (--param)",
         );

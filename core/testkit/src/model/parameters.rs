@@ -49,6 +49,12 @@ fn consistent(info: &ModelInfo, neurons: usize) -> Result<()> {
             return broken(format!("a unit of `{name}` is neuron {neuron}, but there are {neurons}"));
         }
     }
+    let mut neurons_of_units = BTreeSet::new();
+    for neuron in info.neurons().into_iter().flatten() {
+        if !neurons_of_units.insert(neuron) {
+            return broken(format!("two units are neuron {neuron}; a unit that is none has `None`"));
+        }
+    }
     for (_, block) in info.recurrent() {
         let rows = population(info, &block.rows, &block.name)?.units;
         let columns = population(info, &block.columns, &block.name)?.units;

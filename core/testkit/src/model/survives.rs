@@ -95,9 +95,14 @@ pub(super) fn survives(subject: &Subject<'_>) -> Result<Note> {
     })?;
     steps(&mut call, n)?;
     let single = World::new(1, 1);
-    let mut model = subject.model(&single.setting())?;
-    orderly("a single neuron", model.initialise(Matrix::from_elem((1, 1), 0.5).view(), 1))?;
-    orderly("a single neuron", complete(&mut *model, &batch))?;
+    match subject.model(&single.setting()) {
+        // A model may need more of them.
+        Err(error) => orderly("a single neuron", Err(error))?,
+        Ok(mut model) => {
+            orderly("a single neuron", model.initialise(Matrix::from_elem((1, 1), 0.5).view(), 1))?;
+            orderly("a single neuron", complete(&mut *model, &batch))?;
+        }
+    }
     passed(format!("{} cases", cases + 1))
 }
 
