@@ -162,7 +162,7 @@ pub fn setting<'a>(
 /// command the remedy is one of its `options`, not a line of an experiment
 /// file.
 pub fn lacking(error: Error, options: &str) -> Error {
-    if error.to_string().contains("there is none") { error.help(options) } else { error }
+    if error.to_string().contains("but was given none") { error.help(options) } else { error }
 }
 
 /// The user's cache folder for results that are slow to compute; `None` without

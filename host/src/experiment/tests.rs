@@ -461,7 +461,8 @@ fn paths_are_relative_to_where_they_are_written() {
     // `from` is a path in `training` only; a component's parameter of that
     // name is recorded as written.
     let text = format!("{text}\n[training]\nfrom = 'runs/a'\n[model]\nuse = 'rnn.vanilla'\nfrom = 'left'");
-    let resolved = Folder::new(&[("x.toml", &text)]).load(&[]).unwrap().resolved_text;
+    let folder = Folder::new(&[("x.toml", &text), ("data/a/there", ""), ("runs/a/manifest.json", "{}")]);
+    let resolved = folder.load(&[]).unwrap().resolved_text;
     let written: toml::Table = resolved.parse().unwrap();
     assert!(written["training"]["from"].as_str().unwrap().ends_with("/runs/a"), "{resolved}");
     assert_eq!(written["model"]["from"].as_str(), Some("left"));

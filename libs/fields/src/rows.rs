@@ -197,7 +197,7 @@ impl Rows {
         }
         std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
             let error = self.wrong(&format!("`{}` in column `{name}` is not a 64-bit integer", shown(text)));
-            if name.ends_with("id") && (text.contains(&b'.') || text.contains(&b'e')) {
+            if text.contains(&b'.') || text.contains(&b'e') {
                 error.help(
                     "ids exceed 2^53, so they must never pass through a float: write the column as integers (in \
                      pandas, dtype int64; a missing value makes a column of floats)",

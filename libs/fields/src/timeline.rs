@@ -67,23 +67,17 @@ impl Timeline {
     }
 
     /// Which of `bins` bins of `bin` seconds contains `time`: the one that begins
-    /// at or before it; `None` after the last one. The end of the recording is in the
-    /// last bin if that ends there.
+    /// at or before it, the last one for a time at its end, as in
+    /// `numpy.histogram`; `None` after that.
     pub fn bin_of(&self, time: f64, bin: f64, bins: usize) -> Option<usize> {
         let (place, slack) = match self.frame_hz {
             Some(hz) => (self.position(time) / (hz * bin), 0.0),
             None => (self.position(time) / bin, self.slack() / bin),
         };
         match floor(place, slack) as usize {
-            k if k == bins && reached(place, k as f64, slack) && self.ends_with_bin(bin) => k.checked_sub(1),
+            k if k == bins && reached(place, k as f64, slack) => k.checked_sub(1),
             k => (k < bins).then_some(k),
         }
-    }
-
-    /// Whether the recording ends where a bin does.
-    fn ends_with_bin(&self, bin: f64) -> bool {
-        let places = self.length() / bin;
-        reached(places, places.round(), self.slack() / bin)
     }
 
     /// A number that orders times and is the same for equal ones: frames, or
@@ -194,19 +188,6 @@ mod tests {
         let events = [vec![0.48, 0.652]];
         let timeline = Timeline::new(&events, (0.0, 1.0), Some(10.0)).unwrap();
         assert_eq!((timeline.frame_hz, timeline.position(0.48)), (None, 0.48));
-    }
-
-    #[test]
-    fn the_last_bin_is_closed_only_at_the_end_of_the_recording() {
-        // Rows of numpy.histogram(t, numpy.arange(0, 15, 1)) but for the last edge,
-        // behind which the recording goes on.
-        assert_eq!(free(0.0, 14.93).bin_of(14.0, 1.0, 14), None);
-        assert_eq!(free(0.0, 14.0).bin_of(14.0, 1.0, 14), Some(13));
-        let events = [vec![13.5, 14.0]];
-        for (end, place) in [(14.5, None), (14.0, Some(13))] {
-            let timeline = Timeline::new(&events, (0.0, end), Some(2.0)).unwrap();
-            assert_eq!(timeline.bin_of(14.0, 1.0, 14), place);
-        }
     }
 
     #[test]

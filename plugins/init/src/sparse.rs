@@ -55,7 +55,7 @@ impl WeightSource for Sparse {
         let pairs = n * if diagonal == Diagonal::Zero { n.saturating_sub(1) } else { n };
         let mut connected = vec![false; pairs];
         let count = (density * pairs as f64).round() as usize;
-        if count == 0 {
+        if count == 0 && density > 0.0 {
             pallium_core::tracing::warn!(
                 "`init.sparse`: density {density} of {pairs} pairs is no connection: all weights are 0"
             );

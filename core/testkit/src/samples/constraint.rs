@@ -126,7 +126,7 @@ pallium_core::register!(Constraint, Sample);
 
 #[test]
 fn a_constraint_that_keeps_its_promises_conforms() {
-    conforms("sample.constraint", &json!({}), &["project"]);
+    conforms("sample.constraint", &json!({}), &["project", "connections"]);
 }
 
 #[test]

@@ -349,9 +349,13 @@ pallium_core::register!(Model, Sample);
 
 #[test]
 fn models_that_keep_their_promises_conform() {
-    conforms("sample.model", &json!({}), &["profiles", "fixed", "own updates"]);
-    conforms("sample.model", &json!({ "rectified": true }), &["profiles", "fixed", "own updates"]);
-    conforms("sample.model", &json!({ "own_updates": true }), &["profiles", "gradient"]);
+    conforms("sample.model", &json!({}), &["profiles", "fixed", "own updates", "connections"]);
+    conforms(
+        "sample.model",
+        &json!({ "rectified": true }),
+        &["profiles", "fixed", "own updates", "connections"],
+    );
+    conforms("sample.model", &json!({ "own_updates": true }), &["profiles", "gradient", "connections"]);
 }
 
 #[test]

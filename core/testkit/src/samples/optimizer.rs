@@ -28,6 +28,7 @@ impl Component for Sample {
     const ABOUT: &'static str = "gradient descent with momentum";
     const CITE: &'static str = "Polyak 1964";
     type Params = Params;
+    const CONNECTIONS: bool = true;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         at_least_zero("rate", params.rate)?;
@@ -94,6 +95,17 @@ impl Optimizer for Sample {
         }
         Ok(())
     }
+
+    fn rewired(&mut self, _: &str, change: &RewiringView<'_>) -> Result<()> {
+        for (_, velocity) in &mut self.velocity {
+            match self.params.fault.as_str() {
+                "left-behind" => {}
+                "begins-anew" => velocity.fill(0.0),
+                _ => *velocity = change.carry(velocity, 0.0),
+            }
+        }
+        Ok(())
+    }
 }
 pallium_core::register!(Optimizer, Sample);
 
@@ -114,6 +126,8 @@ fn broken_promises_of_optimizers_are_found() {
         ("keeps-old", "restores", "after an empty state is restored"),
         ("any-parameters", "parameters kept", "it accepts fewer parameters"),
         ("asserts", "survives", "panic"),
+        ("left-behind", "connections", "a kept one becomes"),
+        ("begins-anew", "connections", "a change of no connection changes `velocity.0`"),
     ] {
         faulty("sample.optimizer", fault, check, message);
     }
