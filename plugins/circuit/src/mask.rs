@@ -127,7 +127,7 @@ impl Component for Mask {
             Pairs::DegreePreserving => swap(&mut allowed, &mut stream),
         }
         if params.unknown == Unknown::Free {
-            let axons = axons(&substrate, n)?;
+            let axons = axons(substrate, n)?;
             for (mut row, _) in allowed.outer_iter_mut().zip(axons.iter()).filter(|(_, axon)| **axon != 1) {
                 row.fill(true);
             }

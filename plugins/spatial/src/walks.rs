@@ -275,14 +275,14 @@ impl Room {
         self.meet(network, middle + 1);
         self.read(network, &rows, middle + 1);
         for k in middle + 2..=order {
-            self.to_targets(network, k);
+            self.pass_on(network, k);
             self.read(network, &rows, k);
         }
         if middle > 0 {
             self.meet_again(network, &rows, middle);
         }
         for k in (1..=middle).rev() {
-            self.to_row(network, &rows, k);
+            self.pass_back(network, &rows, k);
         }
         self.value = self.walks.iter().zip(network.weight).map(|(c, m)| f64::from(c * m)).sum();
     }
@@ -373,7 +373,7 @@ impl Room {
 
     /// r_k further beyond, from r_k−1 at the sources; and the derivatives.
     #[inline(always)]
-    fn to_targets(&mut self, network: &Network<'_>, k: usize) {
+    fn pass_on(&mut self, network: &Network<'_>, k: usize) {
         let Room { levels, numbers, out, .. } = self;
         let (before, after) = levels.split_at_mut(k);
         let (from, to) = (&before[k - 1], &mut after[0]);
@@ -428,7 +428,7 @@ impl Room {
     /// The derivatives of the k-th connection of a walk; and g_k−1, from g_k at the
     /// targets.
     #[inline(always)]
-    fn to_row(&mut self, network: &Network<'_>, rows: &Range<usize>, k: usize) {
+    fn pass_back(&mut self, network: &Network<'_>, rows: &Range<usize>, k: usize) {
         let Room { levels, numbers, into, .. } = self;
         let (before, after) = levels.split_at_mut(k);
         let (to, from) = (&mut before[k - 1], &after[0]);
