@@ -109,7 +109,7 @@ const CASES: [Case; 6] = [
         size: VOLUME,
         threads: 1,
         communicability: false,
-        peers: &[Peer::Script(TORCH, "csr", 1)],
+        peers: &[Peer::Script(TORCH, "csr", 2)],
         goal: None,
     },
     Case {
@@ -232,7 +232,8 @@ fn timed(
     all: usize,
     steps: usize,
 ) -> Timed {
-    let factor = all as f64 / steps as f64;
+    // The first step has no product.
+    let factor = (all - 1) as f64 / (steps - 1) as f64;
     let cpu = |at: usize| each(rounds, |round| round.turns[at].cpu);
     let ratio: Vec<f64> = cpu(at).0.iter().zip(&cpu(0).0).map(|(side, own)| factor * side / own).collect();
     let extent = if steps == all { String::new() } else { format!("{steps} steps, extrapolated; ") };
