@@ -316,3 +316,57 @@ fn the_dynamics_of_a_trained_network_are_measured() {
     }
     assert!(of("fixed_points").iter().all(|count| *count >= 1.0));
 }
+
+#[test]
+fn what_activity_represents_is_measured() {
+    let metrics = "representation.pca,representation.decoding,representation.correlations,\
+                   representation.like-to-like";
+    let command = ["measure", text(&RUN), "--metric", metrics, "--only", "F"];
+    pallium(&command).ok();
+    let mut table = csv::Reader::from_path(RUN.join("results.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let of = |measure: &str| -> Vec<f64> {
+        rows.iter().filter(|row| &row[4] == measure).filter_map(|row| row[5].parse().ok()).collect()
+    };
+    for measure in ["pca_variance_1", "decoding_target_last", "signal_recorded", "like_to_like_initial_near"]
+    {
+        assert_eq!(of(measure).len(), 4, "{measure}");
+    }
+    // The stimuli tell the condition at some step, at least better than its share.
+    let chance = of("decoding_condition_chance");
+    assert!(of("decoding_condition_mean").iter().zip(chance).all(|(mean, chance)| *mean > chance));
+    // Weights from activity join like neurons before training.
+    assert!(of("like_to_like_recorded_initial").iter().all(|r| *r > 0.3));
+}
+
+#[test]
+fn a_report_shows_tests_of_finished_networks() {
+    let scratch = Scratch::new();
+    let file = |name: &str| scratch.path().join(name);
+    let (conditions, lesions) = (file("conditions.csv"), file("lesions.csv"));
+    pallium(&["evaluate", text(&RUN), "--answers", "--out", text(&conditions)]).ok();
+    let lesion = ["--lesion", "units:strongest:10%,50%", "--lesion", "units:all", "--draws", "2"];
+    pallium(&[&["evaluate", text(&RUN), "--out", text(&lesions)], &lesion[..]].concat()).ok();
+    let (page, figures) = (file("page.html"), file("figures"));
+    let report = ["report", text(&RUN), "--html", text(&page), "--figures", text(&figures)];
+    let tables = ["--tested", text(&conditions), "--tested", text(&lesions)];
+    pallium(&[&report[..], &tables].concat()).ok();
+    let page = fs::read_to_string(page).unwrap();
+    for part in [
+        "Tests of finished networks",
+        "coherence %",
+        "matched random lesions",
+        "direction 180°, coherence 6.4 %",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    for figure in ["tested-conditions", "tested-changes", "tested-answers"] {
+        assert!(figures.join(format!("{figure}-one-column.svg")).is_file(), "{figure}");
+    }
+    let foreign = fs::read_to_string(&lesions).unwrap().replace("\nF,", "\nG,");
+    fs::write(&lesions, foreign).unwrap();
+    let wrong = |path: &Path| pallium(&["report", text(&RUN), "--html", "-", "--tested", text(path)]);
+    wrong(&lesions).refused(&["variant `G` is not one of", "pallium evaluate"]);
+    wrong(&RUN.join("results.csv")).refused(&["results.csv: ", "missing field", "pallium evaluate"]);
+    wrong(&file("none.csv")).refused(&["none.csv: ", "pallium evaluate"]);
+}
