@@ -56,11 +56,16 @@ fn fresh_trials_schedules_and_early_stopping_go_on_where_they_were() {
          schedule = { use = \"plateau\", patience = 3, factor = 0.7, warm_up = 20 }\n",
         "",
     ));
-    continues(&experiment(
+    let scene = continues(&experiment(
         "",
-        "fresh = true\nschedule = \"cosine\"\nearly_stopping = { measure = \"running_loss\", patience = 60 }\n",
+        "fresh = true\nsnapshots = 20\nschedule = \"cosine\"\nearly_stopping = { measure = \"running_loss\", patience = 60 }\n",
         "constraints = [{ use = \"spatial.l1\", on = [\"input\", \"recurrent\"] }]\n",
     ));
+    let names = result_files(&scene.out("continued")).into_keys();
+    assert!(
+        names.into_iter().any(|name| name.ends_with("/snapshots.safetensors")),
+        "snapshots were compared"
+    );
 }
 
 /// The only checkpoint is that after the last epoch, and the evaluation takes long enough

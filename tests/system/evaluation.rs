@@ -316,3 +316,78 @@ fn the_dynamics_of_a_trained_network_are_measured() {
     }
     assert!(of("fixed_points").iter().all(|count| *count >= 1.0));
 }
+
+#[test]
+fn what_activity_represents_is_measured() {
+    let metrics = "representation.pca,representation.decoding,representation.correlations,\
+                   representation.like-to-like";
+    pallium(&["measure", text(&RUN), "--metric", metrics]).ok();
+    let mut table = csv::Reader::from_path(RUN.join("results.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let of = |measure: &str, variant: &str| -> Vec<f64> {
+        let own = rows.iter().filter(|row| &row[4] == measure && &row[0] == variant);
+        own.filter_map(|row| row[5].parse().ok()).collect()
+    };
+    for measure in ["pca_variance_1", "decoding_target_last", "signal_recorded", "like_to_like_initial_near"]
+    {
+        assert_eq!([of(measure, "W").len(), of(measure, "F").len()], [4, 4], "{measure}");
+    }
+    // What the stimuli tell is in the activity.
+    let chance = of("decoding_condition_chance", "F");
+    assert!(of("decoding_condition_mean", "F").iter().zip(chance).all(|(mean, chance)| *mean > chance));
+    // Weights from activity join like neurons before training, orthogonal ones do not.
+    let like = |variant| of("like_to_like_recorded_initial", variant);
+    assert!(like("F").iter().all(|r| *r > 0.3) && like("W").iter().all(|r| r.abs() < 0.2));
+}
+
+#[test]
+fn a_report_shows_tests_of_finished_networks() {
+    let scratch = Scratch::new();
+    let file = |name: &str| scratch.path().join(name);
+    let (conditions, lesions) = (file("conditions.csv"), file("lesions.csv"));
+    pallium(&["evaluate", text(&RUN), "--answers", "--out", text(&conditions)]).ok();
+    let lesion = ["--lesion", "units:strongest:10%,50%", "--lesion", "units:all", "--draws", "2"];
+    pallium(&[&["evaluate", text(&RUN), "--out", text(&lesions)], &lesion[..]].concat()).ok();
+    let (page, figures) = (file("page.html"), file("figures"));
+    let report = ["report", text(&RUN), "--html", text(&page), "--figures", text(&figures)];
+    let tables = ["--tested", text(&conditions), "--tested", text(&lesions)];
+    pallium(&[&report[..], &tables].concat()).ok();
+    let page = fs::read_to_string(page).unwrap();
+    for part in [
+        "Tests of finished networks",
+        "coherence %",
+        "matched random lesions",
+        "direction 180°, coherence 6.4 %",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    for figure in ["tested-conditions", "tested-changes", "tested-answers"] {
+        assert!(figures.join(format!("{figure}-one-column.svg")).is_file(), "{figure}");
+    }
+    let foreign = fs::read_to_string(&lesions).unwrap().replace("\nF,", "\nG,");
+    fs::write(&lesions, foreign).unwrap();
+    let wrong = |path: &Path| pallium(&["report", text(&RUN), "--html", "-", "--tested", text(path)]);
+    wrong(&lesions).refused(&["variant `G` is not one of", "pallium evaluate"]);
+    wrong(&RUN.join("results.csv")).refused(&["results.csv: ", "missing field", "pallium evaluate"]);
+    wrong(&file("none.csv")).refused(&["none.csv: ", "pallium evaluate"]);
+}
+
+#[test]
+fn networks_are_compared_with_each_other() {
+    let likeness = |more: &[&str]| pallium(&[&["likeness", text(&RUN)], more].concat());
+    let found = likeness(&["--json", "--trials", "16"]).ok().json();
+    let rows = found["rows"].as_array().unwrap();
+    // Of four networks of each of two tasks six pairs, and five measures.
+    assert_eq!(rows.len(), 2 * 6 * 5);
+    for row in rows {
+        let value = row["value"].as_f64().unwrap();
+        let least =
+            if ["cka", "procrustes"].contains(&row["measure"].as_str().unwrap()) { 0.0 } else { -1.0 };
+        assert!((least..=1.0).contains(&value), "{row}");
+    }
+    // The same states whatever their number of workers.
+    assert_eq!(found, likeness(&["--json", "--trials", "16", "--jobs", "1"]).ok().json());
+    likeness(&["--only", "W/cognition.one-choice/0"]).refused(&["no two of the selected networks", "--only"]);
+    likeness(&["--set", "task.delay={ sweep = [2, 10] }", "--only", "*/cognition.one-choice/*"])
+        .refused(&["the trials of one task", "one value"]);
+}

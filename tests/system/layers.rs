@@ -11,16 +11,17 @@ use crate::harness::{cargo, execute, pallium, root};
 
 /// Each layer, and the layers that its crates may depend on. Tests may also use the
 /// testkit.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: [(&str, &[&str]); 10] = [
     ("core", &[]),
     ("testkit", &["core"]),
     ("libs", &["libs", "core"]),
     ("plugins", &["libs", "core"]),
     ("record", &["libs", "core"]),
     ("stats", &["libs", "core"]),
+    ("likeness", &["stats", "libs", "core"]),
     ("profile", &["record", "libs", "core"]),
     ("report", &["profile", "record", "stats", "libs", "core"]),
-    ("host", &["report", "profile", "record", "stats", "testkit", "libs", "core"]),
+    ("host", &["report", "likeness", "profile", "record", "stats", "testkit", "libs", "core"]),
 ];
 
 /// The layer of a crate by its folder; `None` for tests and benchmarks, which may

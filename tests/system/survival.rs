@@ -116,8 +116,9 @@ pub fn result_files(out: &Path) -> BTreeMap<String, Vec<u8>> {
         let folder = out.join("cells").join(&cell);
         let mut found: Vec<String> =
             ["cell.json", "results.csv", "curves.csv", "weights.safetensors"].map(String::from).into();
-        // A training that diverged has no state and no measures.
-        found.extend(names(&folder).into_iter().filter(|name| name == "state.safetensors"));
+        // A training that diverged has no state and no measures; snapshots are optional.
+        let optional = ["state.safetensors", "snapshots.safetensors"];
+        found.extend(names(&folder).into_iter().filter(|name| optional.contains(&name.as_str())));
         found.extend(names(&folder.join("measures")).into_iter().map(|name| format!("measures/{name}")));
         for name in found {
             files.insert(format!("{cell}/{name}"), std::fs::read(folder.join(&name)).unwrap());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The table `[analysis]` of an experiment file. It describes no training, so no
 /// identity depends on it. Names are those of variants; in a sweep they stand for
 /// the variant at each point.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// The variant that others are compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -16,6 +16,9 @@ pub struct Analysis {
     /// Planned comparisons: each variant with the one that it is compared with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contrasts: Vec<(String, String)>,
+    /// The accuracy that counts as learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criterion: Option<f64>,
 }
 
 /// A factor and its levels.

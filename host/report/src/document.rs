@@ -28,6 +28,12 @@ impl Report {
                 (task.label.clone(), found)
             })
             .collect();
+        let learning: Map<String, Value> = (0..run.tasks.len())
+            .map(|t| {
+                let document = self.learning[t].document(&run.variants, &self.statistics[t].effects);
+                (run.tasks[t].label.clone(), document)
+            })
+            .collect();
         let papers = self.papers();
         let uncounted: Vec<Value> = run
             .whole_trainings()
@@ -71,6 +77,7 @@ impl Report {
             "running_accuracy": self.running.iter().flatten().map(group).collect::<Vec<_>>(),
             "organization": organization,
             "statistics": statistics,
+            "learning": learning,
             "published": (!papers.is_empty()).then(|| json!({
                 "source": super::published::SOURCE,
                 "table": papers.iter().map(|p| p.name()).join(", "),

@@ -14,6 +14,7 @@ mod effect_tables;
 pub mod effects;
 pub mod figure;
 pub mod folder;
+pub mod learning;
 pub mod network;
 pub mod page;
 pub mod published;
@@ -23,6 +24,7 @@ pub mod study;
 pub mod summary;
 pub mod table;
 pub mod tables;
+pub mod tested;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -37,10 +39,12 @@ use figure::Figure;
 use figure::curves::LearningCurves;
 use figure::matrices::Pictures;
 use folder::RunFolder;
+use learning::TaskLearning;
 use network::TrainedNetwork;
 use published::Paper;
 use study::Counterpart;
 use summary::Group;
+use tested::Tested;
 
 /// Measures of organization that are shown: more columns and panels are not read,
 /// and metrics of single neurons give thousands.
@@ -65,6 +69,10 @@ pub struct Report {
     pub organization: Vec<Vec<Vec<Group>>>,
     /// Tests, by task.
     pub statistics: Vec<TaskStatistics>,
+    /// How fast the variants learn, by task.
+    pub learning: Vec<TaskLearning>,
+    /// Tests of finished networks, if there are any.
+    pub tested: Tested,
 }
 
 impl Report {
@@ -103,13 +111,16 @@ impl Report {
             .clone()
             .map(|t| measures.iter().map(|m| groups(t, "", m)).collect())
             .collect::<Result<_>>()?;
-        let statistics = tasks.map(|t| effects::statistics(&run, t)).collect();
+        let statistics: Vec<TaskStatistics> = tasks.clone().map(|t| effects::statistics(&run, t)).collect();
+        let learning = tasks.map(|t| learning::learning(&run, t, &statistics[t].effects)).collect();
         Ok(Report {
             counterparts,
             accuracy,
             running,
             organization,
             statistics,
+            learning,
+            tested: Tested::default(),
             measures,
             other_measures,
             run,
@@ -164,6 +175,10 @@ pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>
     if !material.curves.is_empty() {
         figures.push(figure::curves::figure(run, &material.curves));
     }
+    if report.has_learning() {
+        figures.push(figure::criterion::figure(run, &report.learning));
+    }
+    figures.extend(figure::tested::figures(run, &report.tested));
     // Without a test, as of one run, sizes of effects mean nothing.
     if report.statistics.iter().flat_map(|s| &s.effects).any(|e| !e.p.is_nan()) {
         figures.push(figure::effects::figure(run, &report.statistics));

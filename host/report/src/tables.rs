@@ -295,7 +295,11 @@ impl Report {
             // The network is that of the whole.
             tables.extend(self.run.tasks[task].is_whole().then(|| self.organization_table(task)));
             tables.push(self.effects_table(task));
+            if self.learning[task].is_known() {
+                tables.extend([self.learning_table(task), self.learning_effects_table(task)]);
+            }
         }
+        tables.extend(self.tested.tables.iter().cloned());
         let uncounted = self.uncounted_table();
         tables.extend((!uncounted.rows.is_empty()).then_some(uncounted));
         tables

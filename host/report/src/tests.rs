@@ -253,6 +253,45 @@ fn intervals_that_are_not_symmetric_show_their_ends() {
 }
 
 #[test]
+fn runs_that_never_learn_count_in_survival_curves_and_tests() {
+    let scratch = tempfile::tempdir().unwrap();
+    // Of `W` every run learns, of `WD` one in eight, and one diverges.
+    let accuracy = |variant: &str, _, run| match (variant, run) {
+        ("WD", 7) => None,
+        ("WD", 1..) => Some(0.6),
+        _ => Some(0.9 + 0.01 * f64::from(run)),
+    };
+    SyntheticRun {
+        variants: &["W", "WD"],
+        runs: 8,
+        neurons: 8,
+        field: "6_6_2",
+        switches: json!({ "accuracy": "evaluated", "interval": "t" }),
+        content: &as_named,
+        accuracy: &accuracy,
+    }
+    .write(scratch.path());
+    let report = Report::read(scratch.path()).unwrap();
+    let learning = &report.learning[0];
+    assert_eq!(learning.criterion, Some(0.5 * (0.625 + 1.0)));
+    let [fast, slow] = learning.groups.as_slice() else { panic!("two variants") };
+    assert_eq!((fast.reached(), fast.durations.len(), fast.median()), (8, 8, 5120.0));
+    assert_eq!((slow.reached(), slow.durations.len(), slow.areas.len()), (1, 8, 7));
+    assert!(slow.median().is_nan());
+    // scipy.stats.logrank: 8 events after 1 epoch, against 1 and 7 censored after 10.
+    assert!((learning.all.statistic - 11.666_666_666_666_666).abs() < 1e-9, "{:?}", learning.all);
+    let table = report.learning_table(0);
+    let texts: Vec<&str> = table.rows[1].iter().map(|cell| cell.text.as_str()).collect();
+    assert_eq!(texts[..3], ["WD", "12 %", "–"]);
+    let effects = report.learning_effects_table(0);
+    assert_eq!((effects.rows.len(), effects.rows[0][2].text.as_str()), (1, "−0.875"));
+    let document = report.document();
+    let found = &document["learning"]["cognition.one-choice"];
+    assert_eq!(found["groups"][1]["reached"], json!([true, false, false, false, false, false, false, false]));
+    assert!(html(&report).contains("Trials to criterion"));
+}
+
+#[test]
 fn outdated_trainings_are_left_out() {
     let scratch = tempfile::tempdir().unwrap();
     let made = SyntheticRun {

@@ -17,6 +17,7 @@ mod export;
 mod field;
 mod finished;
 mod isolated;
+mod likeness;
 mod measure;
 pub mod npy;
 mod output;
@@ -124,6 +125,7 @@ enum Command {
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
     Evaluate(evaluate::Evaluate),
+    Likeness(likeness::Likeness),
     Penalty(penalty::Penalty),
     Weights(weights::Weights),
     Field(field::Field),
@@ -243,6 +245,7 @@ fn dispatch(command: &Command) -> Result<u8> {
         Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
         Command::Evaluate(args) => evaluate::evaluate(args),
+        Command::Likeness(args) => likeness::likeness(args),
         Command::Penalty(args) => penalty::penalty(args),
         Command::Weights(args) => weights::weights(args),
         Command::Field(args) => field::field(args),

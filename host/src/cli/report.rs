@@ -10,6 +10,7 @@ use pallium_record::training::TrainingFile;
 use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
 use pallium_report::table::{Table, latex, markdown, terminal};
+use pallium_report::tested::Tested;
 use pallium_report::{Material, Report, figures, page};
 use serde_json::json;
 
@@ -30,6 +31,7 @@ pub const PAGE: &str = "report.html";
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium report runs/quickstart --figures figures --latex tables.tex
+  pallium report runs/quickstart --tested delay.csv --tested lesions.csv
 
 Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
 each as SVG and PDF. Results are compared with the published tables if the run \
@@ -38,6 +40,10 @@ pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Also show the tests of a table that `pallium evaluate RUN --out FILE.csv` wrote;
+    /// may be repeated.
+    #[arg(long = "tested", value_name = "FILE.csv")]
+    tested: Vec<PathBuf>,
     /// Write the page to this file; `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     html: Option<PathBuf>,
@@ -77,7 +83,8 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     }
     files.try_for_each(|file| check(file, args.force))?;
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
-    let report = Report::read(&args.folder)?;
+    let mut report = Report::read(&args.folder)?;
+    report.tested = Tested::read(&report.run, &args.tested)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
     let page_file = match &args.html {
         Some(file) => Some(file.clone()),

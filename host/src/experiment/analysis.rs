@@ -7,7 +7,7 @@ use super::Variant;
 use super::sweep::SweptNames;
 use super::tree::{Node, Value, check_keys};
 
-const KEYS: &[&str] = &["reference", "factors", "contrasts"];
+const KEYS: &[&str] = &["reference", "factors", "contrasts", "criterion"];
 
 /// The names that `[analysis]` may use: those of variants, and of swept ones
 /// without their points.
@@ -48,7 +48,8 @@ pub(super) fn read(node: Option<&Node>, variants: &[Variant], swept: &SweptNames
         }
         contrasts.push((upper, lower));
     }
-    Ok(Analysis { reference, factors, contrasts })
+    let criterion = table.get("criterion").map(criterion).transpose()?;
+    Ok(Analysis { reference, factors, contrasts, criterion })
 }
 
 fn factor(name: &str, node: &Node, names: &Names<'_>) -> Result<AnalysisFactor> {
@@ -86,6 +87,17 @@ fn factor(name: &str, node: &Node, names: &Names<'_>) -> Result<AnalysisFactor> 
         found.push((level.clone(), variants));
     }
     Ok(AnalysisFactor { name: name.into(), levels: found })
+}
+
+fn criterion(node: &Node) -> Result<f64> {
+    let value = node.number("`analysis.criterion`")?;
+    if !(value > 0.0 && value <= 1.0) {
+        return Err(node
+            .at
+            .error(format!("`analysis.criterion` is {value}"))
+            .help("it is the accuracy that counts as learned: above 0 and at most 1"));
+    }
+    Ok(value)
 }
 
 fn contrast(node: &Node, names: &Names<'_>) -> Result<(String, String)> {

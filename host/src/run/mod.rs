@@ -16,6 +16,7 @@ pub mod cost;
 pub mod each;
 mod early_stopping;
 pub mod evaluation;
+mod finished_network;
 pub mod log;
 #[cfg(test)]
 mod mock;

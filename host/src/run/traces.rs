@@ -10,7 +10,8 @@ use pallium_record::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::components::{Ground, Options};
-use super::evaluation::{Test, check_testable, condition_name, finished_model, neurons, trials_of};
+use super::evaluation::{Test, check_testable, condition_name, neurons, trials_of};
+use super::finished_network::FinishedNetwork;
 use super::training_loop::at_once;
 use super::trials::ranges;
 use crate::dataset::{Content, Dataset};
@@ -48,7 +49,8 @@ pub fn traces(
 ) -> Result<Dataset> {
     check_testable(spec)?;
     let ground = Ground::new(spec, catalogue, options)?;
-    let (mut model, info) = finished_model(spec, weights, &ground, catalogue, options)?;
+    let FinishedNetwork { mut model, info, .. } =
+        FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
     let (_, task, batch) = trials_of(spec, test, &ground, catalogue, options)?;
     let mut data = Dataset::default();
     label(&mut data, spec, test, &task, &batch);

@@ -20,12 +20,13 @@ use pallium_record::weights::Weights;
 
 use super::components::{
     Ground, Grown, Options, begin, build_constraints, build_metric, build_metrics, build_model,
-    build_optimizer, check_model, check_training, describe_model, initialise,
+    build_optimizer, check_model, check_training, describe_model,
 };
+use super::finished_network::FinishedNetwork;
 use super::penalties::{Penalties, Wiring};
 use super::scores::{Answers, SplitScores};
 use super::tasks::Tasks;
-use super::training_loop::{Network, TrainingLoop, parameters, set_parameters, with_snapshots};
+use super::training_loop::{Network, TrainingLoop, parameters, with_snapshots};
 use super::trials::Trials;
 use crate::plugins::Catalogue;
 
@@ -257,12 +258,9 @@ pub fn measure_finished(
     options: &Options<'_>,
 ) -> Result<Vec<MeasuredBy>> {
     let mut ground = Ground::new(spec, catalogue, options)?;
-    let base = ground.setting(spec, options);
-    let grown = Grown::finished(weights)?;
-    let distance = ground.distance_on(grown.connections.as_ref());
-    let base = grown.setting(base, distance.as_ref());
-    let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
+    let mut network = FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
+    let (before, wiring) = network.before(spec)?;
+    let base = network.setting(ground.setting(spec, options));
     let mut metrics = wanted
         .iter()
         .filter_map(|&at| spec.metrics.get(at))
@@ -270,13 +268,9 @@ pub fn measure_finished(
         .collect::<Result<Vec<_>>>()?;
     let last = ground.tasks.last_stages();
     let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
-    initialise(spec, model.as_mut(), &info, &grown.values, grown.connections.as_ref())?;
-    let before = parameters(model.as_ref())?;
-    set_parameters(model.as_mut(), &info, &weights.parameters)
-        .map_err(|e| e.context("the stored training does not fit the model"))?;
-    let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
     let before = Before { parameters: &before, wiring: &wiring };
-    measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), &info, before, &mut ground, &trials)
+    let FinishedNetwork { model, info, .. } = &mut network;
+    measure(spec, wanted, &mut metrics, catalogue, model.as_mut(), info, before, &mut ground, &trials)
 }
 
 /// Computes the metrics of a spec of the network after each of its snapshots, without
@@ -296,37 +290,22 @@ pub fn measure_snapshots(
         return Err(Error::unsupported("snapshots of a network whose connections change cannot be measured")
             .help("a snapshot holds the weights, but not the connections; measure the finished network"));
     }
-    let grown = Grown::finished(weights)?;
-    let distance = ground.distance_on(grown.connections.as_ref());
+    let mut network = FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
+    let (before, wiring) = network.before(spec)?;
     let last = ground.tasks.last_stages();
     let trials = Trials::draw(spec, &mut ground.tasks, &last)?;
-    let base = grown.setting(ground.setting(spec, options), distance.as_ref());
-    let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
     let all: Vec<usize> = (0..spec.metrics.len()).collect();
-    initialise(spec, model.as_mut(), &info, &grown.values, grown.connections.as_ref())?;
-    let before = parameters(model.as_ref())?;
-    let wiring = Wiring::new(grown.connections.as_ref(), &grown.values, None);
     let before = Before { parameters: &before, wiring: &wiring };
     let mut rows = Vec::new();
     for snapshot in snapshots {
-        set_parameters(model.as_mut(), &info, &snapshot.parameters).map_err(|e| {
+        network.set(&snapshot.parameters).map_err(|e| {
             e.context(format!("the snapshot of epoch {} does not fit the model", snapshot.epoch))
         })?;
         // Built anew, so that each network is measured like a finished one.
-        let base = grown.setting(ground.setting(spec, options), distance.as_ref());
-        let mut metrics = build_metrics(spec, catalogue, &base)?;
-        let found = measure(
-            spec,
-            &all,
-            &mut metrics,
-            catalogue,
-            model.as_mut(),
-            &info,
-            before,
-            &mut ground,
-            &trials,
-        )?;
+        let mut metrics = build_metrics(spec, catalogue, &network.setting(ground.setting(spec, options)))?;
+        let FinishedNetwork { model, info, .. } = &mut network;
+        let found =
+            measure(spec, &all, &mut metrics, catalogue, model.as_mut(), info, before, &mut ground, &trials)?;
         rows.extend(found.into_iter().flat_map(|(values, _)| values).map(|value| (snapshot.epoch, value)));
     }
     Ok(rows)

@@ -32,6 +32,7 @@ mod reference;
 mod rounding;
 pub mod signed_rank;
 pub mod spearman_rho;
+pub mod survival;
 pub mod table;
 pub mod tail;
 

@@ -6,7 +6,7 @@
 
 use pallium_core::ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use pallium_core::prelude::*;
-use pallium_linalg::solve;
+use pallium_linalg::{View, Write, product, solve};
 
 use crate::map::Map;
 
@@ -39,8 +39,13 @@ pub struct Point {
     pub exact: bool,
 }
 
-/// q below which a search has converged, far below any tolerance.
-const CONVERGED: f64 = 1e-30;
+/// q below which a search has converged, relative to 1 + |x|²: what rounding leaves of
+/// F(x) − x where it is 0.
+const CONVERGED: f64 = 1e-29;
+
+/// A search ends as a slow point once this many steps together lower q by less than
+/// half.
+const PATIENCE: usize = 10;
 
 /// The points that searches from each row of `starts` find, without repetitions, in
 /// the order of q.
@@ -55,10 +60,12 @@ pub fn find(
 ) -> Result<Vec<Point>> {
     let mut found = Vec::new();
     for start in starts.outer_iter() {
-        if piecewise_linear && let Some(point) = within_region(map, start)? {
-            found.push(point);
+        let begin = Place::new(map, start.to_owned())?;
+        let exact = if piecewise_linear { within_region(map, &begin)? } else { None };
+        match exact {
+            Some(point) if point.q <= rules.fixed => found.push(point),
+            _ => found.extend(descend(map, begin, rules)?),
         }
-        found.extend(descend(map, start, rules)?);
     }
     found.retain(|point| point.q <= rules.slow);
     if rules.outlier > 0.0 && starts.nrows() > 1 {
@@ -81,49 +88,74 @@ pub fn find(
     Ok(unique)
 }
 
-/// q at a state, and F(x) − x.
-fn residual(map: &Map<'_>, state: ArrayView1<'_, f64>) -> Result<(f64, Array1<f64>)> {
-    let apart = map.at(state)? - state;
-    Ok((0.5 * apart.dot(&apart), apart))
+/// A state with its q and F(x) − x.
+struct Place {
+    state: Array1<f64>,
+    q: f64,
+    apart: Array1<f64>,
+}
+
+impl Place {
+    fn new(map: &Map<'_>, state: Array1<f64>) -> Result<Self> {
+        let apart = map.at(state.view())? - &state;
+        Ok(Place { q: 0.5 * apart.dot(&apart), state, apart })
+    }
+
+    fn converged(&self) -> bool {
+        self.q <= CONVERGED * (1.0 + self.state.dot(&self.state))
+    }
+}
+
+/// Aᵀ·A.
+fn normal_matrix(a: &Array2<f64>) -> Array2<f64> {
+    let n = a.ncols();
+    let values: Vec<f64> = a.iter().copied().collect();
+    let mut normal = vec![0.0; n * n];
+    let view = View::new(&values, n);
+    product(&mut normal, Write::Replace, view.transposed(), view, 1.0);
+    Array2::from_shape_fn((n, n), |(i, j)| normal[i * n + j])
+}
+
+/// A⁻¹·right, by normal equations and one refinement; `None` if A is singular.
+fn solve_square(a: &Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
+    let normal = normal_matrix(a);
+    let mut solution = Array1::<f64>::zeros(right.len());
+    for _ in 0..2 {
+        let rest = a.t().dot(&(right - &a.dot(&solution))).insert_axis(Axis(1));
+        solution += &solve(normal.view(), rest.view())?.column(0);
+    }
+    Some(solution)
 }
 
 /// The fixed point of the region of `start`, if it lies within.
-fn within_region(map: &Map<'_>, start: ArrayView1<'_, f64>) -> Result<Option<Point>> {
-    let jacobian = map.jacobian(start)?;
-    let n = start.len();
-    let apart = map.at(start)? - start;
-    // (I − A)·(x* − x) = F(x) − x, by normal equations and one refinement.
-    let a = Array2::eye(n) - &jacobian;
-    let normal = a.t().dot(&a);
-    let mut moved = Array1::<f64>::zeros(n);
-    for _ in 0..2 {
-        let rest = &apart - &a.dot(&moved);
-        let right = a.t().dot(&rest).insert_axis(Axis(1));
-        let Some(step) = solve(normal.view(), right.view()) else { return Ok(None) };
-        moved += &step.column(0);
-    }
-    let state = &start + &moved;
+fn within_region(map: &Map<'_>, start: &Place) -> Result<Option<Point>> {
+    let jacobian = map.jacobian(start.state.view())?;
+    // (I − A)·(x* − x) = F(x) − x.
+    let a = Array2::eye(start.state.len()) - &jacobian;
+    let Some(moved) = solve_square(&a, &start.apart) else { return Ok(None) };
+    let state = &start.state + &moved;
     if state.iter().any(|value| !value.is_finite()) {
         return Ok(None);
     }
-    let same = map.jacobian(state.view())? == jacobian;
-    let (q, _) = residual(map, state.view())?;
-    Ok(same.then_some(Point { state, q, jacobian, exact: true }))
+    let end = Place::new(map, state)?;
+    let same = map.jacobian(end.state.view())? == jacobian;
+    Ok(same.then_some(Point { state: end.state, q: end.q, jacobian, exact: true }))
 }
 
 /// The minimum of q that a search from `start` reaches.
-fn descend(map: &Map<'_>, start: ArrayView1<'_, f64>, rules: &Rules) -> Result<Option<Point>> {
-    let n = start.len();
-    let mut state = start.to_owned();
-    let (mut q, mut apart) = residual(map, state.view())?;
+fn descend(map: &Map<'_>, start: Place, rules: &Rules) -> Result<Option<Point>> {
+    let n = start.state.len();
+    let mut at = start;
+    let mut jacobian = map.jacobian(at.state.view())?;
     let mut damping: Option<f64> = None;
+    let mut earlier = vec![at.q];
     for _ in 0..rules.iterations {
-        if q <= CONVERGED {
+        if at.converged() {
             break;
         }
-        let a = map.jacobian(state.view())? - Array2::<f64>::eye(n);
-        let normal = a.t().dot(&a);
-        let right = a.t().dot(&apart).mapv(|v| -v).insert_axis(Axis(1));
+        let a = &jacobian - &Array2::<f64>::eye(n);
+        let normal = normal_matrix(&a);
+        let right = a.t().dot(&at.apart).mapv(|v| -v).insert_axis(Axis(1));
         let scale = normal.diag().sum() / n as f64;
         let mut mu = damping.unwrap_or(1e-3 * scale);
         let mut better = None;
@@ -132,27 +164,24 @@ fn descend(map: &Map<'_>, start: ArrayView1<'_, f64>, rules: &Rules) -> Result<O
             let mut damped = normal.clone();
             damped.diag_mut().mapv_inplace(|v| v + mu);
             if let Some(step) = solve(damped.view(), right.view()) {
-                let next = &state + &step.column(0);
-                let (next_q, next_apart) = residual(map, next.view())?;
-                if next_q < q {
-                    better = Some((next, next_q, next_apart));
+                let next = Place::new(map, &at.state + &step.column(0))?;
+                if next.q < at.q {
+                    better = Some(next);
                     break;
                 }
             }
             mu = (mu * 8.0).max(1e-12 * scale);
         }
-        let Some((next, next_q, next_apart)) = better else { break };
-        let gained = (q - next_q) / q;
+        let Some(next) = better else { break };
+        at = next;
+        jacobian = map.jacobian(at.state.view())?;
         damping = Some(mu / 16.0);
-        (state, q, apart) = (next, next_q, next_apart);
         // The bottom of a valley: a slow point.
-        if gained < 1e-9 {
+        earlier.push(at.q);
+        let before = earlier.len().checked_sub(PATIENCE + 1).map(|place| earlier[place]);
+        if before.is_some_and(|before| at.q > 0.5 * before) {
             break;
         }
     }
-    if !q.is_finite() {
-        return Ok(None);
-    }
-    let jacobian = map.jacobian(state.view())?;
-    Ok(Some(Point { state, q, jacobian, exact: false }))
+    Ok(at.q.is_finite().then_some(Point { state: at.state, q: at.q, jacobian, exact: false }))
 }

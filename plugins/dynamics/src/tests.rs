@@ -1,5 +1,6 @@
 //! Maps whose fixed points, exponents and time constants are known, and values of
-//! numpy and scipy (`fixtures/reference.py`).
+//! numpy and scipy (`fixtures/reference.py`) and of FixedPointFinder
+//! (`fixtures/fixed_point_finder.py`).
 
 use pallium_core::ndarray::{Array1, Array2, ArrayView2, array};
 use pallium_core::prelude::*;
@@ -119,6 +120,32 @@ fn every_fixed_point_is_one_of_scipy() {
         compared += found.len();
     }
     assert!(compared >= 5, "{compared}");
+}
+
+#[test]
+fn fixed_points_are_the_ground_truth_of_fixed_point_finder() {
+    let cases: Value = serde_json::from_str(include_str!("../fixtures/fixed_point_finder.json")).unwrap();
+    let mut compared = 0;
+    for case in cases.as_array().unwrap() {
+        let values = numbers(&case["w"]);
+        let n = values.len().isqrt();
+        let dynamics = tanh_network(Array2::from_shape_vec((n, n), values).unwrap(), Array1::zeros(n));
+        // The starts of its tests: a grid of −1, 0 and 1 in each unit.
+        let starts = Array2::from_shape_fn((3_usize.pow(n as u32), n), |(start, unit)| {
+            (start / 3_usize.pow(unit as u32) % 3) as f64 - 1.0
+        });
+        let found = fixed(&dynamics, &starts, false);
+        let expected: Vec<Vec<f64>> = case["points"].as_array().unwrap().iter().map(numbers).collect();
+        assert_eq!(found.len(), expected.len(), "{n} units");
+        for (known, expected_modulus) in expected.iter().zip(numbers(&case["moduli"])) {
+            // Its tolerance; the stored points are in single precision.
+            let same = |point: &&Point| known.iter().zip(&point.state).all(|(a, b)| (a - b).abs() < 1e-3);
+            let point = found.iter().find(same).expect("a point of the ground truth is missing");
+            assert!(point.q <= 1e-12 && (modulus(&point.jacobian) - expected_modulus).abs() < 1e-5);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 15);
 }
 
 #[test]

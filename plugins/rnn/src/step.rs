@@ -38,9 +38,39 @@ struct Products {
     recurrent: Vec<Vec<f64>>,
     input: Vec<Vec<f64>>,
     vectors: Vec<f64>,
-    /// For each block: rows × N.
+    /// For each block: rows × N, or 1 × N if all rows are alike.
     drive: Vec<Vec<f64>>,
     product: Vec<Vec<f64>>,
+    /// Whether all states and inputs are alike, as where a Jacobian is computed from
+    /// its products with many vectors. Then their sums are computed once.
+    alike: bool,
+}
+
+/// The arguments of one unit's step.
+struct Arguments {
+    drive: Vec<f64>,
+    product: Vec<f64>,
+    state: Vec<f64>,
+    vectors: Vec<f64>,
+}
+
+impl Arguments {
+    fn new<D: Dynamics>() -> Self {
+        let blocks = vec![0.0; Layer::<D>::COUNT];
+        Arguments {
+            drive: blocks.clone(),
+            product: blocks,
+            state: vec![0.0; D::STATES.len()],
+            vectors: vec![0.0; D::VECTORS.len()],
+        }
+    }
+}
+
+/// Whether every row equals the first one.
+fn alike(rows: ArrayView2<'_, f64>) -> bool {
+    let mut all = rows.outer_iter();
+    let first = all.next();
+    all.all(|row| Some(row) == first)
 }
 
 /// The layout of the states.
@@ -62,6 +92,9 @@ fn products<D: Dynamics>(
             n * D::STATES.len()
         )));
     }
+    let alike = alike(states) && alike(inputs);
+    let rows = if alike { rows.min(1) } else { rows };
+    let (states, inputs) = (states.slice(s![..rows, ..]), inputs.slice(s![..rows, ..]));
     let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| f64::from(v)).collect() };
     let hidden: Vec<f64> = states.slice(s![.., ..n]).iter().copied().collect();
     let input: Vec<f64> = inputs.outer_iter().flat_map(|row| row.to_vec().into_iter().chain([1.0])).collect();
@@ -71,6 +104,7 @@ fn products<D: Dynamics>(
         vectors: wide(&layer.weights[layer.vectors()]),
         drive: Vec::new(),
         product: Vec::new(),
+        alike,
     };
     for block in 0..Layer::<D>::COUNT {
         let (recurrent, weights) =
@@ -89,13 +123,27 @@ fn products<D: Dynamics>(
 }
 
 impl Products {
-    /// A unit's drives, products, state and further parameters.
-    fn of_unit(&self, states: ArrayView2<'_, f64>, row: usize, unit: usize, n: usize) -> [Vec<f64>; 4] {
-        let at = row * n + unit;
-        let of = |blocks: &[Vec<f64>]| blocks.iter().map(|block| block[at]).collect();
-        let state = states.row(row).iter().skip(unit).step_by(n).copied().collect();
-        let vectors = self.vectors.iter().skip(unit).step_by(n).copied().collect();
-        [of(&self.drive), of(&self.product), state, vectors]
+    /// Sets the arguments of a unit's step.
+    fn of_unit(
+        &self,
+        states: ArrayView2<'_, f64>,
+        row: usize,
+        unit: usize,
+        n: usize,
+        arguments: &mut Arguments,
+    ) {
+        let at = if self.alike { unit } else { row * n + unit };
+        let set = |to: &mut [f64], from: &[Vec<f64>]| {
+            to.iter_mut().zip(from).for_each(|(to, block)| *to = block[at]);
+        };
+        set(&mut arguments.drive, &self.drive);
+        set(&mut arguments.product, &self.product);
+        for (part, value) in arguments.state.iter_mut().enumerate() {
+            *value = states[[row, part * n + unit]];
+        }
+        for (vector, value) in arguments.vectors.iter_mut().enumerate() {
+            *value = self.vectors[vector * n + unit];
+        }
     }
 }
 
@@ -108,11 +156,13 @@ pub(crate) fn step<D: Dynamics>(
     let n = layer.neurons;
     let products = products(layer, states, inputs)?;
     let mut next = Array2::zeros(states.dim());
+    let mut unit_at = Arguments::new::<D>();
     let mut of_unit = vec![0.0; D::STATES.len()];
     for row in 0..states.nrows() {
         for unit in 0..n {
-            let [drive, product, state, vectors] = products.of_unit(states, row, unit, n);
-            layer.unit.next(&drive, &product, &state, &vectors, &mut of_unit);
+            products.of_unit(states, row, unit, n, &mut unit_at);
+            let Arguments { drive, product, state, vectors } = &unit_at;
+            layer.unit.next(drive, product, state, vectors, &mut of_unit);
             of_unit.iter().enumerate().for_each(|(part, value)| next[[row, part * n + unit]] = *value);
         }
     }
@@ -139,21 +189,16 @@ pub(crate) fn step_gradient<D: Dynamics>(
     let (mut in_drive, mut in_product) =
         (vec![vec![0.0; rows * n]; blocks], vec![vec![0.0; rows * n]; blocks]);
     let (mut drives, mut sums) = (vec![0.0; blocks], vec![0.0; blocks]);
-    let mut parts = vec![0.0; D::STATES.len()];
+    let (mut in_next, mut parts) = (vec![0.0; D::STATES.len()], vec![0.0; D::STATES.len()]);
+    let mut unit_at = Arguments::new::<D>();
     for row in 0..rows {
         for unit in 0..n {
-            let [drive, product, state, vectors] = products.of_unit(states, row, unit, n);
-            let in_next: Vec<f64> = cotangents.row(row).iter().skip(unit).step_by(n).copied().collect();
-            layer.unit.gradient(
-                &drive,
-                &product,
-                &state,
-                &vectors,
-                &in_next,
-                &mut drives,
-                &mut sums,
-                &mut parts,
-            );
+            products.of_unit(states, row, unit, n, &mut unit_at);
+            let Arguments { drive, product, state, vectors } = &unit_at;
+            in_next.iter_mut().enumerate().for_each(|(part, value)| {
+                *value = cotangents[[row, part * n + unit]];
+            });
+            layer.unit.gradient(drive, product, state, vectors, &in_next, &mut drives, &mut sums, &mut parts);
             for block in 0..blocks {
                 in_drive[block][row * n + unit] = drives[block];
                 in_product[block][row * n + unit] = sums[block];

@@ -16,12 +16,14 @@ pub mod svg;
 
 pub mod accuracy;
 pub mod comparison;
+pub mod criterion;
 pub mod curves;
 pub mod effects;
 pub mod matrices;
 pub mod organization;
 pub mod space;
 pub mod sweep;
+pub mod tested;
 pub mod weights;
 
 use canvas::{Anchor, Canvas};

@@ -67,7 +67,26 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
         ),
     ];
     if !material.curves.is_empty() {
-        sections.push(section("learning", "Learning", drawn("learning")));
+        let known = || tasks.clone().filter(|&task| report.learning[task].is_known());
+        let body = html! {
+            (drawn("learning"))
+            @for task in known() { (table(&report.learning_table(task))) }
+            @for task in known() {
+                @let effects = report.learning_effects_table(task);
+                @if !effects.rows.is_empty() { (table(&effects)) }
+            }
+        };
+        sections.push(section("learning", "Learning", body));
+    }
+    if !report.tested.tables.is_empty() {
+        let body = html! {
+            (drawn("tested"))
+            details {
+                summary { "Tables" }
+                @for tested in &report.tested.tables { (table(tested)) }
+            }
+        };
+        sections.push(section("tested", "Tests of finished networks", body));
     }
     if !report.measures.is_empty() {
         sections.push(section(
@@ -289,7 +308,7 @@ fn methods(report: &Report) -> Markup {
             dt { "Tests" }
             dd {
                 "Mann–Whitney (two-sided; exact for small samples without ties), Holm 1979; planned contrasts of ranks \
-                for factors; Cliff's δ (1993); Spearman's ρ. The same as in "
+                for factors; log-rank tests of the trials to the criterion; Cliff's δ (1993); Spearman's ρ. The same as in "
                 code { "pallium stats" } "."
             }
             dt { "Representative runs" }

@@ -18,6 +18,7 @@ constraints = [{ use = \"spatial.l1\", strength = { sweep = [0.1, 0.3] } }]
 fn reference_factors_and_contrasts_are_read_in_the_order_of_the_file() {
     let text = format!(
         "{VARIANTS}reference = \"free\"
+        criterion = 0.9
         contrasts = [[\"bound\", \"free\"], [\"bound[strength=0.3]\", \"bound[strength=0.1]\"]]
         [analysis.factors]
         second = {{ z = [\"bound\"], a = \"free\" }}
@@ -37,6 +38,7 @@ fn reference_factors_and_contrasts_are_read_in_the_order_of_the_file() {
             factor("first", vec![level("x", &["free"]), level("y", &["bound[strength=0.1]"])]),
         ],
         contrasts: vec![pair("bound", "free"), pair("bound[strength=0.3]", "bound[strength=0.1]")],
+        criterion: Some(0.9),
     };
     assert_eq!(found, expected);
 }
@@ -80,6 +82,7 @@ fn mistakes_in_the_analysis_are_reported_with_their_place() {
         "x.toml:9: level `b` of factor `f` has no variants",
         "remove the level",
     );
+    of("criterion = 90", "x.toml:9: `analysis.criterion` is 90", "above 0 and at most 1");
     of("factors.f = [\"free\"]", "x.toml:9: factor `f` cannot be [\"free\"]: it must be a table", "levels");
     of("factors.f.a = [\"free\"]", "x.toml:9: factor `f` has 1 levels", "two or more");
     of(

@@ -21,7 +21,8 @@ pub use self::perturbation::Perturbation;
 use self::conditions::{Forward, score};
 use self::lesion::{Anatomy, Elements};
 use self::perturbation::{Kind, Stepwise};
-use super::components::{Ground, Grown, Options, build_model, build_task_for};
+use super::components::{Ground, Options, build_task_for};
+use super::finished_network::FinishedNetwork;
 use super::on_matrix::MATRIX_UP_TO;
 use super::scores::Answers;
 use super::tasks::drawn;
@@ -127,7 +128,8 @@ pub fn evaluate(
 ) -> Result<Vec<Evaluated>> {
     check_testable(spec)?;
     let ground = Ground::new(spec, catalogue, options)?;
-    let (mut model, info) = finished_model(spec, weights, &ground, catalogue, options)?;
+    let FinishedNetwork { mut model, info, .. } =
+        FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
     let after = weights.connections.as_ref().map(|[_, after]| after);
     if after.is_some() && info.units > MATRIX_UP_TO && evaluation.needs_matrix() {
         return Err(Error::unsupported(format!(
@@ -184,25 +186,6 @@ pub(super) fn check_testable(spec: &CellSpec) -> Result<()> {
 /// The name of a condition.
 pub(super) fn condition_name(info: &TaskInfo, condition: u32) -> String {
     info.conditions.get(condition as usize).cloned().unwrap_or_else(|| format!("condition {condition}"))
-}
-
-/// The model of a finished training with its trained parameters.
-pub(super) fn finished_model(
-    spec: &CellSpec,
-    weights: &Weights,
-    ground: &Ground,
-    catalogue: &Catalogue,
-    options: &Options<'_>,
-) -> Result<(Box<dyn Model>, ModelInfo)> {
-    let grown = Grown::finished(weights)?;
-    let distance = ground.distance_on(grown.connections.as_ref());
-    let base = grown.setting(ground.setting(spec, options), distance.as_ref());
-    let mut model = build_model(spec, catalogue, &base)?;
-    let info = model.info();
-    model.initialise(grown.values.view(), spec.derived_seed("model"))?;
-    set_parameters(model.as_mut(), &info, &weights.parameters)
-        .map_err(|e| e.context("the stored training does not fit the model"))?;
-    Ok((model, info))
 }
 
 /// The task of a test, which must have the network's inputs and outputs, and its

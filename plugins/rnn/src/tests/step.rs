@@ -108,6 +108,33 @@ fn the_steps_gradient_is_that_of_finite_differences() {
     }
 }
 
+/// Rows of equal states, as of a Jacobian, are computed together.
+#[test]
+fn equal_states_have_the_steps_and_gradients_of_each_alone() {
+    for (name, model) in models() {
+        let mut stream = random::stream(19, name);
+        let n = length(model.as_ref());
+        let mut draw = |rows, columns| {
+            Array2::from_shape_simple_fn((rows, columns), || stream.random_range(-1.0..1.0_f64))
+        };
+        let (own, input, cotangents) = (draw(2, n), draw(2, SMALL.channels), draw(5, n));
+        // The first four rows are equal; with the last one they are not.
+        let rows = |of: &Array2<f64>| of.select(Axis(0), &[0, 0, 0, 0, 1]);
+        let (states, inputs) = (rows(&own), rows(&input));
+        let head = |of: &Array2<f64>| of.slice(s![..4, ..]).to_owned();
+        let (equal, equal_inputs, some) = (head(&states), head(&inputs), head(&cotangents));
+        let close = |a: &Array2<f64>, b: &Array2<f64>| {
+            assert!((a - &head(b)).iter().all(|off| off.abs() < 1e-12), "{name}");
+        };
+        let all = model.step(states.view(), inputs.view()).unwrap();
+        close(&model.step(equal.view(), equal_inputs.view()).unwrap(), &all);
+        let all = model.step_gradient(states.view(), inputs.view(), cotangents.view()).unwrap();
+        let found = model.step_gradient(equal.view(), equal_inputs.view(), some.view()).unwrap();
+        close(&found.0, &all.0);
+        close(&found.1, &all.1);
+    }
+}
+
 #[test]
 fn states_of_another_shape_are_refused() {
     for (name, model) in models() {

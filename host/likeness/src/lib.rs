@@ -1,0 +1,18 @@
+//! How alike two networks are: their activity at the same points of the same trials, and
+//! their weights.
+//!
+//! Activity is a matrix of points × units. Units of the two networks need not correspond,
+//! and their numbers may differ, except where weights are compared.
+
+mod activity;
+mod assignment;
+mod geometry;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use activity::{Activity, cka, cross, matching, procrustes};
+pub use assignment::assignment;
+pub use geometry::{distances, rsa};
+pub use weights::correlation;
