@@ -3,8 +3,8 @@
 //! users: `docs/python-components.md` and `docs/python-task.md`.
 //!
 //! A user's code runs in a separate process. No interpreter is linked. Requests
-//! cross as JSON over pipes, arrays in a file in shared memory; the trials of a task,
-//! which has a process of its own, over the pipe in batches.
+//! cross as JSON over sockets, arrays in a file in shared memory; the trials of a task,
+//! which has a process of its own, over the socket in batches.
 
 mod constraint;
 mod describe;
