@@ -183,11 +183,11 @@ impl Report {
              Kaplan and Meier, who count runs that never reach it; – if fewer than half do. Mean accuracy: over all epochs, \
              that is the area under the learning curve; {}. Log-rank test over all variants: χ² {}, p {}.",
             criterion.map_or_else(|| "–".into(), three),
-            estimate_caption(self.run.interval),
+            estimate_caption(self.run.interval, groups.iter().any(|group| group.interval.is_some())),
             two(all.statistic),
             p_cell(all.p)
         );
-        let id = format!("learning-{}", self.run.tasks[task].slug());
+        let id = format!("learning-{}", self.run.slug(task));
         let mut table = Table::new(id, format!("Learning, {name}"), caption).columns([
             "variant",
             "#reached",
@@ -218,7 +218,7 @@ impl Report {
     pub fn learning_effects_table(&self, task: usize) -> Table {
         let caption = "Log-rank tests of the trials to the criterion, stratified by the pairs of variants that an effect \
                        compares; difference in the share of runs that reach it, the mean over the pairs; Holm over the rows of this table.";
-        let id = format!("learning-effects-{}", self.run.tasks[task].slug());
+        let id = format!("learning-effects-{}", self.run.slug(task));
         let title = format!("Effects on learning, {}", self.run.tasks[task].short());
         let mut table = Table::new(id, title, caption).columns([
             "effect",

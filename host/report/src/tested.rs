@@ -426,7 +426,9 @@ impl Tests<'_> {
         lines: &[TestLine],
     ) -> Table {
         let name = measure_name(measure);
-        let caption = format!("Of finished networks: {} over runs.", estimate_caption(self.run.interval));
+        let has_ends = lines.iter().flat_map(|line| &line.points).any(|point| point.interval.is_some());
+        let shown = estimate_caption(self.run.interval, has_ends);
+        let caption = format!("Of finished networks: {shown} over runs.");
         let head = format!("{}{} by {first}, {title}", name[..1].to_uppercase(), &name[1..]);
         let mut table = Table::new(slug(&format!("{kind}-{measure}-{title}")), head, caption)
             .columns([first])
