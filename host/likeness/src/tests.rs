@@ -86,7 +86,7 @@ fn the_cheapest_matching_is_found_among_all() {
         }
         for i in 0..k {
             each(k - 1, order, of);
-            order.swap(if k % 2 == 0 { i } else { 0 }, k - 1);
+            order.swap(if k.is_multiple_of(2) { i } else { 0 }, k - 1);
         }
     }
     each(5, &mut order, &mut |order| {
