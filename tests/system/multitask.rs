@@ -219,7 +219,7 @@ fn what_cannot_be_one_network_is_refused() {
     refused(
         &both("\"signal.integration\"]"),
         "",
-        &["cross-entropy", "mean-squared-error", "tasks of one loss"],
+        &["cross-entropy", "mean-squared-error", "tasks of the same loss"],
     );
     refused(
         &both("\"cognition.one-choice\"], order = \"sequential\""),

@@ -137,10 +137,23 @@ pub fn export(args: &Export) -> Result<()> {
     // In the order of their numbers.
     let known_tasks: Vec<&str> = study()?.tasks.iter().map(String::as_str).collect();
 
-    // A column is what the study trained under its name, however the experiment calls it.
+    // A column is what the study trained under its name, however the experiment calls
+    // it; of several, the one with that name, or the first.
     let of_study = |c: &CellSpec| name_of(c).filter(|name| VARIANTS.contains(&name.as_str()));
     let known_task = |c: &CellSpec| known_tasks.contains(&c.task_component.id.as_str());
-    let variants = cells.iter().filter(|c| of_study(c).is_none()).map(|c| c.variant.as_str());
+    let mut variant_of: BTreeMap<String, &str> = BTreeMap::new();
+    for cell in cells.iter().filter(|c| known_task(c)) {
+        let Some(name) = of_study(cell) else { continue };
+        let own_name = cell.variant == name;
+        let place = variant_of.entry(name).or_insert(&cell.variant);
+        if own_name {
+            *place = &cell.variant;
+        }
+    }
+    let is_column = |c: &CellSpec| {
+        of_study(c).and_then(|name| variant_of.get(&name)).is_some_and(|own| *own == c.variant)
+    };
+    let variants = cells.iter().filter(|c| !is_column(c)).map(|c| c.variant.as_str());
     let tasks = cells.iter().filter(|c| !known_task(c)).map(|c| c.task_component.id.as_str());
     for (what, others) in
         [("variants", variants.unique().collect_vec()), ("tasks", tasks.unique().collect_vec())]
@@ -149,20 +162,7 @@ pub fn export(args: &Export) -> Result<()> {
             tracing::warn!("left out, since the layout does not have these {what}: {}", others.join(", "));
         }
     }
-    let mut variant_of: BTreeMap<String, &str> = BTreeMap::new();
-    let mut chosen: Vec<&CellSpec> = Vec::new();
-    for cell in cells.iter().filter(|c| known_task(c)) {
-        let Some(name) = of_study(cell) else { continue };
-        let first = *variant_of.entry(name.clone()).or_insert(&cell.variant);
-        if first != cell.variant {
-            return Err(Error::input(format!(
-                "`{first}` and `{}` are both `{name}` of the study, which has one column",
-                cell.variant
-            ))
-            .help("run them in two folders, and export each"));
-        }
-        chosen.push(cell);
-    }
+    let chosen: Vec<&CellSpec> = cells.iter().filter(|c| known_task(c) && is_column(c)).collect();
     let Some(first) = chosen.first() else {
         return Err(Error::input(format!(
             "{}: the layout has none of its variants or tasks",

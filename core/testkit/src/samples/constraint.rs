@@ -60,7 +60,14 @@ impl Constraint for Sample {
             self.mean[[0, 0]] += 0.1;
         }
         let off = &weights - &self.mean;
-        gradient.scaled_add(2.0 * self.strength, &off);
+        let slope = match self.fault.as_str() {
+            "wrong-later" if self.projections > 0 => -2.0,
+            _ => 2.0,
+        };
+        if self.fault == "assigns" {
+            gradient.fill(0.0);
+        }
+        gradient.scaled_add(slope * self.strength, &off);
         Ok(f64::from(self.strength) * off.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>())
     }
 
@@ -134,7 +141,9 @@ fn broken_promises_of_constraints_are_found() {
     for (fault, check, message) in [
         ("no-state", "memory", "`state` is empty"),
         ("forgets", "memory", "after `restore`, `mean` differs"),
-        ("lenient", "memory", "accepts a state without `mean`"),
+        ("lenient", "memory", "it accepts a state with `mean` of another shape"),
+        ("assigns", "gradient", "a gradient of"),
+        ("wrong-later", "gradient", "after updates and a change of task"),
         ("same-names", "memory", "two tensors are named `mean`"),
         ("remembers-penalties", "memory", "the same weights at the same point"),
         ("square", "shape", "but fails on them"),

@@ -66,6 +66,7 @@ fn escape(text: &str) -> String {
             '–' => escaped.push_str("--"),
             '…' => escaped.push_str("\\dots{}"),
             '⁻' => escaped.push_str("$^{-}$"),
+            '²' => escaped.push_str("$^{2}$"),
             '⁸' => escaped.push_str("$^{8}$"),
             '\n' => escaped.push(' '),
             c => escaped.push(c),
