@@ -10,7 +10,9 @@ import pytest
 import pallium
 
 
-def test_a_dict_runs_and_a_second_call_trains_nothing(small, tmp_path):
+def test_a_dict_runs_and_a_second_call_trains_nothing(small, tmp_path, monkeypatch):
+    # Other tests, which may run at the same time, leave their files elsewhere.
+    monkeypatch.chdir(tmp_path)
     first = pallium.run(small, tmp_path / "out", progress=False)
     assert first.summary["cells"]["ok"] == 1
     again = pallium.run(small, tmp_path / "out", progress=False)

@@ -146,7 +146,8 @@ def parameters(made, makes=False):
             signature = []
         if inspect.isclass(made):
             signature = signature[1:]
-            hints = typing.get_type_hints(function) if hasattr(function, "__annotations__") else {}
+            extras = {"include_extras": True} if hasattr(typing, "Annotated") else {}
+            hints = typing.get_type_hints(function, **extras) if hasattr(function, "__annotations__") else {}
         for one in signature:
             if one.kind == one.VAR_KEYWORD:
                 open_ended = True
