@@ -89,11 +89,20 @@ impl RunTask {
             _ => self.label.split_once('.').map_or(self.label.as_str(), |(_, name)| name),
         }
     }
+}
 
-    /// The short label with the characters that file names and anchors may have.
-    fn cleaned(&self) -> String {
-        self.short().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect()
+/// The last of the labels with the characters that file names and anchors may have,
+/// and a number if an earlier one becomes the same.
+fn slug<'a>(labels: impl Iterator<Item = &'a str>) -> String {
+    let mut taken: Vec<String> = Vec::new();
+    for label in labels {
+        let own: String = label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let numbered = (2..).map(|number| format!("{own}-{number}"));
+        // Some file systems do not tell cases apart.
+        let free = |name: &String| !taken.iter().any(|taken| taken.to_lowercase() == name.to_lowercase());
+        taken.extend(std::iter::once(own.clone()).chain(numbered).find(free));
     }
+    taken.pop().unwrap_or_default()
 }
 
 /// A training and its results.
@@ -149,15 +158,7 @@ impl RunFolder {
     /// The short label of a task for file names and anchors. It is the task's own: a
     /// label that differs in other characters alone gets a number.
     pub fn slug(&self, task: usize) -> String {
-        let mut taken: Vec<String> = Vec::new();
-        for other in &self.tasks[..=task] {
-            let own = other.cleaned();
-            let numbered = (2..).map(|number| format!("{own}-{number}"));
-            // Some file systems do not tell cases apart.
-            let free = |name: &String| !taken.iter().any(|taken| taken.to_lowercase() == name.to_lowercase());
-            taken.extend(std::iter::once(own.clone()).chain(numbered).find(free));
-        }
-        taken.pop().unwrap_or_default()
+        slug(self.tasks[..=task].iter().map(RunTask::short))
     }
 
     /// Reads the run folder at `root`.
@@ -446,4 +447,17 @@ pub fn curve(about: &TrainingFile, member: Option<&str>) -> Vec<Epoch> {
         })
     };
     curve.into_iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug;
+
+    #[test]
+    fn names_of_files_and_anchors_differ_where_labels_do() {
+        let labels = ["go-no-go", "a b", "a-b", "A B", "é", "ü", "a-b-2"];
+        let slugs: Vec<String> =
+            (1..=labels.len()).map(|count| slug(labels[..count].iter().copied())).collect();
+        assert_eq!(slugs, ["go-no-go", "a-b", "a-b-2", "A-B-3", "-", "--2", "a-b-2-2"]);
+    }
 }

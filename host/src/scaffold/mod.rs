@@ -298,14 +298,29 @@ impl Scaffold {
                 .help("choose another name, or another folder with --dir"));
         }
         refuse_members(folder)?;
-        for (name, text) in files {
-            let path = folder.join(name);
-            let parent = path.parent().unwrap_or(folder);
-            std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
-            std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))?;
-        }
-        if self.core == Core::Vendored { vendor::write(folder) } else { Ok(()) }
+        all_or_nothing(folder, || {
+            write_files(folder, files)?;
+            if self.core == Core::Vendored { vendor::write(folder) } else { Ok(()) }
+        })
     }
+}
+
+/// Removes a folder that did not exist before if it cannot be filled.
+fn all_or_nothing(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
+    fill().inspect_err(|_| {
+        // What cannot be removed either is named by the error.
+        let _ = std::fs::remove_dir_all(folder);
+    })
+}
+
+fn write_files(folder: &Path, files: Vec<(String, String)>) -> Result<()> {
+    for (name, text) in files {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
+        std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))?;
+    }
+    Ok(())
 }
 
 /// The name of the component's type: `my-penalty` becomes `MyPenalty`.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pallium_core::{Error, Result, Role};
 
-use super::{template, type_name};
+use super::{all_or_nothing, template, type_name, write_files};
 
 const EXPERIMENT: &str = include_str!("templates/experiment.toml.in");
 
@@ -93,12 +93,7 @@ impl Scaffold {
             return Err(Error::input(format!("{} exists already", folder.display()))
                 .help("choose another name, or another folder with --dir"));
         }
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-        for (name, text) in files {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|e| Error::io(&path, &e))?;
-        }
-        Ok(())
+        all_or_nothing(folder, || write_files(folder, files))
     }
 }
 

@@ -1,13 +1,11 @@
 //! `pallium field new`.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use pallium_core::{Error, Result};
 
-use crate::cli::output::check_folder;
+use crate::cli::output::{check_folder, write};
 use crate::cli::support;
 
 /// The template, with a placeholder for the name.
@@ -40,13 +38,11 @@ pub fn new(args: &New) -> Result<()> {
     let name =
         absolute.file_name().map_or_else(|| "field".into(), |name| name.to_string_lossy().into_owned());
     let path = folder.join("field.toml");
-    let failed = |e: &std::io::Error| Error::io(&path, e);
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::input(format!("{} already exists", path.display()))
+            .help("name another folder, or edit that file"));
+    }
     let text = TEMPLATE.replace("NAME", &toml::Value::String(name).to_string());
-    let mut file = File::create_new(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::input(format!("{} already exists", path.display()))
-            .help("name another folder, or edit that file"),
-        _ => failed(&e),
-    })?;
-    file.write_all(text.as_bytes()).map_err(|e| failed(&e))?;
+    write(&path, text.as_bytes(), false)?;
     support::print(&format!("wrote {}; it describes the files that belong beside it\n", path.display()))
 }
