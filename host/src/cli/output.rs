@@ -47,7 +47,7 @@ fn way(path: &Path, replace: bool) -> Result<Way> {
         }
         Ok(found) if !found.is_file() || is_descriptor(path) => Ok(Way::Into),
         Ok(_) if !replace => Err(exists(path)),
-        Ok(found) => Ok(Way::File(fs::canonicalize(path).map_err(|e| failed(path, &e))?, Some(found))),
+        Ok(found) => Ok(Way::File(fs::canonicalize(path).map_err(|e| Error::io(path, &e))?, Some(found))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let target = pallium_files::link_target(path);
             let folder = folder_of(&target);
@@ -57,7 +57,7 @@ fn way(path: &Path, replace: bool) -> Result<Way> {
             }
             Ok(Way::File(target, None))
         }
-        Err(e) => Err(failed(path, &e)),
+        Err(e) => Err(Error::io(path, &e)),
     }
 }
 
@@ -87,7 +87,7 @@ pub fn write(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
         io::ErrorKind::BrokenPipe => Ok(()),
         // Another process created it in the meantime.
         io::ErrorKind::AlreadyExists => Err(exists(path)),
-        _ => Err(failed(path, &e)),
+        _ => Err(Error::io(path, &e)),
     })
 }
 
@@ -122,10 +122,6 @@ pub fn check_folder(path: &Path) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::input(what).help("name a folder; it is created if necessary"))
-}
-
-fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::io(path, error)
 }
 
 /// The error for a file that may not be replaced.

@@ -484,8 +484,7 @@ pub(super) fn begin(
     initialise(spec, model, info, initial, penalties.wiring.now.as_ref())?;
     let before = parameters(model)?;
     penalties.start(model)?;
-    let names: Vec<String> = spec.constraints.iter().map(|constraint| constraint.id.clone()).collect();
-    penalties.shape_fixed(model, info, &names, &spec.model.id)?;
+    penalties.shape_fixed(model, info, &spec.model.id)?;
     Ok(before)
 }
 

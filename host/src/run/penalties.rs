@@ -345,13 +345,7 @@ impl Penalties {
 
     /// Shapes parameters that are never trained, once: hard rules act, and a
     /// penalty, which would have no effect, is refused.
-    pub fn shape_fixed(
-        &mut self,
-        model: &mut dyn Model,
-        info: &ModelInfo,
-        names: &[String],
-        model_id: &str,
-    ) -> Result<()> {
+    pub fn shape_fixed(&mut self, model: &mut dyn Model, info: &ModelInfo, model_id: &str) -> Result<()> {
         let when = When::default();
         for on in self.on.iter_mut().filter(|on| !info.parameters[on.index].trained) {
             let parameter = &info.parameters[on.index];
@@ -366,7 +360,7 @@ impl Penalties {
                 if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
                     return Err(Error::unsupported(format!(
                         "`{}` is a penalty, and `{name}` of `{model_id}` never changes",
-                        names.get(*place).map_or("", String::as_str)
+                        self.ids[*place]
                     ))
                     .help("leave it out, or train the weights with another model; hard constraints shape such weights once, before training"));
                 }
@@ -409,7 +403,7 @@ impl Penalties {
 
 /// An error of a constraint with its id, and what it was called for.
 fn of_constraint(error: Error, ids: &[String], place: usize, what: &str) -> Error {
-    error.context(format!("the {what} of `{}` failed", ids.get(place).map_or("", String::as_str)))
+    error.context(format!("the {what} of `{}` failed", ids[place]))
 }
 
 fn prefix(place: usize, parameter: &str) -> String {

@@ -3,6 +3,7 @@
 use pallium_core::prelude::*;
 use pulp::Arch;
 
+use crate::expm::Exponential;
 use crate::function::Function;
 use crate::network::NetworkCommunicability;
 use crate::on_connections::{OnConnections, factorials};
@@ -40,9 +41,35 @@ pub struct Communicability {
 }
 
 /// What the recurrent weights are.
-enum On {
-    Matrix { neurons: usize, distance: Vec<f32>, network: Box<NetworkCommunicability> },
-    Connections(Box<OnConnections>),
+pub(crate) enum On<F = Exponential<f32>> {
+    Matrix { neurons: usize, distance: Vec<f32>, network: Box<NetworkCommunicability<F>> },
+    Connections(Box<OnConnections<F>>),
+}
+
+impl<F: Function> On<F> {
+    /// [`Constraint::penalty`], with λ as `factor`.
+    pub(crate) fn penalty(
+        &mut self,
+        weights: MatrixView<'_>,
+        gradient: MatrixViewMut<'_>,
+        factor: f32,
+    ) -> Result<f64> {
+        match self {
+            On::Matrix { neurons, distance, network } => {
+                check_shapes(Some((*neurons, *neurons)), &weights, &gradient)?;
+                with_slices(weights, gradient, |w, g| penalty(network, w, g, distance, factor))
+            }
+            On::Connections(network) => network.penalty(weights, gradient, factor),
+        }
+    }
+
+    /// [`Constraint::rewired`].
+    pub(crate) fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
+        match self {
+            On::Matrix { .. } => Err(Error::unsupported("a matrix has no connections that change")),
+            On::Connections(network) => network.rewired(change),
+        }
+    }
 }
 
 impl Component for Communicability {
@@ -95,21 +122,11 @@ impl Constraint for Communicability {
         gradient: MatrixViewMut<'_>,
         _: &Point<'_>,
     ) -> Result<f64> {
-        let factor = self.strength as f32;
-        match &mut self.on {
-            On::Matrix { neurons, distance, network } => {
-                check_shapes(Some((*neurons, *neurons)), &weights, &gradient)?;
-                with_slices(weights, gradient, |w, g| penalty(network, w, g, distance, factor))
-            }
-            On::Connections(network) => network.penalty(weights, gradient, factor),
-        }
+        self.on.penalty(weights, gradient, self.strength as f32)
     }
 
     fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
-        match &mut self.on {
-            On::Matrix { .. } => Err(Error::unsupported("a matrix has no connections that change")),
-            On::Connections(network) => network.rewired(change),
-        }
+        self.on.rewired(change)
     }
 }
 

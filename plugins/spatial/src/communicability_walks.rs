@@ -3,11 +3,11 @@
 
 use pallium_core::prelude::*;
 
-use crate::communicability::penalty;
+use crate::communicability::On;
 use crate::network::NetworkCommunicability;
 use crate::on_connections::OnConnections;
 use crate::series::Series;
-use crate::views::{check_shapes, square_distances, with_slices};
+use crate::views::square_distances;
 
 pallium_core::choice! {
     /// Weight of a walk of k connections.
@@ -47,13 +47,7 @@ pallium_core::params! {
 /// neurons are computed by their matrix.
 pub struct CommunicabilityWalks {
     strength: f64,
-    on: On,
-}
-
-/// What the recurrent weights are.
-enum On {
-    Matrix { neurons: usize, distance: Vec<f32>, network: Box<NetworkCommunicability<Series>> },
-    Connections(Box<OnConnections<Series>>),
+    on: On<Series>,
 }
 
 impl Component for CommunicabilityWalks {
@@ -103,21 +97,11 @@ impl Constraint for CommunicabilityWalks {
         gradient: MatrixViewMut<'_>,
         _: &Point<'_>,
     ) -> Result<f64> {
-        let factor = self.strength as f32;
-        match &mut self.on {
-            On::Matrix { neurons, distance, network } => {
-                check_shapes(Some((*neurons, *neurons)), &weights, &gradient)?;
-                with_slices(weights, gradient, |w, g| penalty(network, w, g, distance, factor))
-            }
-            On::Connections(network) => network.penalty(weights, gradient, factor),
-        }
+        self.on.penalty(weights, gradient, self.strength as f32)
     }
 
     fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
-        match &mut self.on {
-            On::Matrix { .. } => Err(Error::unsupported("a matrix has no connections that change")),
-            On::Connections(network) => network.rewired(change),
-        }
+        self.on.rewired(change)
     }
 }
 pallium_core::register!(Constraint, CommunicabilityWalks);

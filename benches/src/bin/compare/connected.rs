@@ -221,8 +221,8 @@ pub(crate) fn connected(name: &str, turns: usize, paths: &Paths) -> Result<Compa
 }
 
 /// The turns of a side that takes `steps` of the case's `all` steps. The remark has
-/// its processor time, by which a busy machine can be told from a slow program, and
-/// its memory.
+/// its memory and its processor time: a program on a busy machine has less processor
+/// time than time by the clock.
 fn timed(
     rounds: &[Round],
     side: &Side,

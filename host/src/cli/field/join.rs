@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ndarray::{Array2, s};
-use pallium_core::{Error, Kind, PositionsBase, Result, Setting, Substrate};
+use pallium_core::{Error, PositionsBase, Result, Setting, Substrate};
 use pallium_record::defaults;
 use pallium_record::spec::Use;
 
 use super::{check_free, read, store};
+use crate::cli::output::folder_of;
 use crate::cli::support;
 
 /// Joins fields that were recorded at the same time, and computes correlation and
@@ -66,13 +67,10 @@ pub fn join(args: &Join) -> Result<()> {
     let (joined, of) = joined(&fields, name)?;
     // The matrices are computed by the component that computes those of one field, from
     // a folder that is removed afterwards.
-    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.map_or_else(|| PathBuf::from("."), PathBuf::from);
-    std::fs::create_dir_all(&parent).map_err(|e| Error::io(&parent, &e))?;
-    let beside = tempfile::Builder::new()
-        .prefix(".pallium-")
-        .tempdir_in(&parent)
-        .map_err(|e| Error::new(Kind::Io, format!("{}: {e}", parent.display())))?;
+    let parent = folder_of(&args.out);
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, &e))?;
+    let beside =
+        tempfile::Builder::new().prefix(".pallium-").tempdir_in(parent).map_err(|e| Error::io(parent, &e))?;
     let bare = beside.path().join("field");
     store(&catalogue, &joined, &bare)?;
     let mut params =
