@@ -55,11 +55,11 @@ fn every_rust_block_of_the_page_compiles_conforms_and_trains() {
     let experiment = scratch.path().join("all.toml");
     std::fs::write(
         &experiment,
-        "runs = 1\ntasks = [\"own.stronger\"]\n[substrate]\nuse = \"own.ring\"\n\
+        "runs = 1\ntasks = [\"own.stronger\", \"own.point\"]\n[substrate]\nuse = \"own.ring\"\n\
          [metrics]\nuse = [\"own.wire-length\", \"own.strength\", \"organization.entropy\"]\n\
          [training]\nepochs = 2\ntrials = 128\nbatch = 32\n\
          [[variant]]\nname = \"a\"\nweights = \"own.normal\"\ngeometry = \"soma\"\n\
-         constraints = [\"own.long-wires\", \"own.clip\", \"spatial.distance\"]\n",
+         constraints = [\"own.long-wires\", \"own.steady\", \"own.clip\", \"spatial.distance\"]\n",
     )
     .unwrap();
     let out = scratch.path().join("out");

@@ -319,6 +319,7 @@ fn point<'a>(loan: &WireLoan<'a>) -> Result<Point<'a>> {
     let received = Received::new(loan);
     Ok(Point {
         step: header.step,
+        updates: header.updates,
         epoch: header.epoch,
         task: header.task,
         parameter: header.parameter,

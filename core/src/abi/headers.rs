@@ -23,6 +23,8 @@ pub(super) struct MetricWants {
 #[derive(Serialize, Deserialize)]
 pub(super) struct PointHeader<'a> {
     pub step: u64,
+    #[serde(default)]
+    pub updates: Option<u64>,
     pub epoch: u32,
     #[serde(default)]
     pub task: u32,
@@ -31,7 +33,13 @@ pub(super) struct PointHeader<'a> {
 
 impl<'a> PointHeader<'a> {
     pub fn new(at: &Point<'a>) -> Self {
-        PointHeader { step: at.step, epoch: at.epoch, task: at.task, parameter: at.parameter }
+        PointHeader {
+            step: at.step,
+            updates: at.updates,
+            epoch: at.epoch,
+            task: at.task,
+            parameter: at.parameter,
+        }
     }
 }
 

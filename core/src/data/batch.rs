@@ -90,9 +90,9 @@ impl<'a> TargetsView<'a> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Batch {
-    /// Inputs, trials × steps × channels.
+    /// Inputs, trials × steps × channels; ignored past a trial's end.
     pub inputs: Array3<f32>,
-    /// The correct answers.
+    /// The correct answers; ignored where the mask is 0.
     pub targets: Targets,
     /// Weight of each step in the loss and in the accuracy, trials × steps. A
     /// trial with one label at its end has the mask 1 at its last step and 0

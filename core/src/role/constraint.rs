@@ -11,6 +11,9 @@ use crate::{ConnectionsView, Error, MatrixView, MatrixViewMut, Result, Rewiring,
 pub struct Point<'a> {
     /// Number of updates before this call, over all epochs.
     pub step: u64,
+    /// Number of updates of the whole training, if it is known; early stopping may end
+    /// it sooner.
+    pub updates: Option<u64>,
     /// Number of the epoch, from 1; 0 before and after training.
     pub epoch: u32,
     /// Index of the task that is trained, if several are trained one after
@@ -30,7 +33,16 @@ pub struct Point<'a> {
 impl<'a> Point<'a> {
     /// Before the first update of `parameter`.
     pub fn new(parameter: &'a str) -> Self {
-        Point { step: 0, epoch: 0, task: 0, parameter, initial: None, loss_gradient: None, connections: None }
+        Point {
+            step: 0,
+            updates: None,
+            epoch: 0,
+            task: 0,
+            parameter,
+            initial: None,
+            loss_gradient: None,
+            connections: None,
+        }
     }
 
     /// The connections that the parameter lies on.

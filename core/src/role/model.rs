@@ -53,11 +53,12 @@ pub struct ParameterInfo {
     /// Name for readers, such as `update gate`; empty if there is only the name.
     #[serde(default)]
     pub title: String,
-    /// Population of its rows: where the connections come from; empty for the
-    /// first population.
+    /// Of a recurrent block, the population of its rows: where the connections come
+    /// from; empty for the first population. Empty for other parameters, unless their
+    /// rows are the units of a population.
     #[serde(default)]
     pub rows: String,
-    /// Population of its columns: where the connections lead.
+    /// As `rows`, for its columns: where the connections lead.
     #[serde(default)]
     pub columns: String,
     /// Whether the optimizer changes it.
@@ -165,6 +166,34 @@ pub struct StatePart {
 }
 
 /// Description of a model.
+///
+/// An excitatory and an inhibitory population, with an input from the task's two
+/// channels and a read-out of three outputs:
+///
+/// ```
+/// use pallium_core::{ModelInfo, ParameterInfo, ParameterKind as Kind, Population};
+///
+/// // Of four neurons, the second is inhibitory; a further inhibitory unit is no neuron.
+/// let excitatory = Population::of_neurons("excitatory", vec![Some(0), Some(2), Some(3)]);
+/// let inhibitory = Population::of_neurons("inhibitory", vec![Some(1), None]);
+/// let block = |name: &str, shape: [usize; 2], rows: &str, columns: &str| {
+///     ParameterInfo::new(name, shape, Kind::Recurrent).between(rows, columns)
+/// };
+/// let mut info = ModelInfo::new(
+///     5,
+///     vec![
+///         block("recurrent_ee", [3, 3], "excitatory", "excitatory"),
+///         block("recurrent_ei", [3, 2], "excitatory", "inhibitory"),
+///         block("recurrent_ie", [2, 3], "inhibitory", "excitatory"),
+///         block("recurrent_ii", [2, 2], "inhibitory", "inhibitory"),
+///         ParameterInfo::new("input", [2, 5], Kind::Input),
+///         ParameterInfo::new("readout", [5, 3], Kind::Readout),
+///     ],
+/// );
+/// info.populations = vec![excitatory, inhibitory];
+/// // Row 1 of `recurrent_ei` is unit 1 of the excitatory population, neuron 2.
+/// assert_eq!(info.neurons(), [Some(0), Some(2), Some(3), Some(1), None]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelInfo {

@@ -9,7 +9,8 @@ use crate::{Batch, BatchView, Loss, Result};
 /// accuracy of a network can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
-    /// Accuracy of guessing: 1 / classes, or the share of the most frequent class.
+    /// Accuracy of guessing: 1 / classes, or the share of the most frequent class. If
+    /// the task judges answers itself: of the best answer that ignores the inputs.
     pub chance: f64,
     /// Best accuracy of an observer that sees only the inputs of the scored step
     /// and remembers none before; `None` if unknown.

@@ -3,7 +3,7 @@
 //! [`shard`] selects the trainings of this machine; [`pool`] claims each one
 //! and passes it to a [`worker`] process ([`workers`] starts and supervises
 //! it). There `components` builds the components, [`train`] and `training_loop`
-//! train and measure (with `tasks`, `trials`, `scores`, `penalties`, `clip`, `schedule` and
+//! train and measure (with `tasks`, `trials`, `scores`, `penalties`, `clip`, `learning_rate` and
 //! `early_stopping`), and the run folder's store writes the result, which the
 //! parent moves into place in one step. Before, [`check`] builds each component
 //! once to find mistakes. [`progress`] shows the progress, [`log`] records it. No module
@@ -17,6 +17,7 @@ pub mod each;
 mod early_stopping;
 pub mod evaluation;
 mod finished_network;
+mod learning_rate;
 pub mod log;
 #[cfg(test)]
 mod mock;
@@ -27,7 +28,6 @@ pub mod progress;
 pub mod progress_event;
 pub mod protocol;
 mod queue;
-mod schedule;
 mod scores;
 pub mod shard;
 mod tasks;

@@ -61,7 +61,7 @@ impl OnMatrix {
     ) -> Result<R> {
         let [initial, loss] = [at.initial, at.loss_gradient].map(|part| part.map(|part| self.whole(part)));
         let mut point = Point::new(at.parameter);
-        (point.step, point.epoch, point.task) = (at.step, at.epoch, at.task);
+        (point.step, point.updates, point.epoch, point.task) = (at.step, at.updates, at.epoch, at.task);
         point.initial = initial.as_ref().map(|m| m.view());
         point.loss_gradient = loss.as_ref().map(|m| m.view());
         call(self.inner.as_mut(), &point)

@@ -28,6 +28,7 @@ pub(super) struct OnParameter {
 #[derive(Clone, Copy, Default)]
 pub(super) struct When {
     pub step: u64,
+    pub updates: Option<u64>,
     pub epoch: u32,
     pub task: u32,
 }
@@ -43,7 +44,8 @@ impl When {
         if parameter.connections {
             point.connections = wiring.now.as_ref().map(|connections| connections.view());
         }
-        (point.step, point.epoch, point.task) = (self.step, self.epoch, self.task);
+        (point.step, point.updates) = (self.step, self.updates);
+        (point.epoch, point.task) = (self.epoch, self.task);
         point.initial = Some(initial);
         point
     }

@@ -15,8 +15,8 @@ use pallium_record::training::Snapshot;
 
 use super::clip::clip_and_decay;
 use super::early_stopping;
+use super::learning_rate;
 use super::penalties::{Penalties, When, prefixed};
-use super::schedule;
 use super::scores::{Answers, SplitScores, Sums, mean};
 use super::tasks::Tasks;
 use super::trials::{Trials, present, ranges};
@@ -131,6 +131,7 @@ impl<'a> TrainingLoop<'a> {
         // The same in every epoch.
         let steps = trials.chunks(self.spec, self.tasks, 1).len() as u64;
         self.updates = behind as u64 * steps;
+        let updates = u64::from(training.epochs) * steps;
         let rule = training.early_stopping.as_ref();
         for epoch in (1..=training.epochs).skip(behind) {
             let stages = self.tasks.stages(&self.curves);
@@ -146,8 +147,8 @@ impl<'a> TrainingLoop<'a> {
             let mut of_tasks: Vec<Sums> = self.tasks.members.iter().map(|_| Sums::default()).collect();
             for (at, chunk) in trials.chunks(self.spec, self.tasks, epoch).iter().enumerate() {
                 let seed = random::derive(noise, self.updates, "batch");
-                let factor = schedule::factor(training, epoch - 1, self.updates, steps, &self.curves);
-                let moment = Now { epoch, task: task.unwrap_or(0) as u32, factor, noise_seed: seed };
+                let factor = learning_rate::factor(training, epoch - 1, self.updates, steps, &self.curves);
+                let moment = Now { updates, epoch, task: task.unwrap_or(0) as u32, factor, noise_seed: seed };
                 let (update, of) = trials.update(chunk, self.tasks, network.model)?;
                 let (batch, range) = update.trials();
                 let step = match self.step(network, &batch.slice(range), of, &moment)? {
@@ -257,7 +258,7 @@ impl<'a> TrainingLoop<'a> {
         now: &Now,
     ) -> Result<std::result::Result<Step, String>> {
         let Network { model, info, optimizer, penalties } = network;
-        let when = When { step: self.updates, epoch: now.epoch, task: now.task };
+        let when = When { step: self.updates, updates: Some(now.updates), epoch: now.epoch, task: now.task };
         let mode = Mode::Train { noise_seed: now.noise_seed };
         let loss = self.answers.pass(*model, &self.tasks.info, batch, mode, true)?;
         if !loss.mean().is_finite() {
@@ -341,6 +342,8 @@ impl<'a> TrainingLoop<'a> {
 
 /// The moment of an update.
 struct Now {
+    /// Number of updates of the whole training.
+    updates: u64,
     epoch: u32,
     /// The task, if they follow one another.
     task: u32,

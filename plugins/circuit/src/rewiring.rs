@@ -140,6 +140,12 @@ fn possible_pairs(n: usize, autapses: bool) -> usize {
 impl Rewiring {
     /// Whether a rewiring is due after this update; then the next one is later.
     fn is_due(&mut self, at: &Point<'_>) -> bool {
+        if let Some(updates) = at.updates.filter(|&updates| at.step == 1 && updates < self.next) {
+            pallium_core::tracing::warn!(
+                "connections are never rewired: `every` is {}, and the training has {updates} updates",
+                self.params.every
+            );
+        }
         if at.step < self.next {
             return false;
         }

@@ -37,7 +37,5 @@ mod walks;
 mod blocks;
 #[cfg(test)]
 mod reference;
-#[cfg(test)]
-mod walks_tests;
 
 pallium_core::plugin!();

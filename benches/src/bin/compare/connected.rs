@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use ndarray::{Array1, Array2, s};
-use ndarray_npy::{WriteNpyError, write_npy};
+use ndarray_npy::{WriteNpyExt, write_npy};
 use pallium::plugins::Catalogue;
 use pallium_benches::report::{Comparison, Sample, Timed, digits, seconds};
 use pallium_benches::turns::Side;
@@ -45,7 +45,13 @@ pub(crate) struct ConnectedPart {
     /// Adds `spatial.communicability` on these connections.
     #[arg(long)]
     communicability: bool,
-    /// Writes the network and the batch to this folder, for the peers.
+    /// Distances are 0 except from so many neurons, so that an exact penalty can be
+    /// computed of a large network.
+    #[arg(long)]
+    rows: Option<usize>,
+    /// Writes the network and the batch to this folder, for the peers; with
+    /// `--communicability` also the penalty, its gradient and the distances, for
+    /// `communicability.py`.
     #[arg(long)]
     write: Option<PathBuf>,
     /// Number of steps after which the loss is reported too, for peers that take
@@ -271,6 +277,7 @@ struct Trained {
     model: Box<dyn Model>,
     optimizer: Box<dyn Optimizer>,
     penalty: Option<Box<dyn Constraint>>,
+    distance: Matrix,
     batch: Batch,
     updates: u64,
 }
@@ -284,6 +291,9 @@ pub(crate) fn step_in_turns(part: &ConnectedPart) -> Result<()> {
     }
     if let Some(folder) = &part.write {
         trained.write(folder)?;
+        if part.communicability {
+            trained.write_penalty(folder)?;
+        }
     }
     trained.step()?;
     turns::ready(&about.into())?;
@@ -314,7 +324,11 @@ impl Trained {
         // Somata anywhere in a cube.
         let mut stream = random::stream(1, "positions");
         let at: Vec<[f32; 3]> = (0..units).map(|_| stream.random()).collect();
+        let rows = part.rows.unwrap_or(units);
         let between = |(i, j): (usize, usize)| {
+            if i >= rows {
+                return 0.0;
+            }
             at[i].iter().zip(at[j]).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
         };
         let pairs = weights.connections.view();
@@ -337,7 +351,7 @@ impl Trained {
             true => Some(catalogue.constraint(&Use::new("spatial.communicability"), &setting)?),
             false => None,
         };
-        Ok(Trained { weights, model, optimizer, penalty, batch, updates: 0 })
+        Ok(Trained { weights, model, optimizer, penalty, distance, batch, updates: 0 })
     }
 
     /// The loss before training of the first `steps` steps, without noise.
@@ -366,13 +380,7 @@ impl Trained {
         let info = self.model.info();
         let mut learned = self.model.learned()?;
         if let (Some(penalty), Some(recurrent)) = (&mut self.penalty, learned.first_mut()) {
-            let shape = (1, recurrent.values.len());
-            let wrong = |e: ndarray::ShapeError| Error::bug(e.to_string());
-            let weights = ndarray::ArrayView2::from_shape(shape, recurrent.values).map_err(wrong)?;
-            let to = ndarray::ArrayViewMut2::from_shape(shape, recurrent.gradient).map_err(wrong)?;
-            let mut point = Point::new("recurrent");
-            point.connections = Some(self.weights.connections.view());
-            penalty.penalty(weights, to, &point)?;
+            add_penalty(&mut **penalty, &self.weights, recurrent.values, recurrent.gradient)?;
         }
         let mut given: Vec<Learned<'_>> =
             learned.iter_mut().map(|one| one.learned(&info.parameters[one.index])).collect();
@@ -380,32 +388,63 @@ impl Trained {
         Ok(loss.mean())
     }
 
+    /// Writes the penalty at the first weights, its gradient and the distances, in the
+    /// order of the connections by their sources.
+    fn write_penalty(&mut self, folder: &Path) -> Result<()> {
+        let Some(penalty) = &mut self.penalty else { return Ok(()) };
+        let mut gradient = vec![0.0; self.weights.values.len()];
+        let value = add_penalty(&mut **penalty, &self.weights, &self.weights.values, &mut gradient)?;
+        let pairs = self.weights.connections.view();
+        save(folder, "row", &pairs.pairs().map(|(from, _)| from as i32).collect::<Array1<_>>())?;
+        save(folder, "column", &pairs.pairs().map(|(_, to)| to as i32).collect::<Array1<_>>())?;
+        save(folder, "weight", &Array1::from(self.weights.values.clone()))?;
+        save(folder, "distance", &self.distance)?;
+        save(folder, "penalty", &Array1::from(vec![value]))?;
+        save(folder, "gradient", &Array1::from(gradient))
+    }
+
     /// Writes the connections, the parameters and the batch.
     fn write(&self, folder: &Path) -> Result<()> {
-        let saved = |name: &str, result: std::result::Result<(), WriteNpyError>| {
-            let path = folder.join(name);
-            result.map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))
-        };
-        let save = |name: &str| folder.join(name);
         let (into, places) = self.weights.connections.view().reversed();
         let to: Array1<i32> = into.view().pairs().map(|(to, _)| to as i32).collect();
         let from: Array1<i32> = into.view().indices().iter().map(|&from| from as i32).collect();
         let values: Array1<f32> = places.iter().map(|&at| self.weights.values[at as usize]).collect();
-        saved("to.npy", write_npy(save("to.npy"), &to))?;
-        saved("from.npy", write_npy(save("from.npy"), &from))?;
-        saved("values.npy", write_npy(save("values.npy"), &values))?;
-        saved("inputs.npy", write_npy(save("inputs.npy"), &self.batch.inputs))?;
+        save(folder, "to", &to)?;
+        save(folder, "from", &from)?;
+        save(folder, "values", &values)?;
+        save(folder, "inputs", &self.batch.inputs)?;
         let last = self.batch.inputs.dim().1 - 1;
         let labels = self.batch.targets.view().classes()?.column(last).mapv(|class| class as i32);
-        saved("labels.npy", write_npy(save("labels.npy"), &labels))?;
+        save(folder, "labels", &labels)?;
         for parameter in self.model.parameters()?.into_iter().skip(1) {
-            let name = format!("{}.npy", parameter.name);
             let values = ndarray::ArrayView::from_shape(parameter.shape, parameter.values)
                 .map_err(|e| Error::bug(e.to_string()))?;
-            saved(&name, write_npy(save(&name), &values))?;
+            save(folder, parameter.name, &values)?;
         }
         Ok(())
     }
+}
+
+/// Writes an array as `NAME.npy`.
+fn save(folder: &Path, name: &str, array: &(impl WriteNpyExt + ?Sized)) -> Result<()> {
+    let path = folder.join(format!("{name}.npy"));
+    write_npy(&path, array).map_err(|e| Error::new(Kind::Io, format!("{}: {e}", path.display())))
+}
+
+/// Returns the penalty on weights of these connections, and adds its gradient.
+fn add_penalty(
+    penalty: &mut dyn Constraint,
+    network: &SparseWeights,
+    weights: &[f32],
+    gradient: &mut [f32],
+) -> Result<f64> {
+    let shape = (1, weights.len());
+    let wrong = |e: ndarray::ShapeError| Error::bug(e.to_string());
+    let weights = ndarray::ArrayView2::from_shape(shape, weights).map_err(wrong)?;
+    let gradient = ndarray::ArrayViewMut2::from_shape(shape, gradient).map_err(wrong)?;
+    let mut point = Point::new("recurrent");
+    point.connections = Some(network.connections.view());
+    penalty.penalty(weights, gradient, &point)
 }
 
 /// The first steps of a batch, with the labels at their end.

@@ -82,6 +82,39 @@ fn whole(info: &ModelInfo) -> bool {
     matches!(&*info.populations, [Population { neurons: None, .. }])
 }
 
+/// Checks that the weights between neurons start from the given matrix: in the first
+/// recurrent block, or in the first one between each two populations. Further ones
+/// become what the model documents.
+fn starts_from_given(trainee: &Trainee, world: &World) -> Result<()> {
+    let (info, given) = (&trainee.info, start(world));
+    let parameters = trainee.model.parameters()?;
+    let all = info.neurons();
+    let neurons = |name: &str| {
+        let at = info.populations.iter().position(|population| population.name == name).unwrap_or(0);
+        let first: usize = info.populations[..at].iter().map(|population| population.units).sum();
+        &all[first..first + info.populations[at].units]
+    };
+    let mut seen = BTreeSet::new();
+    for (index, block) in info.recurrent() {
+        if !seen.insert((&block.rows, &block.columns)) {
+            continue;
+        }
+        let (rows, columns) = (neurons(&block.rows), neurons(&block.columns));
+        for ((row, column), &weight) in parameters[index].matrix()?.indexed_iter() {
+            let (Some(i), Some(j)) = (rows[row], columns[column]) else { continue };
+            let wanted = given[[i as usize, j as usize]];
+            if weight != wanted {
+                return Err(Error::plugin(format!(
+                    "after `initialise`, `{}` is {weight} from unit {row} to unit {column}, but the given matrix is {wanted} from neuron {i} to neuron {j}",
+                    block.name
+                ))
+                .help("each block between populations holds the part of the given matrix between their neurons"));
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn description(subject: &Subject<'_>) -> Result<Note> {
     let n = world::NEURONS;
     let world = World::new(n, 1);
@@ -96,12 +129,7 @@ pub(super) fn description(subject: &Subject<'_>) -> Result<Note> {
         if let Some(readout) = readouts.into_iter().find(|p| !p.shape.contains(&outputs)) {
             return broken(format!("`{}` is {:?} for {outputs} outputs", readout.name, readout.shape));
         }
-        if let Some((index, first)) = trainee.info.recurrent().next()
-            && whole(&trainee.info)
-            && trainee.model.parameters()?[index].matrix()? != start(&world)
-        {
-            return broken(format!("after `initialise`, `{}` is not the given matrix", first.name));
-        }
+        starts_from_given(&trainee, &world)?;
         let batch = trainee.toy.trials(5, 1);
         for mode in [Mode::Train { noise_seed: 1 }, Mode::Record] {
             trainee.forward(&batch.view(), mode)?;

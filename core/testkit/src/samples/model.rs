@@ -131,8 +131,9 @@ impl Model for Sample {
                 });
             }
         }
-        self.weights[RECURRENT].assign(&recurrent);
-        self.stale.assign(&recurrent);
+        let given = if self.has("transposed") { recurrent.reversed_axes() } else { recurrent };
+        self.weights[RECURRENT].assign(&given);
+        self.stale.assign(&given);
         if !self.has("keeps-velocity") {
             self.velocity.iter_mut().for_each(|v| v.fill(0.0));
         }
@@ -364,6 +365,7 @@ fn broken_promises_of_models_are_found() {
         ("populations", "description of the network", "its populations have 17 units"),
         ("names", "description of the network", "duplicate parameter `input`"),
         ("unknown-population", "description of the network", "the population `inhibitory`"),
+        ("transposed", "description of the network", "but the given matrix is"),
         ("loses-writes", "lent parameters", "is not what `parameters` returns"),
         ("misses-one", "lent parameters", "does not lend `readout_bias`"),
         ("row-order", "outputs", "a trial alone has other outputs"),

@@ -1,6 +1,6 @@
 //! Reproduce a value that was shown; right within 0.2.
 
-use pallium_core::ndarray::ArrayView2;
+use pallium_core::ndarray::{Array2, ArrayView2};
 use pallium_core::prelude::*;
 use pallium_core::rand::Rng;
 use pallium_core::serde_json::json;
@@ -38,13 +38,16 @@ impl Task for Sample {
         let mut info = TaskInfo::values(2, 1, 4, Loss::MeanSquaredError);
         info.judges = self.0.judges;
         if self.0.judges || self.0.fault == "levels" {
-            info.levels = Some(Levels::chance(0.2));
+            let chance = if self.0.fault == "chance" { 0.05 } else { 0.2 };
+            info.levels = Some(Levels::chance(if self.0.fault == "high-chance" { 0.5 } else { chance }));
         }
         if self.0.reacts {
             info.reacts = if self.0.fault == "react-late" { vec![3] } else { vec![0] };
         }
-        if self.0.fault == "outputs" {
-            info.outputs = 2;
+        match self.0.fault.as_str() {
+            "outputs" => info.outputs = 2,
+            "periods" => info.periods = vec!["one".into(), "two".into()],
+            _ => {}
         }
         info
     }
@@ -63,6 +66,14 @@ impl Task for Sample {
             batch.set_values(trial, 1, &[f32::NAN]);
             batch.set_values(trial, 3, &[if self.0.fault == "nan" { f32::NAN } else { value }]);
             batch.mask[[trial, 3]] = 1.0;
+        }
+        match self.0.fault.as_str() {
+            "untrained" => batch.scored = Some(std::mem::replace(&mut batch.mask, Array2::zeros((count, 4)))),
+            "periods" => {
+                self.1 += 1;
+                batch.periods = Some(Array2::from_elem((count, 4), (self.1 % 2) as u32));
+            }
+            _ => {}
         }
         Ok(batch)
     }
@@ -84,7 +95,11 @@ impl Task for Sample {
         let width = if self.0.fault == "random" { 0.05 * self.1 as f32 } else { 0.2 };
         let judged = batch.scored().zip(outputs.rows()).map(|(at, row)| {
             let off = (row[0] - values[[at.trial, at.step, 0]]).abs();
-            off <= if self.0.fault == "strict" { -1.0 } else { width }
+            match self.0.fault.as_str() {
+                "strict" => false,
+                "lenient" => true,
+                _ => off <= width,
+            }
         });
         let mut judged: Vec<bool> = judged.collect();
         if self.0.fault == "short" {
@@ -142,6 +157,11 @@ fn broken_promises_of_tasks_of_values_are_found() {
         ("strict", "judge", "judged wrong"),
         ("random", "judge", "judges the same answers otherwise"),
         ("short", "judge", "answers"),
+        ("lenient", "judge", "are all judged correct"),
+        ("chance", "judge", "states the chance level 0.05"),
+        ("high-chance", "judge", "states the chance level 0.5"),
+        ("untrained", "trials", "nothing is trained"),
+        ("periods", "deterministic", "gives other trials for the same seed"),
     ] {
         faulty("sample.task", fault, check, message);
     }

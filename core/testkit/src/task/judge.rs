@@ -1,4 +1,4 @@
-//! Checks of how a task judges answers.
+//! Checks of how a task judges answers, and of the chance level of such a task.
 
 use ndarray::{Array2, Axis, s};
 
@@ -6,7 +6,7 @@ use super::{built, count};
 use crate::common::orderly;
 use crate::toy::uniform;
 use crate::{Note, Subject, passed, skipped};
-use pallium_core::{BatchView, Error, Loss, Result, Scored, TargetsView, TaskInfo};
+use pallium_core::{Batch, BatchView, Error, Loss, Result, Scored, TargetsView, Task, TaskInfo};
 
 /// What a perfect network answers: the targets.
 fn perfect(batch: &BatchView<'_>, info: &TaskInfo) -> Array2<f32> {
@@ -60,8 +60,74 @@ pub(super) fn judge(subject: &Subject<'_>) -> Result<Note> {
         }
     }
     odd(subject, &scored, &drawn)?;
-    let share = first.iter().filter(|correct| **correct).count() as f64 / rows.max(1) as f64;
-    passed(format!("{rows} answers; {:.0} % of random ones are correct", 100.0 * share))
+    let blind = blind(&mut *task, &batch, &scored, right, drawn)?;
+    if blind > 1.0 - 1e-9 {
+        return Err(Error::plugin("answers that have nothing to do with the trials are all judged correct")
+            .help("`judge` must compare each row of the outputs with its target"));
+    }
+    let slack = 4.0 * (0.25 / batch.trials().max(1) as f64).sqrt();
+    match info.levels.map(|levels| levels.chance) {
+        Some(chance) if chance < blind - slack => {
+            return Err(Error::plugin(format!(
+                "it states the chance level {chance}, but an answer that ignores the inputs is correct in {blind:.3} ± {slack:.3}"
+            ))
+            .help("if the task judges, chance is what the best answer without inputs reaches"));
+        }
+        Some(chance) if chance > blind + slack + 0.1 => {
+            return Err(Error::plugin(format!(
+                "it states the chance level {chance}, but answers that ignore the inputs are correct in at most {blind:.3} ± {slack:.3}"
+            ))
+            .help("if the task judges, chance is what the best answer without inputs reaches"));
+        }
+        _ => {}
+    }
+    passed(format!("{rows} answers; answers that ignore the inputs are correct in {:.0} %", 100.0 * blind))
+}
+
+/// The largest share of answers judged correct, weighed as in the accuracy, among answers
+/// that ignore the inputs: random ones, and each trial's answer to all trials.
+fn blind(
+    task: &mut dyn Task,
+    batch: &Batch,
+    scored: &BatchView<'_>,
+    right: Array2<f32>,
+    drawn: Array2<f32>,
+) -> Result<f64> {
+    let at: Vec<Scored> = scored.scored().collect();
+    let weights = batch.accuracy_mask();
+    let mut best = 0.0_f64;
+    let mut share = |answers: &Array2<f32>| -> Result<()> {
+        let judged = task.judge(scored, answers.view())?;
+        let weighed = || at.iter().map(|at| f64::from(weights[[at.trial, at.step]]));
+        let correct: f64 = weighed().zip(&judged).filter(|(_, correct)| **correct).map(|(w, _)| w).sum();
+        best = best.max(correct / weighed().sum::<f64>().max(f64::MIN_POSITIVE));
+        Ok(())
+    };
+    share(&drawn)?;
+    share(&Array2::zeros(drawn.dim()))?;
+    let mean = right.mean_axis(Axis(0)).unwrap_or_default();
+    share(&Array2::from_shape_fn(drawn.dim(), |(_, output)| mean[output]))?;
+    for trial in 0..batch.trials().min(60) {
+        // Rows are ordered by step. Where this trial is not scored, it keeps its answer.
+        let own: Vec<(usize, usize)> = at
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| at.trial == trial)
+            .map(|(row, at)| (at.step, row))
+            .collect();
+        let row = |step: usize| {
+            let after = own.partition_point(|(own, _)| *own <= step);
+            own.get(after.saturating_sub(1)).map(|(_, row)| *row)
+        };
+        let mut answers = Array2::zeros(drawn.dim());
+        for (mut answer, at) in answers.axis_iter_mut(Axis(0)).zip(&at) {
+            if let Some(row) = row(at.step) {
+                answer.assign(&right.row(row));
+            }
+        }
+        share(&answers)?;
+    }
+    Ok(best)
 }
 
 /// Answers that must cause at most an error.

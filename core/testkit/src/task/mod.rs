@@ -162,6 +162,12 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         if let Some(trial) = (0..wanted).find(|&t| batch.accuracy_mask().row(t).iter().all(|&m| m == 0.0)) {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
         }
+        if batch.mask.iter().all(|&weight| weight == 0.0) {
+            return Err(Error::plugin(format!(
+                "`mask` is 0 at every step of {wanted} trials, so nothing is trained"
+            ))
+            .help("`mask` weighs steps in the loss; `scored` changes only their weights in the accuracy"));
+        }
     }
     for split in Split::ALL {
         let of = |e: Error| e.context(format!("trials of the split `{}`", split.name()));
@@ -200,7 +206,16 @@ fn same(one: &Batch, two: &Batch) -> bool {
         (Targets::Values(one), Targets::Values(two)) => one.mapv(f32::to_bits) == two.mapv(f32::to_bits),
         (one, two) => one == two,
     };
-    bits(one) == bits(two) && targets && (&one.lengths, &one.conditions) == (&two.lengths, &two.conditions)
+    let labels = |b: &Batch| (b.lengths.clone(), b.conditions.clone(), periods(b));
+    bits(one) == bits(two) && targets && labels(one) == labels(two)
+}
+
+/// The period of each step before a trial's end.
+fn periods(batch: &Batch) -> Option<Vec<u32>> {
+    let before_end = |((trial, step), period): ((usize, usize), &u32)| {
+        (step < batch.lengths[trial] as usize).then_some(*period)
+    };
+    batch.periods.as_ref().map(|periods| periods.indexed_iter().filter_map(before_end).collect())
 }
 
 fn deterministic(subject: &Subject<'_>) -> Result<Note> {

@@ -1,4 +1,5 @@
-//! Schedules: the factor on the learning rate over a training.
+//! The factor on the learning rate over a training; the rate itself is a parameter of the
+//! optimizer (`plugins/optimizer`).
 
 use pallium_record::outcome::Epoch;
 use pallium_record::spec::{Schedule, ScheduleKind, Training};

@@ -5,9 +5,9 @@ use pallium_core::parse_parameters;
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
 
+use super::Walks;
 use crate::communicability::Communicability;
 use crate::on_connections::factorials;
-use crate::walks::Walks;
 
 /// A network on connections.
 struct Network {
@@ -44,7 +44,7 @@ fn network(n: usize, degree: usize) -> Network {
 }
 
 fn expected() -> Value {
-    serde_json::from_str(include_str!("../fixtures/connections.json")).unwrap()
+    serde_json::from_str(include_str!("../../fixtures/connections.json")).unwrap()
 }
 
 /// Largest errors of the value, of the gradient's entries (in its norm).
