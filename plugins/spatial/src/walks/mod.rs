@@ -33,7 +33,7 @@ mod tests;
 /// Rows that are computed together are one of so many parts of all rows, or of more if
 /// their lists would be longer than [`ENTRIES`]. The parts do not depend on the number of
 /// threads, and neither does the result.
-const PARTS: usize = 8;
+const PARTS: usize = 4;
 const ENTRIES: f64 = 1.6e7;
 
 /// Largest number of rows of a part: places in lists are kept as `u16`.
