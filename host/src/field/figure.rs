@@ -83,7 +83,7 @@ mod tests {
     use ndarray::array;
     use pallium_core::{Positions, Substrate};
 
-    use super::super::page::page;
+    use super::super::page::{AsStored, page};
     use super::*;
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
             values: array![[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 200.0, 0.0]].into(),
             unit_um: [1.0; 3],
         });
-        let drawn = |field: &Substrate| svg(&page(field, Some(field), None)).unwrap();
+        let drawn = |field: &Substrate| svg(&page(field, AsStored::default(), true, None)).unwrap();
         let bare = drawn(&field);
         assert!(bare.starts_with("<svg") && bare.trim_end().ends_with("</svg>"));
         assert!(bare.contains("a&lt;b") && !bare.contains("<circle"));
@@ -104,6 +104,11 @@ mod tests {
         assert_eq!(full, drawn(&field));
         assert_eq!(full.matches("<circle").count(), 3);
         field.positions = None;
-        assert!(svg(&page(&field, None, None)).unwrap_err().message.contains("no positions"));
+        assert!(
+            svg(&page(&field, AsStored::default(), false, None))
+                .unwrap_err()
+                .message
+                .contains("no positions")
+        );
     }
 }

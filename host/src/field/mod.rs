@@ -6,5 +6,5 @@ mod page;
 mod relations;
 
 pub use figure::svg;
-pub use page::{Page, PerOrder, Warnings, Weights, page};
-pub use relations::{Bin, Order, Wiring, distances, mean_off_diagonal, order, profile, wiring};
+pub use page::{AsStored, Page, PerOrder, Warnings, Weights, page};
+pub use relations::{Bin, Distances, Order, Wiring, mean_between, order, profile, wiring};

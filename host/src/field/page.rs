@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use pallium_core::Substrate;
 use serde::Serialize;
 
 use super::relations::{
-    Bin, Order, Wiring, distances, mean, mean_connected, mean_off_diagonal, off_diagonal, order, pearson,
+    Bin, Distances, Order, Pairwise, Wiring, between, mean, mean_between, mean_connected, order, pearson,
     profile, wiring,
 };
 
@@ -126,56 +126,71 @@ pub struct Page {
     pub notes: Vec<String>,
 }
 
-/// Summarizes a field: `released` has its connectome as stored, and event times
-/// if there are any; `restored` has the connectome in the order of the neurons
-/// (`None` if that is not possible); `weights` are computed from it.
-pub fn page(released: &Substrate, restored: Option<&Substrate>, weights: Option<Weights>) -> Page {
-    let distance = released.positions.as_ref().map(distances);
-    let connectome = |field: Option<&Substrate>| Some(field?.matrices.get(Substrate::CONNECTOME)?.to_array());
-    let (as_released, in_order) = (connectome(Some(released)), connectome(restored));
-    let known = in_order.as_ref().or(as_released.as_ref());
-    let correlation = released.matrices.get(Substrate::CORRELATION).map(|matrix| matrix.to_array());
-    let correlation = correlation.as_ref();
-    let profile = distance.as_ref().map(|d| profile(d, known, correlation));
-    let mean_of = |connectome: &Option<Array2<f64>>| mean_connected(connectome.as_ref()?, distance.as_ref()?);
-    let order_of = |connectome: &Option<Array2<f64>>| order(connectome.as_ref()?, distance.as_ref()?);
+/// What is known of the connectome as stored; it is not needed afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct AsStored {
+    mean_connected_um: Option<f64>,
+    order: Option<Order>,
+}
+
+impl AsStored {
+    /// Of a field with the connectome as stored.
+    pub fn new(field: &Substrate) -> Self {
+        let both = field.matrices.get(Substrate::CONNECTOME).zip(field.positions.as_ref());
+        let Some((connectome, positions)) = both else { return AsStored::default() };
+        let distance = Distances::new(positions);
+        AsStored {
+            mean_connected_um: mean_connected(connectome.view(), &distance),
+            order: order(connectome.view(), &distance),
+        }
+    }
+}
+
+/// Summarizes a field: `field` has its connectome in the order of the neurons if
+/// `restored`, otherwise as stored, and event times if there are any; `weights` are
+/// computed from it.
+pub fn page(field: &Substrate, stored: AsStored, restored: bool, weights: Option<Weights>) -> Page {
+    let distance = field.positions.as_ref().map(Distances::new);
+    let distance = distance.as_ref();
+    let view = |name: &str| field.matrices.get(name).map(|matrix| matrix.view());
+    let (known, correlation) = (view(Substrate::CONNECTOME), view(Substrate::CORRELATION));
+    let profile = distance.map(|d| profile(d, known, correlation));
+    let in_order = if restored { AsStored::new(field) } else { AsStored::default() };
     let wiring = known.map(|connectome| wiring(connectome, profile.as_deref()));
-    let functional = released.matrices.iter().filter(|(name, _)| *name != Substrate::CONNECTOME);
+    let functional = field.matrices.iter().filter(|(name, _)| *name != Substrate::CONNECTOME);
     let relations = functional
-        .filter_map(|(name, matrix)| {
-            Some((name.clone(), relation(&matrix.to_array(), distance.as_ref(), known)?))
-        })
+        .filter_map(|(name, matrix)| Some((name.clone(), relation(matrix.view(), distance, known)?)))
         .collect();
     let mut page = Page {
-        neurons: released.neurons,
+        neurons: field.neurons,
         synapses: wiring.as_ref().map(|w| w.synapses),
         connected_pairs: wiring.as_ref().map(|w| w.connected_pairs),
-        mean_distance_um: distance.as_ref().and_then(mean_off_diagonal),
+        mean_distance_um: distance.and_then(mean_between),
         mean_connected_distance_um: PerOrder {
-            released: mean_of(&as_released),
-            restored: mean_of(&in_order),
+            released: stored.mean_connected_um,
+            restored: in_order.mean_connected_um,
         },
-        has_spikes: released.events.is_some(),
-        name: released.name.clone(),
-        ids: released
+        has_spikes: field.events.is_some(),
+        name: field.name.clone(),
+        ids: field
             .ids
             .iter()
             .filter_map(|(name, ids)| {
                 Some((name.clone(), [ids.first()?.to_string(), ids.last()?.to_string()]))
             })
             .collect(),
-        span_um: released.positions.as_ref().map(|positions| span(&positions.micrometres())),
+        span_um: field.positions.as_ref().map(|positions| span(&positions.micrometres())),
         wiring,
-        order: PerOrder { released: order_of(&as_released), restored: order_of(&in_order) },
-        activity: released.events.as_deref().map(|events| activity(events, released.recording)),
+        order: PerOrder { released: stored.order, restored: in_order.order },
+        activity: field.events.as_deref().map(|events| activity(events, field.recording)),
         relations,
         profile: profile.unwrap_or_default(),
         functional_weights: weights,
-        missing: missing(released),
+        missing: missing(field),
         warnings: Vec::new(),
-        notes: restored.unwrap_or(released).notes.clone(),
+        notes: field.notes.clone(),
     };
-    page.warnings = warnings(&page, correlation, distance.as_ref());
+    page.warnings = warnings(&page, correlation, distance);
     page
 }
 
@@ -208,16 +223,17 @@ fn activity(events: &[Vec<f64>], recording_s: Option<(f64, f64)>) -> Activity {
 }
 
 fn relation(
-    matrix: &Array2<f64>,
-    distance: Option<&Array2<f64>>,
-    connectome: Option<&Array2<f64>>,
+    matrix: ArrayView2<'_, f64>,
+    distance: Option<&Distances>,
+    connectome: Option<ArrayView2<'_, f64>>,
 ) -> Option<Relation> {
-    let average = mean_off_diagonal(matrix)?;
+    let average = mean_between(&matrix)?;
     Some(Relation {
         mean: average,
-        sd: mean(off_diagonal(matrix).map(|v| (v - average).powi(2)))?.sqrt(),
-        with_distance: distance.and_then(|d| pearson(off_diagonal(d).zip(off_diagonal(matrix)))),
-        mean_connected: connectome.and_then(|connectome| mean_connected(connectome, matrix)),
+        sd: mean(between(&matrix).map(|(_, v)| (v - average).powi(2)))?.sqrt(),
+        with_distance: distance
+            .and_then(|d| pearson(between(&matrix).map(|((i, j), value)| (d.at(i, j), value)))),
+        mean_connected: connectome.and_then(|connectome| mean_connected(connectome, &matrix)),
         asymmetry: matrix.indexed_iter().map(|((i, j), v)| (v - matrix[[j, i]]).abs()).fold(0.0, f64::max),
     })
 }
@@ -242,7 +258,7 @@ fn missing(field: &Substrate) -> Vec<String> {
 }
 
 /// Warnings of properties of the data that users do not expect.
-fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Array2<f64>>) -> Warnings {
+fn warnings(page: &Page, correlation: Option<ArrayView2<'_, f64>>, distance: Option<&Distances>) -> Warnings {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
     match (&page.order.released, &page.order.restored) {
@@ -331,7 +347,7 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
             named.join(", ")
         ));
     }
-    let twins = correlation.map(|r| pairs_beyond(r, |r| r > TWINS)).unwrap_or_default();
+    let twins = correlation.map(|r| pairs_beyond(&r, |r| r > TWINS)).unwrap_or_default();
     if let Some((i, j, r)) = twins.first() {
         warn(format!(
             "{} pairs correlate by more than {TWINS}, neurons {i} and {j} by {r:.2}: they may be one cell \
@@ -354,8 +370,8 @@ fn warnings(page: &Page, correlation: Option<&Array2<f64>>, distance: Option<&Ar
 }
 
 /// Unordered pairs whose value is beyond a limit.
-fn pairs_beyond(matrix: &Array2<f64>, beyond: impl Fn(f64) -> bool) -> Vec<(usize, usize, f64)> {
-    matrix.indexed_iter().filter(|((i, j), v)| i < j && beyond(**v)).map(|((i, j), v)| (i, j, *v)).collect()
+fn pairs_beyond(of: &impl Pairwise, beyond: impl Fn(f64) -> bool) -> Vec<(usize, usize, f64)> {
+    between(of).filter(|((i, j), v)| i < j && beyond(*v)).map(|((i, j), v)| (i, j, v)).collect()
 }
 
 #[cfg(test)]
@@ -393,7 +409,7 @@ mod tests {
     fn a_page_shows_what_a_field_has() {
         let field = field();
         let weights = Weights { spectral_radius: 5.0, diagonal_share: 0.4 };
-        let page = page(&field, Some(&field), Some(weights));
+        let page = page(&field, AsStored::new(&field), true, Some(weights));
         assert_eq!((page.neurons, page.synapses, page.connected_pairs), (3, Some(3), Some(2)));
         assert_eq!(page.span_um, Some([1.0, 100.0, 10.0]));
         assert_eq!(page.mean_connected_distance_um.restored, Some(1.0));
@@ -401,7 +417,8 @@ mod tests {
         let activity = page.activity.unwrap();
         assert_eq!((activity.events, activity.last_s, activity.rate_hz), (3, 10.0, [0.0, 0.1, 0.2]));
         assert_eq!(activity.silent, [2]);
-        let unknown = super::page(&Substrate { recording: None, ..field.clone() }, None, None);
+        let unknown =
+            super::page(&Substrate { recording: None, ..field.clone() }, AsStored::default(), false, None);
         assert!(unknown.warnings.iter().any(|w| w.contains("the start of the recording is not stated")));
         assert_eq!(unknown.activity.unwrap().length_s, 9.0);
         assert!((page.relations["sttc"].mean + 0.2 / 3.0).abs() < 1e-15);
@@ -432,7 +449,7 @@ mod tests {
             matrices: [("sttc".into(), array![[1.0]].into())].into(),
             ..Substrate::default()
         };
-        let page = page(&bare, None, None);
+        let page = page(&bare, AsStored::new(&bare), false, None);
         assert_eq!((page.mean_distance_um, page.synapses, page.has_spikes), (None, None, false));
         assert!(page.missing.contains(&"positions".to_owned()));
         let json = serde_json::to_value(&page).unwrap();

@@ -1,6 +1,6 @@
 //! Distance, connection and correlation of pairs of neurons.
 
-use ndarray::Array2;
+use ndarray::ArrayView2;
 use pallium_core::rand::seq::SliceRandom;
 use pallium_core::{Positions, random};
 use serde::Serialize;
@@ -10,19 +10,57 @@ const PERMUTATIONS: (usize, usize) = (9999, 200_000_000);
 /// The largest number of distance bins.
 const BINS: usize = 24;
 
-/// Distances between somata in µm, N×N, zero diagonal.
-pub fn distances(positions: &Positions) -> Array2<f64> {
-    let um = positions.micrometres();
-    let n = um.nrows();
-    let mut distance = Array2::zeros((n, n));
-    for i in 0..n {
-        for j in 0..i {
-            let d = (0..3).map(|k| (um[[i, k]] - um[[j, k]]).powi(2)).sum::<f64>().sqrt();
-            distance[[i, j]] = d;
-            distance[[j, i]] = d;
-        }
+/// A number for each ordered pair of neurons.
+pub trait Pairwise {
+    /// Number of neurons.
+    fn neurons(&self) -> usize;
+
+    /// The number from neuron `i` to neuron `j`.
+    fn at(&self, i: usize, j: usize) -> f64;
+}
+
+impl Pairwise for ArrayView2<'_, f64> {
+    fn neurons(&self) -> usize {
+        self.nrows()
     }
-    distance
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self[[i, j]]
+    }
+}
+
+/// Distances between somata in µm, computed when they are needed: a table of all pairs of
+/// 20,000 neurons takes 3.2 GB.
+pub struct Distances(Vec<[f64; 3]>);
+
+impl Distances {
+    /// Of the neurons at these positions.
+    pub fn new(positions: &Positions) -> Self {
+        Distances(positions.micrometres().rows().into_iter().map(|at| [at[0], at[1], at[2]]).collect())
+    }
+}
+
+impl Pairwise for Distances {
+    fn neurons(&self) -> usize {
+        self.0.len()
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        let (a, b) = (self.0[i], self.0[j]);
+        (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+    }
+}
+
+/// The ordered pairs of different neurons, with their numbers.
+pub fn between(of: &impl Pairwise) -> impl Iterator<Item = ((usize, usize), f64)> + Clone + '_ {
+    let n = of.neurons();
+    (0..n).flat_map(move |i| (0..n).filter(move |&j| i != j).map(move |j| ((i, j), of.at(i, j))))
+}
+
+/// The ordered pairs of different neurons that are connected.
+fn connected(connectome: ArrayView2<'_, f64>) -> Vec<(usize, usize)> {
+    let pairs = connectome.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
+    pairs.map(|(place, _)| place).collect()
 }
 
 /// Connections between different neurons.
@@ -42,12 +80,12 @@ pub struct Wiring {
 }
 
 /// Counts connections. `connectome` is N×N, row presynaptic.
-pub fn wiring(connectome: &Array2<f64>, profile: Option<&[Bin]>) -> Wiring {
-    let between = || connectome.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
-    let both = between().filter(|((i, j), _)| i < j && connectome[[*j, *i]] > 0.0).count();
+pub fn wiring(connectome: ArrayView2<'_, f64>, profile: Option<&[Bin]>) -> Wiring {
+    let pairs = connected(connectome);
+    let both = pairs.iter().filter(|(i, j)| i < j && connectome[[*j, *i]] > 0.0).count();
     Wiring {
-        synapses: between().map(|(_, count)| count).sum::<f64>().round() as u64,
-        connected_pairs: between().count() as u64,
+        synapses: pairs.iter().map(|&place| connectome[place]).sum::<f64>().round() as u64,
+        connected_pairs: pairs.len() as u64,
         reciprocal_pairs: both as u64,
         reciprocal_expected: profile.map(|bins| {
             bins.iter().map(|bin| 0.5 * bin.pairs as f64 * bin.probability.unwrap_or(0.0).powi(2)).sum()
@@ -57,19 +95,13 @@ pub fn wiring(connectome: &Array2<f64>, profile: Option<&[Bin]>) -> Wiring {
 }
 
 /// Mean over the ordered pairs that are connected.
-pub fn mean_connected(connectome: &Array2<f64>, of: &Array2<f64>) -> Option<f64> {
-    let connected = connectome.indexed_iter().filter(|((i, j), count)| i != j && **count > 0.0);
-    mean(connected.map(|(place, _)| of[place]))
+pub fn mean_connected(connectome: ArrayView2<'_, f64>, of: &impl Pairwise) -> Option<f64> {
+    mean(connected(connectome).into_iter().map(|(i, j)| of.at(i, j)))
 }
 
 /// Mean over all pairs of different neurons.
-pub fn mean_off_diagonal(matrix: &Array2<f64>) -> Option<f64> {
-    mean(off_diagonal(matrix))
-}
-
-/// The entries off the diagonal.
-pub fn off_diagonal(matrix: &Array2<f64>) -> impl Iterator<Item = f64> + Clone + '_ {
-    matrix.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, v)| *v)
+pub fn mean_between(of: &impl Pairwise) -> Option<f64> {
+    mean(between(of).map(|(_, value)| value))
 }
 
 /// Mean of numbers, if there are any.
@@ -111,13 +143,9 @@ pub struct Order {
 
 /// Compares the connectome's order with random orders of the neurons. The same
 /// permutations are used every time. `None` without connections.
-pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> {
+pub fn order(connectome: ArrayView2<'_, f64>, distance: &impl Pairwise) -> Option<Order> {
     let n = connectome.nrows();
-    let connected: Vec<(usize, usize)> = connectome
-        .indexed_iter()
-        .filter(|((i, j), count)| i != j && **count > 0.0)
-        .map(|(place, _)| place)
-        .collect();
+    let connected = connected(connectome);
     let mean_connected_um = mean_connected(connectome, distance)?;
     let (most, look_ups) = PERMUTATIONS;
     let permutations = (look_ups / (connected.len() + n)).clamp(199, most);
@@ -126,7 +154,7 @@ pub fn order(connectome: &Array2<f64>, distance: &Array2<f64>) -> Option<Order> 
     let (mut as_near, mut sum) = (1_usize, 0.0);
     for _ in 0..permutations {
         places.shuffle(&mut stream);
-        let total: f64 = connected.iter().map(|&(i, j)| distance[[places[i], places[j]]]).sum();
+        let total: f64 = connected.iter().map(|&(i, j)| distance.at(places[i], places[j])).sum();
         let mean = total / connected.len() as f64;
         sum += mean;
         // Means that differ only by rounding count as equally close.
@@ -164,16 +192,16 @@ pub struct Bin {
 /// Connection and correlation by distance, in bins of equal and round width
 /// that cover all pairs; empty bins are omitted.
 pub fn profile(
-    distance: &Array2<f64>,
-    connectome: Option<&Array2<f64>>,
-    correlation: Option<&Array2<f64>>,
+    distance: &impl Pairwise,
+    connectome: Option<ArrayView2<'_, f64>>,
+    correlation: Option<ArrayView2<'_, f64>>,
 ) -> Vec<Bin> {
-    let farthest = distance.iter().copied().fold(0.0, f64::max);
+    let farthest = between(distance).map(|(_, d)| d).fold(0.0, f64::max);
     let width = round_width(farthest);
     let count = (farthest / width) as usize + 1;
     // Pairs, connected ones, sum and sum of squares of the correlation.
     let mut sums = vec![(0_u64, 0_u64, 0.0_f64, 0.0_f64); count];
-    for (place, d) in distance.indexed_iter().filter(|((i, j), _)| i != j) {
+    for (place, d) in between(distance) {
         let bin = &mut sums[((d / width) as usize).min(count - 1)];
         bin.0 += 1;
         bin.1 += u64::from(connectome.is_some_and(|c| c[place] > 0.0));
@@ -209,7 +237,7 @@ fn round_width(farthest: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     use super::*;
 
@@ -221,12 +249,12 @@ mod tests {
     fn a_neuron_is_not_connected_to_itself() {
         let connectome = array![[5.0, 2.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 3.0]];
         let distance = array![[0.0, 10.0, 20.0], [10.0, 0.0, 40.0], [20.0, 40.0, 0.0]];
-        let wiring = wiring(&connectome, None);
+        let wiring = wiring(connectome.view(), None);
         assert_eq!((wiring.synapses, wiring.connected_pairs, wiring.reciprocal_pairs), (4, 3, 1));
         assert_eq!(wiring.autapses, 8);
-        assert_eq!(mean_connected(&connectome, &distance), Some(20.0));
-        assert_eq!(mean_off_diagonal(&distance), Some(140.0 / 6.0));
-        assert_eq!(mean_connected(&Array2::eye(3), &distance), None);
+        assert_eq!(mean_connected(connectome.view(), &distance.view()), Some(20.0));
+        assert_eq!(mean_between(&distance.view()), Some(140.0 / 6.0));
+        assert_eq!(mean_connected(Array2::eye(3).view(), &distance.view()), None);
     }
 
     #[test]
@@ -234,15 +262,15 @@ mod tests {
         let n = 40;
         let distance = on_a_line(n);
         let near = Array2::from_shape_fn((n, n), |(i, j)| f64::from(j == i + 1));
-        let found = order(&near, &distance).unwrap();
+        let found = order(near.view(), &distance.view()).unwrap();
         assert_eq!(found.mean_connected_um, 10.0);
         assert!(found.plausible && found.p == 1e-4, "{found:?}");
-        assert!((found.mean_permuted_um - mean_off_diagonal(&distance).unwrap()).abs() < 2.0);
+        assert!((found.mean_permuted_um - mean_between(&distance.view()).unwrap()).abs() < 2.0);
         // The same wiring with the neurons in another order: 7 is prime to 40.
         let mixed = Array2::from_shape_fn((n, n), |(i, j)| near[[(7 * i) % n, (7 * j) % n]]);
-        let found = order(&mixed, &distance).unwrap();
+        let found = order(mixed.view(), &distance.view()).unwrap();
         assert!(!found.plausible && found.p > 0.05, "{found:?}");
-        assert_eq!(order(&Array2::zeros((4, 4)), &on_a_line(4)), None);
+        assert_eq!(order(Array2::zeros((4, 4)).view(), &on_a_line(4).view()), None);
     }
 
     #[test]
@@ -251,7 +279,7 @@ mod tests {
         // unordered pairs 5 are as near, so p is 1/3.
         let mut one = Array2::zeros((6, 6));
         one[[2, 3]] = 1.0;
-        let found = order(&one, &on_a_line(6)).unwrap();
+        let found = order(one.view(), &on_a_line(6).view()).unwrap();
         assert!((found.p - 1.0 / 3.0).abs() < 0.02, "{}", found.p);
     }
 
@@ -261,7 +289,7 @@ mod tests {
         let distance = on_a_line(n);
         let connectome = Array2::from_shape_fn((n, n), |(i, j)| f64::from(j == i + 1));
         let correlation = distance.mapv(|d| 1.0 - d / 300.0);
-        let bins = profile(&distance, Some(&connectome), Some(&correlation));
+        let bins = profile(&distance.view(), Some(connectome.view()), Some(correlation.view()));
         assert_eq!(bins.iter().map(|b| b.pairs).sum::<u64>(), 870);
         assert!(bins.len() <= BINS + 1);
         // 10 µm in the first bin of 20 µm (0..20): all pairs of neighbours.
@@ -269,9 +297,9 @@ mod tests {
         assert_eq!(bins[0].probability, Some(0.5));
         assert!((bins[0].correlation.unwrap() - (1.0 - 10.0 / 300.0)).abs() < 1e-12);
         assert!(bins[1..].iter().all(|b| b.probability == Some(0.0)));
-        let expected = wiring(&connectome, Some(&bins)).reciprocal_expected.unwrap();
+        let expected = wiring(connectome.view(), Some(&bins)).reciprocal_expected.unwrap();
         assert!((expected - 0.5 * 58.0 * 0.25).abs() < 1e-12);
-        assert_eq!(profile(&Array2::zeros((1, 1)), None, None), []);
+        assert_eq!(profile(&Array2::zeros((1, 1)).view(), None, None), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ndarray::Array2;
+use ndarray::ArrayView2;
 use pallium_core::{Result, Setting, Substrate};
 use pallium_record::defaults;
 use pallium_record::spec::Use;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{check_free, read, store};
 use crate::cli::support;
-use crate::field::mean_off_diagonal;
+use crate::field::mean_between;
 
 /// Recomputes a field's correlation, spike time tiling coefficient and
 /// precision from its event times.
@@ -155,10 +155,9 @@ pub fn derive(args: &Derive) -> Result<()> {
         .iter()
         .filter(|(name, _)| *name != Substrate::CONNECTOME)
         .map(|(name, matrix)| {
-            let matrix = &matrix.to_array();
-            let before = before.matrices.get(name).map(|before| before.to_array());
-            let difference = before.map(|before| largest_difference(matrix, &before));
-            (name.as_str(), (mean_off_diagonal(matrix).unwrap_or(0.0), difference))
+            let before = before.matrices.get(name).map(|before| before.view());
+            let difference = before.map(|before| largest_difference(matrix.view(), before));
+            (name.as_str(), (mean_between(&matrix.view()).unwrap_or(0.0), difference))
         })
         .collect();
     if args.json {
@@ -190,7 +189,7 @@ pub fn derive(args: &Derive) -> Result<()> {
     ))
 }
 
-fn largest_difference(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+fn largest_difference(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 

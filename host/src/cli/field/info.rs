@@ -11,7 +11,7 @@ use pallium_report::text::p_cell;
 
 use super::read;
 use crate::cli::{output, support};
-use crate::field::{Order, Page, Weights, page, svg};
+use crate::field::{AsStored, Order, Page, Weights, page, svg};
 use crate::plugins::Catalogue;
 
 /// Columns of the bars in the profile's table.
@@ -53,20 +53,17 @@ pub fn info(args: &Info) -> Result<()> {
     }
     args.svg.iter().try_for_each(|path| output::check(path, args.force))?;
     let catalogue = support::catalogue(&[])?;
-    let mut released = read(&catalogue, &args.folder, "released", true)?;
-    // Everything that does not depend on the order is printed all the same.
-    let mut restored = match read(&catalogue, &args.folder, "restored", false) {
-        Err(e) if e.kind == Kind::Input => {
-            tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
-            None
-        }
-        other => Some(other?),
-    };
-    if released.events.is_some() && !released.matrices.contains_key(Substrate::STTC) {
-        computed_on_reading(&catalogue, &args.folder, [Some(&mut released), restored.as_mut()])?;
+    let mut field = read(&catalogue, &args.folder, "released", true)?;
+    let mut notes = Vec::new();
+    if field.events.is_some() && !field.matrices.contains_key(Substrate::STTC) {
+        notes = compute_on_reading(&catalogue, &args.folder, &mut field)?;
     }
-    let weights = weights(&catalogue, &released)?;
-    let page = page(&released, restored.as_ref(), weights);
+    let stored = AsStored::new(&field);
+    let weights = weights(&catalogue, &field)?;
+    let restored = restore(&catalogue, &args.folder, &mut field)?;
+    notes.retain(|note| !field.notes.contains(note));
+    field.notes.extend(notes);
+    let page = page(&field, stored, restored, weights);
     if let Some(path) = &args.svg {
         output::write(path, svg(&page)?.as_bytes(), args.force)?;
         if on_stdout {
@@ -81,24 +78,39 @@ pub fn info(args: &Info) -> Result<()> {
     support::print(&text(&page))
 }
 
+/// Puts the connectome into the order of the neurons; false, with a warning, if that is
+/// not possible. Only one connectome is held at a time: that of 20,000 neurons takes
+/// 3.2 GB.
+fn restore(catalogue: &Catalogue, folder: &Path, field: &mut Substrate) -> Result<bool> {
+    let had = field.matrices.remove(Substrate::CONNECTOME).is_some();
+    match read(catalogue, folder, "restored", false) {
+        // Everything that does not depend on the order is printed all the same.
+        Err(e) if e.kind == Kind::Input => {
+            tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
+            if had {
+                let mut stored = read(catalogue, folder, "released", false)?;
+                field.matrices.extend(stored.matrices.remove_entry(Substrate::CONNECTOME));
+            }
+            Ok(false)
+        }
+        other => {
+            let mut restored = other?;
+            field.matrices.extend(restored.matrices.remove_entry(Substrate::CONNECTOME));
+            field.notes = restored.notes;
+            Ok(true)
+        }
+    }
+}
+
 /// Adds the matrices that the field has in an experiment although no file holds
-/// them: an STTC is computed when a field with events is read.
-fn computed_on_reading(
-    catalogue: &Catalogue,
-    folder: &Path,
-    fields: [Option<&mut Substrate>; 2],
-) -> Result<()> {
+/// them: an STTC is computed when a field with events is read. Returns the notes on it.
+fn compute_on_reading(catalogue: &Catalogue, folder: &Path, field: &mut Substrate) -> Result<Vec<String>> {
     let params = support::parameters([("connectome_order", "released".into())]);
     let as_used = support::field(catalogue, Use { params, ..Use::new(defaults::FIELD) }, folder)?;
-    for field in fields.into_iter().flatten() {
-        for (name, matrix) in &as_used.matrices {
-            field.matrices.entry(name.clone()).or_insert_with(|| matrix.clone());
-        }
-        let new: Vec<String> =
-            as_used.notes.iter().filter(|note| !field.notes.contains(note)).cloned().collect();
-        field.notes.extend(new);
+    for (name, matrix) in as_used.matrices {
+        field.matrices.entry(name).or_insert(matrix);
     }
-    Ok(())
+    Ok(as_used.notes)
 }
 
 /// The weights that follow from the field if every lognormal factor is 1.
@@ -253,7 +265,7 @@ mod tests {
             matrices: [("sttc".into(), Array2::ones((1, 1)).into())].into(),
             ..Substrate::default()
         };
-        let text = text(&page(&bare, None, None));
+        let text = text(&page(&bare, AsStored::default(), false, None));
         assert!(
             text.contains("bare") && text.contains("Beware:") && !text.contains("distance (µm)"),
             "{text}"
