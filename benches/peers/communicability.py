@@ -2,6 +2,10 @@
 `compare connected --communicability --write FOLDER` wrote: value, gradient and the
 communicability of single pairs, against SciPy.
 
+    compare connected --units 3000 --connections 60000 --trials 8 --steps 4 --threads 1
+        --communicability --write FOLDER target/release/libpallium_*.so < /dev/null
+    python communicability.py FOLDER
+
 The penalty is sum(|W| * D * C) with C = exp(A), A = |W_ij| / sqrt(s_i s_j), s the row sums of |W|,
 and C's diagonal 0. With all distances, the gradient of C is scipy.linalg.expm_frechet of the dense
 matrix (up to some 3,000 neurons). If only few rows have distances, it is the integral
