@@ -40,6 +40,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use pallium_core::{Error, Kind, Result};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::prelude::*;
 
 use crate::child;
@@ -198,6 +199,12 @@ fn run_with(arguments: &[OsString]) -> u8 {
         .log_internal_errors(false)
         .with_target(false)
         .without_time()
+        .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            // Where in a plugin an event comes from matters only to its author.
+            "origin" if level < LevelFilter::DEBUG => Ok(()),
+            name => write!(writer, " {name}={value:?}"),
+        }))
         .with_filter(
             // Progress of a run is shown by other means.
             filter_fn(move |event| *event.level() <= level && event.target() != log::TRAINING_EVENTS)
