@@ -28,12 +28,12 @@ impl Meetings {
         self.pairs.clear();
     }
 
-    /// Keeps those of the next connection, as long as there are at most `most`.
+    /// Keeps those of the next connection, as long as all take at most `most` times 4 bytes.
     pub(super) fn add(&mut self, found: &[[u16; 2]], most: usize) {
         if self.given_up {
             return;
         }
-        if self.pairs.len() + found.len() > most {
+        if self.pairs.len() + found.len() + self.begin.len() > most {
             *self = Meetings { given_up: true, ..Meetings::default() };
             return;
         }

@@ -39,7 +39,7 @@ const ENTRIES: f64 = 1.6e7;
 /// Largest number of rows of a part: places in lists are kept as `u16`.
 const ROWS: usize = 60_000;
 
-/// Number of meetings that are kept in all, at 4 bytes each.
+/// Number of entries of the lists of meetings that are kept, 4 bytes each.
 const KEPT: usize = 1 << 26;
 
 /// Computes the value of a network on connections, and its gradient.
