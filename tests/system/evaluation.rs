@@ -302,8 +302,8 @@ fn snapshots_show_how_a_network_develops() {
 
 #[test]
 fn the_dynamics_of_a_trained_network_are_measured() {
-    let metrics =
-        "dynamics.fixed-points,dynamics.spectrum,dynamics.lyapunov,dynamics.timescales,dynamics.dimension";
+    let metrics = "dynamics.fixed-points,dynamics.spectrum,dynamics.lyapunov,dynamics.timescales,\
+                   dynamics.dimension,representation.pca";
     let command = ["measure", text(&RUN), "--metric", metrics, "--param", "starts=8", "--param", "steps=100"];
     pallium(&command).ok();
     let mut table = csv::Reader::from_path(RUN.join("results.csv")).unwrap();
@@ -315,12 +315,22 @@ fn the_dynamics_of_a_trained_network_are_measured() {
         assert_eq!(of(measure).len(), 8, "{measure}");
     }
     assert!(of("fixed_points").iter().all(|count| *count >= 1.0));
+    // The report draws the paths of the conditions with the points.
+    let scratch = Scratch::new();
+    pallium(&["report", text(&RUN), "--figures", text(scratch.path())]).ok();
+    let file = scratch.path().join("trajectories-one-choice.csv");
+    let rows: Vec<csv::StringRecord> =
+        csv::Reader::from_path(file).unwrap().into_records().map(Result::unwrap).collect();
+    let count = |kind: &str| rows.iter().filter(|row| &row[2] == kind).count();
+    // 50 steps of each condition that occurs.
+    assert!(count("path") >= 2 * 10 * 50 && count("path") % 50 == 0 && count("fixed point") >= 2);
+    assert!(scratch.path().join("trajectories-one-choice-two-column.pdf").is_file());
 }
 
 #[test]
 fn what_activity_represents_is_measured() {
     let metrics = "representation.pca,representation.decoding,representation.correlations,\
-                   representation.like-to-like";
+                   representation.like-to-like,representation.demixed,representation.selectivity,representation.axes";
     pallium(&["measure", text(&RUN), "--metric", metrics]).ok();
     let mut table = csv::Reader::from_path(RUN.join("results.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
@@ -338,6 +348,19 @@ fn what_activity_represents_is_measured() {
     // Weights from activity join like neurons before training, orthogonal ones do not.
     let like = |variant| of("like_to_like_recorded_initial", variant);
     assert!(like("F").iter().all(|r| *r > 0.3) && like("W").iter().all(|r| r.abs() < 0.2));
+    // Direction and coherence are parts of the conditions' names.
+    let motion = |measure: &str| -> Vec<f64> {
+        let own = rows.iter().filter(|row| &row[4] == measure && row[1].ends_with("perceptual-decision"));
+        own.filter_map(|row| row[5].parse().ok()).collect()
+    };
+    let parts = ["time", "first", "second", "interaction"].map(|part| motion(&format!("demixed_{part}")));
+    for network in 0..4 {
+        let sum: f64 = parts.iter().map(|shares| shares[network]).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && parts[1][network] > 1e-3, "{parts:?}");
+    }
+    assert!(motion("selective_first").iter().any(|share| *share > 0.0));
+    assert_eq!(motion("selectivity_nonlinear").len(), 4);
+    assert!(motion("axes").iter().all(|count| [1.0, 2.0].contains(count)), "{:?}", motion("axes"));
 }
 
 #[test]
@@ -348,28 +371,62 @@ fn a_report_shows_tests_of_finished_networks() {
     pallium(&["evaluate", text(&RUN), "--answers", "--out", text(&conditions)]).ok();
     let lesion = ["--lesion", "units:strongest:10%,50%", "--lesion", "units:all", "--draws", "2"];
     pallium(&[&["evaluate", text(&RUN), "--out", text(&lesions)], &lesion[..]].concat()).ok();
+    let (alike, developed) = (file("likeness.csv"), file("development.csv"));
+    let few = ["--measure", "cka,weights", "--trials", "8"];
+    pallium(&[&["likeness", text(&RUN), "--out", text(&alike)], &few[..]].concat()).ok();
+    let snapshots = ["--metric", "organization.spectral-radius", "--snapshots", "--out", text(&developed)];
+    pallium(&[&["measure", text(&RUN)], &snapshots[..]].concat()).ok();
     let (page, figures) = (file("page.html"), file("figures"));
     let report = ["report", text(&RUN), "--html", text(&page), "--figures", text(&figures)];
     let tables = ["--tested", text(&conditions), "--tested", text(&lesions)];
-    pallium(&[&report[..], &tables].concat()).ok();
+    let more = ["--likeness", text(&alike), "--development", text(&developed)];
+    pallium(&[&report[..], &tables, &more].concat()).ok();
     let page = fs::read_to_string(page).unwrap();
     for part in [
         "Tests of finished networks",
         "coherence %",
         "matched random lesions",
         "direction 180°, coherence 6.4 %",
+        "signed coherence %, + direction 180°",
+        "Over training",
+        "Likeness of networks, one-choice",
     ] {
         assert!(page.contains(part), "{part}");
     }
-    for figure in ["tested-conditions", "tested-changes", "tested-answers"] {
+    // Each figure has the numbers that it shows.
+    let numbers = |figure: &str| -> Vec<csv::StringRecord> {
         assert!(figures.join(format!("{figure}-one-column.svg")).is_file(), "{figure}");
+        let table = csv::Reader::from_path(figures.join(format!("{figure}.csv"))).unwrap();
+        table.into_records().map(Result::unwrap).collect()
+    };
+    for figure in ["tested-conditions", "tested-changes", "tested-answers"] {
+        assert!(!numbers(figure).is_empty(), "{figure}");
     }
+    // Five coherences of two directions, zero once, of two variants.
+    let curve = numbers("tested-evidence");
+    assert_eq!(curve.len(), 2 * 9);
+    let tested = fs::read_to_string(&conditions).unwrap();
+    let own = |line: &&str| line.contains("direction 180°, coherence 51.2 %") && line.contains(",answer_1,");
+    let of_variant = tested.lines().filter(own).filter(|line| line.starts_with("F,"));
+    let shares: Vec<f64> = of_variant.map(|line| line.split(',').nth(14).unwrap().parse().unwrap()).collect();
+    let point = curve.iter().find(|row| &row[2] == "F" && &row[5] == "51.2").unwrap();
+    assert!((point[7].parse::<f64>().unwrap() - (shares[0] + shares[1]) / 2.0).abs() < 1e-12, "{shares:?}");
+    // Epochs 0, 1, 2 and 4 of two variants on two tasks.
+    assert_eq!(numbers("development").len(), 2 * 2 * 4);
+    // Four networks with each other, two measures, two tasks.
+    assert_eq!(numbers("likeness").len(), 4 * 4 * 2 * 2);
+    // 24 eigenvalues before and after of two variants.
+    assert_eq!(numbers("spectra-one-choice").len(), 2 * 2 * 24);
     let foreign = fs::read_to_string(&lesions).unwrap().replace("\nF,", "\nG,");
     fs::write(&lesions, foreign).unwrap();
     let wrong = |path: &Path| pallium(&["report", text(&RUN), "--html", "-", "--tested", text(path)]);
     wrong(&lesions).refused(&["variant `G` is not one of", "pallium evaluate"]);
     wrong(&RUN.join("results.csv")).refused(&["results.csv: ", "missing field", "pallium evaluate"]);
     wrong(&file("none.csv")).refused(&["none.csv: ", "pallium evaluate"]);
+    let option =
+        |option: &str, path: &Path| pallium(&["report", text(&RUN), "--html", "-", option, text(path)]);
+    option("--likeness", &conditions).refused(&["conditions.csv: ", "missing field", "pallium likeness"]);
+    option("--development", &conditions).refused(&["conditions.csv: ", "missing field", "pallium measure"]);
 }
 
 #[test]
@@ -377,16 +434,46 @@ fn networks_are_compared_with_each_other() {
     let likeness = |more: &[&str]| pallium(&[&["likeness", text(&RUN)], more].concat());
     let found = likeness(&["--json", "--trials", "16"]).ok().json();
     let rows = found["rows"].as_array().unwrap();
-    // Of four networks of each of two tasks six pairs, and five measures.
-    assert_eq!(rows.len(), 2 * 6 * 5);
+    // Of four networks of each of two tasks six pairs, and seven measures.
+    assert_eq!(rows.len(), 2 * 6 * 7);
     for row in rows {
         let value = row["value"].as_f64().unwrap();
-        let least =
-            if ["cka", "procrustes"].contains(&row["measure"].as_str().unwrap()) { 0.0 } else { -1.0 };
+        let least = if ["answers", "cka", "procrustes"].contains(&row["measure"].as_str().unwrap()) {
+            0.0
+        } else {
+            -1.0
+        };
         assert!((least..=1.0).contains(&value), "{row}");
     }
     // The same states whatever their number of workers.
     assert_eq!(found, likeness(&["--json", "--trials", "16", "--jobs", "1"]).ok().json());
+    // Networks that began with recorded correlations keep some of them; orthogonal ones have none.
+    let recorded = likeness(&["--measure", "recorded", "--trials", "16", "--json"]).ok().json();
+    let recorded = recorded["rows"].as_array().unwrap();
+    assert_eq!(recorded.len(), 8);
+    let mean = |variant: &str| {
+        let own =
+            recorded.iter().filter(|row| row["variant_a"] == variant && row["variant_b"] == "recording");
+        own.map(|row| row["value"].as_f64().unwrap()).sum::<f64>() / 4.0
+    };
+    assert!(mean("F") > mean("W"), "{recorded:?}");
+    let scratch = Scratch::new();
+    let spread = scratch.path().join("spread.csv");
+    likeness(&["--measure", "answers,dsa,weights", "--trials", "16", "--degeneracy", text(&spread)]).ok();
+    let mut table = csv::Reader::from_path(&spread).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let levels: Vec<&str> = rows.iter().take(3).map(|row| &row[2]).collect();
+    assert_eq!((rows.len(), levels), (12, vec!["behaviour", "dynamics", "weights"]));
+    for row in &rows {
+        let number = |column: usize| row[column].parse::<f64>().unwrap();
+        // Two runs are one pair, whose spread is unknown.
+        assert_eq!((&row[4], &row[5], &row[7]), ("2", "1", ""));
+        assert!(
+            (0.0..=2.0).contains(&number(6)) && number(6) == number(8) && number(6) == number(9),
+            "{row:?}"
+        );
+    }
+    likeness(&["--degeneracy", text(&spread)]).refused(&["exists already", "--force"]);
     likeness(&["--only", "W/cognition.one-choice/0"]).refused(&["no two of the selected networks", "--only"]);
     likeness(&["--set", "task.delay={ sweep = [2, 10] }", "--only", "*/cognition.one-choice/*"])
         .refused(&["the trials of one task", "one value"]);

@@ -36,6 +36,21 @@ fn curve(out: &Path, variant: &str, task: &str, column: &str) -> Vec<Option<f64>
         .collect()
 }
 
+/// The accuracies of all trials that `pallium evaluate` finds, by task and change.
+fn evaluated(out: &Path, more: &[&str]) -> BTreeMap<(String, String), Vec<f64>> {
+    let ended = pallium(&[&["evaluate", text(out), "--json"], more].concat()).ok();
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    let mut found: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
+    for row in ended.json()["rows"].as_array().unwrap() {
+        if row["condition"] == "" && row["measure"] == "accuracy" {
+            let of = |key: &str| row[key].as_str().unwrap().to_owned();
+            let change = format!("{}{}", of("lesion"), of("perturbation"));
+            found.entry((of("task"), change)).or_default().push(row["value"].as_f64().unwrap());
+        }
+    }
+    found
+}
+
 const BOTH: &str = "tasks = [{ name = \"both\", members = [\n  { use = \"cognition.go-no-go\", name = \"go\", delay = 2, stimulus = 3 },\n  \
      { use = \"cognition.one-choice\", name = \"choice\", goal = 3, delay = 2, choices = 3, share = 2 }] }]\n";
 
@@ -74,6 +89,35 @@ fn one_network_learns_two_tasks_by_their_rules() {
     assert_eq!(chance, BTreeMap::from([("both", 0.375), ("both/go", 0.5), ("both/choice", 0.25)]));
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("both/choice"));
+
+    // Tested afterwards, each task has its recorded accuracy, and loses it with the memory.
+    let changes = ["--lesion", "nothing", "--lesion", "recurrence", "--draws", "1"];
+    let noise = ["--perturb", "states:noise:0", "--perturb", "inputs:noise:3"];
+    let tested = evaluated(&out, &[&changes[..], &noise].concat());
+    for task in ["both/go", "both/choice"] {
+        let accuracy = |change: &str| &tested[&(task.to_owned(), change.to_owned())];
+        assert_eq!(accuracy(""), &[of(task)], "{task}");
+        assert_eq!(accuracy("nothing"), &[of(task); 2], "{task}");
+        assert!((accuracy("states:noise:0")[0] - of(task)).abs() < 0.006, "{task}");
+        assert!(accuracy("recurrence")[0] < 0.8 && accuracy("inputs:noise:3")[0] < of(task), "{tested:?}");
+    }
+    let longer = evaluated(&out, &["--task", "go", "--set", "task.delay=9", "--trials", "50"]);
+    assert_eq!(longer.keys().map(|(task, _)| task.as_str()).collect::<Vec<_>>(), ["both/go"]);
+    pallium(&["evaluate", text(&out), "--task", "cognition.go-no-go"]).refused(&[
+        "several tasks",
+        "`cognition.go-no-go` is not one of them",
+        "both/go, both/choice",
+    ]);
+    let file = folder.path().join("choice.npz");
+    pallium(&["export", text(&out), "--what", "trials,activity", "--task", "choice", "--out", text(&file)])
+        .ok();
+    let mut arrays = pallium_npy::npz::Npz::open(&file).unwrap();
+    let inputs = arrays.numbers("inputs").unwrap();
+    assert_eq!(inputs.shape()[2], 10);
+    // Its own rule is shown throughout, and its conditions are its own.
+    assert!(inputs.slice(ndarray::s![.., .., 8]).iter().all(|rule| *rule == 0.0));
+    assert!(inputs.slice(ndarray::s![.., 0, 9]).iter().all(|rule| *rule == 1.0));
+    assert!(arrays.numbers("condition").unwrap().iter().any(|condition| *condition == 0.0));
 }
 
 /// Each member counts its own validation trials, in every order; what is not trained in
@@ -179,6 +223,29 @@ fn a_network_learns_from_the_consequences_of_its_answers() {
     // Chance and memoryless 1/3, ideal (1/3 + 2/3 + 1)/3.
     let found = accuracies(&out)[&("W".into(), "cognition.bandit".into())];
     assert!((0.55..0.69).contains(&found), "{found}");
+
+    // Tested afterwards, its stimuli follow from its answers: intact, silent, and perturbed.
+    let lesions = ["--lesion", "nothing", "--lesion", "units:all", "--draws", "1"];
+    let noise = ["--perturb", "states:noise:0,3", "--perturb", "inputs:noise:0"];
+    let tested = evaluated(&out, &[&lesions[..], &noise].concat());
+    let accuracy = |change: &str| tested[&("cognition.bandit".to_owned(), change.to_owned())][0];
+    assert_eq!([accuracy(""), accuracy("nothing"), accuracy("inputs:noise:0")], [found; 3]);
+    assert!((accuracy("states:noise:0") - found).abs() < 0.002);
+    // One arm throughout pays in a third of the trials; three standard errors.
+    assert!((accuracy("units:all") - 1.0 / 3.0).abs() < 3.0 * (2.0_f64 / 9.0 / 1000.0).sqrt());
+    assert!(accuracy("states:noise:3") < found - 0.05, "{tested:?}");
+    let file = folder.path().join("bandit.npz");
+    let what = ["--what", "trials,logits", "--trials", "20"];
+    pallium(&[&["export", text(&out), "--out", text(&file)], &what[..]].concat()).ok();
+    let mut arrays = pallium_npy::npz::Npz::open(&file).unwrap();
+    // After its first answer the network sees which arm it took.
+    let (inputs, logits) = (arrays.numbers("inputs").unwrap(), arrays.numbers("logits").unwrap());
+    let weights = arrays.numbers("accuracy_weight").unwrap();
+    for trial in 0..20 {
+        let step = (0..).find(|&step| weights[[trial, step]] > 0.0).unwrap();
+        let answer = (0..3).max_by(|&a, &b| logits[[trial, step, a]].total_cmp(&logits[[trial, step, b]]));
+        assert_eq!(inputs[[trial, step + 1, 1 + answer.unwrap()]], 1.0, "trial {trial}");
+    }
 }
 
 /// Components of others, of values.

@@ -755,6 +755,11 @@ impl WireMetric for Guard<dyn Metric> {
                     }
                     None => None,
                 };
+                let names: Vec<String> = match received.find("condition_names") {
+                    Some(_) => serde_json::from_slice(received.list("condition_names")?)
+                        .map_err(|e| Error::bug(format!("the names of conditions are malformed: {e}")))?,
+                    None => Vec::new(),
+                };
                 let network = Network {
                     recurrent,
                     initial,
@@ -764,6 +769,7 @@ impl WireMetric for Guard<dyn Metric> {
                     parameters: &parameters,
                     activity: received.array_if::<f32, Ix3>("activity")?,
                     conditions: received.list("conditions")?,
+                    condition_names: &names,
                     lengths: received.list("lengths")?,
                     trials,
                     dynamics: dynamics.as_ref().map(|dynamics| dynamics as &dyn Dynamics),

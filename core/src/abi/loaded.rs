@@ -644,6 +644,10 @@ impl Metric for Loaded<MetricBox, MetricWants> {
         let model = network.model.map(json).transpose()?.unwrap_or_default();
         let mut parts =
             vec![Part::new("recurrent", network.recurrent), Part::slice("model", model.as_bytes())];
+        let names = json(&network.condition_names)?;
+        if !network.condition_names.is_empty() {
+            parts.push(Part::slice("condition_names", names.as_bytes()));
+        }
         parts.extend(network.initial.map(|view| Part::new("initial", view)));
         parts.extend(network.connections.into_iter().flat_map(connection_parts));
         parts.extend(network.activity.map(|view| Part::new("activity", view)));

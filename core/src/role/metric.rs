@@ -85,6 +85,9 @@ pub struct Network<'a> {
     pub activity: Option<ArrayView3<'a, f32>>,
     /// Condition of each recorded trial.
     pub conditions: &'a [u32],
+    /// Names of the conditions, by their index, such as `direction 0°, coherence 6.4 %`;
+    /// empty if unknown.
+    pub condition_names: &'a [String],
     /// Number of steps of each recorded trial; later activity must be ignored.
     /// Empty if unknown.
     pub lengths: &'a [u32],
@@ -106,6 +109,7 @@ impl<'a> Network<'a> {
             parameters: &[],
             activity: None,
             conditions: &[],
+            condition_names: &[],
             lengths: &[],
             trials: None,
             dynamics: None,

@@ -6,6 +6,7 @@
 
 mod activity;
 mod assignment;
+mod dynamics;
 mod geometry;
 mod weights;
 
@@ -14,5 +15,6 @@ mod tests;
 
 pub use activity::{Activity, cka, cross, matching, procrustes};
 pub use assignment::assignment;
+pub use dynamics::{Flow, dsa};
 pub use geometry::{distances, rsa};
 pub use weights::correlation;

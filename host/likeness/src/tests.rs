@@ -95,3 +95,72 @@ fn the_cheapest_matching_is_found_among_all() {
     assert_eq!(found, best);
     assert!(assignment(&Array2::zeros((0, 0))).is_empty());
 }
+
+fn trials(value: &Value) -> Vec<Array2<f64>> {
+    value.as_array().unwrap().iter().map(matrix).collect()
+}
+
+#[test]
+fn flows_are_those_of_dsa_metric_and_no_rotation_is_better_than_the_one_found() {
+    let all: Value = serde_json::from_str(include_str!("../reference/dsa.json")).unwrap();
+    let [delays, rank] = ["delays", "rank"].map(|name| all[name].as_u64().unwrap() as usize);
+    for case in all["cases"].as_array().unwrap() {
+        let [x, y] = ["x", "y"].map(|name| Flow::new(&trials(&case[name]), delays, rank).unwrap());
+        for (flow, name) in [(&x, "x_eigenvalues"), (&y, "y_eigenvalues")] {
+            let found = pallium_linalg::eigenvalues(flow.matrix()).unwrap();
+            for expected in case[name].as_array().unwrap() {
+                let expected = numbers(expected);
+                // The package computes in single precision.
+                let near = |value: &&(f64, f64)| (value.0 - expected[0]).hypot(value.1 - expected[1]) < 2e-3;
+                assert!(found.iter().any(|value| near(&value)), "{name}: {expected:?} is not in {found:?}");
+            }
+        }
+        let (found, expected) = (dsa(&x, &y).acos(), case["angle"].as_f64().unwrap());
+        // Its search may end in a worse place, but not far from the best of several.
+        assert!(found < expected + 2e-3 && found > expected - 0.05, "{found} and {expected}");
+    }
+}
+
+#[test]
+fn flows_that_differ_in_their_coordinates_alone_are_alike() {
+    let flow = array![[0.9, -0.4, 0.1], [0.3, 0.7, 0.0], [0.0, -0.2, 0.5]];
+    // A rotation about two axes, and a reflection.
+    let turn = array![[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]].dot(&array![
+        [-1.0, 0.0, 0.0],
+        [0.0, 0.28, -0.96],
+        [0.0, 0.96, 0.28]
+    ]);
+    let turned = turn.dot(&flow).dot(&turn.t()) * 3.0;
+    let of = |matrix: &Array2<f64>| Flow::of_matrix(matrix.clone());
+    assert!((dsa(&of(&flow), &of(&turned)) - 1.0).abs() < 1e-9);
+    // Of symmetric flows, the best rotation pairs the eigenvalues in their order.
+    let (a, b) = (array![[1.0, 0.0], [0.0, 3.0]], array![[2.0, 0.0], [0.0, -1.0]]);
+    let best = (3.0 * 2.0 - 1.0) / (10.0_f64 * 5.0).sqrt();
+    assert!((dsa(&of(&a), &of(&b)) - best).abs() < 1e-9);
+    assert!((dsa(&of(&a), &of(&(-&a))) + 6.0 / 10.0).abs() < 1e-9);
+    assert!(dsa(&of(&a), &of(&Array2::zeros((2, 2)))).is_nan());
+    assert!(dsa(&of(&a), &of(&flow)).is_nan());
+}
+
+#[test]
+fn activity_on_a_circle_flows_as_a_rotation() {
+    // Eight steps around, of two circles of different size, in four units.
+    let trial = |size: f64, begin: usize| {
+        Array2::from_shape_fn((20, 4), |(step, unit)| {
+            let angle = std::f64::consts::TAU * (step + begin) as f64 / 8.0;
+            size * (angle + [0.0, 1.0, 2.0, 0.5][unit]).cos()
+        })
+    };
+    let flow = Flow::new(
+        &[trial(1.0, 0), trial(2.0, 3), trial(9.0, 1).slice(ndarray::s![..2, ..]).to_owned()],
+        3,
+        4,
+    );
+    let found = pallium_linalg::eigenvalues(flow.unwrap().matrix()).unwrap();
+    let (re, im) = found[0];
+    assert!(
+        (re.hypot(im) - 1.0).abs() < 1e-6 && (im.abs().atan2(re) - std::f64::consts::TAU / 8.0).abs() < 1e-6
+    );
+    assert!(found[2..].iter().all(|value| value.0.hypot(value.1) < 1e-9), "nothing else flows");
+    assert!(Flow::new(&[trial(0.0, 0)], 3, 4).is_none() && Flow::new(&[], 3, 4).is_none());
+}

@@ -15,6 +15,7 @@ pub mod effects;
 pub mod figure;
 pub mod folder;
 pub mod learning;
+pub mod likeness;
 pub mod network;
 pub mod page;
 pub mod published;
@@ -28,6 +29,7 @@ pub mod tested;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod trajectories;
 
 use std::path::Path;
 
@@ -38,13 +40,16 @@ use effects::TaskStatistics;
 use figure::Figure;
 use figure::curves::LearningCurves;
 use figure::matrices::Pictures;
+use figure::spectra::Spectra;
 use folder::RunFolder;
 use learning::TaskLearning;
+use likeness::Likeness;
 use network::TrainedNetwork;
 use published::Paper;
 use study::Counterpart;
 use summary::Group;
 use tested::Tested;
+use trajectories::Trajectories;
 
 /// Measures of organization that are shown: more columns and panels are not read,
 /// and metrics of single neurons give thousands.
@@ -73,6 +78,8 @@ pub struct Report {
     pub learning: Vec<TaskLearning>,
     /// Tests of finished networks, if there are any.
     pub tested: Tested,
+    /// Likeness of finished networks, if it was measured.
+    pub likeness: Likeness,
 }
 
 impl Report {
@@ -121,6 +128,7 @@ impl Report {
             statistics,
             learning,
             tested: Tested::default(),
+            likeness: Likeness::default(),
             measures,
             other_measures,
             run,
@@ -147,6 +155,10 @@ pub struct Material {
     pub networks: Vec<TrainedNetwork>,
     /// Images of their matrices, in the same order.
     pub pictures: Vec<Pictures>,
+    /// Eigenvalues of their matrices, in the same order.
+    pub spectra: Vec<Spectra>,
+    /// Paths of their activity, of those whose metrics stored them.
+    pub trajectories: Vec<Trajectories>,
     /// Positions of their neurons, in the same order, or why they are unknown.
     pub places: Vec<network::NeuronPositions>,
 }
@@ -159,6 +171,8 @@ impl Material {
         Material {
             curves: LearningCurves::read(run),
             pictures: Pictures::draw(&networks),
+            spectra: Spectra::of(&networks),
+            trajectories: trajectories::read(run, &networks),
             places: network::places(run, &networks, positions),
             networks,
         }
@@ -179,6 +193,7 @@ pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>
         figures.push(figure::criterion::figure(run, &report.learning));
     }
     figures.extend(figure::tested::figures(run, &report.tested));
+    figures.extend(figure::likeness::figure(run, &report.likeness.matrices));
     // Without a test, as of one run, sizes of effects mean nothing.
     if report.statistics.iter().flat_map(|s| &s.effects).any(|e| !e.p.is_nan()) {
         figures.push(figure::effects::figure(run, &report.statistics));
@@ -192,6 +207,12 @@ pub fn figures<'a>(report: &'a Report, material: &'a Material) -> Vec<Figure<'a>
         if material.networks.iter().any(|n| n.task == task) {
             figures.push(figure::matrices::figure(run, task, &material.networks, &material.pictures));
         }
+    }
+    for task in run.whole_tasks() {
+        if material.networks.iter().any(|n| n.task == task) {
+            figures.push(figure::spectra::figure(run, task, &material.networks, &material.spectra));
+        }
+        figures.extend(figure::trajectories::figure(run, task, &material.trajectories));
     }
     if !material.networks.is_empty() {
         figures.push(figure::weights::figure(run, &material.networks));

@@ -300,6 +300,7 @@ impl Report {
             }
         }
         tables.extend(self.tested.tables.iter().cloned());
+        tables.extend(self.likeness.tables.iter().cloned());
         let uncounted = self.uncounted_table();
         tables.extend((!uncounted.rows.is_empty()).then_some(uncounted));
         tables

@@ -158,17 +158,21 @@ pub fn evaluate(args: &Evaluate) -> Result<()> {
 fn compare_with_stored(run: &FinishedRun, found: &[(&Cell, Vec<Evaluated>)]) -> Result<()> {
     for (cell, rows) in found {
         let Some(Record::Finished(stored)) = run.store.record(cell)? else { continue };
-        for measure in ["accuracy", "task_loss"] {
-            let value =
-                rows.iter().find(|row| is_intact(row) && row.condition.is_empty() && row.measure == measure);
-            let stored = stored.values.iter().find(|value| value.split == "test" && value.measure == measure);
-            if let (Some(row), Some(stored)) = (value, stored)
-                && row.value != stored.value
-            {
+        // Of several tasks, each has values of its own.
+        let own = |row: &Evaluated| {
+            row.task.strip_prefix(&format!("{}/", cell.spec.task)).unwrap_or_default().to_owned()
+        };
+        for row in rows.iter().filter(|row| is_intact(row) && row.condition.is_empty()) {
+            let stored = stored.values.iter().find(|value| {
+                value.split == "test" && value.measure == row.measure && value.task == own(row)
+            });
+            if let Some(stored) = stored.filter(|stored| stored.value != row.value) {
                 tracing::warn!(
-                    "{}: the intact network has the {measure} {}, but {} is recorded; was it trained on another machine?",
+                    "{}: the intact network has the {} {} on {}, but {} is recorded; was it trained on another machine?",
                     cell.spec.label(),
+                    row.measure,
                     shown(row.value),
+                    row.task,
                     shown(stored.value),
                 );
             }

@@ -51,7 +51,8 @@ pub struct Export {
     #[arg(long, value_enum, group = "of")]
     layout: Option<Layout>,
     /// Record the networks on trials: trials (stimuli and correct answers), logits
-    /// (outputs at every step), activity and states; several separated by commas.
+    /// (outputs at every step), activity and states; and recorded, the correlations of
+    /// the recorded neurons. Several are separated by commas.
     #[arg(
         long,
         value_enum,

@@ -119,9 +119,10 @@ impl FinishedRun {
     pub fn tests(&self, cell: &Cell, on: &OnTrials) -> Result<Vec<Test>> {
         let tested = self.experiment.tested_tasks(&self.catalogue, &cell.spec, &on.tasks, &on.set)?;
         let trials = on.trials.map_or(cell.spec.training.test, |count| count as usize);
-        let test = |TestedTask { label, settings, component }| Test {
+        let test = |TestedTask { label, settings, member, component }| Test {
             task: label,
             settings,
+            member,
             component,
             trials,
             seed: on.trial_seed,

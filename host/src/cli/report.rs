@@ -9,6 +9,7 @@ use pallium_core::{Error, Result};
 use pallium_record::training::TrainingFile;
 use pallium_report::figure::{COLUMNS, Figure};
 use pallium_report::folder::RunFolder;
+use pallium_report::likeness::Likeness;
 use pallium_report::table::{Table, latex, markdown, terminal};
 use pallium_report::tested::Tested;
 use pallium_report::{Material, Report, figures, page};
@@ -34,7 +35,7 @@ pub const PAGE: &str = "report.html";
   pallium report runs/quickstart --tested delay.csv --tested lesions.csv
 
 Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
-each as SVG and PDF. Results are compared with the published tables if the run \
+each as SVG and PDF, with their numbers as NAME.csv, except those of results.csv and curves.csv. Results are compared with the published tables if the run \
 has the same variants, tasks and neurons.")]
 pub struct ReportArgs {
     /// The run folder.
@@ -44,10 +45,18 @@ pub struct ReportArgs {
     /// may be repeated.
     #[arg(long = "tested", value_name = "FILE.csv")]
     tested: Vec<PathBuf>,
+    /// Also show how measures develop over training, of a table that `pallium measure RUN
+    /// --snapshots --out FILE.csv` wrote; may be repeated.
+    #[arg(long = "development", value_name = "FILE.csv")]
+    development: Vec<PathBuf>,
+    /// Also show a table that `pallium likeness RUN --out FILE.csv` wrote; may be repeated.
+    #[arg(long = "likeness", value_name = "FILE.csv")]
+    likeness: Vec<PathBuf>,
     /// Write the page to this file; `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     html: Option<PathBuf>,
-    /// Write each figure to this folder, as SVG and PDF.
+    /// Write each figure to this folder, as SVG and PDF, and its numbers as CSV where the
+    /// run folder does not have them.
     #[arg(long, value_name = "DIR")]
     figures: Option<PathBuf>,
     /// Write the tables as LaTeX (with booktabs); `-` is standard output.
@@ -85,6 +94,8 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     args.figures.iter().try_for_each(|folder| check_folder(folder))?;
     let mut report = Report::read(&args.folder)?;
     report.tested = Tested::read(&report.run, &args.tested)?;
+    report.tested.add_development(&report.run, &args.development)?;
+    report.likeness = Likeness::read(&report.run, &args.likeness)?;
     let files = [&args.figures, &args.latex, &args.markdown].iter().any(|f| f.is_some());
     let page_file = match &args.html {
         Some(file) => Some(file.clone()),
@@ -156,6 +167,10 @@ fn write_figures(folder: &Path, figures: &[Figure<'_>], replace: bool) -> Result
             for (ending, bytes) in [("svg", figure.svg(width).into_bytes()), ("pdf", figure.pdf(width))] {
                 written.push((folder.join(format!("{stem}.{ending}")), bytes));
             }
+        }
+        if let Some(data) = &figure.data {
+            let name = pallium_record::spec::file_name(&figure.id);
+            written.push((folder.join(format!("{name}.csv")), data.clone().into_bytes()));
         }
     }
     // All or none.

@@ -3,7 +3,7 @@
 //! line.
 
 use pallium_core::{Error, Result, Role};
-use pallium_record::spec::{CellSpec, Use};
+use pallium_record::spec::{CellSpec, Member, Use};
 
 use super::tree::{Node, Value};
 use super::{Component, Experiment, read, sweep};
@@ -16,6 +16,9 @@ pub struct TestedTask {
     pub label: String,
     /// The parameters that the command line sets, as `delay=20,sigma=0`.
     pub settings: String,
+    /// Index of the task that it stands for among several that the network was trained
+    /// on; 0 for one.
+    pub member: usize,
     /// The component.
     pub component: Use,
 }
@@ -43,7 +46,8 @@ fn points(sets: &[String]) -> Result<Vec<Node>> {
 impl Experiment {
     /// The tasks on which the network of `spec` is tested: each of `names`, or its own
     /// if there are none, at each point of `sets` (`task.NAME=VALUE`; a value may be a
-    /// sweep). A name is that of a task of the experiment, or a component's id.
+    /// sweep). A name is that of a task of the experiment, or a component's id. A network
+    /// that was trained on several tasks is tested on each of them, or on those of `names`.
     ///
     /// # Errors
     /// If there is no such task, or it does not have a parameter.
@@ -55,22 +59,25 @@ impl Experiment {
         sets: &[String],
     ) -> Result<Vec<TestedTask>> {
         let mut bases = Vec::new();
-        for name in names {
+        if let Some(several) = &spec.members {
+            bases = of_several(spec, &several.tasks, names)?;
+        }
+        for name in names.iter().filter(|_| spec.members.is_none()) {
             let known = self.tasks.iter().find(|task| task.name == *name);
             let given = match known {
                 Some(task) => task.component.clone(),
                 None => read::plain_component(name, &format!("--task {name}")),
             };
-            bases.push((name.clone(), self.resolve(catalogue, Role::Task, &given, &[])?));
+            bases.push((name.clone(), 0, self.resolve(catalogue, Role::Task, &given, &[])?));
         }
         if bases.is_empty() {
-            bases.push((spec.task.clone(), spec.task_component.clone()));
+            bases.push((spec.task.clone(), 0, spec.task_component.clone()));
         }
         let points = points(sets)?;
         let mut tested = Vec::new();
-        for (label, base) in bases {
+        for (label, member, base) in bases {
             if points.is_empty() {
-                tested.push(TestedTask { label, settings: String::new(), component: base });
+                tested.push(TestedTask { label, settings: String::new(), member, component: base });
                 continue;
             }
             let schema = &catalogue.find(&base.id, Role::Task)?.schema;
@@ -78,7 +85,12 @@ impl Experiment {
                 let given = read::parameters_of(&base.id, point)?;
                 let params = self.checked(schema, &given, &base.params)?;
                 let component = Use { params: sorted(params), ..base.clone() };
-                tested.push(TestedTask { label: label.clone(), settings: settings(&given), component });
+                tested.push(TestedTask {
+                    label: label.clone(),
+                    settings: settings(&given),
+                    member,
+                    component,
+                });
             }
         }
         if let Some(twice) = duplicate(&tested) {
@@ -94,6 +106,31 @@ fn sorted(
 ) -> serde_json::Map<String, serde_json::Value> {
     params.sort_keys();
     params
+}
+
+/// A task's label, its index among several, and its component.
+type Base = (String, usize, Use);
+
+/// The tasks of `names` among those of a network that was trained on several; all
+/// without names. A task is named alone, or with the name of all tasks before it, as in
+/// `results.csv`.
+fn of_several(spec: &CellSpec, members: &[Member], names: &[String]) -> Result<Vec<Base>> {
+    let label = |member: &Member| format!("{}/{}", spec.task, member.name);
+    let all = || members.iter().enumerate().map(|(at, one)| (label(one), at, one.component.clone()));
+    let mut found = Vec::new();
+    for name in names {
+        let fits = |(whole, at, _): &Base| [&members[*at].name, whole, &spec.task].contains(&name);
+        let before = found.len();
+        found.extend(all().filter(fits));
+        if found.len() == before {
+            return Err(Error::input(format!(
+                "the network of {} was trained on several tasks, and `{name}` is not one of them",
+                spec.label()
+            ))
+            .help(format!("its tasks: {}", all().map(|(label, ..)| label).collect::<Vec<_>>().join(", "))));
+        }
+    }
+    Ok(if names.is_empty() { all().collect() } else { found })
 }
 
 fn duplicate(tested: &[TestedTask]) -> Option<&str> {

@@ -38,6 +38,7 @@ pub fn svg(page: &Page) -> Result<String> {
             panel("correlation (mean ± sd)", VERMILLION, correlation),
         ],
         small: false,
+        data: None,
     };
     Ok(figure.svg(WIDTH))
 }

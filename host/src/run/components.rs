@@ -245,15 +245,14 @@ impl Ground {
     }
 }
 
-/// Builds the task of `spec` on the ground of another task.
-pub(super) fn build_task_for(
+/// Builds the tasks of `spec` on the ground of a training with other tasks.
+pub(super) fn build_tasks_for(
     spec: &CellSpec,
     ground: &Ground,
     catalogue: &Catalogue,
     options: &Options<'_>,
-) -> Result<Box<dyn Task>> {
-    let base = setting(spec, options, &ground.substrate, ground.distance.as_ref());
-    build_task(spec, &spec.task_component, catalogue, &base)
+) -> Result<Tasks> {
+    Tasks::build(spec, catalogue, &setting(spec, options, &ground.substrate, ground.distance.as_ref()))
 }
 
 /// Builds the constraints of a training, one instance for each parameter that they

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use pallium_core::{Batch, BatchView, Explained, Loss, LossSums, Mode, Model, Result, TaskInfo};
 
 use super::tasks::Tasks;
@@ -92,12 +92,17 @@ impl Sums {
     }
 
     /// Adds how much of the targets the last pass explains, if they are values.
-    pub fn explain(&mut self, info: &TaskInfo, batch: &BatchView<'_>, answers: &Answers) -> Result<()> {
+    pub fn explain(
+        &mut self,
+        info: &TaskInfo,
+        batch: &BatchView<'_>,
+        outputs: ArrayView2<'_, f32>,
+    ) -> Result<()> {
         if info.loss.of_classes() {
             return Ok(());
         }
         let explained = self.explained.get_or_insert_default();
-        explained.add(batch, answers.outputs.view(), info.loss == Loss::Poisson)
+        explained.add(batch, outputs, info.loss == Loss::Poisson)
     }
 
     /// Adds another pass over trials of the task `of` that weight their steps

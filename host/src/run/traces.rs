@@ -10,10 +10,8 @@ use pallium_record::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::components::{Ground, Options};
-use super::evaluation::{Test, check_testable, condition_name, neurons, trials_of};
+use super::evaluation::{Test, TestTrials, between_units, neurons};
 use super::finished_network::FinishedNetwork;
-use super::training_loop::at_once;
-use super::trials::ranges;
 use crate::dataset::{Content, Dataset};
 use crate::plugins::Catalogue;
 
@@ -28,6 +26,8 @@ pub enum What {
     Activity,
     /// The complete state at every step, in double precision.
     States,
+    /// Correlations of the recorded neurons that the units were grown from.
+    Recorded,
 }
 
 /// Largest difference between hidden activity in single and in double precision,
@@ -47,28 +47,31 @@ pub fn traces(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Dataset> {
-    check_testable(spec)?;
     let ground = Ground::new(spec, catalogue, options)?;
     let FinishedNetwork { mut model, info, .. } =
         FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
-    let (_, task, batch) = trials_of(spec, test, &ground, catalogue, options)?;
+    let mut of_test = TestTrials::new(spec, test, &ground, catalogue, options)?;
+    let passes = of_test.passes();
+    let batch = of_test.shown_to(model.as_mut())?.into_owned();
     let mut data = Dataset::default();
-    label(&mut data, spec, test, &task, &batch);
+    label(&mut data, spec, test, &of_test, &batch);
     units(&mut data, &info, &ground.substrate);
+    // The network's outputs, of which the task may use the first ones.
+    let width = of_test.tasks.info.outputs;
     if what.contains(&What::Trials) {
-        trials(&mut data, &task, &batch);
+        trials(&mut data, width, &batch);
     }
     let (count, steps, _) = batch.inputs.dim();
-    let mut outputs = Array3::from_elem((count, steps, task.outputs), f32::NAN);
+    let mut outputs = Array3::from_elem((count, steps, width), f32::NAN);
     let mut activity = Array3::from_elem((count, steps, info.units), f32::NAN);
-    for range in ranges(count, at_once(spec.training.batch)) {
+    for range in passes {
         let view = batch.slice(range.clone());
         // Every step of a trial is read out.
         let every = Array2::from_shape_fn(view.mask.dim(), |(trial, step)| {
             if step < view.lengths[trial] as usize { 1.0 } else { 0.0 }
         });
         let all = BatchView::new(view.inputs, view.targets, every.view(), view.lengths, view.conditions);
-        let mut found = Array2::zeros((all.scored().count(), task.outputs));
+        let mut found = Array2::zeros((all.scored().count(), width));
         model.forward(&all, Mode::Record, found.view_mut())?;
         for (at, row) in all.scored().zip(found.outer_iter()) {
             outputs.slice_mut(s![range.start + at.trial, at.step, ..]).assign(&row);
@@ -85,8 +88,8 @@ pub fn traces(
     }
     let axes = [("trial", count), ("step", steps)];
     if what.contains(&What::Logits) {
-        correct(&mut data, &task, &batch, &outputs);
-        let axes = [axes[0], axes[1], ("output", task.outputs)];
+        correct(&mut data, of_test.info(), &batch, &outputs);
+        let axes = [axes[0], axes[1], ("output", width)];
         data.push(
             "logits",
             &axes,
@@ -102,6 +105,16 @@ pub fn traces(
         let axes = [axes[0], axes[1], ("state", width)];
         let values = states.into_raw_vec_and_offset().0;
         data.push("states", &axes, Content::Double(values), "state after each step; NaN past a trial's end");
+    }
+    if what.contains(&What::Recorded) {
+        let all = ground.substrate.matrix(Substrate::CORRELATION).map_err(|e| {
+            Error::input(format!("there are no recorded correlations: {}", e.message))
+                .help("leave `recorded` out, or use a substrate with recorded activity")
+        })?;
+        let values = between_units(&info, all).into_iter().collect();
+        let axes = [("unit", info.units), ("other_unit", info.units)];
+        let about = "correlation of the recorded activity of two units' neurons; NaN for free units";
+        data.push("recorded", &axes, Content::Double(values), about);
     }
     if what.contains(&What::Activity) {
         let axes = [axes[0], axes[1], ("unit", info.units)];
@@ -120,7 +133,8 @@ fn flat(values: &Array3<f32>) -> Vec<f32> {
 }
 
 /// What tells trials and steps apart.
-fn label(data: &mut Dataset, spec: &CellSpec, test: &Test, task: &TaskInfo, batch: &Batch) {
+fn label(data: &mut Dataset, spec: &CellSpec, test: &Test, trials: &TestTrials, batch: &Batch) {
+    let (task, member) = (trials.info(), &trials.tasks.members[trials.member]);
     let about = [
         ("variant", spec.variant.clone()),
         ("trained_on", spec.task.clone()),
@@ -133,8 +147,9 @@ fn label(data: &mut Dataset, spec: &CellSpec, test: &Test, task: &TaskInfo, batc
     data.attributes.extend(about.map(|(name, text)| (name.to_owned(), text)));
     let (trials, steps, _) = batch.inputs.dim();
     let whole = |values: &[u32]| Content::Whole(values.iter().map(|&value| i64::from(value)).collect());
-    data.label("condition", ("trial", trials), whole(&batch.conditions), "index of the condition");
-    let names = batch.conditions.iter().map(|&condition| condition_name(task, condition)).collect();
+    let conditions: Vec<u32> = batch.conditions.iter().map(|&c| member.own_condition(c)).collect();
+    data.label("condition", ("trial", trials), whole(&conditions), "index of the condition");
+    let names = batch.conditions.iter().map(|&condition| member.condition_name(condition)).collect();
     data.label("condition_name", ("trial", trials), Content::Text(names), "the condition");
     data.label("length", ("trial", trials), whole(&batch.lengths), "number of steps");
     if let Some(step_ms) = task.step_ms {
@@ -173,7 +188,7 @@ fn units(data: &mut Dataset, info: &ModelInfo, substrate: &Substrate) {
     }
 }
 
-fn trials(data: &mut Dataset, task: &TaskInfo, batch: &Batch) {
+fn trials(data: &mut Dataset, outputs: usize, batch: &Batch) {
     let (trials, steps, channels) = batch.inputs.dim();
     let axes = [("trial", trials), ("step", steps)];
     let inputs = Content::Single(flat(&batch.inputs));
@@ -191,7 +206,7 @@ fn trials(data: &mut Dataset, task: &TaskInfo, batch: &Batch) {
         }
         TargetsView::Values(values) => {
             let values = Content::Single(values.iter().copied().collect());
-            data.push("target", &[axes[0], axes[1], ("output", task.outputs)], values, target);
+            data.push("target", &[axes[0], axes[1], ("output", outputs)], values, target);
         }
         _ => {}
     }

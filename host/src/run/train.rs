@@ -408,6 +408,7 @@ fn measure(
         Some(batch) => Measured {
             activity: Some(model.activity()?),
             conditions: batch.conditions,
+            condition_names: &ground.tasks.info.conditions,
             lengths: batch.lengths,
             trials: Some(RecordedTrials::new(
                 batch.inputs,

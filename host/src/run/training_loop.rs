@@ -317,7 +317,7 @@ impl<'a> TrainingLoop<'a> {
                 let correct = self.tasks.correct(Some(of), &view, self.answers.outputs.view(), &loss)?;
                 let penalty = penalties.of_activity(*model, view.lengths)?;
                 sums.add(&loss, correct, penalty, range.len());
-                sums.explain(&self.tasks.info, &view, &self.answers)?;
+                sums.explain(&self.tasks.info, &view, self.answers.outputs.view())?;
                 sums.score(*model, self.tasks, of, batch, range)?;
             }
             if !sums.any() {

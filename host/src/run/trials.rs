@@ -1,8 +1,10 @@
 //! The trials of a training's splits, and the batches of an epoch.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use pallium_core::{Batch, Model, Result, Split, random};
+use ndarray::{ArrayViewMut2, s};
+use pallium_core::{Batch, BatchView, Mode, Model, Result, Split, Targets, random};
 use pallium_record::spec::{CellSpec, Order};
 use rand::seq::SliceRandom;
 
@@ -177,9 +179,51 @@ pub(super) fn present<'a>(
     range: Range<usize>,
 ) -> Result<Presented<'a>> {
     Ok(match tasks.reacts(of) {
-        true => Presented::Own(Box::new(tasks.roll_out(of, model, copied(batch, range))?)),
+        true => {
+            let mut forward = |view: &BatchView<'_>, outputs: ArrayViewMut2<'_, f32>| {
+                model.forward(view, Mode::Evaluate, outputs)
+            };
+            Presented::Own(Box::new(tasks.roll_out(of, copied(batch, range), &mut forward)?))
+        }
         false => Presented::Lent(batch, range),
     })
+}
+
+/// Fills an array with the network's outputs at the scored steps of a batch, which are
+/// those of the trials in the range.
+pub(super) type ForwardOf<'a> =
+    dyn FnMut(Range<usize>, &BatchView<'_>, ArrayViewMut2<'_, f32>) -> Result<()> + 'a;
+
+/// All trials of a batch as the network sees them, run by `forward` in passes of `length`
+/// trials.
+pub(super) fn presented<'a>(
+    tasks: &mut Tasks,
+    of: usize,
+    batch: &'a Batch,
+    length: usize,
+    forward: &mut ForwardOf<'_>,
+) -> Result<Cow<'a, Batch>> {
+    if !tasks.reacts(of) {
+        return Ok(Cow::Borrowed(batch));
+    }
+    let mut all = batch.clone();
+    for range in ranges(batch.trials(), length) {
+        let mut forward =
+            |view: &BatchView<'_>, outputs: ArrayViewMut2<'_, f32>| forward(range.clone(), view, outputs);
+        let own = tasks.roll_out(of, copied(batch, range.clone()), &mut forward)?;
+        all.inputs.slice_mut(s![range.clone(), .., ..]).assign(&own.inputs);
+        all.mask.slice_mut(s![range.clone(), ..]).assign(&own.mask);
+        if let Some(scored) = own.scored {
+            let to = all.scored.get_or_insert_with(|| batch.mask.clone());
+            to.slice_mut(s![range.clone(), ..]).assign(&scored);
+        }
+        match (&mut all.targets, own.targets) {
+            (Targets::Classes(to), Targets::Classes(own)) => to.slice_mut(s![range, ..]).assign(&own),
+            (Targets::Values(to), Targets::Values(own)) => to.slice_mut(s![range, .., ..]).assign(&own),
+            _ => {}
+        }
+    }
+    Ok(Cow::Owned(all))
 }
 
 /// `0..count` in ranges of `length`; the last one may be shorter.

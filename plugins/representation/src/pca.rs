@@ -1,6 +1,6 @@
 //! `representation.pca`: the principal components of activity.
 
-use pallium_core::ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, s};
+use pallium_core::ndarray::{Array2, Array3, ArrayView2, ArrayViewMut1, Axis, concatenate, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product, symmetric};
 
@@ -90,6 +90,14 @@ fn measures(count: f64, first: [f64; 3]) -> Vec<Measure> {
     shares.chain([Measure::new("pca_components", count)]).collect()
 }
 
+/// Turns a direction so that its largest value is positive.
+pub fn positive(mut direction: ArrayViewMut1<'_, f64>) {
+    let largest = direction.iter().fold(0.0_f64, |most, v| if v.abs() > most.abs() { *v } else { most });
+    if largest < 0.0 {
+        direction.mapv_inplace(|value| -value);
+    }
+}
+
 /// Principal components of some rows.
 pub struct Components {
     /// Mean of each column.
@@ -119,13 +127,7 @@ impl Components {
         let eigen = symmetric(covariance.view())?;
         let explained = eigen.values.iter().rev().map(|value| (value / trace).max(0.0)).collect();
         let mut loadings = eigen.vectors.t().slice(s![..;-1, ..]).to_owned();
-        for mut loading in loadings.outer_iter_mut() {
-            let largest =
-                loading.iter().fold(0.0_f64, |most, v| if v.abs() > most.abs() { *v } else { most });
-            if largest < 0.0 {
-                loading.mapv_inplace(|value| -value);
-            }
-        }
+        loadings.outer_iter_mut().for_each(positive);
         Some(Components { mean, explained, loadings })
     }
 }

@@ -25,7 +25,7 @@ struct Example {
     lengths: Vec<u32>,
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
@@ -61,11 +61,11 @@ impl Example {
     }
 }
 
-fn value(measures: &Measures, name: &str) -> f64 {
+pub fn value(measures: &Measures, name: &str) -> f64 {
     measures.values.iter().find(|measure| measure.name == name).unwrap().value
 }
 
-fn array(measures: &Measures, name: &str) -> Vec<f64> {
+pub fn array(measures: &Measures, name: &str) -> Vec<f64> {
     measures.arrays.iter().find(|array| array.name == name).unwrap().slice::<f64>().unwrap().to_vec()
 }
 

@@ -36,6 +36,7 @@ pub fn figure(comparison: &Comparison) -> Figure<'_> {
                 .into(),
         panels,
         small: false,
+        data: None,
     }
 }
 

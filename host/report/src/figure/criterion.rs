@@ -29,6 +29,7 @@ pub fn figure<'a>(run: &'a RunFolder, learning: &'a [TaskLearning]) -> Figure<'a
                 .into(),
         panels,
         small: false,
+        data: None,
     }
 }
 

@@ -104,6 +104,7 @@ pub fn figure<'a>(run: &'a RunFolder, curves: &'a LearningCurves) -> Figure<'a> 
             .into(),
         panels,
         small: false,
+        data: None,
     }
 }
 

@@ -48,6 +48,7 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
         ),
         panels,
         small: false,
+        data: None,
     }
 }
 

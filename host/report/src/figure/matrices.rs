@@ -104,6 +104,7 @@ pub fn figure<'a>(
                 + &sample_caption(networks),
         panels,
         small: true,
+        data: None,
     }
 }
 

@@ -19,11 +19,14 @@ pub mod comparison;
 pub mod criterion;
 pub mod curves;
 pub mod effects;
+pub mod likeness;
 pub mod matrices;
 pub mod organization;
 pub mod space;
+pub mod spectra;
 pub mod sweep;
 pub mod tested;
+pub mod trajectories;
 pub mod weights;
 
 use canvas::{Anchor, Canvas};
@@ -65,6 +68,29 @@ pub struct Figure<'a> {
     pub panels: Vec<Panel<'a>>,
     /// Whether its panels may be small on a screen.
     pub small: bool,
+    /// The numbers that it shows, as CSV; `None` if they are those of the run folder's
+    /// tables.
+    pub data: Option<String>,
+}
+
+/// A table as CSV.
+pub fn csv_text<R>(head: &[&str], rows: impl IntoIterator<Item = R>) -> String
+where
+    R: IntoIterator<Item = String>,
+{
+    let mut file = csv::Writer::from_writer(Vec::new());
+    // Writing to memory fails only for rows of different lengths, which would be a bug.
+    let mut written = file.write_record(head);
+    for row in rows {
+        written = written.and_then(|()| file.write_record(row));
+    }
+    debug_assert!(written.is_ok(), "{written:?}");
+    String::from_utf8(file.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
+/// The shortest text that reads back as the same number; empty if it is undefined.
+pub fn number(value: f64) -> String {
+    if value.is_finite() { format!("{value}") } else { String::new() }
 }
 
 impl Figure<'_> {
@@ -144,7 +170,14 @@ mod tests {
         };
         let mut all: Vec<Panel<'static>> = (0..panels).map(|_| panel(false)).collect();
         all.push(panel(true));
-        Figure { id: "x".into(), title: "x & y".into(), caption: String::new(), panels: all, small: false }
+        Figure {
+            id: "x".into(),
+            title: "x & y".into(),
+            caption: String::new(),
+            panels: all,
+            small: false,
+            data: None,
+        }
     }
 
     #[test]

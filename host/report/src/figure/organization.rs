@@ -30,6 +30,7 @@ pub fn figure<'a>(run: &'a RunFolder, task: usize, measures: &'a [String]) -> Fi
                 .into(),
         panels,
         small: false,
+        data: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub fn figure<'a>(
         caption: caption(networks),
         panels,
         small: true,
+        data: None,
     }
 }
 

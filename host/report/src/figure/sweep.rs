@@ -64,6 +64,7 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
             .into(),
         panels,
         small: false,
+        data: None,
     }
 }
 

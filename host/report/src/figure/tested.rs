@@ -6,7 +6,7 @@ use super::chart::{Axis, Chart, Frame};
 use super::curves::legend;
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
-use super::{Figure, Panel, font};
+use super::{Figure, Panel, csv_text, font, number};
 use crate::folder::RunFolder;
 use crate::tested::{Answers, TestCurves, TestFigure, TestLine, Tested};
 use crate::text::measure_name;
@@ -15,14 +15,17 @@ use crate::text::measure_name;
 pub fn figures<'a>(run: &'a RunFolder, tested: &'a Tested) -> Vec<Figure<'a>> {
     let kinds = [
         (TestFigure::Conditions, "tested-conditions", "Results by condition"),
+        (TestFigure::Evidence, "tested-evidence", "Psychometric curves"),
         (TestFigure::Settings, "tested-settings", "Results by parameters of the task"),
         (TestFigure::Changes, "tested-changes", "Lesions and perturbations"),
+        (TestFigure::Development, "development", "Organization over training"),
     ];
     let mut figures = Vec::new();
     for (kind, id, title) in kinds {
-        let own = tested.curves.iter().filter(|curves| curves.figure == kind);
+        let own: Vec<&TestCurves> = tested.curves.iter().filter(|curves| curves.figure == kind).collect();
         let mut panels: Vec<Panel<'a>> = own
-            .map(|curves| Panel {
+            .iter()
+            .map(|&curves| Panel {
                 name: format!("{} by {} on {}", measure_name(&curves.measure), curves.across, curves.title),
                 draw: Box::new(move |width| panel(width, run, curves)),
                 wide: false,
@@ -32,16 +35,19 @@ pub fn figures<'a>(run: &'a RunFolder, tested: &'a Tested) -> Vec<Figure<'a>> {
             continue;
         }
         panels.push(legend(run));
-        let controls = match kind {
-            TestFigure::Changes => " Faint: matched random lesions.",
-            TestFigure::Conditions | TestFigure::Settings => "",
+        let what = match kind {
+            TestFigure::Changes => ", of finished networks. Faint: matched random lesions",
+            TestFigure::Evidence => ": the share of one answer over the evidence for it",
+            TestFigure::Development => ", of the weights before training (epoch 0) and after some epochs",
+            TestFigure::Conditions | TestFigure::Settings => ", of finished networks",
         };
         figures.push(Figure {
             id: id.into(),
             title: title.into(),
-            caption: format!("Means over runs with 95 % intervals, of finished networks.{controls}"),
+            caption: format!("Means over runs with 95 % intervals{what}."),
             panels,
             small: false,
+            data: Some(table(run, &own)),
         });
     }
     if !tested.answers.is_empty() {
@@ -58,9 +64,50 @@ pub fn figures<'a>(run: &'a RunFolder, tested: &'a Tested) -> Vec<Figure<'a>> {
                     .into(),
             panels: tested.answers.iter().map(panel).collect(),
             small: true,
+            data: Some(shares(run, &tested.answers)),
         });
     }
     figures
+}
+
+/// The points of some curves, as CSV.
+fn table(run: &RunFolder, curves: &[&TestCurves]) -> String {
+    let head =
+        ["panel", "measure", "variant", "control", "across", "x", "label", "mean", "low", "high", "runs"];
+    let rows = curves.iter().flat_map(|own| own.lines.iter().map(move |line| (*own, line)));
+    let rows = rows.flat_map(|(own, line)| {
+        line.points.iter().map(move |point| {
+            let ends = point.interval.map_or([f64::NAN; 2], |(low, high)| [low, high]);
+            [
+                own.title.clone(),
+                own.measure.clone(),
+                run.variants[line.variant].clone(),
+                line.control.to_string(),
+                own.across.clone(),
+                number(point.x),
+                own.labels.get(point.x as usize).cloned().unwrap_or_default(),
+                number(point.mean),
+                number(ends[0]),
+                number(ends[1]),
+                point.runs.to_string(),
+            ]
+        })
+    });
+    csv_text(&head, rows)
+}
+
+/// Shares of answers, as CSV.
+fn shares(run: &RunFolder, answers: &[Answers]) -> String {
+    let rows = answers.iter().flat_map(|own| {
+        own.conditions.iter().zip(&own.shares).flat_map(move |(condition, shares)| {
+            own.classes.iter().zip(shares).map(move |(class, share)| {
+                let variant = run.variants[own.variant].clone();
+                let share = share.map_or_else(String::new, number);
+                [own.title.clone(), variant, condition.clone(), class.clone(), share]
+            })
+        })
+    });
+    csv_text(&["panel", "variant", "condition", "answer", "share"], rows)
 }
 
 /// The smallest and the largest of some numbers.
@@ -92,9 +139,18 @@ fn panel(width: f64, run: &RunFolder, curves: &TestCurves) -> Drawing {
         [low.min(point.mean), high.max(point.mean)]
     });
     let (low, high) = range(ends);
-    let share = ["accuracy", "r2"].contains(&curves.measure.as_str());
-    let (low, high) = if share { (low.min(0.5) - 0.03, 1.02) } else { (0.0, 1.05 * high) };
-    let y = Axis::new(if share { low.max(-0.05) } else { low }, high, 6);
+    let (low, high) = match curves.figure {
+        TestFigure::Evidence => (-0.03, 1.03),
+        TestFigure::Development => {
+            let room = 0.06 * (high - low).max(1e-6);
+            (low - room, high + room)
+        }
+        _ if ["accuracy", "r2"].contains(&curves.measure.as_str()) => {
+            ((low.min(0.5) - 0.03).max(-0.05), 1.02)
+        }
+        _ => (0.0, 1.05 * high),
+    };
+    let y = Axis::new(low, high, 6);
     let chart = Chart::new(&canvas, frame, x, y);
     chart.name_axes(&curves.across, &measure_name(&curves.measure));
     for line in &curves.lines {

@@ -69,6 +69,7 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [TrainedNetwork]) -> Figure<
             + &sample_caption(networks),
         panels,
         small: false,
+        data: None,
     }
 }
 

@@ -78,7 +78,7 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
         };
         sections.push(section("learning", "Learning", body));
     }
-    if !report.tested.tables.is_empty() {
+    if !report.tested.curves.is_empty() || !report.tested.tables.is_empty() {
         let body = html! {
             (drawn("tested"))
             details {
@@ -87,6 +87,16 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             }
         };
         sections.push(section("tested", "Tests of finished networks", body));
+    }
+    if !own(figures, "development").is_empty() {
+        sections.push(section("development", "Over training", drawn("development")));
+    }
+    if !report.likeness.tables.is_empty() {
+        let body = html! {
+            (drawn("likeness"))
+            @for one in &report.likeness.tables { (table(one)) }
+        };
+        sections.push(section("likeness", "Likeness", body));
     }
     if !report.measures.is_empty() {
         sections.push(section(
@@ -108,6 +118,8 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
         };
         sections.push(section("matrices", "Matrices", body));
         sections.push(section("weights", "Weights", drawn("weights")));
+        let dynamics = html! { (drawn("trajectories")) (folded(&own(figures, "spectra"))) };
+        sections.push(section("dynamics", "Dynamics", dynamics));
         sections.push(section("space", "Neurons", neurons(report, material)));
     }
     sections.push(section("cells", "Not counted", not_counted(report)));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{Array2, Axis};
-use pallium_core::{
-    Batch, BatchView, Error, Explained, Loss, LossSums, Model, Result, TargetsView, Task, TaskInfo, largest,
-};
+use pallium_core::{BatchView, Explained, Loss, LossSums, Result, TargetsView, TaskInfo, largest};
 
-use super::super::scores::{Answers, Sums};
+use super::super::scores::Sums;
+use super::super::trials::ForwardOf;
+use super::tested::TestTrials;
 
 /// One number about all trials, or about those of a condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +19,6 @@ pub(super) struct Score {
     pub value: Option<f64>,
     pub trials: usize,
 }
-
-/// Fills an array with the outputs of the scored steps of a batch, which are those
-/// of the trials in the range.
-pub(super) type Forward<'a> =
-    dyn FnMut(&mut dyn Model, &BatchView<'_>, &mut Answers) -> Result<LossSums> + 'a;
 
 /// Sums over the trials of a condition.
 #[derive(Default)]
@@ -41,36 +36,39 @@ struct OfCondition {
     answers: BTreeMap<u32, f64>,
 }
 
-/// The scores of a network. `forward` runs a batch, without noise; `answers` asks for
-/// the share of each answer.
+/// The scores of the network that `forward` runs; `answers` asks for the share of each
+/// answer.
 pub(super) fn score(
-    model: &mut dyn Model,
-    task: &mut dyn Task,
-    info: &TaskInfo,
-    batch: &Batch,
-    ranges: impl Iterator<Item = Range<usize>>,
+    trials: &mut TestTrials,
     answers: bool,
-    forward: &mut Forward<'_>,
+    forward: &mut ForwardOf<'_>,
 ) -> Result<Vec<Score>> {
+    let (member, info, passes) = (trials.member, trials.info().clone(), trials.passes());
+    let outputs = trials.tasks.info.outputs;
+    let batch = trials.shown(forward)?.into_owned();
+    let tasks = &mut trials.tasks;
+    let mut pass = |range: &Range<usize>, view: &BatchView<'_>| -> Result<(Array2<f32>, LossSums)> {
+        let mut found = Array2::zeros((view.scored().count(), outputs));
+        forward(range.clone(), view, found.view_mut())?;
+        let loss = info.loss.compare(view, found.view(), None)?;
+        Ok((found, loss))
+    };
     let mut sums = Sums::default();
     let mut by: BTreeMap<u32, OfCondition> = BTreeMap::new();
-    for range in ranges {
+    for range in passes {
         let view = batch.slice(range.clone());
-        let mut pass = Answers::new();
-        let loss = forward(model, &view, &mut pass)?;
-        let right = judge(task, info, &view, &pass)?;
-        sums.add(&loss, correct(&view, &right, &loss, info), 0.0, range.len());
-        sums.explain(info, &view, &pass)?;
-        let kinds: Vec<u32> = view.conditions.to_vec();
-        for (&condition, trials) in &positions(&kinds) {
+        let (outputs, loss) = pass(&range, &view)?;
+        let right = tasks.judged(member, &view, outputs.view())?;
+        sums.add(&loss, correct(&view, &right, &loss, &info), 0.0, range.len());
+        sums.explain(&info, &view, outputs.view())?;
+        for (&condition, trials) in &positions(view.conditions) {
             let of = by.entry(condition).or_default();
             of.trials += trials.len();
-            let mask = only(view.mask.to_owned(), &kinds, condition);
+            let mask = only(view.mask.to_owned(), view.conditions, condition);
             // A view of its own, since that of the mask lives no longer than this.
             let all = batch.slice(range.clone());
             let own = BatchView::new(all.inputs, all.targets, mask.view(), all.lengths, all.conditions);
-            let rows: Vec<usize> = rows_of(&view, &kinds, condition);
-            let outputs = pass.outputs.select(Axis(0), &rows);
+            let outputs = outputs.select(Axis(0), &rows_of(&view, condition));
             let found = info.loss.compare(&own, outputs.view(), None)?;
             of.loss.loss += found.loss;
             of.loss.weight += found.weight;
@@ -79,20 +77,19 @@ pub(super) fn score(
                 explained.add(&own, outputs.view(), info.loss == Loss::Poisson)?;
             }
         }
-        react(info, &view, &pass, &mut by);
+        react(&info, &view, &outputs, &mut by);
         if !info.has_accuracy() {
             continue;
         }
         // Accuracy may weight steps differently.
-        let (view, pass, right) = match batch.scored {
-            None => (view, pass, right),
+        let (view, outputs, right) = match batch.scored {
+            None => (view, outputs, right),
             Some(_) => {
                 let view = batch.slice_scored(range.clone());
-                let mut pass = Answers::new();
-                let loss = forward(model, &view, &mut pass)?;
-                let right = judge(task, info, &view, &pass)?;
-                sums.add_scored(correct(&view, &right, &loss, info), loss.weight);
-                (view, pass, right)
+                let (outputs, loss) = pass(&range, &view)?;
+                let right = tasks.judged(member, &view, outputs.view())?;
+                sums.add_scored(correct(&view, &right, &loss, &info), loss.weight);
+                (view, outputs, right)
             }
         };
         for (row, at) in view.scored().enumerate() {
@@ -101,34 +98,11 @@ pub(super) fn score(
             of.weight += weight;
             of.correct += if right[row] { weight } else { 0.0 };
             if answers && info.loss.of_classes() {
-                *of.answers.entry(largest(pass.outputs.row(row).iter().copied())).or_default() += weight;
+                *of.answers.entry(largest(outputs.row(row).iter().copied())).or_default() += weight;
             }
         }
     }
-    Ok(scores(info, &sums, by, batch.trials()))
-}
-
-/// Whether each row of the outputs is a correct answer.
-fn judge(task: &mut dyn Task, info: &TaskInfo, view: &BatchView<'_>, pass: &Answers) -> Result<Vec<bool>> {
-    if info.judges {
-        let judged = task.judge(view, pass.outputs.view())?;
-        if judged.len() != pass.outputs.nrows() {
-            return Err(Error::plugin(format!(
-                "the task judged {} of {} answers",
-                judged.len(),
-                pass.outputs.nrows()
-            )));
-        }
-        return Ok(judged);
-    }
-    Ok(match view.targets {
-        TargetsView::Classes(classes) => view
-            .scored()
-            .zip(pass.outputs.rows())
-            .map(|(at, outputs)| largest(outputs.iter().copied()) == classes[[at.trial, at.step]])
-            .collect(),
-        _ => vec![false; pass.outputs.nrows()],
-    })
+    Ok(scores(&info, &sums, by, batch.trials()))
 }
 
 /// Weight of the correct answers. What the loss counts itself is taken as it is, so
@@ -158,22 +132,22 @@ fn only(mut mask: Array2<f32>, conditions: &[u32], condition: u32) -> Array2<f32
     mask
 }
 
-fn rows_of(view: &BatchView<'_>, conditions: &[u32], condition: u32) -> Vec<usize> {
+fn rows_of(view: &BatchView<'_>, condition: u32) -> Vec<usize> {
     let rows = view.scored().enumerate();
-    rows.filter(|(_, at)| conditions[at.trial] == condition).map(|(row, _)| row).collect()
+    rows.filter(|(_, at)| view.conditions[at.trial] == condition).map(|(row, _)| row).collect()
 }
 
 /// Reaction times: in each trial whose correct class changes at its last change, such
 /// as from fixation to a choice, the number of steps until the answer is no longer the
 /// class before.
-fn react(info: &TaskInfo, view: &BatchView<'_>, pass: &Answers, by: &mut BTreeMap<u32, OfCondition>) {
+fn react(info: &TaskInfo, view: &BatchView<'_>, outputs: &Array2<f32>, by: &mut BTreeMap<u32, OfCondition>) {
     let TargetsView::Classes(targets) = view.targets else { return };
     if info.judges {
         return;
     }
     let (trials, steps) = view.mask.dim();
     let mut answers = Array2::<Option<u32>>::default((trials, steps));
-    for (at, outputs) in view.scored().zip(pass.outputs.rows()) {
+    for (at, outputs) in view.scored().zip(outputs.rows()) {
         answers[[at.trial, at.step]] = Some(largest(outputs.iter().copied()));
     }
     for trial in 0..trials {

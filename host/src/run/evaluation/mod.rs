@@ -1,34 +1,35 @@
 //! Tests finished networks: on other conditions and tasks, with lesions, and
 //! perturbed. Nothing is trained.
 
+mod anatomy;
 mod conditions;
 mod lesion;
 mod network;
 mod perturbation;
+mod tested;
 
-use ndarray::Array2;
-use pallium_core::{Error, LossSums, Mode, Model, ModelInfo, Result, Split, Task, TaskInfo, Tensor, random};
-use pallium_graph::communities::{ORDERS, best_partition};
-use pallium_graph::{Cut, Ties, strong_connections};
-use pallium_record::spec::{CellSpec, Use};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayViewMut2, Zip, s};
+use pallium_core::{BatchView, Error, Mode, Model, ModelInfo, Result, TargetsView, Tensor, random};
+use pallium_record::spec::CellSpec;
 use pallium_record::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 pub use self::lesion::{Lesion, Matched};
-pub(super) use self::network::neurons;
+pub(super) use self::network::{between_units, neurons};
 pub use self::perturbation::Perturbation;
+pub use self::tested::Test;
+pub(super) use self::tested::TestTrials;
 
-use self::conditions::{Forward, score};
+use self::anatomy::anatomy;
+use self::conditions::{Score, score};
 use self::lesion::{Anatomy, Elements};
 use self::perturbation::{Kind, Stepwise};
-use super::components::{Ground, Options, build_task_for};
+use super::components::{Ground, Options};
 use super::finished_network::FinishedNetwork;
 use super::on_matrix::MATRIX_UP_TO;
-use super::scores::Answers;
-use super::tasks::drawn;
-use super::train::RECORDED_TRIALS;
-use super::training_loop::{at_once, parameters, set_parameters};
-use super::trials::ranges;
+use super::training_loop::{parameters, set_parameters};
 use crate::plugins::Catalogue;
 
 /// What a finished network is tested on, and how it is changed before.
@@ -59,21 +60,6 @@ impl Evaluation {
             |perturbation: &Perturbation| matches!(perturbation.kind, Kind::StateNoise | Kind::InputNoise);
         !self.lesions.is_empty() || !self.perturbations.iter().all(noise)
     }
-}
-
-/// Trials of one task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Test {
-    /// Label of the task in tables.
-    pub task: String,
-    /// The parameters that were set for it.
-    pub settings: String,
-    /// The component.
-    pub component: Use,
-    /// Number of trials.
-    pub trials: usize,
-    /// Seed of the trials; by default that of the test trials.
-    pub seed: Option<u64>,
 }
 
 /// One value of an evaluation.
@@ -126,7 +112,6 @@ pub fn evaluate(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Vec<Evaluated>> {
-    check_testable(spec)?;
     let ground = Ground::new(spec, catalogue, options)?;
     let FinishedNetwork { mut model, info, .. } =
         FinishedNetwork::new(spec, weights, &ground, catalogue, options)?;
@@ -146,11 +131,11 @@ pub fn evaluate(
     let changes = changes(evaluation, &anatomy, &info, &trained, seed)?;
     let mut found = Vec::new();
     for test in &evaluation.tests {
-        let (mut task, task_info, batch) = trials_of(spec, test, &ground, catalogue, options)?;
+        let mut trials = TestTrials::new(spec, test, &ground, catalogue, options)?;
         for change in &changes {
             set_parameters(model.as_mut(), &info, change.state.as_deref().unwrap_or(&trained))?;
-            let scores =
-                run(spec, model.as_mut(), &info, task.as_mut(), &task_info, &batch, change, evaluation)?;
+            let scores = run(model.as_mut(), &info, &mut trials, change, evaluation.answers)?;
+            let tested = &trials.tasks.members[test.member];
             found.extend(scores.into_iter().map(|score| Evaluated {
                 task: test.task.clone(),
                 settings: test.settings.clone(),
@@ -158,7 +143,7 @@ pub fn evaluate(
                 perturbation: change.perturbation.clone(),
                 draw: change.draw,
                 removed: change.removed,
-                condition: score.condition.map_or_else(String::new, |at| condition_name(&task_info, at)),
+                condition: score.condition.map_or_else(String::new, |at| tested.condition_name(at)),
                 trials: score.trials,
                 measure: score.measure,
                 value: score.value,
@@ -167,162 +152,6 @@ pub fn evaluate(
     }
     Ok(found)
 }
-
-/// Refuses networks whose trials a test cannot draw.
-///
-/// # Errors
-/// If the network was trained on several tasks.
-pub(super) fn check_testable(spec: &CellSpec) -> Result<()> {
-    match spec.members {
-        None => Ok(()),
-        Some(_) => Err(Error::unsupported(format!(
-            "the network of {} was trained on several tasks, and such networks cannot be tested here",
-            spec.label()
-        ))
-        .help("results.csv has the measures of each of its tasks; leave the network out with --only")),
-    }
-}
-
-/// The name of a condition.
-pub(super) fn condition_name(info: &TaskInfo, condition: u32) -> String {
-    info.conditions.get(condition as usize).cloned().unwrap_or_else(|| format!("condition {condition}"))
-}
-
-/// The task of a test, which must have the network's inputs and outputs, and its
-/// trials.
-pub(super) fn trials_of(
-    spec: &CellSpec,
-    test: &Test,
-    ground: &Ground,
-    catalogue: &Catalogue,
-    options: &Options<'_>,
-) -> Result<(Box<dyn Task>, TaskInfo, pallium_core::Batch)> {
-    let spec = CellSpec { task_component: test.component.clone(), ..spec.clone() };
-    let mut task = build_task_for(&spec, ground, catalogue, options)?;
-    let info = task.info();
-    if !info.reacts.is_empty() {
-        return Err(Error::unsupported(format!(
-            "the stimuli of `{}` depend on the network's answers, so networks cannot be tested on it",
-            test.task
-        ))
-        .help("results.csv has the test accuracy of its training"));
-    }
-    let own = &ground.tasks.info;
-    let differs = |what: &str, has: usize, needs: usize| {
-        Err(Error::input(format!(
-            "the task `{}` has {has} {what}, but the network of {} has {needs}",
-            test.task,
-            spec.label()
-        ))
-        .help(
-            "a network can only be tested on tasks with the inputs and outputs of the one it was trained on",
-        ))
-    };
-    if info.inputs != own.inputs {
-        return differs("input channels", info.inputs, own.inputs);
-    }
-    if info.outputs != own.outputs {
-        return differs("outputs", info.outputs, own.outputs);
-    }
-    if info.loss.of_classes() != own.loss.of_classes() {
-        return Err(Error::input(format!(
-            "the loss of the task `{}` is {}, but the network of {} was trained with {}",
-            test.task,
-            info.loss,
-            spec.label(),
-            own.loss
-        ))
-        .help("a network of classes cannot be tested on a task of values, nor the reverse"));
-    }
-    let seed = test.seed.unwrap_or_else(|| spec.trial_seed(Split::Test.name()));
-    let batch = drawn(task.as_mut(), &info, Split::Test, test.trials, seed)
-        .map_err(|e| e.context(format!("trials of `{}`", test.task)))?;
-    Ok((task, info, batch))
-}
-
-/// What the lesions need to know of the network.
-#[expect(clippy::too_many_arguments, reason = "the parts of a finished training")]
-fn anatomy(
-    spec: &CellSpec,
-    evaluation: &Evaluation,
-    ground: &Ground,
-    model: &mut dyn Model,
-    info: &ModelInfo,
-    trained: &[Tensor],
-    catalogue: &Catalogue,
-    options: &Options<'_>,
-) -> Result<Anatomy> {
-    let needs = |what: fn(&Lesion) -> bool| evaluation.lesions.iter().any(what);
-    let [signed, strength] = match evaluation.lesions.is_empty() {
-        true => [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
-        false => network::sums(info, trained)?,
-    };
-    let by_distance = evaluation.matched == Matched::Distance && !evaluation.lesions.is_empty();
-    let distance = match ground.substrate.positions() {
-        Ok(positions) if by_distance || needs(Lesion::needs_distance) => {
-            let at = positions.micrometres();
-            let apart = |i: usize, j: usize| {
-                at.row(i).iter().zip(at.row(j)).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-            };
-            let all = Array2::from_shape_fn((at.nrows(), at.nrows()), |(i, j)| apart(i, j));
-            Some(network::between_units(info, all.view()))
-        }
-        _ => None,
-    };
-    let similarity = match needs(Lesion::needs_similarity) {
-        true => {
-            let all = ground.substrate.matrix(pallium_core::Substrate::CORRELATION)?;
-            Some(network::between_units(info, all))
-        }
-        false => None,
-    };
-    let activity = match needs(Lesion::needs_activity) {
-        true => {
-            let test = Test {
-                task: spec.task.clone(),
-                settings: String::new(),
-                component: spec.task_component.clone(),
-                trials: spec.training.test.min(RECORDED_TRIALS),
-                seed: None,
-            };
-            let (_, task_info, batch) = trials_of(spec, &test, ground, catalogue, options)?;
-            let view = batch.view();
-            Answers::new().pass(model, &task_info, &view, Mode::Record, false)?;
-            let steps: f64 = batch.lengths.iter().map(|&length| f64::from(length)).sum();
-            let all = model.activity()?;
-            let sum =
-                |unit: usize| all.slice(ndarray::s![.., .., unit]).iter().map(|&v| f64::from(v)).sum::<f64>();
-            Some((0..info.units).map(|unit| sum(unit) / steps.max(1.0)).collect())
-        }
-        false => None,
-    };
-    let community = match needs(Lesion::needs_communities) {
-        true => {
-            let all = model.parameters()?;
-            let whole = match info.recurrent().any(|(_, block)| block.connections) {
-                // Such networks have one block of one population.
-                true => signed.mapv(|weight| weight as f32),
-                false => info.recurrent_matrix(|at, _| Ok(all[at].matrix()?.to_owned()))?,
-            };
-            let (graph, _) = strong_connections(whole.view(), Cut::new(COMMUNITY_QUANTILE, Ties::Exclude)?);
-            let partition = best_partition(&graph, ORDERS);
-            let count = partition.sizes.iter().filter(|&&size| size > 1).count();
-            Some((info.places().iter().map(|&place| partition.community[place]).collect(), count))
-        }
-        false => None,
-    };
-    let mut start = 0;
-    let range = |population: &pallium_core::Population| {
-        start += population.units;
-        (population.name.clone(), start - population.units..start)
-    };
-    let populations = info.populations.iter().map(range).collect();
-    Ok(Anatomy { signed, strength, distance, similarity, activity, community, populations })
-}
-
-/// The quantile of |w| from which a connection counts for communities, as for
-/// `organization.modularity`.
-const COMMUNITY_QUANTILE: f64 = 0.9;
 
 /// The intact network, then each lesion with its random ones, then each perturbation.
 fn changes<'a>(
@@ -376,46 +205,51 @@ fn changes<'a>(
     Ok(all)
 }
 
-/// Tests one network on trials.
-#[expect(clippy::too_many_arguments, reason = "the network, the trials and the change")]
+/// Tests the network of `model` on trials.
 fn run(
-    spec: &CellSpec,
     model: &mut dyn Model,
     info: &ModelInfo,
-    task: &mut dyn Task,
-    task_info: &TaskInfo,
-    batch: &pallium_core::Batch,
+    trials: &mut TestTrials,
     change: &Change<'_>,
-    evaluation: &Evaluation,
-) -> Result<Vec<conditions::Score>> {
-    let ranges = || ranges(batch.trials(), at_once(spec.training.batch));
-    let plain = |model: &mut dyn Model, view: &pallium_core::BatchView<'_>, pass: &mut Answers| {
-        pass.pass(model, task_info, view, Mode::Evaluate, false)
+    answers: bool,
+) -> Result<Vec<Score>> {
+    let Some((perturbation, seed)) = change.noise else {
+        let mut plain = |_: Range<usize>, view: &BatchView<'_>, outputs: ArrayViewMut2<'_, f32>| {
+            model.forward(view, Mode::Evaluate, outputs)
+        };
+        return score(trials, answers, &mut plain);
     };
-    match change.noise {
-        None => score(model, task, task_info, batch, ranges(), evaluation.answers, &mut { plain }),
-        Some((perturbation, seed)) if perturbation.kind == Kind::InputNoise => {
-            let noisy = perturbation.of_inputs(batch, seed);
-            score(model, task, task_info, &noisy, ranges(), evaluation.answers, &mut { plain })
-        }
-        Some((perturbation, seed)) => {
-            let stepwise = Stepwise::new(model, info)?;
-            let Some(first) = ranges().next() else { return Ok(Vec::new()) };
-            let view = batch.slice(first);
-            let mut expected = Answers::new();
-            plain(model, &view, &mut expected)?;
-            let size = perturbation.size * stepwise.check(model, &view, &expected.outputs)?;
-            let mut rng = random::stream(seed, &format!("perturbation {}", perturbation.text));
-            let mut forward = |model: &mut dyn Model,
-                               view: &pallium_core::BatchView<'_>,
-                               pass: &mut Answers|
-             -> Result<LossSums> {
-                let (outputs, _) = stepwise.outputs(model, view, Some((size, &mut rng)))?;
-                pass.outputs = outputs;
-                task_info.loss.compare(view, pass.outputs.view(), None)
+    if perturbation.kind == Kind::InputNoise {
+        let noise = perturbation.of_inputs(&trials.batch, seed);
+        let mut noisy = |range: Range<usize>, view: &BatchView<'_>, outputs: ArrayViewMut2<'_, f32>| {
+            let own = noise.slice(s![range, ..view.dim().1, ..]);
+            let inputs = Zip::from(view.inputs).and(own).map_collect(|&v, &n| (f64::from(v) + n) as f32);
+            // Views of views, since those live longer than the noisy inputs.
+            let targets = match &view.targets {
+                TargetsView::Values(values) => TargetsView::Values(values.view()),
+                TargetsView::Classes(classes) => TargetsView::Classes(classes.view()),
+                _ => return Err(Error::bug("targets of an unknown kind")),
             };
-            let forward: &mut Forward<'_> = &mut forward;
-            score(model, task, task_info, batch, ranges(), evaluation.answers, forward)
-        }
+            let mask = view.mask.view();
+            let seen = BatchView::new(inputs.view(), targets, mask, view.lengths, view.conditions);
+            model.forward(&seen, Mode::Evaluate, outputs)
+        };
+        return score(trials, answers, &mut noisy);
     }
+    let stepwise = Stepwise::new(model, info)?;
+    let outputs = trials.tasks.info.outputs;
+    let Some(first) = trials.passes().next() else { return Ok(Vec::new()) };
+    let shown = trials.shown_to(model)?;
+    let view = shown.slice(first);
+    let mut expected = Array2::zeros((view.scored().count(), outputs));
+    model.forward(&view, Mode::Evaluate, expected.view_mut())?;
+    let size = perturbation.size * stepwise.check(model, &view, &expected)?;
+    let model: &dyn Model = model;
+    let mut noisy = |range: Range<usize>, view: &BatchView<'_>, mut outputs: ArrayViewMut2<'_, f32>| {
+        // The same noise in every pass over these trials.
+        let mut rng = random::stream(seed, &format!("perturbation {} {}", perturbation.text, range.start));
+        outputs.assign(&stepwise.outputs(model, view, Some((size, &mut rng)))?.0);
+        Ok(())
+    };
+    score(trials, answers, &mut noisy)
 }

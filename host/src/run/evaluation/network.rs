@@ -145,7 +145,7 @@ pub(in crate::run) fn neurons(info: &ModelInfo) -> Vec<Option<usize>> {
 
 /// Values between neurons (N×N) as values between units; NaN where one is not a
 /// neuron.
-pub(super) fn between_units(info: &ModelInfo, values: ArrayView2<'_, f64>) -> Array2<f64> {
+pub(in crate::run) fn between_units(info: &ModelInfo, values: ArrayView2<'_, f64>) -> Array2<f64> {
     let neurons = neurons(info);
     Array2::from_shape_fn((info.units, info.units), |(i, j)| match (neurons[i], neurons[j]) {
         (Some(a), Some(b)) => values.get((a, b)).copied().unwrap_or(f64::NAN),

@@ -1,6 +1,6 @@
 //! Perturbations: noise on weights, states or inputs, and changes of all weights.
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, Array3, Axis, s};
 use pallium_core::{Batch, BatchView, Error, Model, ModelInfo, Result, Tensor, random};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -114,16 +114,17 @@ impl Perturbation {
         }
     }
 
-    /// A batch with noise on its inputs, up to the end of each trial.
-    pub(super) fn of_inputs(&self, batch: &Batch, seed: u64) -> Batch {
+    /// Noise on the inputs of a batch (trials × steps × channels), 0 past the end of a
+    /// trial.
+    pub(super) fn of_inputs(&self, batch: &Batch, seed: u64) -> Array3<f64> {
         let mut rng = random::stream(seed, &format!("perturbation {}", self.text));
-        let mut noisy = batch.clone();
+        let mut noise = Array3::zeros(batch.inputs.dim());
         for (trial, &length) in batch.lengths.iter().enumerate() {
-            for value in noisy.inputs.slice_mut(s![trial, ..length as usize, ..]) {
-                *value = (f64::from(*value) + self.size * rng.sample::<f64, _>(StandardNormal)) as f32;
+            for value in noise.slice_mut(s![trial, ..length as usize, ..]) {
+                *value = self.size * rng.sample::<f64, _>(StandardNormal);
             }
         }
-        noisy
+        noise
     }
 }
 

@@ -1,10 +1,13 @@
 //! The network's answers: which are correct, and what they change in the trials.
 
-use ndarray::{Array2, ArrayView2, Axis, s};
-use pallium_core::{Batch, BatchView, Error, LossSums, Mode, Model, Result, Targets, TargetsView, largest};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use pallium_core::{Batch, BatchView, Error, LossSums, Result, Targets, TargetsView, largest};
 
 use super::batches::{select, select_all};
 use super::{StageTask, Tasks};
+
+/// Fills an array with the network's outputs at the scored steps of a batch.
+pub type Forward<'a> = dyn FnMut(&BatchView<'_>, ArrayViewMut2<'_, f32>) -> Result<()> + 'a;
 
 impl Tasks {
     /// Weight of the correct answers to `batch`, whose trials belong to the member
@@ -28,6 +31,25 @@ impl Tasks {
         Ok(weights.zip(judged).filter(|(_, correct)| *correct).map(|(weight, _)| weight).sum())
     }
 
+    /// Whether each answer to trials of a member is correct; none is if the task has no
+    /// accuracy.
+    ///
+    /// # Errors
+    /// If the task cannot judge the answers.
+    pub fn judged(
+        &mut self,
+        at: usize,
+        batch: &BatchView<'_>,
+        outputs: ArrayView2<'_, f32>,
+    ) -> Result<Vec<bool>> {
+        if self.members[at].info().judges {
+            return self.judge(at, batch, outputs);
+        }
+        let TargetsView::Classes(classes) = batch.targets else { return Ok(vec![false; outputs.nrows()]) };
+        let answers = outputs.outer_iter().map(|row| largest(row.iter().copied()));
+        Ok(batch.scored().zip(answers).map(|(at, answer)| answer == classes[[at.trial, at.step]]).collect())
+    }
+
     fn judge(&mut self, at: usize, batch: &BatchView<'_>, outputs: ArrayView2<'_, f32>) -> Result<Vec<bool>> {
         let own = if self.several { Some(self.own(at, select_all(batch))) } else { None };
         let member = &mut self.members[at];
@@ -49,7 +71,7 @@ impl Tasks {
         if self.several {
             let member = &self.members[at];
             batch.inputs = batch.inputs.slice(s![.., .., ..member.info().inputs]).to_owned();
-            batch.conditions.iter_mut().for_each(|c| *c = c.saturating_sub(member.first_condition));
+            batch.conditions.iter_mut().for_each(|c| *c = member.own_condition(*c));
         }
         batch
     }
@@ -60,12 +82,12 @@ impl Tasks {
         !member.stages[member.stage].info.reacts.is_empty()
     }
 
-    /// The trials of a member with the stimuli that follow from the answers of `model`,
-    /// without noise. Each reaction needs a pass over the steps before it.
+    /// The trials of a member with the stimuli that follow from the network's answers.
+    /// Each reaction needs a pass over the steps before it.
     ///
     /// # Errors
     /// If model or task fail, or the task changes more than later steps.
-    pub fn roll_out(&mut self, at: usize, model: &mut dyn Model, batch: Batch) -> Result<Batch> {
+    pub fn roll_out(&mut self, at: usize, batch: Batch, forward: &mut Forward<'_>) -> Result<Batch> {
         let outputs = self.info.outputs;
         let mut shown = batch;
         for step in self.members[at].stages[self.members[at].stage].info.reacts.clone() {
@@ -88,7 +110,7 @@ impl Tasks {
                 let inputs = shown.inputs.slice(s![.., ..=step, ..]);
                 let so_far = BatchView::new(inputs, targets, mask.view(), &lengths, &shown.conditions);
                 let mut found = Array2::zeros((going.len(), outputs));
-                model.forward(&so_far, Mode::Evaluate, found.view_mut())?;
+                forward(&so_far, found.view_mut())?;
                 for (row, &trial) in found.outer_iter().zip(&going) {
                     answers.row_mut(trial).assign(&row);
                 }

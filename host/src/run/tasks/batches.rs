@@ -4,7 +4,7 @@ use ndarray::{ArrayView2, Axis, s};
 use pallium_core::{Batch, BatchView, Error, Result, Split, Targets, TargetsView, Task, TaskInfo};
 
 /// Trials of a task, checked.
-pub(in crate::run) fn drawn(
+pub(super) fn drawn(
     task: &mut dyn Task,
     info: &TaskInfo,
     split: Split,

@@ -18,7 +18,8 @@ use pallium_core::{Batch, Error, Result, Setting, Split, Task, TaskInfo, random}
 use pallium_record::outcome::Epoch;
 use pallium_record::spec::{CellSpec, Order, Stage, Until, Use, Watched};
 
-pub(super) use batches::{drawn, gather};
+use batches::drawn;
+pub(super) use batches::gather;
 use fit::{check_stages, together};
 
 use super::components::build_task;
@@ -73,6 +74,17 @@ impl Member {
             return vec![self.name.clone()];
         }
         names.into_iter().map(|condition| format!("{}: {condition}", self.name)).collect()
+    }
+
+    /// The index of a condition of all members among its own.
+    pub fn own_condition(&self, condition: u32) -> u32 {
+        condition.saturating_sub(self.first_condition)
+    }
+
+    /// The name of a condition of all members, without that of the task.
+    pub fn condition_name(&self, condition: u32) -> String {
+        let own = self.own_condition(condition);
+        self.info().conditions.get(own as usize).cloned().unwrap_or_else(|| format!("condition {own}"))
     }
 
     /// Its conditions among those of all members.
