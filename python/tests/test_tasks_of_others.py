@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import pallium
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def python_with(module: str) -> str:
@@ -103,10 +107,14 @@ def test_psychrnn_tasks_are_tasks(task, small, tmp_path):
 
 @pytest.mark.parametrize("task", ["go", "dlygointr", "ctxdlydm1seql", "dmcintl"])
 def test_mod_cog_tasks_are_tasks(task, small, tmp_path):
-    folder = os.environ.get("PALLIUM_MOD_COG")
-    if not folder or not (Path(folder) / "mod_cog_tasks.py").is_file():
+    tasks = Path(os.environ.get("PALLIUM_MOD_COG", "")) / "mod_cog_tasks.py"
+    if not tasks.is_file():
         pytest.skip("$PALLIUM_MOD_COG is not a checkout of github.com/mikailkhona/Mod_Cog")
     python = python_with("neurogym")
-    cell = trained(small, tmp_path, environment=f"mod_cog_tasks:{task}", path=folder, python=python)
+    for file in (tasks, EXAMPLES / "mod_cog.py"):
+        shutil.copy2(file, tmp_path / file.name)
+    cell = trained(small, tmp_path, environment=task, path=str(tmp_path / "mod_cog.py"), python=python)
     assert cell.logits.shape[2] == 17
-    assert cell.trials.mask.sum() > 0
+    assert cell.about["task_info"]["step_ms"] == 100.0
+    # The decision alone counts: five steps of 100 ms.
+    assert (cell.trials.mask.sum(axis=1) == 5).all()

@@ -44,8 +44,8 @@ def test_hydra_sweeps(example):
     printed = called(
         [sys.executable, "train.py", "--multirun", "strength=0.01,1.0", "hydra.sweep.dir=swept"], example
     )
-    assert printed.count("accuracy") == 2
     for job, strength in enumerate([0.01, 1.0]):
+        assert f"strength {strength}: accuracy" in printed
         run = pallium.open(example / "swept" / str(job) / "run")
         assert f'"strength":{strength}' in str(run.cell("bound").about["spec"]).replace("'", '"').replace(
             " ", ""
@@ -117,7 +117,7 @@ def test_hyperqueue_runs_what_is_submitted(small, tmp_path):
 
     (tmp_path / "small.toml").write_text(tomli_w.dumps(small))
     submit = ["submit", "small.toml", "--engine", "hyperqueue", "--array-size", "3", "--out", "out"]
-    with LocalCluster(tmp_path / "server", WorkerConfig(cores=2)) as cluster:
+    with LocalCluster(str(tmp_path / "server"), WorkerConfig(cores=2)) as cluster:
         variables = {
             "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
             "HQ_SERVER_DIR": str(cluster.cluster.server_dir),
