@@ -90,7 +90,6 @@ def test_environments_of_gymnasium_are_tasks(small, tmp_path):
     "task", ["perceptual_discrimination:PerceptualDiscrimination", "delayed_discrim:DelayedDiscrimination"]
 )
 def test_psychrnn_tasks_are_tasks(task, small, tmp_path):
-    # Its tasks need no TensorFlow: `pip install --no-deps psychrnn`.
     python = python_with("psychrnn.tasks")
     cell = trained(
         small,

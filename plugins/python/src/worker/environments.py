@@ -252,7 +252,18 @@ class Task:
         return rows, answers, decision
 
     def trial_by_parameters(self):
-        """Inputs and answers of a PsychRNN task: the largest output where the mask is not 0, if one is."""
+        """Inputs and answers of a PsychRNN task: the largest output where the mask is not 0, if one is.
+
+        Its tasks draw durations, so that in some trials the mask is 0 throughout: these are left out.
+        """
+        for _ in range(MOST_WITHOUT_ANSWER):
+            found = self.drawn_trial()
+            if any(answer is not None for answer in found[1]):
+                break
+        return found
+
+    def drawn_trial(self):
+        """One trial of a PsychRNN task, by its number."""
         batch, trial = divmod(self.drawn, int(getattr(self.env, "N_batch", 0) or 1))
         self.drawn += 1
         found = self.env.generate_trial(self.env.generate_trial_params(batch, trial))
@@ -334,6 +345,8 @@ class Task:
         return rows, answers, scored
 
 
+#: Trials without an answer, one after the other, after which a task of PsychRNN's is wrong.
+MOST_WITHOUT_ANSWER = 100
 HELP = (
     "see docs/python-task.md for what an environment needs: after new_trial() the arrays `ob` (steps × channels) and "
     "`gt` (one class per step), or reset() and step() with the correct answer to each observation as info[\"gt\"], "
