@@ -166,6 +166,25 @@ def test_functions_of_networkx_are_metrics(small, tmp_path):
     assert run.cell("free").value("reciprocity") == pytest.approx(networkx.reciprocity(graph))
 
 
+def test_functions_of_bctpy_are_metrics(small, tmp_path):
+    bct = pytest.importorskip("bct")
+    small["metrics"] = {"use": [pallium.use("python.metric", name="bct:clustering_coef_wd")]}
+    cell = pallium.run(small, tmp_path / "out", progress=False).cell("free")
+    expected = bct.clustering_coef_wd(np.abs(cell.weights.astype(float)))
+    (arrays,) = cell.measured_arrays.values()
+    np.testing.assert_allclose(arrays["clustering_coef_wd"], expected, rtol=1e-9)
+    assert cell.value("clustering_coef_wd") == pytest.approx(expected.mean())
+
+
+def test_functions_of_sklearn_are_metrics(small, tmp_path):
+    metrics = pytest.importorskip("sklearn.metrics")
+    small["metrics"] = {"use": [pallium.use("python.metric", name="sklearn.metrics:silhouette_score")]}
+    cell = pallium.run(small, tmp_path / "out", progress=False).cell("free")
+    end = np.arange(len(cell.activity)), cell.trials.lengths.astype(int) - 1
+    expected = metrics.silhouette_score(cell.activity[end], cell.trials.conditions)
+    assert cell.value("silhouette_score") == pytest.approx(expected, rel=1e-5)
+
+
 def test_parameters_are_documented_and_checked(lab, small, tmp_path):
     shown = pallium.plugins.show(f"{lab}:Wires")
     assert (shown["about"], shown["cite"]) == ("Penalises connections by their lengths.", "our lab")

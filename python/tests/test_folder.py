@@ -94,3 +94,18 @@ def test_networks_are_recorded_on_their_test_trials(finished):
     accuracy = (answers == trials.targets)[scored].mean()
     assert accuracy == pytest.approx(cell.value("accuracy"), abs=1e-6)
     assert cell.to_xarray(activity=True)["activity"].dims == ("trial", "step", "unit")
+
+
+def test_connections_have_an_axis_of_their_own(small, tmp_path):
+    sparse = pytest.importorskip("scipy.sparse")
+    small["variant"] = [
+        {"name": "free", "weights": {"use": "init.sparse", "density": 0.2}, "connections": True}
+    ]
+    cell = pallium.run(small, tmp_path / "out", progress=False).cell("free")
+    data = cell.to_xarray()
+    assert data["recurrent"].dims == ("connection",)
+    assert data["initial"].dims == ("initial_connection",)
+    pairs = data["connection_from"].values, data["connection_to"].values
+    found = sparse.coo_array((data["recurrent"].values, pairs), shape=(16, 16)).toarray()
+    np.testing.assert_array_equal(found, cell.weights.toarray())
+    assert "connections.indices" not in cell.parameters

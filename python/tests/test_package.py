@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,27 +15,53 @@ import pytest
 import pallium
 from pallium import _program
 
+BOOK = Path(__file__).parents[2] / "docs"
 
-def test_plugins_of_other_distributions_are_found(tmp_path, monkeypatch):
-    """A distribution with an entry point brings a plugin that the executable's folder lacks."""
+
+@pytest.mark.skipif(not BOOK.is_dir(), reason="the tests are not in a checkout")
+def test_a_wheel_brings_a_plugin(tmp_path, monkeypatch):
+    """The package of the book's page, with a plugin that the executable's folder lacks."""
     built = _program.executable().parent
-    own, site = tmp_path / "own", tmp_path / "site"
-    package = site / "lab_plugins"
-    package.mkdir(parents=True)
-    own.mkdir()
-    (package / "__init__.py").write_text("")
+    own, site, crate = tmp_path / "own", tmp_path / "site", tmp_path / "long-wires"
+    for folder in (own, crate, tmp_path / "bin"):
+        folder.mkdir()
     for file in [built / "pallium", *built.glob("libpallium_*.so")]:
-        folder = package if "signal" in file.name else own
-        shutil.copy2(file, folder / file.name)
-    about = site / "lab_plugins-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-plugins\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[pallium.plugins]\nlab = lab_plugins\n")
+        if "signal" not in file.name:
+            shutil.copy2(file, own / file.name)
+    page = (BOOK / "sharing-a-plugin.md").read_text("utf-8")
+    for name, text in re.findall(r"<!-- file: long-wires/(\S+) -->\n```\w+\n(.*?)```", page, re.DOTALL):
+        (crate / name).write_text(text)
+    # In place of cargo, since tests need no Rust.
+    cargo = tmp_path / "bin" / "cargo"
+    cargo.write_text(
+        f"#!/bin/sh\nmkdir -p target/release && cp {built}/libpallium_signal.so target/release\n"
+    )
+    cargo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cargo.parent}{os.pathsep}{os.environ['PATH']}")
+    for command in (
+        ["build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(crate)],
+        [
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(site),
+            "-f",
+            str(tmp_path),
+            "long-wires",
+        ],
+    ):
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == f"long_wires-0.1.0-py3-none-{sysconfig.get_platform().replace('-', '_')}.whl"
     monkeypatch.setenv("PALLIUM_EXECUTABLE", str(own / "pallium"))
     assert "signal.sine-wave" not in set(pallium.plugins()["id"])
     monkeypatch.syspath_prepend(str(site))
     listed = pallium.plugins().set_index("id")
-    assert listed.loc["signal.sine-wave", "file"] == str(package / "libpallium_signal.so")
+    assert listed.loc["signal.sine-wave", "file"] == str(site / "long_wires" / "libpallium_signal.so")
 
 
 def test_a_broken_entry_point_names_its_distribution(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pallium_core::{Error, Result, Role};
+use pallium_core::{Error, Result, Role, accepts_further_names};
 use pallium_profile as profile;
 use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Member, Members, Stage, Use};
 use serde_json::{Map, Value};
@@ -315,9 +315,8 @@ impl Experiment {
         params = self.checked(schema, given, &params)?;
         // What the file sets is checked; a declared value or a switch may be wrong.
         for (name, value) in &params {
-            if !schema::properties(schema).contains_key(name)
-                || schema::check_value(schema, name, value).is_err()
-            {
+            let known = schema::properties(schema).contains_key(name) || accepts_further_names(schema);
+            if !known || schema::check_value(schema, name, value).is_err() {
                 return Err(Error::input(format!(
                     "under the profile `{}` and its switches, parameter `{name}` of `{id}` is {value}, which `{id}` \
                      does not take",

@@ -1,5 +1,5 @@
-//! Components written in Python: tasks (NeuroGym's, Gymnasium-style, a user's own
-//! class), constraints, metrics, sources of weights and of neurons, and models. For
+//! Components written in Python: tasks (NeuroGym's, PsychRNN's, Gymnasium-style, a
+//! user's own class), constraints, metrics, sources of weights and of neurons, and models. For
 //! users: `docs/python-components.md` and `docs/python-task.md`.
 //!
 //! A user's code runs in a separate process. No interpreter is linked. Requests

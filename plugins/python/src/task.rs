@@ -15,9 +15,11 @@ use crate::params::interpreter;
 use crate::process::{Answer, Failure, Process};
 
 /// What the component is.
-pub const ABOUT: &str = "a task written in Python: NeuroGym's, Gymnasium-style, or a class of your own";
+pub const ABOUT: &str =
+    "a task written in Python: NeuroGym's, PsychRNN's, Gymnasium-style, or a class of your own";
 /// Its source.
-pub const CITE: &str = "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium)";
+pub const CITE: &str =
+    "Molano-Mazón et al. 2022 (NeuroGym); Towers et al. 2024 (Gymnasium); Ehrlich et al. 2021 (PsychRNN)";
 
 /// Trials per request.
 const TRIALS_PER_REQUEST: usize = 256;

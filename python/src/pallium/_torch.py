@@ -31,9 +31,14 @@ _POPULATIONS = "ei"
 
 
 class RateNetwork(nn.Module):
-    """h′ = (1 − α)∘h + α∘f(x·Wx + h·W + b), with a linear read-out."""
+    """h′ = (1 − α)∘h + α∘f(x·Wx + h·W + b), with a linear read-out.
+
+    In a network on connections, `recurrent` has one weight for each connection, and `pairs` (2 × connections)
+    the units that it leads from and to.
+    """
 
     alpha: Tensor
+    pairs: Tensor | None
     input: nn.Parameter
     recurrent: nn.Parameter
     bias: nn.Parameter
@@ -46,6 +51,7 @@ class RateNetwork(nn.Module):
         super().__init__()
         for name in ("input", "recurrent", "bias", "readout", "readout_bias"):
             self.register_parameter(name, nn.Parameter(weights[name]))
+        self.register_buffer("pairs", weights.get("pairs"))
         units = weights["bias"].shape[0]
         self.register_buffer("alpha", torch.as_tensor(alpha, dtype=torch.float32).expand(units).clone())
         self.transfer, self.logarithm = transfer, logarithm
@@ -54,14 +60,25 @@ class RateNetwork(nn.Module):
         """Return outputs (trials × steps × outputs) and activity (trials × steps × units)."""
         drive = inputs @ self.input + self.bias
         state = drive.new_zeros(inputs.shape[0], drive.shape[2])
+        recurrence = self._recurrence(drive.shape[2])
         states = []
         for step in range(inputs.shape[1]):
-            rate = _TRANSFER[self.transfer](drive[:, step] + state @ self.recurrent)
+            rate = _TRANSFER[self.transfer](drive[:, step] + recurrence(state))
             state = (1 - self.alpha) * state + self.alpha * rate
             states.append(state)
         activity = torch.stack(states, dim=1)
         outputs = activity @ self.readout + self.readout_bias
         return (outputs.clamp_min(_FLOOR).log() if self.logarithm else outputs), activity
+
+    def _recurrence(self, units: int) -> Callable[[Tensor], Tensor]:
+        """Return h ↦ h·W."""
+        if self.pairs is None:
+            return lambda state: state @ self.recurrent
+        # PyTorch multiplies sparse matrices from the left: Wᵀ·hᵀ.
+        transposed = torch.sparse_coo_tensor(
+            self.pairs.flip(0), self.recurrent, (units, units), check_invariants=True
+        ).coalesce()
+        return lambda state: torch.sparse.mm(transposed, state.T).T
 
 
 class GatedNetwork(nn.Module):
@@ -81,7 +98,10 @@ def network(training: Training) -> nn.Module:
     """Return the module of a training."""
     spec = training.about["spec"]["model"]
     model, parameters = spec["use"] if "use" in spec else spec["id"], spec.get("params", {})
-    weights = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in training.parameters.items()}
+    arrays = dict(training.parameters)
+    if training.connections is not None:
+        arrays["pairs"] = training.connections
+    weights = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     match model:
         case "rnn.vanilla" | "rnn.candle" | "rnn.reservoir":
             reservoir = model == "rnn.reservoir"

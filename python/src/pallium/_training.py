@@ -21,6 +21,7 @@ from pallium._program import PalliumError
 if TYPE_CHECKING:
     import torch
     import xarray
+    from scipy.sparse import csr_array
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,10 @@ _AXES = {
     "recurrent_bias": ("to",),
     "log_time_constant": ("to",),
 }
+
+
+#: The axis of recurrent weights on connections, and the prefix of these connections' names.
+_PAIRS = {"initial": ("initial_connection", "initial"), "recurrent": ("connection", "connections")}
 
 
 class Training:
@@ -75,21 +80,46 @@ class Training:
         return {
             name: array
             for name, array in self.arrays.items()
-            if name != "initial" and not name.startswith("ids.")
+            if name.split(".")[0] not in ("initial", "ids", "connections")
         }
 
     @property
-    def weights(self) -> Array:
-        """The trained recurrent matrix, N×N: row i, column j leads from neuron i to neuron j."""
+    def connections(self) -> Array | None:
+        """The units that the connections lead from and to, 2 × C; `None` for a matrix of all pairs."""
+        return self._pairs("connections")
+
+    def _pairs(self, prefix: str) -> Array | None:
+        if f"{prefix}.indptr" not in self.arrays:
+            # The first connections are stored only if they are others.
+            return None if prefix == "connections" else self.connections
+        counts = np.diff(self.arrays[f"{prefix}.indptr"]).astype(np.int64)
+        sources = np.repeat(np.arange(len(counts)), counts)
+        return np.stack([sources, self.arrays[f"{prefix}.indices"].astype(np.int64)])
+
+    def _matrix(self, values: Array, prefix: str) -> Array | csr_array:
+        pairs = self._pairs(prefix)
+        if pairs is None:
+            return values
+        from scipy.sparse import csr_array
+
+        neurons = len(self.arrays["connections.indptr"]) - 1
+        return csr_array((values.ravel(), tuple(pairs)), shape=(neurons, neurons))
+
+    @property
+    def weights(self) -> Array | csr_array:
+        """The trained recurrent matrix, N×N: row i, column j leads from neuron i to neuron j.
+
+        In a network on connections, a sparse matrix of scipy.
+        """
         name = next(iter(self.about["model_info"]["block_tensors"] or ["recurrent"]))
         if name not in self.arrays:
             raise PalliumError(f"{self!r} has no trained weights: its status is {self.about['status']}")
-        return self.arrays[name]
+        return self._matrix(self.arrays[name], "connections")
 
     @property
-    def initial(self) -> Array:
-        """The recurrent matrix before training, N×N."""
-        return self.arrays["initial"]
+    def initial(self) -> Array | csr_array:
+        """The recurrent matrix before training, N×N; sparse as `weights`."""
+        return self._matrix(self.arrays["initial"], "initial")
 
     @property
     def ids(self) -> dict[str, npt.NDArray[np.int64]]:
@@ -187,6 +217,9 @@ class Training:
     def to_xarray(self, activity: bool = False) -> xarray.Dataset:
         """Return the parameters as a dataset with named axes: `from`, `to`, `channel`, `output`.
 
+        In a network on connections, `recurrent` has the axis `connection`, and `initial` the axis
+        `initial_connection`; their coordinates `connection_from`, … are the units' numbers.
+
         Parameters
         ----------
         activity
@@ -195,9 +228,17 @@ class Training:
         """
         import xarray
 
-        variables = {}
-        for name, array in {"initial": self.initial, **self.parameters}.items():
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        coordinates: dict[str, tuple[str, Array]] = {
+            f"{name}_{axis}": (axis, ids) for name, ids in self.ids.items() for axis in ("from", "to")
+        }
+        for name, array in {"initial": self.arrays["initial"], **self.parameters}.items():
             stem = name if name in _AXES else name.split("_")[0]
+            axis, prefix = _PAIRS.get(name, ("", ""))
+            if axis and (pairs := self._pairs(prefix)) is not None:
+                coordinates |= {f"{axis}_from": (axis, pairs[0]), f"{axis}_to": (axis, pairs[1])}
+                variables[name] = ((axis,), array.ravel())
+                continue
             axes = _AXES.get(stem, ())
             if len(axes) != array.ndim or self.about["spec"]["model"].get("use") == "rnn.populations":
                 # Blocks of populations have lengths of their own.
@@ -206,9 +247,6 @@ class Training:
         if activity:
             for name, last in (("inputs", "channel"), ("logits", "output"), ("activity", "unit")):
                 variables[name] = (("trial", "step", last), self._recorded[name])
-        coordinates = {
-            f"{name}_{axis}": (axis, ids) for name, ids in self.ids.items() for axis in ("from", "to")
-        }
         attributes = {"variant": self.variant, "task": self.task, "run": self.run}
         return xarray.Dataset(variables, coordinates, attributes)
 

@@ -132,6 +132,31 @@ fn environments_with_new_trial_give_trials() {
 }
 
 #[test]
+fn environments_with_parameters_of_trials_give_trials() {
+    if !python() {
+        return;
+    }
+    let mut task = built(&lab("Discriminate", json!({}))).unwrap();
+    let info = task.info();
+    assert_eq!((info.inputs, info.outputs, info.steps, info.step_ms), (2, 2, 3, Some(10.0)));
+    assert_eq!(info.levels.unwrap().chance, 0.5);
+    let batch = task.trials(50, 1).unwrap();
+    assert_eq!(batch, task.trials(50, 1).unwrap(), "a draw depends on earlier draws");
+    for trial in 0..50 {
+        let first = batch.inputs.row(trial, 0);
+        // Each fifth has no answer and is left out.
+        assert_eq!(first[0], (trial + trial / 4) as f32, "batches and trials are counted");
+        assert_eq!(batch.targets.view().classes().unwrap()[[trial, 1]] as f32, first[1]);
+        assert_eq!(batch.mask.row(trial).to_vec(), [0.0, 1.0, 0.0]);
+    }
+    assert_eq!(batch.scored, None, "every step with an answer counts");
+    refused(
+        &lab("Discriminate", json!({"broken": true})),
+        &["generate_trial() of `Discriminate` returns dict", "inputs, targets and mask"],
+    );
+}
+
+#[test]
 fn modules_are_imported_from_a_folder() {
     if !python() {
         return;

@@ -16,6 +16,7 @@ ROLES = (
     ("weights", "weights"),
     ("substrate", "substrate"),
     ("new_trial", "task"),
+    ("generate_trial", "task"),
     ("step", "task"),
     ("forward", "model"),
 )

@@ -1,4 +1,4 @@
-"""Environments as tasks: NeuroGym's, Gymnasium-style ones, and a user's own classes."""
+"""Environments as tasks: NeuroGym's, Gymnasium-style ones, PsychRNN's, and a user's own classes."""
 
 import array
 import difflib
@@ -170,6 +170,8 @@ class Task:
         actions = getattr(self.env, "action_space", None)
         if request.get("classes"):
             self.classes = request["classes"]
+        elif self.by_parameters:
+            self.classes = int(self.env.N_out)
         elif actions is not None and hasattr(actions, "n") and getattr(actions, "shape", ()) in ((), None):
             self.classes = int(actions.n)
         elif actions is not None:
@@ -188,9 +190,17 @@ class Task:
         """Creates a new environment without state of earlier trials."""
         self.env = self.make()
         self.trial_env = outermost(self.env, "new_trial")
-        if self.trial_env is None and not (callable(getattr(self.env, "reset", None)) and callable(getattr(self.env, "step", None))):
+        self.drawn = 0
+
+        def has(*methods):
+            return all(callable(getattr(self.env, method, None)) for method in methods)
+
+        by_parameters = has("generate_trial_params", "generate_trial") and hasattr(self.env, "N_out")
+        self.by_parameters = by_parameters and self.trial_env is None
+        if self.trial_env is None and not by_parameters and not has("reset", "step"):
             raise Wrong(
-                "`%s` is not an environment: a %s has neither new_trial() nor reset() and step()"
+                "`%s` is not an environment: a %s has neither new_trial() nor reset() and step(), "
+                "nor generate_trial_params(), generate_trial() and N_out"
                 % (self.name, type(self.env).__name__),
                 "see docs/python-task.md for what an environment needs",
             )
@@ -241,6 +251,35 @@ class Task:
             decision = range(begin["decision"], end["decision"])
         return rows, answers, decision
 
+    def trial_by_parameters(self):
+        """Inputs and answers of a PsychRNN task: the largest output where the mask is not 0, if one is.
+
+        Its tasks draw durations, so that in some trials the mask is 0 throughout: these are left out.
+        """
+        for _ in range(MOST_WITHOUT_ANSWER):
+            found = self.drawn_trial()
+            if any(answer is not None for answer in found[1]):
+                break
+        return found
+
+    def drawn_trial(self):
+        """One trial of a PsychRNN task, by its number."""
+        batch, trial = divmod(self.drawn, int(getattr(self.env, "N_batch", 0) or 1))
+        self.drawn += 1
+        found = self.env.generate_trial(self.env.generate_trial_params(batch, trial))
+        if not isinstance(found, tuple) or len(found) != 3:
+            raise Wrong(
+                "generate_trial() of `%s` returns %s" % (self.name, type(found).__name__),
+                "it must return inputs, targets and mask, each steps × channels or outputs",
+            )
+        inputs, targets, mask = found
+        rows = table(inputs)
+        answers = []
+        for target, weight in zip(map(flat, targets), map(flat, mask)):
+            asked = any(weight) and max(target) > min(target)
+            answers.append(target.index(max(target)) if asked else None)
+        return [flat(row) for row in inputs] if rows is None else rows, answers, None
+
     def stepped_trial(self):
         """Observations and correct answers, by step() with the correct answers as actions."""
         ob, info = self.reset()
@@ -265,14 +304,19 @@ class Task:
 
     def trial(self):
         stepped = self.trial_env is None
-        rows, answers, decision = self.stepped_trial() if stepped else self.whole_trial()
+        if self.by_parameters:
+            rows, answers, decision = self.trial_by_parameters()
+        elif stepped:
+            rows, answers, decision = self.stepped_trial()
+        else:
+            rows, answers, decision = self.whole_trial()
         if len(rows) != len(answers):
             raise Wrong("a trial has %d observations but %d correct answers" % (len(rows), len(answers)), HELP)
         if len(rows) > self.most:
             raise Wrong("a trial has %d steps" % len(rows), "raise the parameter `most_steps` if this is intended")
         answered = [at for at, a in enumerate(answers) if a is not None]
         if not answered:
-            where = 'info["gt"]' if stepped else "`gt`"
+            where = "its targets" if self.by_parameters else 'info["gt"]' if stepped else "`gt`"
             raise Wrong("a trial of `%s` gives no correct answer in %s" % (self.name, where), HELP)
         for at in answered:
             if answers[at] >= self.classes:
@@ -301,9 +345,12 @@ class Task:
         return rows, answers, scored
 
 
+#: Trials without an answer, one after the other, after which a task of PsychRNN's is wrong.
+MOST_WITHOUT_ANSWER = 100
 HELP = (
     "see docs/python-task.md for what an environment needs: after new_trial() the arrays `ob` (steps × channels) and "
-    "`gt` (one class per step), or reset() and step() with the correct answer to each observation as info[\"gt\"]"
+    "`gt` (one class per step), or reset() and step() with the correct answer to each observation as info[\"gt\"], "
+    "or a PsychRNN task's generate_trial_params() and generate_trial()"
 )
 
 
