@@ -20,6 +20,7 @@ mod finished_network;
 pub mod log;
 #[cfg(test)]
 mod mock;
+pub mod nulls;
 mod on_matrix;
 mod penalties;
 pub mod pool;
