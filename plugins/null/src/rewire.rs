@@ -36,7 +36,9 @@ pub fn rewired(
         return pairs.to_vec();
     }
     let mut targets = vec![BTreeSet::new(); n];
-    moving.iter().for_each(|&(i, j)| drop(targets[i as usize].insert(j)));
+    for &(i, j) in &moving {
+        targets[i as usize].insert(j);
+    }
     let edges = moving.into_iter().map(|(i, j)| (i as usize, j as usize));
     let mut rewiring = Rewiring::from_edges(Targets(targets), true, edges);
     let Targets(found) = rewiring.swap_if(attempts, stream, |_, ends| accepts(ends));

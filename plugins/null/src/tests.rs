@@ -1,7 +1,7 @@
 //! What each null model keeps, and comparison with netneurotools and bctpy
 //! (`fixtures/netneurotools_nulls.py`).
 
-use pallium_core::ndarray::{Array2, Axis, array};
+use pallium_core::ndarray::{Array2, Axis};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
 use pallium_linalg::eigenvalues;
@@ -365,7 +365,7 @@ fn what_a_null_model_lacks_is_named() {
     assert!(other.weights(&request(6, None, 1)).unwrap_err().message.contains("5 neurons, not 6"));
     assert!(build::<Strengths>(json!({"stages": 0}), &original).is_err());
     let empty = null_of::<Strengths>(json!({}), &Matrix::zeros((4, 4)), 1);
-    assert_eq!(empty, array![[0.0; 4]; 4]);
+    assert_eq!(empty, Matrix::zeros((4, 4)));
 }
 
 /// Functional weights and connectomes of recorded fields, which no parameter was chosen

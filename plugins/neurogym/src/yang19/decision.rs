@@ -231,7 +231,7 @@ impl Design for Decision {
         let periods = if self.delayed() { &stimuli[..] } else { &stimuli[..1] };
         let (extension, dt_ms) = (&self.extension, self.frame.dt_ms);
         canvas.show(extension.fixates(&[0, 1, 2, 3][..decision]), FIXATION, 1.0);
-        canvas.noise(periods, 1..1 + 2 * n);
+        canvas.noise(periods, extension.first_noisy()..1 + 2 * n);
         for (modality, pair) in trial.strengths.iter().enumerate() {
             let Some(pair) = pair else { continue };
             for ((period, direction), &strength) in stimuli.into_iter().zip(trial.directions).zip(pair) {

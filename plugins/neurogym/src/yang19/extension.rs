@@ -29,14 +29,14 @@ pub struct Extension {
     pub sequence: i8,
     /// The class of an answer.
     pub classes: Classes,
-    /// Whether fixation lasts until the decision, in tasks where it otherwise ends before
-    /// the stimulus.
-    pub held: bool,
+    /// Whether trials with noise are laid out as in Mod-Cog: fixation lasts until the
+    /// decision instead of the first stimulus, and in decisions its channel is noisy, too.
+    pub mod_cog: bool,
 }
 
 impl Extension {
     /// Yang's tasks as they are.
-    pub const NONE: Extension = Extension { integrate: 0, sequence: 0, classes: Classes::Ring, held: false };
+    pub const NONE: Extension = Extension { integrate: 0, sequence: 0, classes: Classes::Ring, mod_cog: false };
 
     /// The angle at which the stimulus of an answer at `angle` is shown before a delay of
     /// so many steps.
@@ -65,7 +65,12 @@ impl Extension {
 
     /// Of the periods before the decision, those with fixation.
     pub fn fixates<'a>(&self, before: &'a [usize]) -> &'a [usize] {
-        if self.held { before } else { &before[..1] }
+        if self.mod_cog { before } else { &before[..1] }
+    }
+
+    /// The first noisy channel of decisions.
+    pub fn first_noisy(&self) -> usize {
+        usize::from(!self.mod_cog)
     }
 
     /// Share of the answers whose class is that of fixating.
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn answers_move_one_channel_in_100_ms_and_stay_on_the_ring() {
         let right = Extension { integrate: 1, sequence: 1, ..Extension::NONE };
-        let left = Extension { integrate: -1, sequence: -1, classes: Classes::Wrapped, held: true };
+        let left = Extension { integrate: -1, sequence: -1, classes: Classes::Wrapped, mod_cog: true };
         let classes = |of: Extension, channel| -> Vec<u32> {
             (0..5).map(|step| of.class(channel, step, 50, 4)).collect()
         };

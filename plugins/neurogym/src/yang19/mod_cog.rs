@@ -176,10 +176,14 @@ impl Built {
     pub(crate) fn new(params: Params) -> Result<Self> {
         let (base, kind, [integrate, sequence]) = parts(&params.name)?;
         let Params { dt_ms, dim_ring, sigma, fixation_weight, classes, .. } = params;
-        let extension = Extension { integrate, sequence, classes, held: true };
+        let extension = Extension { integrate, sequence, classes, mod_cog: true };
         let or = |given: Option<Duration>, default: Duration| given.unwrap_or(default);
         let stimulus = or(params.stimulus, ms(500.0));
-        let decision = |usual: f64| or(params.decision, ms(if sequence == 0 { usual } else { 1000.0 }));
+        let reacts = matches!(kind, Base::Reach { reacts: true, .. });
+        let decision = |usual: f64| {
+            let longer = sequence != 0 && !reacts;
+            or(params.decision, ms(if longer { 1000.0 } else { usual }))
+        };
         let delays = || {
             Duration::Drawn(crate::duration::Distribution::Choice(
                 (0..12).map(|k| f64::from(100 * k)).collect(),
@@ -192,7 +196,7 @@ impl Built {
             Base::Reach { anti, reacts: true } => {
                 let periods = vec![
                     ("fixation", or(params.fixation, ms(500.0))),
-                    ("decision", or(params.decision, ms(500.0))),
+                    ("decision", decision(500.0)),
                 ];
                 Built::Reach(
                     Reach::new(purpose, dt_ms, periods, dim_ring, fixation_weight, anti)?.extended(extension),
