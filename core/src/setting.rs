@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
-use crate::{ConnectionsView, Error, Loss, Matrix, Result, SubstrateView};
+use crate::{ConnectionsView, Error, Loss, Matrix, MatrixView, Result, SubstrateView};
 
 /// The part of an experiment that a component is built for. The methods return
 /// what a component needs, or an error that says how the user can supply it.
@@ -47,6 +47,9 @@ pub struct Setting<'a> {
     /// matrix. Only components with
     /// [`Component::CONNECTIONS`](crate::Component::CONNECTIONS) receive them.
     pub connections: Option<ConnectionsView<'a>>,
+    /// For a source of weights that changes those of another source, such as a null
+    /// model: the weights that it changes, N×N; on a set of connections, 1 × C.
+    pub original: Option<MatrixView<'a>>,
 }
 
 /// Units of a model, by their neurons.
@@ -92,6 +95,7 @@ impl<'a> Setting<'a> {
             rows: self.rows,
             columns: self.columns,
             connections: self.connections,
+            original: self.original.as_ref().map(|original| original.view()),
         }
     }
 
@@ -139,6 +143,19 @@ impl<'a> Setting<'a> {
     pub fn substrate(&self) -> Result<&'a SubstrateView<'a>> {
         self.substrate
             .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
+    }
+
+    /// The weights that a null model changes, N×N; 1 × C on a set of connections.
+    ///
+    /// # Errors
+    /// If the component is not used as a null model.
+    pub fn original(&self) -> Result<MatrixView<'a>> {
+        self.original.ok_or_else(|| {
+            missing("the weights that it changes").help(
+                "it is a null model: name it as `null` of a variant, whose `weights` it then changes, or in \
+                 `keep` of [nulls]",
+            )
+        })
     }
 
     /// The distances between neurons in the variant's geometry, N×N, in the scale

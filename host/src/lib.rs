@@ -2,6 +2,7 @@
 //! trainings, runs these in worker processes, and stores the results.
 
 pub mod child;
+mod citation;
 pub mod cli;
 pub mod dataset;
 pub mod experiment;

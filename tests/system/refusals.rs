@@ -171,6 +171,17 @@ fn experiments() -> Vec<(&'static str, Case)> {
         ("A name is empty", base("[[variant]]\nname = \" \"\n")),
         ("A name cannot be part of a path", base("[[variant]]\nname = \"a/b\"\n")),
         ("A variant is a duplicate", variant(VARIANT)),
+        ("Null models are of no variant", variant("[nulls]\nof = \"b\"\nkeep = [\"degrees\"]\n")),
+        ("Null models keep nothing", variant("[nulls]\nof = \"a\"\n")),
+        (
+            "A null model is of a null model",
+            variant("null = \"null.degrees\"\n[nulls]\nof = \"a\"\nkeep = [\"degrees\"]\n"),
+        ),
+        ("A null model has no original", variant("weights = \"null.degrees\"")),
+        (
+            "A null model connects all pairs",
+            variant("weights = \"init.sparse\"\nconnections = true\nnull = \"null.eigenvalues\""),
+        ),
         (
             "A task is a duplicate",
             change("[\"cognition.go-no-go\"]", "[\"cognition.go-no-go\", \"cognition.go-no-go\"]"),

@@ -24,6 +24,8 @@ const SECONDS: f64 = 120.0;
 pub struct World {
     substrate: Substrate,
     distance: Matrix,
+    /// What a null model changes.
+    original: Matrix,
 }
 
 impl World {
@@ -85,7 +87,8 @@ impl World {
             recording: Some((0.0, SECONDS)),
             ..Substrate::default()
         };
-        World { substrate, distance }
+        let original = weights(n, 2);
+        World { substrate, distance, original }
     }
 
     /// A setting with every field set except `cache`, and except `rows` and
@@ -112,6 +115,7 @@ impl World {
             rows: None,
             columns: None,
             connections: None,
+            original: Some(self.original.view()),
         }
     }
 
@@ -135,13 +139,7 @@ impl World {
     /// Recurrent weights similar to those of a trained network, N×N: normally
     /// distributed, with a spectral radius near 1 and a fifth of them zero.
     pub fn weights(&self, seed: u64) -> Matrix {
-        let n = self.substrate.neurons;
-        let scale = 1.0 / (n as f64).sqrt();
-        let mut stream = random::stream(seed, "testkit weights");
-        Matrix::from_shape_fn((n, n), |_| {
-            let weight: f64 = StandardNormal.sample(&mut stream);
-            if stream.random_bool(0.2) { 0.0 } else { (weight * scale) as f32 }
-        })
+        weights(self.substrate.neurons, seed)
     }
 
     /// Hidden activity, steps × trials × neurons, positive and smooth in time.
@@ -153,6 +151,15 @@ impl World {
             1.1 + (0.4 * t as f32 + phase[[b, i]]).sin() * (0.3 + 0.7 * i as f32 / n as f32)
         })
     }
+}
+
+fn weights(n: usize, seed: u64) -> Matrix {
+    let scale = 1.0 / (n as f64).sqrt();
+    let mut stream = random::stream(seed, "testkit weights");
+    Matrix::from_shape_fn((n, n), |_| {
+        let weight: f64 = StandardNormal.sample(&mut stream);
+        if stream.random_bool(0.2) { 0.0 } else { (weight * scale) as f32 }
+    })
 }
 
 /// A leaky rate network with inputs, as a metric receives it: its parameters, its

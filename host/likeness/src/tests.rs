@@ -2,6 +2,7 @@
 //! (`reference/make.py`), and identities.
 
 use ndarray::{Array2, Axis, array};
+use pallium_core::SparseWeights;
 use serde_json::Value;
 
 use super::*;
@@ -163,4 +164,32 @@ fn activity_on_a_circle_flows_as_a_rotation() {
     );
     assert!(found[2..].iter().all(|value| value.0.hypot(value.1) < 1e-9), "nothing else flows");
     assert!(Flow::new(&[trial(0.0, 0)], 3, 4).is_none() && Flow::new(&[], 3, 4).is_none());
+}
+
+/// `reference/null.py` makes the weights, and compares them by numpy, scipy and networkx.
+#[test]
+fn a_null_model_is_as_alike_its_original_as_other_implementations_say() {
+    let cases: Value = serde_json::from_str(include_str!("../reference/null.json")).unwrap();
+    for case in cases.as_array().unwrap() {
+        let sparse =
+            |name: &str| SparseWeights::from_matrix(matrix(&case[name]).mapv(|w| w as f32).view(), None);
+        let (original, null) = (sparse("original"), sparse("null"));
+        let weights = |of| {
+            let SparseWeights { connections, values }: &SparseWeights = of;
+            Weights { pairs: connections.view(), values }
+        };
+        let points = matrix(&case["points"]);
+        let found = null_likeness(weights(&original), weights(&null), Some(points.view()));
+        assert_eq!(found.len(), case["kept"].as_object().unwrap().len());
+        for (name, value) in found {
+            let expected = case["kept"][name].as_f64().unwrap();
+            // Weights are rounded to single precision.
+            assert!((value - expected).abs() < 2e-7, "{name}: {value} and not {expected}");
+        }
+        let same = null_likeness(weights(&original), weights(&original), None);
+        for (name, value) in same.into_iter().filter(|(name, _)| !name.ends_with("length_distance")) {
+            let exact = if name.ends_with("correlation") { 1.0 } else { 0.0 };
+            assert!((value - exact).abs() < 1e-12, "{name} of the original itself: {value}");
+        }
+    }
 }

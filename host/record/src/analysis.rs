@@ -19,6 +19,9 @@ pub struct Analysis {
     /// The accuracy that counts as learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criterion: Option<f64>,
+    /// The largest difference in accuracy that does not matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equivalence: Option<f64>,
 }
 
 /// A factor and its levels.

@@ -11,6 +11,8 @@ pub const FIELD: &str = "microns.field";
 pub const SYNTHETIC: &str = "synthetic.field";
 /// The initial weights of variants.
 pub const WEIGHTS: &str = "init.orthogonal";
+/// The family of null models: `degrees` in an experiment's `[nulls]` is `null.degrees`.
+pub const NULLS: &str = "null";
 /// The model of experiments.
 pub const MODEL: &str = "rnn.vanilla";
 /// The optimizer of experiments, and of records from before optimizers were

@@ -60,6 +60,8 @@ struct Essence<'a> {
     weights: Use,
     #[serde(skip_serializing_if = "Option::is_none")]
     connections: Option<Use>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    null: Option<Use>,
     geometry: &'a Geometry,
     constraints: Vec<Use>,
     task: Use,
@@ -108,6 +110,7 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         substrate: without_path(&spec.substrate),
         weights: without_path(&spec.weights),
         connections: spec.connections.as_ref().map(without_path),
+        null: spec.null.as_ref().map(without_path),
         geometry: &spec.geometry,
         constraints: spec.constraints.iter().map(without_path).collect(),
         task: without_path(&spec.task_component),

@@ -404,6 +404,9 @@ pub struct CellSpec {
     /// all pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<Use>,
+    /// The null model that changes the initial recurrent weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<Use>,
     /// Distances between neurons.
     pub geometry: Geometry,
     /// Constraints; their penalties add up, their projections act in order.
@@ -459,6 +462,7 @@ impl CellSpec {
         [&self.substrate, &self.weights]
             .into_iter()
             .chain(&self.connections)
+            .chain(&self.null)
             .chain(self.tasks())
             .chain([&self.model, &self.optimizer])
             .chain(&self.constraints)

@@ -24,6 +24,7 @@ pub fn spec() -> CellSpec {
         substrate: Use::new("mock.substrate"),
         weights: Use::new("mock.weights"),
         connections: None,
+        null: None,
         geometry: Geometry {
             space: Space::None,
             coordinate_layout: CoordinateLayout::Rows,

@@ -27,7 +27,7 @@ pub struct ContentDesign {
 type Aspect = (&'static str, Option<Value>);
 
 /// Number of aspects.
-const ASPECTS: usize = 10;
+const ASPECTS: usize = 11;
 
 /// Everything about a training but seeds, names and measures.
 fn aspects(spec: &CellSpec) -> [Aspect; ASPECTS] {
@@ -36,6 +36,7 @@ fn aspects(spec: &CellSpec) -> [Aspect; ASPECTS] {
     [
         ("weights", json(serde_json::to_value(&spec.weights))),
         ("connections", spec.connections.as_ref().and_then(|c| json(serde_json::to_value(c)))),
+        ("null", spec.null.as_ref().and_then(|n| json(serde_json::to_value(n)))),
         ("geometry", space.and_then(|g| json(serde_json::to_value(g)))),
         ("constraints", json(serde_json::to_value(&spec.constraints))),
         ("model", json(serde_json::to_value(&spec.model))),

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::design;
-use super::effects::{Comparisons, Effect, TaskStatistics};
+use super::effects::{Comparisons, Effect, Equivalent, TaskStatistics};
 use super::figure::effects::SIGNIFICANT;
 use super::table::{Emphasis, Table, TableCell};
 use super::text::{count, human, p_cell, p_value, signed, two};
@@ -100,6 +100,46 @@ impl Report {
             ];
             row.extend(factorial.then(|| TableCell::text(pairs.join(", ")).emphasis(emphasis)));
             table.row(row);
+        }
+        table
+    }
+
+    /// Whether the variants that are compared differ by less than the margin that the
+    /// experiment states; without rows if it states none.
+    pub fn equivalence_table(&self, task: usize) -> Table {
+        let name = self.run.tasks[task].short();
+        let margin = self.run.manifest.analysis.equivalence.unwrap_or(f64::NAN);
+        let mut table = Table::new(
+            format!("equivalence-{}", self.run.slug(task)),
+            format!("No difference, {name}"),
+            format!(
+                "Two one-sided t-tests of paired runs: p below 0.05 says that the mean difference lies within ±{margin}, \
+                 not adjusted. Size of the effect: mean difference in standard deviations of the differences, d_z, with its \
+                 95 % interval.",
+            ),
+        )
+        .columns(["variants", "#pairs", "#difference", "#90 % interval", "#p", "within the margin", "#d_z"]);
+        for Equivalent { pair: (a, b), test, effect } in &self.statistics[task].equivalences {
+            let interval = |(low, high): (f64, f64)| match low.is_nan() {
+                true => "–".to_owned(),
+                false => format!("{} … {}", signed(low), signed(high)),
+            };
+            let (low, high) = test.interval;
+            let verdict = match () {
+                () if test.p < SIGNIFICANT => "yes",
+                () if low >= margin || high <= -margin => "no",
+                () => "undecided",
+            };
+            let size = format!("{} ({})", signed(effect.d_z), interval(effect.interval));
+            table.row(vec![
+                TableCell::text(format!("{a} with {b}")),
+                TableCell::number(test.n as f64, test.n.to_string()),
+                TableCell::number(test.difference, signed(test.difference)),
+                TableCell::text(interval(test.interval)),
+                TableCell::number(test.p, p_cell(test.p)),
+                TableCell::text(verdict),
+                TableCell::number(effect.d_z, size),
+            ]);
         }
         table
     }

@@ -5,8 +5,8 @@
 //! differ in one aspect alone are compared.
 
 use itertools::Itertools;
-use pallium_record::spec::{CellSpec, CoordinateLayout};
-use pallium_stats::{self as stats, Analysis, Design, Options, WideTable};
+use pallium_record::spec::{CellSpec, CoordinateLayout, DataSeed};
+use pallium_stats::{self as stats, Analysis, Design, Equivalence, Options, PairedEffect, WideTable};
 use serde::Serialize;
 
 use super::design::{self, ContentDesign};
@@ -77,6 +77,20 @@ pub struct TaskStatistics {
     pub alone: Vec<String>,
     /// In a sweep: each point against the one before, and against the first.
     pub points: Vec<Effect>,
+    /// If the experiment states a margin of equivalence and runs are paired: every pair of
+    /// variants that an effect compares.
+    pub equivalences: Vec<Equivalent>,
+}
+
+/// Whether two variants differ by less than a margin.
+#[derive(Clone, Debug)]
+pub struct Equivalent {
+    /// The two variants.
+    pub pair: (String, String),
+    /// The test.
+    pub test: Equivalence,
+    /// Size of the effect.
+    pub effect: PairedEffect,
 }
 
 /// What the functions below need of a task.
@@ -105,8 +119,12 @@ pub fn statistics(run: &RunFolder, task: usize) -> TaskStatistics {
     let alone =
         with_values.map(|v| run.variants[v].clone()).filter(|name| !compared.contains(&name)).collect();
     let points = if run.swept() { task.between_points() } else { Vec::new() };
-    TaskStatistics { analysis: task.analysis(&table), effects, comparisons, alone, points }
+    let equivalences = task.equivalences(&effects, &table);
+    TaskStatistics { analysis: task.analysis(&table), effects, comparisons, alone, points, equivalences }
 }
+
+/// Probability of claiming an equivalence where there is none.
+const ALPHA: f64 = 0.05;
 
 impl Task<'_> {
     fn analysis(&self, table: &WideTable) -> Analysis {
@@ -123,6 +141,24 @@ impl Task<'_> {
         // The report has intervals of its own, of the kind that the experiment sets.
         let options = Options { seed: self.run.manifest.seed, pairs, intervals: false, ..Options::default() };
         stats::analyse(table, &design, &options)
+    }
+
+    fn equivalences(&self, effects: &[Effect], table: &WideTable) -> Vec<Equivalent> {
+        let paired = self.run.example().is_some_and(|about| about.spec.data_seed == DataSeed::PerRun);
+        let Some(margin) = self.run.manifest.analysis.equivalence.filter(|_| paired) else {
+            return Vec::new();
+        };
+        let place = |name: &String| self.names.iter().position(|n| n == name);
+        let pairs = effects.iter().flat_map(|effect| &effect.pairs).unique();
+        let of = |pair: &(String, String)| {
+            let (left, right) = table.paired(place(&pair.0)?, place(&pair.1)?);
+            Some(Equivalent {
+                pair: pair.clone(),
+                test: stats::equivalence(&left, &right, margin, ALPHA),
+                effect: stats::paired_effect(&left, &right, 1.0 - ALPHA),
+            })
+        };
+        pairs.filter_map(of).collect()
     }
 
     fn effects(&self) -> (Vec<Effect>, Comparisons) {

@@ -182,6 +182,7 @@ pub fn wide(run: &RunFolder, task: usize, key: (&str, &str)) -> WideTable {
         names: run.variants.clone(),
         runs: (0..runs).map(|r| r.to_string()).collect(),
         columns: (0..run.variants.len()).map(column).collect(),
+        groups: Vec::new(),
     }
 }
 

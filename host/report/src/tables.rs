@@ -295,6 +295,8 @@ impl Report {
             // The network is that of the whole.
             tables.extend(self.run.tasks[task].is_whole().then(|| self.organization_table(task)));
             tables.push(self.effects_table(task));
+            let equivalence = self.equivalence_table(task);
+            tables.extend((!equivalence.rows.is_empty()).then_some(equivalence));
             if self.learning[task].is_known() {
                 tables.extend([self.learning_table(task), self.learning_effects_table(task)]);
             }

@@ -2,6 +2,7 @@
 //! do on trials.
 
 mod arrays;
+mod ro_crate;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +36,7 @@ use crate::run::traces::What;
   pallium export runs/quickstart --what trials,logits,activity --only W/cognition.go-no-go/0 --out w.zarr
   pallium export runs/quickstart --what activity,states --set task.delay=20 --format npz --out activity
   pallium export runs/cortical-blueprint --layout authors --out exported
+  pallium export runs/quickstart --layout ro-crate --license https://spdx.org/licenses/CC-BY-4.0 --out deposit
 
 With --what, --out is a file of one network (its ending is the format: .npz, .safetensors or .zarr, which xarray \
 opens) or a folder with one file for each network. Arrays are trials × steps × units, with the condition and the period of \
@@ -42,7 +44,8 @@ each trial and step, and the neuron of each unit.
 
 `authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
 such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
-and one row per run. Runs without a value are empty cells.")]
+and one row per run. Runs without a value are empty cells. `ro-crate` writes a new folder to deposit: experiment, results, \
+report, weights and references, described by ro-crate-metadata.json (RO-Crate 1.1).")]
 pub struct Export {
     /// The run folder.
     #[arg(value_name = "DIR")]
@@ -67,6 +70,9 @@ pub struct Export {
     format: Option<Format>,
     #[command(flatten)]
     on: OnTrials,
+    /// The licence of an RO-Crate, as a URL.
+    #[arg(long, value_name = "URL", requires = "layout")]
+    license: Option<String>,
     /// The file or the folder to write to.
     #[arg(long, value_name = "OUT")]
     out: PathBuf,
@@ -80,6 +86,8 @@ pub struct Export {
 enum Layout {
     /// For the notebooks of arXiv 2606.14975.
     Authors,
+    /// An RO-Crate 1.1 with provenance, to deposit.
+    RoCrate,
 }
 
 /// The columns, in the order that the notebooks expect.
@@ -125,7 +133,11 @@ fn metrics(accuracy: Accuracy) -> [Metric; 8] {
 /// If the folder does not contain a run, none of the eleven variants or of the
 /// three tasks, or the files cannot be written.
 pub fn export(args: &Export) -> Result<()> {
-    let Some(Layout::Authors) = args.layout else { return arrays::export(args) };
+    match args.layout {
+        None => return arrays::export(args),
+        Some(Layout::RoCrate) => return ro_crate::export(args),
+        Some(Layout::Authors) => {}
+    }
     args.on.refuse("--layout")?;
     let Some(store) = Store::existing(&args.folder)? else {
         return Err(Error::input(format!("{} does not contain a run", args.folder.display()))

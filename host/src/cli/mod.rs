@@ -11,6 +11,7 @@ macro_rules! status {
     };
 }
 
+mod cite;
 mod compare;
 mod evaluate;
 mod export;
@@ -123,6 +124,7 @@ enum Command {
     Submit(submit::Submit),
     Report(report::ReportArgs),
     Compare(compare::Compare),
+    Cite(cite::Cite),
     Plugins(plugins::Plugins),
     Measure(measure::Measure),
     Evaluate(evaluate::Evaluate),
@@ -249,6 +251,7 @@ fn dispatch(command: &Command) -> Result<u8> {
         Command::Submit(args) => submit::submit(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),
+        Command::Cite(args) => cite::cite(args),
         Command::Plugins(args) => return plugins::plugins(args),
         Command::Measure(args) => measure::measure(args),
         Command::Evaluate(args) => evaluate::evaluate(args),

@@ -12,6 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::support::{self, human, number};
 
+mod paired;
+
+use paired::{PairedPair, paired_document, paired_text};
+
 /// Compares the columns of a table with one column per variant and one row per
 /// run.
 #[derive(Args, Debug)]
@@ -48,6 +52,13 @@ pub struct Stats {
     /// variants shares its data. (JSON always contains them.)
     #[arg(long)]
     paired: bool,
+    /// Test whether paired runs differ by less than this, in the table's unit.
+    #[arg(long, value_name = "MARGIN", allow_negative_numbers = true)]
+    equivalence: Option<f64>,
+    /// Columns that name groups of runs, the outermost first, such as scan,field:
+    /// differences of paired runs are resampled at each of these levels.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    levels: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -62,7 +73,11 @@ pub fn stats(args: &Stats) -> Result<()> {
         return Err(Error::input(format!("--confidence {} is not between 0 and 1", args.confidence))
             .help("a 95 % interval is --confidence 0.95"));
     }
-    let table = WideTable::read(&args.file)?;
+    if let Some(margin) = args.equivalence.filter(|margin| !(margin.is_finite() && *margin > 0.0)) {
+        return Err(Error::input(format!("--equivalence {margin} is not above 0"))
+            .help("it is the largest difference that does not matter, such as 0.02 for accuracies"));
+    }
+    let table = WideTable::read_grouped(&args.file, &args.levels)?;
     let design = match &args.factors {
         Some(path) => Design::read(path, &table.names)?,
         None => Design::from_names(&table.names),
@@ -77,10 +92,15 @@ pub fn stats(args: &Stats) -> Result<()> {
         seed: args.seed,
     };
     let analysis = stats::analyse(&table, &design, &options);
+    let paired = PairedPair::all(&analysis, &table, args, &options);
     if args.json {
-        support::print_json(&document(&analysis, family.as_ref(), &options))
+        let mut document = document(&analysis, family.as_ref(), &options);
+        document.extend(paired_document(&paired, args));
+        support::print_json(&Value::Object(document))
     } else {
-        support::print(&text(&analysis, &options, args.paired))
+        let mut parts = text(&analysis, &options, args.paired);
+        parts.extend(paired_text(&paired, args, &options));
+        support::print(&format!("{}\n", parts.join("\n\n")))
     }
 }
 
@@ -193,7 +213,7 @@ fn ends((low, high): (f64, f64)) -> Value {
     json!([number(low), number(high)])
 }
 
-fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> Value {
+fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> Map<String, Value> {
     let name = |place: usize| analysis.variants[place].name.as_str();
     let pairs = |of: &dyn Fn(&stats::analysis::Pair) -> Value| -> Map<String, Value> {
         analysis.pairs.iter().map(|p| (key(name(p.a), name(p.b)), of(p))).collect()
@@ -273,7 +293,7 @@ fn document(analysis: &Analysis, family: Option<&Family>, options: &Options) -> 
             }),
         }),
     );
-    Value::Object(document)
+    document
 }
 
 fn factors_document<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Map<String, Value> {
@@ -331,7 +351,7 @@ fn factors_document<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> M
     ])
 }
 
-fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
+fn text(analysis: &Analysis, options: &Options, paired: bool) -> Vec<String> {
     let name = |place: usize| analysis.variants[place].name.as_str();
     let percent = human(100.0 * options.confidence);
     let range = |(low, high): (f64, f64)| {
@@ -391,7 +411,7 @@ fn text(analysis: &Analysis, options: &Options, paired: bool) -> String {
     if !missing.is_empty() {
         parts.push(format!("Missing values (left out)\n{}", missing.join("\n")));
     }
-    format!("{}\n", parts.join("\n\n"))
+    parts
 }
 
 fn factors_text<'a>(factors: &Factors, name: &dyn Fn(usize) -> &'a str) -> Vec<String> {

@@ -3,19 +3,22 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Error, Result, Setting, WeightRequest};
+use pallium_core::{Error, Matrix, Result, Setting, SparseWeights, WeightRequest};
 use pallium_record::defaults;
 use pallium_record::seeds::run_seed;
+use pallium_record::spec::Use;
 use serde_json::Value;
 
 use super::npy;
 use super::output::{check, is_stdout};
 use super::support::{self, ProfileArgs};
+use crate::run::nulls::likeness;
 
 /// Writes the initial recurrent weights of a weight source.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium weights microns.functional --field data/6_6_2 --seed 1 --out weights.npy
+  pallium weights microns.functional --field data/6_6_2 --seed 1 --null null.strengths --out null.npy
 
 The file contains an N×N array in single precision; row i, column j is the weight \
 from neuron i to neuron j.")]
@@ -48,6 +51,12 @@ pub struct Weights {
     /// Set a parameter of the source; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
+    /// The null model that changes these weights; what it keeps is printed.
+    #[arg(long, value_name = "ID")]
+    null: Option<String>,
+    /// Set a parameter of the null model; may be repeated.
+    #[arg(long = "null-param", value_name = "NAME=VALUE", value_parser = support::value_pair, requires = "null")]
+    null_params: Vec<(String, Value)>,
     /// Replace FILE.npy if it exists.
     #[arg(long)]
     force: bool,
@@ -108,13 +117,33 @@ pub fn weights(args: &Weights) -> Result<()> {
         draw: draw.as_ref().map(|d| d.view()),
         connections: None,
     };
-    let weights = catalogue
-        .weights(&source, &setting)
-        .and_then(|mut source| source.weights(&request))
-        .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))?;
-    npy::write(&args.out, &weights, args.force)?;
+    let draw = |source: &Use, setting: &Setting<'_>, request: &WeightRequest<'_>| {
+        catalogue
+            .weights(source, setting)
+            .and_then(|mut source| source.weights(request))
+            .map_err(|e| support::lacking(e, "--field DIR supplies a substrate"))
+    };
+    let weights = draw(&source, &setting, &request)?;
+    let Some(id) = &args.null else {
+        npy::write(&args.out, &weights, args.force)?;
+        return report(args, &format!("{neurons}×{neurons} weights of {}", args.id), &[]);
+    };
+    let null = args.profile.component(&catalogue, id, &args.null_params)?;
+    catalogue.find(&null.id, pallium_core::Role::Weights)?;
+    let seed = run_seed(args.seed, args.run, "null");
+    let setting = Setting { seed, original: Some(weights.view()), ..setting.reborrow() };
+    let changed = draw(&null, &setting, &WeightRequest { seed, draw: None, ..request })?;
+    npy::write(&args.out, &changed, args.force)?;
+    let sparse = |of: &Matrix| SparseWeights::from_matrix(of.view(), None);
+    let kept = likeness(&sparse(&weights), &sparse(&changed), substrate.as_ref());
+    report(args, &format!("{neurons}×{neurons} weights of {}, changed by {id},", args.id), &kept)
+}
+
+/// Says what was written, and of a null model what it keeps.
+fn report(args: &Weights, what: &str, kept: &[(&str, f64)]) -> Result<()> {
     if is_stdout(&args.out) {
         return Ok(());
     }
-    support::print(&format!("{neurons}×{neurons} weights of {} written to {}\n", args.id, args.out.display()))
+    let kept: String = kept.iter().map(|(name, value)| format!("{name:<29} {value:.6}\n")).collect();
+    support::print(&format!("{what} written to {}\n{kept}", args.out.display()))
 }

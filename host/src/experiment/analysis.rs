@@ -7,7 +7,7 @@ use super::Variant;
 use super::sweep::SweptNames;
 use super::tree::{Node, Value, check_keys};
 
-const KEYS: &[&str] = &["reference", "factors", "contrasts", "criterion"];
+const KEYS: &[&str] = &["reference", "factors", "contrasts", "criterion", "equivalence"];
 
 /// The names that `[analysis]` may use: those of variants, and of swept ones
 /// without their points.
@@ -49,7 +49,8 @@ pub(super) fn read(node: Option<&Node>, variants: &[Variant], swept: &SweptNames
         contrasts.push((upper, lower));
     }
     let criterion = table.get("criterion").map(criterion).transpose()?;
-    Ok(Analysis { reference, factors, contrasts, criterion })
+    let equivalence = table.get("equivalence").map(equivalence).transpose()?;
+    Ok(Analysis { reference, factors, contrasts, criterion, equivalence })
 }
 
 fn factor(name: &str, node: &Node, names: &Names<'_>) -> Result<AnalysisFactor> {
@@ -96,6 +97,17 @@ fn criterion(node: &Node) -> Result<f64> {
             .at
             .error(format!("`analysis.criterion` is {value}"))
             .help("it is the accuracy that counts as learned: above 0 and at most 1"));
+    }
+    Ok(value)
+}
+
+fn equivalence(node: &Node) -> Result<f64> {
+    let value = node.number("`analysis.equivalence`")?;
+    if !(value > 0.0 && value < 1.0) {
+        return Err(node
+            .at
+            .error(format!("`analysis.equivalence` is {value}"))
+            .help("it is the largest difference in accuracy that does not matter: above 0 and below 1"));
     }
     Ok(value)
 }

@@ -205,10 +205,11 @@ impl Experiment {
             .map(|variant| {
                 let ids: Vec<_> = variant.constraints.iter().map(|c| c.component.id.as_str()).collect();
                 let weights = self.resolve(catalogue, Role::Weights, &variant.weights, &ids)?;
-                let of_pairs = variant.connections.as_ref();
-                let connections = of_pairs
-                    .map(|source| self.resolve(catalogue, Role::Weights, source, &ids))
-                    .transpose()?;
+                let other = |source: &Option<Component>| {
+                    let resolve = |source| self.resolve(catalogue, Role::Weights, source, &ids);
+                    source.as_ref().map(resolve).transpose()
+                };
+                let (connections, null) = (other(&variant.connections)?, other(&variant.null)?);
                 let constraints =
                     self.resolve_all(catalogue, Role::Constraint, &variant.constraints, &ids)?;
                 let model = variant.model.as_ref().unwrap_or(&self.model);
@@ -223,6 +224,7 @@ impl Experiment {
                     substrate: substrate.clone(),
                     weights,
                     connections,
+                    null,
                     geometry: variant.geometry.clone(),
                     constraints,
                     task_component: Use::new(""),

@@ -8,6 +8,7 @@
 mod analysis;
 mod expand;
 mod filter;
+mod nulls;
 mod origins;
 mod read;
 mod schema;
@@ -91,6 +92,8 @@ pub struct Variant {
     /// The weight source that says which pairs are connected; `None` for a matrix of
     /// all pairs.
     pub connections: Option<Component>,
+    /// The null model that changes the initial weights.
+    pub null: Option<Component>,
     /// Distances between neurons, with switches applied.
     pub geometry: Geometry,
     /// Its own constraints, then those of the experiment.

@@ -15,7 +15,7 @@ use serde_json::Map;
 
 use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys, check_keys_and};
-use super::{Component, Experiment, Variant, task};
+use super::{Component, Experiment, Variant, nulls, task};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
 
@@ -39,6 +39,7 @@ const KEYS: &[&str] = &[
     "tasks",
     "constraints",
     "variant",
+    "nulls",
     "defaults",
     "limits",
     "analysis",
@@ -64,7 +65,7 @@ const TRAINING: &[&str] = &[
 const SCHEDULE: &[&str] = &["use", "warm_up", "every", "factor", "to", "patience"];
 const EARLY_STOPPING: &[&str] = &["measure", "patience", "least"];
 const VARIANT: &[&str] =
-    &["name", "weights", "connections", "geometry", "constraints", "model", "optimizer", "training"];
+    &["name", "weights", "connections", "null", "geometry", "constraints", "model", "optimizer", "training"];
 const ORIGIN: &[&str] = &["path", "variant", "task"];
 const LIMITS: &[&str] = &["cell_timeout", "cell_memory"];
 const GEOMETRY: &[&str] = &["space", "shuffled", "coordinate_layout", "coordinate_scale", "distance_scale"];
@@ -95,6 +96,7 @@ impl Experiment {
             tree = tree.overlay(over?)?;
         }
         let resolved_text = resolved(path, &tree)?;
+        nulls::write_out(&mut tree)?;
         let names = sweep::write_out(&mut tree)?;
         let (axes, points) = sweep::spread(&tree)?;
         let read = |tree| read(path, tree, &sources, sets, &resolved_text, &names);
@@ -608,6 +610,7 @@ fn variant(
         None => None,
         Some(node) => connections(node, &weights)?,
     };
+    let null = table.get("null").map(|node| component(node, "`null`", None, &[])).transpose()?;
     let mut constraints = match table.get("constraints") {
         Some(node) => constraints_of(node)?,
         None => Vec::new(),
@@ -636,7 +639,7 @@ fn variant(
         None => base.clone(),
     };
     let at = named.at.clone();
-    Ok(Variant { name, at, weights, connections, geometry, constraints, model, optimizer, training })
+    Ok(Variant { name, at, weights, connections, null, geometry, constraints, model, optimizer, training })
 }
 
 /// The weight source that says which pairs are connected: `true` for the one of the

@@ -1,6 +1,7 @@
 //! Experiment files against a catalogue of mock components.
 
 mod analysis;
+mod nulls;
 mod sweep;
 
 use std::path::{Path, PathBuf};

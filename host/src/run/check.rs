@@ -121,7 +121,7 @@ fn check_cell(
     let at = |what: &str, of: String| [place.as_slice(), &[what.into(), of]].concat();
     // Models on connections are built for them.
     let mut grown = None;
-    let of_pairs = spec.connections.as_ref().map(text).unwrap_or_default();
+    let of_pairs: String = spec.connections.iter().chain(&spec.null).map(text).collect();
     if first(&at("weights", text(&spec.weights) + &of_pairs)) || on_connections {
         grown = Some(Grown::new(spec, catalogue, &base, substrate)?);
     }

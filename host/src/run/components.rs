@@ -91,28 +91,34 @@ pub(super) fn grow_weights(
     base: &Setting<'_>,
     substrate: &Substrate,
 ) -> Result<Matrix> {
-    let seed = spec.derived_seed("weights");
+    matrix_of(&spec.weights, catalogue, &Setting { seed: spec.derived_seed("weights"), ..*base }, substrate)
+}
+
+/// The matrix of a source of weights.
+fn matrix_of(
+    source: &Use,
+    catalogue: &Catalogue,
+    setting: &Setting<'_>,
+    substrate: &Substrate,
+) -> Result<Matrix> {
+    let n = substrate.neurons;
     let request = WeightRequest {
-        neurons: substrate.neurons,
+        neurons: n,
         substrate: Some(substrate),
-        seed,
+        seed: setting.seed,
         draw: None,
         connections: None,
     };
     let weights = catalogue
-        .weights(&spec.weights, &Setting { seed, ..*base })?
+        .weights(source, setting)?
         .weights(&request)
-        .map_err(|e| e.context(format!("`{}` gives no weights", spec.weights.id)))?;
-    let n = substrate.neurons;
+        .map_err(|e| e.context(format!("`{}` gives no weights", source.id)))?;
     if weights.dim() != (n, n) {
         let (rows, columns) = weights.dim();
-        return Err(Error::plugin(format!(
-            "`{}` gave {rows}×{columns} weights for {n} neurons",
-            spec.weights.id
-        )));
+        return Err(Error::plugin(format!("`{}` gave {rows}×{columns} weights for {n} neurons", source.id)));
     }
     if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !w.is_finite()) {
-        return Err(Error::plugin(format!("`{}` gave the weight {w} from {i} to {j}", spec.weights.id)));
+        return Err(Error::plugin(format!("`{}` gave the weight {w} from {i} to {j}", source.id)));
     }
     Ok(weights.as_standard_layout().into_owned())
 }
@@ -134,6 +140,17 @@ impl Grown {
         base: &Setting<'_>,
         substrate: &Substrate,
     ) -> Result<Self> {
+        Grown::original(spec, catalogue, base, substrate)?.null(spec, catalogue, base, substrate)
+    }
+
+    /// The weights that the null model of a training changes. They do not depend on the
+    /// null model, so all null models of a run change the same weights.
+    pub fn original(
+        spec: &CellSpec,
+        catalogue: &Catalogue,
+        base: &Setting<'_>,
+        substrate: &Substrate,
+    ) -> Result<Self> {
         let Some(source) = &spec.connections else {
             return Ok(Grown { values: grow_weights(spec, catalogue, base, substrate)?, connections: None });
         };
@@ -145,6 +162,10 @@ impl Grown {
                 grow_on(spec, &spec.weights, Some(pairs), catalogue, base, substrate)?
             }
         };
+        Grown::on(source, weights)
+    }
+
+    fn on(source: &Use, weights: SparseWeights) -> Result<Self> {
         if weights.values.is_empty() {
             return Err(Error::input(format!("`{}` connects no pair of neurons", source.id))
                 .help("a network on connections needs at least one"));
@@ -152,6 +173,31 @@ impl Grown {
         let values = Matrix::from_shape_vec((1, weights.values.len()), weights.values)
             .map_err(|e| Error::bug(e.to_string()))?;
         Ok(Grown { values, connections: Some(weights.connections) })
+    }
+
+    /// What the null model of `spec` makes of these weights; themselves without one.
+    pub fn null(
+        &self,
+        spec: &CellSpec,
+        catalogue: &Catalogue,
+        base: &Setting<'_>,
+        substrate: &Substrate,
+    ) -> Result<Self> {
+        let Some(null) = &spec.null else { return Ok(self.clone()) };
+        let seed = spec.derived_seed("null");
+        let base = Setting { seed, original: Some(self.values.view()), ..base.reborrow() };
+        if self.connections.is_none() {
+            return Ok(Grown { values: matrix_of(null, catalogue, &base, substrate)?, connections: None });
+        }
+        if !catalogue.get(&null.id)?.connections {
+            return Err(Error::unsupported(format!(
+                "`{}` connects all pairs, but the variant's weights lie on connections",
+                null.id
+            ))
+            .help("leave out `connections`, or choose another null model"));
+        }
+        let base = self.setting(base, None);
+        Grown::on(null, sparse_of(null, None, catalogue, &base, substrate)?)
     }
 
     /// The weights before training of a finished training, at its connections after
@@ -192,16 +238,30 @@ fn grow_on(
     base: &Setting<'_>,
     substrate: &Substrate,
 ) -> Result<SparseWeights> {
-    let seed = spec.derived_seed("weights");
+    sparse_of(source, pairs, catalogue, &Setting { seed: spec.derived_seed("weights"), ..*base }, substrate)
+}
+
+fn sparse_of(
+    source: &Use,
+    pairs: Option<ConnectionsView<'_>>,
+    catalogue: &Catalogue,
+    setting: &Setting<'_>,
+    substrate: &Substrate,
+) -> Result<SparseWeights> {
     let n = substrate.neurons;
-    let request =
-        WeightRequest { neurons: n, substrate: Some(substrate), seed, draw: None, connections: pairs };
+    let request = WeightRequest {
+        neurons: n,
+        substrate: Some(substrate),
+        seed: setting.seed,
+        draw: None,
+        connections: pairs,
+    };
     let failed = |e: Error| e.context(format!("`{}` gives no weights", source.id));
     let takes = catalogue.get(&source.id)?.connections;
     if !takes && n > MATRIX_UP_TO {
         return Err(only_matrices(&source.id, n));
     }
-    let mut component = catalogue.weights(source, &Setting { seed, ..*base })?;
+    let mut component = catalogue.weights(source, setting)?;
     let weights = match takes {
         true => component.sparse(&request).map_err(failed)?,
         false => SparseWeights::from_matrix(component.weights(&request).map_err(failed)?.view(), pairs),

@@ -205,7 +205,7 @@ impl<'a> Estimator<'a> {
             tasks(cell),
             text(&cell.model),
             text(&cell.weights),
-            cell.connections.as_ref().map(text).unwrap_or_default(),
+            pairs(cell),
             cell.training.threads.to_string(),
         ]
         .join("\n");
@@ -277,7 +277,7 @@ impl<'a> Estimator<'a> {
             format!("{:?}", cell.geometry),
             text(constraint),
             text(&cell.weights),
-            cell.connections.as_ref().map(text).unwrap_or_default(),
+            pairs(cell),
             cell.training.threads.to_string(),
         ]
         .join("\n");
@@ -329,7 +329,7 @@ impl<'a> Estimator<'a> {
     }
 
     fn metric(&mut self, cell: &CellSpec, metric: &Use, substrate: &Substrate) -> Result<f64> {
-        let of_pairs = cell.connections.as_ref().map(text).unwrap_or_default();
+        let of_pairs = pairs(cell);
         let key =
             [text(&cell.substrate), text(metric), of_pairs, cell.training.threads.to_string()].join("\n");
         if let Some(known) = self.seconds.get(&key) {
@@ -356,7 +356,7 @@ impl<'a> Estimator<'a> {
     }
 
     fn weights(&mut self, cell: &CellSpec, substrate: &Substrate) -> Result<Arc<Grown>> {
-        let of_pairs = cell.connections.as_ref().map(text).unwrap_or_default();
+        let of_pairs = pairs(cell);
         let key =
             [text(&cell.substrate), text(&cell.weights), of_pairs, substrate.neurons.to_string()].join("\n");
         if let Some(known) = self.weights.get(&key) {
@@ -447,6 +447,11 @@ fn best<T>(mut once: impl FnMut() -> Result<(f64, T)>) -> Result<f64> {
 
 fn text(component: &Use) -> String {
     format!("{} {}", component.id, component.json())
+}
+
+/// What decides which pairs are connected, besides the source of the weights.
+fn pairs(cell: &CellSpec) -> String {
+    cell.connections.iter().chain(&cell.null).map(text).collect::<Vec<_>>().join(" ")
 }
 
 /// The first `neurons` of a substrate.

@@ -21,6 +21,7 @@ mod learning_rate;
 pub mod log;
 #[cfg(test)]
 mod mock;
+pub mod nulls;
 mod on_matrix;
 mod penalties;
 pub mod pool;

@@ -19,10 +19,11 @@ use pallium_record::training::{Snapshot, Trained};
 use pallium_record::weights::Weights;
 
 use super::components::{
-    Ground, Grown, Options, begin, build_constraints, build_metric, build_metrics, build_model,
-    build_optimizer, check_model, check_training, describe_model,
+    Ground, Options, begin, build_constraints, build_metric, build_metrics, build_model, build_optimizer,
+    check_model, check_training, describe_model,
 };
 use super::finished_network::FinishedNetwork;
+use super::nulls;
 use super::penalties::{Penalties, Wiring};
 use super::scores::{Answers, SplitScores};
 use super::tasks::Tasks;
@@ -57,7 +58,7 @@ pub fn train(
     check_training(spec)?;
     let mut ground = Ground::new(spec, catalogue, options)?;
     let base = ground.setting(spec, options);
-    let grown = Grown::new(spec, catalogue, &base, &ground.substrate)?;
+    let (grown, of_null) = nulls::grown(spec, catalogue, &base, &ground.substrate)?;
     let distance = ground.distance_on(grown.connections.as_ref());
     let base = grown.setting(base, distance.as_ref());
     let initial = &grown.values;
@@ -139,7 +140,8 @@ pub fn train(
         }
     };
     let tasks = &ground.tasks;
-    let values = values(tasks, if diverged { &[] } else { &splits }, curves.last().filter(|_| !diverged));
+    let mut values = values(tasks, if diverged { &[] } else { &splits }, curves.last().filter(|_| !diverged));
+    values.extend(of_null);
 
     let measuring = Instant::now();
     let (mut measures, mut arrays) = (Vec::new(), Vec::new());

@@ -266,6 +266,7 @@ mod tests {
             names: columns.iter().map(|(name, _)| (*name).into()).collect(),
             runs: (1..=rows).map(|i| i.to_string()).collect(),
             columns: columns.iter().map(|(_, c)| entries(c)).collect(),
+            groups: Vec::new(),
         }
     }
 

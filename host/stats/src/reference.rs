@@ -1,5 +1,6 @@
 //! Tests against scipy and exact arithmetic on `reference/tables.json`, which
-//! `reference/make.py` wrote.
+//! `reference/make.py` wrote; and the paired samples of `reference/paired.json`, which
+//! `reference/paired.py` wrote.
 
 use serde::Deserialize;
 
@@ -110,4 +111,22 @@ fn bootstrap_intervals_of_random_tables_are_exact_in_any_unit() {
         }
     }
     assert_eq!(checked, 30);
+}
+
+/// Paired samples, and what statsmodels, scipy and pingouin say of them.
+#[derive(Deserialize)]
+pub(super) struct Paired {
+    pub a: Vec<f64>,
+    pub b: Vec<f64>,
+    pub margin: f64,
+    /// t and p of the lower and of the upper test, and the larger p.
+    pub tost: [f64; 5],
+    pub d_z: f64,
+    pub g_z: f64,
+    pub interval: [f64; 2],
+    pub rank_biserial: f64,
+}
+
+pub(super) fn paired() -> Vec<Paired> {
+    serde_json::from_str(include_str!("reference/paired.json")).unwrap()
 }

@@ -6,6 +6,8 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use pallium_core::{Error, Result};
 use pallium_files as files;
 
+use super::Nested;
+
 /// Maximum length of a table in bytes: many millions of runs.
 const LONGEST_FILE: u64 = 1 << 28;
 
@@ -18,6 +20,9 @@ pub struct WideTable {
     pub runs: Vec<String>,
     /// For each variant the value of each run.
     pub columns: Vec<Vec<TableEntry>>,
+    /// For each run its labels in the columns that group runs, such as a field; none
+    /// without such columns.
+    pub groups: Vec<Vec<String>>,
 }
 
 /// One cell of the table.
@@ -59,7 +64,46 @@ impl WideTable {
     /// If the file cannot be read, has no header, two columns with one name, or
     /// an invalid cell; the message names file, line and column.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::from_text(path, read_text(path)?)
+        Self::read_grouped(path, &[])
+    }
+
+    /// As [`WideTable::read`]; the columns `groups` name groups of runs and are not
+    /// variants.
+    ///
+    /// # Errors
+    /// As [`WideTable::read`], and if there is no such column, or a label is empty.
+    pub fn read_grouped(path: &Path, groups: &[String]) -> Result<Self> {
+        let Text { header, rows } = read_text(path)?;
+        let mut places = Vec::new();
+        for group in groups {
+            let Some(place) = header.iter().position(|title| title == group) else {
+                return Err(Error::input(format!("{} has no column `{group}`", path.display()))
+                    .help(format!("its columns are {}", header.join(", "))));
+            };
+            places.push(place);
+        }
+        let labels = rows.iter().map(|(line, cells)| {
+            let of = |&place: &usize| match cells[place].as_str() {
+                "" => Err(Error::input(format!(
+                    "{}, line {line}, column `{}`: the label is empty",
+                    path.display(),
+                    header[place]
+                ))
+                .help("every run belongs to a group")),
+                label => Ok(label.to_owned()),
+            };
+            places.iter().map(of).collect::<Result<Vec<_>>>()
+        });
+        let labels: Vec<Vec<String>> = labels.collect::<Result<_>>()?;
+        let rest = |cells: Vec<String>| -> Vec<String> {
+            let kept = cells.into_iter().enumerate().filter(|(place, _)| !places.contains(place));
+            kept.map(|(_, cell)| cell).collect()
+        };
+        let text = Text {
+            header: rest(header),
+            rows: rows.into_iter().map(|(line, cells)| (line, rest(cells))).collect(),
+        };
+        Ok(WideTable { groups: labels, ..Self::from_text(path, text)? })
     }
 
     /// As [`WideTable::read`], from `bytes`.
@@ -95,7 +139,8 @@ impl WideTable {
                 .help("name every column after its variant"));
             }
         }
-        let mut table = WideTable { columns: vec![Vec::new(); names.len()], names, runs: Vec::new() };
+        let mut table =
+            WideTable { columns: vec![Vec::new(); names.len()], names, runs: Vec::new(), groups: Vec::new() };
         for (row, (line, cells)) in rows.iter().enumerate() {
             let (index, cells) = cells.split_at(usize::from(indexed));
             table.runs.push(
@@ -119,6 +164,18 @@ impl WideTable {
     /// The values of a variant, without missing runs.
     pub fn values(&self, variant: usize) -> Vec<f64> {
         self.columns[variant].iter().filter_map(TableEntry::value).collect()
+    }
+
+    /// The differences of two variants in the runs with a value in both, by the groups of
+    /// these runs.
+    pub fn differences(&self, a: usize, b: usize) -> Nested {
+        let rows = self.columns[a].iter().zip(&self.columns[b]).enumerate();
+        let known = rows.filter_map(|(row, (a, b))| {
+            let labels = self.groups.get(row).map(Vec::as_slice).unwrap_or_default();
+            Some((labels.iter().map(String::as_str).collect(), a.value()? - b.value()?))
+        });
+        let (labels, values): (Vec<Vec<&str>>, Vec<f64>) = known.unzip();
+        Nested::new(&labels, &values)
     }
 
     /// The values of the runs with a value in both variants.

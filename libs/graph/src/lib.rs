@@ -1,10 +1,10 @@
-//! The undirected graph of a network's strong connections, its communities and
-//! rewiring that keeps degrees. It does not know components, and not where the
-//! weights come from.
+//! The undirected graph of a network's strong connections, communities and rewiring that
+//! keeps degrees. It does not know components, and not where the weights come from.
 
 pub mod communities;
 pub mod examples;
 mod graph;
+pub mod louvain;
 mod rewiring;
 mod threshold;
 

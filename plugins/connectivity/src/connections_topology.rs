@@ -3,9 +3,8 @@
 
 use pallium_core::prelude::*;
 use pallium_core::rand::seq::SliceRandom;
+use pallium_graph::louvain::{Weighted, communities};
 use pallium_weights::Arnoldi;
-
-use crate::louvain::{Weighted, communities};
 
 pallium_core::params! {
     /// Which connections are measured, and how.
@@ -178,9 +177,9 @@ fn rich_club(graph: &Weighted, n: usize) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use pallium_core::serde_json::{self, Value};
+    use pallium_graph::louvain::modularity;
 
     use super::*;
-    use crate::louvain::modularity;
 
     fn golden() -> Value {
         serde_json::from_str(include_str!("../fixtures/topology.json")).unwrap()

@@ -36,7 +36,6 @@ mod rich_club;
 
 mod ensemble;
 mod graph;
-mod louvain;
 mod paths;
 
 #[cfg(test)]

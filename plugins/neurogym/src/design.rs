@@ -174,6 +174,13 @@ impl Canvas<'_> {
         self.scored.slice_mut(s![range]).fill(1.0);
     }
 
+    /// Sets the decision period and the correct answer at each step from its start.
+    pub fn decide_each(&mut self, period: usize, class: impl Fn(usize) -> u32) {
+        self.decide(period, FIXATE);
+        let range = self.ranges[period].clone();
+        self.targets.slice_mut(s![range]).iter_mut().enumerate().for_each(|(step, to)| *to = class(step));
+    }
+
     /// Sets a decision period in which class 1 is correct at one `step` (from
     /// the period's start) only. That step counts as much in the accuracy as
     /// all others together, so never answering gives an accuracy of one half.

@@ -2,10 +2,12 @@
 //!
 //! `fixtures/neurogym-2.2.0.json` was written by `fixtures/golden.py`. With
 //! `PALLIUM_NEUROGYM` set to a Python that has neurogym, `side_by_side` makes a
-//! larger file of the same kind, with other seeds, and compares again.
+//! larger file of the same kind, with other seeds, and compares again; likewise with
+//! Mod-Cog's code, `mod-cog.json` and `PALLIUM_MOD_COG`, the folder of that code.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::process::Command;
 
 use pallium_core::parse_parameters;
@@ -14,6 +16,7 @@ use pallium_core::serde_json::{self, Value};
 use pallium_testkit as testkit;
 
 use crate::design::{Design, blank, lay_out, trials};
+use crate::yang19::mod_cog::Built;
 use crate::yang19::{Decision, Matching, Reach};
 use crate::{
     anti_reach, context_decision_making, delay_comparison, delay_match_sample, delay_paired_association,
@@ -189,6 +192,14 @@ fn built(id: &str, parameters: &Value) -> Box<dyn Compare> {
     fn component<C: Component>(parameters: &Value) -> C {
         let params = parse_parameters::<C::Params>(C::ID, &parameters.to_string()).unwrap();
         C::build(params, &Setting::default()).unwrap()
+    }
+    if id == yang19::mod_cog::ModCog::ID {
+        let params = parse_parameters(id, &parameters.to_string()).unwrap();
+        return match yang19::mod_cog::Built::new(params).unwrap() {
+            Built::Reach(design) => Box::new(design),
+            Built::Decision(design) => Box::new(design),
+            Built::Matching(design) => Box::new(design),
+        };
     }
     macro_rules! one_of {
         ($($component:ty $(, $field:tt)?;)*) => {
@@ -404,7 +415,7 @@ fn rounded(value: f64) -> String {
     format!("{value:.5}")
 }
 
-fn compare_all(text: &str) -> usize {
+fn compare_all(text: &str, expected: usize) -> usize {
     let file: Value = serde_json::from_str(text).unwrap();
     assert_eq!(file["neurogym"], "2.2.0");
     let cases = file["cases"].as_array().unwrap();
@@ -413,15 +424,20 @@ fn compare_all(text: &str) -> usize {
         built(case["task"].as_str().unwrap(), &case["parameters"]).compare(case);
         trials += case["trials"].as_array().unwrap().len();
     }
-    let mut tasks: Vec<_> = cases.iter().map(|case| case["task"].as_str().unwrap()).collect();
+    let mut tasks: Vec<_> = cases.iter().map(|case| (&case["task"], &case["parameters"]["name"])).collect();
     tasks.dedup();
-    assert_eq!(tasks.len(), 28, "every task is in the file");
+    assert_eq!(tasks.len(), expected, "every task is in the file");
     trials
 }
 
 #[test]
 fn trials_match_neurogym() {
-    compare_all(include_str!("../fixtures/neurogym-2.2.0.json"));
+    compare_all(include_str!("../fixtures/neurogym-2.2.0.json"), 28);
+}
+
+#[test]
+fn trials_match_mod_cog() {
+    compare_all(include_str!("../fixtures/mod-cog.json"), 82);
 }
 
 #[test]
@@ -430,14 +446,23 @@ fn side_by_side() {
         println!("skipped: PALLIUM_NEUROGYM names no Python that has neurogym 2.2.0");
         return;
     };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/golden.py");
-    let output = Command::new(python)
-        .args([script, "--trials", "60", "--counted", "8000", "--seed", "20"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let trials = compare_all(&String::from_utf8(output.stdout).unwrap());
-    println!("{trials} trials compared");
+    let compare = |script: &str, tasks: usize| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(script);
+        let output = Command::new(&python)
+            .arg(script)
+            .args(["--trials", "60", "--counted", "8000", "--seed", "20"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let trials = compare_all(&String::from_utf8(output.stdout).unwrap(), tasks);
+        println!("{trials} trials compared");
+    };
+    compare("golden.py", 28);
+    if std::env::var_os("PALLIUM_MOD_COG").is_some() {
+        compare("mod_cog.py", 82);
+    } else {
+        println!("skipped: PALLIUM_MOD_COG names no folder with mod_cog_tasks.py");
+    }
 }
 
 #[test]
@@ -512,6 +537,49 @@ fn impossible_parameters_are_refused() {
     refused::<yang19::matching::Dms>(r#"{"dim_ring": 7}"#, "`dim_ring` is 7");
     refused::<yang19::decision::DlyDm1>(r#"{"coherences": [0.5]}"#, "`coherences` has 1 values");
     refused::<yang19::decision::Dm1>(r#"{"coherences": [1.5]}"#, "`coherences[0]` is 1.5");
+    use yang19::mod_cog::ModCog;
+    refused::<ModCog>(r#"{"name": "goint"}"#, "`goint` is not a task of Mod-Cog");
+    refused::<ModCog>(r#"{"name": "dm1intr"}"#, "`dm1` has no delay to integrate");
+    refused::<ModCog>(r#"{"name": "dmsintr", "dim_ring": 7}"#, "`dim_ring` is 7");
+}
+
+#[test]
+fn extensions_of_mod_cog_are_composed() {
+    let task = |name: &str| {
+        let parameters = format!(r#"{{"name": "{name}", "sigma": 0, "delay": 700}}"#);
+        task::<yang19::mod_cog::ModCog>(&parameters).unwrap()
+    };
+    // Both extensions of one task: the answer moves on from where the delay moved it.
+    let answers = |name: &str, count: usize| -> Vec<Vec<u32>> {
+        let batch = task(name).trials(count, 3).unwrap();
+        let (targets, scored) = (batch.targets.view().classes().unwrap(), batch.scored.as_ref().unwrap());
+        let decided = |trial: usize| {
+            let row = targets.row(trial).into_iter().zip(scored.row(trial));
+            row.filter(|(_, scored)| **scored > 0.0).map(|(class, _)| *class).collect()
+        };
+        (0..count).map(decided).collect()
+    };
+    for (base, moved) in answers("dlydm1", 20).into_iter().zip(answers("dlydm1intlseqr, long", 20)) {
+        let begin = i64::from(base[0]) - 1;
+        let expected: Vec<u32> = (0..10).map(|step| (begin - 7 + step).rem_euclid(16) as u32 + 1).collect();
+        assert_eq!(moved, expected);
+    }
+    // Of the 126 names of the paper every one is a task.
+    let mut count = 0;
+    for base in
+        ["go", "rtgo", "dlygo", "anti", "rtanti", "dlyanti", "dm1", "dm2", "ctxdm1", "ctxdm2", "multidm"]
+            .into_iter()
+            .chain(["dlydm1", "dlydm2", "ctxdlydm1", "ctxdlydm2", "multidlydm", "dms", "dnms", "dmc", "dnmc"])
+    {
+        let waits = base.contains("dly") || base.ends_with("ms") || base.ends_with("mc");
+        for integrate in if waits { &["", "intr", "intl"][..] } else { &[""] } {
+            for sequence in ["", "seqr", "seql"] {
+                task(&format!("{base}{integrate}{sequence}"));
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 126);
 }
 
 /// The conformance checks of all tasks, with small rings to save time.

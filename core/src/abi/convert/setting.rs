@@ -53,6 +53,7 @@ fn setting_parts<'a>(
         parts.extend(units.map(|units| Part::slice(name, units.neurons)));
     }
     parts.extend(setting.connections.into_iter().flat_map(connection_parts));
+    parts.extend(setting.original.map(|original| Part::new("original", original)));
     parts.extend(extra);
     let header = json(&SettingHeader {
         seed: setting.seed,
@@ -77,6 +78,7 @@ struct ReceivedSetting<'a> {
     rows: Option<Units<'a>>,
     columns: Option<Units<'a>>,
     connections: Option<ConnectionsView<'a>>,
+    original: Option<ArrayView<'a, f32, Ix2>>,
 }
 
 impl<'a> ReceivedSetting<'a> {
@@ -96,6 +98,7 @@ impl<'a> ReceivedSetting<'a> {
             rows: units("rows")?,
             columns: units("columns")?,
             connections: received.connections()?,
+            original: received.array_if::<f32, Ix2>("original")?,
             header,
         })
     }
@@ -117,6 +120,7 @@ impl<'a> ReceivedSetting<'a> {
             rows: self.rows,
             columns: self.columns,
             connections: self.connections,
+            original: self.original,
         }
     }
 }

@@ -42,6 +42,9 @@ pub fn all(report: &Report, material: &Material, figures: &[Figure<'_>]) -> Resu
             html! {
                 (drawn("effects"))
                 (tables(&|t| report.effects_table(t)))
+                @if report.statistics.iter().any(|s| !s.equivalences.is_empty()) {
+                    (tables(&|t| report.equivalence_table(t)))
+                }
                 details {
                     summary { "Do variants differ at all?" }
                     (tables(&|t| report.omnibus_table(t)))

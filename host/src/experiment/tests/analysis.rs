@@ -19,6 +19,7 @@ fn reference_factors_and_contrasts_are_read_in_the_order_of_the_file() {
     let text = format!(
         "{VARIANTS}reference = \"free\"
         criterion = 0.9
+        equivalence = 0.02
         contrasts = [[\"bound\", \"free\"], [\"bound[strength=0.3]\", \"bound[strength=0.1]\"]]
         [analysis.factors]
         second = {{ z = [\"bound\"], a = \"free\" }}
@@ -39,6 +40,7 @@ fn reference_factors_and_contrasts_are_read_in_the_order_of_the_file() {
         ],
         contrasts: vec![pair("bound", "free"), pair("bound[strength=0.3]", "bound[strength=0.1]")],
         criterion: Some(0.9),
+        equivalence: Some(0.02),
     };
     assert_eq!(found, expected);
 }

@@ -6,6 +6,7 @@ use pallium_core::random::Stream;
 use rand::Rng;
 
 use super::components;
+use super::extension::Extension;
 use crate::design::{Canvas, Design, FIXATION, Frame, noise};
 use crate::duration::{Distribution, Duration, ms, uniform};
 use crate::ring::Ring;
@@ -106,16 +107,16 @@ fn frame(
 
 /// Which modalities show stimuli, and their weights in the decision.
 #[derive(Clone, Copy)]
-struct Rule {
+pub(super) struct Rule {
     shown: [bool; 2],
     weights: [f64; 2],
 }
 
-const FIRST: Rule = Rule { shown: [true, false], weights: [1.0, 1.0] };
-const SECOND: Rule = Rule { shown: [false, true], weights: [1.0, 1.0] };
-const ONLY_FIRST: Rule = Rule { shown: [true, true], weights: [1.0, 0.0] };
-const ONLY_SECOND: Rule = Rule { shown: [true, true], weights: [0.0, 1.0] };
-const BOTH: Rule = Rule { shown: [true, true], weights: [1.0, 1.0] };
+pub(super) const FIRST: Rule = Rule { shown: [true, false], weights: [1.0, 1.0] };
+pub(super) const SECOND: Rule = Rule { shown: [false, true], weights: [1.0, 1.0] };
+pub(super) const ONLY_FIRST: Rule = Rule { shown: [true, true], weights: [1.0, 0.0] };
+pub(super) const ONLY_SECOND: Rule = Rule { shown: [true, true], weights: [0.0, 1.0] };
+pub(super) const BOTH: Rule = Rule { shown: [true, true], weights: [1.0, 1.0] };
 
 /// Strengths that differ by less count as equal; the answer is then random.
 const TIE: f64 = 1e-6;
@@ -131,6 +132,7 @@ pub struct Decision {
     ring: Ring,
     coherences: Vec<f64>,
     rule: Rule,
+    extension: Extension,
 }
 
 /// The parameters of a trial.
@@ -144,7 +146,7 @@ pub struct Trial {
 }
 
 impl Decision {
-    fn new(mut frame: Frame, dim_ring: u32, coherences: Vec<f64>, rule: Rule) -> Result<Self> {
+    pub(super) fn new(mut frame: Frame, dim_ring: u32, coherences: Vec<f64>, rule: Rule) -> Result<Self> {
         let ring = Ring::new(dim_ring)?;
         frame.inputs = 1 + 2 * ring.len();
         frame.classes = 1 + ring.len();
@@ -157,7 +159,12 @@ impl Decision {
         for (index, &coherence) in coherences.iter().enumerate() {
             one_of_range(&format!("coherences[{index}]"), coherence, 0.0, 1.0)?;
         }
-        Ok(Decision { frame, ring, coherences, rule })
+        Ok(Decision { frame, ring, coherences, rule, extension: Extension::NONE })
+    }
+
+    /// The same task with an extension.
+    pub(super) fn extended(self, extension: Extension) -> Self {
+        Decision { extension, ..self }
     }
 
     /// Whether the stimuli are shown successively.
@@ -222,8 +229,9 @@ impl Design for Decision {
         let n = self.ring.len();
         let (stimuli, decision) = if self.delayed() { ([1, 3], 4) } else { ([1, 1], 2) };
         let periods = if self.delayed() { &stimuli[..] } else { &stimuli[..1] };
-        canvas.show(&[0], FIXATION, 1.0);
-        canvas.noise(periods, 1..1 + 2 * n);
+        let (extension, dt_ms) = (&self.extension, self.frame.dt_ms);
+        canvas.show(extension.fixates(&[0, 1, 2, 3][..decision]), FIXATION, 1.0);
+        canvas.noise(periods, extension.first_noisy()..1 + 2 * n);
         for (modality, pair) in trial.strengths.iter().enumerate() {
             let Some(pair) = pair else { continue };
             for ((period, direction), &strength) in stimuli.into_iter().zip(trial.directions).zip(pair) {
@@ -233,7 +241,9 @@ impl Design for Decision {
         }
         let [first, second] = self.evidence(&trial.strengths);
         let choice = trial.directions[usize::from(first + trial.tie <= second)];
-        canvas.decide(decision, 1 + choice as u32);
+        let delay = if self.delayed() { canvas.range(2).len() } else { 0 };
+        let choice = extension.moved(choice, delay, dt_ms, n);
+        canvas.decide_each(decision, |step| extension.class(choice, step, dt_ms, n));
         choice as u32
     }
 

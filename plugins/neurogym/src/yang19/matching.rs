@@ -5,6 +5,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
+use super::extension::Extension;
 use super::{MODALITIES, components};
 use crate::design::{Canvas, Design, FIXATE, FIXATION, Frame, noise};
 use crate::duration::{Duration, ms};
@@ -37,7 +38,7 @@ pallium_core::params! {
 
 /// What counts as a match.
 #[derive(Clone, Copy, PartialEq)]
-enum Match {
+pub(super) enum Match {
     /// The same direction; a non-match is the opposite one.
     Sample,
     /// The same half of the circle. A sample of 180° belongs to the first half;
@@ -58,6 +59,7 @@ pub struct Matching {
     to: Match,
     /// Whether to point on a match, or on a non-match.
     on_match: bool,
+    extension: Extension,
 }
 
 /// The parameters of a trial.
@@ -78,28 +80,35 @@ const DECISION: usize = 4;
 
 impl Matching {
     fn new(purpose: &'static str, params: Params, to: Match, on_match: bool) -> Result<Self> {
-        let ring = Ring::new(params.dim_ring)?;
+        let noise = noise(params.sigma, params.dt_ms)?;
+        let periods = vec![
+            ("fixation", params.fixation),
+            ("sample", params.sample),
+            ("delay", params.delay),
+            ("test", params.test),
+            ("decision", params.decision),
+        ];
+        let (dt_ms, fixation_weight) = (params.dt_ms, params.fixation_weight);
+        let frame = Frame { purpose, dt_ms, periods, inputs: 0, classes: 0, fixation_weight, noise };
+        Matching::in_frame(frame, params.dim_ring, to, on_match)
+    }
+
+    /// A task with these five periods.
+    pub(super) fn in_frame(mut frame: Frame, dim_ring: u32, to: Match, on_match: bool) -> Result<Self> {
+        let ring = Ring::new(dim_ring)?;
         if !ring.len().is_multiple_of(2) {
-            return Err(Error::input(format!("parameter `dim_ring` is {}", params.dim_ring))
+            return Err(Error::input(format!("parameter `dim_ring` is {dim_ring}"))
                 .help("it must be even, so that each direction has an opposite one"));
         }
-        let frame = Frame {
-            purpose,
-            dt_ms: params.dt_ms,
-            periods: vec![
-                ("fixation", params.fixation),
-                ("sample", params.sample),
-                ("delay", params.delay),
-                ("test", params.test),
-                ("decision", params.decision),
-            ],
-            inputs: 1 + 2 * ring.len(),
-            classes: 1 + ring.len(),
-            fixation_weight: params.fixation_weight,
-            noise: noise(params.sigma, params.dt_ms)?,
-        };
+        frame.inputs = 1 + 2 * ring.len();
+        frame.classes = 1 + ring.len();
         frame.check(&["sample", "test", "decision"])?;
-        Ok(Matching { frame, ring, to, on_match })
+        Ok(Matching { frame, ring, to, on_match, extension: Extension::NONE })
+    }
+
+    /// The same task with an extension.
+    pub(super) fn extended(self, extension: Extension) -> Self {
+        Matching { extension, ..self }
     }
 }
 
@@ -129,12 +138,19 @@ impl Design for Matching {
     fn lay(&self, trial: &Trial, canvas: &mut Canvas<'_>) -> u32 {
         let n = self.ring.len();
         let first = 1 + trial.modality * n;
-        canvas.show(&[0], FIXATION, 1.0);
+        let (extension, dt_ms) = (&self.extension, self.frame.dt_ms);
+        canvas.show(extension.fixates(&[0, SAMPLE, 2, TEST]), FIXATION, 1.0);
         canvas.pattern(SAMPLE, first, &self.ring.bump(self.ring.angle(trial.sample), 1.0));
         canvas.pattern(TEST, first, &self.ring.bump(self.ring.angle(trial.test), 1.0));
         canvas.noise(&[SAMPLE, TEST], first..first + n);
         let point = trial.matches == self.on_match;
-        canvas.decide(DECISION, if point { 1 + trial.test as u32 } else { FIXATE });
+        let test = extension.moved(trial.test, canvas.range(2).len(), dt_ms, n);
+        canvas.decide_each(
+            DECISION,
+            |step| {
+                if point { extension.class(test, step, dt_ms, n) } else { FIXATE }
+            },
+        );
         ((trial.modality * 2 + usize::from(!trial.matches)) * n + trial.sample) as u32
     }
 
@@ -153,7 +169,8 @@ impl Design for Matching {
 
     fn levels(&self) -> Levels {
         let ideal = (self.frame.noise == 0.0).then_some(1.0);
-        Levels { chance: 0.5, memoryless: Some(0.5), ideal }
+        let chance = 0.5 + 0.5 * self.extension.shared(self.ring.len());
+        Levels { chance, memoryless: Some(chance), ideal }
     }
 }
 

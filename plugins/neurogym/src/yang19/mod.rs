@@ -7,12 +7,15 @@
 //! | `reach.rs` | go, anti, rtgo, rtanti, dlygo, dlyanti |
 //! | `decision.rs` | dm1, dm2, ctxdm1, ctxdm2, multidm, and each with a delay: dlydm1 … |
 //! | `matching.rs` | dms, dnms, dmc, dnmc |
+//! | `mod_cog.rs` | all of these with the extensions of Mod-Cog (`extension.rs`) |
 //!
 //! In the first and the last family, NeuroGym alternates between the
 //! modalities; here the modality is drawn, so that trials are independent.
 
 pub mod decision;
+mod extension;
 pub mod matching;
+pub mod mod_cog;
 pub mod reach;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use pallium_core::prelude::*;
 use pallium_core::random::Stream;
 use rand::Rng;
 
+use super::extension::Extension;
 use super::{MODALITIES, components};
 use crate::design::{Canvas, Design, FIXATION, Frame};
 use crate::duration::{Duration, ms};
@@ -76,6 +77,7 @@ pub struct Reach {
     pub frame: Frame,
     ring: Ring,
     anti: bool,
+    extension: Extension,
 }
 
 /// The parameters of a trial.
@@ -87,7 +89,7 @@ pub struct Trial {
 }
 
 impl Reach {
-    fn new(
+    pub(super) fn new(
         purpose: &'static str,
         dt_ms: u32,
         periods: Vec<(&'static str, Duration)>,
@@ -106,7 +108,12 @@ impl Reach {
             noise: 0.0,
         };
         frame.check(&["stimulus", "decision"])?;
-        Ok(Reach { frame, ring, anti })
+        Ok(Reach { frame, ring, anti, extension: Extension::NONE })
+    }
+
+    /// The same task with an extension.
+    pub(super) fn extended(self, extension: Extension) -> Self {
+        Reach { extension, ..self }
     }
 
     /// Whether the stimulus is shown during the decision.
@@ -128,12 +135,15 @@ impl Design for Reach {
 
     fn lay(&self, trial: &Trial, canvas: &mut Canvas<'_>) -> u32 {
         let n = self.ring.len();
+        let (extension, dt_ms) = (&self.extension, self.frame.dt_ms);
         let shown = if self.anti { self.ring.opposite(trial.choice) } else { self.ring.angle(trial.choice) };
         let (before, stimulus, decision): (&[usize], _, _) =
             if self.reaction() { (&[0], 1, 1) } else { (&[0, 1, 2], 1, 3) };
+        let shown =
+            if self.reaction() { shown } else { extension.turned(shown, canvas.range(2).len(), dt_ms) };
         canvas.show(before, FIXATION, 1.0);
         canvas.pattern(stimulus, 1 + trial.modality * n, &self.ring.bump(shown, 1.0));
-        canvas.decide(decision, 1 + trial.choice as u32);
+        canvas.decide_each(decision, |step| extension.class(trial.choice, step, dt_ms, n));
         (trial.modality * n + trial.choice) as u32
     }
 
@@ -147,8 +157,13 @@ impl Design for Reach {
 
     fn levels(&self) -> Levels {
         let chance = 1.0 / self.ring.len() as f64;
-        let memoryless = if self.reaction() { 1.0 } else { chance };
-        Levels { chance, memoryless: Some(memoryless), ideal: Some(1.0) }
+        // Where the answer moves while the stimulus is shown, it depends on durations.
+        let memoryless = match (self.reaction(), self.extension.sequence == 0) {
+            (true, true) => Some(1.0),
+            (true, false) => None,
+            (false, _) => Some(chance),
+        };
+        Levels { chance, memoryless, ideal: Some(1.0) }
     }
 }
 

@@ -8,7 +8,7 @@ use pallium_core::rand::seq::SliceRandom;
 
 /// An undirected graph: for each node its neighbours and the weights of the edges, in
 /// both directions. An edge of a node with itself counts twice.
-pub(crate) struct Weighted {
+pub struct Weighted {
     indptr: Vec<usize>,
     edges: Vec<(u32, f64)>,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Weighted {
 impl Weighted {
     /// Both directions of each pair added up; connections of neurons with themselves are
     /// left out.
-    pub(crate) fn new(connections: ConnectionsView<'_>, weights: &[f32]) -> Self {
+    pub fn new(connections: ConnectionsView<'_>, weights: &[f32]) -> Self {
         let mut all: Vec<(u32, u32, f64)> = Vec::with_capacity(2 * connections.len());
         for ((i, j), &w) in connections.pairs().zip(weights).filter(|((i, j), _)| i != j) {
             let (i, j, w) = (i as u32, j as u32, f64::from(w.abs()));
@@ -50,7 +50,7 @@ impl Weighted {
     }
 
     /// The neighbours of a node, ascending.
-    pub(crate) fn of(&self, node: usize) -> &[(u32, f64)] {
+    pub fn of(&self, node: usize) -> &[(u32, f64)] {
         &self.edges[self.indptr[node]..self.indptr[node + 1]]
     }
 
@@ -60,7 +60,7 @@ impl Weighted {
 }
 
 /// Modularity of communities (Newman 2004); NaN without edges.
-pub(crate) fn modularity(graph: &Weighted, community: &[u32]) -> f64 {
+pub fn modularity(graph: &Weighted, community: &[u32]) -> f64 {
     let n = graph.nodes();
     let (mut within, mut strength) = (vec![0.0; n], vec![0.0; n]);
     for (node, of) in graph.strengths().into_iter().enumerate() {
@@ -75,7 +75,7 @@ pub(crate) fn modularity(graph: &Weighted, community: &[u32]) -> f64 {
 
 /// The best of `rounds` divisions, each in another order of the nodes: the community of
 /// each node, numbered from 0, and the modularity.
-pub(crate) fn communities(graph: &Weighted, rounds: u32) -> (Vec<u32>, f64) {
+pub fn communities(graph: &Weighted, rounds: u32) -> (Vec<u32>, f64) {
     let mut best: Option<(Vec<u32>, f64)> = None;
     for round in 0..rounds.max(1) {
         let found = divide(graph, u64::from(round));

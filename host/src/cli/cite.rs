@@ -1,0 +1,70 @@
+//! `pallium cite`: the works that an experiment builds on, as BibTeX.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pallium_core::{Error, Result};
+
+use super::support;
+use crate::citation::{bibliography, entry};
+use crate::experiment::Experiment;
+
+/// The works that the components of an experiment cite, as BibTeX.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium cite runs/quickstart > quickstart.bib
+
+The components that cite a work stand above its entry. Pallium itself comes first.")]
+pub struct Cite {
+    /// A run folder or an experiment file.
+    #[arg(value_name = "RUN|FILE.toml")]
+    of: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If it is neither a run folder nor an experiment file, or a component is not found.
+pub fn cite(args: &Cite) -> Result<()> {
+    support::print(&works(&args.of)?)
+}
+
+/// The works of a run folder or an experiment file, as BibTeX.
+///
+/// # Errors
+/// As [`cite`].
+pub(super) fn works(of: &Path) -> Result<String> {
+    let file = if of.is_dir() { of.join("experiment.toml") } else { of.to_owned() };
+    if !file.exists() {
+        return Err(Error::input(format!("{} does not contain a run", of.display()))
+            .help("name a folder that `pallium run` wrote, or an experiment file"));
+    }
+    let experiment = Experiment::load(&file, &[])?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
+    let cells = experiment.expand(&catalogue)?;
+    let mut sources: BTreeMap<&str, String> = BTreeMap::new();
+    for component in cells.iter().flat_map(|cell| cell.components()) {
+        if !sources.contains_key(component.id.as_str()) {
+            let known = catalogue.get(&component.id)?;
+            let described = catalogue.describe_with(known, &component.params)?;
+            sources.insert(&component.id, described.map_or_else(|| known.cite.clone(), |own| own.cite));
+        }
+    }
+    let (works, unknown) = bibliography(sources.iter().map(|(id, source)| (*id, source.as_str())));
+    for text in unknown {
+        status!("not a reference to a publication: {text}");
+    }
+    Ok(format!("{}\n{works}", pallium()))
+}
+
+/// Pallium itself.
+fn pallium() -> String {
+    let fields = [
+        ("title", "Pallium".to_owned()),
+        ("author", "{The Pallium developers}".to_owned()),
+        ("version", pallium_record::VERSION.to_owned()),
+        ("note", "MIT or Apache-2.0".to_owned()),
+    ];
+    format!("% the software\n{}", entry("software", "pallium", &fields))
+}

@@ -1,0 +1,246 @@
+//! `modcog.task`: Yang's twenty tasks, and each with the extensions of Mod-Cog.
+
+use pallium_core::prelude::*;
+
+use super::decision::{self, Decision};
+use super::extension::{Classes, Extension};
+use super::matching::{Match, Matching};
+use super::reach::Reach;
+use crate::design::{self, Design, Frame, check_length, noise};
+use crate::duration::{Duration, ms, uniform};
+
+pallium_core::params! {
+    /// Which task, its timing, noise, strengths, and size of the rings.
+    pub struct Params {
+        /// One of the tasks of `yang19`, such as `dlygo`; tasks with a delay may
+        /// continue with `intr` or `intl`, and every task with `seqr` or `seql`: `dlygointr`,
+        /// `goseql`, `dmsintrseql`. What follows a blank or a comma tells two of the same
+        /// task apart.
+        name: String = "go".to_owned(),
+        /// Duration of a step in milliseconds, 1 to 1e6.
+        dt_ms: u32 = 100,
+        /// Duration of fixation, in ms; by default 500, in decisions drawn between 200
+        /// and 500, in matching tasks 300.
+        fixation: Option<Duration> = None,
+        /// Duration of each stimulus, in ms; by default 500. Tasks that react at once show
+        /// it throughout the decision.
+        stimulus: Option<Duration> = None,
+        /// Duration of the delay, in ms; by default 500, with `int` except in decisions
+        /// one of 0, 100, …, 1100, in matching tasks without `int` drawn between 200 and
+        /// 1200.
+        delay: Option<Duration> = None,
+        /// Duration of the decision, in ms; by default 500, in decisions 200, in matching
+        /// tasks 900, and with `seq` 1000, except in tasks that react at once.
+        decision: Option<Duration> = None,
+        /// Strengths of stimuli in decisions (0 to 1), drawn equally often; by default
+        /// differences of 0.08, 0.16, 0.32 and 0.64, with a delay strengths of 0.3, 0.6
+        /// and 1.
+        coherences: Option<Vec<f64>> = None,
+        /// Strength of the noise while stimuli are shown, except in reaching tasks: its
+        /// standard deviation at a step is sigma / √dt_ms.
+        sigma: f64 = 1.0,
+        /// Number of channels of each ring, and of choices (2 to 1000; even in matching
+        /// tasks).
+        dim_ring: u32 = 16,
+        /// The class of an answer.
+        classes: Classes = Classes::Ring,
+        /// Weight in the loss of each step outside the decision.
+        fixation_weight: f64 = 1.0,
+    }
+}
+
+/// A task of Mod-Cog, which composes each of Yang's tasks with movement along the ring
+/// that networks of unconnected autapses cannot make. With `int`, the answer moves with
+/// the delay, by one channel in 100 ms (in reaching tasks the stimulus is turned against
+/// it, by 1 rad in 100 ms): to higher channels with `r`, to lower ones with `l`. With `seq`, it
+/// moves during the decision, by one channel in 100 ms.
+///
+/// The 82 tasks of the paper have one extension at most. Its code draws the delay of a
+/// matching task once for each environment; here it is drawn for each trial.
+pub struct ModCog(Box<dyn Trials>);
+
+/// A design, as a task.
+trait Trials: Send + Sync {
+    fn info(&self) -> TaskInfo;
+    fn trials(&self, count: usize, seed: u64) -> Result<Batch>;
+}
+
+impl<D: Design> Trials for D {
+    fn info(&self) -> TaskInfo {
+        design::info(self)
+    }
+
+    fn trials(&self, count: usize, seed: u64) -> Result<Batch> {
+        design::trials(self, count, seed)
+    }
+}
+
+impl Component for ModCog {
+    const ID: &'static str = "modcog.task";
+    const ABOUT: &'static str =
+        "Yang's twenty tasks with the extensions of Mod-Cog: answers that move along the ring";
+    const CITE: &'static str = "Khona, Chandra, Ma and Fiete 2023, Neural Computation 35:1850, arXiv 2207.03523; \
+                                Yang, Joglekar, Song, Newsome, Wang 2019";
+    type Params = Params;
+    const PROFILES: &'static [ProfileValue] = &[ProfileValue::new("published", "classes", r#""wrapped""#)];
+
+    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
+        Ok(ModCog(match Built::new(params)? {
+            Built::Reach(design) => Box::new(check_length(design)?),
+            Built::Decision(design) => Box::new(check_length(design)?),
+            Built::Matching(design) => Box::new(check_length(design)?),
+        }))
+    }
+}
+
+impl Task for ModCog {
+    fn info(&self) -> TaskInfo {
+        self.0.info()
+    }
+
+    fn trials(&mut self, count: usize, seed: u64) -> Result<Batch> {
+        self.0.trials(count, seed)
+    }
+}
+pallium_core::register!(Task, ModCog);
+
+/// The design of a task.
+pub(crate) enum Built {
+    Reach(Reach),
+    Decision(Decision),
+    Matching(Matching),
+}
+
+/// Yang's tasks.
+const BASES: [(&str, Base); 20] = [
+    ("go", Base::Reach { anti: false, reacts: false }),
+    ("rtgo", Base::Reach { anti: false, reacts: true }),
+    ("dlygo", Base::Reach { anti: false, reacts: false }),
+    ("anti", Base::Reach { anti: true, reacts: false }),
+    ("rtanti", Base::Reach { anti: true, reacts: true }),
+    ("dlyanti", Base::Reach { anti: true, reacts: false }),
+    ("dm1", Base::Decision(decision::FIRST)),
+    ("dm2", Base::Decision(decision::SECOND)),
+    ("ctxdm1", Base::Decision(decision::ONLY_FIRST)),
+    ("ctxdm2", Base::Decision(decision::ONLY_SECOND)),
+    ("multidm", Base::Decision(decision::BOTH)),
+    ("dlydm1", Base::Decision(decision::FIRST)),
+    ("dlydm2", Base::Decision(decision::SECOND)),
+    ("ctxdlydm1", Base::Decision(decision::ONLY_FIRST)),
+    ("ctxdlydm2", Base::Decision(decision::ONLY_SECOND)),
+    ("multidlydm", Base::Decision(decision::BOTH)),
+    ("dms", Base::Matching(Match::Sample, true)),
+    ("dnms", Base::Matching(Match::Sample, false)),
+    ("dmc", Base::Matching(Match::Category, true)),
+    ("dnmc", Base::Matching(Match::Category, false)),
+];
+
+#[derive(Clone, Copy)]
+enum Base {
+    Reach { anti: bool, reacts: bool },
+    Decision(decision::Rule),
+    Matching(Match, bool),
+}
+
+/// The base and the directions of `int` and `seq` in a task's name.
+fn parts(name: &str) -> Result<(&'static str, Base, [i8; 2])> {
+    let word = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let mut rest = word;
+    let mut direction = |extension: &str| {
+        for (side, direction) in [("r", 1), ("l", -1)] {
+            if let Some(before) = rest.strip_suffix(side).and_then(|rest| rest.strip_suffix(extension)) {
+                rest = before;
+                return direction;
+            }
+        }
+        0
+    };
+    let sequence = direction("seq");
+    let integrate = direction("int");
+    let refused = |why: &str| {
+        let names: Vec<&str> = BASES.iter().map(|(name, _)| *name).collect();
+        Err(Error::input(format!("`{word}` is not a task of Mod-Cog{why}")).help(format!(
+            "name one of {}, then intr or intl for one with a delay, then seqr or seql, as in dlygointr",
+            names.join(", ")
+        )))
+    };
+    let Some(&(base, kind)) = BASES.iter().find(|(base, _)| *base == rest) else { return refused("") };
+    let waits = base.contains("dly") || matches!(kind, Base::Matching(..));
+    if integrate != 0 && !waits {
+        return refused(&format!(": `{base}` has no delay to integrate"));
+    }
+    Ok((base, kind, [integrate, sequence]))
+}
+
+impl Built {
+    pub(crate) fn new(params: Params) -> Result<Self> {
+        let (base, kind, [integrate, sequence]) = parts(&params.name)?;
+        let Params { dt_ms, dim_ring, sigma, fixation_weight, classes, .. } = params;
+        let extension = Extension { integrate, sequence, classes, mod_cog: true };
+        let or = |given: Option<Duration>, default: Duration| given.unwrap_or(default);
+        let stimulus = or(params.stimulus, ms(500.0));
+        let reacts = matches!(kind, Base::Reach { reacts: true, .. });
+        let decision = |usual: f64| {
+            let longer = sequence != 0 && !reacts;
+            or(params.decision, ms(if longer { 1000.0 } else { usual }))
+        };
+        let delays = || {
+            Duration::Drawn(crate::duration::Distribution::Choice(
+                (0..12).map(|k| f64::from(100 * k)).collect(),
+            ))
+        };
+        let purpose = ModCog::ID;
+        let frame =
+            |periods, noise| Frame { purpose, dt_ms, periods, inputs: 0, classes: 0, fixation_weight, noise };
+        Ok(match kind {
+            Base::Reach { anti, reacts: true } => {
+                let periods =
+                    vec![("fixation", or(params.fixation, ms(500.0))), ("decision", decision(500.0))];
+                Built::Reach(
+                    Reach::new(purpose, dt_ms, periods, dim_ring, fixation_weight, anti)?.extended(extension),
+                )
+            }
+            Base::Reach { anti, .. } => {
+                let delay = if integrate == 0 { ms(500.0) } else { delays() };
+                let periods = vec![
+                    ("fixation", or(params.fixation, ms(500.0))),
+                    ("stimulus", stimulus),
+                    ("delay", or(params.delay, delay)),
+                    ("decision", decision(500.0)),
+                ];
+                Built::Reach(
+                    Reach::new(purpose, dt_ms, periods, dim_ring, fixation_weight, anti)?.extended(extension),
+                )
+            }
+            Base::Decision(rule) => {
+                let fixation = ("fixation", or(params.fixation, uniform(200.0, 500.0)));
+                let decision = ("decision", decision(200.0));
+                let (periods, coherences) = match base.contains("dly") {
+                    false => (vec![fixation, ("stimulus", stimulus), decision], vec![0.08, 0.16, 0.32, 0.64]),
+                    true => {
+                        let delay = ("delay", or(params.delay, ms(500.0)));
+                        (
+                            vec![fixation, ("stim1", stimulus.clone()), delay, ("stim2", stimulus), decision],
+                            vec![0.3, 0.6, 1.0],
+                        )
+                    }
+                };
+                let frame = frame(periods, noise(sigma, dt_ms)?);
+                let coherences = params.coherences.unwrap_or(coherences);
+                Built::Decision(Decision::new(frame, dim_ring, coherences, rule)?.extended(extension))
+            }
+            Base::Matching(to, on_match) => {
+                let delay = if integrate == 0 { uniform(200.0, 1200.0) } else { delays() };
+                let periods = vec![
+                    ("fixation", or(params.fixation, ms(300.0))),
+                    ("sample", stimulus.clone()),
+                    ("delay", or(params.delay, delay)),
+                    ("test", stimulus),
+                    ("decision", decision(900.0)),
+                ];
+                let frame = frame(periods, noise(sigma, dt_ms)?);
+                Built::Matching(Matching::in_frame(frame, dim_ring, to, on_match)?.extended(extension))
+            }
+        })
+    }
+}
