@@ -95,8 +95,11 @@ fn table<'a>(run: &RunFolder, own: impl Iterator<Item = (&'a TrainedNetwork, &'a
 }
 
 fn panel(width: f64, run: &RunFolder, network: &TrainedNetwork, spectra: &Spectra) -> Drawing {
-    let canvas = Canvas::new(width, width + 4.0);
-    let frame = Frame { left: 9.0, top: 6.5, right: width - 2.0, bottom: width - 2.5 };
+    // A square, with room for the labels beside it and below.
+    let (left, top) = (13.0, 6.5);
+    let side = width - left - 2.0;
+    let canvas = Canvas::new(width, top + side + 8.5);
+    let frame = Frame { left, top, right: left + side, bottom: top + side };
     let title = font::fit(&run.variants[network.variant], 0.6 * width / (TITLE * POINT));
     canvas.text(&title, (0.0, 2.4), TITLE, Anchor::Start);
     canvas.note(&format!("run {}", network.run), (width, 2.4), SMALL, Anchor::End);

@@ -193,7 +193,11 @@ fn scores(info: &TaskInfo, sums: &Sums, by: BTreeMap<u32, OfCondition>, trials: 
     };
     let observed = [all(|of| of.reaction.0), all(|of| of.reaction.1 as f64), all(|of| of.observed as f64)];
     reaction(&mut |measure, value| push(None, measure, value, trials), observed[0], observed[1], observed[2]);
+    // A class that is never the answer has the share 0.
     let mut classes: Vec<u32> = by.values().flat_map(|of| of.answers.keys().copied()).collect();
+    if !classes.is_empty() {
+        classes.extend(0..info.outputs as u32);
+    }
     classes.sort_unstable();
     classes.dedup();
     for class in &classes {
