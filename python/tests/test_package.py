@@ -65,6 +65,14 @@ def test_a_wheel_brings_a_plugin(tmp_path, monkeypatch):
     assert listed.loc["signal.sine-wave", "file"] == str(site / "long_wires" / "libpallium_signal.so")
 
 
+def test_the_conda_recipe_has_this_version():
+    recipe = BOOK.parent / "packaging" / "conda" / "recipe.yaml"
+    if not recipe.is_file():
+        pytest.skip("the tests are not in a checkout")
+    version = _program.call("--version").split()[1]
+    assert f'version: "{version}"' in recipe.read_text("utf-8")
+
+
 def test_a_broken_entry_point_names_its_distribution(tmp_path, monkeypatch):
     about = tmp_path / "other-1.0.dist-info"
     about.mkdir()
