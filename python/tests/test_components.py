@@ -191,6 +191,8 @@ def test_parameters_are_documented_and_checked(lab, small, tmp_path):
     (strength,) = [p for p in shown["parameters"] if p["name"] == "strength"]
     assert strength["default"] == 0.3
     assert strength["about"].startswith("Factor in front")
+    # The example names the file, not data.
+    assert f'path = "{lab}", name = "Wires"' in pallium._program.call("plugins", "show", f"{lab}:Wires")
     small["variant"][0] |= {
         "geometry": "soma",
         "constraints": [own("constraint", lab, "Wires", strenght=0.1)],

@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 import pallium
 from pallium import _program
@@ -64,6 +65,14 @@ def test_a_wheel_brings_a_plugin(tmp_path, monkeypatch):
     assert listed.loc["signal.sine-wave", "file"] == str(site / "long_wires" / "libpallium_signal.so")
 
 
+def test_the_conda_recipe_has_this_version():
+    recipe = BOOK.parent / "packaging" / "conda" / "recipe.yaml"
+    if not recipe.is_file():
+        pytest.skip("the tests are not in a checkout")
+    version = _program.call("--version").split()[1]
+    assert f'version: "{version}"' in recipe.read_text("utf-8")
+
+
 def test_a_broken_entry_point_names_its_distribution(tmp_path, monkeypatch):
     about = tmp_path / "other-1.0.dist-info"
     about.mkdir()
@@ -84,6 +93,21 @@ def test_the_command_is_on_the_path():
         [sys.executable, "-m", "pallium", "--version"], capture_output=True, text=True, check=True
     )
     assert module.stdout == version
+
+
+def test_a_command_to_repeat_is_the_users_own(small, tmp_path):
+    command = Path(sysconfig.get_path("scripts")) / "pallium"
+    if not command.exists():
+        pytest.skip("the package is used from its sources")
+    small["variant"][0]["constraints"] = [pallium.use("python.constraint", path="lab.py", name="Fails")]
+    (tmp_path / "lab.py").write_text(
+        "class Fails:\n    def penalty(self, weights):\n        return 1 / 0, weights\n"
+    )
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(small))
+    run = [command, "run", "small.toml", "--out", "out"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert f"\n  {command} run small.toml" in done.stderr
 
 
 def test_new_plugins_in_rust_can_be_begun(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ import pytest
 
 import pallium
 
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -104,8 +103,10 @@ def test_psychrnn_tasks_are_tasks(task, small, tmp_path):
     assert 0 < cell.trials.mask.mean() < 1
 
 
-@pytest.mark.parametrize("task", ["go", "dlygointr", "ctxdlydm1seql", "dmcintl"])
-def test_mod_cog_tasks_are_tasks(task, small, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "decision"), [("go", 5), ("dlygointr", 5), ("ctxdlydm1seql", 10), ("dmcintl", 9)]
+)
+def test_mod_cog_tasks_are_tasks(task, decision, small, tmp_path):
     tasks = Path(os.environ.get("PALLIUM_MOD_COG", "")) / "mod_cog_tasks.py"
     if not tasks.is_file():
         pytest.skip("$PALLIUM_MOD_COG is not a checkout of github.com/mikailkhona/Mod_Cog")
@@ -115,5 +116,5 @@ def test_mod_cog_tasks_are_tasks(task, small, tmp_path):
     cell = trained(small, tmp_path, environment=task, path=str(tmp_path / "mod_cog.py"), python=python)
     assert cell.logits.shape[2] == 17
     assert cell.about["task_info"]["step_ms"] == 100.0
-    # The decision alone counts: five steps of 100 ms.
-    assert (cell.trials.mask.sum(axis=1) == 5).all()
+    # The steps of the decision alone count.
+    assert (cell.trials.mask.sum(axis=1) == decision).all()

@@ -361,8 +361,9 @@ fn example(entry: &Entry, parameters: &[Parameter]) -> String {
 /// A parameter at its default, as TOML; a path without a default gets the name
 /// of a released field.
 fn setting(parameter: &Parameter) -> Option<String> {
+    let missing = parameter.default.is_null() || parameter.default == "";
     let value = match &parameter.default {
-        Value::Null | Value::String(_) if parameter.name == "path" => toml::Value::from("data/6_6_2"),
+        _ if missing && parameter.name == "path" => toml::Value::from("data/6_6_2"),
         Value::Null => return None,
         value => toml::Value::try_from(value).ok()?,
     };

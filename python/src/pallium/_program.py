@@ -137,7 +137,9 @@ def main() -> None:
     except PalliumError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    os.execve(program, [str(program), *sys.argv[1:]], env)
+    # Messages that show a command to repeat begin with the word that the user's began with.
+    word = sys.argv[0] if Path(sys.argv[0]).name == "pallium" else str(program)
+    os.execve(program, [word, *sys.argv[1:]], env)
 
 
 def error_of(stderr: str, exit_code: int) -> PalliumError:
