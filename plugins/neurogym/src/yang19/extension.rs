@@ -36,7 +36,8 @@ pub struct Extension {
 
 impl Extension {
     /// Yang's tasks as they are.
-    pub const NONE: Extension = Extension { integrate: 0, sequence: 0, classes: Classes::Ring, mod_cog: false };
+    pub const NONE: Extension =
+        Extension { integrate: 0, sequence: 0, classes: Classes::Ring, mod_cog: false };
 
     /// The angle at which the stimulus of an answer at `angle` is shown before a delay of
     /// so many steps.

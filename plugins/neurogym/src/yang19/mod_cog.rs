@@ -194,10 +194,8 @@ impl Built {
             |periods, noise| Frame { purpose, dt_ms, periods, inputs: 0, classes: 0, fixation_weight, noise };
         Ok(match kind {
             Base::Reach { anti, reacts: true } => {
-                let periods = vec![
-                    ("fixation", or(params.fixation, ms(500.0))),
-                    ("decision", decision(500.0)),
-                ];
+                let periods =
+                    vec![("fixation", or(params.fixation, ms(500.0))), ("decision", decision(500.0))];
                 Built::Reach(
                     Reach::new(purpose, dt_ms, periods, dim_ring, fixation_weight, anti)?.extended(extension),
                 )
