@@ -168,8 +168,10 @@ impl Store {
         let mut values = read("results.csv")?;
         let measures = file.folder.join(MEASURES);
         if file.format != earlier::FORMAT || measures.exists() {
-            // Format 1 stored measures in the same table.
-            values.retain(|value| !value.split.is_empty());
+            if file.format == earlier::FORMAT {
+                // It stored measures in the same table.
+                values.retain(|value| !value.split.is_empty());
+            }
             for name in cell.measures.iter().filter(|name| measures.join(name).exists()) {
                 add_measures(&mut values, read(&format!("{MEASURES}/{name}"))?);
             }

@@ -120,7 +120,6 @@ pub(super) fn paired_text(pairs: &[PairedPair], args: &Stats, options: &Options)
                 [pair.key.clone(), n.to_string(), human(difference), range(interval), t(lower), t(upper)];
             table.add_row(row.into_iter().chain([human(p)]));
         }
-        let margin = human(margin);
         parts.push(format!(
             "Equivalence of paired runs: two one-sided t-tests of a difference within ±{margin}\n{table}"
         ));
