@@ -15,6 +15,12 @@ pub struct Levels {
 }
 
 impl Levels {
+    /// The condition of each trial.
+    pub fn of_conditions(network: &Network<'_>) -> Self {
+        let own = network.conditions.iter().map(|&condition| Some(condition));
+        Levels::new(own).unwrap_or(Levels { count: 0, of: Vec::new() })
+    }
+
     /// The levels that these labels of trials have, ascending; `None` if a trial has none.
     fn new(labels: impl Iterator<Item = Option<u32>>) -> Option<Self> {
         let labels: Vec<u32> = labels.collect::<Option<_>>()?;

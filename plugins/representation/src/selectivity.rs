@@ -34,7 +34,8 @@ pallium_core::params! {
 /// them if its effect is significant; *pure* if that is the only effect, *linear mixed* if
 /// both have an effect and do not interact, and *nonlinear mixed* if they interact.
 ///
-/// Measures, as shares of the units that vary: `selective_first`, `selective_second` and
+/// Measures, as shares of the units that vary: `selective_condition`, whose activity differs
+/// between conditions (one-way); `selective_first`, `selective_second` and
 /// `selective_interaction`; `selectivity_pure`, `selectivity_linear` and
 /// `selectivity_nonlinear`. Undefined if a variable has one level, and where the choice
 /// follows from the first variable. Arrays: `f` and `p` (units × effects, in this order),
@@ -97,7 +98,12 @@ impl Metric for Selectivity {
             // 0 / 0 is NaN: nothing varies.
             Measure::new(name, count as f64 / significant.len() as f64)
         };
+        let condition = Levels::of_conditions(network);
+        let of_condition: Vec<f64> =
+            means.axis_iter(Axis(1)).map(|unit| one_way(&condition, unit)).filter(|p| !p.is_nan()).collect();
+        let differ = of_condition.iter().filter(|p| **p < self.0.level).count();
         let values = vec![
+            Measure::new("selective_condition", differ as f64 / of_condition.len() as f64),
             share("selective_first", |effects| effects[0]),
             share("selective_second", |effects| effects[1]),
             share("selective_interaction", |effects| effects[2]),
@@ -215,6 +221,30 @@ impl<'a> Anova<'a> {
             test(of_cells - additive, df_both),
         ]
     }
+}
+
+/// P of a one-way analysis of variance; NaN if the values do not vary, or there are too
+/// few levels or values.
+fn one_way(levels: &Levels, values: ArrayView1<'_, f64>) -> f64 {
+    let count = values.len() as f64;
+    let centred = &values - values.sum() / count;
+    let total = centred.dot(&centred);
+    let size = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    let least = (1e-7 * size).powi(2) * count;
+    let (df, df_rest) = (levels.count as f64 - 1.0, count - levels.count as f64);
+    if total <= least || df < 1.0 || df_rest < 1.0 {
+        return f64::NAN;
+    }
+    let mut sums = vec![(0.0, 0.0); levels.count];
+    for (&level, value) in levels.of.iter().zip(&centred) {
+        sums[level] = (sums[level].0 + value, sums[level].1 + 1.0);
+    }
+    let between: f64 = sums.iter().map(|sum| sum.0 * sum.0 / sum.1).sum();
+    let rest = (total - between).max(0.0);
+    if rest <= least {
+        return if between > least { 0.0 } else { 1.0 };
+    }
+    tail(between / df / (rest / df_rest), df, df_rest)
 }
 
 /// P(X ≥ f) of Fisher's F.
