@@ -1,8 +1,9 @@
-//! What each null model keeps.
+//! What each null model keeps, and comparison with netneurotools and bctpy
+//! (`fixtures/netneurotools_nulls.py`).
 
 use pallium_core::ndarray::{Array2, Axis};
 use pallium_core::prelude::*;
-use pallium_core::serde_json::{Value, json};
+use pallium_core::serde_json::{self, Value, json};
 use pallium_linalg::eigenvalues;
 use rand::Rng;
 
@@ -75,10 +76,45 @@ fn degrees(matrix: &Matrix) -> [Vec<usize>; 2] {
     })
 }
 
+/// Root mean square difference of the sums of outputs and of inputs, in standard
+/// deviations; the larger one.
+fn strength_error(original: &Matrix, null: &Matrix) -> f64 {
+    let (a, b) = (original.mapv(f64::from), null.mapv(f64::from));
+    let error = |axis| {
+        let (a, b) = (a.sum_axis(axis), b.sum_axis(axis));
+        ((&a - &b).mapv(|e| e * e).mean().unwrap()).sqrt() / a.std(0.0)
+    };
+    error(Axis(0)).max(error(Axis(1)))
+}
+
 /// Share of the connections that are at the same pair.
 fn kept(original: &Matrix, null: &Matrix) -> f64 {
     let both = original.iter().zip(null).filter(|(a, b)| **a != 0.0 && **b != 0.0).count();
     both as f64 / original.iter().filter(|w| **w != 0.0).count() as f64
+}
+
+/// Lengths and weights of connections of different neurons, by length.
+fn lengths(matrix: &Matrix, points: &Array2<f64>) -> Vec<(f64, f64)> {
+    let mut all: Vec<(f64, f64)> = matrix
+        .indexed_iter()
+        .filter(|((i, j), w)| i != j && **w != 0.0)
+        .map(|((i, j), w)| ((&points.row(i) - &points.row(j)).mapv(|d| d * d).sum().sqrt(), f64::from(*w)))
+        .collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all
+}
+
+/// Kolmogorov–Smirnov distance of lengths.
+fn length_distance(a: &[(f64, f64)], b: &[(f64, f64)]) -> f64 {
+    let share = |of: &[(f64, f64)], v: f64| of.partition_point(|l| l.0 <= v) as f64 / of.len() as f64;
+    a.iter().chain(b).map(|(v, _)| (share(a, *v) - share(b, *v)).abs()).fold(0.0, f64::max)
+}
+
+fn correlation(pairs: &[(f64, f64)]) -> f64 {
+    let count = pairs.len() as f64;
+    let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), (a, b)| (x + a / count, y + b / count));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|(a, b)| of(a - x, b - y)).sum::<f64>();
+    sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
 }
 
 /// The largest distance of an eigenvalue from the nearest one of the other matrix.
@@ -161,6 +197,66 @@ fn degrees_are_those_of_the_original_and_the_pairs_are_not() {
     let complete = example(12, 1).mapv(|w| w + 2.0);
     let null = null_of::<Degrees>(json!({}), &complete, 1);
     assert!(null.iter().all(|w| *w != 0.0) && null != complete);
+}
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("../fixtures/netneurotools_nulls.json")).unwrap()
+}
+
+fn matrix(value: &Value) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).unwrap();
+    Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
+}
+
+#[test]
+fn strengths_are_matched_at_least_as_well_as_by_netneurotools() {
+    for (seed, case) in golden()["cases"].as_array().unwrap().iter().enumerate() {
+        let original = matrix(&case["matrix"]).mapv(|w| w as f32);
+        let null = null_of::<Strengths>(json!({}), &original, seed as u64);
+        assert_eq!(degrees(&null), degrees(&original));
+        let (error, theirs) = (strength_error(&original, &null), case["strength_error"].as_f64().unwrap());
+        println!("case {seed}: error of strengths {error:.5}, of netneurotools {theirs:.5}");
+        assert!(error <= theirs, "{error} and {theirs}");
+    }
+}
+
+#[test]
+fn rewiring_moves_as_many_connections_as_bctpy() {
+    for case in golden()["cases"].as_array().unwrap().iter().filter(|case| !case["kept"].is_null()) {
+        let original = matrix(&case["matrix"]).mapv(|w| w as f32);
+        let shares = (0..20).map(|seed| kept(&original, &null_of::<Degrees>(json!({}), &original, seed)));
+        let (mean, theirs) = (shares.sum::<f64>() / 20.0, case["kept"].as_f64().unwrap());
+        assert!((mean - theirs).abs() < 0.02, "{mean} and {theirs}");
+    }
+}
+
+#[test]
+fn lengths_are_matched_at_least_as_well_as_by_netneurotools() {
+    for (seed, case) in golden()["cases"].as_array().unwrap().iter().enumerate() {
+        if case["points"].is_null() {
+            continue;
+        }
+        let (directed, points) = (matrix(&case["matrix"]), matrix(&case["points"]));
+        let either = Array2::from_shape_fn(directed.dim(), |(i, j)| directed[[i, j]].max(directed[[j, i]]));
+        let original = either.mapv(|w| w as f32);
+        let null = null_in::<Lengths>(&field(points.clone()), &original, seed as u64);
+        assert_eq!(degrees(&null), degrees(&original));
+        assert_eq!(sorted(null.iter().copied()), sorted(original.iter().copied()));
+        let (before, after) = (lengths(&original, &points), lengths(&null, &points));
+        let (distance, theirs) =
+            (length_distance(&before, &after), case["length_distance"].as_f64().unwrap());
+        println!("case {seed}: distance of lengths {distance:.4}, of netneurotools {theirs:.4}");
+        assert!(distance <= theirs, "{distance} and {theirs}");
+        let relation: Vec<f64> = serde_json::from_value(case["relation"].clone()).unwrap();
+        assert!((correlation(&before) - relation[0]).abs() < 1e-6);
+        assert!(
+            (correlation(&after) - relation[0]).abs() < 0.1,
+            "{} and {}",
+            correlation(&after),
+            relation[0]
+        );
+        assert!(kept(&original, &null) < 0.8, "{}", kept(&original, &null));
+    }
 }
 
 #[test]
