@@ -5,7 +5,6 @@ use pallium_core::ndarray::{Array2, Axis};
 use pallium_core::prelude::*;
 use pallium_core::serde_json::{self, Value, json};
 use pallium_linalg::eigenvalues;
-use pallium_testing::{golden_matrix, real_field};
 use rand::Rng;
 
 use crate::degrees::Degrees;
@@ -366,29 +365,4 @@ fn what_a_null_model_lacks_is_named() {
     assert!(build::<Strengths>(json!({"stages": 0}), &original).is_err());
     let empty = null_of::<Strengths>(json!({}), &Matrix::zeros((4, 4)), 1);
     assert_eq!(empty, Matrix::zeros((4, 4)));
-}
-
-/// Functional weights and connectomes of recorded fields, which no parameter was chosen
-/// on.
-#[test]
-fn recorded_fields_are_matched_at_least_as_well_as_by_netneurotools() {
-    for (name, golden) in golden()["fields"].as_object().unwrap() {
-        let (Some(functional), Some(folder)) = (golden_matrix(name, "bio"), real_field(name)) else { return };
-        let table = folder.join(format!("connectome_{name}.csv"));
-        let connectome = pallium_fields::connectome::read(&table).unwrap();
-        for (kind, original) in [("functional", functional), ("connectome", connectome)] {
-            let original = original.mapv(|w| w as f32);
-            let null = null_of::<Strengths>(json!({}), &original, 1);
-            assert_eq!(degrees(&null), degrees(&original), "{name} {kind}");
-            let theirs = golden[kind]["strength_error"].as_f64().unwrap();
-            let error = strength_error(&original, &null);
-            println!("{name}, {kind}: error of strengths {error:.5}, of netneurotools {theirs:.5}");
-            assert!(error <= theirs, "{name} {kind}: {error} and {theirs}");
-            if let Some(theirs) = golden[kind]["kept"].as_f64() {
-                let own = kept(&original, &null_of::<Degrees>(json!({}), &original, 1));
-                println!("{name}, {kind}: {own:.4} of the connections stay, by bctpy {theirs:.4}");
-                assert!((own - theirs).abs() < 0.03, "{own} and {theirs}");
-            }
-        }
-    }
 }
