@@ -13,7 +13,7 @@ use crate::experiment::Experiment;
 /// The works that the components of an experiment cite, as BibTeX.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
-  pallium cite runs/quickstart > quickstart.bib
+  pallium cite runs/quickstart
 
 The components that cite a work stand above its entry. Pallium itself comes first.")]
 pub struct Cite {

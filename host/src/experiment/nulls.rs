@@ -35,14 +35,14 @@ pub(super) fn write_out(tree: &mut Node) -> Result<()> {
     let name = |variant: &Node| variant.table("").ok()?.get("name")?.text("").ok();
     let mut variants: Vec<Node> =
         top.get("variant").map(Node::list).unwrap_or_default().into_iter().cloned().collect();
+    let originals: Vec<String> = variants.iter().filter_map(name).collect();
     for of in of.list() {
         let wanted = of.text("`nulls.of`")?;
         let Some(at) = variants.iter().position(|variant| name(variant).as_deref() == Some(&*wanted)) else {
-            let all: Vec<String> = variants.iter().filter_map(name).collect();
             return Err(of
                 .at
                 .error(format!("`nulls.of` is `{wanted}`, which is not a variant"))
-                .help(format!("variants: {}", all.join(", "))));
+                .help(format!("variants: {}", originals.join(", "))));
         };
         let original = variants[at].clone();
         if original.table("a variant")?.contains_key("null") {
