@@ -20,7 +20,11 @@ fn built_in(role: &str) -> Vec<String> {
 fn tasks() -> Vec<String> {
     // Recorded activity exists in real fields alone.
     let runs = |id: &String| id != "signal.recorded-activity" || field("5_3_8").is_some();
-    built_in("task").into_iter().filter(runs).collect()
+    let mut tasks: Vec<String> = built_in("task").into_iter().filter(runs).collect();
+    // Last, where it leaves the combinations of the others as they are: some diverge, as a
+    // sine wave in a network of mostly excitatory neurons does.
+    tasks.sort_by_key(|id| id == "modcog.task");
+    tasks
 }
 
 /// Parameters with which a constraint has an effect here.

@@ -375,8 +375,8 @@ fn figures_fit_a_journals_page() {
     let written = document["written"].as_array().unwrap();
     let figures = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(written.len(), figures);
-    // Fourteen figures, two widths, two formats.
-    assert_eq!(figures, 14 * 4, "{written:#?}");
+    // Seventeen figures, two widths, two formats; tables of the three of spectra.
+    assert_eq!(figures, 17 * 4 + 3, "{written:#?}");
     for (name, millimetres, points) in [("one-column", 85.0, 240.94), ("two-column", 176.0, 498.9)] {
         let svg = std::fs::read_to_string(folder.join(format!("accuracy-{name}.svg"))).unwrap();
         assert!(svg.contains(&format!("width=\"{millimetres}mm\"")), "{}", &svg[..300]);

@@ -82,7 +82,6 @@ impl Component for ModCog {
     const CITE: &'static str = "Khona, Chandra, Ma and Fiete 2023, Neural Computation 35:1850, arXiv 2207.03523; \
                                 Yang, Joglekar, Song, Newsome, Wang 2019";
     type Params = Params;
-    const PROFILES: &'static [ProfileValue] = &[ProfileValue::new("published", "classes", r#""wrapped""#)];
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
         Ok(ModCog(match Built::new(params)? {
