@@ -13,7 +13,7 @@
 //! | `null.eigenvalues` | the eigenvalues |
 //! | `null.schur-form` | eigenvalues, singular values and all that does not depend on the neurons' basis |
 //!
-//! All but the last two change which pairs are connected ([`wiring::Wiring`]); on a matrix
+//! All but the last two change which pairs are connected (see `wiring`); on a matrix
 //! whose pairs are all connected they move the weights alone.
 
 mod anneal;
