@@ -108,7 +108,7 @@ pub fn traces(
     }
     if what.contains(&What::Recorded) {
         let all = ground.substrate.matrix(Substrate::CORRELATION).map_err(|e| {
-            Error::input(format!("there are no recorded correlations: {}", e.message))
+            Error::input(format!("the recorded correlation is missing: {}", e.message))
                 .help("leave `recorded` out, or use a substrate with recorded activity")
         })?;
         let values = between_units(&info, all).into_iter().collect();

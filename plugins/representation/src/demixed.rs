@@ -4,7 +4,7 @@ use pallium_core::ndarray::{Array2, Array4, Axis, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product, solve, symmetric};
 
-use crate::design::design;
+use crate::design::{design, two_parts};
 use crate::pca::positive;
 use crate::recording::Recording;
 
@@ -53,10 +53,7 @@ impl Component for Demixed {
         one_of_range("first", params.first.into(), 1.0, 1e6)?;
         one_of_range("second", params.second.into(), 1.0, 1e6)?;
         one_of_range("components", params.components.into(), 1.0, 1e6)?;
-        if params.first == params.second {
-            return Err(Error::input(format!("parameters `first` and `second` are both {}", params.first))
-                .help("name two different parts of the conditions' names"));
-        }
+        two_parts(params.first, params.second)?;
         if !(params.ridge > 0.0 && params.ridge.is_finite()) {
             return Err(
                 Error::input(format!("parameter `ridge` is {}", params.ridge)).help("it must be above 0")

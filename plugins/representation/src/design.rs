@@ -32,6 +32,19 @@ impl Levels {
     }
 }
 
+/// Refuses parameters `first` and `second` that name the same part of the conditions'
+/// names.
+///
+/// # Errors
+/// If they are equal.
+pub fn two_parts(first: u32, second: u32) -> Result<()> {
+    if first == second {
+        return Err(Error::input(format!("parameters `first` and `second` are both {first}"))
+            .help("name two different parts of the conditions' names"));
+    }
+    Ok(())
+}
+
 /// The names of the conditions, if all that occur have one.
 pub fn names<'a>(network: &Network<'a>) -> &'a [String] {
     let named = network.conditions.iter().all(|&at| (at as usize) < network.condition_names.len());

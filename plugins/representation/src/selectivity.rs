@@ -5,7 +5,7 @@ use pallium_core::prelude::*;
 use pallium_linalg::solve;
 use statrs::function::beta::checked_beta_reg;
 
-use crate::design::{Levels, levels};
+use crate::design::{Levels, levels, two_parts};
 use crate::recording::Recording;
 
 pallium_core::params! {
@@ -49,10 +49,7 @@ impl Component for Selectivity {
     type Params = Params;
 
     fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        if params.first == params.second {
-            return Err(Error::input(format!("parameters `first` and `second` are both {}", params.first))
-                .help("name two different parts of the conditions' names"));
-        }
+        two_parts(params.first, params.second)?;
         if !(params.level > 0.0 && params.level < 1.0) {
             return Err(Error::input(format!("parameter `level` is {}", params.level))
                 .help("it must be between 0 and 1"));
