@@ -1,7 +1,9 @@
 //! Trainings that were killed and continue: what optimizers, constraints and trials
 //! remember is kept, so the result is that of an uninterrupted training, bit for bit.
 
-use crate::harness::{field, fixture, results, text, trainings};
+use std::path::Path;
+
+use crate::harness::{field, fixture, pallium, results, text, trainings};
 use crate::survival::{Scene, result_files, same};
 
 /// An experiment of one training that lasts long enough to be killed.
@@ -106,4 +108,40 @@ fn an_interrupted_constraint_with_memory_has_the_known_penalty() {
     let penalty = rows.iter().find(|r| (&*r["split"], &*r["measure"]) == ("test", "penalty")).unwrap();
     let penalty: f64 = penalty["value"].parse().unwrap();
     assert!((penalty - 0.0642).abs() < 5e-5, "{penalty}");
+}
+
+/// A compact file replaces trainings that another run folder has, and only those.
+#[test]
+fn finished_trainings_are_restored_from_a_compact_file() {
+    let scene = Scene::new(&experiment("", "", "").replace("runs = 1", "runs = 2").replace("use = []", ""));
+    let first = scene.out("first");
+    scene.run(&first, &["--only", "a/*/0"]).ok();
+    let file = scene.out("finished.jsonl.gz");
+    let export = ["export", text(&first), "--layout", "compact", "--out", text(&file)];
+    pallium(&export).ok();
+    pallium(&export).refused(&["finished.jsonl.gz` exists already", "--force"]);
+
+    let second = scene.out("second");
+    let options = ["--finished", text(&file)];
+    let dry = scene.run(&second, &["--finished", text(&file), "--dry-run"]).ok();
+    assert!(dry.stderr.contains("1 trainings to run; 1 are already"), "{}", dry.stderr);
+    let ended = scene.run(&second, &options).ok();
+    assert!(ended.stderr.contains("1 of them come from --finished"), "{}", ended.stderr);
+    let of_run = |out: &Path, run: &str| -> Vec<_> {
+        let rows = results(out).into_iter().filter(|row| row["run"] == run);
+        rows.filter(|row| !row["measure"].starts_with("seconds")).collect()
+    };
+    assert_eq!(of_run(&second, "0"), of_run(&first, "0"));
+    assert!(of_run(&second, "1").len() == of_run(&second, "0").len() && !of_run(&second, "1").is_empty());
+    for (run, kept) in [("0", false), ("1", true)] {
+        let folder = second.join("cells").join(&of_run(&second, run)[0]["folder"]);
+        assert_eq!(folder.join("weights.safetensors").exists(), kept, "{}", folder.display());
+    }
+
+    // Without weights there is nothing to measure anew.
+    let again = pallium(&["measure", text(&second), "--metric", "connectivity.efficiency"]);
+    let shown = format!("{}{}", again.stdout, again.stderr);
+    assert!(shown.contains("has no weights") && shown.contains("--finished"), "{shown}");
+    let wrong = scene.run(&second, &["--finished", text(&scene.out("second").join("results.csv"))]);
+    wrong.refused(&["results.csv is not a gzip file", "--layout compact"]);
 }

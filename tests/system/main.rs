@@ -51,3 +51,4 @@ mod statistics;
 mod survival;
 mod tasks;
 mod training;
+mod tune;

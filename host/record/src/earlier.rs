@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 
 use pallium_core::Result;
 
-use crate::identity::{Cell, essence};
-use crate::spec::CellSpec;
+use crate::identity::{Cell, content_of};
 use crate::training::TrainingFile;
 
 /// The number of this format.
@@ -83,27 +82,16 @@ fn is_computed_alike(file: &TrainingFile, cell: &Cell) -> bool {
 }
 
 fn content_of_file(file: &TrainingFile) -> Result<String> {
-    content(&file.spec.clone().with_own_optimizer(), file.inputs.iter())
+    content_of(&file.spec.clone().with_own_optimizer(), &file.inputs)
 }
 
 fn content_of_cell(cell: &Cell) -> Result<String> {
-    content(&cell.spec, cell.inputs.iter().map(|(name, sum)| (name, sum)))
+    content_of(&cell.spec, &cell.inputs.iter().cloned().collect())
 }
 
 /// Whether the metrics in the `results.csv` of `file` are those of `cell`.
 pub fn has_same_metrics(file: &TrainingFile, cell: &Cell) -> bool {
     file.spec.metrics == cell.spec.metrics
-}
-
-/// Hash of spec and data.
-fn content<'a>(spec: &CellSpec, inputs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<String> {
-    // Data of metrics do not affect the training.
-    let metrics: Vec<String> = spec.metrics.iter().map(|metric| format!("data {}", metric.id)).collect();
-    let data: BTreeMap<String, String> = inputs
-        .filter(|(name, _)| name.starts_with("data ") && !metrics.contains(name))
-        .map(|(name, sum)| (name.clone(), sum.clone()))
-        .collect();
-    essence(spec, &data.into_iter().collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! between.
 
 use std::fs;
+use std::path::Path;
 
 use pallium_core::{Error, Levels, Result};
 
@@ -16,8 +17,8 @@ use crate::table::damaged;
 use crate::training::{FILE, FailureFile, TrainingFile};
 use crate::{curves, earlier, results};
 
-/// The files of a finished training, besides `cell.json`.
-const FILES: [&str; 4] = ["results.csv", "times.csv", "curves.csv", crate::weights::FILE];
+/// The files of every finished training, besides `cell.json`.
+const FILES: [&str; 3] = ["results.csv", "times.csv", "curves.csv"];
 
 /// A finished training, as read back.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,7 +151,8 @@ impl Store {
         if file.identity != cell.identity && !earlier::is_same(&file, cell)? {
             return Err(damaged(&path, &"it belongs to another training than its folder's name"));
         }
-        for name in FILES {
+        let weights = file.restored.is_none().then_some(crate::weights::FILE);
+        for name in FILES.into_iter().chain(weights) {
             let path = folder.join(name);
             match fs::metadata(&path) {
                 Ok(about) if about.len() > 0 => {}
@@ -162,9 +164,7 @@ impl Store {
     }
 
     fn finished(&self, cell: &Cell, file: &TrainingFile) -> Result<Finished> {
-        let read = |name: &str| -> Result<Vec<Value>> {
-            Ok(results::read(&file.folder.join(name))?.into_iter().map(|row| row.value).collect())
-        };
+        let read = |name: &str| values_in(&file.folder.join(name));
         let mut values = read("results.csv")?;
         let measures = file.folder.join(MEASURES);
         if file.format != earlier::FORMAT || measures.exists() {
@@ -194,6 +194,14 @@ impl Store {
             warnings: file.warnings.clone(),
         })
     }
+}
+
+/// The values in a table of a training.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn values_in(path: &Path) -> Result<Vec<Value>> {
+    Ok(results::read(path)?.into_iter().map(|row| row.value).collect())
 }
 
 /// Adds measures to values. If several metrics have measures of the same name,

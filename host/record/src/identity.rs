@@ -123,6 +123,18 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
     })
 }
 
+/// Hash of the spec and the data of a training: what it depends on besides the build of
+/// Pallium and of the plugins.
+///
+/// # Errors
+/// None in practice; a spec always serialises.
+pub(crate) fn content_of(spec: &CellSpec, inputs: &BTreeMap<String, String>) -> Result<String> {
+    // Data of metrics do not affect the training.
+    let metrics: Vec<String> = spec.metrics.iter().map(|metric| format!("data {}", metric.id)).collect();
+    let data = inputs.iter().filter(|(name, _)| name.starts_with("data ") && !metrics.contains(name));
+    essence(spec, &data.map(|(name, sum)| (name.clone(), sum.clone())).collect::<Vec<_>>())
+}
+
 /// Name of the file with a metric's measures: its id, and the beginning of a
 /// hash of what they depend on.
 fn measurement(metric: &Use, files: &Files<'_>) -> Result<String> {
@@ -141,7 +153,7 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 
 /// A component without the path of its data, which are identified by their
 /// contents.
-fn without_path(component: &Use) -> Use {
+pub(crate) fn without_path(component: &Use) -> Use {
     let mut component = component.clone();
     if let Some(path) = component.params.get_mut(PATH)
         && path.is_string()

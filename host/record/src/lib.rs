@@ -31,6 +31,7 @@
 pub mod analysis;
 pub mod checkpoint;
 pub mod claim;
+pub mod compact;
 pub mod continuation;
 pub mod curves;
 pub mod defaults;

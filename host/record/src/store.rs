@@ -32,12 +32,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CheckpointFile};
 use crate::claim::{Claim, ClaimSnapshot};
+use crate::compact::{CompactTraining, Restored};
 use crate::curves;
 use crate::durable::{UNFINISHED, replace, sync, sync_all, temporary, unwritten, write};
 use crate::earlier;
 use crate::identity::Cell;
 use crate::manifest::Manifest;
-use crate::outcome::{Status, Value};
+use crate::outcome::{Epoch, Status, Value};
 use crate::owner::Owner;
 use crate::results::{self, Row};
 use crate::safetensors_file::of_tensors;
@@ -279,31 +280,19 @@ impl Store {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, cell: &Cell, trained: &Trained, profile: &str) -> Result<PathBuf> {
-        let place = self.unfinished();
-        let make = || {
-            fs::create_dir_all(&place)?;
-            temporary(0o777).tempdir_in(&place)
-        };
-        // A process that finishes a run at the same time removes empty folders. The
-        // new folder removes itself if anything below fails.
-        let folder = make().or_else(|_| make()).map_err(|e| unwritten(&place, &e))?;
-        let spec = &cell.spec;
+        let folder = self.unfinished_folder()?;
         let place = folder.path();
-        let about = TrainingFile::new(cell, trained, profile);
-        write(&place.join(FILE), &json_text(&about)?)?;
-        let table = |values: &[Value]| {
-            let rows: Vec<Row> = results::rows(spec, values, &trained.status, Some(&cell.folder)).collect();
-            results::write(&rows)
-        };
-        write(&place.join("results.csv"), &table(&trained.values)?)?;
-        write(&place.join("times.csv"), &table(&trained.times)?)?;
-        write(&place.join("curves.csv"), &curves::write(&trained.curves)?)?;
+        let measures = cell.measures.iter().zip(trained.measures.iter().map(Vec::as_slice));
+        write_tables(
+            place,
+            cell,
+            &TrainingFile::new(cell, trained, profile),
+            [&trained.values, &trained.times],
+            &trained.curves,
+            measures,
+        )?;
         write(&place.join(weights::FILE), &weights::write(cell, trained, profile)?)?;
         let measures = place.join(MEASURES);
-        fs::create_dir(&measures).map_err(|e| unwritten(&measures, &e))?;
-        for (name, values) in cell.measures.iter().zip(&trained.measures) {
-            write(&measures.join(name), &table(values)?)?;
-        }
         for (name, arrays) in cell.measures.iter().zip(&trained.arrays).filter(|(_, a)| !a.is_empty()) {
             write(&measures.join(arrays_file(name)), &of_tensors(name, arrays)?)?;
         }
@@ -314,6 +303,40 @@ impl Store {
             write(&place.join(STATE), &checkpoint::encode(state, &cell.identity)?)?;
         }
         Ok(folder.keep())
+    }
+
+    /// Adds a training from a compact file as that of `cell`, without weights.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn restore(&self, cell: &Cell, compact: &CompactTraining) -> Result<()> {
+        let folder = self.unfinished_folder()?;
+        let mut file = compact.training.clone();
+        let first = file.restored.take().map_or(file.identity, |restored| restored.identity);
+        let restored = Restored { identity: first, weights_sha256: compact.weights_sha256.clone() };
+        (file.identity, file.restored) = (cell.identity.clone(), Some(restored));
+        let others = compact.other_builds(cell);
+        if !others.is_empty() {
+            let warning = "restored from a training with other builds of the plugins of";
+            file.warnings.retain(|known| !known.starts_with(warning));
+            file.warnings.push(format!("{warning} {}", others.join(", ")));
+        }
+        let known = cell.spec.metrics.iter().zip(&cell.measures);
+        let measures = known.filter_map(|(metric, name)| Some((name, compact.measures_of(metric)?)));
+        let values = [&compact.values, &compact.times];
+        write_tables(folder.path(), cell, &file, values, &compact.curve, measures)?;
+        self.commit(cell, &folder.keep(), "restored from a compact file\n")
+    }
+
+    /// A new folder for a training. It removes itself unless it is kept.
+    fn unfinished_folder(&self) -> Result<tempfile::TempDir> {
+        let place = self.unfinished();
+        let make = || {
+            fs::create_dir_all(&place)?;
+            temporary(0o777).tempdir_in(&place)
+        };
+        // A process that finishes a run at the same time removes empty folders.
+        make().or_else(|_| make()).map_err(|e| unwritten(&place, &e))
     }
 
     /// The weights of a finished training.
@@ -455,6 +478,31 @@ impl Store {
             let _ = fs::remove_dir(place);
         }
     }
+}
+
+/// Writes `cell.json` and the tables of a training of `cell`.
+fn write_tables<'a>(
+    place: &Path,
+    cell: &Cell,
+    about: &TrainingFile,
+    [values, times]: [&Vec<Value>; 2],
+    curve: &[Epoch],
+    measures: impl Iterator<Item = (&'a String, &'a [Value])>,
+) -> Result<()> {
+    write(&place.join(FILE), &json_text(about)?)?;
+    let table = |values: &[Value]| {
+        let rows: Vec<Row> = results::rows(&cell.spec, values, &about.status, Some(&cell.folder)).collect();
+        results::write(&rows)
+    };
+    write(&place.join("results.csv"), &table(values)?)?;
+    write(&place.join("times.csv"), &table(times)?)?;
+    write(&place.join("curves.csv"), &curves::write(curve)?)?;
+    let folder = place.join(MEASURES);
+    fs::create_dir(&folder).map_err(|e| unwritten(&folder, &e))?;
+    for (name, values) in measures {
+        write(&folder.join(name), &table(values)?)?;
+    }
+    Ok(())
 }
 
 /// Indented JSON, for people.

@@ -7,12 +7,15 @@ use pallium_core::{TaskInfo, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::identity::{Cell, identify};
+use crate::machine::Machine;
+use crate::manifest::Manifest;
 use crate::model::ModelRecord;
 use crate::outcome::{Divergence, Epoch, Status, Value};
 use crate::spec::{
     CellSpec, CoordinateLayout, CoordinateScale, DataSeed, DistanceScale, Geometry, Space, Training, Use,
 };
 use crate::training::Trained;
+use crate::{FORMAT, VERSION};
 
 pub fn spec() -> CellSpec {
     CellSpec {
@@ -49,6 +52,31 @@ pub fn cell(run: u32) -> Cell {
 
 pub fn cell_of(spec: CellSpec) -> Cell {
     identify(spec, &|_| Ok(None)).unwrap()
+}
+
+pub fn manifest() -> Manifest {
+    Manifest {
+        format: FORMAT,
+        pallium: VERSION.into(),
+        core: pallium_core::VERSION.into(),
+        experiment: "quick".into(),
+        about: String::new(),
+        variants: vec![],
+        tasks: vec![],
+        analysis: Default::default(),
+        added_metrics: vec![],
+        file: "quick.toml".into(),
+        overrides: vec![],
+        profile: "corrected".into(),
+        switches: BTreeMap::new(),
+        seed: 7,
+        runs: 2,
+        cells: 2,
+        plugins: vec![],
+        data: BTreeMap::new(),
+        machine: Machine::current(),
+        started: 0,
+    }
 }
 
 pub fn trained() -> Trained {

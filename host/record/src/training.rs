@@ -9,6 +9,7 @@ use pallium_core::{Connections, Error, Matrix, Result, TaskInfo, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::compact::Restored;
 use crate::identity::Cell;
 use crate::model::ModelRecord;
 use crate::outcome::{Divergence, Epoch, Status, Value};
@@ -124,6 +125,9 @@ pub struct TrainingFile {
     pub model_info: ModelRecord,
     /// The specification.
     pub spec: CellSpec,
+    /// What the training was restored from; then its folder has no weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
     /// Path of the training's folder.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -152,6 +156,7 @@ impl TrainingFile {
             member_infos: trained.members.clone(),
             model_info: trained.model.clone(),
             spec: spec.clone(),
+            restored: None,
             folder: PathBuf::new(),
         }
     }

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use crate::identity::Cell;
 use crate::safetensors_file::{from_bytes, to_bytes, with_metadata};
 use crate::table::damaged;
-use crate::training::Trained;
+use crate::training::{Trained, TrainingFile};
 
 /// The file's name.
 pub const FILE: &str = "weights.safetensors";
@@ -152,7 +152,7 @@ pub fn write(cell: &Cell, trained: &Trained, profile: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// If it cannot be read or is damaged.
 pub fn read(path: &Path) -> Result<Weights> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, &e))?;
+    let bytes = fs::read(path).map_err(|e| unread(path, &e))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
     let mut initial = None;
     let mut parameters = Vec::new();
@@ -171,6 +171,20 @@ pub fn read(path: &Path) -> Result<Weights> {
     let connections = after.map(|after| [before.unwrap_or_else(|| after.clone()), after]);
     let initial = initial.ok_or_else(|| damaged(path, &format!("the matrix `{INITIAL}` is missing")))?;
     Ok(Weights { initial, connections, parameters })
+}
+
+/// The error for weights that cannot be read; those of a training without weights are
+/// named so.
+fn unread(path: &Path, error: &std::io::Error) -> Error {
+    let training = path.parent().map(TrainingFile::read);
+    match training {
+        Some(Ok(training)) if training.restored.is_some() => Error::input(format!(
+            "{} has no weights: the training was restored from a compact file",
+            training.folder.display()
+        ))
+        .help("remove its folder and run the experiment without --finished to train it again"),
+        _ => Error::io(path, error),
+    }
 }
 
 /// The part of square matrices that belongs to `neurons`: of the one before

@@ -97,8 +97,11 @@ pub fn representatives(run: &RunFolder) -> Vec<TrainedNetwork> {
         .filter_map(|(variant, task)| {
             let (split, measure) = run.headline_on(task);
             let ok = run.group(variant, task).filter(|c| c.status == Status::Ok);
-            let mut known: Vec<_> =
-                ok.filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?))).collect();
+            let mut known: Vec<_> = ok
+                .filter_map(|c| Some((c.value(&split, &measure)?, c, c.about.as_ref()?)))
+                // Those restored from a compact file have no weights to show.
+                .filter(|(_, _, about)| about.restored.is_none())
+                .collect();
             known.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.run.cmp(&b.1.run)));
             let middle = known.len().checked_sub(1)? / 2;
             known.get(middle).map(|(_, cell, about)| (*cell, *about))

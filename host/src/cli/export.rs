@@ -2,6 +2,7 @@
 //! do on trials.
 
 mod arrays;
+mod compact;
 mod ro_crate;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use pallium_report::study::{is_positive, name_of, study};
 use pallium_stats::mean;
 use serde_json::Value;
 
-use super::finished::OnTrials;
+use super::finished::{OnTrials, existing};
 use super::output::{self, folder_of};
 use super::support;
 use crate::dataset::Format;
@@ -37,6 +38,7 @@ use crate::run::traces::What;
   pallium export runs/quickstart --what activity,states --set task.delay=20 --format npz --out activity
   pallium export runs/cortical-blueprint --layout authors --out exported
   pallium export runs/quickstart --layout ro-crate --license https://spdx.org/licenses/CC-BY-4.0 --out deposit
+  pallium export runs/quickstart --layout compact --out quickstart.jsonl.gz
 
 With --what, --out is a file of one network (its ending is the format: .npz, .safetensors or .zarr, which xarray \
 opens) or a folder with one file for each network. Arrays are trials × steps × units, with the condition and the period of \
@@ -45,7 +47,9 @@ each trial and step, and the neuron of each unit.
 `authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
 such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
 and one row per run. Runs without a value are empty cells. `ro-crate` writes a new folder to deposit: experiment, results, \
-report, weights and references, described by ro-crate-metadata.json (RO-Crate 1.1).")]
+report, weights and references, described by ro-crate-metadata.json (RO-Crate 1.1). `compact` is one small file with \
+everything of the finished trainings but their weights; `pallium run --finished FILE` takes them from there instead of \
+training again.")]
 pub struct Export {
     /// The run folder.
     #[arg(value_name = "DIR")]
@@ -88,6 +92,8 @@ enum Layout {
     Authors,
     /// An RO-Crate 1.1 with provenance, to deposit.
     RoCrate,
+    /// A file without weights, from which another run takes finished trainings.
+    Compact,
 }
 
 /// The columns, in the order that the notebooks expect.
@@ -136,13 +142,11 @@ pub fn export(args: &Export) -> Result<()> {
     match args.layout {
         None => return arrays::export(args),
         Some(Layout::RoCrate) => return ro_crate::export(args),
+        Some(Layout::Compact) => return compact::export(args),
         Some(Layout::Authors) => {}
     }
     args.on.refuse("--layout")?;
-    let Some(store) = Store::existing(&args.folder)? else {
-        return Err(Error::input(format!("{} does not contain a run", args.folder.display()))
-            .help("name a folder that `pallium run` wrote"));
-    };
+    let store = existing(&args.folder)?;
     let experiment = Experiment::load(&args.folder.join("experiment.toml"), &[])?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let cells = experiment.expand(&catalogue)?;

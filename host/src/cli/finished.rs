@@ -72,6 +72,26 @@ pub struct FinishedRun {
     pub cells: Vec<Cell>,
 }
 
+/// The run folder at `folder`.
+///
+/// # Errors
+/// If it is not one.
+pub fn existing(folder: &Path) -> Result<Store> {
+    Store::existing(folder)?.ok_or_else(|| {
+        Error::input(format!("{} does not contain a run", folder.display()))
+            .help("name a folder that `pallium run` wrote")
+    })
+}
+
+/// The error for a run folder without a training that its experiment needs.
+pub fn none_finished(folder: &Path) -> Error {
+    Error::input(format!(
+        "{} has no finished training that fits its experiment, its data and the present plugins",
+        folder.display()
+    ))
+    .help("finish the run first, and use the plugins and the data that it was made with")
+}
+
 impl FinishedRun {
     /// Opens the run folder at `folder`.
     ///
@@ -80,10 +100,7 @@ impl FinishedRun {
     /// and data.
     pub fn open(folder: &Path, only: &[String]) -> Result<Self> {
         support::unicode(folder)?;
-        let Some(store) = Store::existing(folder)? else {
-            return Err(Error::input(format!("{} does not contain a run", folder.display()))
-                .help("name a folder that `pallium run` wrote"));
-        };
+        let store = existing(folder)?;
         let experiment = Experiment::load(&folder.join("experiment.toml"), &[])?;
         let catalogue = support::catalogue(&experiment.plugin_path)?;
         let specs = filter(experiment.expand(&catalogue)?, only)?;
@@ -103,11 +120,7 @@ impl FinishedRun {
             tracing::warn!("left out: {diverged} trainings that diverged");
         }
         if cells.is_empty() {
-            return Err(Error::input(format!(
-                "{} has no finished training that fits its experiment, its data and the present plugins",
-                folder.display()
-            ))
-            .help("finish the run first, and use the plugins and the data that it was made with"));
+            return Err(none_finished(folder));
         }
         Ok(FinishedRun { store, experiment, catalogue, cells })
     }

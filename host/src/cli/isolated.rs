@@ -5,9 +5,12 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use pallium_core::{Error, Kind, Result};
-use pallium_process::exit_text;
+use pallium_process::{exit_text, is_ended_by_limit, signal};
 
 use crate::child::last_call::Page;
+
+/// The signal of a process that aborts, as Rust's does if memory runs out.
+const ABORT: i32 = 6;
 
 /// Runs this process's command, whose words are `arguments`, in a child process
 /// with the same input, output and terminal, and returns its exit code.
@@ -30,6 +33,15 @@ pub fn run(arguments: &[OsString]) -> Result<u8> {
     }
     let error = Error::plugin(format!("the process that computes with plugins {}", exit_text(status)));
     Err(match page.last_call() {
+        _ if is_ended_by_limit(status) => {
+            error.help("free memory, or raise the limit that the process reached: `ulimit -a` lists them")
+        }
+        Some(call) if signal(status) == Some(ABORT) => {
+            error.because(format!("last plugin code: {call}")).help(
+                "if the lines above report a failed memory allocation, free memory or raise `ulimit -v`; otherwise \
+                 the fault is most likely in that plugin: `pallium plugins check FILE` finds faults of plugins",
+            )
+        }
         Some(call) => error.because(format!("last plugin code: {call}")).help(
             "the fault is most likely in that plugin: `pallium plugins check FILE` finds faults of plugins",
         ),

@@ -30,6 +30,7 @@ mod run;
 mod stats;
 mod submit;
 pub mod support;
+mod tune;
 mod weights;
 
 use std::ffi::OsString;
@@ -121,6 +122,7 @@ impl Logging {
 enum Command {
     Run(run::Run),
     Plan(plan::Plan),
+    Tune(tune::Tune),
     Submit(submit::Submit),
     Report(report::ReportArgs),
     Compare(compare::Compare),
@@ -248,6 +250,7 @@ fn dispatch(command: &Command) -> Result<u8> {
         Command::Run(args) => return run::run(args),
         Command::Worker => return crate::run::worker::main(),
         Command::Plan(args) => plan::plan(args),
+        Command::Tune(args) => tune::tune(args),
         Command::Submit(args) => submit::submit(args),
         Command::Report(args) => report::report(args),
         Command::Compare(args) => compare::compare(args),

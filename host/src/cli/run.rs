@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use itertools::Itertools;
 use pallium_core::Result;
+use pallium_record::compact::{CompactFile, CompactTraining};
 use pallium_record::continuation::Continuation;
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
@@ -76,6 +77,10 @@ pub struct Run {
     /// repeated.
     #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
+    /// Take finished trainings from a file that `pallium export --layout compact` wrote,
+    /// instead of training again; they have no weights. May be repeated.
+    #[arg(long = "finished", value_name = "FILE")]
+    finished: Vec<PathBuf>,
     /// Run shard I of N, such as 2/3. Every machine makes the same shards, balanced
     /// by estimated work.
     #[arg(long, value_name = "I/N")]
@@ -159,15 +164,17 @@ pub fn run(args: &Run) -> Result<u8> {
         let mut own = shard.select(&wanted, &weights).into_iter();
         wanted.retain(|_| own.next().unwrap_or(false));
     }
+    let files = args.finished.iter().map(|path| CompactFile::read(path)).collect::<Result<Vec<_>>>()?;
+    let restorable = restorable(&files, &store, &plan)?;
     if args.dry_run {
         check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue).map_err(|e| experiment.placed(e))?;
-        return dry_run(args, &wanted, &plan, &out);
+        return dry_run(args, &wanted, &plan, &restorable, &out);
     }
     let (mut held, mut to_measure) = (0, 0);
     let mut pending: Vec<&Cell> = Vec::new();
     let mut seen = BTreeSet::new();
     for cell in &wanted {
-        if store.is_complete(cell)? {
+        if store.is_complete(cell)? || restorable.contains_key(&cell.folder) {
             held += 1;
         } else if seen.insert(&cell.folder) {
             // Cells with the same training share a folder, so it is run once.
@@ -177,6 +184,7 @@ pub fn run(args: &Run) -> Result<u8> {
     }
     let stale = store.stale(&plan)?;
     announce(&out, pending.len() - to_measure, held, to_measure, &stale);
+    announce_restored(&restorable);
     if held + to_measure + stale.len() > 0 {
         announce_continued(&store, &pending)?;
     }
@@ -198,6 +206,9 @@ pub fn run(args: &Run) -> Result<u8> {
     let manifest = Manifest { added_metrics, ..manifest(&experiment, &catalogue, &plan)? };
     Store::open(&out, &manifest, &experiment.resolved_text)?;
     store.write_axes(&expansion.axes_table())?;
+    for (cell, compact) in restorable.values() {
+        store.restore(cell, compact)?;
+    }
     let _log = log::open(&out);
     tracing::info!(cells = wanted.len(), held, "run begins: {}", command());
     let mut board = args.tensorboard.then(|| TensorBoardWriter::new(&store));
@@ -310,6 +321,40 @@ pub(super) fn train(
     outcome
 }
 
+/// A training of the experiment, and what is known of it from a compact file.
+type Restorable<'a> = BTreeMap<String, (&'a Cell, &'a CompactTraining)>;
+
+/// The trainings of `plan` that are not finished in `store` but in one of `files`, by
+/// folder.
+fn restorable<'a>(files: &'a [CompactFile], store: &Store, plan: &'a [Cell]) -> Result<Restorable<'a>> {
+    let mut found = BTreeMap::new();
+    for cell in plan {
+        for file in files {
+            if let Some(compact) = file.find(cell)?
+                && !found.contains_key(&cell.folder)
+                && !store.holds(cell)?
+            {
+                found.insert(cell.folder.clone(), (cell, compact));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Says how many trainings come from compact files, and how many of them were trained
+/// with other plugin files.
+fn announce_restored(restorable: &Restorable<'_>) {
+    if restorable.is_empty() {
+        return;
+    }
+    let others = restorable.values().filter(|(cell, compact)| !compact.other_builds(cell).is_empty()).count();
+    let builds = match others {
+        0 => String::new(),
+        others => format!("; {others} of them were trained with other builds of the plugins"),
+    };
+    status!("{} of them come from --finished, without weights{builds}", restorable.len());
+}
+
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
     match (pending, held) {
@@ -375,11 +420,18 @@ fn show_on(board: &mut TensorBoardWriter<'_>, event: &ProgressEvent, cells: &[&C
     }
 }
 
-fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<u8> {
+fn dry_run(
+    args: &Run,
+    wanted: &[Cell],
+    plan: &[Cell],
+    restorable: &Restorable<'_>,
+    out: &Path,
+) -> Result<u8> {
     let store = Store::existing(out)?;
     let mut rows = Vec::new();
     for cell in wanted {
         let state = match &store {
+            _ if restorable.contains_key(&cell.folder) => "done",
             None => "to run",
             Some(store) if store.is_complete(cell)? => "done",
             Some(store) if store.holds(cell)? => "to measure",
@@ -420,6 +472,7 @@ fn dry_run(args: &Run, wanted: &[Cell], plan: &[Cell], out: &Path) -> Result<u8>
         support::print_table(&table)?;
     }
     announce(out, to_run, rows.len() - to_run - to_measure, to_measure, &stale);
+    announce_restored(restorable);
     Ok(0)
 }
 

@@ -33,6 +33,8 @@ pub struct Expansion {
     pub axes: Vec<String>,
     /// Profile of each variant.
     pub profiles: BTreeMap<String, String>,
+    /// Each variant's name without its point on the axes, and the point.
+    pub bases: BTreeMap<String, (String, Vec<Coordinate>)>,
     /// Coordinates of each variant and task on the axes that concern them.
     places: Vec<(String, String, Vec<Coordinate>)>,
 }
@@ -128,6 +130,7 @@ impl Experiment {
                 if out.profiles.insert(name.name(), experiment.profile.clone()).is_some() {
                     return Err(variant.at.error(format!("duplicate variant `{}`", name.name())));
                 }
+                out.bases.insert(name.name(), (name.base.clone(), name.at.clone()));
                 variants.push((number, at.as_slice(), name));
             }
         }

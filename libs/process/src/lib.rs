@@ -29,11 +29,18 @@ pub fn exit_text(status: ExitStatus) -> String {
             11 => " (segmentation fault)",
             15 => " (termination)",
             24 => " (limit of processor time)",
+            25 => " (limit of file size)",
             _ => "",
         };
         return format!("was ended by signal {number}{name}");
     }
     status.code().map_or_else(|| "ended".into(), |code| format!("ended with exit code {code}"))
+}
+
+/// Whether the system or a limit ended the process, so that what it was doing is most
+/// likely not at fault: killed from outside, or the limits of processor time and file size.
+pub fn is_ended_by_limit(status: ExitStatus) -> bool {
+    signal(status).is_some_and(|number| [9, 24, 25].contains(&number))
 }
 
 /// Waits up to `patience` for `child` to end, then kills it. `None` if it was
@@ -68,6 +75,9 @@ mod tests {
         let end = |script| exit_text(wait_or_kill(&mut shell(script), Duration::from_secs(60)).unwrap());
         assert_eq!(end("exit 3"), "ended with exit code 3");
         assert_eq!(end("kill -ABRT $$"), "was ended by signal 6 (abort)");
+        let limit = |script| is_ended_by_limit(shell(script).wait().unwrap());
+        assert!(limit("kill -KILL $$") && limit("kill -XFSZ $$"));
+        assert!(!limit("kill -SEGV $$") && !limit("exit 9"));
     }
 
     #[test]

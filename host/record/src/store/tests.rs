@@ -1,38 +1,10 @@
-use std::collections::BTreeMap;
-
 use pallium_core::Kind;
 
 use super::*;
 use crate::finished::{Finished, Record, Records};
-use crate::machine::Machine;
 use crate::spec::Use;
-use crate::testing::{self, cell, cell_of};
-use crate::{VERSION, weights::ORIENTATION};
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT,
-        pallium: VERSION.into(),
-        core: pallium_core::VERSION.into(),
-        experiment: "quick".into(),
-        about: String::new(),
-        variants: vec![],
-        tasks: vec![],
-        analysis: Default::default(),
-        added_metrics: vec![],
-        file: "quick.toml".into(),
-        overrides: vec![],
-        profile: "corrected".into(),
-        switches: BTreeMap::new(),
-        seed: 7,
-        runs: 2,
-        cells: 2,
-        plugins: vec![],
-        data: BTreeMap::new(),
-        machine: Machine::current(),
-        started: 0,
-    }
-}
+use crate::testing::{self, cell, cell_of, manifest};
+use crate::weights::ORIENTATION;
 
 fn trained(cell: &Cell) -> Trained {
     let measures = testing::trained().measures.into_iter().cycle().take(cell.measures.len()).collect();

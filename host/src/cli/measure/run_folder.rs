@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use pallium_core::{Error, Result};
+use pallium_core::Result;
 use pallium_record::finished::Records;
 use pallium_record::identity::{self, Cell};
 use pallium_record::spec::Use;
@@ -14,6 +14,7 @@ use pallium_record::store::Store;
 use pallium_report::run_table;
 
 use super::Param;
+use crate::cli::finished::none_finished;
 use crate::cli::run::{check, page_of_run, train};
 use crate::cli::support;
 use crate::experiment::Experiment;
@@ -59,11 +60,7 @@ pub fn measure(
         }
     }
     if held == 0 {
-        return Err(Error::input(format!(
-            "{} has no finished training that fits its experiment, its data and the present plugins",
-            folder.display()
-        ))
-        .help("measure with the plugins and the data of the run"));
+        return Err(none_finished(folder));
     }
     let pool = Pool {
         workers: Workers::new(support::cache_folder())?,

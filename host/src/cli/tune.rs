@@ -1,0 +1,401 @@
+//! `pallium tune`: chooses swept parameters for each variant by successive halving.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use itertools::Itertools;
+use pallium_core::{Error, Result};
+use pallium_record::outcome::Status;
+use pallium_record::results::{self, Row};
+use pallium_record::spec::{CellSpec, Geometry, Space, Use};
+use pallium_record::table;
+use pallium_stats::mean;
+use toml::{Table, Value};
+
+use super::{output, support};
+use crate::experiment::{Expansion, Experiment};
+
+/// Chooses swept parameters for each variant on validation trials, with the same budget
+/// for all variants, and writes the experiment with the chosen values.
+///
+/// Sweep the parameters in the experiment file: of constraints, of weights, of the model
+/// or of the optimizer. Each variant is trained at all points of its sweep for a part of
+/// the epochs; the best third goes on for three times as long, and so forth, until the
+/// last points have trained for all epochs and the best of them is chosen (successive
+/// halving: Jamieson & Talwalkar, AISTATS 2016). A point is better if its mean validation
+/// accuracy over tasks and runs is higher or, if that is equal or there is none, its mean
+/// validation loss is lower. Test trials are not used.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  pallium tune experiments/lambda.toml --out runs/tuning
+  pallium run runs/tuning/tuned.toml --out runs/tuned
+
+The folder then holds tuned.toml, tuning.csv (every point in every round) and trainings/, a run folder. The same command \
+continues an interrupted tuning.")]
+pub struct Tune {
+    /// The experiment file, with a sweep of each parameter to choose.
+    #[arg(value_name = "EXPERIMENT.toml")]
+    experiment: PathBuf,
+    /// The folder to write to.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// One of so many points goes on to the next round.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), allow_negative_numbers = true)]
+    factor: u32,
+    /// Number of runs at each point.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    runs: u32,
+    /// Seed of the trainings, so that the networks that are judged later are others
+    /// [default: that of the experiment plus 1]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Override a key of the file, such as training.epochs=30; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Number of trainings that run at the same time [default: as many as there are
+    /// cores for their threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    jobs: Option<u32>,
+}
+
+/// The columns of `tuning.csv`.
+const COLUMNS: [&str; 8] =
+    ["variant", "point", "round", "epochs", "trainings", "validation_accuracy", "validation_loss", "goes_on"];
+
+/// How good a point is: means over tasks and runs. A training that diverged has no
+/// value, and makes its point worse than any other.
+#[derive(Clone, Debug, PartialEq)]
+struct Score {
+    trainings: usize,
+    diverged: usize,
+    accuracy: Option<f64>,
+    loss: Option<f64>,
+}
+
+impl Score {
+    fn from_rows<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let (mut accuracies, mut losses) = (Vec::new(), Vec::new());
+        let (mut trainings, mut diverged) = (BTreeSet::new(), BTreeSet::new());
+        for row in rows {
+            trainings.insert((&row.task, row.run));
+            if row.status == Status::Diverged {
+                diverged.insert((&row.task, row.run));
+            }
+            match (&*row.value.split, &*row.value.measure, row.value.value) {
+                ("validation", "accuracy", Some(value)) => accuracies.push(value),
+                ("validation", "task_loss", Some(value)) => losses.push(value),
+                _ => {}
+            }
+        }
+        let mean_of = |values: &[f64]| (!values.is_empty()).then(|| mean(values));
+        Score {
+            trainings: trainings.len(),
+            diverged: diverged.len(),
+            accuracy: mean_of(&accuracies),
+            loss: mean_of(&losses),
+        }
+    }
+
+    /// Better scores first.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let loss = |score: &Score| score.loss.unwrap_or(f64::INFINITY);
+        let accuracy = |score: &Score| score.accuracy.unwrap_or(f64::NEG_INFINITY);
+        self.diverged
+            .cmp(&other.diverged)
+            .then(accuracy(other).total_cmp(&accuracy(self)))
+            .then(loss(self).total_cmp(&loss(other)))
+    }
+}
+
+/// A variant, and the names of the points of its sweep that are still considered.
+struct Candidates {
+    base: String,
+    points: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the experiment has nothing to choose, sweeps what cannot differ between variants,
+/// or a round of trainings fails.
+pub fn tune(args: &Tune) -> Result<()> {
+    output::check_folder(&args.out)?;
+    support::unicode(&args.out)?;
+    let experiment = Experiment::load(&args.experiment, &args.set)?;
+    let catalogue = support::catalogue(&experiment.plugin_path)?;
+    let expansion = experiment.expansion(&catalogue)?;
+    let mut candidates = candidates(&expansion)?;
+    check(&experiment, &expansion, &candidates)?;
+    let epochs = experiment.training.epochs;
+    let rounds = rounds(candidates.iter().map(|c| c.points.len()).max().unwrap_or(1), args.factor, epochs);
+    fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, &e))?;
+    let seed = args.seed.unwrap_or(experiment.seed.wrapping_add(1));
+    let trainings = args.out.join("trainings");
+    let mut log = table::with_header(COLUMNS)?;
+    for (round, &epochs) in rounds.iter().enumerate() {
+        let left: usize = candidates.iter().map(|c| c.points.len()).sum();
+        status!("round {} of {}: {left} points, {epochs} epochs", round + 1, rounds.len());
+        train(args, &trainings, seed, epochs, &candidates)?;
+        let rows = results::read(&trainings.join("results.csv"))?;
+        let last = round + 1 == rounds.len();
+        for one in &mut candidates {
+            let mut scored: Vec<(Score, String)> = one
+                .points
+                .iter()
+                .map(|point| {
+                    (Score::from_rows(rows.iter().filter(|row| row.variant == *point)), point.clone())
+                })
+                .collect();
+            // Stable: of equal points the first in the file.
+            scored.sort_by(|a, b| a.0.order(&b.0));
+            let kept = if last { 1 } else { scored.len().div_ceil(args.factor as usize) };
+            for (at, (score, point)) in scored.iter().enumerate() {
+                let number = |value: Option<f64>| value.map_or_else(String::new, table::number);
+                log.write_record([
+                    &one.base,
+                    point,
+                    &(round + 1).to_string(),
+                    &epochs.to_string(),
+                    &score.trainings.to_string(),
+                    &number(score.accuracy),
+                    &number(score.loss),
+                    &(at < kept).to_string(),
+                ])
+                .map_err(|e| table::unwritable(&e))?;
+            }
+            one.points = scored.into_iter().take(kept).map(|(_, point)| point).collect();
+        }
+    }
+    let chosen: Vec<(&str, &str)> =
+        candidates.iter().filter_map(|c| Some((c.base.as_str(), c.points.first()?.as_str()))).collect();
+    let text = tuned(&experiment, &expansion, &chosen)?;
+    let file = args.out.join("tuned.toml");
+    output::write(&args.out.join("tuning.csv"), &table::finish(log)?, true)?;
+    output::write(&file, text.as_bytes(), true)?;
+    show(&expansion, &chosen)?;
+    support::print(&format!("the experiment with these values is {}\n", file.display()))
+}
+
+/// The variants and their points, in the order of the file.
+fn candidates(expansion: &Expansion) -> Result<Vec<Candidates>> {
+    let mut all: Vec<Candidates> = Vec::new();
+    for name in expansion.cells.iter().map(|cell| &cell.variant).unique() {
+        let Some((base, _)) = expansion.bases.get(name) else { continue };
+        match all.iter_mut().find(|one| one.base == *base) {
+            Some(one) => one.points.push(name.clone()),
+            None => all.push(Candidates { base: base.clone(), points: vec![name.clone()] }),
+        }
+    }
+    if all.iter().all(|one| one.points.len() < 2) {
+        return Err(Error::input("nothing is swept, so there is nothing to choose").help(
+            "put a sweep in place of a value, such as strength = { sweep = [0.1, 0.3, 1.0] } of a constraint or \
+             learning_rate = { sweep = [3e-4, 1e-3, 3e-3] } of [optimizer]",
+        ));
+    }
+    Ok(all)
+}
+
+/// Refuses sweeps of what all variants of an experiment share, and warns if variants have
+/// different budgets.
+fn check(experiment: &Experiment, expansion: &Expansion, candidates: &[Candidates]) -> Result<()> {
+    for one in candidates {
+        let of = |name: &String| expansion.cells.iter().filter(move |cell| cell.variant == *name).map(shared);
+        let Some((first, others)) = one.points.split_first() else { continue };
+        if let Some(other) = others.iter().find(|other| !of(first).eq(of(other))) {
+            return Err(Error::input(format!(
+                "{}: `{first}` and `{other}` differ in more than constraints, weights, model and optimizer",
+                experiment.path.display()
+            ))
+            .help("only parameters of these can be tuned; fix the other sweeps, such as --set substrate.path=FIELD"));
+        }
+    }
+    let budgets: Vec<_> = candidates.iter().map(|one| one.points.len()).unique().collect();
+    if budgets.len() > 1 {
+        let each = candidates.iter().map(|one| format!("{}: {}", one.base, one.points.len())).join(", ");
+        tracing::warn!("the variants do not have the same budget; their numbers of points are {each}");
+    }
+    Ok(())
+}
+
+/// A specification without what may be tuned.
+fn shared(cell: &CellSpec) -> CellSpec {
+    let fixed = Use::new("");
+    CellSpec {
+        variant: String::new(),
+        weights: fixed.clone(),
+        connections: None,
+        constraints: Vec::new(),
+        model: fixed.clone(),
+        optimizer: fixed,
+        ..cell.clone()
+    }
+}
+
+/// The number of epochs in each round: all in the last, and before that as often a
+/// fraction as several points can be reduced.
+fn rounds(points: usize, factor: u32, epochs: u32) -> Vec<u32> {
+    let mut rounds = vec![epochs];
+    let (mut left, mut length) = (points, epochs);
+    while left > factor as usize && length > 1 {
+        left = left.div_ceil(factor as usize);
+        length = (length / factor).max(1);
+        rounds.insert(0, length);
+    }
+    rounds
+}
+
+/// Trains the candidates for so many epochs, in a process of its own: an interruption
+/// and its messages are those of `pallium run`.
+fn train(args: &Tune, folder: &Path, seed: u64, epochs: u32, candidates: &[Candidates]) -> Result<()> {
+    let executable = std::env::current_exe()
+        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    let mut command = Command::new(executable);
+    command.arg("run").arg(&args.experiment).arg("--out").arg(folder).stdout(Stdio::null());
+    for set in &args.set {
+        command.arg("--set").arg(set);
+    }
+    let own = [
+        format!("seed={seed}"),
+        format!("runs={}", args.runs),
+        format!("training.epochs={epochs}"),
+        "metrics.use=[]".into(),
+    ];
+    for set in own {
+        command.arg("--set").arg(set);
+    }
+    for point in candidates.iter().flat_map(|one| &one.points) {
+        command.arg("--only").arg(format!("variant={point}"));
+    }
+    if let Some(jobs) = args.jobs {
+        command.arg("--jobs").arg(jobs.to_string());
+    }
+    let ended = command
+        .status()
+        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot start `pallium run`: {e}")))?;
+    if ended.success() {
+        return Ok(());
+    }
+    Err(Error::input(format!("the trainings of {epochs} epochs did not all finish (see above)"))
+        .help("fix the cause and repeat the command: finished trainings are kept"))
+}
+
+/// The experiment with one point for each variant, as the text of a file.
+fn tuned(experiment: &Experiment, expansion: &Expansion, chosen: &[(&str, &str)]) -> Result<String> {
+    let unwritable = |e: &dyn std::fmt::Display| Error::bug(format!("an experiment cannot be written: {e}"));
+    let mut top: Table = experiment.resolved_text.parse().map_err(|e| unwritable(&e))?;
+    let written = top.get("variant").and_then(Value::as_array).cloned().unwrap_or_default();
+    // All of these are written in each variant.
+    for key in ["variant", "nulls", "constraints", "model", "optimizer"] {
+        top.remove(key);
+    }
+    top.insert("name".into(), format!("{}-tuned", experiment.name).into());
+    let mut variants = Vec::new();
+    for (base, point) in chosen {
+        let Some(cell) = expansion.cells.iter().find(|cell| cell.variant == *point) else { continue };
+        let mut one = Table::new();
+        one.insert("name".into(), (*base).into());
+        one.insert("weights".into(), component(&cell.weights)?);
+        for (key, source) in [("connections", &cell.connections), ("null", &cell.null)] {
+            if let Some(source) = source {
+                one.insert(key.into(), component(source)?);
+            }
+        }
+        one.insert("geometry".into(), geometry(&cell.geometry)?);
+        let constraints = cell.constraints.iter().map(component).collect::<Result<Vec<_>>>()?;
+        one.insert("constraints".into(), Value::Array(constraints));
+        one.insert("model".into(), component(&cell.model)?);
+        one.insert("optimizer".into(), component(&cell.optimizer)?);
+        // A null model has the training of its original.
+        let original = written.iter().filter_map(Value::as_table).find(|table| {
+            let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+            base.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(", null "))
+        });
+        if let Some(training) = original.and_then(|table| table.get("training")) {
+            one.insert("training".into(), training.clone());
+        }
+        variants.push(Value::Table(one));
+    }
+    top.insert("variant".into(), Value::Array(variants));
+    toml::to_string(&top).map_err(|e| unwritable(&e))
+}
+
+fn component(component: &Use) -> Result<Value> {
+    let mut table = Table::new();
+    table.insert("use".into(), component.id.as_str().into());
+    if !component.on.is_empty() {
+        table.insert("on".into(), component.on.clone().into());
+    }
+    // A parameter that is null has no value in TOML, which means its default: null.
+    for (name, value) in component.params.iter().filter(|(_, value)| !value.is_null()) {
+        let value = Value::try_from(value).map_err(|e| Error::bug(format!("`{name}`: {e}")))?;
+        table.insert(name.clone(), value);
+    }
+    Ok(Value::Table(table))
+}
+
+fn geometry(geometry: &Geometry) -> Result<Value> {
+    let space = match geometry.space {
+        Space::None => "none".to_owned(),
+        Space::Soma => "soma".into(),
+        Space::Grid(None) => "grid".into(),
+        Space::Grid(Some(extents)) => format!("grid:{}", extents.iter().join("x")),
+    };
+    let mut table = Table::try_from(geometry).map_err(|e| Error::bug(format!("a geometry: {e}")))?;
+    table.insert("space".into(), space.into());
+    Ok(Value::Table(table))
+}
+
+/// Prints what was chosen, and warns of values at the end of their axis.
+fn show(expansion: &Expansion, chosen: &[(&str, &str)]) -> Result<()> {
+    let mut table = support::table(["variant", "chosen"]);
+    for (base, point) in chosen {
+        let Some((_, at)) = expansion.bases.get(*point) else { continue };
+        let text = at.iter().map(|c| format!("{} = {}", c.axis, c.value)).join(", ");
+        table.add_row([*base, if at.is_empty() { "nothing to choose" } else { text.as_str() }]);
+        for (number, coordinate) in at.iter().enumerate() {
+            let points = expansion.bases.values().filter(|(own, _)| own == base);
+            let labels = points.filter_map(|(_, at)| at.get(number)).map(|c| c.value.as_str());
+            let mut values: Vec<f64> = labels.filter_map(|label| label.parse().ok()).collect();
+            values.sort_by(f64::total_cmp);
+            let Ok(value) = coordinate.value.parse::<f64>() else { continue };
+            if values.first() != values.last() && [values.first(), values.last()].contains(&Some(&value)) {
+                tracing::warn!(
+                    "{base}: the best {} is {value}, at the end of its axis; a better one may lie beyond",
+                    coordinate.axis
+                );
+            }
+        }
+    }
+    support::print_table(&table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_round_has_all_epochs_and_several_points() {
+        assert_eq!(rounds(27, 3, 90), [10, 30, 90]);
+        assert_eq!(rounds(9, 3, 50), [16, 50]);
+        assert_eq!(rounds(3, 3, 50), [50]);
+        assert_eq!(rounds(1, 3, 50), [50]);
+        assert_eq!(rounds(1000, 2, 3), [1, 3]);
+    }
+
+    #[test]
+    fn better_points_come_first() {
+        let score = |diverged, accuracy, loss| Score { trainings: 4, diverged, accuracy, loss };
+        let mut scores = [
+            score(0, Some(0.9), Some(0.4)),
+            score(1, Some(1.0), Some(0.1)),
+            score(0, Some(0.9), Some(0.3)),
+            score(0, None, Some(0.2)),
+            score(0, Some(0.95), Some(0.5)),
+        ];
+        scores.sort_by(Score::order);
+        assert_eq!(scores.map(|s| s.loss.unwrap()), [0.5, 0.3, 0.4, 0.2, 0.1]);
+    }
+}

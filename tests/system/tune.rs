@@ -1,0 +1,119 @@
+//! `pallium tune`: chosen parameters are the best on validation trials, and the written
+//! experiment trains exactly the chosen points.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::harness::{pallium, results, text};
+use crate::survival::Scene;
+
+const EXPERIMENT: &str = r#"
+seed = 3
+runs = 5
+tasks = ["cognition.one-choice", "cognition.go-no-go"]
+constraints = ["spatial.l1"]
+[substrate]
+use = "synthetic.field"
+neurons = 12
+[optimizer]
+learning_rate = { sweep = [1e-4, 1e-3, 1e-2] }
+[training]
+epochs = 6
+trials = 64
+validation = 64
+test = 32
+batch = 16
+[metrics]
+use = []
+[[variant]]
+name = "W*D"
+weights = "microns.functional"
+geometry = "soma"
+constraints = [{ use = "spatial.distance", strength = { sweep = [0.01, 1.0] } }]
+[[variant]]
+name = "W"
+geometry = { space = "soma", shuffled = true }
+training = { clip_norm = 0.5 }
+constraints = [{ use = "spatial.distance", strength = { sweep = [0.01, 1.0] } }]
+[nulls]
+of = "W*D"
+keep = ["degrees"]
+"#;
+
+fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+}
+
+#[test]
+fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
+    let scene = Scene::new(EXPERIMENT);
+    let out = scene.out("tuning");
+    let tune = ["tune", text(&scene.out("x.toml")), "--out", text(&out), "--jobs", "2"];
+    let ended = pallium(&tune).ok();
+    assert!(ended.stdout.contains("learning_rate = "), "{}", ended.stdout);
+    let log = rows(&out.join("tuning.csv"));
+    let of = |variant: &str, round: &str| -> Vec<BTreeMap<String, String>> {
+        log.iter().filter(|row| row["variant"] == variant && row["round"] == round).cloned().collect()
+    };
+    let swept = results(&out.join("trainings"));
+    for variant in ["W*D", "W", "W*D, null degrees"] {
+        let (first, last) = (of(variant, "1"), of(variant, "2"));
+        assert_eq!((first.len(), last.len()), (6, 2), "{variant}");
+        assert!(first.iter().all(|row| row["epochs"] == "2" && row["trainings"] == "4"));
+        // Those that go on are the best, and so is the last one.
+        for round in [&first, &last] {
+            let accuracy =
+                |row: &BTreeMap<String, String>| row["validation_accuracy"].parse::<f64>().unwrap();
+            let worst = round.iter().filter(|row| row["goes_on"] == "true").map(accuracy).fold(1.0, f64::min);
+            let others = round.iter().filter(|row| row["goes_on"] == "false").map(accuracy);
+            assert!(others.into_iter().all(|other| other <= worst), "{round:?}");
+        }
+        // The table has the means of the trainings.
+        let best = last.iter().find(|row| row["goes_on"] == "true").unwrap();
+        let values = swept.iter().filter(|row| {
+            row["variant"] == best["point"] && row["split"] == "validation" && row["measure"] == "accuracy"
+        });
+        let values: Vec<f64> = values.map(|row| row["value"].parse().unwrap()).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert_eq!(values.len(), 4);
+        assert!((best["validation_accuracy"].parse::<f64>().unwrap() - mean).abs() < 1e-12);
+    }
+
+    // The written experiment trains what was chosen, to the bit.
+    let again = scene.out("again");
+    let tuned = out.join("tuned.toml");
+    let run = ["run", text(&tuned), "--set", "seed=4", "--set", "runs=2", "--out", text(&again)];
+    pallium(&run).ok();
+    let chosen: BTreeMap<String, String> = log
+        .iter()
+        .filter(|row| row["round"] == "2" && row["goes_on"] == "true")
+        .map(|row| (row["variant"].clone(), row["point"].clone()))
+        .collect();
+    let mut compared = 0;
+    for row in results(&again).into_iter().filter(|row| !row["measure"].starts_with("seconds")) {
+        let same = |other: &&BTreeMap<String, String>| {
+            other["variant"] == chosen[&row["variant"]]
+                && ["task", "run", "split", "measure"].iter().all(|key| other[*key] == row[*key])
+        };
+        assert_eq!(swept.iter().find(same).unwrap()["value"], row["value"], "{row:?}");
+        compared += 1;
+    }
+    assert!(compared > 100, "{compared}");
+    let file = std::fs::read_to_string(&tuned).unwrap();
+    assert!(file.contains("runs = 5") && !file.contains("sweep"), "{file}");
+}
+
+#[test]
+fn what_cannot_be_tuned_is_refused() {
+    let plain = Scene::new(
+        &EXPERIMENT
+            .replace("{ sweep = [1e-4, 1e-3, 1e-2] }", "1e-3")
+            .replace("{ sweep = [0.01, 1.0] }", "0.1"),
+    );
+    let tune =
+        |scene: &Scene| pallium(&["tune", text(&scene.out("x.toml")), "--out", text(&scene.out("tuning"))]);
+    tune(&plain).refused(&["nothing is swept", "learning_rate"]);
+    let field = Scene::new(&EXPERIMENT.replace("neurons = 12", "neurons = { sweep = [10, 12] }"));
+    tune(&field).refused(&["neurons=10", "neurons=12", "differ in more than constraints", "--set"]);
+    assert!(!field.out("tuning").exists());
+}
