@@ -98,7 +98,7 @@ pub(super) fn write_out(tree: &mut Node) -> Result<(SweptNames, SweptNames)> {
             matches!(key.as_str(), "variant" | "tasks" | "metrics" | "training" | "switches" | "defaults");
         if is_sweep(node) && (listed || FIXED.contains(&key.as_str())) {
             return Err(node.at.error(format!("`{key}` cannot be swept")).help(match key.as_str() {
-                "variant" | "tasks" => "list them: all of them are compared with each other",
+                "variant" | "tasks" => "list several of them instead: all are compared with each other",
                 "metrics" | "training" | "switches" | "defaults" => "sweep one of its keys",
                 _ => "it applies to the complete experiment",
             }));

@@ -60,10 +60,10 @@ pub fn measure(
     }
     if held == 0 {
         return Err(Error::input(format!(
-            "{} has no finished training that fits its experiment, its data and the present plugins",
+            "{} has no finished training of this experiment with these plugins and data",
             folder.display()
         ))
-        .help("measure with the plugins and the data of the run"));
+        .help("finish the run first; if it is finished, use the plugins and data that it was run with"));
     }
     let pool = Pool {
         workers: Workers::new(support::cache_folder())?,

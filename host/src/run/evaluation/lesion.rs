@@ -31,12 +31,12 @@ pub enum Amount {
 /// besides the number of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Matched {
-    /// None.
+    /// Only the number of elements.
     #[default]
     Number,
-    /// Strength: equally many elements from each decile of strength.
+    /// Also strength: equally many elements from each decile of strength.
     Strength,
-    /// Length: equally many connections from each decile of distance.
+    /// Also length: equally many connections from each decile of distance.
     Distance,
 }
 

@@ -159,7 +159,8 @@ fn parts(name: &str) -> Result<(&'static str, Base, [i8; 2])> {
     let refused = |why: &str| {
         let names: Vec<&str> = BASES.iter().map(|(name, _)| *name).collect();
         Err(Error::input(format!("`{word}` is not a task of Mod-Cog{why}")).help(format!(
-            "name one of {}, then intr or intl for one with a delay, then seqr or seql, as in dlygointr",
+            "write one of {}, followed by intr or intl (if it has a delay), by seqr or seql, or both, \
+             as in dlygointr",
             names.join(", ")
         )))
     };
