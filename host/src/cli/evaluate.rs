@@ -103,8 +103,7 @@ pub fn evaluate(args: &Evaluate) -> Result<()> {
     let perturbations: Vec<Perturbation> =
         args.perturbations.iter().map(|text| Perturbation::parse(text)).collect::<Result<Vec<_>>>()?.concat();
     if args.draws == 0 && perturbations.iter().any(Perturbation::is_random) {
-        return Err(Error::input("--draws is 0, so no perturbation would be tested")
-            .help("set it to 1 or more"));
+        return Err(Error::input("--draws 0 tests no perturbation").help("set it to 1 or more"));
     }
     if let Some(out) = &args.out {
         output::check(out, args.force)?;
