@@ -23,7 +23,7 @@ pallium_core::params! {
     pub struct Params {
         /// Number of neurons to be predicted, drawn with `seed`; at least 1.
         predicted: usize = 10,
-        /// The predicted neurons by index; if given, `predicted` does not count.
+        /// Indices of the predicted neurons, from 0. If given, `predicted` is ignored.
         neurons: Vec<usize> = Vec::new(),
         /// What drives the network.
         drive: Drive = Drive::Others,
@@ -31,10 +31,10 @@ pallium_core::params! {
         step_ms: f64 = 200.0,
         /// Duration of a trial in ms: a window of the recording.
         duration: f64 = 4000.0,
-        /// Duration at the beginning of a window that does not count, in ms: the
+        /// Time at the beginning of a window that is not scored, in ms, because the
         /// network starts from silence.
         burn_in: f64 = 400.0,
-        /// Share of the recording, at its end, that training never sees: half of it
+        /// Share of the recording, at its end, that is not used for training: half of it
         /// is for validation, half for the test.
         held_out: f64 = 0.2,
         /// Whether outputs are compared as rates of a Poisson process instead of by
