@@ -126,7 +126,10 @@ impl Experiment {
                     name.at.push(Coordinate { axis: axis.clone(), value });
                 }
                 if out.profiles.insert(name.name(), experiment.profile.clone()).is_some() {
-                    return Err(variant.at.error(format!("duplicate variant `{}`", name.name())));
+                    return Err(variant
+                        .at
+                        .error(format!("duplicate variant `{}`", name.name()))
+                        .help("rename or remove one of them"));
                 }
                 variants.push((number, at.as_slice(), name));
             }

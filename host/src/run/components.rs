@@ -358,7 +358,8 @@ pub(super) fn build_constraints(
                 return Err(Error::unsupported(format!(
                     "constraints act on matrices and vectors, but `{}` has the shape {:?}",
                     parameter.name, parameter.shape
-                )));
+                ))
+                .help("name other parameters in `on` of the constraint"));
             }
         };
         let ends = Ends::new(info, parameter, shape)?;

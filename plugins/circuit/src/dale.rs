@@ -80,7 +80,8 @@ impl Component for Dale {
                     .help("neurons are counted from 0"));
                 };
                 if std::mem::replace(neuron, true) {
-                    return Err(Error::input(format!("parameter `inhibitory` lists neuron {index} twice")));
+                    return Err(Error::input(format!("parameter `inhibitory` lists neuron {index} twice"))
+                        .help("list each neuron once"));
                 }
             }
             let free = vec![false; rows];

@@ -150,7 +150,9 @@ fn counts(events: &[Vec<f64>], recording: Option<(f64, f64)>, seconds: f64) -> R
     let span = ends.fold(None, |span: Option<(f64, f64)>, (first, last)| {
         Some(span.map_or((first, last), |(a, b)| (a.min(first), b.max(last))))
     });
-    let (begin, end) = recording.or(span).ok_or_else(|| Error::input("the recording has no events"))?;
+    let (begin, end) = recording.or(span).ok_or_else(|| {
+        Error::input("the recording has no events").help("use a substrate with recorded event times")
+    })?;
     let bins = ((end - begin) / seconds).floor();
     if !(2.0..=1e9).contains(&bins) {
         return Err(Error::input(format!("the recording has {bins} steps of {} ms", seconds * 1e3))

@@ -368,7 +368,8 @@ impl Anatomy {
         let text = lesion.of.as_deref().unwrap_or("100%");
         Ok(match amount(text).map_err(Error::bug)? {
             Amount::Count(count) if count > all => {
-                return Err(Error::input(format!("--lesion {}: there are only {all} elements", lesion.text)));
+                return Err(Error::input(format!("--lesion {}: there are only {all} elements", lesion.text))
+                    .help("set a smaller number, or a share such as 10%"));
             }
             Amount::Count(count) => count,
             Amount::Share(share) => (share * all as f64).round() as usize,
