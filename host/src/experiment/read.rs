@@ -227,7 +227,7 @@ fn read(
     // same rows twice. One that runs a user's code is another metric for other code.
     let metric_names: Vec<_> = metrics.iter().map(|metric| metric_name(&metric.component)).collect();
     unique(metric_names.iter().zip(&metrics).map(|(name, m)| (name.as_str(), &m.at)), "metric").map_err(
-        |e| e.help("remove one of them; `pallium measure` can compute it again with other parameters"),
+        |e| e.help("remove one of them; `pallium measure` measures saved weights with other parameters"),
     )?;
 
     let tasks = match top.get("tasks") {
