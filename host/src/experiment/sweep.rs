@@ -100,7 +100,7 @@ pub(super) fn write_out(tree: &mut Node) -> Result<(SweptNames, SweptNames)> {
             return Err(node.at.error(format!("`{key}` cannot be swept")).help(match key.as_str() {
                 "variant" | "tasks" => "list several of them instead: all are compared with each other",
                 "metrics" | "training" | "switches" | "defaults" => "sweep one of its keys",
-                _ => "it applies to the complete experiment",
+                _ => "it applies to the complete experiment: write a single value",
             }));
         }
         if FIXED.contains(&key.as_str()) && has_sweep(node) {

@@ -48,7 +48,7 @@ pub struct Derive {
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
     /// Start of the analysed part in s [default: that of the recording or, if unknown,
-    /// the last full second before the first event].
+    /// that of the first event, rounded down].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
     /// End of the analysed part in s [default: that of the recording or, if unknown,
