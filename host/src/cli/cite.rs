@@ -53,7 +53,7 @@ pub(super) fn works(of: &Path) -> Result<String> {
     }
     let (works, unknown) = bibliography(sources.iter().map(|(id, source)| (*id, source.as_str())));
     for text in unknown {
-        status!("not a reference to a publication: {text}");
+        status!("left out, because it is not a reference to a publication: {text}");
     }
     Ok(format!("{}\n{works}", pallium()))
 }
