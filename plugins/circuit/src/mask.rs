@@ -45,8 +45,8 @@ pallium_core::params! {
         /// Which pairs of neurons may be connected. The random pairs are
         /// controls, drawn with the run's seed.
         pairs: Pairs = Pairs::Connectome,
-        /// Minimum number of synapses (or their size, whatever the connectome
-        /// holds) of a connected pair (above 0).
+        /// Minimum number of synapses (or their size, if the connectome holds
+        /// sizes) of a connected pair (above 0).
         least: f64 = 1.0,
         /// Whether a synapse allows a weight only in its own direction, or in
         /// both.
