@@ -30,7 +30,7 @@ pub fn settle(memory_mb: Option<u64>) -> Result<()> {
     {
         // If memory runs out, the system should kill a worker and not the parent.
         if let Err(e) = std::fs::write("/proc/self/oom_score_adj", "1000") {
-            tracing::debug!("cannot prefer this process when memory runs out: {e}");
+            tracing::debug!("cannot mark this process as the first to end when memory runs out: {e}");
         }
     }
     match memory_mb {
@@ -50,7 +50,7 @@ fn limit_memory(bytes: u64) -> Result<()> {
     let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(resource, limit).map_err(|e| {
         Error::unsupported(format!("the memory of a training cannot be limited to {bytes} bytes: {e}"))
-            .help("leave out --cell-memory, or limit the memory of the run from outside")
+            .help("leave out --cell-memory; a batch system or `ulimit` can limit the memory of the run")
     })
 }
 

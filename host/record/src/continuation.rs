@@ -85,11 +85,9 @@ impl Store {
         Ok(longest.map(|file| {
             let epochs = file.spec.training.epochs;
             let why = match file.spec.training.schedule.kind {
-                ScheduleKind::Cosine { .. } => {
-                    "the course of a cosine schedule depends on the number of epochs"
-                }
+                ScheduleKind::Cosine { .. } => "a cosine schedule depends on the number of epochs",
                 _ if file.spec.members.as_ref().is_some_and(|members| members.order == Order::Sequential) => {
-                    "the epochs of tasks that follow one another depend on the number of epochs"
+                    "the epochs of each of several sequential tasks depend on the number of epochs"
                 }
                 _ if !file.folder.join(STATE).exists() => {
                     "their states are not stored (`training.keep_state = false`)"

@@ -125,7 +125,10 @@ pub fn read(path: &Path) -> Result<Vec<Epoch>> {
         };
         match curve.last_mut().filter(|last| last.epoch == epoch) {
             Some(last) => last.tasks.push(task),
-            None => return Err(damaged(path, &format!("epoch {epoch} of `{name}` is not after the whole"))),
+            None => {
+                let why = format!("the row of `{name}` in epoch {epoch} comes before that of all tasks");
+                return Err(damaged(path, &why));
+            }
         }
     }
     Ok(curve)

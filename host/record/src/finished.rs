@@ -149,7 +149,7 @@ impl Store {
         let text = fs::read_to_string(&path).map_err(|e| damaged(&path, &e))?;
         let file: TrainingFile = serde_json::from_str(&text).map_err(|e| damaged(&path, &e))?;
         if file.identity != cell.identity && !earlier::is_same(&file, cell)? {
-            return Err(damaged(&path, &"it belongs to another training than its folder's name"));
+            return Err(damaged(&path, &"it belongs to another training than the folder's name says"));
         }
         let weights = file.restored.is_none().then_some(crate::weights::FILE);
         for name in FILES.into_iter().chain(weights) {

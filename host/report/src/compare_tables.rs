@@ -109,7 +109,7 @@ impl Comparison {
             format!("Accuracy, {}", task.name),
             format!(
                 "{}: mean and 95 % interval (runs); ± where it is symmetric. Differences are from {first}; p by the Mann–Whitney test, \
-                 adjusted by Holm over all of them on this task.",
+                 adjusted by Holm over all comparisons on this task.",
                 self.accuracy_name()
             ),
         )

@@ -24,7 +24,7 @@ impl Report {
                 )
             }
             Comparisons::Alone => {
-                "Variants that differ in one aspect alone: Mann–Whitney, two-sided; Holm over the \
+                "Variants that differ in exactly one aspect: Mann–Whitney, two-sided; Holm over the \
                                    rows of this table."
                     .into()
             }
@@ -47,8 +47,8 @@ impl Report {
                 let why = match factors.is_empty() {
                     true => "",
                     false => {
-                        " No two variants differ in one factor of the experiment file alone, so its factors are not \
-                         compared."
+                        " No two variants differ in exactly one factor of the experiment file, so its \
+                         factors are not compared."
                     }
                 };
                 format!("{against}: Mann–Whitney, two-sided; Holm over the rows of this table.{why}")
@@ -56,7 +56,7 @@ impl Report {
         };
         if !alone.is_empty() && matches!(comparisons, Comparisons::Factors | Comparisons::Alone) {
             caption += &format!(
-                " Not compared, since no other variant differs from it in one aspect alone: {}.",
+                " Not compared, because no other variant differs from it in exactly one aspect: {}.",
                 alone.join("; ")
             );
         }
@@ -113,12 +113,20 @@ impl Report {
             format!("equivalence-{}", self.run.slug(task)),
             format!("No difference, {name}"),
             format!(
-                "Two one-sided t-tests of paired runs: p below 0.05 says that the mean difference lies within ±{margin}, \
-                 not adjusted. Size of the effect: mean difference in standard deviations of the differences, d_z, with its \
-                 95 % interval.",
+                "Two one-sided t-tests of paired runs: p below 0.05 means that the mean difference lies \
+                 within ±{margin}; p is not adjusted. Size of the effect: mean difference in standard \
+                 deviations of the differences, d_z, with its 95 % interval.",
             ),
         )
-        .columns(["variants", "#pairs", "#difference", "#90 % interval", "#p", "within the margin", "#d_z"]);
+        .columns([
+            "variants",
+            "#pairs",
+            "#difference",
+            "#90 % interval",
+            "#p",
+            "within the margin",
+            "#d_z",
+        ]);
         for Equivalent { pair: (a, b), test, effect } in &self.statistics[task].equivalences {
             let interval = |(low, high): (f64, f64)| match low.is_nan() {
                 true => "–".to_owned(),
@@ -180,7 +188,7 @@ impl Report {
                     add("variance of ranks, F", &term.name(), term.f, df, term.p);
                 }
             }
-            Err(why) => table.caption += &format!(" The analysis of variance is refused: {}.", why.message),
+            Err(why) => table.caption += &format!(" No analysis of variance: {}.", why.message),
         }
         if let Err(why) = &factors.interactions {
             table.caption += &format!(" Interactions cannot be separated: {}.", why.message);
@@ -195,8 +203,8 @@ impl Report {
         let mut table = Table::new(
             format!("pairs-{}", self.run.slug(task)),
             format!("All pairs of variants, {name}"),
-            "Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over all pairs that have a p. State the few \
-             comparisons that matter before looking, and test those alone: `pallium stats --family`.",
+            "Mann–Whitney, two-sided; Holm and Benjamini–Hochberg over all pairs that have a p. Choose the few \
+             comparisons that matter before you see results, and test only those: `pallium stats --family`.",
         )
         .columns(["first", "second", "#difference", "#U", "#p", "#p (Holm)", "#p (BH)", "#Cliff's δ"]);
         // Runs are pairs only where variants share the trials of each run.

@@ -179,9 +179,10 @@ impl Report {
         let TaskLearning { criterion, groups, all, .. } = &self.learning[task];
         let name = self.run.tasks[task].short();
         let caption = format!(
-            "Reached: runs with a validation accuracy of {} or more after any epoch. Median of the trials until then by \
-             Kaplan and Meier, who count runs that never reach it; – if fewer than half do. Mean accuracy: over all epochs, \
-             that is the area under the learning curve; {}. Log-rank test over all variants: χ² {}, p {}.",
+            "Reached: runs with a validation accuracy of {} or more after any epoch. Median number of trials to \
+             reach it: Kaplan–Meier estimate, which includes runs that never do; – if fewer than half do. Mean \
+             accuracy: over all epochs, that is the area under the learning curve; {}. Log-rank test over all \
+             variants: χ² {}, p {}.",
             criterion.map_or_else(|| "–".into(), three),
             estimate_caption(self.run.interval, groups.iter().any(|group| group.interval.is_some())),
             two(all.statistic),

@@ -85,7 +85,7 @@ impl Report {
         if let Some(bar) = super::summary::threshold(&self.run, task) {
             let memoryless = self.run.tasks[task].info.as_ref().and_then(|i| i.levels?.memoryless);
             caption += &format!(
-                " Above memoryless: runs above {bar:.3}, that is {} and three standard errors of a share of the \
+                " Above memoryless: runs above {bar:.3}, that is {} plus three standard errors of a share of the \
                  trials.",
                 memoryless.map_or_else(|| "–".into(), three)
             );

@@ -210,7 +210,7 @@ impl End {
             _ => String::new(),
         };
         let words = self.log.last_line();
-        let words = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
+        let words = if words.is_empty() { String::new() } else { format!("; its last output: {words}") };
         format!("its process {}{limit}{last_call}{words}", self.exit_text())
     }
 

@@ -10,12 +10,12 @@ use super::support;
 use crate::citation::{bibliography, entry};
 use crate::experiment::Experiment;
 
-/// The works that the components of an experiment cite, as BibTeX.
+/// Prints the works that the components of an experiment cite, as BibTeX.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium cite runs/quickstart
 
-The components that cite a work stand above its entry. Pallium itself comes first.")]
+A comment above each entry names the components that cite it. Pallium's own entry comes first.")]
 pub struct Cite {
     /// A run folder or an experiment file.
     #[arg(value_name = "RUN|FILE.toml")]
@@ -53,7 +53,7 @@ pub(super) fn works(of: &Path) -> Result<String> {
     }
     let (works, unknown) = bibliography(sources.iter().map(|(id, source)| (*id, source.as_str())));
     for text in unknown {
-        status!("not a reference to a publication: {text}");
+        status!("left out, because it is not a reference to a publication: {text}");
     }
     Ok(format!("{}\n{works}", pallium()))
 }

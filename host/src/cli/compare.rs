@@ -13,8 +13,8 @@ use super::support;
 /// Compares run folders: differences of their experiments, accuracies and their
 /// differences, organization, and agreement with the published tables.
 ///
-/// Variants and tasks are matched by name. The accuracy is the one that all runs
-/// show in their tables, or, if they differ, that on the test trials after training.
+/// Variants and tasks are matched by name. Accuracy is the measure that the tables of
+/// all runs show or, if these differ, accuracy on the test trials after training.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium compare runs/published runs/corrected --html compared.html

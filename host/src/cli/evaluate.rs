@@ -20,8 +20,8 @@ use crate::run::protocol::{Event, Work};
 /// Tests the networks of a run folder: on other conditions and tasks, with lesions,
 /// and with perturbations. Nothing is trained.
 ///
-/// The result is a table with one row for each value, over all trials and for each
-/// condition, of the intact and of each changed network.
+/// The result is a table of the intact network and each changed one: it has a row for
+/// each measure, over all trials and in each condition.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   pallium evaluate runs/quickstart --set task.delay=20 --out delay.csv
@@ -51,15 +51,15 @@ pub struct Evaluate {
     /// of each perturbation.
     #[arg(long, value_name = "N", default_value_t = 5)]
     draws: u32,
-    /// Property in which random lesions are matched to the lesion, besides the number of
-    /// elements.
+    /// Property, besides the number of elements, that random lesions share with the
+    /// lesion.
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = Matched::Number)]
     matched: Matched,
     /// Seed of random lesions and perturbations [default: from the experiment's]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Also measure the share of each answer in each condition, for psychometric
-    /// curves and confusion matrices.
+    /// Also list the fraction of each answer in each condition, for psychometric curves
+    /// and confusion matrices.
     #[arg(long)]
     answers: bool,
     /// The table to write, as CSV; `-` is standard output.
@@ -103,7 +103,7 @@ pub fn evaluate(args: &Evaluate) -> Result<()> {
     let perturbations: Vec<Perturbation> =
         args.perturbations.iter().map(|text| Perturbation::parse(text)).collect::<Result<Vec<_>>>()?.concat();
     if args.draws == 0 && perturbations.iter().any(Perturbation::is_random) {
-        return Err(Error::input("--draws 0 leaves out all perturbations").help("set it to 1 or more"));
+        return Err(Error::input("--draws 0 tests no perturbation").help("set it to 1 or more"));
     }
     if let Some(out) = &args.out {
         output::check(out, args.force)?;

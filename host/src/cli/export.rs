@@ -30,8 +30,8 @@ use crate::geometry::extents_for;
 use crate::plugins::Catalogue;
 use crate::run::traces::What;
 
-/// Exports a run folder: its results in the layout of other tools, or what its
-/// networks do on trials.
+/// Exports a run folder: its results in the layout of other tools, or recordings of
+/// its networks on trials.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("of").required(true), after_help = "Examples:
   pallium export runs/quickstart --what trials,logits,activity --only W/cognition.go-no-go/0 --out w.zarr
@@ -40,9 +40,9 @@ use crate::run::traces::What;
   pallium export runs/quickstart --layout ro-crate --license https://spdx.org/licenses/CC-BY-4.0 --out deposit
   pallium export runs/quickstart --layout compact --out quickstart.jsonl.gz
 
-With --what, --out is a file of one network (its ending is the format: .npz, .safetensors or .zarr, which xarray \
-opens) or a folder with one file for each network. Arrays are trials × steps × units, with the condition and the period of \
-each trial and step, and the neuron of each unit.
+With --what, --out is a file for one network (its ending sets the format: .npz, .safetensors or .zarr, which xarray \
+opens) or a folder with one file for each network. Arrays are trials × steps × units; the file also has the condition \
+of each trial, the period of each step, and the neuron of each unit.
 
 `authors` is the layout of the statistics notebooks of arXiv 2606.14975: a folder \
 such as 6_6_2_sttc-corr with one table per task and metric, one column per variant \
@@ -58,8 +58,8 @@ pub struct Export {
     #[arg(long, value_enum, group = "of")]
     layout: Option<Layout>,
     /// Record the networks on trials: trials (stimuli and correct answers), logits
-    /// (outputs at every step), activity and states; and recorded, the correlations of
-    /// the recorded neurons. Several are separated by commas.
+    /// (outputs at every step), activity, states, and recorded (correlations of the
+    /// recorded neurons). Separate several by commas.
     #[arg(
         long,
         value_enum,
@@ -69,7 +69,7 @@ pub struct Export {
         hide_possible_values = true
     )]
     what: Vec<What>,
-    /// The format of a folder's files [default: npz]
+    /// Format of the files if --out is a folder [default: npz]
     #[arg(long, value_enum, requires = "what")]
     format: Option<Format>,
     #[command(flatten)]
@@ -176,7 +176,7 @@ pub fn export(args: &Export) -> Result<()> {
         [("variants", variants.unique().collect_vec()), ("tasks", tasks.unique().collect_vec())]
     {
         if !others.is_empty() {
-            tracing::warn!("left out, since the layout does not have these {what}: {}", others.join(", "));
+            tracing::warn!("not exported, because the layout has no such {what}: {}", others.join(", "));
         }
     }
     let chosen: Vec<&CellSpec> = cells.iter().filter(|c| known_task(c) && is_column(c)).collect();

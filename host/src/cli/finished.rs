@@ -21,8 +21,8 @@ pub struct OnTrials {
     /// repeated.
     #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     pub only: Vec<String>,
-    /// A task of the experiment by its name, or any other with the same inputs and
-    /// outputs by its id; may be repeated [default: the task of the training]
+    /// Name of a task of the experiment, or id of any other task with the same inputs
+    /// and outputs; may be repeated [default: the task of the training]
     #[arg(long = "task", value_name = "TASK")]
     pub tasks: Vec<String>,
     /// Set a parameter of the task, such as task.delay=20, or several values as
@@ -32,11 +32,12 @@ pub struct OnTrials {
     /// Number of trials [default: as many as in the test after training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub trials: Option<u32>,
-    /// Seed of the trials [default: that of the test after training, whose trials are
-    /// then used]
+    /// Seed of the trials [default: that of the test after training, which gives the
+    /// same trials]
     #[arg(long, value_name = "S")]
     pub trial_seed: Option<u64>,
-    /// Number of networks at the same time [default: as many as there are cores]
+    /// Number of networks that run at the same time [default: the number of cores
+    /// divided by the threads of a training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub jobs: Option<u32>,
 }
@@ -86,10 +87,10 @@ pub fn existing(folder: &Path) -> Result<Store> {
 /// The error for a run folder without a training that its experiment needs.
 pub fn none_finished(folder: &Path) -> Error {
     Error::input(format!(
-        "{} has no finished training that fits its experiment, its data and the present plugins",
+        "{} has no finished training of this experiment with these plugins and data",
         folder.display()
     ))
-    .help("finish the run first, and use the plugins and the data that it was made with")
+    .help("finish the run first; if it is finished, use the plugins and data that it was run with")
 }
 
 impl FinishedRun {

@@ -37,8 +37,8 @@ pub struct Measure {
     /// run folder.
     #[arg(value_name = "FILE.npy|DIR")]
     file: PathBuf,
-    /// Metrics to compute, separated by commas; `connectivity.*` stands for all
-    /// of a family. May be repeated [default: the measures of organization]
+    /// Metrics to compute, separated by commas; `connectivity.*` selects a complete
+    /// family. May be repeated [default: the measures of organization]
     #[arg(long = "metric", value_name = "ID", value_delimiter = ',')]
     metrics: Vec<String>,
     /// Set a parameter of every chosen metric that has it, or of one metric as

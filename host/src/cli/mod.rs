@@ -93,7 +93,7 @@ struct Logging {
         global = true,
         value_parser = ["off", "error", "warn", "info", "debug", "trace"],
         hide_possible_values = true,
-        help = "Log level of the run folder's log.jsonl [default: info, or that on stderr if more detailed]"
+        help = "Log level of the run folder's log.jsonl [default: info, or the stderr level if more detailed]"
     )]
     keep_log: Option<String>,
 }

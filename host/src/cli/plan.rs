@@ -38,8 +38,8 @@ pub struct Plan {
     /// List only the trainings that match; may be repeated.
     #[arg(long = "only", value_name = "GLOB", allow_hyphen_values = true)]
     only: Vec<String>,
-    /// Number of trainings that will run at the same time [default: as many as
-    /// there are cores for their threads]
+    /// Number of trainings that will run at the same time [default: the number of
+    /// cores divided by the threads of a training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Print one JSON document.

@@ -66,7 +66,7 @@ impl Plugins {
 
 Plugins are found beside the executable (files named libpallium_*) and in $PALLIUM_PLUGIN_PATH. A
 file in a folder that is not a plugin, or is refused, is left out with a warning. If the variable
-names a file itself and that is refused, the exit code is 2.")]
+names a file instead of a folder, and that file is refused, the exit code is 2.")]
 struct List {
     /// Print one JSON document.
     #[arg(long)]

@@ -25,7 +25,7 @@ use crate::run::workers::Workers;
 pub const PAGE: &str = "report.html";
 
 /// Makes a report of a run folder: tables, statistics and figures in one HTML
-/// file that needs no network, or as single files for a paper.
+/// file that needs no network, or in separate files for a paper.
 ///
 /// It contains the finished trainings, so it can be made during a run. Without
 /// further options, it is written to DIR/report.html.
@@ -34,19 +34,19 @@ pub const PAGE: &str = "report.html";
   pallium report runs/quickstart --figures figures --latex tables.tex
   pallium report runs/quickstart --tested delay.csv --tested lesions.csv
 
-Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), \
-each as SVG and PDF, with their numbers as NAME.csv, except those of results.csv and curves.csv. Results are compared with the published tables if the run \
-has the same variants, tasks and neurons.")]
+Figures are written as NAME-one-column and NAME-two-column (85 and 176 mm wide), each as SVG and PDF. Their numbers \
+are written as NAME.csv, unless results.csv or curves.csv contains them. Results are compared with the published \
+tables if the run has the same variants, tasks and neurons.")]
 pub struct ReportArgs {
     /// The run folder.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Also show the tests of a table that `pallium evaluate RUN --out FILE.csv` wrote;
-    /// may be repeated.
+    /// Also show a table that `pallium evaluate RUN --out FILE.csv` wrote; may be
+    /// repeated.
     #[arg(long = "tested", value_name = "FILE.csv")]
     tested: Vec<PathBuf>,
-    /// Also show how measures develop over training, of a table that `pallium measure RUN
-    /// --snapshots --out FILE.csv` wrote; may be repeated.
+    /// Also show how measures develop over training, from a table that `pallium measure
+    /// RUN --snapshots --out FILE.csv` wrote; may be repeated.
     #[arg(long = "development", value_name = "FILE.csv")]
     development: Vec<PathBuf>,
     /// Also show a table that `pallium likeness RUN --out FILE.csv` wrote; may be repeated.
@@ -55,8 +55,8 @@ pub struct ReportArgs {
     /// Write the page to this file; `-` is standard output.
     #[arg(long, value_name = "FILE|-")]
     html: Option<PathBuf>,
-    /// Write each figure to this folder, as SVG and PDF, and its numbers as CSV where the
-    /// run folder does not have them.
+    /// Write each figure to this folder, as SVG and PDF, and its numbers as CSV unless
+    /// the run folder has them.
     #[arg(long, value_name = "DIR")]
     figures: Option<PathBuf>,
     /// Write the tables as LaTeX (with booktabs); `-` is standard output.

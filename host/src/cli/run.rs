@@ -57,17 +57,17 @@ const INTERRUPTED: u8 = 130;
 #[command(after_help = "Example:
   pallium run experiments/quickstart.toml --out runs/quickstart --jobs 2
 
-The exit code is 0 if all trainings finished, 2 if the input has to be fixed, 3 if
+The exit code is 0 if all trainings finished, 2 if the input is wrong, 3 if
 trainings failed, 130 if the run was interrupted.")]
 pub struct Run {
     /// The experiment file.
     #[arg(value_name = "EXPERIMENT.toml")]
     experiment: PathBuf,
-    /// The run folder [default: runs/NAME with the name of the experiment]
+    /// The run folder [default: runs/NAME, NAME being that of the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of trainings that run at the same time [default: as many as
-    /// there are cores for their threads]
+    /// Number of trainings that run at the same time [default: the number of cores
+    /// divided by the threads of a training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Override a key of the file, such as training.epochs=2; may be repeated.
@@ -81,8 +81,8 @@ pub struct Run {
     /// instead of training again; they have no weights. May be repeated.
     #[arg(long = "finished", value_name = "FILE")]
     finished: Vec<PathBuf>,
-    /// Run shard I of N, such as 2/3. Every machine makes the same shards, balanced
-    /// by estimated work.
+    /// Run shard I of N, such as 2/3. All machines compute the same shards, which are
+    /// balanced by estimated work.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Time limit of a training in seconds [default: no limit]
@@ -244,7 +244,7 @@ pub fn run(args: &Run) -> Result<u8> {
         "run ends"
     );
     if interrupted.is_set() {
-        status!("interrupted; finished trainings are kept. The same command continues:\n  {}", command());
+        status!("interrupted; finished trainings are kept. To continue, repeat:\n  {}", command());
         return Ok(INTERRUPTED);
     }
     Ok(if tally.failed.len() + tally.failed_measures > 0 { SOME_FAILED } else { 0 })

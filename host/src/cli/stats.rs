@@ -24,7 +24,7 @@ use paired::{PairedPair, paired_document, paired_text};
 
 An empty entry is a run without a value: it is counted, listed and left out. \
 The first column may name the runs (titled `simulation`, or without a title). \
-Columns with names as in the paper (W*D*C) are also compared by factor.")]
+Columns named as in the paper, such as W*D*C, are also compared by factor.")]
 pub struct Stats {
     /// The table, in CSV.
     #[arg(value_name = "TABLE.csv")]
@@ -48,8 +48,8 @@ pub struct Stats {
     /// Seed of the resamples.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
-    /// Print the paired tests, too, for tables in which the same run of two
-    /// variants shares its data. (JSON always contains them.)
+    /// Also print paired tests, for tables in which variants share the data of a run.
+    /// (JSON always contains them.)
     #[arg(long)]
     paired: bool,
     /// Test whether paired runs differ by less than this, in the table's unit.

@@ -27,13 +27,13 @@ const UNKNOWN: (f64, f64) = (3600.0, 2000.0);
 
 /// Submits an experiment to a batch system as an array of shards, and returns.
 ///
-/// Each task runs its share of the trainings with the same run folder. A second
-/// submission runs only what is missing.
+/// Each array task runs one shard of the trainings; all write to the same run folder.
+/// A second submission runs only what is missing.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium submit experiments/quickstart.toml --engine slurm --array-size 4 --dry-run -- --partition=short
 
-Time and memory of a task are those that `pallium plan` estimates on this machine, with a margin.
+Each array task requests the time and memory that `pallium plan` estimates on this machine, plus a margin.
 Arguments after `--` are passed to `sbatch` or `hq submit` and take precedence.")]
 pub struct Submit {
     /// The experiment file.
@@ -43,15 +43,15 @@ pub struct Submit {
     #[arg(long, value_enum)]
     engine: Engine,
     /// The run folder, which all nodes must be able to access [default:
-    /// runs/NAME with the name of the experiment]
+    /// runs/NAME, NAME being that of the experiment]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Number of tasks [default: such that each has at least ten minutes of work; at
-    /// most one task per training, and 1000]
+    /// Number of array tasks [default: as many as have at least ten minutes of work
+    /// each, but at most one per --jobs trainings, and 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     array_size: Option<u32>,
-    /// Number of trainings that a task runs at the same time; it requests
-    /// processors for all of their threads.
+    /// Number of trainings that an array task runs at the same time; it requests one
+    /// processor for each of their threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: u32,
     /// Override a key of the file, such as training.epochs=2; may be repeated.

@@ -35,7 +35,7 @@ pub struct Weights {
     /// The experiment's seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: u64,
-    /// Number of the run: these are the initial weights of this run in an
+    /// Number of the run: the weights are the initial ones of this run in an
     /// experiment with this seed.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     run: u32,
@@ -51,7 +51,7 @@ pub struct Weights {
     /// Set a parameter of the source; may be repeated.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
-    /// The null model that changes these weights; what it keeps is printed.
+    /// Null model to apply to these weights; the command prints what it keeps.
     #[arg(long, value_name = "ID")]
     null: Option<String>,
     /// Set a parameter of the null model; may be repeated.

@@ -43,8 +43,8 @@ pub(super) fn read(node: Option<&Node>, variants: &[Variant], swept: &SweptNames
         if let Some((a, b)) = contrasts.iter().find(same) {
             return Err(node
                 .at
-                .error(format!("the contrast of `{a}` and `{b}` is there already"))
-                .help("remove one of them: every comparison is corrected for once"));
+                .error(format!("duplicate contrast of `{a}` and `{b}`"))
+                .help("remove one of them; the order of the two variants does not matter"));
         }
         contrasts.push((upper, lower));
     }
@@ -96,7 +96,7 @@ fn criterion(node: &Node) -> Result<f64> {
         return Err(node
             .at
             .error(format!("`analysis.criterion` is {value}"))
-            .help("it is the accuracy that counts as learned: above 0 and at most 1"));
+            .help("set it to the accuracy that counts as learned, above 0 and at most 1"));
     }
     Ok(value)
 }
@@ -107,7 +107,7 @@ fn equivalence(node: &Node) -> Result<f64> {
         return Err(node
             .at
             .error(format!("`analysis.equivalence` is {value}"))
-            .help("it is the largest difference in accuracy that does not matter: above 0 and below 1"));
+            .help("set it to the largest difference in accuracy that does not matter, above 0 and below 1"));
     }
     Ok(value)
 }

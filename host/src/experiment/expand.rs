@@ -128,7 +128,10 @@ impl Experiment {
                     name.at.push(Coordinate { axis: axis.clone(), value });
                 }
                 if out.profiles.insert(name.name(), experiment.profile.clone()).is_some() {
-                    return Err(variant.at.error(format!("duplicate variant `{}`", name.name())));
+                    return Err(variant
+                        .at
+                        .error(format!("duplicate variant `{}`", name.name()))
+                        .help("rename or remove one of them"));
                 }
                 out.bases.insert(name.name(), (name.base.clone(), name.at.clone()));
                 variants.push((number, at.as_slice(), name));
@@ -324,12 +327,12 @@ impl Experiment {
             if !known || schema::check_value(schema, name, value).is_err() {
                 return Err(Error::input(format!(
                     "under the profile `{}` and its switches, parameter `{name}` of `{id}` is {value}, which `{id}` \
-                     does not take",
+                     does not accept",
                     self.profile
                 ))
                 .help(format!(
                     "set {name} where `{id}` is used, or under [defaults.\"{id}\"]; `pallium plugins show {id}` \
-                     shows what it declares, `pallium plugins check` whether it takes that"
+                     shows the values that it declares, and `pallium plugins check FILE` tests them"
                 )));
             }
         }
@@ -383,7 +386,10 @@ impl Experiment {
             let mut rest = from.clone();
             for name in FORMER_MODEL_PARAMETERS.iter().filter(|name| !theirs.contains_key(**name)) {
                 if let Some(value) = rest.component.params.remove(*name) {
-                    tracing::info!("`{name}` of the model `{id}` is the optimizer's: write optimizer.{name}");
+                    tracing::info!(
+                        "`{name}` is a parameter of the optimizer, not of the model `{id}`: \
+                         write optimizer.{name}"
+                    );
                     moved.insert((*name).to_owned(), value);
                 }
             }
@@ -402,7 +408,7 @@ impl Experiment {
                 let at = model.parameters_at.get(&name).unwrap_or(&model.at);
                 return Err(at
                     .error(format!("`{name}` is set for the model and for the optimizer"))
-                    .help("it is the optimizer's: remove it from the model"));
+                    .help("it is a parameter of the optimizer: remove it from the model"));
             }
             let at = model.parameters_at.get(&name).unwrap_or(&model.at);
             given.parameters_at.insert(name.clone(), at.clone());

@@ -20,12 +20,12 @@ pub(super) fn write_out(tree: &mut Node) -> Result<()> {
     let Some(of) = table.get("of") else {
         return Err(nulls
             .at
-            .error("[nulls] does not say which variant the null models are of")
-            .help("add of = \"NAME\", or a list of variants"));
+            .error("`nulls.of` is missing")
+            .help("add of = \"NAME\", the variant whose weights the null models change, or a list"));
     };
     let keep = table.get("keep").map(Node::list).unwrap_or_default();
     if keep.is_empty() {
-        return Err(nulls.at.error("[nulls] does not say what the null models keep").help(format!(
+        return Err(nulls.at.error("`nulls.keep` is missing or empty").help(format!(
             "add keep = [\"density\", \"degrees\"]: `degrees` is the weight source `{}.degrees`; `pallium plugins \
              list` lists all",
             defaults::NULLS

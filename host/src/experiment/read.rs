@@ -227,7 +227,7 @@ fn read(
     // same rows twice. One that runs a user's code is another metric for other code.
     let metric_names: Vec<_> = metrics.iter().map(|metric| metric_name(&metric.component)).collect();
     unique(metric_names.iter().zip(&metrics).map(|(name, m)| (name.as_str(), &m.at)), "metric").map_err(
-        |e| e.help("a run computes each metric once; `pallium measure` computes metrics of saved weights"),
+        |e| e.help("remove one of them; `pallium measure` measures saved weights with other parameters"),
     )?;
 
     let tasks = match top.get("tasks") {
@@ -695,7 +695,10 @@ fn geometry(node: Option<&Node>, switches: &BTreeMap<String, String>) -> Result<
     if let Some(node) = table.get("shuffled") {
         geometry.shuffled = node.boolean("`shuffled`")?;
         if geometry.shuffled && geometry.space == Space::None {
-            return Err(node.at.error("the space `none` has no positions to shuffle"));
+            return Err(node
+                .at
+                .error("the space `none` has no positions to shuffle")
+                .help("set space = \"soma\" or \"grid\", or remove `shuffled`"));
         }
     }
     Ok(geometry)
@@ -723,7 +726,7 @@ pub(super) fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what
     let mut seen = BTreeSet::new();
     for (name, at) in names {
         if !seen.insert(name) {
-            return Err(at.error(format!("duplicate {what} `{name}`")));
+            return Err(at.error(format!("duplicate {what} `{name}`")).help("rename or remove one of them"));
         }
     }
     Ok(())

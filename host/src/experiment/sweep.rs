@@ -98,13 +98,16 @@ pub(super) fn write_out(tree: &mut Node) -> Result<(SweptNames, SweptNames)> {
             matches!(key.as_str(), "variant" | "tasks" | "metrics" | "training" | "switches" | "defaults");
         if is_sweep(node) && (listed || FIXED.contains(&key.as_str())) {
             return Err(node.at.error(format!("`{key}` cannot be swept")).help(match key.as_str() {
-                "variant" | "tasks" => "list them: all of them are compared with each other",
+                "variant" | "tasks" => "list several of them instead: all are compared with each other",
                 "metrics" | "training" | "switches" | "defaults" => "sweep one of its keys",
-                _ => "it applies to the complete experiment",
+                _ => "it applies to the complete experiment: write a single value",
             }));
         }
         if FIXED.contains(&key.as_str()) && has_sweep(node) {
-            return Err(node.at.error(format!("nothing in `{key}` can be swept")));
+            return Err(node
+                .at
+                .error(format!("nothing in `{key}` can be swept"))
+                .help("it applies to the complete experiment: write a single value"));
         }
     }
     write_out_list(top, "variant", "name", &mut names.0)?;
@@ -316,14 +319,20 @@ fn values(node: &Node, table: &Table) -> Result<Vec<(String, Node)>> {
         return Err(sweep.at.error("`sweep` is empty").help("give it at least one value"));
     }
     if let Some(nested) = values.iter().find(|value| has_sweep(value)) {
-        return Err(nested.at.error("a value that is swept is itself a sweep"));
+        return Err(nested
+            .at
+            .error("a value that is swept is itself a sweep")
+            .help("list all values in one sweep"));
     }
     let labels: Vec<String> = match table.get("labels") {
         Some(node) => {
             let labels: Vec<_> =
                 node.list().into_iter().map(|label| label.text("a label")).collect::<Result<_>>()?;
             if labels.len() != values.len() {
-                return Err(node.at.error(format!("{} labels for {} values", labels.len(), values.len())));
+                return Err(node
+                    .at
+                    .error(format!("{} labels for {} values", labels.len(), values.len()))
+                    .help("write one label for each value"));
             }
             labels
         }
@@ -416,7 +425,10 @@ fn range(node: &Node, range: &Table) -> Result<Vec<Node>> {
 fn points(axes: &[Axis], node: &Node) -> Result<Vec<Vec<usize>>> {
     let count = axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.points.len()));
     if count.is_none_or(|count| count > MOST) {
-        return Err(node.at.error(format!("the sweep has more than {MOST} points")));
+        return Err(node
+            .at
+            .error(format!("the sweep has more than {MOST} points"))
+            .help("use fewer values, or give axes one `name`, so that they vary together"));
     }
     let mut points = vec![Vec::new()];
     for axis in axes {

@@ -32,9 +32,10 @@ fn points(sets: &[String]) -> Result<Vec<Node>> {
     let tree = tree?;
     for (key, node) in tree.table("--set")? {
         if key != "task" || !matches!(node.value, Value::Table(_)) {
-            return Err(node.at.error(format!("`{key}` is not a parameter of the task")).help(
-                "a finished network is tested with other parameters of a task: --set task.NAME=VALUE",
-            ));
+            return Err(node
+                .at
+                .error(format!("`{key}` is not a parameter of the task"))
+                .help("the network is finished, so only the task can change: --set task.NAME=VALUE"));
         }
     }
     let (_, points) = sweep::spread(&tree)?;
@@ -95,7 +96,7 @@ impl Experiment {
         }
         if let Some(twice) = duplicate(&tested) {
             return Err(Error::input(format!("the task `{twice}` is tested twice with the same parameters"))
-                .help("name each task and each parameter once"));
+                .help("remove the second `--task` or the duplicate value of `--set`"));
         }
         Ok(tested)
     }

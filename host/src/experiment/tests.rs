@@ -710,7 +710,7 @@ fn wrong_values_are_refused_with_place() {
         &format!("{TAIL}geometry = {{ space = 'none', shuffled = true }}"),
         &[],
         "x.toml:5: the space `none` has no positions to shuffle",
-        "",
+        "remove `shuffled`",
     );
     refused(
         &format!("{TAIL}geometry = {{ space = 'soma', shuffled = 'yes' }}"),
@@ -759,7 +759,7 @@ fn missing_keys_are_reported_with_a_remedy() {
 
 #[test]
 fn names_are_unique_and_fit_into_labels() {
-    refused(&format!("{TAIL}[[variant]]\nname = 'W'"), &[], "x.toml:6: duplicate variant `W`", "");
+    refused(&format!("{TAIL}[[variant]]\nname = 'W'"), &[], "x.toml:6: duplicate variant `W`", "rename");
     refused(
         TAIL,
         &["tasks=['cognition.go-no-go', 'cognition.go-no-go']"],
@@ -804,7 +804,7 @@ fn components_are_checked_against_the_catalogue() {
         &format!("{TAIL}weights = 'spatial.l1'"),
         &[],
         "x.toml:5: `spatial.l1` is a constraint component and cannot serve as weights",
-        "",
+        "plugins list",
     );
     refused(
         TAIL,

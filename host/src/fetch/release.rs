@@ -194,7 +194,8 @@ impl Listing {
             return Ok(listing);
         }
         if offline {
-            return Err(Error::input("the list of released files is not in the cache"));
+            return Err(Error::input("the list of released files is not in the cache")
+                .help("run the command once without --offline"));
         }
         let text = client.text(url)?;
         let listing = Self::parse(&text)?;

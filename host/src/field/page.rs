@@ -333,7 +333,7 @@ fn warnings(page: &Page, correlation: Option<ArrayView2<'_, f64>>, distance: Opt
     if let Some(activity) = page.activity.as_ref().filter(late) {
         warn(format!(
             "the first event is at {} s, and the start of the recording is not stated: it is assumed to begin at {} s. \
-             If it began earlier, correlations come out too low; state recording = [begin, end] in field.toml",
+             If it began earlier, correlations are too low; state recording = [begin, end] in field.toml",
             activity.first_s,
             activity.first_s.floor()
         ));

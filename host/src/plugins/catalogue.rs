@@ -331,7 +331,8 @@ impl Catalogue {
             return Err(Error::input(format!(
                 "`{id}` is a {} component and cannot serve as {role}",
                 entry.role
-            )));
+            ))
+            .help("`pallium plugins list` lists the components of each role"));
         }
         Ok(entry)
     }

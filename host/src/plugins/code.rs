@@ -44,8 +44,8 @@ pub fn offers(catalogue: &Catalogue, file: &Path, name: Option<&str>) -> Result<
         accepts_further_names(&entry.schema) && entry.schema["properties"].get("path").is_some()
     };
     let Some(any) = catalogue.entries().find(describes) else {
-        return Err(Error::input(format!("no plugin runs {}", file.display()))
-            .help("`pallium plugins list` shows the plugins that are there"));
+        return Err(Error::input(format!("no plugin can run the code in {}", file.display()))
+            .help("`pallium plugins list` shows the plugins that were found"));
     };
     let described = catalogue.describe_with(any, &only_path)?;
     for offer in described.map(|described| described.offers).unwrap_or_default() {

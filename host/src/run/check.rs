@@ -57,7 +57,10 @@ fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setti
         "the task `{}` draws different trials each time for the same seed",
         component.id
     ))
-    .help("let it draw from its seed alone: in Python from `random`, `numpy.random` or a generator that `seed()` or `reset(seed=…)` makes, not from one with a seed of its own"))
+    .help(
+        "draw all random numbers from the given seed: in Python, from `random`, `numpy.random` or a \
+         generator that `seed()` or `reset(seed=…)` creates, not from a generator with another seed",
+    ))
 }
 
 /// Whether two batches are the same. Values that are not a number count as equal:

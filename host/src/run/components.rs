@@ -358,7 +358,8 @@ pub(super) fn build_constraints(
                 return Err(Error::unsupported(format!(
                     "constraints act on matrices and vectors, but `{}` has the shape {:?}",
                     parameter.name, parameter.shape
-                )));
+                ))
+                .help("name other parameters in `on` of the constraint"));
             }
         };
         let ends = Ends::new(info, parameter, shape)?;
@@ -392,7 +393,7 @@ fn on_connections(
 ) -> Result<OnParameter> {
     let connections = base
         .connections
-        .ok_or_else(|| Error::plugin("a model states connections that it was not built for"))?;
+        .ok_or_else(|| Error::plugin("a model has parameters on connections, but was built without any"))?;
     let mut constraints: Vec<(usize, Box<dyn Constraint>)> = Vec::new();
     for (place, component) in spec.constraints.iter().enumerate().filter(|(_, constraint)| acts(constraint)) {
         let built = match catalogue.get(&component.id)?.connections {
@@ -573,7 +574,7 @@ pub(super) fn describe_model(spec: &CellSpec, model: &dyn Model) -> Result<Model
     }
     if !spec.training.frozen.is_empty() && info.parameters.iter().all(|p| !p.trained) {
         return Err(Error::input("training.frozen: no parameter is left to train")
-            .help("leave at least one parameter out"));
+            .help("remove at least one parameter from it"));
     }
     Ok(info)
 }
@@ -604,13 +605,16 @@ pub(super) fn inherited(
         (None, Some(_)) => Some("has a matrix, and this one lies on connections".to_owned()),
     };
     if let Some(other) = other {
+        let error = Error::input(format!("training.from: the network of {} {other}", folder.display()));
+        if weights.connections.is_none() {
+            return Err(error.help("leave out `connections`"));
+        }
         let file = folder.join(pallium_record::weights::FILE);
-        return Err(Error::input(format!("training.from: the network of {} {other}", folder.display())).help(
-            format!(
-                "begin on its connections: weights = {{ use = \"init.file\", path = \"{}\" }}, connections = true",
-                file.display()
-            ),
-        ));
+        return Err(error.help(format!(
+            "start on its connections: weights = {{ use = \"init.file\", path = \"{}\" }}, \
+             connections = true",
+            file.display()
+        )));
     }
     let mut all = Vec::new();
     for parameter in &info.parameters {

@@ -10,7 +10,7 @@ pub(super) fn check(spec: &CellSpec, info: &TaskInfo) -> Result<()> {
     let sequential = spec.members.as_ref().is_some_and(|members| members.order == Order::Sequential);
     if sequential && spec.training.early_stopping.is_some() {
         return Err(Error::input(format!("early_stopping would end `{}` before its last task", spec.task))
-            .help("leave it out, or choose another order than sequential"));
+            .help("remove `training.early_stopping`, or choose another order than sequential"));
     }
     let watched = spec.training.early_stopping.as_ref().map(|rule| rule.measure);
     let accuracy = matches!(watched, Some(Watched::ValidationAccuracy | Watched::RunningAccuracy));

@@ -319,12 +319,12 @@ mod tests {
     fn the_cause_of_a_workers_death_is_the_reason_of_the_failure() {
         for (script, reason) in [
             ("kill -SEGV $$", "its process was ended by signal 11 (segmentation fault)"),
-            ("kill -KILL $$", "was ended by signal 9 (killed from outside"),
+            ("kill -KILL $$", "was ended by signal 9 (killed by the system or a user"),
             ("exit 0", "its process ended with exit code 0 without a result"),
-            ("echo no more room >&2; exit 3", "exit code 3 without a result; its last words: no more room"),
+            ("echo no more room >&2; exit 3", "exit code 3 without a result; its last output: no more room"),
             (
                 "printf 'error: bad\\n  help: tell us\\n' >&2; exit 101",
-                "panicked (exit code 101); its last words: error: bad",
+                "panicked (exit code 101); its last output: error: bad",
             ),
             ("printf '\\036{\"event\":\"dance\"}\\n'; sleep 20", "its process sent an invalid event"),
             (

@@ -42,7 +42,8 @@ pallium_core::params! {
         /// 0 means the field's own value.
         frame_hz: f64 = 0.0,
         /// Start of the analysed part (s); by default the start of the recording
-        /// or, if that is not stated, the full second before the first event.
+        /// or, if that is not stated, the time of the first event rounded down to a
+        /// full second.
         from_s: Option<f64> = None,
         /// End of the analysed part (s), which may be later than the last event;
         /// by default the end of the recording or, if that is not stated, 0.1 s

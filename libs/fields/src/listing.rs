@@ -27,9 +27,8 @@ impl Listing {
     /// If it cannot be read.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         let wrong = |what: &str| {
-            Err(Error::input(format!("{} {what}", folder.display())).help(
-                "set substrate.path to the folder of a field; relative paths start at the working directory",
-            ))
+            Err(Error::input(format!("{} {what}", folder.display()))
+                .help("name the folder of a field; a relative path starts at the current folder"))
         };
         if !folder.exists() {
             return wrong("does not exist");

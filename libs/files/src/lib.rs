@@ -67,7 +67,7 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 pub fn unread(path: &Path, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound {
         return Error::input(format!("{} does not exist", path.display()))
-            .help("check the path; relative paths start at the working directory");
+            .help("check the path; a relative path starts at the current folder");
     }
     let help = match error.kind() {
         io::ErrorKind::InvalidInput => "name a file; save what a pipe gives to a file first",

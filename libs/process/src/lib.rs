@@ -25,7 +25,7 @@ pub fn exit_text(status: ExitStatus) -> String {
             6 => " (abort)",
             7 => " (bus error)",
             8 => " (arithmetic error)",
-            9 => " (killed from outside, most often because memory ran out)",
+            9 => " (killed by the system or a user, most often because memory ran out)",
             11 => " (segmentation fault)",
             15 => " (termination)",
             24 => " (limit of processor time)",

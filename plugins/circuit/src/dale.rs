@@ -13,8 +13,8 @@ pallium_core::choice! {
         Drawn = "drawn",
         /// The last ones.
         Last = "last",
-        /// Those that the substrate knows to be inhibitory; of its unknown neurons a
-        /// share is drawn.
+        /// Those that the substrate marks as inhibitory, and a share, drawn with the run's
+        /// seed, of those whose kind is unknown.
         Measured = "measured",
     }
 }
@@ -23,13 +23,13 @@ pallium_core::params! {
     /// Parameters of `circuit.dale`.
     pub struct Params {
         /// Share of excitatory neurons (0 to 1); their number is rounded. With
-        /// `assignment = "measured"`, of the neurons whose kind is unknown.
+        /// `assignment = "measured"`, it applies to neurons whose kind is unknown.
         excitatory: f64 = 0.8,
         /// Which neurons are inhibitory if `inhibitory` does not list them.
         assignment: Assignment = Assignment::Drawn,
         /// Indices of the inhibitory neurons, counted from 0. If given,
-        /// `excitatory` and `assignment` are ignored, and a unit that stands for
-        /// no neuron is excitatory.
+        /// `excitatory` and `assignment` are ignored, and units that are not neurons
+        /// are excitatory.
         inhibitory: Option<Vec<u32>> = None,
     }
 }
@@ -80,7 +80,8 @@ impl Component for Dale {
                     .help("neurons are counted from 0"));
                 };
                 if std::mem::replace(neuron, true) {
-                    return Err(Error::input(format!("parameter `inhibitory` lists neuron {index} twice")));
+                    return Err(Error::input(format!("parameter `inhibitory` lists neuron {index} twice"))
+                        .help("list each neuron once"));
                 }
             }
             let free = vec![false; rows];

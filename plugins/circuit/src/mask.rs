@@ -30,7 +30,7 @@ pallium_core::choice! {
 }
 
 pallium_core::choice! {
-    /// How pairs are handled of which it is not known whether they are connected.
+    /// How pairs are handled if it is unknown whether they are connected.
     pub enum Unknown {
         /// As pairs that are not connected.
         Absent = "absent",
@@ -45,8 +45,8 @@ pallium_core::params! {
         /// Which pairs of neurons may be connected. The random pairs are
         /// controls, drawn with the run's seed.
         pairs: Pairs = Pairs::Connectome,
-        /// Minimum number of synapses (or their size, whatever the connectome
-        /// holds) of a connected pair (above 0).
+        /// Minimum number of synapses (or their size, if the connectome holds
+        /// sizes) of a connected pair (above 0).
         least: f64 = 1.0,
         /// Whether a synapse allows a weight only in its own direction, or in
         /// both.
@@ -54,9 +54,9 @@ pallium_core::params! {
         /// Whether neurons may connect to themselves, regardless of the
         /// connectome.
         autapses: bool = false,
-        /// How pairs without synapses are handled whose presynaptic axon was not
-        /// proofread. `free` needs to know these axons: `microns.tables` with
-        /// `proofreading`.
+        /// How pairs without synapses are handled if the presynaptic axon was not
+        /// proofread. `free` needs a substrate that marks proofread axons:
+        /// `microns.tables` with `proofreading`.
         unknown: Unknown = Unknown::Absent,
     }
 }

@@ -87,7 +87,7 @@ impl Component for Rewiring {
             let n = pairs.dim().0;
             if pairs.len() >= possible_pairs(n, params.autapses) {
                 return Err(Error::input(format!("all pairs of {n} neurons are connected"))
-                    .help("connections move to pairs without one, so some pairs must have none"));
+                    .help("start with fewer: rewiring moves connections to pairs without one"));
             }
             let none = Array2::from_elem((0, 0), false);
             return Ok(Rewiring {

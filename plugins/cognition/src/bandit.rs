@@ -42,7 +42,7 @@ pub struct Bandit {
 impl Component for Bandit {
     const ID: &'static str = "cognition.bandit";
     const ABOUT: &'static str =
-        "find by trial and error the arm that pays; what is shown depends on the network's choices";
+        "find the rewarded arm by trial and error; inputs depend on the network's choices";
     const CITE: &'static str =
         "Robbins 1952, Bull. Am. Math. Soc. 58:527; Wang et al. 2018, Nat. Neurosci. 21:860";
     type Params = Params;

@@ -11,11 +11,11 @@ pallium_core::params! {
     pub struct Params {
         /// Connections with |weight| up to this count as absent (at least 0).
         least: f64 = 0.0,
-        /// Number of divisions into communities, each in another order of the
-        /// neurons, of which the best counts (1 to 1,000).
+        /// Number of divisions into communities, each with the neurons in another order;
+        /// the best one counts (1 to 1,000).
         divisions: u32 = 4,
         /// Number of neurons from which paths are followed (at least 1); all if there
-        /// are fewer. With 256 of 15,000, efficiency has a standard error of some 1 %.
+        /// are fewer. With 256 of 15,000, efficiency has a standard error of about 1 %.
         sources: u32 = 256,
     }
 }

@@ -47,7 +47,8 @@ pub struct ElasticWeightConsolidation {
 
 impl Component for ElasticWeightConsolidation {
     const ID: &'static str = "continual.elastic-weight-consolidation";
-    const ABOUT: &'static str = "squared changes since earlier tasks, each weight by its importance for them; one task has no penalty";
+    const ABOUT: &'static str =
+        "squared weight changes since earlier tasks, times importance for them; 0 for a single task";
     const CITE: &'static str = "Kirkpatrick et al. 2017, PNAS 114:3521; sum of quadratic penalties: Huszár 2018, PNAS \
                                 115:E2496";
     type Params = Params;

@@ -25,7 +25,7 @@ pallium_core::params! {
         fixed_q: f64 = 1e-12,
         /// Largest q of a slow point.
         slow_q: f64 = 1e-6,
-        /// Points that differ by less than this in every value are one.
+        /// Points that differ by less than this in every value count as one.
         unique: f64 = 1e-3,
         /// Maximum number of steps of one search.
         iterations: u32 = 100,

@@ -16,9 +16,9 @@ pallium_core::params! {
         /// Number of exponents, the largest first; at most the number of values of
         /// the state.
         exponents: u32 = 10,
-        /// Number of steps over which they are averaged.
+        /// Number of steps over which the exponents are averaged.
         steps: u32 = 1_000,
-        /// Number of steps before, in which the state settles.
+        /// Number of steps before the averaged ones, in which the state settles.
         transient: u32 = 200,
     }
 }
@@ -39,7 +39,7 @@ pub struct Lyapunov(Params);
 
 impl Component for Lyapunov {
     const ID: &'static str = "dynamics.lyapunov";
-    const ABOUT: &'static str = "Lyapunov exponents: how fast nearby states separate or meet";
+    const ABOUT: &'static str = "Lyapunov exponents: how fast nearby states diverge or converge";
     const CITE: &'static str = "Benettin, Galgani, Giorgilli, Strelcyn 1980; Kaplan and Yorke 1979";
     type Params = Params;
 

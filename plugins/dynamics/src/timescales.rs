@@ -8,9 +8,9 @@ use crate::map::median;
 pallium_core::params! {
     /// The steps over which autocorrelation is computed.
     pub struct Params {
-        /// The first step, from 0.
+        /// First step of the autocorrelation, counted from 0.
         from: u32 = 0,
-        /// The step after the last one; 0 for the end of the shortest trial.
+        /// Step after the last one; 0 for the end of the shortest trial.
         to: u32 = 0,
     }
 }

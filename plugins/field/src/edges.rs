@@ -30,30 +30,33 @@ pallium_core::params! {
         /// `pre_pt_root_id`, `pre_root_id`, `pre_id`, `pre`, `bodyId_pre`, `source`,
         /// `from`.
         pre: String = String::new(),
-        /// Column of the postsynaptic neuron's id; empty: named likewise.
+        /// Column of the postsynaptic neuron's id. Empty: the first of `post_pt_root_id`,
+        /// `post_root_id`, `post_id`, `post`, `bodyId_post`, `target`, `to`.
         post: String = String::new(),
         /// Column of the number (or size) of synapses of a row. Empty: the first of
         /// `syn_count`, `n_syn`, `num_syn`, `synapse_count`, `synapses`, `count`,
         /// `weight`; without any, or with `none`, a row is one synapse.
         count: String = String::new(),
-        /// Number of synapses that a connected pair has at least (above 0); pairs with
-        /// fewer are left out.
+        /// Minimum number of synapses of a connected pair (above 0); pairs with fewer are
+        /// left out.
         least: f64 = 1.0,
-        /// Table of neurons (csv, csv.gz or parquet): the network consists of its
-        /// neurons, in its order, and rows of others are counted and left out. Without
-        /// it, of the neurons that the connections name, in the order of their ids.
+        /// Table of neurons (csv, csv.gz or parquet). The network consists of these
+        /// neurons, in this order; connections of others are counted and left out.
+        /// Without a table, the network consists of all neurons that the connections
+        /// name, in the order of their ids.
         neurons: String = String::new(),
-        /// Its column of ids. Empty: the first of `pt_root_id`, `root_id`, `bodyId`,
-        /// `id`, `neuron`, `index`.
+        /// Column of the ids in `neurons`. Empty: the first of `pt_root_id`, `root_id`,
+        /// `bodyId`, `id`, `neuron`, `index`.
         id: String = String::new(),
-        /// Its three columns of positions; without them the neurons have none.
+        /// Three columns of `neurons` with the positions. Empty: no positions.
         positions: Vec<String> = Vec::new(),
         /// Micrometres in one unit of each position.
         unit_um: [f64; 3] = [1.0; 3],
-        /// Its column that says which neurons are inhibitory, such as that of their
+        /// Column of `neurons` that marks inhibitory neurons, such as that of the
         /// transmitter.
         transmitter: String = String::new(),
-        /// The values in this column of inhibitory neurons; an empty cell is unknown.
+        /// Values of `transmitter` that mark a neuron as inhibitory; an empty cell means
+        /// unknown.
         inhibitory: Vec<String> = ["GABA", "GLUT", "glycine", "inhibitory"].map(str::to_owned).to_vec(),
     }
 }

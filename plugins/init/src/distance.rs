@@ -9,7 +9,7 @@ use crate::distance_boxes;
 pallium_weights::weight_params! {
     /// How connections depend on distance, and size and sign of the weights.
     pub struct Params (spectral_radius = 0.95) {
-        /// Mean number of connections from a neuron (above 0).
+        /// Mean number of outgoing connections per neuron (above 0).
         connections: f64 = 20.0,
         /// Length over which the probability falls by a factor of e, in
         /// micrometres (above 0).

@@ -10,8 +10,8 @@ pallium_weights::weight_params! {
         /// Standard deviation of the weights times √N; about the spectral radius
         /// of a large matrix.
         gain: f64 = 1.0,
-        /// Mean of the weights times N; about an eigenvalue of its own if it
-        /// exceeds `gain`.
+        /// Mean of the weights times N. If it exceeds `gain`, the matrix has an
+        /// outlying eigenvalue of about this value.
         mean: f64 = 0.0,
     }
 }

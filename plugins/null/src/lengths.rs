@@ -11,8 +11,8 @@ use crate::wiring::{Diagonal, Wiring, weight_source};
 pallium_core::params! {
     /// What stays, and how finely lengths are kept.
     pub struct Params {
-        /// The weights from neurons to themselves, whose length is 0: they move among
-        /// each other alone, or stay.
+        /// The weights from neurons to themselves, whose length is 0: they are exchanged
+        /// only with each other, or stay in place.
         diagonal: Diagonal = Diagonal::Move,
         /// Number of bins of length, each with as many connections (2 to 1,000).
         bins: u32 = 20,

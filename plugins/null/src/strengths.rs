@@ -9,8 +9,8 @@ use crate::wiring::{Diagonal, Wiring, weight_source};
 pallium_core::params! {
     /// What stays, and how much is exchanged.
     pub struct Params {
-        /// The weights from neurons to themselves. Which neurons have one stays in any
-        /// case.
+        /// The weights from neurons to themselves. The same neurons have one before and
+        /// after, in either case.
         diagonal: Diagonal = Diagonal::Move,
         /// Attempted exchanges of targets for each connection (1 to 10,000).
         swaps: u32 = 20,

@@ -7,10 +7,10 @@ use rand::seq::SliceRandom;
 pallium_core::choice! {
     /// The weights from neurons to themselves.
     pub enum Diagonal {
-        /// They move as other weights do. Neurons that were not connected to themselves
-        /// are so only if some neuron was.
+        /// They move like other weights. Weights move to the diagonal only if the original
+        /// has some there.
         Move = "move",
-        /// Each stays as it is, and the others stay between different neurons.
+        /// Each stays in place, and no other weight moves to the diagonal.
         Keep = "keep",
     }
 }

@@ -66,8 +66,8 @@ pallium_core::params! {
         rois: Rois = Rois::Matched,
         /// Source of positions.
         positions: Place = Place::Structure,
-        /// What happens to ROIs without a trace, with gaps in it or with an empty
-        /// mask, if that is needed.
+        /// What happens to ROIs that lack data in use: they have no trace, gaps in it,
+        /// or an empty mask.
         incomplete: Incomplete = Incomplete::LeaveOut,
         /// Voxel size of the electron microscopy volume along each axis (µm).
         voxel_um: [f64; 3] = [0.004, 0.004, 0.040],

@@ -6,7 +6,7 @@ use pulp::Arch;
 use crate::memory::{Memory, above_zero, below_one};
 
 pallium_core::choice! {
-    /// Where ε stands.
+    /// Where ε is added.
     pub enum Form {
         /// m/(√v + ε)·√(1 − β2ᵗ)/(1 − β1ᵗ), as Keras and TensorFlow compute it.
         Keras = "keras",
@@ -27,7 +27,7 @@ pallium_core::params! {
         /// ε; above 0. If left out, 1e-7 in the form of Keras and 1e-8 in that of
         /// PyTorch.
         epsilon: Option<f64> = None,
-        /// Where ε stands: the two forms differ while gradients are small.
+        /// Where ε is added; the two forms differ while gradients are small.
         form: Form = Form::Keras,
     }
 }

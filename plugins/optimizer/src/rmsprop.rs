@@ -13,7 +13,7 @@ pallium_core::params! {
         decay: f64 = 0.99,
         /// ε, added to the root of the mean squared gradient; above 0.
         epsilon: f64 = 1e-8,
-        /// Share of the last step that is repeated; at least 0, below 1.
+        /// Momentum: share of the previous update that is added; at least 0, below 1.
         momentum: f64 = 0.0,
         /// Whether the mean gradient is subtracted before squaring (Graves 2013).
         centered: bool = false,

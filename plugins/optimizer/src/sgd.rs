@@ -9,7 +9,7 @@ pallium_core::params! {
     pub struct Params {
         /// Learning rate; at least 0.
         learning_rate: f64 = 1e-2,
-        /// μ, the share of the last step that is repeated; at least 0, below 1.
+        /// Momentum μ: share of the previous update that is added; at least 0, below 1.
         momentum: f64 = 0.0,
         /// Whether to use Nesterov momentum: the gradient one step ahead.
         nesterov: bool = false,

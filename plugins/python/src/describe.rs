@@ -48,8 +48,8 @@ fn described(role: &str, params: &Params, mut schema: Value) -> Result<Option<De
     let properties = about["properties"].as_object().cloned().unwrap_or_default();
     for (name, property) in &properties {
         if schema["properties"].get(name).is_some() {
-            return Err(Error::input(format!("`{}` has a parameter `{name}`, which is taken", params.name))
-                .help("rename it: `path`, `name`, `python`, `patience_s` and `contents` have a meaning of their own"));
+            return Err(Error::input(format!("`{}` has a parameter `{name}`, a reserved name", params.name))
+                .help("rename it: `path`, `name`, `python`, `patience_s` and `contents` are reserved"));
         }
         schema["properties"][name] = property.clone();
     }

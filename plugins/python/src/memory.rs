@@ -193,7 +193,8 @@ impl Memory {
 
     fn failed(&self, error: &std::io::Error) -> Error {
         let place = self.path().unwrap_or_else(|| PathBuf::from("/dev/shm"));
-        Error::io(&place, error).help("arrays for Python cross in shared memory: it may be full")
+        Error::io(&place, error)
+            .help("Pallium and Python exchange arrays in shared memory, which may be full: make room there")
     }
 }
 

@@ -25,8 +25,8 @@ pub struct Params {
     pub python: Option<String>,
     /// Maximum time of one call, in seconds.
     pub patience_s: f64,
-    /// SHA-256 of the code, which Pallium sets when it reads an experiment: code
-    /// that changes during a run is refused.
+    /// SHA-256 of the code. Pallium sets it when it reads an experiment, and refuses
+    /// code that changes during a run. Do not set it yourself.
     pub contents: String,
     /// The parameters of the class.
     #[serde(flatten)]

@@ -63,8 +63,8 @@ pub struct Params {
     /// such as `DelayMatchSample-v0`, or the name of a class in the file
     /// `path`.
     pub environment: String,
-    /// Used if `environment` is not set: the name of the class, as for other
-    /// components in Python. In an experiment file, tables call the task by it.
+    /// Name of the class if `environment` is not set, as for other components in
+    /// Python. In an experiment file, it is also the task's name in tables.
     pub name: String,
     /// A Python file with the class, or a folder to import modules from.
     /// Its content is part of a training's identity.
@@ -97,8 +97,8 @@ pub struct Params {
     /// Maximum number of restarts of a process that dies during a draw of
     /// trials. The draw is then repeated and gives the same trials.
     pub restarts: u32,
-    /// SHA-256 of the code, which Pallium sets when it reads an experiment: code
-    /// that changes during a run is refused.
+    /// SHA-256 of the code. Pallium sets it when it reads an experiment, and refuses
+    /// code that changes during a run. Do not set it yourself.
     pub contents: String,
     /// Keyword arguments of the environment.
     #[serde(flatten)]

@@ -12,7 +12,7 @@ use crate::recording::{Recording, choices};
 pallium_core::params! {
     /// How axes are found.
     pub struct Params {
-        /// Number of principal components that axes may lie in; 0 for no limit.
+        /// Number of principal components to which axes are restricted; 0 for no limit.
         components: u32 = 12,
     }
 }

@@ -10,13 +10,13 @@ use crate::ridge::cross_validated;
 pallium_core::params! {
     /// How variables are decoded.
     pub struct Params {
-        /// Number of parts of the trials, each of which is decoded by a classifier of
-        /// the others.
+        /// Number of folds: the trials of each are decoded by a classifier trained on the
+        /// others.
         folds: u32 = 5,
         /// Penalty of the classifiers, in units of the mean squared distance of the
         /// activity from its mean; above 0.
         ridge: f64 = 0.1,
-        /// Decode at every so many steps.
+        /// Number of steps from one decoded step to the next; 1 decodes every step.
         every: u32 = 1,
     }
 }

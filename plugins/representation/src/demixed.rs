@@ -11,12 +11,13 @@ use crate::recording::Recording;
 pallium_core::params! {
     /// How activity is demixed.
     pub struct Params {
-        /// Position of the first variable among the parts of the conditions' names that
-        /// differ, from 1.
+        /// Position (from 1) of the first variable among those parts of the conditions'
+        /// names that differ between conditions.
         first: u32 = 1,
-        /// Position of the second variable, from 1.
+        /// Position (from 1) of the second variable among them.
         second: u32 = 2,
-        /// Number of components of each part.
+        /// Number of components for each part: time, either variable, and their
+        /// interaction.
         components: u32 = 3,
         /// Penalty on the decoders, in units of the mean variance of a unit; above 0.
         ridge: f64 = 1e-3,

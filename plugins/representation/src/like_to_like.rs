@@ -10,7 +10,7 @@ use crate::tuning::Tuning;
 pallium_core::params! {
     /// How distance is taken into account.
     pub struct Params {
-        /// Number of groups of pairs with like distances, of about equal size.
+        /// Number of bins of distance, with about equally many pairs each.
         distances: u32 = 5,
     }
 }
@@ -35,7 +35,7 @@ pub struct LikeToLike(Params);
 impl Component for LikeToLike {
     const ID: &'static str = "representation.like-to-like";
     const ABOUT: &'static str =
-        "correlation of weights with like tuning, before and after training, and by distance";
+        "correlation of weights with similarity of tuning, before and after training, and by distance";
     const CITE: &'static str = "Ko et al. 2011, Nature 473:87; Ding et al. 2025, Nature 640:459";
     type Params = Params;
 

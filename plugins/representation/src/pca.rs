@@ -11,7 +11,7 @@ pallium_core::params! {
     pub struct Params {
         /// Number of components whose loadings and paths are kept.
         components: u32 = 10,
-        /// The share of variance that `pca_components` counts components for.
+        /// Share of the variance that the components counted by `pca_components` explain.
         share: f64 = 0.9,
     }
 }

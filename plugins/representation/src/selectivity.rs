@@ -11,11 +11,11 @@ use crate::recording::Recording;
 pallium_core::params! {
     /// What units may be selective to.
     pub struct Params {
-        /// Position of the first variable among the parts of the conditions' names that
-        /// differ, from 1; 0 is the network's choice.
+        /// Position (from 1) of the first variable among those parts of the conditions'
+        /// names that differ between conditions; 0 is the network's choice.
         first: u32 = 1,
-        /// Position of the second variable; where the names have no such part, the
-        /// network's choice is used.
+        /// Position of the second variable among them; if the names have no such part,
+        /// the network's choice is used.
         second: u32 = 2,
         /// Number of steps before the end of the shortest trial over which activity is
         /// averaged; 0 for all.

@@ -116,7 +116,7 @@ impl Weights {
 impl Component for Candle {
     const ID: &'static str = "rnn.candle";
     const ABOUT: &'static str =
-        "the network of rnn.vanilla in candle, on a processor or a GPU: a start for networks of your own";
+        "the network of rnn.vanilla in candle, on a CPU or GPU: a template for your own networks";
     const CITE: &'static str = "Shakiba, Rokni, Mohammadi, Dehghani 2026 (arXiv 2606.14975); candle: \
                                 https://github.com/huggingface/candle";
     type Params = Params;

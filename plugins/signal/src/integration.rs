@@ -11,8 +11,8 @@ pallium_core::params! {
         step_ms: f64 = 20.0,
         /// Duration of a trial in ms.
         duration: f64 = 1000.0,
-        /// Standard deviation of the mean input between trials, in units of the
-        /// integral per second; at least 0.
+        /// Standard deviation of the mean input across trials, in units of the integral
+        /// per second; at least 0.
         drift: f64 = 1.0,
         /// Standard deviation σ of the input's noise, in units of the integral per
         /// √second; at least 0.
@@ -20,7 +20,7 @@ pallium_core::params! {
         /// Share of the steps at the end of a trial at which the input is 0 and the
         /// integral must be held; 0 to 1.
         hold: f64 = 0.2,
-        /// Largest difference from the target of a correct answer; above 0.
+        /// An answer is correct if it differs from the target by at most this; above 0.
         tolerance: f64 = 0.2,
     }
 }

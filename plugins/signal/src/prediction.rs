@@ -29,7 +29,8 @@ pub(crate) struct Prediction(Params);
 
 impl Component for Prediction {
     const ID: &'static str = "signal.prediction";
-    const ABOUT: &'static str = "how well outputs predict values, against the mean rate and shifted outputs";
+    const ABOUT: &'static str =
+        "how well outputs predict values, compared with the mean rate and shifted outputs";
     const CITE: &'static str = "this work";
     type Params = Params;
 

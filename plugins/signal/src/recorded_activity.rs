@@ -23,7 +23,7 @@ pallium_core::params! {
     pub struct Params {
         /// Number of neurons to be predicted, drawn with `seed`; at least 1.
         predicted: usize = 10,
-        /// The predicted neurons by index; if given, `predicted` does not count.
+        /// Indices of the predicted neurons, from 0. If given, `predicted` is ignored.
         neurons: Vec<usize> = Vec::new(),
         /// What drives the network.
         drive: Drive = Drive::Others,
@@ -31,10 +31,10 @@ pallium_core::params! {
         step_ms: f64 = 200.0,
         /// Duration of a trial in ms: a window of the recording.
         duration: f64 = 4000.0,
-        /// Duration at the beginning of a window that does not count, in ms: the
+        /// Time at the beginning of a window that is not scored, in ms, because the
         /// network starts from silence.
         burn_in: f64 = 400.0,
-        /// Share of the recording, at its end, that training never sees: half of it
+        /// Share of the recording, at its end, that is not used for training: half of it
         /// is for validation, half for the test.
         held_out: f64 = 0.2,
         /// Whether outputs are compared as rates of a Poisson process instead of by
@@ -150,7 +150,9 @@ fn counts(events: &[Vec<f64>], recording: Option<(f64, f64)>, seconds: f64) -> R
     let span = ends.fold(None, |span: Option<(f64, f64)>, (first, last)| {
         Some(span.map_or((first, last), |(a, b)| (a.min(first), b.max(last))))
     });
-    let (begin, end) = recording.or(span).ok_or_else(|| Error::input("the recording has no events"))?;
+    let (begin, end) = recording.or(span).ok_or_else(|| {
+        Error::input("the recording has no events").help("use a substrate with recorded event times")
+    })?;
     let bins = ((end - begin) / seconds).floor();
     if !(2.0..=1e9).contains(&bins) {
         return Err(Error::input(format!("the recording has {bins} steps of {} ms", seconds * 1e3))

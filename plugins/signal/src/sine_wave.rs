@@ -18,8 +18,8 @@ pallium_core::params! {
         step_ms: f64 = 10.0,
         /// Duration of a trial in ms.
         duration: f64 = 500.0,
-        /// Largest difference from the target, at every step, of a correct answer;
-        /// above 0.
+        /// An answer is correct if it differs from the target by at most this at every
+        /// step; above 0.
         tolerance: f64 = 0.2,
     }
 }
@@ -34,7 +34,7 @@ pub(crate) struct SineWave {
 
 impl Component for SineWave {
     const ID: &'static str = "signal.sine-wave";
-    const ABOUT: &'static str = "generate a sine wave whose frequency a constant input states";
+    const ABOUT: &'static str = "generate a sine wave whose frequency is set by a constant input";
     const CITE: &'static str = "Sussillo and Barak 2013, Neural Comput. 25:626";
     type Params = Params;
 

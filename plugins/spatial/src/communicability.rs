@@ -15,10 +15,10 @@ pallium_core::params! {
         /// Factor λ of the penalty (per unit of length of the geometry, at
         /// least 0).
         strength: f64 = 0.3,
-        /// On a set of connections: length, in connections, of the longest walks that
-        /// count (up to 12). 0: all walks, by a matrix, in networks of up to 1,024
-        /// neurons; in larger ones as long as keeps the penalty and its gradient within
-        /// about 1e-4 of all walks, at least 4.
+        /// For weights on connections: maximum length of the walks that count, in
+        /// connections (up to 12). With 0, all walks count in networks of up to 1,024
+        /// neurons (by a matrix); in larger ones, the length, at least 4, is chosen such
+        /// that penalty and gradient are within about 1e-4 of those of all walks.
         walks: u32 = 0,
     }
 }

@@ -78,7 +78,8 @@ impl Component for CommunicabilityEmd {
         at_least_zero("emd_strength", params.emd_strength)?;
         let (neurons, distance) = square_distances(setting)?;
         if u32::try_from(distance.len()).is_err() {
-            return Err(Error::unsupported(format!("{neurons} neurons are too many to rank their pairs")));
+            return Err(Error::unsupported(format!("{neurons} neurons are too many to rank their pairs"))
+                .help("use fewer neurons, or another constraint such as spatial.communicability"));
         }
         let substrate = setting.substrate()?;
         let whole = substrate.matrix(Substrate::CONNECTOME)?;

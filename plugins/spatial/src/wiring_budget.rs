@@ -18,9 +18,9 @@ pallium_core::choice! {
 pallium_core::params! {
     /// Parameters of `spatial.wiring-budget`.
     pub struct Params {
-        /// Maximum wire per neuron that it starts from, Σ|W|∘D / N (in the
-        /// geometry's unit of length; above 0). In a geometry of mean distance 1, a budget of 1
-        /// lets a neuron's outgoing |weights| add up to about 1.
+        /// Maximum wire per presynaptic neuron, Σ|W|∘D / N (in the geometry's unit of
+        /// length; above 0). In a geometry of mean distance 1, a budget of 1 lets a
+        /// neuron's outgoing |weights| add up to about 1.
         budget: f64 = 1.0,
         /// How the budget is enforced.
         rule: Rule = Rule::Limit,

@@ -172,14 +172,14 @@ class Run:
         _known("task", task, rows["task"])
         rows = rows[(rows["variant"] == variant) & (rows["task"] == task) & (rows["run"] == run)]
         if rows.empty:
-            raise KeyError(f"{self.folder} has no training {variant}/{task}/{run}")
+            raise KeyError(f"{self.folder} has no training {variant}/{task}/{run}; its `results` list all")
         row = next(rows.itertuples())
         if str(row.status).startswith("failed"):
             raise PalliumError(f"the training {variant}/{task}/{run} {row.status}")
         return Training(self.folder / "cells" / str(row.folder), variant, task, run)
 
     def measure(self, *metrics: str, **parameters: Any) -> Run:  # noqa: ANN401
-        """Compute further metrics of the finished trainings, without training; return the folder anew.
+        """Compute further metrics of the finished trainings, without training; return the folder with them.
 
         The values are added to the run folder's tables and its report.
         """

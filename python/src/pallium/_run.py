@@ -37,7 +37,7 @@ def run(
     check: bool = True,
     options: Sequence[str] = (),
 ) -> Run:
-    """Train what the run folder does not hold yet, and open the folder.
+    """Run the trainings that the run folder does not contain yet, and open the folder.
 
     After an interruption, the same call continues the run.
 
@@ -51,7 +51,7 @@ def run(
     set
         Keys to override: `{"training.epochs": 2, "substrate.path": "data/6_6_2"}`.
     jobs
-        Number of trainings at a time; by default one per core.
+        Number of trainings at a time; by default the cores divided by the threads of a training.
     only
         Train only what matches these patterns.
     progress

@@ -124,7 +124,7 @@ def network(training: Training) -> nn.Module:
             return _gated(nn.LSTM, weights, _LSTM)
         case _:
             raise PalliumError(
-                f"`{model}` has no counterpart in PyTorch here",
+                f"`{model}` cannot be converted to a PyTorch module",
                 help="build the module yourself from `parameters`",
             )
 

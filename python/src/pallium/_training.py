@@ -56,7 +56,10 @@ class Training:
     def __init__(self, folder: Path, variant: str, task: str, run: int) -> None:
         self.folder, self.variant, self.task, self.run = folder, variant, task, run
         if not (folder / "cell.json").is_file():
-            raise PalliumError(f"{folder} is not the folder of a finished training")
+            raise PalliumError(
+                f"{folder} is not the folder of a finished training",
+                help="name a folder in cells/ of a run folder, or use `pallium.open(RUN).cell(…)`",
+            )
 
     def __repr__(self) -> str:
         return f"<Training {self.variant}/{self.task}/{self.run}>"
@@ -113,7 +116,10 @@ class Training:
         """
         name = next(iter(self.about["model_info"]["block_tensors"] or ["recurrent"]))
         if name not in self.arrays:
-            raise PalliumError(f"{self!r} has no trained weights: its status is {self.about['status']}")
+            raise PalliumError(
+                f"{self!r} has no trained weights: its status is {self.about['status']}",
+                help="use a training that did not diverge; `initial` holds the weights before training",
+            )
         return self._matrix(self.arrays[name], "connections")
 
     @property
@@ -148,7 +154,7 @@ class Training:
         if rows["split"].notna().any():
             rows = rows[rows["split"] == split]
         if rows.empty:
-            raise KeyError(f"{self!r} has no `{measure}` for the split `{split}`")
+            raise KeyError(f"{self!r} has no `{measure}` for the split `{split}`; its `results` list all")
         return float(rows["value"].iloc[0])
 
     @cached_property

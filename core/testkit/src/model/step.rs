@@ -43,7 +43,7 @@ pub(super) fn step(subject: &Subject<'_>) -> Result<Note> {
     linear_pieces(&trainee, length)?;
     let agrees = match agrees {
         Some(off) => format!("{off:.1e} off the forward pass"),
-        None => "no part `hidden` with a value a unit to compare with the activity".into(),
+        None => "no part `hidden` with one value per unit to compare with the activity".into(),
     };
     passed(format!("{agrees}; largest relative error of its gradient {worst:.1e}"))
 }

@@ -23,10 +23,9 @@ pub fn figure<'a>(run: &'a RunFolder, learning: &'a [TaskLearning]) -> Figure<'a
     Figure {
         id: "learning-criterion".into(),
         title: "Trials to criterion".into(),
-        caption:
-            "Share of runs that have reached the criterion, by trials of training: one minus the estimate of \
-                  Kaplan and Meier. Crosses: runs that end below it."
-                .into(),
+        caption: "Share of runs that have reached the criterion, by trials of training: one minus the \
+                  Kaplan–Meier estimate. Crosses: runs that end below the criterion."
+            .into(),
         panels,
         small: false,
         data: None,

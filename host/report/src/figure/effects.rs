@@ -31,7 +31,7 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
             "Levels of one factor compared, all else equal; where several pairs of variants differ in it alone, δ is \
              their mean, and p is of the planned contrast of ranks."
         }
-        Some(Comparisons::Alone) => "Variants that differ in one aspect alone, by the Mann–Whitney test.",
+        Some(Comparisons::Alone) => "Variants that differ in exactly one aspect, by the Mann–Whitney test.",
         Some(Comparisons::Stated) => "The contrasts that the experiment states, by the Mann–Whitney test.",
         _ => {
             "Every variant against the reference, every point of a sweep against the first of its variant if no \

@@ -30,8 +30,9 @@ pub fn figure<'a>(run: &'a RunFolder, matrices: &'a [LikenessMatrix]) -> Option<
     Some(Figure {
         id: "likeness".into(),
         title: "Likeness of networks".into(),
-        caption: "All networks of a task with each other, by variant (bars at the edges), then run. Full vermillion \
-                  is 1, full blue −1, none 0 or undefined. The range beside the title is that between different networks."
+        caption: "All networks of a task with each other, by variant (bars at the edges), then run. Full \
+                  vermillion is 1, full blue −1, no colour 0 or undefined. The range beside the title is \
+                  that between different networks."
             .into(),
         panels,
         small: true,

@@ -346,10 +346,11 @@ fn methods(report: &Report) -> Markup {
                 dt { "Published values" }
                 dd {
                     (SOURCE) ", " (report.papers().iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")) ", " (RUNS) " runs of each \
-                    variant on each task. Variants are those of the study if their weights, geometry and constraints are, \
-                    whatever their names, and are compared if nothing else differs either. A result agrees if both diverged, if the 95 % t \
-                    intervals overlap, or if an accuracy differs by at most 0.02 (all published runs share one data set, \
-                    whose composition alone moves an accuracy by ±0.014) and another measure by at most 10 %."
+                    variant on each task. A variant belongs to the study if its weights, geometry and \
+                    constraints do, whatever its name; it is compared if nothing else differs. A result agrees \
+                    if both diverged, if the 95 % t intervals overlap, or if an accuracy differs by at most 0.02 \
+                    (all published runs share one data set, whose composition alone moves an accuracy by \
+                    ±0.014) and another measure by at most 10 %."
                 }
             }
         }

@@ -36,7 +36,7 @@ pub fn export(args: &Export) -> Result<()> {
         && of_name != format
     {
         return Err(Error::input(format!(
-            "{} does not end as --format {} does",
+            "the ending of {} does not match --format {}",
             args.out.display(),
             format.ending()
         ))

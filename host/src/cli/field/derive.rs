@@ -20,7 +20,7 @@ use crate::field::mean_between;
 ///
 /// The corrected recipe has a coincidence window Δt of half a frame and adds
 /// partial correlations; the published one, with Δt = 100 ms, gives the
-/// released matrices. Options set single values of either.
+/// released matrices. Options override single values of the recipe.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field derive data/5_6_8 --out data/5_6_8-derived
@@ -47,12 +47,12 @@ pub struct Derive {
     /// Coincidence window Δt in ms [default: half a frame; published: 100].
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     delta_t: Option<f64>,
-    /// Start of the analysed part in s [default: the recording's or, if that is not
-    /// stated, the full second before the first event].
+    /// Start of the analysed part in s [default: that of the recording or, if unknown,
+    /// that of the first event, rounded down].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     from: Option<f64>,
-    /// End of the analysed part in s [default: the recording's or, if that is not
-    /// stated, 0.1 s after the last event].
+    /// End of the analysed part in s [default: that of the recording or, if unknown,
+    /// 0.1 s after the last event].
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     to: Option<f64>,
     /// Neurons with fewer events than this count as silent [default: 1].

@@ -18,7 +18,7 @@ use crate::fetch::{self, Client, FIELDS, LISTING_URL, Listing, Patience, RELEASE
 /// ~/.cache/pallium): no file is downloaded twice, an interrupted download
 /// continues, and cached files need no network. Files are verified by hashes that
 /// Pallium knows, by the git hashes of the release, or by those recorded at the
-/// first download. Each folder has the SHA-256 of its files in SHA256SUMS.
+/// first download. SHA256SUMS in each folder lists the SHA-256 of its files.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field fetch 6_6_2 5_3_4 --out data
@@ -42,8 +42,8 @@ pub struct Fetch {
     /// [default: the release on GitHub].
     #[arg(long, value_name = "URL", env = "PALLIUM_FIELDS_URL")]
     url: Option<String>,
-    /// URL of git's list of the release's files, with their hashes
-    /// [default: GitHub's for its own release, none for a mirror].
+    /// URL of the list of released files and their git hashes
+    /// [default: GitHub's for the release on GitHub, none for a mirror].
     #[arg(long, value_name = "URL", env = "PALLIUM_FIELDS_LISTING")]
     listing: Option<String>,
     /// Use only the cache, never the network.
@@ -52,7 +52,7 @@ pub struct Fetch {
     /// Seconds to wait for a server that does not respond.
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
-    /// Number of further attempts after one that transferred nothing.
+    /// Number of retries after an attempt that transferred nothing.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=20))]
     retries: u32,
     /// Print one JSON document.

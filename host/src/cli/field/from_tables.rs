@@ -15,9 +15,9 @@ use crate::cli::support;
 /// Writes fields from tables of the MICrONS volume as CAVE exports them: units
 /// and their cells, and synapses.
 ///
-/// Tables (csv, csv.gz or parquet) are read row by row, so they may be of any length.
+/// Tables (csv, csv.gz or parquet) are read row by row, so they may have any length.
 /// Rows of synapses with the same id count once. Tables contain no activity: add
-/// spikes_<field>.npy to a folder, and run `derive`.
+/// spikes_<field>.npy to a field's folder, and run `pallium field derive`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium field from-tables --coregistration coregistration.csv.gz --synapses synapses.csv.gz --out fields

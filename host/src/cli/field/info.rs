@@ -72,7 +72,7 @@ pub fn info(args: &Info) -> Result<()> {
     }
     if args.json {
         let json = serde_json::to_value(&page)
-            .map_err(|e| Error::bug(format!("a page about a field is no JSON: {e}")))?;
+            .map_err(|e| Error::bug(format!("a page about a field is not JSON: {e}")))?;
         return support::print_json(&json);
     }
     support::print(&text(&page))

@@ -29,7 +29,7 @@ pub struct Join {
     /// The folder to write: a new or an empty one.
     #[arg(long, value_name = "DIR2")]
     out: PathBuf,
-    /// The fields have one clock, although their names do not name one scan.
+    /// State that the fields share a clock, although their names are not of one scan.
     #[arg(long)]
     one_clock: bool,
     /// Name of the joined field [default: that of the scan, or `joined`].

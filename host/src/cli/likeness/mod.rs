@@ -28,8 +28,8 @@ use crate::run::traces::What;
 /// and their activity on the same trials, the dynamics of this activity, and their
 /// recurrent weights; with `--measure recorded`, also with the recorded neurons.
 ///
-/// The result is a table with one row for each pair of networks and each measure, from
-/// 1 for equal networks down.
+/// The result is a table with one row for each pair of networks and each measure. The
+/// value is 1 for equal networks, and lower for others.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   pallium likeness runs/quickstart --out likeness.csv
@@ -64,7 +64,7 @@ pub struct Likeness {
     /// The table to write, as CSV; `-` is standard output.
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
-    /// Write how much the runs of each variant differ, a row for each measure, as CSV.
+    /// Write how much the runs of each variant differ to a CSV file, one row per measure.
     #[arg(long, value_name = "FILE.csv")]
     degeneracy: Option<PathBuf>,
     /// Replace a file that exists.

@@ -28,8 +28,8 @@ use crate::plugins::{self, code};
 #[command(after_help = "Example:
   pallium plugins check target/release/libmy_penalty.so
 
-Every component is built on a small synthetic substrate and called as a run would call it, in a
-process of its own, so that a crash or a hang fails only that check.
+Every component is built on a small synthetic substrate and called as in a run. It has its own
+process, so that a crash or a hang fails only that check.
 
 The exit code is 0 if no check failed, 2 if one did.")]
 pub struct Check {

@@ -30,8 +30,8 @@ pub struct New {
     /// Language that it is written in.
     #[arg(long, value_name = "LANGUAGE", value_parser = ["rust", "python"], default_value = "rust")]
     language: String,
-    /// Build on another library: candle, for a model whose step is written in
-    /// candle's operations and differentiated by it.
+    /// Build on another library: candle, for a model whose step is written with
+    /// candle's operations and differentiated by candle.
     #[arg(long, value_name = "LIBRARY", value_parser = With::parse)]
     with: Option<With>,
     /// Id of its component [default: own.NAME].

@@ -76,7 +76,7 @@ fn mistakes_in_the_analysis_are_reported_with_their_place() {
     );
     of(
         "contrasts = [[\"free\", \"bound\"], [\"bound\", \"free\"]]",
-        "x.toml:9: the contrast of `free` and `bound` is there already",
+        "x.toml:9: duplicate contrast of `free` and `bound`",
         "remove one",
     );
     of(

@@ -59,7 +59,7 @@ fn mistakes_are_refused_with_their_place() {
     assert_eq!(error.help.unwrap(), "variants: W*, W");
     let error = refused("of = \"W*\"", "off = \"W*\"");
     assert!(error.message.contains("unknown key `off` in [nulls]"), "{error}");
-    assert!(refused("of = \"W*\"\n", "").message.contains("x.toml:9: [nulls] does not say which variant"));
+    assert!(refused("of = \"W*\"\n", "").message.contains("x.toml:9: `nulls.of` is missing"));
     assert!(
         refused("{ use = \"degrees\", name = \"all\"", "{ name = \"all\"").message.contains("its component")
     );

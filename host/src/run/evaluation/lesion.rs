@@ -31,12 +31,12 @@ pub enum Amount {
 /// besides the number of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Matched {
-    /// None.
+    /// Only the number of elements.
     #[default]
     Number,
-    /// Strength: equally many elements from each decile of strength.
+    /// Also strength: equally many elements from each decile of strength.
     Strength,
-    /// Length: equally many connections from each decile of distance.
+    /// Also length: equally many connections from each decile of distance.
     Distance,
 }
 
@@ -368,7 +368,8 @@ impl Anatomy {
         let text = lesion.of.as_deref().unwrap_or("100%");
         Ok(match amount(text).map_err(Error::bug)? {
             Amount::Count(count) if count > all => {
-                return Err(Error::input(format!("--lesion {}: there are only {all} elements", lesion.text)));
+                return Err(Error::input(format!("--lesion {}: there are only {all} elements", lesion.text))
+                    .help("set a smaller number, or a share such as 10%"));
             }
             Amount::Count(count) => count,
             Amount::Share(share) => (share * all as f64).round() as usize,

@@ -161,7 +161,7 @@ impl Stepwise {
         };
         let readout = readout.matrix()?.mapv(f64::from);
         if readout.nrows() != info.units || info.states[0].length != info.units {
-            return Err(unsupported("its read-out is not one of its hidden activity"));
+            return Err(unsupported("its read-out does not read its hidden activity"));
         }
         let bias = bias.values.iter().map(|&value| f64::from(value)).collect();
         let width = info.states.iter().map(|part| part.length).sum();

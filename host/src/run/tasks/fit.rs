@@ -63,7 +63,7 @@ pub(super) fn together(members: &[Member], inputs: usize) -> Result<TaskInfo> {
         }
         if !info.loss.of_classes() && info.outputs != first.outputs {
             return Err(Error::input(format!(
-                "`{first_name}` asks for values of {} outputs, and `{name}` of {}",
+                "`{first_name}` needs values of {} outputs, and `{name}` of {}",
                 first.outputs, info.outputs
             ))
             .help("combine tasks of values that have the same number of outputs"));

@@ -163,7 +163,7 @@ impl Tasks {
         let starts = std::iter::once(&0).chain(&ends);
         if let Some(at) = starts.zip(&ends).position(|(start, end)| start == end) {
             return Err(Error::input(format!(
-                "{} epochs leave none for `{}`, one of {} tasks that follow one another",
+                "{} epochs leave none for `{}`, one of {} sequential tasks",
                 spec.training.epochs,
                 members[at].name,
                 members.len()
@@ -254,7 +254,7 @@ impl Tasks {
             let end = (trials as f64 * sum / all).round() as usize;
             if end == taken && trials > 0 {
                 return Err(Error::input(format!(
-                    "`{}` has none of the {trials} training trials",
+                    "`{}` gets none of the {trials} training trials",
                     member.name
                 ))
                 .help("set more `training.trials`, or a larger `share` of this task"));

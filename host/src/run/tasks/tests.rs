@@ -90,7 +90,7 @@ fn shares_divide_the_trials() {
     assert_eq!(counts(&[1.0, 1.0], 5).unwrap(), [3, 2]);
     assert_eq!(counts(&[1.0, 2.0, 1.0], 400).unwrap(), [100, 200, 100]);
     let error = counts(&[1.0, 1000.0], 5).unwrap_err();
-    assert!(error.message.contains("`task 0` has none of the 5"), "{error}");
+    assert!(error.message.contains("`task 0` gets none of the 5"), "{error}");
 }
 
 #[test]

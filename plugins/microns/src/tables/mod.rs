@@ -72,10 +72,10 @@ pallium_core::params! {
         /// Names of the fields, `<session>_<scan>_<field>`; all if empty. The
         /// seed selects one of them: seed modulo the number of fields, from 0.
         fields: Vec<String> = Vec::new(),
-        /// Whether all fields are one substrate, with each cell once: cells are
+        /// Whether all fields are joined to one substrate, with each cell once: cells are
         /// identified by `target_id`, or by `pt_root_id` where there is none. The
-        /// connectome and activity are known only for some pairs, so it needs
-        /// components that take connections.
+        /// connectome and activity are known only for some pairs, so a joined substrate
+        /// needs components that take connections.
         joined: bool = false,
         /// For `joined`: table of pairs with columns `pre_pt_root_id`,
         /// `post_pt_root_id`, `correlation` and `sttc`, a row for each field in which
@@ -91,8 +91,8 @@ pallium_core::params! {
         areas: String = String::new(),
         /// Table of proofreading, such as `proofreading_status_and_strategy`: columns
         /// `status_axon`, and `pt_root_id` or `target_id`. The cells get `axon`: 1 if
-        /// it was proofread, otherwise 0. Pairs without synapses are known to be
-        /// unconnected only from these cells.
+        /// it was proofread, otherwise 0. Only from proofread axons does a missing synapse
+        /// mean that a pair is not connected.
         proofreading: String = String::new(),
         /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,

@@ -145,8 +145,7 @@ fn proofreading(path: &Path, named: &Named, substrate: &mut Substrate) -> Result
     placed(path, listed)?;
     let proofread = axons.iter().filter(|&&axon| axon == 1).count();
     substrate.notes.push(format!(
-        "connectome: {proofread} of {} axons were proofread; whether the others connect to a neuron is known only \
-         where they do",
+        "connectome: {proofread} of {} axons were proofread; of the others, synapses may be missing",
         named.neurons
     ));
     substrate.ids.insert("axon".into(), axons.into());

@@ -12,29 +12,29 @@ use crate::duration::{Duration, ms, uniform};
 pallium_core::params! {
     /// Which task, its timing, noise, strengths, and size of the rings.
     pub struct Params {
-        /// One of the tasks of `yang19`, such as `dlygo`; tasks with a delay may
-        /// continue with `intr` or `intl`, and every task with `seqr` or `seql`: `dlygointr`,
-        /// `goseql`, `dmsintrseql`. What follows a blank or a comma tells two of the same
-        /// task apart.
+        /// One of the tasks of `yang19`, such as `dlygo`. Tasks with a delay may be
+        /// followed by `intr` or `intl`, and all tasks by `seqr` or `seql`: `dlygointr`,
+        /// `goseql`, `dmsintrseql`. Text after a space or comma is ignored; it gives a task
+        /// that is used twice two names.
         name: String = "go".to_owned(),
         /// Duration of a step in milliseconds, 1 to 1e6.
         dt_ms: u32 = 100,
-        /// Duration of fixation, in ms; by default 500, in decisions drawn between 200
-        /// and 500, in matching tasks 300.
+        /// Duration of fixation, in ms. Default: 500 in reaching tasks, drawn between 200
+        /// and 500 in decision tasks, 300 in matching tasks.
         fixation: Option<Duration> = None,
-        /// Duration of each stimulus, in ms; by default 500. Tasks that react at once show
-        /// it throughout the decision.
+        /// Duration of each stimulus, in ms; by default 500. Ignored by `rtgo` and
+        /// `rtanti`, which show the stimulus during the decision.
         stimulus: Option<Duration> = None,
-        /// Duration of the delay, in ms; by default 500, with `int` except in decisions
-        /// one of 0, 100, …, 1100, in matching tasks without `int` drawn between 200 and
-        /// 1200.
+        /// Duration of the delay, in ms. Default: 500 in reaching and decision tasks, drawn
+        /// between 200 and 1200 in matching tasks. With `int`, reaching and matching tasks
+        /// draw one of 0, 100, …, 1100.
         delay: Option<Duration> = None,
-        /// Duration of the decision, in ms; by default 500, in decisions 200, in matching
-        /// tasks 900, and with `seq` 1000, except in tasks that react at once.
+        /// Duration of the decision, in ms. Default: 500 in reaching tasks, 200 in decision
+        /// tasks, 900 in matching tasks; with `seq` 1000, except in `rtgo` and `rtanti`.
         decision: Option<Duration> = None,
-        /// Strengths of stimuli in decisions (0 to 1), drawn equally often; by default
-        /// differences of 0.08, 0.16, 0.32 and 0.64, with a delay strengths of 0.3, 0.6
-        /// and 1.
+        /// Strengths of stimuli in decision tasks (0 to 1), drawn equally often. Default:
+        /// 0.08, 0.16, 0.32 and 0.64, which are differences between the stimuli; with a
+        /// delay 0.3, 0.6 and 1.
         coherences: Option<Vec<f64>> = None,
         /// Strength of the noise while stimuli are shown, except in reaching tasks: its
         /// standard deviation at a step is sigma / √dt_ms.
@@ -159,7 +159,8 @@ fn parts(name: &str) -> Result<(&'static str, Base, [i8; 2])> {
     let refused = |why: &str| {
         let names: Vec<&str> = BASES.iter().map(|(name, _)| *name).collect();
         Err(Error::input(format!("`{word}` is not a task of Mod-Cog{why}")).help(format!(
-            "name one of {}, then intr or intl for one with a delay, then seqr or seql, as in dlygointr",
+            "write one of {}, followed by intr or intl (if it has a delay), by seqr or seql, or both, \
+             as in dlygointr",
             names.join(", ")
         )))
     };

@@ -244,7 +244,10 @@ class Component:
         if shape is not None and array.shape != tuple(shape):
             raise Wrong("%s of `%s` has the shape %s instead of %s" % (name, self.name, array.shape, tuple(shape)))
         if not numpy.isfinite(array).all():
-            raise Wrong("%s of `%s` has values that are not finite" % (name, self.name))
+            raise Wrong(
+                "%s of `%s` has values that are not finite" % (name, self.name),
+                "check for divisions by 0, and for roots and logarithms of values that are not above 0",
+            )
         return array
 
 
@@ -333,7 +336,10 @@ class Constraint(Component):
             )
         value = float(found[0])
         if not math.isfinite(value):
-            raise Wrong("%s() of `%s` returns the value %r" % (method, self.name, value))
+            raise Wrong(
+                "%s() of `%s` returns the value %r" % (method, self.name, value),
+                "return a finite number: check for divisions by 0",
+            )
         gradient = self.result(found[1], "the gradient", values.shape)
         return {"value": value}, [("gradient", gradient)]
 
@@ -428,7 +434,10 @@ class Substrate(Component):
             out.append(("ids." + name, self.result(ids, "`ids`", (count,), "<i8")))
         events = found.get("events")
         if events is not None and len(events) != count:
-            raise Wrong("`events` of `%s` has %d lists for %d neurons" % (self.name, len(events), count))
+            raise Wrong(
+                "`events` of `%s` has %d lists for %d neurons" % (self.name, len(events), count),
+                "return one list of event times for each neuron; it may be empty",
+            )
         about = {
             "name": str(found.get("name") or self.name),
             "neurons": int(count),

@@ -370,7 +370,10 @@ def trials(task, count):
         else:
             for step, row in enumerate(rows):
                 if len(row) != channels:
-                    raise Wrong("an observation has %d numbers, but the first had %d" % (len(row), channels))
+                    raise Wrong(
+                        "an observation has %d numbers, but the first had %d" % (len(row), channels),
+                        "the environment must return as many numbers in every observation",
+                    )
                 if any(v != v or v in (float("inf"), float("-inf")) for v in row):
                     raise Wrong(
                         "the observation of trial %d at step %d is not finite: %s" % (at, step, list(row)),
