@@ -51,6 +51,7 @@ fn every_component_documents_itself() {
     ] {
         let shown = pallium(&["plugins", "show", id]).ok();
         assert!(shown.stdout.contains(id), "{}", shown.stdout);
+        assert!(!shown.stdout.contains("null"), "a key of the description is missing:\n{}", shown.stdout);
         let json = pallium(&["plugins", "show", id, "--json"]).ok().json();
         for key in ["about", "cite"] {
             assert!(json[key].as_str().is_some_and(|text| !text.is_empty()), "{id} has no `{key}`");

@@ -48,7 +48,8 @@ fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
 fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
     let scene = Scene::new(EXPERIMENT);
     let out = scene.out("tuning");
-    let tune = ["tune", text(&scene.out("x.toml")), "--out", text(&out), "--jobs", "2"];
+    let file = scene.out("x.toml");
+    let tune = ["tune", text(&file), "--out", text(&out), "--jobs", "2"];
     let ended = pallium(&tune).ok();
     assert!(ended.stdout.contains("learning_rate = "), "{}", ended.stdout);
     let log = rows(&out.join("tuning.csv"));
@@ -99,8 +100,8 @@ fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
         compared += 1;
     }
     assert!(compared > 100, "{compared}");
-    let file = std::fs::read_to_string(&tuned).unwrap();
-    assert!(file.contains("runs = 5") && !file.contains("sweep"), "{file}");
+    let written = std::fs::read_to_string(&tuned).unwrap();
+    assert!(written.contains("runs = 5") && !written.contains("sweep"), "{written}");
 }
 
 #[test]

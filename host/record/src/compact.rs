@@ -8,7 +8,6 @@
 //! then the training has a warning that says so.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 

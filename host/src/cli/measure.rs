@@ -81,7 +81,7 @@ impl Measure {
 /// # Errors
 /// If the file does not hold a square matrix, a metric is missing or fails, or
 /// no metric has a parameter.
-pub fn measure(args: &Measure) -> Result<()> {
+pub fn measure(args: &Measure) -> Result<u8> {
     if args.of_run() {
         return measure_run(args);
     }
@@ -117,24 +117,24 @@ pub fn measure(args: &Measure) -> Result<()> {
     if args.json {
         let object: Map<String, Value> =
             measures.into_iter().map(|m| (m.name.clone(), value(&m.name, m.value))).collect();
-        return support::print_json(&Value::Object(object));
+        return support::print_json(&Value::Object(object)).map(|()| 0);
     }
     let mut table = support::table(["measure", "value", ""]);
     for m in measures {
         table.add_row([m.name, support::human(m.value), m.unit]);
     }
-    support::print_table(&table)
+    support::print_table(&table).map(|()| 0)
 }
 
 /// Adds metrics to a run folder.
-fn measure_run(args: &Measure) -> Result<()> {
+fn measure_run(args: &Measure) -> Result<u8> {
     let folder = &args.file;
     if args.metrics.is_empty() {
         return Err(Error::input(format!("no metric is named for the run in {}", folder.display()))
             .help("name metrics with --metric; `pallium plugins list` lists them"));
     }
     if args.snapshots {
-        return snapshots::measure(args);
+        return snapshots::measure(args).map(|()| 0);
     }
     if args.json {
         return Err(Error::input("--json applies to a matrix, not to a run folder")

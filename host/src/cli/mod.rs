@@ -256,7 +256,7 @@ fn dispatch(command: &Command) -> Result<u8> {
         Command::Compare(args) => compare::compare(args),
         Command::Cite(args) => cite::cite(args),
         Command::Plugins(args) => return plugins::plugins(args),
-        Command::Measure(args) => measure::measure(args),
+        Command::Measure(args) => return measure::measure(args),
         Command::Evaluate(args) => evaluate::evaluate(args),
         Command::Likeness(args) => likeness::likeness(args),
         Command::Penalty(args) => penalty::penalty(args),

@@ -246,6 +246,9 @@ fn details(catalogue: &Catalogue, entry: &Entry) -> Map<String, Value> {
     found.unwrap_or_default()
 }
 
+/// Conditions of a task that are listed.
+const MOST_CONDITIONS: usize = 20;
+
 /// [`details`] as text.
 fn details_text(details: &Map<String, Value>) -> String {
     let mut text = String::new();
@@ -263,17 +266,24 @@ fn details_text(details: &Map<String, Value>) -> String {
         let conditions: Vec<&str> =
             task["conditions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         text.push_str(&format!(
-            "\nTrials with the default parameters: {} input channels, {} classes, at most {} steps\n  \
+            "\nTrials with the default parameters: input channels {}, outputs {}, steps at most {}\n  loss: {}\n  \
              levels: chance {}, memoryless {}, ideal {}\n",
             task["inputs"],
-            task["classes"],
+            task["outputs"],
             task["steps"],
+            task["loss"].as_str().unwrap_or_default(),
             level("chance"),
             level("memoryless"),
             level("ideal")
         ));
         if !conditions.is_empty() {
-            text.push_str(&format!("  conditions: {}\n", conditions.join(", ")));
+            text.push_str("  conditions:\n");
+        }
+        for condition in conditions.iter().take(MOST_CONDITIONS) {
+            text.push_str(&format!("    {condition}\n"));
+        }
+        if conditions.len() > MOST_CONDITIONS {
+            text.push_str(&format!("    and {} more\n", conditions.len() - MOST_CONDITIONS));
         }
     }
     text

@@ -39,7 +39,7 @@ use crate::run::workers::{Stop, Workers};
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// Exit code of a run in which trainings failed.
-const SOME_FAILED: u8 = 3;
+pub(super) const SOME_FAILED: u8 = 3;
 /// How often a report that is being made is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Exit code of an interrupted run, as in shells.

@@ -1,6 +1,6 @@
 //! `pallium tune`: chooses swept parameters for each variant by successive halving.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -202,9 +202,12 @@ fn candidates(expansion: &Expansion) -> Result<Vec<Candidates>> {
 /// different budgets.
 fn check(experiment: &Experiment, expansion: &Expansion, candidates: &[Candidates]) -> Result<()> {
     for one in candidates {
-        let of = |name: &String| expansion.cells.iter().filter(move |cell| cell.variant == *name).map(shared);
+        let of = |name: &String| -> Vec<CellSpec> {
+            expansion.cells.iter().filter(|cell| cell.variant == *name).map(shared).collect()
+        };
         let Some((first, others)) = one.points.split_first() else { continue };
-        if let Some(other) = others.iter().find(|other| !of(first).eq(of(other))) {
+        let known = of(first);
+        if let Some(other) = others.iter().find(|other| of(other) != known) {
             return Err(Error::input(format!(
                 "{}: `{first}` and `{other}` differ in more than constraints, weights, model and optimizer",
                 experiment.path.display()

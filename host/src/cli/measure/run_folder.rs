@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use pallium_core::Result;
-use pallium_record::finished::Records;
+use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
 use pallium_record::spec::Use;
 use pallium_record::store::Store;
@@ -15,7 +15,7 @@ use pallium_report::run_table;
 
 use super::Param;
 use crate::cli::finished::none_finished;
-use crate::cli::run::{check, page_of_run, train};
+use crate::cli::run::{SOME_FAILED, check, page_of_run, train};
 use crate::cli::support;
 use crate::experiment::Experiment;
 use crate::plugins::Catalogue;
@@ -34,7 +34,7 @@ pub fn measure(
     metrics: Vec<(String, Vec<Param>)>,
     experiment: &Experiment,
     catalogue: &Catalogue,
-) -> Result<()> {
+) -> Result<u8> {
     support::path_text(folder)?;
     let store = Store::new(folder);
     let mut manifest = store.manifest()?;
@@ -86,8 +86,20 @@ pub fn measure(
     store.tidy();
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
-    status!("{} of {held} finished trainings measured now", pending.len());
+    let mut failed = 0;
+    for cell in &pending {
+        let done = match store.record(cell)? {
+            Some(Record::Finished(done)) => {
+                done.unmeasured == 0 && done.values.iter().all(|value| value.failed.is_none())
+            }
+            _ => false,
+        };
+        failed += usize::from(!done);
+    }
+    let failures = if failed > 0 { format!("; {failed} failed (see above)") } else { String::new() };
+    status!("{} of {held} finished trainings measured now{failures}", pending.len() - failed);
     let page = page_of_run(folder);
     let report = page.map_or_else(String::new, |page| format!("report in {}\n", page.display()));
-    support::print(&format!("{}\nresults in {}\n{report}", summary.render(), folder.display()))
+    support::print(&format!("{}\nresults in {}\n{report}", summary.render(), folder.display()))?;
+    Ok(if failed > 0 { SOME_FAILED } else { 0 })
 }
