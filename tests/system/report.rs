@@ -375,8 +375,30 @@ fn figures_fit_a_journals_page() {
     let written = document["written"].as_array().unwrap();
     let figures = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(written.len(), figures);
-    // Seventeen figures, two widths, two formats; tables of the three of spectra.
-    assert_eq!(figures, 17 * 4 + 3, "{written:#?}");
+    // Seventeen figures, two widths, two formats; a table of each, except that the numbers
+    // of learning curves and of three figures of organization are in the run folder.
+    assert_eq!(figures, 17 * 4 + 13, "{written:#?}");
+    let table = |name: &str| -> Vec<BTreeMap<String, String>> {
+        let file = csv::Reader::from_path(folder.join(name));
+        file.unwrap().deserialize().map(Result::unwrap).collect()
+    };
+    let accuracies = table("accuracy.csv");
+    let known = results(&run());
+    for row in &accuracies {
+        let same = |other: &&BTreeMap<String, String>| {
+            (&*other["split"], &*other["measure"]) == ("test", "accuracy")
+                && ["variant", "task", "run"].iter().all(|key| other[*key] == row[*key])
+        };
+        let value = |text: &str| text.parse::<f64>().unwrap();
+        assert_eq!(value(&row["value"]), value(&known.iter().find(same).unwrap()["value"]), "{row:?}");
+    }
+    assert!(accuracies.len() > 10);
+    let mut shares: BTreeMap<[String; 3], f64> = BTreeMap::new();
+    for row in table("weights.csv") {
+        let of = ["variant", "task", "training"].map(|key| row[key].clone());
+        *shares.entry(of).or_default() += row["share"].parse::<f64>().unwrap();
+    }
+    assert!(shares.values().all(|sum| (sum - 1.0).abs() < 1e-9), "{shares:?}");
     for (name, millimetres, points) in [("one-column", 85.0, 240.94), ("two-column", 176.0, 498.9)] {
         let svg = std::fs::read_to_string(folder.join(format!("accuracy-{name}.svg"))).unwrap();
         assert!(svg.contains(&format!("width=\"{millimetres}mm\"")), "{}", &svg[..300]);

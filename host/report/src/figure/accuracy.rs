@@ -7,7 +7,7 @@ use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, SMALL, TEXT, diamond}
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
-use super::{Figure, Panel, font};
+use super::{Figure, Panel, csv_text, font, number};
 use crate::folder::RunFolder;
 use crate::summary::Group;
 
@@ -43,8 +43,23 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
             .into(),
         panels,
         small: false,
-        data: None,
+        data: Some(groups_csv(groups.iter().flatten())),
     }
+}
+
+/// The numbers of groups of runs: every run, their mean and its interval.
+pub fn groups_csv<'a>(groups: impl Iterator<Item = &'a Group>) -> String {
+    let head = ["variant", "task", "run", "value", "mean", "interval_low", "interval_high"];
+    let rows = groups.flat_map(|group| {
+        let known = |value: Option<f64>| value.map_or_else(String::new, number);
+        let shared =
+            [group.mean, group.interval.map(|ends| ends.0), group.interval.map(|ends| ends.1)].map(known);
+        group.runs.iter().zip(&group.values).map(move |(run, value)| {
+            let own = [group.variant.clone(), group.task.clone(), run.to_string(), number(*value)];
+            own.into_iter().chain(shared.clone()).collect::<Vec<_>>()
+        })
+    });
+    csv_text(&head, rows)
 }
 
 /// The width that the names of rows take, in millimetres.

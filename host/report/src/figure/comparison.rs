@@ -7,7 +7,7 @@ use super::canvas::{Anchor, Canvas, HAIRLINE, LINE, POINT, TEXT, diamond};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
-use super::{Figure, Panel, font};
+use super::{Figure, Panel, csv_text, font, number};
 use crate::compare::{Comparison, SharedTask};
 
 /// The figure: one panel for each task, one row for each variant, one mark for
@@ -36,8 +36,31 @@ pub fn figure(comparison: &Comparison) -> Figure<'_> {
                 .into(),
         panels,
         small: false,
-        data: None,
+        data: Some(data(comparison)),
     }
+}
+
+/// The means of every folder with their intervals.
+fn data(comparison: &Comparison) -> String {
+    let head = ["task", "variant", "folder", "runs", "mean", "interval_low", "interval_high"];
+    let rows = comparison.tasks.iter().flat_map(|task| {
+        task.rows.iter().zip(&comparison.variants).flat_map(move |(row, variant)| {
+            row.iter().zip(&comparison.names).filter_map(move |(group, folder)| {
+                let group = group.as_ref()?;
+                let known = |value: Option<f64>| value.map_or_else(String::new, number);
+                Some([
+                    task.name.clone(),
+                    variant.clone(),
+                    folder.clone(),
+                    group.values.len().to_string(),
+                    known(group.mean),
+                    known(group.interval.map(|ends| ends.0)),
+                    known(group.interval.map(|ends| ends.1)),
+                ])
+            })
+        })
+    });
+    csv_text(&head, rows)
 }
 
 fn panel(width: f64, comparison: &Comparison, task: &SharedTask) -> Drawing {

@@ -5,7 +5,7 @@ use super::chart::{Axis, Chart, Frame};
 use super::curves::legend;
 use super::drawing::Drawing;
 use super::palette::series_style;
-use super::{Figure, Panel};
+use super::{Figure, Panel, csv_text, number};
 use crate::folder::RunFolder;
 use crate::learning::{GroupLearning, TaskLearning};
 
@@ -28,8 +28,27 @@ pub fn figure<'a>(run: &'a RunFolder, learning: &'a [TaskLearning]) -> Figure<'a
             .into(),
         panels,
         small: false,
-        data: None,
+        data: Some(data(run, learning)),
     }
+}
+
+/// Every run: the trials until the criterion, or all of its trials if it did not reach it.
+fn data(run: &RunFolder, learning: &[TaskLearning]) -> String {
+    let rows =
+        learning.iter().zip(&run.tasks).filter(|(known, _)| known.is_known()).flat_map(|(known, task)| {
+            known.groups.iter().zip(&run.variants).flat_map(move |(group, variant)| {
+                group.runs.iter().zip(&group.durations).map(move |(number_of_run, duration)| {
+                    [
+                        variant.clone(),
+                        task.label.clone(),
+                        number_of_run.to_string(),
+                        number(duration.time),
+                        duration.observed.to_string(),
+                    ]
+                })
+            })
+        });
+    csv_text(&["variant", "task", "run", "trials", "reached"], rows)
 }
 
 fn panel(width: f64, run: &RunFolder, task: usize, learning: &TaskLearning) -> Drawing {

@@ -5,7 +5,7 @@ use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, INK, VERMILLION};
-use super::{Figure, Panel};
+use super::{Figure, Panel, csv_text, number};
 use crate::effects::{Comparisons, Effect, TaskStatistics};
 use crate::folder::RunFolder;
 use crate::text::p_value;
@@ -48,8 +48,18 @@ pub fn figure<'a>(run: &'a RunFolder, statistics: &'a [TaskStatistics]) -> Figur
         ),
         panels,
         small: false,
-        data: None,
+        data: Some(data(run, statistics)),
     }
+}
+
+fn data(run: &RunFolder, statistics: &[TaskStatistics]) -> String {
+    let rows = run.tasks.iter().zip(statistics).flat_map(|(task, known)| {
+        known.effects.iter().map(|effect| {
+            let numbers = [effect.difference, effect.delta, effect.p, effect.holm].map(number);
+            [task.label.clone(), effect.name.clone()].into_iter().chain(numbers).collect::<Vec<_>>()
+        })
+    });
+    csv_text(&["task", "effect", "difference", "cliffs_delta", "p", "p_holm"], rows)
 }
 
 fn panel(width: f64, title: &str, effects: &[Effect]) -> Drawing {

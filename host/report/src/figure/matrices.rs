@@ -9,7 +9,7 @@ use super::chart::Frame;
 use super::drawing::Drawing;
 use super::palette::{BLUE, INK, VERMILLION, community_colour};
 use super::raster::{self, Raster};
-use super::{Figure, Panel};
+use super::{Figure, Panel, csv_text};
 use crate::folder::RunFolder;
 use crate::network::{TrainedNetwork, sample_caption};
 use crate::text::significant;
@@ -20,6 +20,24 @@ const PIXELS: usize = 1_600_000;
 const SIDE: usize = 320;
 /// Share of entries whose magnitude is within the colour scale.
 const WITHIN: f64 = 0.99;
+
+/// The order in which neurons are shown; their weights are in `weights.safetensors` of the
+/// training.
+fn data<'a>(run: &RunFolder, networks: impl Iterator<Item = &'a TrainedNetwork>) -> String {
+    let rows = networks.flat_map(|network| {
+        network.by_community().into_iter().enumerate().map(move |(place, neuron)| {
+            [
+                run.variants[network.variant].clone(),
+                network.run.to_string(),
+                place.to_string(),
+                network.shown[neuron].to_string(),
+                network.communities.community[neuron].to_string(),
+                network.degrees[neuron].to_string(),
+            ]
+        })
+    });
+    csv_text(&["variant", "run", "place", "neuron", "community", "strong_connections"], rows)
+}
 
 /// A network's heat maps, made once for all widths.
 pub struct Pictures {
@@ -104,7 +122,7 @@ pub fn figure<'a>(
                 + &sample_caption(networks),
         panels,
         small: true,
-        data: None,
+        data: Some(data(run, networks.iter().filter(|n| n.task == task))),
     }
 }
 

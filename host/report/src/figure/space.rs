@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::canvas::{Anchor, Canvas, POINT, SMALL, TITLE};
 use super::drawing::Drawing;
 use super::palette::{BLUE, GREY, VERMILLION, community_colour};
-use super::{Figure, Panel, font};
+use super::{Figure, Panel, csv_text, font, number};
 use crate::folder::RunFolder;
 use crate::network::{NeuronPositions, TrainedNetwork, sample_caption};
 
@@ -27,6 +27,28 @@ fn view(points: &[[f64; 3]]) -> (f64, f64) {
         1 => (0.4, -0.95),
         _ => (0.4, -0.3),
     }
+}
+
+/// The positions of the neurons in µm, as far as they are known.
+fn table(run: &RunFolder, task: usize, networks: &[TrainedNetwork], places: &[NeuronPositions]) -> String {
+    let known = networks.iter().zip(places).filter(|(network, _)| network.task == task);
+    let rows = known.filter_map(|(network, place)| Some((network, place.as_ref().ok()?))).flat_map(
+        |(network, positions)| {
+            network.shown.iter().enumerate().map(move |(at, &neuron)| {
+                let place = |axis| positions.get((at, axis)).map_or_else(String::new, |p| number(*p));
+                [
+                    run.variants[network.variant].clone(),
+                    network.run.to_string(),
+                    neuron.to_string(),
+                    place(0),
+                    place(1),
+                    place(2),
+                    network.communities.community[at].to_string(),
+                ]
+            })
+        },
+    );
+    csv_text(&["variant", "run", "neuron", "x_um", "y_um", "z_um", "community"], rows)
 }
 
 /// The figure of a task: one panel for each variant.
@@ -55,7 +77,7 @@ pub fn figure<'a>(
         caption: caption(networks),
         panels,
         small: true,
-        data: None,
+        data: Some(table(run, task, networks, places)),
     }
 }
 

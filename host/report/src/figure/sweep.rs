@@ -2,7 +2,7 @@
 
 use itertools::Itertools;
 
-use super::accuracy::levels_across;
+use super::accuracy::{groups_csv, levels_across};
 use super::canvas::{Canvas, LINE, POINT, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::curves::legend_of;
@@ -64,7 +64,7 @@ pub fn figure<'a>(run: &'a RunFolder, groups: &'a [Vec<Group>]) -> Figure<'a> {
             .into(),
         panels,
         small: false,
-        data: None,
+        data: Some(groups_csv(groups.iter().flatten())),
     }
 }
 

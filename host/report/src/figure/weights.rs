@@ -7,7 +7,7 @@ use super::canvas::{Anchor, Canvas, HAIRLINE, SMALL};
 use super::chart::{Axis, Chart, Frame};
 use super::drawing::Drawing;
 use super::palette::{INK, series_style};
-use super::{Figure, Panel};
+use super::{Figure, Panel, csv_text, number};
 use crate::folder::RunFolder;
 use crate::network::{TrainedNetwork, sample_caption};
 
@@ -44,6 +44,32 @@ fn spread(matrix: &Array2<f32>) -> Spread {
     Spread { bins, zero: zero / total, positive: (rest > 0.0).then(|| positive / rest) }
 }
 
+/// The bins before and after training.
+fn data(run: &RunFolder, networks: &[TrainedNetwork]) -> String {
+    let rows = networks.iter().flat_map(|network| {
+        let of = [("before", spread(&network.initial)), ("after", spread(&network.trained))];
+        of.into_iter().flat_map(move |(when, spread)| {
+            let ends = |bin: usize| LOW + (HIGH - LOW) * bin as f64 / BINS as f64;
+            let zero = (String::new(), String::new(), spread.zero);
+            let bins = spread.bins.into_iter().enumerate();
+            let bins = bins.map(move |(bin, share)| (number(ends(bin)), number(ends(bin + 1)), share));
+            std::iter::once(zero).chain(bins).map(move |(low, high, share)| {
+                let (variant, task) = (&run.variants[network.variant], &run.tasks[network.task].label);
+                [
+                    variant.clone(),
+                    task.clone(),
+                    network.run.to_string(),
+                    when.into(),
+                    low,
+                    high,
+                    number(share),
+                ]
+            })
+        })
+    });
+    csv_text(&["variant", "task", "run", "training", "log10_low", "log10_high", "share"], rows)
+}
+
 /// The figure: one panel for each task.
 pub fn figure<'a>(run: &'a RunFolder, networks: &'a [TrainedNetwork]) -> Figure<'a> {
     let panels = run
@@ -69,7 +95,7 @@ pub fn figure<'a>(run: &'a RunFolder, networks: &'a [TrainedNetwork]) -> Figure<
             + &sample_caption(networks),
         panels,
         small: false,
-        data: None,
+        data: Some(data(run, networks)),
     }
 }
 
