@@ -3,6 +3,7 @@
 //! They run in `$PALLIUM_PYTHON` or `python3`. Tests whose modules are missing are
 //! skipped.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +11,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::harness::{Scratch, fixture, pallium, pallium_with, root, shared, skipped, text};
+use crate::harness::{
+    Scratch, fixture, pallium, pallium_in, pallium_with, read_json, root, shared, skipped, text,
+};
 
 /// A folder with the run of docs/results.md, shortened.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -300,4 +303,67 @@ fn keep_log_sets_the_level_of_the_log() {
         lines("trace", &["--keep-log", "trace"]).unwrap(),
     ];
     assert!(few < usual && usual < many, "{few} {usual} {many}");
+}
+
+/// The rules of RO-Crate 1.1 that roc-validator 0.13 checks as required: terms that its
+/// context defines, entities that exist, files with their size.
+#[test]
+fn a_run_is_exported_as_an_ro_crate() {
+    const TERMS: [&str; 19] = [
+        "about",
+        "conformsTo",
+        "contentSize",
+        "datePublished",
+        "description",
+        "encodingFormat",
+        "hasPart",
+        "identifier",
+        "instrument",
+        "license",
+        "mentions",
+        "name",
+        "object",
+        "result",
+        "softwareRequirements",
+        "softwareVersion",
+        "startTime",
+        "url",
+        "version",
+    ];
+    let scratch = Scratch::new();
+    let (run, out) = (scratch.path().join("run"), scratch.path().join("crate"));
+    let small = ["--set", "runs=1", "--set", "training.epochs=1", "--set", "training.trials=32"];
+    let begin = ["run", "experiments/quickstart.toml", "--only", "W/*one-choice/0", "--out", text(&run)];
+    pallium_in(&root(), &[], &[&begin[..], &small].concat()).ok();
+    let license = "https://spdx.org/licenses/CC-BY-4.0";
+    let export = ["export", text(&run), "--layout", "ro-crate", "--license", license, "--out", text(&out)];
+    pallium(&export).ok();
+    pallium(&export).refused(&["exists already", "choose another name"]);
+
+    let document = read_json(&out.join("ro-crate-metadata.json"));
+    let defined = document["@context"][1].as_object().unwrap();
+    let entities = document["@graph"].as_array().unwrap();
+    let ids: BTreeSet<&str> = entities.iter().map(|entity| entity["@id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), entities.len(), "every entity has an id of its own");
+    for entity in entities {
+        for (key, value) in entity.as_object().unwrap().iter().filter(|(key, _)| !key.starts_with('@')) {
+            assert!(TERMS.contains(&&**key) || defined.contains_key(key), "`{key}` is not a term");
+            for part in value.as_array().unwrap_or(&vec![value.clone()]) {
+                if let Some(id) = part["@id"].as_str().filter(|id| !id.starts_with("http")) {
+                    assert!(ids.contains(id), "{id}");
+                }
+            }
+        }
+        if entity["@type"] == "File" {
+            let path = out.join(entity["@id"].as_str().unwrap().replace("%2A", "*"));
+            let bytes = std::fs::read(&path).unwrap();
+            assert_eq!(entity["contentSize"], bytes.len().to_string());
+        }
+    }
+    let crates = entities.iter().find(|entity| entity["@id"] == "./").unwrap();
+    assert_eq!(crates["license"]["@id"], license);
+    let empty = scratch.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    pallium(&["export", text(&empty), "--layout", "ro-crate", "--out", text(&scratch.path().join("x"))])
+        .refused(&["does not contain a run with results", "pallium run"]);
 }

@@ -170,7 +170,11 @@ impl Crate<'_> {
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
         let manifest: Manifest = serde_json::from_str(&text)
             .map_err(|e| Error::input(format!("{}: {e}", path.display())).help("run the experiment again"))?;
-        let all = |ids: Vec<String>| -> Value { ids.into_iter().map(|id| json!({ "@id": id })).collect() };
+        // One entity is written as itself, as version 1.1 recommends.
+        let all = |ids: Vec<String>| -> Value {
+            let mut all: Vec<Value> = ids.into_iter().map(|id| json!({ "@id": id })).collect();
+            if all.len() == 1 { all.remove(0) } else { Value::Array(all) }
+        };
         let started = date(manifest.started).replacen(' ', "T", 1).replace(" UTC", ":00Z");
         let about = match manifest.about.as_str() {
             "" => format!("Trainings of recurrent networks by Pallium {}", manifest.pallium),
@@ -260,7 +264,12 @@ impl Crate<'_> {
             }));
         }
         entities.extend(self.files.iter().cloned());
-        Ok(json!({ "@context": "https://w3id.org/ro/crate/1.1/context", "@graph": entities }))
+        // `sha256` is a term of workflow runs, not of version 1.1.
+        let context = json!([
+            "https://w3id.org/ro/crate/1.1/context",
+            { "sha256": "https://w3id.org/ro/terms/workflow-run#sha256" },
+        ]);
+        Ok(json!({ "@context": context, "@graph": entities }))
     }
 }
 
