@@ -351,3 +351,29 @@ fn wrong_values_are_refused_with_file_and_line() {
         assert!(!out.exists(), "an error must not leave files");
     }
 }
+
+#[test]
+fn neurons_that_constraints_cut_off_are_reported() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[[variant]]\nname = \"a\"\nweights = \"microns.functional\"\nconstraints = [\"{first}\", \"{second}\"]\n"
+        )
+    };
+    for (first, second) in
+        [("circuit.dale", "spatial.non-negative"), ("spatial.non-negative", "circuit.dale")]
+    {
+        let ran = run("[training]\nepochs = 1\ntrials = 32\nbatch = 8\n", &two(first, second));
+        let weights = ran.tensor("a", "recurrent");
+        let silent = weights.chunks(10).filter(|row| row.iter().all(|w| *w == 0.0)).count();
+        let cell = read_json(&ran.trainings["a"].join("cell.json"));
+        let warnings = cell["warnings"].to_string();
+        assert!(silent > 0, "the premise of the test");
+        assert!(
+            warnings.contains(&format!("{silent} of 10 neurons have no outgoing")),
+            "{silent}: {warnings}"
+        );
+        assert!(warnings.contains(&format!("{first} with {second}")), "{warnings}");
+    }
+    let one = run("", "[[variant]]\nname = \"a\"\nconstraints = [\"circuit.dale\"]\n");
+    assert!(read_json(&one.trainings["a"].join("cell.json"))["warnings"].is_null());
+}

@@ -6,10 +6,11 @@
 
 use std::time::Instant;
 
+use itertools::Itertools;
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
-    Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured, RecordedTrials,
-    Result, TaskInfo, Tensor, TensorView,
+    Connections, Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured,
+    RecordedTrials, Result, TaskInfo, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
@@ -175,7 +176,7 @@ pub fn train(
         status: if diverged { Status::Diverged } else { Status::Ok },
         divergence,
         notes: ground.substrate.notes.clone(),
-        warnings: Vec::new(),
+        warnings: cut_off(spec, &info, initial, &trained, &penalties.wiring).into_iter().collect(),
         model: ModelRecord::from(&info),
         values,
         measures,
@@ -191,6 +192,60 @@ pub fn train(
         members: ground.tasks.members.iter().filter(|_| several).map(|task| task.info().clone()).collect(),
         task: ground.tasks.info,
     })
+}
+
+/// A warning if constraints leave neurons without outgoing or incoming recurrent
+/// weights that they had initially, as Dale's law does together with weights that must
+/// not be negative: such neurons take no part in the recurrence, whatever is learned.
+fn cut_off(
+    spec: &CellSpec,
+    info: &ModelInfo,
+    initial: &Matrix,
+    trained: &[Tensor],
+    wiring: &Wiring,
+) -> Option<String> {
+    let (at, _) = info.recurrent().next().filter(|_| !spec.constraints.is_empty())?;
+    let after = trained.get(at)?.slice::<f32>().ok().filter(|after| after.len() == initial.len())?;
+    let pairs = |connections: &Option<Connections>| -> Vec<(usize, usize)> {
+        match connections {
+            Some(connections) => connections.view().pairs().collect(),
+            None => initial.indexed_iter().map(|(pair, _)| pair).collect(),
+        }
+    };
+    let when = [
+        (pairs(&wiring.before), initial.iter().copied().collect_vec()),
+        (pairs(&wiring.now), after.to_vec()),
+    ];
+    let size = when.iter().flat_map(|(pairs, _)| pairs).map(|&(i, j)| i.max(j) + 1).max()?;
+    // By neuron: whether it has outgoing, incoming weights, before and after.
+    let mut has = vec![[[false; 2]; 2]; size];
+    for (when, (pairs, weights)) in when.iter().enumerate() {
+        for (&(from, to), _) in pairs.iter().zip(weights).filter(|(_, weight)| **weight != 0.0) {
+            has[from][0][when] = true;
+            has[to][1][when] = true;
+        }
+    }
+    let lost = |way: usize| has.iter().positions(|of| of[way] == [true, false]).collect::<Vec<_>>();
+    let [out, into] = [lost(0), lost(1)];
+    if out.is_empty() && into.is_empty() {
+        return None;
+    }
+    let named = |neurons: &[usize]| match neurons {
+        [] => String::new(),
+        _ => {
+            let more = if neurons.len() > 5 { ", …" } else { "" };
+            format!(" (neurons {}{more})", neurons.iter().take(5).join(", "))
+        }
+    };
+    Some(format!(
+        "{} of {size} neurons have no outgoing recurrent weight after training{}, and {} no incoming one{}, \
+         although they had some before: nothing else is allowed by {}",
+        out.len(),
+        named(&out),
+        into.len(),
+        named(&into),
+        spec.constraints.iter().map(|constraint| &constraint.id).join(" with ")
+    ))
 }
 
 /// The recurrent weights before training, N×N: as initialised, or those of the finished

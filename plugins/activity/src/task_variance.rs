@@ -14,8 +14,8 @@ pallium_core::params! {
 }
 
 /// A neuron's task variance is the variance of its activity over trials at one
-/// step, averaged over steps, each step weighted by its number of trials (Yang
-/// et al. 2019; recorded without noise). Three measures: `task_variance`, the
+/// step, averaged over steps with at least two trials, each step weighted by its
+/// number of trials (Yang et al. 2019; recorded without noise). Three measures: `task_variance`, the
 /// mean over neurons; `task_variance_conditions`, the share of it that lies
 /// between the means of the task's conditions; and `task_variance_active_units`,
 /// the number of neurons above `active`.
@@ -53,6 +53,10 @@ impl Metric for TaskVariance {
                     *sum += h;
                 }
                 count += 1.0;
+            }
+            // A single trial says nothing of the variance.
+            if count < 2.0 {
+                continue;
             }
             samples += count;
             for i in 0..n {

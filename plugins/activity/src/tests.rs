@@ -96,6 +96,19 @@ fn agree_with_numpy_and_scipy() {
     assert!(neurons[5].share.is_none() && neurons[5].p == 1.0, "it does not vary");
 }
 
+/// Steps that one trial alone has say nothing of the variance over trials.
+#[test]
+fn task_variance_does_not_depend_on_the_length_of_one_long_trial() {
+    let of = |longest: u32| {
+        let mut example = example();
+        example.lengths = vec![5; B];
+        example.lengths[4] = longest;
+        measure::<TaskVariance>(json!({}), &example).into_iter().map(|m| m.value).collect::<Vec<_>>()
+    };
+    assert!(of(5)[0] > 0.1);
+    assert_eq!(of(6), of(5));
+}
+
 #[test]
 fn known_recordings_have_known_values() {
     let value = |found: &[Measure], name: &str| found.iter().find(|m| m.name == name).unwrap().value;

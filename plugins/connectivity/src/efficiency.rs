@@ -24,8 +24,8 @@ pallium_core::params! {
     pub struct Params {
         /// Whether the network is binary or weighted, undirected or directed.
         kind: Kind = Kind::Wd,
-        /// Only connections whose |weight| exceeds this quantile of all N²
-        /// values of |weight| count (0 to 1).
+        /// Only connections whose |weight| is at least this quantile of all N²
+        /// values of |weight|, and not 0, count (0 to 1; see `ties`).
         quantile: f64 = 0.9,
         /// Whether a |weight| that equals the quantile counts as well, as in
         /// binary matrices.
