@@ -16,6 +16,7 @@ use super::on_matrix::{MATRIX_UP_TO, OnMatrix, only_matrices};
 use super::penalties::{OnParameter, Penalties};
 use super::tasks::Tasks;
 use super::training_loop::parameters;
+use super::warnings;
 use crate::geometry::{self, Distances, Places};
 use crate::plugins::Catalogue;
 
@@ -630,7 +631,16 @@ pub(super) fn inherited(
                 ))
                 .help("start from a network of the same model with the same number of units"));
             }
+            None if spec.training.frozen.contains(&parameter.name) => {
+                return Err(Error::input(format!(
+                    "`training.frozen` names `{}`, of which training.from has no such parameter of the shape {:?}: it \
+                     would keep random values",
+                    parameter.name, parameter.shape
+                ))
+                .help(format!("leave `{}` out of `frozen`, so that it is trained", parameter.name)));
+            }
             None => tracing::warn!(
+                target: warnings::OF_RESULT,
                 "`{}` is initialised anew: the network of training.from has no such parameter of shape {:?}",
                 parameter.name,
                 parameter.shape

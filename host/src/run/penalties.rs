@@ -8,6 +8,7 @@ use pallium_core::{
 use pallium_record::spec::CellSpec;
 use pallium_record::weights::{compressed_rows, take_compressed_rows};
 
+use super::warnings;
 use crate::geometry::Places;
 
 /// The constraints on one parameter.
@@ -297,7 +298,7 @@ impl Penalties {
                     .penalty(weights, gradient, &point)
                     .map_err(|e| of_constraint(e, &self.ids, *place, "penalty"))?;
                 if !value.is_finite() {
-                    tracing::warn!("`{}`: the penalty on `{}` is {value}", self.ids[*place], parameter.name);
+                    tracing::warn!(target: warnings::OF_RESULT, "`{}`: the penalty on `{}` is {value}", self.ids[*place], parameter.name);
                 }
                 penalty += value;
             }

@@ -30,6 +30,7 @@ use super::scores::{Answers, SplitScores};
 use super::tasks::Tasks;
 use super::training_loop::{Network, TrainingLoop, parameters, with_snapshots};
 use super::trials::Trials;
+use super::warnings;
 use crate::plugins::Catalogue;
 
 /// Number of test trials whose hidden activity is recorded for metrics that
@@ -102,7 +103,7 @@ pub fn train(
         match network.restore(&found.state) {
             Ok(()) => training.resume(found.clone()),
             Err(error) => {
-                tracing::warn!("the state of a shorter training is not used: {error}");
+                tracing::warn!(target: warnings::OF_RESULT, "the state of a shorter training is not used: {error}");
                 network.optimizer.restore(&[])?;
                 begin(spec, network.model, &info, initial, network.penalties)?;
             }
@@ -140,6 +141,9 @@ pub fn train(
             Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state })
         }
     };
+    if let Some(warning) = cut_off(spec, &info, initial, &trained, &penalties.wiring) {
+        tracing::warn!(target: warnings::OF_RESULT, "{warning}");
+    }
     let tasks = &ground.tasks;
     let mut values = values(tasks, if diverged { &[] } else { &splits }, curves.last().filter(|_| !diverged));
     values.extend(of_null);
@@ -176,7 +180,7 @@ pub fn train(
         status: if diverged { Status::Diverged } else { Status::Ok },
         divergence,
         notes: ground.substrate.notes.clone(),
-        warnings: cut_off(spec, &info, initial, &trained, &penalties.wiring).into_iter().collect(),
+        warnings: Vec::new(),
         model: ModelRecord::from(&info),
         values,
         measures,

@@ -1,5 +1,5 @@
-//! Warnings of plugins during a training. A component has no other way to say
-//! that a result needs care, so they are stored with the result.
+//! Warnings during a training, of plugins and of the host: a result needs care, so
+//! they are stored with it.
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Target of the events that plugins log; see `pallium_core::abi`.
 const PLUGIN: &str = "plugin";
+/// Target of the host's own events about a training that are stored with it.
+pub const OF_RESULT: &str = "pallium::result";
 /// Different warnings that are kept of a training. A component may warn in every
 /// batch, with other numbers.
 const MOST: usize = 20;
@@ -22,7 +24,7 @@ const LONGEST: usize = 500;
 
 static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The subscriber's layer that keeps warnings of plugins, whatever is logged.
+/// The subscriber's layer that keeps these warnings, whatever is logged.
 pub fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -41,7 +43,7 @@ struct Keep(&'static Mutex<Vec<String>>);
 impl<S: Subscriber> Layer<S> for Keep {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let about = event.metadata();
-        if about.target() != PLUGIN || *about.level() != Level::WARN {
+        if ![PLUGIN, OF_RESULT].contains(&about.target()) || *about.level() != Level::WARN {
             return;
         }
         let mut message = Message(String::new());

@@ -114,7 +114,7 @@ fn perform(job: &Job) -> Result<Event> {
                 return Err(error);
             }
             closed()?;
-            trained.warnings.extend(warnings::take());
+            trained.warnings = warnings::take();
             let folder = match store.write(cell, &trained, profile) {
                 Ok(folder) => folder,
                 Err(error) if error.kind == Kind::Io => return Ok(Event::Unwritten(error)),

@@ -255,12 +255,16 @@ fn exponents_equal_those_of_the_forward_product() {
 fn a_time_constant_equals_numpys() {
     let case = &reference()["timescales"];
     let columns = case["trials"].as_u64().unwrap() as usize;
-    let found = time_constant(rows(&case["values"], columns).view());
+    let (found, above) = time_constant(rows(&case["values"], columns).view());
+    assert!(!above);
     assert!((found - case["time"].as_f64().unwrap()).abs() < 1e-12, "{found}");
     let constant = Array2::from_shape_fn((5, 4), |(step, _)| step as f64);
-    assert!(time_constant(constant.view()).is_nan(), "no trial differs from another");
+    assert!(time_constant(constant.view()).0.is_nan(), "no trial differs from another");
     let kept = Array2::from_shape_fn((5, 4), |(_, trial)| trial as f64);
-    assert_eq!(time_constant(kept.view()), 4.0, "it never falls");
+    assert_eq!(time_constant(kept.view()), (4.0, true), "it never falls");
+    // As under fixation at the first step: no pair of steps is further apart than 3.
+    let late = Array2::from_shape_fn((5, 4), |(step, trial)| if step == 0 { 0.5 } else { trial as f64 });
+    assert_eq!(time_constant(late.view()), (3.0, true));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pallium_core::params! {
 /// autocorrelation stays above 1/e is counted with the longest lag.
 ///
 /// Measures: median, smallest and largest time constant over the units, and
-/// `unit_timescale_censored`, the share of units that reach the longest lag. Array:
+/// `unit_timescale_censored`, the share of units whose autocorrelation stays above 1/e. Array:
 /// `timescales`, one value a unit, NaN for none.
 pub struct Timescales(Params);
 
@@ -71,11 +71,11 @@ impl Metric for Timescales {
         if let Some(value) = window.iter().find(|value| !value.is_finite()) {
             return Err(Error::input(format!("activity is {value}")));
         }
-        let longest = (to - from - 1) as f64;
-        let times: Vec<f64> = (0..units).map(|unit| time_constant(window.slice(s![.., .., unit]))).collect();
+        let (times, above): (Vec<f64>, Vec<bool>) =
+            (0..units).map(|unit| time_constant(window.slice(s![.., .., unit]))).unzip();
         let defined = || times.iter().copied().filter(|time| !time.is_nan());
         let count = defined().count();
-        let censored = defined().filter(|time| *time >= longest).count() as f64 / count as f64;
+        let censored = above.iter().filter(|above| **above).count() as f64 / count as f64;
         let values = vec![
             Measure::new("unit_timescale_median", median(defined())).unit("steps"),
             Measure::new("unit_timescale_min", defined().fold(f64::NAN, f64::min)).unit("steps"),
@@ -87,8 +87,10 @@ impl Metric for Timescales {
 }
 pallium_core::register!(Metric, Timescales);
 
-/// The lag at which the autocorrelation of a unit (steps × trials) falls below 1/e.
-pub fn time_constant(values: ArrayView2<'_, f64>) -> f64 {
+/// The lag at which the autocorrelation of a unit (steps × trials) falls below 1/e; or the
+/// longest lag at which there is one, and true, if it stays above. NaN if the unit does
+/// not vary.
+pub fn time_constant(values: ArrayView2<'_, f64>) -> (f64, bool) {
     let (steps, trials) = values.dim();
     let size = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let mut centred = values.to_owned();
@@ -101,10 +103,11 @@ pub fn time_constant(values: ArrayView2<'_, f64>) -> f64 {
         deviations.push(if deviation > 1e-9 * size { deviation } else { 0.0 });
     }
     if deviations.iter().filter(|deviation| **deviation > 0.0).count() < 2 {
-        return f64::NAN;
+        return (f64::NAN, false);
     }
     let below = (-1.0_f64).exp();
-    let mut last = 1.0;
+    // The lag before, and its correlation.
+    let (mut before, mut last) = (0.0, 1.0);
     for lag in 1..steps {
         let (mut sum, mut pairs) = (0.0, 0);
         for step in 0..steps - lag {
@@ -114,14 +117,15 @@ pub fn time_constant(values: ArrayView2<'_, f64>) -> f64 {
                 pairs += 1;
             }
         }
+        // Steps at which the unit is constant leave lags out.
         if pairs == 0 {
-            return (lag - 1) as f64;
+            continue;
         }
         let correlation = sum / f64::from(pairs);
         if correlation < below {
-            return (lag - 1) as f64 + (last - below) / (last - correlation);
+            return (before + (lag as f64 - before) * (last - below) / (last - correlation), false);
         }
-        last = correlation;
+        (before, last) = (lag as f64, correlation);
     }
-    (steps - 1) as f64
+    (before, true)
 }
