@@ -120,6 +120,16 @@ fn lesions_remove_what_they_say_and_random_ones_as_much() {
         assert_eq!(removed(lesion, "control"), [count, count], "{lesion}");
     }
     assert_eq!(rows, evaluate(&arguments), "another time, another result");
+    let refused = |more: &[&str]| pallium(&[&["evaluate", text(&RUN)], more].concat());
+    // Half of the units is five complete deciles of strength.
+    refused(&["--lesion", "units:strongest:50%", "--match", "strength"]).refused(&[
+        "units:strongest:50%",
+        "every matched random lesion equals it",
+        "smaller share",
+    ]);
+    refused(&["--lesion", "units:strongest:25%", "--match", "distance"])
+        .refused(&["units:strongest:25%: units have no length", "--match strength"]);
+    refused(&["--lesion", "nothing:3"]).refused(&["`nothing` has no parts"]);
 }
 
 #[test]
@@ -235,6 +245,13 @@ fn an_export_has_the_activity_of_every_step() {
     let refused = |more: &[&str]| pallium(&[&["export", text(&RUN)], more].concat());
     refused(&["--what", "activity", "--out", text(&out)]).refused(&["8 networks", "--only"]);
     refused(&["--what", "activity", "--out", text(&all), "--format", "zarr"]).refused(&["exists already"]);
+    let netcdf = scratch.path().join("x.nc");
+    refused(&["--what", "activity", "--only", "F/*one*/0", "--out", text(&netcdf)]).refused(&[
+        "x.nc: networks are not recorded as .nc",
+        ".zarr",
+        "xarray",
+    ]);
+    assert!(!netcdf.exists());
     refused(&["--layout", "authors", "--only", "F", "--out", text(&all)]).refused(&["--layout", "--only"]);
     assert_eq!(refused(&["--out", text(&all)]).code, Some(2));
 }
@@ -427,12 +444,21 @@ fn a_report_shows_tests_of_finished_networks() {
     fs::write(&lesions, foreign).unwrap();
     let wrong = |path: &Path| pallium(&["report", text(&RUN), "--html", "-", "--tested", text(path)]);
     wrong(&lesions).refused(&["variant `G` is not one of", "pallium evaluate"]);
-    wrong(&RUN.join("results.csv")).refused(&["results.csv: ", "missing field", "pallium evaluate"]);
+    wrong(&RUN.join("results.csv")).refused(&["results.csv: ", "it lacks the column `", "pallium evaluate"]);
+    wrong(&RUN.join("cells")).refused(&["cells: it is a folder", "pallium evaluate"]);
     wrong(&file("none.csv")).refused(&["none.csv: ", "pallium evaluate"]);
     let option =
         |option: &str, path: &Path| pallium(&["report", text(&RUN), "--html", "-", option, text(path)]);
-    option("--likeness", &conditions).refused(&["conditions.csv: ", "missing field", "pallium likeness"]);
-    option("--development", &conditions).refused(&["conditions.csv: ", "missing field", "pallium measure"]);
+    option("--likeness", &conditions).refused(&[
+        "conditions.csv: ",
+        "it lacks the column `",
+        "pallium likeness",
+    ]);
+    option("--development", &conditions).refused(&[
+        "conditions.csv: ",
+        "it lacks the column `",
+        "pallium measure",
+    ]);
 }
 
 #[test]
@@ -480,6 +506,10 @@ fn networks_are_compared_with_each_other() {
         );
     }
     likeness(&["--degeneracy", text(&spread)]).refused(&["exists already", "--force"]);
+    let none = scratch.path().join("none.csv");
+    likeness(&["--measure", "recorded", "--degeneracy", text(&none)])
+        .refused(&["compares no pairs", "--measure recorded,cka"]);
+    assert!(!none.exists());
     likeness(&["--only", "W/cognition.one-choice/0"]).refused(&["no two of the selected networks", "--only"]);
     likeness(&["--set", "task.delay={ sweep = [2, 10] }", "--only", "*/cognition.one-choice/*"])
         .refused(&["the trials of one task", "one value"]);

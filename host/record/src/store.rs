@@ -92,7 +92,7 @@ impl Store {
         let occupied = ["cells", "results.csv", "experiment.toml"].iter().any(|n| root.join(n).exists());
         if root.exists() && !root.is_dir() {
             return Err(Error::input(format!("{} is not a folder", root.display()))
-                .help("choose another folder with --out; it is created if necessary"));
+                .help("name a run folder; `pallium run` creates the one that --out names"));
         }
         let path = root.join("manifest.json");
         let text = match fs::read_to_string(&path) {

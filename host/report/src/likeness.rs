@@ -5,11 +5,12 @@ use std::path::Path;
 
 use itertools::Itertools;
 use ndarray::Array2;
-use pallium_core::{Error, Result};
+use pallium_core::Result;
 use serde::Deserialize;
 
 use super::folder::RunFolder;
 use super::table::{Table, TableCell};
+use super::tested::read_rows;
 use super::text::{measure_name, three};
 
 /// A row of a table of `pallium likeness`.
@@ -72,24 +73,10 @@ impl Likeness {
 }
 
 fn read(run: &RunFolder, file: &Path) -> Result<Vec<LikenessRow>> {
-    let wrong = |what: String| {
-        Error::input(format!("{}: {what}", file.display()))
-            .help("name a table that `pallium likeness RUN --out FILE.csv` wrote for this run")
-    };
-    let mut table = csv::Reader::from_path(file).map_err(|e| wrong(e.to_string()))?;
-    let rows: Vec<LikenessRow> =
-        table.deserialize().collect::<Result<_, csv::Error>>().map_err(|e| wrong(e.to_string()))?;
-    if rows.is_empty() {
-        return Err(wrong("it has no rows".into()));
-    }
-    let known = |name: &String| run.variants.contains(name);
-    match rows.iter().find(|row| !known(&row.variant_a) || (row.run_b.is_some() && !known(&row.variant_b))) {
-        Some(row) => {
-            let name = if known(&row.variant_a) { &row.variant_b } else { &row.variant_a };
-            Err(wrong(format!("variant `{name}` is not one of {}", run.root.display())))
-        }
-        None => Ok(rows),
-    }
+    read_rows(run, file, "pallium likeness RUN --out FILE.csv", |row: &LikenessRow| {
+        // The recording has no variant.
+        std::iter::once(&row.variant_a).chain(row.run_b.map(|_| &row.variant_b)).collect()
+    })
 }
 
 fn place(variants: &[String], variant: &str) -> usize {

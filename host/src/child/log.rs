@@ -56,7 +56,7 @@ impl SharedLog {
 
     /// The last output that may explain why the process ended; see [`last_words`].
     pub fn last_line(&self) -> String {
-        last_words(&self.tail(4096))
+        last_words(&self.tail(RECENT))
     }
 }
 
@@ -66,11 +66,17 @@ pub fn last_words(text: &str) -> String {
     // Reports of panics and aborts put the message before the advice. Progress
     // is not a cause.
     const NOT_CAUSES: [&str; 5] = ["help:", "note:", "INFO ", "DEBUG ", "TRACE "];
-    let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty());
+    let mut lines = text.lines().map(str::trim).rev().filter(|line| !line.is_empty() && !is_frame(line));
     let line = lines.clone().find(|line| line.starts_with("memory allocation of "));
     let line = line.or_else(|| lines.find(|line| !NOT_CAUSES.iter().any(|prefix| line.starts_with(prefix))));
     // Control characters would act on the terminal of whoever reads the message.
     line.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Whether a line belongs to a backtrace: `12: pallium::main` or the place below it.
+fn is_frame(line: &str) -> bool {
+    let numbered = line.split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    numbered || line.starts_with("at ") || line == "stack backtrace:"
 }
 
 #[cfg(test)]

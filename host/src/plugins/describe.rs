@@ -88,6 +88,13 @@ fn describe_in_child(path: &Path, sha256: &str) -> Result<Manifest> {
     let (described, end) = asked(path, sha256, &[], LIMIT)?;
     match described {
         Some(Described::Manifest(manifest)) => {
+            let printed = end.log.last_line();
+            if !printed.is_empty() {
+                tracing::warn!(
+                    "{} printed while it was loaded, which a plugin should not do: {printed}",
+                    path.display()
+                );
+            }
             // Again, since it comes from a process in which a plugin runs.
             manifest::check(&manifest).map_err(|e| e.context(format!("{} was refused", path.display())))?;
             Ok(manifest)

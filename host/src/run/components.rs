@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use itertools::Itertools;
 use ndarray::Array2;
 use pallium_core::{
     Connections, ConnectionsView, Constraint, Error, Matrix, Metric, Model, ModelInfo, Optimizer,
@@ -368,7 +369,15 @@ pub(super) fn build_constraints(
         let setting = ends.setting(base, distance.as_ref());
         let constraints = spec.constraints.iter().enumerate().filter(|(_, constraint)| acts(constraint));
         let constraints = constraints
-            .map(|(place, component)| Ok((place, build_constraint(spec, component, catalogue, &setting)?)))
+            .map(|(place, component)| {
+                let built = build_constraint(spec, component, catalogue, &setting);
+                let misplaced = base.distance.is_some() && setting.distance.is_none();
+                Ok((
+                    place,
+                    built
+                        .map_err(|e| if misplaced { without_places(e, info, parameter, base) } else { e })?,
+                ))
+            })
             .collect::<Result<_>>()?;
         let (rows, columns) = shape;
         all.push(OnParameter {
@@ -381,6 +390,28 @@ pub(super) fn build_constraints(
         });
     }
     Ok(all)
+}
+
+/// Replaces the help of an error about missing distances: the geometry has some, but not
+/// of units that are no neurons.
+fn without_places(error: Error, info: &ModelInfo, parameter: &ParameterInfo, base: &Setting<'_>) -> Error {
+    // As core's `Setting::distance` says it.
+    if !error.report().contains("distances between neurons, but was given none") {
+        return error;
+    }
+    let placed = info.parameters.iter().filter(|other| {
+        let [rows, columns] = other.shape[..] else { return false };
+        Ends::new(info, other, (rows, columns)).is_ok_and(|ends| ends.distances(base).is_some())
+    });
+    let placed = placed.map(|other| format!("\"{}\"", other.name)).join(", ");
+    error.context(format!("`{}` has units that are not neurons of the field", parameter.name)).help(
+        match placed.is_empty() {
+            true => {
+                "these units have no position; leave the constraint out, or all units must be neurons".into()
+            }
+            false => format!("let the constraint act on the blocks between neurons alone: on = [{placed}]"),
+        },
+    )
 }
 
 /// The constraints of a parameter that lies on the setting's connections.

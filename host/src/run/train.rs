@@ -9,8 +9,8 @@ use std::time::Instant;
 use itertools::Itertools;
 use ndarray::{Array2, ArrayView2};
 use pallium_core::{
-    Connections, Dynamics, Error, Matrix, MatrixView, Metric, Mode, Model, ModelInfo, Network as Measured,
-    RecordedTrials, Result, TaskInfo, Tensor, TensorView,
+    Connections, Dynamics, Error, Kind, Matrix, MatrixView, Metric, Mode, Model, ModelInfo,
+    Network as Measured, RecordedTrials, Result, TaskInfo, Tensor, TensorView,
 };
 use pallium_record::checkpoint::Checkpoint;
 use pallium_record::model::ModelRecord;
@@ -92,6 +92,8 @@ pub fn train(
     {
         match network.restore(&found.state) {
             Ok(()) => training.resume(found),
+            // What panicked is not called again.
+            Err(error) if error.kind == Kind::Panic => return Err(error),
             Err(error) => {
                 place.reject(&error.to_string());
                 // What was restored before the error is reset.
@@ -102,6 +104,7 @@ pub fn train(
     } else if let Some(found) = options.earlier {
         match network.restore(&found.state) {
             Ok(()) => training.resume(found.clone()),
+            Err(error) if error.kind == Kind::Panic => return Err(error),
             Err(error) => {
                 tracing::warn!(target: warnings::OF_RESULT, "the state of a shorter training is not used: {error}");
                 network.optimizer.restore(&[])?;

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use itertools::Itertools;
-use pallium_core::{Error, Result, random};
+use pallium_core::{Result, random};
 use pallium_stats as stats;
 use serde::Deserialize;
 
-use super::{RunSums, TestCurves, TestFigure, TestLine, TestPoint, Tested, title};
+use super::{RunSums, TestCurves, TestFigure, TestLine, TestPoint, Tested, read_rows, title};
 use crate::folder::RunFolder;
 use crate::run_table::ends;
 
@@ -30,22 +30,8 @@ impl Tested {
     pub fn add_development(&mut self, run: &RunFolder, files: &[impl AsRef<Path>]) -> Result<()> {
         let mut rows: Vec<SnapshotRow> = Vec::new();
         for file in files {
-            let file = file.as_ref();
-            let wrong = |what: String| {
-                Error::input(format!("{}: {what}", file.display())).help(
-                    "name a table that `pallium measure RUN --metric ID --snapshots --out FILE.csv` wrote for this run",
-                )
-            };
-            let mut table = csv::Reader::from_path(file).map_err(|e| wrong(e.to_string()))?;
-            let own: Vec<SnapshotRow> =
-                table.deserialize().collect::<Result<_, csv::Error>>().map_err(|e| wrong(e.to_string()))?;
-            if own.is_empty() {
-                return Err(wrong("it has no rows".into()));
-            }
-            if let Some(row) = own.iter().find(|row| !run.variants.contains(&row.variant)) {
-                let root = run.root.display();
-                return Err(wrong(format!("variant `{}` is not one of {root}", row.variant)));
-            }
+            let command = "pallium measure RUN --metric ID --snapshots --out FILE.csv";
+            let own = read_rows(run, file.as_ref(), command, |row: &SnapshotRow| vec![&row.variant])?;
             rows.extend(own);
         }
         for (task, measure) in rows.iter().map(|row| (&row.task, &row.measure)).unique() {

@@ -10,6 +10,7 @@ use std::path::Path;
 use itertools::Itertools;
 use pallium_core::{Error, Result, random};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::folder::RunFolder;
 use super::run_table::ends;
@@ -128,7 +129,11 @@ impl Tested {
     pub fn read(run: &RunFolder, files: &[impl AsRef<Path>]) -> Result<Self> {
         let mut rows = Vec::new();
         for file in files {
-            rows.extend(read(run, file.as_ref())?);
+            let own =
+                read_rows(run, file.as_ref(), "pallium evaluate RUN --out FILE.csv", |row: &TestRow| {
+                    vec![&row.variant]
+                })?;
+            rows.extend(own);
         }
         let mut found = Tested::default();
         let order = |row: &TestRow| (row.trained_on.clone(), row.task.clone());
@@ -145,21 +150,45 @@ impl Tested {
     }
 }
 
-fn read(run: &RunFolder, file: &Path) -> Result<Vec<TestRow>> {
+/// The rows of a table that `command` wrote for a run; `variants` are those that a row is
+/// about.
+///
+/// # Errors
+/// If the file cannot be read, is not such a table, has no rows, or is about variants that
+/// the run does not have.
+pub(crate) fn read_rows<T: DeserializeOwned>(
+    run: &RunFolder,
+    file: &Path,
+    command: &str,
+    variants: impl Fn(&T) -> Vec<&String>,
+) -> Result<Vec<T>> {
     let wrong = |what: String| {
         Error::input(format!("{}: {what}", file.display()))
-            .help("name a table that `pallium evaluate RUN --out FILE.csv` wrote for this run")
+            .help(format!("name a table that `{command}` wrote for this run"))
     };
-    let mut table = csv::Reader::from_path(file).map_err(|e| wrong(e.to_string()))?;
-    let rows: Vec<TestRow> =
-        table.deserialize().collect::<Result<_, csv::Error>>().map_err(|e| wrong(e.to_string()))?;
+    if file.is_dir() {
+        return Err(wrong("it is a folder".into()));
+    }
+    let unread = |e: csv::Error| {
+        wrong(match e.kind() {
+            csv::ErrorKind::Deserialize { pos, err } => {
+                let line = pos.as_ref().map_or_else(String::new, |pos| format!("line {}: ", pos.line()));
+                // serde's `missing field` is a column here.
+                format!("{line}{}", err.kind().to_string().replace("missing field", "it lacks the column"))
+            }
+            _ => e.to_string(),
+        })
+    };
+    let mut table = csv::Reader::from_path(file).map_err(unread)?;
+    let rows: Vec<T> = table.deserialize().collect::<Result<_, csv::Error>>().map_err(unread)?;
     if rows.is_empty() {
         return Err(wrong("it has no rows".into()));
     }
-    match rows.iter().find(|row| !run.variants.contains(&row.variant)) {
-        Some(row) => Err(wrong(format!("variant `{}` is not one of {}", row.variant, run.root.display()))),
-        None => Ok(rows),
+    let other = rows.iter().flat_map(variants).find(|name| !run.variants.contains(name));
+    if let Some(name) = other {
+        return Err(wrong(format!("variant `{name}` is not one of {}", run.root.display())));
     }
+    Ok(rows)
 }
 
 fn title(run: &RunFolder, trained_on: &str, task: &str) -> String {

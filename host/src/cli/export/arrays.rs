@@ -16,6 +16,10 @@ use crate::run::each::Given;
 use crate::run::evaluation::Test;
 use crate::run::protocol::Work;
 
+/// Endings of other formats, which are more likely a mistake than the name of a folder.
+const OTHER_FORMATS: [&str; 11] =
+    ["nc", "nc4", "netcdf", "h5", "hdf5", "mat", "csv", "npy", "pkl", "json", "parquet"];
+
 /// A file to write.
 struct Planned<'a> {
     cell: &'a Cell,
@@ -41,6 +45,12 @@ pub fn export(args: &Export) -> Result<()> {
             format.ending()
         ))
         .help("leave out --format: it follows from the ending of the file"));
+    }
+    let other = args.out.extension().filter(|_| ending.is_none()).map(|other| other.to_string_lossy());
+    if let Some(other) = other.filter(|other| OTHER_FORMATS.contains(&other.to_lowercase().as_str())) {
+        return Err(Error::input(format!("{}: networks are not recorded as .{other}", args.out.display()))
+            .help("name a file that ends in .npz, .safetensors or .zarr, or a folder without such an ending; in Python, \
+                   xarray.open_zarr(FILE).to_netcdf(…) writes NetCDF"));
     }
     let format = ending.or(args.format).unwrap_or(Format::Npz);
     let mut planned = Vec::new();

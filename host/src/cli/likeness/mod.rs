@@ -164,6 +164,12 @@ pub fn likeness(args: &Likeness) -> Result<()> {
     let mut measures = args.measures.clone();
     measures.sort_unstable();
     measures.dedup();
+    if args.degeneracy.is_some() && measures.iter().all(|measure| *measure == LikenessMeasure::Recorded) {
+        return Err(Error::input(
+            "--degeneracy is the spread over pairs of runs, and `recorded` compares no pairs",
+        )
+        .help("add another measure, such as --measure recorded,cka"));
+    }
     let mut cells: Vec<&Cell> = run.cells.iter().collect();
     let count = |task: &str| run.cells.iter().filter(|cell| cell.spec.task == task).count();
     // A single network has nothing but the recording to be compared with.

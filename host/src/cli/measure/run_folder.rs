@@ -4,8 +4,10 @@
 //! The manifest records them, so that a later `pallium run` of the same experiment
 //! file keeps them and computes them of new trainings too.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use itertools::Itertools;
 use pallium_core::Result;
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
@@ -22,6 +24,9 @@ use crate::plugins::Catalogue;
 use crate::run::log;
 use crate::run::pool::Pool;
 use crate::run::workers::Workers;
+
+/// Different reasons of failures that are shown.
+const MOST_REASONS: usize = 5;
 
 /// Computes `metrics` of every finished training in `folder` and writes its tables
 /// and its report anew. Nothing is trained.
@@ -87,14 +92,15 @@ pub fn measure(
     let summary =
         run_table::summarise(&plan, &records, experiment.accuracy, experiment.interval, experiment.seed);
     let mut failed = 0;
+    let mut reasons: BTreeSet<String> = BTreeSet::new();
     for cell in &pending {
-        let done = match store.record(cell)? {
-            Some(Record::Finished(done)) => {
-                done.unmeasured == 0 && done.values.iter().all(|value| value.failed.is_none())
-            }
-            _ => false,
-        };
-        failed += usize::from(!done);
+        let Some(Record::Finished(done)) = store.record(cell)? else { continue };
+        let of_measures = done.values.iter().filter_map(|value| value.failed.clone()).collect_vec();
+        failed += usize::from(done.unmeasured > 0 || !of_measures.is_empty());
+        reasons.extend(of_measures);
+    }
+    for reason in reasons.iter().take(MOST_REASONS) {
+        status!("failed: {reason}");
     }
     let failures = if failed > 0 { format!("; {failed} failed (see above)") } else { String::new() };
     status!("{} of {held} finished trainings measured now{failures}", pending.len() - failed);

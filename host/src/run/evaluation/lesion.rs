@@ -40,6 +40,16 @@ pub enum Matched {
     Distance,
 }
 
+impl Matched {
+    fn name(self) -> &'static str {
+        match self {
+            Matched::Number => "number",
+            Matched::Strength => "strength",
+            Matched::Distance => "distance",
+        }
+    }
+}
+
 /// A lesion, as `units:strongest:10%`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lesion {
@@ -98,6 +108,9 @@ impl Lesion {
         let (elements, classes): (_, &[&str]) = match parts.next().unwrap_or_default() {
             "units" => (Elements::Units, &UNITS),
             "connections" => (Elements::Connections, &CONNECTIONS),
+            short @ ("nothing" | "recurrence") => {
+                return Err(wrong(format!("`{short}` has no parts")).help(format!("write --lesion {short}")));
+            }
             other => {
                 return Err(wrong(format!("`{other}` is neither `units` nor `connections`"))
                     .help("such as units:strongest:10%, connections:longest:100, recurrence or nothing"));
@@ -424,7 +437,8 @@ impl Anatomy {
             (Matched::Strength, Elements::Connections, _) => Ok(self.strength[*at]),
             (Matched::Distance, Elements::Connections, Some(distance)) => Ok(distance[*at]),
             (Matched::Distance, Elements::Units, _) => {
-                Err(Error::input("--match distance: units have no length").help("use --match strength"))
+                Err(Error::input(format!("--match distance: {}: units have no length", selection.text))
+                    .help("use --match strength, or evaluate lesions of units by a command of their own"))
             }
             (Matched::Distance, _, None) => {
                 Err(Error::input("--match distance: the network has no positions")
@@ -456,6 +470,16 @@ impl Anatomy {
                 BTreeMap::from([(0, selection.candidates.clone())]),
                 BTreeMap::from([(0, selection.chosen.len())]),
             );
+        }
+        let forced = |(bin, count): (&usize, &usize)| bins.get(bin).is_some_and(|all| all.len() <= *count);
+        if matched != Matched::Number && !wanted.is_empty() && wanted.iter().all(forced) {
+            return Err(Error::input(format!(
+                "--lesion {} with --match {}: it removes all elements of these deciles, so every matched random \
+                 lesion equals it",
+                selection.text,
+                matched.name()
+            ))
+            .help("remove a smaller share, or match by another property"));
         }
         let mut rng = random::stream(seed, &format!("control of {}", selection.text));
         let mut control = Vec::with_capacity(selection.chosen.len());
