@@ -63,6 +63,8 @@ pub struct Terms<'a> {
     pub limit: Option<Duration>,
     /// Whether the limit is on the time between two events, and not on the whole.
     pub renewed: bool,
+    /// Time after which a warning says what plugin code it is in, once; never if `None`.
+    pub notice: Option<Duration>,
     /// The request to stop it.
     pub stop: Stop,
 }
@@ -120,6 +122,7 @@ pub fn supervise<E: DeserializeOwned>(
         let _ = input.write_all(terms.input).and_then(|()| input.flush());
     }
     let mut deadline: Option<Instant> = None;
+    let (started, mut notice) = (Instant::now(), terms.notice);
     loop {
         match received.recv_timeout(POLL_INTERVAL) {
             Ok(line) => match serde_json::from_slice(&line) {
@@ -147,6 +150,15 @@ pub fn supervise<E: DeserializeOwned>(
                     let latest = Instant::now() + patience;
                     deadline = Some(deadline.map_or(latest, |at| at.min(latest)));
                 }
+            }
+        }
+        if !end.finished && notice.is_some_and(|after| started.elapsed() > after) {
+            notice = None;
+            if let Some(call) = page.as_ref().and_then(Page::last_call) {
+                let seconds = started.elapsed().as_secs();
+                tracing::warn!(
+                    "no result after {seconds} s; last plugin code: {call}. Ctrl-C ends the command"
+                );
             }
         }
         // A child that has finished is not interrupted.

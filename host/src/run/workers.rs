@@ -22,6 +22,8 @@ use crate::plugins::{Catalogue, KnownFile};
 
 /// Time limit of the check before a run, which is optional.
 const CHECK_LIMIT: Duration = Duration::from_secs(120);
+/// Time after which a warning says where a check is.
+const NOTICE: Duration = Duration::from_secs(20);
 /// Number of attempts to compute the work of trainings: it has no substitute,
 /// since all machines must compute the same shards.
 const WEIGH_ATTEMPTS: usize = 3;
@@ -198,7 +200,8 @@ impl Workers {
         // A job is plain data, so it can be written.
         let mut input = serde_json::to_vec(job).unwrap_or_default();
         input.push(b'\n');
-        let terms = Terms { input: &input, limit, renewed: false, stop: self.stop.clone() };
+        let notice = matches!(job.work, Work::Check { .. }).then_some(NOTICE);
+        let terms = Terms { input: &input, limit, renewed: false, notice, stop: self.stop.clone() };
         let mut last = None;
         let end = supervise(&mut self.command(job.work.threads()), &terms, &mut |event: Event| {
             on_event(&event);
