@@ -9,10 +9,10 @@
 //! They agree within their accuracy but are not bit-identical, so a component
 //! must always use the same one.
 
-use faer::Mat;
 use ndarray::{Array1, ArrayView2};
 
 use crate::components::strong_components;
+use crate::decomposition::eigenvalues_among;
 use crate::product::{View, Write, product};
 
 /// The spectral radius from all eigenvalues, by the real Schur form (Golub and
@@ -28,15 +28,8 @@ pub fn spectral_radius(matrix: ArrayView2<'_, f64>) -> Option<f64> {
         return Some(f64::NAN);
     }
     strong_components(matrix).iter().try_fold(0.0, |largest: f64, nodes| {
-        let radius = match nodes[..] {
-            [node] => matrix[[node, node]].abs(),
-            _ => {
-                let eigenvalues =
-                    Mat::from_fn(nodes.len(), nodes.len(), |i, j| matrix[[nodes[i], nodes[j]]]).eigenvalues();
-                eigenvalues.ok()?.iter().map(|value| value.re.hypot(value.im)).fold(0.0, f64::max)
-            }
-        };
-        Some(largest.max(radius))
+        let found = eigenvalues_among(matrix, nodes)?;
+        Some(found.iter().map(|(re, im)| re.hypot(*im)).fold(largest, f64::max))
     })
 }
 
