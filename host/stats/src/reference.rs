@@ -206,11 +206,11 @@ fn nested_differences_have_one_p_in_any_unit() {
     let cases = in_any_unit().nested;
     assert_eq!(cases.len(), 24);
     for (number, case) in cases.iter().enumerate() {
-        let (groups, values): (Vec<String>, (Vec<u32>, Vec<u32>)) =
-            case.rows.iter().map(|(group, a, b)| (group.to_string(), (*a, *b))).unzip();
+        let groups: Vec<String> = case.rows.iter().map(|row| row.0.to_string()).collect();
+        let (a, b): (Vec<u32>, Vec<u32>) = case.rows.iter().map(|row| (row.1, row.2)).unzip();
         let labels: Vec<Vec<&str>> = groups.iter().map(|group| vec![group.as_str()]).collect();
         let mut first = None;
-        for (unit, [a, b]) in in_units(60, &values.0, &values.1) {
+        for (unit, [a, b]) in in_units(60, &a, &b) {
             let found = hierarchical_bootstrap(&Nested::new(&labels, &a, &b), 0.95, 20_000, 1);
             near(&format!("mean (unit {unit})"), number, found.mean, case.mean * unit);
             // Six standard errors.

@@ -177,7 +177,8 @@ impl WideTable {
             let labels = self.groups.get(row).map(Vec::as_slice).unwrap_or_default();
             Some((labels.iter().map(String::as_str).collect(), (a.value()?, b.value()?)))
         });
-        let (labels, (a, b)): (Vec<Vec<&str>>, (Vec<f64>, Vec<f64>)) = known.unzip();
+        let (labels, pairs): (Vec<Vec<&str>>, Vec<(f64, f64)>) = known.unzip();
+        let (a, b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
         Nested::new(&labels, &a, &b)
     }
 
