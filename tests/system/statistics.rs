@@ -199,10 +199,62 @@ fn edge_cases_have_results() {
 }
 
 #[test]
+fn results_of_paired_runs_do_not_depend_on_the_unit() {
+    let folder = Scratch::new();
+    // Two groups without a difference, and a pair of columns with a constant one.
+    let runs = [("x", 8, 7), ("x", 5, 8), ("x", 7, 5), ("y", 6, 5), ("y", 5, 7), ("y", 6, 5)];
+    let found = |cell: &dyn Fn(i32) -> String| {
+        let row = |(group, a, b): &(&str, i32, i32)| {
+            format!("{group},{},{},{}\n", cell(*a), cell(*b), cell(*b + 1))
+        };
+        let table = format!("scan,a,b,c\n{}", runs.iter().map(row).collect::<String>());
+        let options = ["--levels", "scan", "--resamples", "9999", "--equivalence", &cell(2)];
+        stats(&written(&folder, &table), &options)
+    };
+    let whole = found(&|k| k.to_string());
+    assert_eq!(whole["hierarchical"]["a vs b"]["difference"], 0.0);
+    assert_eq!(whole["paired_effects"]["b vs c"]["d_z"], Value::Null);
+    assert_eq!(whole["paired_effects"]["b vs c"]["rank_biserial"], -1.0);
+    assert_eq!(whole["equivalence"]["b vs c"]["p"], 0.0);
+    let units: [&dyn Fn(i32) -> String; 5] = [
+        &|k| format!("0.{k}"),
+        &|k| (f64::from(k) / 60.0).to_string(),
+        &|k| (f64::from(k) / 60.0 * 100.0).to_string(),
+        &|k| format!("{k}e-300"),
+        &|k| format!("{k}e299"),
+    ];
+    for unit in units {
+        let found = found(unit);
+        for pair in ["a vs b", "a vs c", "b vs c"] {
+            for (test, key) in
+                [("paired_effects", "d_z"), ("paired_effects", "rank_biserial"), ("equivalence", "p")]
+            {
+                let (found, expected) = (&found[test][pair][key], &whole[test][pair][key]);
+                match expected.as_f64() {
+                    Some(expected) => near(found, expected, 1e-9),
+                    None => assert!(found.is_null(), "{key} of {pair}: {found}"),
+                }
+            }
+        }
+        let grouped = |all: &Value| all["hierarchical"]["a vs b"].clone();
+        assert_eq!(grouped(&found)["difference"], 0.0);
+        assert_eq!(grouped(&found)["p"], grouped(&whole)["p"]);
+    }
+}
+
+#[test]
 fn bad_cells_are_named() {
     let folder = Scratch::new();
     let file = written(&folder, "simulation,a,b\n0,1,2\n1,high,2\n");
     pallium(&["stats", text(&file)]).refused(&["table.csv, line 3, column `a`: `high` is not a number"]);
+    let file = written(&folder, "a,b\n1,2\n2,1e400\n");
+    pallium(&["stats", text(&file)]).refused(&[
+        "table.csv, line 3, column `b`: 1e400 is not between 1e-300 and 1e300",
+        "leave the cell empty",
+    ]);
+    let file = written(&folder, "a,b\n1,2\n2,inf\n");
+    assert_eq!(stats(&file, &[])["missing"]["b"]["cells"], serde_json::json!(["inf"]));
+    pallium(&["stats", text(&file), "--equivalence", "1e400"]).refused(&["--equivalence inf is not between"]);
     pallium(&["stats", "nowhere.csv"]).refused(&["nowhere.csv"]);
     pallium(&["stats", text(&file), "--confidence", "95"]).refused(&["0.95"]);
 }

@@ -73,8 +73,8 @@ pub fn stats(args: &Stats) -> Result<()> {
         return Err(Error::input(format!("--confidence {} is not between 0 and 1", args.confidence))
             .help("a 95 % interval is --confidence 0.95"));
     }
-    if let Some(margin) = args.equivalence.filter(|margin| !(margin.is_finite() && *margin > 0.0)) {
-        return Err(Error::input(format!("--equivalence {margin} is not above 0"))
+    if let Some(margin) = args.equivalence.filter(|margin| !(1e-300..=1e300).contains(margin)) {
+        return Err(Error::input(format!("--equivalence {margin} is not between 1e-300 and 1e300"))
             .help("it is the largest difference that does not matter, such as 0.02 for accuracies"));
     }
     let table = WideTable::read_grouped(&args.file, &args.levels)?;

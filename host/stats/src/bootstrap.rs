@@ -5,7 +5,7 @@ use pallium_core::random;
 
 use super::mean::mean;
 use super::quantile::quantile;
-use super::rounding::{Rounded, scale_of};
+use super::rounding::{Rounded, all_equal, scale_of};
 use super::tail::{normal_cdf, normal_quantile};
 
 /// The bias-corrected and accelerated bootstrap interval (Efron 1987) of the
@@ -28,8 +28,7 @@ pub fn bootstrap_bca(values: &[f64], confidence: f64, resamples: usize, seed: u6
         return undefined;
     }
     let centre = mean(values);
-    let first = Rounded::new(values[0]);
-    if n > 2 && values.iter().all(|v| Rounded::new(*v).equals(first)) {
+    if n > 2 && all_equal(&values.iter().copied().map(Rounded::new).collect::<Vec<_>>()) {
         return (centre, centre);
     }
     let tail = (1.0 - confidence) / 2.0;

@@ -6,6 +6,7 @@ use super::adjust::holm;
 use super::factors::Design;
 use super::mean::mean;
 use super::ranks::Ranks;
+use super::rounding::Rounded;
 use super::tail::t_sf;
 
 /// One level of a factor against another, with all other factors equal.
@@ -71,6 +72,8 @@ pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
         .help("more runs are needed"));
     }
     let error = within / df as f64;
+    let rounded = |sample: &[f64]| sample.iter().copied().map(Rounded::new).collect::<Vec<_>>();
+    let means: Vec<Rounded> = samples.iter().map(|sample| Rounded::mean(&rounded(sample))).collect();
     let mut found = Vec::new();
     for (place, factor) in design.factors.iter().enumerate() {
         for lower in 0..factor.levels.len() {
@@ -80,11 +83,13 @@ pub fn contrasts(design: &Design, samples: &[&[f64]]) -> Result<Vec<Contrast>> {
                 if pairs.is_empty() {
                     continue;
                 }
-                let over_pairs = |of: &dyn Fn(usize) -> f64| {
-                    mean(&pairs.iter().map(|&(low, high)| of(high) - of(low)).collect::<Vec<_>>())
+                let over_pairs = |of: &dyn Fn(usize) -> Rounded| {
+                    let each: Vec<Rounded> =
+                        pairs.iter().map(|&(low, high)| of(high).minus(of(low))).collect();
+                    Rounded::mean(&each).on_paper()
                 };
-                let difference = over_pairs(&|v| mean(samples[v]));
-                let rank_difference = over_pairs(&|v| centres[v]);
+                let difference = over_pairs(&|v| means[v]);
+                let rank_difference = over_pairs(&|v| Rounded::new(centres[v]));
                 let mut weights = vec![0.0; samples.len()];
                 for &(low, high) in &pairs {
                     weights[low] -= 1.0 / pairs.len() as f64;
@@ -162,6 +167,18 @@ mod tests {
         let samples: Vec<&[f64]> = equal.iter().map(|v| v.as_slice()).collect();
         let found = &contrasts(&design, &samples).unwrap()[0];
         assert!(found.rank_difference == 0.0 && found.p.is_nan(), "{found:?}");
+        // Differences of means of 0, −1/30 and 1/30.
+        let cancel = [
+            [0.1, 0.7, 0.5],
+            [0.8, 0.2, 0.3],
+            [0.3, 0.6, 0.2],
+            [0.1, 0.5, 0.5],
+            [0.9, 0.4, 0.1],
+            [0.7, 0.3, 0.4],
+        ];
+        let samples: Vec<&[f64]> = cancel.iter().map(|v| v.as_slice()).collect();
+        let found = &contrasts(&design, &samples).unwrap()[0];
+        assert_eq!(found.difference, 0.0);
     }
 
     const EXPECTED: [(&str, f64, f64); 3] = [

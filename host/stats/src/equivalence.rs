@@ -1,7 +1,8 @@
 //! Tests of equivalence: that a difference is smaller than a stated margin.
 
 use super::Test;
-use super::mean::mean;
+use super::differences::Differences;
+use super::rounding::Rounded;
 use super::tail::{t_quantile, t_sf};
 
 /// The two one-sided t-tests of paired runs (Schuirmann 1987).
@@ -24,32 +25,38 @@ pub struct Equivalence {
 }
 
 /// Tests whether paired runs differ by less than `margin`. Differences that are all
-/// equal have no spread: p is then 0 within the margin and 1 beyond. NaN with fewer than
-/// two pairs.
+/// equal on paper have no spread: p is then 0 within the margin, 1 beyond it and 0.5 at
+/// it. NaN with fewer than two pairs.
+///
+/// # Panics
+/// If the samples differ in length.
 pub fn equivalence(a: &[f64], b: &[f64], margin: f64, alpha: f64) -> Equivalence {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let n = differences.len();
+    let differences = Differences::new(a, b);
+    let (n, scale) = (a.len(), differences.scale);
+    let mean = differences.mean();
+    let difference = mean.on_paper() / scale;
     if n < 2 {
         let undefined = (f64::NAN, f64::NAN);
         return Equivalence {
             n,
-            difference: mean(&differences),
+            difference,
             lower: Test::UNDEFINED,
             upper: Test::UNDEFINED,
             p: f64::NAN,
             interval: undefined,
         };
     }
-    let difference = mean(&differences);
     let df = (n - 1) as f64;
-    let error = (differences.iter().map(|d| (d - difference).powi(2)).sum::<f64>() / df / n as f64).sqrt();
-    let one_sided = |distance: f64| {
+    let error = differences.deviation() / (n as f64).sqrt();
+    let one_sided = |distance: Rounded| {
+        let distance = distance.on_paper();
         // 0/0 where the difference is the margin and does not vary.
         let statistic = if distance == 0.0 { 0.0 } else { distance / error };
         Test { statistic, p: t_sf(statistic, df) }
     };
-    let (lower, upper) = (one_sided(difference + margin), one_sided(margin - difference));
-    let half = t_quantile(1.0 - alpha, df) * error;
+    let margin = Rounded::new(margin).times(scale);
+    let (lower, upper) = (one_sided(mean.plus(margin)), one_sided(margin.minus(mean)));
+    let half = t_quantile(1.0 - alpha, df) * error / scale;
     Equivalence {
         n,
         difference,
@@ -87,6 +94,9 @@ mod tests {
         }
     }
 
+    /// statsmodels: `ttost_paired` of the samples below within ±3.
+    const TOST: f64 = 0.1201346097396696;
+
     #[test]
     fn edges() {
         assert!(equivalence(&[1.0], &[2.0], 0.1, 0.05).p.is_nan());
@@ -96,5 +106,23 @@ mod tests {
         assert_eq!((apart.difference, apart.p), (0.25, 1.0));
         let at = equivalence(&[0.5, 0.75], &[0.25, 0.5], 0.25, 0.05);
         assert_eq!(at.p, 0.5);
+        // 0.1 on paper.
+        let at = equivalence(&[0.3, 0.5, 0.9], &[0.2, 0.4, 0.8], 0.1, 0.05);
+        assert_eq!((at.p, at.lower.statistic, at.upper.statistic), (0.5, f64::INFINITY, -0.0));
+    }
+
+    #[test]
+    fn tests_follow_the_unit_over_all_magnitudes() {
+        let (a, b) = ([1.0, 4.0, 9.0, 5.0, 3.0], [4.0, 7.0, 2.0, 6.0, 1.0]);
+        let one = equivalence(&a, &b, 3.0, 0.05);
+        assert!((one.p - TOST).abs() < 1e-12, "{one:?}");
+        for unit in [1e-300, 1e-200, 1e-155, 1e155, 1e200, 1e299] {
+            let times = |v: [f64; 5]| v.map(|v| v * unit);
+            let found = equivalence(&times(a), &times(b), 3.0 * unit, 0.05);
+            assert!((found.p / one.p - 1.0).abs() < 1e-12, "{unit}: {found:?}");
+            let (low, high) = (found.interval.0 / unit, found.interval.1 / unit);
+            assert!((low / one.interval.0 - 1.0).abs() < 1e-12, "{unit}: {found:?}");
+            assert!((high / one.interval.1 - 1.0).abs() < 1e-12, "{unit}: {found:?}");
+        }
     }
 }

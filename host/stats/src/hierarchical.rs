@@ -6,19 +6,27 @@ use std::collections::BTreeMap;
 use pallium_core::rand::Rng;
 use pallium_core::random;
 
-use super::mean::mean;
+use super::differences::Differences;
 use super::quantile::quantile;
+use super::rounding::Rounded;
 
-/// Nested values.
+/// Differences of pairs in nested groups.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Nested {
-    /// The innermost values.
-    Values(Vec<f64>),
-    /// Groups, each of the same depth.
-    Groups(Vec<Nested>),
+pub struct Nested {
+    level: Level,
+    /// What the differences are multiplied with.
+    scale: f64,
 }
 
-/// What a hierarchical bootstrap says of a mean.
+#[derive(Clone, Debug, PartialEq)]
+enum Level {
+    /// The innermost values.
+    Values(Vec<Rounded>),
+    /// Groups, each of the same depth.
+    Groups(Vec<Level>),
+}
+
+/// What a hierarchical bootstrap says of a mean difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hierarchical {
     /// Mean over the outermost groups of the mean over their groups, and so on.
@@ -31,75 +39,85 @@ pub struct Hierarchical {
 }
 
 impl Nested {
-    /// Groups `values` by their labels, the outermost first.
-    pub fn new(labels: &[Vec<&str>], values: &[f64]) -> Self {
-        let rows: Vec<(&[&str], f64)> =
-            labels.iter().map(Vec::as_slice).zip(values.iter().copied()).collect();
-        Nested::of(&rows)
+    /// Groups the differences `a` − `b` by their labels, the outermost first.
+    ///
+    /// # Panics
+    /// If the samples differ in length.
+    pub fn new(labels: &[Vec<&str>], a: &[f64], b: &[f64]) -> Self {
+        let Differences { all, scale } = Differences::new(a, b);
+        let rows: Vec<(&[&str], Rounded)> = labels.iter().map(Vec::as_slice).zip(all).collect();
+        Nested { level: Level::new(&rows), scale }
     }
+}
 
-    fn of(rows: &[(&[&str], f64)]) -> Self {
+impl Level {
+    fn new(rows: &[(&[&str], Rounded)]) -> Self {
         if rows.iter().all(|(labels, _)| labels.is_empty()) {
-            return Nested::Values(rows.iter().map(|row| row.1).collect());
+            return Level::Values(rows.iter().map(|row| row.1).collect());
         }
-        let mut groups: BTreeMap<&str, Vec<(&[&str], f64)>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Vec<(&[&str], Rounded)>> = BTreeMap::new();
         for (labels, value) in rows {
             if let Some((first, rest)) = labels.split_first() {
                 groups.entry(first).or_default().push((rest, *value));
             }
         }
-        Nested::Groups(groups.values().map(|rows| Nested::of(rows)).collect())
+        Level::Groups(groups.values().map(|rows| Level::new(rows)).collect())
     }
 
     /// Number of groups, or of values.
     fn len(&self) -> usize {
         match self {
-            Nested::Values(values) => values.len(),
-            Nested::Groups(groups) => groups.len(),
+            Level::Values(values) => values.len(),
+            Level::Groups(groups) => groups.len(),
         }
     }
 
-    fn mean(&self) -> f64 {
+    fn mean(&self) -> Rounded {
         match self {
-            Nested::Values(values) => mean(values),
-            Nested::Groups(groups) => mean(&groups.iter().map(Nested::mean).collect::<Vec<_>>()),
+            Level::Values(values) => Rounded::mean(values),
+            Level::Groups(groups) => Rounded::mean(&groups.iter().map(Level::mean).collect::<Vec<_>>()),
         }
     }
 
     /// The mean of a resample: of as many groups drawn with replacement, and within each
     /// of as many of its own.
-    fn resampled(&self, stream: &mut random::Stream) -> f64 {
+    fn resampled(&self, stream: &mut random::Stream) -> Rounded {
         let count = self.len() as u32;
-        let sum: f64 = (0..count)
-            .map(|_| {
-                let at = stream.random_range(0..count) as usize;
-                match self {
-                    Nested::Values(values) => values[at],
-                    Nested::Groups(groups) => groups[at].resampled(stream),
-                }
-            })
-            .sum();
-        sum / f64::from(count)
+        let (mut sum, mut error, mut size) = (0.0, 0.0, 0.0);
+        for _ in 0..count {
+            let at = stream.random_range(0..count) as usize;
+            let drawn = match self {
+                Level::Values(values) => values[at],
+                Level::Groups(groups) => groups[at].resampled(stream),
+            };
+            sum += drawn.value;
+            error += drawn.error;
+            size += drawn.value.abs();
+        }
+        let n = f64::from(count);
+        Rounded { value: sum / n, error: (error + n * f64::EPSILON * size) / n }
     }
 }
 
-/// The mean of nested values with an interval and a p-value from `resamples` resamples of
+/// The mean of nested differences with an interval and a p-value from `resamples` resamples of
 /// all levels. NaN without values; interval and p are NaN with fewer than two outermost
 /// groups, which say nothing about others.
 pub fn hierarchical_bootstrap(values: &Nested, confidence: f64, resamples: usize, seed: u64) -> Hierarchical {
-    let undefined = Hierarchical { mean: values.mean(), interval: (f64::NAN, f64::NAN), p: f64::NAN };
-    if values.len() < 2 || resamples == 0 || undefined.mean.is_nan() {
+    let Nested { level, scale } = values;
+    let mean = level.mean().on_paper() / scale;
+    let undefined = Hierarchical { mean, interval: (f64::NAN, f64::NAN), p: f64::NAN };
+    if level.len() < 2 || resamples == 0 || undefined.mean.is_nan() {
         return undefined;
     }
     let mut stream = random::stream(seed, "hierarchical bootstrap");
-    let mut found: Vec<f64> = (0..resamples).map(|_| values.resampled(&mut stream)).collect();
+    let mut found: Vec<f64> = (0..resamples).map(|_| level.resampled(&mut stream).on_paper()).collect();
     found.sort_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     let below = found.partition_point(|m| *m <= 0.0);
     let above = found.len() - found.partition_point(|m| *m < 0.0);
     let p = 2.0 * (below.min(above) + 1) as f64 / (resamples + 1) as f64;
     Hierarchical {
-        interval: (quantile(&found, tail), quantile(&found, 1.0 - tail)),
+        interval: (quantile(&found, tail) / scale, quantile(&found, 1.0 - tail) / scale),
         p: p.min(1.0),
         ..undefined
     }
@@ -126,14 +144,15 @@ mod tests {
     fn nested(levels: usize) -> Nested {
         let labels: Vec<Vec<&str>> =
             ROWS.iter().map(|(scan, field, _)| [*scan, field][..levels].to_vec()).collect();
-        Nested::new(&labels, &ROWS.map(|row| row.2))
+        Nested::new(&labels, &ROWS.map(|row| row.2), &[0.0; ROWS.len()])
     }
 
     #[test]
     fn means_are_those_of_groups_of_groups() {
-        assert!((nested(2).mean() - (0.0675 + 0.025 + 0.12) / 3.0).abs() < 1e-12);
-        assert!((nested(1).mean() - (0.074 + 0.025 + 0.12) / 3.0).abs() < 1e-12);
-        assert!((nested(0).mean() - 0.059).abs() < 1e-12);
+        let mean = |levels| hierarchical_bootstrap(&nested(levels), 0.95, 0, 1).mean;
+        assert!((mean(2) - (0.0675 + 0.025 + 0.12) / 3.0).abs() < 1e-12);
+        assert!((mean(1) - (0.074 + 0.025 + 0.12) / 3.0).abs() < 1e-12);
+        assert!((mean(0) - 0.059).abs() < 1e-12);
     }
 
     const EXPECTED: [(usize, f64, f64); 3] = [(0, 0.029, 0.089), (1, 0.025, 0.12), (2, 0.0225, 0.12)];
@@ -153,9 +172,9 @@ mod tests {
 
     #[test]
     fn edges() {
-        let one = Nested::new(&[vec!["a"], vec!["a"]], &[1.0, 2.0]);
+        let one = Nested::new(&[vec!["a"], vec!["a"]], &[1.0, 2.0], &[0.0; 2]);
         let found = hierarchical_bootstrap(&one, 0.95, 99, 1);
         assert!(found.mean == 1.5 && found.interval.0.is_nan() && found.p.is_nan());
-        assert!(hierarchical_bootstrap(&Nested::Values(Vec::new()), 0.95, 99, 1).mean.is_nan());
+        assert!(hierarchical_bootstrap(&Nested::new(&[], &[], &[]), 0.95, 99, 1).mean.is_nan());
     }
 }

@@ -1,7 +1,7 @@
 //! Student's interval of a mean.
 
 use super::mean::mean;
-use super::rounding::{Rounded, scale_of};
+use super::rounding::{Rounded, all_equal, scale_of};
 use super::tail::t_quantile;
 
 /// The interval that covers the mean with probability `confidence` if the
@@ -15,8 +15,7 @@ pub fn t_interval(values: &[f64], confidence: f64) -> (f64, f64) {
         return (f64::NAN, f64::NAN);
     }
     let centre = mean(values);
-    let first = Rounded::new(values[0]);
-    if values.iter().all(|v| Rounded::new(*v).equals(first)) {
+    if all_equal(&values.iter().copied().map(Rounded::new).collect::<Vec<_>>()) {
         // Two equal values say nothing about the spread of others.
         return if values.len() == 2 { (f64::NAN, f64::NAN) } else { (centre, centre) };
     }

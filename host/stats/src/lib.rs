@@ -18,6 +18,7 @@ pub mod analysis;
 pub mod anova;
 pub mod bootstrap;
 pub mod contrasts;
+mod differences;
 pub mod effect;
 pub mod equivalence;
 pub mod factors;

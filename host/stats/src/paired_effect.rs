@@ -1,8 +1,8 @@
 //! Sizes of the effect in paired runs.
 
-use super::mean::mean;
+use super::differences::Differences;
 use super::noncentral_t::noncentrality;
-use super::ranks::Ranks;
+use super::signed_rank::SignedRanks;
 
 /// The size of a difference in paired runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,14 +21,16 @@ pub struct PairedEffect {
 }
 
 /// The effect in paired runs, with intervals of this coverage. `d_z` is NaN with fewer
-/// than two pairs and without a difference, and infinite if all differ alike; its
-/// interval is then NaN. `rank_biserial` is NaN without a difference.
+/// than two pairs and without a difference, and infinite if all differ alike on paper;
+/// its interval is then NaN. `rank_biserial` is NaN without a difference.
+///
+/// # Panics
+/// If the samples differ in length.
 pub fn paired_effect(a: &[f64], b: &[f64], confidence: f64) -> PairedEffect {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let n = differences.len() as f64;
-    let centre = mean(&differences);
+    let differences = Differences::new(a, b);
+    let n = a.len() as f64;
     let df = n - 1.0;
-    let d_z = centre / (differences.iter().map(|d| (d - centre).powi(2)).sum::<f64>() / df).sqrt();
+    let d_z = differences.mean().on_paper() / differences.deviation();
     let tail = (1.0 - confidence) / 2.0;
     let end = |p: f64| noncentrality(d_z * n.sqrt(), df, p) / n.sqrt();
     let bias = (libm::lgamma(df / 2.0) - libm::lgamma((df - 1.0) / 2.0)).exp() * (2.0 / df).sqrt();
@@ -40,12 +42,9 @@ pub fn paired_effect(a: &[f64], b: &[f64], confidence: f64) -> PairedEffect {
     }
 }
 
-fn rank_biserial(differences: &[f64]) -> f64 {
-    let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
-    let sizes: Vec<f64> = moved.iter().map(|d| d.abs()).collect();
-    let ranks = Ranks::new(&sizes).ranks;
-    let signed: f64 = ranks.iter().zip(&moved).map(|(rank, d)| rank * d.signum()).sum();
-    signed / ranks.iter().sum::<f64>()
+fn rank_biserial(differences: &Differences) -> f64 {
+    let SignedRanks { positive, negative, .. } = SignedRanks::new(differences);
+    (positive - negative) / (positive + negative)
 }
 
 #[cfg(test)]
@@ -71,6 +70,60 @@ mod tests {
             near("rank-biserial", found.rank_biserial, case.rank_biserial, 1e-10);
         }
     }
+
+    #[test]
+    fn effects_follow_the_unit_over_all_magnitudes() {
+        let (a, b) = ([1.0, 4.0, 9.0, 5.0, 3.0], [4.0, 7.0, 2.0, 6.0, 1.0]);
+        for unit in [1e-300, 1e-200, 1e-155, 1.0, 1e155, 1e200, 1e299] {
+            let times = |v: [f64; 5]| v.map(|v| v * unit);
+            let found = paired_effect(&times(a), &times(b), 0.95);
+            // scipy: `ttest_rel`, and `nct` for the interval.
+            for (found, expected) in
+                [(found.d_z, D_Z), (found.interval.0, INTERVAL.0), (found.interval.1, INTERVAL.1)]
+            {
+                assert!((found - expected).abs() < 1e-8, "{unit}: {found} and {expected}");
+            }
+        }
+    }
+
+    const D_Z: f64 = 0.09480909262799544;
+    const INTERVAL: (f64, f64) = (-0.789661334791423, 0.9679644178479844);
+
+    #[test]
+    fn differences_that_are_equal_on_paper_have_no_spread() {
+        let whole = paired_effect(&[1.0, 0.0, 2.0], &[2.0, 1.0, 3.0], 0.95);
+        let thirds = paired_effect(&[1.0 / 3.0, 0.0, 2.0 / 3.0], &[2.0 / 3.0, 1.0 / 3.0, 1.0], 0.95);
+        let tenths = paired_effect(&[0.1, 0.3, 0.7], &[0.3, 0.5, 0.9], 0.95);
+        for found in [whole, thirds, tenths] {
+            assert_eq!((found.d_z, found.g_z), (f64::NEG_INFINITY, f64::NEG_INFINITY));
+            assert_eq!(found.rank_biserial, -1.0);
+            assert!(found.interval.0.is_nan() && found.interval.1.is_nan());
+        }
+    }
+
+    #[test]
+    fn ties_do_not_depend_on_the_unit() {
+        // The sums of ranks are 31.5 and 121.5 by scipy.
+        let (a, b) = PERCENT;
+        for unit in [1.0, 0.1, 0.01] {
+            let times = |v: [f64; 20]| v.map(|v| v * unit);
+            let found = paired_effect(&times(a), &times(b), 0.95);
+            assert_eq!(found.rank_biserial, (31.5 - 121.5) / 153.0, "{unit}");
+        }
+        let shares = |v: [f64; 20]| v.map(|v| v / 100.0);
+        assert_eq!(paired_effect(&shares(a), &shares(b), 0.95).rank_biserial, (31.5 - 121.5) / 153.0);
+    }
+
+    const PERCENT: ([f64; 20], [f64; 20]) = (
+        [
+            55.0, 51.0, 67.0, 65.0, 59.0, 61.0, 77.0, 56.0, 76.0, 78.0, 62.0, 67.0, 54.0, 58.0, 68.0, 51.0,
+            73.0, 54.0, 67.0, 50.0,
+        ],
+        [
+            52.0, 50.0, 70.0, 62.0, 58.0, 66.0, 82.0, 57.0, 78.0, 78.0, 62.0, 71.0, 57.0, 60.0, 69.0, 52.0,
+            72.0, 59.0, 72.0, 50.0,
+        ],
+    );
 
     #[test]
     fn edges() {

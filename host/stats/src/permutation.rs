@@ -4,8 +4,8 @@ use pallium_core::rand::RngCore;
 use pallium_core::random;
 
 use super::Method;
-use super::mean::mean;
-use super::rounding::{Rounded, error_of_sum};
+use super::differences::Differences;
+use super::rounding::error_of_sum;
 
 /// Up to this number of different pairs, all assignments of signs are counted.
 const EXACT: usize = 30;
@@ -40,15 +40,15 @@ pub struct PairedPermutation {
 /// # Panics
 /// If the samples differ in length.
 pub fn paired_permutation(a: &[f64], b: &[f64], resamples: usize, seed: u64) -> PairedPermutation {
-    assert_eq!(a.len(), b.len(), "pairs have two sides");
-    let all: Vec<Rounded> = a.iter().zip(b).map(|(a, b)| Rounded::difference(*a, *b)).collect();
-    let difference = mean(&all.iter().map(|d| d.value).collect::<Vec<_>>());
-    if all.len() < 2 {
+    let all = Differences::new(a, b);
+    let difference = all.mean().on_paper() / all.scale;
+    if a.len() < 2 {
         return PairedPermutation { difference, p: f64::NAN, method: Method::Exact };
     }
-    let differences: Vec<f64> = all.iter().filter(|d| !d.is_zero()).map(|d| d.value).collect();
+    let nonzero = all.nonzero();
+    let differences: Vec<f64> = nonzero.iter().map(|d| d.value).collect();
     // A bound of what rounding does to a sum, whatever its signs.
-    let slack = all.iter().map(|d| d.error).sum::<f64>() + error_of_sum(differences.iter().copied());
+    let slack = nonzero.iter().map(|d| d.error).sum::<f64>() + error_of_sum(differences.iter().copied());
     let method = if differences.len() <= EXACT { Method::Exact } else { Method::MonteCarlo };
     let hidden = differences.iter().filter(|d| d.abs() <= slack).count();
     if hidden as f64 > HIDDEN * differences.len() as f64 {

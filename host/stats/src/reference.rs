@@ -1,6 +1,7 @@
 //! Tests against scipy and exact arithmetic on `reference/tables.json`, which
 //! `reference/make.py` wrote; and the paired samples of `reference/paired.json`, which
-//! `reference/paired.py` wrote.
+//! `reference/paired.py` wrote; and what `reference/units.py` wrote of the former in
+//! `reference/units.json`.
 
 use serde::Deserialize;
 
@@ -30,10 +31,14 @@ fn tables() -> Vec<Reference> {
 /// The same table in several units: as whole numbers, as shares, as what these
 /// give when they are multiplied, and as decimals that are written and read.
 fn units(table: &Reference) -> Vec<(f64, [Vec<f64>; 2])> {
-    let n = f64::from(table.n);
+    in_units(table.n, &table.a, &table.b)
+}
+
+fn in_units(n: u32, a: &[u32], b: &[u32]) -> Vec<(f64, [Vec<f64>; 2])> {
+    let n = f64::from(n);
     let with = |unit: f64, of: &dyn Fn(f64) -> f64| {
         let sample = |k: &[u32]| k.iter().map(|k| of(f64::from(*k))).collect();
-        (unit, [sample(&table.a), sample(&table.b)])
+        (unit, [sample(a), sample(b)])
     };
     let decimal = |k: f64, exponent: i32| format!("{k}e{exponent}").parse::<f64>().unwrap();
     vec![
@@ -46,6 +51,8 @@ fn units(table: &Reference) -> Vec<(f64, [Vec<f64>; 2])> {
         with(0.01, &|k| decimal(k, -2)),
         with(1e-200, &|k| decimal(k, -200)),
         with(1e200, &|k| decimal(k, 200)),
+        with(1e-300, &|k| decimal(k, -300)),
+        with(1e297, &|k| decimal(k, 297)),
     ]
 }
 
@@ -129,4 +136,86 @@ pub(super) struct Paired {
 
 pub(super) fn paired() -> Vec<Paired> {
     serde_json::from_str(include_str!("reference/paired.json")).unwrap()
+}
+
+/// What is right for the tables in any unit, and for nested differences.
+#[derive(Deserialize)]
+struct Units {
+    paired: Vec<InUnits>,
+    nested: Vec<NestedInUnits>,
+}
+
+/// Of the pair of samples k.
+#[derive(Deserialize)]
+struct InUnits {
+    margin: f64,
+    rank_biserial: Option<f64>,
+    /// The difference, if all are equal.
+    constant: Option<f64>,
+    d_z: Option<f64>,
+    /// t of the lower and of the upper test, and the larger p.
+    tost: Option<[f64; 3]>,
+}
+
+#[derive(Deserialize)]
+struct NestedInUnits {
+    /// Group and both values k.
+    rows: Vec<(u32, u32, u32)>,
+    mean: f64,
+    /// Over all resamples.
+    p: f64,
+}
+
+fn in_any_unit() -> Units {
+    serde_json::from_str(include_str!("reference/units.json")).unwrap()
+}
+
+#[test]
+fn effects_and_equivalence_of_random_tables_are_scipys_in_any_unit() {
+    let right = in_any_unit().paired;
+    assert_eq!(right.len(), 240);
+    for (number, (table, right)) in tables().iter().zip(&right).enumerate() {
+        for (unit, [a, b]) in units(table) {
+            let near = |what: &str, found: f64, expected: f64| {
+                near(&format!("{what} (unit {unit})"), number, found, expected);
+            };
+            let effect = paired_effect(&a, &b, 0.95);
+            let test = equivalence(&a, &b, right.margin * unit, 0.05);
+            match right.rank_biserial {
+                Some(expected) => near("rank-biserial", effect.rank_biserial, expected),
+                None => assert!(effect.rank_biserial.is_nan(), "table {number}, unit {unit}"),
+            }
+            if let (Some(d_z), Some([lower, upper, p])) = (right.d_z, right.tost) {
+                near("d_z", effect.d_z, d_z);
+                near("lower t", test.lower.statistic, lower);
+                near("upper t", test.upper.statistic, upper);
+                near("p of equivalence", test.p, p);
+            }
+            if let Some(difference) = right.constant {
+                assert!(!effect.d_z.is_finite() && !effect.g_z.is_finite(), "table {number}, unit {unit}");
+                near("difference", test.difference, difference * unit);
+                let p = if difference.abs() < right.margin { 0.0 } else { 1.0 };
+                assert!(difference.abs() != right.margin && test.p == p, "table {number}, unit {unit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nested_differences_have_one_p_in_any_unit() {
+    let cases = in_any_unit().nested;
+    assert_eq!(cases.len(), 24);
+    for (number, case) in cases.iter().enumerate() {
+        let groups: Vec<String> = case.rows.iter().map(|row| row.0.to_string()).collect();
+        let (a, b): (Vec<u32>, Vec<u32>) = case.rows.iter().map(|row| (row.1, row.2)).unzip();
+        let labels: Vec<Vec<&str>> = groups.iter().map(|group| vec![group.as_str()]).collect();
+        let mut first = None;
+        for (unit, [a, b]) in in_units(60, &a, &b) {
+            let found = hierarchical_bootstrap(&Nested::new(&labels, &a, &b), 0.95, 20_000, 1);
+            near(&format!("mean (unit {unit})"), number, found.mean, case.mean * unit);
+            // Six standard errors.
+            assert!((found.p - case.p).abs() < 0.045, "case {number}: {} and {}", found.p, case.p);
+            assert_eq!(found.p, *first.get_or_insert(found.p), "case {number}, unit {unit}");
+        }
+    }
 }

@@ -5,12 +5,14 @@
 //! equality, so they would depend on the unit of a table. Here numbers are equal
 //! if they differ by less than rounding can explain.
 
+use super::mean::mean;
+
 /// Relative error of a number that was rounded a few times: written as a
 /// decimal, read, and multiplied. Numbers of up to 15 digits stay distinct.
 const RELATIVE: f64 = 2.0 * f64::EPSILON;
 
 /// A number, and a bound of its rounding error.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rounded {
     /// The number.
     pub value: f64,
@@ -29,6 +31,32 @@ impl Rounded {
         Rounded { value: a - b, error: RELATIVE * (a.abs() + b.abs()) }
     }
 
+    /// The mean; NaN of an empty sample.
+    pub fn mean(of: &[Self]) -> Self {
+        let values: Vec<f64> = of.iter().map(|r| r.value).collect();
+        Rounded { value: mean(&values), error: of.iter().map(|r| r.error).sum::<f64>() / of.len() as f64 }
+    }
+
+    /// The sum of both.
+    pub fn plus(self, other: Self) -> Self {
+        Rounded { value: self.value + other.value, error: self.error + other.error }
+    }
+
+    /// The difference of both.
+    pub fn minus(self, other: Self) -> Self {
+        Rounded { value: self.value - other.value, error: self.error + other.error }
+    }
+
+    /// The number in another unit; `scale` is a positive power of two.
+    pub fn times(self, scale: f64) -> Self {
+        Rounded { value: self.value * scale, error: self.error * scale }
+    }
+
+    /// The number, or 0 if it is zero on paper.
+    pub fn on_paper(self) -> f64 {
+        if self.is_zero() { 0.0 } else { self.value }
+    }
+
     /// Its magnitude.
     pub fn abs(self) -> Self {
         Rounded { value: self.value.abs(), ..self }
@@ -44,6 +72,11 @@ impl Rounded {
         // The first test is for 0 and −0, and for numbers without an error.
         self.value == other.value || (self.value - other.value).abs() <= self.error + other.error
     }
+}
+
+/// Whether all are one number on paper.
+pub(super) fn all_equal(values: &[Rounded]) -> bool {
+    values.iter().all(|v| v.equals(values[0]))
 }
 
 /// Bound of the error of adding `values` in any order.

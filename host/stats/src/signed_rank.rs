@@ -1,6 +1,7 @@
 //! Wilcoxon: do paired values differ?
 
 use super::Method;
+use super::differences::Differences;
 use super::ranks::Ranks;
 use super::rounding::Rounded;
 use super::tail::normal_sf;
@@ -16,6 +17,29 @@ pub struct Wilcoxon {
     pub method: Method,
 }
 
+/// Ranks of the magnitudes of differences, without those that are zero on paper.
+/// Magnitudes that are equal on paper are tied.
+pub(super) struct SignedRanks {
+    /// The ranks.
+    ranks: Ranks,
+    /// Sum of the ranks of positive differences.
+    pub positive: f64,
+    /// Sum of the ranks of negative ones.
+    pub negative: f64,
+}
+
+impl SignedRanks {
+    /// Ranks differences.
+    pub fn new(differences: &Differences) -> Self {
+        let nonzero = differences.nonzero();
+        let ranks = Ranks::of_rounded(&nonzero.iter().map(|d| d.abs()).collect::<Vec<Rounded>>());
+        let positive = ranks.ranks.iter().zip(&nonzero).filter(|(_, d)| d.value > 0.0);
+        let positive: f64 = positive.map(|(r, _)| r).sum();
+        let n = nonzero.len() as f64;
+        SignedRanks { ranks, positive, negative: n * (n + 1.0) / 2.0 - positive }
+    }
+}
+
 /// The two-sided signed-rank test of Wilcoxon (1945) on pairs; equal pairs are
 /// left out.
 ///
@@ -29,26 +53,22 @@ pub struct Wilcoxon {
 /// # Panics
 /// If the samples differ in length.
 pub fn wilcoxon(a: &[f64], b: &[f64]) -> Wilcoxon {
-    assert_eq!(a.len(), b.len(), "pairs have two sides");
+    let differences = Differences::new(a, b);
     if a.is_empty() {
         return Wilcoxon { w: f64::NAN, p: f64::NAN, method: Method::Exact };
     }
     let pairs = a.len();
-    let all = a.iter().zip(b).map(|(a, b)| Rounded::difference(*a, *b));
-    let differences: Vec<Rounded> = all.filter(|d| !d.is_zero()).collect();
-    let sizes: Vec<Rounded> = differences.iter().map(|d| d.abs()).collect();
-    let ranks = Ranks::of_rounded(&sizes);
-    let positive = ranks.ranks.iter().zip(&differences).filter(|(_, d)| d.value > 0.0);
-    let positive: f64 = positive.map(|(r, _)| r).sum();
-    let n = differences.len() as f64;
-    let w = positive.min(n * (n + 1.0) / 2.0 - positive);
+    let SignedRanks { ranks, positive, negative } = SignedRanks::new(&differences);
+    let w = positive.min(negative);
+    let different = ranks.ranks.len();
+    let n = different as f64;
     if pairs == 1 {
         return Wilcoxon { w, p: f64::NAN, method: Method::Exact };
     }
-    if n == 0.0 {
+    if different == 0 {
         return Wilcoxon { w: 0.0, p: 1.0, method: Method::Exact };
     }
-    if pairs <= 13 || (pairs <= 50 && !ranks.tied() && differences.len() == pairs) {
+    if pairs <= 13 || (pairs <= 50 && !ranks.tied() && different == pairs) {
         return Wilcoxon { w, p: (2.0 * exact_tail(&ranks.ranks, w)).min(1.0), method: Method::Exact };
     }
     let mean = n * (n + 1.0) / 4.0;

@@ -57,7 +57,7 @@ impl WideTable {
     ///
     /// A first column that is titled `simulation`, `run` or `index`, or has no
     /// title, names the runs. An empty cell, a word such as `NaN`, `NA`,
-    /// `diverged` or `failed: why`, and a number that is not finite mean that
+    /// `diverged` or `failed: why`, and `inf` mean that
     /// the run has no value.
     ///
     /// # Errors
@@ -150,7 +150,10 @@ impl WideTable {
                 let place = || format!("{}, line {line}, column `{name}`", path.display());
                 if is_extreme(text) {
                     return Err(Error::input(format!("{}: {text} is not between 1e-300 and 1e300", place()))
-                        .help("multiply the table by a power of ten; tests do not depend on the unit"));
+                        .help(
+                            "multiply the table by a power of ten, because tests do not depend on the unit; \
+                             leave the cell empty if the run diverged",
+                        ));
                 }
                 column.push(entry(text).ok_or_else(|| {
                     Error::input(format!("{}: `{text}` is not a number", place()))
@@ -172,10 +175,11 @@ impl WideTable {
         let rows = self.columns[a].iter().zip(&self.columns[b]).enumerate();
         let known = rows.filter_map(|(row, (a, b))| {
             let labels = self.groups.get(row).map(Vec::as_slice).unwrap_or_default();
-            Some((labels.iter().map(String::as_str).collect(), a.value()? - b.value()?))
+            Some((labels.iter().map(String::as_str).collect(), (a.value()?, b.value()?)))
         });
-        let (labels, values): (Vec<Vec<&str>>, Vec<f64>) = known.unzip();
-        Nested::new(&labels, &values)
+        let (labels, pairs): (Vec<Vec<&str>>, Vec<(f64, f64)>) = known.unzip();
+        let (a, b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        Nested::new(&labels, &a, &b)
     }
 
     /// The values of the runs with a value in both variants.
@@ -186,12 +190,11 @@ impl WideTable {
 }
 
 /// Whether a number is so large that a sum overflows, or so small that its last
-/// digits are lost.
+/// digits are lost. Words such as `inf` are not.
 fn is_extreme(text: &str) -> bool {
     let Ok(size) = text.parse::<f64>().map(f64::abs) else { return false };
     let digits = text.split(['e', 'E']).next().unwrap_or_default();
-    let zero = !digits.contains(|c: char| ('1'..='9').contains(&c));
-    size.is_finite() && (size > 1e300 || (size < 1e-300 && !zero))
+    digits.contains(|c: char| ('1'..='9').contains(&c)) && !(1e-300..=1e300).contains(&size)
 }
 
 fn entry(text: &str) -> Option<TableEntry> {
@@ -302,11 +305,13 @@ mod tests {
 
     #[test]
     fn missing_values_are_recognized() {
-        let table = read("a,b\n1,\nNaN,-inf\nnan,diverged\nNA,failed: out of memory\n 2e-1 ,0.5\n").unwrap();
+        let table =
+            read("a,b\n1,\nNaN,-inf\nInfinity,0e400\nnan,diverged\nNA,failed: out of memory\n 2e-1 ,0.5\n")
+                .unwrap();
         assert_eq!(table.values(0), [1.0, 0.2]);
-        assert_eq!(table.values(1), [0.5]);
+        assert_eq!(table.values(1), [0.0, 0.5]);
         assert_eq!(table.paired(0, 1), (vec![0.2], vec![0.5]));
-        assert_eq!(table.columns[1][3], TableEntry::Missing("failed: out of memory".into()));
+        assert_eq!(table.columns[1][4], TableEntry::Missing("failed: out of memory".into()));
         assert_eq!(table.columns[1][0], TableEntry::Missing(String::new()));
     }
 
@@ -329,6 +334,8 @@ mod tests {
             ("a,b\n1,2\n1\n", "line 3: found 1 cells, expected 2"),
             ("a;b\n1;0,5\n", "line 2, column `b`: `0,5` is not a number"),
             ("a,b\n1,2e301\n", "line 2, column `b`: 2e301 is not between 1e-300 and 1e300"),
+            ("a,b\n1,1e400\n", "line 2, column `b`: 1e400 is not between 1e-300 and 1e300"),
+            ("a,b\n1,-0.5E+999\n", "line 2, column `b`: -0.5E+999 is not between"),
             ("a,b\n1,-3e-320\n", "line 2, column `b`: -3e-320 is not between"),
             ("a,b\n1,2e-400\n", "line 2, column `b`: 2e-400 is not between"),
             ("a,a\n1,2\n", "line 1, column 2: duplicate column `a`"),
