@@ -207,6 +207,36 @@ fn fields_from_tables_are_the_released_ones() {
 }
 
 #[test]
+fn a_warning_on_tables_is_printed_once() {
+    let scratch = Scratch::new();
+    let (units, synapses) = (scratch.path().join("units.csv"), scratch.path().join("synapses.csv"));
+    // Nanometres, and root ids of another version of the segmentation.
+    let head = "pt_root_id,session,scan_idx,field,unit_id,pt_position_x,pt_position_y,pt_position_z\n";
+    std::fs::write(
+        &units,
+        format!("{head}11,6,6,2,1,700928,532992,793360\n12,6,6,2,2,720000,533200,800440\n"),
+    )
+    .unwrap();
+    std::fs::write(&synapses, "pre_pt_root_id,post_pt_root_id\n21,22\n22,21\n").unwrap();
+    let out = scratch.path().join("fields");
+    let printed = pallium(&[
+        "field",
+        "from-tables",
+        "--coregistration",
+        text(&units),
+        "--synapses",
+        text(&synapses),
+        "--out",
+        text(&out),
+    ])
+    .ok();
+    for part in ["look like nanometres", "2 of 2 cells (100 %) occur in no row of synapses.csv, such as 11"] {
+        assert_eq!(printed.stderr.matches(part).count(), 1, "{}", printed.stderr);
+        assert!(printed.stdout.contains(part), "{}", printed.stdout);
+    }
+}
+
+#[test]
 fn the_conformance_checks_pass_for_user_fields() {
     let scratch = Scratch::new();
     std::fs::write(scratch.path().join("x.csv"), "x,y,z,id\n1,2,3,7\n4,5,6,9\n").unwrap();

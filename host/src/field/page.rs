@@ -18,11 +18,18 @@ const LISTED: usize = 10;
 /// A field wider than this (µm), which is a whole mouse brain, has its positions
 /// probably in another unit.
 const WIDE_UM: f64 = 15_000.0;
+/// Somata that span less than this (µm), the diameter of one, have their positions probably
+/// in another unit.
+const NARROW_UM: f64 = 10.0;
 /// Share of the weight on the diagonal above which there is a warning.
 const HEAVY_DIAGONAL: f64 = 0.25;
-/// Time of the first event, relative to the last, above which there is a warning if
+/// Time of the first event, relative to the end, above which there is a warning if
 /// the begin of the recording is not stated.
 const LATE: f64 = 0.01;
+/// Length of a recording (s), 116 days, above which its times are probably in another unit.
+const LONG_S: f64 = 1e7;
+/// Time (s) that an unknown recording is assumed to last after its last event.
+const AFTER_S: f64 = 0.1;
 /// Correlation above which two neurons may be the same cell.
 const TWINS: f64 = 0.8;
 /// Distance (µm) below which two somata may be the same cell.
@@ -327,15 +334,29 @@ fn warnings(page: &Page, correlation: Option<ArrayView2<'_, f64>>, distance: Opt
              as `unit` of the positions in field.toml"
         ));
     }
+    if page.span_um.is_some() && page.neurons > 1 && widest < NARROW_UM {
+        warn(format!(
+            "the somata span {widest:.1} µm, less than the diameter of one: positions are probably in another unit; \
+             state it as `unit` of the positions in field.toml"
+        ));
+    }
     let late = |activity: &&Activity| {
-        activity.recording_s.is_none() && activity.first_s.floor() > LATE * activity.last_s
+        activity.recording_s.is_none() && activity.first_s.floor() > LATE * (activity.last_s + AFTER_S)
     };
     if let Some(activity) = page.activity.as_ref().filter(late) {
         warn(format!(
-            "the first event is at {} s, and the start of the recording is not stated: it is assumed to begin at {} s. \
-             If it began earlier, correlations are too low; state recording = [begin, end] in field.toml",
+            "the first event is at {} s, and the start of the recording is not stated, so the time before {begin} s is \
+             not counted. Was it recorded? Then correlations are too low: set recording = [0, end] in field.toml. \
+             If not, set recording = [{begin}, end]",
             activity.first_s,
-            activity.first_s.floor()
+            begin = activity.first_s.floor()
+        ));
+    }
+    if let Some(activity) = page.activity.as_ref().filter(|activity| activity.length_s > LONG_S) {
+        warn(format!(
+            "the recording is {:e} s long, and the last event is at {:e} s: are event times in seconds? Correct their \
+             unit, or remove the events that are wrong",
+            activity.length_s, activity.last_s
         ));
     }
     if let Some(activity) = page.activity.as_ref().filter(|activity| !activity.silent.is_empty()) {
@@ -421,6 +442,15 @@ mod tests {
             super::page(&Substrate { recording: None, ..field.clone() }, AsStored::default(), false, None);
         assert!(unknown.warnings.iter().any(|w| w.contains("the start of the recording is not stated")));
         assert_eq!(unknown.activity.unwrap().length_s, 9.0);
+        let mut narrow = field.clone();
+        narrow.positions.as_mut().unwrap().unit_um = [0.004, 0.004, 0.04];
+        let narrow = super::page(&narrow, AsStored::default(), false, None).warnings.join("\n");
+        assert!(narrow.contains("the somata span 0.4 µm, less than"), "{narrow}");
+        assert!(!page.warnings.iter().any(|warning| warning.contains("the somata span")));
+        let mut long = Substrate { recording: None, ..field.clone() };
+        long.events = Some(vec![vec![1.0, 1e300], vec![], vec![]]);
+        let long = super::page(&long, AsStored::default(), false, None).warnings.join("\n");
+        assert!(long.contains("the last event is at 1e300 s: are event times in seconds?"), "{long}");
         assert!((page.relations["sttc"].mean + 0.2 / 3.0).abs() < 1e-15);
         assert_eq!(page.relations["correlation"].mean_connected, Some(0.9));
         assert_eq!(page.missing, ["unit ids", "target ids"]);

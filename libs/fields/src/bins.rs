@@ -8,7 +8,7 @@ use std::ops::Range;
 use pallium_core::{ndarray::Array2, prelude::*};
 
 use crate::parallel;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, shown};
 
 /// Frames per second of MICrONS recordings (a frame lasts 158.7 ms).
 pub const FRAME_HZ: f64 = 6.3009;
@@ -39,7 +39,7 @@ impl Counts {
     /// # Errors
     /// If there are fewer than two bins, or too many.
     pub fn new(events: &[Vec<f64>], bin: f64, timeline: &Timeline) -> Result<Self> {
-        let (bins, length) = (timeline.bins(bin), timeline.length());
+        let (bins, length) = (timeline.bins(bin), shown(timeline.length()));
         if !(bin > 0.0 && bins >= 2.0) {
             return Err(Error::input(format!(
                 "a recording of {length} s has fewer than two bins of {bin} s"
@@ -48,7 +48,8 @@ impl Counts {
         }
         if bins > MAX_BINS {
             return Err(Error::input(format!(
-                "a recording of {length} s has {bins:.0} bins of {bin} s; the maximum is {MAX_BINS:.0}"
+                "a recording of {length} s has {} bins of {bin} s; the maximum is {MAX_BINS:.0}",
+                shown(bins)
             ))
             .help("are event times in seconds? Use wider bins or part of the recording"));
         }

@@ -7,7 +7,7 @@ use crate::events::check_events;
 use crate::lasso::{self, Descent, Fold};
 use crate::released::ConnectomeOrder;
 use crate::sttc;
-use crate::timeline::{Timeline, recorded, slack};
+use crate::timeline::{Timeline, on_frame, recorded, shown, slack};
 
 /// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
@@ -104,37 +104,114 @@ fn analysed(
     match recording {
         Some(_) if from < begin - slack => {
             return wrong(
-                format!("starts at {from} s, but the recording begins at {begin} s"),
+                format!("starts at {} s, but the recording begins at {} s", shown(from), shown(begin)),
                 "start no earlier, or correct `recording` in field.toml",
             );
         }
         Some(_) if to > end + slack => {
             return wrong(
-                format!("ends at {to} s, but the recording ends at {end} s"),
+                format!("ends at {} s, but the recording ends at {} s", shown(to), shown(end)),
                 "end no later, or correct `recording` in field.toml",
             );
         }
         None if to - from > MAX_RELATIVE_END * (end - begin) => {
             return wrong(
-                format!("is {:.1} s long, but the events span only {:.1} s", to - from, end - begin),
+                format!("is {} s long, but the events span only {} s", shown(to - from), shown(end - begin)),
                 "are its ends and the event times in seconds?",
             );
         }
         _ if from >= end => {
             return wrong(
-                format!("starts at {from} s, but the recording ends at {end:.1} s"),
+                format!("starts at {} s, but the recording ends at {} s", shown(from), shown(end)),
                 "choose an earlier start",
             );
         }
         _ if to <= from => {
             return wrong(
-                format!("ends at {to} s but starts at {from} s"),
+                format!("ends at {} s but starts at {} s", shown(to), shown(from)),
                 "choose a later end or an earlier start",
             );
         }
         _ => {}
     }
     Ok(((from, to), remark.filter(|_| params.from_s.is_none())))
+}
+
+/// Events of the analysed part.
+struct Part {
+    /// Those of each neuron; none if there are too few.
+    used: Vec<Vec<f64>>,
+    /// Neurons with too few.
+    silent: Vec<usize>,
+    timeline: Timeline,
+    span: (f64, f64),
+}
+
+impl Part {
+    fn new(
+        events: &[Vec<f64>],
+        (from, to): (f64, f64),
+        frame_hz: Option<f64>,
+        min_events: u32,
+    ) -> Result<Self> {
+        let mut silent = Vec::new();
+        let mut used: Vec<Vec<f64>> = Vec::with_capacity(events.len());
+        let slack = slack(from, to);
+        for (neuron, times) in events.iter().enumerate() {
+            let mut kept: Vec<f64> =
+                times.iter().filter(|t| (from - slack..=to + slack).contains(*t)).copied().collect();
+            if kept.len() < min_events.max(1) as usize {
+                kept.clear();
+                silent.push(neuron);
+            }
+            used.push(kept);
+        }
+        let timeline = Timeline::new(&used, (from, to), frame_hz)?;
+        Ok(Part { used, silent, timeline, span: (from, to) })
+    }
+}
+
+/// The analysed part whose set ends are moved to the frames of the recording that they
+/// lie on; `None` if no end is set, its start is between two frames, or events are.
+fn in_frames(
+    events: &[Vec<f64>],
+    recording: Option<(f64, f64)>,
+    (from, to): (f64, f64),
+    params: &Params,
+) -> Result<Option<Part>> {
+    let set = params.from_s.is_some() || params.to_s.is_some();
+    let Some(hz) = Some(params.frame_hz).filter(|hz| *hz > 0.0 && set) else { return Ok(None) };
+    let ((begin, end), _) = recorded(events, recording);
+    let from = match params.from_s {
+        Some(_) => on_frame(from, begin, hz),
+        None => Some(from),
+    };
+    let moved = params.to_s.and_then(|to| on_frame(to, begin, hz));
+    let to = moved.filter(|to| recording.is_none() || *to <= end + slack(begin, end)).unwrap_or(to);
+    let Some(from) = from.filter(|from| *from < to) else { return Ok(None) };
+    let part = Part::new(events, (from, to), Some(hz), params.min_events)?;
+    Ok(Some(part).filter(|part| part.timeline.in_frames()))
+}
+
+/// A span of time, for people.
+fn between((from, to): (f64, f64)) -> String {
+    format!("from {} to {} s", shown(from), shown(to))
+}
+
+/// The error for a part in which every neuron counts as silent.
+fn nothing(events: &[Vec<f64>], (from, to): (f64, f64)) -> Error {
+    if events.iter().all(Vec::is_empty) {
+        return Error::input("the field has no events").help(
+            "does the file of events have rows? If events are detected in traces, set a lower threshold",
+        );
+    }
+    if !events.iter().flatten().any(|time| (from..=to).contains(time)) {
+        let part = between((from, to));
+        return Error::input(format!("the field has no events {part}"))
+            .help("analyse another part of the recording (--from, --to)");
+    }
+    Error::input("no neuron has enough events in the analysed part")
+        .help("lower min_events, or analyse more of the recording")
 }
 
 /// Computes the matrices that `params` requests from ascending event times (s).
@@ -154,29 +231,30 @@ pub fn derive(
     let report = |fraction: f64, what: &str| tracing::info!(target: PROGRESS, fraction, "{what}");
     report(0.0, "event times");
     check_events(events, recording)?;
-    let ((from, to), remark) = analysed(events, recording, params)?;
-    let mut silent = Vec::new();
-    let mut used: Vec<Vec<f64>> = Vec::with_capacity(events.len());
-    let slack = slack(from, to);
-    for (neuron, times) in events.iter().enumerate() {
-        let mut kept: Vec<f64> =
-            times.iter().filter(|t| (from - slack..=to + slack).contains(*t)).copied().collect();
-        if kept.len() < params.min_events.max(1) as usize {
-            kept.clear();
-            silent.push(neuron);
-        }
-        used.push(kept);
-    }
+    let (given, remark) = analysed(events, recording, params)?;
+    let frame_hz = Some(params.frame_hz).filter(|hz| *hz > 0.0);
+    let Part { used, silent, timeline, span: (from, to) } = match in_frames(events, recording, given, params)?
+    {
+        Some(part) => part,
+        // The frames begin where the analysed part does, unless that is set.
+        None => Part::new(events, given, frame_hz.filter(|_| params.from_s.is_none()), params.min_events)?,
+    };
     if silent.len() == events.len() {
-        return Err(Error::input("no neuron has enough events in the analysed part")
-            .help("lower min_events, or analyse more of the recording"));
+        return Err(nothing(events, given));
     }
-    let timeline = Timeline::new(&used, (from, to), Some(params.frame_hz).filter(|hz| *hz > 0.0))?;
 
     let mut matrices = Vec::new();
     let mut notes = Vec::new();
     notes.extend(remark.inspect(|remark| tracing::warn!("{remark}")));
-    let span = format!("from {from} to {to:.1} s");
+    let (span, given) = (between((from, to)), between(given));
+    if span != given {
+        let note = format!(
+            "times: the analysed part was moved to frames of the recording, {given} → {span}; set from_s and to_s \
+             (--from, --to) to times of frames"
+        );
+        tracing::warn!("{note}");
+        notes.push(note);
+    }
     if params.sttc {
         report(0.02, "spike time tiling");
         let window = match (params.delta_t_ms, params.frame_hz) {
@@ -229,11 +307,14 @@ pub fn derive(
         }
     }
     if !silent.is_empty() {
+        let have = match params.min_events {
+            0 | 1 => "no events".to_owned(),
+            least => format!("fewer than {least} events"),
+        };
         notes.push(format!(
-            "silent: {} of {} neurons have fewer than {} events (neurons {}) and are unrelated to all others",
+            "silent: {} of {} neurons have {have} (neurons {}) and are unrelated to all others",
             silent.len(),
             events.len(),
-            params.min_events.max(1),
             few(&silent)
         ));
     }
@@ -514,7 +595,11 @@ mod tests {
                     assert_eq!(matrix[[3, i]], expected, "{name}");
                 }
             }
-            assert!(a.notes.iter().any(|n| n.starts_with("silent: 1 of 12")), "{:?}", a.notes);
+            assert!(
+                a.notes.iter().any(|n| n.starts_with("silent: 1 of 12 neurons have no events")),
+                "{:?}",
+                a.notes
+            );
         }
     }
 
@@ -554,6 +639,50 @@ mod tests {
         }
         assert!(derive(&events, None, &Params { to_s: Some(1e6), ..defaults() }, 1).is_err());
         assert!(derive(&events, None, &Params { min_events: 10_000, ..defaults() }, 1).is_err());
+    }
+
+    #[test]
+    fn set_ends_near_a_frame_are_moved_to_it_with_a_remark_and_others_are_exact() {
+        let events = vec![vec![0.2, 0.4, 1.1, 2.0], vec![0.3, 0.5, 1.3]];
+        let with = |from: Option<f64>, to: Option<f64>, recording| {
+            let params = Params {
+                from_s: from,
+                to_s: to,
+                frame_hz: 10.0,
+                sttc: false,
+                precision: Method::None,
+                ..Params::default()
+            };
+            let derived = derive(&events, recording, &params, 1).unwrap();
+            (matrix(&derived, "correlation")[[0, 1]], derived.notes)
+        };
+        // numpy.corrcoef of numpy.histogram of the times × 1000, whose edges are integers.
+        let exact = [(0.0, 0.452_267_016_866_645_44), (0.006, 0.055_048_188_256_318_02)];
+        for recording in [None, Some((0.0, 3.0))] {
+            for (from, r) in exact {
+                let (found, notes) = with(Some(from), Some(3.0), recording);
+                assert!((found - r).abs() < 1e-15, "{from}: {found}");
+                assert_eq!(notes.len(), 1, "{notes:?}");
+            }
+            let moved = with(Some(0.003), Some(2.998), recording);
+            assert_eq!(moved.0, with(Some(0.0), Some(3.0), recording).0);
+            assert!(moved.1[0].contains("from 0.003 to 2.998 s → from 0 to 3 s"), "{:?}", moved.1);
+            assert!(moved.1[1].contains("from 0 to 3 s in 15 bins"), "{:?}", moved.1);
+            // 1.7 + 0.1 is not 1.8, but no move.
+            assert_eq!(with(None, Some(1.7 + 0.1), recording).1.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_field_without_events_or_without_any_in_the_part_is_refused_with_what_helps() {
+        let error = |events: &[Vec<f64>], from_s: Option<f64>, min_events: u32| {
+            let params = Params { from_s, min_events, ..defaults() };
+            derive(events, Some((0.0, 100.0)), &params, 1).err().unwrap().to_string()
+        };
+        assert!(error(&[vec![], vec![]], None, 1).contains("does the file of events have rows?"));
+        let events = [vec![1.0, 2.0], vec![3.0]];
+        assert!(error(&events, Some(50.0), 1).contains("the field has no events from 50 to 100 s"));
+        assert!(error(&events, None, 5).contains("lower min_events"));
     }
 
     #[test]

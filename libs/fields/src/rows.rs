@@ -1,6 +1,7 @@
 //! Reads tables row by row, so that memory does not grow with the file, even if the
 //! file is malformed: CSV files, which are decompressed on the fly if they are
-//! gzip-compressed, and parquet files. The first bytes of a file tell its format.
+//! gzip-compressed, and parquet files. The first bytes of a file tell its format, and the
+//! first line of a CSV file its separator.
 
 use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
@@ -62,10 +63,11 @@ impl Rows {
     fn new(path: &Path, mut source: Box<dyn BufRead>) -> Result<Self> {
         let has_bom = source.fill_buf().map_err(|e| unreadable(path, 1, &e))?.starts_with(b"\xef\xbb\xbf");
         source.consume(if has_bom { 3 } else { 0 });
+        let separator = separator(source.fill_buf().map_err(|e| unreadable(path, 1, &e))?);
         Ok(Rows {
             path: path.into(),
             source,
-            parser: csv_core::Reader::new(),
+            parser: csv_core::ReaderBuilder::new().delimiter(separator).build(),
             parquet: None,
             text: vec![0; 1 << 12],
             ends: vec![0; 1 << 6],
@@ -108,7 +110,7 @@ impl Rows {
                 }
                 csv_core::ReadRecordResult::OutputFull | csv_core::ReadRecordResult::OutputEndsFull => {
                     return Err(self.wrong("the row is longer than 4 MB or has more than 262,144 cells").help(
-                        "check that the file is comma-separated; an unclosed quotation mark turns the rest of the file into one row",
+                        "check that cells are separated by commas; an unclosed quotation mark turns the rest of the file into one row",
                     ));
                 }
                 csv_core::ReadRecordResult::Record => {
@@ -181,7 +183,7 @@ impl Rows {
             let (found, expected) = (self.cells, header.names.len());
             return Err(self
                 .wrong(&format!("{found} cells, but the first line names {expected} columns"))
-                .help("is the file complete? A cell that contains a comma must be quoted"));
+                .help("is the file complete? A cell that contains the separator must be quoted"));
         }
         Ok(true)
     }
@@ -223,6 +225,24 @@ impl Rows {
         })
     }
 
+    /// A cell that must be a number of things: a whole number, at least 0, also as `3.0`.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn count(&self, column: usize, name: &str) -> Result<u64> {
+        let text = self.cell(column);
+        if text.is_empty() {
+            return Err(self.empty(name));
+        }
+        // Every whole number up to this one is a float.
+        const MOST: f64 = (1_u64 << 53) as f64;
+        let whole = |value: &f64| value.fract() == 0.0 && (0.0..=MOST).contains(value);
+        number(text).filter(whole).map(|value| value as u64).ok_or_else(|| {
+            self.wrong(&format!("`{}` in column `{name}` is not a whole number of at least 0", shown(text)))
+                .help("the column must hold numbers of synapses: correct or remove the row, or name another column")
+        })
+    }
+
     fn empty(&self, name: &str) -> Error {
         self.wrong(&format!("column `{name}` is empty")).help("write its value, or remove the row")
     }
@@ -257,6 +277,15 @@ impl Header {
                 .help(format!("existing columns: {}", shown(known.join(", ").as_bytes())))
         })
     }
+}
+
+/// The separator of a CSV file that begins with `text`: a semicolon or a tab if its first
+/// line has no comma, as spreadsheets write in countries with a decimal comma.
+fn separator(text: &[u8]) -> u8 {
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let line = text.split(ends).find(|line| !line.is_empty()).unwrap_or_default();
+    let has = |separator: &u8| line.contains(separator);
+    if has(&b',') { b',' } else { [b';', b'\t'].into_iter().find(has).unwrap_or(b',') }
 }
 
 /// Parses a finite number.
@@ -319,6 +348,34 @@ mod tests {
         }
         assert!(all(b"").is_empty() && all(b"\n\r\n").is_empty());
         assert!(rows(b"").header().err().unwrap().message.contains("is empty"));
+    }
+
+    #[test]
+    fn cells_may_be_separated_by_semicolons_or_tabs() {
+        let expected = [(1, vec!["a".to_owned(), "b c".into()]), (2, vec!["1".into(), "2,5".into()])];
+        for text in ["a;b c\n1;2,5\n", "\u{feff}a\tb c\n1\t2,5\n"] {
+            assert_eq!(all(text.as_bytes()), expected, "{text:?}");
+        }
+        // A comma in the first line separates.
+        assert_eq!(all(b"a,b;c\n1,2;3\n")[1].1, ["1", "2;3"]);
+        assert_eq!(all(b"a\n1;2\n")[1].1, ["1;2"]);
+        // An empty first cell of a line of labels.
+        assert_eq!(all(b"\t7\t8\n7\t1\t0\n")[0].1, ["", "7", "8"]);
+    }
+
+    #[test]
+    fn counts_are_whole_numbers_also_as_floats() {
+        let mut table = rows(b"n\n3\n3.0\n0\n3.5\n-1\n1e300\nnan\nmany\n");
+        table.header().unwrap();
+        let mut counts = Vec::new();
+        while table.advance().unwrap() {
+            counts.push(table.count(0, "n").map_err(|error| error.message));
+        }
+        assert_eq!(counts[..3], [Ok(3), Ok(3), Ok(0)]);
+        for (count, text) in counts[3..].iter().zip(["3.5", "-1", "1e300", "nan", "many"]) {
+            let wrong = format!("`{text}` in column `n` is not a whole number of at least 0");
+            assert!(count.as_ref().unwrap_err().ends_with(&wrong), "{count:?}");
+        }
     }
 
     #[test]

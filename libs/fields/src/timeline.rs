@@ -19,7 +19,7 @@ const OFF_FRAME: f64 = 0.05;
 const SLACK_S: f64 = 1e-9;
 /// Relative error of a quotient of rounded numbers, generously.
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
-/// Silence before the first event, relative to the length of the recording,
+/// Silence before the first event, relative to the time from 0 to the end,
 /// beyond which it is not taken for recorded time without a remark.
 const LATE: f64 = 0.01;
 
@@ -40,6 +40,7 @@ impl Timeline {
     /// If an event is outside, times do not ascend, or `begin` is not before `end`.
     pub fn new(events: &[Vec<f64>], (begin, end): (f64, f64), frame_hz: Option<f64>) -> Result<Self> {
         if !(begin.is_finite() && end.is_finite() && begin < end) {
+            let (begin, end) = (shown(begin), shown(end));
             return Err(Error::input(format!("a recording from {begin} s to {end} s has no duration"))
                 .help("it must end after it begins"));
         }
@@ -49,6 +50,11 @@ impl Timeline {
             events.iter().flatten().all(|t| off(t) <= OFF_FRAME)
         };
         Ok(Timeline { begin, end, frame_hz: frame_hz.filter(on_frames) })
+    }
+
+    /// Whether its events are counted in whole frames.
+    pub fn in_frames(&self) -> bool {
+        self.frame_hz.is_some()
     }
 
     /// Its length in seconds.
@@ -110,6 +116,26 @@ pub(crate) fn slack(begin: f64, end: f64) -> f64 {
     SLACK_S + ROUNDING * begin.abs().max(end.abs())
 }
 
+/// The frame, of those at `begin` and every `1 / hz` s after it, that `time` lies on;
+/// `time` itself if it differs from it by no more than rounding.
+pub(crate) fn on_frame(time: f64, begin: f64, hz: f64) -> Option<f64> {
+    let frames = (time - begin) * hz;
+    if (frames - frames.round()).abs() > OFF_FRAME {
+        return None;
+    }
+    let frame = begin + frames.round() / hz;
+    Some(if (frame - time).abs() <= slack(begin, time) { time } else { frame })
+}
+
+/// A time or duration for messages, without the digits that only rounding explains.
+pub(crate) fn shown(seconds: f64) -> String {
+    if seconds.abs() < 1e12 {
+        format!("{}", (seconds * 1e6).round() / 1e6 + 0.0)
+    } else {
+        format!("{seconds:e}")
+    }
+}
+
 /// The largest whole number not above `value`, or one that is [`reached`].
 fn floor(value: f64, slack: f64) -> f64 {
     let nearest = value.round();
@@ -136,12 +162,12 @@ pub fn recorded(events: &[Vec<f64>], recording: Option<(f64, f64)>) -> ((f64, f6
     let last = events.iter().filter_map(|times| times.last()).copied().fold(0.0, f64::max);
     let begin = if first.is_finite() { first.floor() } else { 0.0 };
     let span = (begin, last + 0.1);
-    let late = (begin > LATE * last).then(|| {
+    let late = (begin > LATE * span.1).then(|| {
+        let (first, begin, end) = (shown(first), shown(begin), shown(span.1));
         format!(
-            "events: the first one is at {first} s, and the start of the recording is not stated; the time before \
-             {begin} s is not counted. If it was recorded, correlations and STTC come out too low; if it were \
-             counted but not recorded, joint silence would make them too high. State start and end: \
-             recording = [{begin}, …] (s) in field.toml"
+            "events: the first one is at {first} s, and the start of the recording is not stated, so the time before \
+             {begin} s is not counted. Was it recorded? Then correlations and STTC are too low: set recording = \
+             [0, {end}] (s) in field.toml. If not, set recording = [{begin}, {end}]"
         )
     });
     (span, late)
@@ -209,9 +235,35 @@ mod tests {
         let (span, remark) = recorded(&events(600.0), None);
         assert_eq!(span, (600.0, 620.1));
         let remark = remark.unwrap();
-        assert!(remark.contains("600.25 s") && remark.contains("recording = [600, …]"), "{remark}");
+        assert!(remark.contains("600.25 s"), "{remark}");
+        for choice in ["recording = [0, 620.1]", "recording = [600, 620.1]"] {
+            assert!(remark.contains(choice), "{remark}");
+        }
         assert_eq!(recorded(&events(600.0), Some((590.0, 630.0))), ((590.0, 630.0), None));
         assert_eq!(recorded(&[vec![], vec![]], None), ((0.0, 0.1), None));
+    }
+
+    #[test]
+    fn times_are_shown_without_rounding_errors() {
+        for (time, text) in [
+            (0.099_999_999_999_999_64, "0.1"),
+            (14.999_999_999_999_998, "15"),
+            (-0.000_000_000_1, "0"),
+            (600.25, "600.25"),
+            (1e300, "1e300"),
+        ] {
+            assert_eq!(shown(time), text);
+        }
+    }
+
+    #[test]
+    fn a_time_lies_on_a_frame_or_between_two() {
+        assert_eq!(on_frame(0.003, 0.0, 10.0), Some(0.0));
+        assert_eq!(on_frame(0.006, 0.0, 10.0), None);
+        assert_eq!(on_frame(10.404, 10.1, 10.0), Some(10.1 + 3.0 / 10.0));
+        // Rounding is not a move.
+        let time = 0.1 + 0.2;
+        assert_eq!(on_frame(time, 0.0, 10.0), Some(time));
     }
 
     #[test]

@@ -605,6 +605,51 @@ mod tests {
     }
 
     #[test]
+    fn a_truncated_file_is_refused_wherever_it_ends() {
+        let whole = std::fs::read(committed().path).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.nwb");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let params = Params {
+                path: path.to_str().unwrap().into(),
+                field: FieldName::Number(2),
+                ..Params::default()
+            };
+            Field::build(params, &Setting::default()).unwrap().substrate(0)
+        };
+        // The last bytes are of no data set that is read; h5py refuses these files too.
+        for length in [whole.len() - 1, whole.len() - 100, whole.len() / 2, 4096] {
+            let error = read(&whole[..length]).unwrap_err();
+            let sizes = format!("is truncated: it has {length} of {} bytes", whole.len());
+            assert!(error.message.contains(&sizes) && error.help.is_some(), "{error}");
+        }
+        assert!(read(&[&whole[..], b"more"].concat()).is_ok());
+    }
+
+    #[test]
+    fn positions_that_are_all_nan_are_those_of_an_unmatched_field() {
+        let scan = committed();
+        let mut bytes = std::fs::read(&scan.path).unwrap();
+        for value in numbers(&scan.about["2"]["voxels"]).into_iter().filter(|v| v.is_finite()) {
+            let places: Vec<usize> =
+                (0..bytes.len() - 8).filter(|&at| bytes[at..at + 8] == value.to_le_bytes()).collect();
+            assert!(!places.is_empty(), "{value} is not in the file");
+            places.iter().for_each(|&at| bytes[at..at + 8].copy_from_slice(&f64::NAN.to_le_bytes()));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut scan = scan;
+        scan.path = folder.path().join("nan.nwb");
+        std::fs::write(&scan.path, bytes).unwrap();
+        for rois in ["matched", "all"] {
+            let error = field(&scan, json!({ "field": 2, "rois": rois })).unwrap_err();
+            assert!(error.message.contains("has only NaN in `pt_x_position`"), "{error}");
+            assert!(error.help.unwrap().contains("positions = \"imaging\""), "{}", error.message);
+        }
+        assert!(field(&scan, json!({ "field": 2, "rois": "all", "positions": "none" })).is_ok());
+    }
+
+    #[test]
     fn damaged_files_give_errors_rather_than_panics() {
         use pallium_core::random::stream;
         use rand::Rng;

@@ -79,7 +79,7 @@ pub fn open(path: &Path) -> Result<Node> {
 /// links to other files are not followed.
 ///
 /// # Errors
-/// If it is not in HDF5.
+/// If it is not in HDF5, or is truncated.
 pub fn root(path: &Path, storage: Arc<dyn Storage>, links: Option<Arc<Links>>) -> Result<Node> {
     let (name, length) = (path.display(), storage.len());
     let file = Hdf5File::from_storage_with_options(storage, options(links.clone())).map_err(|e| {
@@ -87,9 +87,20 @@ pub fn root(path: &Path, storage: Arc<dyn Storage>, links: Option<Arc<Links>>) -
         let magic = matches!(e, hdf5_reader::error::Error::InvalidMagic);
         if magic { error.help("an .nwb file in HDF5 is expected") } else { error }
     })?;
+    if let Some(why) = truncated(&file, length) {
+        return Err(Error::input(format!("{name} is truncated: {why}"))
+            .help("copy or download the file again from its source"));
+    }
     let source = Arc::new(Source { path: path.into(), length, links });
     let group = file.root_group().map_err(|e| refused(&name.to_string(), &e))?;
     Ok(Node { source, group, at: String::new() })
+}
+
+/// Why a file of `length` bytes is incomplete: its superblock states where it ends. Data
+/// sets that remain could be read, but others would be missing without an error.
+pub(crate) fn truncated(file: &Hdf5File, length: u64) -> Option<String> {
+    let end = file.superblock().eof_address;
+    (length < end).then(|| format!("it has {length} of {end} bytes"))
 }
 
 /// Limits of every file, also of those that links lead to.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use hdf5_reader::error::Error;
 use hdf5_reader::{ExternalLinkResolver, FileStorage, Hdf5File};
 
-use crate::hdf5::options;
+use crate::hdf5::{options, truncated};
 
 /// Follows links from the files of a folder.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ impl Links {
                 Hdf5File::from_storage_with_options(Arc::new(storage), options(self.own.upgrade()))
             })
             .map_err(|e| format!("`{name}`: {e}"))?;
+        if let Some(why) = truncated(&opened, length) {
+            return Err(format!("`{name}` is truncated: {why}"));
+        }
         self.bytes.fetch_add(length, Ordering::Relaxed);
         Ok(opened)
     }

@@ -52,21 +52,29 @@ pub fn structure(plane: &Plane) -> Result<Option<Array2<f64>>> {
     }
 }
 
-/// The error for a field without positions in the volume; the help names only
-/// what this file has.
-fn unmatched(plane: &Plane) -> Error {
+/// The error for a field without positions in the volume, because `what`; the help
+/// names only what this file has.
+fn unmatched(plane: &Plane, what: &str) -> Error {
     let has = |name: &str| plane.table.column(name).is_ok_and(|column| column.is_some());
     let rois = if has("mask_type") { "soma" } else { "all" };
+    plane
+        .table
+        .bad(format!("{what}: no ROI of this field was matched to the volume"))
+        .help(format!("choose another field, or set rois = \"{rois}\" and positions = \"{}\"", other(plane)))
+}
+
+/// The source of positions other than the volume that this file has.
+fn other(plane: &Plane) -> &'static str {
     let grid = || {
         let imaged = plane.table.group("imaging_plane").ok()??;
         imaged.column("grid_spacing").ok()?
     };
-    let positions = if has("image_mask") && grid().is_some() { "imaging" } else { "none" };
-    plane
-        .table
-        .bad("has no `pt_x_position`: no ROI of this field was matched to the volume")
-        .help(format!("choose another field, or set rois = \"{rois}\" and positions = \"{positions}\""))
+    let masks = plane.table.column("image_mask").is_ok_and(|column| column.is_some());
+    if masks && grid().is_some() { "imaging" } else { "none" }
 }
+
+const NO_COLUMN: &str = "has no `pt_x_position`";
+const NO_POSITION: &str = "has only NaN in `pt_x_position`, `pt_y_position` or `pt_z_position`";
 
 /// Selects the rows of the table that become neurons.
 ///
@@ -76,9 +84,13 @@ pub fn chosen(plane: &Plane, rois: Rois, voxels: Option<&Array2<f64>>) -> Result
     let rows: Vec<usize> = match rois {
         Rois::All => (0..plane.rows()).collect(),
         Rois::Matched => {
-            let voxels = voxels.ok_or_else(|| unmatched(plane))?;
+            let voxels = voxels.ok_or_else(|| unmatched(plane, NO_COLUMN))?;
             let matched = |row: &usize| voxels.row(*row).iter().all(|v| v.is_finite());
-            (0..plane.rows()).filter(matched).collect()
+            let rows: Vec<usize> = (0..plane.rows()).filter(matched).collect();
+            if rows.is_empty() {
+                return Err(unmatched(plane, NO_POSITION));
+            }
+            rows
         }
         Rois::Soma => {
             let kinds = plane.texts("mask_type")?.ok_or_else(|| {
@@ -106,13 +118,19 @@ pub fn in_volume(
     rows: &[usize],
     unit_um: [f64; 3],
 ) -> Result<Positions> {
-    let voxels = voxels.ok_or_else(|| unmatched(plane))?;
+    let voxels = voxels.ok_or_else(|| unmatched(plane, NO_COLUMN))?;
     let values = voxels.select(pallium_core::ndarray::Axis(0), rows);
-    if let Some(at) = values.rows().into_iter().position(|row| row.iter().any(|v| !v.is_finite())) {
-        return Err(plane
-            .table
-            .bad(format!("has no position for ROI {}", plane.ids[rows[at]]))
-            .help("set rois = \"matched\" for ROIs with a position, or positions = \"imaging\" for all"));
+    let placed = |row: usize| values.row(row).iter().all(|v| v.is_finite());
+    if let Some(at) = (0..rows.len()).find(|&row| !placed(row)) {
+        if !(0..rows.len()).any(placed) {
+            return Err(unmatched(plane, NO_POSITION));
+        }
+        return Err(plane.table.bad(format!("has no position for ROI {}", plane.ids[rows[at]])).help(
+            format!(
+                "set rois = \"matched\" for ROIs with a position, or positions = \"{}\" for all",
+                other(plane)
+            ),
+        ));
     }
     Ok(Positions::new(values, unit_um))
 }

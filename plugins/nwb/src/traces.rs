@@ -82,10 +82,15 @@ impl Clock {
         Some(((longest[0], longest[1]), gaps.count()))
     }
 
-    /// Begin and end of the recording (s): the last frame lasts as long as others.
+    /// Begin and end of the recording (s): the last frame lasts as long as others. If
+    /// the frames are regular, their number gives the end, so that 200 frames at 10 Hz
+    /// are 20 s rather than a sum of rounded times.
     pub fn recording(&self) -> Option<(f64, f64)> {
-        let end = self.times.last()? + 1.0 / self.frame_hz()?;
-        Some((*self.times.first()?, end)).filter(|(begin, end)| begin < end && end.is_finite())
+        let (begin, last, hz) = (*self.times.first()?, *self.times.last()?, self.frame_hz()?);
+        let (counted, summed) = (begin + self.times.len() as f64 / hz, last + 1.0 / hz);
+        let rounding = STAMP_S + ROUNDING * begin.abs().max(last.abs());
+        let end = if (counted - summed).abs() <= rounding { counted } else { summed };
+        Some((begin, end)).filter(|(begin, end)| begin < end && end.is_finite())
     }
 }
 
@@ -338,6 +343,13 @@ mod tests {
         let recording = clock((0..50).map(|k| f64::from(k) / 10.0 - 2.0).collect()).recording().unwrap();
         assert!(recording.0 == -2.0 && (recording.1 - 3.0).abs() < 1e-12, "{recording:?}");
         assert_eq!(clock(vec![1.0]).recording(), None);
+        // A sum of times would end at 14.999999999999998 s.
+        let times = (0..200).map(|k| -5.0 + f64::from(k) / 10.0).collect();
+        assert_eq!(Clock { times, rate: Some(10.0) }.recording(), Some((-5.0, 15.0)));
+        // Time stamps in milliseconds end a frame after the last of them.
+        let stamps: Vec<f64> = (0..101).map(|k| (f64::from(k) / 30.0 * 1e3).round() / 1e3).collect();
+        let (last, hz) = (stamps[100], clock(stamps.clone()).frame_hz().unwrap());
+        assert_eq!(clock(stamps).recording(), Some((0.0, last + 1.0 / hz)));
     }
 
     #[test]

@@ -189,6 +189,13 @@ fn links_lead_to_files_beside_the_recording_and_nowhere_else() {
         "`linked.h5`: invalid HDF5 magic bytes",
         "beside this one",
     );
+    let whole = std::fs::read(&linked).unwrap();
+    std::fs::write(inner.join("linked.h5"), &whole[..whole.len() - 1]).unwrap();
+    refused(
+        read_from(&copy, "Linked", json!({})),
+        "`linked.h5` is truncated: it has 7807 of 7808 bytes",
+        "beside this one",
+    );
     std::fs::copy(&linked, inner.join("linked.h5")).unwrap();
     assert!(read_from(&copy, "Linked", json!({})).is_ok());
 }

@@ -50,6 +50,9 @@ pub struct FromTables {
     json: bool,
 }
 
+/// Parts of the notes that the table shows.
+const NOTES: [&str; 5] = ["skipped", "repeated", "look like", "implausible", "occur in no row"];
+
 /// Runs the command.
 ///
 /// # Errors
@@ -95,7 +98,7 @@ pub fn from_tables(args: &FromTables) -> Result<()> {
             field
                 .notes
                 .iter()
-                .filter(|note| ["skipped", "repeated", "look like"].iter().any(|part| note.contains(part)))
+                .filter(|note| NOTES.iter().any(|part| note.contains(part)))
                 .cloned()
                 .collect::<Vec<_>>()
                 .join("; "),

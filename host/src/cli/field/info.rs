@@ -181,7 +181,7 @@ fn text(page: &Page) -> String {
     match &page.activity {
         Some(activity) => {
             let [least, median, most] = activity.rate_hz;
-            row("events", format!("{} in {:.0} s", activity.events, activity.length_s));
+            row("events", format!("{} in {} s", activity.events, length(activity.length_s)));
             row("rates", format!("{least:.3} … {most:.3} a second, median {median:.3}"));
             row("silent neurons", activity.silent.len().to_string());
         }
@@ -210,6 +210,11 @@ fn text(page: &Page) -> String {
         page.notes.iter().for_each(|note| text.push_str(&format!("- {note}\n")));
     }
     text
+}
+
+/// A duration in seconds, with an exponent if it is so long that it has another unit.
+fn length(seconds: f64) -> String {
+    if seconds < 1e12 { format!("{seconds:.0}") } else { format!("{seconds:e}") }
 }
 
 /// Connection and correlation by distance, with bars.
@@ -255,6 +260,11 @@ mod tests {
         assert_eq!(bar(Some(-1.0), 1.0), "");
         assert_eq!(bar(Some(1.0), 0.0), "");
         assert_eq!(bar(Some(0.5 + 1.0 / 160.0), 1.0), format!("{}▏", "█".repeat(BAR / 2)));
+    }
+
+    #[test]
+    fn a_length_has_no_more_digits_than_can_be_read() {
+        assert_eq!([length(3000.4), length(1e300)], ["3000", "1e300"]);
     }
 
     #[test]

@@ -378,8 +378,8 @@ pub fn in_order(
         if labels.numbers {
             let n = columns.len();
             return Err(Error::input(format!("{}: {}×{n} is not square", path.display(), n + 1)).help(
-                "one row and one column per neuron are expected; if the first line names the columns, it must \
-                 hold the neurons' ids or 0, 1, 2 …",
+                "one row and one column per neuron are expected; if the first line holds ids, the field's ids must be \
+                 known: remove that line, or add the ids to field.toml under [ids]",
             ));
         }
         if rows != columns {
@@ -442,19 +442,31 @@ fn places(
     Ok(Some(places))
 }
 
-/// Reads one array of an npy or npz, and the name to use for it in messages.
+/// Reads one table of an npy or npz, whose numbers need not be finite, and the name to
+/// use for it in messages.
 ///
 /// # Errors
-/// If the file is neither.
+/// If the file is neither, or the array does not have two axes.
 pub fn numbers(folder: &Path, file: &FileRef, expected: u64) -> Result<(PathBuf, Array2<f64>)> {
     let path = file.path(folder);
-    match file.format(folder, &[Format::Npy, Format::Npz])? {
+    let table = |called: &Path, shape: &[usize]| match shape {
+        [_, _] => Ok(()),
+        _ => Err(Error::input(format!("{} has {} axes", called.display(), shape.len()))
+            .help("a table is expected: one axis for the neurons, the other for the frames")),
+    };
+    let (called, array) = match file.format(folder, &[Format::Npy, Format::Npz])? {
         Format::Npz => {
             let mut archive = Npz::open(&path)?;
             let Member { called, npy, length } = archive.array(file.array.as_deref(), expected)?;
-            let matrix = npy::matrix(&called, npy, length, &npy::any)?;
-            Ok((called, matrix))
+            let array = npy::array(&called, npy, length, &|shape| table(&called, shape))?;
+            (called, array)
         }
-        _ => npy::read_matrix(&path, &npy::any).map(|matrix| (path, matrix)),
-    }
+        _ => {
+            let array = npy::read_array(&path, &|shape| table(&path, shape))?;
+            (path, array)
+        }
+    };
+    let array =
+        array.into_dimensionality().map_err(|e| Error::bug(format!("a checked shape does not fit: {e}")))?;
+    Ok((called, array))
 }

@@ -22,7 +22,11 @@ mod traces;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pallium_core::{ndarray::Array2, prelude::*};
+use pallium_core::{
+    ndarray::{Array2, Axis},
+    prelude::*,
+    tracing,
+};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
@@ -30,6 +34,8 @@ use crate::field_toml::{FIELD_TOML, check_recording};
 use crate::listing::folder_name;
 use crate::released::{self, NeuronCount, ReadOptions, Sttc};
 use crate::rows::shown;
+
+use traces::Incomplete;
 
 pub use matrix_file::read_matrix;
 
@@ -220,8 +226,11 @@ pub fn read(folder: &Path, text: &str, reading: &ReadOptions) -> Result<Substrat
         substrate.matrices.insert(Substrate::CONNECTOME.into(), wiring.into());
         substrate.notes.extend(note);
     }
-    activity(folder, &description, reading, &mut count, &mut substrate)?;
+    let complete = activity(folder, &description, reading, &mut count, &mut substrate)?;
     substrate.neurons = count.neurons();
+    if let Some(complete) = complete {
+        substrate = only(substrate, &complete);
+    }
     if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.neurons == 0 {
         return Err(Error::input(format!("{} describes no neurons", at.display()))
             .help("add [positions], [ids] or at least one matrix"));
@@ -264,20 +273,42 @@ fn parse(folder: &Path, text: &str) -> Result<Description> {
     Ok(description)
 }
 
-/// Reads event times from a file, or detects them in traces.
+/// The field without all but these neurons.
+fn only(mut substrate: Substrate, kept: &[usize]) -> Substrate {
+    substrate.neurons = kept.len();
+    substrate.positions = substrate
+        .positions
+        .map(|positions| Positions::new(positions.values.view().select(Axis(0), kept), positions.unit_um));
+    for matrix in substrate.matrices.values_mut() {
+        *matrix = matrix.view().select(Axis(0), kept).select(Axis(1), kept).into();
+    }
+    for ids in substrate.ids.values_mut() {
+        *ids = kept.iter().map(|&neuron| ids[neuron]).collect();
+    }
+    if let Some(events) = &mut substrate.events {
+        *events = kept.iter().map(|&neuron| std::mem::take(&mut events[neuron])).collect();
+    }
+    substrate
+}
+
+/// Reads event times from a file, or detects them in traces; returns the neurons of the
+/// field if others are left out.
 fn activity(
     folder: &Path,
     description: &Description,
     reading: &ReadOptions,
     count: &mut NeuronCount,
     substrate: &mut Substrate,
-) -> Result<()> {
+) -> Result<Option<Vec<usize>>> {
+    let mut complete = None;
     let frame_hz = substrate.frame_hz;
     let sttc_of = frame_hz
         .filter(|_| reading.sttc == Sttc::HalfFrame && !substrate.matrices.contains_key(Substrate::STTC));
     // Only the events tell how many neurons there are if nothing else does.
-    if !reading.events && sttc_of.is_none() && count.neurons() > 0 {
-        return Ok(());
+    // Traces also tell which neurons are left out.
+    let may_lack = description.traces.as_ref().is_some_and(|spec| spec.incomplete == Incomplete::LeaveOut);
+    if !reading.events && sttc_of.is_none() && count.neurons() > 0 && !may_lack {
+        return Ok(None);
     }
     let events = match (&description.events, &description.traces) {
         (Some(spec), _) => spec.read(folder, count, &substrate.ids, frame_hz, substrate.recording)?,
@@ -285,9 +316,17 @@ fn activity(
             let detected = spec.read(folder, count, frame_hz, substrate.recording)?;
             substrate.notes.push(detected.note);
             substrate.recording = Some(detected.recording);
+            complete = detected.complete.map(|(kept, note)| {
+                // Once, if a command reads the field several times.
+                if reading.events {
+                    tracing::warn!("{note}");
+                }
+                substrate.notes.push(note);
+                kept
+            });
             detected.events
         }
-        (None, None) => return Ok(()),
+        (None, None) => return Ok(None),
     };
     if let Some(frame_hz) = sttc_of {
         released::half_frame_sttc(substrate, &events, frame_hz)?;
@@ -295,7 +334,7 @@ fn activity(
     if reading.events {
         substrate.events = Some(events);
     }
-    Ok(())
+    Ok(complete)
 }
 
 /// Records that `file` has `neurons` neurons.

@@ -84,3 +84,51 @@ fn a_field_that_only_traces_describe_has_neurons_however_it_is_read() {
         }
     }
 }
+
+/// Three neurons, of which the second has a gap, in all files.
+fn with_gap(gap: &[f64]) -> Folder {
+    let folder = Folder::new();
+    let mut traces = Array2::from_shape_fn((3, 20), |(i, k)| f64::from(k == 3 + 4 * i));
+    gap.iter().enumerate().for_each(|(k, value)| traces[[1, 5 + k]] = *value);
+    write(&folder, "f.npy", traces);
+    write(&folder, "ids.npy", array![7_i64, 8, 9]);
+    write(&folder, "p.npy", array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]);
+    write(&folder, "c.npy", array![[1.0, 0.2, 0.3], [0.2, 1.0, 0.4], [0.3, 0.4, 1.0]]);
+    folder.file("edges.csv", b"pre,post\n0,1\n1,2\n2,0\n");
+    folder
+}
+
+#[test]
+fn neurons_with_incomplete_traces_are_left_out_of_all_files_or_refused_by_name() {
+    let description = "frame_hz = 10\nids.roi = \"ids.npy\"\nmatrices.correlation = \"c.npy\"\n\
+                       positions = { file = \"p.npy\", unit = \"um\" }\n\
+                       [connectome]\nfile = \"edges.csv\"\nlayout = \"edges\"\npre = \"pre\"\npost = \"post\"\n\
+                       ids = \"index\"\n[traces]\nfile = \"f.npy\"\nlayout = \"neurons-by-frames\"\n\
+                       detector = \"level\"\nthreshold = 0.5\n";
+    let leave_out = format!("{description}incomplete = \"leave-out\"\n");
+    for (gap, text) in [
+        (vec![f64::NAN], "neuron 1 has NaN in 1 of 20 frames, from frame 5"),
+        (vec![f64::NAN; 15], "neuron 1 has NaN in 15 of 20 frames, from frame 5"),
+        (vec![f64::INFINITY], "neuron 1 has inf in 1 of 20 frames, from frame 5"),
+    ] {
+        let folder = with_gap(&gap);
+        refused(&folder, description, &["f.npy: ", text, "incomplete = \"leave-out\" under [traces]"]);
+        let read = field(&folder, &leave_out).unwrap();
+        assert_eq!((read.neurons, &*read.ids["roi"]), (2, &[7, 9][..]));
+        assert_eq!(read.positions.as_ref().unwrap().values.view(), array![[1.0, 2.0, 3.0], [7.0, 8.0, 9.0]]);
+        assert_eq!(read.matrices["correlation"].view(), array![[1.0, 0.3], [0.3, 1.0]]);
+        assert_eq!(read.matrices["connectome"].view(), array![[0.0, 0.0], [1.0, 0.0]]);
+        assert_eq!(read.events.as_deref(), Some(&[vec![0.3], vec![1.1]][..]));
+        assert!(read.matrices["sttc"].view().dim() == (2, 2), "half a frame");
+        assert!(read.notes.iter().any(|note| note.contains(text)), "{:?}", read.notes);
+        // The same neurons if events are not requested.
+        for sttc in [Sttc::Released, Sttc::HalfFrame] {
+            let read = folder::read(folder.path(), &ReadOptions { events: false, sttc, ..READING }).unwrap();
+            assert_eq!((read.neurons, read.events), (2, None));
+        }
+    }
+    let folder = with_gap(&[]);
+    assert_eq!(field(&folder, &leave_out).unwrap().neurons, 3);
+    write(&folder, "f.npy", Array2::from_elem((3, 20), f64::NAN));
+    refused(&folder, &leave_out, &["f.npy has no complete trace: neuron 0 has NaN in 20", "fill the gaps"]);
+}

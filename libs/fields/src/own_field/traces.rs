@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use pallium_core::prelude::*;
+use pallium_core::{
+    ndarray::{ArrayView1, ArrayView2},
+    prelude::*,
+};
 use serde::Deserialize;
 
 use super::{FileRef, agree, arrays};
@@ -32,6 +35,20 @@ enum Detector {
     Level,
 }
 
+/// What happens to neurons whose traces have values that are not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incomplete {
+    /// The field is refused.
+    #[default]
+    Refuse,
+    /// They are left out of the field; notes and log name them.
+    LeaveOut,
+}
+
+/// Number of neurons that a message names.
+const NAMED: usize = 10;
+
 /// `[traces]`: fluorescence traces, and how events are detected in them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +64,9 @@ pub struct TracesSpec {
     /// For `rises` in standard deviations of the noise, for `level` in the
     /// unit of the traces.
     threshold: Option<f64>,
+    /// What happens to neurons whose traces have gaps.
+    #[serde(default)]
+    pub incomplete: Incomplete,
 }
 
 /// Events of traces.
@@ -57,6 +77,8 @@ pub struct Detected {
     pub recording: (f64, f64),
     /// How they were detected.
     pub note: String,
+    /// Neurons with a complete trace, if there are others, and a note on those.
+    pub complete: Option<(Vec<usize>, String)>,
 }
 
 impl TracesSpec {
@@ -118,10 +140,13 @@ impl TracesSpec {
             ))
             .help("correct `recording` or `frame_hz`, or remove `recording`: the frames give its length"));
         }
+        let complete = self.complete(&called, traces)?;
         let events = traces
             .rows()
             .into_iter()
             .map(|trace| match self.detector {
+                // A neuron that is left out.
+                _ if !finite(&trace) => Vec::new(),
                 Detector::Rises => steep_rises(trace.iter().copied(), threshold),
                 Detector::Level => (0..frames).filter(|k| trace[*k] > threshold).collect(),
             })
@@ -132,6 +157,50 @@ impl TracesSpec {
             Detector::Level => "frames above a level in",
         };
         let note = format!("events: {how} {}, threshold {threshold} {unit}", self.file);
-        Ok(Detected { events, recording: (begin, begin + seconds), note })
+        Ok(Detected { events, recording: (begin, begin + seconds), note, complete })
     }
+
+    /// Neurons with a complete trace, and a note on the others.
+    ///
+    /// # Errors
+    /// If there are others and they must not be left out, or if all are.
+    fn complete(&self, called: &Path, traces: ArrayView2<'_, f64>) -> Result<Option<(Vec<usize>, String)>> {
+        let (complete, gaps): (Vec<usize>, Vec<usize>) =
+            (0..traces.nrows()).partition(|&neuron| finite(&traces.row(neuron)));
+        if gaps.is_empty() {
+            return Ok(None);
+        }
+        let described = |&neuron: &usize| {
+            let trace = traces.row(neuron);
+            let count = trace.iter().filter(|v| !v.is_finite()).count();
+            let first = trace.iter().position(|v| !v.is_finite()).unwrap_or_default();
+            format!(
+                "neuron {neuron} has {} in {count} of {} frames, from frame {first}",
+                trace[first],
+                trace.len()
+            )
+        };
+        let mut named: Vec<String> = gaps.iter().take(NAMED).map(described).collect();
+        if gaps.len() > NAMED {
+            named.push("…".into());
+        }
+        let named = named.join(", ");
+        if complete.is_empty() {
+            return Err(Error::input(format!("{} has no complete trace: {named}", called.display()))
+                .help("fill the gaps, or remove the frames in which all traces have one"));
+        }
+        match self.incomplete {
+            Incomplete::LeaveOut => {
+                Ok(Some((complete, format!("traces: {} neurons left out as incomplete: {named}", gaps.len()))))
+            }
+            Incomplete::Refuse => Err(Error::input(format!("{}: {named}", called.display())).help(
+                "set incomplete = \"leave-out\" under [traces] in field.toml to read the field without these neurons, \
+                 or fill the gaps",
+            )),
+        }
+    }
+}
+
+fn finite(trace: &ArrayView1<'_, f64>) -> bool {
+    trace.iter().all(|v| v.is_finite())
 }

@@ -1,8 +1,10 @@
 //! `microns.tables`: reads fields from the tables of the MICrONS volume, as
 //! exported by CAVE.
 
+mod position_unit;
 mod properties;
 mod synapses;
+mod unmatched;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +17,12 @@ use pallium_fields::released::refuse_repeats;
 use pallium_fields::rows::{Header, Rows, number, shown};
 use pallium_fields::store;
 
+use position_unit::{implausible, position_unit};
+
+pub use position_unit::PositionUnit;
+
 /// Target of the log events that report progress.
 const PROGRESS: &str = "progress";
-/// Largest distance of a cell from the origin along an axis (µm): the volume ends
-/// at 1.7 mm.
-const FARTHEST_UM: f64 = 3_000.0;
-/// Nor are so many cells all so near the origin (µm).
-const NEAREST_UM: f64 = 20.0;
 /// Fields that an error lists.
 const FIELDS_LISTED: usize = 20;
 /// Maximum number of neurons in a field; the largest released one has 632.
@@ -36,18 +37,6 @@ pallium_core::choice! {
         First = "first",
         /// Report an error.
         Refuse = "refuse",
-    }
-}
-
-pallium_core::choice! {
-    /// Unit of positions.
-    pub enum PositionUnit {
-        /// Voxels, with edges `voxel_nm`.
-        Voxel = "voxel",
-        /// Nanometres.
-        Nm = "nm",
-        /// Micrometres.
-        Um = "um",
     }
 }
 
@@ -112,6 +101,8 @@ pallium_core::params! {
 pub struct Tables {
     params: Params,
     fields: Option<Vec<Field>>,
+    /// Whether remarks on the joined fields were logged.
+    remarked: bool,
 }
 
 impl Component for Tables {
@@ -125,7 +116,7 @@ impl Component for Tables {
             one_of_range("voxel_nm", edge, 1e-3, 1e6)?;
         }
         let params = in_folder(params)?;
-        Ok(Tables { params, fields: None })
+        Ok(Tables { params, fields: None, remarked: false })
     }
 }
 
@@ -133,7 +124,12 @@ impl SubstrateSource for Tables {
     fn substrate(&mut self, seed: u64) -> Result<Substrate> {
         if self.params.joined {
             named(&self.params)?;
-            return volume::substrate(&self.params);
+            let (mut substrate, remarks) = volume::substrate(&self.params)?;
+            if !std::mem::replace(&mut self.remarked, true) {
+                remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+            }
+            substrate.notes.extend(remarks);
+            return Ok(substrate);
         }
         if !self.params.functional.is_empty() {
             return Err(Error::input("parameter `functional` is set, but the fields are not joined")
@@ -177,6 +173,8 @@ struct Field {
     repeated: usize,
     /// Rows of synapses whose id was already counted.
     repeated_synapses: u64,
+    /// What readers must know before they use the field.
+    remarks: Vec<String>,
 }
 
 impl Field {
@@ -206,9 +204,7 @@ impl Field {
             };
             substrate.notes.push(format!("units: {} repeated cells; {how}", self.repeated));
         }
-        substrate
-            .notes
-            .extend(self.implausible(params).inspect(|note| tracing::warn!("field {}: {note}", self.name)));
+        substrate.notes.extend(self.remarks.iter().cloned());
         if !params.synapses.is_empty() {
             let mut wiring = Array2::zeros((n, n));
             for (&(pre, post), &count) in &self.synapses {
@@ -250,45 +246,6 @@ impl Field {
             of_target: units().filter_map(|(at, unit)| Some((unit.target?, at))).collect(),
         }
     }
-
-    /// A remark if positions in voxels are more likely nanometres or micrometres.
-    fn implausible(&self, params: &Params) -> Option<String> {
-        if params.unit != PositionUnit::Voxel {
-            return None;
-        }
-        let all = || self.units.iter().flat_map(|unit| unit.position.into_iter().zip(params.voxel_nm));
-        // A position in nanometres is a multiple of the voxel's edges, which by chance
-        // one in 640 positions in voxels of 4×4×40 nm is.
-        let on_edges = self.units.len() > 1 && all().all(|(at, edge)| at % edge == 0.0);
-        let coarse = params.voxel_nm.iter().any(|edge| *edge > 1.0);
-        let far = all().map(|(at, edge)| (at * edge / 1e3).abs()).fold(0.0, f64::max);
-        if far < NEAREST_UM && self.units.len() >= 10 {
-            return Some(format!(
-                "positions: these look like micrometres instead of voxels, because in voxels all cells would be within \
-                 {far:.1} µm of the origin; set unit = \"um\" (--param unit=um) if they are"
-            ));
-        }
-        let why = if far > FARTHEST_UM {
-            format!("in voxels the farthest cell would be {far:.0} µm from the origin")
-        } else if on_edges && coarse {
-            "every one is a multiple of the voxel's edges".into()
-        } else {
-            return None;
-        };
-        Some(format!(
-            "positions: these look like nanometres instead of voxels, because {why}; set unit = \"nm\" (--param \
-             unit=nm) if they are"
-        ))
-    }
-}
-
-/// Micrometres in a unit of position.
-fn position_unit(params: &Params) -> [f64; 3] {
-    match params.unit {
-        PositionUnit::Voxel => params.voxel_nm.map(|nm| nm / 1e3),
-        PositionUnit::Nm => [1e-3; 3],
-        PositionUnit::Um => [1.0; 3],
-    }
 }
 
 /// Names the tables of the folder.
@@ -329,9 +286,16 @@ fn named(params: &Params) -> Result<()> {
 
 fn read(params: &Params) -> Result<Vec<Field>> {
     named(params)?;
-    let mut fields = coregistration(params)?;
+    let (mut fields, others) = coregistration(params)?;
+    for field in &mut fields {
+        let positions: Vec<[f64; 3]> = field.units.iter().map(|unit| unit.position).collect();
+        field.remarks.extend(implausible(&positions, params));
+    }
     if !params.synapses.is_empty() {
-        synapses::count(&PathBuf::from(&params.synapses), &params.count, &mut fields)?;
+        synapses::count(&PathBuf::from(&params.synapses), &params.count, &mut fields, &others)?;
+    }
+    for field in &fields {
+        field.remarks.iter().for_each(|remark| tracing::warn!("field {}: {remark}", field.name));
     }
     Ok(fields)
 }
@@ -380,8 +344,9 @@ fn bracketed(text: &[u8]) -> Option<[f64; 3]> {
     numbers.next().is_none().then_some(position)
 }
 
-/// Reads the requested fields, sorted by session, scan and field.
-fn coregistration(params: &Params) -> Result<Vec<Field>> {
+/// Reads the requested fields, sorted by session, scan and field, and the root ids of
+/// the others.
+fn coregistration(params: &Params) -> Result<(Vec<Field>, BTreeSet<i64>)> {
     let path = PathBuf::from(&params.coregistration);
     let mut rows = Rows::open(&path)?;
     let header = rows.header()?;
@@ -400,6 +365,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
     let mut found: BTreeMap<(i64, i64, i64), Field> = BTreeMap::new();
     // Names of fields that are not requested.
     let mut others: BTreeSet<String> = BTreeSet::new();
+    let mut other_roots: BTreeSet<i64> = BTreeSet::new();
     // Index of each cell within its field.
     let mut known: BTreeMap<((i64, i64, i64), i64), usize> = BTreeMap::new();
     // Cell of each unit.
@@ -409,6 +375,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
         let name = format!("{}_{}_{}", key.0, key.1, key.2);
         if !params.fields.is_empty() && !params.fields.contains(&name) {
             others.insert(name);
+            other_roots.insert(rows.id(root_at, root)?);
             continue;
         }
         let field = found.entry(key).or_insert_with(|| Field {
@@ -418,6 +385,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
             without_cell: 0,
             repeated: 0,
             repeated_synapses: 0,
+            remarks: Vec::new(),
         });
         let cell = rows.id(root_at, root)?;
         if cell == 0 {
@@ -479,7 +447,7 @@ fn coregistration(params: &Params) -> Result<Vec<Field>> {
         return Err(Error::input(format!("{} has no unit with a cell", path.display()))
             .help("is the table complete?"));
     }
-    Ok(found.into_values().collect())
+    Ok((found.into_values().collect(), other_roots))
 }
 
 #[cfg(test)]

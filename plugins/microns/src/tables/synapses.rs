@@ -1,11 +1,12 @@
 //! Counts synapses in a table of synapses or of connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pallium_core::{prelude::*, tracing};
 use pallium_fields::rows::{Header, Rows};
 
+use super::unmatched::Unmatched;
 use super::{Field, PROGRESS};
 
 /// Rows between two progress reports.
@@ -47,12 +48,12 @@ pub(super) fn count_column(header: &Header, path: &Path, wanted: &str) -> Result
 }
 
 /// Counts the synapses between cells of the same field: one a row, or those in
-/// `column`.
+/// `column`. `others` are root ids of units in other fields.
 ///
 /// # Errors
 /// If the table cannot be read, an id has two meanings, or it is not clear whether
 /// rows are synapses.
-pub(super) fn count(path: &Path, column: &str, fields: &mut [Field]) -> Result<()> {
+pub(super) fn count(path: &Path, column: &str, fields: &mut [Field], others: &BTreeSet<i64>) -> Result<()> {
     // Cell, field, unit; sorted for binary search.
     let mut cells: Vec<(i64, u32, u32)> = (0..)
         .zip(fields.iter())
@@ -61,8 +62,12 @@ pub(super) fn count(path: &Path, column: &str, fields: &mut [Field]) -> Result<(
     cells.sort_unstable();
     let places = |id: i64| {
         let from = cells.partition_point(|cell| cell.0 < id);
-        cells[from..].iter().take_while(move |cell| cell.0 == id)
+        let length = cells[from..].iter().take_while(|cell| cell.0 == id).count();
+        from..from + length
     };
+    // Whether a cell occurs in a row.
+    let mut seen = vec![false; cells.len()];
+    let mut unmatched = Unmatched::default();
     let mut rows = Rows::open(path)?;
     let header = rows.header()?;
     let [pre_name, post_name] = ["pre_pt_root_id", "post_pt_root_id"];
@@ -80,9 +85,16 @@ pub(super) fn count(path: &Path, column: &str, fields: &mut [Field]) -> Result<(
             tracing::info!(target: PROGRESS, fraction, "synapses");
         }
         let (pre, post) = (rows.id(pre_at, pre_name)?, rows.id(post_at, post_name)?);
-        let within: Vec<(u32, u32, u32)> = places(pre)
+        let (from, to) = (places(pre), places(post));
+        let known = |id: i64, at: &std::ops::Range<usize>| !at.is_empty() || others.contains(&id);
+        let unknown = [(pre, &from), (post, &to)].into_iter().find(|(id, at)| !known(*id, at));
+        unmatched.row(unknown.map(|(id, _)| id));
+        seen[from.clone()].fill(true);
+        seen[to.clone()].fill(true);
+        let within: Vec<(u32, u32, u32)> = cells[from]
+            .iter()
             .flat_map(|&(_, f, i)| {
-                places(post).filter(move |cell| cell.1 == f).map(move |&(_, _, j)| (f, i, j))
+                cells[to.clone()].iter().filter(move |cell| cell.1 == f).map(move |&(_, _, j)| (f, i, j))
             })
             .collect();
         if within.is_empty() {
@@ -105,13 +117,18 @@ pub(super) fn count(path: &Path, column: &str, fields: &mut [Field]) -> Result<(
         }
         let synapses = match count_at {
             None => 1,
-            Some(at) => u64::try_from(rows.id(at, column)?).map_err(|_| {
-                rows.wrong("the number of synapses is negative").help("correct or remove the row")
-            })?,
+            Some(at) => rows.count(at, column)?,
         };
         for (f, i, j) in within {
             *fields[f as usize].synapses.entry((i, j)).or_insert(0) += synapses;
         }
+    }
+    for (f, field) in (0..).zip(fields.iter_mut()) {
+        let mut absent = cells.iter().zip(&seen).filter(|(cell, seen)| cell.1 == f && !**seen);
+        let first = absent.next().map(|(cell, _)| cell.0);
+        let absent = (usize::from(first.is_some()) + absent.count(), first);
+        let remark = unmatched.remark(field.units.len(), absent, path);
+        field.remarks.extend(remark.map(|remark| format!("connectome: {remark}")));
     }
     tracing::info!(target: PROGRESS, fraction = 1.0, "synapses");
     Ok(())

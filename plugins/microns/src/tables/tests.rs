@@ -183,8 +183,92 @@ fn synapses_that_are_listed_twice_count_once_and_connections_are_not_synapses() 
     assert!(error.message.contains("column `n_syn`") && error.help.unwrap().contains("count = \"n_syn\""));
     let error = one(&four_cells(), &counted, |p| p.count = "m".into()).unwrap_err();
     assert!(error.message.contains("no column `m`"), "{error}");
-    let error = one(&four_cells(), &counted.replace(",7", ",-7"), |p| p.count = "n_syn".into()).unwrap_err();
-    assert!(error.message.contains("line 2: the number of synapses is negative"), "{error}");
+    let with = |cell: &str| one(&four_cells(), &counted.replace(",7", cell), |p| p.count = "n_syn".into());
+    assert_eq!(with(",3.0").unwrap().matrices["connectome"].view().sum(), 3.0);
+    for cell in [",-7", ",3.5"] {
+        let error = with(cell).unwrap_err();
+        let place = format!("line 2: `{}` in column `n_syn` is not a whole number", &cell[1..]);
+        assert!(error.message.contains(&place) && !error.help.unwrap().contains("2^53"), "{}", error.message);
+    }
+}
+
+#[test]
+fn ids_of_another_version_are_remarked_upon() {
+    let table = |pairs: &[(i64, i64)]| {
+        let row = |(pre, post): &(i64, i64)| format!("{},{}\n", ROOT + pre, ROOT + post);
+        "pre_pt_root_id,post_pt_root_id\n".to_owned() + &pairs.iter().map(row).collect::<String>()
+    };
+    let remarks = |pairs: &[(i64, i64)], joined: bool| {
+        let field = one(&four_cells(), &table(pairs), |params| params.joined = joined).unwrap();
+        let stale = |note: &&String| note.contains("the same materialization version");
+        field.notes.iter().filter(stale).cloned().collect::<Vec<_>>()
+    };
+    for joined in [false, true] {
+        let all = remarks(&[(100, 101), (102, 103)], joined);
+        let expected = format!(
+            "connectome: 4 of 4 cells (100 %) occur in no row of synapses.csv, such as {ROOT}, and 2 of its 2 rows (100 \
+             %) name cells that are not in the table of units, such as {}:",
+            ROOT + 100
+        );
+        assert!(all.len() == 1 && all[0].starts_with(&expected), "{all:?}");
+        let some = remarks(&[(100, 101), (0, 1), (2, 102)], joined);
+        assert!(
+            some[0].contains("1 of 4 cells (25 %)") && some[0].contains("2 of its 3 rows (67 %)"),
+            "{some:?}"
+        );
+        // Rows of a complete volume, and rows between the cells alone.
+        assert!(remarks(&[(0, 1), (2, 3), (9, 1), (1, 9), (50, 51)], joined).is_empty());
+        assert!(remarks(&[(0, 1)], joined).is_empty());
+        // Cells of fields that are not requested are known.
+        let two = four_cells()
+            + &four_cells()
+                .lines()
+                .skip(1)
+                .map(|line| line.replace(",6,6,2,", ",6,6,4,") + "\n")
+                .collect::<String>()
+                .replace(&ROOT.to_string(), &(ROOT + 50).to_string());
+        let field = one(&two, &table(&[(0, 1), (50, 1)]), |params| {
+            (params.joined, params.fields) = (joined, vec!["6_6_2".into()]);
+        });
+        let notes = field.unwrap().notes;
+        assert!(!notes.iter().any(|note| note.contains("materialization")), "{notes:?}");
+    }
+}
+
+#[test]
+fn positions_in_another_unit_are_remarked_upon_whichever_it_is() {
+    // Positions of a real field: in voxels of 4×4×40 nm, 0.7, 0.53 and 0.79 mm.
+    let voxels = [[175_232.0, 133_248.0, 19_834.0], [180_000.0, 133_300.0, 20_011.0]];
+    let table = |per_voxel: [f64; 3]| {
+        let head = "pt_root_id,session,scan_idx,field,unit_id,pt_position_x,pt_position_y,pt_position_z\n";
+        let row = |(k, [x, y, z]): (i64, [f64; 3])| {
+            let [a, b, c] = per_voxel;
+            format!("{},6,6,2,{k},{},{},{}\n", ROOT + k, x * a, y * b, z * c)
+        };
+        head.to_owned() + &(0..).zip(voxels).map(row).collect::<String>()
+    };
+    let is = [
+        (PositionUnit::Voxel, [1.0; 3], "voxels"),
+        (PositionUnit::Nm, [4.0, 4.0, 40.0], "nanometres"),
+        (PositionUnit::Um, [0.004, 0.004, 0.04], "micrometres"),
+    ];
+    for (unit, per_voxel, name) in &is {
+        for (taken, ..) in &is {
+            for joined in [false, true] {
+                let read = one(&table(*per_voxel), &synapses(), |params| {
+                    (params.unit, params.joined) = (*taken, joined);
+                });
+                let notes = read.unwrap().notes;
+                let note = notes.iter().find(|note| note.starts_with("positions:"));
+                let looks = note.is_some_and(|note| {
+                    note.split(" instead of ").next().is_some_and(|start| start.contains(name))
+                });
+                assert_eq!((note.is_some(), looks), (taken != unit, taken != unit), "{name}: {notes:?}");
+            }
+        }
+    }
+    let tiny = one(&cells(&[[0, 1, 2], [1, 2, 3]]), &synapses(), |_| {}).unwrap().notes;
+    assert!(tiny.iter().any(|note| note.contains("implausible") && note.contains("voxel_nm")), "{tiny:?}");
 }
 
 #[test]

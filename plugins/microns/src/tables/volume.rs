@@ -8,7 +8,8 @@ use pallium_fields::rows::Rows;
 
 use super::properties::{self, Named};
 use super::synapses::count_column;
-use super::{PROGRESS, Params, PositionColumns, position_unit};
+use super::unmatched::Unmatched;
+use super::{PROGRESS, Params, PositionColumns, implausible, position_unit};
 
 /// Largest number of cells.
 const MOST_CELLS: usize = 1_000_000;
@@ -26,6 +27,8 @@ struct Cell {
 struct Cells {
     cells: Vec<Cell>,
     of_root: BTreeMap<i64, u32>,
+    /// Root ids of units in fields that are not requested.
+    other_roots: BTreeSet<i64>,
     fields: BTreeSet<[i64; 3]>,
     units: usize,
     unknown: usize,
@@ -47,9 +50,28 @@ impl Pairs {
     }
 }
 
-/// The substrate of all requested fields.
-pub(super) fn substrate(params: &Params) -> Result<Substrate> {
-    let Cells { cells, of_root, fields, units, unknown, several_roots } = read_cells(params)?;
+/// The substrate of all requested fields, and what readers must know before they use it.
+pub(super) fn substrate(params: &Params) -> Result<(Substrate, Vec<String>)> {
+    let read = read_cells(params)?;
+    let mut remarks = Vec::new();
+    let positions: Vec<[f64; 3]> = read.cells.iter().map(|cell| cell.position).collect();
+    remarks.extend(implausible(&positions, params));
+    let mut pairs_of = |path: &str, values: Values<'_>, what: &str| {
+        let path = PathBuf::from(path);
+        let (pairs, remark) = read_pairs(&path, &read, values)?;
+        remarks.extend(remark.map(|remark| format!("{what}: {remark}")));
+        Ok::<_, Error>(pairs)
+    };
+    let synapses = match params.synapses.as_str() {
+        "" => None,
+        path => pairs_of(path, Values::Count(&params.count), "connectome")?.into_iter().next(),
+    };
+    let names = [Substrate::CORRELATION, Substrate::STTC];
+    let activity = match params.functional.as_str() {
+        "" => Vec::new(),
+        path => pairs_of(path, Values::Columns(&names), "activity")?,
+    };
+    let Cells { cells, of_root, fields, units, unknown, several_roots, .. } = read;
     let n = cells.len();
     let positions = Array2::from_shape_fn((n, 3), |(i, k)| cells[i].position[k]);
     let ids = |of: &dyn Fn(&Cell) -> i64| cells.iter().map(of).collect::<Vec<i64>>().into();
@@ -76,12 +98,7 @@ pub(super) fn substrate(params: &Params) -> Result<Substrate> {
     if several_roots > 0 {
         note(format!("cells: {several_roots} have several root ids, which count as one cell"));
     }
-    if !params.synapses.is_empty() {
-        let path = PathBuf::from(&params.synapses);
-        let synapses = read_pairs(&path, &of_root, Values::Count(&params.count))?;
-        let Some(synapses) = synapses.into_iter().next() else {
-            return Err(Error::bug("a table without values"));
-        };
+    if let Some(synapses) = synapses {
         let total: f64 = synapses.sums.values().map(|(sum, _)| sum).sum();
         let pairs: Vec<(u32, u32)> = synapses.sums.keys().copied().collect();
         note(format!("connectome: {total} synapses of {} pairs of these cells", pairs.len()));
@@ -96,29 +113,25 @@ pub(super) fn substrate(params: &Params) -> Result<Substrate> {
         ));
         substrate.pairs.insert(Substrate::CONNECTOME.into(), synapses.table(n, |sum, _| sum)?);
     }
-    if !params.functional.is_empty() {
-        let path = PathBuf::from(&params.functional);
-        let names = [Substrate::CORRELATION, Substrate::STTC];
-        for (name, pairs) in names.into_iter().zip(read_pairs(&path, &of_root, Values::Columns(&names))?) {
-            if name == names[0] {
+    for (name, pairs) in names.into_iter().zip(activity) {
+        if name == names[0] {
+            substrate.notes.push(format!(
+                "activity: correlation and sttc of {} pairs, means over the fields in which both were imaged; \
+                 all other pairs are unknown",
+                pairs.sums.len()
+            ));
+            if pairs.unplaced > 0 {
                 substrate.notes.push(format!(
-                    "activity: correlation and sttc of {} pairs, means over the fields in which both were imaged; \
-                     all other pairs are unknown",
-                    pairs.sums.len()
+                    "activity: {} rows name a cell that is not among the units",
+                    pairs.unplaced
                 ));
-                if pairs.unplaced > 0 {
-                    substrate.notes.push(format!(
-                        "activity: {} rows name a cell that is not among the units",
-                        pairs.unplaced
-                    ));
-                }
             }
-            substrate.pairs.insert(name.into(), pairs.table(n, |sum, rows| sum / rows)?);
         }
+        substrate.pairs.insert(name.into(), pairs.table(n, |sum, rows| sum / rows)?);
     }
     let of_target = (0..).zip(&cells).map(|(at, cell)| (cell.target, at)).collect();
     properties::add(params, &Named { neurons: n, of_root, of_target }, &mut substrate)?;
-    Ok(substrate)
+    Ok((substrate, remarks))
 }
 
 fn read_cells(params: &Params) -> Result<Cells> {
@@ -134,6 +147,7 @@ fn read_cells(params: &Params) -> Result<Cells> {
     let mut found = Cells {
         cells: Vec::new(),
         of_root: BTreeMap::new(),
+        other_roots: BTreeSet::new(),
         fields: BTreeSet::new(),
         units: 0,
         unknown: 0,
@@ -147,10 +161,11 @@ fn read_cells(params: &Params) -> Result<Cells> {
             *to = rows.id(at, name)?;
         }
         let name = format!("{}_{}_{}", place[0], place[1], place[2]);
+        let root = rows.id(root_at, "pt_root_id")?;
         if !params.fields.is_empty() && !params.fields.contains(&name) {
+            found.other_roots.insert(root);
             continue;
         }
-        let root = rows.id(root_at, "pt_root_id")?;
         // Root ids change between versions of the segmentation; the id of the nucleus
         // stays.
         let target = match target_at {
@@ -208,7 +223,9 @@ enum Values<'a> {
     Columns(&'a [&'a str]),
 }
 
-fn read_pairs(path: &Path, of_root: &BTreeMap<i64, u32>, values: Values<'_>) -> Result<Vec<Pairs>> {
+/// Reads the pairs of a table, and a remark if it does not fit the cells.
+fn read_pairs(path: &Path, known: &Cells, values: Values<'_>) -> Result<(Vec<Pairs>, Option<String>)> {
+    let Cells { cells, of_root, other_roots, .. } = known;
     let mut rows = Rows::open(path)?;
     let header = rows.header()?;
     let [pre_name, post_name] = ["pre_pt_root_id", "post_pt_root_id"];
@@ -222,9 +239,16 @@ fn read_pairs(path: &Path, of_root: &BTreeMap<i64, u32>, values: Values<'_>) -> 
     let id_at = header.find("id").filter(|_| matches!(values, Values::Count(_)));
     let mut counted = BTreeSet::new();
     let mut all: Vec<Pairs> = columns.iter().map(|_| Pairs::default()).collect();
+    let mut unmatched = Unmatched::default();
+    let mut seen = vec![false; cells.len()];
     while rows.advance_under(&header)? {
         let (pre, post) = (rows.id(pre_at, pre_name)?, rows.id(post_at, post_name)?);
-        let (Some(&i), Some(&j)) = (of_root.get(&pre), of_root.get(&post)) else {
+        let of = [of_root.get(&pre), of_root.get(&post)];
+        of.iter().flatten().for_each(|cell| seen[**cell as usize] = true);
+        let unknown =
+            |(id, of): (i64, Option<&u32>)| (of.is_none() && !other_roots.contains(&id)).then_some(id);
+        unmatched.row([pre, post].into_iter().zip(of).find_map(unknown));
+        let [Some(&i), Some(&j)] = of else {
             all.iter_mut().for_each(|pairs| pairs.unplaced += 1);
             continue;
         };
@@ -236,12 +260,7 @@ fn read_pairs(path: &Path, of_root: &BTreeMap<i64, u32>, values: Values<'_>) -> 
         for (pairs, column) in all.iter_mut().zip(&columns) {
             let value = match (column, values) {
                 (None, _) => 1.0,
-                (Some(at), Values::Count(name)) => {
-                    let count = u64::try_from(rows.id(*at, name)?).map_err(|_| {
-                        rows.wrong("the number of synapses is negative").help("correct or remove the row")
-                    })?;
-                    count as f64
-                }
+                (Some(at), Values::Count(name)) => rows.count(*at, name)? as f64,
                 (Some(at), Values::Columns(_)) => rows.number(*at, "a column of activity")?,
             };
             let (sum, count) = pairs.sums.entry((i, j)).or_insert((0.0, 0.0));
@@ -249,7 +268,14 @@ fn read_pairs(path: &Path, of_root: &BTreeMap<i64, u32>, values: Values<'_>) -> 
             *count += 1.0;
         }
     }
-    Ok(all)
+    let absent: BTreeMap<u32, i64> = of_root
+        .iter()
+        .filter(|(_, cell)| !seen[**cell as usize])
+        .map(|(root, cell)| (*cell, *root))
+        .collect();
+    let with_root = of_root.values().collect::<BTreeSet<_>>().len();
+    let remark = unmatched.remark(with_root, (absent.len(), absent.into_values().next()), path);
+    Ok((all, remark))
 }
 
 /// Number of cells without a pair, number of connected parts of the others, and cells
