@@ -100,6 +100,13 @@ class Undocumented:
         return 0.0, 0 * weights
 
 
+class Typo:
+    """Names an attribute that it does not have."""
+
+    def penalty(self, weights):
+        return self.strenght, 0 * weights
+
+
 class Kills:
     """Ends its process."""
 
@@ -259,6 +266,9 @@ def test_a_file_is_held_to_the_conformance_checks(lab):
     with pytest.raises(pallium.PalliumError, match="has no documentation") as raised:
         pallium.plugins.check(f"{lab}:Undocumented")
     assert "put a text below it" in (raised.value.help or "")
+    with pytest.raises(pallium.PalliumError, match="AttributeError") as raised:
+        pallium.plugins.check(f"{lab}:Typo")
+    assert raised.value.help is None
 
 
 @pytest.mark.parametrize("role", ["constraint", "metric", "weights", "substrate", "task", "model"])

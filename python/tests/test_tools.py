@@ -64,7 +64,7 @@ def test_components_are_listed_and_documented():
 def test_parameters_of_python_files_are_checked_and_named(tmp_path, matrix):
     lab = tmp_path / "lab.py"
     lab.write_text(
-        "import typing\n\nclass Sum:\n    kind: typing.Literal['a', 'b'] = 'a'\n    big: int = 1\n"
+        "import typing\n\nclass Sum:\n    kind: typing.Literal['a', 'b'] = 'a'\n    big: int = 1\n    limit: typing.Optional[float] = None\n"
         "    def penalty(self, weights):\n        return self.big * float(weights.sum()), self.big + 0 * weights\n\n"
         "class Total:\n    kind: typing.Literal['a', 'b'] = 'a'\n"
         "    def measure(self, network):\n        return {self.kind: network.recurrent.sum()}\n"
@@ -75,6 +75,7 @@ def test_parameters_of_python_files_are_checked_and_named(tmp_path, matrix):
         with pytest.raises(pallium.PalliumError, match=f"parameter `{name}` of `Sum` cannot be") as raised:
             pallium.penalty("python.constraint", matrix, **given, **{name: value})
         assert must in str(raised.value)
+    assert pallium.penalty("python.constraint", matrix, **given, limit=None).gradient.max() == 1
     given["name"] = "Total"
     assert pallium.measure(matrix, "python.metric", **given, kind="b")["b"] == pytest.approx(
         float(matrix.sum()), rel=1e-5

@@ -256,7 +256,10 @@ def _params(parameters: Mapping[str, Any]) -> list[str]:
     return [
         word
         for name, value in parameters.items()
-        for word in ("--param", f"{name}={json.dumps(_program.to_plain(value))}")
+        for word in (
+            "--param",
+            f"{name}={json.dumps(None if value is None else _program.to_plain(value))}",
+        )
     ]
 
 
