@@ -91,6 +91,22 @@ class Sheet:
         return {"positions_um": rng.uniform(0, 300, (int(self.neurons), 3))}
 
 
+class Undocumented:
+    """Has a parameter without documentation."""
+
+    strength: float = 1.0
+
+    def penalty(self, weights):
+        return 0.0, 0 * weights
+
+
+class Typo:
+    """Names an attribute that it does not have."""
+
+    def penalty(self, weights):
+        return self.strenght, 0 * weights
+
+
 class Kills:
     """Ends its process."""
 
@@ -200,6 +216,8 @@ def test_parameters_are_documented_and_checked(lab, small, tmp_path):
     with pytest.raises(pallium.PalliumError, match="no parameter `strenght`") as raised:
         pallium.plan(small)
     assert "did you mean `strength`" in (raised.value.help or "")
+    assert "pallium plugins show" in (raised.value.help or "")
+    assert "lab.py:Wires" in (raised.value.help or "")
     small["variant"][0]["constraints"] = [own("constraint", lab, "Wires", strength="high")]
     with pytest.raises(pallium.PalliumError, match="must be a number"):
         pallium.plan(small)
@@ -245,6 +263,12 @@ def test_a_file_is_held_to_the_conformance_checks(lab):
         pallium.plugins.check(f"{lab}:Wrong")
     with pytest.raises(pallium.PalliumError, match="different results"):
         pallium.plugins.check(f"{lab}:Drawn")
+    with pytest.raises(pallium.PalliumError, match="has no documentation") as raised:
+        pallium.plugins.check(f"{lab}:Undocumented")
+    assert "put a text below it" in (raised.value.help or "")
+    with pytest.raises(pallium.PalliumError, match="AttributeError") as raised:
+        pallium.plugins.check(f"{lab}:Typo")
+    assert raised.value.help is None
 
 
 @pytest.mark.parametrize("role", ["constraint", "metric", "weights", "substrate", "task", "model"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,3 +111,37 @@ def test_connections_have_an_axis_of_their_own(small, tmp_path):
     found = sparse.coo_array((data["recurrent"].values, pairs), shape=(16, 16)).toarray()
     np.testing.assert_array_equal(found, cell.weights.toarray())
     assert "connections.indices" not in cell.parameters
+
+
+def test_a_wrong_split_names_the_splits(finished):
+    with pytest.raises(KeyError, match="has no split `tst`; it has: train, validation, test"):
+        finished.accuracy(split="tst")
+    with pytest.raises(KeyError, match="no measure `acuracy`; there are: accuracy"):
+        finished.accuracy(measure="acuracy")
+    with pytest.raises(KeyError, match="has no split `tst`"):
+        finished.cell("free", "go-no-go").value("accuracy", split="tst")
+
+
+@pytest.mark.parametrize("package", ["polars", "xarray", "torch", "scipy"])
+def test_a_missing_package_is_named_with_its_extra(package, finished, monkeypatch):
+    for name in [*sys.modules]:
+        if name.split(".")[0] == package:
+            monkeypatch.delitem(sys.modules, name)
+
+    class Hidden:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name.split(".")[0] == package:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(sys, "meta_path", [Hidden, *sys.meta_path])
+    cell = finished.cell("free", "go-no-go")
+    call = {
+        "polars": finished.polars,
+        "xarray": cell.to_xarray,
+        "torch": cell.to_torch,
+        "scipy": lambda: pallium._program.optional("scipy.sparse"),
+    }[package]
+    with pytest.raises(pallium.PalliumError, match=f"needs the package {package}") as raised:
+        call()
+    assert f"pip install 'pallium[{package}]'" in (raised.value.help or "")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -115,3 +117,88 @@ def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_pa
     assert done < 40
     short = pallium.run(small, out, only="run=0", jobs=1, progress=False)
     assert short.cell("free").about["run"] == 0
+
+
+def test_metrics_are_a_list_or_a_table(small):
+    kinds = ["connectivity.efficiency", pallium.use("organization.modularity")]
+    listed = pallium.Experiment(tasks=["cognition.go-no-go"], variants=[pallium.Variant("W")], metrics=kinds)
+    table = dataclasses.replace(listed, metrics={"use": kinds})
+    assert listed.to_dict() == table.to_dict()
+    assert len(pallium.plan(listed)) == 20
+
+
+def test_null_models_and_connections_have_fields():
+    weights = pallium.use("init.orthogonal")
+    experiment = pallium.Experiment(
+        tasks=["cognition.go-no-go"],
+        substrate={"neurons": 12},
+        runs=1,
+        variants=[
+            pallium.Variant("W", weights=weights),
+            pallium.Variant("D", weights=weights, null="null.density"),
+            pallium.Variant("C", weights=weights, connections=True, others={"geometry": "none"}),
+        ],
+        nulls={"of": "W", "keep": ["degrees"]},
+    )
+    assert set(pallium.plan(experiment)["variant"]) == {"W", "W, null degrees", "D", "C"}
+
+
+def test_fields_are_the_keys_of_an_experiment_file():
+    source = Path(__file__).parents[2] / "host/src/experiment/read.rs"
+    if not source.is_file():
+        pytest.skip("the tests are not in a checkout")
+
+    def keys(name):
+        found = re.search(rf"const {name}: &\[&str\] =\s*&\[(.*?)\];", source.read_text("utf-8"), re.DOTALL)
+        return set(re.findall(r'"(\w+)"', found[1]))
+
+    def fields(kind):
+        return {f.name for f in dataclasses.fields(kind)} - {"others"}
+
+    assert (fields(pallium.Experiment) - {"variants"}) | {"variant"} == keys("KEYS")
+    assert fields(pallium.Variant) == keys("VARIANT")
+
+
+def test_an_experiment_without_variants_says_so():
+    with pytest.raises(pallium.PalliumError, match=r"`variant = .*there are no variants"):
+        pallium.plan(pallium.Experiment(tasks=["cognition.go-no-go"]))
+
+
+def test_only_the_selected_trainings_count_as_failed(small, tmp_path):
+    lab = tmp_path / "lab.py"
+    lab.write_text(
+        "class Fails:\n    def penalty(self, weights):\n        raise ValueError(self.why)\n    why: str = ''\n"
+    )
+    fails = {"use": "python.constraint", "path": str(lab), "name": "Fails"}
+    small["variant"] = [{"name": n, "constraints": [{**fails, "why": f"reason {n}"}]} for n in ("one", "two")]
+    for name in ("one", "two"):
+        with pytest.raises(pallium.PalliumError, match="1 of 1 trainings failed") as raised:
+            pallium.run(small, tmp_path / "out", only=f"{name}/*", progress=False)
+        assert len(raised.value.causes) == 1
+        assert f"reason {name}" in raised.value.causes[0]
+
+
+def test_a_metric_that_failed_is_computed_again(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("lab.py").write_text(
+        "import os\nclass Once:\n    factor: float = 1.0\n    def measure(self, network):\n"
+        f"        if not os.path.exists({str(tmp_path / 'mark')!r}):\n            os.kill(os.getpid(), 9)\n"
+        "        return {'one': 2.0 * self.factor}\n"
+    )
+    small["metrics"] = {"use": [pallium.use("python.metric", path="lab.py", name="Once")]}
+    with pytest.raises(pallium.PalliumError, match="measures of finished trainings failed") as raised:
+        pallium.run(small, "out", progress=False)
+    assert "signal 9" in raised.value.causes[0]
+    with pytest.raises(pallium.PalliumError):
+        pallium.run(small, "out", progress=False)
+    run = pallium.run(small, "out", progress=False, check=False)
+    assert run.summary["failed_measures"] == 1
+    Path("mark").touch()
+    run = run.measure("python.metric", path="lab.py", name="Once")
+    assert "python.metric_2" not in set(run.results["measure"])
+    assert run.cell("free").value("one") == 2.0
+    assert pallium.run(small, "out", progress=False).summary["cells"]["held_before"] == 1
+    # Parameters of the class, by their names.
+    run = run.measure("python.metric", path="lab.py", name="Once", factor=1.5)
+    assert set(run.results["measure"]) >= {"one", "one_2"}
+    assert run.cell("free").results["value"].isin([3.0]).any()

@@ -59,3 +59,43 @@ def test_components_are_listed_and_documented():
     with pytest.raises(pallium.PalliumError, match=r"spatial\.l2") as raised:
         pallium.plugins.show("spatial.l2")
     assert "spatial.l1" in (raised.value.help or "")
+
+
+def test_parameters_of_python_files_are_checked_and_named(tmp_path, matrix):
+    lab = tmp_path / "lab.py"
+    lab.write_text(
+        "import typing\n\nclass Sum:\n    kind: typing.Literal['a', 'b'] = 'a'\n    big: int = 1\n    limit: typing.Optional[float] = None\n"
+        "    def penalty(self, weights):\n        return self.big * float(weights.sum()), self.big + 0 * weights\n\n"
+        "class Total:\n    kind: typing.Literal['a', 'b'] = 'a'\n"
+        "    def measure(self, network):\n        return {self.kind: network.recurrent.sum()}\n"
+    )
+    given = {"path": str(lab), "name": "Sum"}
+    assert pallium.penalty("python.constraint", matrix, **given, kind="b", big=2).gradient.max() == 2
+    for name, value, must in (("kind", "zzz", '"a" or "b"'), ("big", 2.5, "a whole number")):
+        with pytest.raises(pallium.PalliumError, match=f"parameter `{name}` of `Sum` cannot be") as raised:
+            pallium.penalty("python.constraint", matrix, **given, **{name: value})
+        assert must in str(raised.value)
+    assert pallium.penalty("python.constraint", matrix, **given, limit=None).gradient.max() == 1
+    given["name"] = "Total"
+    assert pallium.measure(matrix, "python.metric", **given, kind="b")["b"] == pytest.approx(
+        float(matrix.sum()), rel=1e-5
+    )
+    with pytest.raises(pallium.PalliumError, match=r"no.* parameter `kinds`") as raised:
+        pallium.measure(matrix, "python.metric", **given, kinds="b")
+    assert "`kind`" in (raised.value.help or "")
+
+
+def test_errors_name_arguments(matrix):
+    with pytest.raises(pallium.PalliumError) as raised:
+        pallium.penalty("spatial.distance", matrix)
+    assert "geometry=" in (raised.value.help or "")
+    assert "--" not in str(raised.value)
+    for call in (
+        lambda: pallium.measure(np.full((4, 4), np.nan)),
+        lambda: pallium.stats(pd.DataFrame({"A": ["x", "y"], "B": ["z", "z"]})),
+    ):
+        with pytest.raises(pallium.PalliumError) as raised:
+            call()
+        assert "/tmp" not in str(raised.value)
+        assert ".npy" not in str(raised.value)
+        assert ".csv" not in str(raised.value)

@@ -55,3 +55,60 @@ fn metrics_and_their_parameters_are_chosen() {
     measure(&["--quantile", "2"]).refused(&["quantile", "between 0 and 1"]);
     measure(&["--quantile", "0.5", "--param", "quantile=0.6"]).refused(&["duplicate"]);
 }
+
+const MEASURED: &str = "seed = 2\nruns = 2\ntasks = [\"cognition.go-no-go\"]\n\
+    [substrate]\nuse = \"synthetic.field\"\nneurons = 12\n\
+    [training]\nepochs = 1\ntrials = 32\nbatch = 8\n\
+    [metrics]\nuse = [\"organization.density\", \"organization.entropy\"]\n\
+    [[variant]]\nname = \"W\"\n";
+
+/// Replaces the measures of a metric in the first finished training by the row that a
+/// killed process leaves.
+fn fail(out: &std::path::Path, metric: &str) {
+    let mut cells: Vec<_> =
+        std::fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).collect();
+    cells.sort();
+    let files = std::fs::read_dir(cells[0].join("measures")).unwrap().map(|e| e.unwrap().path());
+    let mut files = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(metric));
+    let file = files.next().unwrap();
+    let table = std::fs::read_to_string(&file).unwrap();
+    let (header, row) = table.trim_end().split_once('\n').unwrap();
+    let row = row.lines().next().unwrap();
+    let mut fields: Vec<&str> = row.split(',').collect();
+    (fields[4], fields[5], fields[6]) = (metric, "", "failed: killed");
+    std::fs::write(file, format!("{header}\n{}\n", fields.join(","))).unwrap();
+}
+
+#[test]
+fn a_failed_measure_is_computed_again() {
+    let scratch = Scratch::new();
+    let (file, out) = (scratch.path().join("small.toml"), scratch.path().join("run"));
+    std::fs::write(&file, MEASURED).unwrap();
+    let run = ["run", text(&file), "--out", text(&out)];
+    pallium(&run).ok();
+    let table = || std::fs::read_to_string(out.join("results.csv")).unwrap();
+    // The time differs between runs.
+    let measures = || {
+        let mut rows: Vec<_> =
+            table().lines().filter(|row| !row.contains(",seconds_")).map(String::from).collect();
+        rows.sort();
+        rows
+    };
+    let complete = measures();
+    fail(&out, "organization.density");
+    let planned = pallium(&[&run[..], &["--dry-run", "--json"]].concat()).ok().json();
+    assert_eq!((&planned["to_run"], &planned["to_measure"]), (&0.into(), &1.into()));
+    let again = pallium(&run).ok();
+    assert!(again.stderr.contains("1 finished trainings lack a metric, or it failed"), "{}", again.stderr);
+    assert_eq!(measures(), complete);
+
+    // The same metric, and not another one that failed.
+    fail(&out, "organization.density");
+    fail(&out, "organization.entropy");
+    pallium(&["measure", text(&out), "--metric", "organization.density"]).ok();
+    let rows = measures();
+    assert!(rows.iter().any(|row| row.contains(",organization.entropy,,failed: killed,")), "{rows:?}");
+    assert!(!rows.iter().any(|row| row.contains("_2,")), "{rows:?}");
+    pallium(&run).ok();
+    assert_eq!(measures(), complete);
+}

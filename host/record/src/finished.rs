@@ -2,7 +2,7 @@
 //!
 //! A training is done if its folder exists, its `cell.json` has its identity
 //! and none of its files is missing; it is complete if each of its metrics has
-//! a file in `measures/`. Folders appear in one step, so there is nothing in
+//! a file in `measures/` and none of them failed. Folders appear in one step, so there is nothing in
 //! between.
 
 use std::fs;
@@ -35,7 +35,7 @@ pub struct Finished {
     pub members: Vec<(String, Option<Levels>)>,
     /// Its learning curve.
     pub curve: Vec<Epoch>,
-    /// Number of metrics that are missing.
+    /// Number of metrics that are missing or failed.
     pub unmeasured: usize,
     /// Warnings of components during the training.
     pub warnings: Vec<String>,
@@ -80,19 +80,19 @@ impl Store {
     /// As [`Store::holds`].
     pub fn is_complete(&self, cell: &Cell) -> Result<bool> {
         Ok(match self.training(cell)? {
-            Some(file) => self.unmeasured(cell, &file).is_empty(),
+            Some(file) => self.unmeasured(cell, &file)?.is_empty(),
             None => false,
         })
     }
 
-    /// The metrics of a finished training that are missing, as positions in the
-    /// spec.
+    /// The metrics of a finished training that are missing or failed, as positions in
+    /// the spec.
     ///
     /// # Errors
     /// As [`Store::holds`], or if the training is not finished.
     pub fn to_measure(&self, cell: &Cell) -> Result<Vec<usize>> {
         let file = self.training(cell)?.ok_or_else(|| Error::bug("a training to be measured is missing"))?;
-        Ok(self.unmeasured(cell, &file))
+        self.unmeasured(cell, &file)
     }
 
     /// What the folder contains of a training, if anything.
@@ -125,17 +125,25 @@ impl Store {
         Ok(())
     }
 
-    fn unmeasured(&self, cell: &Cell, file: &TrainingFile) -> Vec<usize> {
+    fn unmeasured(&self, cell: &Cell, file: &TrainingFile) -> Result<Vec<usize>> {
         if file.status == Status::Diverged {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let folder = self.folder(cell).join(MEASURES);
         // Format 1 kept all measures in one table.
         if file.format == earlier::FORMAT && !folder.exists() && earlier::has_same_metrics(file, cell) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let missing = cell.measures.iter().enumerate().filter(|(_, name)| !folder.join(name).exists());
-        missing.map(|(at, _)| at).collect()
+        let mut missing = Vec::new();
+        for (at, name) in cell.measures.iter().enumerate() {
+            let path = folder.join(name);
+            // An undefined value is a result. A restored training has no weights to measure.
+            let failed = || Ok(values_in(&path)?.iter().any(|value| value.failed.is_some()));
+            if !path.exists() || file.restored.is_none() && failed()? {
+                missing.push(at);
+            }
+        }
+        Ok(missing)
     }
 
     /// Reads and checks `cell.json` of a finished training, if it exists.
@@ -190,7 +198,7 @@ impl Store {
                 .map(|(member, info)| (member.name.clone(), info.levels))
                 .collect(),
             curve: curves::read(&file.folder.join("curves.csv"))?,
-            unmeasured: self.unmeasured(cell, file).len(),
+            unmeasured: self.unmeasured(cell, file)?.len(),
             warnings: file.warnings.clone(),
         })
     }

@@ -153,7 +153,7 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 
 /// A component without the path of its data, which are identified by their
 /// contents.
-pub(crate) fn without_path(component: &Use) -> Use {
+pub fn without_path(component: &Use) -> Use {
     let mut component = component.clone();
     if let Some(path) = component.params.get_mut(PATH)
         && path.is_string()

@@ -9,7 +9,7 @@ use crate::plugins::Catalogue;
 use std::path::PathBuf;
 
 use clap::Args;
-use pallium_core::{Error, Matrix, Network, Result, Role, nearest};
+use pallium_core::{Error, Matrix, Network, Result, Role, accepts_further_names, nearest};
 use pallium_record::defaults;
 use serde_json::{Map, Value};
 
@@ -189,18 +189,28 @@ fn chosen(args: &Measure, catalogue: &Catalogue) -> Result<Vec<(String, Vec<Para
     }
     let special: Vec<usize> = metrics.iter().map(|(_, params)| params.len()).collect();
     let quantile = args.quantile.map(|quantile| ("quantile".to_owned(), Value::from(quantile)));
-    for (name, value) in of_all.into_iter().chain(&quantile) {
+    let of_all: Vec<&Param> = of_all.into_iter().chain(&quantile).collect();
+    // What a file of code offers is known once it is read.
+    let mut schemas = Vec::new();
+    for (id, params) in &metrics {
+        let entry = catalogue.find(id, Role::Metric)?;
+        let given = of_all.iter().copied().chain(params).cloned().collect();
+        let described = catalogue.describe_with(entry, &given)?;
+        schemas.push(described.map_or_else(|| entry.schema.clone(), |described| described.schema));
+    }
+    for (name, value) in of_all {
         let mut known = Vec::new();
-        for ((id, params), special) in metrics.iter_mut().zip(&special) {
-            let schema = &catalogue.find(id, Role::Metric)?.schema;
+        for (((_, params), special), schema) in metrics.iter_mut().zip(&special).zip(&schemas) {
             let names = schema.get("properties").and_then(Value::as_object);
             let names = names.into_iter().flat_map(|names| names.keys()).map(String::as_str);
             known.extend(names.clone());
-            if names.clone().any(|known| known == name) && params[..*special].iter().all(|p| p.0 != *name) {
+            // Some take further names, which only they know.
+            let accepts = accepts_further_names(schema) || names.clone().any(|known| known == name);
+            if accepts && params[..*special].iter().all(|p| p.0 != *name) {
                 params.push((name.clone(), value.clone()));
             }
         }
-        if !known.contains(&name.as_str()) {
+        if !known.contains(&name.as_str()) && !schemas.iter().any(accepts_further_names) {
             let error = Error::input(format!("none of the chosen metrics has a parameter `{name}`"));
             return Err(match nearest(name, known) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),

@@ -98,7 +98,7 @@ pub fn penalty(args: &Penalty) -> Result<()> {
         ..support::setting(Some(neurons), substrate.as_ref(), distance.as_ref().map(|d| d.values.view()))
     };
     let mut constraint = catalogue.constraint(&constraint, &setting).map_err(|e| {
-        support::lacking(e, "--field DIR supplies a substrate, and --geometry soma or grid the distances")
+        support::lacking(e, "--field DIR supplies a substrate, and --geometry (soma or grid) the distances")
     })?;
     let mut gradient = Array2::zeros(weights.dim());
     let value = constraint.penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent"))?;

@@ -363,7 +363,9 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
         _ => status!("{pending} trainings to run; {held} are already in {place}"),
     }
     if to_measure > 0 {
-        status!("{to_measure} finished trainings lack a metric, which is computed without training again");
+        status!(
+            "{to_measure} finished trainings lack a metric, or it failed; it is computed without training again"
+        );
     }
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
@@ -559,6 +561,7 @@ fn document(
         },
         "failed": failed,
         "failed_measures": tally.failed_measures,
+        "measure_failures": tally.measures,
         "stale": stale,
         "table": summary,
         "report": page.map(|page| page.display().to_string()),

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use pallium_core::{Error, Result, Role, accepts_further_names};
 use pallium_profile as profile;
+use pallium_record::identity::without_path;
 use pallium_record::spec::{CellSpec, FORMER_MODEL_PARAMETERS, Member, Members, Stage, Use};
 use serde_json::{Map, Value};
 
 use super::origins::Origins;
 use super::sweep::{Coordinate, OWN_NAME, Swept};
 use super::{Component, Experiment, Place, Task, schema};
-use crate::plugins::Catalogue;
+use crate::plugins::{Catalogue, code};
 
 /// What a specification holds of a task.
 struct ResolvedTask {
@@ -281,8 +282,12 @@ impl Experiment {
                 parameters_at: metric.params.keys().map(|name| (name.clone(), at.clone())).collect(),
             };
             let resolved = self.resolve(catalogue, Role::Metric, &given, &[])?;
-            for cell in cells.iter_mut().filter(|cell| !cell.metrics.contains(&resolved)) {
-                cell.metrics.push(resolved.clone());
+            // A file is known by its contents, wherever it is.
+            let known = without_path(&resolved);
+            for cell in cells.iter_mut() {
+                if cell.metrics.iter().all(|metric| without_path(metric) != known) {
+                    cell.metrics.push(resolved.clone());
+                }
             }
         }
         Ok(())
@@ -426,13 +431,15 @@ impl Experiment {
     ) -> Result<Map<String, Value>> {
         let id = &given.component.id;
         let mut params = below.clone();
-        for (name, value) in &given.component.params {
+        let own = &given.component.params;
+        let shown = code::shown(id, |key| own.get(key).or_else(|| below.get(key)));
+        for (name, value) in own {
             let at = given.parameters_at.get(name).unwrap_or(&given.at);
-            schema::check_name(id, schema, name, at)?;
+            schema::check_name(id, &shown, schema, name, at)?;
             if let Err(must) = schema::check_value(schema, name, value) {
                 return Err(at
                     .error(format!("parameter `{name}` of `{id}` cannot be {value}: it must be {must}"))
-                    .help(format!("`pallium plugins show {id}` documents its type and default")));
+                    .help(format!("`pallium plugins show {shown}` documents its type and default")));
             }
             params.insert(name.clone(), value.clone());
         }

@@ -12,8 +12,8 @@ pub(super) fn properties(schema: &Value) -> Map<String, Value> {
 }
 
 /// Refuses a parameter that `component` does not have, unless its parameters are
-/// known only to itself.
-pub(super) fn check_name(component: &str, schema: &Value, name: &str, at: &Place) -> Result<()> {
+/// known only to itself. `shown` is what `pallium plugins show` is given.
+pub(super) fn check_name(component: &str, shown: &str, schema: &Value, name: &str, at: &Place) -> Result<()> {
     let known = properties(schema);
     if known.contains_key(name) || accepts_further_names(schema) {
         return Ok(());
@@ -21,9 +21,7 @@ pub(super) fn check_name(component: &str, schema: &Value, name: &str, at: &Place
     let error = at.error(format!("`{component}` has no parameter `{name}`"));
     let names: Vec<_> = known.keys().map(String::as_str).collect();
     Err(match nearest(name, names.iter().copied()) {
-        Some(near) => {
-            error.help(format!("did you mean `{near}`? `pallium plugins show {component}` lists all"))
-        }
+        Some(near) => error.help(format!("did you mean `{near}`? `pallium plugins show {shown}` lists all")),
         None if names.is_empty() => error.help("it has no parameters"),
         None => error.help(format!("its parameters: {}", names.join(", "))),
     })

@@ -1,12 +1,14 @@
 //! Files of code that a plugin runs, such as Python files: which components they
 //! offer.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use pallium_core::{Error, Result, accepts_further_names};
 use serde_json::{Map, Value};
 
 use super::catalogue::{Catalogue, Entry};
+use crate::submit::quote;
 
 /// A component of a file of code.
 pub struct OfferedCode {
@@ -27,6 +29,20 @@ pub fn parse(text: &str) -> Option<(&Path, Option<&str>)> {
     };
     let path = Path::new(file);
     path.extension().is_some_and(|extension| extension == "py").then_some((path, name))
+}
+
+/// What `pallium plugins show` is given to document the component that `id` is with
+/// these parameters: `lab.py:NAME` if they name one in a file of code, otherwise `id`.
+pub fn shown<'a>(id: &'a str, param: impl Fn(&str) -> Option<&'a Value>) -> Cow<'a, str> {
+    let text = |key| param(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match (text("path"), text("environment").or_else(|| text("name"))) {
+        (Some(path), Some(name)) if parse(path).is_some() => {
+            let here = std::env::current_dir().unwrap_or_default();
+            let path = Path::new(path).strip_prefix(here).unwrap_or(Path::new(path));
+            quote(&format!("{}:{name}", path.display())).into()
+        }
+        _ => id.into(),
+    }
 }
 
 /// The components that a file offers, or the one called `name`.
@@ -86,5 +102,25 @@ mod tests {
         assert_eq!(parse("a/lab.py:Long"), Some((Path::new("a/lab.py"), Some("Long"))));
         assert_eq!(parse("spatial.l1"), None);
         assert_eq!(parse("libmine.so"), None);
+    }
+
+    #[test]
+    fn a_component_of_a_file_is_shown_by_file_and_name() {
+        let shown = |params: Value| {
+            let param = |name: &str| params.get(name).cloned();
+            let [path, name, environment] = ["path", "name", "environment"].map(param);
+            let param = |key: &str| match key {
+                "path" => path.as_ref(),
+                "name" => name.as_ref(),
+                _ => environment.as_ref(),
+            };
+            super::shown("python.task", param).into_owned()
+        };
+        let here = std::env::current_dir().unwrap().join("lab.py");
+        assert_eq!(shown(serde_json::json!({"path": here, "name": "Long"})), "lab.py:Long");
+        let task = serde_json::json!({"path": "/a b/lab.py", "name": "go", "environment": "Go"});
+        assert_eq!(shown(task), "'/a b/lab.py:Go'");
+        assert_eq!(shown(serde_json::json!({"name": "networkx:transitivity"})), "python.task");
+        assert_eq!(shown(serde_json::json!({"path": "folder", "name": "a:B"})), "python.task");
     }
 }

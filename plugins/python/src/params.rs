@@ -21,7 +21,8 @@ pub struct Params {
     /// import.
     pub name: String,
     /// The Python interpreter: a name or a path, for example in a virtual
-    /// environment. Default: $PALLIUM_PYTHON, then python3.
+    /// environment. Default: $PALLIUM_PYTHON, which the Python package `pallium` sets
+    /// to its own Python if it is not set; otherwise python3.
     pub python: Option<String>,
     /// Maximum time of one call, in seconds.
     pub patience_s: f64,

@@ -202,7 +202,8 @@ impl Drop for Process {
 /// as pyenv's) that runs the interpreter as a separate process, which could not be
 /// killed and whose exit status would be lost.
 fn interpreter(python: &str) -> Result<String> {
-    let probe = ["-c", "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)"];
+    let probe =
+        ["-c", "import sys; assert sys.version_info >= (3, 8), sys.version; print('Python', sys.executable)"];
     let output = Command::new(python)
         .args(probe)
         .stdin(Stdio::null())
@@ -213,8 +214,13 @@ fn interpreter(python: &str) -> Result<String> {
         let last = stderr.lines().last().unwrap_or("no message");
         return Err(unstartable(python, &format!("it {}: {last}", exit_text(output.status))));
     }
-    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    Ok(if path.is_empty() { python.to_owned() } else { path })
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.trim().strip_prefix("Python") {
+        None => Err(unstartable(python, "it is not a Python interpreter")),
+        // An embedded interpreter may not know its path.
+        Some("") => Ok(python.to_owned()),
+        Some(path) => Ok(path.trim().to_owned()),
+    }
 }
 
 fn unstartable(python: &str, why: &str) -> Error {

@@ -72,7 +72,8 @@ pub struct Params {
     /// Keyword arguments of the environment.
     pub arguments: Map<String, Value>,
     /// The Python interpreter: a name or a path, for example in a virtual
-    /// environment. Default: $PALLIUM_PYTHON, then python3.
+    /// environment. Default: $PALLIUM_PYTHON, which the Python package `pallium` sets
+    /// to its own Python if it is not set; otherwise python3.
     pub python: Option<String>,
     /// Number of classes, if the environment does not define it.
     pub classes: Option<u32>,

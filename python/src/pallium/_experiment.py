@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -66,22 +67,31 @@ class Variant:
     name: str
     #: Source of the initial recurrent weights.
     weights: Component | None = None
+    #: Whether the network has connections alone, or the source that says which.
+    connections: bool | Component | None = None
+    #: Null model that changes the weights.
+    null: Component | None = None
     #: Where distances come from: "none", "soma", "grid" or "grid:AxBxC", or a table.
     geometry: str | Mapping[str, Any] | None = None
     constraints: Sequence[Component] | Mapping[str, Any] = ()
     model: Component | None = None
     optimizer: Component | None = None
     training: Mapping[str, Any] | None = None
+    #: Further keys.
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of the experiment file."""
-        keys = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in keys.items() if value is not None and value != ()}
+        keys = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "others"}
+        found = {name: value for name, value in keys.items() if value is not None and value != ()}
+        return found | dict(self.others)
 
 
 @dataclass
 class Experiment:
-    """An experiment; every field is a key of the experiment file.
+    """An experiment; every field is a key of the experiment file, `variants` its `[[variant]]`.
+
+    A list of `metrics` stands for the key `use` of `[metrics]`.
 
     >>> Experiment(tasks=["cognition.go-no-go"], variants=[Variant("W")], runs=2).to_dict()["runs"]
     2
@@ -91,22 +101,23 @@ class Experiment:
     variants: Sequence[Variant | Mapping[str, Any]] = ()
     name: str | None = None
     about: str | None = None
-    seed: int | None = None
+    seed: int | Mapping[str, Any] | None = None
     runs: int | None = None
     profile: str | Mapping[str, Any] | None = None
-    substrate: Mapping[str, Any] | None = None
+    substrate: Component | None = None
     model: Component | None = None
     optimizer: Component | None = None
     training: Mapping[str, Any] | None = None
-    constraints: Sequence[Component] | None = None
-    metrics: Sequence[Component] | None = None
+    constraints: Sequence[Component] | Mapping[str, Any] | None = None
+    metrics: Sequence[Component] | Mapping[str, Any] | None = None
+    nulls: Mapping[str, Any] | None = None
     defaults: Mapping[str, Mapping[str, Any]] | None = None
     switches: Mapping[str, Any] | None = None
     limits: Mapping[str, Any] | None = None
     analysis: Mapping[str, Any] | None = None
-    plugin_path: Sequence[str] | None = None
+    plugin_path: Sequence[str | os.PathLike[str]] | None = None
     #: Another experiment file whose keys this one replaces one by one.
-    base: str | None = None
+    base: str | os.PathLike[str] | None = None
     #: Further keys.
     others: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,6 +125,9 @@ class Experiment:
         """Return the keys of the experiment file."""
         keys = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("variants", "others")}
         found = {name: value for name, value in keys.items() if value is not None and value != ()}
-        if self.variants:
+        metrics = self.metrics
+        if metrics is not None and not isinstance(metrics, Mapping):
+            found["metrics"] = {"use": [metrics] if isinstance(metrics, str) else list(metrics)}
+        if self.variants or self.base is None:
             found["variant"] = list(self.variants)
         return found | dict(self.others)

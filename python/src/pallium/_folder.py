@@ -112,9 +112,9 @@ class Run:
 
     def polars(self, table: str = "results") -> polars.DataFrame:
         """Return a table (`results`, `curves` or `axes`) for polars."""
-        import polars
-
-        return polars.read_csv(self.folder / f"{table}.csv", infer_schema_length=None)
+        module = _program.optional("polars")
+        found: polars.DataFrame = module.read_csv(self.folder / f"{table}.csv", infer_schema_length=None)
+        return found
 
     def accuracy(self, split: str = "test", measure: str = "accuracy", how: str = "mean") -> pd.DataFrame:
         """Return a table of variants by tasks.
@@ -129,11 +129,13 @@ class Run:
             How runs are combined: `mean`, `std`, `count`, or any other that pandas knows.
         """
         rows = self.results[self.results["measure"] == measure]
-        if rows["split"].notna().any():
-            rows = rows[rows["split"] == split]
         if rows.empty:
-            known = ", ".join(sorted(set(self.results["measure"].dropna())))
-            raise KeyError(f"no value of `{measure}` for the split `{split}`; there are: {known}")
+            known = ", ".join(sorted(builtins.set(self.results["measure"].dropna())))
+            raise KeyError(f"no measure `{measure}`; there are: {known}")
+        if (splits := rows["split"].dropna().unique()).size:
+            rows = rows[rows["split"] == split]
+            if rows.empty:
+                raise KeyError(f"`{measure}` has no split `{split}`; it has: {', '.join(splits)}")
         table = rows.pivot_table(
             index="variant", columns="task", values="value", aggfunc=cast(Any, how), sort=False, observed=True
         )
@@ -254,7 +256,10 @@ def _params(parameters: Mapping[str, Any]) -> list[str]:
     return [
         word
         for name, value in parameters.items()
-        for word in ("--param", f"{name}={json.dumps(_program.to_plain(value))}")
+        for word in (
+            "--param",
+            f"{name}={json.dumps(None if value is None else _program.to_plain(value))}",
+        )
     ]
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,24 @@ def _place(texts: Iterable[str]) -> tuple[str | None, int | None]:
         ):
             return found[1], int(found[2])
     return None, None
+
+
+#: Packages that some functions need, and the extra of this package that installs each.
+_EXTRAS = {"polars": "polars", "scipy": "scipy", "torch": "torch", "xarray": "xarray"}
+
+
+def optional(module: str) -> Any:  # noqa: ANN401
+    """Import a module of a package that only some functions need."""
+    package = module.split(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
+        raise PalliumError(
+            f"this needs the package {package}, which {sys.executable} does not have",
+            help=f"pip install 'pallium[{_EXTRAS[package]}]', or pip install {package}",
+        ) from None
 
 
 def executable() -> Path:

@@ -89,7 +89,7 @@ def run(
         summary = json.loads(stdout)
         found = Run(summary["folder"], summary)
         if code == _SOME_FAILED and check:
-            raise _failure(found, summary)
+            raise _failure(summary)
     return found
 
 
@@ -108,9 +108,9 @@ def plan(
             raise explain(error) from None
 
 
-def _failure(found: Run, summary: Mapping[str, Any]) -> PalliumError:
-    failed = found.failed
-    causes = [f"{row.training}: {row.reason}" for row in failed.head(5).itertuples()]
+def _failure(summary: Mapping[str, Any]) -> PalliumError:
+    failed = summary["failed"]
+    causes = [f"{one['variant']}/{one['task']}/{one['run']}: {one['reason']}" for one in failed]
     counts = summary["cells"]
     broken = int(counts["failed"])
     message = (
@@ -120,8 +120,9 @@ def _failure(found: Run, summary: Mapping[str, Any]) -> PalliumError:
     )
     return PalliumError(
         message,
-        causes=causes or [str(item) for item in summary.get("failed_measures", [])[:5]],
-        help=f"the others are in {found.folder}; pallium.run(…, check=False) returns them without this error",
+        causes=(causes or summary["measure_failures"])[:5],
+        help=f"the others are in {summary['folder']}; "
+        "pallium.run(…, check=False) returns them without this error",
         exit_code=_SOME_FAILED,
     )
 

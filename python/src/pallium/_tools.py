@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from pallium import _program
 from pallium._folder import _params
+from pallium._program import PalliumError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +39,30 @@ def _saved(folder: str, name: str, matrix: npt.ArrayLike) -> Path:
     file = Path(folder) / f"{name}.npy"
     np.save(file, array)
     return file
+
+
+@contextmanager
+def _named(files: Mapping[PathLike, str]) -> Iterator[None]:
+    """Name arguments in errors, in place of temporary files and of options of the command."""
+    try:
+        yield
+    except PalliumError as error:
+
+        def plain(text: str) -> str:
+            for file, name in files.items():
+                text = text.replace(f"`{file}`", name).replace(str(file), name)
+            return text
+
+        def remedy(text: str) -> str:
+            text = plain(text).replace("--param ", "").replace("--metric ", "the metric ")
+            return re.sub(r"--(\w+)((?: [A-Z]+)?)", lambda m: f"{m[1]}={m[2].strip() or '…'}", text)
+
+        raise PalliumError(
+            plain(error.message),
+            causes=map(plain, error.causes),
+            help=remedy(error.help) if error.help else None,
+            exit_code=error.exit_code,
+        ) from None
 
 
 def _profile(profile: str | None, switches: Mapping[str, str] | None) -> list[str]:
@@ -81,9 +108,9 @@ def measure(
     words += ["--quantile", str(quantile)] if quantile is not None else []
     with tempfile.TemporaryDirectory() as folder:
         file = _saved(folder, "matrix", matrix)
-        found: dict[str, Any] = _program.call_json(
-            "measure", file, *words, "--seed", str(seed), *_profile(profile, switches), *_params(parameters)
-        )
+        words += ["--seed", str(seed), *_profile(profile, switches), *_params(parameters)]
+        with _named({file: "the matrix"}):
+            found: dict[str, Any] = _program.call_json("measure", file, *words)
         return found
 
 
@@ -118,12 +145,11 @@ def penalty(
     words += ["--geometry", geometry] if geometry else []
     with tempfile.TemporaryDirectory() as folder:
         file, gradient = _saved(folder, "matrix", matrix), Path(folder) / "gradient.npy"
-        found = _program.call_json(
-            *("penalty", constraint, "--weights", file, "--gradient", gradient),
-            *words,
-            *_profile(profile, switches),
-            *_params(parameters),
-        )
+        words += [*_profile(profile, switches), *_params(parameters)]
+        with _named({file: "the matrix"}):
+            found = _program.call_json(
+                "penalty", constraint, "--weights", file, "--gradient", gradient, *words
+            )
         value = found["value"]
         return Penalty(float("nan") if value is None else float(value), np.load(gradient))
 
@@ -162,15 +188,14 @@ def weights(
     words = ["--field", os.fspath(field)] if field is not None else []
     words += ["--neurons", str(neurons)] if neurons is not None else []
     with tempfile.TemporaryDirectory() as folder:
+        named: dict[PathLike, str] = {}
         if lognormal is not None:
-            words += ["--lognormal", str(_saved(folder, "lognormal", lognormal))]
+            file = _saved(folder, "lognormal", lognormal)
+            words, named = [*words, "--lognormal", str(file)], {file: "`lognormal`"}
         out = Path(folder) / "weights.npy"
-        _program.call(
-            *("weights", source, "--seed", str(seed), "--run", str(run), "--out", out),
-            *words,
-            *_profile(profile, switches),
-            *_params(parameters),
-        )
+        words += ["--seed", str(seed), "--run", str(run), *_profile(profile, switches), *_params(parameters)]
+        with _named(named):
+            _program.call("weights", source, "--out", out, *words)
         found: npt.NDArray[np.float32] = np.load(out)
         return found
 
@@ -262,7 +287,9 @@ def stats(
         words += ["--factors", file("factors", factors)] if factors is not None else []
         words += ["--resamples", str(resamples)] if resamples is not None else []
         words += ["--confidence", str(confidence), "--seed", str(seed)]
-        found: dict[str, Any] = _program.call_json("stats", file("table", table), *words)
+        names = ("table", "factors")
+        with _named({Path(folder) / f"{name}.csv": f"`{name}`" for name in names}):
+            found: dict[str, Any] = _program.call_json("stats", file("table", table), *words)
         return found
 
 

@@ -103,10 +103,10 @@ class Training:
         pairs = self._pairs(prefix)
         if pairs is None:
             return values
-        from scipy.sparse import csr_array
-
+        sparse = _program.optional("scipy.sparse")
         neurons = len(self.arrays["connections.indptr"]) - 1
-        return csr_array((values.ravel(), tuple(pairs)), shape=(neurons, neurons))
+        found: csr_array = sparse.csr_array((values.ravel(), tuple(pairs)), shape=(neurons, neurons))
+        return found
 
     @property
     def weights(self) -> Array | csr_array:
@@ -151,10 +151,12 @@ class Training:
     def value(self, measure: str, split: str = "test") -> float:
         """Return one value of `results`: `value("accuracy")`."""
         rows = self.results[self.results["measure"] == measure]
-        if rows["split"].notna().any():
-            rows = rows[rows["split"] == split]
         if rows.empty:
-            raise KeyError(f"{self!r} has no `{measure}` for the split `{split}`; its `results` list all")
+            raise KeyError(f"{self!r} has no measure `{measure}`; its `results` list all")
+        if (splits := rows["split"].dropna().unique()).size:
+            rows = rows[rows["split"] == split]
+            if rows.empty:
+                raise KeyError(f"`{measure}` of {self!r} has no split `{split}`; it has: {', '.join(splits)}")
         return float(rows["value"].iloc[0])
 
     @cached_property
@@ -232,8 +234,7 @@ class Training:
             Whether `inputs`, `logits` and `activity` on the test trials are added, with the axes `trial`,
             `step`, `channel`, `output` and `unit`.
         """
-        import xarray
-
+        xarray_module = _program.optional("xarray")
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
         coordinates: dict[str, tuple[str, Array]] = {
             f"{name}_{axis}": (axis, ids) for name, ids in self.ids.items() for axis in ("from", "to")
@@ -254,7 +255,8 @@ class Training:
             for name, last in (("inputs", "channel"), ("logits", "output"), ("activity", "unit")):
                 variables[name] = (("trial", "step", last), self._recorded[name])
         attributes = {"variant": self.variant, "task": self.task, "run": self.run}
-        return xarray.Dataset(variables, coordinates, attributes)
+        found: xarray.Dataset = xarray_module.Dataset(variables, coordinates, attributes)
+        return found
 
     def to_torch(self) -> torch.nn.Module:
         """Return the network as a PyTorch module.
@@ -263,6 +265,7 @@ class Training:
         steps × outputs, and the activity, trials × steps × units; both without noise. Its answers equal
         Pallium's to single precision.
         """
+        _program.optional("torch")
         from pallium._torch import network
 
         return network(self)

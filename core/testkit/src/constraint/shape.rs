@@ -1,6 +1,6 @@
 //! Checks of constraints on connections between two populations.
 
-use super::{ENTRY, GRADIENT, Moment, value_at};
+use super::{ENTRY, GRADIENT, Moment, value as value_of, value_at};
 use crate::common::orderly;
 use crate::gradient::{entries_within, penalty, slope_within};
 use crate::{Note, Subject, World, broken, passed, skipped, world};
@@ -33,6 +33,11 @@ pub(super) fn shape(subject: &Subject<'_>) -> Result<Note> {
     let moment = Moment::with_initial(&*constraint, weights.mapv(|w| 0.9 * w), 3, 1.0);
     let point = moment.point();
     let value = value_at(&mut *constraint, &weights, &point).map_err(|e| {
+        // What also fails for square matrices does not fail because of the shape.
+        let of_square = subject.constraint(&world.setting());
+        if of_square.and_then(|mut other| value_of(&mut *other, &all)).is_err() {
+            return e;
+        }
         let remedy = "`setting.shape()` is the shape of the parameter; return an error from `build` if it must be square";
         let help = e.help.clone().unwrap_or_else(|| remedy.into());
         e.context(format!("it was built for {text}, but fails on them")).help(help)

@@ -207,7 +207,20 @@ fn a_measure_that_failed_keeps_its_reason() {
     let folder = store.write(&cell, &trained, "corrected").unwrap();
     store.commit(&cell, &folder, "").unwrap();
     let Some(Record::Finished(finished)) = store.record(&cell).unwrap() else { panic!() };
-    assert_eq!(finished.values[3..], [failed, undefined]);
+    assert_eq!(finished.values[3..], [failed.clone(), undefined.clone()]);
+    // It is computed again; what is undefined is not.
+    assert!(store.holds(&cell).unwrap() && !store.is_complete(&cell).unwrap());
+    assert_eq!((store.to_measure(&cell).unwrap(), finished.unmeasured), (vec![0], 1));
+    store.add_measures(&cell, 0, std::slice::from_ref(&undefined), &[]).unwrap();
+    assert!(store.is_complete(&cell).unwrap());
+    let Some(Record::Finished(finished)) = store.record(&cell).unwrap() else { panic!() };
+    assert_eq!(finished.values[3..], [undefined]);
+    // Without weights there is nothing to measure again.
+    store.add_measures(&cell, 0, &[failed], &[]).unwrap();
+    let compact = crate::compact::CompactTraining::new(&store, &cell).unwrap();
+    let (_there, other) = opened();
+    other.restore(&cell, &compact).unwrap();
+    assert!(!store.is_complete(&cell).unwrap() && other.is_complete(&cell).unwrap());
 }
 
 #[test]

@@ -11,9 +11,10 @@ use itertools::Itertools;
 use pallium_core::Result;
 use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
-use pallium_record::spec::Use;
+use pallium_record::spec::{CellSpec, Use};
 use pallium_record::store::Store;
 use pallium_report::run_table;
+use serde_json::Value;
 
 use super::Param;
 use crate::cli::finished::none_finished;
@@ -43,20 +44,38 @@ pub fn measure(
     support::path_text(folder)?;
     let store = Store::new(folder);
     let mut manifest = store.manifest()?;
+    let mut chosen = Vec::new();
     for (id, params) in metrics {
         let mut metric = Use::new(id);
         metric.params.extend(params);
-        if !manifest.added_metrics.contains(&metric) {
-            manifest.added_metrics.push(metric);
+        // A later command may run in another folder.
+        if let Some(Value::String(path)) = metric.params.get_mut("path")
+            && let Ok(absolute) = Path::new(path).canonicalize()
+            && let Some(text) = absolute.to_str()
+        {
+            *path = text.to_owned();
         }
+        if !manifest.added_metrics.contains(&metric) {
+            manifest.added_metrics.push(metric.clone());
+        }
+        chosen.push(metric);
     }
     let mut expansion = experiment.expansion(catalogue)?;
+    // Only the chosen metrics are computed, even if others are missing or failed.
+    let mut only_chosen = expansion.cells.clone();
+    only_chosen.iter_mut().for_each(|cell| cell.metrics.clear());
+    experiment.add_metrics(&mut only_chosen, &chosen, catalogue)?;
     experiment.add_metrics(&mut expansion.cells, &manifest.added_metrics, catalogue)?;
-    let identified = expansion.cells.iter().cloned().map(|spec| identity::identify(spec, &catalogue.files()));
-    let mut plan: Vec<Cell> = identified.collect::<Result<_>>()?;
-    store.locate(&mut plan)?;
+    let located = |specs: &[CellSpec]| -> Result<Vec<Cell>> {
+        let identified = specs.iter().cloned().map(|spec| identity::identify(spec, &catalogue.files()));
+        let mut cells: Vec<Cell> = identified.collect::<Result<_>>()?;
+        store.locate(&mut cells)?;
+        Ok(cells)
+    };
+    let plan = located(&expansion.cells)?;
+    let wanted = located(&only_chosen)?;
     let (mut held, mut pending) = (0, Vec::<&Cell>::new());
-    for cell in &plan {
+    for cell in &wanted {
         if store.holds(cell)? {
             held += 1;
             if !store.is_complete(cell)? && pending.iter().all(|known| known.folder != cell.folder) {

@@ -268,10 +268,58 @@ fn check_code(args: &Check, file: &Path, name: Option<&str>) -> Result<u8> {
         let mut given = one.params.clone();
         given.extend(params.remove(&one.name).unwrap_or_default());
         let limit = Duration::from_secs(args.timeout);
-        let findings = run_checks(&plugin.path, Some(&one.entry.id), &given, limit, &mut None)?;
+        let mut findings = run_checks(&plugin.path, Some(&one.entry.id), &given, limit, &mut None)?;
+        for finding in &mut findings {
+            finding.detail = in_python(&finding.detail);
+            finding.help = finding.help.as_deref().map(in_python);
+        }
         parts.push(Part { id: one.name.clone(), role: role.clone(), findings });
     }
     report(args, json!({}), &parts)
+}
+
+/// What the checks say of Rust, and what that is in Python.
+const IN_PYTHON: [(&str, &str); 23] = [
+    ("what `describe` returns is malformed: ", ""),
+    ("`describe` fails: ", ""),
+    (
+        "write a /// comment above it, with its unit",
+        "put a text below it with its unit, as \"Factor (dimensionless).\", or write Annotated[float, \"…\"]",
+    ),
+    ("has no default: declare parameters with params!", "has no default: give it one"),
+    (
+        "ABOUT must be one line that says what it does",
+        "its docstring must begin with a line that says what it does",
+    ),
+    ("CITE is empty: name a paper, or say", "`cite` is empty: name a paper, or write"),
+    ("`Activity::lengths`", "`lengths`"),
+    ("`Activity::steps`", "the sum of `lengths`"),
+    ("`setting.shape()` is the shape of the parameter", "`setting.shape` is the shape of the parameter"),
+    (
+        "return an error from `build` if it must be square",
+        "set `square = True` in the class if it must be square",
+    ),
+    ("pallium_core::random::stream(setting.seed, …)", "`setting.rng`"),
+    ("pallium_core::random::stream(request.seed, …)", "`request.rng`"),
+    (
+        "pallium_core::random::stream(seed, …), created in each call",
+        "a generator that `reset(seed=…)` or `seed(…)` seeds",
+    ),
+    ("pallium_core::random::stream(seed, …)", "the argument `rng`"),
+    ("return true from `wants_activity`", "set `wants_activity = True` in the class"),
+    ("return false from `permutation_invariant`", "set `permutation_invariant = False` in the class"),
+    ("return an Error if", "raise a ValueError if"),
+    ("return an Error instead", "raise a ValueError instead"),
+    ("made it panic", "made it fail"),
+    ("from `state`", "from `state()`"),
+    ("in `project` alone", "in `project()` alone"),
+    ("what `state` returned", "what `state()` returned"),
+    ("after `restore`", "after `restore()`"),
+];
+
+/// A text of a check for authors of Python files.
+fn in_python(text: &str) -> String {
+    IN_PYTHON.iter().fold(text.to_owned(), |text, (rust, python)| text.replace(rust, python))
 }
 
 /// The parameters by component. `ID.NAME` is unambiguous, since an id has one dot
@@ -435,6 +483,30 @@ fn print_json(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remedies_for_python_name_what_python_has() {
+        let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/testkit/src");
+        let mut sources = String::new();
+        let mut folders = vec![checks];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    sources.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        for (rust, _) in IN_PYTHON {
+            // The ends are added by a context.
+            let words = rust.trim_end_matches(": ");
+            assert!(sources.contains(words), "no check says «{words}»");
+        }
+        let help = "draw only from pallium_core::random::stream(setting.seed, …), and sum in a fixed order";
+        assert_eq!(in_python(help), "draw only from `setting.rng`, and sum in a fixed order");
+    }
 
     #[test]
     fn parameters_are_assigned_to_their_component() {

@@ -28,7 +28,7 @@ pub struct Tally<'a> {
     /// Failed trainings, with their reasons.
     pub failed: Vec<(&'a Cell, &'a str)>,
     /// Failed measures, as text.
-    measures: Vec<String>,
+    pub measures: Vec<String>,
 }
 
 impl<'a> Tally<'a> {
@@ -78,6 +78,9 @@ impl<'a> Tally<'a> {
         }
         if measures.len() > SHOWN {
             status!("  … and {} more", measures.len() - SHOWN);
+        }
+        if !measures.is_empty() && failed.is_empty() {
+            status!("to compute only these again:\n  {}", command());
         }
         if !failed.is_empty() {
             let mut table = support::table(["failed training", "reason"]);

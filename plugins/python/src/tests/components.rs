@@ -100,6 +100,20 @@ fn a_class_for_square_matrices_is_refused_elsewhere() {
         .penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent_ei"))
         .unwrap_err();
     assert!(error.help.unwrap().contains("set `square = True` in `Unsaid`"));
+    // A mistake that the shape does not cause has no such remedy.
+    let error = built("Typo")
+        .unwrap()
+        .penalty(weights.view(), gradient.view_mut(), &Point::new("recurrent_ei"))
+        .unwrap_err();
+    assert!(error.to_string().contains("AttributeError") && error.help.is_none(), "{error}");
+}
+
+#[test]
+fn a_program_that_is_not_python_is_refused() {
+    let params = json!({"path": "lab.py", "name": "Long", "python": "/bin/true"});
+    let error = describe("constraint", &self::params(&params)).unwrap_err();
+    assert!(error.to_string().contains("`/bin/true`: it is not a Python interpreter"), "{error}");
+    assert!(error.help.unwrap().contains("set its path"));
 }
 
 #[test]
@@ -125,6 +139,30 @@ fn a_wrong_parameter_and_changed_code_are_refused() {
     assert!(error.to_string().contains("no parameter `strenght`"), "{error}");
     assert!(error.to_string().contains("did you mean `strength`"), "{error}");
     assert!(with("strength", json!("x")).to_string().contains("it must be a number"));
+    // Declared types, also where the default has another one.
+    let typed = |name: &str, value: Value| {
+        let mut all: Map<String, Value> = wires("Typed").as_object().unwrap().clone();
+        all.insert(name.into(), value);
+        constraint(&all.into()).err().map(|error| error.to_string())
+    };
+    for (name, wrong, must) in [
+        ("kind", json!("zzz"), "it must be \"a\" or \"b\""),
+        ("count", json!(2.5), "it must be a whole number"),
+        ("limit", json!("x"), "it must be a number or left out"),
+        ("names", json!(["x", 1]), "it must be a list whose items are text"),
+    ] {
+        let error = typed(name, wrong).unwrap();
+        assert!(error.contains(must) && error.contains(&format!("`{name}`")), "{error}");
+    }
+    for (name, right) in [
+        ("kind", json!("b")),
+        ("count", json!(2)),
+        ("limit", Value::Null),
+        ("limit", json!(1)),
+        ("names", json!(["x"])),
+    ] {
+        assert_eq!(typed(name, right), None, "{name}");
+    }
     let error = with("contents", json!("00"));
     assert!(error.to_string().contains("was changed during the run"), "{error}");
     assert_eq!(error.kind, Kind::Input);
@@ -141,6 +179,18 @@ fn failures_name_the_class_and_the_line() {
     }
     let error = penalty(&mut constraint(&wires("Unseeded")).unwrap()).unwrap_err();
     assert!(error.to_string().contains("different results"), "{error}");
+    // Also if the drawing begins later.
+    let mut late = constraint(&wires("UnseededLater")).unwrap();
+    let error = (0..200).find_map(|_| penalty(&mut late).err()).unwrap();
+    assert!(error.to_string().contains("different results"), "{error}");
+    for name in ["ComplexGradient", "ComplexValue"] {
+        let error = penalty(&mut constraint(&wires(name)).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("is complex"), "{error}");
+        assert!(error.help.unwrap().contains("real"));
+    }
+    let error = penalty(&mut constraint(&wires("Verbose")).unwrap()).unwrap_err().to_string();
+    assert!(error.len() < 4000 && error.contains("998000 characters left out"), "{}", error.len());
+    assert!(error.contains("the first") && error.contains("the last"), "{error}");
     // After an error the process goes on; after a time-out it does not.
     assert_eq!(penalty(&mut constraint(&wires("Silence")).unwrap()).unwrap(), 0.0);
     // Another spelling of the interpreter has a process of its own, which other tests do not use.

@@ -20,6 +20,17 @@ class Wrong(Exception):
         self.message, self.help = message, help
 
 
+#: Characters of a text that are kept in messages, from its beginning and from its end.
+HEAD, TAIL = 1500, 500
+
+
+def shortened(text):
+    """A text without its middle if it is very long, as an exception with an array in its message."""
+    if text is None or len(text) <= HEAD + TAIL:
+        return text
+    return "%s … (%d characters left out) … %s" % (text[:HEAD], len(text) - HEAD - TAIL, text[-TAIL:])
+
+
 def interpreter():
     return "%s (Python %d.%d.%d)" % ((sys.executable,) + sys.version_info[:3])
 

@@ -179,7 +179,7 @@ def checked(request, made):
     """The values of the object's parameters: those given, else the defaults."""
     known, open_ended = parameters(made)
     if not inspect.isclass(made):
-        known.update({name: (about["default"], None, None) for name, about in FUNCTION.items()})
+        known.update({name: (about["default"], about, None) for name, about in FUNCTION.items()})
     given = request["params"]
     for name in given:
         if name not in known and not open_ended:
@@ -205,6 +205,12 @@ def instance(made, values):
     for name, value in values.items():
         setattr(found, name, value)
     return found
+
+
+def refuse_complex(value, what):
+    """Refuses complex numbers: a conversion would drop their imaginary parts."""
+    if numpy.iscomplexobj(value):
+        raise Wrong("%s is complex" % what, "return real numbers: take the real part or the magnitude if that is meant")
 
 
 def takes(method, count):
@@ -238,6 +244,8 @@ class Component:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
         try:
+            value = numpy.asarray(value)
+            refuse_complex(value, "%s of `%s`" % (name, self.name))
             array = numpy.ascontiguousarray(value, dtype=dtype)
         except (TypeError, ValueError) as error:
             raise Wrong("%s of `%s` is not an array of numbers: %s" % (name, self.name, error))
@@ -275,7 +283,10 @@ class Constraint(Component):
         self.with_point = {name: has and takes(getattr(user, name), 2) for name, has in self.has.items()}
         self.jitted = None
         self.initial = None
-        self.compared = set()
+        #: Number of calls by method, and the number of the next one that is computed twice.
+        self.calls = {}
+        self.twice = random.Random(setting.seed)
+        self.comparing = False
 
     def wants(self):
         found = dict(self.has)
@@ -295,12 +306,23 @@ class Constraint(Component):
         return self.compare("penalty", self.differentiated("penalty", weights, self.point(header, arrays)), header, arrays)
 
     def compare(self, method, first, header, arrays):
-        """Computes the first result twice: unseeded random numbers would make it differ."""
-        if method in self.compared:
+        """Computes some results twice: unseeded random numbers would make them differ.
+
+        These are the first one and later ones at random, about one in each doubling of their number.
+        """
+        if self.comparing:
             return first
-        self.compared.add(method)
+        count, following = self.calls.get(method, (0, 0))
+        if count < following:
+            self.calls[method] = (count + 1, following)
+            return first
+        self.calls[method] = (count + 1, count + 1 + self.twice.randrange(count + 1))
         seed_all(header.get("seed", 0))
-        second = getattr(self, method)(header, arrays)
+        self.comparing = True
+        try:
+            second = getattr(self, method)(header, arrays)
+        finally:
+            self.comparing = False
         if first[0] != second[0] or not numpy.array_equal(first[1][0][1], second[1][0][1]):
             raise Wrong(
                 "two calls of %s() of `%s` with the same weights give different results" % (method, self.name),
@@ -317,6 +339,7 @@ class Constraint(Component):
             tensor = torch.from_numpy(numpy.array(values)).requires_grad_(True)
             found = function(tensor, *extra)
             if isinstance(found, torch.Tensor) and found.ndim == 0:
+                refuse_complex(found.detach().numpy(), "the value of %s() of `%s`" % (method, self.name))
                 gradient = torch.autograd.grad(found, tensor, allow_unused=True)[0] if found.requires_grad else None
                 found = (float(found), numpy.zeros_like(values) if gradient is None else gradient.numpy())
         elif self.arrays == "jax":
@@ -334,6 +357,7 @@ class Constraint(Component):
                 "%s() of `%s` returns %s" % (method, self.name, type(found).__name__),
                 'return the value and the gradient, or set `arrays = "torch"` (or "jax") and return the value alone',
             )
+        refuse_complex(found[0], "the value of %s() of `%s`" % (method, self.name))
         value = float(found[0])
         if not math.isfinite(value):
             raise Wrong(
@@ -378,6 +402,7 @@ def stored(name, value, owner):
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     array = numpy.ascontiguousarray(value)
+    refuse_complex(array, "`%s` of `%s`" % (name, owner))
     if array.dtype.kind == "b" or array.dtype in (numpy.int8, numpy.int16, numpy.int32, numpy.uint16):
         array = array.astype("i8")
     if array.dtype == numpy.float16:
@@ -591,6 +616,8 @@ class Model(Component):
                 )
             # Outputs of the scored steps: by step, and by trial within a step.
             at = torch.from_numpy(numpy.argwhere(arrays["mask"].T > 0))
+            for name, tensor in (("outputs", outputs), ("activity", activity)):
+                refuse_complex(tensor.detach().numpy(), "the %s of `%s`" % (name, self.name))
             scored = outputs[at[:, 1], at[:, 0]]
             real = torch.arange(steps)[None, :] < lengths[:, None]
             activity = (activity * real[:, :, None]).transpose(0, 1)
@@ -632,7 +659,9 @@ def call(request):
         about, out = getattr(found, request["method"])(header, arrays)
     except Exception as error:
         weights = arrays.get("weights")
-        if not isinstance(error, Wrong) and weights is not None and weights.shape[0] != weights.shape[1]:
+        # What numpy and PyTorch raise for arrays of unsuitable shapes; JAX raises a TypeError.
+        kinds = (ValueError, IndexError, RuntimeError) + ((TypeError,) if getattr(found, "arrays", "") == "jax" else ())
+        if isinstance(error, kinds) and weights is not None and weights.shape[0] != weights.shape[1]:
             error.remedy = (
                 "weights are %d×%d here: set `square = True` in `%s` if it takes square matrices only"
                 % (*weights.shape, found.name)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import textwrap
 import typing
 
@@ -161,8 +162,47 @@ def parameters(made, makes=False):
     return found, open_ended
 
 
+def must_be(schema, value):
+    """What a value has to be instead; None if it fits the schema of its type, as experiments check it."""
+    if "enum" in schema and not any(value == one and type(value) is type(one) for one in schema["enum"]):
+        return " or ".join(json.dumps(one) for one in schema["enum"])
+    if "anyOf" in schema:
+        refused = [must_be(option, value) for option in schema["anyOf"]]
+        if None not in refused:
+            return " or ".join(dict.fromkeys(refused))
+    is_bool = isinstance(value, bool)
+    right, text = {
+        "number": (isinstance(value, (int, float)) and not is_bool, "a number"),
+        "integer": (isinstance(value, int) and not is_bool, "a whole number"),
+        "boolean": (is_bool, "true or false"),
+        "string": (isinstance(value, str), "text"),
+        "object": (isinstance(value, dict), "a table"),
+        "array": (isinstance(value, list), "a list"),
+        "null": (value is None, "left out"),
+    }.get(schema.get("type"), (True, ""))
+    if not right:
+        return text
+    if "minimum" in schema and value < schema["minimum"]:
+        return "at least %s" % schema["minimum"]
+    if "maximum" in schema and value > schema["maximum"]:
+        return "at most %s" % schema["maximum"]
+    if isinstance(value, list) and "items" in schema:
+        refused = [must_be(schema["items"], item) for item in value]
+        return next(("a list whose items are %s" % text for text in refused if text), None)
+    return None
+
+
 def check_types(owner, known, given):
-    """Refuses values whose type is not that of the parameter's default."""
+    """Refuses values that do not have the declared type, or else the type of the default."""
+    for name, value in given.items():
+        default, kind, _ = known.get(name, (None, None, None))
+        schema = kind if isinstance(kind, dict) else schema_of(kind)[0]
+        if not schema and type(default) in TYPES:
+            # A whole number as a default may stand for any number.
+            schema = {"type": "number" if type(default) is int else TYPES[type(default)]}
+        text = must_be(schema, value)
+        if text:
+            raise Wrong("parameter `%s` of `%s` cannot be %s" % (name, owner, json.dumps(value)), "it must be %s" % text)
     kinds = (
         (bool, (bool,), "true or false"),
         ((int, float), (int, float), "a number"),

@@ -128,6 +128,8 @@ def flat(value):
         for part in value:
             numbers.extend(flat(part))
         return numbers
+    if isinstance(value, complex):
+        raise Wrong("a number of a trial is complex: %r" % value, "return real numbers")
     return [float(value)]
 
 
@@ -136,6 +138,8 @@ def table(observations):
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(observations, numpy.ndarray) or observations.ndim < 2:
         return None
+    if numpy.iscomplexobj(observations):
+        raise Wrong("an observation is complex", "return real numbers: take the real part or the magnitude if that is meant")
     return numpy.ascontiguousarray(observations.reshape(len(observations), -1), dtype="float32")
 
 

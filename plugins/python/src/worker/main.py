@@ -5,7 +5,7 @@ import traceback
 
 import components
 import environments
-from common import Wrong, keep_bytecode, place
+from common import Wrong, keep_bytecode, place, shortened
 
 
 def serve(requests, answers):
@@ -27,11 +27,11 @@ def serve(requests, answers):
             task, found, payload = environments.handle(request, task)
             reply({"ok": found}, payload)
         except Wrong as wrong:
-            reply({"error": wrong.message, "help": wrong.help})
+            reply({"error": shortened(wrong.message), "help": shortened(wrong.help)})
         except MemoryError:
             reply({"error": "Python ran out of memory"})
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            text = str(error).strip() or "no message"
+            text = shortened(str(error).strip()) or "no message"
             help = getattr(error, "remedy", None)
             reply({"error": "Python: %s: %s%s" % (type(error).__name__, text, place(error)), "help": help})
