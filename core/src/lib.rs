@@ -89,6 +89,7 @@ mod parameters;
 pub mod random;
 mod role;
 mod setting;
+pub mod text;
 
 pub use component::{
     Builder, Component, Description, Offer, ProfileValue, Registration, Role, registrations,

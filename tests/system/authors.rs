@@ -137,6 +137,74 @@ fn failed(report: &Value) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
+fn runs_refuse_tasks_and_metrics_that_the_checks_refuse() {
+    let hostile = fixture("hostile");
+    let scratch = Scratch::new();
+    let file = scratch.path().join("e.toml");
+    let write = |task: &str, metrics: &str| {
+        let rest = "[substrate]\nuse = \"synthetic.field\"\nneurons = 9\n[training]\nepochs = 1\ntrials = 16\n\
+                    batch = 8\n[[variant]]\nname = \"a\"\n";
+        let text = format!("runs = 1\ntasks = [{task}]\n[metrics]\nuse = [{metrics}]\n{rest}");
+        std::fs::write(&file, text).unwrap();
+    };
+    let run = |out: &str| {
+        let out = scratch.path().join(out);
+        (pallium_with(&[&hostile], &["run", text(&file), "--out", text(&out)]), out)
+    };
+    for (absurd, part) in [
+        ("inputs", "`inputs` is 18446744073709551615; a task has 1 to 1000000 input channels"),
+        ("no-inputs", "`inputs` is 0"),
+        ("outputs", "`outputs` is 1099511627776; a task has 2 to 1000000 classes"),
+        ("no-outputs", "`outputs` is 0"),
+        ("steps", "`steps` is 1099511627776"),
+        ("chance", "`levels.chance` is NaN"),
+        ("condition", "trial 0 has condition 99, but the task names 1 conditions"),
+    ] {
+        write(&format!("{{ use = \"hostile.task\", absurd = \"{absurd}\" }}"), "");
+        let (ended, _) = run(absurd);
+        // The task breaks its contract: its trainings fail, and others would go on.
+        assert_eq!(ended.code, Some(3), "{absurd}: {}", ended.stderr);
+        assert!(ended.stderr.contains("`hostile.task`") && ended.stderr.contains(part), "{}", ended.stderr);
+    }
+    let odd = ["empty", "path", "quotes", "control", "accuracy", "twice"];
+    let metrics = odd.map(|names| format!("{{ use = \"hostile.metric\", names = \"{names}\" }}"));
+    write("\"cognition.go-no-go\"", &format!("{}, \"organization.entropy\"", metrics.join(", ")));
+    let (_, out) = run("metrics");
+    let rows = results(&out);
+    let own: Vec<_> = rows.iter().filter(|row| row["split"].is_empty()).collect();
+    assert!(own.iter().any(|row| row["measure"] == "entropy" && row["status"] == "ok"), "{own:?}");
+    let refused = own.iter().filter(|row| row["measure"].starts_with("hostile.metric"));
+    assert_eq!(refused.count(), odd.len(), "{own:?}");
+    assert!(own.iter().all(|row| !["accuracy", "a", "a_2"].contains(&row["measure"].as_str())), "{own:?}");
+    let given = ["--only", "hostile.metric", "--param", "hostile.metric.names=accuracy", "--json"];
+    let checked = pallium(&[&["plugins", "check", text(&hostile)], &given[..]].concat());
+    assert!(failed(&checked.json())["hostile.metric"].contains("measures"), "{}", checked.stdout);
+}
+
+#[test]
+fn an_id_that_another_installed_plugin_has_is_reported() {
+    let own = fixture("outside");
+    let scratch = Scratch::new();
+    // The same components of a crate with another name.
+    let mut bytes = std::fs::read(&own).unwrap();
+    let (old, new) = (b"pallium-tests", b"pallium-other");
+    for at in 0..bytes.len() - old.len() {
+        if bytes[at..].starts_with(old) {
+            bytes[at..at + new.len()].copy_from_slice(new);
+        }
+    }
+    let other = scratch.path().join("libother.so");
+    std::fs::write(&other, bytes).unwrap();
+    let ended = pallium_with(&[&own], &["plugins", "check", text(&other), "--json"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let failed = failed(&ended.json());
+    assert_eq!(failed["outside.long-connections"], ["unique id".to_owned()].into());
+    assert!(ended.stdout.contains(text(&own)), "{}", ended.stdout);
+    // Another build of the same crate takes its place.
+    pallium_with(&[&own], &["plugins", "check", text(&own)]).ok();
+}
+
+#[test]
 fn checks_find_exactly_the_broken_rules() {
     let faulty = fixture("faulty");
     let ended = pallium(&["plugins", "check", text(&faulty), "--json", "--timeout", "5"]);

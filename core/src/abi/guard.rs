@@ -413,7 +413,12 @@ impl WireConstraint for Guard<dyn Constraint> {
 
 impl WireTask for Guard<dyn Task> {
     fn info(&self) -> WireResult<RString> {
-        self.look("info", |task| json(&task.info()))
+        self.look("info", |task| {
+            let info = task.info();
+            info.check_finite()
+                .map_err(|e| e.context(format!("the description of the task `{}`", self.id)))?;
+            json(&info)
+        })
     }
 
     fn trials(&mut self, count: usize, seed: u64) -> WireResult<WireParcel> {

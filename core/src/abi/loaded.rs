@@ -33,7 +33,7 @@ pub struct Library {
 
 macro_rules! build {
     ($function:ident, $trait:ident) => {
-        build!($function, $trait, |_object| -> Result<()> { Ok(()) });
+        build!($function, $trait, |_id, _object| -> Result<()> { Ok(()) });
     };
     ($function:ident, $trait:ident, $info:expr) => {
         #[doc = concat!("Builds a [`", stringify!($trait), "`] of this library from its id, a JSON object of parameters and a setting.")]
@@ -47,7 +47,7 @@ macro_rules! build {
             })?;
             let object = from_wire(object)?;
             entered(id, "info");
-            let info = ($info)(&object)?;
+            let info = ($info)(id, &object)?;
             Ok(Box::new(Loaded { id: id.to_owned(), object, info }))
         }
     };
@@ -94,18 +94,18 @@ impl Library {
 
     build!(substrate, SubstrateSource);
     build!(weights, WeightSource);
-    build!(constraint, Constraint, |object: &ConstraintBox| -> Result<ConstraintWants> {
-        from_json("what a constraint wants", &from_wire(object.wants())?)
+    build!(constraint, Constraint, |id: &str, object: &ConstraintBox| -> Result<ConstraintWants> {
+        from_json(&format!("what the constraint `{id}` wants"), &from_wire(object.wants())?)
     });
-    build!(task, Task, |object: &TaskBox| -> Result<TaskInfo> {
-        from_json("a task's description", &from_wire(object.info())?)
+    build!(task, Task, |id: &str, object: &TaskBox| -> Result<TaskInfo> {
+        from_json(&format!("the description of the task `{id}`"), &from_wire(object.info())?)
     });
-    build!(model, Model, |object: &ModelBox| -> Result<ModelInfo> {
-        from_json("a model's description", &from_wire(object.info())?)
+    build!(model, Model, |id: &str, object: &ModelBox| -> Result<ModelInfo> {
+        from_json(&format!("the description of the model `{id}`"), &from_wire(object.info())?)
     });
     build!(optimizer, Optimizer);
-    build!(metric, Metric, |object: &MetricBox| -> Result<MetricWants> {
-        from_json("what a metric wants", &from_wire(object.wants())?)
+    build!(metric, Metric, |id: &str, object: &MetricBox| -> Result<MetricWants> {
+        from_json(&format!("what the metric `{id}` wants"), &from_wire(object.wants())?)
     });
 }
 

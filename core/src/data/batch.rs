@@ -228,6 +228,16 @@ impl Batch {
         if let Some(length) = self.lengths.iter().find(|&&l| l as usize > steps) {
             return wrong(format!("a trial has {length} steps, but the batch has {steps}"));
         }
+        // Without names, all trials have the condition 0.
+        let known = info.conditions.len().max(1);
+        if let Some((trial, condition)) =
+            self.conditions.iter().enumerate().find(|(_, c)| **c as usize >= known)
+        {
+            return wrong(format!(
+                "trial {trial} has condition {condition}, but the task names {} conditions",
+                info.conditions.len()
+            ));
+        }
         if let Some(periods) = &self.periods {
             if periods.dim() != (trials, steps) {
                 return wrong("`periods` must have the shape trials × steps".into());

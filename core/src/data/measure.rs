@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tensor;
+use crate::text::{check_name, check_unique};
+use crate::{Error, Result, Tensor};
+
+/// Names of measures that the host itself writes for every training.
+const TAKEN: [&str; 6] = ["accuracy", "r2", "task_loss", "penalty", "running_accuracy", "running_loss"];
 
 /// The measures of a network.
 ///
@@ -29,6 +33,48 @@ impl Measures {
     pub fn with(mut self, array: Tensor) -> Self {
         self.arrays.push(array);
         self
+    }
+
+    /// Refuses results without a measure, and names and shapes that are not allowed: names
+    /// become columns of tables and names of files.
+    ///
+    /// # Errors
+    /// The first that is wrong, and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        if self.values.is_empty() {
+            return Err(Error::plugin("it returned no measure")
+                .help("return at least one; the value of a measure that is not defined is NaN"));
+        }
+        for Measure { name, unit, .. } in &self.values {
+            check_name("measure", name, &[',', '"', '/', '\\'])?;
+            if TAKEN.contains(&name.as_str()) {
+                return Err(Error::plugin(format!("`{name}` cannot be the name of a measure")).help(
+                    format!(
+                        "Pallium writes measures named {} itself; choose another name, such as `own_{name}`",
+                        TAKEN.join(", ")
+                    ),
+                ));
+            }
+            if !unit.is_empty() {
+                check_name("unit", unit, &[',', '"'])
+                    .map_err(|e| e.context(format!("the measure `{name}` is malformed")))?;
+            }
+        }
+        check_unique("measure", self.values.iter().map(|measure| measure.name.as_str()))?;
+        for array in &self.arrays {
+            check_name("array", &array.name, &['"', '/', '\\'])?;
+            // A shape may be too large to multiply.
+            let count = array.shape.iter().try_fold(1_usize, |all, &axis| all.checked_mul(axis));
+            if count != Some(array.values.len()) {
+                return Err(Error::plugin(format!(
+                    "the array `{}` has {} values, but the shape {:?}",
+                    array.name,
+                    array.values.len(),
+                    array.shape
+                )));
+            }
+        }
+        check_unique("array", self.arrays.iter().map(|array| array.name.as_str()))
     }
 }
 
@@ -84,5 +130,44 @@ impl Measure {
     pub fn unit(mut self, unit: impl Into<String>) -> Self {
         self.unit = unit.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_and_arrays_that_cannot_be_stored_are_refused() {
+        let of = |names: &[&str]| {
+            let values: Vec<_> = names.iter().map(|name| Measure::new(*name, f64::NAN)).collect();
+            Measures::from(values)
+        };
+        let array = |name: &str| Tensor::new(name, [1], vec![1.0_f64]);
+        let good = of(&["small_worldness", "λ (µm) 2.5"]).with(array("eigenvalues")).with(array("λ"));
+        good.check().unwrap();
+        for wrong in
+            ["", " a", "a,b", "a/b", "a\\b", "a\"b", "a\nb", "\u{1b}[31m", "a\u{202e}b", "accuracy", "r2"]
+        {
+            let error = of(&["fine", wrong]).check().unwrap_err();
+            assert!(error.message.contains("cannot be the name of a measure"), "{wrong:?}: {error}");
+            assert!(error.help.is_some() && !error.report().contains('\u{1b}'), "{error}");
+        }
+        assert_eq!(of(&[]).check().unwrap_err().message, "it returned no measure");
+        assert_eq!(of(&["a", "b", "a"]).check().unwrap_err().message, "two measures are named `a`");
+        let unit = Measures::from(vec![Measure::new("a", 1.0).unit("m\ns")]);
+        assert!(unit.check().unwrap_err().message.contains("`a`"));
+        for wrong in ["", "../x\n", "a/b"] {
+            assert!(
+                of(&["a"]).with(array(wrong)).check().unwrap_err().message.contains("an array"),
+                "{wrong:?}"
+            );
+        }
+        let twice = of(&["a"]).with(array("x")).with(array("x"));
+        assert_eq!(twice.check().unwrap_err().message, "two arrays are named `x`");
+        for shape in [vec![2], vec![usize::MAX, 2]] {
+            let odd = of(&["a"]).with(Tensor::new("x", shape, vec![1.0_f64]));
+            assert!(odd.check().unwrap_err().message.contains("the array `x` has 1 values"));
+        }
     }
 }

@@ -184,6 +184,8 @@ pub trait Constraint: Send + Sync {
     /// If it does not support this (the default).
     fn rewired(&mut self, change: &RewiringView<'_>) -> Result<()> {
         let _ = change;
-        Err(Error::unsupported("this constraint does not support changes of the connections"))
+        Err(Error::unsupported("this constraint does not support changes of the connections").help(
+            "leave it out, or the constraint that rewires; to support them, its author implements `rewired`",
+        ))
     }
 }

@@ -79,6 +79,8 @@ pub trait Optimizer: Send + Sync {
     /// If the optimizer does not support this (the default).
     fn rewired(&mut self, parameter: &str, change: &RewiringView<'_>) -> Result<()> {
         let _ = (parameter, change);
-        Err(Error::unsupported("this optimizer does not support changes of the connections"))
+        Err(Error::unsupported("this optimizer does not support changes of the connections").help(
+            "use another optimizer, such as optimizer.adam, or leave out the constraint that rewires; to support them, its author implements `rewired`",
+        ))
     }
 }

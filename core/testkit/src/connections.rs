@@ -15,7 +15,8 @@ use crate::toy::{Toy, uniform};
 use crate::{Note, Subject, World, broken, passed, skipped, world};
 
 /// The reason for which a component is not checked here.
-const MATRICES: &str = "it takes matrices alone";
+const MATRICES: &str =
+    "it takes only matrices; `const CONNECTIONS: bool = true` states that it takes connections too";
 /// Updates in which a constraint that rewires must have done so at least once.
 const UPDATES: u64 = 500;
 

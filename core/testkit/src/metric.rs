@@ -1,13 +1,11 @@
 //! Checks of metrics.
 
-use std::collections::BTreeSet;
-
 use ndarray::{Array2, Array3, Axis, s};
 use rand::seq::SliceRandom;
 
 use crate::clock::{duration, repeat};
 use crate::common::orderly;
-use crate::state::{differing, well_formed};
+use crate::state::differing;
 use crate::toy::Toy;
 use crate::{Check, Note, RateNetwork, Subject, World, broken, passed, skipped, world};
 use pallium_core::{
@@ -18,7 +16,7 @@ use pallium_core::{
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "measures",
-        about: "measures and arrays have unique names, and some measures are finite for a typical network",
+        about: "measures and arrays have unique names that tables and files can have, and some measures are finite for a typical network",
         run: measures,
     },
     Check {
@@ -192,19 +190,7 @@ fn built(subject: &Subject<'_>, world: &World) -> Result<Box<dyn Metric>> {
 fn measures(subject: &Subject<'_>) -> Result<Note> {
     let world = World::new(world::NEURONS, 1);
     let found = Sample::suited(subject, &world)?.measured_by(&mut *built(subject, &world)?)?;
-    if found.values.is_empty() {
-        return broken("it returned no measure");
-    }
-    let mut names = BTreeSet::new();
-    for measure in &found.values {
-        if measure.name.trim().is_empty() || measure.name.chars().any(|c| c.is_control() || c == ',') {
-            return broken(format!("`{}` cannot be the name of a measure", measure.name.escape_debug()));
-        }
-        if !names.insert(&measure.name) {
-            return broken(format!("duplicate measure `{}`", measure.name));
-        }
-    }
-    well_formed(&found.arrays).map_err(|e| e.context("its arrays are malformed"))?;
+    found.check()?;
     if found.values.iter().all(|m| !m.value.is_finite()) {
         return broken(format!("no measure is finite for a typical network of {} neurons", world::NEURONS));
     }

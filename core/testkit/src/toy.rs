@@ -116,10 +116,11 @@ mod tests {
     #[test]
     fn the_trials_are_well_formed() {
         for toy in [Toy::Classes, Toy::Values] {
-            let info = match toy {
+            let mut info = match toy {
                 Toy::Classes => TaskInfo::classes(INPUTS, 2, 7),
                 Toy::Values => TaskInfo::values(INPUTS, 2, 7, toy.loss()),
             };
+            info.conditions = vec!["one".into(), "two".into()];
             toy.trials(20, 1).check(&info).unwrap();
             let ragged = toy.ragged(20, 1);
             ragged.check(&info).unwrap();

@@ -177,7 +177,7 @@ macro_rules! mock {
         mock!($name, $id, $params);
         impl Metric for $name {
             fn measure(&mut self, _: &Network<'_>) -> Result<Measures> {
-                Ok(Measures::default())
+                Ok(vec![Measure::new("mock", 1.0)].into())
             }
         }
     )*};

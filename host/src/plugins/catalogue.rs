@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use pallium_core::abi::{ComponentEntry, Manifest, ProfileEntry, lacking};
 use pallium_core::{
-    Builder, Constraint, Description, Error, Metric, Model, Optimizer, Registration, Result, Role, Setting,
-    SubstrateSource, Task, WeightSource, accepts_further_names, nearest,
+    Builder, Constraint, Description, Error, Measures, Metric, Model, Network, Optimizer, Registration,
+    Result, Role, Setting, SubstrateSource, Task, WeightSource, accepts_further_names, nearest,
 };
 use pallium_files::hash;
 use pallium_record::VERSION;
@@ -84,16 +84,41 @@ macro_rules! build {
         /// If there is no such component, a parameter is wrong, or the setting
         /// lacks something that it needs.
         pub fn $function(&self, component: &Use, setting: &Setting<'_>) -> Result<Box<dyn $trait>> {
-            let entry = self.find(&component.id, Role::$role)?;
-            match &entry.source {
-                Source::InProcess(Builder::$role(build)) => build(&component.json(), setting),
-                Source::Plugin(file) => file.library()?.$function(&entry.id, &component.json(), setting),
-                Source::InProcess(_) => {
-                    Err(Error::bug(format!("`{}` is registered under two roles", entry.id)))
-                }
-            }
+            build!(self, $function, $role, component, setting)
         }
     };
+    ($catalogue:ident, $function:ident, $role:ident, $component:ident, $setting:ident) => {{
+        let entry = $catalogue.find(&$component.id, Role::$role)?;
+        match &entry.source {
+            Source::InProcess(Builder::$role(build)) => build(&$component.json(), $setting),
+            Source::Plugin(file) => file.library()?.$function(&entry.id, &$component.json(), $setting),
+            Source::InProcess(_) => Err(Error::bug(format!("`{}` is registered under two roles", entry.id))),
+        }
+    }};
+}
+
+/// A metric whose results are checked.
+struct CheckedMetric {
+    metric: Box<dyn Metric>,
+    id: String,
+}
+
+impl Metric for CheckedMetric {
+    fn wants_activity(&self) -> bool {
+        self.metric.wants_activity()
+    }
+
+    fn permutation_invariant(&self) -> bool {
+        self.metric.permutation_invariant()
+    }
+
+    fn measure(&mut self, network: &Network<'_>) -> Result<Measures> {
+        let measures = self.metric.measure(network)?;
+        measures.check().map_err(|e| {
+            e.context(format!("the metric `{}` returned results that are not allowed", self.id))
+        })?;
+        Ok(measures)
+    }
 }
 
 /// Something that only a newer version can do.
@@ -340,8 +365,34 @@ impl Catalogue {
     build!(substrate, Substrate, SubstrateSource, "substrate source");
     build!(weights, Weights, WeightSource, "weight source");
     build!(constraint, Constraint, Constraint, "constraint");
-    build!(task, Task, Task, "task");
     build!(model, Model, Model, "model");
     build!(optimizer, Optimizer, Optimizer, "optimizer");
-    build!(metric, Metric, Metric, "metric");
+
+    /// Builds a task, and checks its description.
+    ///
+    /// # Errors
+    /// As [`Catalogue::model`], or if the task describes itself as no task can be.
+    pub fn task(&self, component: &Use, setting: &Setting<'_>) -> Result<Box<dyn Task>> {
+        let task = build!(self, task, Task, component, setting)?;
+        let context =
+            |e: Error| e.context(format!("the description of the task `{}` is not allowed", component.id));
+        task.info().check().map_err(context)?;
+        Ok(task)
+    }
+
+    /// Builds a metric; it fails if it returns measures that are not allowed.
+    ///
+    /// # Errors
+    /// As [`Catalogue::model`].
+    pub fn metric(&self, component: &Use, setting: &Setting<'_>) -> Result<Box<dyn Metric>> {
+        let metric = build!(self, metric, Metric, component, setting)?;
+        Ok(Box::new(CheckedMetric { metric, id: component.id.clone() }))
+    }
+
+    /// The other plugin that offers a component called `id`, besides the crate `plugin`
+    /// in any version.
+    pub fn offered_by_another(&self, id: &str, plugin: &str) -> Option<&PluginFile> {
+        let file = self.entries.get(id)?.plugin.as_deref()?;
+        (file.name != plugin).then_some(file)
+    }
 }

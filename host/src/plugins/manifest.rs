@@ -2,6 +2,7 @@
 //! columns, and its texts are printed.
 
 use pallium_core::abi::Manifest;
+use pallium_core::text::{acts, shown};
 use pallium_core::{Error, Result};
 use serde_json::Value;
 
@@ -77,10 +78,21 @@ fn schema(id: &str, schema: &Value) -> Result<()> {
         let text = format!("{length} bytes of JSON");
         return Err(refused(&what, &text, &format!("one JSON object, up to {SCHEMA} bytes")));
     }
-    match text_that_acts(schema) {
-        None => Ok(()),
-        Some(text) => Err(refused(&what, text, "texts without control characters")),
+    if let Some(text) = text_that_acts(schema) {
+        return Err(refused(&what, text, "texts without control characters"));
     }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flatten().try_for_each(|(name, _)| {
+        let letters = |c: char| c.is_alphanumeric() || "-_".contains(c);
+        if !name.is_empty() && name.len() <= NAME && name.chars().all(letters) {
+            return Ok(());
+        }
+        Err(refused(
+            &format!("name of a parameter of `{id}`"),
+            name,
+            &format!("letters, digits, `-` and `_`, up to {NAME}"),
+        ))
+    })
 }
 
 /// A text in `value`, or a key, with a character that [`acts`].
@@ -95,25 +107,9 @@ fn text_that_acts(value: &Value) -> Option<&str> {
     }
 }
 
-/// Whether a character would act on a terminal instead of being shown: control
-/// characters, and those that reverse the direction of text.
-fn acts(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 fn refused(what: &str, text: &str, must: &str) -> Error {
     Error::plugin(format!("the {what} is not allowed: `{}`", shown(text)))
         .help(format!("it must be {must}; correct it in the plugin and build it again"))
-}
-
-/// The beginning of a text, without characters that act.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-    if text.chars().nth(60).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -179,6 +175,20 @@ mod tests {
             json!({"a": "x".repeat(SCHEMA)}),
         ] {
             assert!(manifest(|m| m.components[0].schema = wrong.clone()).is_err());
+        }
+    }
+
+    #[test]
+    fn names_of_parameters_are_words() {
+        let named = |name: &str| {
+            let schema = json!({"properties": {name: {"description": "one line"}}});
+            manifest(|m| m.components[0].schema = schema)
+        };
+        named("free_um").unwrap();
+        named("Größe-2").unwrap();
+        for wrong in ["", "two\nlines", "a\tb", "a b", "a.b", "a=b"] {
+            let error = named(wrong).unwrap_err();
+            assert!(error.message.contains("a parameter of `my.penalty-2`"), "{wrong:?}: {error}");
         }
     }
 

@@ -48,7 +48,9 @@ fn repeats(spec: &CellSpec, component: &Use, catalogue: &Catalogue, base: &Setti
     let count = REPEATED.min(spec.training.trials.max(1));
     let draw = || -> Result<Batch> {
         let mut task = build_task(spec, component, catalogue, base)?;
-        task.trials_of(Split::Train, count, spec.trial_seed("train"))
+        let batch = task.trials_of(Split::Train, count, spec.trial_seed("train"))?;
+        batch.check(&task.info()).map_err(|e| e.context(format!("trials of the task `{}`", component.id)))?;
+        Ok(batch)
     };
     if drawn_alike(draw()?, draw()?) {
         return Ok(());

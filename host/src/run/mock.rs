@@ -325,6 +325,7 @@ impl Metric for Probe {
         Ok(vec![match self.0.kind.as_str() {
             "fails" => return Err(Error::input("the network is too small")),
             "undefined" => Measure::new("undefined", f64::NAN),
+            "taken" => Measure::new("accuracy", 1.0),
             "activity" => {
                 let trials = network.activity.map_or(0, |a| a.dim().1);
                 assert_eq!((trials, trials), (network.conditions.len(), network.lengths.len()));

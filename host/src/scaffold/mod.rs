@@ -298,19 +298,28 @@ impl Scaffold {
                 .help("choose another name, or another folder with --dir"));
         }
         refuse_members(folder)?;
-        all_or_nothing(folder, || {
+        all_or_nothing(folder, |folder| {
             write_files(folder, files)?;
             if self.core == Core::Vendored { vendor::write(folder) } else { Ok(()) }
         })
     }
 }
 
-/// Removes a folder that did not exist before if it cannot be filled.
-fn all_or_nothing(folder: &Path, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    fill().inspect_err(|_| {
-        // What cannot be removed either is named by the error.
-        let _ = std::fs::remove_dir_all(folder);
-    })
+/// Creates a folder that did not exist before: it is filled beside its place and then
+/// renamed, so that it never exists in part, even if the process is killed.
+fn all_or_nothing(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io(folder, &e);
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let beside = tempfile::Builder::new().prefix(".pallium-new-").tempdir_in(parent).map_err(failed)?;
+    // In a subfolder, since the temporary folder itself is private.
+    let new = beside.path().join("new");
+    std::fs::create_dir(&new).map_err(failed)?;
+    fill(&new)?;
+    std::fs::rename(&new, folder).map_err(failed)
 }
 
 fn write_files(folder: &Path, files: Vec<(String, String)>) -> Result<()> {
@@ -474,5 +483,21 @@ mod tests {
         assert!(inside.join("src/lib.rs").exists());
         let error = scaffold("a").unwrap().write(&inside).unwrap_err();
         assert!(error.message.contains("exists already"));
+    }
+
+    #[test]
+    fn a_folder_appears_only_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("deep/a");
+        let failed = all_or_nothing(&inside, |new| {
+            std::fs::write(new.join("half"), "").unwrap();
+            assert!(!inside.exists(), "a killed process would leave it");
+            Err(Error::input("the disk is full"))
+        });
+        assert_eq!(failed.unwrap_err().message, "the disk is full");
+        assert_eq!(std::fs::read_dir(folder.path().join("deep")).unwrap().count(), 0);
+        scaffold("a").unwrap().write(&inside).unwrap();
+        assert!(inside.join("src/lib.rs").exists());
+        assert_eq!(std::fs::read_dir(folder.path().join("deep")).unwrap().count(), 1);
     }
 }

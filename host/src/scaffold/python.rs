@@ -93,7 +93,7 @@ impl Scaffold {
             return Err(Error::input(format!("{} exists already", folder.display()))
                 .help("choose another name, or another folder with --dir"));
         }
-        all_or_nothing(folder, || write_files(folder, files))
+        all_or_nothing(folder, |folder| write_files(folder, files))
     }
 }
 

@@ -78,7 +78,7 @@ fn a_metric_that_keeps_its_promises_conforms() {
 fn broken_promises_of_metrics_are_found() {
     for (fault, check, message) in [
         ("does-not-ask", "asks", "it does not ask for activity"),
-        ("same-names", "measures", "two tensors are named `norms`"),
+        ("same-names", "measures", "two arrays are named `norms`"),
         ("shape", "measures", "malformed: shape [99]"),
         ("order", "relabelling", "`first` is"),
     ] {

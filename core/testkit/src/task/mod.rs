@@ -14,7 +14,7 @@ use pallium_core::{Batch, Error, Result, Setting, Split, Targets, Task, TaskInfo
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "description of trials",
-        about: "channels, outputs, steps, conditions and levels are plausible",
+        about: "channels, outputs, steps, reactions, names and levels are ones that a task can have",
         run: info,
     },
     Check {
@@ -73,51 +73,12 @@ fn built(subject: &Subject<'_>) -> Result<Box<dyn Task>> {
 
 fn info(subject: &Subject<'_>) -> Result<Note> {
     let info = built(subject)?.info();
-    let classes = info.loss.of_classes();
-    let outputs = if classes { ("classes", info.outputs, 2) } else { ("outputs", info.outputs, 1) };
-    for (what, count, least) in [("input channels", info.inputs, 1), outputs, ("steps", info.steps, 1)] {
-        if count < least {
-            return broken(format!("{count} {what}"));
-        }
-    }
-    let names: BTreeSet<&String> = info.conditions.iter().collect();
-    if names.len() != info.conditions.len() || names.iter().any(|n| n.trim().is_empty()) {
-        return broken(format!("conditions must have unique names, found {:?}", info.conditions));
-    }
-    if info.step_ms.is_some_and(|ms| !ms.is_finite() || ms <= 0.0) {
-        return broken("a step must last longer than 0 ms");
-    }
-    if info.levels.is_some() && !info.has_accuracy() {
-        return Err(Error::plugin("it states levels of an accuracy, but has none")
-            .help("values have an accuracy only if `judges` is true; otherwise `levels` is None"));
-    }
-    if info.levels.is_none() && classes && !info.judges {
-        return broken("a task of classes has an accuracy, so it must state the level of chance");
-    }
-    let levels = info.levels.into_iter().flat_map(|levels| {
-        [
-            Some(("chance", levels.chance)),
-            levels.memoryless.map(|l| ("memoryless", l)),
-            levels.ideal.map(|l| ("ideal", l)),
-        ]
-    });
-    let mut before: Option<(&str, f64)> = None;
-    for (name, level) in levels.flatten() {
-        if !(0.0..=1.0).contains(&level) {
-            return broken(format!("the {name} level is {level}; it must be between 0 and 1"));
-        }
-        if let Some((lower, value)) = before
-            && level < value - 1e-9
-        {
-            return broken(format!("the {name} level {level} is below the {lower} level {value}"));
-        }
-        before = Some((name, level));
-    }
+    info.check()?;
     passed(format!(
         "{} channels, {} {} ({}), {} steps, {} conditions",
         info.inputs,
         info.outputs,
-        outputs.0,
+        if info.loss.of_classes() { "classes" } else { "outputs" },
         info.loss,
         info.steps,
         info.conditions.len()
@@ -127,7 +88,8 @@ fn info(subject: &Subject<'_>) -> Result<Note> {
 /// The number of trials that fit into about 100 MB, at most `most`.
 fn count(info: &TaskInfo, most: usize) -> usize {
     let values = if info.loss.of_classes() { 1 } else { info.outputs };
-    (25_000_000 / (info.steps * (info.inputs + values)).max(1)).clamp(1, most)
+    let each = info.steps.saturating_mul(info.inputs.saturating_add(values));
+    (25_000_000 / each.max(1)).clamp(1, most)
 }
 
 fn trials(subject: &Subject<'_>) -> Result<Note> {
@@ -153,12 +115,6 @@ fn trials(subject: &Subject<'_>) -> Result<Note> {
         longest = longest.max(batch.lengths.iter().copied().max().unwrap_or(0) as usize);
         shortest = shortest.min(batch.lengths.iter().copied().min().unwrap_or(0) as usize);
         occurring.extend(batch.conditions.iter().copied());
-        if let Some(&kind) = batch.conditions.iter().find(|&&c| c as usize >= info.conditions.len().max(1)) {
-            return broken(format!(
-                "a trial has condition {kind}, but only {} have a name",
-                info.conditions.len()
-            ));
-        }
         if let Some(trial) = (0..wanted).find(|&t| batch.accuracy_mask().row(t).iter().all(|&m| m == 0.0)) {
             return broken(format!("trial {trial} of {wanted} is scored at no step"));
         }

@@ -14,12 +14,7 @@ pub(super) fn react(subject: &Subject<'_>) -> Result<Note> {
     if info.reacts.is_empty() {
         return skipped("stimuli do not depend on answers");
     }
-    if !info.reacts.is_sorted_by(|a, b| a < b) || info.reacts.iter().any(|&step| step + 1 >= info.steps) {
-        return broken(format!(
-            "it reacts after the steps {:?}; they must be ascending, and before the last of {} steps",
-            info.reacts, info.steps
-        ));
-    }
+    info.check()?;
     let mut batch = task.trials(count(&info, 60), 5)?;
     let trials = batch.trials();
     let answers = |number: u64| -> Result<Array2<f32>> {

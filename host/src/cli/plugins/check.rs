@@ -207,11 +207,12 @@ pub fn check(args: &Check) -> Result<u8> {
         role: "file".into(),
         findings: run_checks(&args.file, None, &Map::new(), limit, &mut offers)?,
     }];
-    let (about, components) = match offers {
+    let (about, name, components) = match offers {
         Some(CheckMessage::Offers { name, version, core_version, components }) => {
-            (json!({"plugin": name, "version": version, "core_version": core_version}), components)
+            let about = json!({"plugin": name, "version": version, "core_version": core_version});
+            (about, name, components)
         }
-        _ => (json!({}), Vec::new()),
+        _ => (json!({}), String::new(), Vec::new()),
     };
     let known = |id: &String| components.iter().any(|known| known.id == *id);
     if let Some(id) = args.only.iter().find(|id| !components.is_empty() && !known(id)) {
@@ -219,12 +220,16 @@ pub fn check(args: &Check) -> Result<u8> {
             .help(format!("it has: {}", components.iter().map(|c| c.id.as_str()).join(", "))));
     }
     let mut params = parameters(&args.params, &components)?;
+    let installed = plugins::Catalogue::discover(&[], support::cache_folder().as_deref())
+        .inspect_err(|e| tracing::warn!("ids are not compared with those of installed plugins: {e}"))
+        .unwrap_or_default();
     for Offered { id, role, .. } in &components {
         if !args.only.is_empty() && !args.only.contains(id) {
             continue;
         }
         let given = params.remove(id).unwrap_or_default();
-        let findings = run_checks(&args.file, Some(id), &given, limit, &mut None)?;
+        let mut findings = run_checks(&args.file, Some(id), &given, limit, &mut None)?;
+        findings.extend(installed.offered_by_another(id, &name).map(|other| taken(id, &other.path)));
         parts.push(Part { id: id.clone(), role: role.clone(), findings });
     }
     report(args, about, &parts)
@@ -418,6 +423,13 @@ fn run_checks(
             return Ok(findings);
         }
     }
+}
+
+/// The finding that another installed plugin has the id: a run would leave out one of them.
+fn taken(id: &str, other: &Path) -> Finding {
+    let detail = format!("{} offers `{id}` too, so a run leaves one of the two plugins out", other.display());
+    let help = "choose another ID, best of a family of your own, or remove the other plugin";
+    Finding { help: Some(help.into()), ..failure("unique id".into(), detail, 0.0) }
 }
 
 fn failure(check: String, detail: String, seconds: f64) -> Finding {

@@ -1,9 +1,11 @@
 use ndarray::Array2;
-use pallium_core::Setting;
+use pallium_core::{Measure, Measures, Setting};
 use pallium_record::outcome::TaskEpoch;
 use pallium_record::spec::{Member as MemberSpec, Members, SEVERAL_TASKS};
 
+use super::super::components::Options;
 use super::super::mock::{catalogue, spec, with};
+use super::super::train::train;
 use super::*;
 
 fn several(order: Order, shares: &[f64]) -> CellSpec {
@@ -132,4 +134,29 @@ fn tasks_and_stages_must_fit_one_network() {
     let curriculum = vec![Stage { component, until: reaches(0.5, 1, None) }];
     let error = built(&CellSpec { curriculum, ..spec() }).err().unwrap();
     assert!(error.message.contains("stage 1 of the curriculum of `mock.task` has 2 outputs"), "{error}");
+}
+
+#[test]
+fn a_task_that_no_network_can_learn_is_refused_by_its_name_and_field() {
+    let mut spec = spec();
+    spec.task_component = with("mock.task", "classes", 1);
+    let error = built(&spec).err().unwrap();
+    assert_eq!(error.message, "the description of the task `mock.task` is not allowed");
+    assert!(error.causes[0].starts_with("`outputs` is 0;"), "{error}");
+}
+
+#[test]
+fn a_metric_fails_alone_if_it_returns_a_name_that_the_training_itself_writes() {
+    let mut spec = spec();
+    spec.metrics = vec![with("mock.metric", "kind", "taken"), Use::new("mock.metric")];
+    let trained = train(&spec, &catalogue(), &Options::default(), &mut |_| ()).unwrap();
+    let [refused, kept] = [0, 1].map(|metric| &trained.measures[metric][0]);
+    let why = refused.failed.as_deref().unwrap();
+    assert!(why.contains("metric `mock.metric`") && why.contains("`accuracy` cannot be"), "{why}");
+    assert!(kept.failed.is_none() && kept.value.is_some());
+    // Every measure of the training itself is among the names that are refused.
+    for value in &trained.values {
+        let own = Measures::from(vec![Measure::new(value.measure.as_str(), 0.0)]);
+        assert!(own.check().is_err(), "{}", value.measure);
+    }
 }
