@@ -160,7 +160,7 @@ fn runs_refuse_tasks_and_metrics_that_the_checks_refuse() {
         ("chance", "`levels.chance` is NaN"),
         ("condition", "trial 0 has condition 99, but the task names 1 conditions"),
     ] {
-        write(&format!("{{ use = \"hostile.task\", absurd = \"{absurd}\" }}"), "");
+        write(&format!("{{ use = \"hostile.task\", absurd = \"{absurd}\" }}"), "\"organization.entropy\"");
         let (ended, _) = run(absurd);
         // The task breaks its contract: its trainings fail, and others would go on.
         assert_eq!(ended.code, Some(3), "{absurd}: {}", ended.stderr);
