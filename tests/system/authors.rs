@@ -264,7 +264,7 @@ fn checks_find_exactly_the_broken_rules() {
         "a second projection changes weights by up to",
         "panicked in penalty: not a number",
         "signal 6 (abort)",
-        "it did not end within 5 s",
+        "it did not end within 5 s; last plugin code: `",
         "gives other trials for the same seed",
         "it states 0.25; guessing evenly reaches 0.5000",
         "it states 0.5, but an observer of only the last inputs reaches 1.000",

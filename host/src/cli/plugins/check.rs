@@ -404,8 +404,13 @@ fn run_checks(
             return Ok(findings);
         }
         let late = end.late.is_some();
-        let broken =
-            if late { format!("it did not end within {} s", limit.as_secs()) } else { end.reason(None, "") };
+        let broken = match (late, &end.last_call) {
+            (true, Some(call)) => {
+                format!("it did not end within {} s; last plugin code: {call}", limit.as_secs())
+            }
+            (true, None) => format!("it did not end within {} s", limit.as_secs()),
+            (false, _) => end.reason(None, ""),
+        };
         let Some(check) = begun else {
             // It ended between two checks or before the first, so a new process
             // would end in the same way.
