@@ -43,7 +43,7 @@ pallium_core::params! {
 /// linear solve within the region of each start.
 ///
 /// Measures: numbers of `fixed_points` (q ≤ `fixed_q`), of the stable ones among them
-/// (all |λ| < 1) and of `slow_points` (q ≤ `slow_q`); of the fixed points the mean
+/// (all |λ| < 1) and of `slow_points` (`fixed_q` < q ≤ `slow_q`); of the fixed points the mean
 /// number of unstable directions, the largest |λ| and its `fixed_point_timescale`
 /// −1/ln|λ| in steps (undefined from |λ| = 1 on), and `fixed_point_dimension`, the
 /// participation ratio of the points themselves: near 1 for a line. Arrays: `points`
