@@ -133,7 +133,9 @@ impl Scratch {
         }
         for entry in fs::read_dir(root().join("experiments")).unwrap() {
             let from = entry.unwrap().path();
-            fs::copy(&from, at("experiments").join(from.file_name().unwrap())).unwrap();
+            if from.is_file() {
+                fs::copy(&from, at("experiments").join(from.file_name().unwrap())).unwrap();
+            }
         }
         // Examples that build on another file lie beside it.
         fs::copy(at("experiments/cortical-blueprint.toml"), at("cortical-blueprint.toml")).unwrap();

@@ -181,6 +181,9 @@ fn every_experiment_file_runs_dry_on_synthetic_neurons() {
     let mut known = 0;
     for entry in std::fs::read_dir(root().join("experiments")).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let all = ["run", text(&path), "--dry-run", "--json", "--out", text(&out)];
         let synthetic = ["--set", "substrate.use=synthetic.field", "--set", "substrate.neurons=60"];
         let dry = pallium(&[&all[..], &synthetic].concat()).ok().json();
