@@ -84,6 +84,18 @@ pub fn existing(folder: &Path) -> Result<Store> {
     })
 }
 
+/// The trainings of `specs`, each with the folder that holds it if it is finished in
+/// `store`.
+///
+/// # Errors
+/// If a component does not exist, or data or the run folder cannot be read.
+pub fn located(specs: Vec<CellSpec>, store: &Store, catalogue: &Catalogue) -> Result<Vec<Cell>> {
+    let of = |spec| identity::identify(spec, &catalogue.files());
+    let mut cells: Vec<Cell> = specs.into_iter().map(of).collect::<Result<_>>()?;
+    store.locate(&mut cells)?;
+    Ok(cells)
+}
+
 /// The error for a run folder without a training that its experiment needs.
 pub fn none_finished(folder: &Path) -> Error {
     Error::input(format!(
@@ -105,9 +117,7 @@ impl FinishedRun {
         let experiment = Experiment::load(&folder.join("experiment.toml"), &[])?;
         let catalogue = support::catalogue(&experiment.plugin_path)?;
         let specs = filter(experiment.expand(&catalogue)?, only)?;
-        let of = |spec: CellSpec| identity::identify(spec, &catalogue.files());
-        let mut plan: Vec<Cell> = specs.into_iter().map(of).collect::<Result<_>>()?;
-        store.locate(&mut plan)?;
+        let plan = located(specs, &store, &catalogue)?;
         let (mut cells, mut diverged) = (Vec::new(), 0);
         for cell in plan {
             if store.holds(&cell)? {

@@ -2,10 +2,9 @@
 
 use pallium_core::Result;
 use pallium_record::compact::{self, CompactTraining};
-use pallium_record::identity;
 
 use super::Export;
-use crate::cli::finished::{existing, none_finished};
+use crate::cli::finished::{existing, located, none_finished};
 use crate::cli::{output, support};
 use crate::experiment::Experiment;
 
@@ -21,11 +20,7 @@ pub(super) fn export(args: &Export) -> Result<()> {
     let catalogue = support::catalogue(&experiment.plugin_path)?;
     let mut cells = experiment.expansion(&catalogue)?.cells;
     experiment.add_metrics(&mut cells, &store.manifest()?.added_metrics, &catalogue)?;
-    let mut plan = cells
-        .into_iter()
-        .map(|spec| identity::identify(spec, &catalogue.files()))
-        .collect::<Result<Vec<_>>>()?;
-    store.locate(&mut plan)?;
+    let plan = located(cells, &store, &catalogue)?;
     let mut trainings = Vec::new();
     for cell in &plan {
         if store.holds(cell)? {

@@ -10,14 +10,14 @@ use std::path::Path;
 use itertools::Itertools;
 use pallium_core::Result;
 use pallium_record::finished::{Record, Records};
-use pallium_record::identity::{self, Cell};
-use pallium_record::spec::{CellSpec, Use};
+use pallium_record::identity::Cell;
+use pallium_record::spec::Use;
 use pallium_record::store::Store;
 use pallium_report::run_table;
 use serde_json::Value;
 
 use super::Param;
-use crate::cli::finished::none_finished;
+use crate::cli::finished::{located, none_finished};
 use crate::cli::run::{SOME_FAILED, check, page_of_run, train};
 use crate::cli::support;
 use crate::experiment::Experiment;
@@ -66,14 +66,8 @@ pub fn measure(
     only_chosen.iter_mut().for_each(|cell| cell.metrics.clear());
     experiment.add_metrics(&mut only_chosen, &chosen, catalogue)?;
     experiment.add_metrics(&mut expansion.cells, &manifest.added_metrics, catalogue)?;
-    let located = |specs: &[CellSpec]| -> Result<Vec<Cell>> {
-        let identified = specs.iter().cloned().map(|spec| identity::identify(spec, &catalogue.files()));
-        let mut cells: Vec<Cell> = identified.collect::<Result<_>>()?;
-        store.locate(&mut cells)?;
-        Ok(cells)
-    };
-    let plan = located(&expansion.cells)?;
-    let wanted = located(&only_chosen)?;
+    let plan = located(expansion.cells, &store, catalogue)?;
+    let wanted = located(only_chosen, &store, catalogue)?;
     let (mut held, mut pending) = (0, Vec::<&Cell>::new());
     for cell in &wanted {
         if store.holds(cell)? {
