@@ -53,6 +53,9 @@ pub struct Restored {
     pub identity: String,
     /// SHA-256 of the weights that it ended with.
     pub weights_sha256: String,
+    /// Components whose plugin files were others then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_builds: Vec<String>,
 }
 
 /// The contents of a compact file.
@@ -154,9 +157,9 @@ impl CompactTraining {
 
     /// The components of `cell` whose plugin files are not those of this training,
     /// sorted.
-    pub fn other_builds<'a>(&self, cell: &'a Cell) -> Vec<&'a str> {
+    pub fn other_builds(&self, cell: &Cell) -> Vec<String> {
         let changed = cell.inputs.iter().filter(|(name, sum)| self.training.inputs.get(name) != Some(sum));
-        changed.filter_map(|(name, _)| name.strip_prefix("component ")).collect()
+        changed.filter_map(|(name, _)| name.strip_prefix("component ").map(str::to_owned)).collect()
     }
 }
 
@@ -219,8 +222,10 @@ mod tests {
         run.restore(&new, &compact).unwrap();
         assert!(run.is_complete(&new).unwrap());
         let warnings = finished(&run, &new).warnings;
-        assert!(warnings.iter().any(|w| w.contains("mock.ridge")), "{warnings:?}");
-        assert_eq!(compact.other_builds(&old), Vec::<&str>::new());
+        assert!(warnings.iter().any(|w| w.contains("other builds")), "{warnings:?}");
+        let restored = TrainingFile::read(&run.folder(&new)).unwrap().restored.unwrap();
+        assert!(restored.other_builds.iter().any(|id| id == "mock.ridge"), "{restored:?}");
+        assert_eq!(compact.other_builds(&old), Vec::<String>::new());
     }
 
     #[test]

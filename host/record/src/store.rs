@@ -313,14 +313,17 @@ impl Store {
         let folder = self.unfinished_folder()?;
         let mut file = compact.training.clone();
         let first = file.restored.take().map_or(file.identity, |restored| restored.identity);
-        let restored = Restored { identity: first, weights_sha256: compact.weights_sha256.clone() };
-        (file.identity, file.restored) = (cell.identity.clone(), Some(restored));
-        let others = compact.other_builds(cell);
-        if !others.is_empty() {
-            let warning = "restored from a training with other builds of the plugins of";
-            file.warnings.retain(|known| !known.starts_with(warning));
-            file.warnings.push(format!("{warning} {}", others.join(", ")));
+        // One warning for a whole run: which components differ depends on the training.
+        let warning = "restored from a training with other builds of";
+        file.warnings.retain(|known| !known.starts_with(warning));
+        let other_builds = compact.other_builds(cell);
+        if !other_builds.is_empty() {
+            file.warnings
+                .push(format!("{warning} its plugins (`restored` in `cell.json` lists the components)"));
         }
+        let weights_sha256 = compact.weights_sha256.clone();
+        file.restored = Some(Restored { identity: first, weights_sha256, other_builds });
+        file.identity = cell.identity.clone();
         let known = cell.spec.metrics.iter().zip(&cell.measures);
         let measures = known.filter_map(|(metric, name)| Some((name, compact.measures_of(metric)?)));
         let values = [&compact.values, &compact.times];
