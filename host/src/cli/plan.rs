@@ -124,14 +124,17 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
     // as one.
     let longest = known.iter().map(|c| c.seconds).fold(0.0, f64::max);
     let wall = (seconds / at_once as f64).max(longest);
+    let trainings = match costs.len() {
+        1 => "1 training".to_owned(),
+        n => format!("{n} trainings"),
+    };
     let without = match costs.len() - known.len() {
         0 => String::new(),
+        _ if known.is_empty() => return format!("{trainings}, none of them with an estimate"),
         n => format!(" ({n} without an estimate)"),
     };
     format!(
-        "{} training{}{without}: about {} on one core, {} with {at_once} at a time, {:.0} MB in total",
-        costs.len(),
-        if costs.len() == 1 { "" } else { "s" },
+        "{trainings}{without}: about {} on one core, {} with {at_once} at a time, {:.0} MB in total",
         duration(seconds),
         duration(wall),
         memory * at_once as f64
