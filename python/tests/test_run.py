@@ -107,14 +107,26 @@ def test_failed_trainings_are_an_error_unless_the_caller_looks_himself(small, tm
 
 def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_path):
     small["runs"], small["training"] = 40, {"epochs": 30, "trials": 512, "batch": 32}
-    out = tmp_path / "out"
-    timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        pallium.run(small, out, progress=False, jobs=1)
-    timer.cancel()
-    done = len(list((out / "cells").glob("[!.]*")))
-    assert done < 40
+    out, ended = tmp_path / "out", threading.Event()
+
+    def finished() -> int:
+        return len(list((out / "cells").glob("[!.]*")))
+
+    def interrupt() -> None:
+        while not ended.wait(0.01):
+            if finished():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watching = threading.Thread(target=interrupt)
+    watching.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pallium.run(small, out, progress=False, jobs=1)
+    finally:
+        ended.set()
+        watching.join()
+    assert finished() < 40
     short = pallium.run(small, out, only="run=0", jobs=1, progress=False)
     assert short.cell("free").about["run"] == 0
 
