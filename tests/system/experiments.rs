@@ -204,22 +204,24 @@ fn every_experiment_file_runs_dry_on_synthetic_neurons() {
 fn plan_and_dry_run_refuse_what_a_run_refuses() {
     let folder = Scratch::new();
     let file = folder.path().join("x.toml");
-    std::fs::write(
-        &file,
-        "runs = 1\nmodel = \"rnn.reservoir\"\ntasks = [\"cognition.go-no-go\"]\n\
-         substrate = { use = \"synthetic.field\", neurons = 12 }\n\
-         training = { epochs = 1, trials = 8 }\n\
-         [[variant]]\nname = \"W\"\nconstraints = [\"spatial.l1\"]\n",
-    )
-    .unwrap();
     let out = folder.path().join("out");
-    for command in [&["plan"][..], &["run", "--dry-run"], &["run"]] {
-        let mut arguments = command.to_vec();
-        arguments.push(text(&file));
-        if command.first() == Some(&"run") {
-            arguments.extend(["--out", text(&out)]);
+    // The second penalty is 0 at the initial weights.
+    for penalty in ["spatial.l1", "continual.near-start"] {
+        let experiment = format!(
+            "runs = 1\nmodel = \"rnn.reservoir\"\ntasks = [\"cognition.go-no-go\"]\n\
+             substrate = {{ use = \"synthetic.field\", neurons = 12 }}\n\
+             training = {{ epochs = 1, trials = 8 }}\n\
+             [[variant]]\nname = \"W\"\nconstraints = [\"{penalty}\"]\n"
+        );
+        std::fs::write(&file, experiment).unwrap();
+        for command in [&["plan"][..], &["run", "--dry-run"], &["run"]] {
+            let mut arguments = command.to_vec();
+            arguments.push(text(&file));
+            if command.first() == Some(&"run") {
+                arguments.extend(["--out", text(&out)]);
+            }
+            pallium(&arguments).refused(&["training W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
         }
-        pallium(&arguments).refused(&["training W/cognition.go-no-go/0 cannot run", "rnn.reservoir"]);
     }
     assert!(!out.exists(), "an error writes nothing");
 }

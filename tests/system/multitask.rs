@@ -206,6 +206,10 @@ fn a_stage_changes_the_trials_and_the_test_is_that_of_the_task_itself() {
         row.unwrap()["value"].parse::<f64>().unwrap()
     };
     assert_ne!(loss("staged"), loss("short"));
+    let cells = std::fs::read_dir(out.join("cells")).unwrap().map(|cell| cell.unwrap().path());
+    let about = cells.map(|cell| std::fs::read_to_string(cell.join("cell.json")).unwrap());
+    let warned = about.filter(|about| about.contains("ended in stage 1 of 2")).count();
+    assert_eq!(warned, 1, "the task itself was never trained");
 }
 
 #[test]

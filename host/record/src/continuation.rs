@@ -58,7 +58,7 @@ impl Continuation {
 
 impl Store {
     /// The finished training that differs from that of `cell` only in having fewer
-    /// epochs; of several, the longest.
+    /// epochs; of several, the longest whose state is stored.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -68,21 +68,22 @@ impl Store {
         let run = format!(".{:03}", cell.spec.run);
         let names = self.trainings()?.into_iter();
         let alike = names.filter(|name| name.rsplit_once('.').is_some_and(|(head, _)| head.ends_with(&run)));
-        let mut longest: Option<TrainingFile> = None;
+        let rank = |file: &TrainingFile| (file.folder.join(STATE).exists(), file.spec.training.epochs);
+        let mut best: Option<TrainingFile> = None;
         for name in alike {
             // Another process may be working on the folder.
             let Ok(file) = TrainingFile::read(&self.cells().join(name)) else { continue };
             let epochs = file.spec.training.epochs;
-            let known = longest.as_ref().map_or(0, |file| file.spec.training.epochs);
-            if file.status != Status::Ok || epochs >= cell.spec.training.epochs || epochs <= known {
+            let shorter = file.status == Status::Ok && epochs < cell.spec.training.epochs;
+            if !shorter || best.as_ref().is_some_and(|best| rank(&file) <= rank(best)) {
                 continue;
             }
             let training = Training { epochs, ..cell.spec.training.clone() };
             if essence(&CellSpec { training, ..cell.spec.clone() }, &cell.inputs)? == file.identity {
-                longest = Some(file);
+                best = Some(file);
             }
         }
-        Ok(longest.map(|file| {
+        Ok(best.map(|file| {
             let epochs = file.spec.training.epochs;
             let why = match file.spec.training.schedule.kind {
                 ScheduleKind::Cosine { .. } => "a cosine schedule depends on the number of epochs",
@@ -139,6 +140,9 @@ mod tests {
         assert_eq!(of(CellSpec { run: 1, ..constant(5) }), None);
         let renamed = CellSpec { variant: "another".into(), ..constant(5) };
         assert!(matches!(of(renamed), Some(Continuation::From { .. })));
+        // A longer one without a state does not hide it.
+        finish(&store, constant(3), false);
+        assert!(matches!(of(constant(5)), Some(Continuation::From { epochs: 2, .. })));
     }
 
     #[test]

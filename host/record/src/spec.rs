@@ -496,17 +496,16 @@ impl CellSpec {
 }
 
 /// A name for the file system: `*` becomes `s`, `!` becomes `p`, and other
-/// special characters `-`; so does a leading dot, which would hide the file.
+/// special characters `-`. A leading dot would hide the file, and commands would take a
+/// leading dash for an option, so both become `_`.
 pub fn file_name(name: &str) -> String {
-    let name = name.strip_prefix('.').map_or_else(|| name.to_owned(), |rest| format!("-{rest}"));
-    name.chars()
-        .map(|c| match c {
-            '*' => 's',
-            '!' => 'p',
-            c if c.is_ascii_alphanumeric() || "._-+".contains(c) => c,
-            _ => '-',
-        })
-        .collect()
+    let allowed = name.chars().map(|c| match c {
+        '*' => 's',
+        '!' => 'p',
+        c if c.is_ascii_alphanumeric() || "._-+".contains(c) => c,
+        _ => '-',
+    });
+    allowed.enumerate().map(|(at, c)| if at == 0 && ".-".contains(c) { '_' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -517,6 +516,8 @@ mod tests {
     fn names_are_allowed_on_any_file_system_and_not_hidden() {
         assert_eq!(file_name("W*D*C*"), "WsDsCs");
         assert_eq!(file_name("W!D a/b"), "WpD-a-b");
-        assert_eq!(file_name(".5"), "-5");
+        assert_eq!(file_name(".5"), "_5");
+        assert_eq!(file_name("-rf"), "_rf");
+        assert_eq!(file_name("λ"), "_");
     }
 }

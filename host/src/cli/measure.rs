@@ -182,8 +182,12 @@ fn chosen(args: &Measure, catalogue: &Catalogue) -> Result<Vec<(String, Vec<Para
     for (path, value) in of_one {
         let (id, name) = path.rsplit_once('.').unwrap_or(("", path));
         let Some((_, params)) = metrics.iter_mut().find(|(known, _)| *known == id) else {
-            return Err(Error::input(format!("--param {path}: `{id}` is not one of the chosen metrics"))
-                .help(format!("choose it with --metric {id}")));
+            let error = Error::input(format!("--param {path}: `{id}` is not one of the chosen metrics"));
+            let full = metrics.iter().find(|(known, _)| known.ends_with(&format!(".{id}")));
+            return Err(match full {
+                Some((full, _)) => error.help(format!("did you mean --param {full}.{name}=…?")),
+                None => error.help(format!("choose it with --metric {id}")),
+            });
         };
         params.push((name.into(), value.clone()));
     }

@@ -15,7 +15,7 @@ use super::output;
 pub fn read_square(path: &Path) -> Result<Array2<f64>> {
     pallium_npy::read_matrix(path, &|shape| {
         let (what, help) = match *shape {
-            [0, _] | [_, 0] => ("is empty", "write it from Python with numpy.save(\"matrix.npy\", matrix)"),
+            [0, _] | [_, 0] => ("is empty", "it must have a row and a column for each neuron"),
             [n, columns] if n != columns => (
                 "is not square",
                 "a recurrent matrix is N×N, the weight from neuron i to neuron j in row i, column j",

@@ -32,7 +32,7 @@ pub struct Stats {
     /// The family of tests whose p-values are adjusted together: pairs of columns
     /// as `A vs B`, or a column for all of its pairs; may be repeated or contain
     /// several, separated by commas [default: all pairs].
-    #[arg(long, value_name = "PAIR")]
+    #[arg(long, value_name = "PAIR", allow_hyphen_values = true)]
     family: Vec<String>,
     /// A CSV file with the factors: the first column names variants, every
     /// other column is a factor [default: read from names such as W*D*C].

@@ -665,6 +665,12 @@ fn constraints_of(node: &Node) -> Result<Vec<Component>> {
         if let Value::Table(table) = &node.value
             && let Some(on) = table.get("on")
         {
+            if on.list().is_empty() {
+                return Err(on
+                    .at
+                    .error("`on` names no parameter")
+                    .help("name some, or leave it out: then all recurrent weights are meant"));
+            }
             for name in on.list() {
                 constraint.component.on.push(name.text("an entry of `on`")?);
             }
@@ -717,7 +723,7 @@ pub(super) fn label(node: &Node, what: &str) -> Result<String> {
         return Err(node
             .at
             .error(format!("{what} cannot be `{name}`"))
-            .help("it must not contain `/` or line breaks"));
+            .help("it must not contain `/`, tabs, line breaks or other control characters"));
     }
     Ok(name)
 }

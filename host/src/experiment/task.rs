@@ -1,7 +1,7 @@
 //! Reads the entries of `tasks`: one task, with a curriculum if it has one, or
 //! several tasks of one network.
 
-use pallium_core::{Error, Result};
+use pallium_core::{Error, Result, nearest};
 use pallium_record::spec::{Order, SEVERAL_TASKS, Until, Watched};
 
 use super::read::{component, label, narrow, parameters, plain, unique, within};
@@ -22,8 +22,20 @@ const MEASURES: [(&str, Watched); 4] = [
 pub(super) fn read(node: &Node) -> Result<Task> {
     match &node.value {
         Value::Table(table) if table.contains_key("members") => several(node, table),
+        Value::Table(table) if !table.contains_key("use") => Err(without_component(node, table)),
         _ => Ok(one(node, "a task", ONE)?.0),
     }
+}
+
+/// The error for an entry that has neither `use` nor `members`.
+fn without_component(node: &Node, table: &Table) -> Error {
+    let misspelt = table.keys().find_map(|key| Some((key, nearest(key, ["use", "members"])?)));
+    node.at.error("a task does not name its component").help(match misspelt {
+        Some((key, meant)) => format!("`{key}`: did you mean `{meant}`?"),
+        None => "add use = \"…\", or members = […] for several tasks of one network; `pallium plugins list` lists \
+                 the tasks"
+            .into(),
+    })
 }
 
 /// Reads `"id"` or `{ use = "id", … }`, and the table if it is one.

@@ -605,6 +605,12 @@ fn unknown_keys_are_refused_with_place_and_nearest_key() {
         "did you mean `epochs`?",
     );
     refused(
+        "tasks = [{ name = \"both\", membres = [] }]\n[[variant]]\nname = \"a\"",
+        &[],
+        "x.toml:1: a task does not name its component",
+        "`membres`: did you mean `members`?",
+    );
+    refused(
         &format!("{TAIL}[training]\nlearning_rate = 0.1"),
         &[],
         "x.toml:6: unknown key `learning_rate` in [training]",

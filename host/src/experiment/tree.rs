@@ -56,11 +56,13 @@ impl Place {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
             Origin::Option(_) => PathBuf::from(path),
         };
-        // A path that does not exist cannot be made canonical.
-        joined
-            .canonicalize()
-            .or_else(|_| std::path::absolute(&joined))
-            .map_err(|e| self.error(format!("cannot resolve the path `{path}`: {e}")))
+        // A path that does not exist cannot be made canonical, and a link with a name in
+        // Unicode may lead to one without.
+        match joined.canonicalize() {
+            Ok(canonical) if canonical.to_str().is_some() => Ok(canonical),
+            _ => std::path::absolute(&joined)
+                .map_err(|e| self.error(format!("cannot resolve the path `{path}`: {e}"))),
+        }
     }
 
     /// An error at this place.

@@ -197,7 +197,7 @@ pub fn page(field: &Substrate, stored: AsStored, restored: bool, weights: Option
         warnings: Vec::new(),
         notes: field.notes.clone(),
     };
-    page.warnings = warnings(&page, correlation, distance);
+    page.warnings = warnings(&page, correlation, distance, field.derived.contains(Substrate::STTC));
     page
 }
 
@@ -265,7 +265,12 @@ fn missing(field: &Substrate) -> Vec<String> {
 }
 
 /// Warnings of properties of the data that users do not expect.
-fn warnings(page: &Page, correlation: Option<ArrayView2<'_, f64>>, distance: Option<&Distances>) -> Warnings {
+fn warnings(
+    page: &Page,
+    correlation: Option<ArrayView2<'_, f64>>,
+    distance: Option<&Distances>,
+    half_frame: bool,
+) -> Warnings {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
     match (&page.order.released, &page.order.restored) {
@@ -309,7 +314,8 @@ fn warnings(page: &Page, correlation: Option<ArrayView2<'_, f64>>, distance: Opt
             100.0 * weights.diagonal_share
         ));
     }
-    if let Some(sttc) = page.relations.get(Substrate::STTC).filter(|sttc| sttc.mean < 0.0) {
+    // With a window of half a frame, a negative mean is a property of the activity.
+    if let Some(sttc) = page.relations.get(Substrate::STTC).filter(|sttc| sttc.mean < 0.0 && !half_frame) {
         let remedy = if page.has_spikes {
             "`pallium field derive` recomputes it with half a frame"
         } else {

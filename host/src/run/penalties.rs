@@ -359,7 +359,9 @@ impl Penalties {
                 let values = &mut *parameters[on.index];
                 let mut gradient = Array2::zeros(shape);
                 let point = when.point(parameter, on.initial.view(), &self.wiring);
-                let penalty = constraint.penalty(matrix(shape, values)?, gradient.view_mut(), &point)?;
+                // Elsewhere than at the initial weights, where some penalties are 0.
+                let moved = matrix(shape, values)?.mapv(|w| 1.5 * w + 0.01);
+                let penalty = constraint.penalty(moved.view(), gradient.view_mut(), &point)?;
                 if penalty != 0.0 || constraint.wants_activity() || gradient.iter().any(|&g| g != 0.0) {
                     return Err(Error::unsupported(format!(
                         "`{}` is a penalty, and `{name}` of `{model_id}` never changes",

@@ -246,7 +246,7 @@ fn cut_off(
     };
     Some(format!(
         "{} of {size} neurons have no outgoing recurrent weight after training{}, and {} no incoming one{}, \
-         although they had some before: nothing else is allowed by {}",
+         although they had some before the training with {}",
         out.len(),
         named(&out),
         into.len(),

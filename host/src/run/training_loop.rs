@@ -20,6 +20,7 @@ use super::penalties::{Penalties, When, prefixed};
 use super::scores::{Answers, SplitScores, Sums, mean};
 use super::tasks::Tasks;
 use super::trials::{Trials, present, ranges};
+use super::warnings;
 
 /// Number of trials in an evaluating pass, unless batches are larger: passes
 /// without learning are faster with many trials.
@@ -195,6 +196,17 @@ impl<'a> TrainingLoop<'a> {
         // The trained network is evaluated on the tasks themselves, and, if every epoch
         // has its own trials, on those of the last one.
         let last = self.tasks.last_stages();
+        let before = self.curves.split_last().map_or(&[][..], |(_, before)| before);
+        for ((member, stage), last) in self.tasks.members.iter().zip(self.tasks.stages(before)).zip(&last) {
+            if stage < *last && !self.curves.is_empty() {
+                tracing::warn!(
+                    target: warnings::OF_RESULT,
+                    "the curriculum of `{}` ended in stage {} of {}: the network was not trained on the task \
+                     itself. Raise training.epochs, or lower what `until` demands",
+                    member.name, stage + 1, last + 1
+                );
+            }
+        }
         trials.prepare(self.spec, self.tasks, &last, self.curves.len() as u32)
     }
 

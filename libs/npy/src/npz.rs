@@ -110,6 +110,12 @@ impl Npz {
         let name = match (name, names.as_slice()) {
             (Some(name), _) => name.to_owned(),
             (None, [only]) => (*only).to_owned(),
+            (None, [..]) if names.contains(&"indptr") && names.contains(&"data") => {
+                return Err(Error::input(format!("{} holds a sparse array", self.path.display())).help(
+                    "save it with numpy.save(path, array.toarray()); as the weights of a variant with \
+                     `connections = true` it can stay sparse",
+                ));
+            }
             (None, _) => {
                 return Err(Error::input(format!(
                     "{}: the name of the array is missing",

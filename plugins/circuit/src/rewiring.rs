@@ -105,7 +105,9 @@ impl Component for Rewiring {
         let all = places(&possible);
         let connected = match params.start {
             Start::Connectome => {
-                let params = mask::Params { autapses: params.autapses, ..mask::Params::default() };
+                // Any number of synapses, and any size, connects a pair.
+                let least = f64::MIN_POSITIVE;
+                let params = mask::Params { autapses: params.autapses, least, ..mask::Params::default() };
                 Mask::build(params, setting)?.allowed & &possible
             }
             Start::Drawn => {

@@ -7,7 +7,8 @@ use pallium_core::prelude::*;
 pallium_core::params! {
     /// Parameters of the comparison.
     pub struct Params {
-        /// Whether outputs are logarithms of rates (a Poisson loss).
+        /// Whether outputs are logarithms of rates, as they always are under a Poisson
+        /// loss.
         log_rates: bool = false,
     }
 }
@@ -34,8 +35,9 @@ impl Component for Prediction {
     const CITE: &'static str = "this work";
     type Params = Params;
 
-    fn build(params: Params, _: &Setting<'_>) -> Result<Self> {
-        Ok(Prediction(params))
+    fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {
+        let log_rates = params.log_rates || setting.loss == Some(Loss::Poisson);
+        Ok(Prediction(Params { log_rates }))
     }
 }
 

@@ -83,12 +83,12 @@ pub fn info(args: &Info) -> Result<()> {
 /// 3.2 GB.
 fn restore(catalogue: &Catalogue, folder: &Path, field: &mut Substrate) -> Result<bool> {
     let had = field.matrices.remove(Substrate::CONNECTOME).is_some();
-    match read(catalogue, folder, "restored", false) {
+    match silently(|| read(catalogue, folder, "restored", false)) {
         // Everything that does not depend on the order is printed all the same.
         Err(e) if e.kind == Kind::Input => {
             tracing::warn!("the order of the connectome cannot be restored: {}", e.report());
             if had {
-                let mut stored = read(catalogue, folder, "released", false)?;
+                let mut stored = silently(|| read(catalogue, folder, "released", false))?;
                 field.matrices.extend(stored.matrices.remove_entry(Substrate::CONNECTOME));
             }
             Ok(false)
@@ -106,11 +106,17 @@ fn restore(catalogue: &Catalogue, folder: &Path, field: &mut Substrate) -> Resul
 /// them: an STTC is computed when a field with events is read. Returns the notes on it.
 fn compute_on_reading(catalogue: &Catalogue, folder: &Path, field: &mut Substrate) -> Result<Vec<String>> {
     let params = support::parameters([("connectome_order", "released".into())]);
-    let as_used = support::field(catalogue, Use { params, ..Use::new(defaults::FIELD) }, folder)?;
+    let field_as_used = || support::field(catalogue, Use { params, ..Use::new(defaults::FIELD) }, folder);
+    let as_used = silently(field_as_used)?;
     for (name, matrix) in as_used.matrices {
         field.matrices.entry(name).or_insert(matrix);
     }
     Ok(as_used.notes)
+}
+
+/// Reads a folder again, without the warnings of the first reading.
+fn silently<T>(read: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), read)
 }
 
 /// The weights that follow from the field if every lognormal factor is 1.

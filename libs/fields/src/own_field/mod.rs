@@ -317,10 +317,7 @@ fn activity(
             substrate.notes.push(detected.note);
             substrate.recording = Some(detected.recording);
             complete = detected.complete.map(|(kept, note)| {
-                // Once, if a command reads the field several times.
-                if reading.events {
-                    tracing::warn!("{note}");
-                }
+                tracing::warn!("{note}");
                 substrate.notes.push(note);
                 kept
             });
