@@ -32,6 +32,14 @@ def test_initial_weights_are_those_of_a_run(finished):
     np.testing.assert_array_equal(weights, finished.cell("free", "go-no-go", 1).initial)
 
 
+def test_a_null_model_keeps_what_it_promises():
+    source = {"seed": 3, "neurons": 16}
+    weights = pallium.weights("init.gaussian", **source)
+    null = pallium.weights("init.gaussian", null=pallium.use("null.degrees"), **source)
+    assert not np.array_equal(null, weights)
+    np.testing.assert_array_equal(np.sort(null, axis=None), np.sort(weights, axis=None))
+
+
 def test_measures(matrix):
     found = pallium.measure(matrix)
     assert found["neurons"] == 20
@@ -49,6 +57,28 @@ def test_statistics_of_a_data_frame_equal_scipy():
     found = pallium.stats(table, resamples=999)
     expected = scipy_stats.kruskal(table["A"], table["B"])
     assert found["kruskal"] == pytest.approx([expected.statistic, expected.pvalue], rel=1e-6)
+
+
+def test_equivalence_and_levels_of_runs():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(rng.normal(size=(8, 2)), columns=["A", "B"])
+    table.insert(0, "field", ["x"] * 3 + ["y"] * 5)
+    found = pallium.stats(table, resamples=999, equivalence=0.5, levels=["field"])
+    difference = table["A"] - table["B"]
+    by_field = difference.groupby(table["field"]).mean()
+    assert found["hierarchical"]["A vs B"]["difference"] == pytest.approx(by_field.mean(), rel=1e-9)
+    larger = [
+        scipy_stats.ttest_1samp(difference, margin, alternative=alternative).pvalue
+        for margin, alternative in [(-0.5, "greater"), (0.5, "less")]
+    ]
+    assert found["equivalence"]["A vs B"]["p"] == pytest.approx(max(larger), rel=1e-9)
+
+
+def test_any_command_is_reachable():
+    assert pallium.command("--version").startswith("pallium ")
+    with pytest.raises(pallium.PalliumError, match="no-such-command"):
+        pallium.command("no-such-command")
 
 
 def test_components_are_listed_and_documented():

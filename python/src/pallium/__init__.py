@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pallium._folder import Run, open
     from pallium._program import PalliumError
     from pallium._run import plan, run
-    from pallium._tools import field, measure, penalty, plugins, stats, weights
+    from pallium._tools import command, field, measure, penalty, plugins, stats, weights
     from pallium._training import Training, Trials
 
 #: Where each name is. They are imported when they are used, so that the command `pallium` starts
@@ -31,6 +31,7 @@ _HOME = {
     "Training": "_training",
     "Trials": "_training",
     "Variant": "_experiment",
+    "command": "_tools",
     "field": "_tools",
     "measure": "_tools",
     "open": "_folder",
@@ -62,6 +63,7 @@ __all__ = [  # noqa: RUF022 - in the order of the documentation
     "field",
     "stats",
     "plugins",
+    "command",
     "PalliumError",
 ]
 

@@ -162,6 +162,7 @@ def weights(
     field: PathLike | None = None,
     run: int = 0,
     lognormal: npt.ArrayLike | None = None,
+    null: str | Mapping[str, Any] | None = None,
     profile: str | None = None,
     switches: Mapping[str, str] | None = None,
     **parameters: Any,  # noqa: ANN401
@@ -180,6 +181,9 @@ def weights(
         Folder of the field.
     lognormal
         N×N random numbers to use instead of the source's own.
+    null
+        A null model of these weights: its id, such as `null.degrees`, or `pallium.use(id, …)` with
+        parameters.
     profile, switches
         As in an experiment file.
     parameters
@@ -187,6 +191,9 @@ def weights(
     """
     words = ["--field", os.fspath(field)] if field is not None else []
     words += ["--neurons", str(neurons)] if neurons is not None else []
+    if null is not None:
+        given = {"use": null} if isinstance(null, str) else dict(null)
+        words += ["--null", str(given.pop("use")), *_program.settings("--null-param", given)]
     with tempfile.TemporaryDirectory() as folder:
         named: dict[PathLike, str] = {}
         if lognormal is not None:
@@ -224,6 +231,10 @@ class Field:
         """Put the connectome of a field into the order of its neurons."""
         return self._made("restore", os.fspath(folder), out=out)
 
+    def join(self, *folders: PathLike, out: PathLike, options: Sequence[str] = ()) -> Path:
+        """Join fields of one scan, with correlation and spike time tiling across them."""
+        return self._made("join", *(os.fspath(folder) for folder in folders), *options, out=out)
+
     def fetch(self, *names: str, out: PathLike, options: Sequence[str] = ()) -> Path:
         """Download released fields."""
         return self._made("fetch", *names, *options, out=out)
@@ -250,6 +261,14 @@ class Field:
 field = Field()
 
 
+def command(*words: str | PathLike) -> str:
+    """Run any command of `pallium` and return what it prints.
+
+    >>> pallium.command("likeness", "runs/quickstart", "--measure", "cka")  # doctest: +SKIP
+    """
+    return _program.call(*words)
+
+
 def stats(
     table: pd.DataFrame | PathLike,
     *,
@@ -258,6 +277,8 @@ def stats(
     confidence: float = 0.95,
     resamples: int | None = None,
     seed: int = 0,
+    equivalence: float | None = None,
+    levels: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Compute the statistics of a wide table: `pallium stats`.
 
@@ -273,6 +294,11 @@ def stats(
         Coverage of the intervals.
     resamples, seed
         Number and seed of the resamples of bootstrap intervals.
+    equivalence
+        The largest difference that does not matter, in the table's unit: adds tests that paired runs
+        differ by less.
+    levels
+        Columns that name groups of runs, the outermost first, such as `["scan", "field"]`.
     """
     with tempfile.TemporaryDirectory() as folder:
 
@@ -287,6 +313,8 @@ def stats(
         words += ["--factors", file("factors", factors)] if factors is not None else []
         words += ["--resamples", str(resamples)] if resamples is not None else []
         words += ["--confidence", str(confidence), "--seed", str(seed)]
+        words += ["--equivalence", str(equivalence)] if equivalence is not None else []
+        words += ["--levels", ",".join(levels)] if levels else []
         names = ("table", "factors")
         with _named({Path(folder) / f"{name}.csv": f"`{name}`" for name in names}):
             found: dict[str, Any] = _program.call_json("stats", file("table", table), *words)
