@@ -105,6 +105,31 @@ def test_failed_trainings_are_an_error_unless_the_caller_looks_himself(small, tm
     assert run.cell("free").value("accuracy") > 0
 
 
+def test_a_failed_training_passes_on_the_remedy_of_its_component(small, tmp_path):
+    lab = tmp_path / "lab.py"
+    lab.write_text(
+        "class Nan:\n    def penalty(self, weights, at):\n"
+        "        return (float('nan') if at.step > 1 else 0.0), 0 * weights\n"
+    )
+    component = {"use": "python.constraint", "path": str(lab), "name": "Nan"}
+    small["variant"] = [{"name": "fails", "constraints": [component]}]
+    with pytest.raises(pallium.PalliumError, match="1 of 1 trainings failed") as raised:
+        pallium.run(small, tmp_path / "out", progress=False)
+    assert "finite" in str(raised.value.help) and "the other trainings" not in str(raised.value.help)
+    assert (raised.value.file, raised.value.line) == (str(lab), None)
+
+
+def test_a_plan_of_some_trainings(small):
+    small["runs"] = 3
+    assert len(pallium.plan(small, only="run=1")) == 1
+
+
+def test_a_missing_experiment_file_is_named():
+    with pytest.raises(pallium.PalliumError) as raised:
+        pallium.run("nowhere.toml")
+    assert raised.value.file == "nowhere.toml" and raised.value.help
+
+
 def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_path):
     small["runs"], small["training"] = 40, {"epochs": 30, "trials": 512, "batch": 32}
     out, ended = tmp_path / "out", threading.Event()

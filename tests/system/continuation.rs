@@ -124,7 +124,7 @@ fn finished_trainings_are_restored_from_a_compact_file() {
     let second = scene.out("second");
     let options = ["--finished", text(&file)];
     let dry = scene.run(&second, &["--finished", text(&file), "--dry-run"]).ok();
-    assert!(dry.stderr.contains("1 trainings to run; 1 are already"), "{}", dry.stderr);
+    assert!(dry.stderr.contains("1 training to run; 1 is already"), "{}", dry.stderr);
     let ended = scene.run(&second, &options).ok();
     assert!(ended.stderr.contains("1 of them come from --finished"), "{}", ended.stderr);
     let of_run = |out: &Path, run: &str| -> Vec<_> {

@@ -433,7 +433,7 @@ fn every_failure_costs_one_training_and_has_its_own_reason() {
     // The same command tries only failed trainings again; logs are kept.
     let again = run(&["--jobs", "2", "--cell-memory", "1000", "--only", "abort", "--only", "good 1"]);
     assert_eq!(again.code, Some(3));
-    assert!(again.stderr.contains("1 trainings to run; 1 are already in"), "{}", again.stderr);
+    assert!(again.stderr.contains("1 training to run; 1 is already in"), "{}", again.stderr);
     let first =
         run(&["--jobs", "1", "--fail-fast", "--only", "abort", "--only", "segfault", "--only", "exit-zero"]);
     assert_eq!(first.code, Some(3));

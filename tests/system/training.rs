@@ -368,11 +368,9 @@ fn neurons_that_constraints_cut_off_are_reported() {
         let cell = read_json(&ran.trainings["a"].join("cell.json"));
         let warnings = cell["warnings"].to_string();
         assert!(silent > 0, "the premise of the test");
-        assert!(
-            warnings.contains(&format!("{silent} of 10 neurons have no outgoing")),
-            "{silent}: {warnings}"
-        );
-        assert!(warnings.contains(&format!("{first} with {second}")), "{warnings}");
+        let have = if silent == 1 { "neurons has" } else { "neurons have" };
+        assert!(warnings.contains(&format!("{silent} of 10 {have} no outgoing")), "{silent}: {warnings}");
+        assert!(warnings.contains(&format!("{first}, {second}")), "{warnings}");
     }
     let one = run("", "[[variant]]\nname = \"a\"\nconstraints = [\"circuit.dale\"]\n");
     assert!(read_json(&one.trainings["a"].join("cell.json"))["warnings"].is_null());

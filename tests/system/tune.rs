@@ -65,12 +65,12 @@ fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
         for round in [&first, &last] {
             let accuracy =
                 |row: &BTreeMap<String, String>| row["validation_accuracy"].parse::<f64>().unwrap();
-            let worst = round.iter().filter(|row| row["goes_on"] == "true").map(accuracy).fold(1.0, f64::min);
-            let others = round.iter().filter(|row| row["goes_on"] == "false").map(accuracy);
+            let worst = round.iter().filter(|row| row["kept"] == "true").map(accuracy).fold(1.0, f64::min);
+            let others = round.iter().filter(|row| row["kept"] == "false").map(accuracy);
             assert!(others.into_iter().all(|other| other <= worst), "{round:?}");
         }
         // The table has the means of the trainings.
-        let best = last.iter().find(|row| row["goes_on"] == "true").unwrap();
+        let best = last.iter().find(|row| row["kept"] == "true").unwrap();
         let values = swept.iter().filter(|row| {
             row["variant"] == best["point"] && row["split"] == "validation" && row["measure"] == "accuracy"
         });
@@ -87,7 +87,7 @@ fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
     pallium(&run).ok();
     let chosen: BTreeMap<String, String> = log
         .iter()
-        .filter(|row| row["round"] == "2" && row["goes_on"] == "true")
+        .filter(|row| row["round"] == "2" && row["kept"] == "true")
         .map(|row| (row["variant"].clone(), row["point"].clone()))
         .collect();
     let mut compared = 0;

@@ -47,10 +47,11 @@ impl Measures {
         }
         for Measure { name, unit, .. } in &self.values {
             check_name("measure", name, &[',', '"', '/', '\\'])?;
-            if TAKEN.contains(&name.as_str()) {
+            let of_host = ["seconds_", "null_"].iter().any(|start| name.starts_with(start));
+            if of_host || TAKEN.contains(&name.as_str()) {
                 return Err(Error::plugin(format!("`{name}` cannot be the name of a measure")).help(
                     format!(
-                        "Pallium writes measures named {} itself; choose another name, such as `own_{name}`",
+                        "Pallium writes measures named {}, seconds_… and null_… itself; choose another name, such as `own_{name}`",
                         TAKEN.join(", ")
                     ),
                 ));

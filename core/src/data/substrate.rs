@@ -130,9 +130,12 @@ impl SubstrateBase<'_> {
             let known: Vec<_> = self.matrices.keys().map(String::as_str).collect();
             let has = if known.is_empty() { "none".into() } else { known.join(", ") };
             let computed = [Self::CORRELATION, Self::STTC, Self::PRECISION].contains(&name);
-            let derive = match self.events.is_some() && computed {
-                true => "; `pallium field derive` computes it from the event times",
-                false => "",
+            // A source that could not compute it says why.
+            let note = self.notes.iter().find(|note| note.starts_with(&format!("{name}: ")));
+            let derive = match (note, self.events.is_some() && computed) {
+                (Some(note), _) => format!("; {note}"),
+                (None, true) => "; `pallium field derive` computes it from the event times".into(),
+                (None, false) => String::new(),
             };
             Error::input(format!("substrate `{}` has no `{name}` matrix", self.name))
                 .help(format!("it has: {has}{derive}"))

@@ -16,7 +16,7 @@ use crate::{Note, Subject, World, broken, passed, skipped, world};
 
 /// The reason for which a component is not checked here.
 const MATRICES: &str =
-    "it takes only matrices; `const CONNECTIONS: bool = true` states that it takes connections too";
+    "it takes only matrices (in Rust, `const CONNECTIONS: bool = true` states that it takes connections too)";
 /// Updates in which a constraint that rewires must have done so at least once.
 const UPDATES: u64 = 500;
 

@@ -194,7 +194,7 @@ fn factor(subject: &Subject<'_>) -> Result<Note> {
     let (full, half) = (size(1.0)?, size(0.5)?);
     if half.is_nan() || half >= full {
         return Err(Error::plugin(format!(
-            "half the factor moves the parameters by {half:.3e} instead of {full:.3e}"
+            "half the factor moves the parameters by {half:.3e}, and the whole factor by {full:.3e}"
         ))
         .help(help));
     }

@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use pallium_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::curves;
 use crate::finished::values_in;
 use crate::identity::{Cell, content_of, without_path};
-use crate::outcome::{Epoch, Value};
+use crate::outcome::{Epoch, Status, Value};
 use crate::spec::Use;
 use crate::store::{MEASURES, Store};
 use crate::table::unwritable;
@@ -88,7 +88,7 @@ impl CompactFile {
             return Err(Error::input(format!("--finished: {} is not a gzip file", path.display())).help(help));
         }
         let mut known = BTreeMap::new();
-        for (at, line) in BufReader::new(GzDecoder::new(file)).lines().enumerate() {
+        for (at, line) in BufReader::new(MultiGzDecoder::new(file)).lines().enumerate() {
             let wrong = |what: String| {
                 Error::input(format!("--finished: {}, line {}: {what}", path.display(), at + 1)).help(help)
             };
@@ -100,34 +100,40 @@ impl CompactFile {
     }
 
     /// Number of trainings.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has no trainings.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The training of `cell`, if it is there: the same spec, data and version.
+    /// The training of `cell`, if it is there: the same spec, data and version, and with
+    /// all metrics of `cell`, which cannot be computed without weights.
     ///
     /// # Errors
     /// None in practice; a spec always serialises.
     pub fn find(&self, cell: &Cell) -> Result<Option<&CompactTraining>> {
         let inputs: BTreeMap<String, String> = cell.inputs.iter().cloned().collect();
         let found = self.0.get(&content_of(&cell.spec, &inputs)?);
-        Ok(found.filter(|one| one.training.pallium == crate::VERSION && one.training.format == crate::FORMAT))
+        let present = |one: &&CompactTraining| {
+            one.training.pallium == crate::VERSION && one.training.format == crate::FORMAT
+        };
+        let complete = |one: &&CompactTraining| {
+            one.training.status == Status::Diverged
+                || cell.spec.metrics.iter().all(|metric| one.measures_of(metric).is_some())
+        };
+        Ok(found.filter(present).filter(complete))
     }
 }
 
 impl CompactTraining {
-    /// The training of `cell` in `store`, which is `finished`.
+    /// The training of `cell` in `store`, which is finished there. Of paths it has the last
+    /// part alone: data are identified by their contents.
     ///
     /// # Errors
     /// If its folder cannot be read.
     pub fn new(store: &Store, cell: &Cell) -> Result<Self> {
         let folder = store.folder(cell);
-        let training = TrainingFile::read(&folder)?;
+        let mut training = TrainingFile::read(&folder)?;
+        training.spec.without_folders();
         let weights_sha256 = match &training.restored {
             Some(restored) => restored.weights_sha256.clone(),
             None => pallium_files::hash::file(&folder.join(crate::weights::FILE))?,
@@ -136,7 +142,7 @@ impl CompactTraining {
         for (metric, name) in cell.spec.metrics.iter().zip(&cell.measures) {
             let path = folder.join(MEASURES).join(name);
             if path.exists() {
-                measures.push((metric.clone(), values_in(&path)?));
+                measures.push((without_path(metric), values_in(&path)?));
             }
         }
         Ok(CompactTraining {
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_is_refused_by_line() {
+    fn a_file_in_another_format_is_refused_with_its_line() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("a.gz");
         let refused = |bytes: &[u8]| {

@@ -91,7 +91,7 @@ impl Store {
                     "the epochs of each of several sequential tasks depend on the number of epochs"
                 }
                 _ if !file.folder.join(STATE).exists() => {
-                    "their states are not stored (`training.keep_state = false`)"
+                    "their states are not stored (`training.keep_state = false`, or restored with --finished)"
                 }
                 _ => return Continuation::From { folder: file.folder, identity: file.identity, epochs },
             };

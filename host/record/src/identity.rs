@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::linked;
 use crate::spec::{CellSpec, DataSeed, Geometry, Members, Stage, Training, Use};
 use crate::{FORMAT, VERSION};
 
@@ -155,10 +156,12 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 /// contents.
 pub fn without_path(component: &Use) -> Use {
     let mut component = component.clone();
-    if let Some(path) = component.params.get_mut(PATH)
-        && path.is_string()
-    {
-        *path = Value::String("given by content".into());
+    for name in std::iter::once(PATH).chain(component.files.iter().map(String::as_str)) {
+        if let Some(path) = component.params.get_mut(name)
+            && path.is_string()
+        {
+            *path = Value::String("given by content".into());
+        }
     }
     component
 }
@@ -194,11 +197,16 @@ fn add_inputs(inputs: &mut BTreeMap<String, String>, component: &Use, files: &Fi
     if let Some(sha256) = files(&component.id)? {
         inputs.insert(format!("component {}", component.id), sha256);
     }
-    if let Some(path) = component.params.get(PATH).and_then(Value::as_str) {
-        let sum =
-            data_once(Path::new(path)).map_err(|e| e.context(format!("the data of `{}`", component.id)))?;
+    for parameter in std::iter::once(PATH).chain(component.files.iter().map(String::as_str)) {
+        let Some(path) = component.params.get(parameter).and_then(Value::as_str) else { continue };
+        let of = match parameter {
+            PATH => format!("data {}", component.id),
+            _ => format!("data {} {parameter}", component.id),
+        };
+        let sum = data_once(Path::new(path))
+            .map_err(|e| e.context(format!("`{parameter}` of `{}`", component.id)))?;
         // The same component with different data needs another name.
-        let mut name = format!("data {}", component.id);
+        let mut name = of;
         while inputs.get(&name).is_some_and(|known| *known != sum) {
             name.push('+');
         }
@@ -218,7 +226,7 @@ fn data_once(path: &Path) -> Result<String> {
     Ok(sum)
 }
 
-/// SHA-256 of a file, or of a folder: of the names and hashes of its files in
+/// SHA-256 of a file, with those that an HDF5 file links to, or of a folder: of the names and hashes of its files in
 /// the order of their names, including subfolders. Hidden files do not count. Of
 /// the folder of a finished training only the weights count: measures are added
 /// to it later.
@@ -234,7 +242,17 @@ pub fn data(path: &Path) -> Result<String> {
         ));
     }
     if path.is_file() {
-        return hash::file(path);
+        let linked = linked::files(path)?;
+        let own = hash::file(path)?;
+        if linked.is_empty() {
+            return Ok(own);
+        }
+        let mut sum = Sha256::new_with_prefix(own.as_bytes());
+        for file in linked {
+            let name = path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(&file);
+            sum.update(format!("{} {}\n", hash::file(&file)?, name.display()).as_bytes());
+        }
+        return Ok(hash::hex(&sum.finalize()));
     }
     let weights = path.join(crate::weights::FILE);
     if weights.is_file() && path.join(crate::training::FILE).is_file() {

@@ -39,6 +39,7 @@ pub mod durable;
 pub mod earlier;
 pub mod finished;
 pub mod identity;
+pub mod linked;
 pub mod machine;
 pub mod manifest;
 pub mod model;

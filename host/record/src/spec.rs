@@ -1,6 +1,8 @@
 //! The specification of a training: one variant, on one task, in one run, with
 //! everything that determines its result.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,12 +21,16 @@ pub struct Use {
     /// recurrent blocks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
+    /// Names of parameters, besides `path`, that name files: a training depends on the
+    /// contents of these files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 impl Use {
     /// A component with default parameters.
     pub fn new(id: impl Into<String>) -> Self {
-        Use { id: id.into(), params: Map::new(), on: Vec::new() }
+        Use { id: id.into(), params: Map::new(), on: Vec::new(), files: Vec::new() }
     }
 
     /// The parameters as JSON text, as they are passed to the plugin.
@@ -483,6 +489,40 @@ impl CellSpec {
     pub fn has_curriculum(&self) -> bool {
         let members = self.members.iter().flat_map(|members| &members.tasks);
         !self.curriculum.is_empty() || members.into_iter().any(|member| !member.curriculum.is_empty())
+    }
+
+    /// Leaves of each path only its last part.
+    pub fn without_folders(&mut self) {
+        let last = |path: &str| {
+            Path::new(path)
+                .file_name()
+                .map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+        };
+        let members = self.members.iter_mut().flat_map(|members| &mut members.tasks);
+        let components = [&mut self.substrate, &mut self.weights, &mut self.task_component, &mut self.model];
+        let components = components
+            .into_iter()
+            .chain([&mut self.optimizer])
+            .chain(self.connections.as_mut())
+            .chain(self.null.as_mut())
+            .chain(&mut self.constraints)
+            .chain(&mut self.metrics)
+            .chain(self.curriculum.iter_mut().map(|stage| &mut stage.component))
+            .chain(members.flat_map(|member| {
+                let stages = member.curriculum.iter_mut().map(|stage| &mut stage.component);
+                std::iter::once(&mut member.component).chain(stages)
+            }));
+        for component in components {
+            let files: Vec<String> = component.files.iter().cloned().chain(["path".to_owned()]).collect();
+            for name in files {
+                if let Some(Value::String(path)) = component.params.get_mut(&name) {
+                    *path = last(path);
+                }
+            }
+        }
+        if let Some(origin) = &mut self.training.from {
+            origin.path = last(&origin.path);
+        }
     }
 
     /// Name of the training's folder: allowed on every file system, and unique

@@ -161,7 +161,8 @@ impl Store {
         serde_json::from_str(&text).map_err(|e| damaged(&path, &e))
     }
 
-    pub(crate) fn cells(&self) -> PathBuf {
+    /// The folder with a folder for each finished training.
+    pub fn cells(&self) -> PathBuf {
         self.root.join("cells")
     }
 
@@ -312,6 +313,8 @@ impl Store {
     pub fn restore(&self, cell: &Cell, compact: &CompactTraining) -> Result<()> {
         let folder = self.unfinished_folder()?;
         let mut file = compact.training.clone();
+        // The same apart from paths, names and metrics.
+        file.spec = cell.spec.clone();
         let first = file.restored.take().map_or(file.identity, |restored| restored.identity);
         // One warning for a whole run: which components differ depends on the training.
         let warning = "restored from a training with other builds of";

@@ -171,12 +171,17 @@ fn settings(training: &Training) -> Result<Vec<String>> {
 fn neurons(training: &TrainingFile, usual: &str) -> Option<String> {
     let substrate = &training.spec.substrate;
     let field = super::folder::field_name(substrate);
-    if substrate.id != usual || field != FIELD {
-        return Some(format!("other neurons: {field}, published {FIELD}"));
-    }
-    // A folder of that name may hold something else.
     let data = training.inputs.get(&format!("data {usual}"));
-    data.is_some_and(|data| data != DATA).then(|| format!("the files of {field} are not the released ones"))
+    // The contents count: a copy of the released files may have any name, and a folder of
+    // that name may hold something else.
+    match data {
+        Some(data) if substrate.id == usual && data == DATA => None,
+        Some(_) if substrate.id == usual && field == FIELD => {
+            Some(format!("the files of {field} are not the released ones"))
+        }
+        None if substrate.id == usual && field == FIELD => None,
+        _ => Some(format!("other neurons: {field}, published {FIELD}")),
+    }
 }
 
 fn geometry(spec: &CellSpec, switches: &BTreeMap<String, String>) -> Result<Vec<String>> {
@@ -365,6 +370,10 @@ mod tests {
         assert!(departures(&training).is_empty());
         training.inputs.insert("data microns.field".into(), "another".into());
         assert_eq!(departures(&training), ["the files of 6_6_2 are not the released ones"]);
+        training.spec.substrate.params.insert("path".into(), "x/a copy".into());
+        assert_eq!(departures(&training), ["other neurons: a copy, published 6_6_2"]);
+        training.inputs.insert("data microns.field".into(), DATA.into());
+        assert!(departures(&training).is_empty());
     }
 
     #[test]

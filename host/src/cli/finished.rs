@@ -1,12 +1,15 @@
 //! The finished trainings of a run folder, for commands that use them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
+use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_record::identity::{self, Cell};
 use pallium_record::spec::CellSpec;
 use pallium_record::store::Store;
+use pallium_record::training::TrainingFile;
 
 use super::support;
 use crate::experiment::{Experiment, TestedTask, filter};
@@ -32,8 +35,8 @@ pub struct OnTrials {
     /// Number of trials [default: as many as in the test after training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub trials: Option<u32>,
-    /// Seed of the trials [default: that of the test after training, which gives the
-    /// same trials]
+    /// Seed of the trials [default: that of the test after training; in `likeness`, one
+    /// seed for all networks, so that all receive the same trials]
     #[arg(long, value_name = "S")]
     pub trial_seed: Option<u64>,
     /// Number of networks that run at the same time [default: the number of cores
@@ -96,13 +99,38 @@ pub fn located(specs: Vec<CellSpec>, store: &Store, catalogue: &Catalogue) -> Re
     Ok(cells)
 }
 
-/// The error for a run folder without a training that its experiment needs.
-pub fn none_finished(folder: &Path) -> Error {
-    Error::input(format!(
+/// The error for a run folder without a finished training of `plan`. Its causes name what
+/// differs from the finished trainings that are there.
+pub fn none_finished(folder: &Path, store: &Store, plan: &[Cell]) -> Error {
+    let error = Error::input(format!(
         "{} has no finished training of this experiment with these plugins and data",
         folder.display()
-    ))
-    .help("finish the run first; if it is finished, use the plugins and data that it was run with")
+    ));
+    let files = store.trainings().unwrap_or_default();
+    let files = files.into_iter().filter_map(|name| TrainingFile::read(&store.cells().join(name)).ok());
+    let mut others = BTreeSet::new();
+    for file in files {
+        let same = |cell: &&Cell| {
+            let spec = &cell.spec;
+            (&spec.variant, &spec.task, spec.run) == (&file.spec.variant, &file.spec.task, file.spec.run)
+        };
+        let Some(cell) = plan.iter().find(same) else { continue };
+        let changed = cell.inputs.iter().filter(|(name, sum)| file.inputs.get(name) != Some(sum));
+        others.extend(changed.map(|(name, _)| name.clone()));
+    }
+    let of = |kind: &str| others.iter().filter_map(|name| name.strip_prefix(kind)).join(", ");
+    let [builds, data] = [of("component "), of("data ")];
+    let causes = [
+        (builds, "its trainings used other builds of the plugins of"),
+        (data, "its trainings used other data of"),
+    ];
+    let causes: Vec<String> =
+        causes.iter().filter(|(of, _)| !of.is_empty()).map(|(of, what)| format!("{what} {of}")).collect();
+    match causes.is_empty() {
+        true => error.help("finish the run first"),
+        false => Error { causes, ..error }
+            .help("use the plugins and data that it was run with, or repeat the run with the present ones"),
+    }
 }
 
 impl FinishedRun {
@@ -119,11 +147,11 @@ impl FinishedRun {
         let specs = filter(experiment.expand(&catalogue)?, only)?;
         let plan = located(specs, &store, &catalogue)?;
         let (mut cells, mut diverged) = (Vec::new(), 0);
-        for cell in plan {
-            if store.holds(&cell)? {
-                match store.weights(&cell)?.parameters.is_empty() {
+        for cell in &plan {
+            if store.holds(cell)? {
+                match store.weights(cell)?.parameters.is_empty() {
                     true => diverged += 1,
-                    false => cells.push(cell),
+                    false => cells.push(cell.clone()),
                 }
             }
         }
@@ -131,7 +159,7 @@ impl FinishedRun {
             tracing::warn!("left out: {diverged} trainings that diverged");
         }
         if cells.is_empty() {
-            return Err(none_finished(folder));
+            return Err(none_finished(folder, &store, &plan));
         }
         Ok(FinishedRun { store, experiment, catalogue, cells })
     }

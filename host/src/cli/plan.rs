@@ -133,9 +133,13 @@ fn total(costs: &[Option<Cost>], jobs: usize) -> String {
         _ if known.is_empty() => return format!("{trainings}, none of them with an estimate"),
         n => format!(" ({n} without an estimate)"),
     };
+    let about = |seconds: f64| match duration(seconds) {
+        text if text.starts_with("under") => text,
+        text => format!("about {text}"),
+    };
     format!(
-        "{trainings}{without}: about {} on one core, {} with {at_once} at a time, {:.0} MB in total",
-        duration(seconds),
+        "{trainings}{without}: {} on one core, {} with {at_once} at a time, {:.0} MB in total",
+        about(seconds),
         duration(wall),
         memory * at_once as f64
     )

@@ -165,7 +165,7 @@ pub fn run(args: &Run) -> Result<u8> {
         wanted.retain(|_| own.next().unwrap_or(false));
     }
     let files = args.finished.iter().map(|path| CompactFile::read(path)).collect::<Result<Vec<_>>>()?;
-    let restorable = restorable(&files, &store, &plan)?;
+    let restorable = restorable(args, &files, &store, &plan)?;
     if args.dry_run {
         check(&pool, &wanted.iter().collect::<Vec<_>>(), &catalogue).map_err(|e| experiment.placed(e))?;
         return dry_run(args, &wanted, &plan, &restorable, &out);
@@ -184,7 +184,7 @@ pub fn run(args: &Run) -> Result<u8> {
     }
     let stale = store.stale(&plan)?;
     announce(&out, pending.len() - to_measure, held, to_measure, &stale);
-    announce_restored(&restorable);
+    announce_restored(&restorable, &wanted);
     if held + to_measure + stale.len() > 0 {
         announce_continued(&store, &pending)?;
     }
@@ -326,41 +326,59 @@ type Restorable<'a> = BTreeMap<String, (&'a Cell, &'a CompactTraining)>;
 
 /// The trainings of `plan` that are not finished in `store` but in one of `files`, by
 /// folder.
-fn restorable<'a>(files: &'a [CompactFile], store: &Store, plan: &'a [Cell]) -> Result<Restorable<'a>> {
-    let mut found = BTreeMap::new();
-    for cell in plan {
-        for file in files {
-            if let Some(compact) = file.find(cell)?
-                && !found.contains_key(&cell.folder)
-                && !store.holds(cell)?
-            {
-                found.insert(cell.folder.clone(), (cell, compact));
+fn restorable<'a>(
+    args: &Run,
+    files: &'a [CompactFile],
+    store: &Store,
+    plan: &'a [Cell],
+) -> Result<Restorable<'a>> {
+    let mut restorable = BTreeMap::new();
+    for (file, path) in files.iter().zip(&args.finished) {
+        let mut known = 0;
+        for cell in plan {
+            let Some(compact) = file.find(cell)? else { continue };
+            known += 1;
+            if !restorable.contains_key(&cell.folder) && !store.holds(cell)? {
+                restorable.insert(cell.folder.clone(), (cell, compact));
             }
         }
+        if known == 0 {
+            tracing::warn!(
+                "--finished {}: none of its {} trainings is one of this experiment: specification, data, metrics or \
+                 version of Pallium differ",
+                path.display(),
+                file.len()
+            );
+        }
     }
-    Ok(found)
+    Ok(restorable)
 }
 
 /// Says how many trainings come from compact files, and how many of them were trained
 /// with other plugin files.
-fn announce_restored(restorable: &Restorable<'_>) {
-    if restorable.is_empty() {
+fn announce_restored(restorable: &Restorable<'_>, wanted: &[Cell]) {
+    let wanted: BTreeSet<_> = wanted.iter().map(|cell| &cell.folder).collect();
+    let taken: Vec<_> = restorable.iter().filter(|(folder, _)| wanted.contains(folder)).collect();
+    if taken.is_empty() {
         return;
     }
-    let others = restorable.values().filter(|(cell, compact)| !compact.other_builds(cell).is_empty()).count();
+    let others = taken.iter().filter(|(_, (cell, compact))| !compact.other_builds(cell).is_empty()).count();
     let builds = match others {
         0 => String::new(),
         others => format!("; {others} of them were trained with other builds of the plugins"),
     };
-    status!("{} of them come from --finished, without weights{builds}", restorable.len());
+    status!("{} of these are taken from --finished, without weights{builds}", taken.len());
 }
 
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {
     let place = out.display();
+    let noun = if pending == 1 { "training" } else { "trainings" };
     match (pending, held) {
-        (_, 0) => status!("{pending} trainings to run, in {place}"),
+        (_, 0) => status!("{pending} {noun} to run, in {place}"),
+        (0, 1) => status!("the training is already in {place}"),
         (0, _) => status!("all {held} trainings are already in {place}"),
-        _ => status!("{pending} trainings to run; {held} are already in {place}"),
+        (_, 1) => status!("{pending} {noun} to run; 1 is already in {place}"),
+        _ => status!("{pending} {noun} to run; {held} are already in {place}"),
     }
     if to_measure > 0 {
         status!(
@@ -474,7 +492,7 @@ fn dry_run(
         support::print_table(&table)?;
     }
     announce(out, to_run, rows.len() - to_run - to_measure, to_measure, &stale);
-    announce_restored(restorable);
+    announce_restored(restorable, wanted);
     Ok(0)
 }
 

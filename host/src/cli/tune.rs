@@ -10,7 +10,7 @@ use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_record::outcome::Status;
 use pallium_record::results::{self, Row};
-use pallium_record::spec::{CellSpec, Geometry, Space, Use};
+use pallium_record::spec::{CellSpec, Geometry, Order, Space, Use};
 use pallium_record::table;
 use pallium_stats::mean;
 use toml::{Table, Value};
@@ -22,9 +22,9 @@ use crate::experiment::{Expansion, Experiment};
 /// for all variants, and writes the experiment with the chosen values.
 ///
 /// Sweep the parameters in the experiment file: of constraints, of weights, of the model
-/// or of the optimizer. Each variant is trained at all points of its sweep for a part of
-/// the epochs; the best third goes on for three times as long, and so forth, until the
-/// last points have trained for all epochs and the best of them is chosen (successive
+/// or of the optimizer. Each variant is first trained at all points of its sweep for a
+/// fraction of the epochs. The best third continues for three times as long, until the
+/// remaining points have trained for all epochs; the best of them is chosen (successive
 /// halving: Jamieson & Talwalkar, AISTATS 2016). A point is better if its mean validation
 /// accuracy over tasks and runs is higher or, if that is equal or there is none, its mean
 /// validation loss is lower. Test trials are not used.
@@ -33,7 +33,7 @@ use crate::experiment::{Expansion, Experiment};
   pallium tune experiments/lambda.toml --out runs/tuning
   pallium run runs/tuning/tuned.toml --out runs/tuned
 
-The folder then holds tuned.toml, tuning.csv (every point in every round) and trainings/, a run folder. The same command \
+--out DIR then contains tuned.toml, tuning.csv (every point in every round) and trainings/, a run folder. The same command \
 continues an interrupted tuning.")]
 pub struct Tune {
     /// The experiment file, with a sweep of each parameter to choose.
@@ -42,28 +42,28 @@ pub struct Tune {
     /// The folder to write to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// One of so many points goes on to the next round.
+    /// Fraction of the points that continue in each round: 1/N.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), allow_negative_numbers = true)]
     factor: u32,
     /// Number of runs at each point.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     runs: u32,
-    /// Seed of the trainings, so that the networks that are judged later are others
-    /// [default: that of the experiment plus 1]
+    /// Seed of the trainings. It should differ from the experiment's, so that other
+    /// networks are used for the comparison [default: that of the experiment plus 1]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Override a key of the file, such as training.epochs=30; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Number of trainings that run at the same time [default: as many as there are
-    /// cores for their threads]
+    /// Number of trainings that run at the same time [default: the number of
+    /// cores divided by the threads of a training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     jobs: Option<u32>,
 }
 
 /// The columns of `tuning.csv`.
 const COLUMNS: [&str; 8] =
-    ["variant", "point", "round", "epochs", "trainings", "validation_accuracy", "validation_loss", "goes_on"];
+    ["variant", "point", "round", "epochs", "trainings", "validation_accuracy", "validation_loss", "kept"];
 
 /// How good a point is: means over tasks and runs. A training that diverged has no
 /// value, and makes its point worse than any other.
@@ -130,7 +130,9 @@ pub fn tune(args: &Tune) -> Result<()> {
     let mut candidates = candidates(&expansion)?;
     check(&experiment, &expansion, &candidates)?;
     let epochs = experiment.training.epochs;
-    let rounds = rounds(candidates.iter().map(|c| c.points.len()).max().unwrap_or(1), args.factor, epochs);
+    let points = candidates.iter().map(|c| c.points.len()).max().unwrap_or(1);
+    let least = expansion.cells.iter().map(fewest_epochs).max().unwrap_or(1);
+    let rounds = rounds(points, args.factor, epochs, least);
     fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, &e))?;
     let seed = args.seed.unwrap_or(experiment.seed.wrapping_add(1));
     let trainings = args.out.join("trainings");
@@ -146,7 +148,9 @@ pub fn tune(args: &Tune) -> Result<()> {
                 .points
                 .iter()
                 .map(|point| {
-                    (Score::from_rows(rows.iter().filter(|row| row.variant == *point)), point.clone())
+                    // The tasks of one network count once, by their mean.
+                    let own = rows.iter().filter(|row| row.variant == *point && !row.task.contains('/'));
+                    (Score::from_rows(own), point.clone())
                 })
                 .collect();
             // Stable: of equal points the first in the file.
@@ -215,6 +219,15 @@ fn check(experiment: &Experiment, expansion: &Expansion, candidates: &[Candidate
             .help("only parameters of these can be tuned; fix the other sweeps, such as --set substrate.path=FIELD"));
         }
     }
+    if let Some(cell) = expansion.cells.iter().find(|cell| cell.training.epochs != experiment.training.epochs)
+    {
+        return Err(Error::input(format!(
+            "{}: variant `{}` sets its own `epochs`",
+            experiment.path.display(),
+            cell.variant
+        ))
+        .help("set `training.epochs` for all variants: tuning shortens it in the first rounds"));
+    }
     let budgets: Vec<_> = candidates.iter().map(|one| one.points.len()).unique().collect();
     if budgets.len() > 1 {
         let each = candidates.iter().map(|one| format!("{}: {}", one.base, one.points.len())).join(", ");
@@ -237,14 +250,22 @@ fn shared(cell: &CellSpec) -> CellSpec {
     }
 }
 
-/// The number of epochs in each round: all in the last, and before that as often a
-/// fraction as several points can be reduced.
-fn rounds(points: usize, factor: u32, epochs: u32) -> Vec<u32> {
+/// The smallest number of epochs that a training accepts: as many as its learning rate
+/// takes to warm up, and one for each of several tasks that follow one another.
+fn fewest_epochs(cell: &CellSpec) -> u32 {
+    let sequential = cell.members.as_ref().filter(|members| members.order == Order::Sequential);
+    let tasks = sequential.map_or(1, |members| members.tasks.len() as u32);
+    cell.training.schedule.warm_up.max(tasks).max(1)
+}
+
+/// The number of epochs of each round. The last round has all epochs; each earlier one has
+/// 1/factor of the next, but at least `least`, as long as several points can be dropped.
+fn rounds(points: usize, factor: u32, epochs: u32, least: u32) -> Vec<u32> {
     let mut rounds = vec![epochs];
     let (mut left, mut length) = (points, epochs);
-    while left > factor as usize && length > 1 {
+    while left > factor as usize && length > least {
         left = left.div_ceil(factor as usize);
-        length = (length / factor).max(1);
+        length = (length / factor).max(least);
         rounds.insert(0, length);
     }
     rounds
@@ -293,6 +314,10 @@ fn tuned(experiment: &Experiment, expansion: &Expansion, chosen: &[(&str, &str)]
     // All of these are written in each variant.
     for key in ["variant", "nulls", "constraints", "model", "optimizer"] {
         top.remove(key);
+    }
+    // Their parameters are written out too, and sweeps would remain.
+    if let Some(Value::Table(defaults)) = top.get_mut("defaults") {
+        defaults.retain(|_, params| !params.to_string().contains("sweep ="));
     }
     top.insert("name".into(), format!("{}-tuned", experiment.name).into());
     let mut variants = Vec::new();
@@ -381,11 +406,12 @@ mod tests {
 
     #[test]
     fn the_last_round_has_all_epochs_and_several_points() {
-        assert_eq!(rounds(27, 3, 90), [10, 30, 90]);
-        assert_eq!(rounds(9, 3, 50), [16, 50]);
-        assert_eq!(rounds(3, 3, 50), [50]);
-        assert_eq!(rounds(1, 3, 50), [50]);
-        assert_eq!(rounds(1000, 2, 3), [1, 3]);
+        assert_eq!(rounds(27, 3, 90, 1), [10, 30, 90]);
+        assert_eq!(rounds(9, 3, 50, 1), [16, 50]);
+        assert_eq!(rounds(3, 3, 50, 1), [50]);
+        assert_eq!(rounds(1, 3, 50, 1), [50]);
+        assert_eq!(rounds(1000, 2, 3, 1), [1, 3]);
+        assert_eq!(rounds(27, 3, 90, 20), [20, 30, 90]);
     }
 
     #[test]

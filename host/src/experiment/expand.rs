@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use itertools::Itertools;
 use pallium_core::{Error, Result, Role, accepts_further_names};
 use pallium_profile as profile;
 use pallium_record::identity::without_path;
@@ -341,9 +342,11 @@ impl Experiment {
                 )));
             }
         }
+        let files = params.iter().filter(|(name, value)| schema::is_file(schema, name, value));
+        let files = files.map(|(name, _)| name.clone()).sorted().collect();
         params.extend(described.map(|described| described.resolved).unwrap_or_default());
         params.sort_keys();
-        Ok(Use { id: id.clone(), params, on: given.component.on.clone() })
+        Ok(Use { id: id.clone(), params, on: given.component.on.clone(), files })
     }
 
     /// A task, or several, with all parameters.
@@ -441,7 +444,11 @@ impl Experiment {
                     .error(format!("parameter `{name}` of `{id}` cannot be {value}: it must be {must}"))
                     .help(format!("`pallium plugins show {shown}` documents its type and default")));
             }
-            params.insert(name.clone(), value.clone());
+            let value = match value.as_str() {
+                Some(path) if schema::is_file(schema, name, value) => at.absolute(path)?.into(),
+                _ => value.clone(),
+            };
+            params.insert(name.clone(), value);
         }
         Ok(params)
     }

@@ -122,7 +122,13 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     }
     let text = files::text(path, LONGEST_FILE).map_err(|e| match from {
         Some(at) => at.error(format!("cannot read the base `{}`: {e}", path.display())),
-        None => Error::input(format!("{}: cannot read the experiment file: {e}", path.display())),
+        None => {
+            let error = Error::input(format!("{}: cannot read the experiment file: {e}", path.display()));
+            match path.exists() {
+                true => error,
+                false => error.help("name an experiment file; its path is relative to the current folder"),
+            }
+        }
     })?;
     let mut tree = Node::parse(path, &text)?;
     sources.push((path.to_path_buf(), text));
@@ -669,7 +675,7 @@ fn constraints_of(node: &Node) -> Result<Vec<Component>> {
                 return Err(on
                     .at
                     .error("`on` names no parameter")
-                    .help("name some, or leave it out: then all recurrent weights are meant"));
+                    .help("list at least one parameter, or remove `on`: by default the constraint acts on all recurrent weights"));
             }
             for name in on.list() {
                 constraint.component.on.push(name.text("an entry of `on`")?);
@@ -791,16 +797,7 @@ pub(super) fn parameters(id: &str, node: &Node, table: &Table, reserved: &[&str]
     let mut params = Map::new();
     for (name, value) in table.iter().filter(|(name, _)| !reserved.contains(&name.as_str())) {
         let json = match (name.as_str(), &value.value) {
-            ("path", Value::Leaf(_)) => {
-                let path = value.text("a path")?;
-                let absolute = value.at.resolve(&path)?;
-                absolute
-                    .to_str()
-                    .ok_or_else(|| {
-                        value.at.error(format!("the absolute path of `{path}` is not valid Unicode"))
-                    })?
-                    .into()
-            }
+            ("path", Value::Leaf(_)) => value.at.absolute(&value.text("a path")?)?.into(),
             _ => value.json(),
         };
         out.parameters_at.insert(name.clone(), value.at.clone());

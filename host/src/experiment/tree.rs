@@ -65,6 +65,15 @@ impl Place {
         }
     }
 
+    /// As [`Place::resolve`], as text.
+    pub(super) fn absolute(&self, path: &str) -> Result<String> {
+        let absolute = self.resolve(path)?;
+        absolute.to_str().map(str::to_owned).ok_or_else(|| {
+            self.error(format!("the path {} is not Unicode", absolute.display()))
+                .help("rename the folder, or reach it by a link with a name in Unicode")
+        })
+    }
+
     /// An error at this place.
     pub(super) fn error(&self, message: impl fmt::Display) -> Error {
         Error::input(format!("{self}: {message}"))
@@ -278,13 +287,7 @@ fn absolute_sweep(node: &Node) -> Result<toml::Value> {
 }
 
 fn absolute(node: &Node) -> Result<toml::Value> {
-    let path = node.at.resolve(&node.text("a path")?)?;
-    let text = path.to_str().ok_or_else(|| {
-        node.at
-            .error(format!("the path {} is not Unicode", path.display()))
-            .help("rename the folder, or reach it by a link with a name in Unicode")
-    })?;
-    Ok(toml::Value::String(text.into()))
+    Ok(toml::Value::String(node.at.absolute(&node.text("a path")?)?))
 }
 
 /// Refuses the first key of `table` that is not `known`.

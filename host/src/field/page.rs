@@ -352,10 +352,11 @@ fn warnings(
     if let Some(activity) = page.activity.as_ref().filter(late) {
         warn(format!(
             "the first event is at {} s, and the start of the recording is not stated, so the time before {begin} s is \
-             not counted. Was it recorded? Then correlations are too low: set recording = [0, end] in field.toml. \
-             If not, set recording = [{begin}, end]",
+             not counted. Was it recorded? Then correlations are too low: set recording = [0, {end}] in field.toml. \
+             If not, set recording = [{begin}, {end}]",
             activity.first_s,
-            begin = activity.first_s.floor()
+            begin = activity.first_s.floor(),
+            end = activity.last_s + AFTER_S
         ));
     }
     if let Some(activity) = page.activity.as_ref().filter(|activity| activity.length_s > LONG_S) {

@@ -210,12 +210,14 @@ pub fn profile(
         bin.3 += r * r;
     }
     let bins = sums.into_iter().enumerate().filter(|(_, sums)| sums.0 > 0);
+    // Multiples of 0.2 are not exact.
+    let edge = |k: usize| (k as f64 * width * 1e6).round() / 1e6;
     bins.map(|(k, (pairs, connected, sum, squares))| {
         let number = pairs as f64;
         let mean = sum / number;
         Bin {
-            from_um: k as f64 * width,
-            to_um: (k + 1) as f64 * width,
+            from_um: edge(k),
+            to_um: edge(k + 1),
             pairs,
             probability: connectome.map(|_| connected as f64 / number),
             correlation: correlation.map(|_| mean),

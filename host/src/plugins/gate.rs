@@ -137,7 +137,11 @@ fn same_series(path: &Path, core_version: &str) -> Result<()> {
         path.display(),
         pallium_core::VERSION
     ))
-    .help(format!("build the plugin again against pallium-core {}", pallium_core::VERSION)))
+    .help(format!(
+        "port the plugin to pallium-core {} and build it again (`pallium plugins vendor FOLDER` provides it; the \
+         changelog lists what has changed under Plugin contract)",
+        pallium_core::VERSION
+    )))
 }
 
 /// Versions before 1.0 are compatible within a minor version, later ones

@@ -404,14 +404,15 @@ fn without_places(error: Error, info: &ModelInfo, parameter: &ParameterInfo, bas
         Ends::new(info, other, (rows, columns)).is_ok_and(|ends| ends.distances(base).is_some())
     });
     let placed = placed.map(|other| format!("\"{}\"", other.name)).join(", ");
-    error.context(format!("`{}` has units that are not neurons of the field", parameter.name)).help(
-        match placed.is_empty() {
-            true => {
-                "these units have no position; leave the constraint out, or all units must be neurons".into()
-            }
-            false => format!("let the constraint act on the blocks between neurons alone: on = [{placed}]"),
-        },
-    )
+    error
+        .context(format!("`{}` has units that are not neurons of the field", parameter.name))
+        .help(match placed.is_empty() {
+        true => {
+            "these units have no position: remove the constraint, or use a model whose units are all neurons"
+                .into()
+        }
+        false => format!("restrict the constraint to blocks between neurons: on = [{placed}]"),
+    })
 }
 
 /// The constraints of a parameter that lies on the setting's connections.
@@ -455,16 +456,6 @@ struct Ends {
 
 impl Ends {
     fn new(info: &ModelInfo, parameter: &ParameterInfo, (rows, columns): (usize, usize)) -> Result<Self> {
-        if parameter.kind != ParameterKind::Recurrent {
-            // Inputs and outputs are not neurons; what they connect to are.
-            let free = |count| Some(vec![-1; count]);
-            let of = |name: &str| population(info, name).and_then(neurons_of);
-            return Ok(match parameter.kind {
-                ParameterKind::Input => Ends { rows: free(rows), columns: of(&parameter.columns) },
-                ParameterKind::Readout => Ends { rows: of(&parameter.rows), columns: free(columns) },
-                _ => Ends { rows: free(rows), columns: free(columns) },
-            });
-        }
         let end = |name: &str, count: usize| {
             let population = population(info, name)
                 .ok_or_else(|| Error::plugin(format!("`{}` has no population `{name}`", parameter.name)))?;
@@ -476,6 +467,22 @@ impl Ends {
             }
             Ok(neurons_of(population))
         };
+        if parameter.kind != ParameterKind::Recurrent {
+            // Inputs and outputs are not neurons; what they connect to are: the units of a
+            // population, or all units.
+            let free = |count| Some(vec![-1; count]);
+            let of = |name: &str, count: usize| match name.is_empty() && info.populations.len() > 1 {
+                true => {
+                    Ok(Some(all_units(info)).filter(|units| units.len() == count).or_else(|| free(count)))
+                }
+                false => end(name, count),
+            };
+            return Ok(match parameter.kind {
+                ParameterKind::Input => Ends { rows: free(rows), columns: of(&parameter.columns, columns)? },
+                ParameterKind::Readout => Ends { rows: of(&parameter.rows, rows)?, columns: free(columns) },
+                _ => Ends { rows: free(rows), columns: free(columns) },
+            });
+        }
         Ok(Ends { rows: end(&parameter.rows, rows)?, columns: end(&parameter.columns, columns)? })
     }
 
@@ -517,6 +524,12 @@ fn population<'a>(info: &'a ModelInfo, name: &str) -> Option<&'a Population> {
     info.populations.iter().find(|p| name.is_empty() || p.name == name)
 }
 
+/// The neurons of the units of all populations, one after the other; −1 is none.
+fn all_units(info: &ModelInfo) -> Vec<i64> {
+    let of = |population| neurons_of(population).unwrap_or_else(|| (0..population.units as i64).collect());
+    info.populations.iter().flat_map(of).collect()
+}
+
 fn neurons_of(population: &Population) -> Option<Vec<i64>> {
     population.neurons.as_ref().map(|units| units.iter().map(|unit| unit.map_or(-1, i64::from)).collect())
 }
@@ -536,6 +549,13 @@ pub(super) fn build_optimizer(
     catalogue: &Catalogue,
     base: &Setting<'_>,
 ) -> Result<Box<dyn Optimizer>> {
+    if base.connections.is_some() && !catalogue.get(&spec.optimizer.id)?.connections {
+        return Err(Error::unsupported(format!(
+            "`{}` cannot train networks on connections",
+            spec.optimizer.id
+        ))
+        .help("use another optimizer: `pallium plugins show ID` says whether one takes connections"));
+    }
     catalogue.optimizer(&spec.optimizer, &Setting { seed: spec.derived_seed("optimizer"), ..*base })
 }
 
@@ -664,8 +684,8 @@ pub(super) fn inherited(
             }
             None if spec.training.frozen.contains(&parameter.name) => {
                 return Err(Error::input(format!(
-                    "`training.frozen` names `{}`, of which training.from has no such parameter of the shape {:?}: it \
-                     would keep random values",
+                    "`training.frozen` lists `{}`, but the network of training.from has no such parameter of the shape \
+                     {:?}, so it would keep random values",
                     parameter.name, parameter.shape
                 ))
                 .help(format!("leave `{}` out of `frozen`, so that it is trained", parameter.name)));

@@ -144,7 +144,7 @@ pub fn train(
             Some(Checkpoint { curves: curves.clone(), seconds: 0.0, state })
         }
     };
-    if let Some(warning) = cut_off(spec, &info, initial, &trained, &penalties.wiring) {
+    if let Some(warning) = cut_off(spec, &info, &begun, &trained, &penalties.wiring) {
         tracing::warn!(target: warnings::OF_RESULT, "{warning}");
     }
     let tasks = &ground.tasks;
@@ -237,21 +237,17 @@ fn cut_off(
     if out.is_empty() && into.is_empty() {
         return None;
     }
-    let named = |neurons: &[usize]| match neurons {
-        [] => String::new(),
-        _ => {
-            let more = if neurons.len() > 5 { ", …" } else { "" };
-            format!(" (neurons {}{more})", neurons.iter().take(5).join(", "))
-        }
+    let part = |neurons: &[usize], way: &str| {
+        let more = if neurons.len() > 5 { ", …" } else { "" };
+        let have = if neurons.len() == 1 { "neurons has" } else { "neurons have" };
+        let which = neurons.iter().take(5).join(", ");
+        (!neurons.is_empty())
+            .then(|| format!("{} of {size} {have} no {way} recurrent weight ({which}{more})", neurons.len()))
     };
     Some(format!(
-        "{} of {size} neurons have no outgoing recurrent weight after training{}, and {} no incoming one{}, \
-         although they had some before the training with {}",
-        out.len(),
-        named(&out),
-        into.len(),
-        named(&into),
-        spec.constraints.iter().map(|constraint| &constraint.id).join(" with ")
+        "after training {}, although they had some before; constraints: {}",
+        part(&out, "outgoing").into_iter().chain(part(&into, "incoming")).join(" and "),
+        spec.constraints.iter().map(|constraint| &constraint.id).join(", ")
     ))
 }
 

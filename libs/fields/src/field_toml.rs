@@ -113,7 +113,7 @@ pub(crate) fn check_recording(path: &Path, recording: Option<(f64, f64)>) -> Res
     match recording {
         Some((begin, end)) if !(begin.is_finite() && end.is_finite() && begin < end) => {
             Err(Error::input(format!("{}: recording is [{begin}, {end}]", path.display()))
-                .help("it must be start and end in seconds, on the clock of the events"))
+                .help("it must be two numbers, start and end in seconds on the clock of the events, and end after it begins"))
         }
         _ => Ok(()),
     }

@@ -112,8 +112,8 @@ impl Npz {
             (None, [only]) => (*only).to_owned(),
             (None, [..]) if names.contains(&"indptr") && names.contains(&"data") => {
                 return Err(Error::input(format!("{} holds a sparse array", self.path.display())).help(
-                    "save it with numpy.save(path, array.toarray()); as the weights of a variant with \
-                     `connections = true` it can stay sparse",
+                    "save it as a dense array with numpy.save(path, array.toarray()); only `init.file` with \
+                     `connections = true` reads sparse arrays",
                 ));
             }
             (None, _) => {

@@ -44,6 +44,7 @@ pallium_core::params! {
         /// neurons, in this order; connections of others are counted and left out.
         /// Without a table, the network consists of all neurons that the connections
         /// name, in the order of their ids.
+        #[schemars(extend("format" = "path"))]
         neurons: String = String::new(),
         /// Column of the ids in `neurons`. Empty: the first of `pt_root_id`, `root_id`,
         /// `bodyId`, `id`, `neuron`, `index`.

@@ -1,5 +1,6 @@
 //! Ready, set, go: measure an interval and reproduce it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use pallium_core::ndarray::{Array2, ArrayView2, Axis, s};
@@ -109,6 +110,47 @@ impl ReadySetGo {
         Ok(ramps)
     }
 
+    /// Whether a ramp is correct that arrives `found` steps after the set cue, if the
+    /// interval to produce has `interval` steps.
+    fn is_correct(&self, found: usize, interval: usize) -> bool {
+        let dt = f64::from(self.frame.dt_ms);
+        let rise = interval.max(1) as f32;
+        let target = (0..=interval).position(|step| step as f32 / rise >= ARRIVED).unwrap_or(interval);
+        target.abs_diff(found) as f64 * dt <= self.margin * interval as f64 * dt + LEAST_MARGIN_MS
+    }
+
+    /// The accuracy of the best ramp that ignores the inputs: one that arrives at a fixed
+    /// step of the trial.
+    fn best_fixed_time(&self) -> f64 {
+        let of = |name: &str| self.frame.period(name).distribution(self.frame.dt_ms);
+        let mut before = BTreeMap::new();
+        for (fixation, p) in of("fixation") {
+            for (set, q) in of("set") {
+                *before.entry(fixation + set).or_insert(0.0) += p * q;
+            }
+        }
+        // Changes of the accuracy from one step to the next.
+        let mut changes: BTreeMap<usize, f64> = BTreeMap::new();
+        for (measured, p) in of("measure") {
+            let interval = self.steps(self.production(measured));
+            let correct: Vec<usize> =
+                (0..=3 * interval).filter(|&at| self.is_correct(at, interval)).collect();
+            let (Some(&first), Some(&last)) = (correct.first(), correct.last()) else { continue };
+            for (steps, q) in &before {
+                let start = steps + measured;
+                // What arrives before the production has arrived when it begins.
+                let from = if first == 0 { 0 } else { start + first };
+                *changes.entry(from).or_insert(0.0) += p * q;
+                *changes.entry(start + last + 1).or_insert(0.0) -= p * q;
+            }
+        }
+        let running = changes.values().scan(0.0, |sum, change| {
+            *sum += change;
+            Some(*sum)
+        });
+        running.fold(0.0, f64::max)
+    }
+
     /// Number of steps in `milliseconds`, truncated as by Python's `int`.
     fn steps(&self, milliseconds: f64) -> usize {
         (milliseconds / f64::from(self.frame.dt_ms)) as usize
@@ -216,8 +258,7 @@ impl Task for ReadySetGo {
         ramp.judges = true;
         ramp.step_ms = classes.step_ms;
         ramp.conditions = classes.conditions;
-        // A constant never arrives, or at once.
-        ramp.levels = Some(Levels { chance: 0.0, memoryless: Some(0.0), ideal: Some(1.0) });
+        ramp.levels = Some(Levels { chance: self.best_fixed_time(), memoryless: None, ideal: Some(1.0) });
         ramp
     }
 
@@ -232,16 +273,12 @@ impl Task for ReadySetGo {
         for (at, answer) in batch.scored().zip(outputs.outer_iter()) {
             answers[[at.trial, at.step]] = answer.first().copied().unwrap_or(0.0);
         }
-        let dt = f64::from(self.frame.dt_ms);
         let correct = |trial: usize| {
             let steps = production(&batch.inputs.index_axis(Axis(0), trial), batch.lengths[trial]);
             let arrives = |of: &dyn Fn(usize) -> f32| steps.clone().position(|step| of(step) >= ARRIVED);
-            let target = arrives(&|step| values[[trial, step, 0]]);
-            let (Some(target), Some(found)) = (target, arrives(&|step| answers[[trial, step]])) else {
-                return false;
-            };
-            let interval = steps.clone().position(|step| values[[trial, step, 0]] >= 1.0).unwrap_or(target);
-            target.abs_diff(found) as f64 * dt <= self.margin * interval as f64 * dt + LEAST_MARGIN_MS
+            let interval = steps.clone().position(|step| values[[trial, step, 0]] >= 1.0);
+            let found = arrives(&|step| answers[[trial, step]]);
+            interval.zip(found).is_some_and(|(interval, found)| self.is_correct(found, interval))
         };
         let trials: Vec<bool> = (0..batch.lengths.len()).map(correct).collect();
         Ok(batch.scored().zip(outputs.outer_iter()).map(|(at, _)| trials[at.trial]).collect())
@@ -314,5 +351,22 @@ mod tests {
         }
         let nothing = Array2::zeros((view.scored().count(), 1));
         assert!(!task.judge(&view, nothing.view()).unwrap().contains(&true));
+    }
+
+    #[test]
+    fn chance_is_the_accuracy_of_the_best_answer_at_a_fixed_time() {
+        let mut task = task(Answer::Ramp);
+        let batch = task.trials(4000, 1).unwrap();
+        let view = batch.slice_scored(0..4000);
+        let mut best = 0.0_f64;
+        for fixed in 0..60 {
+            let answers: Vec<f32> = view.scored().map(|at| f32::from(u8::from(at.step >= fixed))).collect();
+            let outputs = ArrayView2::from_shape((answers.len(), 1), &answers).unwrap();
+            let judged = task.judge(&view, outputs).unwrap();
+            let trials: BTreeMap<usize, bool> = view.scored().map(|at| at.trial).zip(judged).collect();
+            best = best.max(trials.values().filter(|&&right| right).count() as f64 / 4000.0);
+        }
+        let chance = task.info().levels.unwrap().chance;
+        assert!(chance > 0.3 && (chance - best).abs() < 0.03, "{chance} {best}");
     }
 }

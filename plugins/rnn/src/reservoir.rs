@@ -1,6 +1,6 @@
 //! `rnn.reservoir`: an echo-state network.
 
-use pallium_core::ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, s};
+use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 use rand::Rng;
@@ -169,13 +169,39 @@ pallium_core::register!(Model, Reservoir);
 
 impl Reservoir {
     /// Computes a step from `previous` (none at the first step) and `input`.
-    fn step(&self, input: &[f32], previous: Option<&[f32]>, zeros: &[f32], next: &mut [f32]) {
+    fn advance(&self, input: &[f32], previous: Option<&[f32]>, zeros: &[f32], next: &mut [f32]) {
         let n = self.neurons;
         product(next, Write::Replace, View::new(input, self.channels + 1), View::new(&self.drive, n), 1.0);
         if let Some(previous) = previous {
             product(next, Write::Add, View::new(previous, n), View::new(&self.recurrent, n), 1.0);
         }
         tanh_leaky(next, previous.unwrap_or(zeros), self.params.leak as f32);
+    }
+
+    /// The recurrent and the input weights, and x·Wx + h·W + b, in double precision.
+    fn driven(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>, Array2<f64>)> {
+        let (n, c) = (self.neurons, self.channels);
+        let rows = states.nrows();
+        if states.ncols() != n || inputs.dim() != (rows, c) {
+            return Err(Error::bug(format!(
+                "a step of {:?} states and {:?} inputs, of {n} neurons and {c} channels",
+                states.dim(),
+                inputs.dim()
+            )));
+        }
+        let wide = |rows: usize, values: &[f32]| {
+            let values = values.iter().map(|&value| f64::from(value)).collect();
+            Array2::from_shape_vec((rows, n), values).map_err(wrong_size)
+        };
+        let recurrent = wide(n, &self.recurrent)?;
+        let (input, bias) = self.drive.split_at(c * n);
+        let (input, bias) = (wide(c, input)?, wide(1, bias)?);
+        let driven = states.dot(&recurrent) + inputs.dot(&input) + bias;
+        Ok((recurrent, input, driven))
     }
 
     /// Runs the inputs, keeping all states (0 past a trial's end) and the scored
@@ -194,7 +220,7 @@ impl Reservoir {
             let (before, now) = hidden.split_at_mut(step * size);
             let previous = step.checked_sub(1).map(|last| &before[last * size..]);
             let next = &mut now[..size];
-            self.step(&inputs[step * trials * width..][..trials * width], previous, &zeros, next);
+            self.advance(&inputs[step * trials * width..][..trials * width], previous, &zeros, next);
             for (trial, row) in next.chunks_exact_mut(n).enumerate() {
                 if batch.lengths[trial] as usize <= step {
                     row.fill(0.0);
@@ -244,6 +270,7 @@ impl Model for Reservoir {
     fn info(&self) -> ModelInfo {
         let mut info = ModelInfo::new(self.neurons, self.parameters.clone());
         info.updates_itself = true;
+        info.states = vec![StatePart { name: "hidden".into(), length: self.neurons }];
         info
     }
 
@@ -348,6 +375,24 @@ impl Model for Reservoir {
             pass.2 = false;
         }
         Ok(())
+    }
+
+    fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        let (_, _, driven) = self.driven(states, inputs)?;
+        let leak = self.params.leak;
+        Ok(&states * (1.0 - leak) + driven.mapv(f64::tanh) * leak)
+    }
+
+    fn step_gradient(
+        &self,
+        states: ArrayView2<'_, f64>,
+        inputs: ArrayView2<'_, f64>,
+        cotangents: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Array2<f64>)> {
+        let (recurrent, input, driven) = self.driven(states, inputs)?;
+        let leak = self.params.leak;
+        let inner = &cotangents * &driven.mapv(|d| leak * (1.0 - d.tanh().powi(2)));
+        Ok((&cotangents * (1.0 - leak) + inner.dot(&recurrent.t()), inner.dot(&input.t())))
     }
 
     fn state(&self) -> Result<Vec<Tensor>> {

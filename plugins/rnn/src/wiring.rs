@@ -44,7 +44,11 @@ impl UnitChoice {
     fn choose(&self, parameter: &str, units: usize, seed: u64) -> Result<Chosen> {
         let refuse = |what: String| {
             Err(Error::input(format!("parameter `{parameter}` {what}"))
-                .help("units are counted from 0; leave the parameter out for all units"))
+                .help(format!(
+                    "it must be a number of units from 1 to {units}, or a list of indices from 0 to {}; without the \
+                     parameter all units are chosen",
+                    units.saturating_sub(1)
+                )))
         };
         let mut chosen = vec![false; units];
         match self {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from pallium import _program
-from pallium._program import PalliumError
+from pallium._program import SOME_FAILED, PalliumError
 from pallium._training import Training
 
 if TYPE_CHECKING:
@@ -186,7 +186,17 @@ class Run:
         The values are added to the run folder's tables and its report.
         """
         names = ["--metric", ",".join(metrics)] if metrics else []
-        _program.call("measure", self.folder, *names, *_params(parameters))
+        done = _program.finished("measure", self.folder, *names, *_params(parameters))
+        if done.returncode == SOME_FAILED:
+            failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+            raise PalliumError(
+                "metrics of some trainings failed",
+                causes=[line.removeprefix("failed: ") for line in failed],
+                help="the other values are stored: pallium.open(…) reads them",
+                exit_code=SOME_FAILED,
+            )
+        if done.returncode != 0:
+            raise _program.error_of(done.stderr, done.returncode)
         return Run(self.folder)
 
     def report(self) -> Report:

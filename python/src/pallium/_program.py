@@ -16,6 +16,8 @@ from typing import Any
 
 #: The group of entry points by which other distributions name folders of compiled plugins.
 ENTRY_POINTS = "pallium.plugins"
+#: Exit code if some trainings or metrics failed and the others are stored.
+SOME_FAILED = 3
 _EXECUTABLE = "PALLIUM_EXECUTABLE"
 _PLUGIN_PATH = "PALLIUM_PLUGIN_PATH"
 _PYTHON = "PALLIUM_PYTHON"
@@ -56,11 +58,16 @@ class PalliumError(Exception):
 
 
 def _place(texts: Iterable[str]) -> tuple[str | None, int | None]:
+    texts = list(texts)
     for text in texts:
         if found := re.search(r"([^\s`'\"(]+\.\w+):(\d+)", text) or re.search(
             r"([^\s`'\"(]+\.py), line (\d+)", text
         ):
             return found[1], int(found[2])
+    for text in texts:
+        # A class of a file, or a file as a whole.
+        if found := re.search(r"` of ([^\s`]+\.py)\b", text) or re.match(r"([^\s`:]+\.\w+): ", text):
+            return found[1], None
     return None, None
 
 
@@ -165,6 +172,12 @@ def error_of(stderr: str, exit_code: int) -> PalliumError:
     lines = stderr.splitlines()
     begins = [at for at, line in enumerate(lines) if line.startswith("error:")]
     if not begins:
+        if exit_code < 0:
+            return PalliumError(
+                f"`pallium` was ended by signal {-exit_code}",
+                help="repeat the call: a run continues where it was",
+                exit_code=exit_code,
+            )
         text = "\n".join(lines[-12:]).strip() or "no message"
         return PalliumError(f"pallium ended with exit code {exit_code}: {text}", exit_code=exit_code)
     parts: list[list[str]] = [["message", lines[begins[-1]].removeprefix("error:").strip()]]

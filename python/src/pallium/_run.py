@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pallium import _program
-from pallium._program import PalliumError, error_of
+from pallium._program import SOME_FAILED, PalliumError, error_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pallium._folder import Run
 
 #: Exit code of a run in which trainings failed, and of an interrupted one.
-_SOME_FAILED, _INTERRUPTED = 3, 130
+_INTERRUPTED = 130
 
 
 def run(
@@ -75,20 +75,19 @@ def run(
     """
     from pallium._folder import Run
 
-    patterns = [only] if isinstance(only, str) else list(only)
     with experiment_file(experiment) as (file, explain):
         command = [str(_program.executable()), "run", str(file), "--json", *_program.settings("--set", set)]
         command += ["--out", os.fspath(out)] if out is not None else []
         command += ["--jobs", str(jobs)] if jobs is not None else []
-        command += [word for pattern in patterns for word in ("--only", pattern)]
+        command += _only(only)
         code, stdout, stderr = _watched([*command, *options], progress)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
-        if code not in (0, _SOME_FAILED):
+        if code not in (0, SOME_FAILED):
             raise explain(error_of(stderr, code))
         summary = json.loads(stdout)
         found = Run(summary["folder"], summary)
-        if code == _SOME_FAILED and check:
+        if code == SOME_FAILED and check:
             raise _failure(summary)
     return found
 
@@ -97,15 +96,29 @@ def plan(
     experiment: str | os.PathLike[str] | Mapping[str, Any] | Experiment,
     *,
     set: Mapping[str, Any] | None = None,
+    only: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return the trainings of an experiment with their estimated time and memory; train nothing."""
     import pandas as pd
 
+    words = [*_program.settings("--set", set), *_only(only)]
     with experiment_file(experiment) as (file, explain):
         try:
-            return pd.DataFrame(_program.call_json("plan", file, *_program.settings("--set", set)))
+            return pd.DataFrame(_program.call_json("plan", file, *words))
         except PalliumError as error:
             raise explain(error) from None
+
+
+def _only(patterns: str | Sequence[str]) -> list[str]:
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    return [word for pattern in listed for word in ("--only", pattern)]
+
+
+def _remedies(folder: Path) -> list[str]:
+    """Return what the records of failed trainings advise, each advice once."""
+    records = (json.loads(file.read_text("utf-8")) for file in sorted((folder / "failed").glob("*.json")))
+    helps = ((record.get("error") or {}).get("help") for record in records)
+    return list(dict.fromkeys(text for text in helps if text))
 
 
 def _failure(summary: Mapping[str, Any]) -> PalliumError:
@@ -118,12 +131,17 @@ def _failure(summary: Mapping[str, Any]) -> PalliumError:
         if broken
         else "measures of finished trainings failed"
     )
+    helps = _remedies(Path(summary["folder"]))[:5]
+    if counts["wanted"] > broken:
+        helps.append(
+            f"the other trainings are in {summary['folder']}; pallium.run(…, check=False) returns them "
+            "without this error"
+        )
     return PalliumError(
         message,
         causes=(causes or summary["measure_failures"])[:5],
-        help=f"the others are in {summary['folder']}; "
-        "pallium.run(…, check=False) returns them without this error",
-        exit_code=_SOME_FAILED,
+        help="\n".join(helps) or None,
+        exit_code=SOME_FAILED,
     )
 
 

@@ -295,8 +295,7 @@ def stats(
     resamples, seed
         Number and seed of the resamples of bootstrap intervals.
     equivalence
-        The largest difference that does not matter, in the table's unit: adds tests that paired runs
-        differ by less.
+        Margin in the table's unit: also test whether paired runs differ by less than this.
     levels
         Columns that name groups of runs, the outermost first, such as `["scan", "field"]`.
     """

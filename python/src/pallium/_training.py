@@ -75,6 +75,11 @@ class Training:
         """All arrays of `weights.safetensors`: `initial`, the trained parameters, ids of the neurons."""
         from safetensors.numpy import load_file
 
+        if self.about.get("restored"):
+            raise PalliumError(
+                f"{self!r} has no weights: it was restored from a compact file",
+                help="remove its folder in cells/ and run the experiment without --finished to train it again",
+            )
         return dict(load_file(self.folder / "weights.safetensors"))
 
     @property

@@ -172,9 +172,17 @@ pub(crate) fn read_rows<T: DeserializeOwned>(
     let unread = |e: csv::Error| {
         wrong(match e.kind() {
             csv::ErrorKind::Deserialize { pos, err } => {
+                let what = err.kind().to_string();
+                // A field that serde misses is a column here, which the first line lacks.
+                match (what.strip_prefix("missing field"), pos) {
+                    (Some(column), _) => format!("it lacks the column{column}"),
+                    (None, Some(pos)) => format!("line {}: {what}", pos.line()),
+                    (None, None) => what,
+                }
+            }
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
                 let line = pos.as_ref().map_or_else(String::new, |pos| format!("line {}: ", pos.line()));
-                // serde's `missing field` is a column here.
-                format!("{line}{}", err.kind().to_string().replace("missing field", "it lacks the column"))
+                format!("{line}it has {len} cells, and the first line {expected_len}")
             }
             _ => e.to_string(),
         })

@@ -28,7 +28,7 @@ pub(super) fn export(args: &Export) -> Result<()> {
         }
     }
     if trainings.is_empty() {
-        return Err(none_finished(&args.folder));
+        return Err(none_finished(&args.folder, &store, &plan));
     }
     if trainings.len() < plan.len() {
         tracing::warn!(

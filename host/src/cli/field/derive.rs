@@ -175,7 +175,8 @@ pub fn derive(args: &Derive) -> Result<()> {
             "notes": derived.notes,
         }));
     }
-    let mut table = support::table(["matrix", "mean off the diagonal", "largest difference from DIR's"]);
+    let mut table =
+        support::table(["matrix", "mean off the diagonal", "largest difference from the matrix in DIR"]);
     for (name, (mean, difference)) in &compared {
         let difference = difference.map_or_else(|| "new".into(), |d| format!("{d:.1e}"));
         table.add_row([(*name).to_owned(), format!("{mean:.5}"), difference]);

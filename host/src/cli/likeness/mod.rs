@@ -39,7 +39,7 @@ use crate::run::traces::What;
 Measures: answers (share of equal answers), cka (linear centred kernel alignment), procrustes (after the best \
 rotation), rsa (Spearman's correlation of the distances between the states of conditions and steps), dsa (dynamical \
 similarity: the cosine of the flows after the best rotation), weights (Pearson's correlation of the recurrent \
-weights), matched-weights (the same after units were matched by their activity), and recorded (of each network with \
+weights), matched_weights (the same after units were matched by their activity), and recorded (of each network with \
 the recording: Spearman's correlation of the correlations between units with those between their neurons; not among \
 the default measures).")]
 pub struct Likeness {
@@ -91,6 +91,7 @@ enum LikenessMeasure {
     /// Correlation of the recurrent weights.
     Weights,
     /// Correlation of the recurrent weights between units with like activity.
+    #[value(name = "matched_weights", alias = "matched-weights")]
     MatchedWeights,
     /// Of each network with the recording: rank correlation of correlations.
     Recorded,

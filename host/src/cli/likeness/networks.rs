@@ -156,8 +156,20 @@ pub fn read(run: &FinishedRun, cell: &Cell, file: &Path, args: &Likeness) -> Res
             Array2::from_shape_fn((length, units), |(step, unit)| f64::from(at(trial, step)[unit]))
         };
         let trials: Vec<Array2<f64>> = (0..trials).map(trial).collect();
-        Flow::new(&trials, args.delays as usize, args.rank as usize)
+        let longest = trials.iter().map(Array2::nrows).max().unwrap_or(0);
+        match longest > args.delays as usize {
+            true => Ok(Flow::new(&trials, args.delays as usize, args.rank as usize)),
+            false => Err(Error::input(format!(
+                "--delays {} is not below the number of steps of the longest trial, {longest}",
+                args.delays
+            ))
+            .help(match longest {
+                0..=1 => "leave out the measure dsa: these trials are too short".to_owned(),
+                _ => format!("set --delays to at most {}", longest - 1),
+            })),
+        }
     });
+    let flow = flow.transpose()?;
     Ok(Compared {
         flow: flow.flatten(),
         answers: if wants(LikenessMeasure::Answers) { Some(recording.answers()?) } else { None },

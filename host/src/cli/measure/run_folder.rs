@@ -78,7 +78,7 @@ pub fn measure(
         }
     }
     if held == 0 {
-        return Err(none_finished(folder));
+        return Err(none_finished(folder, &store, &plan));
     }
     let pool = Pool {
         workers: Workers::new(support::cache_folder())?,

@@ -84,15 +84,15 @@ pub fn new(args: &New) -> Result<()> {
     let library = args.name.replace('-', "_");
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     support::print(&format!(
-        "created {} with a {} component `{}`. Next:\n  \
+        "created {} with the component `{}` ({}). Next:\n  \
          cd {}\n  \
          cargo test\n  \
          cargo build --release\n  \
          pallium plugins check target/release/{prefix}{library}{suffix}\n  \
          pallium run experiment.toml --out runs/first\n",
         folder.display(),
-        args.role,
         scaffold.id,
+        args.role,
         folder.display()
     ))
 }

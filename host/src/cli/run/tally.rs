@@ -29,6 +29,8 @@ pub struct Tally<'a> {
     pub failed: Vec<(&'a Cell, &'a str)>,
     /// Failed measures, as text.
     pub measures: Vec<String>,
+    /// Trainings of which metrics can be computed again.
+    pub unmeasured: usize,
 }
 
 impl<'a> Tally<'a> {
@@ -44,6 +46,7 @@ impl<'a> Tally<'a> {
                         Status::Diverged => tally.diverged += 1,
                         _ => tally.ok += 1,
                     }
+                    tally.unmeasured += usize::from(finished.unmeasured > 0);
                     for value in finished.values.iter().filter(|v| v.failed.is_some()) {
                         tally.failed_measures += 1;
                         let why = value.failed.as_deref().unwrap_or_default();
@@ -60,13 +63,13 @@ impl<'a> Tally<'a> {
     /// Prints the counts, the failures and the command that repeats them to stderr.
     /// `selected` are the options that select trainings, and whether they are set.
     pub fn print(&self, selected: &[(&str, bool)], store: &Store, elapsed: Duration) -> Result<()> {
-        let Tally { cells, ok, diverged, missing, failed_measures, failed, measures } = self;
+        let Tally { cells, ok, diverged, missing, failed_measures, failed, measures, unmeasured } = self;
         let mut parts = vec![format!("{ok} of {cells} trainings done")];
         for (count, what) in [
             (*diverged, "diverged"),
             (failed.len(), "failed"),
             (*missing, "still to run"),
-            (*failed_measures, "measures failed"),
+            (*failed_measures, if *failed_measures == 1 { "measure failed" } else { "measures failed" }),
         ] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
@@ -79,7 +82,7 @@ impl<'a> Tally<'a> {
         if measures.len() > SHOWN {
             status!("  … and {} more", measures.len() - SHOWN);
         }
-        if !measures.is_empty() && failed.is_empty() {
+        if *unmeasured > 0 && !measures.is_empty() && failed.is_empty() {
             status!("to compute only these again:\n  {}", command());
         }
         if !failed.is_empty() {

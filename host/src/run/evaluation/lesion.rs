@@ -438,7 +438,7 @@ impl Anatomy {
             (Matched::Distance, Elements::Connections, Some(distance)) => Ok(distance[*at]),
             (Matched::Distance, Elements::Units, _) => {
                 Err(Error::input(format!("--match distance: {}: units have no length", selection.text))
-                    .help("use --match strength, or evaluate lesions of units by a command of their own"))
+                    .help("use --match strength, or use a separate command for lesions of units"))
             }
             (Matched::Distance, _, None) => {
                 Err(Error::input("--match distance: the network has no positions")
@@ -479,7 +479,7 @@ impl Anatomy {
                 selection.text,
                 matched.name()
             ))
-            .help("remove a smaller share, or match by another property"));
+            .help("remove a smaller share, or leave out --match"));
         }
         let mut rng = random::stream(seed, &format!("control of {}", selection.text));
         let mut control = Vec::with_capacity(selection.chosen.len());

@@ -20,7 +20,7 @@ mod matrix_file;
 mod traces;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use pallium_core::{
     ndarray::{Array2, Axis},
@@ -129,6 +129,15 @@ impl FileRef {
             () => None,
         };
         let path = self.path(folder);
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(&self.file).components().all(inside) {
+            return Err(Error::input(format!(
+                "{}: the file `{}` is outside the folder",
+                folder.join(FIELD_TOML).display(),
+                self.file
+            ))
+            .help("copy it into the folder or create a link to it there: a field consists of the files in its folder"));
+        }
         let Some(format) = format.filter(|format| allowed.contains(format)) else {
             let extension = |format: &Format| match format {
                 Format::Npy => ".npy",

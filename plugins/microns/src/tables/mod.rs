@@ -46,14 +46,16 @@ pallium_core::params! {
         /// Folder with the tables, instead of naming each: `units.csv` is the
         /// table of coregistration, `synapses.csv` that of synapses, and
         /// `functional.csv`, if it is there, that of functional similarity.
-        path: String = String::new(),
+        path: Option<String> = None,
         /// Table of coregistration (csv, csv.gz or parquet): columns `pt_root_id`,
         /// `session`, `scan_idx`, `field`, `unit_id`, and `pt_position` or
         /// `pt_position_x`, `_y`, `_z`; `target_id` and `score` are optional.
+        #[schemars(extend("format" = "path"))]
         coregistration: String = String::new(),
         /// Table of synapses (csv, csv.gz or parquet): columns `pre_pt_root_id` and
         /// `post_pt_root_id`; rows with the same `id` count once. Without it, the
         /// field has no connectome.
+        #[schemars(extend("format" = "path"))]
         synapses: String = String::new(),
         /// Column with the number of synapses of each row, if rows are connections;
         /// `none` if each row is one synapse although the table has such a column.
@@ -69,19 +71,23 @@ pallium_core::params! {
         /// For `joined`: table of pairs with columns `pre_pt_root_id`,
         /// `post_pt_root_id`, `correlation` and `sttc`, a row for each field in which
         /// both cells were imaged; the rows of a pair are averaged.
+        #[schemars(extend("format" = "path"))]
         functional: String = String::new(),
         /// Table of cell types, such as `aibs_metamodel_celltypes_v661`: columns
         /// `classification_system`, `cell_type`, and `target_id` or `pt_root_id`. The
         /// cells get `inhibitory` (1, 0, or −1 if unknown), `type` and `layer` beside
         /// their ids.
+        #[schemars(extend("format" = "path"))]
         cell_types: String = String::new(),
         /// Table of areas, such as `nucleus_functional_area_assignment`: columns `tag`,
         /// and `target_id` or `pt_root_id`. The cells get `area`.
+        #[schemars(extend("format" = "path"))]
         areas: String = String::new(),
         /// Table of proofreading, such as `proofreading_status_and_strategy`: columns
         /// `status_axon`, and `pt_root_id` or `target_id`. The cells get `axon`: 1 if
         /// it was proofread, otherwise 0. Only from proofread axons does a missing synapse
         /// mean that a pair is not connected.
+        #[schemars(extend("format" = "path"))]
         proofreading: String = String::new(),
         /// How several units of the same cell in a field are handled.
         repeats: Repeats = Repeats::First,
@@ -250,10 +256,8 @@ impl Field {
 
 /// Names the tables of the folder.
 fn in_folder(mut params: Params) -> Result<Params> {
-    if params.path.is_empty() {
-        return Ok(params);
-    }
-    let folder = Path::new(&params.path);
+    let Some(path) = params.path.clone() else { return Ok(params) };
+    let folder = Path::new(&path);
     for (name, table, needed) in [
         ("units.csv", &mut params.coregistration, true),
         ("synapses.csv", &mut params.synapses, true),

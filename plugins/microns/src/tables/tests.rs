@@ -200,7 +200,7 @@ fn ids_of_another_version_are_remarked_upon() {
     };
     let remarks = |pairs: &[(i64, i64)], joined: bool| {
         let field = one(&four_cells(), &table(pairs), |params| params.joined = joined).unwrap();
-        let stale = |note: &&String| note.contains("the same materialization version");
+        let stale = |note: &&String| note.contains("export both at the same version");
         field.notes.iter().filter(stale).cloned().collect::<Vec<_>>()
     };
     for joined in [false, true] {

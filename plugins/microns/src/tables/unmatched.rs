@@ -32,8 +32,8 @@ impl Unmatched {
         let share = |part: f64, all: f64| format!("{:.0} %", 100.0 * part / all);
         Some(format!(
             "{absent} of {cells} cells ({}) occur in no row of {}, such as {cell}, and {} of its {} rows ({}) name cells \
-             that are not in the table of units, such as {other}: root ids change between versions of the \
-             segmentation, so export both tables at the same materialization version",
+             that are not in the table of units, such as {other}. If the two tables are of different \
+             materialization versions, export both at the same version: root ids change between versions",
             share(absent as f64, cells as f64),
             path.file_name().unwrap_or_default().to_string_lossy(),
             self.unknown,

@@ -3,6 +3,8 @@
 import ast
 import inspect
 import json
+import os
+import pathlib
 import textwrap
 import typing
 
@@ -94,6 +96,11 @@ def attribute_docs(made):
     return found
 
 
+def is_path(kind):
+    """Whether a type is `pathlib.Path`."""
+    return inspect.isclass(kind) and issubclass(kind, pathlib.PurePath)
+
+
 def schema_of(kind):
     """The JSON schema of a type, and the text in `Annotated`."""
     text = None
@@ -103,6 +110,9 @@ def schema_of(kind):
     origin, inner = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
     if kind in TYPES:
         return {"type": TYPES[kind]}, text
+    if is_path(kind):
+        # A file on whose contents results depend.
+        return {"type": "string", "format": "path"}, text
     if origin in TYPES:
         schema = {"type": TYPES[origin]}
         if origin is list and inner:
@@ -192,6 +202,16 @@ def must_be(schema, value):
     return None
 
 
+def instance(made, values):
+    """An object with these parameters: of a class without a constructor they become attributes."""
+    if made.__init__ is not object.__init__:
+        return made(**values)
+    found = made()
+    for name, value in values.items():
+        setattr(found, name, value)
+    return found
+
+
 def check_types(owner, known, given):
     """Refuses values that do not have the declared type, or else the type of the default."""
     for name, value in given.items():
@@ -203,28 +223,14 @@ def check_types(owner, known, given):
         text = must_be(schema, value)
         if text:
             raise Wrong("parameter `%s` of `%s` cannot be %s" % (name, owner, json.dumps(value)), "it must be %s" % text)
-    kinds = (
-        (bool, (bool,), "true or false"),
-        ((int, float), (int, float), "a number"),
-        (str, (str,), "text"),
-        ((list, tuple), (list, tuple), "a list"),
-        (dict, (dict,), "a table"),
-    )
-    for name, value in given.items():
-        default = known[name][0] if name in known else None
-        for kind, accepted, text in kinds:
-            if not isinstance(default, kind):
-                continue
-            is_bool = isinstance(value, bool) and kind is not bool
-            if is_bool or not isinstance(value, accepted):
-                raise Wrong("parameter `%s` of `%s` cannot be %r" % (name, owner, value), "it must be %s" % text)
-            break
 
 
 def plain(value):
     """A default as JSON, or None if it has no such form."""
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
+    if isinstance(value, pathlib.PurePath):
+        return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, dict):

@@ -10,7 +10,7 @@ import re
 import sys
 
 from common import Wrong, attribute, changed, contents, install, interpreter, load, opened
-from describe import check_types, parameters
+from describe import check_types, instance, parameters
 
 
 def registered(name, arguments):
@@ -75,9 +75,18 @@ def find(request):
             "`%s` is a %s, not a class or function" % (name, type(made).__name__),
             "set `environment` to a class or function that returns the environment",
         )
-    known, _ = parameters(made, True)
+    known, open_ended = parameters(made, True)
+    plain_class = inspect.isclass(made) and made.__init__ is object.__init__
+    for argument in arguments:
+        # The arguments of what is written in C are unknown.
+        if argument not in known and not open_ended and (known or plain_class):
+            near = difflib.get_close_matches(argument, known, 1)
+            raise Wrong(
+                "`%s` has no argument `%s`" % (name, argument),
+                "did you mean `%s`?" % near[0] if near else "its arguments: %s" % (", ".join(known) or "none"),
+            )
     check_types(name, known, arguments)
-    return lambda: made(**arguments)
+    return lambda: instance(made, arguments)
 
 
 def opened_folder(path):
