@@ -161,7 +161,8 @@ fn plain(message: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "a" if expected.starts_with("a boolean") => "true or false",
         "a" if expected.starts_with("a string") => "text",
-        _ => return message.to_owned(),
+        // A variant is something else to the reader of an experiment.
+        _ => return message.replace("unknown variant", "unknown value"),
     };
     format!("it must be {what}")
 }

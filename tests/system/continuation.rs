@@ -126,7 +126,7 @@ fn finished_trainings_are_restored_from_a_compact_file() {
     let dry = scene.run(&second, &["--finished", text(&file), "--dry-run"]).ok();
     assert!(dry.stderr.contains("1 training to run; 1 is already"), "{}", dry.stderr);
     let ended = scene.run(&second, &options).ok();
-    assert!(ended.stderr.contains("1 of them come from --finished"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 of these is taken from --finished"), "{}", ended.stderr);
     let of_run = |out: &Path, run: &str| -> Vec<_> {
         let rows = results(out).into_iter().filter(|row| row["run"] == run);
         rows.filter(|row| !row["measure"].starts_with("seconds")).collect()

@@ -487,8 +487,7 @@ fn reports_are_refused_in_the_documented_words() {
 /// The version is in the module's header, which is checked first, and in the manifest.
 #[test]
 fn a_core_of_another_series_is_refused_wherever_it_is_stated() {
-    let parts =
-        ["was built against pallium-core 0.1.0, but this is", "build the plugin again against pallium-core"];
+    let parts = ["was built against pallium-core 0.1.0, but this is", "port the plugin to pallium-core"];
     listed(&fixture("series")).refused(&parts);
     claimed("{ \"core_version\": \"0.1.0\" }").refused(&parts);
     claimed("{ \"core_version\": \"0.2.99\", \"a key of a later version\": 1 }").ok();

@@ -367,7 +367,8 @@ fn announce_restored(restorable: &Restorable<'_>, wanted: &[Cell]) {
         0 => String::new(),
         others => format!("; {others} of them were trained with other builds of the plugins"),
     };
-    status!("{} of these are taken from --finished, without weights{builds}", taken.len());
+    let are = if taken.len() == 1 { "is" } else { "are" };
+    status!("{} of these {are} taken from --finished, without weights{builds}", taken.len());
 }
 
 fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &[String]) {

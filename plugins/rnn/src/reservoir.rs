@@ -187,8 +187,8 @@ impl Reservoir {
         let (n, c) = (self.neurons, self.channels);
         let rows = states.nrows();
         if states.ncols() != n || inputs.dim() != (rows, c) {
-            return Err(Error::bug(format!(
-                "a step of {:?} states and {:?} inputs, of {n} neurons and {c} channels",
+            return Err(Error::input(format!(
+                "states are {:?} and inputs {:?}, but must be rows × {n} and rows × {c}",
                 states.dim(),
                 inputs.dim()
             )));
@@ -390,6 +390,13 @@ impl Model for Reservoir {
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>)> {
         let (recurrent, input, driven) = self.driven(states, inputs)?;
+        if cotangents.dim() != states.dim() {
+            return Err(Error::input(format!(
+                "cotangents are {:?}, but must be {:?}, as the states",
+                cotangents.dim(),
+                states.dim()
+            )));
+        }
         let leak = self.params.leak;
         let inner = &cotangents * &driven.mapv(|d| leak * (1.0 - d.tanh().powi(2)));
         Ok((&cotangents * (1.0 - leak) + inner.dot(&recurrent.t()), inner.dot(&input.t())))

@@ -130,7 +130,8 @@ impl FileRef {
         };
         let path = self.path(folder);
         let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-        if !Path::new(&self.file).components().all(inside) {
+        // Without a folder, the file is that of a parameter.
+        if !folder.as_os_str().is_empty() && !Path::new(&self.file).components().all(inside) {
             return Err(Error::input(format!(
                 "{}: the file `{}` is outside the folder",
                 folder.join(FIELD_TOML).display(),
@@ -256,8 +257,12 @@ fn parse(folder: &Path, text: &str) -> Result<Description> {
     let path = folder.join(FIELD_TOML);
     let description: Description = toml::from_str(text).map_err(|e| {
         let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        Error::input(format!("{}, line {line}: {}", path.display(), e.message()))
-            .help("`pallium field new DIR` writes a description that explains every key")
+        Error::input(format!(
+            "{}, line {line}: {}",
+            path.display(),
+            e.message().replace("unknown variant", "unknown value")
+        ))
+        .help("`pallium field new DIR` writes a description that explains every key")
     })?;
     if let Some(version) = description.version.filter(|version| *version > VERSION) {
         return Err(Error::input(format!("{} has version {version}", path.display())).help(format!(

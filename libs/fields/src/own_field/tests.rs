@@ -253,7 +253,9 @@ fn inconsistent_descriptions_are_refused() {
     refused(&folder, &without("voxel_size_nm = [4, 4, 40]\n"), &["the voxel size is missing"]);
     refused(&folder, &DESCRIPTION.replace("\"voxel\"", "\"um\""), &["does not apply to a unit of length"]);
     refused(&folder, &DESCRIPTION.replace("[4, 4, 40]", "[4, 4, 0]"), &["not three positive numbers"]);
-    refused(&folder, &DESCRIPTION.replace("\"voxel\"", "\"inch\""), &["line 5", "unknown variant `inch`"]);
+    refused(&folder, &DESCRIPTION.replace("\"voxel\"", "\"inch\""), &["line 5", "unknown value `inch`"]);
+    let outside = DESCRIPTION.replace("\"edges.csv\"", "\"../edges.csv\"");
+    refused(&folder, &outside, &["field.toml", "`../edges.csv` is outside the folder"]);
     refused(&folder, &DESCRIPTION.replace("count =", "counts ="), &["line 16", "unknown field `counts`"]);
     refused(
         &folder,

@@ -207,7 +207,7 @@ fn ids_of_another_version_are_remarked_upon() {
         let all = remarks(&[(100, 101), (102, 103)], joined);
         let expected = format!(
             "connectome: 4 of 4 cells (100 %) occur in no row of synapses.csv, such as {ROOT}, and 2 of its 2 rows (100 \
-             %) name cells that are not in the table of units, such as {}:",
+             %) name cells that are not in the table of units, such as {}.",
             ROOT + 100
         );
         assert!(all.len() == 1 && all[0].starts_with(&expected), "{all:?}");

@@ -194,7 +194,10 @@ fn objects_that_are_not_environments_are_reported() {
     refused(&lab("Strange", json!({})), &["is 7, but `Strange` has 2 classes"]);
     refused(&lab("Ragged", json!({})), &["an observation has 1 numbers, but the first had 2"]);
     refused(&lab("Remember", json!({"score": "decision"})), &["has no period `decision`"]);
-    refused(&lab("Remember", json!({"arguments": {"lodness": 1}})), &["TypeError", "lodness"]);
+    refused(
+        &lab("Remember", json!({"arguments": {"lodness": 1}})),
+        &["`Remember` has no argument `lodness`", "did you mean `loudness`?"],
+    );
     refused(
         &lab("Dies", json!({"arguments": {"at": 3, "how": "boo"}})),
         &["ValueError: boo (", "lab.py, line"],
