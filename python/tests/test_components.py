@@ -314,3 +314,36 @@ def test_a_value_is_differentiated(library, small, tmp_path):
 
 def test_the_interpreter_is_this_one(lab):
     assert pallium._program.environment()["PALLIUM_PYTHON"] == sys.executable
+
+
+def test_data_files_of_a_class_are_part_of_the_identity(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab = tmp_path / "own.py"
+    lab.write_text(
+        textwrap.dedent("""
+            import pathlib
+
+            import numpy as np
+
+
+            class Own:
+                file: pathlib.Path
+
+                def weights(self, request):
+                    assert isinstance(self.file, pathlib.Path)
+                    return np.load(self.file)
+            """)
+    )
+    (tmp_path / "data").mkdir()
+    small["variant"] = [
+        {
+            "name": "own",
+            "weights": pallium.use("python.weights", path="own.py", name="Own", file="data/w.npy"),
+        }
+    ]
+
+    def held(scale: float) -> int:
+        np.save("data/w.npy", np.full((small["substrate"]["neurons"],) * 2, scale, np.float32))
+        return pallium.run(small, "out", progress=False).summary["cells"]["held_before"]
+
+    assert [held(0.1), held(0.1), held(0.2)] == [0, 1, 0]

@@ -327,6 +327,23 @@ mod tests {
     }
 
     #[test]
+    fn files_that_parameters_name_count_by_their_contents() {
+        let here = tempfile::tempdir().unwrap();
+        let make = |name: &str, text: &str| {
+            let file = here.path().join(name);
+            fs::write(&file, text).unwrap();
+            let mut spec = testing::spec();
+            spec.substrate.params.insert("table".into(), Value::String(file.to_str().unwrap().into()));
+            spec.substrate.files = vec!["table".into()];
+            identify(spec)
+        };
+        let one = make("one.csv", "3");
+        assert_eq!(one.identity, make("two.csv", "3").identity);
+        assert_ne!(one.identity, make("three.csv", "4").identity);
+        assert!(one.inputs.iter().any(|(name, _)| name == "data mock.substrate table"), "{:?}", one.inputs);
+    }
+
+    #[test]
     fn the_identity_depends_on_spec_and_inputs() {
         let identity = |change: &dyn Fn(&mut CellSpec)| {
             let mut spec = testing::spec();

@@ -78,7 +78,7 @@ class Training:
         if self.about.get("restored"):
             raise PalliumError(
                 f"{self!r} has no weights: it was restored from a compact file",
-                help="remove its folder in cells/ and run the experiment without --finished to train it again",
+                help="remove its folder in cells/ and run the experiment without --finished",
             )
         return dict(load_file(self.folder / "weights.safetensors"))
 
