@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use itertools::Itertools;
-use pallium_core::Result;
+use pallium_core::{Error, Result};
 use pallium_record::compact::{CompactFile, CompactTraining};
 use pallium_record::continuation::Continuation;
 use pallium_record::finished::{Record, Records};
@@ -133,6 +133,7 @@ pub fn run(args: &Run) -> Result<u8> {
         .add_metrics(&mut expansion.cells, &added_metrics, &catalogue)
         .map_err(|e| e.context("a metric that `pallium measure` added to the run folder"))?;
     let specs = expansion.cells.clone();
+    check_outside_data(&specs, &out)?;
     let wanted: BTreeSet<String> = filter(specs.clone(), &args.only)?.iter().map(CellSpec::label).collect();
     // All trainings, even with --only: results.csv belongs to the experiment.
     let mut plan: Vec<Cell> = specs.into_iter().map(name).collect::<Result<_>>()?;
@@ -319,6 +320,26 @@ pub(super) fn train(
     });
     progress.close();
     outcome
+}
+
+/// Refuses a run folder within a folder of data: its files would count as data, so every
+/// repetition would train again.
+fn check_outside_data(cells: &[CellSpec], out: &Path) -> Result<()> {
+    let out = std::path::absolute(out).map_err(|e| Error::io(out, &e))?;
+    let folder = out.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_else(|| out.clone());
+    let paths = cells.iter().flat_map(CellSpec::trained_components).filter_map(|component| {
+        let path = Path::new(component.params.get("path")?.as_str()?);
+        (path.is_dir() && !path.join(pallium_record::training::FILE).is_file()).then_some(path)
+    });
+    match paths.filter_map(|path| path.canonicalize().ok()).find(|path| folder.starts_with(path)) {
+        None => Ok(()),
+        Some(data) => Err(Error::input(format!(
+            "the run folder {} is in the folder of data {}",
+            out.display(),
+            data.display()
+        ))
+        .help("choose a place outside it with --out: results there would change the data")),
+    }
 }
 
 /// A training of the experiment, and what is known of it from a compact file.

@@ -32,9 +32,15 @@ pub fn advance(glyph: u16) -> f64 {
     f64::from(units) / f64::from(face().units_per_em())
 }
 
-/// The width of text at size 1.
+/// The width of text at size 1. Characters that the font lacks, such as Chinese ones, are
+/// square in the fonts that have them.
 pub fn width(text: &str) -> f64 {
-    text.chars().map(|c| advance(glyph(c))).sum()
+    text.chars()
+        .map(|c| match glyph(c) {
+            0 => 1.0,
+            glyph => advance(glyph),
+        })
+        .sum()
 }
 
 /// `text`, or as much of its beginning and end as fits into `limit` at size 1, with

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Once;
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use pdf_writer::types::{CidFontType, FontFlags, LineJoinStyle, SystemInfo, UnicodeCmap};
@@ -33,6 +34,7 @@ pub fn document(drawing: &Drawing, title: &str) -> Vec<u8> {
         content: Content::new(),
         images: Vec::new(),
         glyphs: BTreeMap::new(),
+        missing: BTreeSet::new(),
         alphas: BTreeSet::new(),
         state: State::default(),
     };
@@ -43,6 +45,12 @@ pub fn document(drawing: &Drawing, title: &str) -> Vec<u8> {
     page.content.set_fill_rgb(1.0, 1.0, 1.0);
     page.content.rect(0.0, 0.0, drawing.width as f32, drawing.height as f32).fill_nonzero();
     page.draw_all(&drawing.elements, (0.0, 0.0));
+    static SAID: Once = Once::new();
+    if !page.missing.is_empty() {
+        let missing: String = page.missing.iter().collect();
+        // Once for all figures of a report.
+        SAID.call_once(|| tracing::warn!("PDF figures lack the characters {missing}, which are not in their font; SVG figures have them"));
+    }
 
     let mut last = 0;
     let mut reference = || {
@@ -95,6 +103,8 @@ struct Page {
     images: Vec<Rc<Raster>>,
     /// The glyphs in use, with their characters.
     glyphs: BTreeMap<u16, char>,
+    /// Characters that the font lacks.
+    missing: BTreeSet<char>,
     /// The opacities in use, in thousandths.
     alphas: BTreeSet<u16>,
     state: State,
@@ -203,6 +213,9 @@ impl Page {
         let mut codes = Vec::with_capacity(2 * text.text.len());
         for c in text.text.chars() {
             let glyph = font::glyph(c);
+            if glyph == 0 {
+                self.missing.insert(c);
+            }
             self.glyphs.insert(glyph, c);
             codes.extend(glyph.to_be_bytes());
         }

@@ -164,7 +164,9 @@ impl Lesion {
                         one.parse::<usize>()
                             .map_err(|_| wrong(format!("`{one}` is not the number of a community")))?;
                     } else {
-                        amount(one).map_err(|why| wrong(why).help("such as 25 or 10%"))?;
+                        amount(one).map_err(|why| {
+                            wrong(why).help("write a number or a share of at most 100%, such as 25 or 10%")
+                        })?;
                     }
                     let name = if amounts == one {
                         text.to_owned()
