@@ -100,8 +100,7 @@ impl CompactFile {
     }
 
     /// Number of trainings.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -118,15 +117,18 @@ impl CompactFile {
         };
         let complete = |one: &&CompactTraining| {
             one.training.status == Status::Diverged
-                || cell.spec.metrics.iter().all(|metric| one.measures_of(metric).is_some())
+                || cell.spec.metrics.iter().all(|metric| {
+                    one.measures_of(metric)
+                        .is_some_and(|values| values.iter().all(|value| value.failed.is_none()))
+                })
         };
         Ok(found.filter(present).filter(complete))
     }
 }
 
 impl CompactTraining {
-    /// The training of `cell` in `store`, which is finished there. Of paths it has the last
-    /// part alone: data are identified by their contents.
+    /// The training of `cell` in `store`, which is finished there. Of paths of data it
+    /// has the last part alone: data are identified by their contents.
     ///
     /// # Errors
     /// If its folder cannot be read.
@@ -202,7 +204,7 @@ mod tests {
         let path = there.path().join("a.jsonl.gz");
         std::fs::write(&path, write([&compact]).unwrap()).unwrap();
         let file = CompactFile::read(&path).unwrap();
-        assert_eq!(file.len(), 1);
+        assert_eq!(file.count(), 1);
         assert!(file.find(&testing::cell(1)).unwrap().is_none());
 
         let run = store(&there.path().join("run"));

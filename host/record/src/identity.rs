@@ -237,7 +237,7 @@ pub fn data(path: &Path) -> Result<String> {
     if !path.exists() {
         return Err(Error::input(format!("{} does not exist", path.display()))
             .help(
-            "correct `path`: it is relative to the file that it is written in, and in --set to the current folder, as in \
+            "correct the path: it is relative to the file that it is written in, and in --set to the current folder, as in \
              --set substrate.path=DIR",
         ));
     }

@@ -3,7 +3,7 @@
 //!
 //! All of these are stored as relative names that end with a zero byte, so names of
 //! existing files are found without reading the format. A name that only looks like a
-//! link adds a file that is not needed, which does no harm.
+//! link adds a file that is not needed: trainings are only repeated if that file changes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,10 +22,12 @@ const LONGEST: usize = 4096;
 /// # Errors
 /// If a file cannot be read.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    // Also the links of linked files are relative to the folder of the first.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = BTreeSet::new();
     let mut pending = vec![path.to_owned()];
     while let Some(file) = pending.pop() {
-        for name in names(&file).map_err(|e| Error::io(&file, &e))? {
+        for name in names(&file, folder).map_err(|e| Error::io(&file, &e))? {
             if name != path && found.insert(name.clone()) {
                 pending.push(name);
             }
@@ -34,13 +36,12 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().collect())
 }
 
-fn names(path: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
+fn names(path: &Path, folder: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
     let mut reader = BufReader::with_capacity(1 << 20, fs::File::open(path)?);
     let mut found = BTreeSet::new();
     if !reader.fill_buf()?.starts_with(SIGNATURE) {
         return Ok(found);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside: BTreeSet<_> =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<_>>()?;
     let mut token = Vec::new();
@@ -120,9 +121,10 @@ mod tests {
             path
         };
         let first = write("in/a.h5", &["./b.h5", "sub/d.h5", "../c.h5", "a.h5", "absent.h5"]);
-        let (second, third) = (write("in/b.h5", &["e.h5"]), write("in/sub/d.h5", &[]));
+        let (second, third) = (write("in/b.h5", &["e.h5"]), write("in/sub/d.h5", &["f.h5"]));
         let fourth = write("in/e.h5", &["b.h5", "a.h5"]);
+        let fifth = write("in/f.h5", &[]);
         write("c.h5", &[]);
-        assert_eq!(files(&first).unwrap(), [second, fourth, third]);
+        assert_eq!(files(&first).unwrap(), [second, fourth, fifth, third]);
     }
 }

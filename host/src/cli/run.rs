@@ -327,8 +327,11 @@ pub(super) fn train(
 fn check_outside_data(cells: &[CellSpec], out: &Path) -> Result<()> {
     let out = std::path::absolute(out).map_err(|e| Error::io(out, &e))?;
     let folder = out.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_else(|| out.clone());
-    let paths = cells.iter().flat_map(CellSpec::trained_components).filter_map(|component| {
-        let path = Path::new(component.params.get("path")?.as_str()?);
+    let named = cells.iter().flat_map(CellSpec::trained_components).flat_map(|component| {
+        let names = std::iter::once("path").chain(component.files.iter().map(String::as_str));
+        names.filter_map(|name| component.params.get(name)?.as_str())
+    });
+    let paths = named.map(Path::new).filter_map(|path| {
         (path.is_dir() && !path.join(pallium_record::training::FILE).is_file()).then_some(path)
     });
     match paths.filter_map(|path| path.canonicalize().ok()).find(|path| folder.starts_with(path)) {
@@ -368,7 +371,7 @@ fn restorable<'a>(
                 "--finished {}: none of its {} trainings is one of this experiment: specification, data, metrics or \
                  version of Pallium differ",
                 path.display(),
-                file.len()
+                file.count()
             );
         }
     }

@@ -10,7 +10,7 @@ use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_record::outcome::Status;
 use pallium_record::results::{self, Row};
-use pallium_record::spec::{CellSpec, Geometry, Order, Space, Use};
+use pallium_record::spec::{CellSpec, Geometry, Members, Order, Space, Use};
 use pallium_record::table;
 use pallium_stats::mean;
 use toml::{Table, Value};
@@ -254,8 +254,13 @@ fn shared(cell: &CellSpec) -> CellSpec {
 /// takes to warm up, and one for each of several tasks that follow one another.
 fn fewest_epochs(cell: &CellSpec) -> u32 {
     let sequential = cell.members.as_ref().filter(|members| members.order == Order::Sequential);
-    let tasks = sequential.map_or(1, |members| members.tasks.len() as u32);
-    cell.training.schedule.warm_up.max(tasks).max(1)
+    let suffice = |members: &Members, epochs: u32| {
+        let ends = members.ends(epochs);
+        ends.first().is_some_and(|&first| first > 0) && ends.windows(2).all(|pair| pair[0] < pair[1])
+    };
+    let epochs = cell.training.epochs;
+    let tasks = sequential.and_then(|members| (1..=epochs).find(|&epochs| suffice(members, epochs)));
+    cell.training.schedule.warm_up.max(tasks.unwrap_or(1)).max(1)
 }
 
 /// The number of epochs of each round. The last round has all epochs; each earlier one has
@@ -317,7 +322,8 @@ fn tuned(experiment: &Experiment, expansion: &Expansion, chosen: &[(&str, &str)]
     }
     // Their parameters are written out too, and sweeps would remain.
     if let Some(Value::Table(defaults)) = top.get_mut("defaults") {
-        defaults.retain(|_, params| !params.to_string().contains("sweep ="));
+        let swept = |value: &Value| value.as_table().is_some_and(|table| table.contains_key("sweep"));
+        defaults.retain(|_, params| !params.as_table().is_some_and(|params| params.values().any(swept)));
     }
     top.insert("name".into(), format!("{}-tuned", experiment.name).into());
     let mut variants = Vec::new();

@@ -352,11 +352,10 @@ fn warnings(
     if let Some(activity) = page.activity.as_ref().filter(late) {
         warn(format!(
             "the first event is at {} s, and the start of the recording is not stated, so the time before {begin} s is \
-             not counted. Was it recorded? Then correlations are too low: set recording = [0, {end}] in field.toml. \
-             If not, set recording = [{begin}, {end}]",
+             not counted. Was it recorded? Then correlations are too low: set recording = [0, END] in field.toml, END \
+             being the time at which the recording ended. If not, set recording = [{begin}, END]",
             activity.first_s,
-            begin = activity.first_s.floor(),
-            end = activity.last_s + AFTER_S
+            begin = activity.first_s.floor()
         ));
     }
     if let Some(activity) = page.activity.as_ref().filter(|activity| activity.length_s > LONG_S) {

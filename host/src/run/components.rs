@@ -471,11 +471,12 @@ impl Ends {
             // Inputs and outputs are not neurons; what they connect to are: the units of a
             // population, or all units.
             let free = |count| Some(vec![-1; count]);
-            let of = |name: &str, count: usize| match name.is_empty() && info.populations.len() > 1 {
-                true => {
+            let of = |name: &str, count: usize| match (name.is_empty(), &info.populations[..]) {
+                (true, [one]) if one.neurons.is_none() && one.units == count => Ok(None),
+                (true, _) => {
                     Ok(Some(all_units(info)).filter(|units| units.len() == count).or_else(|| free(count)))
                 }
-                false => end(name, count),
+                (false, _) => end(name, count),
             };
             return Ok(match parameter.kind {
                 ParameterKind::Input => Ends { rows: free(rows), columns: of(&parameter.columns, columns)? },

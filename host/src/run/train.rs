@@ -245,7 +245,7 @@ fn cut_off(
             .then(|| format!("{} of {size} {have} no {way} recurrent weight ({which}{more})", neurons.len()))
     };
     Some(format!(
-        "after training {}, although they had some before; constraints: {}",
+        "after training, {}, although they had some before; constraints: {}",
         part(&out, "outgoing").into_iter().chain(part(&into, "incoming")).join(" and "),
         spec.constraints.iter().map(|constraint| &constraint.id).join(", ")
     ))

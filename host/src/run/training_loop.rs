@@ -202,7 +202,7 @@ impl<'a> TrainingLoop<'a> {
                 tracing::warn!(
                     target: warnings::OF_RESULT,
                     "the curriculum of `{}` ended in stage {} of {}: the network was not trained on the task \
-                     itself. Raise training.epochs, or lower what `until` demands",
+                     itself. Raise training.epochs, or relax `until`",
                     member.name, stage + 1, last + 1
                 );
             }

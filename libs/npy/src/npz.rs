@@ -110,7 +110,7 @@ impl Npz {
         let name = match (name, names.as_slice()) {
             (Some(name), _) => name.to_owned(),
             (None, [only]) => (*only).to_owned(),
-            (None, [..]) if names.contains(&"indptr") && names.contains(&"data") => {
+            (None, _) if names.contains(&"indptr") && names.contains(&"data") => {
                 return Err(Error::input(format!("{} holds a sparse array", self.path.display())).help(
                     "save it as a dense array with numpy.save(path, array.toarray()); only `init.file` with \
                      `connections = true` reads sparse arrays",

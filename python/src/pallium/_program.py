@@ -66,7 +66,9 @@ def _place(texts: Iterable[str]) -> tuple[str | None, int | None]:
             return found[1], int(found[2])
     for text in texts:
         # A class of a file, or a file as a whole.
-        if found := re.search(r"` of ([^\s`]+\.py)\b", text) or re.match(r"([^\s`:]+\.\w+): ", text):
+        if found := re.search(r"` of ([^\s`]+\.py)\b", text) or re.match(
+            r"([^\s`:]+\.(?:toml|py|csv|npy|npz|nwb|parquet|gz)): ", text
+        ):
             return found[1], None
     return None, None
 

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,9 +114,9 @@ def _only(patterns: str | Sequence[str]) -> list[str]:
     return [word for pattern in listed for word in ("--only", pattern)]
 
 
-def _remedies(folder: Path) -> list[str]:
+def _remedies(files: Iterable[str]) -> list[str]:
     """Return what the records of failed trainings advise, each advice once."""
-    records = (json.loads(file.read_text("utf-8")) for file in sorted((folder / "failed").glob("*.json")))
+    records = (json.loads(Path(file).read_text("utf-8")) for file in files if Path(file).is_file())
     helps = ((record.get("error") or {}).get("help") for record in records)
     return list(dict.fromkeys(text for text in helps if text))
 
@@ -131,11 +131,12 @@ def _failure(summary: Mapping[str, Any]) -> PalliumError:
         if broken
         else "measures of finished trainings failed"
     )
-    helps = _remedies(Path(summary["folder"]))[:5]
+    helps = _remedies(one["file"] for one in failed)[:5]
     if counts["wanted"] > broken:
+        others = "the other trainings" if broken else "the trainings"
         helps.append(
-            f"the other trainings are in {summary['folder']}; pallium.run(…, check=False) returns them "
-            "without this error"
+            f"{others} are in {summary['folder']}; pallium.run(…, check=False) returns them without "
+            "this error"
         )
     return PalliumError(
         message,

@@ -45,11 +45,13 @@ pub fn document(drawing: &Drawing, title: &str) -> Vec<u8> {
     page.content.set_fill_rgb(1.0, 1.0, 1.0);
     page.content.rect(0.0, 0.0, drawing.width as f32, drawing.height as f32).fill_nonzero();
     page.draw_all(&drawing.elements, (0.0, 0.0));
-    static SAID: Once = Once::new();
+    static WARNED: Once = Once::new();
     if !page.missing.is_empty() {
-        let missing: String = page.missing.iter().collect();
-        // Once for all figures of a report.
-        SAID.call_once(|| tracing::warn!("PDF figures lack the characters {missing}, which are not in their font; SVG figures have them"));
+        let example = page.missing.first().copied().unwrap_or_default();
+        // Once, since all figures of a report have the same names.
+        WARNED.call_once(|| {
+            tracing::warn!("PDF figures lack characters that are not in their font, such as {example}; SVG figures have them");
+        });
     }
 
     let mut last = 0;

@@ -10,7 +10,7 @@ import sys
 import types
 
 from common import Wrong, changed, contents
-from describe import FUNCTION, check_types, described, find, instance, is_path, parameters
+from describe import FUNCTION, check_types, described, find, instance, parameters, with_paths
 
 #: Imported with the first array, since tasks and descriptions need no numpy.
 numpy = None
@@ -194,11 +194,7 @@ def checked(request, made):
         if default is inspect.Parameter.empty and name not in given:
             raise Wrong("parameter `%s` of `%s` is not set" % (name, request["name"]), "set it, or give it a default")
     check_types(request["name"], known, given)
-    values = dict(given)
-    for name, (_, kind, _) in known.items():
-        if is_path(kind) and isinstance(values.get(name), str):
-            values[name] = kind(values[name])
-    return values
+    return with_paths(known, given)
 
 
 def refuse_complex(value, what):

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import os
 import pathlib
 import textwrap
 import typing
@@ -96,9 +95,24 @@ def attribute_docs(made):
     return found
 
 
-def is_path(kind):
-    """Whether a type is `pathlib.Path`."""
-    return inspect.isclass(kind) and issubclass(kind, pathlib.PurePath)
+def path_type(kind):
+    """`pathlib.Path` in a type: itself, annotated, or optional; otherwise None."""
+    kind = getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
+    inner = getattr(kind, "__args__", ())
+    if type(None) in inner and len(inner) == 2:
+        return path_type(inner[0] if inner[1] is type(None) else inner[1])
+    plain_class = inspect.isclass(kind) and getattr(kind, "__origin__", None) is None
+    return kind if plain_class and issubclass(kind, pathlib.PurePath) else None
+
+
+def with_paths(known, given):
+    """The values of parameters, with those that name files as paths."""
+    values = dict(given)
+    for name, (_, kind, _) in known.items():
+        made = None if isinstance(kind, dict) else path_type(kind)
+        if made and isinstance(values.get(name), str):
+            values[name] = made(values[name])
+    return values
 
 
 def schema_of(kind):
@@ -110,9 +124,10 @@ def schema_of(kind):
     origin, inner = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
     if kind in TYPES:
         return {"type": TYPES[kind]}, text
-    if is_path(kind):
+    if path_type(kind):
         # A file on whose contents results depend.
-        return {"type": "string", "format": "path"}, text
+        options = {"anyOf": [{"type": "string"}, {"type": "null"}]} if type(None) in inner else {"type": "string"}
+        return {**options, "format": "path"}, text
     if origin in TYPES:
         schema = {"type": TYPES[origin]}
         if origin is list and inner:
@@ -229,8 +244,6 @@ def plain(value):
     """A default as JSON, or None if it has no such form."""
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
-    if isinstance(value, pathlib.PurePath):
-        return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -257,6 +270,11 @@ def described(request):
     for name, (default, kind, text) in found.items():
         schema, annotated = schema_of(kind)
         text = text or annotated
+        if schema.get("format") == "path" and default is not MISSING and default is not None:
+            raise Wrong(
+                "parameter `%s` of `%s` names a file and has a default" % (name, made.__name__),
+                "remove the default: an experiment names the file, so that its contents are part of the identity",
+            )
         properties[name] = dict(schema)
         if not text and request.get("role") == "task":
             # Environments of others rarely document their arguments in this form.

@@ -10,7 +10,7 @@ import re
 import sys
 
 from common import Wrong, attribute, changed, contents, install, interpreter, load, opened
-from describe import check_types, instance, parameters
+from describe import check_types, instance, parameters, with_paths
 
 
 def registered(name, arguments):
@@ -86,7 +86,8 @@ def find(request):
                 "did you mean `%s`?" % near[0] if near else "its arguments: %s" % (", ".join(known) or "none"),
             )
     check_types(name, known, arguments)
-    return lambda: instance(made, arguments)
+    values = with_paths(known, arguments)
+    return lambda: instance(made, values)
 
 
 def opened_folder(path):
