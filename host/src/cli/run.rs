@@ -331,9 +331,8 @@ fn check_outside_data(cells: &[CellSpec], out: &Path) -> Result<()> {
         let names = std::iter::once("path").chain(component.files.iter().map(String::as_str));
         names.filter_map(|name| component.params.get(name)?.as_str())
     });
-    let paths = named.map(Path::new).filter_map(|path| {
-        (path.is_dir() && !path.join(pallium_record::training::FILE).is_file()).then_some(path)
-    });
+    let is_data = |path: &&Path| path.is_dir() && !path.join(pallium_record::training::FILE).is_file();
+    let paths = named.map(Path::new).filter(is_data);
     match paths.filter_map(|path| path.canonicalize().ok()).find(|path| folder.starts_with(path)) {
         None => Ok(()),
         Some(data) => Err(Error::input(format!(
