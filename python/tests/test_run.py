@@ -143,6 +143,8 @@ def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_pa
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
+    # A background job of a shell ignores interrupts, and so would this process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watching = threading.Thread(target=interrupt)
     watching.start()
     try:
@@ -151,6 +153,7 @@ def test_an_interrupt_stops_the_run_and_the_next_call_continues_it(small, tmp_pa
     finally:
         ended.set()
         watching.join()
+        signal.signal(signal.SIGINT, before)
     assert finished() < 40
     short = pallium.run(small, out, only="run=0", jobs=1, progress=False)
     assert short.cell("free").about["run"] == 0
