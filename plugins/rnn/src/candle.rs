@@ -10,8 +10,8 @@ use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, Axis}
 use pallium_core::prelude::*;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_outputs, expect_square, glorot, leak_of, no_activity,
-    no_gradient, no_pass, sizes, wrong_size,
+    check_batch, check_states, copy_inputs, expect, expect_outputs, expect_square, glorot, leak_of,
+    no_activity, no_gradient, no_pass, sizes, wrong_size,
 };
 use crate::device::DeviceName;
 
@@ -271,18 +271,6 @@ impl Candle {
         let wide = self.on(&Device::Cpu)?.into_iter().map(|values| values.to_dtype(DType::F64));
         Weights::new(wide.collect::<Computed<Vec<_>>>()?)
     }
-
-    fn check_states(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<()> {
-        let (n, c) = (self.neurons, self.channels);
-        if states.ncols() == n && inputs.dim() == (states.nrows(), c) {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "states are {:?} and inputs {:?}, but must be rows × {n} and rows × {c}",
-            states.dim(),
-            inputs.dim()
-        )))
-    }
 }
 
 impl Model for Candle {
@@ -402,7 +390,7 @@ impl Model for Candle {
     }
 
     fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
-        self.check_states(states, inputs)?;
+        check_states(states, inputs, self.neurons, self.channels)?;
         let next =
             self.pool.install(|| step(&self.wide_weights()?, &wide(inputs)?, &wide(states)?, self.leak));
         array(&next.map_err(failed)?)
@@ -414,8 +402,8 @@ impl Model for Candle {
         inputs: ArrayView2<'_, f64>,
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>)> {
-        self.check_states(states, inputs)?;
-        self.check_states(cotangents, inputs)?;
+        check_states(states, inputs, self.neurons, self.channels)?;
+        check_states(cotangents, inputs, self.neurons, self.channels)?;
         let computed = self.pool.install(|| -> Computed<_> {
             let (states, inputs) = (Var::from_tensor(&wide(states)?)?, Var::from_tensor(&wide(inputs)?)?);
             let next = step(&self.wide_weights()?, &inputs, &states, self.leak)?;

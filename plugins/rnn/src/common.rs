@@ -3,10 +3,40 @@
 
 use std::ops::Range;
 
-use pallium_core::ndarray::{Axis, ShapeError};
+use pallium_core::ndarray::{ArrayView2, Axis, ShapeError};
 use pallium_core::prelude::*;
 use rand::Rng;
 use rand_distr::StandardNormal;
+
+/// Checks the arguments of a step against the numbers of a model's state values and
+/// channels.
+pub(crate) fn check_states(
+    states: ArrayView2<'_, f64>,
+    inputs: ArrayView2<'_, f64>,
+    values: usize,
+    channels: usize,
+) -> Result<()> {
+    if states.ncols() == values && inputs.dim() == (states.nrows(), channels) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "states are {:?} and inputs {:?}, but must be rows × {values} and rows × {channels}",
+        states.dim(),
+        inputs.dim()
+    )))
+}
+
+/// Checks the gradients in the states after a step against the states before it.
+pub(crate) fn check_cotangents(states: ArrayView2<'_, f64>, cotangents: ArrayView2<'_, f64>) -> Result<()> {
+    if cotangents.dim() == states.dim() {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "states are {:?}, but the gradients in the next ones {:?}",
+        states.dim(),
+        cotangents.dim()
+    )))
+}
 
 /// Checks a batch against a model's channels.
 pub(crate) fn check_batch(batch: &BatchView<'_>, model_channels: usize) -> Result<()> {

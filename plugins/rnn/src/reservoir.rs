@@ -6,8 +6,8 @@ use pallium_linalg::{View, Write, product};
 use rand::Rng;
 
 use crate::common::{
-    check_batch, copy_inputs, expect_outputs, expect_square, leak_of, no_activity, no_gradient, no_pass,
-    parts_mut, sizes, wrong_size,
+    check_batch, check_cotangents, check_states, copy_inputs, expect_outputs, expect_square, leak_of,
+    no_activity, no_gradient, no_pass, parts_mut, sizes, wrong_size,
 };
 use crate::elementwise::tanh_leaky;
 use crate::regression::Regression;
@@ -185,14 +185,7 @@ impl Reservoir {
         inputs: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>, Array2<f64>)> {
         let (n, c) = (self.neurons, self.channels);
-        let rows = states.nrows();
-        if states.ncols() != n || inputs.dim() != (rows, c) {
-            return Err(Error::input(format!(
-                "states are {:?} and inputs {:?}, but must be rows × {n} and rows × {c}",
-                states.dim(),
-                inputs.dim()
-            )));
-        }
+        check_states(states, inputs, n, c)?;
         let wide = |rows: usize, values: &[f32]| {
             let values = values.iter().map(|&value| f64::from(value)).collect();
             Array2::from_shape_vec((rows, n), values).map_err(wrong_size)
@@ -390,13 +383,7 @@ impl Model for Reservoir {
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>)> {
         let (recurrent, input, driven) = self.driven(states, inputs)?;
-        if cotangents.dim() != states.dim() {
-            return Err(Error::input(format!(
-                "cotangents are {:?}, but must be {:?}, as the states",
-                cotangents.dim(),
-                states.dim()
-            )));
-        }
+        check_cotangents(states, cotangents)?;
         let leak = self.params.leak;
         let inner = &cotangents * &driven.mapv(|d| leak * (1.0 - d.tanh().powi(2)));
         Ok((&cotangents * (1.0 - leak) + inner.dot(&recurrent.t()), inner.dot(&input.t())))

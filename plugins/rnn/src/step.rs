@@ -5,6 +5,7 @@ use pallium_core::ndarray::{Array2, ArrayView2, s};
 use pallium_core::prelude::*;
 use pallium_linalg::{View, Write, product};
 
+use crate::common::{check_cotangents, check_states};
 use crate::dynamics::{Dynamics, Layer};
 
 /// A unit's step, given its sums: everything but the products with the weights.
@@ -84,14 +85,7 @@ fn products<D: Dynamics>(
     inputs: ArrayView2<'_, f64>,
 ) -> Result<Products> {
     let (n, c, rows) = (layer.neurons, layer.channels, states.nrows());
-    if states.ncols() != n * D::STATES.len() || inputs.dim() != (rows, c) {
-        return Err(Error::input(format!(
-            "states are {:?} and inputs {:?}, but must be rows × {} and rows × {c}",
-            states.dim(),
-            inputs.dim(),
-            n * D::STATES.len()
-        )));
-    }
+    check_states(states, inputs, n * D::STATES.len(), c)?;
     let alike = alike(states) && alike(inputs);
     let rows = if alike { rows.min(1) } else { rows };
     let (states, inputs) = (states.slice(s![..rows, ..]), inputs.slice(s![..rows, ..]));
@@ -177,13 +171,7 @@ pub(crate) fn step_gradient<D: Dynamics>(
     cotangents: ArrayView2<'_, f64>,
 ) -> Result<(Array2<f64>, Array2<f64>)> {
     let (n, c, rows, blocks) = (layer.neurons, layer.channels, states.nrows(), Layer::<D>::COUNT);
-    if cotangents.dim() != states.dim() {
-        return Err(Error::input(format!(
-            "states are {:?}, but the gradients in the next ones {:?}",
-            states.dim(),
-            cotangents.dim()
-        )));
-    }
+    check_cotangents(states, cotangents)?;
     let products = products(layer, states, inputs)?;
     let mut in_states = Array2::zeros(states.dim());
     let (mut in_drive, mut in_product) =

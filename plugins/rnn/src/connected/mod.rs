@@ -16,8 +16,8 @@ use pallium_core::ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, s};
 use pallium_core::prelude::*;
 
 use crate::common::{
-    check_batch, copy_inputs, expect, expect_outputs, in_threads, no_activity, no_gradient, no_pass, sizes,
-    wrong_size,
+    check_batch, check_cotangents, check_states, copy_inputs, expect, expect_outputs, in_threads,
+    no_activity, no_gradient, no_pass, sizes, wrong_size,
 };
 use crate::dynamics::Dynamics;
 use crate::leaky::Transfer;
@@ -492,7 +492,7 @@ impl<D: ConnectedUnit> Model for Connected<D> {
 
     fn step(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         let n = self.units();
-        self.check_states(states, inputs)?;
+        check_states(states, inputs, self.units(), self.channels)?;
         let mut next = Array2::zeros(states.dim());
         for row in 0..states.nrows() {
             let [drive, product] = self.sums(states, inputs, row);
@@ -518,14 +518,8 @@ impl<D: ConnectedUnit> Model for Connected<D> {
         cotangents: ArrayView2<'_, f64>,
     ) -> Result<(Array2<f64>, Array2<f64>)> {
         let n = self.units();
-        self.check_states(states, inputs)?;
-        if cotangents.dim() != states.dim() {
-            return Err(Error::input(format!(
-                "states are {:?}, but the gradients in the next ones {:?}",
-                states.dim(),
-                cotangents.dim()
-            )));
-        }
+        check_states(states, inputs, self.units(), self.channels)?;
+        check_cotangents(states, cotangents)?;
         let (mut in_states, mut in_inputs) = (Array2::zeros(states.dim()), Array2::zeros(inputs.dim()));
         for row in 0..states.nrows() {
             let [drive, product] = self.sums(states, inputs, row);
@@ -582,19 +576,6 @@ impl<D: ConnectedUnit> Connected<D> {
         if let Some(pass) = &mut self.pass {
             pass.stale = true;
         }
-    }
-
-    fn check_states(&self, states: ArrayView2<'_, f64>, inputs: ArrayView2<'_, f64>) -> Result<()> {
-        let (n, rows) = (self.units(), states.nrows());
-        if states.ncols() == n && inputs.dim() == (rows, self.channels) {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "states are {:?} and inputs {:?}, but must be rows × {n} and rows × {}",
-            states.dim(),
-            inputs.dim(),
-            self.channels
-        )))
     }
 
     /// x·Wx + b and h·W of a row of states, in double precision.
