@@ -22,11 +22,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::linked;
-use crate::spec::{CellSpec, DataSeed, Geometry, Members, Stage, Training, Use};
+use crate::spec::{CellSpec, DataSeed, Geometry, Members, PATH, Stage, Training, Use};
 use crate::{FORMAT, VERSION};
-
-/// The parameter of a component that names data to read.
-const PATH: &str = "path";
 
 /// A cell of an experiment (variant × task × run) and the training that it
 /// needs.
@@ -156,13 +153,7 @@ fn hash_of(value: &impl Serialize) -> Result<String> {
 /// contents.
 pub fn without_path(component: &Use) -> Use {
     let mut component = component.clone();
-    for name in std::iter::once(PATH).chain(component.files.iter().map(String::as_str)) {
-        if let Some(path) = component.params.get_mut(name)
-            && path.is_string()
-        {
-            *path = Value::String("given by content".into());
-        }
-    }
+    component.change_paths(|_| "given by content".into());
     component
 }
 
@@ -197,8 +188,7 @@ fn add_inputs(inputs: &mut BTreeMap<String, String>, component: &Use, files: &Fi
     if let Some(sha256) = files(&component.id)? {
         inputs.insert(format!("component {}", component.id), sha256);
     }
-    for parameter in std::iter::once(PATH).chain(component.files.iter().map(String::as_str)) {
-        let Some(path) = component.params.get(parameter).and_then(Value::as_str) else { continue };
+    for (parameter, path) in component.paths() {
         let of = match parameter {
             PATH => format!("data {}", component.id),
             _ => format!("data {} {parameter}", component.id),

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::defaults;
 
+/// The parameter of a component that names data to read.
+pub(crate) const PATH: &str = "path";
+
 /// A component and its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Use {
@@ -36,6 +39,21 @@ impl Use {
     /// The parameters as JSON text, as they are passed to the plugin.
     pub fn json(&self) -> String {
         Value::Object(self.params.clone()).to_string()
+    }
+
+    /// The files and folders that its parameters name, by parameter; `path` is the first.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = std::iter::once(PATH).chain(self.files.iter().map(String::as_str));
+        names.filter_map(|name| Some((name, self.params.get(name)?.as_str()?)))
+    }
+
+    /// Changes each path.
+    pub fn change_paths(&mut self, change: impl Fn(&str) -> String) {
+        for name in std::iter::once(PATH).chain(self.files.iter().map(String::as_str)) {
+            if let Some(Value::String(path)) = self.params.get_mut(name) {
+                *path = change(path);
+            }
+        }
     }
 }
 
@@ -513,12 +531,7 @@ impl CellSpec {
                 std::iter::once(&mut member.component).chain(stages)
             }));
         for component in components {
-            let files: Vec<String> = component.files.iter().cloned().chain(["path".to_owned()]).collect();
-            for name in files {
-                if let Some(Value::String(path)) = component.params.get_mut(&name) {
-                    *path = last(path);
-                }
-            }
+            component.change_paths(last);
         }
         if let Some(origin) = &mut self.training.from {
             origin.path = last(&origin.path);

@@ -33,7 +33,7 @@ pub struct OnTrials {
     #[arg(long = "set", value_name = "task.NAME=VALUE")]
     pub set: Vec<String>,
     /// Number of trials [default: as many as in the test after training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     pub trials: Option<u32>,
     /// Seed of the trials [default: that of the test after training; in `likeness`, one
     /// seed for all networks, so that all receive the same trials]
@@ -41,7 +41,7 @@ pub struct OnTrials {
     pub trial_seed: Option<u64>,
     /// Number of networks that run at the same time [default: the number of cores
     /// divided by the threads of a training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     pub jobs: Option<u32>,
 }
 

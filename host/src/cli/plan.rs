@@ -40,7 +40,7 @@ pub struct Plan {
     only: Vec<String>,
     /// Number of trainings that will run at the same time [default: the number of
     /// cores divided by the threads of a training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Print one JSON document.
     #[arg(long)]

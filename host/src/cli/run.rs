@@ -16,7 +16,7 @@ use pallium_record::finished::{Record, Records};
 use pallium_record::identity::{self, Cell};
 use pallium_record::machine::Machine;
 use pallium_record::manifest::{Manifest, Plugin};
-use pallium_record::spec::CellSpec;
+use pallium_record::spec::{CellSpec, Use};
 use pallium_record::store::Store;
 use pallium_record::tensorboard::TensorBoardWriter;
 use pallium_record::{FORMAT, VERSION};
@@ -68,7 +68,7 @@ pub struct Run {
     out: Option<PathBuf>,
     /// Number of trainings that run at the same time [default: the number of cores
     /// divided by the threads of a training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// Override a key of the file, such as training.epochs=2; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -327,12 +327,9 @@ pub(super) fn train(
 fn check_outside_data(cells: &[CellSpec], out: &Path) -> Result<()> {
     let out = std::path::absolute(out).map_err(|e| Error::io(out, &e))?;
     let folder = out.ancestors().find_map(|folder| folder.canonicalize().ok()).unwrap_or_else(|| out.clone());
-    let named = cells.iter().flat_map(CellSpec::trained_components).flat_map(|component| {
-        let names = std::iter::once("path").chain(component.files.iter().map(String::as_str));
-        names.filter_map(|name| component.params.get(name)?.as_str())
-    });
+    let named = cells.iter().flat_map(CellSpec::trained_components).flat_map(Use::paths);
     let is_data = |path: &&Path| path.is_dir() && !path.join(pallium_record::training::FILE).is_file();
-    let paths = named.map(Path::new).filter(is_data);
+    let paths = named.map(|(_, path)| Path::new(path)).filter(is_data);
     match paths.filter_map(|path| path.canonicalize().ok()).find(|path| folder.starts_with(path)) {
         None => Ok(()),
         Some(data) => Err(Error::input(format!(

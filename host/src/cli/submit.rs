@@ -48,11 +48,11 @@ pub struct Submit {
     out: Option<PathBuf>,
     /// Number of array tasks [default: as many as have at least ten minutes of work
     /// each, but at most one per --jobs trainings, and 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     array_size: Option<u32>,
     /// Number of trainings that an array task runs at the same time; it requests one
     /// processor for each of their threads.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     jobs: u32,
     /// Override a key of the file, such as training.epochs=2; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]

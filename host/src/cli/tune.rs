@@ -46,7 +46,7 @@ pub struct Tune {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100), allow_negative_numbers = true)]
     factor: u32,
     /// Number of runs at each point.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     runs: u32,
     /// Seed of the trainings. It should differ from the experiment's, so that other
     /// networks are used for the comparison [default: that of the experiment plus 1]
@@ -57,7 +57,7 @@ pub struct Tune {
     set: Vec<String>,
     /// Number of trainings that run at the same time [default: the number of
     /// cores divided by the threads of a training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     jobs: Option<u32>,
 }
 

@@ -275,14 +275,7 @@ impl Experiment {
     /// If a metric is not loaded or does not take a parameter.
     pub fn add_metrics(&self, cells: &mut [CellSpec], metrics: &[Use], catalogue: &Catalogue) -> Result<()> {
         for metric in metrics {
-            // A user gave it to `pallium measure`, now or before.
-            let at = Place::option(&format!("metric {}", metric.id));
-            let given = Component {
-                component: metric.clone(),
-                at: at.clone(),
-                parameters_at: metric.params.keys().map(|name| (name.clone(), at.clone())).collect(),
-            };
-            let resolved = self.resolve(catalogue, Role::Metric, &given, &[])?;
+            let resolved = self.added_metric(metric, catalogue)?;
             // A file is known by its contents, wherever it is.
             let known = without_path(&resolved);
             for cell in cells.iter_mut() {
@@ -292,6 +285,17 @@ impl Experiment {
             }
         }
         Ok(())
+    }
+
+    /// A metric that a user gave to `pallium measure`, now or before, with all parameters.
+    ///
+    /// # Errors
+    /// If there is no such metric, or it does not have these parameters.
+    pub fn added_metric(&self, metric: &Use, catalogue: &Catalogue) -> Result<Use> {
+        let at = Place::option(&format!("metric {}", metric.id));
+        let parameters_at = metric.params.keys().map(|name| (name.clone(), at.clone())).collect();
+        let given = Component { component: metric.clone(), at, parameters_at };
+        self.resolve(catalogue, Role::Metric, &given, &[])
     }
 
     fn resolve_all(

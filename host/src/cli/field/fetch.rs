@@ -50,7 +50,7 @@ pub struct Fetch {
     #[arg(long)]
     offline: bool,
     /// Seconds to wait for a server that does not respond.
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = support::at_least_one::<u32>)]
     timeout: u32,
     /// Number of retries after an attempt that transferred nothing.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=20))]

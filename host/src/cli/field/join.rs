@@ -39,7 +39,7 @@ pub struct Join {
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, serde_json::Value)>,
     /// Threads to use; the result does not depend on it [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = support::at_least_one::<u16>, allow_negative_numbers = true)]
     threads: Option<u16>,
 }
 

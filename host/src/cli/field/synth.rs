@@ -23,7 +23,7 @@ pub struct Synth {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..),
+        value_parser = support::at_least_one::<u32>,
         required_unless_present = "like"
     , allow_negative_numbers = true)]
     neurons: Option<u32>,

@@ -49,12 +49,12 @@ pub fn measure(
         let mut metric = Use::new(id);
         metric.params.extend(params);
         // A later command may run in another folder.
-        if let Some(Value::String(path)) = metric.params.get_mut("path")
-            && let Ok(absolute) = Path::new(path).canonicalize()
-            && let Some(text) = absolute.to_str()
-        {
-            *path = text.to_owned();
-        }
+        metric.files = experiment.added_metric(&metric, catalogue)?.files;
+        metric.change_paths(|path| {
+            let absolute = Path::new(path).canonicalize().ok();
+            absolute.as_deref().and_then(Path::to_str).unwrap_or(path).to_owned()
+        });
+        metric.files.clear();
         if !manifest.added_metrics.contains(&metric) {
             manifest.added_metrics.push(metric.clone());
         }

@@ -43,7 +43,7 @@ pub struct Check {
     #[arg(long = "param", value_name = "ID.NAME=VALUE", value_parser = support::value_pair)]
     params: Vec<(String, Value)>,
     /// Time limit of a single check, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = support::at_least_one::<u64>, allow_negative_numbers = true)]
     timeout: u64,
     /// Print one JSON document.
     #[arg(long)]

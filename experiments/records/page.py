@@ -1,0 +1,185 @@
+"""Makes the tables and the figure of the book's page on null models from run folders.
+
+    python experiments/records/page.py RUN... --page docs/evidence.md
+
+Each RUN is a run of `experiments/evidence.toml` on one field, trained or restored with `--finished`.
+Beside the page, in a folder of its name:
+
+- `accuracy.csv`: the test accuracy of every training, with its folder
+- `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
+- `differences.csv`: every null model minus its original, over fields: interval of a bootstrap that resamples
+  fields and runs, and tests of equivalence
+- `differences.svg`: these differences
+
+Tables of the page stand between comments that name them, and are replaced. Needs the Python package
+`pallium`, and matplotlib.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib import pyplot as plt
+
+import pallium
+
+ORIGINAL = "W*D*C"
+#: The largest difference that does not matter, as `experiments/evidence.toml` states it.
+MARGIN = 0.05
+
+
+def short(name):
+    """A variant or a task, as tables show it."""
+    return name.removeprefix(f"{ORIGINAL}, null ").removeprefix("cognition.")
+
+
+def trainings(run, field):
+    """The test accuracy of every training of a run."""
+    rows = run.results
+    rows = rows[(rows["measure"] == "accuracy") & (rows["split"] == "test")]
+    rows = rows[["task", "variant", "run", "value", "folder"]].rename(columns={"value": "accuracy"})
+    rows.insert(0, "field", field)
+    return rows
+
+
+def learning(run, field):
+    """How many runs learned each task, and after how many trials half of them had."""
+    report = json.loads(pallium.command("report", run.folder, "--json"))
+    for task, of_task in report["learning"].items():
+        for group in of_task["groups"]:
+            yield {
+                "field": field,
+                "task": task,
+                "variant": group["variant"],
+                "criterion": of_task["criterion"],
+                "learned": sum(group["reached"]),
+                "median_trials": group["median_trials"],
+            }
+
+
+def differences(rows):
+    """Null models minus the original, for each task."""
+    for task, of_task in rows.groupby("task", sort=False):
+        table = of_task.pivot_table(index=["field", "run"], columns="variant", values="accuracy").reset_index()
+        nulls = [name for name in of_task["variant"].unique() if name != ORIGINAL]
+        found = pallium.stats(
+            table, levels=["field"], equivalence=MARGIN, family=[f"{name} vs {ORIGINAL}" for name in nulls]
+        )
+        for name in nulls:
+            pair, sign = f"{name} vs {ORIGINAL}", 1.0
+            if pair not in found["hierarchical"]:
+                pair, sign = f"{ORIGINAL} vs {name}", -1.0
+            over, same = found["hierarchical"][pair], found["equivalence"].get(pair) or {}
+            # One field has no interval.
+            ends = [end for end in over["interval"] or [] if end is not None]
+            interval = sorted(sign * end for end in ends) or [None, None]
+            yield {
+                "task": task,
+                "null": short(name),
+                "difference": sign * over["difference"],
+                "low": interval[0],
+                "high": interval[1],
+                "p": over["p"],
+                "equivalence_p": same.get("p"),
+            }
+
+
+def figure(table, rows, file):
+    """Draws the differences over fields, with those of each field."""
+    by_field = rows.pivot_table(index=["field", "task"], columns="variant", values="accuracy")
+    by_field = by_field.sub(by_field[ORIGINAL], axis=0)
+    tasks = list(table["task"].unique())
+    mpl.rcParams["svg.hashsalt"] = "pallium"
+    picture, axes = plt.subplots(1, len(tasks), figsize=(2 * len(tasks), 3.6), sharey=True, layout="constrained")
+    for axis, task in zip(axes, tasks, strict=True):
+        of_task = table[table["task"] == task].iloc[::-1]
+        places = range(len(of_task))
+        axis.axvspan(-MARGIN, MARGIN, color="0.9", zorder=0)
+        for place, null in zip(places, of_task["null"], strict=True):
+            of_null = by_field.xs(task, level="task")[f"{ORIGINAL}, null {null}"]
+            axis.scatter(of_null, [place] * len(of_null), s=8, color="0.6", zorder=1)
+        axis.hlines(places, of_task["low"], of_task["high"], color="C0", zorder=2)
+        axis.scatter(of_task["difference"], places, s=18, color="C0", zorder=3)
+        axis.set_title(short(task), fontsize=8)
+        axis.set_yticks(places, of_task["null"], fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+    picture.supxlabel("test accuracy of the null model minus that of W*D*C", fontsize=9)
+    picture.savefig(file, metadata={"Date": None})
+    plt.close(picture)
+
+
+def markdown(table):
+    """A table with tasks as columns."""
+    lines = ["| | " + " | ".join(map(str, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
+    lines += ["| " + " | ".join([str(name), *map(str, row)]) + " |" for name, row in table.iterrows()]
+    return "\n".join(lines)
+
+
+def by_task(table, rows):
+    """One column for each task, one row for each variant, in the order of the experiment."""
+    wide = table.pivot_table(index=rows, columns="task", values="text", aggfunc="first", sort=False)
+    return wide.rename(index=short, columns=short).fillna("")
+
+
+def fill(page, tables):
+    """Replaces the tables of a page."""
+    text = page.read_text()
+    for name, table in tables.items():
+        begin, end = f"<!-- table: {name} -->", "<!-- end -->"
+        text, found = re.subn(
+            rf"({re.escape(begin)}\n).*?(\n{re.escape(end)})",
+            lambda marks, table=table: f"{marks[1]}\n{markdown(table)}\n{marks[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+        if found != 1:
+            raise SystemExit(f"{page} has no place for the table {name}: {begin}, then {end}")
+    page.write_text(text)
+
+
+def main():
+    """Writes the tables, the figure and the tables of the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--page", type=Path, required=True)
+    arguments = parser.parse_args()
+    rows, learned = [], []
+    for folder in arguments.runs:
+        run = pallium.open(folder)
+        field = Path(next(iter(run)).about["spec"]["substrate"]["params"]["path"]).name
+        rows.append(trainings(run, field))
+        learned += learning(run, field)
+    rows = pd.concat(rows, ignore_index=True)
+    out = arguments.page.with_suffix("")
+    out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(out / "accuracy.csv", index=False)
+    keys = ["field", "task", "variant"]
+    means = rows.groupby(keys, sort=False)["accuracy"].agg(runs="count", mean="mean", sd="std").reset_index()
+    means = means.merge(pd.DataFrame(learned), on=keys, how="left").round(4)
+    means.to_csv(out / "means.csv", index=False)
+    table = pd.DataFrame(differences(rows)).round(5)
+    table.to_csv(out / "differences.csv", index=False)
+    figure(table, rows, out / "differences.svg")
+
+    def shown(row):
+        interval = f" [{row['low']:+.2f}, {row['high']:+.2f}]" if pd.notna(row["low"]) else ""
+        return f"{row['difference']:+.2f}{interval}{' =' if (row['equivalence_p'] or 1) < 0.05 else ''}"
+
+    over = means.groupby(["task", "variant"], sort=False)
+    accuracy = over["mean"].mean().map("{:.2f}".format).rename("text").reset_index()
+    share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
+    fill(
+        arguments.page,
+        {
+            "accuracy": by_task(accuracy, "variant"),
+            "learned": by_task(share, "variant"),
+            "differences": by_task(table.assign(text=table.apply(shown, axis=1)), "null"),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
