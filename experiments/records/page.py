@@ -5,10 +5,10 @@
 Each RUN is a run of `experiments/evidence.toml` on one field, trained or restored with `--finished`.
 Beside the page, in a folder of its name:
 
-- `accuracy.csv`: the test accuracy of every training, with its folder
+- `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
-- `differences.csv`: every null model minus its original, over fields: interval of a bootstrap that resamples
-  fields and runs, and tests of equivalence
+- `matches.csv`: how well every null model matches its original, by field; means over tasks and runs
+- `differences.csv`: every null model minus its original; a bootstrap resamples fields and runs
 - `differences.svg`: these differences
 
 Tables of the page stand between comments that name them, and are replaced. Needs the Python package
@@ -29,6 +29,9 @@ import pallium
 ORIGINAL = "W*D*C"
 #: The largest difference that does not matter, as `experiments/evidence.toml` states it.
 MARGIN = 0.05
+#: Corrected p below which a difference counts.
+SIGNIFICANT = 0.05
+SHOWN = ["difference", "low", "high"]
 
 
 def short(name):
@@ -40,7 +43,7 @@ def trainings(run, field):
     """The test accuracy of every training of a run."""
     rows = run.results
     rows = rows[(rows["measure"] == "accuracy") & (rows["split"] == "test")]
-    rows = rows[["task", "variant", "run", "value", "folder"]].rename(columns={"value": "accuracy"})
+    rows = rows[["task", "variant", "run", "value"]].rename(columns={"value": "accuracy"})
     rows.insert(0, "field", field)
     return rows
 
@@ -60,31 +63,54 @@ def learning(run, field):
             }
 
 
+def matches(run, field):
+    """How well the null models match their original."""
+    rows = run.results
+    rows = rows[rows["measure"].str.startswith("null_")]
+    table = rows.pivot_table(index="variant", columns="measure", values="value", sort=False)
+    table = table.rename(columns=lambda name: name.removeprefix("null_"))
+    table.insert(0, "field", field)
+    return table.reset_index()
+
+
+def holm(values):
+    """Holm's correction of p values that are tested together."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected, least = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, values[place] * (len(values) - rank)))
+        corrected[place] = least
+    return corrected
+
+
 def differences(rows):
-    """Null models minus the original, for each task."""
+    """Null models minus the original; those of one task are tested together."""
     for task, of_task in rows.groupby("task", sort=False):
-        table = of_task.pivot_table(index=["field", "run"], columns="variant", values="accuracy").reset_index()
+        table = of_task.pivot_table(
+            index=["field", "run"], columns="variant", values="accuracy"
+        ).reset_index()
         nulls = [name for name in of_task["variant"].unique() if name != ORIGINAL]
-        found = pallium.stats(
-            table, levels=["field"], equivalence=MARGIN, family=[f"{name} vs {ORIGINAL}" for name in nulls]
-        )
+        found = pallium.stats(table, levels=["field"])["hierarchical"]
+        lines = []
         for name in nulls:
             pair, sign = f"{name} vs {ORIGINAL}", 1.0
-            if pair not in found["hierarchical"]:
+            if pair not in found:
                 pair, sign = f"{ORIGINAL} vs {name}", -1.0
-            over, same = found["hierarchical"][pair], found["equivalence"].get(pair) or {}
-            # One field has no interval.
-            ends = [end for end in over["interval"] or [] if end is not None]
-            interval = sorted(sign * end for end in ends) or [None, None]
-            yield {
-                "task": task,
-                "null": short(name),
-                "difference": sign * over["difference"],
-                "low": interval[0],
-                "high": interval[1],
-                "p": over["p"],
-                "equivalence_p": same.get("p"),
-            }
+            over = found[pair]
+            low, high = sorted(sign * end for end in over["interval"])
+            lines.append(
+                {
+                    "task": task,
+                    "null": short(name),
+                    "difference": sign * over["difference"],
+                    "low": low,
+                    "high": high,
+                    "p": over["p"],
+                }
+            )
+        for line, corrected in zip(lines, holm([line["p"] for line in lines]), strict=True):
+            equal = line["low"] > -MARGIN and line["high"] < MARGIN
+            yield line | {"holm": corrected, "equivalent": equal}
 
 
 def figure(table, rows, file):
@@ -93,7 +119,9 @@ def figure(table, rows, file):
     by_field = by_field.sub(by_field[ORIGINAL], axis=0)
     tasks = list(table["task"].unique())
     mpl.rcParams["svg.hashsalt"] = "pallium"
-    picture, axes = plt.subplots(1, len(tasks), figsize=(2 * len(tasks), 3.6), sharey=True, layout="constrained")
+    picture, axes = plt.subplots(
+        1, len(tasks), figsize=(2 * len(tasks), 3.6), sharex=True, sharey=True, layout="constrained"
+    )
     for axis, task in zip(axes, tasks, strict=True):
         of_task = table[table["task"] == task].iloc[::-1]
         places = range(len(of_task))
@@ -130,8 +158,8 @@ def fill(page, tables):
     for name, table in tables.items():
         begin, end = f"<!-- table: {name} -->", "<!-- end -->"
         text, found = re.subn(
-            rf"({re.escape(begin)}\n).*?(\n{re.escape(end)})",
-            lambda marks, table=table: f"{marks[1]}\n{markdown(table)}\n{marks[2]}",
+            rf"({re.escape(begin)}\n).*?({re.escape(end)})",
+            lambda marks, table=table: f"{marks[1]}\n{markdown(table)}\n\n{marks[2]}",
             text,
             flags=re.DOTALL,
         )
@@ -146,12 +174,13 @@ def main():
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
-    rows, learned = [], []
+    rows, learned, matched = [], [], []
     for folder in arguments.runs:
         run = pallium.open(folder)
         field = Path(next(iter(run)).about["spec"]["substrate"]["params"]["path"]).name
         rows.append(trainings(run, field))
         learned += learning(run, field)
+        matched.append(matches(run, field))
     rows = pd.concat(rows, ignore_index=True)
     out = arguments.page.with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
@@ -160,20 +189,28 @@ def main():
     means = rows.groupby(keys, sort=False)["accuracy"].agg(runs="count", mean="mean", sd="std").reset_index()
     means = means.merge(pd.DataFrame(learned), on=keys, how="left").round(4)
     means.to_csv(out / "means.csv", index=False)
+    matched = pd.concat(matched, ignore_index=True)
+    matched.round(4).to_csv(out / "matches.csv", index=False)
     table = pd.DataFrame(differences(rows)).round(5)
     table.to_csv(out / "differences.csv", index=False)
     figure(table, rows, out / "differences.svg")
 
     def shown(row):
-        interval = f" [{row['low']:+.2f}, {row['high']:+.2f}]" if pd.notna(row["low"]) else ""
-        return f"{row['difference']:+.2f}{interval}{' =' if (row['equivalence_p'] or 1) < 0.05 else ''}"
+        difference, low, high = (f"{row[key]:+.2f}".replace("-0.00", "+0.00") for key in SHOWN)
+        text = f"{difference} [{low}, {high}]"
+        if row["equivalent"]:
+            return f"{text} ="
+        return f"**{text}**" if row["holm"] < SIGNIFICANT else text
 
     over = means.groupby(["task", "variant"], sort=False)
     accuracy = over["mean"].mean().map("{:.2f}".format).rename("text").reset_index()
     share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
+    nulls = matched.drop(columns="field").groupby("variant", sort=False).mean().rename(index=short)
+    nulls.columns = [name.replace("_", " ") for name in nulls.columns]
     fill(
         arguments.page,
         {
+            "matches": nulls.map("{:.2f}".format),
             "accuracy": by_task(accuracy, "variant"),
             "learned": by_task(share, "variant"),
             "differences": by_task(table.assign(text=table.apply(shown, axis=1)), "null"),
