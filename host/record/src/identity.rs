@@ -18,7 +18,6 @@ use std::sync::{Mutex, PoisonError};
 use pallium_core::{Error, Result};
 use pallium_files::hash::{self, hex};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::linked;
@@ -305,7 +304,9 @@ mod tests {
             fs::write(folder.join("part/b.csv"), text).unwrap();
             fs::write(folder.join(".hidden"), name).unwrap();
             let mut spec = testing::spec();
-            spec.substrate.params.insert("path".into(), Value::String(folder.to_str().unwrap().into()));
+            spec.substrate
+                .params
+                .insert("path".into(), serde_json::Value::String(folder.to_str().unwrap().into()));
             identify(spec)
         };
         let one = make("one", "3");
@@ -323,7 +324,9 @@ mod tests {
             let file = here.path().join(name);
             fs::write(&file, text).unwrap();
             let mut spec = testing::spec();
-            spec.substrate.params.insert("table".into(), Value::String(file.to_str().unwrap().into()));
+            spec.substrate
+                .params
+                .insert("table".into(), serde_json::Value::String(file.to_str().unwrap().into()));
             spec.substrate.files = vec!["table".into()];
             identify(spec)
         };
@@ -407,7 +410,7 @@ mod tests {
     #[test]
     fn missing_data_are_reported_with_path_and_component() {
         let mut spec = testing::spec();
-        spec.substrate.params.insert("path".into(), Value::String("/no/such/field".into()));
+        spec.substrate.params.insert("path".into(), serde_json::Value::String("/no/such/field".into()));
         let error = super::identify(spec, &|_| Ok(None)).unwrap_err();
         assert_eq!(error.kind, pallium_core::Kind::Input);
         assert!(error.report().contains("/no/such/field"));

@@ -205,7 +205,7 @@ pub fn run(args: &Run) -> Result<u8> {
         check(&pool, &pending, &catalogue).map_err(|e| experiment.placed(e))?;
     }
     let manifest = Manifest { added_metrics, ..manifest(&experiment, &catalogue, &plan)? };
-    Store::open(&out, &manifest, &experiment.resolved_text)?;
+    Store::open(&out, &manifest, &experiment.resolved_text(&catalogue)?)?;
     store.write_axes(&expansion.axes_table())?;
     for (cell, compact) in restorable.values() {
         store.restore(cell, compact)?;

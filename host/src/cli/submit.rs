@@ -152,7 +152,7 @@ pub fn submit(args: &Submit) -> Result<()> {
     let prepared = Submission {
         engine: args.engine,
         name: &experiment.name,
-        experiment: &experiment.resolved_text,
+        experiment: &experiment.resolved_text(&catalogue)?,
         out: &out,
         pallium: &executable,
         environment: &environment,

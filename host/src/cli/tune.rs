@@ -175,7 +175,7 @@ pub fn tune(args: &Tune) -> Result<()> {
     }
     let chosen: Vec<(&str, &str)> =
         candidates.iter().filter_map(|c| Some((c.base.as_str(), c.points.first()?.as_str()))).collect();
-    let text = tuned(&experiment, &expansion, &chosen)?;
+    let text = tuned(&experiment.resolved_text(&catalogue)?, &experiment.name, &expansion, &chosen)?;
     let file = args.out.join("tuned.toml");
     output::write(&args.out.join("tuning.csv"), &table::finish(log)?, true)?;
     output::write(&file, text.as_bytes(), true)?;
@@ -312,9 +312,9 @@ fn train(args: &Tune, folder: &Path, seed: u64, epochs: u32, candidates: &[Candi
 }
 
 /// The experiment with one point for each variant, as the text of a file.
-fn tuned(experiment: &Experiment, expansion: &Expansion, chosen: &[(&str, &str)]) -> Result<String> {
+fn tuned(resolved: &str, name: &str, expansion: &Expansion, chosen: &[(&str, &str)]) -> Result<String> {
     let unwritable = |e: &dyn std::fmt::Display| Error::bug(format!("an experiment cannot be written: {e}"));
-    let mut top: Table = experiment.resolved_text.parse().map_err(|e| unwritable(&e))?;
+    let mut top: Table = resolved.parse().map_err(|e| unwritable(&e))?;
     let written = top.get("variant").and_then(Value::as_array).cloned().unwrap_or_default();
     // All of these are written in each variant.
     for key in ["variant", "nulls", "constraints", "model", "optimizer"] {
@@ -325,7 +325,7 @@ fn tuned(experiment: &Experiment, expansion: &Expansion, chosen: &[(&str, &str)]
         let swept = |value: &Value| value.as_table().is_some_and(|table| table.contains_key("sweep"));
         defaults.retain(|_, params| !params.as_table().is_some_and(|params| params.values().any(swept)));
     }
-    top.insert("name".into(), format!("{}-tuned", experiment.name).into());
+    top.insert("name".into(), format!("{name}-tuned").into());
     let mut variants = Vec::new();
     for (base, point) in chosen {
         let Some(cell) = expansion.cells.iter().find(|cell| cell.variant == *point) else { continue };

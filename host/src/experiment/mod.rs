@@ -21,6 +21,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use expand::Expansion;
 pub use filter::filter;
@@ -121,9 +122,8 @@ pub struct Experiment {
     pub source_text: String,
     /// The overrides, `path=value`.
     pub overrides: Vec<String>,
-    /// The experiment as one file without base and overrides, with absolute
-    /// paths: loading it gives the same trainings from any folder.
-    pub resolved_text: String,
+    /// The experiment without base and overrides.
+    complete: Arc<tree::Node>,
     /// Seed of all randomness.
     pub seed: u64,
     /// Number of runs, at least 1.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pallium_core::{Error, Result};
@@ -15,9 +16,10 @@ use serde_json::Map;
 
 use super::sweep::{self, Sweep};
 use super::tree::{Node, Place, Table, Value, check_keys, check_keys_and};
-use super::{Component, Experiment, Variant, nulls, task};
+use super::{Component, Experiment, Variant, nulls, schema, task};
 use crate::geometry::parse_space;
 use crate::limits::{LEAST_MEMORY_MB, Limits};
+use crate::plugins::Catalogue;
 
 /// Maximum length of an experiment file, in bytes.
 const LONGEST_FILE: u64 = 1 << 24;
@@ -95,11 +97,13 @@ impl Experiment {
         if let Some(over) = over {
             tree = tree.overlay(over?)?;
         }
-        let resolved_text = resolved(path, &tree)?;
+        let top = tree.table("an experiment file")?;
+        let named = with_name(top, &name_of(path, top)?, &Place::file(path));
+        let complete = Arc::new(Node { value: Value::Table(named), ..tree.clone() });
         nulls::write_out(&mut tree)?;
         let names = sweep::write_out(&mut tree)?;
         let (axes, points) = sweep::spread(&tree)?;
-        let read = |tree| read(path, tree, &sources, sets, &resolved_text, &names);
+        let read = |tree| read(path, tree, &sources, sets, &complete, &names);
         if points.is_empty() {
             return read(tree);
         }
@@ -107,6 +111,22 @@ impl Experiment {
             points.into_iter().map(|(at, tree)| Ok((at, read(tree)?))).collect::<Result<_>>()?;
         let Some((_, first)) = points.first() else { return Err(Error::bug("a sweep has no points")) };
         Ok(Experiment { sweep: Sweep { axes, points: points.clone() }, ..first.clone() })
+    }
+
+    /// The experiment as one file without base and overrides, with sweeps as written and
+    /// absolute paths: loading it gives the same trainings from any folder.
+    ///
+    /// # Errors
+    /// If a path is not Unicode.
+    pub fn resolved_text(&self, catalogue: &Catalogue) -> Result<String> {
+        let is_file = |component: &str, name: &str, parameters: &Table| {
+            let Ok(entry) = catalogue.get(component) else { return false };
+            let given = parameters.iter().map(|(name, node)| (name.clone(), node.json())).collect();
+            let described = catalogue.describe_with(entry, &given).ok().flatten();
+            schema::is_path(described.as_ref().map_or(&entry.schema, |described| &described.schema), name)
+        };
+        toml::to_string(&self.complete.toml(&is_file)?)
+            .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))
     }
 }
 
@@ -147,17 +167,6 @@ fn load_layers(path: &Path, from: Option<&Place>, sources: &mut Vec<(PathBuf, St
     below.overlay(tree)
 }
 
-/// The experiment as one file, with sweeps as written.
-fn resolved(path: &Path, tree: &Node) -> Result<String> {
-    let top = tree.table("an experiment file")?;
-    let complete = Node {
-        value: Value::Table(with_name(top, &name_of(path, top)?, &Place::file(path))),
-        ..tree.clone()
-    };
-    toml::to_string(&complete.toml()?)
-        .map_err(|e| Error::bug(format!("an experiment cannot be written as TOML: {e}")))
-}
-
 fn name_of(path: &Path, top: &Table) -> Result<String> {
     match top.get("name") {
         Some(name) => name.text("`name`"),
@@ -170,7 +179,7 @@ fn read(
     tree: Node,
     sources: &[(PathBuf, String)],
     sets: &[String],
-    resolved_text: &str,
+    complete: &Arc<Node>,
     names: &(sweep::SweptNames, sweep::SweptNames),
 ) -> Result<Experiment> {
     let file = Place::file(path);
@@ -282,7 +291,7 @@ fn read(
         source_text: sources.first().map(|(_, text)| text.clone()).unwrap_or_default(),
         sources: sources.to_vec(),
         overrides: sets.to_vec(),
-        resolved_text: resolved_text.into(),
+        complete: complete.clone(),
         seed: integer("seed", 0, i64::MAX as u64)?.unwrap_or(0),
         runs: narrow(integer("runs", 1, u64::from(u32::MAX))?.unwrap_or(RUNS))?,
         profile,

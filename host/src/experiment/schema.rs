@@ -11,13 +11,15 @@ pub(super) fn properties(schema: &Value) -> Map<String, Value> {
     schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Whether a parameter, other than `path`, names a file: its schema has the format
-/// `path`, and the value is not empty.
-pub(super) fn is_file(schema: &Value, name: &str, value: &Value) -> bool {
+/// Whether a parameter, other than `path`, names a file: its schema has the format `path`.
+pub(super) fn is_path(schema: &Value, name: &str) -> bool {
     let format = schema.get("properties").and_then(|properties| properties.get(name)?.get("format"));
-    name != "path"
-        && format.is_some_and(|format| format == "path")
-        && value.as_str().is_some_and(|v| !v.is_empty())
+    name != "path" && format.is_some_and(|format| format == "path")
+}
+
+/// The same, if the value is not empty.
+pub(super) fn is_file(schema: &Value, name: &str, value: &Value) -> bool {
+    is_path(schema, name) && value.as_str().is_some_and(|v| !v.is_empty())
 }
 
 /// Refuses a parameter that `component` does not have, unless its parameters are

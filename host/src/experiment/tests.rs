@@ -29,6 +29,9 @@ pallium_core::params! {
     pub struct FieldParams {
         /// Folder.
         path: String = String::new(),
+        /// A further file.
+        #[schemars(extend("format" = "path"))]
+        table: String = String::new(),
         /// Switch.
         connectome_order: String = "restored".into(),
         /// Switch.
@@ -463,7 +466,7 @@ fn paths_are_relative_to_where_they_are_written() {
     // name is recorded as written.
     let text = format!("{text}\n[training]\nfrom = 'runs/a'\n[model]\nuse = 'rnn.vanilla'\nfrom = 'left'");
     let folder = Folder::new(&[("x.toml", &text), ("data/a/there", ""), ("runs/a/manifest.json", "{}")]);
-    let resolved = folder.load(&[]).unwrap().resolved_text;
+    let resolved = folder.load(&[]).unwrap().resolved_text(&catalogue()).unwrap();
     let written: toml::Table = resolved.parse().unwrap();
     assert!(written["training"]["from"].as_str().unwrap().ends_with("/runs/a"), "{resolved}");
     assert_eq!(written["model"]["from"].as_str(), Some("left"));
@@ -572,7 +575,7 @@ name = 'W'
 #[test]
 fn the_resolved_text_alone_gives_the_same_trainings() {
     let base = format!(
-        "runs = 2\nplugin_path = 'p'\n[switches]\nsttc = 'released'\n[defaults.'spatial.l1']\nstrength = 2\n[substrate]\npath = 'data'\n[metrics]\nuse = []\n[training]\ntrials = 10\n{}",
+        "runs = 2\nplugin_path = 'p'\n[switches]\nsttc = 'released'\n[defaults.'spatial.l1']\nstrength = 2\n[substrate]\npath = 'data'\ntable = 'data/t'\n[metrics]\nuse = []\n[training]\ntrials = 10\n{}",
         "[[variant]]\nname = \"W'\\\"*\"\nconstraints = ['spatial.l1', { use = 'spatial.distance', strength = 0.5 }]\ngeometry = { space = 'grid:2x3x4', shuffled = true }\n"
     );
     let folder = Folder::new(&[
@@ -583,11 +586,20 @@ fn the_resolved_text_alone_gives_the_same_trainings() {
     ]);
     let x = folder.load(&["seed=3", "defaults.\"init.orthogonal\".label=6_6_2", "name=662"]).unwrap();
     let path = folder.0.path().join("other/x.toml");
-    std::fs::write(&path, &x.resolved_text).unwrap();
-    let again = Experiment::load(&path, &[]).unwrap_or_else(|e| panic!("{e}\n{}", x.resolved_text));
+    std::fs::write(&path, x.resolved_text(&catalogue()).unwrap()).unwrap();
+    let again = Experiment::load(&path, &[])
+        .unwrap_or_else(|e| panic!("{e}\n{}", x.resolved_text(&catalogue()).unwrap()));
     assert_eq!(again.name, "662");
+    let substrate = &x.expand(&catalogue()).unwrap()[0].substrate;
+    let table = std::path::absolute(folder.0.path().join("deep/data/t")).unwrap();
+    assert_eq!(substrate.params["table"], table.to_str().unwrap());
     assert_eq!(again.plugin_path, x.plugin_path);
-    assert_eq!(again.expand(&catalogue()).unwrap(), x.expand(&catalogue()).unwrap(), "{}", x.resolved_text);
+    assert_eq!(
+        again.expand(&catalogue()).unwrap(),
+        x.expand(&catalogue()).unwrap(),
+        "{}",
+        x.resolved_text(&catalogue()).unwrap()
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pallium_core::{Error, Result, nearest};
+use pallium_record::defaults;
 use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -52,6 +53,9 @@ impl Place {
     /// Makes a path absolute: relative to the file that contains it, or to the
     /// current folder if it comes from `--set`.
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf> {
+        if path.is_empty() {
+            return Err(self.error("the path is empty").help("name a file or a folder"));
+        }
         let joined = match &*self.origin {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
             Origin::Option(_) => PathBuf::from(path),
@@ -236,27 +240,36 @@ impl Node {
         }
     }
 
-    /// The value in TOML, with absolute paths.
-    pub(super) fn toml(&self) -> Result<toml::Value> {
-        self.toml_of("")
+    /// The value in TOML, with absolute paths. `is_file` tells whether a parameter of a
+    /// component, other than `path`, names a file.
+    pub(super) fn toml(&self, is_file: &IsFile<'_>) -> Result<toml::Value> {
+        self.toml_of("", is_file)
     }
 
     /// The value of the key `name` in TOML. A `from` is a path in `training`
     /// alone: components may have a parameter of that name.
-    fn toml_of(&self, name: &str) -> Result<toml::Value> {
+    fn toml_of(&self, name: &str, is_file: &IsFile<'_>) -> Result<toml::Value> {
         Ok(match &self.value {
             Value::Leaf(leaf) => toml::Value::try_from(leaf)
                 .map_err(|e| Error::bug(format!("{}: a value cannot be written as TOML: {e}", self.at)))?,
-            Value::List(list) => toml::Value::Array(list.iter().map(Node::toml).collect::<Result<_>>()?),
+            Value::List(list) => {
+                toml::Value::Array(list.iter().map(|node| node.toml(is_file)).collect::<Result<_>>()?)
+            }
             Value::Table(table) => {
+                let used = table.get("use").and_then(|node| node.text("`use`").ok());
+                let component = match used.as_deref() {
+                    Some(id) => id,
+                    None if name == "substrate" => defaults::FIELD,
+                    // Below `defaults`, the key is the component.
+                    None => name,
+                };
                 let mut out = toml::Table::new();
                 for (key, node) in table {
                     let value = match key.as_str() {
-                        "path" if matches!(node.value, Value::Leaf(_)) => absolute(node)?,
+                        "path" => absolute_each(node, is_file)?,
                         "from" if name == "training" && matches!(node.value, Value::Leaf(_)) => {
                             absolute(node)?
                         }
-                        "path" if is_sweep(node) => absolute_sweep(node)?,
                         "name" | "about" | "use"
                             if node.raw.is_some() && matches!(node.value, Value::Leaf(_)) =>
                         {
@@ -265,7 +278,8 @@ impl Node {
                         "plugin_path" => {
                             toml::Value::Array(node.list().into_iter().map(absolute).collect::<Result<_>>()?)
                         }
-                        _ => node.toml_of(key)?,
+                        _ if is_file(component, key, table) => absolute_each(node, is_file)?,
+                        _ => node.toml_of(key, is_file)?,
                     };
                     out.insert(key.clone(), value);
                 }
@@ -275,9 +289,18 @@ impl Node {
     }
 }
 
-fn absolute_sweep(node: &Node) -> Result<toml::Value> {
-    let mut out = node.toml()?;
-    if let (Value::Table(table), toml::Value::Table(written)) = (&node.value, &mut out)
+/// Whether a parameter of the component with this id, other than `path`, names a file;
+/// the table has the component's other parameters.
+pub(super) type IsFile<'a> = dyn Fn(&str, &str, &Table) -> bool + 'a;
+
+/// A path or a sweep of paths, absolute.
+fn absolute_each(node: &Node, is_file: &IsFile<'_>) -> Result<toml::Value> {
+    if let Value::Leaf(leaf) = &node.value {
+        return if leaf == "" { Ok("".into()) } else { absolute(node) };
+    }
+    let mut out = node.toml(is_file)?;
+    if is_sweep(node)
+        && let (Value::Table(table), toml::Value::Table(written)) = (&node.value, &mut out)
         && let Some(values) = table.get("sweep").filter(|values| matches!(values.value, Value::List(_)))
     {
         let paths = values.list().into_iter().map(absolute).collect::<Result<_>>()?;

@@ -261,7 +261,9 @@ fn sparse_of(
     let failed = |e: Error| e.context(format!("`{}` gives no weights", source.id));
     let takes = catalogue.get(&source.id)?.connections;
     if !takes && n > MATRIX_UP_TO {
-        return Err(only_matrices(&source.id, n));
+        let instead =
+            "choose weights that take connections, such as init.sparse, init.synapses or init.distance";
+        return Err(only_matrices(&source.id, n, instead));
     }
     let mut component = catalogue.weights(source, setting)?;
     let weights = match takes {
@@ -759,7 +761,9 @@ pub(super) fn build_metric(
     if base.connections.is_some() && !catalogue.get(&component.id)?.connections {
         let neurons = base.neurons()?;
         if neurons > MATRIX_UP_TO {
-            return Err(only_matrices(&component.id, neurons));
+            let instead =
+                "name metrics that take connections, such as [metrics] use = [\"connectivity.connections\"]";
+            return Err(only_matrices(&component.id, neurons, instead));
         }
     }
     let seed = spec.metric_seed(&component.id);

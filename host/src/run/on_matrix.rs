@@ -12,12 +12,12 @@ use crate::geometry::Places;
 /// offered one. A matrix of 4,096 neurons has 67 MB.
 pub const MATRIX_UP_TO: usize = 4096;
 
-/// The refusal of a component that takes only matrices.
-pub(super) fn only_matrices(id: &str, neurons: usize) -> Error {
+/// The refusal of a component that takes only matrices; `instead` is what to do.
+pub(super) fn only_matrices(id: &str, neurons: usize, instead: &str) -> Error {
     Error::unsupported(format!(
         "`{id}` takes only matrices, and a matrix of {neurons} neurons is above the limit of {MATRIX_UP_TO}"
     ))
-    .help("leave it out; `pallium plugins show ID` says which components take connections")
+    .help(format!("{instead}; `pallium plugins show ID` says which components take connections"))
 }
 
 /// Offers a constraint the matrix with the weights of the connections and 0
@@ -39,7 +39,7 @@ impl OnMatrix {
     ) -> Result<Box<dyn Constraint>> {
         let neurons = base.neurons()?;
         if neurons > MATRIX_UP_TO {
-            return Err(only_matrices(id, neurons));
+            return Err(only_matrices(id, neurons, "leave it out"));
         }
         let distance = places.map(Places::all);
         let setting =

@@ -223,7 +223,7 @@ fn cut_off(
         (pairs(&wiring.before), initial.iter().copied().collect_vec()),
         (pairs(&wiring.now), after.to_vec()),
     ];
-    let size = when.iter().flat_map(|(pairs, _)| pairs).map(|&(i, j)| i.max(j) + 1).max()?;
+    let size = wiring.before.as_ref().map_or(initial.nrows(), |connections| connections.view().dim().0);
     // By neuron: whether it has outgoing, incoming weights, before and after.
     let mut has = vec![[[false; 2]; 2]; size];
     for (when, (pairs, weights)) in when.iter().enumerate() {

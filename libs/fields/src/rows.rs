@@ -269,8 +269,12 @@ impl Header {
     /// Index of the column called `name`.
     ///
     /// # Errors
-    /// If there is none; the help lists the existing columns.
+    /// If there is none, where the help lists the existing columns, or if there are two.
     pub fn column(&self, name: &str) -> Result<usize> {
+        if self.names.iter().filter(|known| *known == name).count() > 1 {
+            return Err(Error::input(format!("{} has two columns `{name}`", self.path.display()))
+                .help("rename or remove one of them"));
+        }
         self.find(name).ok_or_else(|| {
             let known: Vec<&str> = self.names.iter().take(40).map(String::as_str).collect();
             Error::input(format!("{} has no column `{name}`", self.path.display()))
@@ -305,7 +309,7 @@ pub fn shown(text: &[u8]) -> String {
 
 fn unpacked(path: &Path, why: &str) -> Error {
     Error::input(format!("{} cannot be read: {why}", path.display()))
-        .help("write it again uncompressed or compressed with snappy, gzip or zstd; or as a csv")
+        .help("is the file complete? If it is, write it again uncompressed or compressed with snappy, gzip or zstd; or as a csv")
 }
 
 fn unreadable(path: &Path, line: u64, error: &std::io::Error) -> Error {

@@ -63,10 +63,19 @@ impl Finish {
             scale_to_radius(&mut weights, self.spectral_radius, self.id)?;
         }
         if let Some(((i, j), w)) = weights.indexed_iter().find(|(_, w)| !(**w as f32).is_finite()) {
-            return Err(self.out_of_range(format!("{w:e} at row {i}, column {j} exceeds single precision")));
+            return Err(self.not_finite(*w, &format!("at row {i}, column {j}")));
         }
         self.not_too_small(weights.iter())?;
         Ok(weights.mapv(|w| w as f32))
+    }
+
+    /// A weight that is not finite in single precision.
+    fn not_finite(&self, weight: f64, place: &str) -> Error {
+        if weight.is_nan() {
+            return Error::input(format!("`{}`: the weight {place} is NaN", self.id))
+                .help("correct the data that the weights come from");
+        }
+        self.out_of_range(format!("{weight:e} {place} exceeds single precision"))
     }
 
     fn out_of_range(&self, what: impl std::fmt::Display) -> Error {
@@ -111,7 +120,7 @@ impl Finish {
             }
         }
         if let Some(((i, j), w)) = pairs.pairs().zip(&values).find(|(_, w)| !(**w as f32).is_finite()) {
-            return Err(self.out_of_range(format!("{w:e} from {i} to {j} exceeds single precision")));
+            return Err(self.not_finite(*w, &format!("from {i} to {j}")));
         }
         self.not_too_small(values.iter())?;
         let values = values.into_iter().map(|w| w as f32).collect();

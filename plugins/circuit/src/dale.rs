@@ -121,6 +121,13 @@ fn measured(inhibits: &mut [bool], setting: &Setting<'_>, assign: &dyn Fn(&mut [
             inhibits.len()
         )));
     }
+    if !kinds.iter().any(|kind| [0, 1].contains(kind)) {
+        return Err(Error::input(format!(
+            "substrate `{}` knows of no neuron whether it is excitatory or inhibitory",
+            substrate.name
+        ))
+        .help("check the names of kinds in its table of neurons, or use another `assignment`"));
+    }
     let mut unknown = vec![false; kinds.iter().filter(|kind| ![0, 1].contains(*kind)).count()];
     assign(&mut unknown, "inhibitory neurons");
     let mut unknown = unknown.into_iter();

@@ -284,8 +284,8 @@ fn column(
     if !wanted.is_empty() {
         return Ok((header.column(wanted)?, wanted.to_owned()));
     }
-    match usual.iter().find_map(|name| Some((header.find(name)?, (*name).to_owned()))) {
-        Some(found) => Ok(found),
+    match usual.iter().find(|name| header.find(name).is_some()) {
+        Some(name) => Ok((header.column(name)?, (*name).to_owned())),
         None => {
             let error = header.column(usual[0]).err();
             let columns = error.and_then(|error| error.help).unwrap_or_default();
@@ -314,11 +314,23 @@ impl List {
         let (pre_at, pre_name) = column(path, &header, &params.pre, &PRE, "presynaptic neurons", "pre")?;
         let (post_at, post_name) =
             column(path, &header, &params.post, &POST, "postsynaptic neurons", "post")?;
+        if pre_at == post_at {
+            return Err(Error::input(format!(
+                "{}: `pre` and `post` are the same column, `{pre_name}`",
+                path.display()
+            ))
+            .help("set each to the column of its neurons"));
+        }
         let count_at = match params.count.as_str() {
             "none" => None,
-            "" => COUNT.iter().find_map(|name| Some((header.find(name)?, (*name).to_owned()))),
-            name => Some((header.column(name)?, name.to_owned())),
+            "" => COUNT.iter().copied().find(|name| header.find(name).is_some()),
+            name => Some(name),
         };
+        let count_at = count_at.map(|name| Ok((header.column(name)?, name.to_owned()))).transpose()?;
+        if count_at.as_ref().is_some_and(|(at, _)| [pre_at, post_at].contains(at)) {
+            return Err(Error::input(format!("{}: `count` is a column of neurons", path.display()))
+                .help("set it to the column of the numbers of synapses, or to `none`"));
+        }
         while rows.advance_under(&header)? {
             let (pre, post) = (rows.id(pre_at, &pre_name)?, rows.id(post_at, &post_name)?);
             let count = match &count_at {

@@ -9,7 +9,8 @@ use crate::distance_boxes;
 pallium_weights::weight_params! {
     /// How connections depend on distance, and size and sign of the weights.
     pub struct Params (spectral_radius = 0.95) {
-        /// Mean number of outgoing connections per neuron (above 0).
+        /// Mean number of outgoing connections per neuron (above 0, at most the number of
+        /// other neurons).
         connections: f64 = 20.0,
         /// Length over which the probability falls by a factor of e, in
         /// micrometres (above 0).
@@ -23,7 +24,8 @@ pallium_weights::weight_params! {
 const EVERY_PAIR_UP_TO: usize = 32_000;
 
 /// Neurons at a distance d are connected with probability min(1, c·e^(−d/λ)), each
-/// direction by itself and no neuron to itself; c gives the mean number of connections.
+/// direction by itself and no neuron to itself; c gives the mean number of connections, also
+/// where probabilities reach 1.
 /// Weights are normal. Needs the substrate's positions. N×N, or on the connections. In
 /// networks of more than 32,000 neurons, c follows from the distances of 2,048 neurons
 /// to all others.
@@ -66,17 +68,24 @@ impl Distance {
             )));
         }
         let points: Vec<[f64; 3]> = points.outer_iter().map(|p| [p[0], p[1], p[2]]).collect();
+        let wanted = self.params.connections;
+        if wanted > n.saturating_sub(1) as f64 {
+            return Err(Error::input(format!("`connections` is {wanted}, but there are only {n} neurons"))
+                .help(format!("set it to at most {}, the number of other neurons", n.saturating_sub(1))));
+        }
         if n > EVERY_PAIR_UP_TO {
-            let pairs =
-                distance_boxes::draw(&points, self.params.connections, self.params.length_um, request.seed);
+            let pairs = distance_boxes::draw(&points, wanted, self.params.length_um, request.seed);
             return Connections::from_pairs(n, n, pairs);
         }
         let near = |i: usize, j: usize| {
             let square: f64 = (0..3).map(|k| (points[i][k] - points[j][k]).powi(2)).sum();
             (-square.sqrt() / self.params.length_um).exp()
         };
-        let sum: f64 = (0..n).map(|i| (0..i).map(|j| near(i, j)).sum::<f64>()).sum::<f64>() * 2.0;
-        let factor = self.params.connections * n as f64 / sum.max(f64::MIN_POSITIVE);
+        let factor = factor(wanted * n as f64, |limit| {
+            let sums = (0..n).map(|i| below((0..i).map(|j| near(i, j)), limit));
+            let (certain, sum) = sums.fold((0, 0.0), |(c, s), (certain, sum)| (c + certain, s + sum));
+            (2 * certain, 2.0 * sum)
+        });
         let mut stream = random::stream(request.seed, "connections by distance");
         let mut pairs = Vec::new();
         for i in 0..n {
@@ -88,6 +97,30 @@ impl Distance {
         }
         Connections::from_pairs(n, n, pairs)
     }
+}
+
+/// The c at which probabilities min(1, c·p) add up to `wanted`. For a limit, `sums` gives
+/// the number of p that reach it and the sum of the others.
+pub(crate) fn factor(wanted: f64, sums: impl Fn(f64) -> (usize, f64)) -> f64 {
+    let mut factor = wanted / sums(f64::INFINITY).1.max(f64::MIN_POSITIVE);
+    // Newton's method on a concave function, from below: each step only adds to those that
+    // are certain.
+    loop {
+        let (certain, sum) = sums(1.0 / factor);
+        let next = (wanted - certain as f64) / sum;
+        if certain == 0 || !next.is_finite() || next <= factor * (1.0 + 1e-9) {
+            return factor;
+        }
+        factor = next;
+    }
+}
+
+/// The number of values that reach the limit, and the sum of the others.
+pub(crate) fn below(values: impl Iterator<Item = f64>, limit: f64) -> (usize, f64) {
+    values.fold(
+        (0, 0.0),
+        |(certain, sum), value| if value < limit { (certain, sum + value) } else { (certain + 1, sum) },
+    )
 }
 
 impl WeightSource for Distance {
@@ -148,5 +181,41 @@ mod tests {
         let expected = (-100.0_f64 / 60.0).exp();
         assert!((ratio / expected - 1.0).abs() < 0.25, "{ratio} and not {expected}");
         assert_eq!(source.weights(&request).unwrap(), found.connections.view().scatter(&found.values));
+    }
+
+    #[test]
+    fn connections_that_are_certain_are_made_up_for() {
+        let n = 60;
+        let line =
+            pallium_core::ndarray::Array2::from_shape_fn(
+                (n, 3),
+                |(i, k)| if k == 0 { 10.0 * i as f64 } else { 0.0 },
+            );
+        let substrate = Substrate {
+            name: "line".into(),
+            neurons: n,
+            positions: Some(Positions::new(line, [1.0; 3])),
+            ..Substrate::default()
+        };
+        let found = |connections: f64| {
+            let params = Params { connections, length_um: 60.0, ..Params::default() };
+            let mut source = Distance::build(params, &Setting::default()).unwrap();
+            let means = (0..20).map(|seed| {
+                let request = WeightRequest {
+                    neurons: n,
+                    substrate: Some(&substrate),
+                    seed,
+                    draw: None,
+                    connections: None,
+                };
+                Ok(source.sparse(&request)?.values.len() as f64 / (20 * n) as f64)
+            });
+            means.sum::<Result<f64>>()
+        };
+        for wanted in [20.0, 40.0, 59.0] {
+            let mean = found(wanted).unwrap();
+            assert!((mean - wanted).abs() < 0.3, "{mean} instead of {wanted}");
+        }
+        assert!(found(59.5).unwrap_err().message.contains("`connections` is 59.5"));
     }
 }

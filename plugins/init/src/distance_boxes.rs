@@ -10,14 +10,15 @@
 use pallium_core::prelude::*;
 use pallium_core::rand::Rng;
 
+use crate::distance::{below, factor};
+
 /// Boxes along the longest axis.
 const BOXES: usize = 16;
 /// Points whose distances to all others give the mean number of connections.
 const SAMPLED: usize = 2048;
 
 /// Pairs of different points: those at a distance d with probability
-/// min(1, c·e^(−d/length)), where c gives the mean number `connections` of a point, as
-/// far as no probability exceeds 1.
+/// min(1, c·e^(−d/length)), where c gives the mean number `connections` of a point.
 pub(crate) fn draw(points: &[[f64; 3]], connections: f64, length: f64, seed: u64) -> Vec<(u32, u32)> {
     let near = |a: [f64; 3], b: [f64; 3]| {
         let square: f64 = (0..3).map(|k| (a[k] - b[k]).powi(2)).sum();
@@ -26,13 +27,14 @@ pub(crate) fn draw(points: &[[f64; 3]], connections: f64, length: f64, seed: u64
     let mut stream = random::stream(seed, "connections by distance");
     let n = points.len();
     let sampled = SAMPLED.min(n);
-    let sum: f64 = (0..sampled)
-        .map(|_| {
-            let i = stream.random_range(0..n as u32) as usize;
-            points.iter().map(|&b| near(points[i], b)).sum::<f64>() - 1.0
-        })
-        .sum();
-    let factor = connections * sampled as f64 / sum.max(f64::MIN_POSITIVE);
+    let sample: Vec<usize> = (0..sampled).map(|_| stream.random_range(0..n as u32) as usize).collect();
+    let factor = factor(connections * sampled as f64, |limit| {
+        let sums = sample.iter().map(|&i| {
+            let others = points.iter().enumerate().filter(|(j, _)| *j != i);
+            below(others.map(|(_, &b)| near(points[i], b)), limit)
+        });
+        sums.fold((0, 0.0), |(c, s), (certain, sum)| (c + certain, s + sum))
+    });
     let boxes = Boxes::new(points);
     // The largest probability and its hazard −ln(1 − p), by the boxes' offset.
     let bounds = boxes.bounds(|distance| (factor * (-distance / length).exp()).min(1.0));

@@ -35,8 +35,8 @@ pallium_weights::weight_params! {
 /// `weights.safetensors`, are matched with the substrate's by their ids. If a
 /// training's are others, its order is kept, with a warning.
 ///
-/// On a set of connections, also a sparse array that `scipy.sparse.save_npz` wrote in
-/// compressed rows, or the weights of a training on connections; the neurons are then
+/// On a set of connections, also a sparse array that `scipy.sparse.save_npz` wrote
+/// (CSR, CSC or COO), or the weights of a training on connections; the neurons are then
 /// in the file's order.
 pub struct FromFile {
     params: Params,

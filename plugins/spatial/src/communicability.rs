@@ -16,8 +16,9 @@ pallium_core::params! {
         /// least 0).
         strength: f64 = 0.3,
         /// For weights on connections: maximum length of the walks that count, in
-        /// connections (up to 12). With 0, all walks count in networks of up to 1,024
-        /// neurons (by a matrix); in larger ones, the length, at least 4, is chosen such
+        /// connections (up to 12). With 0, all walks count (by a matrix) in networks of
+        /// up to 1,024 neurons, or of up to 4,096 with more than a tenth of all pairs
+        /// connected; in others, the length, at least 4, is chosen such
         /// that penalty and gradient are within about 1e-4 of those of all walks.
         walks: u32 = 0,
     }

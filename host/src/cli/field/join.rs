@@ -101,12 +101,13 @@ pub fn join(args: &Join) -> Result<()> {
     ))
 }
 
-/// The scan of fields that are named `<session>_<scan>_<field>`, if it is one.
+/// The scan of fields that are named `<session>_<scan>_<field>` or `<session>_<scan>`, if it is one.
 fn one_scan(fields: &[Substrate]) -> Option<String> {
     let scan = |name: &str| {
         let parts: Vec<&str> = name.split('_').collect();
         let numbers = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        (parts.len() == 3 && numbers).then(|| format!("{}_{}", parts[0], parts[1]))
+        // A joined field has the name of its scan.
+        ((2..=3).contains(&parts.len()) && numbers).then(|| format!("{}_{}", parts[0], parts[1]))
     };
     let first = scan(&fields.first()?.name)?;
     fields.iter().all(|field| scan(&field.name).as_ref() == Some(&first)).then_some(first)
@@ -126,6 +127,13 @@ fn joined(fields: &[Substrate], name: String) -> Result<(Substrate, Vec<usize>)>
             (0..field.neurons).filter(new).collect()
         })
         .collect();
+    if let Some((field, _)) = fields.iter().zip(&kept).find(|(_, kept)| kept.is_empty()) {
+        return Err(Error::input(format!(
+            "every neuron of the field {} is also in a field before it",
+            field.name
+        ))
+        .help("name each field once"));
+    }
     let of: Vec<usize> =
         kept.iter().enumerate().flat_map(|(field, kept)| kept.iter().map(move |_| field)).collect();
     joined.neurons = of.len();

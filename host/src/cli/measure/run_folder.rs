@@ -14,7 +14,6 @@ use pallium_record::identity::Cell;
 use pallium_record::spec::Use;
 use pallium_record::store::Store;
 use pallium_report::run_table;
-use serde_json::Value;
 
 use super::Param;
 use crate::cli::finished::{located, none_finished};

@@ -172,7 +172,7 @@ fn profiles_fields_and_seeds_can_be_swept() {
     assert_eq!(expansion.profiles["W[profile=corrected,seed=1,path=one]"], "corrected");
     assert_eq!(last.constraints[0].params["strength_rule"], "applied");
     // The resolved experiment gives the same trainings from any folder.
-    let again = Folder::new(&[("x.toml", &x.resolved_text)]);
+    let again = Folder::new(&[("x.toml", &x.resolved_text(&catalogue()).unwrap())]);
     assert_eq!(again.cells(&[]).unwrap(), expansion.cells);
 }
 
