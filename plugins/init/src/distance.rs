@@ -9,8 +9,8 @@ use crate::distance_boxes;
 pallium_weights::weight_params! {
     /// How connections depend on distance, and size and sign of the weights.
     pub struct Params (spectral_radius = 0.95) {
-        /// Mean number of outgoing connections per neuron (above 0, at most the number of
-        /// other neurons).
+        /// Mean number of outgoing connections per neuron (above 0). If it exceeds the
+        /// number of other neurons, all pairs are connected.
         connections: f64 = 20.0,
         /// Length over which the probability falls by a factor of e, in
         /// micrometres (above 0).
@@ -69,10 +69,13 @@ impl Distance {
         }
         let points: Vec<[f64; 3]> = points.outer_iter().map(|p| [p[0], p[1], p[2]]).collect();
         let wanted = self.params.connections;
-        if wanted > n.saturating_sub(1) as f64 {
-            return Err(Error::input(format!("`connections` is {wanted}, but there are only {n} neurons"))
-                .help(format!("set it to at most {}, the number of other neurons", n.saturating_sub(1))));
+        let others = n.saturating_sub(1) as f64;
+        if wanted > others {
+            pallium_core::tracing::warn!(
+                "`init.distance`: `connections` is {wanted}, but there are only {n} neurons, so all pairs are connected"
+            );
         }
+        let wanted = wanted.min(others);
         if n > EVERY_PAIR_UP_TO {
             let pairs = distance_boxes::draw(&points, wanted, self.params.length_um, request.seed);
             return Connections::from_pairs(n, n, pairs);
@@ -216,6 +219,6 @@ mod tests {
             let mean = found(wanted).unwrap();
             assert!((mean - wanted).abs() < 0.3, "{mean} instead of {wanted}");
         }
-        assert!(found(59.5).unwrap_err().message.contains("`connections` is 59.5"));
+        assert!((found(100.0).unwrap() - 59.0).abs() < 1e-9);
     }
 }
