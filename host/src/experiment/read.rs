@@ -121,7 +121,12 @@ impl Experiment {
     pub fn resolved_text(&self, catalogue: &Catalogue) -> Result<String> {
         let is_file = |component: &str, name: &str, parameters: &Table| {
             let Ok(entry) = catalogue.get(component) else { return false };
-            let given = parameters.iter().map(|(name, node)| (name.clone(), node.json())).collect();
+            // As the component is read: a file of code has its absolute path.
+            let value = |name: &str, node: &Node| match node.text("a path") {
+                Ok(path) if name == "path" => node.at.absolute(&path).map_or(node.json(), Into::into),
+                _ => node.json(),
+            };
+            let given = parameters.iter().map(|(name, node)| (name.clone(), value(name, node))).collect();
             let described = catalogue.describe_with(entry, &given).ok().flatten();
             schema::is_path(described.as_ref().map_or(&entry.schema, |described| &described.schema), name)
         };
