@@ -12,18 +12,20 @@ use safetensors::tensor::Dtype;
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 30;
 
-/// Weights in double precision on connections; `None` if the file holds a matrix.
+/// Weights in double precision on the connections of so many `neurons`; `None` if the file
+/// holds a matrix.
 ///
 /// # Errors
-/// If the file cannot be read, or its compressed rows are malformed.
-pub fn read(path: &Path, name: Option<&str>) -> Result<Option<(Connections, Vec<f64>)>> {
+/// If the file cannot be read, is malformed, or is of another number of neurons.
+pub fn read(path: &Path, name: Option<&str>, neurons: usize) -> Result<Option<(Connections, Vec<f64>)>> {
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let parts = match extension.as_deref() {
-        Some("npz") => scipy(path)?,
+        Some("npz") => return scipy(path, neurons),
         Some("safetensors") => training(path, name)?,
         _ => None,
     };
     let Some((n, indptr, indices, values)) = parts else { return Ok(None) };
+    check_size(path, n, neurons)?;
     let connections =
         Connections::new(n, indptr, indices).map_err(|e| e.context(format!("{}", path.display())))?;
     if values.len() != connections.view().len() {
@@ -38,12 +40,21 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Option<(Connections, Vec<
     Ok(Some((connections, values)))
 }
 
+/// Refuses weights of another number of neurons.
+pub fn check_size(path: &Path, n: usize, neurons: usize) -> Result<()> {
+    if n == neurons {
+        return Ok(());
+    }
+    Err(Error::input(format!("{} is {n}×{n}, but there are {neurons} neurons", path.display()))
+        .help("use weights of as many neurons as the experiment has"))
+}
+
 /// Number of columns, `indptr`, `indices` and values.
 type Parts = (usize, Vec<u64>, Vec<u32>, Vec<f64>);
 
 /// A file of `scipy.sparse.save_npz`, in any order of its entries; entries of the same pair
 /// are added up.
-fn scipy(path: &Path) -> Result<Option<Parts>> {
+fn scipy(path: &Path, neurons: usize) -> Result<Option<(Connections, Vec<f64>)>> {
     let mut file = Npz::open(path)?;
     let names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
     let has = |name: &str| names.iter().any(|known| known == name);
@@ -52,18 +63,19 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
     {
         return Ok(None);
     }
-    let mut format = if has("row") { "coo".to_owned() } else { "csr".to_owned() };
+    let wrong = |what: String| {
+        Error::input(format!("{}: {what}", path.display()))
+            .help("save it again with scipy.sparse.save_npz(path, array.tocsr())")
+    };
+    let mut format = if has("row") { "coo" } else { "csr" };
     if has("format") {
         let mut text = Vec::new();
         let member = file.array(Some("format"), 0)?;
         member.npy.take(4096).read_to_end(&mut text).map_err(|e| pallium_files::unread(path, &e))?;
         let text = String::from_utf8_lossy(&text).replace('\0', "");
-        format = text.trim_end().chars().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
+        let known = ["csr", "csc", "coo"].into_iter().find(|known| text.trim_end().ends_with(known));
+        format = known.ok_or_else(|| wrong("it is in none of the formats CSR, CSC and COO".into()))?;
     }
-    let wrong = |what: String| {
-        Error::input(format!("{}: {what}", path.display()))
-            .help("save it again with scipy.sparse.save_npz(path, array.tocsr())")
-    };
     let mut numbers = |name: &str| -> Result<Vec<f64>> { Ok(file.numbers(name)?.into_iter().collect()) };
     let shape = numbers("shape")?;
     let whole = |values: Vec<f64>, most: f64| match values
@@ -80,10 +92,12 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
         return Err(Error::input(format!("{} is {rows}×{columns}, but must be square", path.display()))
             .help("save a matrix with one row and one column for each neuron, row presynaptic"));
     }
+    // Before anything of this size is allocated: a short file may claim any.
+    check_size(path, rows as usize, neurons)?;
     let values = numbers("data")?;
-    let (from, to) = match format.as_str() {
+    let (from, to) = match format {
         "coo" => (whole(numbers("row")?, rows - 1.0)?, whole(numbers("col")?, rows - 1.0)?),
-        "csr" | "csc" => {
+        _ => {
             let begins = whole(numbers("indptr")?, values.len() as f64)?;
             if begins.len() != rows as usize + 1
                 || !begins.is_sorted()
@@ -97,7 +111,6 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
             let inner = whole(numbers("indices")?, rows - 1.0)?;
             if format == "csr" { (outer, inner) } else { (inner, outer) }
         }
-        other => return Err(wrong(format!("its format is {other}, which is not read"))),
     };
     if from.len() != values.len() || to.len() != values.len() {
         return Err(wrong("its indices and data differ in length".into()));
@@ -110,15 +123,8 @@ fn scipy(path: &Path) -> Result<Option<Parts>> {
         kept.2 += if same { next.2 } else { 0.0 };
         same
     });
-    let mut indptr = vec![0_u64; rows as usize + 1];
-    for &(i, _, _) in &entries {
-        indptr[i as usize + 1] += 1;
-    }
-    for row in 0..rows as usize {
-        indptr[row + 1] += indptr[row];
-    }
-    let (indices, values) = entries.into_iter().map(|(_, j, value)| (j, value)).unzip();
-    Ok(Some((columns as usize, indptr, indices, values)))
+    let (pairs, values) = entries.into_iter().map(|(i, j, value)| ((i, j), value)).unzip();
+    Ok(Some((Connections::from_pairs(neurons, neurons, pairs)?, values)))
 }
 
 /// The recurrent weights of a training on connections.
@@ -169,7 +175,7 @@ mod tests {
         file.add_array("shape", &Array1::from(vec![3_i64, 3])).unwrap();
         file.add_array("data", &Array1::from(data)).unwrap();
         file.finish().unwrap();
-        let (connections, values) = read(&path, None)?.unwrap();
+        let (connections, values) = read(&path, None, 3)?.unwrap();
         Ok((connections.view().pairs().collect(), values))
     }
 

@@ -80,14 +80,7 @@ impl WeightSource for FromFile {
                 error
             })?
         };
-        let (n, neurons) = (weights.nrows(), request.neurons);
-        if n != neurons {
-            return Err(Error::input(format!(
-                "{} is {n}×{n}, but there are {neurons} neurons",
-                path.display()
-            ))
-            .help("use weights of as many neurons as the experiment has"));
-        }
+        connections_file::check_size(&path, weights.nrows(), request.neurons)?;
         if self.params.transposed {
             weights = weights.reversed_axes();
         }
@@ -97,18 +90,10 @@ impl WeightSource for FromFile {
     fn sparse(&mut self, request: &WeightRequest<'_>) -> Result<SparseWeights> {
         let path = file_of(Path::new(&self.params.path))?;
         let Some((mut connections, mut values)) =
-            connections_file::read(&path, self.params.array.as_deref())?
+            connections_file::read(&path, self.params.array.as_deref(), request.neurons)?
         else {
             return Ok(SparseWeights::from_matrix(self.weights(request)?.view(), request.connections));
         };
-        let (n, neurons) = (connections.view().dim().0, request.neurons);
-        if n != neurons {
-            return Err(Error::input(format!(
-                "{} is {n}×{n}, but there are {neurons} neurons",
-                path.display()
-            ))
-            .help("use weights of as many neurons as the experiment has"));
-        }
         if self.params.transposed {
             let (reversed, places) = connections.view().reversed();
             values = places.iter().map(|&place| values[place as usize]).collect();
