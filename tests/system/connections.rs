@@ -129,6 +129,11 @@ fn what_takes_only_matrices_is_offered_one_or_refused_by_name() {
         &[],
         &["connects no pair"],
     );
+    refused(
+        "weights = { use = \"microns.functional\", diagonal = \"only\" }\nconnections = true\n",
+        &[],
+        &["diagonal = \"only\"", "init.identity"],
+    );
     // Offered: a penalty on walks, whose gradient is taken at the connections.
     let penalty =
         SPARSE.to_owned() + "constraints = [{ use = \"spatial.communicability\", strength = 0.01 }]\n";

@@ -145,6 +145,10 @@ fn on_connections(params: &Params, request: &WeightRequest<'_>) -> Result<Sparse
         return Err(Error::unsupported("`shuffle` moves weights between all pairs, and only some are connected")
             .help("leave it out; controls of connections are those of `init.synapses`, such as pairs = \"degree-preserving\""));
     }
+    if params.diagonal == Diagonal::Only {
+        return Err(Error::unsupported("`diagonal = \"only\"` leaves no weight between neurons, and these connections join neurons")
+            .help("leave out `connections`; or, for neurons connected only to themselves, use weights = \"init.identity\""));
+    }
     let connections = match request.connections {
         Some(given) => given.to_owned(),
         None => substrate.pairs(Substrate::CONNECTOME)?.connections().to_owned(),
