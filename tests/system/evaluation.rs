@@ -191,6 +191,26 @@ fn other_conditions_and_tasks_are_tested() {
     other(&["--only", "F", "--out", text(&out)]).refused(&["exists already", "--force"]);
 }
 
+/// `name` of a task of Mod-Cog is what tables call it, and what it is.
+#[test]
+fn a_task_of_the_experiment_is_tested_with_its_name() {
+    let folder = Scratch::new();
+    let file = folder.path().join("x.toml");
+    let task = "tasks = [{ use = \"modcog.task\", name = \"dlygointr\" }]\n";
+    let rest = EXPERIMENT.split_once("]\n").unwrap().1;
+    fs::write(&file, format!("seed = 3\n{task}{rest}")).unwrap();
+    let out = folder.path().join("run");
+    pallium(&["run", text(&file), "--set", "runs=1", "--out", text(&out)]).ok();
+    let loss = |more: &[&str]| {
+        let json = pallium(&[&["evaluate", text(&out), "--json"], more].concat()).ok().json();
+        of(json["rows"].as_array().unwrap(), &[("measure", "task_loss")])
+            .map(|row| row["value"].as_f64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(loss(&["--task", "dlygointr"]), loss(&[]));
+    assert_ne!(loss(&["--task", "dlygointr", "--set", "task.name=dlygo"]), loss(&[]));
+}
+
 /// The arrays of an export of one network.
 fn export(out: &Path, more: &[&str]) {
     let only = ["export", text(&RUN), "--only", "F/cognition.one-choice/0", "--out", text(out)];

@@ -78,21 +78,49 @@ impl Experiment {
         Ok(self.expansion(catalogue)?.cells)
     }
 
+    /// Every component that the trainings use, each once with each set of parameters.
+    /// Their data need not exist.
+    ///
+    /// # Errors
+    /// If a component is not loaded, plays another role, or does not take a
+    /// parameter that it is given.
+    pub fn components(&self, catalogue: &Catalogue) -> Result<Vec<Use>> {
+        let mut found: Vec<Use> = Vec::new();
+        for (_, experiment) in self.points() {
+            for component in experiment.grid(catalogue)?.iter().flatten().flat_map(CellSpec::components) {
+                if !found.contains(component) {
+                    found.push(component.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The experiment at each point of its sweeps.
+    fn points(&self) -> Vec<(Vec<usize>, &Experiment)> {
+        match self.sweep.points.as_slice() {
+            [] => vec![(Vec::new(), self)],
+            points => points.iter().map(|(at, experiment)| (at.clone(), experiment)).collect(),
+        }
+    }
+
     /// Every training, and the meaning of their names; see
     /// [`Experiment::expand`].
     ///
     /// # Errors
     /// As [`Experiment::expand`].
     pub fn expansion(&self, catalogue: &Catalogue) -> Result<Expansion> {
-        let alone = [(Vec::new(), self)];
-        let points: Vec<(Vec<usize>, &Experiment)> = match self.sweep.points.as_slice() {
-            [] => alone.into(),
-            points => points.iter().map(|(at, experiment)| (at.clone(), experiment)).collect(),
-        };
+        let points = self.points();
         // The trainings of run 0 by task, then by variant, at each point.
         let grids: BTreeMap<&[usize], Vec<Vec<CellSpec>>> = points
             .iter()
-            .map(|(at, experiment)| Ok((at.as_slice(), experiment.grid(catalogue)?)))
+            .map(|(at, experiment)| {
+                let grid = experiment.grid(catalogue)?;
+                if let Some(cell) = grid.iter().flatten().next() {
+                    experiment.check_substrate(catalogue, &cell.substrate)?;
+                }
+                Ok((at.as_slice(), grid))
+            })
             .collect::<Result<_>>()?;
         let axes = &self.sweep.axes;
         let mut out = Expansion::default();
@@ -189,7 +217,7 @@ impl Experiment {
     }
 
     /// The trainings of run 0 at one point of a sweep, by task, then by
-    /// variant.
+    /// variant. The data of the substrate need not exist.
     fn grid(&self, catalogue: &Catalogue) -> Result<Vec<Vec<CellSpec>>> {
         for (id, given) in &self.defaults {
             let entry = catalogue.get(id).map_err(|e| placed(e, &given.at))?;
@@ -203,7 +231,6 @@ impl Experiment {
             self.checked(&entry.schema, &given, &Map::new())?;
         }
         let substrate = self.resolve(catalogue, Role::Substrate, &self.substrate, &[])?;
-        self.check_substrate(catalogue, &substrate)?;
         let metrics = self.resolve_all(catalogue, Role::Metric, &self.metrics, &[])?;
         let tasks =
             self.tasks.iter().map(|task| self.resolve_task(catalogue, task)).collect::<Result<Vec<_>>>()?;
@@ -258,7 +285,12 @@ impl Experiment {
 
     /// The component of a task. `name` in its table is what tables call it, and also
     /// the parameter of that name, if the component has one.
-    fn named_task(&self, catalogue: &Catalogue, task: &Task, given: &Component) -> Result<Component> {
+    pub(super) fn named_task(
+        &self,
+        catalogue: &Catalogue,
+        task: &Task,
+        given: &Component,
+    ) -> Result<Component> {
         let mut component = given.clone();
         let entry =
             catalogue.find(&component.component.id, Role::Task).map_err(|e| placed(e, &component.at))?;

@@ -64,9 +64,9 @@ impl Experiment {
             bases = of_several(spec, &several.tasks, names)?;
         }
         for name in names.iter().filter(|_| spec.members.is_none()) {
-            let known = self.tasks.iter().find(|task| task.name == *name);
+            let known = self.tasks.iter().find(|task| task.name == *name && task.members.is_none());
             let given = match known {
-                Some(task) => task.component.clone(),
+                Some(task) => self.named_task(catalogue, task, &task.component)?,
                 None => read::plain_component(name, &format!("--task {name}")),
             };
             bases.push((name.clone(), 0, self.resolve(catalogue, Role::Task, &given, &[])?));
