@@ -32,6 +32,8 @@ struct OfCondition {
     reaction: (f64, usize),
     /// Trials that a reaction could be observed in.
     observed: usize,
+    /// Those in which the network had left the correct answer before it changed.
+    premature: usize,
     /// Weight of each answer.
     answers: BTreeMap<u32, f64>,
 }
@@ -139,7 +141,7 @@ fn rows_of(view: &BatchView<'_>, condition: u32) -> Vec<usize> {
 
 /// Reaction times: in each trial whose correct class changes at its last change, such
 /// as from fixation to a choice, the number of steps until the answer is no longer the
-/// class before.
+/// class before. A network that left this class earlier did not react to the change.
 fn react(info: &TaskInfo, view: &BatchView<'_>, outputs: &Array2<f32>, by: &mut BTreeMap<u32, OfCondition>) {
     let TargetsView::Classes(targets) = view.targets else { return };
     if info.judges {
@@ -158,6 +160,10 @@ fn react(info: &TaskInfo, view: &BatchView<'_>, outputs: &Array2<f32>, by: &mut 
         let (before, begin) = (targets[[trial, scored[change]]], scored[change + 1]);
         let of = by.entry(view.conditions[trial]).or_default();
         of.observed += 1;
+        if answers[[trial, scored[change]]] != Some(before) {
+            of.premature += 1;
+            continue;
+        }
         let answer = scored[change + 1..].iter().find(|&&step| answers[[trial, step]] != Some(before));
         if let Some(step) = answer {
             of.reaction.0 += (step - begin) as f64;
@@ -181,9 +187,11 @@ fn scores(info: &TaskInfo, sums: &Sums, by: BTreeMap<u32, OfCondition>, trials: 
     }
     push(None, "task_loss", Some(sums.task_loss()), trials);
     let all = |of: fn(&OfCondition) -> f64| by.values().map(of).sum::<f64>();
-    let reaction = |push: &mut dyn FnMut(&str, Option<f64>), sum: f64, count: f64, observed: f64| {
+    let reaction = |push: &mut dyn FnMut(&str, Option<f64>), of: [f64; 4]| {
+        let [sum, count, premature, observed] = of;
         if observed > 0.0 {
             push("responded", ratio(count, observed));
+            push("premature", ratio(premature, observed));
             let steps = ratio(sum, count);
             push("reaction_steps", steps);
             if let Some(step_ms) = info.step_ms {
@@ -191,8 +199,10 @@ fn scores(info: &TaskInfo, sums: &Sums, by: BTreeMap<u32, OfCondition>, trials: 
             }
         }
     };
-    let observed = [all(|of| of.reaction.0), all(|of| of.reaction.1 as f64), all(|of| of.observed as f64)];
-    reaction(&mut |measure, value| push(None, measure, value, trials), observed[0], observed[1], observed[2]);
+    let reactions =
+        |of: &OfCondition| [of.reaction.0, of.reaction.1 as f64, of.premature as f64, of.observed as f64];
+    let sum = |sum: [f64; 4], of| std::array::from_fn(|k| sum[k] + reactions(of)[k]);
+    reaction(&mut |measure, value| push(None, measure, value, trials), by.values().fold([0.0; 4], sum));
     // A class that is never the answer has the share 0.
     let mut classes: Vec<u32> = by.values().flat_map(|of| of.answers.keys().copied()).collect();
     if !classes.is_empty() {
@@ -213,11 +223,49 @@ fn scores(info: &TaskInfo, sums: &Sums, by: BTreeMap<u32, OfCondition>, trials: 
             push("r2", explained.r2());
         }
         push("task_loss", ratio(of.loss.loss, of.loss.weight));
-        reaction(&mut push, of.reaction.0, of.reaction.1 as f64, of.observed as f64);
+        reaction(&mut push, reactions(of));
         for class in &classes {
             let sum = of.answers.get(class).copied().unwrap_or(0.0);
             push(&format!("answer_{class}"), ratio(sum, of.weight));
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array3, array};
+
+    use super::*;
+
+    #[test]
+    fn a_network_that_answers_early_does_not_react() {
+        // Fixation (class 0) for two steps, then class 1. The network leaves fixation at
+        // the change, a step later, a step before it, and never.
+        let answers = [[0, 0, 1, 1], [0, 0, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0]];
+        let targets = Array2::from_shape_fn((4, 4), |(_, step)| u32::from(step >= 2));
+        let (mask, inputs) = (Array2::ones((4, 4)), Array3::zeros((4, 4, 1)));
+        let view = BatchView::new(
+            inputs.view(),
+            TargetsView::Classes(targets.view()),
+            mask.view(),
+            &[4; 4],
+            &[0; 4],
+        );
+        let outputs = Array2::from_shape_fn((16, 2), |(row, class)| {
+            f32::from(u8::from(answers[row % 4][row / 4] == class))
+        });
+        let info = TaskInfo::classes(1, 2, 4);
+        let mut by = BTreeMap::new();
+        react(&info, &view, &outputs, &mut by);
+        let of = &by[&0];
+        assert_eq!((of.observed, of.premature, of.reaction), (4, 1, (1.0, 2)));
+        let found = scores(&info, &Sums::default(), by, 4);
+        let of_all = |measure: &str| {
+            let score = found.iter().find(|score| score.condition.is_none() && score.measure == measure);
+            score.unwrap().value.unwrap()
+        };
+        let shares = ["responded", "premature", "reaction_steps"].map(of_all);
+        assert_eq!(array![0.5, 0.25, 0.5], ndarray::Array1::from_iter(shares));
+    }
 }
