@@ -541,12 +541,19 @@ fn impossible_parameters_are_refused() {
     refused::<ModCog>(r#"{"name": "goint"}"#, "`goint` is not a task of Mod-Cog");
     refused::<ModCog>(r#"{"name": "dm1intr"}"#, "`dm1` has no delay to integrate");
     refused::<ModCog>(r#"{"name": "dmsintr", "dim_ring": 7}"#, "`dim_ring` is 7");
+    // What a task does not have cannot be set for it.
+    refused::<ModCog>(r#"{"name": "rtgo", "delay": 300}"#, "`rtgo` has no delay");
+    refused::<ModCog>(r#"{"name": "ctxdm1seqr", "delay": 300}"#, "`ctxdm1` has no delay");
+    refused::<ModCog>(r#"{"name": "rtantiseql", "stimulus": 300}"#, "`rtanti` has no stimulus");
+    refused::<ModCog>(r#"{"name": "dms", "coherences": [0.1]}"#, "`dms` has no coherences");
+    refused::<ModCog>(r#"{"name": "go", "sigma": -1}"#, "`sigma`");
 }
 
 #[test]
 fn extensions_of_mod_cog_are_composed() {
     let task = |name: &str| {
-        let parameters = format!(r#"{{"name": "{name}", "sigma": 0, "delay": 700}}"#);
+        let delay = if name.contains("dly") { r#", "delay": 700"# } else { "" };
+        let parameters = format!(r#"{{"name": "{name}", "sigma": 0{delay}}}"#);
         task::<yang19::mod_cog::ModCog>(&parameters).unwrap()
     };
     // Both extensions of one task: the answer moves on from where the delay moved it.

@@ -22,12 +22,13 @@ pallium_core::params! {
         /// Duration of fixation, in ms. Default: 500 in reaching tasks, drawn between 200
         /// and 500 in decision tasks, 300 in matching tasks.
         fixation: Option<Duration> = None,
-        /// Duration of each stimulus, in ms; by default 500. Ignored by `rtgo` and
-        /// `rtanti`, which show the stimulus during the decision.
+        /// Duration of each stimulus, in ms; by default 500. Not for `rtgo` and `rtanti`,
+        /// which show the stimulus during the decision.
         stimulus: Option<Duration> = None,
         /// Duration of the delay, in ms. Default: 500 in reaching and decision tasks, drawn
         /// between 200 and 1200 in matching tasks. With `int`, reaching and matching tasks
-        /// draw one of 0, 100, …, 1100.
+        /// draw one of 0, 100, …, 1100. Only for tasks with a delay, and for `go` and
+        /// `anti`, which have one in Mod-Cog.
         delay: Option<Duration> = None,
         /// Duration of the decision, in ms. Default: 500 in reaching tasks, 200 in decision
         /// tasks, 900 in matching tasks; with `seq` 1000, except in `rtgo` and `rtanti`.
@@ -36,8 +37,8 @@ pallium_core::params! {
         /// 0.08, 0.16, 0.32 and 0.64, which are differences between the stimuli; with a
         /// delay 0.3, 0.6 and 1.
         coherences: Option<Vec<f64>> = None,
-        /// Strength of the noise while stimuli are shown, except in reaching tasks: its
-        /// standard deviation at a step is sigma / √dt_ms.
+        /// Strength of the noise while stimuli are shown: its standard deviation at a step
+        /// is sigma / √dt_ms. Reaching tasks have no noise.
         sigma: f64 = 1.0,
         /// Number of channels of each ring, and of choices (2 to 1000; even in matching
         /// tasks).
@@ -177,9 +178,24 @@ impl Built {
         let (base, kind, [integrate, sequence]) = parts(&params.name)?;
         let Params { dt_ms, dim_ring, sigma, fixation_weight, classes, .. } = params;
         let extension = Extension { integrate, sequence, classes, mod_cog: true };
+        let reacts = matches!(kind, Base::Reach { reacts: true, .. });
+        let absent = |parameter: &str, given: bool, why: &str| match given {
+            true => Err(Error::input(format!("`{base}` has no {parameter}: {why}"))
+                .help(format!("leave out `{parameter}`, or set it only for tasks that have it"))),
+            false => Ok(()),
+        };
+        let decides = matches!(kind, Base::Decision(_));
+        absent("coherences", params.coherences.is_some() && !decides, "its stimuli have one strength")?;
+        let shown = "its stimulus is shown during the decision";
+        absent("stimulus", params.stimulus.is_some() && reacts, shown)?;
+        let waits = !reacts && (!decides || base.contains("dly"));
+        absent("delay", params.delay.is_some() && !waits, "its decision follows the stimulus")?;
+        noise(sigma, dt_ms)?;
+        if matches!(kind, Base::Reach { .. }) && sigma != Params::default().sigma && sigma != 0.0 {
+            pallium_core::tracing::warn!("`{base}` has no noise, so `sigma` changes nothing");
+        }
         let or = |given: Option<Duration>, default: Duration| given.unwrap_or(default);
         let stimulus = or(params.stimulus, ms(500.0));
-        let reacts = matches!(kind, Base::Reach { reacts: true, .. });
         let decision = |usual: f64| {
             let longer = sequence != 0 && !reacts;
             or(params.decision, ms(if longer { 1000.0 } else { usual }))
