@@ -141,8 +141,7 @@ impl<'a> Setting<'a> {
     /// # Errors
     /// If the experiment has none.
     pub fn substrate(&self) -> Result<&'a SubstrateView<'a>> {
-        self.substrate
-            .ok_or_else(|| missing("a substrate").help("name one under [substrate] in the experiment file"))
+        self.substrate.ok_or_else(missing_substrate)
     }
 
     /// The weights that a null model changes, N×N; 1 × C on a set of connections.
@@ -188,6 +187,11 @@ impl<'a> Setting<'a> {
         })?;
         Ok(distance.mapv(|d| (f64::from(d) * unit) as f32))
     }
+}
+
+/// The error of a component that needs a substrate, but was given none.
+pub(crate) fn missing_substrate() -> Error {
+    missing("a substrate").help("name one under [substrate] in the experiment file")
 }
 
 fn missing(what: &str) -> Error {

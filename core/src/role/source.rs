@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ndarray::ArrayView2;
 
+use crate::setting::missing_substrate;
 use crate::{ConnectionsView, Error, Matrix, Result, SparseWeights, Substrate, SubstrateView};
 
 /// Supplies the neurons that a network is built from.
@@ -42,6 +43,22 @@ pub struct WeightRequest<'a> {
     /// The pairs whose weights [`WeightSource::sparse`] must return; `None` if the
     /// source chooses them.
     pub connections: Option<ConnectionsView<'a>>,
+}
+
+impl<'a> WeightRequest<'a> {
+    /// The substrate.
+    ///
+    /// # Errors
+    /// If there is none, or it has another number of neurons than requested.
+    pub fn substrate(&self) -> Result<&'a SubstrateView<'a>> {
+        let substrate = self.substrate.ok_or_else(missing_substrate)?;
+        if substrate.neurons != self.neurons {
+            let (name, has, n) = (&substrate.name, substrate.neurons, self.neurons);
+            return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
+                .help("remove the number of neurons; it follows from the substrate"));
+        }
+        Ok(substrate)
+    }
 }
 
 /// Supplies the initial recurrent weights.

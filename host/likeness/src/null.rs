@@ -69,7 +69,7 @@ impl Weights<'_> {
 /// - `null_modularity_difference`: modularity of the original's communities (by Louvain's
 ///   method) in the null model minus that in the original;
 /// - `null_eigenvalue_distance`: mean distance of the eigenvalues, each matched with one
-///   of the original, in spectral radii;
+///   of the original, in spectral radii, or in norms ‖W‖ if the spectral radius is 0;
 /// - `null_nonnormality_difference`: difference of the departure from normality (Henrici
 ///   1962), √(‖W‖² − Σ|λ|²), in norms ‖W‖ of the original;
 /// - `null_pair_correlation`: Pearson's correlation of the weights pair by pair, between
@@ -116,7 +116,12 @@ pub fn null_likeness(
 fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let (x, y) = (stats::mean(a), stats::mean(b));
     let sum = |of: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| of(a - x, b - y)).sum::<f64>();
-    sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
+    correlation(sum(&|a, b| a * b), sum(&|a, _| a * a) * sum(&|_, b| b * b))
+}
+
+/// The covariance as a share of the root of the `variances`' product; NaN if it is 0.
+fn correlation(covariance: f64, variances: f64) -> f64 {
+    if variances > 0.0 { covariance / variances.sqrt() } else { f64::NAN }
 }
 
 fn relative_error(a: &[f64], b: &[f64]) -> f64 {
@@ -124,7 +129,11 @@ fn relative_error(a: &[f64], b: &[f64]) -> f64 {
     let error: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
     let spread: f64 = a.iter().map(|a| (a - mean).powi(2)).sum();
     // Sums that are all alike have no deviation to compare with.
-    if error == 0.0 { 0.0 } else { (error / spread).sqrt() }
+    match (error == 0.0, spread > 0.0) {
+        (true, _) => 0.0,
+        (false, true) => (error / spread).sqrt(),
+        (false, false) => f64::NAN,
+    }
 }
 
 /// The largest difference of the cumulative distributions of two ascending samples.
@@ -147,13 +156,16 @@ fn spectra(original: &Weights<'_>, null: &Weights<'_>) -> Option<[f64; 2]> {
     let cost = Array2::from_shape_fn(a.dim(), |(i, j)| distance(of_a[i], of_b[j]));
     let matched = assignment(&cost);
     let sum: f64 = matched.iter().enumerate().map(|(i, &j)| cost[[i, j]]).sum();
-    let radius = of_a.first()?.0.hypot(of_a.first()?.1);
     let square = |of: &Array2<f64>| of.iter().map(|w| w * w).sum::<f64>();
+    let unit = match of_a.first()?.0.hypot(of_a.first()?.1) {
+        0.0 => square(&a).sqrt(),
+        radius => radius,
+    };
     let departure = |of: &Array2<f64>, values: &[(f64, f64)]| {
         (square(of) - values.iter().map(|(re, im)| re * re + im * im).sum::<f64>()).max(0.0).sqrt()
     };
     let difference = (departure(&b, &of_b) - departure(&a, &of_a)).abs() / square(&a).sqrt();
-    Some([sum / of_a.len() as f64 / radius, difference])
+    Some([sum / of_a.len() as f64 / unit, difference])
 }
 
 /// Pearson's correlation over all pairs of different neurons, also those that are not
@@ -169,5 +181,5 @@ fn pair_correlation(original: &Weights<'_>, null: &Weights<'_>) -> f64 {
     let both = original.edges().filter(|(i, j, _)| i != j);
     let product =
         both.filter_map(|(i, j, w)| Some(w * f64::from(null.values[null.pairs.find(i, j)?]))).sum::<f64>();
-    (product / count - x * y) / ((xx - x * x) * (yy - y * y)).sqrt()
+    correlation(product / count - x * y, (xx - x * x) * (yy - y * y))
 }

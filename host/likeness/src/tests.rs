@@ -193,3 +193,19 @@ fn a_null_model_is_as_alike_its_original_as_other_implementations_say() {
         }
     }
 }
+
+#[test]
+fn a_null_model_of_weights_without_eigenvalues_is_compared() {
+    let sparse = |weights: [[f32; 2]; 2]| SparseWeights::from_matrix(ndarray::arr2(&weights).view(), None);
+    let (original, null) = (sparse([[0.0, 1.0], [0.0, 0.0]]), sparse([[0.5, 0.0], [0.0, 0.0]]));
+    let found = null_likeness(
+        Weights { pairs: original.connections.view(), values: &original.values },
+        Weights { pairs: null.connections.view(), values: &null.values },
+        None,
+    );
+    let found: std::collections::BTreeMap<_, _> = found.into_iter().collect();
+    // Eigenvalues 0, 0 and 0.5, 0, in norms of the original, which is 1.
+    assert!((found["null_eigenvalue_distance"] - 0.25).abs() < 1e-12);
+    // Correlations with what does not vary are undefined, not infinite.
+    assert!(found["null_pair_correlation"].is_nan());
+}

@@ -144,6 +144,7 @@ fn report(args: &Weights, what: &str, kept: &[(&str, f64)]) -> Result<()> {
     if is_stdout(&args.out) {
         return Ok(());
     }
-    let kept: String = kept.iter().map(|(name, value)| format!("{name:<29} {value:.6}\n")).collect();
+    let text = |value: f64| if value.is_nan() { "undefined".to_owned() } else { format!("{value:.6}") };
+    let kept: String = kept.iter().map(|(name, value)| format!("{name:<29} {}\n", text(*value))).collect();
     support::print(&format!("{what} written to {}\n{kept}", args.out.display()))
 }

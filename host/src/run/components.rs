@@ -126,7 +126,7 @@ fn matrix_of(
 }
 
 /// Initial recurrent weights.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grown {
     /// N×N; 1 × C on a set of C connections.
     pub values: Matrix,
@@ -188,18 +188,22 @@ impl Grown {
         let Some(null) = &spec.null else { return Ok(self.clone()) };
         let seed = spec.derived_seed("null");
         let base = Setting { seed, original: Some(self.values.view()), ..base.reborrow() };
-        if self.connections.is_none() {
-            return Ok(Grown { values: matrix_of(null, catalogue, &base, substrate)?, connections: None });
-        }
-        if !catalogue.get(&null.id)?.connections {
+        let found = if self.connections.is_none() {
+            Grown { values: matrix_of(null, catalogue, &base, substrate)?, connections: None }
+        } else if catalogue.get(&null.id)?.connections {
+            let base = self.setting(base, None);
+            Grown::on(null, sparse_of(null, None, catalogue, &base, substrate)?)?
+        } else {
             return Err(Error::unsupported(format!(
                 "`{}` connects all pairs, but the variant's weights lie on connections",
                 null.id
             ))
             .help("leave out `connections`, or choose another null model"));
+        };
+        if found == *self {
+            tracing::warn!("`{}` cannot change these weights: the null model equals the original", null.id);
         }
-        let base = self.setting(base, None);
-        Grown::on(null, sparse_of(null, None, catalogue, &base, substrate)?)
+        Ok(found)
     }
 
     /// The weights before training of a finished training, at its connections after

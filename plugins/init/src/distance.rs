@@ -56,11 +56,7 @@ impl Component for Distance {
 impl Distance {
     fn drawn(&self, request: &WeightRequest<'_>) -> Result<Connections> {
         let n = request.neurons;
-        let substrate = request.substrate.ok_or_else(|| {
-            Error::input("connections by distance need a substrate with positions, but there is none")
-                .help("add [substrate] to the experiment file")
-        })?;
-        let points = substrate.positions()?.micrometres();
+        let points = request.substrate()?.positions()?.micrometres();
         if points.nrows() != n {
             return Err(Error::input(format!(
                 "the substrate has {} positions for {n} neurons",

@@ -68,19 +68,6 @@ impl Component for Synapses {
     }
 }
 
-fn substrate_of<'a>(request: &WeightRequest<'a>) -> Result<&'a SubstrateView<'a>> {
-    let substrate = request.substrate.ok_or_else(|| {
-        Error::input("weights from synapses need a substrate, but there is none")
-            .help("add [substrate] to the experiment file")
-    })?;
-    if substrate.neurons != request.neurons {
-        let (name, has, n) = (&substrate.name, substrate.neurons, request.neurons);
-        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
-            .help("remove the number of neurons; it follows from the substrate"));
-    }
-    Ok(substrate)
-}
-
 impl Synapses {
     fn transformed(&self, s: f64) -> f64 {
         match self.params.transform {
@@ -93,7 +80,7 @@ impl Synapses {
 
     /// The connected pairs and their weights, before they are finished.
     fn on_pairs(&self, request: &WeightRequest<'_>) -> Result<(Connections, Vec<f64>)> {
-        let substrate = substrate_of(request)?;
+        let substrate = request.substrate()?;
         let synapses = substrate.pairs(&self.params.matrix)?;
         let n = request.neurons;
         let mut pairs: Vec<(u32, u32, f64)> = synapses
@@ -121,7 +108,7 @@ impl WeightSource for Synapses {
             let (connections, values) = self.on_pairs(request)?;
             return self.params.finish(Self::ID).apply(connections.view().scatter(&values));
         }
-        let synapses = substrate_of(request)?.matrix(&self.params.matrix)?;
+        let synapses = request.substrate()?.matrix(&self.params.matrix)?;
         let weights = synapses.mapv(|s| self.transformed(s));
         self.params.finish(Self::ID).apply(weights)
     }

@@ -137,10 +137,7 @@ pub const PROFILES: &[ProfileValue] = &[
 
 /// The weights at the connections.
 fn on_connections(params: &Params, request: &WeightRequest<'_>) -> Result<SparseWeights> {
-    let substrate = request.substrate.ok_or_else(|| {
-        Error::input("functional weights need a substrate, but none is configured")
-            .help("add [substrate] to the experiment file")
-    })?;
+    let substrate = request.substrate()?;
     if params.shuffle != Shuffle::None {
         return Err(Error::unsupported("`shuffle` moves weights between all pairs, and only some are connected")
             .help("leave it out; controls of connections are those of `init.synapses`, such as pairs = \"degree-preserving\""));
@@ -210,15 +207,7 @@ fn on_connections(params: &Params, request: &WeightRequest<'_>) -> Result<Sparse
 /// scale.
 pub fn functional_weights(params: &Params, request: &WeightRequest<'_>) -> Result<Array2<f64>> {
     let n = request.neurons;
-    let substrate = request.substrate.ok_or_else(|| {
-        Error::input("functional weights need a substrate, but none is configured")
-            .help("add [substrate] to the experiment file")
-    })?;
-    if substrate.neurons != n {
-        let (name, has) = (&substrate.name, substrate.neurons);
-        return Err(Error::input(format!("substrate `{name}` has {has} neurons, but {n} are requested"))
-            .help("remove the number of neurons; it follows from the substrate"));
-    }
+    let substrate = request.substrate()?;
     let mut product = unit_scaled(substrate.matrix(Substrate::STTC)?, Substrate::STTC)?;
     match params.matrix {
         Functional::None => {}

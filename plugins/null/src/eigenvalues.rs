@@ -53,6 +53,10 @@ impl WeightSource for Eigenvalues {
         same_size(self.original.nrows(), request)?;
         let eigenvalues = pallium_linalg::eigenvalues(self.original.view())
             .ok_or_else(|| Error::input("the eigenvalues of the weights cannot be found"))?;
+        if eigenvalues.iter().all(|value| *value == (0.0, 0.0)) {
+            return Err(Error::input("all eigenvalues of the weights are 0, because no connections form a cycle: all weights of the null model would be 0")
+                .help("choose another null model, such as `schur-form` or `strengths`"));
+        }
         let mut stream = random::stream(request.seed, Self::ID);
         Ok(turned(&block_diagonal(&eigenvalues), &mut stream).mapv(|w| w as f32))
     }

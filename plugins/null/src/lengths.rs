@@ -1,6 +1,6 @@
 //! `null.lengths`: the distribution of the connections' lengths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pallium_core::prelude::*;
 use rand::seq::SliceRandom;
@@ -14,9 +14,11 @@ pallium_core::params! {
         /// The weights from neurons to themselves, whose length is 0: they are exchanged
         /// only with each other, or stay in place.
         diagonal: Diagonal = Diagonal::Move,
-        /// Number of bins of length, each with as many connections (2 to 1,000).
+        /// Number of bins of length, each with as many connections (2 to 1,000). With
+        /// fewer bins lengths are kept less well, and more connections move.
         bins: u32 = 20,
-        /// Attempted exchanges for each connection (1 to 10,000).
+        /// Attempted exchanges for each connection (1 to 10,000). If few pairs are
+        /// connected, most attempts fail, and 10,000 move many more connections.
         swaps: u32 = 100,
     }
 }
@@ -50,11 +52,7 @@ impl Lengths {
     fn draw(&self, request: &WeightRequest<'_>) -> Result<Wiring> {
         let mut stream = random::stream(request.seed, Self::ID);
         let (moving, stay) = self.original.split(self.params.diagonal);
-        let substrate = request.substrate.ok_or_else(|| {
-            Error::input("lengths of connections need a substrate with positions, but there is none")
-                .help("add [substrate] to the experiment file")
-        })?;
-        let points = substrate.positions()?.micrometres();
+        let points = request.substrate()?.positions()?.micrometres();
         if points.nrows() != moving.n {
             return Err(Error::input(format!(
                 "the substrate has {} positions for {} neurons",
@@ -78,10 +76,20 @@ impl Lengths {
             false => 1 + edges.partition_point(|edge| *edge <= length(i, j)),
         };
         let swaps = self.params.swaps as usize;
+        let before: BTreeSet<(u32, u32)> = pairs.iter().copied().filter(|(i, j)| i != j).collect();
         let pairs = rewired(moving.n, &pairs, swaps, &mut stream, |[i, j, k, l]| {
             let (old, new) = ([bin(i, j), bin(k, l)], [bin(i, l), bin(k, j)]);
             old == new || old == [new[1], new[0]]
         });
+        let complete = before.len() == moving.n * moving.n.saturating_sub(1);
+        let stayed = pairs.iter().filter(|pair| before.contains(pair)).count();
+        if !complete && 2 * stayed > before.len() {
+            pallium_core::tracing::warn!(
+                "`null.lengths` leaves {stayed} of {} connections where they were; more `swaps` (up to 10000) or \
+                 fewer `bins` move more",
+                before.len()
+            );
+        }
         let mut weights: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
         for &(i, j, w) in &moving.all {
             weights.entry(bin(i as usize, j as usize)).or_default().push(w);

@@ -58,10 +58,7 @@ pub fn found(original: &Wiring) -> Result<Vec<i64>> {
 impl Modules {
     fn modules(&self, request: &WeightRequest<'_>) -> Result<Vec<i64>> {
         let Some(name) = &self.params.labels else { return found(&self.original) };
-        let substrate = request.substrate.ok_or_else(|| {
-            Error::input(format!("the modules `{name}` need a substrate, but there is none"))
-                .help("add [substrate] to the experiment file, or leave out `labels`")
-        })?;
+        let substrate = request.substrate()?;
         let Some(ids) = substrate.ids.get(name).filter(|ids| ids.len() == self.original.n) else {
             let known: Vec<_> = substrate.ids.keys().map(String::as_str).collect();
             let has = if known.is_empty() { "none".into() } else { known.join(", ") };

@@ -13,7 +13,9 @@ pallium_core::params! {
 
 /// Q·T·Qᵀ with the original's real Schur form T and a random orthogonal Q, uniform over
 /// all of them. It keeps eigenvalues, singular values, norms and the departure from
-/// normality; only the basis, which neuron takes which part, is random. N×N.
+/// normality; only the basis, which neuron takes which part, is random. Weights are in
+/// single precision, whose rounding moves eigenvalues of almost defective matrices, such
+/// as those of connections without cycles, by more than itself. N×N.
 pub struct SchurForm {
     original: Array2<f64>,
 }

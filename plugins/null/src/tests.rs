@@ -357,9 +357,13 @@ fn what_a_null_model_lacks_is_named() {
     }
     let original = example(5, 1);
     let mut source = build::<Lengths>(json!({}), &original).unwrap();
-    assert!(source.weights(&request(5, None, 1)).unwrap_err().message.contains("substrate with positions"));
+    assert!(source.weights(&request(5, None, 1)).unwrap_err().message.contains("needs a substrate"));
     let bare = Substrate { name: "bare".into(), neurons: 5, ..Substrate::default() };
     assert!(source.weights(&request(5, Some(&bare), 1)).unwrap_err().message.contains("no positions"));
+    let mut feedforward = Matrix::zeros((3, 3));
+    (feedforward[[0, 1]], feedforward[[1, 2]]) = (1.0, 2.0);
+    let mut none = build::<Eigenvalues>(json!({}), &feedforward).unwrap();
+    assert!(none.weights(&request(3, None, 1)).unwrap_err().message.contains("form a cycle"));
     let mut other = build::<Degrees>(json!({}), &original).unwrap();
     assert!(other.weights(&request(6, None, 1)).unwrap_err().message.contains("5 neurons, not 6"));
     assert!(build::<Strengths>(json!({"stages": 0}), &original).is_err());
