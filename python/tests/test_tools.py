@@ -68,11 +68,23 @@ def test_equivalence_and_levels_of_runs():
     difference = table["A"] - table["B"]
     by_field = difference.groupby(table["field"]).mean()
     assert found["hierarchical"]["A vs B"]["difference"] == pytest.approx(by_field.mean(), rel=1e-9)
-    larger = [
-        scipy_stats.ttest_1samp(difference, margin, alternative=alternative).pvalue
-        for margin, alternative in [(-0.5, "greater"), (0.5, "less")]
-    ]
-    assert found["equivalence"]["A vs B"]["p"] == pytest.approx(max(larger), rel=1e-9)
+    expected = scipy_stats.ttest_1samp(by_field, 0.0)
+    grouped = found["hierarchical"]["A vs B"]
+    assert grouped["groups"] == 2
+    assert grouped["t"]["p"] == pytest.approx(expected.pvalue, rel=1e-9)
+    ends = tuple(expected.confidence_interval(0.95))
+    assert grouped["t"]["interval"] == pytest.approx(ends, rel=1e-9)
+
+    # Groups are judged if there are levels, otherwise runs.
+    def larger(values):
+        return max(
+            scipy_stats.ttest_1samp(values, margin, alternative=alternative).pvalue
+            for margin, alternative in [(-0.5, "greater"), (0.5, "less")]
+        )
+
+    assert found["equivalence"]["A vs B"]["p"] == pytest.approx(larger(by_field), rel=1e-9)
+    by_run = pallium.stats(table.drop(columns="field"), resamples=999, equivalence=0.5)
+    assert by_run["equivalence"]["A vs B"]["p"] == pytest.approx(larger(difference), rel=1e-9)
 
 
 def test_any_command_is_reachable():

@@ -215,7 +215,7 @@ fn results_of_paired_runs_do_not_depend_on_the_unit() {
     assert_eq!(whole["hierarchical"]["a vs b"]["difference"], 0.0);
     assert_eq!(whole["paired_effects"]["b vs c"]["d_z"], Value::Null);
     assert_eq!(whole["paired_effects"]["b vs c"]["rank_biserial"], -1.0);
-    assert_eq!(whole["equivalence"]["b vs c"]["p"], 0.0);
+    assert_eq!(whole["equivalence"]["b vs c"]["p"], Value::Null, "two equal groups");
     let units: [&dyn Fn(i32) -> String; 5] = [
         &|k| format!("0.{k}"),
         &|k| (f64::from(k) / 60.0).to_string(),
@@ -240,6 +240,81 @@ fn results_of_paired_runs_do_not_depend_on_the_unit() {
         assert_eq!(grouped(&found)["difference"], 0.0);
         assert_eq!(grouped(&found)["p"], grouped(&whole)["p"]);
     }
+}
+
+/// Three fields of three scans; the runs of a field agree.
+const FIELDS: &str = "scan,field,run,a,b\n\
+    6,6_6_2,1,1.0,0.9\n6,6_6_2,2,0.9,0.8\n6,6_6_2,3,0.8,0.7\n\
+    5,5_3_4,1,0.5,0.55\n5,5_3_4,2,0.6,0.65\n5,5_3_4,3,0.7,0.75\n\
+    4,4_3_8,1,0.9,0.85\n4,4_3_8,2,0.8,0.75\n4,4_3_8,3,0.7,0.65\n";
+
+#[test]
+fn groups_are_tested_over_their_means() {
+    let folder = Scratch::new();
+    let file = written(&folder, FIELDS);
+    let levels = ["--levels", "scan,field", "--resamples", "999"];
+    let found = stats(&file, &levels)["hierarchical"]["a vs b"].clone();
+    assert_eq!((&found["groups"], &found["resamples"]), (&3.into(), &999.into()));
+    // Student's t with two degrees of freedom over 0.1, −0.05 and 0.05:
+    // P(T ≤ t) = 1/2 + t / (2·√(2 + t²)).
+    near(&found["difference"], 0.1 / 3.0, 1e-9);
+    near(&found["t"]["interval"][0], -0.15639581834650473, 1e-9);
+    near(&found["t"]["interval"][1], 0.22306248501317139, 1e-9);
+    near(&found["t"]["p"], 0.5285954792089684, 1e-9);
+    let said = pallium(&["stats", text(&file), "--levels", "scan,field"]).ok().stdout;
+    assert!(said.contains("p of t") && said.contains("fewer than 10 groups by scan"), "{said}");
+    let many: String = (0..10).map(|group| format!("{group},0.{group},0.5\n")).collect();
+    let many = written(&folder, &format!("scan,a,b\n{many}"));
+    let said = pallium(&["stats", text(&many), "--levels", "scan"]).ok().stdout;
+    assert!(said.contains("p of t") && !said.contains("fewer than 10"), "{said}");
+}
+
+#[test]
+fn equivalence_is_judged_from_groups() {
+    let folder = Scratch::new();
+    let file = written(&folder, FIELDS);
+    let margin = ["--equivalence", "0.12"];
+    let test = |more: &[&str]| stats(&file, more)["equivalence"]["a vs b"].clone();
+    let grouped = test(&[&margin[..], &["--levels", "scan,field", "--resamples", "99"]].concat());
+    // Twelve hundredths lie within the 90 % interval of the three groups.
+    assert_eq!(grouped["groups"], 3);
+    near(&grouped["p"], 0.09414614831459928, 1e-9);
+    assert!(grouped["interval"][1].as_f64().unwrap() > 0.12);
+    // As independent runs, they seem equivalent.
+    let said = pallium(&[&["stats", text(&file)][..], &margin, &["--levels", "scan,field"]].concat()).ok();
+    assert!(said.stdout.contains("Equivalence of groups by scan"), "{}", said.stdout);
+    assert!(!said.stdout.contains("Equivalence of paired runs"), "{}", said.stdout);
+    let runs = FIELDS.lines().map(|line| line.splitn(4, ',').nth(3).unwrap());
+    let runs = written(&folder, &runs.map(|line| format!("{line}\n")).collect::<String>());
+    let rows = stats(&runs, &margin)["equivalence"]["a vs b"].clone();
+    assert!(rows["p"].as_f64().unwrap() < 0.05 && rows["groups"].is_null(), "{rows}");
+}
+
+#[test]
+fn groups_and_runs_that_cannot_be_meant_are_refused() {
+    let folder = Scratch::new();
+    let fields = FIELDS.replace("4,4_3_8", "5,4_3_8");
+    let file = written(&folder, &fields);
+    let refused = |more: &[&str], parts: &[&str]| {
+        pallium(&[&["stats", text(&file)][..], more].concat()).refused(parts);
+    };
+    refused(&["--levels", "field,scan"], &["each `field` lies in one `scan`", "--levels scan,field"]);
+    refused(&[], &["column `field`: `6_6_2` is not a number", "name it in --levels"]);
+    pallium(&["stats", text(&file), "--levels", "scan,field"]).ok();
+    let file = written(&folder, "field,run,a,b\nx,1,1,2\nx,1,2,2\nx,1,3,4\n");
+    pallium(&["stats", text(&file), "--levels", "field"]).refused(&["line 3: run `1` occurs twice"]);
+    let file = written(&folder, "run,a,b\n");
+    pallium(&["stats", text(&file)]).refused(&["table.csv has a header and no runs"]);
+}
+
+#[test]
+fn the_number_of_resamples_is_stated() {
+    let folder = Scratch::new();
+    let file = written(&folder, SMALL);
+    let number = |more: &[&str]| stats(&file, more)["settings"]["resamples"].clone();
+    assert_eq!((number(&[]), number(&["--resamples", "999"])), (99_999.into(), 999.into()));
+    let found = stats(&written(&folder, FIELDS), &["--levels", "scan,field"]);
+    assert_eq!(found["hierarchical"]["a vs b"]["resamples"], 9_999);
 }
 
 #[test]

@@ -104,6 +104,61 @@ fn each_variant_gets_the_point_that_is_best_on_validation_trials() {
     assert!(written.contains("runs = 5") && !written.contains("sweep"), "{written}");
 }
 
+/// A tuning of one variant that takes seconds.
+const SHORT: &str = r#"
+seed = 3
+runs = 1
+tasks = ["cognition.go-no-go"]
+[substrate]
+use = "synthetic.field"
+neurons = 12
+[optimizer]
+learning_rate = { sweep = [1e-4, 1e-3] }
+[training]
+epochs = 2
+trials = 32
+validation = 32
+test = 32
+batch = 16
+[metrics]
+use = []
+[[variant]]
+name = "W"
+"#;
+
+#[test]
+fn only_the_same_tuning_writes_into_its_folder() {
+    let scene = Scene::new(SHORT);
+    let (file, out) = (scene.out("x.toml"), scene.out("tuning"));
+    let tune = |more: &[&str]| pallium(&[&["tune", text(&file), "--out", text(&out)][..], more].concat());
+    let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+    let ended = tune(&["--runs", "1"]).ok();
+    assert!(!ended.stderr.contains("is the experiment's seed"), "{}", ended.stderr);
+    let written = ["tuned.toml", "tuning.csv", "tuning.json"].map(read);
+    // As if it had been interrupted before its end.
+    std::fs::remove_file(out.join("tuned.toml")).unwrap();
+    tune(&["--runs", "1"]).ok();
+    tune(&["--runs", "1"]).ok();
+    assert_eq!(["tuned.toml", "tuning.csv", "tuning.json"].map(read), written);
+    // Another tuning.
+    tune(&[]).refused(&["holds another tuning", "--runs", "--force"]);
+    tune(&["--runs", "1", "--set", "training.epochs=3"]).refused(&["holds another tuning", "the experiment"]);
+    // A result that was edited by hand.
+    std::fs::write(out.join("tuned.toml"), "runs = 20\n").unwrap();
+    tune(&["--runs", "1"]).refused(&["tuned.toml exists already with other content", "--force"]);
+    assert_eq!(read("tuned.toml"), b"runs = 20\n");
+    tune(&["--runs", "1", "--force"]).ok();
+    assert_eq!(["tuned.toml", "tuning.csv", "tuning.json"].map(read), written);
+    // The same initial networks as in the comparison; and the folder of another tuning.
+    let ended = tune(&["--runs", "1", "--seed", "3", "--force"]).ok();
+    assert!(ended.stderr.contains("--seed 3 is the experiment's seed"), "{}", ended.stderr);
+    // The folder of a run.
+    let trainings = out.join("trainings");
+    let into = ["tune", text(&file), "--out", text(&trainings)];
+    pallium(&into).refused(&["trainings is not empty and holds no tuning", "--force"]);
+    assert!(!trainings.join("tuning.json").exists());
+}
+
 #[test]
 fn what_cannot_be_tuned_is_refused() {
     let plain = Scene::new(
@@ -117,4 +172,13 @@ fn what_cannot_be_tuned_is_refused() {
     let field = Scene::new(&EXPERIMENT.replace("neurons = 12", "neurons = { sweep = [10, 12] }"));
     tune(&field).refused(&["neurons=10", "neurons=12", "differ in more than constraints", "--set"]);
     assert!(!field.out("tuning").exists());
+    let help = |ended: &str, expected: &str| {
+        assert!(ended.contains(expected) && !ended.contains("substrate.path"), "{ended}");
+    };
+    help(&tune(&field).stderr, "--set substrate.neurons=10");
+    let epochs = Scene::new(&EXPERIMENT.replace("epochs = 6", "epochs = { sweep = [4, 6] }"));
+    let ended = tune(&epochs).refused(&["epochs=4", "epochs=6", "differ in more than constraints"]);
+    help(&ended.stderr, "give `epochs` a single value, such as --set training.epochs=4");
+    let one = Scene::new(&SHORT.replace("[1e-4, 1e-3]", "[1e-4]"));
+    tune(&one).refused(&["the sweep of `learning_rate` has one value", "several values"]);
 }

@@ -1,8 +1,11 @@
 //! How fast networks learn: trials to a criterion, and the mean accuracy over a training.
 //!
-//! A run that ends below the criterion is censored: it is not known when, or whether, it
-//! would reach it. So times are compared by survival curves and log-rank tests, which
-//! use every run, and not by means of those that arrive.
+//! A run that ends below the criterion is censored at the planned length of its training: it
+//! is not known when, or whether, it would reach it. So times are compared by survival curves
+//! and log-rank tests, which use every run, and not by means of those that arrive. A run that
+//! stopped early counts as one that does not reach it within the planned length: it stopped
+//! because it no longer improved. Were it censored when it stopped, variants that give up
+//! would seem to learn fast.
 
 use pallium_core::{Levels, random};
 use pallium_record::outcome::{Epoch, Status};
@@ -24,6 +27,8 @@ use crate::text::estimate;
 pub struct TaskLearning {
     /// The accuracy that counts as learned; none for tasks without accuracy.
     pub criterion: Option<f64>,
+    /// Whether the default criterion is the ideal, because that is possible without memory.
+    pub criterion_is_ideal: bool,
     /// By variant.
     pub groups: Vec<GroupLearning>,
     /// Log-rank test over all variants.
@@ -37,7 +42,8 @@ pub struct TaskLearning {
 pub struct GroupLearning {
     /// Runs that have a learning curve.
     pub runs: Vec<u32>,
-    /// For each run the trials until the criterion was reached, or those without.
+    /// For each run the trials until the criterion was reached, or those of its planned
+    /// training.
     pub durations: Vec<Duration>,
     /// For each run the mean accuracy over all epochs.
     pub areas: Vec<f64>,
@@ -75,10 +81,15 @@ impl GroupLearning {
 }
 
 /// The accuracy that counts as learned if the experiment states none: halfway from what
-/// is possible without memory, or from chance, to the ideal.
+/// is possible without memory, or from chance, to the ideal; 1 if that is unknown.
 fn default_criterion(levels: Levels) -> f64 {
-    let low = levels.memoryless.unwrap_or(levels.chance);
-    0.5 * (low + levels.ideal.unwrap_or(1.0))
+    let (low, high) = ends_of(levels);
+    0.5 * (low + high)
+}
+
+/// The levels between which the default criterion lies.
+fn ends_of(levels: Levels) -> (f64, f64) {
+    (levels.memoryless.unwrap_or(levels.chance), levels.ideal.unwrap_or(1.0))
 }
 
 /// Learning of a task, from the curves of its finished trainings.
@@ -86,6 +97,8 @@ pub fn learning(run: &RunFolder, task: usize, effects: &[Effect]) -> TaskLearnin
     let info = run.tasks[task].info.as_ref().filter(|info| info.has_accuracy());
     let stated = run.manifest.analysis.criterion;
     let criterion = info.and_then(|info| stated.or_else(|| info.levels.map(default_criterion)));
+    let criterion_is_ideal = stated.is_none()
+        && info.and_then(|info| info.levels).map(ends_of).is_some_and(|(low, high)| low >= high);
     let groups: Vec<GroupLearning> =
         (0..run.variants.len()).map(|variant| group(run, variant, task, criterion)).collect();
     let place = |name: &String| run.variants.iter().position(|variant| variant == name);
@@ -105,7 +118,7 @@ pub fn learning(run: &RunFolder, task: usize, effects: &[Effect]) -> TaskLearnin
         .collect();
     let p: Vec<f64> = on_learning.iter().map(|effect| effect.test.p).collect();
     on_learning.iter_mut().zip(stats::holm(&p)).for_each(|(effect, holm)| effect.holm = holm);
-    TaskLearning { criterion, all: logrank(&[samples]), groups, effects: on_learning }
+    TaskLearning { criterion, criterion_is_ideal, all: logrank(&[samples]), groups, effects: on_learning }
 }
 
 fn group(run: &RunFolder, variant: usize, task: usize, criterion: Option<f64>) -> GroupLearning {
@@ -122,11 +135,8 @@ fn group(run: &RunFolder, variant: usize, task: usize, criterion: Option<f64>) -
         let Some(criterion) = criterion else { continue };
         let settings = &about.spec.training;
         let curve = curve(about, member);
-        let Some(duration) =
-            duration(&curve, criterion, training.status == Status::Diverged, settings.epochs)
-        else {
-            continue;
-        };
+        let diverged = training.status == Status::Diverged;
+        let Some(duration) = duration(&curve, criterion, diverged, settings.epochs) else { continue };
         let trials = settings.trials as f64;
         found.runs.push(training.run);
         found.durations.push(Duration { time: trials * duration.time, ..duration });
@@ -147,17 +157,18 @@ fn accuracy(epoch: &Epoch) -> Option<f64> {
     epoch.validation_accuracy.or(epoch.running_accuracy).filter(|value| value.is_finite())
 }
 
-/// The first epoch at the criterion, or the last one if none is. A diverged run that
-/// never was would not have reached it in any of the `planned` epochs. `None` without
-/// a curve.
+/// The first epoch at the criterion, or the `planned` one if none is, also if the run
+/// diverged or stopped early: it would not have reached it. `None` of a run that did not
+/// diverge and has no curve.
 fn duration(curve: &[Epoch], criterion: f64, diverged: bool, planned: u32) -> Option<Duration> {
+    if curve.is_empty() && !diverged {
+        return None;
+    }
     let reached = curve.iter().find(|epoch| accuracy(epoch).is_some_and(|value| value >= criterion));
-    let (last, observed) = match (reached, curve.last()) {
-        (Some(epoch), _) => (epoch.epoch, true),
-        (None, _) if diverged => (planned, false),
-        (None, last) => (last?.epoch, false),
-    };
-    Some(Duration { time: f64::from(last), observed })
+    Some(Duration {
+        time: f64::from(reached.map_or(planned, |epoch| epoch.epoch)),
+        observed: reached.is_some(),
+    })
 }
 
 /// The mean accuracy over the planned epochs; after an early end its last value counts.
@@ -176,17 +187,24 @@ impl Report {
 
     /// How fast the variants learn a task.
     pub fn learning_table(&self, task: usize) -> Table {
-        let TaskLearning { criterion, groups, all, .. } = &self.learning[task];
+        let TaskLearning { criterion, criterion_is_ideal, groups, all, .. } = &self.learning[task];
         let name = self.run.tasks[task].short();
         let caption = format!(
             "Reached: runs with a validation accuracy of {} or more after any epoch. Median number of trials to \
              reach it: Kaplan–Meier estimate, which includes runs that never do; – if fewer than half do. Mean \
              accuracy: over all epochs, that is the area under the learning curve; {}. Log-rank test over all \
-             variants: χ² {}, p {}.",
+             variants: χ² {}, p {}.{}",
             criterion.map_or_else(|| "–".into(), three),
             estimate_caption(self.run.interval, groups.iter().any(|group| group.interval.is_some())),
             two(all.statistic),
-            p_cell(all.p)
+            p_cell(all.p),
+            match criterion_is_ideal {
+                true => {
+                    " The ideal accuracy is possible without memory, so the criterion is the ideal; set \
+                     analysis.criterion to a lower accuracy."
+                }
+                false => "",
+            }
         );
         let id = format!("learning-{}", self.run.slug(task));
         let mut table = Table::new(id, format!("Learning, {name}"), caption).columns([
@@ -305,13 +323,31 @@ mod tests {
             duration(&curve(values), 0.8, diverged, 10).map(|d| (d.time, d.observed))
         };
         assert_eq!(of(&[0.5, 0.8, 0.6], false), Some((2.0, true)), "the first epoch at it, whatever follows");
-        assert_eq!(of(&[0.5, 0.79, 0.6], false), Some((3.0, false)), "stopped early");
+        assert_eq!(of(&[0.5, 0.79, 0.6], false), Some((10.0, false)), "stopped early");
+        assert_eq!(of(&[0.6; 10], false), Some((10.0, false)), "trained to the end");
         assert_eq!(of(&[0.5], true), Some((10.0, false)), "diverged");
         assert_eq!(of(&[0.9], true), Some((1.0, true)), "diverged afterwards");
         assert_eq!(of(&[], false), None);
         // Without validation trials, what training saw.
         let running = [Epoch { epoch: 4, running_accuracy: Some(0.9), ..Epoch::default() }];
         assert_eq!(duration(&running, 0.8, false, 10).map(|d| d.time), Some(4.0));
+    }
+
+    #[test]
+    fn a_variant_that_gives_up_does_not_seem_fast() {
+        // 3 of 10 runs reach the criterion in the last epoch; the others stop after 2.
+        let last = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.9];
+        let give_up: Vec<Duration> = (0..10)
+            .filter_map(|run| duration(&curve(if run < 3 { &last } else { &[0.5, 0.5] }), 0.8, false, 10))
+            .collect();
+        let steps = kaplan_meier(&give_up);
+        assert_eq!((steps[0].at_risk, steps[0].events), (10, 3));
+        assert!(median_time(&steps).is_nan(), "fewer than half reach it");
+        // The same as runs that go on without learning.
+        let go_on: Vec<Duration> = (0..10)
+            .filter_map(|run| duration(&curve(if run < 3 { &last } else { &[0.5; 10] }), 0.8, false, 10))
+            .collect();
+        assert_eq!(give_up, go_on);
     }
 
     #[test]
@@ -326,5 +362,6 @@ mod tests {
         let levels = |memoryless, ideal| Levels { chance: 0.25, memoryless, ideal };
         assert_eq!(default_criterion(levels(Some(0.5), Some(0.75))), 0.625);
         assert_eq!(default_criterion(levels(None, None)), 0.625);
+        assert_eq!(default_criterion(levels(Some(1.0), None)), 1.0);
     }
 }

@@ -255,7 +255,8 @@ fn intervals_that_are_not_symmetric_show_their_ends() {
 #[test]
 fn runs_that_never_learn_count_in_survival_curves_and_tests() {
     let scratch = tempfile::tempdir().unwrap();
-    // Of `W` every run learns, of `WD` one in eight, and one diverges.
+    // Of `W` every run learns, of `WD` one in eight, and one diverges. The others stop after
+    // two of ten epochs, because they do not improve.
     let accuracy = |variant: &str, _, run| match (variant, run) {
         ("WD", 7) => None,
         ("WD", 1..) => Some(0.6),
@@ -271,6 +272,11 @@ fn runs_that_never_learn_count_in_survival_curves_and_tests() {
         accuracy: &accuracy,
     }
     .write(scratch.path());
+    for run in 1..7 {
+        let file = scratch.path().join(format!("cells/WD.0.{run}/curves.csv"));
+        let curve = fs::read_to_string(&file).unwrap();
+        fs::write(&file, curve.lines().take(3).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }
     let report = Report::read(scratch.path()).unwrap();
     let learning = &report.learning[0];
     assert_eq!(learning.criterion, Some(0.5 * (0.625 + 1.0)));
@@ -278,6 +284,9 @@ fn runs_that_never_learn_count_in_survival_curves_and_tests() {
     assert_eq!((fast.reached(), fast.durations.len(), fast.median()), (8, 8, 5120.0));
     assert_eq!((slow.reached(), slow.durations.len(), slow.areas.len()), (1, 8, 7));
     assert!(slow.median().is_nan());
+    let planned = slow.durations.iter().filter(|duration| !duration.observed);
+    assert!(planned.map(|duration| duration.time).all(|time| time == 51_200.0), "{:?}", slow.durations);
+    assert!(!report.learning_table(0).caption.contains("so the criterion is the ideal"));
     // scipy.stats.logrank: 8 events after 1 epoch, against 1 and 7 censored after 10.
     assert!((learning.all.statistic - 11.666_666_666_666_666).abs() < 1e-9, "{:?}", learning.all);
     let table = report.learning_table(0);
@@ -289,6 +298,31 @@ fn runs_that_never_learn_count_in_survival_curves_and_tests() {
     let found = &document["learning"]["cognition.one-choice"];
     assert_eq!(found["groups"][1]["reached"], json!([true, false, false, false, false, false, false, false]));
     assert!(html(&report).contains("Trials to criterion"));
+}
+
+#[test]
+fn a_criterion_that_needs_no_memory_is_explained() {
+    let scratch = tempfile::tempdir().unwrap();
+    SyntheticRun {
+        variants: &["W"],
+        runs: 2,
+        neurons: 8,
+        field: "6_6_2",
+        switches: switches(),
+        content: &as_named,
+        accuracy: &|_, _, _| Some(0.99),
+    }
+    .write(scratch.path());
+    for run in 0..2 {
+        let file = scratch.path().join(format!("cells/W.0.{run}/cell.json"));
+        let about = fs::read_to_string(&file).unwrap();
+        fs::write(&file, about.replace("\"memoryless\":0.625", "\"memoryless\":1.0")).unwrap();
+    }
+    let report = Report::read(scratch.path()).unwrap();
+    assert_eq!(report.learning[0].criterion, Some(1.0));
+    assert_eq!(report.learning[0].groups[0].reached(), 0);
+    let caption = report.learning_table(0).caption;
+    assert!(caption.contains("so the criterion is the ideal"), "{caption}");
 }
 
 #[test]

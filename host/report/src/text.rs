@@ -112,7 +112,19 @@ pub fn human(value: f64) -> String {
 
 /// Date and time (UTC) of seconds since 1970, in the order of ISO 8601.
 pub fn date(seconds: u64) -> String {
-    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
+    let rest = seconds % 86_400;
+    format!("{} {:02}:{:02} UTC", day(seconds), rest / 3600, rest / 60 % 60)
+}
+
+/// Date and time of seconds since 1970, as ISO 8601 and RFC 3339 write them.
+pub fn timestamp(seconds: u64) -> String {
+    let rest = seconds % 86_400;
+    format!("{}T{:02}:{:02}:{:02}+00:00", day(seconds), rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Date of seconds since 1970, such as 2026-11-23.
+fn day(seconds: u64) -> String {
+    let days = (seconds / 86_400) as i64;
     // Days to a civil date (Hinnant, "chrono-compatible low-level date
     // algorithms"): years begin in March, so that a leap day is a year's last.
     let z = days + 719_468;
@@ -124,7 +136,7 @@ pub fn date(seconds: u64) -> String {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// `1 run`, `2 runs`.
@@ -181,6 +193,7 @@ mod tests {
         assert_eq!(date(0), "1970-01-01 00:00 UTC");
         assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
         assert_eq!(date(1_795_478_111), "2026-11-23 23:55 UTC");
+        assert_eq!(timestamp(1_795_478_111), "2026-11-23T23:55:11+00:00");
     }
 
     #[test]

@@ -6,12 +6,14 @@ use clap::Args;
 use pallium_core::{Error, Result};
 use pallium_report::table::TextTable;
 use pallium_stats::{
-    self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable, analysis::Factors,
+    self as stats, Analysis, Anova, Contrast, Design, Options, Test, WideTable,
+    analysis::{Factors, resamples_of},
 };
 use serde_json::{Map, Value, json};
 
 use super::support::{self, human, number};
 
+mod levels;
 mod paired;
 
 use paired::{PairedPair, paired_document, paired_text};
@@ -42,7 +44,7 @@ pub struct Stats {
     #[arg(long, default_value_t = 0.95, allow_negative_numbers = true)]
     confidence: f64,
     /// Number of resamples of bootstrap intervals and large permutation tests
-    /// [default: 99999 up to 200 runs, 9999 beyond].
+    /// [default: 99999 up to 200 rows, 9999 beyond and for groups].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(99..), allow_negative_numbers = true)]
     resamples: Option<u32>,
     /// Seed of the resamples.
@@ -52,11 +54,13 @@ pub struct Stats {
     /// (JSON always contains them.)
     #[arg(long)]
     paired: bool,
-    /// Test whether paired runs differ by less than this, in the table's unit.
+    /// Test whether paired runs differ by less than this, in the table's unit; with --levels,
+    /// over the means of the outermost groups.
     #[arg(long, value_name = "MARGIN", allow_negative_numbers = true)]
     equivalence: Option<f64>,
     /// Columns that name groups of runs, the outermost first, such as scan,field:
-    /// differences of paired runs are resampled at each of these levels.
+    /// differences of paired runs are averaged and resampled at each of these levels, and
+    /// tested over the means of the outermost groups.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     levels: Vec<String>,
     /// Print one JSON document.
@@ -78,6 +82,11 @@ pub fn stats(args: &Stats) -> Result<()> {
             .help("it is the largest difference that does not matter, such as 0.02 for accuracies"));
     }
     let table = WideTable::read_grouped(&args.file, &args.levels)?;
+    if table.runs.is_empty() {
+        return Err(Error::input(format!("{} has a header and no runs", args.file.display()))
+            .help("write one row per run below the header"));
+    }
+    levels::check(&args.levels, &table.groups)?;
     let design = match &args.factors {
         Some(path) => Design::read(path, &table.names)?,
         None => Design::from_names(&table.names),
@@ -88,7 +97,8 @@ pub fn stats(args: &Stats) -> Result<()> {
         confidence: args.confidence,
         pairs: true,
         intervals: true,
-        resamples: args.resamples.map(|n| n as usize),
+        // One number for all columns, also if some have missing runs.
+        resamples: Some(args.resamples.map_or_else(|| resamples_of(table.runs.len()), |n| n as usize)),
         seed: args.seed,
     };
     let analysis = stats::analyse(&table, &design, &options);

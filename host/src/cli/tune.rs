@@ -1,7 +1,6 @@
 //! `pallium tune`: chooses swept parameters for each variant by successive halving.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,10 +15,14 @@ use pallium_stats::mean;
 use toml::{Table, Value};
 
 use super::{output, support};
-use crate::experiment::{Expansion, Experiment};
+use crate::experiment::{Coordinate, Expansion, Experiment};
 
-/// Chooses swept parameters for each variant on validation trials, with the same budget
-/// for all variants, and writes the experiment with the chosen values.
+mod folder;
+
+use folder::Record;
+
+/// Chooses swept parameters for each variant on validation trials, and writes the
+/// experiment with the chosen values.
 ///
 /// Sweep the parameters in the experiment file: of constraints, of weights, of the model
 /// or of the optimizer. Each variant is first trained at all points of its sweep for a
@@ -28,13 +31,16 @@ use crate::experiment::{Expansion, Experiment};
 /// halving: Jamieson & Talwalkar, AISTATS 2016). A point is better if its mean validation
 /// accuracy over tasks and runs is higher or, if that is equal or there is none, its mean
 /// validation loss is lower. Test trials are not used.
+///
+/// Variants whose sweeps have the same number of points get the same budget, that is, the
+/// same numbers of trainings and epochs; a warning names variants with different numbers.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium tune experiments/lambda.toml --out runs/tuning
   pallium run runs/tuning/tuned.toml --out runs/tuned
 
---out DIR then contains tuned.toml, tuning.csv (every point in every round) and trainings/, a run folder. The same command \
-continues an interrupted tuning.")]
+--out DIR then contains tuned.toml, tuning.csv (every point in every round), tuning.json (the experiment and the options) \
+and trainings/, a run folder. The same command continues an interrupted tuning.")]
 pub struct Tune {
     /// The experiment file, with a sweep of each parameter to choose.
     #[arg(value_name = "EXPERIMENT.toml")]
@@ -49,7 +55,7 @@ pub struct Tune {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     runs: u32,
     /// Seed of the trainings. It should differ from the experiment's, so that other
-    /// networks are used for the comparison [default: that of the experiment plus 1]
+    /// networks are used for the comparison [default: that of the experiment plus 1].
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Override a key of the file, such as training.epochs=30; may be repeated.
@@ -59,6 +65,10 @@ pub struct Tune {
     /// cores divided by the threads of a training]
     #[arg(long, value_name = "N", value_parser = support::at_least_one::<u32>, allow_negative_numbers = true)]
     jobs: Option<u32>,
+    /// Write into a folder that holds something else or another tuning, and replace its
+    /// tuned.toml and tuning.csv.
+    #[arg(long)]
+    force: bool,
 }
 
 /// The columns of `tuning.csv`.
@@ -133,8 +143,16 @@ pub fn tune(args: &Tune) -> Result<()> {
     let points = candidates.iter().map(|c| c.points.len()).max().unwrap_or(1);
     let least = expansion.cells.iter().map(fewest_epochs).max().unwrap_or(1);
     let rounds = rounds(points, args.factor, epochs, least);
-    fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, &e))?;
     let seed = args.seed.unwrap_or(experiment.seed.wrapping_add(1));
+    let resolved = experiment.resolved_text(&catalogue)?;
+    let record = Record { experiment: resolved.clone(), factor: args.factor, runs: args.runs, seed };
+    folder::open(&args.out, &record, args.force)?;
+    if seed == experiment.seed {
+        tracing::warn!(
+            "--seed {seed} is the experiment's seed, so its comparison starts from the networks that are used for \
+             tuning; omit --seed or choose another"
+        );
+    }
     let trainings = args.out.join("trainings");
     let mut log = table::with_header(COLUMNS)?;
     for (round, &epochs) in rounds.iter().enumerate() {
@@ -175,10 +193,10 @@ pub fn tune(args: &Tune) -> Result<()> {
     }
     let chosen: Vec<(&str, &str)> =
         candidates.iter().filter_map(|c| Some((c.base.as_str(), c.points.first()?.as_str()))).collect();
-    let text = tuned(&experiment.resolved_text(&catalogue)?, &experiment.name, &expansion, &chosen)?;
+    let text = tuned(&resolved, &experiment.name, &expansion, &chosen)?;
     let file = args.out.join("tuned.toml");
-    output::write(&args.out.join("tuning.csv"), &table::finish(log)?, true)?;
-    output::write(&file, text.as_bytes(), true)?;
+    folder::put(&args.out.join("tuning.csv"), &table::finish(log)?, args.force)?;
+    folder::put(&file, text.as_bytes(), args.force)?;
     show(&expansion, &chosen)?;
     support::print(&format!("the experiment with these values is {}\n", file.display()))
 }
@@ -194,9 +212,15 @@ fn candidates(expansion: &Expansion) -> Result<Vec<Candidates>> {
         }
     }
     if all.iter().all(|one| one.points.len() < 2) {
-        return Err(Error::input("nothing is swept, so there is nothing to choose").help(
-            "put a sweep in place of a value, such as strength = { sweep = [0.1, 0.3, 1.0] } of a constraint or \
-             learning_rate = { sweep = [3e-4, 1e-3, 3e-3] } of [optimizer]",
+        let swept = expansion.bases.values().flat_map(|(_, at)| at).map(|c| c.axis.as_str()).unique();
+        let what = match swept.collect::<Vec<_>>().as_slice() {
+            [] => "nothing is swept".to_owned(),
+            [axis] => format!("the sweep of `{axis}` has one value"),
+            axes => format!("each sweep has one value ({})", axes.join(", ")),
+        };
+        return Err(Error::input(format!("{what}, so there is nothing to choose")).help(
+            "put a sweep of several values in place of a value, such as strength = { sweep = [0.1, 0.3, 1.0] } of a \
+             constraint or learning_rate = { sweep = [3e-4, 1e-3, 3e-3] } of [optimizer]",
         ));
     }
     Ok(all)
@@ -211,12 +235,15 @@ fn check(experiment: &Experiment, expansion: &Expansion, candidates: &[Candidate
         };
         let Some((first, others)) = one.points.split_first() else { continue };
         let known = of(first);
-        if let Some(other) = others.iter().find(|other| of(other) != known) {
+        let axes = |other: &String| differing(expansion, first, other);
+        // The one that differs in the fewest axes: they are those that cannot be tuned.
+        let wrong = others.iter().filter(|other| of(other) != known).min_by_key(|other| axes(other).len());
+        if let Some(other) = wrong {
             return Err(Error::input(format!(
                 "{}: `{first}` and `{other}` differ in more than constraints, weights, model and optimizer",
                 experiment.path.display()
             ))
-            .help("only parameters of these can be tuned; fix the other sweeps, such as --set substrate.path=FIELD"));
+            .help(format!("only parameters of these can be tuned; {}", single(experiment, &axes(other)))));
         }
     }
     if let Some(cell) = expansion.cells.iter().find(|cell| cell.training.epochs != experiment.training.epochs)
@@ -234,6 +261,38 @@ fn check(experiment: &Experiment, expansion: &Expansion, candidates: &[Candidate
         tracing::warn!("the variants do not have the same budget; their numbers of points are {each}");
     }
     Ok(())
+}
+
+/// Where a point lies on the axes on which another one lies elsewhere.
+fn differing<'a>(expansion: &'a Expansion, point: &str, other: &str) -> Vec<&'a Coordinate> {
+    let at = |name: &str| expansion.bases.get(name).map(|(_, at)| at.as_slice()).unwrap_or_default();
+    at(point)
+        .iter()
+        .zip(at(other))
+        .filter(|(one, other)| one.value != other.value)
+        .map(|pair| pair.0)
+        .collect()
+}
+
+/// How a sweep gets a single value.
+fn single(experiment: &Experiment, at: &[&Coordinate]) -> String {
+    let [Coordinate { axis, value }] = at else {
+        let axes = at.iter().map(|c| format!("`{}`", c.axis)).join(", ");
+        return format!("give each of the other sweeps ({axes}) a single value");
+    };
+    // A sweep in a variant is part of the variant's name.
+    let own = experiment.variants.iter().any(|variant| variant.name.contains(&format!("{axis}={value}")));
+    let training = serde_json::to_value(&experiment.training).unwrap_or_default();
+    let section = match experiment.substrate.component.params.contains_key(axis) {
+        _ if own => None,
+        true => Some("substrate"),
+        false => training.get(axis).map(|_| "training"),
+    };
+    let value = if value.parse::<f64>().is_ok() { value.as_str() } else { "VALUE" };
+    match section {
+        Some(section) => format!("give `{axis}` a single value, such as --set {section}.{axis}={value}"),
+        None => format!("give `{axis}` a single value"),
+    }
 }
 
 /// A specification without what may be tuned.

@@ -2,13 +2,14 @@
 
 use super::Test;
 use super::differences::Differences;
+use super::hierarchical::Nested;
 use super::rounding::Rounded;
 use super::tail::{t_quantile, t_sf};
 
 /// The two one-sided t-tests of paired runs (Schuirmann 1987).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Equivalence {
-    /// Number of pairs.
+    /// Number of pairs, or of outermost groups.
     pub n: usize,
     /// Mean of first minus second.
     pub difference: f64,
@@ -31,20 +32,38 @@ pub struct Equivalence {
 /// # Panics
 /// If the samples differ in length.
 pub fn equivalence(a: &[f64], b: &[f64], margin: f64, alpha: f64) -> Equivalence {
-    let differences = Differences::new(a, b);
-    let (n, scale) = (a.len(), differences.scale);
+    two_one_sided(&Differences::new(a, b), margin, alpha)
+}
+
+/// As [`equivalence`], over the mean differences of the outermost groups: runs of one group
+/// are not independent. NaN also of two equal groups, which say nothing about the spread of
+/// others.
+pub fn grouped_equivalence(values: &Nested, margin: f64, alpha: f64) -> Equivalence {
+    let groups = values.outermost();
+    match groups.all.len() == 2 && groups.deviation() == 0.0 {
+        true => undefined(&groups),
+        false => two_one_sided(&groups, margin, alpha),
+    }
+}
+
+/// Without a test.
+fn undefined(differences: &Differences) -> Equivalence {
+    Equivalence {
+        n: differences.all.len(),
+        difference: differences.mean().on_paper() / differences.scale,
+        lower: Test::UNDEFINED,
+        upper: Test::UNDEFINED,
+        p: f64::NAN,
+        interval: (f64::NAN, f64::NAN),
+    }
+}
+
+fn two_one_sided(differences: &Differences, margin: f64, alpha: f64) -> Equivalence {
+    let (n, scale) = (differences.all.len(), differences.scale);
     let mean = differences.mean();
     let difference = mean.on_paper() / scale;
     if n < 2 {
-        let undefined = (f64::NAN, f64::NAN);
-        return Equivalence {
-            n,
-            difference,
-            lower: Test::UNDEFINED,
-            upper: Test::UNDEFINED,
-            p: f64::NAN,
-            interval: undefined,
-        };
+        return undefined(differences);
     }
     let df = (n - 1) as f64;
     let error = differences.deviation() / (n as f64).sqrt();
@@ -92,6 +111,28 @@ mod tests {
             let inside = -case.margin < low && high < case.margin;
             assert_eq!(inside, found.p < 0.05, "{low} {high} {}", found.p);
         }
+    }
+
+    const GROUPED: f64 = 0.051147149780573775;
+
+    #[test]
+    fn groups_are_judged_by_their_means() {
+        // Five runs in each of three groups, whose mean differences are 0.0675, 0.025 and 0.12.
+        let groups = [("a", 0.0675), ("b", 0.025), ("c", 0.12)];
+        let labels: Vec<Vec<&str>> = groups.iter().flat_map(|(name, _)| vec![vec![*name]; 5]).collect();
+        let a: Vec<f64> = groups
+            .iter()
+            .flat_map(|(_, mean)| (0..5).map(move |run| mean + 0.01 * f64::from(run - 2)))
+            .collect();
+        let found = grouped_equivalence(&Nested::new(&labels, &a, &[0.0; 15]), 0.15, 0.05);
+        // With two degrees of freedom, P(T ≤ t) = 1/2 + t / (2·√(2 + t²)).
+        assert!(found.n == 3 && (found.p - GROUPED).abs() < 1e-12, "{found:?}");
+        assert!(found.interval.0 < 0.0 && found.interval.1 > 0.15, "{found:?}");
+        // As independent runs they would be equivalent.
+        assert!(equivalence(&a, &[0.0; 15], 0.15, 0.05).p < 1e-4);
+        assert!(grouped_equivalence(&Nested::new(&labels[..5], &a[..5], &[0.0; 5]), 0.15, 0.05).p.is_nan());
+        let two = grouped_equivalence(&Nested::new(&labels[..10], &[0.1; 10], &[0.0; 10]), 0.15, 0.05);
+        assert!(two.n == 2 && two.p.is_nan() && two.interval.0.is_nan(), "{two:?}");
     }
 
     /// statsmodels: `ttost_paired` of the samples below within ±3.

@@ -1,5 +1,6 @@
 //! Wide tables: one column per variant, one row per run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -61,8 +62,8 @@ impl WideTable {
     /// the run has no value.
     ///
     /// # Errors
-    /// If the file cannot be read, has no header, two columns with one name, or
-    /// an invalid cell; the message names file, line and column.
+    /// If the file cannot be read, has no header, two columns or two runs with one
+    /// name, or an invalid cell; the message names file, line and column.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_grouped(path, &[])
     }
@@ -71,7 +72,8 @@ impl WideTable {
     /// variants.
     ///
     /// # Errors
-    /// As [`WideTable::read`], and if there is no such column, or a label is empty.
+    /// As [`WideTable::read`], and if there is no such column, or a label is empty. Names of
+    /// runs may be repeated in other groups.
     pub fn read_grouped(path: &Path, groups: &[String]) -> Result<Self> {
         let Text { header, rows } = read_text(path)?;
         let mut places = Vec::new();
@@ -103,7 +105,7 @@ impl WideTable {
             header: rest(header),
             rows: rows.into_iter().map(|(line, cells)| (line, rest(cells))).collect(),
         };
-        Ok(WideTable { groups: labels, ..Self::from_text(path, text)? })
+        Self::from_text(path, text, labels)
     }
 
     /// As [`WideTable::read`], from `bytes`.
@@ -111,10 +113,11 @@ impl WideTable {
     /// # Errors
     /// As [`WideTable::read`].
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Self::from_text(path, cells(path, bytes)?)
+        Self::from_text(path, cells(path, bytes)?, Vec::new())
     }
 
-    fn from_text(path: &Path, Text { header, rows }: Text) -> Result<Self> {
+    /// `groups` are the labels of each row.
+    fn from_text(path: &Path, Text { header, rows }: Text, groups: Vec<Vec<String>>) -> Result<Self> {
         if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
             return Err(Error::input(format!("{} has one row per value; expected one column per variant", path.display()))
                 .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
@@ -139,14 +142,24 @@ impl WideTable {
                 .help("name every column after its variant"));
             }
         }
-        let mut table =
-            WideTable { columns: vec![Vec::new(); names.len()], names, runs: Vec::new(), groups: Vec::new() };
+        let mut table = WideTable { columns: vec![Vec::new(); names.len()], names, runs: Vec::new(), groups };
+        let mut known = BTreeSet::new();
         for (row, (line, cells)) in rows.iter().enumerate() {
             let (index, cells) = cells.split_at(usize::from(indexed));
-            table.runs.push(
-                index.first().filter(|i| !i.is_empty()).map_or_else(|| (row + 1).to_string(), Clone::clone),
-            );
-            for ((text, name), column) in cells.iter().zip(&table.names).zip(&mut table.columns) {
+            let own = index.first().filter(|i| !i.is_empty());
+            if let Some(run) = own.filter(|run| !known.insert((table.groups.get(row), *run))) {
+                return Err(Error::input(format!(
+                    "{}, line {line}: run `{run}` occurs twice",
+                    path.display()
+                ))
+                .help(
+                    "every row is one run with a name of its own; runs of different groups may share names \
+                         if the columns of these groups are named with --levels",
+                ));
+            }
+            table.runs.push(own.map_or_else(|| (row + 1).to_string(), Clone::clone));
+            let columns = cells.iter().zip(&table.names).zip(&mut table.columns).enumerate();
+            for (at, ((text, name), column)) in columns {
                 let place = || format!("{}, line {line}, column `{name}`", path.display());
                 if is_extreme(text) {
                     return Err(Error::input(format!("{}: {text} is not between 1e-300 and 1e300", place()))
@@ -156,8 +169,16 @@ impl WideTable {
                         ));
                 }
                 column.push(entry(text).ok_or_else(|| {
-                    Error::input(format!("{}: `{text}` is not a number", place()))
-                        .help("write numbers with a decimal point, and leave cells of missing runs empty")
+                    let numbers = "write numbers with a decimal point, and leave cells of missing runs empty";
+                    let help = match names_groups(&rows, usize::from(indexed) + at) {
+                        true => {
+                            format!(
+                                "if `{name}` names groups of runs, name it in --levels; otherwise {numbers}"
+                            )
+                        }
+                        false => numbers.to_owned(),
+                    };
+                    Error::input(format!("{}: `{text}` is not a number", place())).help(help)
                 })?);
             }
         }
@@ -195,6 +216,15 @@ fn is_extreme(text: &str) -> bool {
     let Ok(size) = text.parse::<f64>().map(f64::abs) else { return false };
     let digits = text.split(['e', 'E']).next().unwrap_or_default();
     digits.contains(|c: char| ('1'..='9').contains(&c)) && !(1e-300..=1e300).contains(&size)
+}
+
+/// Whether a column has words such as `5_3_8` and no number, although other columns have
+/// numbers: it may name groups. A number with a decimal comma is not a word.
+fn names_groups(rows: &[(u64, Vec<String>)], column: usize) -> bool {
+    let number = |text: &String| entry(text).is_some_and(|entry| entry.value().is_some());
+    let numeric = |text: &String| number(text) || text.replace(',', ".").parse::<f64>().is_ok();
+    let other = |cells: &Vec<String>| cells.iter().enumerate().any(|(at, cell)| at != column && number(cell));
+    rows.iter().all(|(_, cells)| !numeric(&cells[column])) && rows.iter().any(|(_, cells)| other(cells))
 }
 
 fn entry(text: &str) -> Option<TableEntry> {
@@ -328,6 +358,35 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_words_may_name_groups() {
+        let help = |text: &str| read(text).unwrap_err().help.unwrap();
+        for text in ["field,a\n5_3_8,1\n5_3_2,2\n", "a,field,b\n1,x,\n2,,\n"] {
+            let help = help(text);
+            assert!(help.contains("`field`") && help.contains("--levels"), "{help}");
+        }
+        for text in ["a,b\n1,2\n2,x7\n", "a;b\n1;0,5\n", "a,b\nx,y\n"] {
+            assert!(!help(text).contains("--levels"), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_runs_may_be_repeated_in_other_groups() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let rows = "scan,field,run,a\n6,x,1,0.5\n6,x,2,0.5\n5,y,1,0.5\n5,z,1,0.5\n";
+        file.write_all(rows.as_bytes()).unwrap();
+        let read = |groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+            WideTable::read_grouped(file.path(), &groups)
+        };
+        let table = read(&["scan", "field"]).unwrap();
+        assert_eq!((table.runs[2].as_str(), table.groups[3].join("/")), ("1", "5/z".to_owned()));
+        std::fs::write(file.path(), format!("{rows}5,z,1,0.7\n")).unwrap();
+        let error = read(&["scan", "field"]).unwrap_err();
+        assert!(error.message.contains("line 6: run `1` occurs twice"), "{error}");
+        assert!(error.help.unwrap().contains("--levels"));
+    }
+
+    #[test]
     fn mistakes_are_reported_with_their_place() {
         for (text, part) in [
             ("a,b\n1,2\n1,x7\n", "line 3, column `b`: `x7` is not a number"),
@@ -343,6 +402,7 @@ mod tests {
             ("simulation\n1\n", "has no column of values"),
             ("variant,task,run,split,measure,value,status\nW,t,0,test,accuracy,1,ok\n", "one row per value"),
             ("", "is empty"),
+            ("run,a,b\n1,1,2\n2,1,2\n1,3,4\n", "line 4: run `1` occurs twice"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.message.contains(part), "{error}");

@@ -295,9 +295,12 @@ def stats(
     resamples, seed
         Number and seed of the resamples of bootstrap intervals.
     equivalence
-        Margin in the table's unit: also test whether paired runs differ by less than this.
+        Margin in the table's unit: also test whether paired runs differ by less than this; with
+        `levels`, over the means of the outermost groups.
     levels
-        Columns that name groups of runs, the outermost first, such as `["scan", "field"]`.
+        Columns that name groups of runs, the outermost first, such as `["scan", "field"]`. With
+        fewer than 10 outermost groups, use `["hierarchical"][pair]["t"]`: the bootstrap's interval
+        is then too narrow and its p too small.
     """
     with tempfile.TemporaryDirectory() as folder:
 

@@ -24,7 +24,7 @@ pub fn figure<'a>(run: &'a RunFolder, learning: &'a [TaskLearning]) -> Figure<'a
         id: "learning-criterion".into(),
         title: "Trials to criterion".into(),
         caption: "Share of runs that have reached the criterion, by trials of training: one minus the \
-                  Kaplan–Meier estimate. Crosses: runs that end below the criterion."
+                  Kaplan–Meier estimate. Crosses: runs that do not reach it, at the end of their planned training."
             .into(),
         panels,
         small: false,
@@ -32,7 +32,8 @@ pub fn figure<'a>(run: &'a RunFolder, learning: &'a [TaskLearning]) -> Figure<'a
     }
 }
 
-/// Every run: the trials until the criterion, or all of its trials if it did not reach it.
+/// Every run: the trials until the criterion, or those of its planned training if it did not
+/// reach it.
 fn data(run: &RunFolder, learning: &[TaskLearning]) -> String {
     let rows =
         learning.iter().zip(&run.tasks).filter(|(known, _)| known.is_known()).flat_map(|(known, task)| {

@@ -1,16 +1,20 @@
 //! What `pallium stats` says of paired runs beyond tests of a difference: the size of the
-//! effect, equivalence, and the difference over groups of runs.
+//! effect, equivalence, and the difference over groups of runs. With groups, equivalence is
+//! judged from them, because runs of one group are not independent.
 
 use pallium_core::random;
-use pallium_stats::analysis::resamples_of;
+use pallium_stats::hierarchical::RESAMPLES;
 use pallium_stats::{
-    Analysis, Equivalence, Hierarchical, Options, PairedEffect, Test, WideTable, equivalence,
-    hierarchical_bootstrap, paired_effect,
+    Analysis, Equivalence, GroupT, Hierarchical, Options, PairedEffect, Test, WideTable, equivalence,
+    grouped_equivalence, hierarchical_bootstrap, paired_effect,
 };
 use serde_json::{Map, Value, json};
 
 use super::{Stats, ends, key, test};
 use crate::cli::support::{self, human, number};
+
+/// Outermost groups below which the bootstrap is clearly too certain.
+const FEW: usize = 10;
 
 /// A pair of columns.
 pub(super) struct PairedPair {
@@ -28,21 +32,27 @@ impl PairedPair {
             let (left, right) = table.paired(a, b);
             let key = key(&table.names[a], &table.names[b]);
             let seed = random::derive(options.seed, 0, &format!("groups {key}"));
-            let resamples = options.resamples.unwrap_or_else(|| resamples_of(left.len()).min(9_999));
-            let grouped =
-                || hierarchical_bootstrap(&table.differences(a, b), options.confidence, resamples, seed);
+            let groups = (!args.levels.is_empty()).then(|| table.differences(a, b));
+            let alpha = 1.0 - options.confidence;
             PairedPair {
                 runs: left.len(),
                 effect: paired_effect(&left, &right, options.confidence),
-                equivalence: args
-                    .equivalence
-                    .map(|margin| equivalence(&left, &right, margin, 1.0 - options.confidence)),
-                grouped: (!args.levels.is_empty()).then(grouped),
+                equivalence: args.equivalence.map(|margin| match &groups {
+                    Some(groups) => grouped_equivalence(groups, margin, alpha),
+                    None => equivalence(&left, &right, margin, alpha),
+                }),
+                grouped: groups
+                    .map(|groups| hierarchical_bootstrap(&groups, options.confidence, resamples(args), seed)),
                 key,
             }
         };
         analysis.pairs.iter().map(|pair| of(pair.a, pair.b)).collect()
     }
+}
+
+/// Number of resamples of groups.
+fn resamples(args: &Stats) -> usize {
+    args.resamples.map_or(RESAMPLES, |n| n as usize)
 }
 
 pub(super) fn paired_document(pairs: &[PairedPair], args: &Stats) -> Map<String, Value> {
@@ -62,14 +72,18 @@ pub(super) fn paired_document(pairs: &[PairedPair], args: &Stats) -> Map<String,
     if let Some(margin) = args.equivalence {
         let equivalent = |pair: &PairedPair| {
             pair.equivalence.map_or(Value::Null, |found| {
-                json!({
+                let mut document = json!({
                     "margin": margin,
                     "difference": number(found.difference),
                     "lower": test(found.lower),
                     "upper": test(found.upper),
                     "p": number(found.p),
                     "interval": ends(found.interval),
-                })
+                });
+                if !args.levels.is_empty() {
+                    document["groups"] = found.n.into();
+                }
+                document
             })
         };
         document.insert("equivalence".into(), all(&equivalent));
@@ -79,9 +93,12 @@ pub(super) fn paired_document(pairs: &[PairedPair], args: &Stats) -> Map<String,
             pair.grouped.map_or(Value::Null, |found| {
                 json!({
                     "levels": args.levels,
+                    "groups": found.groups,
                     "difference": number(found.mean),
+                    "t": { "interval": ends(found.t.interval), "p": number(found.t.p) },
                     "interval": ends(found.interval),
                     "p": number(found.p),
+                    "resamples": resamples(args),
                 })
             })
         };
@@ -109,8 +126,15 @@ pub(super) fn paired_text(pairs: &[PairedPair], args: &Stats, options: &Options)
     }
     if let Some(margin) = args.equivalence {
         let interval = format!("{} %", percent(2.0 * options.confidence - 1.0));
+        let (counted, title) = match args.levels.first() {
+            None => ("runs", "Equivalence of paired runs: two one-sided t-tests of a difference".to_owned()),
+            Some(level) => {
+                let tests = "two one-sided t-tests over the mean differences";
+                ("groups", format!("Equivalence of groups by {level}: {tests}"))
+            }
+        };
         let mut table =
-            support::table(["pair", "runs", "difference", &interval, "t, lower", "t, upper", "p"]);
+            support::table(["pair", counted, "difference", &interval, "t, lower", "t, upper", "p"]);
         for pair in pairs {
             let Some(Equivalence { n, difference, lower, upper, p, interval }) = pair.equivalence else {
                 continue;
@@ -120,19 +144,33 @@ pub(super) fn paired_text(pairs: &[PairedPair], args: &Stats, options: &Options)
                 [pair.key.clone(), n.to_string(), human(difference), range(interval), t(lower), t(upper)];
             table.add_row(row.into_iter().chain([human(p)]));
         }
-        parts.push(format!(
-            "Equivalence of paired runs: two one-sided t-tests of a difference within ±{margin}\n{table}"
-        ));
+        parts.push(format!("{title} within ±{margin}\n{table}"));
     }
     if !args.levels.is_empty() {
-        let interval = format!("{} %", percent(options.confidence));
-        let mut table = support::table(["pair", "difference", &interval, "p"]);
+        let percent = percent(options.confidence);
+        let (by_t, bootstrap) = (format!("t, {percent} %"), format!("bootstrap, {percent} %"));
+        let heads = ["pair", "groups", "difference", &by_t, "p of t", &bootstrap, "p of bootstrap"];
+        let mut table = support::table(heads);
+        let mut fewest = usize::MAX;
         for pair in pairs {
-            let Some(Hierarchical { mean, interval, p }) = pair.grouped else { continue };
-            table.add_row([pair.key.clone(), human(mean), range(interval), human(p)]);
+            let Some(Hierarchical { groups, mean, interval, p, t }) = pair.grouped else { continue };
+            let GroupT { interval: within, p: of_t } = t;
+            fewest = fewest.min(groups);
+            let row = [pair.key.clone(), groups.to_string(), human(mean), range(within), human(of_t)];
+            table.add_row(row.into_iter().chain([range(interval), human(p)]));
         }
-        let levels = args.levels.join(", then ");
-        parts.push(format!("Difference of paired runs, bootstrap of {levels}, then runs\n{table}"));
+        let (levels, outermost) = (args.levels.join(", then "), &args.levels[0]);
+        let mut part = format!(
+            "Difference of paired runs: t over the means of groups by {outermost}; bootstrap of {levels}, then \
+             runs\n{table}"
+        );
+        if fewest < FEW {
+            part.push_str(&format!(
+                "\nThere are fewer than {FEW} groups by {outermost}: the bootstrap interval is too narrow and its p \
+                 too small, so use the t interval."
+            ));
+        }
+        parts.push(part);
     }
     parts
 }
