@@ -309,13 +309,17 @@ fn keep_log_sets_the_level_of_the_log() {
 /// context defines, entities that exist, files with their size.
 #[test]
 fn a_run_is_exported_as_an_ro_crate() {
-    const TERMS: [&str; 19] = [
+    const TERMS: [&str; 23] = [
         "about",
+        "agent",
+        "author",
+        "citation",
         "conformsTo",
         "contentSize",
         "datePublished",
         "description",
         "encodingFormat",
+        "endTime",
         "hasPart",
         "identifier",
         "instrument",
@@ -336,8 +340,12 @@ fn a_run_is_exported_as_an_ro_crate() {
     let begin = ["run", "experiments/quickstart.toml", "--only", "W/*one-choice/0", "--out", text(&run)];
     pallium_in(&root(), &[], &[&begin[..], &small].concat()).ok();
     let license = "https://spdx.org/licenses/CC-BY-4.0";
-    let export = ["export", text(&run), "--layout", "ro-crate", "--license", license, "--out", text(&out)];
-    pallium(&export).ok();
+    let author = ["--author", "Josiah Carberry https://orcid.org/0000-0002-1825-0097"];
+    let export =
+        ["export", text(&run), "--layout", "ro-crate", "--license", "CC-BY-4.0", "--out", text(&out)];
+    let export = [&export[..], &author].concat();
+    let made = pallium(&export).ok();
+    assert!(!made.stderr.contains("licence"), "{}", made.stderr);
     pallium(&export).refused(&["exists already", "choose another name"]);
 
     let document = read_json(&out.join("ro-crate-metadata.json"));
@@ -362,8 +370,116 @@ fn a_run_is_exported_as_an_ro_crate() {
     }
     let crates = entities.iter().find(|entity| entity["@id"] == "./").unwrap();
     assert_eq!(crates["license"]["@id"], license);
+    assert_eq!(crates["author"]["@id"], "https://orcid.org/0000-0002-1825-0097");
+    let action = entities.iter().find(|entity| entity["@id"] == "#run").unwrap();
+    let [start, end] = ["startTime", "endTime"].map(|key| action[key].as_str().unwrap());
+    assert!(start <= end && start.len() == 25 && start.ends_with("+00:00"), "{action}");
+    assert!(action["name"].as_str().unwrap().ends_with(", 1 run"), "{action}");
+    let results: Vec<&str> =
+        action["result"].as_array().unwrap().iter().filter_map(|r| r["@id"].as_str()).collect();
+    for name in ["results.csv", "results.parquet", "curves.csv", "report.html"] {
+        assert!(results.contains(&name), "{results:?}");
+    }
+    let unlicensed = scratch.path().join("unlicensed");
+    let made = pallium(&["export", text(&run), "--layout", "ro-crate", "--out", text(&unlicensed)]).ok();
+    assert!(made.stderr.contains("--license"), "{}", made.stderr);
+    pallium(&["export", text(&run), "--layout", "ro-crate", "--license", "CC-BY", "--out", text(&out)])
+        .refused(&["CC-BY-4.0", "URL"]);
     let empty = scratch.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     pallium(&["export", text(&empty), "--layout", "ro-crate", "--out", text(&scratch.path().join("x"))])
         .refused(&["does not contain a run with results", "pallium run"]);
+}
+
+fn sha256(file: &Path) -> String {
+    let output = Command::new("sha256sum").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Data that are not in a crate can be checked file by file, and the experiment states
+/// that their path must be changed.
+#[test]
+fn an_ro_crate_names_the_files_of_the_data() {
+    let scratch = Scratch::new();
+    let (field, run) = (scratch.path().join("small"), scratch.path().join("run"));
+    pallium(&["field", "synth", "--neurons", "12", "--seed", "1", "--out", text(&field)]).ok();
+    let small = ["--set", "runs=1", "--set", "training.epochs=1", "--set", "training.trials=32"];
+    let path = format!("substrate.path={}", text(&field));
+    let begin = ["run", "experiments/quickstart.toml", "--only", "W/*one-choice/0", "--out", text(&run)];
+    pallium_in(&root(), &[], &[&begin[..], &small, &["--set", &path]].concat()).ok();
+    let export = |name: &str| {
+        let out = scratch.path().join(name);
+        let made = pallium(&[
+            "export",
+            text(&run),
+            "--layout",
+            "ro-crate",
+            "--license",
+            "CC0-1.0",
+            "--out",
+            text(&out),
+        ])
+        .ok();
+        (read_json(&out.join("ro-crate-metadata.json")), made.stderr)
+    };
+    let entity = |document: &Value, name: &str| {
+        let entities = document["@graph"].as_array().unwrap();
+        let found = entities.iter().find(|entity| entity["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {document}")).clone()
+    };
+    let (document, _) = export("with");
+    assert!(
+        entity(&document, "experiment.toml")["description"]
+            .as_str()
+            .unwrap()
+            .contains("change the absolute paths")
+    );
+    let whole = entity(&document, "Field small");
+    let mut lines = String::new();
+    let mut names: Vec<_> = std::fs::read_dir(&field).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(whole["hasPart"].as_array().unwrap().len(), names.len());
+    for name in names {
+        let name = name.to_str().unwrap();
+        let bytes = std::fs::read(field.join(name)).unwrap();
+        let part = entity(&document, name);
+        assert_eq!(part["contentSize"], bytes.len().to_string());
+        assert_eq!(part["sha256"], sha256(&field.join(name)));
+        lines += &format!("{} {name}\n", part["sha256"].as_str().unwrap());
+    }
+    let combined = scratch.path().join("lines");
+    std::fs::write(&combined, lines).unwrap();
+    let sum = sha256(&combined);
+    assert_eq!(whole["identifier"], format!("sha256:{sum}"));
+
+    std::fs::rename(&field, scratch.path().join("moved")).unwrap();
+    let (document, warned) = export("without");
+    assert!(warned.contains("no longer at"), "{warned}");
+    let whole = entity(&document, "Data read by microns.field");
+    assert_eq!(whole["identifier"], format!("sha256:{sum}"));
+    assert!(whole["description"].as_str().unwrap().contains("no longer at"));
+}
+
+#[test]
+fn works_are_cited_without_the_data_and_as_bibtex_that_pybtex_formats() {
+    let cited = pallium_in(&root(), &[], &["cite", "experiments/controls.toml"]).ok();
+    assert!(cited.stdout.contains("title = {Harnessing cortical geometry"), "{}", cited.stdout);
+    let entries = cited.stdout.matches("\n@").count();
+    assert_eq!(cited.stdout.matches("\n  title = {").count(), entries, "{}", cited.stdout);
+    let scratch = Scratch::new();
+    let [cited_file, all] = ["cited.bib", "all.bib"].map(|name| scratch.path().join(name));
+    std::fs::write(&cited_file, &cited.stdout).unwrap();
+    std::fs::copy(root().join("host/src/references.bib"), &all).unwrap();
+    let code = "
+import pybtex
+from pybtex import errors
+errors.set_strict_mode(True)
+for name in ('cited', 'all'):
+    text = pybtex.PybtexEngine().format_from_file(name + '.bib', style='plain', output_backend='plaintext')
+    count = open(name + '.bib', encoding='utf-8').read().count('\\n@')
+    assert text.count('\\n[') + 1 >= count, text
+";
+    if let Err(missing) = python(scratch.path(), code) {
+        skipped(&format!("there is no Python module {missing}"));
+    }
 }

@@ -223,6 +223,25 @@ fn data_once(path: &Path) -> Result<String> {
 /// # Errors
 /// If the path does not exist or cannot be read.
 pub fn data(path: &Path) -> Result<String> {
+    Ok(data_files(path)?.0)
+}
+
+/// A file of data.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    /// Its path within the data, or its name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its contents.
+    pub sha256: String,
+}
+
+/// SHA-256 of data, as [`data`], and of each of their files.
+///
+/// # Errors
+/// If the path does not exist or cannot be read.
+pub fn data_files(path: &Path) -> Result<(String, Vec<DataFile>)> {
     if !path.exists() {
         return Err(Error::input(format!("{} does not exist", path.display()))
             .help(
@@ -230,28 +249,36 @@ pub fn data(path: &Path) -> Result<String> {
              --set substrate.path=DIR",
         ));
     }
+    let hashed = |name: String, path: PathBuf| {
+        let sha256 = hash::file(&path)?;
+        Ok(DataFile { name, path, sha256 })
+    };
+    let name_of = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let line = |file: &DataFile| format!("{} {}\n", file.sha256, file.name);
     if path.is_file() {
-        let linked = linked::files(path)?;
-        let own = hash::file(path)?;
-        if linked.is_empty() {
-            return Ok(own);
-        }
-        let mut sum = Sha256::new_with_prefix(own.as_bytes());
-        for file in linked {
+        let own = hashed(name_of(path), path.to_owned())?;
+        let linked = linked::files(path)?.into_iter().map(|file| {
             let name = path.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(&file);
-            sum.update(format!("{} {}\n", hash::file(&file)?, name.display()).as_bytes());
+            hashed(name.display().to_string(), file.clone())
+        });
+        let linked = linked.collect::<Result<Vec<_>>>()?;
+        if linked.is_empty() {
+            return Ok((own.sha256.clone(), vec![own]));
         }
-        return Ok(hash::hex(&sum.finalize()));
+        let mut sum = Sha256::new_with_prefix(own.sha256.as_bytes());
+        linked.iter().for_each(|file| sum.update(line(file).as_bytes()));
+        return Ok((hash::hex(&sum.finalize()), std::iter::once(own).chain(linked).collect()));
     }
     let weights = path.join(crate::weights::FILE);
     if weights.is_file() && path.join(crate::training::FILE).is_file() {
-        return hash::file(&weights);
+        let weights = hashed(name_of(&weights), weights)?;
+        return Ok((weights.sha256.clone(), vec![weights]));
     }
+    let files = listed(path, "", 0)?.into_iter().map(|(name, file)| hashed(name, file));
+    let files = files.collect::<Result<Vec<_>>>()?;
     let mut sum = Sha256::new();
-    for (name, file) in listed(path, "", 0)? {
-        sum.update(format!("{} {name}\n", hash::file(&file)?).as_bytes());
-    }
-    Ok(hash::hex(&sum.finalize()))
+    files.iter().for_each(|file| sum.update(line(file).as_bytes()));
+    Ok((hash::hex(&sum.finalize()), files))
 }
 
 /// Maximum depth of subfolders, which also ends a cycle of links.

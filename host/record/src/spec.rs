@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::defaults;
 
 /// The parameter of a component that names data to read.
-pub(crate) const PATH: &str = "path";
+pub const PATH: &str = "path";
 
 /// A component and its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pallium_core::{Error, Result};
+use pallium_record::spec::Use;
 
 use super::support;
 use crate::citation::{bibliography, entry};
 use crate::experiment::Experiment;
+use crate::plugins::Catalogue;
 
 /// Prints the works that the components of an experiment cite, as BibTeX.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   pallium cite runs/quickstart
 
-A comment above each entry names the components that cite it. Pallium's own entry comes first.")]
+A comment above each entry names the components that cite it. Pallium's own entry comes first. Data that the experiment \
+reads need not exist.")]
 pub struct Cite {
     /// A run folder or an experiment file.
     #[arg(value_name = "RUN|FILE.toml")]
@@ -27,14 +30,15 @@ pub struct Cite {
 /// # Errors
 /// If it is neither a run folder nor an experiment file, or a component is not found.
 pub fn cite(args: &Cite) -> Result<()> {
-    support::print(&works(&args.of)?)
+    let (catalogue, components) = components(&args.of)?;
+    support::print(&works(&catalogue, &components)?)
 }
 
-/// The works of a run folder or an experiment file, as BibTeX.
+/// The components of a run folder or an experiment file. Their data need not exist.
 ///
 /// # Errors
 /// As [`cite`].
-pub(super) fn works(of: &Path) -> Result<String> {
+pub(super) fn components(of: &Path) -> Result<(Catalogue, Vec<Use>)> {
     let file = if of.is_dir() { of.join("experiment.toml") } else { of.to_owned() };
     if !file.exists() {
         return Err(Error::input(format!("{} does not contain a run", of.display()))
@@ -42,9 +46,17 @@ pub(super) fn works(of: &Path) -> Result<String> {
     }
     let experiment = Experiment::load(&file, &[])?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
-    let cells = experiment.expand(&catalogue)?;
+    let components = experiment.components(&catalogue)?;
+    Ok((catalogue, components))
+}
+
+/// The works that components cite, as BibTeX.
+///
+/// # Errors
+/// If a component is not found or cannot be described.
+pub(super) fn works(catalogue: &Catalogue, components: &[Use]) -> Result<String> {
     let mut sources: BTreeMap<&str, String> = BTreeMap::new();
-    for component in cells.iter().flat_map(|cell| cell.components()) {
+    for component in components {
         if !sources.contains_key(component.id.as_str()) {
             let known = catalogue.get(&component.id)?;
             let described = catalogue.describe_with(known, &component.params)?;
@@ -63,8 +75,8 @@ fn pallium() -> String {
     let fields = [
         ("title", "Pallium".to_owned()),
         ("author", "{The Pallium developers}".to_owned()),
-        ("version", pallium_record::VERSION.to_owned()),
+        ("howpublished", format!("Software, version {}", pallium_record::VERSION)),
         ("note", "MIT or Apache-2.0".to_owned()),
     ];
-    format!("% the software\n{}", entry("software", "pallium", &fields))
+    format!("% the software\n{}", entry("misc", "pallium", &fields))
 }

@@ -37,7 +37,7 @@ use crate::run::traces::What;
   pallium export runs/quickstart --what trials,logits,activity --only W/cognition.go-no-go/0 --out w.zarr
   pallium export runs/quickstart --what activity,states --set task.delay=20 --format npz --out activity
   pallium export runs/cortical-blueprint --layout authors --out exported
-  pallium export runs/quickstart --layout ro-crate --license https://spdx.org/licenses/CC-BY-4.0 --out deposit
+  pallium export runs/quickstart --layout ro-crate --license CC-BY-4.0 --author 'Ada Lovelace' --out deposit
   pallium export runs/quickstart --layout compact --out quickstart.jsonl.gz
 
 With --what, --out is a file for one network (its ending sets the format: .npz, .safetensors or .zarr, which xarray \
@@ -74,9 +74,13 @@ pub struct Export {
     format: Option<Format>,
     #[command(flatten)]
     on: OnTrials,
-    /// The licence of an RO-Crate, as a URL.
-    #[arg(long, value_name = "URL", requires = "layout")]
+    /// The licence of an RO-Crate: an SPDX identifier such as CC-BY-4.0, or a URL.
+    #[arg(long, value_name = "SPDX|URL", requires = "layout", value_parser = ro_crate::license)]
     license: Option<String>,
+    /// An author of an RO-Crate: a name, which an ORCID may follow, as in 'Ada Lovelace
+    /// https://orcid.org/0000-0000-0000-0000'; may be repeated.
+    #[arg(long = "author", value_name = "NAME", requires = "layout")]
+    authors: Vec<String>,
     /// The file or the folder to write to.
     #[arg(long, value_name = "OUT")]
     out: PathBuf,

@@ -88,7 +88,7 @@ impl Component for Mask {
     const ABOUT: &'static str =
         "hard: only pairs of neurons connected in the measured connectome have weights";
     const CITE: &'static str = "Song, Yang, Wang 2016, PLoS Comput. Biol. 12:e1004792; controls: Erdős and \
-                                Rényi 1959, Maslov and Sneppen 2002, Science 296:910";
+                                Rényi 1959; Maslov and Sneppen 2002, Science 296:910";
     type Params = Params;
 
     fn build(params: Params, setting: &Setting<'_>) -> Result<Self> {

@@ -1,19 +1,23 @@
 //! A run folder as an RO-Crate 1.1 (Soiland-Reyes et al. 2022), with the provenance of a
 //! Process Run Crate, so that it can be deposited.
 
+mod data;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use itertools::Itertools;
 use pallium_core::{Error, Result};
 use pallium_files::hash;
 use pallium_record::manifest::Manifest;
 use pallium_record::results;
-use pallium_record::training::TrainingFile;
-use pallium_report::text::date;
+use pallium_record::training::{FILE as TRAINING, TrainingFile};
+use pallium_report::text::{count, timestamp};
 use serde_json::{Value, json};
 
+use self::data::Data;
 use super::Export;
 use crate::cli::cite;
 use crate::cli::output::folder_of;
@@ -24,7 +28,7 @@ const METADATA: &str = "ro-crate-metadata.json";
 /// Files of a run folder, with their media type and what they are. Those that exist are
 /// exported.
 const FILES: [(&str, &str, &str); 7] = [
-    ("experiment.toml", "application/toml", "The experiment in one file: running it repeats the trainings"),
+    (EXPERIMENT, "application/toml", "The experiment in one file: running it repeats the trainings"),
     ("manifest.json", "application/json", "Versions, plugins, data, seed and machine"),
     ("results.csv", "text/csv", "Every value of every training"),
     ("results.parquet", "application/vnd.apache.parquet", "The same values with types"),
@@ -35,9 +39,61 @@ const FILES: [(&str, &str, &str); 7] = [
 /// Files of a training that are left out: its log, and the state from which it continues,
 /// which repeats the weights.
 const LEFT_OUT: [&str; 2] = ["log.txt", "state.safetensors"];
+const EXPERIMENT: &str = "experiment.toml";
+/// If the experiment reads data.
+const WITH_DATA: &str = "The experiment in one file. To repeat the trainings, get the data that the crate names, change the \
+    absolute paths in this file to where you put them, and run it";
 /// The works that the experiment builds on.
 const REFERENCES: &str = "references.bib";
 const PROCESS: &str = "https://w3id.org/ro/wfrun/process/0.5";
+/// The paper whose system Pallium implements.
+const PAPER: &str = "https://arxiv.org/abs/2606.14975";
+const SPDX: &str = "https://spdx.org/licenses/";
+/// Identifiers of the licences that data and results usually have.
+const LICENSES: [&str; 24] = [
+    "AGPL-3.0-only",
+    "AGPL-3.0-or-later",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CC-BY-3.0",
+    "CC-BY-4.0",
+    "CC-BY-NC-4.0",
+    "CC-BY-NC-ND-4.0",
+    "CC-BY-NC-SA-4.0",
+    "CC-BY-ND-4.0",
+    "CC-BY-SA-3.0",
+    "CC-BY-SA-4.0",
+    "CC0-1.0",
+    "GPL-2.0-only",
+    "GPL-2.0-or-later",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "ISC",
+    "MIT",
+    "MPL-2.0",
+    "ODC-By-1.0",
+    "ODbL-1.0",
+    "PDDL-1.0",
+];
+
+/// Parses the licence of a crate: a URL, or an identifier, which becomes its URL.
+///
+/// # Errors
+/// If it is neither.
+pub(super) fn license(text: &str) -> Result<String, String> {
+    if let Some(id) = LICENSES.iter().find(|id| id.eq_ignore_ascii_case(text)) {
+        return Ok(format!("{SPDX}{id}"));
+    }
+    let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if address.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "expected a URL, or one of these SPDX identifiers: {}; for another, use its URL, {SPDX}IDENTIFIER",
+        LICENSES.join(", ")
+    ))
+}
 
 /// Writes the crate to a new folder.
 ///
@@ -68,7 +124,8 @@ pub(super) fn export(args: &Export) -> Result<()> {
             contents.copy(name, media, about)?;
         }
     }
-    let references = cite::works(root)?;
+    let (catalogue, components) = cite::components(root)?;
+    let references = cite::works(&catalogue, &components)?;
     contents.write(
         REFERENCES,
         "application/x-bibtex",
@@ -76,7 +133,12 @@ pub(super) fn export(args: &Export) -> Result<()> {
         &references,
     )?;
     let trainings = contents.trainings()?;
-    let metadata = contents.metadata(&trainings, args.license.as_deref())?;
+    let manifest = contents.manifest()?;
+    let data = data::read(&manifest, &components, &trainings, &catalogue)?;
+    if !data.is_empty() {
+        contents.set_about(EXPERIMENT, WITH_DATA);
+    }
+    let metadata = contents.metadata(&manifest, &trainings, &data, args);
     let text = serde_json::to_string_pretty(&metadata).map_err(|e| Error::bug(e.to_string()))?;
     let file = unfinished.path().join(METADATA);
     fs::write(&file, text).map_err(|e| Error::io(&file, &e))?;
@@ -89,6 +151,11 @@ pub(super) fn export(args: &Export) -> Result<()> {
         let _ = fs::remove_dir_all(&made);
         Error::io(&args.out, &e)
     })?;
+    if args.license.is_none() {
+        tracing::warn!(
+            "the crate has no licence, which RO-Crate requires: add one such as --license CC-BY-4.0, and export again"
+        );
+    }
     support::print(&format!("{}\n", args.out.display()))
 }
 
@@ -165,17 +232,41 @@ impl Crate<'_> {
         Ok(found)
     }
 
-    fn metadata(&self, trainings: &[Deposited], license: Option<&str>) -> Result<Value> {
+    fn manifest(&self) -> Result<Manifest> {
         let path = self.root.join("manifest.json");
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, &e))?;
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|e| Error::input(format!("{}: {e}", path.display())).help("run the experiment again"))?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::input(format!("{}: {e}", path.display())).help("run the experiment again"))
+    }
+
+    fn set_about(&mut self, name: &str, about: &str) {
+        for file in self.files.iter_mut().filter(|file| file["name"] == name) {
+            file["description"] = about.into();
+        }
+    }
+
+    /// When the run that began at `started` ended: as its log states, or else when its
+    /// last training was written.
+    fn ended(&self, started: &str, trainings: &[Deposited]) -> Option<String> {
+        let log = fs::read_to_string(self.root.join("log.jsonl")).unwrap_or_default();
+        let events = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let logged = events
+            .filter(|event| event["message"] == "run ends")
+            .find_map(|event| Some(format!("{}+00:00", event["timestamp"].as_str()?.get(..19)?)));
+        let written = trainings.iter().filter_map(|training| {
+            let file = fs::metadata(self.root.join(&training.folder).join(TRAINING)).ok()?;
+            Some(timestamp(file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs()))
+        });
+        logged.or_else(|| written.max()).filter(|ended| ended.as_str() >= started)
+    }
+
+    fn metadata(&self, manifest: &Manifest, trainings: &[Deposited], data: &[Data], args: &Export) -> Value {
         // One entity is written as itself, as version 1.1 recommends.
         let all = |ids: Vec<String>| -> Value {
             let mut all: Vec<Value> = ids.into_iter().map(|id| json!({ "@id": id })).collect();
             if all.len() == 1 { all.remove(0) } else { Value::Array(all) }
         };
-        let started = date(manifest.started).replacen(' ', "T", 1).replace(" UTC", ":00Z");
+        let started = timestamp(manifest.started);
         let about = match manifest.about.as_str() {
             "" => format!("Trainings of recurrent networks by Pallium {}", manifest.pallium),
             about => about.to_owned(),
@@ -199,9 +290,16 @@ impl Crate<'_> {
             "hasPart": all(parts),
             "mentions": { "@id": "#run" },
         });
-        if let Some(license) = license {
+        if let Some(license) = &args.license {
             dataset["license"] = json!({ "@id": license });
-            entities.push(json!({ "@id": license, "@type": "CreativeWork", "name": license }));
+            let name = license.strip_prefix(SPDX).unwrap_or(license);
+            entities.push(json!({ "@id": license, "@type": "CreativeWork", "name": name }));
+        }
+        let authors: Vec<Value> =
+            args.authors.iter().enumerate().map(|(at, text)| author(at, text)).collect();
+        let author_ids = || authors.iter().filter_map(|a| a["@id"].as_str()).map(str::to_owned).collect();
+        if !authors.is_empty() {
+            dataset["author"] = all(author_ids());
         }
         entities.push(dataset);
         entities.push(json!({
@@ -215,8 +313,13 @@ impl Crate<'_> {
             "@type": "SoftwareApplication",
             "name": "Pallium",
             "softwareVersion": manifest.pallium,
-            "url": "https://arxiv.org/abs/2606.14975",
+            "citation": { "@id": PAPER },
             "softwareRequirements": all(manifest.plugins.iter().map(|plugin| format!("#plugin-{}", plugin.name)).collect()),
+        }));
+        entities.push(json!({
+            "@id": PAPER,
+            "@type": "ScholarlyArticle",
+            "name": "Harnessing cortical geometry, wiring, and function as inductive biases for recurrent neural networks",
         }));
         for plugin in &manifest.plugins {
             entities.push(json!({
@@ -227,31 +330,40 @@ impl Crate<'_> {
                 "identifier": format!("sha256:{}", plugin.sha256),
             }));
         }
-        let mut data = Vec::new();
-        for (component, sums) in &manifest.data {
-            for (number, sum) in sums.iter().enumerate() {
-                let id = format!("#data-{}-{number}", component.replace(' ', "-"));
-                entities.push(json!({
-                    "@id": id,
-                    "@type": "CreativeWork",
-                    "name": format!("Data read by {component}, not part of the crate"),
-                    "identifier": format!("sha256:{sum}"),
-                }));
-                data.push(id);
+        for one in data {
+            let parts: Vec<Value> = one.parts.iter().map(|part| json!({ "@id": part["@id"] })).collect();
+            let mut whole = one.whole.clone();
+            if !parts.is_empty() {
+                whole["hasPart"] = parts.into();
             }
+            entities.push(whole);
+            entities.extend(one.parts.iter().cloned());
         }
         let machine = &manifest.machine;
         let cpu = machine.cpu.clone().unwrap_or_default();
-        entities.push(json!({
+        let results = self.files.iter().filter(|file| {
+            let name = file["name"].as_str().unwrap_or_default();
+            name.starts_with("results.") || ["curves.csv", "axes.csv", "report.html"].contains(&name)
+        });
+        let results = results.filter_map(|file| file["@id"].as_str()).map(str::to_owned);
+        let mut run = json!({
             "@id": "#run",
             "@type": "CreateAction",
-            "name": format!("pallium run, seed {}, {} runs", manifest.seed, manifest.runs),
-            "description": format!("{} on {} ({}), {} cores", machine.system, machine.architecture, cpu, machine.cores),
+            "name": format!("pallium run, seed {}, {}", manifest.seed, count(manifest.runs as usize, "run")),
+            "description": format!("{} on {} ({}), {}", machine.system, machine.architecture, cpu, count(machine.cores, "core")),
             "startTime": started,
             "instrument": { "@id": "#pallium" },
-            "object": all(std::iter::once(id("experiment.toml")).chain(data).collect()),
-            "result": all(std::iter::once(id("results.csv")).chain(trainings.iter().map(|t| id(&t.folder))).collect()),
-        }));
+            "object": all(std::iter::once(id(EXPERIMENT)).chain(data.iter().map(Data::id)).collect()),
+            "result": all(results.chain(trainings.iter().map(|t| id(&t.folder))).collect()),
+        });
+        if let Some(ended) = self.ended(&started, trainings) {
+            run["endTime"] = ended.into();
+        }
+        if !authors.is_empty() {
+            run["agent"] = all(author_ids());
+        }
+        entities.push(run);
+        entities.extend(authors);
         for Deposited { folder, file, files } in trainings {
             let inputs: BTreeMap<&String, &String> = file.inputs.iter().collect();
             entities.push(json!({
@@ -269,7 +381,18 @@ impl Crate<'_> {
             "https://w3id.org/ro/crate/1.1/context",
             { "sha256": "https://w3id.org/ro/terms/workflow-run#sha256" },
         ]);
-        Ok(json!({ "@context": context, "@graph": entities }))
+        json!({ "@context": context, "@graph": entities })
+    }
+}
+
+/// A person: a name that an ORCID may follow.
+fn author(number: usize, text: &str) -> Value {
+    let orcid = text.trim().rsplit_once(' ').filter(|(_, id)| id.starts_with("https://orcid.org/"));
+    match orcid {
+        Some((name, orcid)) => json!({ "@id": orcid, "@type": "Person", "name": name.trim() }),
+        None => {
+            json!({ "@id": format!("#author-{}", number + 1), "@type": "Person", "name": text.trim() })
+        }
     }
 }
 
@@ -296,4 +419,31 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_license_is_an_identifier_or_a_url() {
+        assert_eq!(license("CC-BY-4.0").unwrap(), "https://spdx.org/licenses/CC-BY-4.0");
+        assert_eq!(license("cc0-1.0").unwrap(), "https://spdx.org/licenses/CC0-1.0");
+        assert_eq!(license("https://example.org/terms").unwrap(), "https://example.org/terms");
+        for wrong in ["CC-BY", "", "https://", "ask me", "ftp://example.org"] {
+            assert!(license(wrong).unwrap_err().contains("CC-BY-4.0"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_author_may_have_an_orcid() {
+        let id = "https://orcid.org/0000-0002-1825-0097";
+        let known = author(0, &format!("Josiah Carberry {id}"));
+        assert_eq!((known["@id"].as_str(), known["name"].as_str()), (Some(id), Some("Josiah Carberry")));
+        let other = author(1, "Ada Lovelace");
+        assert_eq!(
+            (other["@id"].as_str(), other["name"].as_str()),
+            (Some("#author-2"), Some("Ada Lovelace"))
+        );
+    }
 }
