@@ -37,7 +37,7 @@ use crate::run::traces::What;
   pallium export runs/quickstart --what trials,logits,activity --only W/cognition.go-no-go/0 --out w.zarr
   pallium export runs/quickstart --what activity,states --set task.delay=20 --format npz --out activity
   pallium export runs/cortical-blueprint --layout authors --out exported
-  pallium export runs/quickstart --layout ro-crate --license CC-BY-4.0 --author 'Ada Lovelace' --out deposit
+  pallium export runs/quickstart --layout ro-crate --license CC-BY-4.0 --out deposit
   pallium export runs/quickstart --layout compact --out quickstart.jsonl.gz
 
 With --what, --out is a file for one network (its ending sets the format: .npz, .safetensors or .zarr, which xarray \
