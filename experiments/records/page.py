@@ -1,15 +1,22 @@
 """Makes the tables and the figure of the book's page on null models from run folders.
 
-    python experiments/records/page.py RUN... --page docs/evidence.md
+    python experiments/records/page.py RUN... --tuned RUN --autapses RUN --page docs/evidence.md
 
-Each RUN is a run of `experiments/evidence.toml` on one field, trained or restored with `--finished`.
-Beside the page, in a folder of its name:
+Each RUN is a run of `experiments/evidence.toml` on one field, that of `--tuned` one with tuned
+settings on one of these fields, and that of `--autapses` one of `experiments/autapses.toml`; all are
+trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
+trained, not restored, on other trials; without it, this table of the page stays as it is. Beside the
+page, in a folder of its name:
 
 - `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
 - `matches.csv`: how well every null model matches its original, by field; means over tasks and runs
-- `differences.csv`: every null model minus its original; a bootstrap resamples fields and runs
+- `differences.csv`: every null model minus its original, with t intervals over fields and intervals of
+  a bootstrap that resamples fields and runs
 - `differences.svg`: these differences
+- `generalisation.csv`: the accuracy of every network on trials unlike those of its training
+- `tuned.csv`: mean accuracies with tuned settings, and these settings
+- `autapses.csv`: the accuracy on every task of every network of `experiments/autapses.toml`
 
 Tables of the page stand between comments that name them, and are replaced. Needs the Python package
 `pallium`, and matplotlib.
@@ -18,6 +25,7 @@ Tables of the page stand between comments that name them, and are replaced. Need
 import argparse
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -32,6 +40,22 @@ MARGIN = 0.05
 #: Corrected p below which a difference counts.
 SIGNIFICANT = 0.05
 SHOWN = ["difference", "low", "high"]
+#: Trials unlike those of the training: task, name of the test, parameter. Delays and durations are twice
+#: those of the training, or longer than all of them; coherences lie between them; noise has twice the
+#: standard deviation.
+TESTS = [
+    ("cognition.one-choice", "delay", "delay=20"),
+    ("cognition.go-no-go", "delay", "delay=20"),
+    ("cognition.perceptual-decision", "delay", "delay=20"),
+    ("cognition.perceptual-decision", "coherences", "coherences=[3.2, 9.6, 19.2, 38.4]"),
+    ("cognition.perceptual-decision", "noise", "sigma=2.0"),
+    ("ctxdlydm1intl", "delay", "delay=1000"),
+    ("ctxdlydm1intl", "coherences", "coherences=[0.45, 0.8]"),
+    ("ctxdlydm1intl", "noise", "sigma=2.0"),
+    ("dmsseqr", "delay", "delay={ uniform = [1300, 2300] }"),
+    ("dmsseqr", "noise", "sigma=2.0"),
+    ("rtgoseql", "duration", "decision=1000"),
+]
 
 
 def short(name):
@@ -60,6 +84,76 @@ def learning(run, field):
                 "criterion": of_task["criterion"],
                 "learned": sum(group["reached"]),
                 "median_trials": group["median_trials"],
+            }
+
+
+def complete(rows):
+    """The rows of the runs in which all trainings are finished."""
+    count = rows.groupby("run").size()
+    return rows[rows["run"].isin(count.index[count == count.max()])]
+
+
+def generalisation(run, field):
+    """The accuracy on trials unlike those of the training."""
+    for task, test, setting in TESTS:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "test.csv"
+            of_task = ["--only", f"*/{task}/*", "--set", f"task.{setting}"]
+            pallium.command("evaluate", run.folder, *of_task, "--out", out)
+            rows = pd.read_csv(out)
+        rows = rows[rows["condition"].isna() & (rows["measure"] == "accuracy")]
+        rows = rows[["variant", "run", "value"]].rename(columns={"value": "accuracy"})
+        rows.insert(0, "field", field)
+        rows.insert(1, "task", f"{short(task)}: {test}")
+        yield complete(rows)
+
+
+def field_of(run):
+    """The name of the field of a run."""
+    return Path(next(iter(run)).about["spec"]["substrate"]["params"]["path"]).name
+
+
+def tuned(run, means):
+    """Mean accuracies with tuned settings, beside those of the same field with the published ones."""
+    field = field_of(run)
+    settings = {}
+    for training in run:
+        spec = training.about["spec"]
+        (constraint,) = spec["constraints"]
+        settings[training.variant] = {
+            "learning_rate": spec["optimizer"]["params"]["learning_rate"],
+            "λ": constraint["params"]["strength"],
+        }
+    rows = complete(trainings(run, field)).groupby(["field", "task", "variant"], sort=False)["accuracy"]
+    table = rows.agg(runs="count", tuned="mean").reset_index()
+    table = table.merge(pd.DataFrame(settings).T, left_on="variant", right_index=True)
+    return table.merge(means[["field", "task", "variant", "mean"]], on=["field", "task", "variant"])
+
+
+def autapses(run):
+    """The accuracy on each task of networks that learned several."""
+    rows = run.results
+    rows = rows[(rows["measure"] == "accuracy") & (rows["split"] == "test") & rows["task"].str.contains("/")]
+    rows = rows[["task", "variant", "run", "value"]].rename(columns={"value": "accuracy"})
+    rows[["network", "task"]] = rows["task"].str.split("/", expand=True)
+    extension = rows["task"].str.extract("(int|seq)[rl]$", expand=False)
+    rows["kind"] = extension.map({"int": "22 with int", "seq": "40 with seq"}).fillna("Yang's 20")
+    return complete(rows[["network", "kind", "task", "variant", "run", "accuracy"]])
+
+
+def over_runs(rows):
+    """Means over the tasks of a kind, with intervals over runs."""
+    for (network, kind), of_kind in rows.groupby(["network", "kind"], sort=False):
+        table = of_kind.pivot_table(index="run", columns="variant", values="accuracy")[
+            rows["variant"].unique()
+        ]
+        found = pallium.stats(table)["intervals"]
+        for variant in table:
+            low, high = found[variant]["t"]
+            yield {
+                "tasks": f"{network}: {kind}",
+                "variant": variant,
+                "text": f"{found[variant]['mean']:.2f} [{low:.2f}, {high:.2f}]",
             }
 
 
@@ -97,7 +191,8 @@ def differences(rows):
             if pair not in found:
                 pair, sign = f"{ORIGINAL} vs {name}", -1.0
             over = found[pair]
-            low, high = sorted(sign * end for end in over["interval"])
+            low, high = sorted(sign * end for end in over["t"]["interval"])
+            below, above = sorted(sign * end for end in over["interval"])
             lines.append(
                 {
                     "task": task,
@@ -105,7 +200,9 @@ def differences(rows):
                     "difference": sign * over["difference"],
                     "low": low,
                     "high": high,
-                    "p": over["p"],
+                    "p": over["t"]["p"],
+                    "bootstrap_low": below,
+                    "bootstrap_high": above,
                 }
             )
         for line, corrected in zip(lines, holm([line["p"] for line in lines]), strict=True):
@@ -172,12 +269,15 @@ def main():
     """Writes the tables, the figure and the tables of the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--tuned", type=Path, metavar="RUN", required=True)
+    parser.add_argument("--autapses", type=Path, metavar="RUN", required=True)
+    parser.add_argument("--generalisation", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
     rows, learned, matched = [], [], []
     for folder in arguments.runs:
         run = pallium.open(folder)
-        field = Path(next(iter(run)).about["spec"]["substrate"]["params"]["path"]).name
+        field = field_of(run)
         rows.append(trainings(run, field))
         learned += learning(run, field)
         matched.append(matches(run, field))
@@ -195,6 +295,20 @@ def main():
     table.to_csv(out / "differences.csv", index=False)
     figure(table, rows, out / "differences.svg")
 
+    settings = tuned(pallium.open(arguments.tuned), means)
+    settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
+    settings["text"] = settings["tuned"].map("{:.2f}".format) + settings["mean"].map(" ({:.2f})".format)
+    chosen = settings.drop_duplicates("variant").set_index("variant")[["learning_rate", "λ"]]
+    chosen = chosen.rename(columns={"learning_rate": "learning rate"}, index=short)
+
+    alone = autapses(pallium.open(arguments.autapses))
+    alone.to_csv(out / "autapses.csv", index=False)
+    alone = pd.DataFrame(over_runs(alone))
+    tables = {
+        "tuned": chosen.join(by_task(settings, "variant")),
+        "autapses": alone.pivot_table("text", "tasks", "variant", "first", sort=False),
+    }
+
     def shown(row):
         difference, low, high = (f"{row[key]:+.2f}".replace("-0.00", "+0.00") for key in SHOWN)
         text = f"{difference} [{low}, {high}]"
@@ -207,15 +321,19 @@ def main():
     share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
     nulls = matched.drop(columns="field").groupby("variant", sort=False).mean().rename(index=short)
     nulls.columns = [name.replace("_", " ") for name in nulls.columns]
-    fill(
-        arguments.page,
-        {
-            "matches": nulls.map("{:.2f}".format),
-            "accuracy": by_task(accuracy, "variant"),
-            "learned": by_task(share, "variant"),
-            "differences": by_task(table.assign(text=table.apply(shown, axis=1)), "null"),
-        },
-    )
+    tables |= {
+        "matches": nulls.map("{:.2f}".format),
+        "accuracy": by_task(accuracy, "variant"),
+        "learned": by_task(share, "variant"),
+        "differences": by_task(table.assign(text=table.apply(shown, axis=1)), "null"),
+    }
+    runs = [pallium.open(folder) for folder in arguments.generalisation]
+    if runs:
+        tested = pd.concat(rows for run in runs for rows in generalisation(run, field_of(run)))
+        tested.to_csv(out / "generalisation.csv", index=False)
+        tested = tested.groupby(["task", "variant"], sort=False)["accuracy"].mean().map("{:.2f}".format)
+        tables["generalisation"] = by_task(tested.rename("text").reset_index(), "variant")
+    fill(arguments.page, tables)
 
 
 if __name__ == "__main__":

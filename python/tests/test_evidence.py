@@ -14,18 +14,17 @@ PAGE = ROOT / "docs" / "evidence.md"
 KEYS = ["field", "task", "variant", "run"]
 
 
-def recorded(record: Path) -> list[dict[str, object]]:
-    """The test accuracy of each training of a record."""
+def recorded(name: str) -> list[dict[str, object]]:
+    """The test accuracies of each training of a record; `member` is one of several tasks."""
     rows = []
-    with gzip.open(record, "rt") as lines:
+    with gzip.open(ROOT / f"experiments/records/{name}.jsonl.gz", "rt") as lines:
         for line in map(json.loads, lines):
-            (accuracy,) = (
-                value["value"]
+            row = {key: line["training"][key] for key in KEYS[1:]} | {"field": name.split("-")[-1]}
+            rows += [
+                row | {"member": value.get("task"), "accuracy": value["value"]}
                 for value in line["values"]
                 if (value["split"], value["measure"]) == ("test", "accuracy")
-            )
-            row = {key: line["training"][key] for key in KEYS[1:]}
-            rows.append(row | {"field": record.name.split("-")[1].split(".")[0], "accuracy": accuracy})
+            ]
     return rows
 
 
@@ -37,12 +36,30 @@ def accuracies() -> pd.DataFrame:
 
 def test_every_accuracy_is_in_a_record(accuracies: pd.DataFrame) -> None:
     fields = accuracies["field"].unique()
-    rows = [
-        row for name in fields for row in recorded(ROOT / f"experiments/records/evidence-{name}.jsonl.gz")
-    ]
+    rows = [row for name in fields for row in recorded(f"evidence-{name}")]
     both = accuracies.merge(pd.DataFrame(rows), on=KEYS, suffixes=("", "_recorded"))
     assert len(both) == len(accuracies) == len(rows)
     assert (both["accuracy"] == both["accuracy_recorded"]).all()
+
+
+def test_every_accuracy_of_autapses_is_in_the_record() -> None:
+    table = pd.read_csv(PAGE.with_suffix("") / "autapses.csv")
+    rows = pd.DataFrame(recorded("autapses")).dropna(subset="member")
+    rows = rows.rename(columns={"task": "network", "member": "task"})
+    keys = ["network", "task", "variant", "run"]
+    both = table.merge(rows, on=keys, suffixes=("", "_recorded"))
+    assert len(both) == len(table)
+    assert (both["accuracy"] == both["accuracy_recorded"]).all()
+
+
+def test_tuned_means_are_those_of_the_record() -> None:
+    table = pd.read_csv(PAGE.with_suffix("") / "tuned.csv")
+    rows = pd.DataFrame(recorded("evidence-tuned-5_3_8"))
+    rows = rows[rows["run"] < table["runs"].min()]
+    means = rows.groupby(["task", "variant"], as_index=False)["accuracy"].mean()
+    both = table.merge(means, on=["task", "variant"])
+    assert len(both) == len(table) == len(means)
+    assert (both["tuned"] - both["accuracy"]).abs().max() < 5.1e-5
 
 
 def test_the_page_has_the_means(accuracies: pd.DataFrame) -> None:
