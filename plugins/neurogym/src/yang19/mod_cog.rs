@@ -189,7 +189,7 @@ impl Built {
         let shown = "its stimulus is shown during the decision";
         absent("stimulus", params.stimulus.is_some() && reacts, shown)?;
         let waits = !reacts && (!decides || base.contains("dly"));
-        absent("delay", params.delay.is_some() && !waits, "its decision follows the stimulus")?;
+        absent("delay", params.delay.is_some() && !waits, "nothing separates its stimulus and its decision")?;
         noise(sigma, dt_ms)?;
         if matches!(kind, Base::Reach { .. }) && sigma != Params::default().sigma && sigma != 0.0 {
             pallium_core::tracing::warn!("`{base}` has no noise, so `sigma` changes nothing");
