@@ -63,11 +63,16 @@ def short(name):
     return name.removeprefix(f"{ORIGINAL}, null ").removeprefix("cognition.")
 
 
-def trainings(run, field):
-    """The test accuracy of every training of a run."""
+def accuracies(run):
+    """The test accuracies of a run: of every training, and of each task of a training on several."""
     rows = run.results
     rows = rows[(rows["measure"] == "accuracy") & (rows["split"] == "test")]
-    rows = rows[["task", "variant", "run", "value"]].rename(columns={"value": "accuracy"})
+    return rows[["task", "variant", "run", "value"]].rename(columns={"value": "accuracy"})
+
+
+def trainings(run, field):
+    """The test accuracy of every training of a run."""
+    rows = accuracies(run)
     rows.insert(0, "field", field)
     return rows
 
@@ -132,9 +137,8 @@ def tuned(run, means):
 
 def autapses(run):
     """The accuracy on each task of networks that learned several."""
-    rows = run.results
-    rows = rows[(rows["measure"] == "accuracy") & (rows["split"] == "test") & rows["task"].str.contains("/")]
-    rows = rows[["task", "variant", "run", "value"]].rename(columns={"value": "accuracy"})
+    rows = accuracies(run)
+    rows = rows[rows["task"].str.contains("/")].copy()
     rows[["network", "task"]] = rows["task"].str.split("/", expand=True)
     extension = rows["task"].str.extract("(int|seq)[rl]$", expand=False)
     rows["kind"] = extension.map({"int": "22 with int", "seq": "40 with seq"}).fillna("Yang's 20")

@@ -86,8 +86,8 @@ pub(super) fn read(
                 let last = paths.get(component).and_then(|paths| paths.first());
                 let place = last.map_or_else(String::new, |path| format!(" at {}", path.display()));
                 tracing::warn!(
-                    "the data of `{component}` are no longer{place}, or have changed: the crate has their combined hash, \
-                     not their files"
+                    "the data of `{component}` are no longer{place} or have changed, so the crate lists one hash of all \
+                     of them instead of each file"
                 );
                 whole["description"] = format!(
                     "Data read by {component}, not part of the crate. They were no longer{place} when the crate was \
