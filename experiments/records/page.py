@@ -5,8 +5,8 @@
 Each RUN is a run of `experiments/evidence.toml` on one field, that of `--tuned` one with tuned
 settings on one of these fields, and that of `--autapses` one of `experiments/autapses.toml`; all are
 trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
-trained, not restored, on other trials; without it, this table of the page stays as it is. Beside the
-page, in a folder of its name:
+trained, not restored, on other trials, and keeps the results of other fields; without it, this table of
+the page stays as it is. Beside the page, in a folder of its name:
 
 - `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
@@ -171,16 +171,6 @@ def matches(run, field):
     return table.reset_index()
 
 
-def holm(values):
-    """Holm's correction of p values that are tested together."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    corrected, least = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        least = max(least, min(1.0, values[place] * (len(values) - rank)))
-        corrected[place] = least
-    return corrected
-
-
 def differences(rows):
     """Null models minus the original; those of one task are tested together."""
     for task, of_task in rows.groupby("task", sort=False):
@@ -188,8 +178,7 @@ def differences(rows):
             index=["field", "run"], columns="variant", values="accuracy"
         ).reset_index()
         nulls = [name for name in of_task["variant"].unique() if name != ORIGINAL]
-        found = pallium.stats(table, levels=["field"])["hierarchical"]
-        lines = []
+        found = pallium.stats(table, levels=["field"], family=[ORIGINAL])["hierarchical"]
         for name in nulls:
             pair, sign = f"{name} vs {ORIGINAL}", 1.0
             if pair not in found:
@@ -197,21 +186,18 @@ def differences(rows):
             over = found[pair]
             low, high = sorted(sign * end for end in over["t"]["interval"])
             below, above = sorted(sign * end for end in over["interval"])
-            lines.append(
-                {
-                    "task": task,
-                    "null": short(name),
-                    "difference": sign * over["difference"],
-                    "low": low,
-                    "high": high,
-                    "p": over["t"]["p"],
-                    "bootstrap_low": below,
-                    "bootstrap_high": above,
-                }
-            )
-        for line, corrected in zip(lines, holm([line["p"] for line in lines]), strict=True):
-            equal = line["low"] > -MARGIN and line["high"] < MARGIN
-            yield line | {"holm": corrected, "equivalent": equal}
+            yield {
+                "task": task,
+                "null": short(name),
+                "difference": sign * over["difference"],
+                "low": low,
+                "high": high,
+                "p": over["t"]["p"],
+                "holm": over["t"]["holm"],
+                "equivalent": low > -MARGIN and high < MARGIN,
+                "bootstrap_low": below,
+                "bootstrap_high": above,
+            }
 
 
 def figure(table, rows, file):
@@ -334,8 +320,13 @@ def main():
     runs = [pallium.open(folder) for folder in arguments.generalisation]
     if runs:
         tested = pd.concat(rows for run in runs for rows in generalisation(run, field_of(run)))
-        tested.to_csv(out / "generalisation.csv", index=False)
-        tested = tested.groupby(["task", "variant"], sort=False)["accuracy"].mean().map("{:.2f}".format)
+        file = out / "generalisation.csv"
+        if file.exists():
+            before = pd.read_csv(file)
+            tested = pd.concat([before[~before["field"].isin(tested["field"])], tested])
+        tested.to_csv(file, index=False)
+        tested = tested.groupby(keys, sort=False)["accuracy"].mean()
+        tested = tested.groupby(keys[1:], sort=False).mean().map("{:.2f}".format)
         tables["generalisation"] = by_task(tested.rename("text").reset_index(), "variant")
     fill(arguments.page, tables)
 

@@ -375,6 +375,8 @@ fn what_activity_represents_is_measured() {
     let metrics = "representation.pca,representation.decoding,representation.correlations,\
                    representation.like-to-like,representation.demixed,representation.selectivity,representation.axes";
     pallium(&["measure", text(&RUN), "--metric", metrics]).ok();
+    let cited = pallium(&["cite", text(&RUN)]).ok().stdout;
+    assert!(metrics.split(',').all(|id| cited.contains(id)), "{cited}");
     let mut table = csv::Reader::from_path(RUN.join("results.csv")).unwrap();
     let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
     let of = |measure: &str, variant: &str| -> Vec<f64> {
@@ -414,6 +416,14 @@ fn a_report_shows_tests_of_finished_networks() {
     pallium(&["evaluate", text(&RUN), "--answers", "--out", text(&conditions)]).ok();
     let lesion = ["--lesion", "units:strongest:10%,50%", "--lesion", "units:all", "--draws", "2"];
     pallium(&[&["evaluate", text(&RUN), "--out", text(&lesions)], &lesion[..]].concat()).ok();
+    let (delays, noise) = (file("delays.csv"), file("noise.csv"));
+    for (out, set) in
+        [(&delays, "delay={ sweep = [2, 6, 10] }"), (&noise, "sigma={ sweep = [0.5, 1, 2, 4] }")]
+    {
+        let set = format!("task.{set}");
+        let own = ["--only", "F/cognition.perceptual-decision/*", "--set", &set, "--out", text(out)];
+        pallium(&[&["evaluate", text(&RUN)], &own[..]].concat()).ok();
+    }
     let (alike, developed) = (file("likeness.csv"), file("development.csv"));
     let few = ["--measure", "cka,weights", "--trials", "8"];
     pallium(&[&["likeness", text(&RUN), "--out", text(&alike)], &few[..]].concat()).ok();
@@ -421,7 +431,7 @@ fn a_report_shows_tests_of_finished_networks() {
     pallium(&[&["measure", text(&RUN)], &snapshots[..]].concat()).ok();
     let (page, figures) = (file("page.html"), file("figures"));
     let report = ["report", text(&RUN), "--html", text(&page), "--figures", text(&figures)];
-    let tables = ["--tested", text(&conditions), "--tested", text(&lesions)];
+    let tables = [&conditions, &lesions, &delays, &noise].map(|table| ["--tested", text(table)]).concat();
     let more = ["--likeness", text(&alike), "--development", text(&developed)];
     pallium(&[&report[..], &tables, &more].concat()).ok();
     let page = fs::read_to_string(page).unwrap();
@@ -436,7 +446,7 @@ fn a_report_shows_tests_of_finished_networks() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Each figure has the numbers that it shows.
+    // Each figure has the numbers that it shows, and each parameter an axis.
     let numbers = |figure: &str| -> Vec<csv::StringRecord> {
         assert!(figures.join(format!("{figure}-one-column.svg")).is_file(), "{figure}");
         let table = csv::Reader::from_path(figures.join(format!("{figure}.csv"))).unwrap();
@@ -445,6 +455,9 @@ fn a_report_shows_tests_of_finished_networks() {
     for figure in ["tested-conditions", "tested-changes", "tested-answers"] {
         assert!(!numbers(figure).is_empty(), "{figure}");
     }
+    let axes = numbers("tested-settings").into_iter().map(|row| (row[4].to_owned(), row[5].to_owned()));
+    let axes: Vec<(String, String)> = axes.collect();
+    assert_eq!(axes.len(), 3 + 4, "{axes:?}");
     // Five coherences of two directions, zero once, of two variants.
     let curve = numbers("tested-evidence");
     assert_eq!(curve.len(), 2 * 9);

@@ -470,6 +470,14 @@ fn works_are_cited_without_the_data_and_as_bibtex_that_pybtex_formats() {
     let [cited_file, all] = ["cited.bib", "all.bib"].map(|name| scratch.path().join(name));
     std::fs::write(&cited_file, &cited.stdout).unwrap();
     std::fs::copy(root().join("host/src/references.bib"), &all).unwrap();
+    // Services that read CITATION.cff see the same works.
+    let [works, listed] = ["host/src/references.bib", "CITATION.cff"]
+        .map(|name| std::fs::read_to_string(root().join(name)).unwrap());
+    assert_eq!(works.matches("\n@").count(), listed.matches("\n  - type: ").count());
+    let dois = works.lines().filter_map(|line| line.trim().strip_prefix("doi = {")?.strip_suffix("},"));
+    for doi in dois {
+        assert!(listed.contains(&format!("doi: {doi}\n")), "CITATION.cff lacks {doi}");
+    }
     let code = "
 import pybtex
 from pybtex import errors

@@ -261,6 +261,19 @@ fn groups_are_tested_over_their_means() {
     near(&found["t"]["interval"][0], -0.15639581834650473, 1e-9);
     near(&found["t"]["interval"][1], 0.22306248501317139, 1e-9);
     near(&found["t"]["p"], 0.5285954792089684, 1e-9);
+    assert_eq!(found["t"]["holm"], found["t"]["p"]);
+    // Over a family of two, Holm doubles the smaller p and leaves the larger.
+    let mut three = FIELDS.replace(",b\n", ",b,c\n");
+    for value in ["0.55", "0.65", "0.75", "0.85", "0.9", "0.8", "0.7"] {
+        let lower = value.parse::<f64>().unwrap() - 0.5;
+        three = three.replace(&format!(",{value}\n"), &format!(",{value},{lower}\n"));
+    }
+    let found = stats(&written(&folder, &three), &[&levels[..], &["--family", "a"]].concat());
+    let t = |pair: &str| found["hierarchical"][pair]["t"].clone();
+    assert_eq!(t("a vs b")["holm"], t("a vs b")["p"]);
+    near(&t("a vs c")["holm"], 2.0 * t("a vs c")["p"].as_f64().unwrap(), 1e-12);
+    near(&t("a vs c")["p"], 0.0067666316092786, 1e-9);
+    assert!(t("b vs c")["holm"].is_null());
     let said = pallium(&["stats", text(&file), "--levels", "scan,field"]).ok().stdout;
     assert!(said.contains("p of t") && said.contains("fewer than 10 groups by scan"), "{said}");
     let many: String = (0..10).map(|group| format!("{group},0.{group},0.5\n")).collect();

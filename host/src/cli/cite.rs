@@ -7,6 +7,7 @@ use clap::Args;
 use pallium_core::{Error, Result};
 use pallium_record::spec::Use;
 
+use super::finished::existing;
 use super::support;
 use crate::citation::{bibliography, entry};
 use crate::experiment::Experiment;
@@ -46,7 +47,12 @@ pub(super) fn components(of: &Path) -> Result<(Catalogue, Vec<Use>)> {
     }
     let experiment = Experiment::load(&file, &[])?;
     let catalogue = support::catalogue(&experiment.plugin_path)?;
-    let components = experiment.components(&catalogue)?;
+    let mut components = experiment.components(&catalogue)?;
+    if of.is_dir() {
+        for metric in existing(of)?.manifest()?.added_metrics {
+            components.push(experiment.added_metric(&metric, &catalogue)?);
+        }
+    }
     Ok((catalogue, components))
 }
 

@@ -113,7 +113,8 @@ pub struct Evidence {
 
 /// The signed evidence of conditions: a factor of at least three numbers that has both
 /// signs, or of at least two numbers that are not negative, after a factor of two levels,
-/// of which the first is the negative one.
+/// of which the first is the negative one. Angles without a negative one are directions,
+/// not amounts of evidence.
 pub fn evidence<S: AsRef<str>>(names: &[S]) -> Option<Evidence> {
     let mut factors = factors(names);
     let values = |factor: &Factor| factor.values.clone().unwrap_or_default();
@@ -128,7 +129,8 @@ pub fn evidence<S: AsRef<str>>(names: &[S]) -> Option<Evidence> {
     }
     let at = (0..factors.len())
         .filter(|&at| values(&factors[at]).len() > 1 && values(&factors[at]).iter().all(|&v| v >= 0.0))
-        // Of several, that with the most levels: a direction has numbers too.
+        .filter(|&at| !factors[at].name.ends_with('°'))
+        // Of several, that with the most levels.
         .max_by_key(|&at| (factors[at].levels.len(), at))?;
     let sign = (0..at).rev().find(|&other| factors[other].levels.len() == 2)?;
     let [strength, alternative] = [&factors[at], &factors[sign]];
@@ -209,5 +211,14 @@ mod tests {
         assert_eq!((found.values, found.alternatives), (vec![-0.5, 0.0, 0.5], None));
         assert_eq!(evidence(&["go", "no-go"]), None);
         assert_eq!(evidence(&["0°, coherence 3 %", "45°, coherence 3 %", "90°, coherence 9 %"]), None);
+    }
+
+    #[test]
+    fn directions_are_no_amount_of_evidence() {
+        let names = ["modality 1, 0°", "modality 1, 90°", "modality 2, 0°", "modality 2, 90°"];
+        assert_eq!(factors(&names).len(), 2);
+        assert_eq!(evidence(&names), None);
+        let angles = ["modality 1, tilt -5°", "modality 1, tilt 5°", "modality 2, tilt 0°"];
+        assert_eq!(evidence(&angles).unwrap().values, [-5.0, 5.0, 0.0]);
     }
 }

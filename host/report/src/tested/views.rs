@@ -67,31 +67,43 @@ impl Tests<'_> {
         if settings.len() < 2 {
             return;
         }
-        let place = |row: &TestRow| settings.iter().position(|known| *known == row.settings);
-        let numbers = scale(&settings);
+        let at = |among: &[&str], row: &TestRow| among.iter().position(|known| *known == row.settings);
         let labels: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
+        // Settings of one parameter with numbers have an axis of their own.
+        let names = settings.iter().map(|text| parameters(text)).unique();
+        let groups = names.map(|names| -> Vec<&str> {
+            settings.iter().copied().filter(|text| parameters(text) == names).collect()
+        });
+        let (scaled, others): (Vec<_>, Vec<_>) =
+            groups.map(|group| (scale(&group), group)).partition(|(scale, _)| scale.is_some());
+        let others: Vec<&str> = others.into_iter().flat_map(|(_, group)| group).collect();
         for measure in self.measures() {
-            let by_place = |row: &TestRow| Some(place(row).filter(|_| own(row))? as f64);
-            let lines = self.lines(measure, false, &by_place);
-            if lines.is_empty() {
+            let all =
+                self.lines(measure, false, &|row| Some(at(&settings, row).filter(|_| own(row))? as f64));
+            if all.is_empty() {
                 continue;
             }
-            found.tables.push(self.table("settings", &self.title, measure, "parameters", &labels, &lines));
-            let (across, labels, lines) = match &numbers {
-                Some(scale) => {
-                    let at = |row: &TestRow| Some(scale.values[place(row).filter(|_| own(row))?]);
-                    (scale.name.clone(), Vec::new(), self.lines(measure, false, &at))
-                }
-                None => ("parameters".to_owned(), labels.clone(), lines),
+            found.tables.push(self.table("settings", &self.title, measure, "parameters", &labels, &all));
+            let mut curve = |across: String, labels: Vec<String>, lines: Vec<TestLine>| {
+                found.curves.push(TestCurves {
+                    figure: TestFigure::Settings,
+                    title: self.title.clone(),
+                    across,
+                    labels,
+                    measure: measure.into(),
+                    lines,
+                });
             };
-            found.curves.push(TestCurves {
-                figure: TestFigure::Settings,
-                title: self.title.clone(),
-                across,
-                labels,
-                measure: measure.into(),
-                lines,
-            });
+            for (scale, group) in &scaled {
+                let Some(scale) = scale else { continue };
+                let place = |row: &TestRow| Some(scale.values[at(group, row).filter(|_| own(row))?]);
+                curve(scale.name.clone(), Vec::new(), self.lines(measure, false, &place));
+            }
+            if others.len() > 1 {
+                let place = |row: &TestRow| Some(at(&others, row).filter(|_| own(row))? as f64);
+                let labels = others.iter().map(|&name| name.to_owned()).collect();
+                curve("parameters".into(), labels, self.lines(measure, false, &place));
+            }
         }
     }
 
@@ -264,6 +276,11 @@ impl Tests<'_> {
             }
         }
     }
+}
+
+/// The names of the parameters in `delay=20,sigma=1.0`.
+fn parameters(settings: &str) -> Vec<&str> {
+    settings.split(',').filter_map(|part| Some(part.split_once('=')?.0)).collect()
 }
 
 /// A lesion or perturbation without its amount.

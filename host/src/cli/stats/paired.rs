@@ -3,10 +3,11 @@
 //! judged from them, because runs of one group are not independent.
 
 use pallium_core::random;
+use pallium_stats::analysis::Pair;
 use pallium_stats::hierarchical::RESAMPLES;
 use pallium_stats::{
     Analysis, Equivalence, GroupT, Hierarchical, Options, PairedEffect, Test, WideTable, equivalence,
-    grouped_equivalence, hierarchical_bootstrap, paired_effect,
+    grouped_equivalence, hierarchical_bootstrap, holm, paired_effect,
 };
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,8 @@ pub(super) struct PairedPair {
     effect: PairedEffect,
     equivalence: Option<Equivalence>,
     grouped: Option<Hierarchical>,
+    /// p of the groups' t-test after Holm's adjustment over the family, if the pair belongs to it.
+    grouped_holm: Option<f64>,
 }
 
 impl PairedPair {
@@ -43,10 +46,24 @@ impl PairedPair {
                 }),
                 grouped: groups
                     .map(|groups| hierarchical_bootstrap(&groups, options.confidence, resamples(args), seed)),
+                grouped_holm: None,
                 key,
             }
         };
-        analysis.pairs.iter().map(|pair| of(pair.a, pair.b)).collect()
+        let mut pairs: Vec<_> = analysis.pairs.iter().map(|pair| of(pair.a, pair.b)).collect();
+        let in_family = |pair: &Pair| {
+            analysis
+                .family
+                .iter()
+                .any(|member| [(pair.a, pair.b), (pair.b, pair.a)].contains(&(member.a, member.b)))
+        };
+        let members =
+            || analysis.pairs.iter().enumerate().filter(|(_, pair)| in_family(pair)).map(|(place, _)| place);
+        let p: Vec<f64> = members().filter_map(|place| pairs[place].grouped.map(|found| found.t.p)).collect();
+        for (place, adjusted) in members().zip(holm(&p)) {
+            pairs[place].grouped_holm = Some(adjusted);
+        }
+        pairs
     }
 }
 
@@ -95,7 +112,11 @@ pub(super) fn paired_document(pairs: &[PairedPair], args: &Stats) -> Map<String,
                     "levels": args.levels,
                     "groups": found.groups,
                     "difference": number(found.mean),
-                    "t": { "interval": ends(found.t.interval), "p": number(found.t.p) },
+                    "t": {
+                        "interval": ends(found.t.interval),
+                        "p": number(found.t.p),
+                        "holm": pair.grouped_holm.map_or(Value::Null, number),
+                    },
                     "interval": ends(found.interval),
                     "p": number(found.p),
                     "resamples": resamples(args),
@@ -149,7 +170,7 @@ pub(super) fn paired_text(pairs: &[PairedPair], args: &Stats, options: &Options)
     if !args.levels.is_empty() {
         let percent = percent(options.confidence);
         let (by_t, bootstrap) = (format!("t, {percent} %"), format!("bootstrap, {percent} %"));
-        let heads = ["pair", "groups", "difference", &by_t, "p of t", &bootstrap, "p of bootstrap"];
+        let heads = ["pair", "groups", "difference", &by_t, "p of t", "Holm", &bootstrap, "p of bootstrap"];
         let mut table = support::table(heads);
         let mut fewest = usize::MAX;
         for pair in pairs {
@@ -157,7 +178,8 @@ pub(super) fn paired_text(pairs: &[PairedPair], args: &Stats, options: &Options)
             let GroupT { interval: within, p: of_t } = t;
             fewest = fewest.min(groups);
             let row = [pair.key.clone(), groups.to_string(), human(mean), range(within), human(of_t)];
-            table.add_row(row.into_iter().chain([range(interval), human(p)]));
+            let holm = pair.grouped_holm.map_or(String::new(), human);
+            table.add_row(row.into_iter().chain([holm, range(interval), human(p)]));
         }
         let (levels, outermost) = (args.levels.join(", then "), &args.levels[0]);
         let mut part = format!(
