@@ -1,20 +1,22 @@
 """Makes the tables and the figure of the book's page on null models from run folders.
 
-    python experiments/records/page.py RUN... --tuned RUN --autapses RUN --page docs/evidence.md
+    python experiments/records/page.py RUN... --diagonal RUN... --unpenalised RUN... --tuned RUN \\
+        --autapses RUN --page docs/evidence.md
 
-Each RUN is a run of `experiments/evidence.toml` on one field, that of `--tuned` one with tuned
-settings on one of these fields, and that of `--autapses` one of `experiments/autapses.toml`; all are
-trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
-trained, not restored, on other trials, and keeps the results of other fields; without it, this table of
-the page stays as it is. Beside the page, in a folder of its name:
+Each RUN is a run of `experiments/evidence.toml` on one field; of the options, one of
+`evidence-diagonal.toml`, `evidence-unpenalised.toml`, with tuned settings, and of `autapses.toml`. All
+are trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
+trained, not restored, on other trials, and keeps the results of other fields. Without an option, its
+table of the page stays as it is. Beside the page, in a folder of its name:
 
 - `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
 - `matches.csv`: how well every null model matches its original, by field; means over tasks and runs
-- `differences.csv`: every null model minus its original, with t intervals over fields and intervals of
-  a bootstrap that resamples fields and runs
+- `differences.csv`: every null model minus its original, with t intervals over fields, intervals of a
+  bootstrap that resamples fields and runs, and t intervals over scans
 - `differences.svg`: these differences
 - `generalisation.csv`: the accuracy of every network on trials unlike those of its training
+- `diagonal.csv`, `unpenalised.csv`: as `accuracy.csv`
 - `tuned.csv`: mean accuracies with tuned settings, and these settings
 - `autapses.csv`: the accuracy on every task of every network of `experiments/autapses.toml`
 
@@ -37,8 +39,10 @@ import pallium
 ORIGINAL = "W*D*C"
 #: The largest difference that does not matter, as `experiments/evidence.toml` states it.
 MARGIN = 0.05
-#: Corrected p below which a difference counts.
+#: p below which a difference, adjusted, or an equivalence counts.
 SIGNIFICANT = 0.05
+#: Experiments of which the page has mean accuracies.
+CONTROLS = ["diagonal", "unpenalised"]
 SHOWN = ["difference", "low", "high"]
 #: Trials unlike those of the training: task, name of the test, parameter. Delays and durations are twice
 #: those of the training, or longer than all of them; coherences lie between them; noise has twice the
@@ -60,7 +64,7 @@ TESTS = [
 
 def short(name):
     """A variant or a task, as tables show it."""
-    return name.removeprefix(f"{ORIGINAL}, null ").removeprefix("cognition.")
+    return re.sub(rf"^{re.escape(ORIGINAL)}, null |^W\*, null |^cognition\.", "", name)
 
 
 def accuracies(run):
@@ -75,6 +79,13 @@ def trainings(run, field):
     rows = accuracies(run)
     rows.insert(0, "field", field)
     return rows
+
+
+def mean_accuracy(rows):
+    """Means over runs, then over fields, as text."""
+    by_field = rows.groupby(["field", "task", "variant"], sort=False)["accuracy"].mean()
+    means = by_field.groupby(["task", "variant"], sort=False).mean().map("{:.2f}".format)
+    return by_task(means.rename("text").reset_index(), "variant")
 
 
 def learning(run, field):
@@ -99,12 +110,14 @@ def complete(rows):
 
 
 def generalisation(run, field):
-    """The accuracy on trials unlike those of the training."""
+    """The accuracy on trials unlike those of the training, of the runs that were trained here."""
+    restored = {own.run for own in run if not (own.folder / "weights.safetensors").exists()}
+    trained = sorted({own.run for own in run} - restored)
     for task, test, setting in TESTS:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "test.csv"
-            of_task = ["--only", f"*/{task}/*", "--set", f"task.{setting}"]
-            pallium.command("evaluate", run.folder, *of_task, "--out", out)
+            own = [word for number in trained for word in ("--only", f"*/{task}/{number}")]
+            pallium.command("evaluate", run.folder, *own, "--set", f"task.{setting}", "--out", out)
             rows = pd.read_csv(out)
         rows = rows[rows["condition"].isna() & (rows["measure"] == "accuracy")]
         rows = rows[["variant", "run", "value"]].rename(columns={"value": "accuracy"})
@@ -178,14 +191,23 @@ def differences(rows):
             index=["field", "run"], columns="variant", values="accuracy"
         ).reset_index()
         nulls = [name for name in of_task["variant"].unique() if name != ORIGINAL]
-        found = pallium.stats(table, levels=["field"], family=[ORIGINAL])["hierarchical"]
+        judged = pallium.stats(table, levels=["field"], family=[ORIGINAL], equivalence=MARGIN)
+        found = judged["hierarchical"]
+        # Fields of one scan are planes of the same tissue, imaged at the same time.
+        table.insert(0, "scan", table["field"].str.rsplit("_", n=1).str[0])
+        by_scan = pallium.stats(table, levels=["scan", "field"], family=[ORIGINAL], resamples=99)[
+            "hierarchical"
+        ]
         for name in nulls:
             pair, sign = f"{name} vs {ORIGINAL}", 1.0
             if pair not in found:
                 pair, sign = f"{ORIGINAL} vs {name}", -1.0
-            over = found[pair]
-            low, high = sorted(sign * end for end in over["t"]["interval"])
-            below, above = sorted(sign * end for end in over["interval"])
+
+            def ends(interval, sign=sign):
+                return sorted(sign * end for end in interval)
+
+            over, scans = found[pair], by_scan[pair]
+            low, high = ends(over["t"]["interval"])
             yield {
                 "task": task,
                 "null": short(name),
@@ -194,9 +216,11 @@ def differences(rows):
                 "high": high,
                 "p": over["t"]["p"],
                 "holm": over["t"]["holm"],
-                "equivalent": low > -MARGIN and high < MARGIN,
-                "bootstrap_low": below,
-                "bootstrap_high": above,
+                "equivalent": judged["equivalence"][pair]["p"] < SIGNIFICANT,
+                **dict(zip(["bootstrap_low", "bootstrap_high"], ends(over["interval"]), strict=True)),
+                "scan_difference": sign * scans["difference"],
+                **dict(zip(["scan_low", "scan_high"], ends(scans["t"]["interval"]), strict=True)),
+                "scan_holm": scans["t"]["holm"],
             }
 
 
@@ -259,8 +283,10 @@ def main():
     """Writes the tables, the figure and the tables of the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--tuned", type=Path, metavar="RUN", required=True)
-    parser.add_argument("--autapses", type=Path, metavar="RUN", required=True)
+    for name in CONTROLS:
+        parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
+    parser.add_argument("--tuned", type=Path, metavar="RUN")
+    parser.add_argument("--autapses", type=Path, metavar="RUN")
     parser.add_argument("--generalisation", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
@@ -285,19 +311,25 @@ def main():
     table.to_csv(out / "differences.csv", index=False)
     figure(table, rows, out / "differences.svg")
 
-    settings = tuned(pallium.open(arguments.tuned), means)
-    settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
-    settings["text"] = settings["tuned"].map("{:.2f}".format) + settings["mean"].map(" ({:.2f})".format)
-    chosen = settings.drop_duplicates("variant").set_index("variant")[["learning_rate", "λ"]]
-    chosen = chosen.rename(columns={"learning_rate": "learning rate"}, index=short)
-
-    alone = autapses(pallium.open(arguments.autapses))
-    alone.to_csv(out / "autapses.csv", index=False)
-    alone = pd.DataFrame(over_runs(alone))
-    tables = {
-        "tuned": chosen.join(by_task(settings, "variant")),
-        "autapses": alone.pivot_table("text", "tasks", "variant", "first", sort=False),
-    }
+    tables = {}
+    for name in CONTROLS:
+        runs = [pallium.open(folder) for folder in getattr(arguments, name)]
+        if runs:
+            own = pd.concat([trainings(run, field_of(run)) for run in runs])
+            own.to_csv(out / f"{name}.csv", index=False)
+            tables[name] = mean_accuracy(own)
+    if arguments.tuned:
+        settings = tuned(pallium.open(arguments.tuned), means)
+        settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
+        settings["text"] = settings["tuned"].map("{:.2f}".format) + settings["mean"].map(" ({:.2f})".format)
+        chosen = settings.drop_duplicates("variant").set_index("variant")[["learning_rate", "λ"]]
+        chosen = chosen.rename(columns={"learning_rate": "learning rate"}, index=short)
+        tables["tuned"] = chosen.join(by_task(settings, "variant"))
+    if arguments.autapses:
+        alone = autapses(pallium.open(arguments.autapses))
+        alone.to_csv(out / "autapses.csv", index=False)
+        alone = pd.DataFrame(over_runs(alone))
+        tables["autapses"] = alone.pivot_table("text", "tasks", "variant", "first", sort=False)
 
     def shown(row):
         difference, low, high = (f"{row[key]:+.2f}".replace("-0.00", "+0.00") for key in SHOWN)
@@ -307,13 +339,12 @@ def main():
         return f"**{text}**" if row["holm"] < SIGNIFICANT else text
 
     over = means.groupby(["task", "variant"], sort=False)
-    accuracy = over["mean"].mean().map("{:.2f}".format).rename("text").reset_index()
     share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
     nulls = matched.drop(columns="field").groupby("variant", sort=False).mean().rename(index=short)
     nulls.columns = [name.replace("_", " ") for name in nulls.columns]
     tables |= {
         "matches": nulls.map("{:.2f}".format),
-        "accuracy": by_task(accuracy, "variant"),
+        "accuracy": mean_accuracy(rows),
         "learned": by_task(share, "variant"),
         "differences": by_task(table.assign(text=table.apply(shown, axis=1)), "null"),
     }
@@ -325,9 +356,7 @@ def main():
             before = pd.read_csv(file)
             tested = pd.concat([before[~before["field"].isin(tested["field"])], tested])
         tested.to_csv(file, index=False)
-        tested = tested.groupby(keys, sort=False)["accuracy"].mean()
-        tested = tested.groupby(keys[1:], sort=False).mean().map("{:.2f}".format)
-        tables["generalisation"] = by_task(tested.rename("text").reset_index(), "variant")
+        tables["generalisation"] = mean_accuracy(tested)
     fill(arguments.page, tables)
 
 

@@ -34,11 +34,19 @@ def accuracies() -> pd.DataFrame:
     return pd.read_csv(PAGE.with_suffix("") / "accuracy.csv")
 
 
-def test_every_accuracy_is_in_a_record(accuracies: pd.DataFrame) -> None:
-    fields = accuracies["field"].unique()
-    rows = [row for name in fields for row in recorded(f"evidence-{name}")]
-    both = accuracies.merge(pd.DataFrame(rows), on=KEYS, suffixes=("", "_recorded"))
-    assert len(both) == len(accuracies) == len(rows)
+@pytest.mark.parametrize(
+    ("table", "experiment"),
+    [
+        ("accuracy", "evidence"),
+        ("diagonal", "evidence-diagonal"),
+        ("unpenalised", "evidence-unpenalised"),
+    ],
+)
+def test_every_accuracy_is_in_a_record(table: str, experiment: str) -> None:
+    shown = pd.read_csv(PAGE.with_suffix("") / f"{table}.csv")
+    rows = [row for name in shown["field"].unique() for row in recorded(f"{experiment}-{name}")]
+    both = shown.merge(pd.DataFrame(rows), on=KEYS, suffixes=("", "_recorded"))
+    assert len(both) == len(shown) == len(rows)
     assert (both["accuracy"] == both["accuracy_recorded"]).all()
 
 

@@ -315,9 +315,15 @@ fn parsed(body: &str) -> Result<(), String> {
 fn unrun(scratch: &Scratch, block: &Block) -> Result<(), String> {
     match block.language.as_str() {
         "sh" => {
+            // Commands in a loop are checked with its first word.
+            let loops =
+                block.body.lines().filter_map(|line| line.trim().strip_prefix("for ")?.split_once(" in "));
+            let variables: String = loops
+                .filter_map(|(name, words)| Some(format!("{name}={}\n", words.split([' ', ';']).next()?)))
+                .collect();
             for command in commands(&block.body) {
                 if command.starts_with("pallium ") {
-                    scratch.shell("options", &command)?;
+                    scratch.shell("options", &format!("{variables}{command}"))?;
                 }
                 if let Some(wrong) =
                     command.starts_with("cargo ").then(|| unknown_to_cargo(&command)).flatten()

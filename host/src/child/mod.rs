@@ -21,3 +21,15 @@ mod supervise;
 
 pub use inside::is_child;
 pub use supervise::{EVENT, End, POLL_INTERVAL, Stop, Terms, supervise};
+
+use std::path::PathBuf;
+
+use pallium_core::{Error, Kind, Result};
+
+/// The path of this executable.
+///
+/// # Errors
+/// If it cannot be found, for example because it was deleted.
+pub fn executable() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))
+}

@@ -120,14 +120,15 @@ pub fn none_finished(folder: &Path, store: &Store, plan: &[Cell]) -> Error {
     }
     let of = |kind: &str| others.iter().filter_map(|name| name.strip_prefix(kind)).join(", ");
     let [builds, data] = [of("component "), of("data ")];
-    let version = if others.contains("pallium") || others.contains("format") { "yes" } else { "" };
     let causes = [
-        (version, "its trainings are of another version of Pallium".to_owned()),
-        (&builds, format!("its trainings used other builds of the plugins of {builds}")),
-        (&data, format!("its trainings used other data of {data}")),
+        (
+            ["pallium", "format"].iter().any(|name| others.contains(*name)),
+            "its trainings are of another version of Pallium".to_owned(),
+        ),
+        (!builds.is_empty(), format!("its trainings used other builds of the plugins of {builds}")),
+        (!data.is_empty(), format!("its trainings used other data of {data}")),
     ];
-    let causes: Vec<String> =
-        causes.into_iter().filter(|(of, _)| !of.is_empty()).map(|(_, cause)| cause).collect();
+    let causes: Vec<String> = causes.into_iter().filter_map(|(is, cause)| is.then_some(cause)).collect();
     match causes.is_empty() {
         true => error.help("finish the run first"),
         false => Error { causes, ..error }

@@ -7,7 +7,7 @@ use std::process::Command;
 use pallium_core::{Error, Kind, Result};
 use pallium_process::{exit_text, is_ended_by_limit, signal};
 
-use crate::child::last_call::Page;
+use crate::child::{self, last_call::Page};
 
 /// The signal of a process that aborts, as Rust's does if memory runs out.
 const ABORT: i32 = 6;
@@ -19,7 +19,7 @@ const ABORT: i32 = 6;
 /// If the child cannot be started, or did not reach its end.
 pub fn run(arguments: &[OsString]) -> Result<u8> {
     let failed = |what: &str, e| Error::new(Kind::Io, format!("{what}: {e}"));
-    let executable = std::env::current_exe().map_err(|e| failed("cannot find this executable", e))?;
+    let executable = child::executable()?;
     let page = Page::new().map_err(|e| {
         let folder = std::env::temp_dir();
         failed(&format!("cannot write to {}, the folder for temporary files", folder.display()), e)

@@ -25,7 +25,7 @@ use paired::{PairedPair, paired_document, paired_text};
   pallium stats accuracy.csv --json
 
 An empty entry is a run without a value: it is counted, listed and left out. \
-The first column may name the runs (titled `simulation`, or without a title). \
+The first column may name the runs (titled `simulation`, `run` or `index`, or without a title). \
 Columns named as in the paper, such as W*D*C, are also compared by factor.")]
 pub struct Stats {
     /// The table, in CSV.

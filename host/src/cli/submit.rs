@@ -10,6 +10,7 @@ use pallium_record::store::Store;
 use serde_json::json;
 
 use super::{plan, support};
+use crate::child;
 use crate::experiment::{Experiment, filter};
 use crate::run::protocol::most_threads;
 use crate::run::shard;
@@ -141,8 +142,7 @@ pub fn submit(args: &Submit) -> Result<()> {
     let (tasks, loads): (Vec<usize>, Vec<_>) = loads.into_iter().unzip();
     let threads = u32::try_from(most_threads(cells.iter().map(|cell| &cell.spec))).unwrap_or(u32::MAX);
     let resources = Resources::estimate(&loads, args.jobs, threads);
-    let executable = std::env::current_exe()
-        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    let executable = child::executable()?;
     let mut environment = submit::environment(std::env::vars_os())?;
     for (_, paths) in environment.iter_mut().filter(|(name, _)| name == "PALLIUM_PLUGIN_PATH") {
         *paths = absolute(paths)?;

@@ -15,6 +15,7 @@ use pallium_stats::mean;
 use toml::{Table, Value};
 
 use super::{output, support};
+use crate::child;
 use crate::experiment::{Coordinate, Expansion, Experiment};
 
 mod folder;
@@ -338,8 +339,7 @@ fn rounds(points: usize, factor: u32, epochs: u32, least: u32) -> Vec<u32> {
 /// Trains the candidates for so many epochs, in a process of its own: an interruption
 /// and its messages are those of `pallium run`.
 fn train(args: &Tune, folder: &Path, seed: u64, epochs: u32, candidates: &[Candidates]) -> Result<()> {
-    let executable = std::env::current_exe()
-        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    let executable = child::executable()?;
     let mut command = Command::new(executable);
     command.arg("run").arg(&args.experiment).arg("--out").arg(folder).stdout(Stdio::null());
     for set in &args.set {

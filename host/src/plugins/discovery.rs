@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pallium_core::{Error, Result};
 
+use crate::child;
+
 /// The environment variable that lists further folders and files, separated as in
 /// `PATH`.
 pub const PATH_VARIABLE: &str = "PALLIUM_PLUGIN_PATH";
@@ -28,8 +30,7 @@ pub struct FoundFile {
 /// If a named folder does not exist or cannot be read.
 pub fn found_files(extra: &[PathBuf]) -> Result<Vec<FoundFile>> {
     let mut files = Vec::new();
-    let executable = std::env::current_exe()
-        .map_err(|e| Error::new(pallium_core::Kind::Io, format!("cannot find this executable: {e}")))?;
+    let executable = child::executable()?;
     if let Some(folder) = executable.parent() {
         let prefix = format!("{}pallium_", std::env::consts::DLL_PREFIX);
         add_folder(&mut files, folder, |name| name.starts_with(&prefix))?;

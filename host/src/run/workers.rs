@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::cost::Cost;
 use super::protocol::{Event, Job, Work};
-use crate::child::{End, Terms, supervise};
+use crate::child::{self, End, Terms, supervise};
 use crate::limits::Limits;
 use crate::plugins::{Catalogue, KnownFile};
 
@@ -52,8 +52,7 @@ impl Workers {
     /// # Errors
     /// If the executable cannot be found.
     pub fn new(cache: Option<PathBuf>) -> Result<Self> {
-        let executable = std::env::current_exe()
-            .map_err(|e| Error::new(Kind::Io, format!("cannot find this executable: {e}")))?;
+        let executable = child::executable()?;
         Ok(Workers { command: vec![executable.into(), "worker".into()], cache, ..Workers::default() })
     }
 

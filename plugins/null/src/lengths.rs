@@ -81,9 +81,10 @@ impl Lengths {
             let (old, new) = ([bin(i, j), bin(k, l)], [bin(i, l), bin(k, j)]);
             old == new || old == [new[1], new[0]]
         });
-        let complete = before.len() == moving.n * moving.n.saturating_sub(1);
+        // Most connections of a dense network are at the same pairs in any other one.
+        let dense = 2 * before.len() > moving.n * moving.n.saturating_sub(1);
         let stayed = pairs.iter().filter(|pair| before.contains(pair)).count();
-        if !complete && 2 * stayed > before.len() {
+        if !dense && 2 * stayed > before.len() {
             pallium_core::tracing::warn!(
                 "`null.lengths` leaves {stayed} of {} connections where they were; more `swaps` (up to 10000) or \
                  fewer `bins` move more",

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::support;
 use crate::child::inside::{self, emit};
-use crate::child::{Terms, supervise};
+use crate::child::{self, Terms, supervise};
 use crate::plugins::{self, code};
 
 /// Checks whether the components of a plugin file meet the requirements of
@@ -374,7 +374,7 @@ fn run_checks(
     limit: Duration,
     offers: &mut Option<CheckMessage>,
 ) -> Result<Vec<Finding>> {
-    let own = std::env::current_exe().map_err(|e| Error::io(Path::new("this executable"), &e))?;
+    let own = child::executable()?;
     let mut findings: Vec<Finding> = Vec::new();
     // Number of findings after the last check that hung.
     let mut hung = None;
