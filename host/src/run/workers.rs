@@ -1,7 +1,7 @@
 //! Worker processes: how they are started, supervised and ended, and their work
 //! besides training.
 //!
-//! Components run only in them; see [`child`](crate::child).
+//! Components run only in them; see [`child`].
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
