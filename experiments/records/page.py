@@ -3,9 +3,9 @@
     python experiments/records/page.py RUN... --diagonal RUN... --unpenalised RUN... --tuned RUN \\
         --autapses RUN --page docs/evidence.md
 
-Each RUN is a run of `experiments/evidence.toml` on one field; of the options, one of
-`evidence-diagonal.toml`, `evidence-unpenalised.toml`, with tuned settings, and of `autapses.toml`. All
-are trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
+Each RUN is a run of `experiments/evidence.toml` on one field. The runs of the options are of
+`evidence-diagonal.toml`, `evidence-unpenalised.toml`, the tuned experiment and `autapses.toml`. All are
+trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
 trained, not restored, on other trials, and keeps the results of other fields. Without an option, its
 table of the page stays as it is. Beside the page, in a folder of its name:
 

@@ -57,10 +57,10 @@ impl PairedPair {
                 .iter()
                 .any(|member| [(pair.a, pair.b), (pair.b, pair.a)].contains(&(member.a, member.b)))
         };
-        let members =
-            || analysis.pairs.iter().enumerate().filter(|(_, pair)| in_family(pair)).map(|(place, _)| place);
-        let p: Vec<f64> = members().filter_map(|place| pairs[place].grouped.map(|found| found.t.p)).collect();
-        for (place, adjusted) in members().zip(holm(&p)) {
+        let members: Vec<usize> =
+            (0..pairs.len()).filter(|&place| in_family(&analysis.pairs[place])).collect();
+        let p: Vec<f64> = members.iter().filter_map(|&place| Some(pairs[place].grouped?.t.p)).collect();
+        for (place, adjusted) in members.into_iter().zip(holm(&p)) {
             pairs[place].grouped_holm = Some(adjusted);
         }
         pairs
