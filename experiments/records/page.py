@@ -1,22 +1,24 @@
 """Makes the tables and the figure of the book's page on null models from run folders.
 
-    python experiments/records/page.py RUN... --diagonal RUN... --unpenalised RUN... --tuned RUN \\
-        --autapses RUN --page docs/evidence.md
+    python experiments/records/page.py RUN... --diagonal RUN... --unpenalised RUN... --joined RUN \\
+        --tuned RUN --autapses RUN --page docs/evidence.md
 
 Each RUN is a run of `experiments/evidence.toml` on one field. The runs of the options are of
-`evidence-diagonal.toml`, `evidence-unpenalised.toml`, the tuned experiment and `autapses.toml`. All are
-trained or restored with `--finished`. `--generalisation RUN...` tests the networks of runs that were
-trained, not restored, on other trials, and keeps the results of other fields. Without an option, its
-table of the page stays as it is. Beside the page, in a folder of its name:
+`evidence-diagonal.toml`, `evidence-unpenalised.toml`, `evidence.toml` on a joined scan, the tuned
+experiment and `autapses.toml`. All are trained or restored with `--finished`. `--generalisation RUN...`
+tests the networks of runs that were trained, not restored, on other trials, and keeps the results of
+other fields. Without an option, its table of the page stays as it is. Beside the page, in a folder of its
+name:
 
 - `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
 - `matches.csv`: how well every null model matches its original, by field; means over tasks and runs
 - `differences.csv`: every null model minus its original, with t intervals over fields, intervals of a
   bootstrap that resamples fields and runs, and t intervals over scans
+- `weights.csv`: the initial recurrent weights of the first run, by field
 - `differences.svg`: these differences
 - `generalisation.csv`: the accuracy of every network on trials unlike those of its training
-- `diagonal.csv`, `unpenalised.csv`: as `accuracy.csv`
+- `diagonal.csv`, `unpenalised.csv`, `joined.csv`: as `accuracy.csv`
 - `tuned.csv`: mean accuracies with tuned settings, and these settings
 - `autapses.csv`: the accuracy on every task of every network of `experiments/autapses.toml`
 
@@ -31,6 +33,7 @@ import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
@@ -44,6 +47,13 @@ SIGNIFICANT = 0.05
 #: Experiments of which the page has mean accuracies.
 CONTROLS = ["diagonal", "unpenalised"]
 SHOWN = ["difference", "low", "high"]
+#: Columns of the table of initial weights.
+WEIGHTS = {
+    "mean_self_connection": "mean self-connection",
+    "largest_self_connection": "largest",
+    "mean_other": "mean other",
+    "spectral_radius": "spectral radius",
+}
 #: Trials unlike those of the training: task, name of the test, parameter. Delays and durations are twice
 #: those of the training, or longer than all of them; coherences lie between them; noise has twice the
 #: standard deviation.
@@ -184,6 +194,61 @@ def matches(run, field):
     return table.reset_index()
 
 
+def initial(run, field):
+    """The initial recurrent weights of the first run: strength, eigenvalues, penalty."""
+    for training in {one.variant: one for one in run if one.run == 0}.values():
+        spec = training.about["spec"]
+        (constraint,) = spec["constraints"]
+        own = {"field": spec["substrate"]["params"]["path"]}
+        null = spec.get("null")
+        weights = pallium.weights(
+            spec["weights"]["use"],
+            seed=spec["seed"],
+            run=training.run,
+            null=null and pallium.use(null["use"], **null.get("params", {})),
+            **own,
+        )
+        loops = np.diag(weights)
+        others = weights[~np.eye(len(weights), dtype=bool)]
+        eigenvalues = np.abs(np.linalg.eigvals(weights))
+        yield {
+            "field": field,
+            "variant": training.variant,
+            "mean_self_connection": loops.mean(),
+            "largest_self_connection": loops.max(),
+            "mean_other": np.abs(others).mean(),
+            "negative": (others < 0).mean(),
+            "spectral_radius": eigenvalues.max(),
+            "eigenvalues_above_half": (eigenvalues > 0.5).mean(),
+            "penalty": pallium.penalty(constraint["use"], weights, **own).value,
+        }
+
+
+def minus(interval):
+    """The interval of a difference that is taken the other way round."""
+    low, high = interval
+    return -high, -low
+
+
+def marked(text, equivalent, holm):
+    """Marks what is equivalent to the original, and what else differs significantly from it."""
+    if equivalent:
+        return f"{text} ="
+    return f"**{text}**" if holm < SIGNIFICANT else text
+
+
+def judged_by_run(rows):
+    """Means over the runs of one field, as text, marked by tests of paired runs and of all runs."""
+    for task, of_task in rows.groupby("task", sort=False):
+        table = of_task.pivot_table(index="run", columns="variant", values="accuracy")
+        found = pallium.stats(table, family=[ORIGINAL], equivalence=MARGIN)
+        for name in of_task["variant"].unique():
+            text, pair = f"{table[name].mean():.2f}", f"{ORIGINAL} vs {name}"
+            if name != ORIGINAL:
+                text = marked(text, found["equivalence"][pair]["p"] < SIGNIFICANT, found["holm"][pair])
+            yield {"task": task, "variant": name, "text": text}
+
+
 def differences(rows):
     """Null models minus the original; those of one task are tested together."""
     for task, of_task in rows.groupby("task", sort=False):
@@ -195,32 +260,27 @@ def differences(rows):
         found = judged["hierarchical"]
         # Fields of one scan are planes of the same tissue, imaged at the same time.
         table.insert(0, "scan", table["field"].str.rsplit("_", n=1).str[0])
-        by_scan = pallium.stats(table, levels=["scan", "field"], family=[ORIGINAL], resamples=99)[
-            "hierarchical"
-        ]
+        by_scan = pallium.stats(
+            table, levels=["scan", "field"], family=[ORIGINAL], equivalence=MARGIN, resamples=99
+        )
         for name in nulls:
-            pair, sign = f"{name} vs {ORIGINAL}", 1.0
-            if pair not in found:
-                pair, sign = f"{ORIGINAL} vs {name}", -1.0
-
-            def ends(interval, sign=sign):
-                return sorted(sign * end for end in interval)
-
-            over, scans = found[pair], by_scan[pair]
-            low, high = ends(over["t"]["interval"])
+            pair = f"{ORIGINAL} vs {name}"
+            over, scans = found[pair], by_scan["hierarchical"][pair]
+            low, high = minus(over["t"]["interval"])
             yield {
                 "task": task,
                 "null": short(name),
-                "difference": sign * over["difference"],
+                "difference": -over["difference"],
                 "low": low,
                 "high": high,
                 "p": over["t"]["p"],
                 "holm": over["t"]["holm"],
                 "equivalent": judged["equivalence"][pair]["p"] < SIGNIFICANT,
-                **dict(zip(["bootstrap_low", "bootstrap_high"], ends(over["interval"]), strict=True)),
-                "scan_difference": sign * scans["difference"],
-                **dict(zip(["scan_low", "scan_high"], ends(scans["t"]["interval"]), strict=True)),
+                **dict(zip(["bootstrap_low", "bootstrap_high"], minus(over["interval"]), strict=True)),
+                "scan_difference": -scans["difference"],
+                **dict(zip(["scan_low", "scan_high"], minus(scans["t"]["interval"]), strict=True)),
                 "scan_holm": scans["t"]["holm"],
+                "scan_equivalent": by_scan["equivalence"][pair]["p"] < SIGNIFICANT,
             }
 
 
@@ -285,18 +345,20 @@ def main():
     parser.add_argument("runs", nargs="+", type=Path)
     for name in CONTROLS:
         parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
+    parser.add_argument("--joined", type=Path, metavar="RUN")
     parser.add_argument("--tuned", type=Path, metavar="RUN")
     parser.add_argument("--autapses", type=Path, metavar="RUN")
     parser.add_argument("--generalisation", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
-    rows, learned, matched = [], [], []
+    rows, learned, matched, started = [], [], [], []
     for folder in arguments.runs:
         run = pallium.open(folder)
         field = field_of(run)
         rows.append(trainings(run, field))
         learned += learning(run, field)
         matched.append(matches(run, field))
+        started += initial(run, field)
     rows = pd.concat(rows, ignore_index=True)
     out = arguments.page.with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
@@ -307,6 +369,8 @@ def main():
     means.to_csv(out / "means.csv", index=False)
     matched = pd.concat(matched, ignore_index=True)
     matched.round(4).to_csv(out / "matches.csv", index=False)
+    started = pd.DataFrame(started)
+    started.round(5).to_csv(out / "weights.csv", index=False)
     table = pd.DataFrame(differences(rows)).round(5)
     table.to_csv(out / "differences.csv", index=False)
     figure(table, rows, out / "differences.svg")
@@ -318,6 +382,11 @@ def main():
             own = pd.concat([trainings(run, field_of(run)) for run in runs])
             own.to_csv(out / f"{name}.csv", index=False)
             tables[name] = mean_accuracy(own)
+    if arguments.joined:
+        run = pallium.open(arguments.joined)
+        own = complete(trainings(run, field_of(run)))
+        own.to_csv(out / "joined.csv", index=False)
+        tables["joined"] = by_task(pd.DataFrame(judged_by_run(own)), "variant")
     if arguments.tuned:
         settings = tuned(pallium.open(arguments.tuned), means)
         settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
@@ -333,16 +402,22 @@ def main():
 
     def shown(row):
         difference, low, high = (f"{row[key]:+.2f}".replace("-0.00", "+0.00") for key in SHOWN)
-        text = f"{difference} [{low}, {high}]"
-        if row["equivalent"]:
-            return f"{text} ="
-        return f"**{text}**" if row["holm"] < SIGNIFICANT else text
+        equivalent = row["equivalent"] and row["scan_equivalent"]
+        return marked(f"{difference} [{low}, {high}]", equivalent, max(row["holm"], row["scan_holm"]))
 
     over = means.groupby(["task", "variant"], sort=False)
     share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
     nulls = matched.drop(columns="field").groupby("variant", sort=False).mean().rename(index=short)
     nulls.columns = [name.replace("_", " ") for name in nulls.columns]
+    of_original = started[started["variant"] == ORIGINAL].set_index("field")["penalty"]
+    started["times"] = started["penalty"] / started["field"].map(of_original)
+    by_variant = started.groupby("variant", sort=False)
+    weights = by_variant[list(WEIGHTS)].mean().map("{:.3f}".format).rename(columns=WEIGHTS)
+    weights["eigenvalues above 0.5"] = by_variant["eigenvalues_above_half"].mean().map("{:.0%}".format)
+    low, high = (getattr(by_variant["times"], name)().map("{:.3g}".format) for name in ("min", "max"))
+    weights["penalty, times that of W*D*C"] = low.where(low == high, low + " to " + high)
     tables |= {
+        "weights": weights.rename(index=short),
         "matches": nulls.map("{:.2f}".format),
         "accuracy": mean_accuracy(rows),
         "learned": by_task(share, "variant"),

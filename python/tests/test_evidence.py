@@ -40,6 +40,7 @@ def accuracies() -> pd.DataFrame:
         ("accuracy", "evidence"),
         ("diagonal", "evidence-diagonal"),
         ("unpenalised", "evidence-unpenalised"),
+        ("joined", "evidence"),
     ],
 )
 def test_every_accuracy_is_in_a_record(table: str, experiment: str) -> None:
@@ -58,6 +59,14 @@ def test_every_accuracy_of_autapses_is_in_the_record() -> None:
     both = table.merge(rows, on=keys, suffixes=("", "_recorded"))
     assert len(both) == len(table)
     assert (both["accuracy"] == both["accuracy_recorded"]).all()
+
+
+def test_every_accuracy_of_the_reproduction_is_in_the_record() -> None:
+    table = pd.read_csv(ROOT / "docs" / "reproduction" / "published.csv")
+    rows = pd.DataFrame(recorded("cortical-blueprint-6_6_2"))
+    both = table.merge(rows, on=KEYS[1:])
+    assert len(both) == len(table) == len(rows)
+    assert (both["test_accuracy"] - both["accuracy"]).abs().max() < 5.1e-7
 
 
 def test_tuned_means_are_those_of_the_record() -> None:
