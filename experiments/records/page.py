@@ -401,7 +401,7 @@ def main():
         tables["autapses"] = alone.pivot_table("text", "tasks", "variant", "first", sort=False)
 
     def shown(row):
-        difference, low, high = (f"{row[key]:+.2f}".replace("-0.00", "+0.00") for key in SHOWN)
+        difference, low, high = (f"{row[key] + 0.0:+.2f}" for key in SHOWN)
         equivalent = row["equivalent"] and row["scan_equivalent"]
         return marked(f"{difference} [{low}, {high}]", equivalent, max(row["holm"], row["scan_holm"]))
 
