@@ -1,14 +1,14 @@
 """Makes the tables and the figure of the book's page on null models from run folders.
 
     python experiments/records/page.py RUN... --diagonal RUN... --unpenalised RUN... --joined RUN \\
-        --tuned RUN --autapses RUN --page docs/evidence.md
+        --tuned RUN --autapses RUN... --page docs/evidence.md
 
 Each RUN is a run of `experiments/evidence.toml` on one field. The runs of the options are of
 `evidence-diagonal.toml`, `evidence-unpenalised.toml`, `evidence.toml` on a joined scan, the tuned
-experiment and `autapses.toml`. All are trained or restored with `--finished`. `--generalisation RUN...`
-tests the networks of runs that were trained, not restored, on other trials, and keeps the results of
-other fields. Without an option, its table of the page stays as it is. Beside the page, in a folder of its
-name:
+experiment, `autapses.toml` and `autapses-long.toml`. All are trained or restored with `--finished`.
+`--generalisation RUN...` tests the networks of runs that were trained, not restored, on other trials, and
+keeps the results of other fields. Without an option, its table of the page stays as it is. Beside the
+page, in a folder of its name:
 
 - `accuracy.csv`: the test accuracy of every training
 - `means.csv`: by field, task and variant; with how many runs learned the task, and after how many trials
@@ -20,7 +20,7 @@ name:
 - `generalisation.csv`: the accuracy of every network on trials unlike those of its training
 - `diagonal.csv`, `unpenalised.csv`, `joined.csv`: as `accuracy.csv`
 - `tuned.csv`: mean accuracies with tuned settings, and these settings
-- `autapses.csv`: the accuracy on every task of every network of `experiments/autapses.toml`
+- `autapses.csv`: the accuracy on every task of every network of these two
 
 Tables of the page stand between comments that name them, and are replaced. Needs the Python package
 `pallium`, and matplotlib.
@@ -158,19 +158,28 @@ def tuned(run, means):
     return table.merge(means[["field", "task", "variant", "mean"]], on=["field", "task", "variant"])
 
 
+def kind(task):
+    """The group of Mod-Cog's 82 tasks to which a task belongs."""
+    if "seq" in task:
+        return "40 with seq"
+    if "int" not in task:
+        return "Yang's 20"
+    return "10 with int, constant delay" if re.search("dm[12]?int", task) else "12 with int, drawn delay"
+
+
 def autapses(run):
     """The accuracy on each task of networks that learned several."""
     rows = accuracies(run)
     rows = rows[rows["task"].str.contains("/")].copy()
     rows[["network", "task"]] = rows["task"].str.split("/", expand=True)
-    extension = rows["task"].str.extract("(int|seq)[rl]$", expand=False)
-    rows["kind"] = extension.map({"int": "22 with int", "seq": "40 with seq"}).fillna("Yang's 20")
-    return complete(rows[["network", "kind", "task", "variant", "run", "accuracy"]])
+    rows["kind"] = rows["task"].map(kind)
+    rows["epochs"] = next(iter(run)).about["spec"]["training"]["epochs"]
+    return complete(rows[["network", "epochs", "kind", "task", "variant", "run", "accuracy"]])
 
 
 def over_runs(rows):
     """Means over the tasks of a kind, with intervals over runs."""
-    for (network, kind), of_kind in rows.groupby(["network", "kind"], sort=False):
+    for (network, epochs, kind), of_kind in rows.groupby(["network", "epochs", "kind"], sort=False):
         table = of_kind.pivot_table(index="run", columns="variant", values="accuracy")[
             rows["variant"].unique()
         ]
@@ -178,7 +187,7 @@ def over_runs(rows):
         for variant in table:
             low, high = found[variant]["t"]
             yield {
-                "tasks": f"{network}: {kind}",
+                "tasks": f"{network}, {epochs} epochs: {kind}",
                 "variant": variant,
                 "text": f"{found[variant]['mean']:.2f} [{low:.2f}, {high:.2f}]",
             }
@@ -347,8 +356,8 @@ def main():
         parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--joined", type=Path, metavar="RUN")
     parser.add_argument("--tuned", type=Path, metavar="RUN")
-    parser.add_argument("--autapses", type=Path, metavar="RUN")
-    parser.add_argument("--generalisation", type=Path, nargs="*", metavar="RUN", default=[])
+    for name in ("autapses", "generalisation"):
+        parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
     rows, learned, matched, started = [], [], [], []
@@ -395,7 +404,7 @@ def main():
         chosen = chosen.rename(columns={"learning_rate": "learning rate"}, index=short)
         tables["tuned"] = chosen.join(by_task(settings, "variant"))
     if arguments.autapses:
-        alone = autapses(pallium.open(arguments.autapses))
+        alone = pd.concat(autapses(pallium.open(folder)) for folder in arguments.autapses)
         alone.to_csv(out / "autapses.csv", index=False)
         alone = pd.DataFrame(over_runs(alone))
         tables["autapses"] = alone.pivot_table("text", "tasks", "variant", "first", sort=False)
