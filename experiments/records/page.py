@@ -216,6 +216,7 @@ def initial(run, field):
             run=training.run,
             null=null and pallium.use(null["use"], **null.get("params", {})),
             **own,
+            **spec["weights"].get("params", {}),
         )
         loops = np.diag(weights)
         others = weights[~np.eye(len(weights), dtype=bool)]
@@ -229,7 +230,9 @@ def initial(run, field):
             "negative": (others < 0).mean(),
             "spectral_radius": eigenvalues.max(),
             "eigenvalues_above_half": (eigenvalues > 0.5).mean(),
-            "penalty": pallium.penalty(constraint["use"], weights, **own).value,
+            "penalty": pallium.penalty(
+                constraint["use"], weights, **own, **constraint.get("params", {})
+            ).value,
         }
 
 
