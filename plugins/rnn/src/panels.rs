@@ -5,10 +5,13 @@ use std::ops::{Deref, DerefMut, Range};
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Maximum number of vectors in a row of a panel. With 3, the sums of 8 rows, a
-/// panel's row and a value of the left factor fill 28 of 32 registers; those of
-/// 4 rows fill 16 of 16.
+/// Maximum number of vectors in a row of a panel, with 32 registers and with
+/// fewer. The sums of 8 rows, a panel's row and a value of the left factor fill
+/// 28 of 32 registers; those of 4 rows fill 11 of 16. With 3 vectors they would
+/// need all 16, and the compiler would keep some sums in memory (half the
+/// speed).
 pub(crate) const VECTORS: usize = 3;
+pub(crate) const FEW_VECTORS: usize = 2;
 
 /// Rows that [`Panels::fill_transposed`] copies at a time.
 const ROWS: usize = 8;
@@ -28,7 +31,8 @@ impl Default for Shape {
 
 impl Shape {
     pub fn new<S: Simd>() -> Shape {
-        Shape { lanes: S::F32_LANES, vectors: VECTORS }
+        let vectors = if S::REGISTER_COUNT < 32 { FEW_VECTORS } else { VECTORS };
+        Shape { lanes: S::F32_LANES, vectors }
     }
 
     /// The shape for this machine's instructions.
@@ -79,7 +83,7 @@ impl DerefMut for Aligned {
 }
 
 /// A matrix stored panel by panel; within a panel, row by row. A panel is
-/// [`VECTORS`] vectors wide, the last one only as wide as it needs to be, with
+/// [`VECTORS`] or [`FEW_VECTORS`] vectors wide, the last one only as wide as it needs to be, with
 /// zeros past the last column.
 #[derive(Default)]
 pub(crate) struct Panels {

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::panels::{Panel, VECTORS, store, vectors};
+use crate::panels::{FEW_VECTORS, Panel, VECTORS, store, vectors};
 pub(crate) use crate::panels::{Panels, load};
 
 /// Number of rows of a left factor that share a list of columns to multiply.
@@ -162,8 +162,7 @@ impl<F: Finish> WithSimd for Product<'_, F> {
                     (32.., 2) => self.panel::<S, MANY, 2>(simd, index, block, right.columns, &panel),
                     (32.., _) => self.panel::<S, MANY, VECTORS>(simd, index, block, right.columns, &panel),
                     (_, 1) => self.panel::<S, FEW, 1>(simd, index, block, right.columns, &panel),
-                    (_, 2) => self.panel::<S, FEW, 2>(simd, index, block, right.columns, &panel),
-                    (_, _) => self.panel::<S, FEW, VECTORS>(simd, index, block, right.columns, &panel),
+                    (_, _) => self.panel::<S, FEW, FEW_VECTORS>(simd, index, block, right.columns, &panel),
                 }
             }
         }
@@ -321,8 +320,7 @@ impl<'a> WithSimd for Outer<'a> {
                         (true, 2) => add_rows::<S, MANY, 2>(simd, sum, list, &rows, right),
                         (true, _) => add_rows::<S, MANY, VECTORS>(simd, sum, list, &rows, right),
                         (false, 1) => add_rows::<S, FEW, 1>(simd, sum, list, &rows, right),
-                        (false, 2) => add_rows::<S, FEW, 2>(simd, sum, list, &rows, right),
-                        (false, _) => add_rows::<S, FEW, VECTORS>(simd, sum, list, &rows, right),
+                        (false, _) => add_rows::<S, FEW, FEW_VECTORS>(simd, sum, list, &rows, right),
                     }
                 }
             }
