@@ -506,7 +506,7 @@ fn the_authors_layout_has_the_values_of_the_run_folder() {
         pallium(&["run", text(&file), "--out", text(&run), "--only", only]).ok();
     }
     let ended = pallium(&["export", text(&run), "--layout", "authors", "--out", text(&out)]).ok();
-    assert!(ended.stderr.contains("variants: mine"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("variants: `mine`"), "{}", ended.stderr);
     let folder = PathBuf::from(ended.stdout.trim());
     assert_eq!(folder, out.join("synthetic.field_sttc-precision"));
     let table = |name: &str| -> Vec<Vec<String>> {

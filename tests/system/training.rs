@@ -375,3 +375,21 @@ fn neurons_that_constraints_cut_off_are_reported() {
     let one = run("", "[[variant]]\nname = \"a\"\nconstraints = [\"circuit.dale\"]\n");
     assert!(read_json(&one.trainings["a"].join("cell.json"))["warnings"].is_null());
 }
+
+#[test]
+fn a_null_model_that_changes_nothing_is_reported() {
+    let variant = "[[variant]]\nname = \"a\"\nweights = \"init.identity\"\nnull = \"null.degrees\"\n";
+    let ran = run("[training]\nepochs = 1\ntrials = 32\nbatch = 8\n", variant);
+    let warnings = read_json(&ran.trainings["a"].join("cell.json"))["warnings"].to_string();
+    assert!(warnings.contains("`null.degrees` cannot change these weights"), "{warnings}");
+
+    let out = ran.folder.path().join("w.npy");
+    let weights = |null: &str| {
+        let draw = ["weights", "init.identity", "--neurons", "10", "--seed", "1", "--null", null];
+        pallium(&[&draw[..], &["--out", text(&out), "--force"]].concat()).ok().stderr
+    };
+    for null in ["null.degrees", "null.eigenvalues"] {
+        assert!(weights(null).contains(&format!("`{null}` cannot change these weights")), "{null}");
+    }
+    assert_eq!(weights("null.density"), "");
+}

@@ -160,6 +160,17 @@ fn only_the_same_tuning_writes_into_its_folder() {
 }
 
 #[test]
+fn nothing_is_chosen_if_all_trainings_diverge() {
+    let scene = Scene::new(SHORT);
+    let (file, out) = (scene.out("x.toml"), scene.out("tuning"));
+    let huge = "optimizer.learning_rate.sweep=[1e30,1e20]";
+    pallium(&["tune", text(&file), "--out", text(&out), "--runs", "1", "--set", huge])
+        .refused(&["all trainings of `W` diverged", "smaller learning rates"]);
+    assert!(!out.join("tuned.toml").exists());
+    assert_eq!(rows(&out.join("tuning.csv")).iter().filter(|row| row["kept"] == "true").count(), 1);
+}
+
+#[test]
 fn what_cannot_be_tuned_is_refused() {
     let plain = Scene::new(
         &EXPERIMENT

@@ -23,7 +23,7 @@ pub struct ContentDesign {
 }
 
 /// One aspect of a specification: its name, and its value; `None` where it does
-/// not apply (a geometry, without space).
+/// not apply (a geometry, without space). Null where a variant does without it.
 type Aspect = (&'static str, Option<Value>);
 
 /// Number of aspects.
@@ -35,8 +35,8 @@ fn aspects(spec: &CellSpec) -> [Aspect; ASPECTS] {
     let space = (spec.geometry.space != Space::None).then_some(&spec.geometry);
     [
         ("weights", json(serde_json::to_value(&spec.weights))),
-        ("connections", spec.connections.as_ref().and_then(|c| json(serde_json::to_value(c)))),
-        ("null", spec.null.as_ref().and_then(|n| json(serde_json::to_value(n)))),
+        ("connections", json(serde_json::to_value(&spec.connections))),
+        ("null", json(serde_json::to_value(&spec.null))),
         ("geometry", space.and_then(|g| json(serde_json::to_value(g)))),
         ("constraints", json(serde_json::to_value(&spec.constraints))),
         ("model", json(serde_json::to_value(&spec.model))),
@@ -195,6 +195,7 @@ fn parameters(own: &Map<String, Value>, others: &[Map<String, Value>]) -> String
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Null => "none".into(),
         // A grid's extents.
         Value::Object(object) if object.len() == 1 => object.keys().join(""),
         other => other.to_string(),
@@ -274,6 +275,19 @@ mod tests {
         let near = design(&[spec(one("x"), "soma", json!([])), spec(one("x"), "none", json!([one("c")]))]);
         assert_eq!(near.design.matched(1, 0, 1), []);
         assert_eq!(differences(&specs[0], &specs[1]), ["weights"]);
+    }
+
+    #[test]
+    fn null_models_are_compared_with_their_original() {
+        let original = spec(one("a"), "none", json!([]));
+        let mut specs = vec![original.clone(), original.clone(), original];
+        for (spec, id) in specs[1..].iter_mut().zip(["null.density", "null.degrees"]) {
+            spec.null = Some(Use::new(id));
+        }
+        let found = design(&specs).design;
+        assert_eq!(found.factors.len(), 1);
+        assert_eq!(found.factors[0].levels, ["none", "null.density", "null.degrees"]);
+        assert_eq!([found.matched(0, 0, 1), found.matched(0, 0, 2)], [[(0, 1)], [(0, 2)]]);
     }
 
     #[test]

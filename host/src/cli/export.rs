@@ -180,7 +180,8 @@ pub fn export(args: &Export) -> Result<()> {
         [("variants", variants.unique().collect_vec()), ("tasks", tasks.unique().collect_vec())]
     {
         if !others.is_empty() {
-            tracing::warn!("not exported, because the layout has no such {what}: {}", others.join(", "));
+            let others = others.iter().map(|name| format!("`{name}`")).join(", ");
+            tracing::warn!("not exported, because the layout has no such {what}: {others}");
         }
     }
     let chosen: Vec<&CellSpec> = cells.iter().filter(|c| known_task(c) && is_column(c)).collect();

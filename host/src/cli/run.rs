@@ -106,6 +106,9 @@ pub struct Run {
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+    /// Part of a tuning, whose folder has trainings of other rounds.
+    #[arg(long, hide = true)]
+    of_tuning: bool,
 }
 
 /// Runs the command.
@@ -184,7 +187,7 @@ pub fn run(args: &Run) -> Result<u8> {
         }
     }
     let stale = store.stale(&plan)?;
-    announce(&out, pending.len() - to_measure, held, to_measure, &stale);
+    announce(&out, pending.len() - to_measure, held, to_measure, if args.of_tuning { &[] } else { &stale });
     announce_restored(&restorable, &wanted);
     if held + to_measure + stale.len() > 0 {
         announce_continued(&store, &pending)?;
@@ -363,12 +366,14 @@ fn restorable<'a>(
             }
         }
         if known == 0 {
-            tracing::warn!(
-                "--finished {}: none of its {} trainings is one of this experiment: specification, data, metrics or \
-                 version of Pallium differ",
-                path.display(),
-                file.count()
-            );
+            match file.count() {
+                0 => tracing::warn!("--finished {}: it holds no trainings", path.display()),
+                count => tracing::warn!(
+                    "--finished {}: none of its {count} trainings is one of this experiment; they differ in \
+                     specification, data, metrics or version of Pallium",
+                    path.display()
+                ),
+            }
         }
     }
     Ok(restorable)
@@ -410,8 +415,8 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
         status!(
-            "{} trainings in {place} belong to an earlier state of the experiment, its plugins or its data; \
-             they are kept, but not counted: {}{dots}",
+            "{} trainings in {place} are not part of this experiment as it is now (its file, plugins or data have \
+             changed); they are kept, but not counted: {}{dots}",
             stale.len(),
             few.join(", ")
         );

@@ -31,7 +31,8 @@ use folder::Record;
 /// remaining points have trained for all epochs; the best of them is chosen (successive
 /// halving: Jamieson & Talwalkar, AISTATS 2016). A point is better if its mean validation
 /// accuracy over tasks and runs is higher or, if that is equal or there is none, its mean
-/// validation loss is lower. Test trials are not used.
+/// validation loss is lower; points with fewer diverged trainings always come first. Test
+/// trials are not used.
 ///
 /// Variants whose sweeps have the same number of points get the same budget, that is, the
 /// same numbers of trainings and epochs; a warning names variants with different numbers.
@@ -156,6 +157,7 @@ pub fn tune(args: &Tune) -> Result<()> {
     }
     let trainings = args.out.join("trainings");
     let mut log = table::with_header(COLUMNS)?;
+    let mut all_diverged: Vec<String> = Vec::new();
     for (round, &epochs) in rounds.iter().enumerate() {
         let left: usize = candidates.iter().map(|c| c.points.len()).sum();
         status!("round {} of {}: {left} points, {epochs} epochs", round + 1, rounds.len());
@@ -174,6 +176,13 @@ pub fn tune(args: &Tune) -> Result<()> {
                 .collect();
             // Stable: of equal points the first in the file.
             scored.sort_by(|a, b| a.0.order(&b.0));
+            if last
+                && scored
+                    .first()
+                    .is_some_and(|(best, _)| best.trainings > 0 && best.diverged == best.trainings)
+            {
+                all_diverged.push(format!("`{}`", one.base));
+            }
             let kept = if last { 1 } else { scored.len().div_ceil(args.factor as usize) };
             for (at, (score, point)) in scored.iter().enumerate() {
                 let number = |value: Option<f64>| value.map_or_else(String::new, table::number);
@@ -197,6 +206,13 @@ pub fn tune(args: &Tune) -> Result<()> {
     let text = tuned(&resolved, &experiment.name, &expansion, &chosen)?;
     let file = args.out.join("tuned.toml");
     folder::put(&args.out.join("tuning.csv"), &table::finish(log)?, args.force)?;
+    if !all_diverged.is_empty() {
+        return Err(Error::input(format!(
+            "all trainings of {} diverged in the last round, so there is nothing to choose",
+            all_diverged.join(", ")
+        ))
+        .help("sweep other values, such as smaller learning rates, and use another --out"));
+    }
     folder::put(&file, text.as_bytes(), args.force)?;
     show(&expansion, &chosen)?;
     support::print(&format!("the experiment with these values is {}\n", file.display()))
@@ -341,7 +357,13 @@ fn rounds(points: usize, factor: u32, epochs: u32, least: u32) -> Vec<u32> {
 fn train(args: &Tune, folder: &Path, seed: u64, epochs: u32, candidates: &[Candidates]) -> Result<()> {
     let executable = child::executable()?;
     let mut command = Command::new(executable);
-    command.arg("run").arg(&args.experiment).arg("--out").arg(folder).stdout(Stdio::null());
+    command
+        .arg("run")
+        .arg(&args.experiment)
+        .arg("--out")
+        .arg(folder)
+        .arg("--of-tuning")
+        .stdout(Stdio::null());
     for set in &args.set {
         command.arg("--set").arg(set);
     }
@@ -367,7 +389,10 @@ fn train(args: &Tune, folder: &Path, seed: u64, epochs: u32, candidates: &[Candi
         return Ok(());
     }
     Err(Error::input(format!("the trainings of {epochs} epochs did not all finish (see above)"))
-        .help("fix the cause and repeat the command: finished trainings are kept"))
+        .help(
+            "fix the cause and repeat the command: finished trainings are kept; if this changes the experiment, use \
+             another --out",
+        ))
 }
 
 /// The experiment with one point for each variant, as the text of a file.

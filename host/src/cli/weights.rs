@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::npy;
 use super::output::{check, is_stdout};
 use super::support::{self, ProfileArgs};
+use crate::run::components;
 use crate::run::nulls::likeness;
 
 /// Writes the initial recurrent weights of a weight source.
@@ -133,6 +134,9 @@ pub fn weights(args: &Weights) -> Result<()> {
     let seed = run_seed(args.seed, args.run, "null");
     let setting = Setting { seed, original: Some(weights.view()), ..setting.reborrow() };
     let changed = draw(&null, &setting, &WeightRequest { seed, draw: None, ..request })?;
+    if components::unchanged(&weights, &changed) {
+        tracing::warn!("{}", components::changes_nothing(id));
+    }
     npy::write(&args.out, &changed, args.force)?;
     let sparse = |of: &Matrix| SparseWeights::from_matrix(of.view(), None);
     let kept = likeness(&sparse(&weights), &sparse(&changed), substrate.as_ref());

@@ -148,6 +148,6 @@ impl Names<'_> {
         Err(node
             .at
             .error(format!("{what} is `{name}`, which is not a variant"))
-            .help(format!("variants: {}", all.join(", "))))
+            .help(format!("variants: {}", super::names(&all))))
     }
 }

@@ -31,18 +31,43 @@ pub(super) fn write_out(tree: &mut Node) -> Result<()> {
             defaults::NULLS
         )));
     }
-    let kept = keep.into_iter().map(kept).collect::<Result<Vec<_>>>()?;
+    let mut kept: Vec<(String, Node)> = Vec::new();
+    for node in keep {
+        let null = self::kept(node)?;
+        if kept.iter().any(|(label, _)| *label == null.0) {
+            return Err(node
+                .at
+                .error(format!("`nulls.keep` has two null models `{}`", null.0))
+                .help(format!("name one of them: {{ use = \"{}\", name = \"another name\" }}", null.0)));
+        }
+        kept.push(null);
+    }
     let name = |variant: &Node| variant.table("").ok()?.get("name")?.text("").ok();
     let mut variants: Vec<Node> =
         top.get("variant").map(Node::list).unwrap_or_default().into_iter().cloned().collect();
     let originals: Vec<String> = variants.iter().filter_map(name).collect();
-    for of in of.list() {
-        let wanted = of.text("`nulls.of`")?;
+    let originals_of = of.list();
+    if originals_of.is_empty() {
+        return Err(of
+            .at
+            .error("`nulls.of` is empty")
+            .help(format!("variants: {}", super::names(&originals))));
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for of in originals_of {
+        let wanted = of.text("a variant of `nulls.of`")?;
+        if seen.contains(&wanted) {
+            return Err(of
+                .at
+                .error(format!("`nulls.of` names `{wanted}` twice"))
+                .help("leave out one of them"));
+        }
+        seen.push(wanted.clone());
         let Some(at) = variants.iter().position(|variant| name(variant).as_deref() == Some(&*wanted)) else {
             return Err(of
                 .at
                 .error(format!("`nulls.of` is `{wanted}`, which is not a variant"))
-                .help(format!("variants: {}", originals.join(", "))));
+                .help(format!("variants: {}", super::names(&originals))));
         };
         let original = variants[at].clone();
         if original.table("a variant")?.contains_key("null") {

@@ -675,7 +675,7 @@ fn unknown_keys_are_refused_with_place_and_nearest_key() {
         TAIL,
         &["variant.V.weights=x"],
         "--set variant.V.weights=x: there is no variant `V`",
-        "variants: W",
+        "variants: `W`",
     );
 }
 

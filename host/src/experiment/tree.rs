@@ -464,7 +464,7 @@ fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
                     let error = change.at.error(format!("there is no variant `{name}`"));
                     return Err(match nearest(&name, names.iter().map(String::as_str)) {
                         Some(near) => error.help(format!("did you mean `{near}`?")),
-                        None => error.help(format!("variants: {}", names.join(", "))),
+                        None => error.help(format!("variants: {}", super::names(&names))),
                     });
                 };
                 base[i] = overlay("", base[i].clone(), change)?;

@@ -125,6 +125,17 @@ fn matrix_of(
     Ok(weights.as_standard_layout().into_owned())
 }
 
+/// Whether a null model left the weights as they were, but for rounding.
+pub fn unchanged(original: &Matrix, null: &Matrix) -> bool {
+    let rounding = 1e-6 * original.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
+    original.iter().zip(null).all(|(a, b)| (a - b).abs() <= rounding)
+}
+
+/// The warning about such a null model.
+pub fn changes_nothing(id: &str) -> String {
+    format!("`{id}` cannot change these weights: the null model equals the original")
+}
+
 /// Initial recurrent weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grown {
@@ -200,8 +211,8 @@ impl Grown {
             ))
             .help("leave out `connections`, or choose another null model"));
         };
-        if found == *self {
-            tracing::warn!("`{}` cannot change these weights: the null model equals the original", null.id);
+        if self.connections == found.connections && unchanged(&self.values, &found.values) {
+            tracing::warn!(target: warnings::OF_RESULT, "{}", changes_nothing(&null.id));
         }
         Ok(found)
     }

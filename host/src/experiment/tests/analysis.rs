@@ -62,7 +62,7 @@ fn mistakes_in_the_analysis_are_reported_with_their_place() {
     of(
         "reference = \"W\"",
         "x.toml:9: `analysis.reference` is `W`, which is not a variant",
-        "free, bound[strength=0.1]",
+        "`free`, `bound[strength=0.1]`",
     );
     of(
         "contrasts = [\"free\"]",

@@ -56,13 +56,17 @@ fn mistakes_are_refused_with_their_place() {
     let refused = |from: &str, to: &str| load(&FILE.replace(from, to)).unwrap_err();
     let error = refused("of = \"W*\"", "of = [\"W\", \"V\"]");
     assert!(error.message.contains("x.toml:10: `nulls.of` is `V`, which is not a variant"), "{error}");
-    assert_eq!(error.help.unwrap(), "variants: W*, W");
+    assert_eq!(error.help.unwrap(), "variants: `W*`, `W`");
     let error = refused("of = \"W*\"", "off = \"W*\"");
     assert!(error.message.contains("unknown key `off` in [nulls]"), "{error}");
     assert!(refused("of = \"W*\"\n", "").message.contains("x.toml:9: `nulls.of` is missing"));
     assert!(
         refused("{ use = \"degrees\", name = \"all\"", "{ name = \"all\"").message.contains("its component")
     );
-    assert!(refused("name = \"all\"", "name = \"degrees\"").message.contains("duplicate variant"));
+    let error = refused("name = \"all\"", "name = \"degrees\"");
+    assert!(error.message.contains("`nulls.keep` has two null models `degrees`"), "{error}");
+    assert!(refused("of = \"W*\"", "of = []").message.contains("x.toml:10: `nulls.of` is empty"));
+    let error = refused("of = \"W*\"", "of = [\"W\", \"W\"]");
+    assert!(error.message.contains("x.toml:10: `nulls.of` names `W` twice"), "{error}");
     assert!(refused("name = \"all\"", "name = \"a/b\"").message.contains("cannot be `a/b`"));
 }
