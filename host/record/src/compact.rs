@@ -80,7 +80,8 @@ impl CompactFile {
     /// # Errors
     /// If it cannot be read, or a line is not a training; the error names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let help = "name a file that `pallium export RUN --layout compact` wrote";
+        let help = "name a file that `pallium export RUN --layout compact` wrote; if it is damaged, copy or export it \
+                    again";
         let (file, _) = pallium_files::open(path).map_err(|e| e.context("--finished"))?;
         let mut file = BufReader::new(file);
         let head = file.fill_buf().map_err(|e| Error::io(path, &e))?;

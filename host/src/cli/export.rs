@@ -77,9 +77,9 @@ pub struct Export {
     /// The licence of an RO-Crate: an SPDX identifier such as CC-BY-4.0, or a URL.
     #[arg(long, value_name = "SPDX|URL", requires = "layout", value_parser = ro_crate::license)]
     license: Option<String>,
-    /// An author of an RO-Crate: a name, which an ORCID may follow, as in 'Ada Lovelace
-    /// https://orcid.org/0000-0000-0000-0000'; may be repeated.
-    #[arg(long = "author", value_name = "NAME", requires = "layout")]
+    /// An author of an RO-Crate: a name, which an ORCID may follow, as in 'Josiah Carberry
+    /// https://orcid.org/0000-0002-1825-0097'; may be repeated.
+    #[arg(long = "author", value_name = "NAME", requires = "layout", value_parser = ro_crate::named)]
     authors: Vec<String>,
     /// The file or the folder to write to.
     #[arg(long, value_name = "OUT")]

@@ -65,10 +65,13 @@ fn way(path: &Path, replace: bool) -> Result<Way> {
 /// whose result is written there.
 ///
 /// # Errors
-/// If it is a folder, its folder does not exist, or it is a file that may not
-/// be replaced.
+/// If it is a folder, its folder does not exist or cannot be written to, or it
+/// is a file that may not be replaced.
 pub fn check(path: &Path, replace: bool) -> Result<()> {
-    way(path, replace).map(drop)
+    if let Way::File(target, _) = way(path, replace)? {
+        temporary(folder_of(&target)).map_err(|e| unwritable(path, &e))?;
+    }
+    Ok(())
 }
 
 /// Writes bytes to a path that a user named. Everything that a command writes
@@ -87,8 +90,13 @@ pub fn write(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
         io::ErrorKind::BrokenPipe => Ok(()),
         // Another process created it in the meantime.
         io::ErrorKind::AlreadyExists => Err(exists(path)),
-        _ => Err(Error::io(path, &e)),
+        _ => Err(unwritable(path, &e)),
     })
+}
+
+/// The error for a file that cannot be written.
+fn unwritable(path: &Path, e: &io::Error) -> Error {
+    Error::io(path, e).help("choose another place, or change the permissions of its folder")
 }
 
 /// Writes a file under a temporary name and renames it, so that none is ever
@@ -141,7 +149,8 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(".pallium-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    // Without the temporary name, which says nothing to a user.
+    builder.tempfile_in(folder).map_err(|e| e.kind().into())
 }
 
 #[cfg(all(test, unix))]
@@ -165,6 +174,13 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"2");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_refused_at_once() {
+        let error = check(Path::new("/proc/w.npy"), false).unwrap_err();
+        assert!(error.message.contains("/proc/w.npy") && !error.message.contains(".pallium-"), "{error}");
+        assert!(error.help.unwrap().contains("choose another place"));
     }
 
     #[test]

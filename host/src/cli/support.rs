@@ -97,7 +97,10 @@ pub fn text_pair(text: &str) -> Result<(String, String), String> {
 /// If it is 0, negative, too large or no whole number.
 pub fn at_least_one<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
     let number = text.parse().ok().filter(|number| *number != N::default());
-    number.ok_or_else(|| "expected a whole number of at least 1".into())
+    number.ok_or_else(|| match text.bytes().all(|c| c.is_ascii_digit()) && text.bytes().any(|c| c != b'0') {
+        true => "the number is too large".into(),
+        false => "expected a whole number of at least 1".into(),
+    })
 }
 
 fn once_each<V: Clone>(option: &str, given: &[(String, V)]) -> Result<BTreeMap<String, V>> {

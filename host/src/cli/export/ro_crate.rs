@@ -95,6 +95,29 @@ pub(super) fn license(text: &str) -> Result<String, String> {
     ))
 }
 
+/// Checks an author: a name, which an ORCID may follow. The last character of an ORCID
+/// is a checksum of the others (ISO 7064, MOD 11-2).
+pub(super) fn named(text: &str) -> Result<String, String> {
+    let (name, orcid) =
+        text.split_once("https://orcid.org/").map_or((text, None), |(n, o)| (n, Some(o.trim())));
+    if name.trim().is_empty() {
+        return Err("expected a name, such as 'Josiah Carberry https://orcid.org/0000-0002-1825-0097'".into());
+    }
+    let Some(orcid) = orcid else { return Ok(text.to_owned()) };
+    let digits: Vec<u32> =
+        orcid.chars().filter_map(|c| if c == 'X' { Some(10) } else { c.to_digit(10) }).collect();
+    let valid = digits.split_last().is_some_and(|(check, first)| {
+        let sum = first.iter().fold(0, |sum, digit| (sum + digit) * 2 % 11);
+        first.len() == 15 && first.iter().all(|digit| *digit < 10) && (12 - sum) % 11 == *check
+    });
+    match valid && orcid.len() == 19 {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(format!("{orcid} is not an ORCID: its checksum is wrong, or it has not four groups of four"))
+        }
+    }
+}
+
 /// Writes the crate to a new folder.
 ///
 /// # Errors
@@ -432,6 +455,19 @@ mod tests {
         assert_eq!(license("https://example.org/terms").unwrap(), "https://example.org/terms");
         for wrong in ["CC-BY", "", "https://", "ask me", "ftp://example.org"] {
             assert!(license(wrong).unwrap_err().contains("CC-BY-4.0"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_author_has_a_name_and_a_valid_orcid() {
+        for text in ["Ada Lovelace", "J. C. https://orcid.org/0000-0002-1825-0097"] {
+            assert_eq!(named(text).as_deref(), Ok(text));
+        }
+        assert_eq!(named("N. N. https://orcid.org/0000-0002-1694-233X").map(drop), Ok(()));
+        for text in
+            ["", "  ", "https://orcid.org/0000-0002-1825-0097", "J. C. https://orcid.org/0000-0002-1825-0098"]
+        {
+            assert!(named(text).is_err(), "{text}");
         }
     }
 
