@@ -15,10 +15,12 @@ page, in a folder of its name:
 - `matches.csv`: how well every null model matches its original, by field; means over tasks and runs
 - `differences.csv`: every null model minus its original, with t intervals over fields, intervals of a
   bootstrap that resamples fields and runs, and t intervals over scans
-- `weights.csv`: the initial recurrent weights of the first run, by field
+- `weights.csv`: the initial recurrent weights of the first run, and of all runs of the experiment on the
+  diagonal, by field
 - `differences.svg`: these differences
 - `generalisation.csv`: the accuracy of every network on trials unlike those of its training
 - `diagonal.csv`, `unpenalised.csv`, `joined.csv`: as `accuracy.csv`
+- `paired.csv`: the differences between variants of these three, with paired tests over the runs of a field
 - `tuned.csv`: mean accuracies with tuned settings, and these settings
 - `autapses.csv`: the accuracy on every task of every network of these two
 
@@ -44,9 +46,15 @@ ORIGINAL = "W*D*C"
 MARGIN = 0.05
 #: p below which a difference, adjusted, or an equivalence counts.
 SIGNIFICANT = 0.05
-#: Experiments of which the page has mean accuracies.
-CONTROLS = ["diagonal", "unpenalised"]
+#: Further experiments, and the variants with which all others of their fields are compared.
+COMPARED = {
+    "diagonal": [ORIGINAL, "WD*C"],
+    "unpenalised": ["W*", "W*, all shuffled"],
+    "joined": [ORIGINAL],
+}
 SHOWN = ["difference", "low", "high"]
+#: Experiments of which the initial weights are shown, and of how many runs.
+STARTED = {"evidence": 1, "diagonal": 10, "joined": 1}
 #: Columns of the table of initial weights.
 WEIGHTS = {
     "mean_self_connection": "mean self-connection",
@@ -203,9 +211,10 @@ def matches(run, field):
     return table.reset_index()
 
 
-def initial(run, field):
-    """The initial recurrent weights of the first run: strength, eigenvalues, penalty."""
-    for training in {one.variant: one for one in run if one.run == 0}.values():
+def initial(run, field, experiment):
+    """The initial recurrent weights: strength, eigenvalues, penalty."""
+    first = range(STARTED.get(experiment, 0))
+    for training in {(one.variant, one.run): one for one in run if one.run in first}.values():
         spec = training.about["spec"]
         (constraint,) = spec["constraints"]
         own = {"field": spec["substrate"]["params"]["path"]}
@@ -220,20 +229,28 @@ def initial(run, field):
         )
         loops = np.diag(weights)
         others = weights[~np.eye(len(weights), dtype=bool)]
-        eigenvalues = np.abs(np.linalg.eigvals(weights))
+        eigenvalues = np.sort(np.abs(np.linalg.eigvals(weights)))
         yield {
+            "experiment": experiment,
             "field": field,
             "variant": training.variant,
+            "run": training.run,
             "mean_self_connection": loops.mean(),
             "largest_self_connection": loops.max(),
             "mean_other": np.abs(others).mean(),
             "negative": (others < 0).mean(),
-            "spectral_radius": eigenvalues.max(),
+            "spectral_radius": eigenvalues[-1],
+            "second_eigenvalue": eigenvalues[-2],
             "eigenvalues_above_half": (eigenvalues > 0.5).mean(),
             "penalty": pallium.penalty(
                 constraint["use"], weights, **own, **constraint.get("params", {})
             ).value,
         }
+
+
+def shortened(value):
+    """A number with six digits, anything else as it is."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def minus(interval):
@@ -249,16 +266,62 @@ def marked(text, equivalent, holm):
     return f"**{text}**" if holm < SIGNIFICANT else text
 
 
-def judged_by_run(rows):
-    """Means over the runs of one field, as text, marked by tests of paired runs and of all runs."""
-    for task, of_task in rows.groupby("task", sort=False):
-        table = of_task.pivot_table(index="run", columns="variant", values="accuracy")
-        found = pallium.stats(table, family=[ORIGINAL], equivalence=MARGIN)
-        for name in of_task["variant"].unique():
-            text, pair = f"{table[name].mean():.2f}", f"{ORIGINAL} vs {name}"
-            if name != ORIGINAL:
-                text = marked(text, found["equivalence"][pair]["p"] < SIGNIFICANT, found["holm"][pair])
-            yield {"task": task, "variant": name, "text": text}
+def holm(p):
+    """Values of p, adjusted for testing all of them."""
+    steps = p.sort_values()
+    steps *= np.arange(len(steps), 0, -1)
+    return steps.cummax().clip(upper=1)
+
+
+def paired(rows, experiment, references):
+    """Variants minus references, in paired runs of each field: differences, and p of permutation tests.
+
+    The interval of 90 % is that of the test of equivalence. Holm's adjustment is over the variants that
+    are compared with one reference, in one task and one field.
+    """
+    for (field, task), of_task in rows.groupby(["field", "task"], sort=False):
+        table = of_task.pivot_table(index="run", columns="variant", values="accuracy", sort=False)
+        for reference in references:
+            compared = []
+            for name in table.columns.drop(reference):
+                found = pallium.stats(table[[name, reference]], equivalence=MARGIN, resamples=99)
+                ((difference, p),) = found["permutation"].values()
+                (equal,) = found["equivalence"].values()
+                compared.append(
+                    {
+                        "experiment": experiment,
+                        "field": field,
+                        "task": task,
+                        "variant": name,
+                        "reference": reference,
+                        "difference": difference,
+                        **dict(zip(["low", "high"], equal["interval"], strict=True)),
+                        "p": p,
+                        "equivalent": equal["p"] < SIGNIFICANT,
+                    }
+                )
+            compared = pd.DataFrame(compared)
+            compared.insert(9, "holm", holm(compared["p"]))
+            yield compared
+
+
+def beside_original(means, compared):
+    """The mean accuracies of the original, and below them the differences of the others."""
+
+    def shown(row):
+        return marked(f"{row['difference'] + 0.0:+.2f}", row["equivalent"], row["holm"])
+
+    compared = compared.assign(text=compared.apply(shown, axis=1))
+    return pd.concat([means.loc[[ORIGINAL]], by_task(compared, "variant")])
+
+
+def update(file, rows, key):
+    """Writes rows to a table, of which those with other values of `key` remain; returns all of them."""
+    if file.exists():
+        before = pd.read_csv(file)
+        rows = pd.concat([before[~before[key].isin(rows[key])], rows])
+    rows.to_csv(file, index=False)
+    return rows
 
 
 def differences(rows):
@@ -355,11 +418,8 @@ def main():
     """Writes the tables, the figure and the tables of the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    for name in CONTROLS:
-        parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
-    parser.add_argument("--joined", type=Path, metavar="RUN")
     parser.add_argument("--tuned", type=Path, metavar="RUN")
-    for name in ("autapses", "generalisation"):
+    for name in (*COMPARED, "autapses", "generalisation"):
         parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
     arguments = parser.parse_args()
@@ -370,7 +430,7 @@ def main():
         rows.append(trainings(run, field))
         learned += learning(run, field)
         matched.append(matches(run, field))
-        started += initial(run, field)
+        started += initial(run, field, "evidence")
     rows = pd.concat(rows, ignore_index=True)
     out = arguments.page.with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
@@ -381,24 +441,31 @@ def main():
     means.to_csv(out / "means.csv", index=False)
     matched = pd.concat(matched, ignore_index=True)
     matched.round(4).to_csv(out / "matches.csv", index=False)
-    started = pd.DataFrame(started)
-    started.round(5).to_csv(out / "weights.csv", index=False)
     table = pd.DataFrame(differences(rows)).round(5)
     table.to_csv(out / "differences.csv", index=False)
     figure(table, rows, out / "differences.svg")
 
     tables = {}
-    for name in CONTROLS:
+    compared = []
+    for name, references in COMPARED.items():
         runs = [pallium.open(folder) for folder in getattr(arguments, name)]
         if runs:
-            own = pd.concat([trainings(run, field_of(run)) for run in runs])
+            own = pd.concat([complete(trainings(run, field_of(run))) for run in runs])
             own.to_csv(out / f"{name}.csv", index=False)
             tables[name] = mean_accuracy(own)
+            compared += paired(own, name, references)
+            started += [row for run in runs for row in initial(run, field_of(run), name)]
+    started = pd.DataFrame(started)
+    keys = ["experiment", "field", "run"]
+    original = started.loc[started["variant"] == ORIGINAL, [*keys, "penalty"]]
+    original = started[keys].merge(original, on=keys)["penalty"]
+    started["penalty_ratio"] = started["penalty"] / original
+    update(out / "weights.csv", started.map(shortened), "experiment")
+    if compared:
+        compared = pd.concat(compared)
+        update(out / "paired.csv", compared.round(5), "experiment")
     if arguments.joined:
-        run = pallium.open(arguments.joined)
-        own = complete(trainings(run, field_of(run)))
-        own.to_csv(out / "joined.csv", index=False)
-        tables["joined"] = by_task(pd.DataFrame(judged_by_run(own)), "variant")
+        tables["joined"] = beside_original(tables["joined"], compared[compared["experiment"] == "joined"])
     if arguments.tuned:
         settings = tuned(pallium.open(arguments.tuned), means)
         settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
@@ -421,12 +488,10 @@ def main():
     share = (over["learned"].sum() / over["runs"].sum()).map("{:.0%}".format).rename("text").reset_index()
     nulls = matched.drop(columns="field").groupby("variant", sort=False).mean().rename(index=short)
     nulls.columns = [name.replace("_", " ") for name in nulls.columns]
-    of_original = started[started["variant"] == ORIGINAL].set_index("field")["penalty"]
-    started["times"] = started["penalty"] / started["field"].map(of_original)
-    by_variant = started.groupby("variant", sort=False)
+    by_variant = started[started["experiment"] == "evidence"].groupby("variant", sort=False)
     weights = by_variant[list(WEIGHTS)].mean().map("{:.3f}".format).rename(columns=WEIGHTS)
     weights["eigenvalues above 0.5"] = by_variant["eigenvalues_above_half"].mean().map("{:.0%}".format)
-    low, high = (getattr(by_variant["times"], name)().map("{:.3g}".format) for name in ("min", "max"))
+    low, high = (getattr(by_variant["penalty_ratio"], name)().map("{:.3g}".format) for name in ("min", "max"))
     weights["penalty, times that of W*D*C"] = low.where(low == high, low + " to " + high)
     tables |= {
         "weights": weights.rename(index=short),
@@ -438,12 +503,7 @@ def main():
     runs = [pallium.open(folder) for folder in arguments.generalisation]
     if runs:
         tested = pd.concat(rows for run in runs for rows in generalisation(run, field_of(run)))
-        file = out / "generalisation.csv"
-        if file.exists():
-            before = pd.read_csv(file)
-            tested = pd.concat([before[~before["field"].isin(tested["field"])], tested])
-        tested.to_csv(file, index=False)
-        tables["generalisation"] = mean_accuracy(tested)
+        tables["generalisation"] = mean_accuracy(update(out / "generalisation.csv", tested, "field"))
     fill(arguments.page, tables)
 
 
