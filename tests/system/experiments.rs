@@ -120,7 +120,7 @@ fn trainings_of_an_earlier_experiment_are_reported_and_kept() {
     let before: Vec<_> =
         std::fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().file_name()).collect();
     let ended = run(&["--set", "training.epochs=1"]).ok();
-    assert!(ended.stderr.contains("earlier state"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not part of this experiment as it is now"), "{}", ended.stderr);
     for name in before {
         assert!(out.join("cells").join(name).is_dir(), "an older training was changed");
     }

@@ -68,7 +68,7 @@ fn a_network_learns_the_documented_environment() {
     assert_ne!(change, documented());
     std::fs::write(scratch.path().join("lab.py"), change).unwrap();
     let again = pallium(&["run", text(&file), "--out", text(&out)]).ok();
-    assert!(again.stderr.contains("earlier state"), "{}", again.stderr);
+    assert!(again.stderr.contains("not part of this experiment as it is now"), "{}", again.stderr);
 }
 
 #[test]

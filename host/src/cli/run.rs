@@ -414,9 +414,11 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
+        let (noun, are, they) =
+            if stale.len() == 1 { ("training", "is", "it is") } else { ("trainings", "are", "they are") };
         status!(
-            "{} trainings in {place} are not part of this experiment as it is now (its file, plugins or data have \
-             changed); they are kept, but not counted: {}{dots}",
+            "{} {noun} in {place} {are} not part of this experiment as it is now (its file, plugins or data have \
+             changed); {they} kept, but not counted: {}{dots}",
             stale.len(),
             few.join(", ")
         );
