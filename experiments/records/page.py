@@ -458,7 +458,7 @@ def main():
     started = pd.DataFrame(started)
     keys = ["experiment", "field", "run"]
     original = started.loc[started["variant"] == ORIGINAL, [*keys, "penalty"]]
-    original = started[keys].merge(original, on=keys)["penalty"]
+    original = started[keys].merge(original, on=keys, how="left")["penalty"]
     started["penalty_ratio"] = started["penalty"] / original
     update(out / "weights.csv", started.map(shortened), "experiment")
     if compared:

@@ -25,7 +25,7 @@ use super::finished::{OnTrials, existing};
 use super::output::{self, folder_of};
 use super::support;
 use crate::dataset::Format;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, names};
 use crate::geometry::extents_for;
 use crate::plugins::Catalogue;
 use crate::run::traces::What;
@@ -180,8 +180,7 @@ pub fn export(args: &Export) -> Result<()> {
         [("variants", variants.unique().collect_vec()), ("tasks", tasks.unique().collect_vec())]
     {
         if !others.is_empty() {
-            let others = others.iter().map(|name| format!("`{name}`")).join(", ");
-            tracing::warn!("not exported, because the layout has no such {what}: {others}");
+            tracing::warn!("not exported, because the layout has no such {what}: {}", names(&others));
         }
     }
     let chosen: Vec<&CellSpec> = cells.iter().filter(|c| known_task(c) && is_column(c)).collect();

@@ -21,6 +21,7 @@ use pallium_record::store::Store;
 use pallium_record::tensorboard::TensorBoardWriter;
 use pallium_record::{FORMAT, VERSION};
 use pallium_report::run_table::{self, Summary};
+use pallium_report::text::count;
 use serde_json::json;
 
 use self::tally::{Tally, command};
@@ -414,12 +415,11 @@ fn announce(out: &Path, pending: usize, held: usize, to_measure: usize, stale: &
     if !stale.is_empty() {
         let few: Vec<_> = stale.iter().take(3).map(String::as_str).collect();
         let dots = if stale.len() > few.len() { ", …" } else { "" };
-        let (noun, are, they) =
-            if stale.len() == 1 { ("training", "is", "it is") } else { ("trainings", "are", "they are") };
+        let are = if stale.len() == 1 { "is" } else { "are" };
         status!(
-            "{} {noun} in {place} {are} not part of this experiment as it is now (its file, plugins or data have \
-             changed); {they} kept, but not counted: {}{dots}",
-            stale.len(),
+            "{} in {place} {are} not part of this experiment as it is now (its file, plugins or data have changed); \
+             kept, but not counted: {}{dots}",
+            count(stale.len(), "training"),
             few.join(", ")
         );
     }

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 use super::{output, support};
 use crate::child;
-use crate::experiment::{Coordinate, Expansion, Experiment};
+use crate::experiment::{Coordinate, Expansion, Experiment, names};
 
 mod folder;
 
@@ -157,7 +157,7 @@ pub fn tune(args: &Tune) -> Result<()> {
     }
     let trainings = args.out.join("trainings");
     let mut log = table::with_header(COLUMNS)?;
-    let mut all_diverged: Vec<String> = Vec::new();
+    let mut diverged: Vec<String> = Vec::new();
     for (round, &epochs) in rounds.iter().enumerate() {
         let left: usize = candidates.iter().map(|c| c.points.len()).sum();
         status!("round {} of {}: {left} points, {epochs} epochs", round + 1, rounds.len());
@@ -181,7 +181,7 @@ pub fn tune(args: &Tune) -> Result<()> {
                     .first()
                     .is_some_and(|(best, _)| best.trainings > 0 && best.diverged == best.trainings)
             {
-                all_diverged.push(format!("`{}`", one.base));
+                diverged.push(one.base.clone());
             }
             let kept = if last { 1 } else { scored.len().div_ceil(args.factor as usize) };
             for (at, (score, point)) in scored.iter().enumerate() {
@@ -206,10 +206,10 @@ pub fn tune(args: &Tune) -> Result<()> {
     let text = tuned(&resolved, &experiment.name, &expansion, &chosen)?;
     let file = args.out.join("tuned.toml");
     folder::put(&args.out.join("tuning.csv"), &table::finish(log)?, args.force)?;
-    if !all_diverged.is_empty() {
+    if !diverged.is_empty() {
         return Err(Error::input(format!(
             "all trainings of {} diverged in the last round, so there is nothing to choose",
-            all_diverged.join(", ")
+            names(&diverged)
         ))
         .help("sweep other values, such as smaller learning rates, and use another --out"));
     }

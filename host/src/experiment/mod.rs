@@ -36,7 +36,7 @@ use pallium_record::spec::{DataSeed, Geometry, Order, Training, Until, Use};
 use crate::limits::Limits;
 
 /// Names of variants as a list in a message: those of null models contain commas.
-fn names(all: &[impl AsRef<str>]) -> String {
+pub fn names(all: &[impl AsRef<str>]) -> String {
     all.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 

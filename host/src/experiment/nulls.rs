@@ -38,7 +38,7 @@ pub(super) fn write_out(tree: &mut Node) -> Result<()> {
             return Err(node
                 .at
                 .error(format!("`nulls.keep` has two null models `{}`", null.0))
-                .help(format!("name one of them: {{ use = \"{}\", name = \"another name\" }}", null.0)));
+                .help("give one of them a name of its own: { use = \"…\", name = \"…\" }"));
         }
         kept.push(null);
     }

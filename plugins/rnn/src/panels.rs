@@ -5,12 +5,13 @@ use std::ops::{Deref, DerefMut, Range};
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Maximum number of vectors in a row of a panel, with 32 registers and with
-/// fewer. The sums of 8 rows, a panel's row and a value of the left factor fill
-/// 28 of 32 registers; those of 4 rows fill 11 of 16. With 3 vectors they would
-/// need all 16, and the compiler would keep some sums in memory (half the
-/// speed).
+/// Maximum number of vectors in a row of a panel, with 32 registers: the sums of
+/// 8 rows, a panel's row and a value of the left factor fill 28 of them.
 pub(crate) const VECTORS: usize = 3;
+
+/// The same with fewer registers: with the sums of 4 rows, 11 of 16 are filled.
+/// With 3 vectors it would be all 16, and the compiler would keep some sums in
+/// memory (half the speed).
 pub(crate) const FEW_VECTORS: usize = 2;
 
 /// Rows that [`Panels::fill_transposed`] copies at a time.
@@ -83,8 +84,8 @@ impl DerefMut for Aligned {
 }
 
 /// A matrix stored panel by panel; within a panel, row by row. A panel is
-/// [`VECTORS`] or [`FEW_VECTORS`] vectors wide, the last one only as wide as it needs to be, with
-/// zeros past the last column.
+/// [`VECTORS`] or [`FEW_VECTORS`] vectors wide, the last one only as wide as it
+/// needs to be, with zeros past the last column.
 #[derive(Default)]
 pub(crate) struct Panels {
     pub rows: usize,

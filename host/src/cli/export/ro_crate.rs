@@ -95,12 +95,21 @@ pub(super) fn license(text: &str) -> Result<String, String> {
     ))
 }
 
+/// What an author's ORCID begins with.
+const ORCID: &str = "https://orcid.org/";
+
+/// An author's name, and what follows [`ORCID`].
+fn name_and_orcid(text: &str) -> (&str, Option<&str>) {
+    let (name, orcid) =
+        text.split_once(ORCID).map_or((text, None), |(name, orcid)| (name, Some(orcid.trim())));
+    (name.trim(), orcid)
+}
+
 /// Checks an author: a name, which an ORCID may follow. The last character of an ORCID
 /// is a checksum of the others (ISO 7064, MOD 11-2).
 pub(super) fn named(text: &str) -> Result<String, String> {
-    let (name, orcid) =
-        text.split_once("https://orcid.org/").map_or((text, None), |(n, o)| (n, Some(o.trim())));
-    if name.trim().is_empty() {
+    let (name, orcid) = name_and_orcid(text);
+    if name.is_empty() {
         return Err("expected a name, such as 'Josiah Carberry https://orcid.org/0000-0002-1825-0097'".into());
     }
     let Some(orcid) = orcid else { return Ok(text.to_owned()) };
@@ -410,13 +419,9 @@ impl Crate<'_> {
 
 /// A person: a name that an ORCID may follow.
 fn author(number: usize, text: &str) -> Value {
-    let orcid = text.trim().rsplit_once(' ').filter(|(_, id)| id.starts_with("https://orcid.org/"));
-    match orcid {
-        Some((name, orcid)) => json!({ "@id": orcid, "@type": "Person", "name": name.trim() }),
-        None => {
-            json!({ "@id": format!("#author-{}", number + 1), "@type": "Person", "name": text.trim() })
-        }
-    }
+    let (name, orcid) = name_and_orcid(text);
+    let id = orcid.map_or_else(|| format!("#author-{}", number + 1), |orcid| format!("{ORCID}{orcid}"));
+    json!({ "@id": id, "@type": "Person", "name": name })
 }
 
 /// A relative path as an identifier: characters that a URI cannot have are encoded.
