@@ -132,7 +132,7 @@ where
         for (name, value) in &given {
             let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
             if let Err(e) = serde_json::from_value::<P>(alone) {
-                let must = plain(&e.to_string());
+                let must = plain(&e.to_string(), value);
                 let error = match value {
                     // JSON has no numbers that are not finite.
                     Value::Null => {
@@ -152,10 +152,18 @@ where
     })
 }
 
-/// What serde expected of a value, in the words of the documentation.
-fn plain(message: &str) -> String {
+/// What serde expected of `value`, in the words of the documentation.
+fn plain(message: &str, value: &Value) -> String {
     let expected = message.rsplit("expected ").next().unwrap_or_default();
-    let what = match expected.split([' ', ',']).next().unwrap_or_default() {
+    let kind = expected.split([' ', ',']).next().unwrap_or_default();
+    let bits = kind.strip_prefix(['u', 'i']).and_then(|bits| bits.parse::<u32>().ok());
+    if let (Some(bits @ 1..64), Some(whole)) = (bits, value.as_u64()) {
+        let most = (1 << (bits - u32::from(kind.starts_with('i')))) - 1;
+        if whole > most {
+            return format!("it must be at most {most}");
+        }
+    }
+    let what = match kind {
         "f32" | "f64" => "a number",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
@@ -259,6 +267,8 @@ mod tests {
     fn a_wrong_value_is_reported_with_its_parameter() {
         let e = parse_parameters::<Example>("x.y", r#"{"repeats": -1}"#).unwrap_err();
         assert!(e.message.starts_with("parameter `repeats` of `x.y` cannot be -1"), "{e}");
+        let e = parse_parameters::<Example>("x.y", r#"{"repeats": 4294967296}"#).unwrap_err();
+        assert!(e.message.ends_with("cannot be 4294967296: it must be at most 4294967295"), "{e}");
         let e = parse_parameters::<Example>("x.y", r#"{"colour": "red"}"#).unwrap_err();
         assert!(e.message.contains("`blue` or `green`"), "{e}");
     }

@@ -138,6 +138,12 @@ fn finished_trainings_are_restored_from_a_compact_file() {
         assert_eq!(folder.join("weights.safetensors").exists(), kept, "{}", folder.display());
     }
 
+    let other = scene.out("other");
+    let more = ["--finished", text(&file), "--set", "seed=77", "--set", "training.epochs=9", "--dry-run"];
+    let ended = scene.run(&other, &more).ok();
+    assert!(ended.stderr.contains("what differs in a/"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": seed, training.epochs"), "{}", ended.stderr);
+
     // Without weights there is nothing to measure anew.
     let again = pallium(&["measure", text(&second), "--metric", "connectivity.efficiency"]);
     assert!(again.code == Some(3) && again.stderr.contains("1 failed"), "{}", again.stderr);

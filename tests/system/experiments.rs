@@ -225,3 +225,24 @@ fn plan_and_dry_run_refuse_what_a_run_refuses() {
     }
     assert!(!out.exists(), "an error writes nothing");
 }
+
+/// What only building a component shows is reported at the line of its parameter.
+#[test]
+fn a_component_that_cannot_be_built_is_named_with_its_line() {
+    let folder = Scratch::new();
+    let file = folder.path().join("x.toml");
+    let refused = |tasks: &str, more: &str, place: &str| {
+        let experiment = format!(
+            "tasks = [\n{tasks}\n]\n[substrate]\nuse = \"synthetic.field\"\nneurons = 12\n\
+             [[variant]]\nname = \"A\"\n[[variant]]\nname = \"B\"\n{more}"
+        );
+        std::fs::write(&file, experiment).unwrap();
+        pallium(&["plan", text(&file)]).refused(&[&format!("{place}: training "), "`coherences[1]` is -4"]);
+    };
+    let decision = "{ use = \"cognition.perceptual-decision\", coherences = [0.1, -4] }";
+    refused(&format!("\"cognition.go-no-go\",\n{decision}"), "", "x.toml:3");
+    let members = format!("{{ name = \"both\", members = [\"cognition.go-no-go\",\n{decision}] }}");
+    refused(&members, "", "x.toml:3");
+    let defaults = "[defaults.\"cognition.perceptual-decision\"]\ncoherences = [0.1, -4]\n";
+    refused("\"cognition.perceptual-decision\"", defaults, "x.toml:12");
+}

@@ -108,6 +108,21 @@ fn one_network_learns_two_tasks_by_their_rules() {
         "`cognition.go-no-go` is not one of them",
         "both/go, both/choice",
     ]);
+    let single = folder.path().join("single.toml");
+    let choice = BOTH.replace("tasks = [", "tasks = [\"cognition.one-choice\", ");
+    std::fs::write(
+        &single,
+        format!("runs = 1\n{choice}{MANY}[training]\nepochs = 1\ntrials = 8\n[[variant]]\nname = \"W\"\n"),
+    )
+    .unwrap();
+    let two = folder.path().join("two");
+    pallium(&["run", text(&single), "--out", text(&two)]).ok();
+    pallium(&["evaluate", text(&two), "--task", "both/go"]).refused(&[
+        "`both/go` is a task of the networks of `both`",
+        "W/cognition.one-choice/0",
+        "--only '*/both/*'",
+    ]);
+    pallium(&["evaluate", text(&two), "--task", "both/go", "--only", "*/both/*"]).ok();
     let file = folder.path().join("choice.npz");
     pallium(&["export", text(&out), "--what", "trials,activity", "--task", "choice", "--out", text(&file)])
         .ok();

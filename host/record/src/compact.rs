@@ -7,7 +7,7 @@
 //! Pallium are those of the experiment. The files of its plugins may be another build;
 //! then the training has a warning that says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
@@ -56,6 +56,19 @@ pub struct Restored {
     /// Components whose plugin files were others then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_builds: Vec<String>,
+}
+
+/// Names of the keys in which two specs differ: those of `training` as `training.epochs`.
+fn differing(one: &serde_json::Value, other: &serde_json::Value, within: &str, names: &mut Vec<String>) {
+    let empty = serde_json::Map::new();
+    let [one, other] = [one, other].map(|value| value.as_object().unwrap_or(&empty));
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    for key in keys.into_iter().filter(|key| one.get(*key) != other.get(*key)) {
+        match (one.get(key), other.get(key)) {
+            (Some(one), Some(other)) if key == "training" => differing(one, other, "training.", names),
+            _ => names.push(format!("{within}{}", key.trim_end_matches("_component"))),
+        }
+    }
 }
 
 /// The contents of a compact file.
@@ -124,6 +137,30 @@ impl CompactFile {
                 })
         };
         Ok(found.filter(present).filter(complete))
+    }
+
+    /// What keeps [`find`](Self::find) from taking the training with the label of `cell`,
+    /// as a list; `None` without such a training.
+    pub fn differences(&self, cell: &Cell) -> Option<String> {
+        let label = cell.spec.label();
+        let known = &self.0.values().find(|one| one.training.spec.label() == label)?.training;
+        let mut spec = cell.spec.clone();
+        spec.without_folders();
+        let as_json = |spec| serde_json::to_value(spec).unwrap_or_default();
+        let mut differences = Vec::new();
+        differing(&as_json(&spec), &as_json(&known.spec), "", &mut differences);
+        differences.retain(|name| name != "metrics");
+        let data = cell.inputs.iter().filter(|(name, sum)| {
+            name.starts_with("data ") && known.inputs.get(name).is_some_and(|known| known != sum)
+        });
+        differences.extend(data.map(|(name, _)| name.replacen("data ", "the data of ", 1)));
+        if known.pallium != crate::VERSION || known.format != crate::FORMAT {
+            differences.push("the version of Pallium".into());
+        }
+        if differences.is_empty() {
+            differences.push("metrics".into());
+        }
+        Some(differences.join(", "))
     }
 }
 

@@ -370,9 +370,12 @@ fn restorable<'a>(
             match file.count() {
                 0 => tracing::warn!("--finished {}: it holds no trainings", path.display()),
                 count => tracing::warn!(
-                    "--finished {}: none of its {count} trainings is one of this experiment; they differ in \
-                     specification, data, metrics or version of Pallium",
-                    path.display()
+                    "--finished {}: none of its {count} trainings is one of this experiment; {}",
+                    path.display(),
+                    match plan.iter().find_map(|cell| Some((cell, file.differences(cell)?))) {
+                        Some((cell, what)) => format!("what differs in {}: {what}", cell.spec.label()),
+                        None => "none has the variant, task and run of one of its trainings".into(),
+                    }
                 ),
             }
         }

@@ -202,18 +202,48 @@ impl Experiment {
     }
 
     /// An error of [`check`](crate::run::check::check), with the file and line of the
-    /// variant whose training cannot run.
+    /// component that cannot be built or of its parameter, else of the variant whose
+    /// training cannot run.
     #[must_use]
     pub fn placed(&self, error: Error) -> Error {
-        let name = error.message.strip_prefix("training ").and_then(|rest| rest.split('/').next());
         // A name in brackets comes from a sweep.
-        let base = name.map(|name| name.split('[').next().unwrap_or(name));
-        let of =
-            |name: Option<&str>| self.variants.iter().find(|variant| Some(variant.name.as_str()) == name);
-        match of(name).or_else(|| of(base)) {
-            Some(variant) => Error { message: variant.at.error(&error.message).message, ..error },
-            None => error,
-        }
+        let is = |known: &str, name: &str| known == name || Some(known) == name.split('[').next();
+        let label = error.message.strip_prefix("training ").and_then(|rest| rest.split(" cannot run").next());
+        let mut parts = label.unwrap_or_default().split('/');
+        let (name, task) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let exactly = self.variants.iter().find(|variant| variant.name == name);
+        let Some(variant) = exactly.or_else(|| self.variants.iter().find(|known| is(&known.name, name)))
+        else {
+            return error;
+        };
+        let components = [&variant.weights]
+            .into_iter()
+            .chain(variant.connections.iter().chain(&variant.null).chain(&variant.constraints))
+            .chain([variant.model.as_ref().unwrap_or(&self.model)])
+            .chain([variant.optimizer.as_ref().unwrap_or(&self.optimizer)])
+            .chain(self.tasks.iter().filter(|known| is(&known.name, task)).flat_map(Task::components))
+            .chain(&self.metrics)
+            .chain([&self.substrate]);
+        let at = self.fault(components, &error.causes.join("\n")).unwrap_or(&variant.at);
+        Error { message: at.error(&error.message).message, ..error }
+    }
+
+    /// The place of the first component, or of its parameter, that `causes` say is wrong.
+    fn fault<'a>(
+        &'a self,
+        mut components: impl Iterator<Item = &'a Component>,
+        causes: &str,
+    ) -> Option<&'a super::Place> {
+        let faulty = components.find(|component| {
+            let id = &component.component.id;
+            causes.contains(&format!("cannot build `{id}`")) || causes.contains(&format!("` of `{id}`"))
+        })?;
+        // `coherences[1]` is one value of a parameter.
+        let mut quoted = causes.split('`').skip(1).step_by(2).filter_map(|name| name.split('[').next());
+        let given = [Some(faulty), self.defaults.get(&faulty.component.id)];
+        let parameter =
+            quoted.find_map(|name| given.iter().flatten().find_map(|given| given.parameters_at.get(name)));
+        Some(parameter.unwrap_or(&faulty.at))
     }
 
     /// The trainings of run 0 at one point of a sweep, by task, then by

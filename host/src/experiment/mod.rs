@@ -66,6 +66,19 @@ pub struct Task {
     pub members: Option<Members>,
 }
 
+impl Task {
+    /// All components of the task: its own, or those of its members, and those of its
+    /// curriculum.
+    fn components(&self) -> Vec<&Component> {
+        let mut all = match &self.members {
+            Some(members) => members.tasks.iter().flat_map(|(task, _)| task.components()).collect(),
+            None => vec![&self.component],
+        };
+        all.extend(self.curriculum.iter().map(|stage| &stage.component));
+        all
+    }
+}
+
 /// A stage of a curriculum.
 #[derive(Clone, Debug)]
 pub struct Stage {

@@ -65,9 +65,18 @@ impl Experiment {
         }
         for name in names.iter().filter(|_| spec.members.is_none()) {
             let known = self.tasks.iter().find(|task| task.name == *name && task.members.is_none());
-            let given = match known {
-                Some(task) => self.named_task(catalogue, task, &task.component)?,
-                None => read::plain_component(name, &format!("--task {name}")),
+            let several =
+                name.split_once('/').filter(|(all, _)| self.tasks.iter().any(|task| task.name == *all));
+            let given = match (known, several) {
+                (Some(task), _) => self.named_task(catalogue, task, &task.component)?,
+                (None, Some((all, _))) => {
+                    return Err(Error::input(format!(
+                        "`{name}` is a task of the networks of `{all}`, and {} is another network",
+                        spec.label()
+                    ))
+                    .help(format!("select these networks with --only '*/{all}/*'")));
+                }
+                _ => read::plain_component(name, &format!("--task {name}")),
             };
             bases.push((name.clone(), 0, self.resolve(catalogue, Role::Task, &given, &[])?));
         }

@@ -120,7 +120,10 @@ impl WideTable {
     fn from_text(path: &Path, Text { header, rows }: Text, groups: Vec<Vec<String>>) -> Result<Self> {
         if header.starts_with(&["variant".into(), "task".into(), "run".into()]) {
             return Err(Error::input(format!("{} has one row per value; expected one column per variant", path.display()))
-                .help("`pallium export DIR --layout authors --out DIR2` writes a run folder's results as wide tables"));
+                .help(
+                    "`pallium report DIR` compares the variants of a run; `pallium export DIR --layout authors --out DIR2` \
+                     writes wide tables of the variants of arXiv 2606.14975",
+                ));
         }
         let indexed = header.first().is_some_and(|title| INDEX.contains(&title.to_lowercase().as_str()));
         let names = header[usize::from(indexed)..].to_vec();

@@ -139,15 +139,6 @@ pub(crate) fn read_released(
         };
         substrate.matrices.insert(name, matrix.into());
     }
-    if substrate.positions.is_none() && substrate.matrices.is_empty() {
-        return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
-            "a field's folder holds positions_<field>.npy, or corr_matrix.npy, sttc_matrix.npy or \
-             precision_matrix.npy; is this its parent folder? Tables as CAVE exports them are read in an experiment, by \
-             `microns.tables`, a list of connections by `field.edges`",
-        ));
-    }
-    substrate.neurons = count.neurons();
-
     if let Some(file) = listing.one("connectome", "csv")? {
         let wiring = connectome::read(&file)?;
         count.agree(&file, wiring.nrows())?;
@@ -174,6 +165,22 @@ pub(crate) fn read_released(
     }
 
     activity_of(listing, reading, &mut count, &mut substrate)?;
+    // Event times are enough to derive matrices from.
+    if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.events.is_none() {
+        let has_events = ["spikes", "event_times"]
+            .into_iter()
+            .any(|name| listing.one(name, "npy").is_ok_and(|file| file.is_some()));
+        return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
+            if has_events {
+                "compute matrices from its event times with `pallium field derive`"
+            } else {
+                "a field's folder holds positions_<field>.npy, or corr_matrix.npy, sttc_matrix.npy or \
+                 precision_matrix.npy; is this its parent folder? Tables as CAVE exports them are read in an \
+                 experiment, by `microns.tables`, a list of connections by `field.edges`"
+            },
+        ));
+    }
+    substrate.neurons = count.neurons();
     substrate.derived.retain(|name| substrate.matrices.contains_key(name));
     for (name, file, values) in ids {
         refuse_repeats(&file, &values)?;
@@ -461,6 +468,19 @@ mod tests {
         assert_eq!(field.neurons, 1);
         assert_eq!(field.name, folder.path().file_name().unwrap().to_str().unwrap());
         refused(&Folder::new(), &READING, &["neither positions nor matrices"]);
+    }
+
+    #[test]
+    fn event_times_are_enough_to_derive_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        let events = Some(vec![vec![0.5, 1.0], vec![0.7]]);
+        let field = Substrate { name: "e".into(), neurons: 2, events, ..Substrate::default() };
+        crate::store::write(&field, &path).unwrap();
+        let back = read(&path, &ReadOptions { events: true, ..READING }).unwrap();
+        assert_eq!((back.neurons, back.events), (2, field.events));
+        let error = read(&path, &ReadOptions { events: false, sttc: Sttc::Released, ..READING }).unwrap_err();
+        assert!(error.help.unwrap().contains("pallium field derive"));
     }
 
     #[test]

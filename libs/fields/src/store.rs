@@ -25,12 +25,12 @@ use crate::released::refuse_repeats;
 /// If the folder exists and is not empty, or cannot be written.
 pub fn write(substrate: &SubstrateView<'_>, folder: &Path) -> Result<()> {
     substrate.check()?;
-    if substrate.positions.is_none() && substrate.matrices.is_empty() {
+    if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.events.is_none() {
         return Err(Error::input(format!(
-            "`{}` has neither positions nor matrices, so it cannot be stored as a field",
+            "`{}` has no positions, matrices or events, so it cannot be stored as a field",
             substrate.name
         ))
-        .help("add positions; or, if there are events, compute matrices with `pallium field derive`"));
+        .help("add at least one of these"));
     }
     if let Some(events) = &substrate.events {
         check_events(events, substrate.recording)

@@ -60,17 +60,23 @@ fn unmatched(plane: &Plane, what: &str) -> Error {
     plane
         .table
         .bad(format!("{what}: no ROI of this field was matched to the volume"))
-        .help(format!("choose another field, or set rois = \"{rois}\" and positions = \"{}\"", other(plane)))
+        .help(format!("choose another field, or set rois = \"{rois}\" and {}", other(plane)))
 }
 
-/// The source of positions other than the volume that this file has.
+/// The source of positions other than the volume that this file has, as parameters.
 fn other(plane: &Plane) -> &'static str {
     let grid = || {
         let imaged = plane.table.group("imaging_plane").ok()??;
         imaged.column("grid_spacing").ok()?
     };
     let masks = plane.table.column("image_mask").is_ok_and(|column| column.is_some());
-    if masks && grid().is_some() { "imaging" } else { "none" }
+    match (masks, grid().is_some()) {
+        (true, true) => "positions = \"imaging\"",
+        (true, false) => {
+            "positions = \"none\", or positions = \"imaging\" with the size of a pixel, pixel_um = [width, height]"
+        }
+        (false, _) => "positions = \"none\"",
+    }
 }
 
 const NO_COLUMN: &str = "has no `pt_x_position`";
