@@ -4,8 +4,8 @@
         --tuned RUN --autapses RUN... --page docs/evidence.md
 
 Each RUN is a run of `experiments/evidence.toml` on one field. The runs of the options are of
-`evidence-diagonal.toml`, `evidence-unpenalised.toml`, `evidence.toml` on a joined scan, the tuned
-experiment, `autapses.toml` and `autapses-long.toml`. All are trained or restored with `--finished`.
+`evidence-diagonal.toml`, `evidence-unpenalised.toml`, `evidence.toml` on a joined scan,
+`evidence-tuned.toml`, `autapses.toml` and `autapses-long.toml`. All are trained or restored with `--finished`.
 `--generalisation RUN...` tests the networks of runs that were trained, not restored, on other trials, and
 keeps the results of other fields. Without an option, its table of the page stays as it is. Beside the
 page, in a folder of its name:
@@ -19,9 +19,8 @@ page, in a folder of its name:
   diagonal, by field
 - `differences.svg`: these differences
 - `generalisation.csv`: the accuracy of every network on trials unlike those of its training
-- `diagonal.csv`, `unpenalised.csv`, `joined.csv`: as `accuracy.csv`
-- `paired.csv`: the differences between variants of these three, with paired tests over the runs of a field
-- `tuned.csv`: mean accuracies with tuned settings, and these settings
+- `diagonal.csv`, `unpenalised.csv`, `joined.csv`, `tuned.csv`: as `accuracy.csv`, the last with the settings
+- `paired.csv`: the differences between variants of these four, with paired tests over the runs of a field
 - `autapses.csv`: the accuracy on every task of every network of these two
 
 Tables of the page stand between comments that name them, and are replaced. Needs the Python package
@@ -51,6 +50,7 @@ COMPARED = {
     "diagonal": [ORIGINAL, "WD*C"],
     "unpenalised": ["W*", "W*, all shuffled"],
     "joined": [ORIGINAL],
+    "tuned": [ORIGINAL],
 }
 SHOWN = ["difference", "low", "high"]
 #: Experiments of which the initial weights are shown, and of how many runs.
@@ -149,21 +149,33 @@ def field_of(run):
     return Path(next(iter(run)).about["spec"]["substrate"]["params"]["path"]).name
 
 
-def tuned(run, means):
-    """Mean accuracies with tuned settings, beside those of the same field with the published ones."""
-    field = field_of(run)
-    settings = {}
-    for training in run:
-        spec = training.about["spec"]
-        (constraint,) = spec["constraints"]
-        settings[training.variant] = {
-            "learning_rate": spec["optimizer"]["params"]["learning_rate"],
-            "λ": constraint["params"]["strength"],
+def settings(run):
+    """The tuned settings of every variant."""
+    specs = {training.variant: training.about["spec"] for training in run}
+    return pd.DataFrame(
+        {
+            variant: {
+                "learning rate": spec["optimizer"]["params"]["learning_rate"],
+                "λ": spec["constraints"][0]["params"]["strength"],
+            }
+            for variant, spec in specs.items()
         }
-    rows = complete(trainings(run, field)).groupby(["field", "task", "variant"], sort=False)["accuracy"]
-    table = rows.agg(runs="count", tuned="mean").reset_index()
-    table = table.merge(pd.DataFrame(settings).T, left_on="variant", right_index=True)
-    return table.merge(means[["field", "task", "variant", "mean"]], on=["field", "task", "variant"])
+    ).T
+
+
+def tuned(rows, means, compared):
+    """Tuned settings and mean accuracies with them; in brackets those of the field with published ones."""
+    keys = ["field", "task", "variant"]
+    table = means.merge(rows.groupby(keys)["accuracy"].mean().rename("tuned").reset_index(), on=keys)
+    table = table.merge(compared, on=keys, how="left").fillna({"equivalent": False, "holm": 1})
+
+    def shown(row):
+        return marked(f"{row['tuned']:.2f} ({row['mean']:.2f})", row["equivalent"], row["holm"])
+
+    table["text"] = table.apply(shown, axis=1)
+    chosen = rows.drop_duplicates("variant").set_index("variant")[["learning rate", "λ"]].rename(index=short)
+    wide = by_task(table, "variant")
+    return chosen.loc[wide.index].join(wide)
 
 
 def kind(task):
@@ -418,7 +430,6 @@ def main():
     """Writes the tables, the figure and the tables of the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--tuned", type=Path, metavar="RUN")
     for name in (*COMPARED, "autapses", "generalisation"):
         parser.add_argument(f"--{name}", type=Path, nargs="*", metavar="RUN", default=[])
     parser.add_argument("--page", type=Path, required=True)
@@ -450,10 +461,19 @@ def main():
     for name, references in COMPARED.items():
         runs = [pallium.open(folder) for folder in getattr(arguments, name)]
         if runs:
-            own = pd.concat([complete(trainings(run, field_of(run))) for run in runs])
+            own = [complete(trainings(run, field_of(run))) for run in runs]
+            if name == "tuned":
+                own = [rows.join(settings(run), on="variant") for rows, run in zip(own, runs, strict=True)]
+            own = pd.concat(own)
             own.to_csv(out / f"{name}.csv", index=False)
-            tables[name] = mean_accuracy(own)
-            compared += paired(own, name, references)
+            pairs = pd.concat(paired(own, name, references))
+            compared.append(pairs)
+            if name == "tuned":
+                tables[name] = tuned(own, means, pairs)
+            elif name == "joined":
+                tables[name] = beside_original(mean_accuracy(own), pairs)
+            else:
+                tables[name] = mean_accuracy(own)
             started += [row for run in runs for row in initial(run, field_of(run), name)]
     started = pd.DataFrame(started)
     keys = ["experiment", "field", "run"]
@@ -462,17 +482,7 @@ def main():
     started["penalty_ratio"] = started["penalty"] / original
     update(out / "weights.csv", started.map(shortened), "experiment")
     if compared:
-        compared = pd.concat(compared)
-        update(out / "paired.csv", compared.round(5), "experiment")
-    if arguments.joined:
-        tables["joined"] = beside_original(tables["joined"], compared[compared["experiment"] == "joined"])
-    if arguments.tuned:
-        settings = tuned(pallium.open(arguments.tuned), means)
-        settings.rename(columns={"mean": "published"}).round(4).to_csv(out / "tuned.csv", index=False)
-        settings["text"] = settings["tuned"].map("{:.2f}".format) + settings["mean"].map(" ({:.2f})".format)
-        chosen = settings.drop_duplicates("variant").set_index("variant")[["learning_rate", "λ"]]
-        chosen = chosen.rename(columns={"learning_rate": "learning rate"}, index=short)
-        tables["tuned"] = chosen.join(by_task(settings, "variant"))
+        update(out / "paired.csv", pd.concat(compared).round(5), "experiment")
     if arguments.autapses:
         alone = pd.concat(autapses(pallium.open(folder)) for folder in arguments.autapses)
         alone.to_csv(out / "autapses.csv", index=False)

@@ -41,6 +41,7 @@ def accuracies() -> pd.DataFrame:
         ("diagonal", "evidence-diagonal"),
         ("unpenalised", "evidence-unpenalised"),
         ("joined", "evidence"),
+        ("tuned", "evidence-tuned"),
     ],
 )
 def test_every_accuracy_is_in_a_record(table: str, experiment: str) -> None:
@@ -74,22 +75,42 @@ def test_every_accuracy_of_the_reproduction_is_in_the_record() -> None:
     assert (both["test_accuracy"] - both["accuracy"]).abs().max() < 5.1e-7
 
 
-def test_tuned_means_are_those_of_the_record() -> None:
-    table = pd.read_csv(PAGE.with_suffix("") / "tuned.csv")
-    rows = pd.DataFrame(recorded("evidence-tuned-5_3_8"))
-    rows = rows[rows["run"] < table["runs"].min()]
-    means = rows.groupby(["task", "variant"], as_index=False)["accuracy"].mean()
-    both = table.merge(means, on=["task", "variant"])
-    assert len(both) == len(table) == len(means)
-    assert (both["tuned"] - both["accuracy"]).abs().max() < 5.1e-5
+def table_of_page(name: str) -> dict[str, list[str]]:
+    """The rows of a table of the page, by their first column."""
+    table = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
+    assert table is not None
+    rows = (line.split("|")[1:-1] for line in table[1].strip().splitlines()[2:])
+    return {first.strip(): [cell.strip(" *=") for cell in cells] for first, *cells in rows}
+
+
+def by_variant(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Means over runs, then over fields, in the order of the study."""
+    means = accuracies.groupby(["field", "task", "variant"])["accuracy"].mean()
+    means = means.groupby(["task", "variant"]).mean().unstack("task")
+    return means.rename(index=lambda name: name.removeprefix("W*D*C, null "))
 
 
 def test_the_page_has_the_means(accuracies: pd.DataFrame) -> None:
-    means = accuracies.groupby(["field", "task", "variant"], sort=False)["accuracy"].mean()
-    means = means.groupby(["task", "variant"], sort=False).mean().unstack("task")
-    table = re.search(r"<!-- table: accuracy -->\n(.*?)<!-- end -->", PAGE.read_text(), re.DOTALL)
-    assert table is not None
-    lines = [line.split("|")[2:-1] for line in table[1].strip().splitlines()[2:]]
-    shown = np.array([[float(cell) for cell in cells] for cells in lines])
-    means = means[accuracies["task"].unique()].loc[accuracies["variant"].unique()]
-    assert np.abs(means.to_numpy() - shown).max() <= 0.0051
+    means = by_variant(accuracies)[accuracies["task"].unique()]
+    shown = pd.DataFrame(table_of_page("accuracy"), dtype=float).T
+    assert np.abs(means.loc[shown.index].to_numpy() - shown.to_numpy()).max() <= 0.0051
+    assert len(shown) == len(means)
+
+
+def test_the_page_has_the_tuned_means_and_settings(accuracies: pd.DataFrame) -> None:
+    tuned = pd.read_csv(PAGE.with_suffix("") / "tuned.csv")
+    tasks = accuracies["task"].unique()
+    published = by_variant(accuracies[accuracies["field"] == tuned["field"][0]])[tasks]
+    means = by_variant(tuned)[tasks]
+    page = table_of_page("tuned")
+    assert set(page) == set(means.index)
+    for variant, (rate, strength, *cells) in page.items():
+        (chosen,) = (
+            tuned.loc[tuned["variant"].str.removeprefix("W*D*C, null ") == variant, ["learning rate", "λ"]]
+            .drop_duplicates()
+            .to_numpy()
+        )
+        assert [float(rate), float(strength)] == list(chosen)
+        shown = np.array([re.findall(r"[\d.]+", cell) for cell in cells], dtype=float)
+        expected = np.column_stack([means.loc[variant], published.loc[variant]])
+        assert np.abs(shown - expected).max() <= 0.0051

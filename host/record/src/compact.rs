@@ -58,6 +58,18 @@ pub struct Restored {
     pub other_builds: Vec<String>,
 }
 
+/// Removes the paths of data from a spec.
+fn remove_paths(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(keys) => {
+            keys.remove("path");
+            keys.values_mut().for_each(remove_paths);
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(remove_paths),
+        _ => {}
+    }
+}
+
 /// Names of the keys in which two specs differ: those of `training` as `training.epochs`.
 fn differing(one: &serde_json::Value, other: &serde_json::Value, within: &str, names: &mut Vec<String>) {
     let empty = serde_json::Map::new();
@@ -139,32 +151,46 @@ impl CompactFile {
         Ok(found.filter(present).filter(complete))
     }
 
-    /// What keeps [`find`](Self::find) from taking the training with the label of `cell`,
-    /// as a list; `None` without such a training.
+    /// What keeps [`find`](Self::find) from taking a training of the same variant, task and
+    /// run as `cell`, as a list; `None` without such a training.
     pub fn differences(&self, cell: &Cell) -> Option<String> {
-        let label = cell.spec.label();
-        let known = &self.0.values().find(|one| one.training.spec.label() == label)?.training;
-        let mut spec = cell.spec.clone();
-        spec.without_folders();
-        let as_json = |spec| serde_json::to_value(spec).unwrap_or_default();
-        let mut differences = Vec::new();
-        differing(&as_json(&spec), &as_json(&known.spec), "", &mut differences);
-        differences.retain(|name| name != "metrics");
-        let data = cell.inputs.iter().filter(|(name, sum)| {
-            name.starts_with("data ") && known.inputs.get(name).is_some_and(|known| known != sum)
-        });
-        differences.extend(data.map(|(name, _)| name.replacen("data ", "the data of ", 1)));
-        if known.pallium != crate::VERSION || known.format != crate::FORMAT {
-            differences.push("the version of Pallium".into());
-        }
-        if differences.is_empty() {
-            differences.push("metrics".into());
-        }
-        Some(differences.join(", "))
+        let spec = &cell.spec;
+        let alike = |one: &&CompactTraining| {
+            let other = &one.training.spec;
+            (spec.run, &spec.task, &spec.variant) == (other.run, &other.task, &other.variant)
+        };
+        let all = self.0.values().filter(alike).map(|one| one.differences(cell));
+        all.min_by_key(Vec::len).map(|names| names.join(", "))
     }
 }
 
 impl CompactTraining {
+    /// In what it differs from `cell`: keys of the spec, data, version or metrics.
+    fn differences(&self, cell: &Cell) -> Vec<String> {
+        let mut names = Vec::new();
+        let [one, other] = [&self.training.spec, &cell.spec].map(|spec| {
+            let mut json = serde_json::to_value(spec).unwrap_or_default();
+            // Data are compared by their contents, and metrics need only be there.
+            remove_paths(&mut json);
+            json.as_object_mut().map(|spec| spec.remove("metrics"));
+            json
+        });
+        differing(&one, &other, "", &mut names);
+        let metric =
+            |name: &str| cell.spec.metrics.iter().any(|metric| name == format!("data {}", metric.id));
+        let data = cell.inputs.iter().filter(|(name, sum)| {
+            name.starts_with("data ") && !metric(name) && self.training.inputs.get(name) != Some(sum)
+        });
+        names.extend(data.map(|(name, _)| name.replacen("data ", "the data of ", 1)));
+        if self.training.pallium != crate::VERSION || self.training.format != crate::FORMAT {
+            names.push("the version of Pallium".into());
+        }
+        if names.is_empty() || cell.spec.metrics.iter().any(|metric| self.measures_of(metric).is_none()) {
+            names.push("metrics".into());
+        }
+        names
+    }
+
     /// The training of `cell` in `store`, which is finished there. Of paths of data it
     /// has the last part alone: data are identified by their contents.
     ///

@@ -228,22 +228,22 @@ impl Experiment {
         Error { message: at.error(&error.message).message, ..error }
     }
 
-    /// The place of the first component, or of its parameter, that `causes` say is wrong.
+    /// The place of the parameter that `causes` say is wrong, or else of its component.
     fn fault<'a>(
         &'a self,
-        mut components: impl Iterator<Item = &'a Component>,
+        components: impl Iterator<Item = &'a Component>,
         causes: &str,
     ) -> Option<&'a super::Place> {
-        let faulty = components.find(|component| {
-            let id = &component.component.id;
+        let is_faulty = |id: &str| {
             causes.contains(&format!("cannot build `{id}`")) || causes.contains(&format!("` of `{id}`"))
-        })?;
+        };
+        let faulty: Vec<_> = components.filter(|component| is_faulty(&component.component.id)).collect();
+        let defaults = faulty.iter().filter_map(|component| self.defaults.get(&component.component.id));
+        let given: Vec<_> = faulty.iter().copied().chain(defaults).collect();
         // `coherences[1]` is one value of a parameter.
         let mut quoted = causes.split('`').skip(1).step_by(2).filter_map(|name| name.split('[').next());
-        let given = [Some(faulty), self.defaults.get(&faulty.component.id)];
-        let parameter =
-            quoted.find_map(|name| given.iter().flatten().find_map(|given| given.parameters_at.get(name)));
-        Some(parameter.unwrap_or(&faulty.at))
+        let parameter = quoted.find_map(|name| given.iter().find_map(|given| given.parameters_at.get(name)));
+        parameter.or_else(|| Some(&faulty.first()?.at))
     }
 
     /// The trainings of run 0 at one point of a sweep, by task, then by

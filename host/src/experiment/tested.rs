@@ -65,8 +65,9 @@ impl Experiment {
         }
         for name in names.iter().filter(|_| spec.members.is_none()) {
             let known = self.tasks.iter().find(|task| task.name == *name && task.members.is_none());
-            let several =
-                name.split_once('/').filter(|(all, _)| self.tasks.iter().any(|task| task.name == *all));
+            let several = name
+                .split_once('/')
+                .filter(|(all, _)| self.tasks.iter().any(|task| task.name == *all && task.members.is_some()));
             let given = match (known, several) {
                 (Some(task), _) => self.named_task(catalogue, task, &task.component)?,
                 (None, Some((all, _))) => {

@@ -462,8 +462,15 @@ fn overlay(key: &str, base: Node, over: Node) -> Result<Node> {
                 let names: Vec<_> = base.iter().filter_map(variant_name).collect();
                 let Some(i) = names.iter().position(|known| *known == name) else {
                     let error = change.at.error(format!("there is no variant `{name}`"));
-                    return Err(match nearest(&name, names.iter().map(String::as_str)) {
+                    let is_null = |name: &str| name.contains(", null ");
+                    let alike =
+                        names.iter().map(String::as_str).filter(|known| is_null(known) == is_null(&name));
+                    return Err(match nearest(&name, alike) {
                         Some(near) => error.help(format!("did you mean `{near}`?")),
+                        None if is_null(&name) => error.help(
+                            "a null model of [nulls] has the settings of its variant; for others write it as a [[variant]] \
+                             with `null`",
+                        ),
                         None => error.help(format!("variants: {}", super::names(&names))),
                     });
                 };
@@ -609,5 +616,7 @@ mod tests {
             e.to_string(),
             "--set variant.W*E.weights=v: there is no variant `W*E` (did you mean `W*D`?)"
         );
+        let e = set(base, &["variant.'W*D, null degrees'.weights=v"]).unwrap_err();
+        assert!(e.help.unwrap().contains("as a [[variant]] with `null`"));
     }
 }

@@ -73,7 +73,8 @@ fn other(plane: &Plane) -> &'static str {
     match (masks, grid().is_some()) {
         (true, true) => "positions = \"imaging\"",
         (true, false) => {
-            "positions = \"none\", or positions = \"imaging\" with the size of a pixel, pixel_um = [width, height]"
+            "positions = \"none\"; for positions in the image, set positions = \"imaging\" and the size of a pixel in µm, \
+             pixel_um = [width, height]"
         }
         (false, _) => "positions = \"none\"",
     }

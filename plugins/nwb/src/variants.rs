@@ -83,7 +83,7 @@ fn the_size_of_a_pixel_can_be_given_where_the_file_lacks_it() {
     refused(
         read("NoGrid", json!({ "rois": "matched", "positions": "structure" })),
         "has no `pt_x_position`",
-        "rois = \"all\" and positions = \"none\", or positions = \"imaging\" with the size of a pixel",
+        "rois = \"all\" and positions = \"none\"; for positions in the image, set positions = \"imaging\"",
     );
     refused(
         read("Bool", json!({ "rois": "matched", "positions": "structure" })),
