@@ -165,19 +165,15 @@ pub(crate) fn read_released(
     }
 
     activity_of(listing, reading, &mut count, &mut substrate)?;
-    // Event times are enough to derive matrices from.
-    if substrate.positions.is_none() && substrate.matrices.is_empty() && substrate.events.is_none() {
-        let has_events = ["spikes", "event_times"]
-            .into_iter()
-            .any(|name| listing.one(name, "npy").is_ok_and(|file| file.is_some()));
+    // Of event times alone, matrices can be derived.
+    if substrate.positions.is_none()
+        && substrate.matrices.is_empty()
+        && events(listing, &mut count, substrate.recording)?.is_none()
+    {
         return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
-            if has_events {
-                "compute matrices from its event times with `pallium field derive`"
-            } else {
-                "a field's folder holds positions_<field>.npy, or corr_matrix.npy, sttc_matrix.npy or \
-                 precision_matrix.npy; is this its parent folder? Tables as CAVE exports them are read in an \
-                 experiment, by `microns.tables`, a list of connections by `field.edges`"
-            },
+            "a field's folder holds positions_<field>.npy, or corr_matrix.npy, sttc_matrix.npy or \
+             precision_matrix.npy; is this its parent folder? Tables as CAVE exports them are read in an experiment, by \
+             `microns.tables`, a list of connections by `field.edges`",
         ));
     }
     substrate.neurons = count.neurons();
@@ -479,8 +475,8 @@ mod tests {
         crate::store::write(&field, &path).unwrap();
         let back = read(&path, &ReadOptions { events: true, ..READING }).unwrap();
         assert_eq!((back.neurons, back.events), (2, field.events));
-        let error = read(&path, &ReadOptions { events: false, sttc: Sttc::Released, ..READING }).unwrap_err();
-        assert!(error.help.unwrap().contains("pallium field derive"));
+        let back = read(&path, &ReadOptions { sttc: Sttc::Released, ..READING }).unwrap();
+        assert_eq!((back.neurons, back.events), (2, None));
     }
 
     #[test]
