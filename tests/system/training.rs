@@ -304,8 +304,8 @@ fn wrong_values_are_refused_with_file_and_line() {
             of_optimizer("momentum = \"a\""),
             &["x.toml:7: parameter `momentum` of `optimizer.sgd`", "a number"],
         ),
-        (of_optimizer("momentum = 1.0"), &["x.toml:9: training a/", "`momentum` is 1", "below 1"]),
-        (of_optimizer("nesterov = true"), &["x.toml:9: training a/", "`nesterov` is true", "set `momentum`"]),
+        (of_optimizer("momentum = 1.0"), &["x.toml:7: training a/", "`momentum` is 1", "below 1"]),
+        (of_optimizer("nesterov = true"), &["x.toml:7: training a/", "`nesterov` is true", "set `momentum`"]),
         (
             format!("{base}[optimizer]\nuse = \"optimizer.sdg\"\n{variant}"),
             &["x.toml:6: there is no component `optimizer.sdg`", "did you mean `optimizer.sgd`?"],
