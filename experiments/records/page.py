@@ -151,16 +151,15 @@ def field_of(run):
 
 def settings(run):
     """The tuned settings of every variant."""
-    specs = {training.variant: training.about["spec"] for training in run}
-    return pd.DataFrame(
-        {
-            variant: {
-                "learning rate": spec["optimizer"]["params"]["learning_rate"],
-                "λ": spec["constraints"][0]["params"]["strength"],
-            }
-            for variant, spec in specs.items()
+    chosen = {}
+    for training in run:
+        spec = training.about["spec"]
+        (constraint,) = spec["constraints"]
+        chosen[training.variant] = {
+            "learning rate": spec["optimizer"]["params"]["learning_rate"],
+            "λ": constraint["params"]["strength"],
         }
-    ).T
+    return pd.DataFrame(chosen).T
 
 
 def tuned(rows, means, compared):

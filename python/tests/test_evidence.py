@@ -84,7 +84,7 @@ def table_of_page(name: str) -> dict[str, list[str]]:
 
 
 def by_variant(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Means over runs, then over fields, in the order of the study."""
+    """Means over runs, then over fields: a row for each variant, a column for each task."""
     means = accuracies.groupby(["field", "task", "variant"])["accuracy"].mean()
     means = means.groupby(["task", "variant"]).mean().unstack("task")
     return means.rename(index=lambda name: name.removeprefix("W*D*C, null "))

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::curves;
 use crate::finished::values_in;
-use crate::identity::{Cell, content_of, without_path};
+use crate::identity::{Cell, content_as_json, content_of, data_of, without_path};
 use crate::outcome::{Epoch, Status, Value};
 use crate::spec::Use;
 use crate::store::{MEASURES, Store};
@@ -58,19 +58,7 @@ pub struct Restored {
     pub other_builds: Vec<String>,
 }
 
-/// Removes the paths of data from a spec.
-fn remove_paths(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(keys) => {
-            keys.remove("path");
-            keys.values_mut().for_each(remove_paths);
-        }
-        serde_json::Value::Array(values) => values.iter_mut().for_each(remove_paths),
-        _ => {}
-    }
-}
-
-/// Names of the keys in which two specs differ: those of `training` as `training.epochs`.
+/// Names of the keys in which two JSON objects differ: those of `training` as `training.epochs`.
 fn differing(one: &serde_json::Value, other: &serde_json::Value, within: &str, names: &mut Vec<String>) {
     let empty = serde_json::Map::new();
     let [one, other] = [one, other].map(|value| value.as_object().unwrap_or(&empty));
@@ -78,7 +66,7 @@ fn differing(one: &serde_json::Value, other: &serde_json::Value, within: &str, n
     for key in keys.into_iter().filter(|key| one.get(*key) != other.get(*key)) {
         match (one.get(key), other.get(key)) {
             (Some(one), Some(other)) if key == "training" => differing(one, other, "training.", names),
-            _ => names.push(format!("{within}{}", key.trim_end_matches("_component"))),
+            _ => names.push(format!("{within}{key}")),
         }
     }
 }
@@ -168,19 +156,10 @@ impl CompactTraining {
     /// In what it differs from `cell`: keys of the spec, data, version or metrics.
     fn differences(&self, cell: &Cell) -> Vec<String> {
         let mut names = Vec::new();
-        let [one, other] = [&self.training.spec, &cell.spec].map(|spec| {
-            let mut json = serde_json::to_value(spec).unwrap_or_default();
-            // Data are compared by their contents, and metrics need only be there.
-            remove_paths(&mut json);
-            json.as_object_mut().map(|spec| spec.remove("metrics"));
-            json
-        });
-        differing(&one, &other, "", &mut names);
-        let metric =
-            |name: &str| cell.spec.metrics.iter().any(|metric| name == format!("data {}", metric.id));
-        let data = cell.inputs.iter().filter(|(name, sum)| {
-            name.starts_with("data ") && !metric(name) && self.training.inputs.get(name) != Some(sum)
-        });
+        let [known, wanted] = [&self.training.spec, &cell.spec].map(content_as_json);
+        differing(&known, &wanted, "", &mut names);
+        let data = data_of(&cell.spec, &cell.inputs.iter().cloned().collect());
+        let data = data.iter().filter(|(name, sum)| self.training.inputs.get(name) != Some(sum));
         names.extend(data.map(|(name, _)| name.replacen("data ", "the data of ", 1)));
         if self.training.pallium != crate::VERSION || self.training.format != crate::FORMAT {
             names.push("the version of Pallium".into());

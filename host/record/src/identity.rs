@@ -100,7 +100,11 @@ pub fn identify(spec: CellSpec, files: &Files<'_>) -> Result<Cell> {
 /// # Errors
 /// None in practice; a spec always serialises.
 pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<String> {
-    hash_of(&Essence {
+    hash_of(&essence_of(spec, inputs))
+}
+
+fn essence_of<'a>(spec: &'a CellSpec, inputs: &'a [(String, String)]) -> Essence<'a> {
+    Essence {
         run: spec.run,
         seed: spec.seed,
         data_seed: spec.data_seed,
@@ -117,7 +121,7 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
         optimizer: without_path(&spec.optimizer),
         training: without_origin(&spec.training),
         inputs,
-    })
+    }
 }
 
 /// Hash of the spec and the data of a training: what it depends on besides the build of
@@ -126,10 +130,19 @@ pub(crate) fn essence(spec: &CellSpec, inputs: &[(String, String)]) -> Result<St
 /// # Errors
 /// None in practice; a spec always serialises.
 pub(crate) fn content_of(spec: &CellSpec, inputs: &BTreeMap<String, String>) -> Result<String> {
-    // Data of metrics do not affect the training.
+    essence(spec, &data_of(spec, inputs))
+}
+
+/// The spec of a training as [`content_of`] hashes it, a JSON object.
+pub(crate) fn content_as_json(spec: &CellSpec) -> serde_json::Value {
+    serde_json::to_value(essence_of(spec, &[])).unwrap_or_default()
+}
+
+/// The data of a training, of all its inputs. Data of metrics do not affect it.
+pub(crate) fn data_of(spec: &CellSpec, inputs: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let metrics: Vec<String> = spec.metrics.iter().map(|metric| format!("data {}", metric.id)).collect();
     let data = inputs.iter().filter(|(name, _)| name.starts_with("data ") && !metrics.contains(name));
-    essence(spec, &data.map(|(name, sum)| (name.clone(), sum.clone())).collect::<Vec<_>>())
+    data.map(|(name, sum)| (name.clone(), sum.clone())).collect()
 }
 
 /// Name of the file with a metric's measures: its id, and the beginning of a

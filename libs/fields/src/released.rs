@@ -168,6 +168,7 @@ pub(crate) fn read_released(
     // Of event times alone, matrices can be derived.
     if substrate.positions.is_none()
         && substrate.matrices.is_empty()
+        && substrate.events.is_none()
         && events(listing, &mut count, substrate.recording)?.is_none()
     {
         return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
