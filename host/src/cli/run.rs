@@ -374,7 +374,7 @@ fn restorable<'a>(
                     path.display(),
                     match plan.iter().find_map(|cell| Some((cell, file.differences(cell)?))) {
                         Some((cell, what)) => format!("what differs in {}: {what}", cell.spec.label()),
-                        None => "none has the variant, task and run of one of its trainings".into(),
+                        None => "the experiment has no training with the same variant, task and run".into(),
                     }
                 ),
             }

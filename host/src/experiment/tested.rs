@@ -72,7 +72,7 @@ impl Experiment {
                 (Some(task), _) => self.named_task(catalogue, task, &task.component)?,
                 (None, Some((all, _))) => {
                     return Err(Error::input(format!(
-                        "`{name}` is a task of the networks of `{all}`, and {} is another network",
+                        "`{name}` is a task of the networks of `{all}`, and {} was not trained on it",
                         spec.label()
                     ))
                     .help(format!("select these networks with --only '*/{all}/*'")));

@@ -173,7 +173,7 @@ pub(crate) fn read_released(
     {
         return Err(Error::input(format!("{} has neither positions nor matrices", path.display())).help(
             "a field's folder holds positions_<field>.npy, or corr_matrix.npy, sttc_matrix.npy or \
-             precision_matrix.npy; is this its parent folder? Tables as CAVE exports them are read in an experiment, by \
+             precision_matrix.npy, or spikes_<field>.npy; is this its parent folder? Tables as CAVE exports them are read in an experiment, by \
              `microns.tables`, a list of connections by `field.edges`",
         ));
     }
